@@ -1,0 +1,231 @@
+"""YAML documents and the frozen models they are read into: one loader, one writer, every problem with its place.
+
+YAML 1.2, read safely: `1e-3` is a number and `no` a word; duplicate keys, aliases, tags, dates and files over 1 MB
+are refused. Shipped files (`search_spaces/`, `recipes/`) are found by bare name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+
+from lightcnn.errors import DocumentError, InputError, Problem
+
+Model = TypeVar("Model", bound=BaseModel)
+LIMIT = 1_000_000
+"""Characters of the largest document that is read."""
+
+
+def load(model: type[Model], path: str | Path) -> Model:
+    """Reads `path` as `model`. Raises: DocumentError with every problem found."""
+    return parse(model, read_text(path), str(path))
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a UTF-8 file of at most `LIMIT` characters. Raises: DocumentError."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(LIMIT + 1)
+    except UnicodeDecodeError:
+        raise DocumentError([Problem(str(path), "", "not UTF-8 text; save it as UTF-8")]) from None
+    except OSError as error:
+        raise DocumentError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
+    if len(text) > LIMIT:
+        raise DocumentError([Problem(str(path), "", f"longer than {LIMIT} characters; not one of lightcnn's documents")])
+    return text
+
+
+def parse(model: type[Model], text: str, file: str = "<text>") -> Model:
+    """Reads YAML text as `model`. Raises: DocumentError with every problem found."""
+    data, lines = _plain(text, file)
+    if not isinstance(data, dict):
+        raise DocumentError([Problem(file, "", f"a mapping of keys to values is needed, not {_short(data)}")])
+    try:
+        return model.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        problems = [_problem(model, detail, file, lines) for detail in error.errors(include_url=False)]
+        raise DocumentError(problems) from None
+    except TypeError:
+        raise DocumentError([Problem(file, "", "holds a date or another value that is no plain text or number; quote it")]) from None
+
+
+def save(model: BaseModel, path: str | Path, header: str = "") -> None:
+    """Writes `model` as YAML; values that equal the defaults are left out. `header` lines become comments."""
+    Path(path).write_text(dump(model, header), encoding="utf-8")
+
+
+def dump(model: BaseModel, header: str = "", exclude_defaults: bool = True) -> str:
+    """`model` as YAML text that `parse` reads back to an equal model."""
+    stream = io.StringIO()
+    stream.writelines(f"# {line}\n" for line in header.splitlines())
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = None
+    writer.width = 120
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer.dump(_with_kind(model, exclude_defaults), stream)
+    return stream.getvalue()
+
+
+def _with_kind(value: Any, exclude_defaults: bool) -> Any:
+    """Like `model_dump`, but keeps the discriminating `kind`, which always equals its default."""
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        return {
+            name: _with_kind(item, exclude_defaults)
+            for name, item in value
+            if not exclude_defaults or name == "kind" or fields[name].is_required() or item != fields[name].get_default()
+        }
+    if isinstance(value, (tuple, list)):
+        return [_with_kind(item, exclude_defaults) for item in value]
+    if isinstance(value, dict):
+        return {key: _with_kind(item, exclude_defaults) for key, item in value.items()}
+    return value
+
+
+def shipped(kind: str) -> dict[str, Path]:
+    """Name → file of everything shipped under `kind` (`search_spaces` or `recipes`), in a clone and in a wheel."""
+    package = Path(__file__).parent
+    for folder in (package / "shipped" / kind, package.parent / kind):
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    raise FileNotFoundError(f"lightcnn was installed without its {kind}")
+
+
+def find(kind: str, name: str) -> Path:
+    """The file that `name` means: a path that exists, or the name of a shipped file. Raises: InputError."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    files = shipped(kind)
+    stem = path.name.removesuffix(".yaml")
+    if stem in files and (path.name == name or path.parent.name == kind):
+        return files[stem]
+    word = kind.replace("_", " ").rstrip("s")
+    raise InputError(f"{name}: no such file and no shipped {word}{nearest(stem, files)}; shipped: {', '.join(files)}")
+
+
+def nearest(word: str, names: Any) -> str:
+    """`; did you mean 'x'?` where one of `names` is close to `word`, else nothing."""
+    close = difflib.get_close_matches(str(word).lower(), [str(name) for name in names], n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _plain(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
+    """The plain data of a YAML text, and the line (from 1) of every path in it."""
+    try:
+        for event in YAML(typ="safe", pure=True).parse(text):
+            if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
+                raise DocumentError([_at(file, event, "anchors and aliases are not read; write the value out")])
+            if getattr(event, "tag", None):
+                raise DocumentError([_at(file, event, f"the tag {event.tag} is not read; write a plain value")])
+        node = YAML(typ="safe", pure=True).compose(text)
+        data = YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else None
+        reason = str(error.problem or error.context).splitlines()[0]
+        raise DocumentError([Problem(file, "", f"not readable as YAML: {reason}", line)]) from None
+    except (YAMLError, ValueError) as error:
+        raise DocumentError([Problem(file, "", f"not readable as YAML: {str(error).splitlines()[0]}")]) from None
+    except RecursionError:
+        raise DocumentError([Problem(file, "", "nested too deeply; not one of lightcnn's documents")]) from None
+    return data, dict(_lines(node, ()))
+
+
+def _at(file: str, event: Any, message: str) -> Problem:
+    return Problem(file, "", message, event.start_mark.line + 1)
+
+
+def _lines(node: Node | None, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], int]]:
+    if node is None:
+        return
+    yield path, node.start_mark.line + 1
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            yield from _lines(value, (*path, key.value))
+            yield (*path, key.value), key.start_mark.line + 1
+    elif isinstance(node, SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _lines(value, (*path, index))
+
+
+def _problem(model: type[BaseModel], detail: Any, file: str, lines: dict[tuple[Any, ...], int]) -> Problem:
+    owner, path = _locate(model, detail["loc"])
+    context = detail.get("ctx", {})
+    if "path" in context:
+        path += tuple(int(part) if part.isdigit() else part for part in context["path"].split(".") if part)
+    line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), lines.get(()))
+    return Problem(file, ".".join(map(str, path)), _message(detail, context, owner), line)
+
+
+def _message(detail: Any, context: Any, owner: type[BaseModel] | None) -> str:
+    key, value = (detail["loc"] or ("",))[-1], _short(detail["input"])
+    match detail["type"]:
+        case "extra_forbidden":
+            names = list(owner.model_fields) if owner else []
+            return f"unknown key '{key}' (value {value}){nearest(str(key), names) or '; known: ' + ', '.join(names)}"
+        case "missing":
+            return f"the key '{key}' is missing; add it"
+        case "union_tag_invalid":
+            tags = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
+            return f"unknown kind '{context['tag']}'{nearest(context['tag'], tags)}; kinds: {', '.join(tags)}"
+        case "union_tag_not_found":
+            return "the key 'kind' is missing; add it"
+        case "literal_error":
+            names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
+            return f"{value} is not one of {', '.join(names)}{nearest(value.strip(chr(39)), names)}"
+        case "network" | "space" | "recipe":
+            return str(context["message"])
+    rule = detail["msg"][0].lower() + detail["msg"][1:]
+    return f"{rule}, not {value}"
+
+
+def _locate(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[type[BaseModel] | None, tuple[Any, ...]]:
+    """The model that the last key of a pydantic location belongs to, and the location without union tags."""
+    owner: type[BaseModel] | None = model
+    path: list[Any] = []
+    pending = [model]
+    for part in location:
+        tagged = [m for m in pending if _tag(m) == part] if part not in {f for m in pending for f in m.model_fields} else []
+        if tagged and len(pending) > 1:
+            pending = tagged
+            owner = tagged[0]
+            continue
+        if part in ("function-after[_check()", "function-before", "lax-or-strict", "int", "list", "float", "str", "bool", "none"):
+            continue
+        path.append(part)
+        if isinstance(part, int):
+            owner = pending[0] if len(pending) == 1 else None
+            continue
+        owner = next((m for m in pending if part in m.model_fields), pending[0] if pending else None)
+        if owner is not None and part in owner.model_fields:
+            pending = list(_models(owner.model_fields[part].annotation))
+    return owner, tuple(path)
+
+
+def _tag(model: type[BaseModel]) -> Any:
+    field = model.model_fields.get("kind")
+    return (get_args(field.annotation) or (None,))[0] if field else None
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Every model class inside a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,141 @@
+"""From a spec to a module, and to the folded module that is deployed: the only place where a spec meets `nn.Module`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from lightcnn import spec
+from lightcnn.blocks import ConvNormAct, Head, InvertedResidual, Residual, SeparableConv, Shortcut, SqueezeExcite
+from lightcnn.spec import NetworkSpec, Shape
+
+
+class Network(nn.Module):
+    """A built spec: (N, C, H, W) → logits (N, classes), or (N, 1) with a sigmoid head. `.spec` is what it was built of."""
+
+    def __init__(self, network: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = network
+        self.stem = nn.Sequential(*(nn.Sequential() for _ in network.stem))
+        self.stages = nn.Sequential(*(nn.Sequential() for _ in network.stages))
+        channels = network.input[0]
+        for name, unit, before, after in network.units():
+            part, index, _ = name.split(".")
+            cast(nn.Sequential, getattr(self, part)[int(index)]).append(_module(unit, before, after))
+            channels = after[0]
+        head = network.head
+        self.head = Head(
+            channels, network.logits, pool=head.pool, hidden=head.hidden, act=head.act, dropout=head.dropout
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.stages(self.stem(x)))
+        return logits
+
+
+def build(network: NetworkSpec, seed: int | None = None) -> Network:
+    """The network of a spec. With a seed its weights depend on that alone and the global random state is untouched.
+
+    Convolutions start from He's normal (arXiv:1502.01852, fan out), dense layers from PyTorch's default; the last
+    norm before a sum starts at zero weight, so that every residual starts as its shortcut (arXiv:1706.02677).
+    """
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        module = Network(network)
+        for part in module.modules():
+            if isinstance(part, nn.Conv2d):
+                nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+                # A depthwise kernel has one input: fan out is k·k there, and groups divide it elsewhere alike.
+                part.weight.data.mul_(part.groups**0.5)
+                if part.bias is not None:
+                    nn.init.zeros_(part.bias)
+        for part in module.modules():
+            _start_as_shortcut(part)
+    return module
+
+
+def fold(module: nn.Module) -> nn.Module:
+    """A copy in eval mode with every BatchNorm folded into the convolution before it: what is deployed."""
+    deployed = copy.deepcopy(module).eval()
+    for part in deployed.modules():
+        if isinstance(part, ConvNormAct) and isinstance(part.norm, nn.BatchNorm2d):
+            part.conv = fuse_conv_bn_eval(part.conv, part.norm)
+            part.norm = nn.Identity()
+    return deployed
+
+
+def _start_as_shortcut(part: nn.Module) -> None:
+    if isinstance(part, InvertedResidual) and part.skip:
+        nn.init.zeros_(cast(Tensor, part.project.norm.weight))
+    if isinstance(part, Residual):
+        last = [inner for inner in part.body.modules() if isinstance(inner, ConvNormAct)][-1:]
+        # A ReLU has no gradient at zero: a body that ends in one would never leave it.
+        if last and isinstance(last[0].norm, nn.BatchNorm2d) and not isinstance(last[0].act, (nn.ReLU, nn.ReLU6)):
+            nn.init.zeros_(last[0].norm.weight)
+
+
+def _module(unit: Any, before: Shape, after: Shape) -> nn.Module:
+    return _BUILDERS[unit.kind](unit, before, after)
+
+
+def _conv(unit: spec.ConvBlock, before: Shape, after: Shape) -> nn.Module:
+    return ConvNormAct(
+        before[0], unit.width, kernel=unit.kernel, stride=unit.stride, groups=unit.groups,
+        norm=unit.norm, bias=spec.bias_of(unit), act=unit.act,
+    )  # fmt: skip
+
+
+def _separable(unit: spec.SeparableBlock, before: Shape, after: Shape) -> nn.Module:
+    return SeparableConv(
+        before[0], unit.width, kernel=unit.kernel, stride=unit.stride,
+        norm=unit.norm, bias=spec.bias_of(unit), act=unit.act, inner=unit.inner,
+    )  # fmt: skip
+
+
+def _mbconv(unit: spec.InvertedResidualBlock, before: Shape, after: Shape) -> nn.Module:
+    return InvertedResidual(
+        before[0], unit.width, kernel=unit.kernel, stride=unit.stride,
+        expand=unit.expand, se=unit.se, act=unit.act, drop_path=unit.drop_path,
+    )  # fmt: skip
+
+
+def _se(unit: spec.SqueezeExciteBlock, before: Shape, after: Shape) -> nn.Module:
+    return SqueezeExcite(before[0], unit.ratio)
+
+
+def _pool(unit: spec.PoolBlock, before: Shape, after: Shape) -> nn.Module:
+    kind = nn.MaxPool2d if unit.op == "max" else nn.AvgPool2d
+    return kind(unit.kernel, unit.stride, unit.kernel // 3)
+
+
+def _residual(unit: spec.ResidualBlock, before: Shape, after: Shape) -> nn.Module:
+    body, shape = nn.Sequential(), before
+    for part in unit.body:
+        steps = nn.Sequential()
+        for inner in spec.copies(part):
+            start, shape = shape, spec.shape_after(inner, shape)
+            steps.append(_module(inner, start, shape))
+        body.append(steps)
+    kind = spec.projection(unit, before, after)
+    shortcut: nn.Module = nn.Identity()
+    if kind != "identity":
+        pool = None if kind == "conv" else kind
+        stride = spec.stride_of(unit.body)
+        shortcut = Shortcut(before[0], after[0], stride=stride, pool=pool, norm=unit.norm, bias=spec.bias_of(unit))
+    return Residual(body, shortcut, act=unit.act, drop_path=unit.drop_path)
+
+
+_BUILDERS: dict[str, Callable[[Any, Shape, Shape], nn.Module]] = {
+    "conv": _conv,
+    "separable": _separable,
+    "mbconv": _mbconv,
+    "se": _se,
+    "pool": _pool,
+    "residual": _residual,
+}

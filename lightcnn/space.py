@@ -1,0 +1,280 @@
+"""A search space as data: which networks there are to choose from, and how to draw and change them. No torch.
+
+A *shape* is a plain dict from gene names (`size`, `stages.2.kernel`, ...) to values. Every shape of a space has the
+same genes, so that a sampler sees one space; genes without an effect (an expansion where no block expands) are let be
+and vanish in the canonical form of the spec. The widths of a drawn shape are relative; `fit.py` solves them
+for a budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from lightcnn import document
+from lightcnn.budget import Cost
+from lightcnn.cost import cost
+from lightcnn.spec import (
+    Activation,
+    ConvBlock,
+    Frozen,
+    HeadSpec,
+    InvertedResidualBlock,
+    Kernel,
+    NetworkSpec,
+    PoolBlock,
+    ResidualBlock,
+    SeparableBlock,
+    SqueezeExciteBlock,
+    Width,
+)
+
+Shape = dict[str, Any]
+"""Gene name → value."""
+
+@dataclass(frozen=True)
+class Gene:
+    """One choice: its options, in order where order has a meaning."""
+
+    name: str
+    options: tuple[Any, ...]
+    ordered: bool = False
+
+
+class Range(Frozen):
+    """Whole numbers from `low` to `high`, both included, in steps of `step`."""
+
+    low: Annotated[int, Field(ge=1)]
+    high: Annotated[int, Field(ge=1, le=16384)]
+    step: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.high < self.low or (self.high - self.low) % self.step:
+            raise _fault("", f"steps of {self.step} do not lead from {self.low} up to {self.high}; mend high or step")
+        return self
+
+    @property
+    def options(self) -> tuple[int, ...]:
+        """All values, ascending."""
+        return tuple(range(self.low, self.high + 1, self.step))
+
+    def nearest(self, value: float) -> int:
+        """The value of the range that is nearest to `value`."""
+        steps = round((min(max(value, self.low), self.high) - self.low) / self.step)
+        return self.low + steps * self.step
+
+
+class StageSpace(Frozen):
+    """The choices of one stage; a list with one option is no choice."""
+
+    kind: Annotated[tuple[Literal["conv", "separable", "mbconv"], ...], Field(min_length=1)]
+    width: Range
+    depth: Range = Range(low=1, high=1)
+    kernel: Annotated[tuple[Kernel, ...], Field(min_length=1)] = (3,)
+    expand: Annotated[
+        tuple[Annotated[float, Field(ge=1, le=16)], ...], Field(description="of mbconv; at least one option")
+    ] = ()
+    se: Annotated[
+        tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1, description="ratio; 0 is none")
+    ] = (0.0,)
+    skip: Annotated[
+        tuple[Literal["none", "unit", "stage"], ...],
+        Field(min_length=1, description="of conv and separable: no residual, one around each unit, one around the stage"),
+    ] = ("none",)
+    down: Annotated[
+        tuple[Literal["none", "stride", "maxpool", "avgpool"], ...],
+        Field(min_length=1, description="how the stage halves height and width at its start"),
+    ] = ("none",)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if ("mbconv" in self.kind) != bool(self.expand):
+            raise _fault("expand", "expand and the kind mbconv come together: give both or neither")
+        if self.skip != ("none",) and self.kind == ("mbconv",):
+            raise _fault("skip", "mbconv has its own skip; leave this key out")
+        if self.depth.high > 64:
+            raise _fault("depth", f"at most 64 copies, not {self.depth.high}")
+        return self
+
+
+class SearchSpace(Frozen):
+    """Everything a search may choose from. `channels` and `classes` are those of the data (`for_data`)."""
+
+    name: Annotated[str, Field(max_length=100, pattern=r"^[\w .+-]*$")] = ""
+    channels: Annotated[int, Field(ge=1, le=64)] = 3
+    classes: Annotated[int, Field(ge=2, le=100_000)] = 10
+    size: Annotated[
+        tuple[Annotated[int, Field(ge=4, le=4096)], ...], Field(min_length=1, description="input height = width, ascending")
+    ]
+    act: Annotated[tuple[Activation, ...], Field(min_length=1)] = ("silu",)
+    stem: StageSpace
+    stages: Annotated[tuple[StageSpace, ...], Field(min_length=1, max_length=32)]
+    hidden: Annotated[
+        tuple[Annotated[tuple[Width, ...], Field(max_length=8)], ...],
+        Field(min_length=1, description="options for the widths of the head's hidden layers"),
+    ] = ((),)
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    start: Annotated[dict[str, Any], Field(description="genes of the shape that every search tries first")] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if list(self.size) != sorted(set(self.size)):
+            raise _fault("size", f"sizes must ascend without repeats, not {list(self.size)}")
+        halvings = sum(any(way.endswith("pool") for way in stage.down) for stage in (self.stem, *self.stages))
+        strided = sum(stage.down != ("none",) for stage in (self.stem, *self.stages))
+        if halvings and self.size[0] >> strided < 1:
+            raise _fault("size", f"{strided} stages may halve an input of {self.size[0]}; use {1 << strided} or more")
+        genes = {gene.name: gene for gene in self.genes()}
+        for name, value in self.start.items():
+            if name not in genes:
+                raise _fault(f"start.{name}", f"no such gene{document.nearest(name, genes)}; genes: {', '.join(genes)}")
+            if (tuple(value) if isinstance(value, list) else value) not in genes[name].options:
+                raise _fault(f"start.{name}", f"{value} is not one of its options")
+        return self
+
+    @classmethod
+    def load(cls, name: str | Path) -> SearchSpace:
+        """Reads a file, or the shipped space of that name. Raises: InputError, DocumentError."""
+        return document.load(cls, document.find("search_spaces", str(name)))
+
+    def for_data(self, channels: int, classes: int, size: int) -> SearchSpace:
+        """This space for images of that many channels and classes.
+
+        Input sizes more than a quarter above the images' own `size` are left out (but the smallest): an enlarged
+        image costs more and shows nothing new.
+        """
+        sizes = tuple(s for s in self.size if s <= max(self.size[0], 1.25 * size))
+        start = {name: value for name, value in self.start.items() if name != "size" or value in sizes}
+        if len(sizes) == 1:
+            start.pop("size", None)
+        return SearchSpace(**(dict(self) | {"channels": channels, "classes": classes, "size": sizes, "start": start}))
+
+    def genes(self) -> tuple[Gene, ...]:
+        """Every choice that has more than one option, always in the same order."""
+        found = [Gene("size", self.size, True), Gene("act", self.act), Gene("hidden", self.hidden)]
+        for path, stage in self.stages_by_path():
+            found += [
+                Gene(f"{path}.kind", stage.kind),
+                Gene(f"{path}.width", stage.width.options, True),
+                Gene(f"{path}.depth", stage.depth.options, True),
+                Gene(f"{path}.kernel", stage.kernel),
+                Gene(f"{path}.expand", stage.expand),
+                Gene(f"{path}.se", stage.se),
+                Gene(f"{path}.skip", stage.skip),
+                Gene(f"{path}.down", stage.down),
+            ]
+        return tuple(gene for gene in found if len(gene.options) > 1)
+
+    def draw(self, random: Random) -> Shape:
+        """A shape with every gene drawn uniformly."""
+        return {gene.name: random.choice(gene.options) for gene in self.genes()}
+
+    def first(self) -> Shape:
+        """The shape of `start`; genes it does not name take their middle option."""
+        return {g.name: _value(self.start.get(g.name, g.options[len(g.options) // 2])) for g in self.genes()}
+
+    def mutate(self, shape: Mapping[str, Any], random: Random) -> Shape:
+        """A copy with one to three genes changed: ordered ones to a near option, the others to any."""
+        child = dict(shape)
+        genes = self.genes()
+        for gene in random.sample(genes, min(random.choice((1, 1, 2, 3)), len(genes))):
+            child[gene.name] = _changed(gene, child[gene.name], random)
+        return child
+
+    def spec(self, shape: Mapping[str, Any]) -> NetworkSpec:
+        """The network of a shape with its widths as they stand. Raises: ValidationError where it does not go together."""
+        size = shape.get("size", self.size[0])
+        act = shape.get("act", self.act[0])
+        return NetworkSpec(
+            name=self.name,
+            input=(self.channels, size, size),
+            stem=_blocks(self.stem, "stem", shape, act),
+            stages=tuple(
+                block for path, stage in self.stages_by_path() if path != "stem" for block in _blocks(stage, path, shape, act)
+            ),
+            head=HeadSpec(hidden=tuple(shape.get("hidden", self.hidden[0])), act=act, dropout=self.dropout),
+            classes=self.classes,
+        )
+
+    def smallest(self, by: Callable[[Cost], float] = lambda c: c.macs) -> Shape:
+        """The shape with the least of `by` (multiply-adds if not said), gene by gene until nothing improves."""
+        return self._extreme(by, -1)
+
+    def largest(self, by: Callable[[Cost], float] = lambda c: c.macs) -> Shape:
+        """The shape with the most of `by`."""
+        return self._extreme(by, 1)
+
+    def stages_by_path(self) -> list[tuple[str, StageSpace]]:
+        """The stem and the stages with the prefix of their genes."""
+        return [("stem", self.stem), *((f"stages.{i}", stage) for i, stage in enumerate(self.stages))]
+
+    def _extreme(self, by: Callable[[Cost], float], sign: int) -> Shape:
+        genes = [Gene(g.name, (g.options[0], g.options[-1])) if g.name.endswith("width") else g for g in self.genes()]
+        shape = {gene.name: gene.options[0 if sign < 0 else -1] for gene in genes}
+        best = by(cost(self.spec(shape)))
+        improved = True
+        while improved:
+            improved = False
+            for gene in genes:
+                for option in gene.options:
+                    trial = {**shape, gene.name: option}
+                    value = self._value_or_none(trial, by)
+                    if value is not None and sign * (value - best) > 0:
+                        shape, best, improved = trial, value, True
+        return shape
+
+    def _value_or_none(self, shape: Mapping[str, Any], by: Callable[[Cost], float]) -> float | None:
+        try:
+            return by(cost(self.spec(shape)))
+        except ValidationError:
+            return None
+
+
+def _blocks(stage: StageSpace, path: str, shape: Mapping[str, Any], act: str) -> tuple[Any, ...]:
+    """The blocks of one stage of a shape."""
+
+    def gene(name: str, default: Any) -> Any:
+        return shape.get(f"{path}.{name}", default)
+
+    kind, width, depth = gene("kind", stage.kind[0]), gene("width", stage.width.low), gene("depth", stage.depth.low)
+    kernel, ratio = gene("kernel", stage.kernel[0]), gene("se", stage.se[0])
+    skip, down = gene("skip", stage.skip[0]), gene("down", stage.down[0])
+    common = {"width": width, "kernel": kernel, "stride": 2 if down == "stride" else 1, "act": act}
+    before = (PoolBlock(op=down.removesuffix("pool")),) if down.endswith("pool") else ()
+    if kind == "mbconv":
+        expand = float(gene("expand", stage.expand[0]))
+        return (*before, InvertedResidualBlock(**common, depth=depth, expand=expand, se=float(ratio) or None))
+    unit = ConvBlock if kind == "conv" else SeparableBlock
+    after = (SqueezeExciteBlock(ratio=float(ratio)),) if ratio else ()
+    match skip:
+        case "unit":
+            main = ResidualBlock(body=(unit(**common),), depth=depth)
+        case "stage":
+            main = ResidualBlock(body=(unit(**common, depth=depth),))
+        case _:
+            main = unit(**common, depth=depth)
+    return (*before, main, *after)
+
+
+def _changed(gene: Gene, value: Any, random: Random) -> Any:
+    others = [option for option in gene.options if option != value]
+    if not gene.ordered or value not in gene.options:
+        return random.choice(others)
+    index, reach = gene.options.index(value), max(1, len(gene.options) // 6)
+    near = [i for i in range(index - reach, index + reach + 1) if i != index and 0 <= i < len(gene.options)]
+    return gene.options[random.choice(near)]
+
+
+def _value(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _fault(path: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError("space", "{message}", {"path": path, "message": message})
