@@ -39,11 +39,18 @@ class ConvNormAct(nn.Module):
         act: str = "none",
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, width, kernel, stride, kernel // 2, groups=groups, bias=bias)
+        # A strided 1×1 reads one pixel in stride²: dropping the others first is the same sum. It is done by hand
+        # because oneDNN's weight gradient of a strided 1×1 with fewer than 16 inputs in channels_last writes past
+        # its buffer (torch 2.15 on AVX-512: heap corruption after some steps).
+        self.skip_pixels = stride if kernel == 1 else 1
+        step = 1 if kernel == 1 else stride
+        self.conv = nn.Conv2d(channels, width, kernel, step, kernel // 2, groups=groups, bias=bias)
         self.norm = nn.BatchNorm2d(width) if norm else nn.Identity()
         self.act = activation(act)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.skip_pixels > 1:
+            x = x[:, :, :: self.skip_pixels, :: self.skip_pixels]
         out: Tensor = self.act(self.norm(self.conv(x)))
         return out
 

@@ -1,0 +1,34 @@
+"""From images to class probabilities: the one way that evaluation, prediction and explanation use."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lightcnn.data.preprocess import Preprocess
+
+
+def probabilities(model: nn.Module, images: Tensor, preprocess: Preprocess, batch: int = 512) -> NDArray[np.float64]:
+    """Class probabilities (N, classes) of uint8 images (N, C, H, W); the model's mode is left as it was."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            parts = [
+                class_probabilities(model(preprocess.normalise(chunk).contiguous(memory_format=torch.channels_last)))
+                for chunk in images.split(batch)
+            ]
+    finally:
+        model.train(training)
+    return torch.cat(parts).cpu().numpy()
+
+
+def class_probabilities(logits: Tensor) -> Tensor:
+    """Logits (N, classes), or (N, 1) of a sigmoid head, to probabilities (N, classes) in float64."""
+    wide = logits.double()
+    if wide.shape[1] == 1:
+        positive = wide.sigmoid()
+        return torch.cat([1 - positive, positive], dim=1)
+    return wide.softmax(dim=1)

@@ -1,0 +1,106 @@
+"""One training from scratch: the loop that every network here goes through."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lightcnn.data.augment import augment, uniform
+from lightcnn.data.preprocess import Preprocess
+from lightcnn.errors import TrainingError
+from lightcnn.recipe import Augment, Optimisation
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch gave: its number from 1, mean training loss, learning rate at its end, seconds."""
+
+    number: int
+    loss: float
+    learning_rate: float
+    seconds: float
+
+
+def fit(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    preprocess: Preprocess,
+    settings: Optimisation,
+    augmentation: Augment,
+    seed: int,
+    watch: Callable[[Epoch], None] = lambda epoch: None,
+) -> None:
+    """Trains `model` in place on uint8 images (N, C, H, W) and labels (N,), all on the model's device.
+
+    `watch` is called after every epoch. Raises: TrainingError where the loss is no longer finite.
+    """
+    device = next(model.parameters()).device
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(_parameter_groups(model, settings.weight_decay), lr=settings.learning_rate)
+    batches = math.ceil(len(images) / settings.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=settings.epochs * batches, pct_start=settings.warmup
+    )
+    loss_function = _loss(model, settings.label_smoothing)
+    torch.manual_seed(seed)
+    for epoch in range(settings.epochs):
+        model.train()
+        start, total = time.perf_counter(), torch.zeros((), device=device)
+        for batch in np.array_split(order(len(images), seed, epoch), batches):
+            rows = torch.from_numpy(batch).to(device)
+            inputs = augment(preprocess.normalise(images[rows]), augmentation, seed, epoch, batch)
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+                loss = loss_function(model(inputs.contiguous(memory_format=torch.channels_last)), labels[rows])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.detach() * len(batch)
+        mean = total.item() / len(images)
+        if not math.isfinite(mean):
+            raise TrainingError(f"the loss became {mean} in epoch {epoch + 1}; lower training.learning_rate")
+        watch(Epoch(epoch + 1, mean, schedule.get_last_lr()[0], time.perf_counter() - start))
+
+
+def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order in which an epoch meets the images: from (seed, epoch, index) alone."""
+    return np.argsort(uniform(seed, epoch, np.arange(count), 7)[:, 6], kind="stable")
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` is CUDA, else Apple's MPS, else the CPU. Raises: TrainingError where the named device is not there."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if not available[name]:
+        raise TrainingError(f"device {name}: not on this machine; use --device auto")
+    return torch.device(name)
+
+
+def _parameter_groups(model: nn.Module, decay: float) -> list[dict[str, object]]:
+    """Weight decay on the weights of convolutions and dense layers; none on norms and biases."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def _loss(model: nn.Module, smoothing: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """Cross-entropy for one logit a class; binary cross-entropy for a single logit."""
+    spec = getattr(model, "spec", None)
+    if spec is not None and spec.logits == 1:
+
+        def binary(logits: Tensor, labels: Tensor) -> Tensor:
+            target = labels.float() * (1 - smoothing) + smoothing / 2
+            return nn.functional.binary_cross_entropy_with_logits(logits[:, 0].float(), target)
+
+        return binary
+    return nn.CrossEntropyLoss(label_smoothing=smoothing)
