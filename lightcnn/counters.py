@@ -62,6 +62,7 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*distutils.*", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(thop|fvcore|torch)\b.*")
         warnings.filterwarnings("ignore", message=r".*torch\.jit.*", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=r".*torch\.jit.*", category=FutureWarning)
         logger.setLevel(logging.ERROR)
         try:
             yield

@@ -49,14 +49,25 @@ def parse(model: type[Model], text: str, file: str = "<text>") -> Model:
     """Reads YAML text as `model`. Raises: DocumentError with every problem found."""
     data, lines = _plain(text, file)
     if not isinstance(data, dict):
-        raise DocumentError([Problem(file, "", f"a mapping of keys to values is needed, not {_short(data)}")])
+        raise DocumentError([_not_a_mapping(file, data)])
     try:
         return model.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        problems = [_problem(model, detail, file, lines) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)
+        # A list that lost its faulty items is then also too short: only the cause is told.
+        causes = [d for d in details if d["type"] != "too_short" or not any(_inside(e["loc"], d["loc"]) for e in details)]
+        problems = [_problem(model, detail, file, lines) for detail in causes]
         raise DocumentError(problems) from None
     except TypeError:
         raise DocumentError([Problem(file, "", "holds a date or another value that is no plain text or number; quote it")]) from None
+
+
+def keys(text: str, file: str = "<text>") -> set[str]:
+    """The keys at the top of a YAML text. Raises: DocumentError where it is no mapping."""
+    data, _ = _plain(text, file)
+    if not isinstance(data, dict):
+        raise DocumentError([_not_a_mapping(file, data)])
+    return {str(key) for key in data}
 
 
 def save(model: BaseModel, path: str | Path, header: str = "") -> None:
@@ -142,6 +153,10 @@ def _plain(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     return data, dict(_lines(node, ()))
 
 
+def _not_a_mapping(file: str, data: Any) -> Problem:
+    return Problem(file, "", f"a mapping of keys to values is needed, not {_short(data)}")
+
+
 def _at(file: str, event: Any, message: str) -> Problem:
     return Problem(file, "", message, event.start_mark.line + 1)
 
@@ -178,7 +193,7 @@ def _message(detail: Any, context: Any, owner: type[BaseModel] | None) -> str:
             return f"the key '{key}' is missing; add it"
         case "union_tag_invalid":
             tags = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
-            return f"unknown kind '{context['tag']}'{nearest(context['tag'], tags)}; kinds: {', '.join(tags)}"
+            return f"'{context['tag']}' is no kind of block{nearest(context['tag'], tags)} kinds: {', '.join(tags)}"
         case "union_tag_not_found":
             return "the key 'kind' is missing; add it"
         case "literal_error":
@@ -224,6 +239,10 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for inner in get_args(annotation):
         yield from _models(inner)
+
+
+def _inside(location: tuple[Any, ...], outer: tuple[Any, ...]) -> bool:
+    return len(location) > len(outer) and location[: len(outer)] == outer
 
 
 def _short(value: Any) -> str:

@@ -95,9 +95,9 @@ class BudgetedSpace:
         """
         try:
             if self.covered:
-                return self._candidate(shape)
+                return self.inspect(shape)
             shape = self._reach(dict(shape))
-            candidate = self._candidate(self._fill(self._scaled(shape, self._multiplier(shape)), shape))
+            candidate = self.inspect(self._fill(self._scaled(shape, self._multiplier(shape)), shape))
         except ValidationError:
             return None
         fits = self.budget.admits(candidate.cost) and self.budget.use(candidate.cost) >= FULL
@@ -107,7 +107,8 @@ class BudgetedSpace:
     def _name(self) -> str:
         return self.space.name or "given"
 
-    def _candidate(self, shape: Mapping[str, Any]) -> Candidate:
+    def inspect(self, shape: Mapping[str, Any]) -> Candidate:
+        """The network of a shape with its widths as they stand, and what it costs."""
         network = self.space.spec(shape)
         total = cost(network)
         return Candidate(shape, network, total, self.budget.excess(total))

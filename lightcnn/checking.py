@@ -1,0 +1,61 @@
+"""What `lightcnn check` and `lightcnn list` answer: valid or not, and what is shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from lightcnn import document
+from lightcnn.errors import DocumentError, Problem
+from lightcnn.recipe import Recipe
+from lightcnn.space import SearchSpace
+from lightcnn.spec import NetworkSpec
+
+KINDS: dict[str, type[BaseModel]] = {"recipe": Recipe, "space": SearchSpace, "spec": NetworkSpec}
+SCHEMAS = Path(__file__).parent / "schemas"
+DATASETS = {
+    "digits": "1,797 scans of handwritten digits, 8×8, 10 classes (scikit-learn's); always there",
+    "FOLDER": "a folder of class folders, with or without train/, val/ and test/ above them",
+    "FILE.npz": "train_images, train_labels[, val_..., test_...]: MedMNIST's layout",
+}
+
+
+def check_file(file: Path) -> dict[str, Any]:
+    """`{file, kind, errors}` of one document; the kind is told from its keys."""
+    kind = "unknown"
+    try:
+        text = document.read_text(file)
+        kind = kind_of(document.keys(text, str(file)))
+        if kind == "unknown":
+            raise DocumentError([Problem(str(file), "", "neither a spec (stages, classes), a space (stages, stem, size) nor a recipe (network); see `lightcnn list schemas`")])
+        document.parse(KINDS[kind], text, str(file))
+    except DocumentError as error:
+        return {"file": str(file), "kind": kind, "errors": [str(problem) for problem in error.problems]}
+    return {"file": str(file), "kind": kind, "errors": []}
+
+
+def kind_of(keys: set[str]) -> str:
+    """spec, space, recipe or unknown, by the keys at the top of a document."""
+    if "network" in keys:
+        return "recipe"
+    if "size" in keys:
+        return "space"
+    return "spec" if keys & {"stages", "input"} else "unknown"
+
+
+def shipped_items(what: str) -> list[dict[str, str]]:
+    """`{name, about, file}` of everything shipped of one kind; data sets have no file."""
+    if what == "datasets":
+        return [{"name": name, "about": about} for name, about in DATASETS.items()]
+    if what == "schemas":
+        return [{"name": name, "about": f"JSON Schema of a {name}", "file": str(SCHEMAS / f"{name}.json")} for name in KINDS]
+    files = document.shipped({"spaces": "search_spaces"}.get(what, what))
+    return [{"name": name, "about": _about(path), "file": str(path)} for name, path in files.items()]
+
+
+def _about(path: Path) -> str:
+    """The first sentence of the comment that a shipped file starts with, after the command that runs it."""
+    lines = [line.lstrip("# ").rstrip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    return next((line for line in lines if line and not line.startswith(("lightcnn ", "yaml-language-server"))), "")

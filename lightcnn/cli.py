@@ -1,0 +1,309 @@
+"""The command line: one function per command. What is heavy is imported inside the function that needs it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import traceback
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+import lightcnn
+from lightcnn.errors import DocumentError, InputError, LightcnnError
+
+BEGAN = time.monotonic()
+"""When the command began: what `--time` counts from."""
+
+app = typer.Typer(
+    name="lightcnn",
+    help="Architecture search for lightweight CNNs under exact FLOP, parameter and memory budgets.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no messages.")]
+Debug = Annotated[bool, typer.Option("--debug", help="A traceback with every error.")]
+
+
+UsageError = typer.BadParameter.__mro__[1]
+"""Base of what typer raises for a wrong command line (typer carries its own copy of click)."""
+
+
+class Device(str, Enum):
+    """Where networks are trained."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Strategy(str, Enum):
+    """How the next network is proposed."""
+
+    evolution = "evolution"
+    tpe = "tpe"
+    random = "random"
+
+
+class Listing(str, Enum):
+    """What `lightcnn list` lists."""
+
+    recipes = "recipes"
+    spaces = "spaces"
+    datasets = "datasets"
+    schemas = "schemas"
+
+
+class Interrupted(Exception):
+    """Ctrl-C in the middle of something that can go on later; says how."""
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and returns its exit code; errors are one line on stderr."""
+    debug = "--debug" in arguments
+    try:
+        code = app(arguments, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except LightcnnError as error:
+        return _ended(str(error), error.exit_code, debug)
+    except Interrupted as hint:
+        return _ended(str(hint), 130, debug)
+    except (KeyboardInterrupt, typer.Abort):
+        return _ended("interrupted", 130, debug)
+    except UsageError as error:
+        context = getattr(error, "ctx", None)
+        message = error.format_message()  # type: ignore[attr-defined]
+        if not arguments:
+            typer.echo(message, err=True)
+            return 2
+        return _ended(f"{message}; see `{context.command_path if context else 'lightcnn'} --help`", 2, debug)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        return _ended(f"{type(error).__name__}: {error} (a fault of lightcnn; --debug shows where)", 1, debug)
+
+
+def _ended(message: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    Console(stderr=True, highlight=False).print(Text(f"lightcnn: {message}"), soft_wrap=True)
+    return code
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="The version, and nothing else.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"lightcnn {lightcnn.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def search(
+    budget: Annotated[str | None, typer.Option(help="Limits with units: 1MFLOPs, 50kparams, 64KB, 64KiB-RAM, 0.9..1MFLOPs, joined by commas.")] = None,
+    space: Annotated[str | None, typer.Option(help="A shipped search space or a file; default micro.")] = None,
+    data: Annotated[str | None, typer.Option(help="digits, a folder of class folders, or a .npz; default digits.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Stop after so many trials; the same seed then gives the same search.")] = None,
+    duration: Annotated[str | None, typer.Option("--time", help="For everything, final training included: 90s, 10m, 1h30m; default 2m without --trials.")] = None,
+    strategy: Annotated[Strategy | None, typer.Option(help="How networks are proposed; default evolution.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of the final training; default: what the time allows.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of split, proposals and trainings; default 0.")] = None,
+    device: Annotated[Device | None, typer.Option(help="Where to train; default auto.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; default a fresh one under runs/.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in --out, with its own settings.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be searched and what it costs; train nothing.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Search the best network within a budget, train it, and leave a run folder."""
+    given = {
+        "budget": budget, "space": space, "data": data, "trials": trials, "seconds": _seconds(duration),
+        "strategy": strategy and strategy.value, "epochs": epochs, "seed": seed, "device": device and device.value,
+    }  # fmt: skip
+    given = {name: value for name, value in given.items() if value is not None}
+    settings = _resumed(out, given) if resume else _settings(given)
+    if dry_run:
+        return _dry_run(settings, as_json)
+
+    from lightcnn.run import Run
+    from lightcnn.view import SearchView
+
+    if resume and out is not None and (out / "report.json").is_file():
+        return _show_search(Run.load(out), as_json, quiet)
+    out = out or Run.fresh("search")
+    console = Console(stderr=True, highlight=False)
+    try:
+        with SearchView(console, quiet) as view:
+            from lightcnn.searching.job import search as run_search
+
+            finished = run_search(settings, out=out, resume=resume, watcher=view, began=BEGAN)
+    except KeyboardInterrupt:
+        if (out / "search.yaml").is_file():
+            raise Interrupted(f"interrupted; go on with: lightcnn search --resume --out {out}") from None
+        raise
+    _show_search(finished, as_json, quiet)
+    return None
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(help="Network specs, search spaces, recipes.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Validate YAML files and print every error of every file."""
+    from lightcnn.checking import check_file
+
+    results = [check_file(file) for file in files]
+    if as_json:
+        _print_json({"lightcnn": lightcnn.__version__, "command": "check", "files": results})
+    elif not quiet:
+        for result in results:
+            if not result["errors"]:
+                typer.echo(f"{result['file']}: a valid {result['kind']}")
+    for error in (error for result in results for error in result["errors"]):
+        typer.echo(error, err=True)
+    if any(result["errors"] for result in results):
+        raise typer.Exit(2)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[Listing, typer.Argument(help="What to list.")],
+    show: Annotated[str | None, typer.Option(help="Print the shipped file of that name, to copy and change.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """List what is shipped."""
+    from lightcnn.checking import shipped_items
+
+    items = shipped_items(what.value)
+    if show is not None:
+        from lightcnn.document import nearest
+
+        item = next((item for item in items if item["name"] == show), None)
+        if item is None or "file" not in item:
+            names = [item["name"] for item in items if "file" in item]
+            raise InputError(f"list {what.value} --show {show}: no such file{nearest(show, names)}; there are: {', '.join(names) or 'none'}")
+        typer.echo(Path(item["file"]).read_text(encoding="utf-8"), nl=False)
+    elif as_json:
+        _print_json({"lightcnn": lightcnn.__version__, "command": "list", "items": items})
+    else:
+        for item in items:
+            typer.echo(f"{item['name']:<16}{item['about']}")
+
+
+def _settings(given: dict[str, Any]) -> Any:
+    """The settings of a new search, its budget held against its space before anything heavy is imported."""
+    from lightcnn.budget import Budget
+    from lightcnn.data.sources import outline
+    from lightcnn.fit import BudgetedSpace
+    from lightcnn.searching.settings import SearchSettings
+    from lightcnn.space import SearchSpace
+
+    if "budget" not in given:
+        raise InputError("search: --budget is missing; say what the network may cost, as in --budget 1MFLOPs")
+    budget = Budget.parse(given["budget"])
+    space = SearchSpace.load(given.get("space", "micro"))
+    source = given.get("data", "digits")
+    BudgetedSpace(space.for_data(*outline(source)), budget)
+    if "trials" not in given and "seconds" not in given:
+        given["seconds"] = 120.0
+    return SearchSettings(**(given | {"space": space, "data": source}))
+
+
+def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
+    """The settings in a run folder; what was given beside must agree with them, only time and trials may change."""
+    from lightcnn.searching.settings import load_settings
+    from lightcnn.space import SearchSpace
+
+    if out is None:
+        raise InputError("--resume: needs --out with the run folder to go on with")
+    held = load_settings(out)
+    extended = {name: given.pop(name) for name in ("trials", "seconds", "epochs", "device") if name in given}
+    for name, value in given.items():
+        asked = SearchSpace.load(value) if name == "space" else value
+        if asked != getattr(held, name):
+            was = held.space.name if name == "space" else getattr(held, name)
+            raise InputError(f"--resume: {out} was begun with {name} {was!r}, not {value!r}; leave --{name} out, or give a fresh --out")
+    return held.model_copy(update=extended)
+
+
+def _dry_run(settings: Any, as_json: bool) -> None:
+    from lightcnn.budget import Budget, human
+    from lightcnn.cost import cost
+    from lightcnn.data.sources import load
+    from lightcnn.data.split import split
+    from lightcnn.fit import BudgetedSpace
+
+    dataset = load(settings.data)
+    counts = split(dataset, settings.seed).counts()
+    bound = BudgetedSpace(settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size), Budget.parse(settings.budget))
+    ends = {name: cost(bound.space.spec(shape)) for name, shape in (("smallest", bound.space.smallest()), ("largest", bound.space.largest()))}
+    first = bound.fit(bound.first())
+    if as_json:
+        document = {
+            "lightcnn": lightcnn.__version__, "command": "search", "dry_run": True, "seed": settings.seed,
+            "data": {"source": settings.data, "counts": counts}, "budget": bound.budget.document(),
+            "space": {"name": bound.space.name, "genes": len(bound.genes()), **{name: c.document() for name, c in ends.items()}},
+            "first": first and first.cost.document(), "trials": settings.trials, "time_limit_seconds": settings.seconds,
+        }  # fmt: skip
+        return _print_json(document)
+    typer.echo(f"data    {settings.data}: " + ", ".join(f"{count} {side}" for side, count in counts.items()))
+    typer.echo(f"space   {bound.space.name}: {len(bound.genes())} genes, {human(ends['smallest'].macs)} to {human(ends['largest'].macs)} FLOPs")
+    typer.echo(f"budget  {bound.budget}")
+    typer.echo(f"first   {first.cost}" if first else "first   a drawn shape: the space's own start does not fit this budget")
+    ends_at = [f"{settings.trials} trials"] * bool(settings.trials) + [f"{settings.seconds:g} seconds"] * bool(settings.seconds)
+    typer.echo(f"ends    after {' or '.join(ends_at)}; nothing was trained")
+    return None
+
+
+def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
+    """The end of a search: the table of the best, the score, where it lies and how to go on."""
+    import csv
+
+    from lightcnn.view import search_table, summary
+
+    report = run.report
+    if as_json:
+        return _print_json(report)
+    console = Console(highlight=False)
+    if not quiet:
+        with open(run / "trials.csv", encoding="utf-8", newline="") as file:
+            console.print(search_table(report, list(csv.DictReader(file))))
+        console.print()
+    console.print(Text(summary(report)), soft_wrap=True)
+    if not quiet:
+        if report["data"]["note"]:
+            console.print(Text(f"note: {report['data']['note']}"), soft_wrap=True)
+        console.print(Text(f"run folder {run.path}: open {run / 'report.html'}; again with: lightcnn search --resume --out {run.path}"), soft_wrap=True)
+    return None
+
+
+def _seconds(text: str | None) -> float | None:
+    """A duration such as 90s, 10m or 1h30m in seconds. Raises: InputError."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip().lower())
+    parts = [float(part or 0) for part in match.groups()] if match else [0.0]
+    seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+    if not match or seconds <= 0:
+        raise InputError(f"--time {text!r}: not a duration; write it with units, as in 90s, 10m or 1h30m")
+    return seconds
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2, allow_nan=False))

@@ -1,0 +1,73 @@
+"""report.html: one file that opens offline. No script, nothing fetched; every text that comes from outside is escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
+h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
+table { border-collapse: collapse; margin: .6rem 0 } td, th { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid #ddd }
+td.number { text-align: right; font-variant-numeric: tabular-nums } .big { font-size: 2rem; font-weight: 600 }
+.note { background: #fff4d6; border-left: 4px solid #d55e00; padding: .5rem 1rem } pre { background: #f4f4f4; padding: .8rem; overflow-x: auto }
+img { max-width: 100% } figure { margin: 1rem 0 } figcaption { color: #555 }
+"""
+
+
+def page(title: str, parts: Sequence[str]) -> bytes:
+    """A whole page of HTML parts, UTF-8."""
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    head = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}"><style>{STYLE}</style></head><body>'
+    )
+    return (head + f"<h1>{escape(title)}</h1>" + "\n".join(parts) + "</body></html>\n").encode()
+
+
+def heading(text: str) -> str:
+    """A section's heading."""
+    return f"<h2>{escape(text)}</h2>"
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph; `kind` is big or note."""
+    return f'<p class="{kind}">{escape(text)}</p>'
+
+
+def code(text: str) -> str:
+    """Text in a fixed font, its line breaks kept."""
+    return f"<pre>{escape(text)}</pre>"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table; numbers are set to the right."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def pairs(values: Mapping[str, Any]) -> str:
+    """A two-column table of names and values."""
+    return table(("", ""), list(values.items()))
+
+
+def figure(png: bytes, caption: str) -> str:
+    """A picture inside the page, with what it shows."""
+    source = base64.b64encode(png).decode()
+    return f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{source}"><figcaption>{escape(caption)}</figcaption></figure>'
+
+
+def escape(text: Any) -> str:
+    """Text that is safe inside HTML."""
+    return html.escape(str(text))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f'<td class="number">{value:.4f}</td>'
+    if isinstance(value, int):
+        return f'<td class="number">{value:,}</td>'
+    return f"<td>{escape(value)}</td>"

@@ -1,0 +1,288 @@
+"""The whole line of `lightcnn search`: data, space, trials, the best network trained in full, the run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lightcnn import document
+from lightcnn.budget import Budget
+from lightcnn.counters import fvcore_total, thop_total
+from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.sources import Dataset, load
+from lightcnn.data.split import split, subset
+from lightcnn.errors import LightcnnError, RunError, TrainingError
+from lightcnn.fit import BudgetedSpace, Candidate
+from lightcnn.network import build, fold
+from lightcnn.predict import probabilities
+from lightcnn.recipe import Augment, Optimisation, Recipe
+from lightcnn.run import Run
+from lightcnn.searching.plan import Plan, SearchClock, final_epochs
+from lightcnn.searching.report import write_report, write_trials
+from lightcnn.searching.searcher import Fidelity, Outcome, Rungs, Searcher
+from lightcnn.searching.settings import PlanSettings, SearchSettings
+from lightcnn.spec import NetworkSpec
+from lightcnn.training.loop import Epoch, fit, pick_device
+
+
+class Watcher:
+    """Hears what a search does; this one is silent."""
+
+    def reading(self, done: int, total: int) -> None:
+        """Images read so far."""
+
+    def planned(self, run: Run, space: BudgetedSpace, plan: Plan, clock: SearchClock, settings: SearchSettings) -> None:
+        """The search begins, or goes on."""
+
+    def started(self, number: int, candidate: Candidate, fidelity: Fidelity) -> None:
+        """A training of a trial begins."""
+
+    def epoch(self, epoch: Epoch, epochs: int) -> None:
+        """An epoch of any training ended."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """A trial ended."""
+
+    def retraining(self, candidate: Candidate, epochs: int) -> None:
+        """The final training begins."""
+
+
+def search(
+    settings: SearchSettings,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    watcher: Watcher | None = None,
+    began: float | None = None,
+) -> Run:
+    """Searches as `settings` say and returns the finished run folder.
+
+    `began` is the `time.monotonic()` that the time limit counts from, this moment if not said. With `resume`, the run
+    in `out` goes on. Raises: InputError before any work is done; LightcnnError where no network could be trained.
+    """
+    began = time.monotonic() if began is None else began
+    watcher = watcher or Watcher()
+    device = pick_device(settings.device)
+    dataset = load(settings.data, watcher.reading)
+    sides = split(dataset, settings.seed)
+    space = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
+    budgeted = BudgetedSpace(space, Budget.parse(settings.budget))
+    if resume and out is None:
+        raise RunError("--resume: needs --out with the run folder to go on with")
+    run = Run.load(out) if resume and out is not None else Run.create(out, "search")
+    with run.locked():
+        if not resume:
+            run.write_bytes("search.yaml", document.dump(settings, exclude_defaults=False).encode())
+        bench = Bench(Pipeline(dataset, sides, device), settings, watcher)
+        plan, spent = _plan(run, bench, budgeted, dataset.fingerprint, began)
+        return _Search(run, settings, budgeted, bench, plan, watcher).run(spent, began)
+
+
+def load_settings(folder: str | Path) -> SearchSettings:
+    """The settings of a search's run folder. Raises: RunError where it holds none."""
+    run = Run.load(folder)
+    if not (run / "search.yaml").is_file():
+        raise RunError(f"run {folder}: not a search; --resume goes on with searches only")
+    return document.load(SearchSettings, run / "search.yaml")
+
+
+class Bench:
+    """Trains specs on one data set under one recipe."""
+
+    def __init__(self, pipeline: Pipeline, settings: SearchSettings, watcher: Watcher) -> None:
+        self.pipeline = pipeline
+        self.settings = settings
+        self.watcher = watcher
+        self.augment = settings.augment or default_augment(pipeline.dataset)
+
+    def train(self, spec: NetworkSpec, indices: NDArray[np.int64], training: Optimisation, seed: int) -> tuple[nn.Module, list[Epoch]]:
+        """A network trained from scratch on the images at `indices`, and its epochs."""
+        size = spec.input[1]
+        model = build(spec, seed).to(self.pipeline.device)
+        epochs: list[Epoch] = []
+
+        def watch(epoch: Epoch) -> None:
+            epochs.append(epoch)
+            self.watcher.epoch(epoch, training.epochs)
+
+        try:
+            fit(
+                model,
+                self.pipeline.images(indices, size),
+                self.pipeline.labels(indices),
+                preprocess=self.pipeline.preprocess(size),
+                settings=training,
+                augmentation=self.augment,
+                seed=seed,
+                watch=watch,
+            )
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise TrainingError(f"out of memory with batches of {training.batch}: {str(error).splitlines()[0]}") from error
+        return model, epochs
+
+    def predict(self, model: nn.Module, indices: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+        """Class probabilities (N, classes) of the images at `indices`."""
+        return probabilities(model, self.pipeline.images(indices, size), self.pipeline.preprocess(size))
+
+    def accuracy(self, model: nn.Module, indices: NDArray[np.int64], size: int) -> float:
+        """The share of right answers on the images at `indices`."""
+        return float((self.predict(model, indices, size).argmax(axis=1) == self.pipeline.dataset.labels[indices]).mean())
+
+
+def default_augment(dataset: Dataset) -> Augment:
+    """Small shifts, rotations and zooms; mirroring for colour pictures only, since grey ones are often characters."""
+    return Augment(flip=dataset.channels == 3)
+
+
+@dataclass(frozen=True)
+class Final:
+    """The best network trained in full: the trial it came from, the module, its recipe, epochs and predictions."""
+
+    outcome: Outcome
+    candidate: Candidate
+    model: nn.Module
+    recipe: Recipe
+    epochs: list[Epoch]
+    probabilities: Mapping[str, NDArray[np.float64]]
+    counters: Mapping[str, int]
+
+
+class _Search:
+    """One session of one search."""
+
+    def __init__(
+        self, run: Run, settings: SearchSettings, space: BudgetedSpace, bench: Bench, plan: Plan, watcher: Watcher
+    ) -> None:
+        self.run_folder = run
+        self.settings = settings
+        self.space = space
+        self.bench = bench
+        self.plan = plan
+        self.watcher = watcher
+        sides = bench.pipeline.split
+        self.indices = subset(bench.pipeline.dataset, sides.train, plan.images, settings.seed)
+
+    def run(self, spent: float, began: float) -> Run:
+        """Trials, final training, report."""
+        settings, run = self.settings, self.run_folder
+        fingerprint = {
+            "budget": self.space.budget.document(),
+            "space": self.space.space.model_dump(mode="json"),
+            "data": self.bench.pipeline.dataset.fingerprint,
+            "seed": settings.seed,
+            "strategy": settings.strategy,
+            "epochs": list(self.plan.rungs.epochs),
+            "images": self.plan.images,
+        }
+        searcher = Searcher(
+            self.space,
+            run / "study.db",
+            strategy=settings.strategy,
+            seed=settings.seed,
+            rungs=self.plan.rungs,
+            fingerprint=fingerprint,
+        )
+        done = searcher.outcomes()
+        spent = max([spent, *(outcome.elapsed for outcome in done)])
+        clock = SearchClock(settings.seconds, spent, began)
+        self.watcher.planned(run, self.space, self.plan, clock, settings)
+        for outcome in done:
+            self.watcher.finished(outcome)
+        searcher.run(self._score, trials=settings.trials, clock=clock, started=self.watcher.started, finished=self._finished)
+        outcomes = searcher.outcomes()
+        write_trials(run, self.space.space, outcomes)
+        best = searcher.best()
+        if best is None:
+            reasons = {outcome.reason for outcome in outcomes if outcome.reason}
+            raise LightcnnError(f"run {run.path}: no trial succeeded; the reasons: {'; '.join(sorted(reasons)) or 'no time for any'}")
+        write_report(run, settings, self.bench.pipeline, self.space, self.plan, outcomes, self._final(best, clock), clock)
+        return run
+
+    def _score(self, candidate: Candidate, fidelity: Fidelity) -> float:
+        """Validation accuracy after a short training."""
+        training = Optimisation(epochs=fidelity.epochs)
+        model, _ = self.bench.train(candidate.spec, self.indices, training, fidelity.seed)
+        return self.bench.accuracy(model, self.bench.pipeline.split.val, candidate.spec.input[1])
+
+    def _finished(self, outcome: Outcome) -> None:
+        score = "" if outcome.score is None else f", validation accuracy {outcome.score:.4f} after {outcome.epochs} epochs"
+        self.run_folder.log(f"trial {outcome.number}: {outcome.state}{score} {outcome.reason}".rstrip())
+        self.watcher.finished(outcome)
+
+    def _final(self, outcome: Outcome, clock: SearchClock) -> Final:
+        """The best network trained from scratch on the whole training side, and the test side looked at, once."""
+        pipeline, sides = self.bench.pipeline, self.bench.pipeline.split
+        shape = dict(outcome.shape)
+        spec = self.space.space.spec(shape)
+        candidate = self.space.inspect(shape)
+        epochs = self._epochs(outcome, clock)
+        self.watcher.retraining(candidate, epochs)
+        recipe = Recipe(
+            name=spec.name,
+            data=self.settings.data,
+            seed=self.settings.seed,
+            network=spec,
+            augment=self.bench.augment,
+            training=Optimisation(epochs=epochs),
+        )
+        pipeline.forget()
+        model, history = self.bench.train(spec, sides.train, recipe.training, recipe.seed)
+        deployed = fold(model).cpu()
+        counters = {"fvcore": fvcore_total(deployed, spec.input), "thop": thop_total(deployed, spec.input)}
+        predicted = {side: self.bench.predict(model, getattr(sides, side), spec.input[1]) for side in ("val", "test")}
+        return Final(outcome, candidate, model, recipe, history, predicted, counters)
+
+    def _epochs(self, outcome: Outcome, clock: SearchClock) -> int:
+        """Epochs of the final training: as asked, as planned, or as many as the time left allows."""
+        left = clock.left()
+        if self.settings.epochs is not None or left is None:
+            return self.settings.epochs or self.plan.final_epochs
+        trained = sum(outcome.scores) * len(self.indices)
+        seconds_an_epoch = outcome.seconds / trained * len(self.bench.pipeline.split.train)
+        return final_epochs(left, seconds_an_epoch)
+
+
+def _plan(run: Run, bench: Bench, space: BudgetedSpace, fingerprint: str, began: float) -> tuple[Plan, float]:
+    """The plan, and the seconds that had been spent before the first trial; made once, then read back."""
+    file = run / "plan.yaml"
+    if file.is_file():
+        held = document.load(PlanSettings, file)
+        if held.fingerprint != fingerprint:
+            raise RunError(f"run {run.path}: the data have changed since it began (fingerprint {fingerprint[:12]}, was {held.fingerprint[:12]}); give a fresh --out")
+        return Plan(held.images, Rungs(held.epochs, held.keep), held.final_epochs), held.spent
+    train = len(bench.pipeline.split.train)
+    seconds = bench.settings.seconds
+    plan = Plan.fixed(train)
+    if seconds is not None:
+        speed = _images_a_second(bench, space)
+        plan = Plan.timed(train, SearchClock(seconds, 0, began).search_seconds_left(), speed)
+    spent = time.monotonic() - began
+    made = PlanSettings(
+        fingerprint=fingerprint,
+        images=plan.images,
+        epochs=plan.rungs.epochs,
+        keep=plan.rungs.keep,
+        final_epochs=plan.final_epochs,
+        spent=spent,
+    )
+    run.write_bytes("plan.yaml", document.dump(made).encode())
+    return plan, 0.0
+
+
+def _images_a_second(bench: Bench, space: BudgetedSpace) -> float:
+    """The speed of training on this machine, measured on the first network of the space after a warm-up."""
+    silent = Bench(bench.pipeline, bench.settings, Watcher())
+    candidate = space.fit(space.first()) or space.inspect(space.space.smallest())
+    indices = bench.pipeline.split.train[:2048]
+    silent.train(candidate.spec, indices[:512], Optimisation(epochs=1), 0)
+    start = time.monotonic()
+    silent.train(candidate.spec, indices, Optimisation(epochs=1), 0)
+    return len(indices) / (time.monotonic() - start)

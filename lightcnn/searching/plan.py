@@ -1,0 +1,76 @@
+"""How a search spends its time: what share goes into trials, how long each training is, how long the last one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from lightcnn.searching.searcher import Rungs
+
+SEARCH_SHARE = 0.5
+"""Of the whole time, until the last trial must have ended; the rest is the final training's."""
+SAFETY = 0.85
+"""Of the time left, what the final training is planned to use: two shared cores do not run evenly."""
+KEEP = 3
+WANTED_TRIALS = 30
+COST_OF_SEARCH = 3 * WANTED_TRIALS + 13
+"""First trainings that a search of `WANTED_TRIALS` amounts to: each of the three rungs costs about as much as the
+first, and some early trials climb before the field is known."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`images` of the training side are used in trials, at these rungs; `final_epochs` 0 means: what the time allows."""
+
+    images: int
+    rungs: Rungs
+    final_epochs: int
+
+    @classmethod
+    def fixed(cls, train: int) -> Plan:
+        """Without a time: the first training sees about 12,000 images, the final one about 600,000."""
+        images = min(train, 12_000)
+        return cls(images, _rungs(round(12_000 / images)), min(100, max(20, round(600_000 / train))))
+
+    @classmethod
+    def timed(cls, train: int, seconds: float, images_a_second: float) -> Plan:
+        """For a search of so many seconds: as many images a training as leave time for about `WANTED_TRIALS` trials."""
+        first = seconds * images_a_second / COST_OF_SEARCH
+        images = min(train, max(int(first), 1_000))
+        return cls(images, _rungs(round(first / images)), 0)
+
+
+def _rungs(epochs: int) -> Rungs:
+    """Three rungs from 1 to 4 epochs on; more time gives more trials, not longer ones."""
+    first = min(max(epochs, 1), 4)
+    return Rungs((first, first * KEEP, first * KEEP**2), KEEP)
+
+
+def final_epochs(seconds_left: float, seconds_an_epoch: float) -> int:
+    """The epochs of the final training that fit into the time left, 1 to 100."""
+    return min(100, max(1, int(SAFETY * seconds_left / max(seconds_an_epoch, 1e-9))))
+
+
+class SearchClock:
+    """Seconds of a search over all its sessions. `limit`: of the whole search with its final training, or None."""
+
+    def __init__(self, limit: float | None, spent: float, began: float) -> None:
+        self._limit = limit
+        self._spent = spent
+        self._began = began
+
+    def elapsed(self) -> float:
+        """Seconds since the search began, without the pauses between sessions."""
+        return self._spent + time.monotonic() - self._began
+
+    def allows(self, seconds: float) -> bool:
+        """Whether so many more seconds of trials leave the final training its share."""
+        return self._limit is None or self.elapsed() + seconds <= SEARCH_SHARE * self._limit
+
+    def search_seconds_left(self) -> float:
+        """Seconds left for trials; meant for a clock with a limit."""
+        return max(0.0, SEARCH_SHARE * (self._limit or 0.0) - self.elapsed())
+
+    def left(self) -> float | None:
+        """Seconds until the limit; None without one."""
+        return None if self._limit is None else self._limit - self.elapsed()

@@ -1,0 +1,248 @@
+"""What a search leaves behind: trials.csv, the network, its predictions, plots, report.json and report.html."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors.torch import save as safetensors
+
+import lightcnn
+from lightcnn import document, page
+from lightcnn.budget import Budget, Cost
+from lightcnn.cost import cost
+from lightcnn.data.pipeline import Pipeline
+from lightcnn.errors import LightcnnError
+from lightcnn.evaluation import plots
+from lightcnn.evaluation.scores import repeated, scores
+from lightcnn.fit import BudgetedSpace
+from lightcnn.run import Run
+from lightcnn.searching.plan import Plan, SearchClock
+from lightcnn.searching.searcher import Outcome
+from lightcnn.searching.settings import SearchSettings
+from lightcnn.space import SearchSpace
+
+if TYPE_CHECKING:
+    from lightcnn.searching.job import Final
+
+TRIAL_COLUMNS = (
+    "number", "state", "reason", "hash", "macs", "params", "weight_bytes", "peak_activations",
+    "fidelity", "validation_accuracy", "seconds",
+)  # fmt: skip
+COUNTED = (
+    "One FLOP is one multiply-add; convolutions and linear layers are counted, at batch 1, on the network with its "
+    "norms folded. fvcore and thop add pooling."
+)
+
+
+def write_trials(run: Run, space: SearchSpace, outcomes: Sequence[Outcome]) -> None:
+    """trials.csv: one row a trial."""
+    rows = []
+    for outcome in outcomes:
+        c = cost(space.spec(outcome.shape)) if outcome.shape else Cost()
+        score = "" if outcome.score is None else f"{outcome.score:.6f}"
+        numbers = (c.macs, c.params, c.weight_bytes_int8, c.peak_activations) if outcome.shape else ("",) * 4
+        rows.append((
+            outcome.number, outcome.state, outcome.reason, outcome.key, *numbers,
+            outcome.epochs, score, f"{outcome.seconds:.3f}",
+        ))  # fmt: skip
+    run.write_csv("trials.csv", TRIAL_COLUMNS, rows)
+
+
+def write_report(
+    run: Run,
+    settings: SearchSettings,
+    pipeline: Pipeline,
+    space: BudgetedSpace,
+    plan: Plan,
+    outcomes: Sequence[Outcome],
+    final: Final,
+    clock: SearchClock,
+) -> None:
+    """Everything but trials.csv; report.json last, so that its presence means that the run is whole."""
+    spec = final.candidate.spec
+    spec.save(run / "spec.yaml")
+    final.recipe.save(run / "recipe.yaml")
+    state = {name: value.detach().cpu().contiguous() for name, value in final.model.state_dict().items()}
+    run.write_bytes("weights.safetensors", safetensors(state, metadata={"spec": spec.digest()}))
+    rule = pipeline.preprocess(spec.input[1]).model_dump(mode="json")
+    run.write_json("preprocess.json", {**rule, "temperature": 1.0, "threshold": 0.5})
+    epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
+    run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)
+    _write_predictions(run, pipeline, final)
+    report = report_document(settings, pipeline, space, plan, outcomes, final, clock)
+    pictures = _plots(run, report, space, outcomes, final)
+    run.write_bytes("report.html", _page(settings, report, spec, outcomes, pictures))
+    run.write_json("report.json", report)
+
+
+def report_document(
+    settings: SearchSettings,
+    pipeline: Pipeline,
+    space: BudgetedSpace,
+    plan: Plan,
+    outcomes: Sequence[Outcome],
+    final: Final,
+    clock: SearchClock,
+) -> dict[str, Any]:
+    """report.json. Raises: LightcnnError where the network breaks the budget by any counter."""
+    sides, labels = pipeline.split, pipeline.dataset.labels
+    metrics = {side: scores(labels[getattr(sides, side)], p) for side, p in final.probabilities.items()}
+    total = final.candidate.cost
+    _held_against(space.budget, total, final.counters)
+    return {
+        "lightcnn": lightcnn.__version__,
+        "command": "search",
+        "seed": settings.seed,
+        "seconds": clock.elapsed(),
+        "data": pipeline.document(),
+        "network": {"cost": total.document(), "counters": dict(final.counters)},
+        "budget": space.budget.document(),
+        "strategy": settings.strategy,
+        "space": space.space.name,
+        "counts": counts(outcomes),
+        "best": {
+            "trial": final.outcome.number,
+            "search_score": final.outcome.score,
+            "epochs": final.recipe.training.epochs,
+            "cost": total.document(),
+            "val": {"accuracy": metrics["val"]["accuracy"]["value"]},
+            "test": {"accuracy": repeated([metrics["test"]["accuracy"]["value"]], len(sides.test))},
+        },
+        "metrics": metrics,
+        "front": [{"cost": c.document(), "accuracy": score} for c, score in front(space, outcomes)],
+        "history": history(outcomes),
+        "fidelity": {
+            "images": plan.images,
+            "epochs": list(plan.rungs.epochs),
+            "rank_correlation": _rank_correlation(outcomes),
+        },
+    }
+
+
+def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Trials in all; trained at least once; of these stopped before the last rung; answered from memory; failed."""
+    trained = [o for o in outcomes if o.scores and o.state in ("complete", "pruned")]
+    return {
+        "proposed": len(outcomes),
+        "trained": len(trained),
+        "pruned": sum(o.state == "pruned" for o in trained),
+        "duplicates": sum(o.state == "duplicate" for o in outcomes),
+        "failed": sum(o.state == "failed" for o in outcomes),
+    }
+
+
+def front(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[tuple[Cost, float]]:
+    """The trained networks than which none is both cheaper, in the budget's first resource, and better; cheapest first."""
+    resource = space.budget.limits[0].resource
+    trained = [(cost(space.space.spec(o.shape)), o.score or 0.0) for o in outcomes if o.scores]
+    best: list[tuple[Cost, float]] = []
+    for c, score in sorted(trained, key=lambda pair: (resource.most(pair[0]), -pair[1])):
+        if not best or score > best[-1][1]:
+            best.append((c, score))
+    return best
+
+
+def history(outcomes: Sequence[Outcome]) -> list[tuple[float, float]]:
+    """Seconds of search and the best validation accuracy seen by then, a pair for every improvement."""
+    points: list[tuple[float, float]] = []
+    for outcome in outcomes:
+        top = max(outcome.scores.values(), default=None)
+        if top is not None and (not points or top > points[-1][1]):
+            points.append((round(outcome.elapsed, 3), top))
+    return points
+
+
+def _rank_correlation(outcomes: Sequence[Outcome]) -> float | None:
+    """Spearman's, between first and last score of the networks with more than one; None for fewer than four of them."""
+    climbed = [list(o.scores.values()) for o in outcomes if len(o.scores) > 1 and o.state != "duplicate"]
+    if len(climbed) < 4:
+        return None
+    first, last = (np.argsort(np.argsort([scores[i] for scores in climbed])) for i in (0, -1))
+    return float(np.corrcoef(first, last)[0, 1])
+
+
+def _held_against(budget: Budget, total: Cost, counters: Mapping[str, int]) -> None:
+    """The last check before anything is called within budget: our prediction, and the counters themselves."""
+    agree = counters == {"fvcore": total.fvcore, "thop": total.thop}
+    if not agree or (not budget.admits(total) and budget.use(total) > 1):
+        raise LightcnnError(f"budget {budget}: the final network costs {total}, counters {dict(counters)}; please report this")
+
+
+def _write_predictions(run: Run, pipeline: Pipeline, final: Final) -> None:
+    dataset = pipeline.dataset
+    header = ["path", "split", "group", "label", "prediction", *(f"p_{name}" for name in dataset.classes)]
+    rows = []
+    for side, probabilities in final.probabilities.items():
+        for index, row in zip(getattr(pipeline.split, side), probabilities, strict=True):
+            label, prediction = dataset.classes[dataset.labels[index]], dataset.classes[int(row.argmax())]
+            rows.append((dataset.paths[index], side, dataset.groups[index], label, prediction, *(f"{p:.8f}" for p in row)))
+    run.write_csv("predictions.csv", header, rows)
+
+
+def _plots(
+    run: Run, report: Mapping[str, Any], space: BudgetedSpace, outcomes: Sequence[Outcome], final: Final
+) -> dict[str, bytes]:
+    """The pictures of a run by caption, written under plots/ too."""
+    limit = space.budget.limits[0]
+    trained = [(limit.resource.most(cost(space.space.spec(o.shape))), o.score or 0.0) for o in outcomes if o.scores]
+    best = [(limit.resource.most(c), score) for c, score in front(space, outcomes)]
+    pictures = {
+        "history": plots.history(report["history"]),
+        "front": plots.front(trained, best, limit.upper if not space.covered else None, limit.resource.label),
+        "loss": plots.curves([e.loss for e in final.epochs], [e.learning_rate for e in final.epochs]),
+        "confusion": plots.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
+    }
+    for name, png in pictures.items():
+        run.write_bytes(f"plots/{name}.png", png)
+    return pictures
+
+
+def _page(
+    settings: SearchSettings, report: Mapping[str, Any], spec: Any, outcomes: Sequence[Outcome], pictures: Mapping[str, bytes]
+) -> bytes:
+    test, data, total = report["best"]["test"]["accuracy"], report["data"], report["network"]["cost"]
+    counters = report["network"]["counters"]
+    notes = [page.paragraph(data["note"], "note")] if data["note"] else []
+    grouped = "known" if data["groups"]["known"] else "unknown: every image counted as its own"
+    scored = sorted((o for o in outcomes if o.scores), key=lambda o: (-o.epochs, -(o.score or 0)))[:10]
+    return page.page(
+        f"lightcnn search: {settings.budget} on {data['source']}",
+        [
+            page.paragraph(f"{test['mean']:.2%} test accuracy", "big"),
+            page.paragraph(
+                f"95 % interval {test['low']:.2%} to {test['high']:.2%} (Wilson) on {data['counts']['test']:,} images that "
+                "neither the search nor the training has seen, looked at once."
+            ),
+            *notes,
+            page.heading("The network"),
+            page.pairs({
+                "FLOPs (multiply-adds)": total["macs"],
+                "fvcore counts": counters["fvcore"],
+                "thop counts": counters["thop"],
+                "parameters": total["params"],
+                "int8 weight bytes": total["weight_bytes"]["int8"],
+                "peak int8 activation bytes": total["peak_activations"],
+            }),
+            page.paragraph(COUNTED),
+            page.code(document.dump(spec)),
+            page.figure(pictures["confusion"], "Test side: actual classes in rows, predicted ones in columns"),
+            page.figure(pictures["loss"], "The final training"),
+            page.heading("The search"),
+            page.pairs({name: value for name, value in report["counts"].items()}),
+            page.figure(pictures["history"], "Best validation accuracy so far; trainings of different lengths"),
+            page.figure(pictures["front"], "All trained networks, each after its longest training"),
+            page.table(
+                ("trial", "epochs", "validation accuracy", "stem and stage widths"),
+                [(o.number, o.epochs, o.score, _widths(o)) for o in scored],
+            ),
+            page.heading("The data"),
+            page.pairs({**data["counts"], "groups": grouped, "groups on two sides": data["groups_shared"],
+                        "fingerprint": data["fingerprint"][:16]}),
+        ],
+    )  # fmt: skip
+
+
+def _widths(outcome: Outcome) -> str:
+    return ", ".join(str(value) for name, value in outcome.shape.items() if name.endswith(".width"))
