@@ -34,7 +34,9 @@ def decode(path: Path) -> NDArray[np.uint8]:
                 upright = ImageOps.exif_transpose(_eight_bit(image))
     except UnidentifiedImageError:
         raise DataError(f"data {path}: not a readable image ({', '.join(FORMATS)}); repair or remove it") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise DataError(f"data {path}: is over 100 megapixels; reduce or remove it") from None
+    except (OSError, ValueError, SyntaxError) as error:
         raise DataError(f"data {path}: damaged image ({error}); repair or remove it") from None
     shorter = min(upright.size)
     if shorter > SHORTER_SIDE:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import EngFormatter, PercentFormatter
 
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
+BLUE, ORANGE = "#0072B2", "#D55E00"
 
 
 def history(points: Sequence[tuple[float, float]]) -> bytes:
@@ -21,15 +21,22 @@ def history(points: Sequence[tuple[float, float]]) -> bytes:
     return _png(figure)
 
 
-def front(trials: Sequence[tuple[int, float]], best: Sequence[tuple[int, float]], limit: int | None, label: str) -> bytes:
-    """Accuracy over cost of all trained networks, with the front and the budget."""
+def front(
+    trials: Sequence[tuple[int, float, int]], best: Sequence[tuple[int, float]], limit: int | None, label: str
+) -> bytes:
+    """Accuracy over cost of all trained networks (cost, accuracy, epochs of training), with the front and the budget."""
     figure, axes = _figure(label, "validation accuracy")
-    axes.scatter(*zip(*trials, strict=True), s=18, color=GREY, label="trained", zorder=2)
-    axes.plot(*zip(*best, strict=True), "o-", color=BLUE, label="front", zorder=3)
+    lengths = sorted({epochs for _, _, epochs in trials})
+    for index, length in enumerate(lengths):
+        points = [(cost, accuracy) for cost, accuracy, epochs in trials if epochs == length]
+        shade = str(0.75 - 0.75 * index / max(1, len(lengths) - 1))
+        axes.scatter(*zip(*points, strict=True), s=18, color=shade, label=f"{length} epochs", zorder=2)
+    axes.plot(*zip(*best, strict=True), "-", color=BLUE, label="front", zorder=1)
     if limit is not None:
         axes.axvline(limit, color=ORANGE, linestyle="--", label="budget")
+    axes.xaxis.set_major_formatter(EngFormatter(places=3, sep=""))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.legend(loc="lower left", frameon=False)
+    axes.legend(loc="best", frameon=False)
     return _png(figure)
 
 

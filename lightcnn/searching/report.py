@@ -186,7 +186,9 @@ def _plots(
 ) -> dict[str, bytes]:
     """The pictures of a run by caption, written under plots/ too."""
     limit = space.budget.limits[0]
-    trained = [(limit.resource.most(cost(space.space.spec(o.shape))), o.score or 0.0) for o in outcomes if o.scores]
+    trained = [
+        (limit.resource.most(cost(space.space.spec(o.shape))), o.score or 0.0, o.epochs) for o in outcomes if o.scores
+    ]
     best = [(limit.resource.most(c), score) for c, score in front(space, outcomes)]
     pictures = {
         "history": plots.history(report["history"]),

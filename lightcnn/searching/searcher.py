@@ -7,13 +7,14 @@ goes on as if nothing had happened.
 
 from __future__ import annotations
 
+import math
+import sqlite3
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol, TypeVar
@@ -109,11 +110,12 @@ class Searcher:
         self.space = space
         self.seed = seed
         self.rungs = rungs
+        self._file = file
         self._genes = tuple(space.genes())
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        with _quiet(), _readable(file):
+        with _quiet(), _opened(file):
             self.study = optuna.create_study(
-                storage=optuna.storages.RDBStorage(f"sqlite:///{file}", engine_kwargs={"connect_args": {"timeout": 5}}),
+                storage=optuna.storages.RDBStorage(f"sqlite:///{file}", engine_kwargs={"creator": lambda: _connect(file)}),
                 study_name=STUDY,
                 direction="maximize",
                 load_if_exists=True,
@@ -140,16 +142,8 @@ class Searcher:
         `objective` may raise anything: the trial fails with that reason and the search goes on. KeyboardInterrupt
         passes through and leaves the trial to be resumed.
         """
-        while True:
-            trial = self._unfinished()
-            if trial is None:
-                done = self.outcomes()
-                if (trials is not None and len(done) >= trials) or not clock.allows(_typical(done)):
-                    return
-                with _quiet():
-                    trial = self.study.ask(distributions(self._genes))
-            self._settle(trial, objective, clock, started)
-            finished(self.outcomes()[-1])
+        with _stored(self._file):
+            self._run(objective, trials, clock, started, finished)
 
     def outcomes(self) -> list[Outcome]:
         """All finished trials, by number."""
@@ -161,6 +155,25 @@ class Searcher:
         """The best of those that were trained longest; None where no training succeeded."""
         scored = [o for o in self.outcomes() if o.scores and o.state in ("complete", "pruned")]
         return max(scored, key=lambda o: (o.epochs, o.score, -o.number), default=None)
+
+    def _run(
+        self,
+        objective: Callable[[Any, Fidelity], float],
+        trials: int | None,
+        clock: Clock,
+        started: Callable[[int, Any, Fidelity], None],
+        finished: Callable[[Outcome], None],
+    ) -> None:
+        while True:
+            trial = self._unfinished()
+            if trial is None:
+                done = self.outcomes()
+                if (trials is not None and len(done) >= trials) or not clock.allows(_typical(done)):
+                    return
+                with _quiet():
+                    trial = self.study.ask(distributions(self._genes))
+            self._settle(trial, objective, clock, started)
+            finished(self.outcomes()[-1])
 
     def _unfinished(self) -> Trial | None:
         with _quiet():
@@ -210,8 +223,9 @@ class Searcher:
         with _quiet():
             trial.set_user_attr("shape", dict(candidate.shape))
             trial.set_user_attr("key", candidate.key)
-            for name, violation in candidate.violations.items():
-                trial.set_constraint(name, violation)
+            held = self.study.trials[trial.number].constraints
+            for name in candidate.violations.keys() - held.keys():
+                trial.set_constraint(name, candidate.violations[name])
         return candidate
 
     def _twin(self, key: str) -> FrozenTrial | None:
@@ -248,6 +262,8 @@ class Searcher:
             else:
                 started(trial.number, candidate, fidelity)
                 score = float(objective(candidate, fidelity))
+                if not math.isfinite(score):
+                    raise ValueError(f"the score after {epochs} epochs is {score}")
                 trial.report(score, epochs)
                 per_epoch = (time.monotonic() - begin) / epochs
             if rung + 1 < len(self.rungs.epochs) and not self._promising(trial.number, epochs, score):
@@ -293,6 +309,14 @@ def _same(held: Mapping[str, Any] | None, asked: Mapping[str, Any], file: Path) 
         )
 
 
+def _connect(file: Path) -> sqlite3.Connection:
+    """A connection that appends to a log instead of rewriting pages: as safe against a killed process, and quicker."""
+    connection = sqlite3.connect(file, timeout=5, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
@@ -301,13 +325,24 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _readable(file: Path) -> Iterator[None]:
+def _stored(file: Path) -> Iterator[None]:
+    """Turns what the storage raises into one line. Raises: RunError."""
     try:
         yield
-    except OperationalError as error:
-        held = "locked" in str(error.orig)
-        remedy = "another process holds it; end that one, or wait" if held else "check the permissions of its folder"
-        raise RunError(f"{file}: the study's storage cannot be opened ({error.orig}); {remedy}") from None
-    except (DatabaseError, ValueError, RuntimeError, KeyError) as error:
+    except (OperationalError, optuna.exceptions.StorageInternalError) as error:
+        cause = error if isinstance(error, OperationalError) else error.__cause__
+        reason = getattr(cause, "orig", None) or cause
+        locked = "locked" in str(reason)
+        remedy = "another process holds it; end that one, or wait" if locked else "check the permissions of its folder"
+        raise RunError(f"{file}: the study's storage cannot be used ({reason}); {remedy}") from None
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[None]:
+    """The same while a storage is opened, where a file may turn out to be none. Raises: RunError."""
+    try:
+        with _stored(file):
+            yield
+    except (sqlite3.DatabaseError, DatabaseError, ValueError, RuntimeError, KeyError) as error:
         reason = str(getattr(error, "orig", error)).splitlines()[0]
         raise RunError(f"{file}: not a study of lightcnn ({reason}); give a fresh --out") from None

@@ -1,0 +1,287 @@
+"""Sources, splits, decoding, preprocessing and augmentation."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lightcnn.data.augment import augment, uniform
+from lightcnn.data.decode import decode
+from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.preprocess import Preprocess, resize, statistics
+from lightcnn.data.sources import load, outline
+from lightcnn.data.split import split, subset
+from lightcnn.errors import DataError
+from lightcnn.recipe import Augment
+
+RANDOM = np.random.default_rng(0)
+
+
+def arrays(count=60, classes=3, shape=(8, 8), **changes):
+    labels = np.arange(count) % classes
+    images = RANDOM.integers(0, 256, (count, *shape), dtype=np.uint8)
+    return {"train_images": images, "train_labels": labels, **changes}
+
+
+def npz(folder, **content):
+    np.savez(folder / "set.npz", **content)
+    return str(folder / "set.npz")
+
+
+def photos(folder, names, size=(12, 10), mode="RGB", suffix="png"):
+    for name in names:
+        file = folder / f"{name}.{suffix}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        channels = {"RGB": 3, "L": 1}[mode]
+        pixels = RANDOM.integers(0, 256, (size[1], size[0], channels), dtype=np.uint8).squeeze()
+        Image.fromarray(pixels, mode=None).save(file)
+    return str(folder)
+
+
+def test_digits_are_what_the_outline_says():
+    digits = load("digits")
+    assert (digits.channels, len(digits.classes), digits.size) == outline("digits")
+    assert len(digits) == 1797
+    assert digits.images.dtype == np.uint8
+    assert (digits.images.min(), digits.images.max()) == (0, 255)
+    assert not digits.groups_known
+    assert "unknown" in digits.note
+    assert digits.fingerprint == load("digits").fingerprint
+
+
+def test_npz_in_medmnist_layout(tmp_path):
+    content = arrays(60, 3, (8, 8, 3), test_images=RANDOM.integers(0, 256, (9, 8, 8, 3), dtype=np.uint8), test_labels=np.arange(9)[:, None] % 3)
+    data = load(npz(tmp_path, **content, class_names=np.array(["a", "b", "c"])))
+    assert data.classes == ("a", "b", "c")
+    assert (len(data), data.channels) == (69, 3)
+    sides = split(data, 0)
+    assert len(sides.test) == 9
+    assert set(sides.test.tolist()) == set(range(60, 69))
+    np.testing.assert_array_equal(data.images[:60], content["train_images"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_images": None}, r"no train_images among its arrays \(train_labels\)"),
+        ({"train_labels": None}, "train_images without train_labels; add them"),
+        ({"train_labels": np.arange(60) % 3 + 1}, "labels start at 1, not at 0; number the classes 0 to 2"),
+        ({"train_labels": np.arange(60) % 3 - 1}, "labels start at -1, not at 0"),
+        ({"train_labels": np.zeros(60, dtype=int)}, "one class only, '0'; a classifier needs two or more"),
+        ({"train_labels": np.arange(59)}, "has 60 images and 59 labels"),
+        ({"train_labels": np.linspace(0, 1, 60)}, r"train_labels are float64 of shape \(60,\); give integers"),
+        ({"train_images": np.zeros((60, 8, 8))}, "train_images are float64, not uint8; scale to 0..255"),
+        ({"train_images": np.zeros((60, 8), dtype=np.uint8)}, r"train_images have shape \(60, 8\)"),
+        ({"train_images": np.zeros((60, 8, 8, 2), dtype=np.uint8)}, r"have shape \(60, 8, 8, 2\)"),
+        ({"class_names": np.array(["a", "b"])}, "label 2, but class_names has 2 names"),
+        ({"train_labels": np.where(np.arange(60) == 0, 10**12, np.arange(60) % 3)}, "the highest label is 1000000000000 for 60 images"),
+        ({"train_images": np.array([{}] * 60)}, "not readable as npz of plain arrays"),
+        ({"test_images": np.zeros((3, 9, 9), dtype=np.uint8), "test_labels": np.arange(3)}, "its splits differ in image shape"),
+    ],
+)  # fmt: skip
+def test_faulty_npz_is_one_clear_line(tmp_path, changes, message):
+    content = {name: value for name, value in {**arrays(), **changes}.items() if value is not None}
+    path = npz(tmp_path, **content)
+    with pytest.raises(DataError, match=message) as caught:
+        load(path)
+    assert path in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_npz_at_all(tmp_path):
+    (tmp_path / "text.npz").write_text("hello")
+    for name, message in (("text.npz", "not readable as npz"), ("missing.npz", "no such file")):
+        with pytest.raises(DataError, match=message):
+            load(str(tmp_path / name))
+
+
+def test_class_folders(tmp_path):
+    folder = photos(tmp_path / "set", [f"{c}/{i}" for c in ("cat", "dog é") for i in range(6)])
+    (tmp_path / "set" / "notes").mkdir()
+    (tmp_path / "set" / "cat" / "notes.txt").write_text("no image")
+    data = load(folder)
+    assert data.classes == ("cat", "dog é")
+    assert len(data) == 12
+    assert data.channels == 3
+    assert data.paths[0] == "cat/0.png"
+    assert data.images[0].shape == (10, 12, 3)
+    assert {len(side) for side in (split(data, 0).val, split(data, 0).test)} == {2}
+
+
+def test_class_folders_under_given_splits(tmp_path):
+    names = [f"{s}/{c}/{i}" for s, n in (("train", 5), ("test", 2)) for c in "ab" for i in range(n)]
+    data = load(photos(tmp_path, names, mode="L"))
+    sides = split(data, 0)
+    assert data.channels == 1
+    assert [data.paths[i] for i in sides.test] == ["test/a/0.png", "test/a/1.png", "test/b/0.png", "test/b/1.png"]
+    assert sides.counts() == {"train": 8, "val": 2, "test": 4}
+
+
+def test_grey_and_colour_together_become_colour(tmp_path):
+    photos(tmp_path, ["a/0", "a/1", "a/2"], mode="L")
+    data = load(photos(tmp_path, ["b/0", "b/1", "b/2"]))
+    assert {image.shape[2] for image in data.images} == {3}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: None, "no class folders with images in them"),
+        (lambda folder: photos(folder, ["a/0"]), "one class only, 'a'"),
+        (lambda folder: photos(folder, ["train/a/0", "train/b/0", "test/c/0"]), "c: a class that train does not have"),
+        (lambda folder: photos(folder, ["test/a/0", "test/b/0"]), "has test but no train folder"),
+    ],
+)
+def test_faulty_folders_are_one_clear_line(tmp_path, make, message):
+    make(tmp_path)
+    with pytest.raises(DataError, match=message):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", None])
+def test_an_image_that_is_not_one_is_named(tmp_path, content):
+    folder = photos(tmp_path, ["a/0", "a/1", "b/0", "b/1"])
+    target = tmp_path / "b" / "0.png"
+    target.write_bytes(target.read_bytes()[:60] if content is None else content)
+    with pytest.raises(DataError, match=r"b/0\.png: (not a readable|damaged) image.*; repair or remove it"):
+        load(folder)
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
+    for name, width in (("large.png", 11_000), ("bomb.png", 40_000)):
+        header = struct.pack(">IIBBBBB", width, width, 1, 0, 0, 0, 0)
+        chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
+        body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+        with pytest.raises(DataError, match=rf"{name}: .*is over 100 megapixels; reduce or remove it"):
+            decode(tmp_path / name)
+
+
+def test_decoding_of_modes_and_orientation(tmp_path):
+    colour = Image.fromarray(np.full((4, 6, 3), 200, dtype=np.uint8))
+    colour.save(tmp_path / "rgb.png")
+    colour.convert("CMYK").save(tmp_path / "cmyk.tif")
+    colour.convert("P").save(tmp_path / "palette.png")
+    Image.new("RGBA", (6, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    Image.fromarray(np.full((4, 6), 200 * 257, dtype=np.uint16)).save(tmp_path / "deep.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    colour.save(tmp_path / "turned.jpg", exif=exif)
+    assert decode(tmp_path / "rgb.png").shape == (4, 6, 3)
+    assert abs(int(decode(tmp_path / "cmyk.tif").mean()) - 200) <= 2
+    assert decode(tmp_path / "palette.png").shape == (4, 6, 3)
+    assert decode(tmp_path / "clear.png").min() == 255
+    assert decode(tmp_path / "deep.png").shape == (4, 6, 1)
+    assert set(decode(tmp_path / "deep.png").ravel().tolist()) == {200}
+    assert decode(tmp_path / "turned.jpg").shape == (6, 4, 3)
+
+
+def test_splits_are_disjoint_stratified_and_repeatable():
+    data = load("digits")
+    sides = split(data, 3)
+    parts = [sides.train, sides.val, sides.test]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(data)))
+    assert sides.groups_shared(data) == 0
+    for part in parts:
+        shares = np.bincount(data.labels[part], minlength=10) / len(part)
+        assert np.abs(shares - 0.1).max() < 0.02
+    again, other = split(data, 3), split(data, 4)
+    np.testing.assert_array_equal(sides.test, again.test)
+    assert set(sides.test.tolist()) != set(other.test.tolist())
+
+
+def test_a_class_too_small_to_split_is_named(tmp_path):
+    labels = np.array([0] * 30 + [1] * 2)
+    data = load(npz(tmp_path, train_images=np.zeros((32, 8, 8), dtype=np.uint8), train_labels=labels))
+    with pytest.raises(DataError, match="class '1' has 2 images to cut test from; give it at least 3"):
+        split(data, 0)
+
+
+def test_subset_is_stratified():
+    data = load("digits")
+    chosen = subset(data, split(data, 0).train, 200, 0)
+    assert 190 <= len(chosen) <= 210
+    assert np.bincount(data.labels[chosen]).min() >= 18
+    assert set(chosen.tolist()) <= set(split(data, 0).train.tolist())
+
+
+def test_resize_agrees_for_arrays_and_lists_and_keeps_equal_sizes():
+    images = RANDOM.integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    torch.testing.assert_close(resize(images, 16), resize(list(images), 16), rtol=0, atol=0)
+    torch.testing.assert_close(resize(images, 8), torch.from_numpy(images).movedim(3, 1), rtol=0, atol=0)
+
+
+def test_normalised_training_images_have_mean_zero_and_deviation_one():
+    images = torch.from_numpy(RANDOM.integers(0, 256, (50, 3, 8, 8), dtype=np.uint8))
+    mean, deviation = statistics(images)
+    rule = Preprocess(size=8, channels=3, shorter_side=256, mean=mean, deviation=deviation, classes=("a", "b"))
+    out = rule.normalise(images)
+    torch.testing.assert_close(out.mean(dim=(0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-4)
+    torch.testing.assert_close(out.std(dim=(0, 2, 3)), torch.ones(3), rtol=1e-3, atol=0)
+    assert statistics(torch.full((4, 1, 2, 2), 7, dtype=torch.uint8))[1][0] > 0
+
+
+def test_an_augmented_image_depends_on_seed_epoch_and_index_only():
+    images = torch.from_numpy(RANDOM.random((6, 1, 12, 12)).astype(np.float32))
+    settings = Augment(shift=0.2, rotate=20, zoom=0.2, shear=10, flip=True)
+    index = np.arange(6)
+    whole = augment(images, settings, 1, 2, index)
+    order = np.array([4, 1])
+    torch.testing.assert_close(augment(images[order], settings, 1, 2, order), whole[order], rtol=0, atol=0)
+    for other in ((2, 2), (1, 3)):
+        assert not torch.equal(augment(images, settings, *other, index), whole)
+    assert torch.equal(augment(images, Augment(shift=0, rotate=0, zoom=0), 1, 2, index), images)
+
+
+def test_each_augmentation_does_what_it_says():
+    image = torch.zeros(1, 1, 21, 21)
+    image[0, 0, 10, 15] = 1
+    many = image.expand(200, -1, -1, -1)
+    index = np.arange(200)
+    nothing = {"shift": 0.0, "rotate": 0.0, "zoom": 0.0, "shear": 0.0}
+
+    def brightest(**changes):
+        out = augment(many, Augment(**(nothing | changes)), 0, 0, index)
+        place = out.flatten(1).argmax(dim=1)
+        return place // 21, place % 21
+
+    rows, columns = brightest(flip=True)
+    assert set(columns.tolist()) == {5, 15}
+    assert set(rows.tolist()) == {10}
+    rows, columns = brightest(shift=0.1)
+    assert 1 <= (rows - 10).abs().max() <= 3
+    assert 1 <= (columns - 15).abs().max() <= 3
+    rows, columns = brightest(rotate=90.0)
+    assert rows.min() <= 6
+    assert rows.max() >= 14
+    radius = ((rows - 10) ** 2 + (columns - 10) ** 2).float().sqrt()
+    assert (radius - 5).abs().max() < 1.5
+    rows, columns = brightest(zoom=0.3)
+    assert set(rows.tolist()) == {10}
+    assert columns.min() < 15 < columns.max()
+
+
+def test_uniform_numbers_are_uniform_and_in_range():
+    draws = uniform(0, 0, np.arange(20_000), 3)
+    assert draws.min() >= 0
+    assert draws.max() < 1
+    assert np.abs(draws.mean(axis=0) - 0.5).max() < 0.01
+    assert np.abs(np.corrcoef(draws.T) - np.eye(3)).max() < 0.03
+
+
+def test_pipeline_reports_what_the_data_are():
+    data = load("digits")
+    pipeline = Pipeline(data, split(data, 0), torch.device("cpu"))
+    document = pipeline.document()
+    assert document["counts"] == {"train": 1222, "val": 216, "test": 359}
+    assert document["groups"] == {"known": False, "counts": document["counts"]}
+    assert document["groups_shared"] == 0
+    assert not document["stand_in"]
+    images = pipeline.images(pipeline.split.val, 16)
+    assert images.shape == (216, 1, 16, 16)
+    assert images.dtype == torch.uint8
