@@ -82,7 +82,8 @@ class SqueezeExcite(nn.Module):
         self.expand = ConvNormAct(hidden, channels, norm=False, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.expand(self.reduce(self.pool(x))).sigmoid()
+        gate: Tensor = self.expand(self.reduce(self.pool(x))).sigmoid()
+        return x * gate
 
 
 class DropPath(nn.Module):

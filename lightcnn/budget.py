@@ -81,7 +81,7 @@ class Resource:
 
     def most(self, cost: Cost) -> int:
         """The largest number that the upper limit is held against."""
-        return max(getattr(cost, name) for name in self.upper)
+        return max(int(getattr(cost, name)) for name in self.upper)
 
 
 MACS = Resource("macs", "FLOPs", ("macs", "fvcore", "thop"), "macs")
@@ -115,7 +115,7 @@ class Limit:
         over = self.resource.most(cost) / self.upper - 1
         if self.lower is None:
             return over
-        return max(over, 1 - getattr(cost, self.resource.lower) / self.lower)
+        return max(over, 1 - int(getattr(cost, self.resource.lower)) / self.lower)
 
 
 @dataclass(frozen=True)

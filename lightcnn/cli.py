@@ -33,7 +33,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no messages."
 Debug = Annotated[bool, typer.Option("--debug", help="A traceback with every error.")]
 
 
-UsageError = typer.BadParameter.__mro__[1]
+UsageError: Any = typer.BadParameter.__mro__[1]
 """Base of what typer raises for a wrong command line (typer carries its own copy of click)."""
 
 
@@ -81,7 +81,7 @@ def run(arguments: list[str]) -> int:
         return _ended("interrupted", 130, debug)
     except UsageError as error:
         context = getattr(error, "ctx", None)
-        message = error.format_message()  # type: ignore[attr-defined]
+        message = error.format_message()
         if not arguments:
             typer.echo(message, err=True)
             return 2
@@ -233,7 +233,7 @@ def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
     if out is None:
         raise InputError("--resume: needs --out with the run folder to go on with")
     held = load_settings(out)
-    extended = {name: given.pop(name) for name in ("trials", "seconds", "epochs", "device") if name in given}
+    extended: dict[str, Any] = {name: given.pop(name) for name in ("trials", "seconds", "epochs", "device") if name in given}
     for name, value in given.items():
         asked = SearchSpace.load(value) if name == "space" else value
         if asked != getattr(held, name):

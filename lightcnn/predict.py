@@ -18,7 +18,7 @@ def probabilities(model: nn.Module, images: Tensor, preprocess: Preprocess, batc
         with torch.inference_mode():
             parts = [
                 class_probabilities(model(preprocess.normalise(chunk).contiguous(memory_format=torch.channels_last)))
-                for chunk in images.split(batch)
+                for chunk in torch.split(images, batch)
             ]
     finally:
         model.train(training)

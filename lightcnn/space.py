@@ -253,6 +253,7 @@ def _blocks(stage: StageSpace, path: str, shape: Mapping[str, Any], act: str) ->
         return (*before, InvertedResidualBlock(**common, depth=depth, expand=expand, se=float(ratio) or None))
     unit = ConvBlock if kind == "conv" else SeparableBlock
     after = (SqueezeExciteBlock(ratio=float(ratio)),) if ratio else ()
+    main: Any
     match skip:
         case "unit":
             main = ResidualBlock(body=(unit(**common),), depth=depth)

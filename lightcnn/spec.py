@@ -303,7 +303,8 @@ def shape_after(block: Any, shape: Shape, path: str = "") -> Shape:
         pad = block.kernel // 3
         if min(height, width) + 2 * pad < block.kernel:
             raise _fault(path, f"pooling by {block.kernel} on {height}×{width}; use a larger input or fewer halvings")
-        return channels, *((n + 2 * pad - block.kernel) // block.stride + 1 for n in (height, width))
+        height, width = ((n + 2 * pad - block.kernel) // block.stride + 1 for n in (height, width))
+        return channels, height, width
     groups = getattr(block, "groups", 1)
     if channels % groups or block.width % groups:
         raise _fault(f"{path}.groups", f"{groups} groups do not divide {channels} into {block.width} channels")

@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lightcnn.budget import Budget, human
+from lightcnn.searching.watcher import Watcher
 
 
-class SearchView:
+class SearchView(Watcher):
     """A `Watcher` that shows a search: live on a terminal, a line a trial elsewhere, nothing when quiet."""
 
     def __init__(self, console: Console, quiet: bool) -> None:

@@ -53,7 +53,7 @@ def resize(images: Sequence[NDArray[np.uint8]], size: int) -> Tensor:
 def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation per channel of uint8 images (N, C, H, W), on the scale 0..1; no deviation is under 1/255."""
     means, squares = torch.zeros(images.shape[1], dtype=torch.float64), torch.zeros(images.shape[1], dtype=torch.float64)
-    for chunk in images.split(4096):
+    for chunk in torch.split(images, 4096):
         scaled = chunk.double() / 255
         means += scaled.sum(dim=(0, 2, 3))
         squares += scaled.square().sum(dim=(0, 2, 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,30 +30,9 @@ from lightcnn.searching.plan import Plan, SearchClock, final_epochs
 from lightcnn.searching.report import write_report, write_trials
 from lightcnn.searching.searcher import Fidelity, Outcome, Rungs, Searcher
 from lightcnn.searching.settings import PlanSettings, SearchSettings
+from lightcnn.searching.watcher import Watcher
 from lightcnn.spec import NetworkSpec
 from lightcnn.training.loop import Epoch, fit, pick_device
-
-
-class Watcher:
-    """Hears what a search does; this one is silent."""
-
-    def reading(self, done: int, total: int) -> None:
-        """Images read so far."""
-
-    def planned(self, run: Run, space: BudgetedSpace, plan: Plan, clock: SearchClock, settings: SearchSettings) -> None:
-        """The search begins, or goes on."""
-
-    def started(self, number: int, candidate: Candidate, fidelity: Fidelity) -> None:
-        """A training of a trial begins."""
-
-    def epoch(self, epoch: Epoch, epochs: int) -> None:
-        """An epoch of any training ended."""
-
-    def finished(self, outcome: Outcome) -> None:
-        """A trial ended."""
-
-    def retraining(self, candidate: Candidate, epochs: int) -> None:
-        """The final training begins."""
 
 
 def search(
@@ -84,14 +64,6 @@ def search(
         bench = Bench(Pipeline(dataset, sides, device), settings, watcher)
         plan, spent = _plan(run, bench, budgeted, dataset.fingerprint, began)
         return _Search(run, settings, budgeted, bench, plan, watcher).run(spent, began)
-
-
-def load_settings(folder: str | Path) -> SearchSettings:
-    """The settings of a search's run folder. Raises: RunError where it holds none."""
-    run = Run.load(folder)
-    if not (run / "search.yaml").is_file():
-        raise RunError(f"run {folder}: not a search; --resume goes on with searches only")
-    return document.load(SearchSettings, run / "search.yaml")
 
 
 class Bench:
@@ -140,6 +112,12 @@ class Bench:
 def default_augment(dataset: Dataset) -> Augment:
     """Small shifts, rotations and zooms; mirroring for colour pictures only, since grey ones are often characters."""
     return Augment(flip=dataset.channels == 3)
+
+
+def default_training(epochs: int, images: int) -> Optimisation:
+    """Batches of 128, smaller for small sets so that an epoch has about 20 steps; labels smoothed by a tenth."""
+    batch = min(128, max(32, 2 ** round(math.log2(images / 20))))
+    return Optimisation(epochs=epochs, batch=batch, label_smoothing=0.1)
 
 
 @dataclass(frozen=True)
@@ -208,7 +186,7 @@ class _Search:
 
     def _score(self, candidate: Candidate, fidelity: Fidelity) -> float:
         """Validation accuracy after a short training."""
-        training = Optimisation(epochs=fidelity.epochs)
+        training = default_training(fidelity.epochs, len(self.indices))
         model, _ = self.bench.train(candidate.spec, self.indices, training, fidelity.seed)
         return self.bench.accuracy(model, self.bench.pipeline.split.val, candidate.spec.input[1])
 
@@ -231,7 +209,7 @@ class _Search:
             seed=self.settings.seed,
             network=spec,
             augment=self.bench.augment,
-            training=Optimisation(epochs=epochs),
+            training=default_training(epochs, len(sides.train)),
         )
         pipeline.forget()
         model, history = self.bench.train(spec, sides.train, recipe.training, recipe.seed)

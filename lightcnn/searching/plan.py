@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -30,19 +31,22 @@ class Plan:
     def fixed(cls, train: int) -> Plan:
         """Without a time: the first training sees about 12,000 images, the final one about 600,000."""
         images = min(train, 12_000)
-        return cls(images, _rungs(round(12_000 / images)), min(100, max(20, round(600_000 / train))))
+        return cls(images, _rungs(round(12_000 / images), images), min(100, max(20, round(600_000 / train))))
 
     @classmethod
     def timed(cls, train: int, seconds: float, images_a_second: float) -> Plan:
         """For a search of so many seconds: as many images a training as leave time for about `WANTED_TRIALS` trials."""
         first = seconds * images_a_second / COST_OF_SEARCH
         images = min(train, max(int(first), 1_000))
-        return cls(images, _rungs(round(first / images)), 0)
+        return cls(images, _rungs(round(first / images), images), 0)
 
 
-def _rungs(epochs: int) -> Rungs:
-    """Three rungs from 1 to 4 epochs on; more time gives more trials, not longer ones."""
-    first = min(max(epochs, 1), 4)
+def _rungs(epochs: int, images: int) -> Rungs:
+    """Three rungs. The first has 1 to 4 epochs, on small sets up to 12, so that it sees 5,000 images where it can.
+
+    More time gives more trials, not longer ones.
+    """
+    first = max(min(max(epochs, 1), 4), min(12, math.ceil(5_000 / images)))
     return Rungs((first, first * KEEP, first * KEEP**2), KEEP)
 
 

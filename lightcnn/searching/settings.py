@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from lightcnn import document
+from lightcnn.errors import RunError
 from lightcnn.recipe import Augment, Seed
+from lightcnn.run import Run
 from lightcnn.space import SearchSpace
 from lightcnn.spec import Frozen
 
@@ -35,3 +39,11 @@ class PlanSettings(Frozen):
     keep: int
     final_epochs: int
     spent: Annotated[float, Field(ge=0, description="seconds before the first trial")]
+
+
+def load_settings(folder: str | Path) -> SearchSettings:
+    """The settings of a search's run folder. Raises: RunError where it holds none."""
+    run = Run.load(folder)
+    if not (run / "search.yaml").is_file():
+        raise RunError(f"run {folder}: not a search; --resume goes on with searches only")
+    return document.load(SearchSettings, run / "search.yaml")

@@ -44,7 +44,7 @@ def fit(
     `watch` is called after every epoch. Raises: TrainingError where the loss is no longer finite.
     """
     device = next(model.parameters()).device
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(_parameter_groups(model, settings.weight_decay), lr=settings.learning_rate)
     batches = math.ceil(len(images) / settings.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -61,14 +61,14 @@ def fit(
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
                 loss = loss_function(model(inputs.contiguous(memory_format=torch.channels_last)), labels[rows])
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += loss.detach() * len(batch)
         mean = total.item() / len(images)
         if not math.isfinite(mean):
             raise TrainingError(f"the loss became {mean} in epoch {epoch + 1}; lower training.learning_rate")
-        watch(Epoch(epoch + 1, mean, schedule.get_last_lr()[0], time.perf_counter() - start))
+        watch(Epoch(epoch + 1, mean, float(schedule.get_last_lr()[0]), time.perf_counter() - start))
 
 
 def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:

@@ -1,0 +1,340 @@
+"""`lightcnn search` from the command line, on small data: what it leaves, what it refuses, how it goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lightcnn.cli import run
+from lightcnn.counters import fvcore_total, thop_total
+from lightcnn.data.preprocess import Preprocess, resize
+from lightcnn.data.sources import load
+from lightcnn.network import build, fold
+from lightcnn.predict import probabilities
+from lightcnn.recipe import Recipe
+from lightcnn.run import Run
+from lightcnn.spec import NetworkSpec
+
+BUDGET = "100kFLOPs,8kparams,9KB,4KB-RAM"
+SMALL = ["search", "--budget", BUDGET, "--trials", "3", "--epochs", "4"]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """Dark and bright squares, 80 of them, the first half of the file's test side given."""
+    folder = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    labels = np.arange(80) % 2
+    images = (random.integers(0, 150, (80, 8, 8)) + 80 * labels[:, None, None]).astype(np.uint8)
+    np.savez(
+        folder / "squares.npz",
+        train_images=images[:60], train_labels=labels[:60], test_images=images[60:], test_labels=labels[60:],
+        class_names=np.array(["dark", "bright"]),
+    )  # fmt: skip
+    return str(folder / "squares.npz")
+
+
+@pytest.fixture(scope="session")
+def finished(data, tmp_path_factory):
+    """One finished search and what it printed as JSON."""
+    out = tmp_path_factory.mktemp("runs") / "one"
+    command = [sys.executable, "-m", "lightcnn", *SMALL, "--data", data, "--out", str(out), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def rows(folder, name="trials.csv"):
+    with open(folder / name, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def timeless(folder):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows(folder)]
+
+
+def test_json_is_the_report_and_nothing_else(finished):
+    out, done = finished
+    assert json.loads(done.stdout) == Run.load(out).report
+    assert "trial 0" in done.stderr
+
+
+def test_the_report_has_the_keys_of_the_contract(finished):
+    report = Run.load(finished[0]).report
+    assert report["command"] == "search"
+    assert report["seed"] == 0
+    assert report["seconds"] > 0
+    assert report["data"]["classes"] == ["dark", "bright"]
+    assert report["data"]["counts"] == {"train": 52, "val": 8, "test": 20}
+    assert report["data"]["groups"]["known"] is False
+    assert report["data"]["groups_shared"] == 0
+    assert report["data"]["stand_in"] is False
+    assert len(report["data"]["fingerprint"]) == 64
+    cost_keys = {"params", "params_with_buffers", "params_deployed", "macs", "peak_activations", "weight_bytes"}
+    assert report["network"]["cost"].keys() == cost_keys
+    assert report["network"]["cost"]["weight_bytes"].keys() == {"fp32", "int8"}
+    assert report["network"]["counters"].keys() == {"fvcore", "thop"}
+    assert report["budget"]["macs"] == {"lower": None, "upper": 100_000}
+    assert report["strategy"] == "evolution"
+    assert report["counts"].keys() == {"proposed", "trained", "pruned", "duplicates", "failed"}
+    assert report["counts"]["proposed"] == 3
+    test = report["best"]["test"]["accuracy"]
+    assert test.keys() == {"mean", "sd", "values", "low", "high"}
+    assert test["sd"] is None
+    assert test["low"] <= test["mean"] <= test["high"]
+    assert report["front"]
+    assert all(point.keys() == {"cost", "accuracy"} for point in report["front"])
+    assert all(len(point) == 2 for point in report["history"])
+
+
+def test_the_network_meets_the_budget_by_every_counter(finished):
+    spec = NetworkSpec.load(finished[0] / "spec.yaml")
+    report = Run.load(finished[0]).report
+    model = build(spec, 0)
+    deployed = fold(model)
+    counted = {"fvcore": fvcore_total(deployed, spec.input), "thop": thop_total(deployed, spec.input)}
+    assert report["network"]["counters"] == counted
+    assert max(counted.values()) <= 100_000
+    assert report["network"]["cost"]["macs"] <= 100_000
+    assert sum(p.numel() for p in model.parameters()) == report["network"]["cost"]["params"] <= 8_000
+    weights = sum(p.numel() for p in deployed.parameters() if p.ndim > 1)
+    biases = sum(p.numel() for p in deployed.parameters() if p.ndim == 1)
+    assert weights + 4 * biases == report["network"]["cost"]["weight_bytes"]["int8"] <= 9_000
+    assert report["network"]["cost"]["peak_activations"] <= 4_000
+
+
+def test_the_folder_holds_what_it_should(finished):
+    out = finished[0]
+    expected = {
+        "report.json", "report.html", "spec.yaml", "weights.safetensors", "recipe.yaml", "metrics.csv", "preprocess.json",
+        "predictions.csv", "environment.json", "log.txt", "trials.csv", "study.db", "search.yaml", "plan.yaml", "plots",
+    }  # fmt: skip
+    assert expected <= {path.name for path in out.iterdir()}
+    assert {path.name for path in (out / "plots").iterdir()} == {"history.png", "front.png", "loss.png", "confusion.png"}
+    assert len(rows(out, "metrics.csv")) == 4
+    page = (out / "report.html").read_text()
+    assert "test accuracy" in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert "<script" not in page
+
+
+def test_weights_and_preprocessing_reproduce_the_predictions(finished, data):
+    out = finished[0]
+    spec = NetworkSpec.load(out / "spec.yaml")
+    model = build(spec)
+    model.load_state_dict(load_file(out / "weights.safetensors"))
+    held = json.loads((out / "preprocess.json").read_text())
+    rule = Preprocess.model_validate_json(json.dumps({k: v for k, v in held.items() if k not in ("temperature", "threshold")}))
+    dataset = load(data)
+    predictions = rows(out, "predictions.csv")
+    assert {row["split"] for row in predictions} == {"val", "test"}
+    indices = [dataset.paths.index(row["path"]) for row in predictions]
+    images = resize(dataset.images[np.array(indices)], rule.size)
+    expected = np.array([[float(row["p_dark"]), float(row["p_bright"])] for row in predictions])
+    np.testing.assert_allclose(probabilities(model, images, rule), expected, atol=1e-5)
+    right = [row["label"] == row["prediction"] for row in predictions if row["split"] == "test"]
+    assert np.mean(right) == pytest.approx(Run.load(out).report["best"]["test"]["accuracy"]["mean"])
+
+
+def test_the_recipe_is_whole(finished):
+    recipe = Recipe.load(finished[0] / "recipe.yaml")
+    assert recipe.network == NetworkSpec.load(finished[0] / "spec.yaml")
+    assert recipe.training.epochs == 4
+
+
+def test_the_same_seed_searches_the_same(finished, data, tmp_path):
+    assert run([*SMALL, "--data", data, "--out", "two", "--quiet"]) == 0
+    assert timeless(tmp_path / "two") == timeless(finished[0])
+    one, two = (load_file(folder / "weights.safetensors") for folder in (finished[0], tmp_path / "two"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_finished_run_shows_its_report_again(finished, capsys):
+    before = (finished[0] / "report.json").stat().st_mtime_ns
+    assert run(["search", "--resume", "--out", str(finished[0])]) == 0
+    assert "test accuracy" in capsys.readouterr().out
+    assert (finished[0] / "report.json").stat().st_mtime_ns == before
+
+
+def test_class_folders_end_to_end(tmp_path, capsys):
+    from PIL import Image
+
+    random = np.random.default_rng(1)
+    for name, base in (("dark", 0), ("bright", 110)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(20):
+            pixels = (random.integers(0, 140, (30, 24, 3)) + base).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{index}.jpg")
+    assert run(["search", "--budget", "200kFLOPs", "--trials", "1", "--epochs", "4", "--data", "photos", "--out", "run"]) == 0
+    report = Run.load("run").report
+    assert report["data"]["counts"] == {"train": 26, "val": 6, "test": 8}
+    assert NetworkSpec.load("run/spec.yaml").input[0] == 3
+    assert Recipe.load("run/recipe.yaml").augment.flip
+    assert "run folder run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--budget is missing"),
+        (["--budget", "1M"], "'1M' has no unit"),
+        (["--budget", "-1MFLOPs"], "must be at least 1"),
+        (["--budget", "1kFLOPs"], r"the smallest network of the space micro needs \d+ FLOPs, over the limit of 1000"),
+        (["--budget", "1MFLOPs", "--data", "nowhere"], "data 'nowhere': no such folder"),
+        (["--budget", "1MFLOPs", "--data", "digit"], "did you mean 'digits'"),
+        (["--budget", "1MFLOPs", "--data", "none.npz"], "data none.npz: no such file"),
+        (["--budget", "1MFLOPs", "--space", "mikro"], "did you mean 'micro'"),
+        (["--budget", "1MFLOPs", "--space", "bad.yaml"], r"bad.yaml:1: sise: unknown key 'sise' .*did you mean 'size'"),
+        (["--budget", "1MFLOPs", "--time", "10"], "--time '10': not a duration; write it with units"),
+        (["--budget", "1MFLOPs", "--trials", "0"], "--trials"),
+        (["--budget", "1MFLOPs", "--seed", "-1"], "--seed"),
+        (["--budget", "1MFLOPs", "--strategy", "magic"], "evolution"),
+        (["--budget", "1MFLOPs", "--resume"], "--resume: needs --out"),
+        (["--budget", "1MFLOPs", "--resume", "--out", "nothing"], "run nothing: not a run folder"),
+        (["--budget", "1MFLOPs", "--out", "taken"], "--out taken: exists already; give a fresh folder, or --resume"),
+        (["--budget", "1MFLOPs", "--out", "file/run"], "--out file/run: cannot be made"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, capsys):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "bad.yaml").write_text("sise: [16]\nsize: [16]\nstem: {kind: [conv], width: {low: 4, high: 8}}\nstages: []\n")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert run(["search", *arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    import re
+
+    assert re.search(message, error), error
+    assert len(error.splitlines()) == 1
+    assert error.startswith("lightcnn: ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_no_permission_to_write(tmp_path, capsys):
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    (tmp_path / "closed").mkdir(mode=0o500)
+    assert run(["search", "--budget", "1MFLOPs", "--out", "closed/run"]) == 2
+    assert "cannot be made (Permission denied)" in capsys.readouterr().err
+
+
+def test_resuming_as_another_search_is_refused(finished, capsys):
+    out = str(finished[0])
+    for option, value, name in (("--budget", "2MFLOPs", "budget"), ("--seed", "7", "seed"), ("--space", "mobilenet", "space")):
+        assert run(["search", "--resume", "--out", out, option, value]) == 2
+        assert f"was begun with {name}" in capsys.readouterr().err
+
+
+def test_resuming_with_changed_data_is_refused(data, tmp_path, capsys):
+    content = dict(np.load(data))
+    np.savez(tmp_path / "mine.npz", **content)
+    assert run([*SMALL, "--data", "mine.npz", "--out", "run", "--quiet"]) == 0
+    (tmp_path / "run" / "report.json").unlink()
+    content["train_images"][0, 0, 0] ^= 1
+    np.savez(tmp_path / "mine.npz", **content)
+    assert run(["search", "--resume", "--out", "run"]) == 2
+    assert "the data have changed since it began" in capsys.readouterr().err
+
+
+def test_a_folder_in_use_is_refused(finished, capsys):
+    (finished[0] / "report.json").rename(finished[0] / "aside.json")
+    try:
+        with Run.load(finished[0]).locked():
+            child = subprocess.run(
+                [sys.executable, "-m", "lightcnn", "search", "--resume", "--out", str(finished[0])],
+                capture_output=True, text=True, timeout=120,
+            )  # fmt: skip
+    finally:
+        (finished[0] / "aside.json").rename(finished[0] / "report.json")
+    assert child.returncode == 2
+    assert "another process works in it" in child.stderr
+
+
+def test_killed_and_resumed_is_as_undisturbed(finished, data, tmp_path):
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "lightcnn", *SMALL, "--data", data, "--out", str(out), "--quiet"]
+    for wanted in (1, 2):
+        resume = ["--resume"] if wanted > 1 else []
+        arguments = command if wanted == 1 else [sys.executable, "-m", "lightcnn", "search", *resume, "--out", str(out)]
+        child = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and child.poll() is None:
+            log = (out / "log.txt").read_text() if (out / "log.txt").exists() else ""
+            if log.count("trial ") >= wanted:
+                break
+            time.sleep(0.02)
+        child.kill()
+        child.wait()
+    assert not (out / "report.json").exists()
+    assert run(["search", "--resume", "--out", str(out), "--quiet"]) == 0
+    assert timeless(out) == timeless(finished[0])
+    logged = [line.split(" ", 2)[2] for line in (out / "log.txt").read_text().splitlines()]
+    assert len(logged) == len(set(logged)) == 3, "no finished trial is run twice"
+    one, two = (load_file(folder / "weights.safetensors") for folder in (finished[0], out))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_ctrl_c_says_how_to_go_on(data, tmp_path):
+    out = tmp_path / "stopped"
+    command = [sys.executable, "-m", "lightcnn", *SMALL, "--data", data, "--out", str(out)]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (out / "study.db").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    _, error = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert f"go on with: lightcnn search --resume --out {out}" in error
+    assert "Traceback" not in error
+    assert run(["search", "--resume", "--out", str(out), "--quiet"]) == 0
+
+
+def test_dry_run_writes_nothing(data, tmp_path, capsys):
+    assert run(["search", "--budget", "100kFLOPs", "--data", data, "--dry-run", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["dry_run"] is True
+    assert document["data"]["counts"] == {"train": 52, "val": 8, "test": 20}
+    assert document["first"]["macs"] <= 100_000
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_prints_every_error_of_every_file(tmp_path, capsys):
+    (tmp_path / "good.yaml").write_text("input: [1, 8, 8]\nclasses: 2\nstages: [{kind: conv, width: 4}]\n")
+    (tmp_path / "bad.yaml").write_text("input: [1, 8, 8]\nclasses: 1\nstages: [{kind: conv, widht: 4}]\n")
+    (tmp_path / "odd.yaml").write_text("colour: red\n")
+    assert run(["check", "good.yaml", "bad.yaml", "odd.yaml", "missing.yaml"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "good.yaml: a valid spec\n"
+    lines = captured.err.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["bad.yaml", "bad.yaml", "bad.yaml", "odd.yaml", "missing.yaml"]
+    assert any("bad.yaml:3: stages.0.widht: unknown key 'widht' (value 4); did you mean 'width'?" in line for line in lines)
+    assert run(["check", "good.yaml", "bad.yaml", "--json"]) == 2
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert [(file["kind"], len(file["errors"])) for file in files] == [("spec", 0), ("spec", 3)]
+
+
+def test_list_shows_what_is_shipped(capsys):
+    for what, name in (("spaces", "micro"), ("recipes", "quick"), ("datasets", "digits"), ("schemas", "spec")):
+        assert run(["list", what, "--json"]) == 0
+        items = json.loads(capsys.readouterr().out)["items"]
+        assert name in {item["name"] for item in items}
+        assert all(item["about"] for item in items)
+    assert run(["list", "spaces", "--show", "micro"]) == 0
+    assert capsys.readouterr().out.endswith("stages.3.kernel: 1\n")
+    assert run(["list", "spaces", "--show", "mikro"]) == 2
+    assert "did you mean 'micro'" in capsys.readouterr().err
