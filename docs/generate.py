@@ -35,12 +35,7 @@ def schema(name: str, model: type[BaseModel]) -> str:
         if "const" in part.get("properties", {}).get("kind", {}):
             part["required"] = sorted({*part.get("required", ()), "kind"})
     head = {"$schema": GenerateJsonSchema.schema_dialect, "title": f"lightcnn {name}"}
-    return (
-        json.dumps(
-            {**head, **{key: value for key, value in body.items() if key != "title"}}, indent=2, ensure_ascii=False
-        )
-        + "\n"
-    )
+    return json.dumps(head | body | head, indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lightcnn.checking import KINDS, SCHEMAS, check_file
+from lightcnn.spec import BLOCKS
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = {"search_spaces": ("space", 1), "recipes": ("recipe", 1), "tests/golden": ("spec", 3)}
@@ -54,14 +55,7 @@ def test_a_schema_describes_the_keys_that_the_loader_takes(kind: str) -> None:
 def test_every_block_of_the_schema_must_say_its_kind() -> None:
     definitions: dict[str, Any] = json.loads((SCHEMAS / "spec.json").read_text(encoding="utf-8"))["$defs"]
     blocks = {name: part for name, part in definitions.items() if name.endswith("Block")}
-    assert {part["properties"]["kind"]["const"] for part in blocks.values()} == {
-        "conv",
-        "separable",
-        "mbconv",
-        "se",
-        "pool",
-        "residual",
-    }
+    assert {part["properties"]["kind"]["const"] for part in blocks.values()} == BLOCKS.keys()
     assert all("kind" in part["required"] for part in blocks.values())
 
 
