@@ -172,6 +172,39 @@ def test_the_yaml_documents_of_the_concepts_are_valid(tmp_path: Path) -> None:
     assert kinds == ["space", "spec"]
 
 
+def test_the_pages_quote_what_the_commands_print(capsys: pytest.CaptureFixture[str]) -> None:
+    from lightcnn.cost import cost
+    from lightcnn.spec import NetworkSpec
+
+    quoted = {page.stem: fenced(page, "") for page in (ROOT / "docs" / "concepts").glob("*.md")}
+    assert cli.run(["search", "--budget", "1MFLOPs", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert printed in quoted["search"]
+    assert re.findall(r"^first +(.*\n)", printed, re.MULTILINE) == quoted["spaces"]
+    assert cli.run(["search", "--budget", "1kFLOPs", "--dry-run"]) == 2
+    assert capsys.readouterr().err in quoted["budgets"]
+    assert f"{cost(NetworkSpec.load(ROOT / 'tests' / 'golden' / 'mobilenetv2.yaml'))}\n" in quoted["costs"]
+
+
+def test_the_pages_quote_the_errors_of_a_bad_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.yaml").write_text(
+        "input: [3, 32, 32]\nstages:\n  - {kind: conv, widht: 16}\n  - {kind: mbcnv, width: 16}\nclasses: 10\n"
+    )
+    (quoted,) = [text for text in fenced(ROOT / "docs" / "concepts" / "specs.md", "") if "bad.yaml" in text]
+    assert check_file(Path("bad.yaml"))["errors"] == quoted.splitlines()
+
+
+def test_the_table_of_blocks_has_every_key_of_every_kind() -> None:
+    from lightcnn.spec import BLOCKS
+
+    page = (ROOT / "docs" / "concepts" / "specs.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|$", page, re.MULTILINE))
+    assert rows.keys() == BLOCKS.keys()
+    for kind, block in BLOCKS.items():
+        assert re.findall(r"`(\w+)`", rows[kind]) == [name for name in block.model_fields if name != "kind"]
+
+
 def test_the_python_examples_compile() -> None:
     examples = [text for page in PAGES for text in fenced(page, "python")]
     assert len(examples) == 4
