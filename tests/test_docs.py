@@ -1,0 +1,301 @@
+"""The pages say what the code does: commands, options, links, YAML examples, the README's commands."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import lightcnn
+from lightcnn import cli, document
+from lightcnn.checking import check_file, kind_of
+from lightcnn.errors import DocumentError
+
+ROOT = Path(__file__).parents[1]
+CONTRACT = ROOT / "docs" / "reference" / "contract.md"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+TEXT = {".md", ".py", ".yaml", ".yml", ".toml", ".json", ".cff", ".txt", ".cfg", ".ini", ".sh", ""}
+FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:work|tmp|root|home)(?:/|\b)")
+
+
+def fenced(page: Path, language: str) -> list[str]:
+    """The texts of all fenced blocks of a page in one language."""
+    return [text for name, text in FENCE.findall(page.read_text(encoding="utf-8")) if name == language]
+
+
+def commands() -> dict[str, Any]:
+    """Command line → typer's own command object, `lightcnn` itself included."""
+    root: Any = typer.main.get_command(cli.app)
+    return {"lightcnn": root, **{f"lightcnn {name}": command for name, command in root.commands.items()}}
+
+
+def options(command: Any) -> set[str]:
+    return {name for parameter in command.params for name in parameter.opts if name.startswith("--")}
+
+
+def documented() -> dict[str, str]:
+    """Command line → its line in the contract."""
+    (block,) = fenced(CONTRACT, "commands")
+    return {" ".join(re.match(r"lightcnn( [a-z]+(?= ))?", line)[0].split()): line for line in block.splitlines()}  # type: ignore[index]
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"`[^`\n]*`", "", FENCE.sub("", text))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_there_are_as_many_pages_as_we_think() -> None:
+    found = {
+        folder: len(list((ROOT / folder).glob("*.md")))
+        for folder in ("docs/concepts", "docs/reference", "docs/decisions")
+    }
+    assert found == {"docs/concepts": 6, "docs/reference": 1, "docs/decisions": 6}
+
+
+def test_the_contract_has_one_line_for_every_command() -> None:
+    (block,) = fenced(CONTRACT, "commands")
+    assert documented().keys() == commands().keys()
+    assert len(block.splitlines()) == len(commands())
+
+
+@pytest.mark.parametrize("name", commands())
+def test_the_contract_lists_every_option_of_a_command(name: str) -> None:
+    assert set(re.findall(r"--[a-z-]+", documented()[name])) == options(commands()[name])
+
+
+def test_the_contract_lists_every_choice() -> None:
+    (block,) = fenced(CONTRACT, "commands")
+    choices = [
+        kind for kind in vars(cli).values() if isinstance(kind, type) and issubclass(kind, Enum) and kind is not Enum
+    ]
+    assert {cli.Strategy, cli.Device, cli.Listing} <= set(choices)
+    for kind in choices:
+        listed = "|".join(choice.value for choice in kind)
+        assert re.search(rf"(?<![\w|]){re.escape(listed)}(?![\w|])", block), f"{kind.__name__}: {listed}"
+
+
+def test_the_pages_name_no_option_that_is_not_there() -> None:
+    known = commands()
+    lines = [
+        (page, line)
+        for page in PAGES
+        for block in fenced(page, "sh")
+        for line in re.split(r"\n|&&", block)
+        if re.search(r"(^|[/\s])lightcnn ", line.strip())
+    ]
+    assert len(lines) >= 8
+    for page, line in lines:
+        words = shlex.split(line[line.index("lightcnn") :])
+        name = " ".join(words[:2])
+        assert name in known, f"{page.name}: {line}"
+        assert {word for word in words if word.startswith("--")} <= options(known[name]), f"{page.name}: {line}"
+
+
+def test_the_budgets_in_the_pages_can_be_read() -> None:
+    from lightcnn.budget import Budget
+
+    budgets = {
+        text for page in PAGES for text in re.findall(r"--budget ([0-9][\w.,-]*)", page.read_text(encoding="utf-8"))
+    }
+    assert "1MFLOPs" in budgets
+    for text in budgets:
+        assert Budget.parse(text).limits
+
+
+def test_the_tables_of_a_run_have_the_columns_of_the_contract() -> None:
+    from lightcnn.searching.report import TRIAL_COLUMNS
+
+    (block,) = fenced(CONTRACT, "columns")
+    tables = dict(line.split(": ") for line in block.splitlines())
+    assert tables.keys() == {"trials.csv", "metrics.csv", "predictions.csv"}
+    assert next(csv.reader(io.StringIO(tables["trials.csv"]))) == list(TRIAL_COLUMNS)
+
+
+def test_the_contract_shows_the_costs_keys() -> None:
+    from lightcnn.budget import RESOURCES, Cost
+
+    (block,) = fenced(CONTRACT, "json")
+    report = json.loads(block)
+    assert report["network"]["cost"] == Cost().document()
+    assert report["budget"].keys() <= RESOURCES.keys()
+    assert all(f"`{name}`" in CONTRACT.read_text(encoding="utf-8") for name in RESOURCES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_resolves(page: Path) -> None:
+    for target in LINK.findall(without_code(page.read_text(encoding="utf-8"))):
+        if target.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), f"{target} does not exist"
+        assert not anchor or anchor in anchors(file), f"{target}: there is no such heading"
+
+
+def test_the_index_names_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / target).resolve() for target in LINK.findall(index.read_text(encoding="utf-8"))}
+    assert linked == {page for page in PAGES if page.is_relative_to(index.parent)} - {index}
+
+
+def test_the_yaml_documents_of_the_concepts_are_valid(tmp_path: Path) -> None:
+    kinds = []
+    for page in sorted((ROOT / "docs" / "concepts").glob("*.md")):
+        for text in fenced(page, "yaml"):
+            try:
+                kind = kind_of(document.keys(text))
+            except DocumentError:
+                kind = "unknown"
+            if kind == "unknown":
+                continue
+            file = tmp_path / f"{page.stem}-{len(kinds)}.yaml"
+            file.write_text(text, encoding="utf-8")
+            assert check_file(file)["errors"] == []
+            kinds.append(kind)
+    assert kinds == ["space", "spec"]
+
+
+def test_the_pages_quote_what_the_commands_print(capsys: pytest.CaptureFixture[str]) -> None:
+    from lightcnn.cost import cost
+    from lightcnn.spec import NetworkSpec
+
+    quoted = {page.stem: fenced(page, "") for page in (ROOT / "docs" / "concepts").glob("*.md")}
+    assert cli.run(["search", "--budget", "1MFLOPs", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert printed in quoted["search"]
+    assert re.findall(r"^first +(.*\n)", printed, re.MULTILINE) == quoted["spaces"]
+    assert cli.run(["search", "--budget", "1kFLOPs", "--dry-run"]) == 2
+    assert capsys.readouterr().err in quoted["budgets"]
+    assert f"{cost(NetworkSpec.load(ROOT / 'tests' / 'golden' / 'mobilenetv2.yaml'))}\n" in quoted["costs"]
+
+
+def test_the_pages_quote_the_errors_of_a_bad_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.yaml").write_text(
+        "input: [3, 32, 32]\nstages:\n  - {kind: conv, widht: 16}\n  - {kind: mbcnv, width: 16}\nclasses: 10\n"
+    )
+    (quoted,) = [text for text in fenced(ROOT / "docs" / "concepts" / "specs.md", "") if "bad.yaml" in text]
+    assert check_file(Path("bad.yaml"))["errors"] == quoted.splitlines()
+
+
+def test_the_table_of_blocks_has_every_key_of_every_kind() -> None:
+    from lightcnn.spec import BLOCKS
+
+    page = (ROOT / "docs" / "concepts" / "specs.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|$", page, re.MULTILINE))
+    assert rows.keys() == BLOCKS.keys()
+    for kind, block in BLOCKS.items():
+        assert re.findall(r"`(\w+)`", rows[kind]) == [name for name in block.model_fields if name != "kind"]
+
+
+def test_the_python_examples_compile() -> None:
+    examples = [text for page in PAGES for text in fenced(page, "python")]
+    assert len(examples) == 4
+    for text in examples:
+        compile(text, "example", "exec")
+        for line in text.splitlines():
+            if line.startswith("from lightcnn"):
+                exec(line, {})
+
+
+def test_no_file_names_a_path_of_our_machines() -> None:
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("not a clone: which files are tracked is not known")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = [
+        name for name in listed.split("\0") if name and not name.startswith("tests/") and Path(name).suffix in TEXT
+    ]
+    assert len(names) > 50
+    for name in names:
+        file = ROOT / name
+        found = MACHINE_PATH.search(file.read_text(encoding="utf-8")) if file.is_file() else None
+        assert not found, f"{name}: {found and found[0]}"
+
+
+def test_the_search_for_machine_paths_finds_them() -> None:
+    assert all(MACHINE_PATH.search(text) for text in ("in /tmp/x", "`/home/me`", "(/root)", "/work/main"))
+    assert not MACHINE_PATH.search("https://example.org/home and runs/work/tmp")
+
+
+def test_the_citation_has_our_version() -> None:
+    lines = (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    assert "cff-version: 1.2.0" in lines
+    assert f"version: {lightcnn.__version__}" in lines
+
+
+def test_the_citation_has_what_the_format_requires() -> None:
+    assert {"cff-version", "message", "title", "authors"} <= document.keys(
+        (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    )
+
+
+def marked(marker: str, text: str) -> list[str]:
+    """The lines of the fenced block after `<!-- marker -->`."""
+    found = re.findall(rf"^<!-- {marker} -->\n+```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [line for block in found for line in block.splitlines()]
+
+
+def test_the_readme_has_its_two_commands_each_in_one_line() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (run,), (test,) = marked("run", readme), marked("test", readme)
+    assert run.endswith("lightcnn search --budget 1MFLOPs")
+    assert test.endswith("-m pytest")
+
+
+def ci(folder: Path, readme: str) -> subprocess.CompletedProcess[str]:
+    """`.ci/run` of this clone on another README, beside an old virtual environment."""
+    (folder / ".ci").mkdir()
+    (folder / ".venv").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", folder / ".ci" / "run")
+    (folder / "README.md").write_text(readme, encoding="utf-8")
+    return subprocess.run([str(folder / ".ci" / "run")], capture_output=True, text=True, timeout=30)
+
+
+needs_bash = pytest.mark.skipif(
+    not (ROOT / ".ci").is_dir() or not all(map(shutil.which, ("bash", "awk"))), reason="needs a clone, bash and awk"
+)
+
+
+@needs_bash
+def test_ci_runs_the_readmes_test_command_in_a_fresh_folder(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = marked("test", readme)
+    ended = ci(tmp_path, readme.replace(command, "test ! -e .venv && echo ran > it && (exit 7)"))
+    assert ended.returncode == 7, ended.stderr
+    assert (tmp_path / "it").read_text() == "ran\n"
+
+
+@needs_bash
+@pytest.mark.parametrize(
+    "readme",
+    [
+        "nothing\n",
+        "<!-- test -->\n```sh\n```\n",
+        "<!-- test -->\n```sh\ntouch one\ntouch two\n```\n",
+        "<!-- test -->\n```sh\ntouch one\n```\n\n<!-- test -->\n```sh\ntouch two\n```\n",
+        "<!-- test -->\ntext between\n```sh\ntouch one\n```\n",
+    ],
+)
+def test_ci_refuses_a_readme_without_exactly_one_test_command(readme: str, tmp_path: Path) -> None:
+    ended = ci(tmp_path, readme)
+    assert ended.returncode == 2
+    assert "README.md must hold one line" in ended.stderr
+    assert (tmp_path / ".venv").is_dir(), "nothing is removed before the command is known"
+    assert not (tmp_path / "one").exists()
