@@ -106,9 +106,11 @@ class Limit:
     lower: int | None = None
 
     def __str__(self) -> str:
-        edge = f"{human(self.lower)}.." if self.lower is not None else ""
+        """Text that `Budget.parse` reads back to the same limit."""
         unit = {"weight_bytes": "B", "peak_bytes": "B-RAM"}.get(self.resource.name, self.resource.label)
-        return f"{edge}{human(self.upper)}{unit}"
+        prefix, size = next((p, s) for p, s in (("G", 10**9), ("M", 10**6), ("k", 10**3), ("", 1)) if self.upper >= s)
+        numbers = [f"{Decimal(edge) / size:f}" for edge in (self.lower, self.upper) if edge is not None]
+        return "..".join(n.rstrip("0").rstrip(".") if "." in n else n for n in numbers) + prefix + unit
 
     def excess(self, cost: Cost) -> float:
         """How far a cost breaks this limit, relative to it; at most 0 where it holds."""

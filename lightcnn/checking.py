@@ -13,7 +13,7 @@ from lightcnn.recipe import Recipe
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
 
-KINDS: dict[str, type[BaseModel]] = {"recipe": Recipe, "space": SearchSpace, "spec": NetworkSpec}
+KINDS: dict[str, type[BaseModel]] = {"spec": NetworkSpec, "space": SearchSpace, "recipe": Recipe}
 SCHEMAS = Path(__file__).parent / "schemas"
 DATASETS = {
     "digits": "1,797 scans of handwritten digits, 8×8, 10 classes (scikit-learn's); always there",
@@ -29,7 +29,7 @@ def check_file(file: Path) -> dict[str, Any]:
         text = document.read_text(file)
         kind = kind_of(document.keys(text, str(file)))
         if kind == "unknown":
-            raise DocumentError([Problem(str(file), "", "neither a spec (stages, classes), a space (stages, stem, size) nor a recipe (network); see `lightcnn list schemas`")])
+            raise DocumentError([Problem(str(file), "", "none of its keys belongs to a spec, a space or a recipe; see `lightcnn list schemas`")])
         document.parse(KINDS[kind], text, str(file))
     except DocumentError as error:
         return {"file": str(file), "kind": kind, "errors": [str(problem) for problem in error.problems]}
@@ -37,12 +37,10 @@ def check_file(file: Path) -> dict[str, Any]:
 
 
 def kind_of(keys: set[str]) -> str:
-    """spec, space, recipe or unknown, by the keys at the top of a document."""
-    if "network" in keys:
-        return "recipe"
-    if "size" in keys:
-        return "space"
-    return "spec" if keys & {"stages", "input"} else "unknown"
+    """spec, space, recipe or unknown: the kind that knows most of the keys at the top of a document."""
+    known = {kind: len(keys & model.model_fields.keys() - {"name"}) for kind, model in KINDS.items()}
+    best = max(known, key=lambda kind: known[kind])
+    return best if known[best] else "unknown"
 
 
 def shipped_items(what: str) -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 import lightcnn
-from lightcnn.errors import DocumentError, InputError, LightcnnError
+from lightcnn.errors import InputError, LightcnnError
 
 BEGAN = time.monotonic()
 """When the command began: what `--time` counts from."""
@@ -132,22 +132,23 @@ def search(
         "strategy": strategy and strategy.value, "epochs": epochs, "seed": seed, "device": device and device.value,
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
-    settings = _resumed(out, given) if resume else _settings(given)
+    extended = bool(given.keys() & {"trials", "seconds"})
+    settings = _resumed(out, given) if resume else _settings(given, out)
     if dry_run:
         return _dry_run(settings, as_json)
 
     from lightcnn.run import Run
     from lightcnn.view import SearchView
 
-    if resume and out is not None and (out / "report.json").is_file():
+    if resume and out is not None and (out / "report.json").is_file() and not extended:
         return _show_search(Run.load(out), as_json, quiet)
     out = out or Run.fresh("search")
     console = Console(stderr=True, highlight=False)
     try:
         with SearchView(console, quiet) as view:
-            from lightcnn.searching.job import search as run_search
+            from lightcnn.searching.job import conduct
 
-            finished = run_search(settings, out=out, resume=resume, watcher=view, began=BEGAN)
+            finished = conduct(settings, out=out, resume=resume, watcher=view, began=BEGAN)
     except KeyboardInterrupt:
         if (out / "search.yaml").is_file():
             raise Interrupted(f"interrupted; go on with: lightcnn search --resume --out {out}") from None
@@ -206,16 +207,19 @@ def list_(
             typer.echo(f"{item['name']:<16}{item['about']}")
 
 
-def _settings(given: dict[str, Any]) -> Any:
+def _settings(given: dict[str, Any], out: Path | None) -> Any:
     """The settings of a new search, its budget held against its space before anything heavy is imported."""
     from lightcnn.budget import Budget
     from lightcnn.data.sources import outline
     from lightcnn.fit import BudgetedSpace
+    from lightcnn.run import Run
     from lightcnn.searching.settings import SearchSettings
     from lightcnn.space import SearchSpace
 
     if "budget" not in given:
         raise InputError("search: --budget is missing; say what the network may cost, as in --budget 1MFLOPs")
+    if out is not None:
+        Run.free(out)
     budget = Budget.parse(given["budget"])
     space = SearchSpace.load(given.get("space", "micro"))
     source = given.get("data", "digits")
@@ -226,7 +230,8 @@ def _settings(given: dict[str, Any]) -> Any:
 
 
 def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
-    """The settings in a run folder; what was given beside must agree with them, only time and trials may change."""
+    """The settings in a run folder; what was given beside must agree with them. Only the ends (time,
+    trials, epochs of the final training) and the device may change."""
     from lightcnn.searching.settings import load_settings
     from lightcnn.space import SearchSpace
 

@@ -17,12 +17,20 @@ from lightcnn.spec import Shape
 
 def fvcore_total(model: nn.Module, shape: Shape) -> int:
     """`fvcore.nn.FlopCountAnalysis(model, x).total()` for one image of `shape` (C, H, W)."""
-    return sum(sum(counts.values()) for counts in [_fvcore(model, shape)[""]])
+    return sum(fvcore_operators(model, shape)[""].values())
 
 
 def fvcore_operators(model: nn.Module, shape: Shape) -> dict[str, Counter[str]]:
     """fvcore's counts per module name and operator; the name '' is the whole model."""
-    return _fvcore(model, shape)
+    with _quiet():
+        from fvcore.nn import FlopCountAnalysis
+
+        subject, image = _copy(model, shape)
+        analysis = FlopCountAnalysis(subject, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        return {
+            name: Counter({operator: int(count) for operator, count in counts.items()})
+            for name, counts in analysis.by_module_and_operator().items()
+        }
 
 
 def thop_total(model: nn.Module, shape: Shape) -> int:
@@ -33,18 +41,6 @@ def thop_total(model: nn.Module, shape: Shape) -> int:
         subject, image = _copy(model, shape)
         macs, _ = profile(subject, (image,), verbose=False)
     return int(macs)
-
-
-def _fvcore(model: nn.Module, shape: Shape) -> dict[str, Counter[str]]:
-    with _quiet():
-        from fvcore.nn import FlopCountAnalysis
-
-        subject, image = _copy(model, shape)
-        analysis = FlopCountAnalysis(subject, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        return {
-            name: Counter({operator: int(count) for operator, count in counts.items()})
-            for name, counts in analysis.by_module_and_operator().items()
-        }
 
 
 def _copy(model: nn.Module, shape: Shape) -> tuple[nn.Module, torch.Tensor]:

@@ -74,34 +74,45 @@ class BudgetedSpace:
     def candidate(self, shape: Mapping[str, Any], random: Random) -> Candidate:
         """The fitted shape, or where it cannot fit the first mutation or draw that can.
 
-        Raises: BudgetError where 200 shapes in a row do not fit.
+        Where 100 shapes in a row do not fill the budget, the one of them that fills it most. Raises: BudgetError where
+        none of them even meets it.
         """
-        for attempt in range(200):
-            found = self.fit(shape)
+        fullest: Candidate | None = None
+        for attempt in range(1, 101):
+            found = self._solve(shape)
             if found is not None:
-                return found
+                if self.covered or self.budget.use(found.cost) >= FULL:
+                    return found
+                fullest = max(fullest or found, found, key=lambda c: self.budget.use(c.cost))
             shape = self.mutate(shape, random) if attempt % 10 else self.draw(random)
-        raise BudgetError(
-            f"budget {self.budget}: 200 shapes of the space {self._name} in a row could not be made to fit and use "
-            f"{FULL:.0%} of it; widen the space or the budget"
-        )
+        if fullest is None:
+            raise BudgetError(
+                f"budget {self.budget}: 100 shapes of the space {self._name} in a row could not be made to meet it; "
+                "widen the space or the budget"
+            )
+        return fullest
 
     def fit(self, shape: Mapping[str, Any]) -> Candidate | None:
-        """The shape with its widths solved for the budget; None where no widths do.
+        """The shape with its widths solved for the budget; None where none meet it and fill it to `FULL`.
 
         Depths, and then the input size, step down while the narrowest network breaks the budget, and up while the
         widest leaves more than a tenth of it unused. One multiplier over all widths is then solved for, and single
         widths step up until no further step fits. Where the budget covers the whole space, nothing is filled.
         """
+        candidate = self._solve(shape)
+        full = candidate is not None and (self.covered or self.budget.use(candidate.cost) >= FULL)
+        return candidate if full else None
+
+    def _solve(self, shape: Mapping[str, Any]) -> Candidate | None:
+        """The fullest network of that shape that meets the budget; None where none does."""
         try:
-            if self.covered:
-                return self.inspect(shape)
-            shape = self._reach(dict(shape))
-            candidate = self.inspect(self._fill(self._scaled(shape, self._multiplier(shape)), shape))
+            if not self.covered:
+                shape = self._reach(dict(shape))
+                shape = self._fill(self._scaled(shape, self._multiplier(shape)), shape)
+            candidate = self.inspect(shape)
         except ValidationError:
             return None
-        fits = self.budget.admits(candidate.cost) and self.budget.use(candidate.cost) >= FULL
-        return candidate if fits else None
+        return candidate if self.budget.admits(candidate.cost) else None
 
     @property
     def _name(self) -> str:

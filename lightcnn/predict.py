@@ -11,8 +11,8 @@ from lightcnn.data.preprocess import Preprocess
 
 
 def probabilities(model: nn.Module, images: Tensor, preprocess: Preprocess, batch: int = 512) -> NDArray[np.float64]:
-    """Class probabilities (N, classes) of uint8 images (N, C, H, W); the model's mode is left as it was."""
-    training = model.training
+    """Class probabilities (N, classes) of uint8 images (N, C, H, W); the modes of the model's parts are left as they were."""
+    modes = {part: part.training for part in model.modules()}
     model.eval()
     try:
         with torch.inference_mode():
@@ -21,7 +21,8 @@ def probabilities(model: nn.Module, images: Tensor, preprocess: Preprocess, batc
                 for chunk in torch.split(images, batch)
             ]
     finally:
-        model.train(training)
+        for part, training in modes.items():
+            part.training = training
     return torch.cat(parts).cpu().numpy()
 
 

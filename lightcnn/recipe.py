@@ -42,7 +42,6 @@ class Recipe(Frozen):
     name: Annotated[str, Field(max_length=100, pattern=r"^[\w .+-]*$")] = ""
     data: Annotated[str, Field(min_length=1, description="a SOURCE: digits, a folder of class folders, a .npz")]
     seed: Seed = 0
-    split_seed: Annotated[Seed | None, Field(description="of the split into train, val, test; default: seed")] = None
     network: NetworkSpec
     augment: Augment = Augment()
     training: Optimisation = Optimisation()

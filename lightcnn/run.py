@@ -9,10 +9,11 @@ import csv
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -33,23 +34,37 @@ class Run:
         self.path = path
 
     @classmethod
-    def create(cls, out: str | Path | None, command: str) -> Run:
-        """A fresh folder: `out`, or a fresh one. Raises: RunError where it exists or cannot be made."""
-        path = Path(out) if out else cls.fresh(command)
+    def create(cls, out: str | Path | None, command: str, files: Mapping[str, bytes]) -> Run:
+        """A fresh folder with `files` in it: `out`, or one under runs/; it is there whole or not at all.
+
+        Raises: RunError where it exists or cannot be made.
+        """
+        path = cls.free(Path(out) if out else cls.fresh(command))
+        temporary = cls(path.with_name(f".{path.name}.{os.getpid()}"))
         try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            raise RunError(f"--out {path}: exists already; give a fresh folder, or --resume to go on with that run") from None
+            temporary.path.mkdir(parents=True)
+            for name, content in files.items():
+                temporary.write_bytes(name, content)
+            temporary.write_json("environment.json", environment())
+            temporary.path.rename(path)
         except OSError as error:
+            shutil.rmtree(temporary.path, ignore_errors=True)
             raise RunError(f"--out {path}: cannot be made ({error.strerror}); choose a folder you may write to") from None
-        run = cls(path)
-        run.write_json("environment.json", environment())
-        return run
+        return cls(path)
+
+    @staticmethod
+    def free(path: Path) -> Path:
+        """`path`, where nothing is there yet. Raises: RunError."""
+        if path.exists() or path.is_symlink():
+            raise RunError(f"--out {path}: exists already; give a fresh folder, or --resume to go on with that run")
+        return path
 
     @staticmethod
     def fresh(command: str) -> Path:
         """The folder that a run gets where none is named: `runs/COMMAND-DATE-TIME`."""
-        return Path("runs") / f"{command}-{time.strftime('%Y-%m-%d-%H%M%S')}"
+        name = f"{command}-{time.strftime('%Y-%m-%d-%H%M%S')}"
+        taken = [path for path in (Path("runs") / name, *(Path("runs") / f"{name}-{i}" for i in range(2, 100)))]
+        return next(path for path in taken if not path.exists())
 
     @classmethod
     def load(cls, path: str | Path) -> Run:

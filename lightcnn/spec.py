@@ -190,7 +190,7 @@ class NetworkSpec(Frozen):
         """What the network computes, and nothing else: two specs with equal canonical forms are one network.
 
         Names and the border between stem and stages are dropped, repeated blocks unrolled, defaults filled, and
-        knobs that have no effect at their place (drop path without a skip, strides on one pixel kept) set to zero.
+        knobs that have no effect at their place (drop path without a skip) set to zero.
         """
         blocks = [_canonical(unit, before, after) for _, unit, before, after in self.units()]
         head = self.head.model_dump()

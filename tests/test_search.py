@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from lightcnn.run import Run
 from lightcnn.spec import NetworkSpec
 
 BUDGET = "100kFLOPs,8kparams,9KB,4KB-RAM"
+STAGE = "{kind: [conv], width: {low: 4, high: 8}}"
+SPACE = f"size: [16]\nstem: {STAGE}\nstages: [{STAGE}]\n"
 SMALL = ["search", "--budget", BUDGET, "--trials", "3", "--epochs", "4"]
 
 
@@ -182,7 +185,7 @@ def test_class_folders_end_to_end(tmp_path, capsys):
             Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{index}.jpg")
     assert run(["search", "--budget", "200kFLOPs", "--trials", "1", "--epochs", "4", "--data", "photos", "--out", "run"]) == 0
     report = Run.load("run").report
-    assert report["data"]["counts"] == {"train": 26, "val": 6, "test": 8}
+    assert report["data"]["counts"] == {"train": 28, "val": 4, "test": 8}
     assert NetworkSpec.load("run/spec.yaml").input[0] == 3
     assert Recipe.load("run/recipe.yaml").augment.flip
     assert "run folder run" in capsys.readouterr().out
@@ -199,7 +202,7 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         (["--budget", "1MFLOPs", "--data", "digit"], "did you mean 'digits'"),
         (["--budget", "1MFLOPs", "--data", "none.npz"], "data none.npz: no such file"),
         (["--budget", "1MFLOPs", "--space", "mikro"], "did you mean 'micro'"),
-        (["--budget", "1MFLOPs", "--space", "bad.yaml"], r"bad.yaml:1: sise: unknown key 'sise' .*did you mean 'size'"),
+        (["--budget", "1MFLOPs", "--space", "bad.yaml"], r"bad.yaml:4: sise: unknown key 'sise' .*did you mean 'size'"),
         (["--budget", "1MFLOPs", "--time", "10"], "--time '10': not a duration; write it with units"),
         (["--budget", "1MFLOPs", "--trials", "0"], "--trials"),
         (["--budget", "1MFLOPs", "--seed", "-1"], "--seed"),
@@ -213,12 +216,10 @@ def test_class_folders_end_to_end(tmp_path, capsys):
 def test_wrong_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, capsys):
     (tmp_path / "taken").mkdir()
     (tmp_path / "file").write_text("")
-    (tmp_path / "bad.yaml").write_text("sise: [16]\nsize: [16]\nstem: {kind: [conv], width: {low: 4, high: 8}}\nstages: []\n")
+    (tmp_path / "bad.yaml").write_text(SPACE + "sise: [16]\n")
     before = sorted(path.name for path in tmp_path.iterdir())
     assert run(["search", *arguments]) == 2
     error = capsys.readouterr().err.strip()
-    import re
-
     assert re.search(message, error), error
     assert len(error.splitlines()) == 1
     assert error.startswith("lightcnn: ")

@@ -265,7 +265,7 @@ def test_the_clock_ends_the_search_and_forbids_long_trainings(tmp_path):
     found = searcher(tmp_path)
     found.run(value, trials=None, clock=Short())
     assert 1 <= len(found.outcomes()) < 6
-    assert found.outcomes()[-1].reason in ("no time for a longer training", "not among the best third after 1 epochs")
+    assert found.outcomes()[-1].reason in ("no time for a longer training", "not among the best 1/3 after 1 epochs")
 
 
 def test_a_study_of_another_search_is_refused_with_the_difference(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.errors import TrainingError
+from lightcnn.errors import InputError, TrainingError
 from lightcnn.network import build
 from lightcnn.predict import class_probabilities, probabilities
 from lightcnn.recipe import Augment, Optimisation
@@ -118,5 +118,5 @@ def test_a_device_that_is_not_there_is_refused():
     assert pick_device("cpu").type == "cpu"
     missing = [name for name, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())) if not there]
     for name in missing:
-        with pytest.raises(TrainingError, match=f"device {name}: not on this machine; use --device auto"):
+        with pytest.raises(InputError, match=f"--device {name}: not on this machine; use --device auto"):
             pick_device(name)

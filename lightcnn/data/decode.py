@@ -52,7 +52,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         return image.convert("L")
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
-        scaled = values / 257 if values.max(initial=0) > 255 else values
+        scaled = values / 257 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else values
         return Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8))
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")

@@ -28,6 +28,8 @@ class Preprocess(Frozen):
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     classes: tuple[str, ...]
+    temperature: Annotated[float, Field(gt=0, description="logits are divided by it; 1 is not calibrated")] = 1.0
+    threshold: Annotated[float, Field(gt=0, lt=1, description="of the second of two classes")] = 0.5
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (N, C, H, W) → float32 of the same shape, mean 0 and deviation 1 over the training side."""
@@ -43,10 +45,10 @@ def resize(images: Sequence[NDArray[np.uint8]], size: int) -> Tensor:
     out = torch.empty(len(images), images[0].shape[2], size, size, dtype=torch.uint8)
     if isinstance(images, np.ndarray):
         for start in range(0, len(images), 1024):
-            out[start : start + 1024] = _resized(torch.from_numpy(images[start : start + 1024]).movedim(3, 1), size)
+            out[start : start + 1024] = _resized(torch.from_numpy(images[start : start + 1024].copy()).movedim(3, 1), size)
     else:
         for index, image in enumerate(images):
-            out[index] = _resized(torch.from_numpy(image).movedim(2, 0)[None], size)[0]
+            out[index] = _resized(torch.from_numpy(image.copy()).movedim(2, 0)[None], size)[0]
     return out
 
 

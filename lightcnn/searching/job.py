@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Literal
 
 import numpy as np
 import torch
@@ -27,15 +26,40 @@ from lightcnn.predict import probabilities
 from lightcnn.recipe import Augment, Optimisation, Recipe
 from lightcnn.run import Run
 from lightcnn.searching.plan import Plan, SearchClock, final_epochs
-from lightcnn.searching.report import write_report, write_trials
+from lightcnn.searching.report import Final, write_report, write_trials
 from lightcnn.searching.searcher import Fidelity, Outcome, Rungs, Searcher
 from lightcnn.searching.settings import PlanSettings, SearchSettings
 from lightcnn.searching.watcher import Watcher
+from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
 from lightcnn.training.loop import Epoch, fit, pick_device
 
 
 def search(
+    budget: str,
+    *,
+    space: str = "micro",
+    data: str = "digits",
+    trials: int | None = None,
+    seconds: float | None = None,
+    strategy: Literal["evolution", "tpe", "random"] = "evolution",
+    epochs: int | None = None,
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    out: str | Path | None = None,
+) -> Run:
+    """`lightcnn search` as a function: the finished run folder, silently. Two minutes where neither limit is given.
+
+    Raises: InputError before any work is done; LightcnnError where no network could be trained.
+    """
+    settings = SearchSettings(
+        budget=budget, space=SearchSpace.load(space), data=data, strategy=strategy, trials=trials,
+        seconds=120.0 if trials is None and seconds is None else seconds, epochs=epochs, seed=seed, device=device,
+    )  # fmt: skip
+    return conduct(settings, out=out)
+
+
+def conduct(
     settings: SearchSettings,
     *,
     out: str | Path | None = None,
@@ -46,21 +70,26 @@ def search(
     """Searches as `settings` say and returns the finished run folder.
 
     `began` is the `time.monotonic()` that the time limit counts from, this moment if not said. With `resume`, the run
-    in `out` goes on. Raises: InputError before any work is done; LightcnnError where no network could be trained.
+    in `out` goes on, under these settings. Raises: as `search`.
     """
     began = time.monotonic() if began is None else began
     watcher = watcher or Watcher()
+    if resume and out is None:
+        raise RunError("--resume: needs --out with the run folder to go on with")
+    out = Path(out) if out is not None else Run.fresh("search")
+    held = Run.load(out) if resume else None
+    if held is None:
+        Run.free(out)
     device = pick_device(settings.device)
     dataset = load(settings.data, watcher.reading)
     sides = split(dataset, settings.seed)
     space = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
     budgeted = BudgetedSpace(space, Budget.parse(settings.budget))
-    if resume and out is None:
-        raise RunError("--resume: needs --out with the run folder to go on with")
-    run = Run.load(out) if resume and out is not None else Run.create(out, "search")
+    budgeted.candidate(budgeted.first(), Random(settings.seed))
+    text = document.dump(settings, exclude_defaults=False).encode()
+    run = held or Run.create(out, "search", {"search.yaml": text})
     with run.locked():
-        if not resume:
-            run.write_bytes("search.yaml", document.dump(settings, exclude_defaults=False).encode())
+        run.write_bytes("search.yaml", text)
         bench = Bench(Pipeline(dataset, sides, device), settings, watcher)
         plan, spent = _plan(run, bench, budgeted, dataset.fingerprint, began)
         return _Search(run, settings, budgeted, bench, plan, watcher).run(spent, began)
@@ -118,19 +147,6 @@ def default_training(epochs: int, images: int) -> Optimisation:
     """Batches of 128, smaller for small sets so that an epoch has about 20 steps; labels smoothed by a tenth."""
     batch = min(128, max(32, 2 ** round(math.log2(images / 20))))
     return Optimisation(epochs=epochs, batch=batch, label_smoothing=0.1)
-
-
-@dataclass(frozen=True)
-class Final:
-    """The best network trained in full: the trial it came from, the module, its recipe, epochs and predictions."""
-
-    outcome: Outcome
-    candidate: Candidate
-    model: nn.Module
-    recipe: Recipe
-    epochs: list[Epoch]
-    probabilities: Mapping[str, NDArray[np.float64]]
-    counters: Mapping[str, int]
 
 
 class _Search:
@@ -192,7 +208,7 @@ class _Search:
 
     def _finished(self, outcome: Outcome) -> None:
         score = "" if outcome.score is None else f", validation accuracy {outcome.score:.4f} after {outcome.epochs} epochs"
-        self.run_folder.log(f"trial {outcome.number}: {outcome.state}{score} {outcome.reason}".rstrip())
+        self.run_folder.log(f"trial {outcome.number}: {outcome.state}{score}{', ' * bool(outcome.reason)}{outcome.reason}")
         self.watcher.finished(outcome)
 
     def _final(self, outcome: Outcome, clock: SearchClock) -> Final:

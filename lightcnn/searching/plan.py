@@ -64,7 +64,7 @@ class SearchClock:
         self._began = began
 
     def elapsed(self) -> float:
-        """Seconds since the search began, without the pauses between sessions."""
+        """Seconds since the search began, without the pauses between sessions and what an interruption undid."""
         return self._spent + time.monotonic() - self._began
 
     def allows(self, seconds: float) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import save as safetensors
+from torch import nn
 
 import lightcnn
 from lightcnn import document, page
@@ -16,15 +19,14 @@ from lightcnn.data.pipeline import Pipeline
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import plots
 from lightcnn.evaluation.scores import repeated, scores
-from lightcnn.fit import BudgetedSpace
+from lightcnn.fit import BudgetedSpace, Candidate
+from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.searcher import Outcome
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.space import SearchSpace
-
-if TYPE_CHECKING:
-    from lightcnn.searching.job import Final
+from lightcnn.training.loop import Epoch
 
 TRIAL_COLUMNS = (
     "number", "state", "reason", "hash", "macs", "params", "weight_bytes", "peak_activations",
@@ -34,6 +36,19 @@ COUNTED = (
     "One FLOP is one multiply-add; convolutions and linear layers are counted, at batch 1, on the network with its "
     "norms folded. fvcore and thop add pooling."
 )
+
+
+@dataclass(frozen=True)
+class Final:
+    """The best network trained in full: the trial it came from, the module, its recipe, epochs and predictions."""
+
+    outcome: Outcome
+    candidate: Candidate
+    model: nn.Module
+    recipe: Recipe
+    epochs: list[Epoch]
+    probabilities: Mapping[str, NDArray[np.float64]]
+    counters: Mapping[str, int]
 
 
 def write_trials(run: Run, space: SearchSpace, outcomes: Sequence[Outcome]) -> None:
@@ -61,17 +76,16 @@ def write_report(
     clock: SearchClock,
 ) -> None:
     """Everything but trials.csv; report.json last, so that its presence means that the run is whole."""
+    report = report_document(settings, pipeline, space, plan, outcomes, final, clock)
     spec = final.candidate.spec
     spec.save(run / "spec.yaml")
     final.recipe.save(run / "recipe.yaml")
     state = {name: value.detach().cpu().contiguous() for name, value in final.model.state_dict().items()}
     run.write_bytes("weights.safetensors", safetensors(state, metadata={"spec": spec.digest()}))
-    rule = pipeline.preprocess(spec.input[1]).model_dump(mode="json")
-    run.write_json("preprocess.json", {**rule, "temperature": 1.0, "threshold": 0.5})
+    run.write_json("preprocess.json", pipeline.preprocess(spec.input[1]).model_dump(mode="json"))
     epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)
     _write_predictions(run, pipeline, final)
-    report = report_document(settings, pipeline, space, plan, outcomes, final, clock)
     pictures = _plots(run, report, space, outcomes, final)
     run.write_bytes("report.html", _page(settings, report, spec, outcomes, pictures))
     run.write_json("report.json", report)
@@ -166,7 +180,7 @@ def _rank_correlation(outcomes: Sequence[Outcome]) -> float | None:
 def _held_against(budget: Budget, total: Cost, counters: Mapping[str, int]) -> None:
     """The last check before anything is called within budget: our prediction, and the counters themselves."""
     agree = counters == {"fvcore": total.fvcore, "thop": total.thop}
-    if not agree or (not budget.admits(total) and budget.use(total) > 1):
+    if not agree or not budget.admits(total):
         raise LightcnnError(f"budget {budget}: the final network costs {total}, counters {dict(counters)}; please report this")
 
 

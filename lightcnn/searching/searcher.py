@@ -69,7 +69,10 @@ class Rungs:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a trial. `state` is complete, pruned, duplicate or failed; `scores` maps epochs to accuracy."""
+    """What became of a trial. `state` is complete, pruned, duplicate or failed; `scores` maps epochs to accuracy.
+
+    `seconds` were spent in its trainings; `elapsed` is the time of the whole search at its end.
+    """
 
     number: int
     state: str
@@ -189,7 +192,6 @@ class Searcher:
         self, trial: Trial, objective: Callable[[Any, Fidelity], float], clock: Clock, started: Callable[..., None]
     ) -> None:
         """One trial from its parameters to its final state."""
-        begin = time.monotonic()
         state, reason, value = TrialState.FAIL, "", None
         try:
             candidate = self._candidate(trial)
@@ -205,7 +207,6 @@ class Searcher:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             trial.set_user_attr("traceback", traceback.format_exc(limit=-5))
         trial.set_user_attr("reason", reason)
-        trial.set_user_attr("seconds", time.monotonic() - begin)
         trial.set_user_attr("elapsed", clock.elapsed())
         with _quiet():
             self.study.tell(trial, value, state=state)
@@ -248,27 +249,29 @@ class Searcher:
         clock: Clock,
         started: Callable[..., None],
     ) -> tuple[TrialState, str, float | None]:
-        """Rung after rung, while the candidate is among the best and the time suffices."""
-        per_epoch = 0.0
-        score = None
-        held = self.study.trials[trial.number].intermediate_values
+        """Rung after rung, while the candidate is among the best and the time suffices.
+
+        Rungs that an earlier session finished are read back, with the seconds they took.
+        """
+        scores = dict(self.study.trials[trial.number].intermediate_values)
+        seconds = dict(trial.user_attrs.get("seconds", {}))
         for rung, epochs in enumerate(self.rungs.epochs):
-            if rung and not clock.allows(per_epoch * epochs):
-                return TrialState.PRUNED, "no time for a longer training", None
-            fidelity = Fidelity(rung, epochs, randomness(self.seed, trial.number, f"rung {rung}").getrandbits(31))
-            begin = time.monotonic()
-            if epochs in held:
-                score = held[epochs]
-            else:
+            if epochs not in scores:
+                if rung and not clock.allows(sum(seconds.values()) / sum(scores) * epochs):
+                    return TrialState.PRUNED, "no time for a longer training", None
+                fidelity = Fidelity(rung, epochs, randomness(self.seed, trial.number, f"rung {rung}").getrandbits(31))
                 started(trial.number, candidate, fidelity)
-                score = float(objective(candidate, fidelity))
-                if not math.isfinite(score):
-                    raise ValueError(f"the score after {epochs} epochs is {score}")
-                trial.report(score, epochs)
-                per_epoch = (time.monotonic() - begin) / epochs
-            if rung + 1 < len(self.rungs.epochs) and not self._promising(trial.number, epochs, score):
-                return TrialState.PRUNED, f"not among the best third after {epochs} epochs", None
-        return TrialState.COMPLETE, "", score
+                begin = time.monotonic()
+                scores[epochs] = float(objective(candidate, fidelity))
+                if not math.isfinite(scores[epochs]):
+                    raise ValueError(f"the score after {epochs} epochs is {scores[epochs]}")
+                seconds[str(epochs)] = time.monotonic() - begin
+                trial.set_user_attr("seconds", seconds)
+                trial.set_user_attr("elapsed", clock.elapsed())
+                trial.report(scores[epochs], epochs)
+            if rung + 1 < len(self.rungs.epochs) and not self._promising(trial.number, epochs, scores[epochs]):
+                return TrialState.PRUNED, f"not among the best 1/{self.rungs.keep} after {epochs} epochs", None
+        return TrialState.COMPLETE, "", scores[self.rungs.epochs[-1]]
 
     def _promising(self, number: int, epochs: int, score: float) -> bool:
         """Whether a score is among the best 1/keep of all at this rung; the first few must beat all before them."""
@@ -288,7 +291,7 @@ def _outcome(trial: FrozenTrial) -> Outcome:
         key=attributes.get("key", ""),
         shape={name: tuple(v) if isinstance(v, list) else v for name, v in attributes.get("shape", {}).items()},
         scores=dict(sorted(trial.intermediate_values.items())),
-        seconds=attributes.get("seconds", 0.0),
+        seconds=sum(attributes.get("seconds", {}).values()),
         elapsed=attributes.get("elapsed", 0.0),
     )
 

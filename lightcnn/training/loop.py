@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lightcnn.data.augment import augment, uniform
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.errors import TrainingError
+from lightcnn.errors import InputError, TrainingError
 from lightcnn.recipe import Augment, Optimisation
 
 
@@ -47,28 +47,40 @@ def fit(
     model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(_parameter_groups(model, settings.weight_decay), lr=settings.learning_rate)
     batches = math.ceil(len(images) / settings.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.epochs * batches, pct_start=settings.warmup
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, one_cycle(settings.epochs * batches, settings.warmup))
     loss_function = _loss(model, settings.label_smoothing)
-    torch.manual_seed(seed)
     for epoch in range(settings.epochs):
         model.train()
-        start, total = time.perf_counter(), torch.zeros((), device=device)
-        for batch in np.array_split(order(len(images), seed, epoch), batches):
-            rows = torch.from_numpy(batch).to(device)
-            inputs = augment(preprocess.normalise(images[rows]), augmentation, seed, epoch, batch)
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-                loss = loss_function(model(inputs.contiguous(memory_format=torch.channels_last)), labels[rows])
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            total += loss.detach() * len(batch)
+        # Dropout and drop path draw from the global generator; the caller's state is given back.
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed * 1_000_003 + epoch)
+            start, total = time.perf_counter(), torch.zeros((), device=device)
+            for batch in np.array_split(order(len(images), seed, epoch), batches):
+                rows = torch.from_numpy(batch).to(device)
+                inputs = augment(preprocess.normalise(images[rows]), augmentation, seed, epoch, batch)
+                with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+                    loss = loss_function(model(inputs.contiguous(memory_format=torch.channels_last)), labels[rows])
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                schedule.step()
+                total += loss.detach() * len(batch)
         mean = total.item() / len(images)
         if not math.isfinite(mean):
             raise TrainingError(f"the loss became {mean} in epoch {epoch + 1}; lower training.learning_rate")
         watch(Epoch(epoch + 1, mean, float(schedule.get_last_lr()[0]), time.perf_counter() - start))
+
+
+def one_cycle(steps: int, warmup: float) -> Callable[[int], float]:
+    """Share of the highest learning rate at a step: from 1/25 up along a cosine, then down along one to almost nothing."""
+
+    def share(step: int) -> float:
+        done = step / steps
+        if done < warmup:
+            return 0.04 + 0.96 * (1 - math.cos(math.pi * done / warmup)) / 2
+        return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
+
+    return share
 
 
 def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -77,12 +89,12 @@ def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is CUDA, else Apple's MPS, else the CPU. Raises: TrainingError where the named device is not there."""
+    """`auto` is CUDA, else Apple's MPS, else the CPU. Raises: InputError where the named device is not there."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, there in available.items() if there))
     if not available[name]:
-        raise TrainingError(f"device {name}: not on this machine; use --device auto")
+        raise InputError(f"--device {name}: not on this machine; use --device auto")
     return torch.device(name)
 
 
