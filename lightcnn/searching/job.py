@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Literal
@@ -25,7 +26,7 @@ from lightcnn.network import build, fold
 from lightcnn.predict import probabilities
 from lightcnn.recipe import Augment, Optimisation, Recipe
 from lightcnn.run import Run
-from lightcnn.searching.plan import Plan, SearchClock, final_epochs
+from lightcnn.searching.plan import FINAL_SHARE, Plan, SearchClock, final_epochs
 from lightcnn.searching.report import Final, write_report, write_trials
 from lightcnn.searching.searcher import Fidelity, Outcome, Rungs, Searcher
 from lightcnn.searching.settings import PlanSettings, SearchSettings
@@ -186,7 +187,7 @@ class _Search:
         )
         done = searcher.outcomes()
         spent = max([spent, *(outcome.elapsed for outcome in done)])
-        clock = SearchClock(settings.seconds, spent, began)
+        clock = SearchClock(settings.seconds, self.plan.search_seconds, spent, began)
         self.watcher.planned(run, self.space, self.plan, clock, settings)
         for outcome in done:
             self.watcher.finished(outcome)
@@ -251,13 +252,14 @@ def _plan(run: Run, bench: Bench, space: BudgetedSpace, fingerprint: str, began:
         held = document.load(PlanSettings, file)
         if held.fingerprint != fingerprint:
             raise RunError(f"run {run.path}: the data have changed since it began (fingerprint {fingerprint[:12]}, was {held.fingerprint[:12]}); give a fresh --out")
-        return Plan(held.images, Rungs(held.epochs, held.keep), held.final_epochs), held.spent
+        plan = Plan(held.images, Rungs(held.epochs, held.keep), held.final_epochs, held.search_seconds)
+        return _extended(plan, bench.settings.seconds), held.spent
     train = len(bench.pipeline.split.train)
     seconds = bench.settings.seconds
     plan = Plan.fixed(train)
     if seconds is not None:
         speed = _images_a_second(bench, space)
-        plan = Plan.timed(train, SearchClock(seconds, 0, began).search_seconds_left(), speed)
+        plan = Plan.timed(train, seconds, time.monotonic() - began, speed)
     spent = time.monotonic() - began
     made = PlanSettings(
         fingerprint=fingerprint,
@@ -265,10 +267,18 @@ def _plan(run: Run, bench: Bench, space: BudgetedSpace, fingerprint: str, began:
         epochs=plan.rungs.epochs,
         keep=plan.rungs.keep,
         final_epochs=plan.final_epochs,
+        search_seconds=plan.search_seconds,
         spent=spent,
     )
     run.write_bytes("plan.yaml", document.dump(made).encode())
     return plan, 0.0
+
+
+def _extended(plan: Plan, seconds: float | None) -> Plan:
+    """The plan of a resumed search whose time has been changed: the final training keeps its share."""
+    if seconds is None:
+        return replace(plan, search_seconds=None)
+    return replace(plan, search_seconds=max(plan.search_seconds or 0.0, (1 - FINAL_SHARE) * seconds))
 
 
 def _images_a_second(bench: Bench, space: BudgetedSpace) -> float:

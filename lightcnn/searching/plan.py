@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from lightcnn.searching.searcher import Rungs
 
-SEARCH_SHARE = 0.5
-"""Of the whole time, until the last trial must have ended; the rest is the final training's."""
+FINAL_SHARE = 0.5
+"""Of the whole time, at most, kept for the final training."""
+FINAL_EPOCHS = 100
+"""Epochs of the final training, at most: what is not needed for them goes into trials."""
 SAFETY = 0.85
 """Of the time left, what the final training is planned to use: two shared cores do not run evenly."""
 KEEP = 3
@@ -21,45 +23,52 @@ first, and some early trials climb before the field is known."""
 
 @dataclass(frozen=True)
 class Plan:
-    """`images` of the training side are used in trials, at these rungs; `final_epochs` 0 means: what the time allows."""
+    """`images` of the training side are used in trials, at these rungs.
+
+    `final_epochs` 0 means: what the time allows. `search_seconds`: when the last trial must have ended; None without
+    a time.
+    """
 
     images: int
     rungs: Rungs
     final_epochs: int
+    search_seconds: float | None = None
 
     @classmethod
     def fixed(cls, train: int) -> Plan:
         """Without a time: the first training sees about 12,000 images, the final one about 600,000."""
         images = min(train, 12_000)
-        return cls(images, _rungs(round(12_000 / images), images), min(100, max(20, round(600_000 / train))))
+        return cls(images, _rungs(round(12_000 / images), images), min(FINAL_EPOCHS, max(20, round(600_000 / train))))
 
     @classmethod
-    def timed(cls, train: int, seconds: float, images_a_second: float) -> Plan:
-        """For a search of so many seconds: as many images a training as leave time for about `WANTED_TRIALS` trials."""
-        first = seconds * images_a_second / COST_OF_SEARCH
+    def timed(cls, train: int, limit: float, spent: float, images_a_second: float) -> Plan:
+        """For `limit` seconds in all: as many images a training as leave time for about `WANTED_TRIALS` trials."""
+        final = min(FINAL_SHARE * limit, FINAL_EPOCHS * train / images_a_second / SAFETY)
+        first = max(0.0, limit - final - spent) * images_a_second / COST_OF_SEARCH
         images = min(train, max(int(first), 1_000))
-        return cls(images, _rungs(round(first / images), images), 0)
+        return cls(images, _rungs(round(first / images), images), 0, limit - final)
 
 
 def _rungs(epochs: int, images: int) -> Rungs:
-    """Three rungs. The first has 1 to 4 epochs, on small sets up to 12, so that it sees 5,000 images where it can.
+    """Three rungs. The first has 1 to 4 epochs, on small sets up to 12, so that it sees 3,600 images where it can.
 
     More time gives more trials, not longer ones.
     """
-    first = max(min(max(epochs, 1), 4), min(12, math.ceil(5_000 / images)))
+    first = max(min(max(epochs, 1), 4), min(12, math.ceil(3_600 / images)))
     return Rungs((first, first * KEEP, first * KEEP**2), KEEP)
 
 
 def final_epochs(seconds_left: float, seconds_an_epoch: float) -> int:
-    """The epochs of the final training that fit into the time left, 1 to 100."""
-    return min(100, max(1, int(SAFETY * seconds_left / max(seconds_an_epoch, 1e-9))))
+    """The epochs of the final training that fit into the time left, at least 1."""
+    return min(FINAL_EPOCHS, max(1, int(SAFETY * seconds_left / max(seconds_an_epoch, 1e-9))))
 
 
 class SearchClock:
-    """Seconds of a search over all its sessions. `limit`: of the whole search with its final training, or None."""
+    """Seconds of a search over all its sessions. `limit`: with its final training; `search`: without; None for none."""
 
-    def __init__(self, limit: float | None, spent: float, began: float) -> None:
+    def __init__(self, limit: float | None, search: float | None, spent: float, began: float) -> None:
         self._limit = limit
+        self._search = search
         self._spent = spent
         self._began = began
 
@@ -69,11 +78,7 @@ class SearchClock:
 
     def allows(self, seconds: float) -> bool:
         """Whether so many more seconds of trials leave the final training its share."""
-        return self._limit is None or self.elapsed() + seconds <= SEARCH_SHARE * self._limit
-
-    def search_seconds_left(self) -> float:
-        """Seconds left for trials; meant for a clock with a limit."""
-        return max(0.0, SEARCH_SHARE * (self._limit or 0.0) - self.elapsed())
+        return self._search is None or self.elapsed() + seconds <= self._search
 
     def left(self) -> float | None:
         """Seconds until the limit; None without one."""

@@ -38,6 +38,7 @@ class PlanSettings(Frozen):
     epochs: tuple[int, ...]
     keep: int
     final_epochs: int
+    search_seconds: float | None = None
     spent: Annotated[float, Field(ge=0, description="seconds before the first trial")]
 
 

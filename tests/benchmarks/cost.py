@@ -1,0 +1,75 @@
+"""How fast specs are costed, beside fvcore and thop on the same networks.
+
+    python tests/benchmarks/cost.py
+
+Ours costs a built spec (pydantic models in memory); fvcore and thop count the built network, which must exist for them.
+One core, medians over rounds that alternate between the three.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from lightcnn.cost import cost
+from lightcnn.counters import fvcore_total, thop_total
+from lightcnn.network import build
+from lightcnn.run import environment
+from lightcnn.spec import ConvBlock, InvertedResidualBlock, NetworkSpec, ResidualBlock, SeparableBlock
+
+ROUNDS = 7
+
+
+def network(kind: str) -> NetworkSpec:
+    """Twelve blocks of one kind at 32×32, widths 16 to 64, three of them strided."""
+    blocks = []
+    for index in range(12):
+        width, stride = 16 * (1 + index // 3), 2 if index % 4 == 1 else 1
+        if kind == "mbconv with SE":
+            blocks.append(InvertedResidualBlock(width=width, stride=stride, se=0.25))
+        elif kind == "residual":
+            blocks.append(ResidualBlock(body=(ConvBlock(width=width, stride=stride), ConvBlock(width=width, act="none"))))
+        else:
+            blocks.append(SeparableBlock(width=width, stride=stride))
+    return NetworkSpec(input=(3, 32, 32), stages=tuple(blocks), classes=10)
+
+
+def seconds(call: Callable[[], object], times: int) -> float:
+    """Seconds of one call, the mean over `times` of them."""
+    begin = time.perf_counter()
+    for _ in range(times):
+        call()
+    return (time.perf_counter() - begin) / times
+
+
+def main() -> None:
+    print(f"{environment()['processor']}, one thread, Python {platform.python_version()}, medians of {ROUNDS} rounds\n")
+    print(f"{'twelve blocks of':<18}{'ours':>14}{'fvcore':>14}{'thop':>14}{'fvcore/ours':>14}{'thop/ours':>12}{'ours a second':>16}")
+    for kind in ("separable", "mbconv with SE", "residual"):
+        spec = network(kind)
+        model = build(spec, 0)
+        counters = {
+            "ours": (lambda: cost(spec), 2_000),
+            "fvcore": (lambda: fvcore_total(model, spec.input), 1),
+            "thop": (lambda: thop_total(model, spec.input), 1),
+        }
+        for call, _ in counters.values():
+            call()
+        rounds = {name: [] for name in counters}
+        for _ in range(ROUNDS):
+            for name, (call, times) in counters.items():
+                rounds[name].append(seconds(call, times))
+        ours, fvcore, thop = (statistics.median(rounds[name]) for name in ("ours", "fvcore", "thop"))
+        print(
+            f"{kind:<18}{ours * 1e6:>11.1f} µs{fvcore * 1e3:>11.1f} ms{thop * 1e3:>11.1f} ms"
+            f"{fvcore / ours:>14,.0f}{thop / ours:>12,.0f}{1 / ours:>16,.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
