@@ -21,6 +21,10 @@ from lightcnn.spec import (
     SqueezeExciteBlock,
 )
 
+SPACES = {"micro", "mobilenet", "micrompoxnet"}
+RECIPES = {"quick"}
+"""Names of what is shipped: a new file belongs here."""
+
 ACTIVATIONS = ("silu", "relu", "relu6", "hardswish", "gelu", "none")
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16)
 

@@ -8,17 +8,13 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from specs import random_spec
+from specs import RECIPES, SPACES, random_spec
 
 from lightcnn import document
 from lightcnn.errors import DocumentError, InputError, Problem
 from lightcnn.recipe import Recipe
 from lightcnn.space import SearchSpace
 from lightcnn.spec import ConvBlock, Frozen, NetworkSpec
-
-SPACES = {"micro"}
-RECIPES = {"quick"}
-"""What is shipped; a new file belongs here."""
 
 SPEC = "input: [3, 8, 8]\nstages: [{kind: conv, width: 4}]\nclasses: 2\n"
 
