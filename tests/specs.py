@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -45,7 +45,7 @@ def random_spec(random: Random) -> NetworkSpec:
     return NetworkSpec(**(frame | {"stem": blocks[:cut], "stages": blocks[cut:], "head": head, "classes": classes}))
 
 
-@lru_cache(maxsize=None)
+@cache
 def drawn(seed: int) -> tuple[NetworkSpec, nn.Module, nn.Module]:
     """A random spec, its built network and its folded network; to be read only."""
     network = random_spec(Random(seed))

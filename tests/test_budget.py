@@ -190,7 +190,9 @@ def test_one_edge_shows_how_to_write_two(text: str) -> None:
     assert f"{text!r} has one edge; write low..high, as in 0.9..1MFLOPs" in refusal(text)
 
 
-@pytest.mark.parametrize("text", ["0FLOPs", "-1MFLOPs", "-0.5KB", "0.1params", "1e-3kFLOPs,0B", "1e10GFLOPs", "9" * 50 + "B", "-1..1MFLOPs"])
+@pytest.mark.parametrize(
+    "text", ["0FLOPs", "-1MFLOPs", "-0.5KB", "0.1params", "1e-3kFLOPs,0B", "1e10GFLOPs", "9" * 50 + "B", "-1..1MFLOPs"]
+)
 def test_numbers_out_of_bounds_name_the_bounds(text: str) -> None:
     message = refusal(text)
     assert repr(text.split(",")[-1]) in message
@@ -225,7 +227,7 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
         assert all(1 <= limit.upper <= 10**18 for limit in budget.limits)
 
 
-@given(st.lists(st.sampled_from("0123456789.eE+-_ kMGiBFLOPsparams-RAM,".split() + list("019.eE+-_ kM,")), max_size=8))
+@given(st.lists(st.sampled_from(["0123456789.eE+-_", "kMGiBFLOPsparams-RAM,"] + list("019.eE+-_ kM,")), max_size=8))
 def test_pieces_of_budgets_are_read_or_refused(pieces: list[str]) -> None:
     text = "".join(pieces)
     try:

@@ -38,7 +38,10 @@ def everything(model: nn.Module) -> Any:
     """All that a counter could leave behind."""
     return (
         {name: tensor.clone() for name, tensor in model.state_dict().items()},
-        {name: (module.training, *(len(getattr(module, hooks)) for hooks in HOOKS)) for name, module in model.named_modules()},
+        {
+            name: (module.training, *(len(getattr(module, hooks)) for hooks in HOOKS))
+            for name, module in model.named_modules()
+        },
         {name: sorted(vars(module)) for name, module in model.named_modules()},
         [(p.requires_grad, p.grad) for p in model.parameters()],
         torch.get_rng_state().tolist(),

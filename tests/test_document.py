@@ -102,14 +102,23 @@ def test_what_is_no_plain_yaml_is_refused_with_its_line(text: str, line: int, me
     assert message in told
 
 
-@pytest.mark.parametrize("text", ["word: 2020-01-01", "word: 2020-01-01T10:00:00Z", "words: [2020-01-01]", "? [1, 2]\n: x"])
+@pytest.mark.parametrize(
+    "text", ["word: 2020-01-01", "word: 2020-01-01T10:00:00Z", "words: [2020-01-01]", "? [1, 2]\n: x"]
+)
 def test_dates_and_other_objects_are_refused(text: str) -> None:
     assert problem(text, Probe).endswith("holds a date or another value that is no plain text or number; quote it")
 
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("", "None"), ("# only a comment\n", "None"), ("- 1\n- 2", "[1, 2]"), ("word", "'word'"), ("3", "3"), ("[" * 20 + "]" * 20, "[[[[")],
+    [
+        ("", "None"),
+        ("# only a comment\n", "None"),
+        ("- 1\n- 2", "[1, 2]"),
+        ("word", "'word'"),
+        ("3", "3"),
+        ("[" * 20 + "]" * 20, "[[[["),
+    ],
 )
 def test_a_document_is_a_mapping(text: str, shown: str) -> None:
     assert f"some.yaml: a mapping of keys to values is needed, not {shown}" in problem(text)
@@ -117,7 +126,10 @@ def test_a_document_is_a_mapping(text: str, shown: str) -> None:
         document.keys(text)
 
 
-@pytest.mark.parametrize("text", ["a: " + "[" * 500_000, "a: " + "{b: " * 2_000 + "}" * 2_000, "\n".join(" " * n + "a:" for n in range(1_000))])
+@pytest.mark.parametrize(
+    "text",
+    ["a: " + "[" * 500_000, "a: " + "{b: " * 2_000 + "}" * 2_000, "\n".join(" " * n + "a:" for n in range(1_000))],
+)
 def test_deep_nesting_is_refused(text: str) -> None:
     assert "nested too deeply" in problem(text)
 
@@ -181,7 +193,11 @@ head: {output: sigmiod}
 def test_every_problem_is_told_at_once_with_its_place() -> None:
     assert {(p.line, p.path, p.message) for p in problems(FAULTY)} == {
         (2, "input.2", "the key '2' is missing; add it"),
-        (5, "stem.0", "'conf' is no kind of block; did you mean 'conv'?; kinds: conv, separable, mbconv, se, pool, residual"),
+        (
+            5,
+            "stem.0",
+            "'conf' is no kind of block; did you mean 'conv'?; kinds: conv, separable, mbconv, se, pool, residual",
+        ),
         (6, "stem.1", "the key 'kind' is missing; add it"),
         (
             8,
@@ -210,11 +226,15 @@ def test_the_error_shows_the_first_problem_and_counts_the_others() -> None:
 
 def test_a_kind_without_a_near_name_lists_the_kinds() -> None:
     told = problem("input: [3, 8, 8]\nclasses: 2\nstages: [{kind: xyz}]")
-    assert told == "some.yaml:3: stages.0: 'xyz' is no kind of block; kinds: conv, separable, mbconv, se, pool, residual"
+    assert (
+        told == "some.yaml:3: stages.0: 'xyz' is no kind of block; kinds: conv, separable, mbconv, se, pool, residual"
+    )
 
 
 def test_a_rule_about_the_whole_network_has_the_line_of_its_block() -> None:
-    told = problem("input: [3, 4, 4]\nclasses: 2\nstages:\n  - {kind: conv, width: 4}\n  - kind: conv\n    groups: 3\n    width: 9\n")
+    told = problem(
+        "input: [3, 4, 4]\nclasses: 2\nstages:\n  - {kind: conv, width: 4}\n  - kind: conv\n    groups: 3\n    width: 9\n"
+    )
     assert told == "some.yaml:6: stages.1.groups: 3 groups do not divide 4 into 9 channels"
 
 
@@ -248,7 +268,10 @@ def test_any_name_survives_the_round_trip(name: str) -> None:
     assert document.parse(NetworkSpec, document.dump(network)) == network
 
 
-@pytest.mark.parametrize("name", ["no", "1e-3", "null", "true", "2020-01-01", "12", "0x1F", "1_0", "- a", " a ", ".inf", "", "-", "+1", "0o7"])
+@pytest.mark.parametrize(
+    "name",
+    ["no", "1e-3", "null", "true", "2020-01-01", "12", "0x1F", "1_0", "- a", " a ", ".inf", "", "-", "+1", "0o7"],
+)
 def test_names_that_look_like_other_types_survive_the_round_trip(name: str) -> None:
     network = NetworkSpec(name=name, input=(1, 4, 4), stages=(ConvBlock(width=1),), classes=2)
     assert document.parse(NetworkSpec, document.dump(network)) == network

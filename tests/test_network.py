@@ -39,7 +39,12 @@ def randomised(module: nn.Module) -> nn.Module:
     random = torch.Generator().manual_seed(11)
     for norm in module.modules():
         if isinstance(norm, nn.BatchNorm2d):
-            for tensor, low, high in ((norm.weight, 0.5, 1.5), (norm.bias, -1, 1), (norm.running_mean, -1, 1), (norm.running_var, 0.5, 2)):
+            for tensor, low, high in (
+                (norm.weight, 0.5, 1.5),
+                (norm.bias, -1, 1),
+                (norm.running_mean, -1, 1),
+                (norm.running_var, 0.5, 2),
+            ):
                 tensor.data.uniform_(low, high, generator=random)
     return module
 
@@ -176,7 +181,9 @@ def test_drop_path_keeps_the_mean() -> None:
 def test_a_strided_1x1_is_the_strided_convolution(size: tuple[int, int], groups: int) -> None:
     layer = ConvNormAct(4, 6, stride=2, groups=groups, norm=False, bias=True).double()
     x = torch.randn(2, 4, *size, dtype=torch.double, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(layer(x), functional.conv2d(x, layer.conv.weight, layer.conv.bias, stride=2, groups=groups))
+    torch.testing.assert_close(
+        layer(x), functional.conv2d(x, layer.conv.weight, layer.conv.bias, stride=2, groups=groups)
+    )
 
 
 @pytest.mark.parametrize("groups", [1, 4, 8])

@@ -153,7 +153,9 @@ def test_copies_after_the_first_have_stride_one() -> None:
     assert unstrided(ResidualBlock(body=body)) == ResidualBlock(body=plain)
 
 
-@pytest.mark.parametrize(("ratio", "channels", "width"), [(0.25, 16, 4), (0.0625, 4, 1), (6.0, 3, 18), (1.37, 8, 11), (1.0, 7, 7)])
+@pytest.mark.parametrize(
+    ("ratio", "channels", "width"), [(0.25, 16, 4), (0.0625, 4, 1), (6.0, 3, 18), (1.37, 8, 11), (1.0, 7, 7)]
+)
 def test_hidden_widths_are_the_nearest_integers(ratio: float, channels: int, width: int) -> None:
     assert hidden_width(ratio, channels) == width
 
@@ -279,7 +281,9 @@ def test_scale_multiplies_widths_and_depths() -> None:
     assert network.scale() == network
 
 
-@pytest.mark.parametrize(("factor", "divisor", "width"), [(0.1, 8, 8), (0.75, 8, 24), (0.9, 8, 32), (1.4, 8, 48), (0.01, 1, 1)])
+@pytest.mark.parametrize(
+    ("factor", "divisor", "width"), [(0.1, 8, 8), (0.75, 8, 24), (0.9, 8, 32), (1.4, 8, 48), (0.01, 1, 1)]
+)
 def test_scaled_widths_are_multiples_and_at_least_one(factor: float, divisor: int, width: int) -> None:
     network = spec(ConvBlock(width=34)).scale(factor, divisor=divisor)
     assert network.stages[0].width == width

@@ -57,10 +57,7 @@ VALUES: dict[str, dict[str, set[Any]]] = {
 
 def units(kind: str) -> list[tuple[Any, tuple[int, int, int], tuple[int, int, int]]]:
     return [
-        (unit, before, after)
-        for network in DRAWN
-        for _, unit, before, after in network.units()
-        if unit.kind == kind
+        (unit, before, after) for network in DRAWN for _, unit, before, after in network.units() if unit.kind == kind
     ]
 
 
@@ -78,7 +75,9 @@ def test_every_value_of_every_knob_occurs(kind: str) -> None:
 def test_groups_occur_of_every_sort() -> None:
     convs = units("conv")
     assert any(unit.groups == before[0] == after[0] > 1 for unit, before, after in convs), "depthwise"
-    assert any(unit.groups == before[0] > 1 and after[0] > before[0] for unit, before, after in convs), "with multiplier"
+    assert any(unit.groups == before[0] > 1 and after[0] > before[0] for unit, before, after in convs), (
+        "with multiplier"
+    )
     assert any(1 < unit.groups < before[0] for unit, before, _ in convs), "grouped"
 
 
