@@ -11,9 +11,10 @@ and lower case do not matter.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, fields
-from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from lightcnn.errors import BudgetError
@@ -94,7 +95,11 @@ UNITS = "FLOPs or MACs (kFLOPs, MFLOPs, GFLOPs), params (kparams, Mparams), KB, 
 _PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _NUMBER = r"[+-]?(?:\d+(?:_\d+)*(?:\.\d+)?|\.\d+)(?:e[+-]?\d{1,3})?"
-_TERM = re.compile(rf"(?P<low>{_NUMBER})?\s*(?P<low_unit>[a-z/-]*)\s*(?P<dots>\.\.)?\s*(?P<high>{_NUMBER})?\s*(?P<unit>[a-z/-]*)", re.ASCII)
+_UNIT = r"[a-z/-]*"
+_TERM = re.compile(
+    rf"(?:(?P<low>{_NUMBER})\s*(?P<low_unit>{_UNIT})\s*\.\.\s*)?(?P<high>{_NUMBER})\s*(?P<unit>{_UNIT})", re.ASCII
+)
+_ONE_EDGE = re.compile(rf"{_NUMBER}\s*{_UNIT}\s*\.\.\s*{_UNIT}|{_UNIT}\s*\.\.\s*{_NUMBER}\s*{_UNIT}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -114,10 +119,10 @@ class Limit:
 
     def excess(self, cost: Cost) -> float:
         """How far a cost breaks this limit, relative to it; at most 0 where it holds."""
-        over = self.resource.most(cost) / self.upper - 1
+        over = (self.resource.most(cost) - self.upper) / self.upper
         if self.lower is None:
             return over
-        return max(over, 1 - int(getattr(cost, self.resource.lower)) / self.lower)
+        return max(over, (self.lower - int(getattr(cost, self.resource.lower))) / self.lower)
 
 
 @dataclass(frozen=True)
@@ -164,17 +169,12 @@ def human(count: float) -> str:
 
 
 def _limit(term: str, text: str) -> Limit:
+    if _ONE_EDGE.fullmatch(term.lower()):
+        raise BudgetError(f"budget {text!r}: {term!r} has one edge; write low..high, as in 0.9..1MFLOPs")
     match = _TERM.fullmatch(term.lower())
-    if not match or not (match["low"] or match["high"]):
+    if not match:
         raise BudgetError(f"budget {text!r}: cannot read {term!r}; write a number and a unit: {UNITS}")
     low, high, unit = match["low"], match["high"], match["unit"] or match["low_unit"]
-    if match["dots"] and not (low and high):
-        raise BudgetError(f"budget {text!r}: {term!r} has one edge; write low..high, as in 0.9..1MFLOPs")
-    if not match["dots"]:
-        if high and low:
-            raise BudgetError(f"budget {text!r}: cannot read {term!r}; write a number and a unit: {UNITS}")
-        low, high = None, low or high
-        unit = match["low_unit"] or match["unit"]
     resource, scale = _unit(unit, term, text)
     low_scale = scale
     if low and match["low_unit"]:
@@ -203,10 +203,10 @@ def _unit(unit: str, term: str, text: str) -> tuple[Resource, int]:
 
 def _whole(number: str, scale: int, term: str, text: str, up: bool) -> int:
     """The number in base units, exactly: an upper limit rounds down, a lower edge up."""
-    value = Decimal(number.replace("_", "")) * scale if len(number) <= 40 else Decimal("inf")
-    if not 1 <= value <= 10**18:
+    value = Fraction(number) * scale if len(number) <= 40 else None
+    if value is None or not 1 <= value <= 10**18:
         raise BudgetError(f"budget {text!r}: {term!r} must be at least 1 and at most 10^18 of its base unit")
-    return -int(-value // 1) if up else int(value // 1)
+    return math.ceil(value) if up else math.floor(value)
 
 
 def _both(one: Limit, other: Limit) -> Limit:

@@ -16,14 +16,16 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from lightcnn.errors import DocumentError, InputError, Problem
 
 Model = TypeVar("Model", bound=BaseModel)
 LIMIT = 1_000_000
 """Characters of the largest document that is read."""
+DEPTH = 50
+"""Levels of the deepest document that is read: scanning takes time with their square."""
 
 
 def load(model: type[Model], path: str | Path) -> Model:
@@ -58,8 +60,6 @@ def parse(model: type[Model], text: str, file: str = "<text>") -> Model:
         causes = [d for d in details if d["type"] != "too_short" or not any(_inside(e["loc"], d["loc"]) for e in details)]
         problems = [_problem(model, detail, file, lines) for detail in causes]
         raise DocumentError(problems) from None
-    except TypeError:
-        raise DocumentError([Problem(file, "", "holds a date or another value that is no plain text or number; quote it")]) from None
 
 
 def keys(text: str, file: str = "<text>") -> set[str]:
@@ -134,13 +134,9 @@ def nearest(word: str, names: Any) -> str:
 def _plain(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     """The plain data of a YAML text, and the line (from 1) of every path in it."""
     try:
-        for event in YAML(typ="safe", pure=True).parse(text):
-            if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
-                raise DocumentError([_at(file, event, "anchors and aliases are not read; write the value out")])
-            if getattr(event, "tag", None):
-                raise DocumentError([_at(file, event, f"the tag {event.tag} is not read; write a plain value")])
+        _demand_plain(text, file)
         node = YAML(typ="safe", pure=True).compose(text)
-        data = YAML(typ="safe", pure=True).load(text)
+        data = json.loads(json.dumps(YAML(typ="safe", pure=True).load(text)))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
@@ -148,9 +144,24 @@ def _plain(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
         raise DocumentError([Problem(file, "", f"not readable as YAML: {reason}", line)]) from None
     except (YAMLError, ValueError) as error:
         raise DocumentError([Problem(file, "", f"not readable as YAML: {str(error).splitlines()[0]}")]) from None
-    except RecursionError:
-        raise DocumentError([Problem(file, "", "nested too deeply; not one of lightcnn's documents")]) from None
+    except TypeError:
+        raise DocumentError([Problem(file, "", "holds a date or another value that is no plain text or number; quote it")]) from None
     return data, dict(_lines(node, ()))
+
+
+def _demand_plain(text: str, file: str) -> None:
+    """Refuses what YAML can say and no document here needs. Raises: DocumentError, YAMLError."""
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
+            raise DocumentError([_at(file, event, "anchors and aliases are not read; write the value out")])
+        if getattr(event, "tag", None):
+            raise DocumentError([_at(file, event, f"the tag {event.tag} is not read; write a plain value")])
+        if getattr(event, "version", None) not in (None, (1, 2)):
+            raise DocumentError([_at(file, event, "only YAML 1.2 is read; leave the %YAML line out")])
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEPTH:
+            raise DocumentError([_at(file, event, "nested too deeply; not one of lightcnn's documents")])
 
 
 def _not_a_mapping(file: str, data: Any) -> Problem:
@@ -167,6 +178,8 @@ def _lines(node: Node | None, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any
     yield path, node.start_mark.line + 1
     if isinstance(node, MappingNode):
         for key, value in node.value:
+            if not isinstance(key, ScalarNode):
+                continue
             yield from _lines(value, (*path, key.value))
             yield (*path, key.value), key.start_mark.line + 1
     elif isinstance(node, SequenceNode):
@@ -193,7 +206,7 @@ def _message(detail: Any, context: Any, owner: type[BaseModel] | None) -> str:
             return f"the key '{key}' is missing; add it"
         case "union_tag_invalid":
             tags = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
-            return f"'{context['tag']}' is no kind of block{nearest(context['tag'], tags)} kinds: {', '.join(tags)}"
+            return f"'{context['tag']}' is no kind of block{nearest(context['tag'], tags)}; kinds: {', '.join(tags)}"
         case "union_tag_not_found":
             return "the key 'kind' is missing; add it"
         case "literal_error":

@@ -132,6 +132,9 @@ class SearchSpace(Frozen):
         if halvings and self.size[0] >> strided < 1:
             raise _fault("size", f"{strided} stages may halve an input of {self.size[0]}; use {1 << strided} or more")
         genes = {gene.name: gene for gene in self.genes()}
+        for gene in genes.values():
+            if len(set(gene.options)) < len(gene.options):
+                raise _fault(gene.name, f"an option stands twice in {list(gene.options)}; leave one out")
         for name, value in self.start.items():
             if name not in genes:
                 raise _fault(f"start.{name}", f"no such gene{document.nearest(name, genes)}; genes: {', '.join(genes)}")

@@ -31,8 +31,17 @@ Activation = Annotated[
     Literal["silu", "relu", "relu6", "hardswish", "gelu", "none"],
     BeforeValidator(_swish_is_silu, json_schema_input_type=Literal["silu", "swish", "relu", "relu6", "hardswish", "gelu", "none"]),
 ]
-Kernel = Literal[1, 3, 5, 7]
-Stride = Literal[1, 2]
+
+
+def _whole(value: Any) -> Any:
+    """A literal 1 would also take 1.0 and true."""
+    if type(value) is not int:
+        raise PydanticCustomError("int_type", "Input should be a valid integer")
+    return value
+
+
+Kernel = Annotated[Literal[1, 3, 5, 7], BeforeValidator(_whole)]
+Stride = Annotated[Literal[1, 2], BeforeValidator(_whole)]
 Width = Annotated[int, Field(ge=1, le=16384, description="output channels")]
 Depth = Annotated[int, Field(ge=1, le=64, description="copies of the block; only the first has its stride")]
 Ratio = Annotated[float, Field(gt=0, le=1, description="hidden channels over gated channels")]
@@ -99,7 +108,7 @@ class PoolBlock(Frozen):
 
     kind: Literal["pool"] = "pool"
     op: Literal["max", "avg"] = "max"
-    kernel: Literal[2, 3] = 2
+    kernel: Annotated[Literal[2, 3], BeforeValidator(_whole)] = 2
     stride: Stride = 2
 
 

@@ -1,0 +1,315 @@
+"""The grammar of budgets, and what they admit."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lightcnn.budget import Budget, Cost
+from lightcnn.errors import BudgetError
+
+
+def bounds(text: str) -> dict[str, tuple[int | None, int]]:
+    return {limit.resource.name: (limit.lower, limit.upper) for limit in Budget.parse(text).limits}
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(BudgetError) as caught:
+        Budget.parse(text)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+UNITS = [
+    ("7FLOPs", "macs", 7),
+    ("7FLOP", "macs", 7),
+    ("7MACs", "macs", 7),
+    ("7MAC", "macs", 7),
+    ("7kFLOPs", "macs", 7_000),
+    ("1MFLOPs", "macs", 10**6),
+    ("0.5MMACs", "macs", 500_000),
+    ("2GMACs", "macs", 2 * 10**9),
+    ("9params", "params", 9),
+    ("1param", "params", 1),
+    ("12parameters", "params", 12),
+    ("50kparams", "params", 50_000),
+    ("1.5Mparams", "params", 1_500_000),
+    ("1Gparams", "params", 10**9),
+    ("100B", "weight_bytes", 100),
+    ("256KB", "weight_bytes", 256_000),
+    ("1MB", "weight_bytes", 10**6),
+    ("1GB", "weight_bytes", 10**9),
+    ("64KiB", "weight_bytes", 65_536),
+    ("1MiB", "weight_bytes", 2**20),
+    ("1GiB", "weight_bytes", 2**30),
+    ("100B-RAM", "peak_bytes", 100),
+    ("256KB-RAM", "peak_bytes", 256_000),
+    ("64KiB-RAM", "peak_bytes", 65_536),
+    ("1MB-RAM", "peak_bytes", 10**6),
+    ("0.5MiB-RAM", "peak_bytes", 2**19),
+    ("1GB-RAM", "peak_bytes", 10**9),
+    ("1GiB-RAM", "peak_bytes", 2**30),
+]
+
+
+@pytest.mark.parametrize(("text", "resource", "upper"), UNITS)
+def test_every_unit_in_any_case_and_spacing(text: str, resource: str, upper: int) -> None:
+    number = text.rstrip("".join(set(text) - set("0123456789.")))
+    spaced = f"  {number} {text.removeprefix(number)}\t"
+    for written in (text, text.upper(), text.lower(), text.swapcase(), spaced):
+        assert bounds(written) == {resource: (None, upper)}, written
+
+
+@pytest.mark.parametrize(
+    ("text", "upper"),
+    [
+        ("1e6FLOPs", 10**6),
+        ("1E6FLOPs", 10**6),
+        ("1.5e+3kFLOPs", 1_500_000),
+        ("2500000e-3kFLOPs", 2_500_000),
+        (".5MFLOPs", 500_000),
+        ("+1MFLOPs", 10**6),
+        ("1_000_000FLOPs", 10**6),
+        ("0.0000029MFLOPs", 2),
+        ("0.3GFLOPs", 300_000_000),
+        ("1.1kFLOPs", 1_100),
+        ("1000000000GFLOPs", 10**18),
+        ("123456789012345678FLOPs", 123_456_789_012_345_678),
+        ("0.999999999999999999999999999999999kFLOPs", 999),
+    ],
+)
+def test_numbers_as_people_write_them(text: str, upper: int) -> None:
+    assert bounds(text) == {"macs": (None, upper)}
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("0.9..1MFLOPs", (900_000, 10**6)),
+        ("0.9 .. 1 MFLOPs", (900_000, 10**6)),
+        ("900kFLOPs..1MFLOPs", (900_000, 10**6)),
+        ("900kMACs..1MFLOPs", (900_000, 10**6)),
+        ("0.5MFLOPs..1", (500_000, 10**6)),
+        (".5...9MFLOPs", (500_000, 900_000)),
+        ("1..1FLOPs", (1, 1)),
+        ("1.5..2.5FLOPs", (2, 2)),
+        ("0.0000011..0.0000029MFLOPs", (2, 2)),
+    ],
+)
+def test_ranges_round_inwards(text: str, bound: tuple[int, int]) -> None:
+    assert bounds(text) == {"macs": bound}
+
+
+@given(
+    st.integers(1, 10**9), st.integers(0, 6), st.integers(0, 10**9), st.sampled_from([("", 1), ("k", 10**3), ("M", 10**6), ("G", 10**9)])
+)  # fmt: skip
+def test_limits_are_exact_integers(number: int, places: int, width: int, prefix: tuple[str, int]) -> None:
+    low, high = (Fraction(n, 10**places) * prefix[1] for n in (number, number + width))
+    texts = [f"{n // 10**places}.{n % 10**places:0{places}d}" if places else str(n) for n in (number, number + width)]
+    lower, upper = -(-low.numerator // low.denominator), high.numerator // high.denominator
+    if low >= 1 and lower <= upper:
+        assert bounds(f"{texts[0]}..{texts[1]}{prefix[0]}FLOPs") == {"macs": (lower, upper)}
+    if high >= 1:
+        assert bounds(f"{texts[1]}{prefix[0]}FLOPs") == {"macs": (None, upper)}
+
+
+def test_a_conjunction_holds_each_resource_once_in_one_order() -> None:
+    text = "64KiB-RAM, 1MFLOPs ,50kparams,64KB"
+    assert bounds(text) == {
+        "macs": (None, 10**6),
+        "params": (None, 50_000),
+        "weight_bytes": (None, 64_000),
+        "peak_bytes": (None, 65_536),
+    }
+    assert list(bounds(text)) == ["macs", "params", "weight_bytes", "peak_bytes"]
+    assert Budget.parse(text) == Budget.parse("64KB,50kparams,1MFLOPs,64KiB-RAM")
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("2MFLOPs,1MMACs", (None, 10**6)),
+        ("0.1..2MFLOPs,0.5..3MFLOPs", (500_000, 2 * 10**6)),
+        ("0.5..3MFLOPs,0.1..2MFLOPs", (500_000, 2 * 10**6)),
+        ("0.5..3MFLOPs,1MFLOPs", (500_000, 10**6)),
+        ("3MFLOPs,2MFLOPs,0.5..1MFLOPs", (500_000, 10**6)),
+    ],
+)
+def test_limits_on_one_resource_intersect(text: str, bound: tuple[int | None, int]) -> None:
+    assert bounds(text) == {"macs": bound}
+
+
+EVERY_UNIT = ("FLOPs", "MACs", "params", "KB", "MB", "KiB", "MiB", "KB-RAM", "KiB-RAM")
+
+
+@pytest.mark.parametrize("text", ["1M", "1", "1k", "1..2", "1..2M", "1MFLOPs,5k"])
+def test_a_number_without_a_unit_says_so_and_lists_them(text: str) -> None:
+    message = refusal(text)
+    assert repr(text) in message
+    assert f"'{text.lower().split(',')[-1]}' has no unit" in message.lower()
+    assert all(unit in message for unit in EVERY_UNIT)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1TFLOPs", "1MFLOP/s", "1MHz", "1kmparams", "1bananas", "5KB-ROM", "5-RAM", "1MFLOPs-RAM", "5kbit",
+        "1eFLOPs", "1..2MHz", "1MHz..2MFLOPs",
+    ],
+)  # fmt: skip
+def test_an_unknown_unit_lists_the_known(text: str) -> None:
+    message = refusal(text)
+    assert f"unknown unit in {text!r}" in message
+    assert all(unit in message for unit in EVERY_UNIT)
+
+
+@pytest.mark.parametrize(
+    ("text", "term"),
+    [
+        ("", ""), (" ", ""), ("1MFLOPs,", ""), (",1MFLOPs", ""), ("1MFLOPs,,1KB", ""), ("MFLOPs", "MFLOPs"), ("..", ".."),
+        ("1MFLOPs 50kparams", "1MFLOPs 50kparams"), ("1MFLOPs KB", "1MFLOPs KB"), ("1 M FLOPs", "1 M FLOPs"),
+        ("MFLOPs 1", "MFLOPs 1"), ("1.MFLOPs", "1.MFLOPs"), ("1,5MFLOPs,1,", "1"), ("nanFLOPs", "nanFLOPs"),
+        ("infFLOPs", "infFLOPs"), ("--1MFLOPs", "--1MFLOPs"), ("1..2..3MFLOPs", "1..2..3MFLOPs"),
+        ("1__0FLOPs", "1__0FLOPs"), ("0.9.5MFLOPs", "0.9.5MFLOPs"), ("١MFLOPs", "١MFLOPs"), ("<1MFLOPs", "<1MFLOPs"),
+        ("1MFLOPs;50kparams", "1MFLOPs;50kparams"), ("0x10FLOPs", "0x10FLOPs"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_named(text: str, term: str) -> None:
+    message = refusal(text)
+    assert message.startswith(f"budget {text!r}: ")
+    assert repr(term) in message
+    assert all(unit in message for unit in EVERY_UNIT)
+
+
+@pytest.mark.parametrize("text", ["..1MFLOPs", "1MFLOPs..", "0.9.. MFLOPs"])
+def test_one_edge_shows_how_to_write_two(text: str) -> None:
+    assert f"{text!r} has one edge; write low..high, as in 0.9..1MFLOPs" in refusal(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["0FLOPs", "-1MFLOPs", "-0.5KB", "0.1params", "1e-3kFLOPs,0B", "1e10GFLOPs", "9" * 50 + "B", "-1..1MFLOPs"]
+)
+def test_numbers_out_of_bounds_name_the_bounds(text: str) -> None:
+    message = refusal(text)
+    assert repr(text.split(",")[-1]) in message
+    assert "at least 1 and at most 10^18 of its base unit" in message
+
+
+@pytest.mark.parametrize(("text", "edges"), [("2..1MFLOPs", (2 * 10**6, 10**6)), ("1.2..1.8FLOPs", (2, 1))])
+def test_edges_in_the_wrong_order_are_named(text: str, edges: tuple[int, int]) -> None:
+    assert f"the lower edge {edges[0]} is above the upper limit {edges[1]}" in refusal(text)
+
+
+def test_an_empty_intersection_names_both_edges() -> None:
+    assert "the lower edge 2000000 is above the upper limit 1000000" in refusal("2..3MFLOPs,1MFLOPs")
+
+
+def test_edges_of_two_resources_are_refused() -> None:
+    assert "the edges of '1kparams..1MFLOPs' have different units; give both the same" in refusal("1kparams..1MFLOPs")
+
+
+@pytest.mark.parametrize("text", ["5ms", "5 s", "100us"])
+def test_a_latency_is_no_budget_yet(text: str) -> None:
+    assert f"{text!r} is a latency; measured latency is no budget yet; limit FLOPs instead" in refusal(text)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
+    try:
+        budget = Budget.parse(text)
+    except BudgetError as error:
+        assert repr(text) in str(error)
+    else:
+        assert all(1 <= limit.upper <= 10**18 for limit in budget.limits)
+
+
+@given(st.lists(st.sampled_from(["0123456789.eE+-_", "kMGiBFLOPsparams-RAM,"] + list("019.eE+-_ kM,")), max_size=8))
+def test_pieces_of_budgets_are_read_or_refused(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    try:
+        Budget.parse(text)
+    except BudgetError as error:
+        assert repr(text) in str(error)
+
+
+def flops(macs: int, fvcore: int = 0, thop: int = 0) -> Cost:
+    return Cost(macs=macs, fvcore=max(fvcore, macs), thop=max(thop, macs))
+
+
+def test_a_flop_limit_is_held_against_every_counter() -> None:
+    budget = Budget.parse("100FLOPs")
+    assert budget.admits(flops(100))
+    for over in (flops(101), flops(90, fvcore=101), flops(90, thop=101)):
+        assert not budget.admits(over)
+        assert budget.excess(over) == {"macs": pytest.approx(0.01)}
+        assert budget.use(over) == 1.01
+    assert budget.excess(flops(50, fvcore=60, thop=80)) == {"macs": pytest.approx(-0.2)}
+
+
+def test_a_lower_edge_is_held_against_our_own_count() -> None:
+    budget = Budget.parse("80..100FLOPs")
+    assert budget.admits(flops(80, thop=100))
+    assert not budget.admits(flops(79, fvcore=90, thop=100))
+    assert budget.excess(flops(60, thop=95)) == {"macs": 0.25}
+    assert budget.excess(flops(90, thop=120)) == {"macs": pytest.approx(0.2)}
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [("10params", "params"), ("10B", "weight_bytes_int8"), ("10B-RAM", "peak_activations")],
+)
+def test_other_limits_are_on_one_number_each(text: str, field: str) -> None:
+    budget = Budget.parse(text)
+    others = {name: 10**6 for name in Cost.__slots__ if name != field}
+    assert budget.admits(Cost(**{field: 10}, **others))
+    assert not budget.admits(Cost(**{field: 11}))
+
+
+def test_a_conjunction_admits_what_every_limit_admits() -> None:
+    budget = Budget.parse("100FLOPs,10params")
+    assert budget.admits(Cost(macs=100, params=10))
+    assert not budget.admits(Cost(macs=100, params=11))
+    assert not budget.admits(Cost(macs=101, params=10))
+    assert budget.excess(Cost(macs=50, params=15)) == {"macs": -0.5, "params": 0.5}
+    assert budget.use(Cost(macs=95, params=6)) == 0.95
+
+
+def test_one_above_the_largest_limit_is_not_admitted() -> None:
+    budget = Budget.parse("1000000000GFLOPs")
+    assert budget.admits(flops(10**18))
+    assert not budget.admits(flops(10**18 + 1))
+
+
+def test_one_below_a_large_lower_edge_is_not_admitted() -> None:
+    budget = Budget.parse("1000000000..1000000000GFLOPs")
+    assert not budget.admits(flops(10**18 - 1))
+
+
+def test_the_document_is_in_base_units() -> None:
+    assert Budget.parse("0.9..1MFLOPs,64KiB").document() == {
+        "macs": {"lower": 900_000, "upper": 1_000_000},
+        "weight_bytes": {"lower": None, "upper": 65_536},
+    }
+
+
+@pytest.mark.parametrize("text", ["1MFLOPs", "900k..1MFLOPs", "1MFLOPs,50kparams,64kB,64kB-RAM", "300B"])
+def test_a_budget_prints_as_what_parses_to_it(text: str) -> None:
+    budget = Budget.parse(text.replace("900k..", "0.9.."))
+    assert str(budget) == text
+
+
+COSTS = st.builds(Cost, **dict.fromkeys(Cost.__slots__, st.integers(0, 10**15)))
+
+
+@given(COSTS, COSTS)
+def test_costs_add_and_their_peak_is_the_larger(one: Cost, other: Cost) -> None:
+    both = one + other
+    for name in set(Cost.__slots__) - {"peak_activations"}:
+        assert getattr(both, name) == getattr(one, name) + getattr(other, name)
+    assert both.peak_activations == max(one.peak_activations, other.peak_activations)
+    assert one + other == other + one
+    assert one + Cost() == one

@@ -1,0 +1,323 @@
+"""Search spaces: what can be drawn, how shapes change, and what the files may say."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from specs import SPACES
+
+from lightcnn import document
+from lightcnn.budget import Cost
+from lightcnn.cost import cost
+from lightcnn.errors import DocumentError
+from lightcnn.space import Range, SearchSpace
+from lightcnn.spec import NetworkSpec
+
+every_space = pytest.mark.parametrize("name", sorted(SPACES))
+
+FULL = """\
+size: [8, 16]
+act: [silu, relu]
+channels: 1
+classes: 4
+hidden: [[], [6, 5]]
+dropout: 0.25
+stem: {kind: [conv], width: {low: 2, high: 6, step: 2}}
+stages:
+  - kind: [conv, separable, mbconv]
+    width: {low: 3, high: 9, step: 3}
+    depth: {low: 1, high: 3}
+    kernel: [1, 3]
+    expand: [1, 2.5]
+    se: [0, 0.5]
+    skip: [none, unit, stage]
+    down: [none, stride, maxpool, avgpool]
+"""
+
+
+def full() -> SearchSpace:
+    return document.parse(SearchSpace, FULL)
+
+
+def refusals(text: str) -> set[str]:
+    with pytest.raises(DocumentError) as caught:
+        document.parse(SearchSpace, text, "some.yaml")
+    return {str(problem) for problem in caught.value.problems}
+
+
+@every_space
+def test_draws_reach_every_option_of_every_gene(name: str) -> None:
+    space = SearchSpace.load(name)
+    random = Random(0)
+    draws = [space.draw(random) for _ in range(3000)]
+    for gene in space.genes():
+        options = {shape[gene.name] for shape in draws}
+        assert options == set(gene.options), gene.name
+        assert {gene.options[0], gene.options[-1]} <= options
+
+
+@every_space
+def test_every_draw_is_a_network_of_the_space(name: str) -> None:
+    space = SearchSpace.load(name)
+    random = Random(1)
+    for _ in range(300):
+        shape = space.draw(random)
+        network = space.spec(shape)
+        assert network.input == (space.channels, shape["size"], shape["size"])
+        assert network.classes == space.classes
+        assert space.spec(dict(reversed(shape.items()))) == network
+
+
+@every_space
+def test_the_same_random_state_draws_the_same(name: str) -> None:
+    space = SearchSpace.load(name)
+    assert space.draw(Random(3)) == space.draw(Random(3))
+    shape = space.draw(Random(3))
+    assert space.mutate(shape, Random(4)) == space.mutate(shape, Random(4))
+
+
+def test_genes_have_one_order_and_a_name_each() -> None:
+    assert [(gene.name, gene.options) for gene in full().genes()] == [
+        ("size", (8, 16)),
+        ("act", ("silu", "relu")),
+        ("hidden", ((), (6, 5))),
+        ("stem.width", (2, 4, 6)),
+        ("stages.0.kind", ("conv", "separable", "mbconv")),
+        ("stages.0.width", (3, 6, 9)),
+        ("stages.0.depth", (1, 2, 3)),
+        ("stages.0.kernel", (1, 3)),
+        ("stages.0.expand", (1.0, 2.5)),
+        ("stages.0.se", (0.0, 0.5)),
+        ("stages.0.skip", ("none", "unit", "stage")),
+        ("stages.0.down", ("none", "stride", "maxpool", "avgpool")),
+    ]
+    assert {gene.name for gene in full().genes() if gene.ordered} == {
+        "size",
+        "stem.width",
+        "stages.0.width",
+        "stages.0.depth",
+    }
+
+
+SHAPE: dict[str, Any] = {
+    "size": 16, "act": "relu", "hidden": (6, 5), "stem.width": 4, "stages.0.kind": "conv", "stages.0.width": 9,
+    "stages.0.depth": 2, "stages.0.kernel": 3, "stages.0.expand": 2.5, "stages.0.se": 0.5, "stages.0.skip": "none",
+    "stages.0.down": "none",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "stages"),
+    [
+        ({}, "[{kind: conv, width: 9, act: relu, depth: 2}, {kind: se, ratio: 0.5}]"),
+        ({"down": "stride", "se": 0.0}, "[{kind: conv, width: 9, stride: 2, act: relu, depth: 2}]"),
+        ({"down": "avgpool", "se": 0.0}, "[{kind: pool, op: avg}, {kind: conv, width: 9, act: relu, depth: 2}]"),
+        ({"skip": "unit", "se": 0.0}, "[{kind: residual, body: [{kind: conv, width: 9, act: relu}], depth: 2}]"),
+        ({"skip": "stage", "se": 0.0}, "[{kind: residual, body: [{kind: conv, width: 9, act: relu, depth: 2}]}]"),
+        (
+            {"kind": "separable", "kernel": 1, "se": 0.0},
+            "[{kind: separable, width: 9, kernel: 1, act: relu, depth: 2}]",
+        ),
+        (
+            {"kind": "mbconv", "skip": "stage", "down": "maxpool"},
+            "[{kind: pool}, {kind: mbconv, width: 9, expand: 2.5, se: 0.5, act: relu, depth: 2}]",
+        ),
+        ({"kind": "mbconv", "se": 0.0, "expand": 1.0}, "[{kind: mbconv, width: 9, expand: 1, act: relu, depth: 2}]"),
+    ],
+)
+def test_a_shape_is_the_network_it_says(changes: dict[str, Any], stages: str) -> None:
+    head = "head: {hidden: [6, 5], act: relu, dropout: 0.25}"
+    text = f"input: [1, 16, 16]\nclasses: 4\nstem: [{{kind: conv, width: 4, act: relu}}]\nstages: {stages}\n{head}"
+    shape = SHAPE | {f"stages.0.{name}": value for name, value in changes.items()}
+    assert full().spec(shape) == document.parse(NetworkSpec, text)
+
+
+@every_space
+def test_mutate_changes_one_to_three_genes_and_stays_in_the_space(name: str) -> None:
+    space = SearchSpace.load(name)
+    random = Random(5)
+    options = {gene.name: gene.options for gene in space.genes()}
+    numbers, touched = set(), set()
+    for _ in range(1500):
+        shape = space.draw(random)
+        kept = dict(shape)
+        child = space.mutate(shape, random)
+        assert shape == kept
+        assert child.keys() == shape.keys()
+        changed = [gene for gene in shape if child[gene] != shape[gene]]
+        assert all(child[gene] in options[gene] for gene in changed)
+        numbers.add(len(changed))
+        touched.update(changed)
+    assert numbers == {1, 2, 3}
+    assert touched == set(options)
+
+
+@every_space
+def test_mutations_of_ordered_genes_are_near(name: str) -> None:
+    space = SearchSpace.load(name)
+    random = Random(6)
+    ordered = {gene.name: gene.options for gene in space.genes() if gene.ordered}
+    for _ in range(500):
+        shape = space.draw(random)
+        child = space.mutate(shape, random)
+        for gene, options in ordered.items():
+            assert abs(options.index(child[gene]) - options.index(shape[gene])) <= max(1, len(options) // 6)
+
+
+MEASURES = {
+    "macs": lambda c: c.macs,
+    "params": lambda c: c.params,
+    "weight bytes": lambda c: c.weight_bytes_int8,
+    "peak": lambda c: c.peak_activations,
+    "thop": lambda c: c.thop,
+}
+
+
+@every_space
+def test_smallest_and_largest_are_extremes(name: str) -> None:
+    space = SearchSpace.load(name)
+    random = Random(7)
+    drawn: list[Cost] = [cost(space.spec(space.draw(random))) for _ in range(2000)]
+    for measure, by in MEASURES.items():
+        least, most = by(cost(space.spec(space.smallest(by)))), by(cost(space.spec(space.largest(by))))
+        assert least <= min(map(by, drawn)), measure
+        assert most >= max(map(by, drawn)), measure
+        assert least < most
+    assert space.smallest() == space.smallest(MEASURES["macs"])
+    assert space.largest() == space.largest(MEASURES["macs"])
+
+
+@every_space
+def test_the_first_shape_is_that_of_start(name: str) -> None:
+    space = SearchSpace.load(name)
+    first = space.first()
+    assert list(first) == [gene.name for gene in space.genes()]
+    assert all(first[gene.name] in gene.options for gene in space.genes())
+    assert {gene: first[gene] for gene in space.start} == space.start
+    space.spec(first)
+
+
+def test_the_first_shape_takes_middle_options_where_start_is_silent() -> None:
+    space = document.parse(SearchSpace, FULL + "start: {size: 8, hidden: [6, 5], stages.0.se: 0}")
+    first = space.first()
+    assert (first["size"], first["hidden"], first["stages.0.se"]) == (8, (6, 5), 0)
+    assert (first["stem.width"], first["stages.0.kind"], first["stages.0.down"]) == (4, "separable", "maxpool")
+    space.spec(first)
+
+
+@every_space
+def test_for_data_takes_channels_classes_and_fitting_sizes(name: str) -> None:
+    space = SearchSpace.load(name)
+    smallest, largest = space.size[0], space.size[-1]
+    same = space.for_data(1, 7, largest)
+    assert (same.channels, same.classes, same.size) == (1, 7, space.size)
+    assert space.for_data(1, 7, 1).size == (smallest,)
+    bound = space.for_data(3, 2, space.size[1])
+    assert set(bound.size) == {size for size in space.size if size <= 1.25 * space.size[1]}
+    assert bound.stages == space.stages
+    assert bound.first().keys() == {gene.name for gene in bound.genes()}
+
+
+def test_for_data_drops_a_start_that_is_left_out() -> None:
+    space = document.parse(SearchSpace, FULL + "start: {size: 16, act: relu}")
+    small = space.for_data(1, 2, 8)
+    assert (small.size, small.start) == ((8,), {"act": "relu"})
+    assert "size" not in small.first()
+    assert space.for_data(1, 2, 13).start == {"size": 16, "act": "relu"}
+
+
+@pytest.mark.parametrize(
+    ("value", "nearest"), [(-5, 4), (4, 4), (6.9, 4), (7.1, 10), (9, 10), (99, 16), (float("inf"), 16)]
+)
+def test_the_nearest_value_of_a_range(value: float, nearest: int) -> None:
+    assert Range(low=4, high=16, step=6).nearest(value) == nearest
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [{"low": 4, "high": 3}, {"low": 4, "high": 9, "step": 2}, {"low": 0, "high": 3}, {"low": 1, "high": 2, "step": 0}],
+)
+def test_a_range_must_lead_from_end_to_end(bounds: dict[str, int]) -> None:
+    with pytest.raises(ValidationError):
+        Range(**bounds)
+
+
+FRAME = "size: [16]\nstem: {kind: [conv], width: {low: 4, high: 8}}\nstages:\n  - "
+
+
+@pytest.mark.parametrize(
+    ("stage", "told"),
+    [
+        (
+            "{kind: [conv], width: {low: 4, high: 8}, expand: [2]}",
+            "stages.0.expand: expand and the kind mbconv come together: give both or neither",
+        ),
+        (
+            "{kind: [conv, mbconv], width: {low: 4, high: 8}}",
+            "stages.0.expand: expand and the kind mbconv come together: give both or neither",
+        ),
+        (
+            "{kind: [mbconv], width: {low: 4, high: 8}, expand: [2], skip: [unit]}",
+            "stages.0.skip: mbconv has its own skip; leave this key out",
+        ),
+        (
+            "{kind: [conv], width: {low: 4, high: 8}, depth: {low: 1, high: 65}}",
+            "stages.0.depth: at most 64 copies, not 65",
+        ),
+        (
+            "{kind: [conv], width: {low: 4, high: 9, step: 2}}",
+            "stages.0.width: steps of 2 do not lead from 4 up to 9; mend high or step",
+        ),
+        (
+            "{kind: [conv], width: {low: 4, high: 8}, kernel: [3, 3]}",
+            "kernel: an option stands twice in [3, 3]; leave one out",
+        ),
+        (
+            "{kind: [conv], width: {low: 4, high: 8}, kernels: [3]}",
+            "stages.0.kernels: unknown key 'kernels' (value [3]); did you mean 'kernel'?",
+        ),
+        ("{kind: [se], width: {low: 4, high: 8}}", "stages.0.kind.0: 'se' is not one of conv, separable, mbconv"),
+        ("{kind: [conv], width: 4}", "stages.0.width: input should be an object, not 4"),
+        ("{kind: [], width: {low: 4, high: 8}}", "stages.0.kind: "),
+        ("{width: {low: 4, high: 8}}", "stages.0.kind: the key 'kind' is missing; add it"),
+    ],
+)
+def test_contradictory_stages_are_refused_with_their_place(stage: str, told: str) -> None:
+    (found,) = refusals(FRAME + stage)
+    assert found.startswith("some.yaml:4: ")
+    assert told in found
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("size: [16, 8]", "size: sizes must ascend without repeats, not [16, 8]"),
+        ("size: [8, 8]", "size: sizes must ascend without repeats, not [8, 8]"),
+        ("act: [swish, silu]", "act: an option stands twice in ['silu', 'silu']; leave one out"),
+        (
+            "start: {stages.0.kernal: 3}",
+            "start.stages.0.kernal: no such gene; did you mean 'stages.0.kernel'?; genes: size, act,",
+        ),
+        ("start: {stages.0.kernel: 5}", "start.stages.0.kernel: 5 is not one of its options"),
+        ("start: {hidden: [7]}", "start.hidden: [7] is not one of its options"),
+        ("sizes: [8]", "unknown key 'sizes' (value [8]); did you mean 'size'?"),
+        ("classes: 1", "classes: input should be greater than or equal to 2, not 1"),
+    ],
+)
+def test_contradictory_spaces_are_refused_with_their_place(line: str, told: str) -> None:
+    key = line.split(":")[0]
+    text = "\n".join(old for old in FULL.splitlines() if not old.startswith(f"{key}:")) + f"\n{line}\n"
+    (found,) = refusals(text)
+    assert told in found
+    assert found.startswith(f"some.yaml:{len(text.splitlines())}: ")
+
+
+def test_an_input_too_small_for_its_halvings_is_refused() -> None:
+    stage = "{kind: [conv], width: {low: 4, high: 8}, down: [maxpool]}"
+    text = f"size: [4]\nstem: {{kind: [conv], width: {{low: 4, high: 8}}}}\nstages: [{', '.join([stage] * 3)}]"
+    assert refusals(text) == {"some.yaml:1: size: 3 stages may halve an input of 4; use 8 or more"}
+    space = document.parse(SearchSpace, text.replace("[4]", "[8]"))
+    assert list(space.spec(space.smallest()).units())[-1][3][1:] == (1, 1)
