@@ -206,7 +206,7 @@ def _message(detail: Any, context: Any, owner: type[BaseModel] | None) -> str:
             return f"the key '{key}' is missing; add it"
         case "union_tag_invalid":
             tags = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
-            return f"'{context['tag']}' is no kind of block{nearest(context['tag'], tags)}; kinds: {', '.join(tags)}"
+            return f"'{context['tag']}' is none of the kinds {', '.join(tags)}{nearest(context['tag'], tags)}"
         case "union_tag_not_found":
             return "the key 'kind' is missing; add it"
         case "literal_error":

@@ -296,9 +296,9 @@ def test_the_document_is_in_base_units() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["1MFLOPs", "900k..1MFLOPs", "1MFLOPs,50kparams,64kB,64kB-RAM", "300B"])
+@pytest.mark.parametrize("text", ["1MFLOPs", "0.9..1MFLOPs", "1MFLOPs,50kparams,64kB,64kB-RAM", "300B"])
 def test_a_budget_prints_as_what_parses_to_it(text: str) -> None:
-    budget = Budget.parse(text.replace("900k..", "0.9.."))
+    budget = Budget.parse(text)
     assert str(budget) == text
 
 

@@ -196,7 +196,7 @@ def test_every_problem_is_told_at_once_with_its_place() -> None:
         (
             5,
             "stem.0",
-            "'conf' is no kind of block; did you mean 'conv'?; kinds: conv, separable, mbconv, se, pool, residual",
+            "'conf' is none of the kinds conv, separable, mbconv, se, pool, residual; did you mean 'conv'?",
         ),
         (6, "stem.1", "the key 'kind' is missing; add it"),
         (
@@ -227,7 +227,7 @@ def test_the_error_shows_the_first_problem_and_counts_the_others() -> None:
 def test_a_kind_without_a_near_name_lists_the_kinds() -> None:
     told = problem("input: [3, 8, 8]\nclasses: 2\nstages: [{kind: xyz}]")
     assert (
-        told == "some.yaml:3: stages.0: 'xyz' is no kind of block; kinds: conv, separable, mbconv, se, pool, residual"
+        told == "some.yaml:3: stages.0: 'xyz' is none of the kinds conv, separable, mbconv, se, pool, residual"
     )
 
 

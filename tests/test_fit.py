@@ -222,6 +222,6 @@ def test_a_budget_that_no_shape_can_be_brought_to_ends_with_a_reason() -> None:
     with pytest.raises(BudgetError) as caught:
         bound.candidate(bound.first(), Random(0))
     assert str(caught.value) == (
-        f"budget {bound.budget}: 200 shapes of the space micro in a row could not be made to fit and use 90% of it; "
+        f"budget {bound.budget}: 100 shapes of the space micro in a row could not be made to meet it; "
         "widen the space or the budget"
     )
