@@ -166,8 +166,8 @@ def test_a_budget_below_the_smallest_network_says_its_cost_and_what_to_change(
     least = getattr(cost(space.spec(space.smallest(lambda c: getattr(c, measure)))), measure)
     limit = Budget.parse(budget).limits[0].upper
     assert refusal(budget, space) == (
-        f"budget {Budget.parse(budget)}: the smallest network of the space {name} needs {least} {label}, over the limit "
-        f"of {limit}; raise the limit, or use a space with smaller inputs than {space.size[0]} or narrower stages"
+        f"budget {Budget.parse(budget)}: the smallest network of the space {name} needs {least} {label}, over the "
+        f"limit of {limit}; raise the limit, or use a space with smaller inputs than {space.size[0]} or narrower stages"
     )
 
 
@@ -208,8 +208,8 @@ def test_a_lower_edge_over_the_largest_network_is_refused() -> None:
     space = SearchSpace.load("micro")
     largest = cost(space.spec(space.largest(lambda c: c.thop)))
     assert refusal("20..30GFLOPs") == (
-        f"budget {Budget.parse('20..30GFLOPs')}: the largest network of the space micro has {largest.macs} FLOPs, under "
-        "the lower edge of 20000000000; lower the edge or widen the space"
+        f"budget {Budget.parse('20..30GFLOPs')}: the largest network of the space micro has {largest.macs} FLOPs, "
+        "under the lower edge of 20000000000; lower the edge or widen the space"
     )
 
 
@@ -222,6 +222,6 @@ def test_a_budget_that_no_shape_can_be_brought_to_ends_with_a_reason() -> None:
     with pytest.raises(BudgetError) as caught:
         bound.candidate(bound.first(), Random(0))
     assert str(caught.value) == (
-        f"budget {bound.budget}: 200 shapes of the space micro in a row could not be made to fit and use 90% of it; "
+        f"budget {bound.budget}: 100 shapes of the space micro in a row could not be made to meet it; "
         "widen the space or the budget"
     )
