@@ -97,6 +97,19 @@ def test_a_fit_keeps_the_proportions_of_the_widths() -> None:
         assert found.shape[name] == pytest.approx(factor * width, rel=0.25)
 
 
+@pytest.mark.parametrize("text", ["1MFLOPs", "50KB", "20KB-RAM", "1MFLOPs,20kparams"])
+def test_no_width_of_a_fit_has_room_for_a_step_more(text: str) -> None:
+    bound = under(text)
+    widths = {f"{path}.width": stage.width for path, stage in bound.space.stages_by_path()}
+    random = Random(6)
+    for _ in range(30):
+        candidate = bound.candidate(bound.draw(random), random)
+        for name, width in widths.items():
+            wider = candidate.shape[name] + width.step
+            if wider <= width.high:
+                assert not bound.budget.admits(cost(bound.space.spec({**candidate.shape, name: wider}))), name
+
+
 def test_a_fit_of_a_fitted_shape_is_itself() -> None:
     bound = under("1MFLOPs")
     random = Random(3)

@@ -229,7 +229,8 @@ DIFFERENT = [
     changed(2, se=0.5), changed(2, drop_path=0.1), changed(2, act="relu"), changed(2, kernel=5), changed(3, ratio=0.5),
     changed(4, op="avg"), changed(4, kernel=3), changed(4, stride=1), head_changed(pool="max"),
 
-    head_changed(act="relu"), head_changed(hidden=(5,)), head_changed(hidden=()), head_changed(dropout=0.5), head_changed(output="sigmoid"),
+    head_changed(act="relu"), head_changed(hidden=(5,)), head_changed(hidden=()),
+    head_changed(dropout=0.5), head_changed(output="sigmoid"),
     NetworkSpec(**(dict(BASE) | {"classes": 3})), NetworkSpec(**(dict(BASE) | {"input": (4, 9, 12)})),
 ]  # fmt: skip
 
