@@ -138,7 +138,9 @@ class Budget:
         found: dict[str, Limit] = {}
         for term in text.split(","):
             limit = _limit(term.strip(), text)
-            found[limit.resource.name] = _both(found[limit.resource.name], limit) if limit.resource.name in found else limit
+            found[limit.resource.name] = (
+                _both(found[limit.resource.name], limit) if limit.resource.name in found else limit
+            )
         return cls(tuple(found[name] for name in RESOURCES if name in found))
 
     def excess(self, cost: Cost) -> dict[str, float]:
@@ -198,7 +200,9 @@ def _unit(unit: str, term: str, text: str) -> tuple[Resource, int]:
     if unit.removesuffix("-ram") in _BYTES:
         return (PEAK_BYTES if unit.endswith("-ram") else WEIGHT_BYTES), _BYTES[unit.removesuffix("-ram")]
     if unit in ("ms", "s", "us"):
-        raise BudgetError(f"budget {text!r}: {term!r} is a latency; measured latency is no budget yet; limit FLOPs instead")
+        raise BudgetError(
+            f"budget {text!r}: {term!r} is a latency; measured latency is no budget yet; limit FLOPs instead"
+        )
     raise BudgetError(f"budget {text!r}: unknown unit in {term!r}; there are: {UNITS}")
 
 
@@ -218,5 +222,7 @@ def _both(one: Limit, other: Limit) -> Limit:
 
 def _ordered(limit: Limit, term: str) -> Limit:
     if limit.lower is not None and limit.lower > limit.upper:
-        raise BudgetError(f"budget {term!r}: the lower edge {limit.lower} is above the upper limit {limit.upper}; swap them")
+        raise BudgetError(
+            f"budget {term!r}: the lower edge {limit.lower} is above the upper limit {limit.upper}; swap them"
+        )
     return limit

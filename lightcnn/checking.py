@@ -29,7 +29,15 @@ def check_file(file: Path) -> dict[str, Any]:
         text = document.read_text(file)
         kind = kind_of(document.keys(text, str(file)))
         if kind == "unknown":
-            raise DocumentError([Problem(str(file), "", "none of its keys belongs to a spec, a space or a recipe; see `lightcnn list schemas`")])
+            raise DocumentError(
+                [
+                    Problem(
+                        str(file),
+                        "",
+                        "none of its keys belongs to a spec, a space or a recipe; see `lightcnn list schemas`",
+                    )
+                ]
+            )
         document.parse(KINDS[kind], text, str(file))
     except DocumentError as error:
         return {"file": str(file), "kind": kind, "errors": [str(problem) for problem in error.problems]}
@@ -48,12 +56,16 @@ def shipped_items(what: str) -> list[dict[str, str]]:
     if what == "datasets":
         return [{"name": name, "about": about} for name, about in DATASETS.items()]
     if what == "schemas":
-        return [{"name": name, "about": f"JSON Schema of a {name}", "file": str(SCHEMAS / f"{name}.json")} for name in KINDS]
+        return [
+            {"name": name, "about": f"JSON Schema of a {name}", "file": str(SCHEMAS / f"{name}.json")} for name in KINDS
+        ]
     files = document.shipped({"spaces": "search_spaces"}.get(what, what))
     return [{"name": name, "about": _about(path), "file": str(path)} for name, path in files.items()]
 
 
 def _about(path: Path) -> str:
     """The first sentence of the comment that a shipped file starts with, after the command that runs it."""
-    lines = [line.lstrip("# ").rstrip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    lines = [
+        line.lstrip("# ").rstrip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")
+    ]
     return next((line for line in lines if line and not line.startswith(("lightcnn ", "yaml-language-server"))), "")

@@ -110,18 +110,36 @@ def _root(
 
 @app.command()
 def search(
-    budget: Annotated[str | None, typer.Option(help="Limits with units: 1MFLOPs, 50kparams, 64KB, 64KiB-RAM, 0.9..1MFLOPs, joined by commas.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Limits with units: 1MFLOPs, 50kparams, 64KB, 64KiB-RAM, 0.9..1MFLOPs, joined by commas."),
+    ] = None,
     space: Annotated[str | None, typer.Option(help="A shipped search space or a file; default micro.")] = None,
-    data: Annotated[str | None, typer.Option(help="digits, a folder of class folders, or a .npz; default digits.")] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="Stop after so many trials; the same seed then gives the same search.")] = None,
-    duration: Annotated[str | None, typer.Option("--time", help="For everything, final training included: 90s, 10m, 1h30m; default 2m without --trials.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="digits, a folder of class folders, or a .npz; default digits.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many trials; the same seed then gives the same search.")
+    ] = None,
+    duration: Annotated[
+        str | None,
+        typer.Option(
+            "--time", help="For everything, final training included: 90s, 10m, 1h30m; default 2m without --trials."
+        ),
+    ] = None,
     strategy: Annotated[Strategy | None, typer.Option(help="How networks are proposed; default evolution.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of the final training; default: what the time allows.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of the final training; default: what the time allows.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of split, proposals and trainings; default 0.")] = None,
     device: Annotated[Device | None, typer.Option(help="Where to train; default auto.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; default a fresh one under runs/.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the search in --out, with its own settings.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be searched and what it costs; train nothing.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the search in --out, with its own settings.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be searched and what it costs; train nothing.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -198,7 +216,9 @@ def list_(
         item = next((item for item in items if item["name"] == show), None)
         if item is None or "file" not in item:
             names = [item["name"] for item in items if "file" in item]
-            raise InputError(f"list {what.value} --show {show}: no such file{nearest(show, names)}; there are: {', '.join(names) or 'none'}")
+            raise InputError(
+                f"list {what.value} --show {show}: no such file{nearest(show, names)}; there are: {', '.join(names) or 'none'}"
+            )
         typer.echo(Path(item["file"]).read_text(encoding="utf-8"), nl=False)
     elif as_json:
         _print_json({"lightcnn": lightcnn.__version__, "command": "list", "items": items})
@@ -238,12 +258,16 @@ def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
     if out is None:
         raise InputError("--resume: needs --out with the run folder to go on with")
     held = load_settings(out)
-    extended: dict[str, Any] = {name: given.pop(name) for name in ("trials", "seconds", "epochs", "device") if name in given}
+    extended: dict[str, Any] = {
+        name: given.pop(name) for name in ("trials", "seconds", "epochs", "device") if name in given
+    }
     for name, value in given.items():
         asked = SearchSpace.load(value) if name == "space" else value
         if asked != getattr(held, name):
             was = held.space.name if name == "space" else getattr(held, name)
-            raise InputError(f"--resume: {out} was begun with {name} {was!r}, not {value!r}; leave --{name} out, or give a fresh --out")
+            raise InputError(
+                f"--resume: {out} was begun with {name} {was!r}, not {value!r}; leave --{name} out, or give a fresh --out"
+            )
     return held.model_copy(update=extended)
 
 
@@ -256,8 +280,13 @@ def _dry_run(settings: Any, as_json: bool) -> None:
 
     dataset = load(settings.data)
     counts = split(dataset, settings.seed).counts()
-    bound = BudgetedSpace(settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size), Budget.parse(settings.budget))
-    ends = {name: cost(bound.space.spec(shape)) for name, shape in (("smallest", bound.space.smallest()), ("largest", bound.space.largest()))}
+    bound = BudgetedSpace(
+        settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size), Budget.parse(settings.budget)
+    )
+    ends = {
+        name: cost(bound.space.spec(shape))
+        for name, shape in (("smallest", bound.space.smallest()), ("largest", bound.space.largest()))
+    }
     first = bound.fit(bound.first())
     if as_json:
         document = {
@@ -268,10 +297,16 @@ def _dry_run(settings: Any, as_json: bool) -> None:
         }  # fmt: skip
         return _print_json(document)
     typer.echo(f"data    {settings.data}: " + ", ".join(f"{count} {side}" for side, count in counts.items()))
-    typer.echo(f"space   {bound.space.name}: {len(bound.genes())} genes, {human(ends['smallest'].macs)} to {human(ends['largest'].macs)} FLOPs")
+    typer.echo(
+        f"space   {bound.space.name}: {len(bound.genes())} genes, {human(ends['smallest'].macs)} to {human(ends['largest'].macs)} FLOPs"
+    )
     typer.echo(f"budget  {bound.budget}")
-    typer.echo(f"first   {first.cost}" if first else "first   a drawn shape: the space's own start does not fit this budget")
-    ends_at = [f"{settings.trials} trials"] * bool(settings.trials) + [f"{settings.seconds:g} seconds"] * bool(settings.seconds)
+    typer.echo(
+        f"first   {first.cost}" if first else "first   a drawn shape: the space's own start does not fit this budget"
+    )
+    ends_at = [f"{settings.trials} trials"] * bool(settings.trials) + [f"{settings.seconds:g} seconds"] * bool(
+        settings.seconds
+    )
     typer.echo(f"ends    after {' or '.join(ends_at)}; nothing was trained")
     return None
 
@@ -294,7 +329,12 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
     if not quiet:
         if report["data"]["note"]:
             console.print(Text(f"note: {report['data']['note']}"), soft_wrap=True)
-        console.print(Text(f"run folder {run.path}: open {run / 'report.html'}; again with: lightcnn search --resume --out {run.path}"), soft_wrap=True)
+        console.print(
+            Text(
+                f"run folder {run.path}: open {run / 'report.html'}; again with: lightcnn search --resume --out {run.path}"
+            ),
+            soft_wrap=True,
+        )
     return None
 
 

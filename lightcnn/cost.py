@@ -75,7 +75,14 @@ class Meter:
         )
 
     def conv(
-        self, name: str, width: int, kernel: int = 1, stride: int = 1, groups: int = 1, norm: bool = True, bias: bool = False
+        self,
+        name: str,
+        width: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        norm: bool = True,
+        bias: bool = False,
     ) -> None:
         """A convolution padded by kernel // 2, with its norm and activation."""
         channels = self.channels

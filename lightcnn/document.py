@@ -43,7 +43,9 @@ def read_text(path: str | Path) -> str:
     except OSError as error:
         raise DocumentError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
     if len(text) > LIMIT:
-        raise DocumentError([Problem(str(path), "", f"longer than {LIMIT} characters; not one of lightcnn's documents")])
+        raise DocumentError(
+            [Problem(str(path), "", f"longer than {LIMIT} characters; not one of lightcnn's documents")]
+        )
     return text
 
 
@@ -57,7 +59,9 @@ def parse(model: type[Model], text: str, file: str = "<text>") -> Model:
     except ValidationError as error:
         details = error.errors(include_url=False)
         # A list that lost its faulty items is then also too short: only the cause is told.
-        causes = [d for d in details if d["type"] != "too_short" or not any(_inside(e["loc"], d["loc"]) for e in details)]
+        causes = [
+            d for d in details if d["type"] != "too_short" or not any(_inside(e["loc"], d["loc"]) for e in details)
+        ]
         problems = [_problem(model, detail, file, lines) for detail in causes]
         raise DocumentError(problems) from None
 
@@ -94,7 +98,10 @@ def _with_kind(value: Any, exclude_defaults: bool) -> Any:
         return {
             name: _with_kind(item, exclude_defaults)
             for name, item in value
-            if not exclude_defaults or name == "kind" or fields[name].is_required() or item != fields[name].get_default()
+            if not exclude_defaults
+            or name == "kind"
+            or fields[name].is_required()
+            or item != fields[name].get_default()
         }
     if isinstance(value, (tuple, list)):
         return [_with_kind(item, exclude_defaults) for item in value]
@@ -145,7 +152,9 @@ def _plain(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     except (YAMLError, ValueError) as error:
         raise DocumentError([Problem(file, "", f"not readable as YAML: {str(error).splitlines()[0]}")]) from None
     except TypeError:
-        raise DocumentError([Problem(file, "", "holds a date or another value that is no plain text or number; quote it")]) from None
+        raise DocumentError(
+            [Problem(file, "", "holds a date or another value that is no plain text or number; quote it")]
+        ) from None
     return data, dict(_lines(node, ()))
 
 
@@ -224,12 +233,24 @@ def _locate(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[type[Bas
     path: list[Any] = []
     pending = [model]
     for part in location:
-        tagged = [m for m in pending if _tag(m) == part] if part not in {f for m in pending for f in m.model_fields} else []
+        tagged = (
+            [m for m in pending if _tag(m) == part] if part not in {f for m in pending for f in m.model_fields} else []
+        )
         if tagged and len(pending) > 1:
             pending = tagged
             owner = tagged[0]
             continue
-        if part in ("function-after[_check()", "function-before", "lax-or-strict", "int", "list", "float", "str", "bool", "none"):
+        if part in (
+            "function-after[_check()",
+            "function-before",
+            "lax-or-strict",
+            "int",
+            "list",
+            "float",
+            "str",
+            "bool",
+            "none",
+        ):
             continue
         path.append(part)
         if isinstance(part, int):

@@ -1,12 +1,12 @@
 """Every error that lightcnn raises on purpose.
 
-    LightcnnError              the work failed                                      exit code 1
-    ├── TrainingError          a training diverged or ran out of memory
-    └── InputError             what the user gave is wrong, found before any work   exit code 2
-        ├── BudgetError        a budget that cannot be read, or that nothing can meet
-        ├── DataError          images or labels that cannot be used
-        ├── DocumentError      a YAML file: carries every problem found in it
-        └── RunError           a run folder or its storage
+LightcnnError              the work failed                                      exit code 1
+├── TrainingError          a training diverged or ran out of memory
+└── InputError             what the user gave is wrong, found before any work   exit code 2
+    ├── BudgetError        a budget that cannot be read, or that nothing can meet
+    ├── DataError          images or labels that cannot be used
+    ├── DocumentError      a YAML file: carries every problem found in it
+    └── RunError           a run folder or its storage
 """
 
 from __future__ import annotations

@@ -49,7 +49,9 @@ class Run:
             temporary.path.rename(path)
         except OSError as error:
             shutil.rmtree(temporary.path, ignore_errors=True)
-            raise RunError(f"--out {path}: cannot be made ({error.strerror}); choose a folder you may write to") from None
+            raise RunError(
+                f"--out {path}: cannot be made ({error.strerror}); choose a folder you may write to"
+            ) from None
         return cls(path)
 
     @staticmethod
@@ -81,7 +83,9 @@ class Run:
     def report(self) -> dict[str, Any]:
         """report.json. Raises: RunError where the run has not finished."""
         if not (self / "report.json").is_file():
-            raise RunError(f"run {self.path}: not finished, it has no report.json; go on with --resume --out {self.path}")
+            raise RunError(
+                f"run {self.path}: not finished, it has no report.json; go on with --resume --out {self.path}"
+            )
         document: dict[str, Any] = json.loads((self / "report.json").read_text(encoding="utf-8"))
         return document
 

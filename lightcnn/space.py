@@ -38,6 +38,7 @@ from lightcnn.spec import (
 Shape = dict[str, Any]
 """Gene name → value."""
 
+
 @dataclass(frozen=True)
 class Gene:
     """One choice: its options, in order where order has a meaning."""
@@ -86,7 +87,9 @@ class StageSpace(Frozen):
     ] = (0.0,)
     skip: Annotated[
         tuple[Literal["none", "unit", "stage"], ...],
-        Field(min_length=1, description="of conv and separable: no residual, one around each unit, one around the stage"),
+        Field(
+            min_length=1, description="of conv and separable: no residual, one around each unit, one around the stage"
+        ),
     ] = ("none",)
     down: Annotated[
         tuple[Literal["none", "stride", "maxpool", "avgpool"], ...],
@@ -111,7 +114,8 @@ class SearchSpace(Frozen):
     channels: Annotated[int, Field(ge=1, le=64)] = 3
     classes: Annotated[int, Field(ge=2, le=100_000)] = 10
     size: Annotated[
-        tuple[Annotated[int, Field(ge=4, le=4096)], ...], Field(min_length=1, description="input height = width, ascending")
+        tuple[Annotated[int, Field(ge=4, le=4096)], ...],
+        Field(min_length=1, description="input height = width, ascending"),
     ]
     act: Annotated[tuple[Activation, ...], Field(min_length=1)] = ("silu",)
     stem: StageSpace
@@ -200,7 +204,10 @@ class SearchSpace(Frozen):
             input=(self.channels, size, size),
             stem=_blocks(self.stem, "stem", shape, act),
             stages=tuple(
-                block for path, stage in self.stages_by_path() if path != "stem" for block in _blocks(stage, path, shape, act)
+                block
+                for path, stage in self.stages_by_path()
+                if path != "stem"
+                for block in _blocks(stage, path, shape, act)
             ),
             head=HeadSpec(hidden=tuple(shape.get("hidden", self.hidden[0])), act=act, dropout=self.dropout),
             classes=self.classes,

@@ -29,7 +29,9 @@ def _swish_is_silu(value: Any) -> Any:
 
 Activation = Annotated[
     Literal["silu", "relu", "relu6", "hardswish", "gelu", "none"],
-    BeforeValidator(_swish_is_silu, json_schema_input_type=Literal["silu", "swish", "relu", "relu6", "hardswish", "gelu", "none"]),
+    BeforeValidator(
+        _swish_is_silu, json_schema_input_type=Literal["silu", "swish", "relu", "relu6", "hardswish", "gelu", "none"]
+    ),
 ]
 
 
@@ -89,7 +91,9 @@ class InvertedResidualBlock(Frozen):
     width: Width
     kernel: Kernel = 3
     stride: Stride = 1
-    expand: Annotated[float, Field(ge=1, le=16, description="hidden over input channels; 1 leaves the expansion out")] = 6.0
+    expand: Annotated[
+        float, Field(ge=1, le=16, description="hidden over input channels; 1 leaves the expansion out")
+    ] = 6.0
     se: Annotated[Ratio | None, Field(description="squeeze-and-excitation on the hidden channels")] = None
     act: Activation = "silu"
     drop_path: Rate = 0.0
@@ -328,10 +332,14 @@ def _residual_after(block: ResidualBlock, shape: Shape, path: str) -> Shape:
     if block.shortcut == "identity" and after != shape:
         raise _fault(f"{path}.shortcut", f"an identity cannot carry {shape} to {after}; use auto or conv")
     if block.shortcut in ("avgpool", "maxpool") and stride_of(block.body) == 1:
-        raise _fault(f"{path}.shortcut", f"{block.shortcut} with a body of stride 1 has nothing to pool; use auto or conv")
+        raise _fault(
+            f"{path}.shortcut", f"{block.shortcut} with a body of stride 1 has nothing to pool; use auto or conv"
+        )
     stride = stride_of(block.body)
     if after[1:] != (-(-shape[1] // stride), -(-shape[2] // stride)):
-        raise _fault(path, f"the body takes {shape[1:]} to {after[1:]}, no shortcut of stride {stride} does; use an even size")
+        raise _fault(
+            path, f"the body takes {shape[1:]} to {after[1:]}, no shortcut of stride {stride} does; use an even size"
+        )
     return after
 
 

@@ -57,7 +57,9 @@ class SearchView(Watcher):
     def started(self, number: int, candidate: Any, fidelity: Any) -> None:
         """A training of a trial begins."""
         size = candidate.spec.input[1]
-        self._current = f"trial {number}: {size}×{size} input, {len(candidate.spec.stages)} stages, {fidelity.epochs} epochs"
+        self._current = (
+            f"trial {number}: {size}×{size} input, {len(candidate.spec.stages)} stages, {fidelity.epochs} epochs"
+        )
         self._cost, self._done, self._of = candidate.cost, 0, fidelity.epochs
 
     def epoch(self, epoch: Any, epochs: int) -> None:
@@ -68,7 +70,9 @@ class SearchView(Watcher):
         """A trial ended."""
         self._counts[outcome.state] = self._counts.get(outcome.state, 0) + 1
         score = "" if outcome.score is None else f" {outcome.score:.2%} after {outcome.epochs} epochs"
-        if outcome.scores and (self._best is None or (outcome.epochs, outcome.score) > (self._best.epochs, self._best.score)):
+        if outcome.scores and (
+            self._best is None or (outcome.epochs, outcome.score) > (self._best.epochs, self._best.score)
+        ):
             self._best = outcome
         if not self._live.is_started:
             self._line(f"trial {outcome.number}: {outcome.state}{score} {outcome.reason}".rstrip())
@@ -77,7 +81,12 @@ class SearchView(Watcher):
 
     def retraining(self, candidate: Any, epochs: int) -> None:
         """The final training begins."""
-        self._phase, self._cost, self._done, self._of = "training the best network from scratch", candidate.cost, 0, epochs
+        self._phase, self._cost, self._done, self._of = (
+            "training the best network from scratch",
+            candidate.cost,
+            0,
+            epochs,
+        )
         self._current = f"{epochs} epochs on the whole training side"
         self._line(f"training the best network from scratch: {epochs} epochs")
 
@@ -94,9 +103,15 @@ class SearchView(Watcher):
         if self._cost is not None and self._budget is not None:
             for limit in self._budget.limits:
                 used = limit.resource.most(self._cost)
-                rows.add_row("cost", Text(f"{human(used)} of {human(limit.upper)} {limit.resource.label} ({used / limit.upper:.1%})"))
+                rows.add_row(
+                    "cost",
+                    Text(f"{human(used)} of {human(limit.upper)} {limit.resource.label} ({used / limit.upper:.1%})"),
+                )
         if self._best is not None:
-            rows.add_row("best so far", Text(f"{self._best.score:.2%} after {self._best.epochs} epochs (trial {self._best.number})"))
+            rows.add_row(
+                "best so far",
+                Text(f"{self._best.score:.2%} after {self._best.epochs} epochs (trial {self._best.number})"),
+            )
         counted = ", ".join(f"{count} {state}" for state, count in self._counts.items())
         rows.add_row("trials", Text(counted or "none yet"))
         rows.add_row("time", Text(self._time()))

@@ -199,11 +199,11 @@ HAND = [
     ("se", (SqueezeExciteBlock(),), (4 + 4) * 64 + 4),
     # The map is read by the scale and later by the sum: one copy. The sum reads it and the scaled, writes the sum.
     ("residual from se", (ResidualBlock(body=(SqueezeExciteBlock(),)),), 3 * 4 * 64),
-    ("residual from se, wide", (ResidualBlock(body=(SqueezeExciteBlock(), ConvBlock(width=16)), shortcut="conv"),), 3 * 16 * 64),
+    ("se, conv", (ResidualBlock(body=(SqueezeExciteBlock(), ConvBlock(width=16)), shortcut="conv"),), 3 * 16 * 64),
     # Inner sum and outer sum wait for the same map while the depthwise reads and writes 8 channels.
     ("residual from mbconv", (ResidualBlock(body=(InvertedResidualBlock(width=4, expand=2),)),), (8 + 8 + 4) * 64),
     # The second inner skip waits for another map than the outer: 8 + 8 + 4 + 4.
-    ("residual of mbconvs", (ResidualBlock(body=(InvertedResidualBlock(width=4, expand=2, depth=2),)),), (8 + 8 + 4 + 4) * 64),
+    ("mbconvs", (ResidualBlock(body=(InvertedResidualBlock(width=4, expand=2, depth=2),)),), (8 + 8 + 4 + 4) * 64),
 ]  # fmt: skip
 
 

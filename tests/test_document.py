@@ -233,7 +233,8 @@ def test_a_kind_without_a_near_name_lists_the_kinds() -> None:
 
 def test_a_rule_about_the_whole_network_has_the_line_of_its_block() -> None:
     told = problem(
-        "input: [3, 4, 4]\nclasses: 2\nstages:\n  - {kind: conv, width: 4}\n  - kind: conv\n    groups: 3\n    width: 9\n"
+        "input: [3, 4, 4]\nclasses: 2\nstages:\n  - {kind: conv, width: 4}\n"
+        "  - kind: conv\n    groups: 3\n    width: 9\n"
     )
     assert told == "some.yaml:6: stages.1.groups: 3 groups do not divide 4 into 9 channels"
 

@@ -97,6 +97,19 @@ def test_a_fit_keeps_the_proportions_of_the_widths() -> None:
         assert found.shape[name] == pytest.approx(factor * width, rel=0.25)
 
 
+@pytest.mark.parametrize("text", ["1MFLOPs", "50KB", "20KB-RAM", "1MFLOPs,20kparams"])
+def test_no_width_of_a_fit_has_room_for_a_step_more(text: str) -> None:
+    bound = under(text)
+    widths = {f"{path}.width": stage.width for path, stage in bound.space.stages_by_path()}
+    random = Random(6)
+    for _ in range(30):
+        candidate = bound.candidate(bound.draw(random), random)
+        for name, width in widths.items():
+            wider = candidate.shape[name] + width.step
+            if wider <= width.high:
+                assert not bound.budget.admits(cost(bound.space.spec({**candidate.shape, name: wider}))), name
+
+
 def test_a_fit_of_a_fitted_shape_is_itself() -> None:
     bound = under("1MFLOPs")
     random = Random(3)
@@ -166,8 +179,8 @@ def test_a_budget_below_the_smallest_network_says_its_cost_and_what_to_change(
     least = getattr(cost(space.spec(space.smallest(lambda c: getattr(c, measure)))), measure)
     limit = Budget.parse(budget).limits[0].upper
     assert refusal(budget, space) == (
-        f"budget {Budget.parse(budget)}: the smallest network of the space {name} needs {least} {label}, over the limit "
-        f"of {limit}; raise the limit, or use a space with smaller inputs than {space.size[0]} or narrower stages"
+        f"budget {Budget.parse(budget)}: the smallest network of the space {name} needs {least} {label}, over the "
+        f"limit of {limit}; raise the limit, or use a space with smaller inputs than {space.size[0]} or narrower stages"
     )
 
 
@@ -208,8 +221,8 @@ def test_a_lower_edge_over_the_largest_network_is_refused() -> None:
     space = SearchSpace.load("micro")
     largest = cost(space.spec(space.largest(lambda c: c.thop)))
     assert refusal("20..30GFLOPs") == (
-        f"budget {Budget.parse('20..30GFLOPs')}: the largest network of the space micro has {largest.macs} FLOPs, under "
-        "the lower edge of 20000000000; lower the edge or widen the space"
+        f"budget {Budget.parse('20..30GFLOPs')}: the largest network of the space micro has {largest.macs} FLOPs, "
+        "under the lower edge of 20000000000; lower the edge or widen the space"
     )
 
 

@@ -25,7 +25,9 @@ def augment(images: Tensor, settings: Augment, seed: int, epoch: int, indices: N
     if settings == Augment(shift=0, rotate=0, zoom=0, shear=0, flip=False):
         return images
     draws = uniform(seed, epoch, indices, 6)
-    angle, shear = (math.radians(limit) * (2 * draws[:, i] - 1) for i, limit in ((0, settings.rotate), (1, settings.shear)))
+    angle, shear = (
+        math.radians(limit) * (2 * draws[:, i] - 1) for i, limit in ((0, settings.rotate), (1, settings.shear))
+    )
     scale = 1 + settings.zoom * (2 * draws[:, 2] - 1)
     mirror = np.where(draws[:, 3] < 0.5, -1.0, 1.0) if settings.flip else 1.0
     matrix = np.empty((len(indices), 2, 3), dtype=np.float32)

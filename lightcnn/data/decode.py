@@ -28,7 +28,9 @@ def decode(path: Path) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
-                    raise DataError(f"data {path}: {image.width}×{image.height} is over 100 megapixels; reduce or remove it")
+                    raise DataError(
+                        f"data {path}: {image.width}×{image.height} is over 100 megapixels; reduce or remove it"
+                    )
                 if image.format == "JPEG":
                     image.draft(None, (SHORTER_SIDE, SHORTER_SIDE))
                 upright = ImageOps.exif_transpose(_eight_bit(image))
@@ -41,7 +43,9 @@ def decode(path: Path) -> NDArray[np.uint8]:
     shorter = min(upright.size)
     if shorter > SHORTER_SIDE:
         scale = SHORTER_SIDE / shorter
-        upright = upright.resize((round(upright.width * scale), round(upright.height * scale)), Image.Resampling.BILINEAR)
+        upright = upright.resize(
+            (round(upright.width * scale), round(upright.height * scale)), Image.Resampling.BILINEAR
+        )
     pixels = np.asarray(upright, dtype=np.uint8)
     return pixels[..., None] if pixels.ndim == 2 else pixels
 

@@ -45,7 +45,9 @@ def resize(images: Sequence[NDArray[np.uint8]], size: int) -> Tensor:
     out = torch.empty(len(images), images[0].shape[2], size, size, dtype=torch.uint8)
     if isinstance(images, np.ndarray):
         for start in range(0, len(images), 1024):
-            out[start : start + 1024] = _resized(torch.from_numpy(images[start : start + 1024].copy()).movedim(3, 1), size)
+            out[start : start + 1024] = _resized(
+                torch.from_numpy(images[start : start + 1024].copy()).movedim(3, 1), size
+            )
     else:
         for index, image in enumerate(images):
             out[index] = _resized(torch.from_numpy(image.copy()).movedim(2, 0)[None], size)[0]
@@ -54,7 +56,10 @@ def resize(images: Sequence[NDArray[np.uint8]], size: int) -> Tensor:
 
 def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation per channel of uint8 images (N, C, H, W), on the scale 0..1; no deviation is under 1/255."""
-    means, squares = torch.zeros(images.shape[1], dtype=torch.float64), torch.zeros(images.shape[1], dtype=torch.float64)
+    means, squares = (
+        torch.zeros(images.shape[1], dtype=torch.float64),
+        torch.zeros(images.shape[1], dtype=torch.float64),
+    )
     for chunk in torch.split(images, 4096):
         scaled = chunk.double() / 255
         means += scaled.sum(dim=(0, 2, 3))

@@ -122,7 +122,9 @@ def _npz(path: Path) -> Dataset:
     arrays = _read_npz(path)
     names = [name for name in SPLITS if f"{name}_images" in arrays]
     if "train" not in names:
-        raise DataError(f"data {path}: no train_images among its arrays ({', '.join(arrays) or 'none'}); save it with train_images and train_labels")
+        raise DataError(
+            f"data {path}: no train_images among its arrays ({', '.join(arrays) or 'none'}); save it with train_images and train_labels"
+        )
     images, labels, split = [], [], []
     for name in names:
         if f"{name}_labels" not in arrays:
@@ -132,12 +134,16 @@ def _npz(path: Path) -> Dataset:
         labels.append(marks)
         split += [name] * len(marks)
     if len({part.shape[1:] for part in images}) > 1:
-        raise DataError(f"data {path}: its splits differ in image shape: {[part.shape[1:] for part in images]}; save them alike")
+        raise DataError(
+            f"data {path}: its splits differ in image shape: {[part.shape[1:] for part in images]}; save them alike"
+        )
     marks = np.concatenate(labels)
     classes = _class_names(path, arrays.get("class_names"), marks)
     missing = sorted(set(range(len(classes))) - set(labels[0].tolist()))
     if missing:
-        raise DataError(f"data {path}: class {missing[0]} ({classes[missing[0]]}) has no image in train; number labels 0 to classes - 1")
+        raise DataError(
+            f"data {path}: class {missing[0]} ({classes[missing[0]]}) has no image in train; number labels 0 to classes - 1"
+        )
     only_train = names == ["train"]
     return _dataset(
         str(path),
@@ -155,10 +161,14 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        raise DataError(f"data {path}: not readable as npz of plain arrays ({error}); save it with numpy.savez") from None
+        raise DataError(
+            f"data {path}: not readable as npz of plain arrays ({error}); save it with numpy.savez"
+        ) from None
 
 
-def _checked(path: Path, name: str, images: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _checked(
+    path: Path, name: str, images: NDArray[Any], labels: NDArray[Any]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     where = f"data {path}: {name}"
     if images.dtype != np.uint8:
         raise DataError(f"{where}_images are {images.dtype}, not uint8; scale to 0..255 and convert")
@@ -171,7 +181,9 @@ def _checked(path: Path, name: str, images: NDArray[Any], labels: NDArray[Any]) 
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"{where}_labels are {labels.dtype} of shape {labels.shape}; give integers (N,) or (N, 1)")
     if len(labels) != len(images) or not len(labels):
-        raise DataError(f"{where} has {len(images)} images and {len(labels)} labels; give as many of each, and at least one")
+        raise DataError(
+            f"{where} has {len(images)} images and {len(labels)} labels; give as many of each, and at least one"
+        )
     return images, labels.astype(np.int64)
 
 
@@ -181,7 +193,9 @@ def _class_names(path: Path, names: NDArray[Any] | None, labels: NDArray[np.int6
         raise DataError(f"data {path}: labels start at {low}, not at 0; number the classes 0 to {high - low}")
     if names is None:
         if high >= len(labels):
-            raise DataError(f"data {path}: the highest label is {high} for {len(labels)} images; number the classes from 0")
+            raise DataError(
+                f"data {path}: the highest label is {high} for {len(labels)} images; number the classes from 0"
+            )
         return tuple(str(i) for i in range(high + 1))
     if high >= len(names):
         raise DataError(f"data {path}: label {high}, but class_names has {len(names)} names; add the missing names")
@@ -196,12 +210,16 @@ def _folder(path: Path, progress: Progress | None) -> Dataset:
         raise DataError(f"data {path}: has {', '.join(given)} but no train folder; add it")
     classes = tuple(sorted(folder.name for folder in roots[0][1].iterdir() if _is_class(folder)))
     if not classes:
-        raise DataError(f"data {roots[0][1]}: no class folders with images in them; put each class into a folder of its name")
+        raise DataError(
+            f"data {roots[0][1]}: no class folders with images in them; put each class into a folder of its name"
+        )
     files: list[tuple[Path, int, str]] = []
     for split, root in roots:
         for folder in sorted(folder for folder in root.iterdir() if _is_class(folder)):
             if folder.name not in classes:
-                raise DataError(f"data {folder}: a class that train does not have{nearest(folder.name, classes)}; add it there or rename it")
+                raise DataError(
+                    f"data {folder}: a class that train does not have{nearest(folder.name, classes)}; add it there or rename it"
+                )
             found = sorted(f for f in folder.rglob("*") if _is_image(f))
             files += [(file, classes.index(folder.name), split) for file in found]
     images = []

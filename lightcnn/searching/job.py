@@ -105,7 +105,9 @@ class Bench:
         self.watcher = watcher
         self.augment = settings.augment or default_augment(pipeline.dataset)
 
-    def train(self, spec: NetworkSpec, indices: NDArray[np.int64], training: Optimisation, seed: int) -> tuple[nn.Module, list[Epoch]]:
+    def train(
+        self, spec: NetworkSpec, indices: NDArray[np.int64], training: Optimisation, seed: int
+    ) -> tuple[nn.Module, list[Epoch]]:
         """A network trained from scratch on the images at `indices`, and its epochs."""
         size = spec.input[1]
         model = build(spec, seed).to(self.pipeline.device)
@@ -127,7 +129,9 @@ class Bench:
                 watch=watch,
             )
         except (torch.OutOfMemoryError, MemoryError) as error:
-            raise TrainingError(f"out of memory with batches of {training.batch}: {str(error).splitlines()[0]}") from error
+            raise TrainingError(
+                f"out of memory with batches of {training.batch}: {str(error).splitlines()[0]}"
+            ) from error
         return model, epochs
 
     def predict(self, model: nn.Module, indices: NDArray[np.int64], size: int) -> NDArray[np.float64]:
@@ -136,7 +140,9 @@ class Bench:
 
     def accuracy(self, model: nn.Module, indices: NDArray[np.int64], size: int) -> float:
         """The share of right answers on the images at `indices`."""
-        return float((self.predict(model, indices, size).argmax(axis=1) == self.pipeline.dataset.labels[indices]).mean())
+        return float(
+            (self.predict(model, indices, size).argmax(axis=1) == self.pipeline.dataset.labels[indices]).mean()
+        )
 
 
 def default_augment(dataset: Dataset) -> Augment:
@@ -191,14 +197,20 @@ class _Search:
         self.watcher.planned(run, self.space, self.plan, clock, settings)
         for outcome in done:
             self.watcher.finished(outcome)
-        searcher.run(self._score, trials=settings.trials, clock=clock, started=self.watcher.started, finished=self._finished)
+        searcher.run(
+            self._score, trials=settings.trials, clock=clock, started=self.watcher.started, finished=self._finished
+        )
         outcomes = searcher.outcomes()
         write_trials(run, self.space.space, outcomes)
         best = searcher.best()
         if best is None:
             reasons = {outcome.reason for outcome in outcomes if outcome.reason}
-            raise LightcnnError(f"run {run.path}: no trial succeeded; the reasons: {'; '.join(sorted(reasons)) or 'no time for any'}")
-        write_report(run, settings, self.bench.pipeline, self.space, self.plan, outcomes, self._final(best, clock), clock)
+            raise LightcnnError(
+                f"run {run.path}: no trial succeeded; the reasons: {'; '.join(sorted(reasons)) or 'no time for any'}"
+            )
+        write_report(
+            run, settings, self.bench.pipeline, self.space, self.plan, outcomes, self._final(best, clock), clock
+        )
         return run
 
     def _score(self, candidate: Candidate, fidelity: Fidelity) -> float:
@@ -208,8 +220,12 @@ class _Search:
         return self.bench.accuracy(model, self.bench.pipeline.split.val, candidate.spec.input[1])
 
     def _finished(self, outcome: Outcome) -> None:
-        score = "" if outcome.score is None else f", validation accuracy {outcome.score:.4f} after {outcome.epochs} epochs"
-        self.run_folder.log(f"trial {outcome.number}: {outcome.state}{score}{', ' * bool(outcome.reason)}{outcome.reason}")
+        score = (
+            "" if outcome.score is None else f", validation accuracy {outcome.score:.4f} after {outcome.epochs} epochs"
+        )
+        self.run_folder.log(
+            f"trial {outcome.number}: {outcome.state}{score}{', ' * bool(outcome.reason)}{outcome.reason}"
+        )
         self.watcher.finished(outcome)
 
     def _final(self, outcome: Outcome, clock: SearchClock) -> Final:
@@ -251,7 +267,9 @@ def _plan(run: Run, bench: Bench, space: BudgetedSpace, fingerprint: str, began:
     if file.is_file():
         held = document.load(PlanSettings, file)
         if held.fingerprint != fingerprint:
-            raise RunError(f"run {run.path}: the data have changed since it began (fingerprint {fingerprint[:12]}, was {held.fingerprint[:12]}); give a fresh --out")
+            raise RunError(
+                f"run {run.path}: the data have changed since it began (fingerprint {fingerprint[:12]}, was {held.fingerprint[:12]}); give a fresh --out"
+            )
         plan = Plan(held.images, Rungs(held.epochs, held.keep), held.final_epochs, held.search_seconds)
         return _extended(plan, bench.settings.seconds), held.spent
     train = len(bench.pipeline.split.train)

@@ -181,7 +181,9 @@ def _held_against(budget: Budget, total: Cost, counters: Mapping[str, int]) -> N
     """The last check before anything is called within budget: our prediction, and the counters themselves."""
     agree = counters == {"fvcore": total.fvcore, "thop": total.thop}
     if not agree or not budget.admits(total):
-        raise LightcnnError(f"budget {budget}: the final network costs {total}, counters {dict(counters)}; please report this")
+        raise LightcnnError(
+            f"budget {budget}: the final network costs {total}, counters {dict(counters)}; please report this"
+        )
 
 
 def _write_predictions(run: Run, pipeline: Pipeline, final: Final) -> None:
@@ -191,7 +193,9 @@ def _write_predictions(run: Run, pipeline: Pipeline, final: Final) -> None:
     for side, probabilities in final.probabilities.items():
         for index, row in zip(getattr(pipeline.split, side), probabilities, strict=True):
             label, prediction = dataset.classes[dataset.labels[index]], dataset.classes[int(row.argmax())]
-            rows.append((dataset.paths[index], side, dataset.groups[index], label, prediction, *(f"{p:.8f}" for p in row)))
+            rows.append(
+                (dataset.paths[index], side, dataset.groups[index], label, prediction, *(f"{p:.8f}" for p in row))
+            )
     run.write_csv("predictions.csv", header, rows)
 
 
@@ -216,7 +220,11 @@ def _plots(
 
 
 def _page(
-    settings: SearchSettings, report: Mapping[str, Any], spec: Any, outcomes: Sequence[Outcome], pictures: Mapping[str, bytes]
+    settings: SearchSettings,
+    report: Mapping[str, Any],
+    spec: Any,
+    outcomes: Sequence[Outcome],
+    pictures: Mapping[str, bytes],
 ) -> bytes:
     test, data, total = report["best"]["test"]["accuracy"], report["data"], report["network"]["cost"]
     counters = report["network"]["counters"]

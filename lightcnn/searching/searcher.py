@@ -118,7 +118,9 @@ class Searcher:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with _quiet(), _opened(file):
             self.study = optuna.create_study(
-                storage=optuna.storages.RDBStorage(f"sqlite:///{file}", engine_kwargs={"creator": lambda: _connect(file)}),
+                storage=optuna.storages.RDBStorage(
+                    f"sqlite:///{file}", engine_kwargs={"creator": lambda: _connect(file)}
+                ),
                 study_name=STUDY,
                 direction="maximize",
                 load_if_exists=True,
@@ -151,7 +153,9 @@ class Searcher:
     def outcomes(self) -> list[Outcome]:
         """All finished trials, by number."""
         with _quiet():
-            trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
+            trials = self.study.get_trials(
+                deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+            )
         return [_outcome(trial) for trial in trials]
 
     def best(self) -> Outcome | None:
@@ -276,7 +280,11 @@ class Searcher:
     def _promising(self, number: int, epochs: int, score: float) -> bool:
         """Whether a score is among the best 1/keep of all at this rung; the first few must beat all before them."""
         trials = self.study.get_trials(deepcopy=False)
-        others = [t.intermediate_values[epochs] for t in trials if t.number != number and epochs in t.intermediate_values and "twin" not in t.user_attrs]
+        others = [
+            t.intermediate_values[epochs]
+            for t in trials
+            if t.number != number and epochs in t.intermediate_values and "twin" not in t.user_attrs
+        ]
         better = sum(other >= score for other in others)
         return better < max(1, (len(others) + 1) // self.rungs.keep)
 

@@ -67,7 +67,9 @@ class SeededSampler(optuna.samplers.BaseSampler):
         """All genes, always."""
         return distributions(self._shapes.genes())
 
-    def sample_relative(self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
         """The parameters of one trial."""
         if trial.number == 0:
             shape = self._shapes.first()
@@ -115,7 +117,10 @@ def _ranked(study: Study) -> list[FrozenTrial]:
     """Trials with a result, best first: by how far they came, then by validation accuracy."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     scored = [t for t in trials if t.intermediate_values and "twin" not in t.user_attrs]
-    return sorted(scored, key=lambda t: (-max(t.intermediate_values), -t.intermediate_values[max(t.intermediate_values)], t.number))
+    return sorted(
+        scored,
+        key=lambda t: (-max(t.intermediate_values), -t.intermediate_values[max(t.intermediate_values)], t.number),
+    )
 
 
 STRATEGIES: dict[str, Callable[[Shapes, Study, FrozenTrial, int], Shape]] = {
