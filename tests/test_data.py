@@ -55,7 +55,13 @@ def test_digits_are_what_the_outline_says():
 
 
 def test_npz_in_medmnist_layout(tmp_path):
-    content = arrays(60, 3, (8, 8, 3), test_images=RANDOM.integers(0, 256, (9, 8, 8, 3), dtype=np.uint8), test_labels=np.arange(9)[:, None] % 3)
+    content = arrays(
+        60,
+        3,
+        (8, 8, 3),
+        test_images=RANDOM.integers(0, 256, (9, 8, 8, 3), dtype=np.uint8),
+        test_labels=np.arange(9)[:, None] % 3,
+    )
     data = load(npz(tmp_path, **content, class_names=np.array(["a", "b", "c"])))
     assert data.classes == ("a", "b", "c")
     assert (len(data), data.channels) == (69, 3)

@@ -226,9 +226,7 @@ def test_the_error_shows_the_first_problem_and_counts_the_others() -> None:
 
 def test_a_kind_without_a_near_name_lists_the_kinds() -> None:
     told = problem("input: [3, 8, 8]\nclasses: 2\nstages: [{kind: xyz}]")
-    assert (
-        told == "some.yaml:3: stages.0: 'xyz' is none of the kinds conv, separable, mbconv, se, pool, residual"
-    )
+    assert told == "some.yaml:3: stages.0: 'xyz' is none of the kinds conv, separable, mbconv, se, pool, residual"
 
 
 def test_a_rule_about_the_whole_network_has_the_line_of_its_block() -> None:

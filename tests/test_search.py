@@ -128,7 +128,12 @@ def test_the_folder_holds_what_it_should(finished):
         "predictions.csv", "environment.json", "log.txt", "trials.csv", "study.db", "search.yaml", "plan.yaml", "plots",
     }  # fmt: skip
     assert expected <= {path.name for path in out.iterdir()}
-    assert {path.name for path in (out / "plots").iterdir()} == {"history.png", "front.png", "loss.png", "confusion.png"}
+    assert {path.name for path in (out / "plots").iterdir()} == {
+        "history.png",
+        "front.png",
+        "loss.png",
+        "confusion.png",
+    }
     assert len(rows(out, "metrics.csv")) == 4
     page = (out / "report.html").read_text()
     assert "test accuracy" in page
@@ -142,7 +147,9 @@ def test_weights_and_preprocessing_reproduce_the_predictions(finished, data):
     model = build(spec)
     model.load_state_dict(load_file(out / "weights.safetensors"))
     held = json.loads((out / "preprocess.json").read_text())
-    rule = Preprocess.model_validate_json(json.dumps({k: v for k, v in held.items() if k not in ("temperature", "threshold")}))
+    rule = Preprocess.model_validate_json(
+        json.dumps({k: v for k, v in held.items() if k not in ("temperature", "threshold")})
+    )
     dataset = load(data)
     predictions = rows(out, "predictions.csv")
     assert {row["split"] for row in predictions} == {"val", "test"}
@@ -183,7 +190,10 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         for index in range(20):
             pixels = (random.integers(0, 140, (30, 24, 3)) + base).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{index}.jpg")
-    assert run(["search", "--budget", "200kFLOPs", "--trials", "1", "--epochs", "4", "--data", "photos", "--out", "run"]) == 0
+    assert (
+        run(["search", "--budget", "200kFLOPs", "--trials", "1", "--epochs", "4", "--data", "photos", "--out", "run"])
+        == 0
+    )
     report = Run.load("run").report
     assert report["data"]["counts"] == {"train": 28, "val": 4, "test": 8}
     assert NetworkSpec.load("run/spec.yaml").input[0] == 3
@@ -236,7 +246,11 @@ def test_no_permission_to_write(tmp_path, capsys):
 
 def test_resuming_as_another_search_is_refused(finished, capsys):
     out = str(finished[0])
-    for option, value, name in (("--budget", "2MFLOPs", "budget"), ("--seed", "7", "seed"), ("--space", "mobilenet", "space")):
+    for option, value, name in (
+        ("--budget", "2MFLOPs", "budget"),
+        ("--seed", "7", "seed"),
+        ("--space", "mobilenet", "space"),
+    ):
         assert run(["search", "--resume", "--out", out, option, value]) == 2
         assert f"was begun with {name}" in capsys.readouterr().err
 
@@ -323,7 +337,9 @@ def test_check_prints_every_error_of_every_file(tmp_path, capsys):
     assert captured.out == "good.yaml: a valid spec\n"
     lines = captured.err.splitlines()
     assert [line.split(":")[0] for line in lines] == ["bad.yaml", "bad.yaml", "bad.yaml", "odd.yaml", "missing.yaml"]
-    assert any("bad.yaml:3: stages.0.widht: unknown key 'widht' (value 4); did you mean 'width'?" in line for line in lines)
+    assert any(
+        "bad.yaml:3: stages.0.widht: unknown key 'widht' (value 4); did you mean 'width'?" in line for line in lines
+    )
     assert run(["check", "good.yaml", "bad.yaml", "--json"]) == 2
     files = json.loads(capsys.readouterr().out)["files"]
     assert [(file["kind"], len(file["errors"])) for file in files] == [("spec", 0), ("spec", 3)]

@@ -69,7 +69,12 @@ def value(point: Point, fidelity: Fidelity) -> float:
 
 def searcher(folder: Path, space=None, strategy="evolution", seed=0, fingerprint=None) -> Searcher:
     return Searcher(
-        space or Table(), folder / "study.db", strategy=strategy, seed=seed, rungs=RUNGS, fingerprint=fingerprint or {"a": 1}
+        space or Table(),
+        folder / "study.db",
+        strategy=strategy,
+        seed=seed,
+        rungs=RUNGS,
+        fingerprint=fingerprint or {"a": 1},
     )
 
 
@@ -109,7 +114,9 @@ def test_halving_promotes_the_best_third_and_trains_from_the_first_rung_up(tmp_p
     found = searcher(tmp_path)
     found.run(counted, trials=30, clock=Free())
     outcomes = found.outcomes()
-    reached = {epochs: [o for o in outcomes if epochs in o.scores and o.state != "duplicate"] for epochs in RUNGS.epochs}
+    reached = {
+        epochs: [o for o in outcomes if epochs in o.scores and o.state != "duplicate"] for epochs in RUNGS.epochs
+    }
     assert len(reached[1]) == 30 - sum(o.state == "duplicate" for o in outcomes)
     assert len(reached[9]) <= len(reached[3]) <= len(reached[1])
     assert 1 < len(reached[3]) <= 15

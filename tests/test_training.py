@@ -31,7 +31,16 @@ def trained(spec=SPEC, seed=0, **changes):
     model = build(spec, seed)
     epochs = []
     settings = Optimisation(**({"epochs": 6, "batch": 16} | changes))
-    fit(model, images, labels, preprocess=RULE, settings=settings, augmentation=Augment(), seed=seed, watch=epochs.append)
+    fit(
+        model,
+        images,
+        labels,
+        preprocess=RULE,
+        settings=settings,
+        augmentation=Augment(),
+        seed=seed,
+        watch=epochs.append,
+    )
     return model, epochs
 
 
@@ -79,7 +88,15 @@ def test_a_batch_of_one_image_never_happens():
     sizes = []
     model = build(SPEC, 0)
     model.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
-    fit(model, images, labels, preprocess=RULE, settings=Optimisation(epochs=1, batch=16), augmentation=Augment(), seed=0)
+    fit(
+        model,
+        images,
+        labels,
+        preprocess=RULE,
+        settings=Optimisation(epochs=1, batch=16),
+        augmentation=Augment(),
+        seed=0,
+    )
     assert sorted(sizes) == [8, 9]
 
 
@@ -116,7 +133,11 @@ def test_prediction_leaves_the_mode_and_sums_to_one():
 
 def test_a_device_that_is_not_there_is_refused():
     assert pick_device("cpu").type == "cpu"
-    missing = [name for name, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())) if not there]
+    missing = [
+        name
+        for name, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()))
+        if not there
+    ]
     for name in missing:
         with pytest.raises(InputError, match=f"--device {name}: not on this machine; use --device auto"):
             pick_device(name)

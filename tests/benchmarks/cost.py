@@ -33,7 +33,9 @@ def network(kind: str) -> NetworkSpec:
         if kind == "mbconv with SE":
             blocks.append(InvertedResidualBlock(width=width, stride=stride, se=0.25))
         elif kind == "residual":
-            blocks.append(ResidualBlock(body=(ConvBlock(width=width, stride=stride), ConvBlock(width=width, act="none"))))
+            blocks.append(
+                ResidualBlock(body=(ConvBlock(width=width, stride=stride), ConvBlock(width=width, act="none")))
+            )
         else:
             blocks.append(SeparableBlock(width=width, stride=stride))
     return NetworkSpec(input=(3, 32, 32), stages=tuple(blocks), classes=10)
@@ -49,7 +51,9 @@ def seconds(call: Callable[[], object], times: int) -> float:
 
 def main() -> None:
     print(f"{environment()['processor']}, one thread, Python {platform.python_version()}, medians of {ROUNDS} rounds\n")
-    print(f"{'twelve blocks of':<18}{'ours':>14}{'fvcore':>14}{'thop':>14}{'fvcore/ours':>14}{'thop/ours':>12}{'ours a second':>16}")
+    print(
+        f"{'twelve blocks of':<18}{'ours':>14}{'fvcore':>14}{'thop':>14}{'fvcore/ours':>14}{'thop/ours':>12}{'ours a second':>16}"
+    )
     for kind in ("separable", "mbconv with SE", "residual"):
         spec = network(kind)
         model = build(spec, 0)
