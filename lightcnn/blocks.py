@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class ConvNormAct(nn.Module):
-    """Convolution padded by kernel // 2, BatchNorm, activation: (N, channels, H, W) → (N, width, ⌈H/stride⌉, ⌈W/stride⌉)."""
+    """Convolution padded by kernel // 2, BatchNorm, activation: (N, C, H, W) → (N, width, ⌈H/stride⌉, ⌈W/stride⌉)."""
 
     def __init__(
         self,
@@ -173,7 +175,7 @@ class Head(nn.Module):
         super().__init__()
         self.pool = nn.AdaptiveAvgPool2d(1) if pool == "avg" else nn.AdaptiveMaxPool2d(1)
         widths = (channels, *hidden)
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.act = activation(act)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(widths[-1], logits)

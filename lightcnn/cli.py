@@ -6,7 +6,7 @@ import json
 import re
 import time
 import traceback
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +37,7 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 """Base of what typer raises for a wrong command line (typer carries its own copy of click)."""
 
 
-class Device(str, Enum):
+class Device(StrEnum):
     """Where networks are trained."""
 
     auto = "auto"
@@ -46,7 +46,7 @@ class Device(str, Enum):
     mps = "mps"
 
 
-class Strategy(str, Enum):
+class Strategy(StrEnum):
     """How the next network is proposed."""
 
     evolution = "evolution"
@@ -54,7 +54,7 @@ class Strategy(str, Enum):
     random = "random"
 
 
-class Listing(str, Enum):
+class Listing(StrEnum):
     """What `lightcnn list` lists."""
 
     recipes = "recipes"
@@ -63,7 +63,7 @@ class Listing(str, Enum):
     schemas = "schemas"
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 (no error: the user asked for it)
     """Ctrl-C in the middle of something that can go on later; says how."""
 
 
@@ -217,7 +217,8 @@ def list_(
         if item is None or "file" not in item:
             names = [item["name"] for item in items if "file" in item]
             raise InputError(
-                f"list {what.value} --show {show}: no such file{nearest(show, names)}; there are: {', '.join(names) or 'none'}"
+                f"list {what.value} --show {show}: no such file{nearest(show, names)}; "
+                f"there are: {', '.join(names) or 'none'}"
             )
         typer.echo(Path(item["file"]).read_text(encoding="utf-8"), nl=False)
     elif as_json:
@@ -266,7 +267,8 @@ def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
         if asked != getattr(held, name):
             was = held.space.name if name == "space" else getattr(held, name)
             raise InputError(
-                f"--resume: {out} was begun with {name} {was!r}, not {value!r}; leave --{name} out, or give a fresh --out"
+                f"--resume: {out} was begun with {name} {was!r}, not {value!r}; "
+                f"leave --{name} out, or give a fresh --out"
             )
     return held.model_copy(update=extended)
 
@@ -292,13 +294,15 @@ def _dry_run(settings: Any, as_json: bool) -> None:
         document = {
             "lightcnn": lightcnn.__version__, "command": "search", "dry_run": True, "seed": settings.seed,
             "data": {"source": settings.data, "counts": counts}, "budget": bound.budget.document(),
-            "space": {"name": bound.space.name, "genes": len(bound.genes()), **{name: c.document() for name, c in ends.items()}},
+            "space": {"name": bound.space.name, "genes": len(bound.genes())}
+            | {name: c.document() for name, c in ends.items()},
             "first": first and first.cost.document(), "trials": settings.trials, "time_limit_seconds": settings.seconds,
         }  # fmt: skip
         return _print_json(document)
     typer.echo(f"data    {settings.data}: " + ", ".join(f"{count} {side}" for side, count in counts.items()))
     typer.echo(
-        f"space   {bound.space.name}: {len(bound.genes())} genes, {human(ends['smallest'].macs)} to {human(ends['largest'].macs)} FLOPs"
+        f"space   {bound.space.name}: {len(bound.genes())} genes, "
+        f"{human(ends['smallest'].macs)} to {human(ends['largest'].macs)} FLOPs"
     )
     typer.echo(f"budget  {bound.budget}")
     typer.echo(
@@ -331,11 +335,17 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
             console.print(Text(f"note: {report['data']['note']}"), soft_wrap=True)
         console.print(
             Text(
-                f"run folder {run.path}: open {run / 'report.html'}; again with: lightcnn search --resume --out {run.path}"
+                f"run folder {run.path}: open {run / 'report.html'}; "
+                f"search on with: lightcnn search --resume --out {run.path} --time {_longer(report)}"
             ),
             soft_wrap=True,
         )
     return None
+
+
+def _longer(report: Any) -> str:
+    """Twice the time that a search took, in whole minutes."""
+    return f"{max(1, round(2 * report['seconds'] / 60))}m"
 
 
 def _seconds(text: str | None) -> float | None:

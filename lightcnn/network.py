@@ -16,7 +16,7 @@ from lightcnn.spec import NetworkSpec, Shape
 
 
 class Network(nn.Module):
-    """A built spec: (N, C, H, W) → logits (N, classes), or (N, 1) with a sigmoid head. `.spec` is what it was built of."""
+    """A built spec: (N, C, H, W) → logits (N, classes), or (N, 1) with a sigmoid head. `.spec` is its spec."""
 
     def __init__(self, network: NetworkSpec) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""report.html: one file that opens offline. No script, nothing fetched; every text that comes from outside is escaped."""
+"""report.html: one file that opens offline. No script, nothing fetched; every text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
 h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
-table { border-collapse: collapse; margin: .6rem 0 } td, th { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid #ddd }
+table { border-collapse: collapse; margin: .6rem 0 }
+td, th { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid #ddd }
 td.number { text-align: right; font-variant-numeric: tabular-nums } .big { font-size: 2rem; font-weight: 600 }
-.note { background: #fff4d6; border-left: 4px solid #d55e00; padding: .5rem 1rem } pre { background: #f4f4f4; padding: .8rem; overflow-x: auto }
+.note { background: #fff4d6; border-left: 4px solid #d55e00; padding: .5rem 1rem }
+pre { background: #f4f4f4; padding: .8rem; overflow-x: auto }
 img { max-width: 100% } figure { margin: 1rem 0 } figcaption { color: #555 }
 """
 
@@ -57,7 +59,8 @@ def pairs(values: Mapping[str, Any]) -> str:
 def figure(png: bytes, caption: str) -> str:
     """A picture inside the page, with what it shows."""
     source = base64.b64encode(png).decode()
-    return f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{source}"><figcaption>{escape(caption)}</figcaption></figure>'
+    image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{source}">'
+    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def escape(text: Any) -> str:

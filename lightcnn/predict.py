@@ -11,7 +11,7 @@ from lightcnn.data.preprocess import Preprocess
 
 
 def probabilities(model: nn.Module, images: Tensor, preprocess: Preprocess, batch: int = 512) -> NDArray[np.float64]:
-    """Class probabilities (N, classes) of uint8 images (N, C, H, W); the modes of the model's parts are left as they were."""
+    """Class probabilities (N, classes) of uint8 images (N, C, H, W); the model's modes are left as they were."""
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:

@@ -65,7 +65,7 @@ class Run:
     def fresh(command: str) -> Path:
         """The folder that a run gets where none is named: `runs/COMMAND-DATE-TIME`."""
         name = f"{command}-{time.strftime('%Y-%m-%d-%H%M%S')}"
-        taken = [path for path in (Path("runs") / name, *(Path("runs") / f"{name}-{i}" for i in range(2, 100)))]
+        taken = (Path("runs") / name, *(Path("runs") / f"{name}-{i}" for i in range(2, 100)))
         return next(path for path in taken if not path.exists())
 
     @classmethod

@@ -125,7 +125,9 @@ class SearchSpace(Frozen):
         Field(min_length=1, description="options for the widths of the head's hidden layers"),
     ] = ((),)
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    start: Annotated[dict[str, Any], Field(description="genes of the shape that every search tries first")] = {}
+    start: Annotated[
+        dict[str, Any], Field(default_factory=dict, description="genes of the shape that every search tries first")
+    ]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -196,7 +198,7 @@ class SearchSpace(Frozen):
         return child
 
     def spec(self, shape: Mapping[str, Any]) -> NetworkSpec:
-        """The network of a shape with its widths as they stand. Raises: ValidationError where it does not go together."""
+        """The network of a shape with its widths as they stand. Raises: ValidationError where it cannot be."""
         size = shape.get("size", self.size[0])
         act = shape.get("act", self.act[0])
         return NetworkSpec(

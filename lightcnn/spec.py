@@ -71,7 +71,7 @@ class ConvBlock(Frozen):
 
 
 class SeparableBlock(Frozen):
-    """Depthwise k×k then pointwise 1×1 (MobileNetV1, arXiv:1704.04861; without the inner norm and activation: Keras)."""
+    """Depthwise k×k then pointwise 1×1 (MobileNetV1, arXiv:1704.04861; without inner norm and activation: Keras)."""
 
     kind: Literal["separable"] = "separable"
     width: Width

@@ -85,9 +85,9 @@ def test_npz_in_medmnist_layout(tmp_path):
         ({"train_images": np.zeros((60, 8), dtype=np.uint8)}, r"train_images have shape \(60, 8\)"),
         ({"train_images": np.zeros((60, 8, 8, 2), dtype=np.uint8)}, r"have shape \(60, 8, 8, 2\)"),
         ({"class_names": np.array(["a", "b"])}, "label 2, but class_names has 2 names"),
-        ({"train_labels": np.where(np.arange(60) == 0, 10**12, np.arange(60) % 3)}, "the highest label is 1000000000000 for 60 images"),
+        ({"train_labels": np.where(np.arange(60), np.arange(60) % 3, 10**12)}, "highest label is 1000000000000 for"),
         ({"train_images": np.array([{}] * 60)}, "not readable as npz of plain arrays"),
-        ({"test_images": np.zeros((3, 9, 9), dtype=np.uint8), "test_labels": np.arange(3)}, "its splits differ in image shape"),
+        ({"test_images": np.zeros((3, 9, 9), dtype=np.uint8), "test_labels": np.arange(3)}, "differ in image shape"),
     ],
 )  # fmt: skip
 def test_faulty_npz_is_one_clear_line(tmp_path, changes, message):

@@ -124,7 +124,8 @@ def test_the_network_meets_the_budget_by_every_counter(finished):
 def test_the_folder_holds_what_it_should(finished):
     out = finished[0]
     expected = {
-        "report.json", "report.html", "spec.yaml", "weights.safetensors", "recipe.yaml", "metrics.csv", "preprocess.json",
+        "report.json", "report.html", "spec.yaml", "weights.safetensors", "recipe.yaml", "metrics.csv",
+        "preprocess.json",
         "predictions.csv", "environment.json", "log.txt", "trials.csv", "study.db", "search.yaml", "plan.yaml", "plots",
     }  # fmt: skip
     assert expected <= {path.name for path in out.iterdir()}

@@ -64,7 +64,7 @@ class Pipeline:
         return resize(chosen, size).to(self.device)
 
     def _measure(self, size: int) -> Preprocess:
-        # Up to 20,000 images fix the mean to a few thousandths of the deviation; resizing all of them for that is waste.
+        # Up to 20,000 images fix the mean to a few thousandths of the deviation; resizing all for that is waste.
         chosen = self.split.train[:: -(-len(self.split.train) // 20_000)]
         mean, deviation = statistics(self._resize(chosen.tobytes(), size))
         return Preprocess(

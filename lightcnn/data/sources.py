@@ -85,7 +85,7 @@ def load(source: str, progress: Progress | None = None) -> Dataset:
 
 
 def outline(source: str) -> tuple[int, int, int]:
-    """Channels, classes and size of a source, told without reading it: exact for built-in data, else the least possible.
+    """Channels, classes and size of a source, told without reading it: exact for built-in data, else the least.
 
     The size of unread data is taken as unlimited.
     """
@@ -123,7 +123,8 @@ def _npz(path: Path) -> Dataset:
     names = [name for name in SPLITS if f"{name}_images" in arrays]
     if "train" not in names:
         raise DataError(
-            f"data {path}: no train_images among its arrays ({', '.join(arrays) or 'none'}); save it with train_images and train_labels"
+            f"data {path}: no train_images among its arrays ({', '.join(arrays) or 'none'}); "
+            "save it with train_images and train_labels"
         )
     images, labels, split = [], [], []
     for name in names:
@@ -142,7 +143,8 @@ def _npz(path: Path) -> Dataset:
     missing = sorted(set(range(len(classes))) - set(labels[0].tolist()))
     if missing:
         raise DataError(
-            f"data {path}: class {missing[0]} ({classes[missing[0]]}) has no image in train; number labels 0 to classes - 1"
+            f"data {path}: class {missing[0]} ({classes[missing[0]]}) has no image in train; "
+            "number the labels 0 to classes - 1, without gaps"
         )
     only_train = names == ["train"]
     return _dataset(
@@ -218,7 +220,8 @@ def _folder(path: Path, progress: Progress | None) -> Dataset:
         for folder in sorted(folder for folder in root.iterdir() if _is_class(folder)):
             if folder.name not in classes:
                 raise DataError(
-                    f"data {folder}: a class that train does not have{nearest(folder.name, classes)}; add it there or rename it"
+                    f"data {folder}: a class that train does not have{nearest(folder.name, classes)}; "
+                    "add it there or rename it"
                 )
             found = sorted(f for f in folder.rglob("*") if _is_image(f))
             files += [(file, classes.index(folder.name), split) for file in found]

@@ -73,8 +73,8 @@ def _cut(
         count = max(1, round(share * len(members)))
         if len(members) < 2 + (name == "test"):
             raise DataError(
-                f"data {dataset.source}: class {dataset.classes[label]!r} has {len(members)} images to cut {name} from; "
-                "give it at least 3, one for each of train, val and test"
+                f"data {dataset.source}: class {dataset.classes[label]!r} has {len(members)} images to cut {name} "
+                "from; give it at least 3, one for each of train, val and test"
             )
         taken.append(members[:count])
         kept.append(members[count:])

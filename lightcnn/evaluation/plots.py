@@ -24,7 +24,7 @@ def history(points: Sequence[tuple[float, float]]) -> bytes:
 def front(
     trials: Sequence[tuple[int, float, int]], best: Sequence[tuple[int, float]], limit: int | None, label: str
 ) -> bytes:
-    """Accuracy over cost of all trained networks (cost, accuracy, epochs of training), with the front and the budget."""
+    """Accuracy over cost of all trained networks (cost, accuracy, epochs), with the front and the budget."""
     figure, axes = _figure(label, "validation accuracy")
     lengths = sorted({epochs for _, _, epochs in trials})
     for index, length in enumerate(lengths):

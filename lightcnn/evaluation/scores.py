@@ -26,7 +26,8 @@ def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dic
     """The contract's metrics of one side: labels (N,), probabilities (N, classes).
 
     Accuracy carries its 95 % Wilson interval, which takes every image as independent. Sensitivity and specificity are
-    those of the second of two classes, and the mean over one-against-rest for more. AUC is None where a class is missing.
+    those of the second of two classes, and the mean over one-against-rest for more. AUC is None where a class is
+    missing.
     """
     from sklearn import metrics
 
@@ -59,7 +60,7 @@ def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float
 
 
 def repeated(accuracies: Sequence[float], total: int) -> dict[str, Any]:
-    """The accuracy of one or more trainings on one test side of `total` images: mean, sd (None for one), Wilson interval."""
+    """The accuracy of trainings on one test side of `total` images: mean, sd (None for one), Wilson interval."""
     mean = float(np.mean(accuracies))
     low, high = wilson(round(mean * total), total)
     deviation = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None

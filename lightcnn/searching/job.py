@@ -268,7 +268,8 @@ def _plan(run: Run, bench: Bench, space: BudgetedSpace, fingerprint: str, began:
         held = document.load(PlanSettings, file)
         if held.fingerprint != fingerprint:
             raise RunError(
-                f"run {run.path}: the data have changed since it began (fingerprint {fingerprint[:12]}, was {held.fingerprint[:12]}); give a fresh --out"
+                f"run {run.path}: the data have changed since it began (fingerprint {fingerprint[:12]}, was "
+                f"{held.fingerprint[:12]}); give a fresh --out"
             )
         plan = Plan(held.images, Rungs(held.epochs, held.keep), held.final_epochs, held.search_seconds)
         return _extended(plan, bench.settings.seconds), held.spent

@@ -148,7 +148,7 @@ def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
 
 
 def front(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[tuple[Cost, float]]:
-    """The trained networks than which none is both cheaper, in the budget's first resource, and better; cheapest first."""
+    """The trained networks than which none is cheaper, in the budget's first resource, and better; cheapest first."""
     resource = space.budget.limits[0].resource
     trained = [(cost(space.space.spec(o.shape)), o.score or 0.0) for o in outcomes if o.scores]
     best: list[tuple[Cost, float]] = []
@@ -236,8 +236,8 @@ def _page(
         [
             page.paragraph(f"{test['mean']:.2%} test accuracy", "big"),
             page.paragraph(
-                f"95 % interval {test['low']:.2%} to {test['high']:.2%} (Wilson) on {data['counts']['test']:,} images that "
-                "neither the search nor the training has seen, looked at once."
+                f"95 % interval {test['low']:.2%} to {test['high']:.2%} (Wilson) on {data['counts']['test']:,} images "
+                "that neither the search nor the training has seen, looked at once."
             ),
             *notes,
             page.heading("The network"),
@@ -254,7 +254,7 @@ def _page(
             page.figure(pictures["confusion"], "Test side: actual classes in rows, predicted ones in columns"),
             page.figure(pictures["loss"], "The final training"),
             page.heading("The search"),
-            page.pairs({name: value for name, value in report["counts"].items()}),
+            page.pairs(report["counts"]),
             page.figure(pictures["history"], "Best validation accuracy so far; trainings of different lengths"),
             page.figure(pictures["front"], "All trained networks, each after its longest training"),
             page.table(

@@ -71,10 +71,8 @@ class SeededSampler(optuna.samplers.BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The parameters of one trial."""
-        if trial.number == 0:
-            shape = self._shapes.first()
-        else:
-            shape = self._propose(self._shapes, study, trial, self._seed)
+        first = trial.number == 0
+        shape = self._shapes.first() if first else self._propose(self._shapes, study, trial, self._seed)
         return {name: _encode(value) for name, value in shape.items()}
 
     def sample_independent(

@@ -72,7 +72,7 @@ def fit(
 
 
 def one_cycle(steps: int, warmup: float) -> Callable[[int], float]:
-    """Share of the highest learning rate at a step: from 1/25 up along a cosine, then down along one to almost nothing."""
+    """Share of the highest learning rate at a step: a cosine up from 1/25, then one down to nearly nothing."""
 
     def share(step: int) -> float:
         done = step / steps

@@ -50,29 +50,30 @@ def seconds(call: Callable[[], object], times: int) -> float:
 
 
 def main() -> None:
-    print(f"{environment()['processor']}, one thread, Python {platform.python_version()}, medians of {ROUNDS} rounds\n")
-    print(
-        f"{'twelve blocks of':<18}{'ours':>14}{'fvcore':>14}{'thop':>14}{'fvcore/ours':>14}{'thop/ours':>12}{'ours a second':>16}"
-    )
+    machine = f"{environment()['processor']}, one thread, Python {platform.python_version()}"
+    print(f"{machine}, medians of {ROUNDS} rounds\n")
+    names = ("ours", "fvcore", "thop", "fvcore/ours", "thop/ours", "ours a second")
+    print(f"{'twelve blocks of':<18}" + "".join(f"{name:>14}" for name in names))
     for kind in ("separable", "mbconv with SE", "residual"):
-        spec = network(kind)
-        model = build(spec, 0)
-        counters = {
-            "ours": (lambda: cost(spec), 2_000),
-            "fvcore": (lambda: fvcore_total(model, spec.input), 1),
-            "thop": (lambda: thop_total(model, spec.input), 1),
-        }
-        for call, _ in counters.values():
-            call()
-        rounds = {name: [] for name in counters}
-        for _ in range(ROUNDS):
-            for name, (call, times) in counters.items():
-                rounds[name].append(seconds(call, times))
-        ours, fvcore, thop = (statistics.median(rounds[name]) for name in ("ours", "fvcore", "thop"))
+        ours, fvcore, thop = measured(network(kind))
         print(
             f"{kind:<18}{ours * 1e6:>11.1f} µs{fvcore * 1e3:>11.1f} ms{thop * 1e3:>11.1f} ms"
             f"{fvcore / ours:>14,.0f}{thop / ours:>12,.0f}{1 / ours:>16,.0f}"
         )
+
+
+def measured(spec: NetworkSpec) -> list[float]:
+    """Median seconds of one count by ours, fvcore and thop."""
+    model = build(spec, 0)
+    counters = [
+        (lambda: cost(spec), 2_000),
+        (lambda: fvcore_total(model, spec.input), 1),
+        (lambda: thop_total(model, spec.input), 1),
+    ]
+    for call, _ in counters:
+        call()
+    rounds = [[seconds(call, times) for call, times in counters] for _ in range(ROUNDS)]
+    return [statistics.median(column) for column in zip(*rounds, strict=True)]
 
 
 if __name__ == "__main__":
