@@ -140,10 +140,9 @@ class Shortcut(nn.Module):
     def __init__(self, channels: int, width: int, *, stride: int, pool: str | None, norm: bool, bias: bool) -> None:
         super().__init__()
         self.pool: nn.Module = nn.Identity()
-        if pool and stride > 1:
-            # ceil_mode rounds up as strided convolutions do; the cells beyond the border must not enter the mean.
-            ceil = {"ceil_mode": True, "count_include_pad": False} if pool == "avgpool" else {"ceil_mode": True}
-            self.pool = (nn.AvgPool2d if pool == "avgpool" else nn.MaxPool2d)(stride, **ceil)
+        if pool:
+            kind = nn.AvgPool2d if pool == "avgpool" else nn.MaxPool2d
+            self.pool = kind(stride, ceil_mode=True)  # rounds up, as strided convolutions do
         self.project = ConvNormAct(channels, width, stride=1 if pool else stride, norm=norm, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -274,13 +274,13 @@ def _residual(meter: Meter, block: spec.ResidualBlock, first: bool) -> None:
         _repeat(meter, part if first else spec.unstrided(part), f"body.{index}" if meter.tracing else "")
     after = (meter.channels, meter.height, meter.width)
     size = after[0] * after[1] * after[2]
-    kind = spec.projection(block, before, after)
+    stride = spec.stride_of(block.body) if first else 1
+    kind = spec.projection(block, stride, before, after)
     meter.release(kept)
     if kind != "identity":
         meter.held += size
         meter.channels, meter.height, meter.width = before
-        stride = spec.stride_of(block.body) if first else 1
-        if kind != "conv" and stride != 1:
+        if kind in spec.POOLED:
             meter.pool("shortcut.pool", kind.removesuffix("pool"), *after[1:])
             stride = 1
         meter.conv("shortcut.project", after[0], stride=stride, norm=block.norm, bias=spec.bias_of(block))

@@ -74,8 +74,8 @@ class BudgetedSpace:
     def candidate(self, shape: Mapping[str, Any], random: Random) -> Candidate:
         """The fitted shape, or where it cannot fit the first mutation or draw that can.
 
-        Where 100 shapes in a row do not fill the budget, the one of them that fills it most. Raises: BudgetError where
-        none of them even meets it.
+        Where 100 shapes in a row do not fill the budget, the one of them that fills it most, and where none of them
+        even meets it, the smallest network. Raises: BudgetError where that does not either.
         """
         fullest: Candidate | None = None
         for attempt in range(1, 101):
@@ -85,6 +85,7 @@ class BudgetedSpace:
                     return found
                 fullest = max(fullest or found, found, key=lambda c: self.budget.use(c.cost))
             shape = self.mutate(shape, random) if attempt % 10 else self.draw(random)
+        fullest = fullest or self._solve(self.space.smallest(self.budget.use))
         if fullest is None:
             raise BudgetError(
                 f"budget {self.budget}: 100 shapes of the space {self._name} in a row could not be made to meet it; "

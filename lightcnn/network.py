@@ -42,7 +42,7 @@ def build(network: NetworkSpec, seed: int | None = None) -> Network:
     """The network of a spec. With a seed its weights depend on that alone and the global random state is untouched.
 
     Convolutions start from He's normal (arXiv:1502.01852, fan out), dense layers from PyTorch's default; the last
-    norm before a sum starts at zero weight, so that every residual starts as its shortcut (arXiv:1706.02677).
+    norm of a body starts at zero weight, so that a plain residual starts as its shortcut (arXiv:1706.02677).
     """
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
@@ -74,7 +74,8 @@ def _start_as_shortcut(part: nn.Module) -> None:
     if isinstance(part, InvertedResidual) and part.skip:
         nn.init.zeros_(cast(Tensor, part.project.norm.weight))
     if isinstance(part, Residual):
-        last = [inner for inner in part.body.modules() if isinstance(inner, ConvNormAct)][-1:]
+        gates = {inner for gate in part.body.modules() if isinstance(gate, SqueezeExcite) for inner in gate.modules()}
+        last = [inner for inner in part.body.modules() if isinstance(inner, ConvNormAct) and inner not in gates][-1:]
         # A ReLU has no gradient at zero: a body that ends in one would never leave it.
         if last and isinstance(last[0].norm, nn.BatchNorm2d) and not isinstance(last[0].act, (nn.ReLU, nn.ReLU6)):
             nn.init.zeros_(last[0].norm.weight)
@@ -122,11 +123,11 @@ def _residual(unit: spec.ResidualBlock, before: Shape, after: Shape) -> nn.Modul
             start, shape = shape, spec.shape_after(inner, shape)
             steps.append(_module(inner, start, shape))
         body.append(steps)
-    kind = spec.projection(unit, before, after)
+    stride = spec.stride_of(unit.body)
+    kind = spec.projection(unit, stride, before, after)
     shortcut: nn.Module = nn.Identity()
     if kind != "identity":
         pool = None if kind == "conv" else kind
-        stride = spec.stride_of(unit.body)
         shortcut = Shortcut(before[0], after[0], stride=stride, pool=pool, norm=unit.norm, bias=spec.bias_of(unit))
     return Residual(body, shortcut, act=unit.act, drop_path=unit.drop_path)
 

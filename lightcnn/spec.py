@@ -116,6 +116,7 @@ class PoolBlock(Frozen):
     stride: Stride = 2
 
 
+POOLED = ("avgpool", "maxpool")
 BodyBlock = Annotated[
     ConvBlock | SeparableBlock | InvertedResidualBlock | SqueezeExciteBlock | PoolBlock, Field(discriminator="kind")
 ]
@@ -178,6 +179,9 @@ class NetworkSpec(Frozen):
     def _check(self) -> Self:
         for _ in self.units():
             pass
+        for part in ("stem", "stages"):
+            for index, block in enumerate(getattr(self, part)):
+                _check_shortcut(block, f"{part}.{index}.shortcut")
         if self.head.output == "sigmoid" and self.classes != 2:
             raise _fault("head.output", f"a sigmoid head has two classes, not {self.classes}; use softmax")
         return self
@@ -202,7 +206,8 @@ class NetworkSpec(Frozen):
     def canonical(self) -> dict[str, Any]:
         """What the network computes, and nothing else: two specs with equal canonical forms are one network.
 
-        Names and the border between stem and stages are dropped, repeated blocks unrolled, defaults filled, and
+        Names and the border between stem and stages are dropped, repeated blocks unrolled, defaults filled, ratios
+        exchanged for the channels they come to, and
         knobs that have no effect at their place (drop path without a skip) set to zero.
         """
         blocks = [_canonical(unit, before, after) for _, unit, before, after in self.units()]
@@ -281,11 +286,14 @@ def has_skip(block: InvertedResidualBlock, channels: int) -> bool:
     return block.stride == 1 and block.width == channels
 
 
-def projection(block: ResidualBlock, before: Shape, after: Shape) -> str:
-    """How the shortcut of a single residual block gets from `before` to `after`: identity, conv, avgpool, maxpool."""
-    if block.shortcut != "auto":
-        return block.shortcut
-    return "identity" if before == after else "conv"
+def projection(block: ResidualBlock, stride: int, before: Shape, after: Shape) -> str:
+    """How the shortcut around a body of that stride gets from `before` to `after`: identity, conv, avgpool, maxpool.
+
+    A pooled shortcut without anything to pool, in the copies after the first, is as `auto`.
+    """
+    if block.shortcut == "auto" or (block.shortcut in POOLED and stride == 1):
+        return "identity" if before == after else "conv"
+    return block.shortcut
 
 
 def stride_of(body: tuple[Any, ...]) -> int:
@@ -324,6 +332,11 @@ def shape_after(block: Any, shape: Shape, path: str = "") -> Shape:
     return block.width, -(-height // block.stride), -(-width // block.stride)
 
 
+def _check_shortcut(block: Any, path: str) -> None:
+    if isinstance(block, ResidualBlock) and block.shortcut in POOLED and stride_of(block.body) == 1:
+        raise _fault(path, f"{block.shortcut} with a body of stride 1 has nothing to pool; use auto or conv")
+
+
 def _residual_after(block: ResidualBlock, shape: Shape, path: str) -> Shape:
     after = shape
     for index, part in enumerate(block.body):
@@ -331,10 +344,6 @@ def _residual_after(block: ResidualBlock, shape: Shape, path: str) -> Shape:
             after = shape_after(unit, after, f"{path}.body.{index}")
     if block.shortcut == "identity" and after != shape:
         raise _fault(f"{path}.shortcut", f"an identity cannot carry {shape} to {after}; use auto or conv")
-    if block.shortcut in ("avgpool", "maxpool") and stride_of(block.body) == 1:
-        raise _fault(
-            f"{path}.shortcut", f"{block.shortcut} with a body of stride 1 has nothing to pool; use auto or conv"
-        )
     stride = stride_of(block.body)
     if after[1:] != (-(-shape[1] // stride), -(-shape[2] // stride)):
         raise _fault(
@@ -347,10 +356,14 @@ def _canonical(block: Any, before: Shape, after: Shape) -> dict[str, Any]:
     data: dict[str, Any] = block.model_dump(exclude={"depth"})
     if "norm" in data:
         data["bias"] = bias_of(block)
-    if isinstance(block, InvertedResidualBlock) and not has_skip(block, before[0]):
-        data["drop_path"] = 0.0
+    if isinstance(block, InvertedResidualBlock):
+        data["expand"] = hidden_width(block.expand, before[0])
+        data["se"] = block.se and hidden_width(block.se, data["expand"])
+        data["drop_path"] = block.drop_path if has_skip(block, before[0]) else 0.0
+    if isinstance(block, SqueezeExciteBlock):
+        data["ratio"] = hidden_width(block.ratio, before[0])
     if isinstance(block, ResidualBlock):
-        data["shortcut"] = projection(block, before, after)
+        data["shortcut"] = projection(block, stride_of(block.body), before, after)
         data["body"], shape = [], before
         for part in block.body:
             for unit in copies(part):

@@ -238,3 +238,15 @@ def test_a_budget_that_no_shape_can_be_brought_to_ends_with_a_reason() -> None:
         f"budget {bound.budget}: 100 shapes of the space micro in a row could not be made to meet it; "
         "widen the space or the budget"
     )
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+@pytest.mark.parametrize("unit", ["FLOPs", "params"])
+def test_just_above_the_smallest_network_there_is_always_a_candidate(name: str, unit: str) -> None:
+    space = SearchSpace.load(name)
+    probe = Budget.parse(f"1G{unit}").limits[0].resource
+    least = probe.most(cost(space.spec(space.smallest(probe.most))))
+    bound = BudgetedSpace(space, Budget.parse(f"{round(least * 1.02)}{unit}"))
+    for seed in range(5):
+        random = Random(seed)
+        assert bound.budget.admits(bound.candidate(bound.draw(random), random).cost)

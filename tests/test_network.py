@@ -20,6 +20,7 @@ from lightcnn.spec import (
     NetworkSpec,
     ResidualBlock,
     SeparableBlock,
+    SqueezeExciteBlock,
 )
 
 some_specs = pytest.mark.parametrize("seed", range(60))
@@ -198,3 +199,10 @@ def test_pooling_shortcuts_average_only_what_is_there() -> None:
     pool = build(spec(block), seed=0).stages[0][0].shortcut.pool
     ones = torch.ones(1, 4, 9, 7)
     assert torch.equal(pool(ones), torch.ones(1, 4, 5, 4))
+
+
+def test_a_body_that_ends_in_squeeze_and_excitation_starts_at_zero_too() -> None:
+    block = ResidualBlock(body=(ConvBlock(width=4), SqueezeExciteBlock(ratio=0.5)))
+    network = build(NetworkSpec(input=(4, 6, 6), classes=2, stages=(block,)), 0).eval()
+    images = torch.randn(2, 4, 6, 6)
+    torch.testing.assert_close(network.stages(images), images)

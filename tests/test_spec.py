@@ -350,5 +350,18 @@ def test_a_network_is_strict_about_its_parts(changes: dict[str, Any]) -> None:
 
 def test_residuals_do_not_nest() -> None:
     text = "input: [3, 8, 8]\nclasses: 2\nstages: [{kind: residual, body: [{kind: residual, body: [{kind: se}]}]}]"
-    with pytest.raises(DocumentError, match=r"stages\.0\.body\.0: 'residual' is no kind of block"):
+    with pytest.raises(DocumentError, match=r"stages\.0\.body\.0: 'residual' is none of the kinds"):
         document.parse(NetworkSpec, text)
+
+
+def test_later_copies_of_a_pooled_shortcut_are_identities() -> None:
+    stage = ResidualBlock(body=(ConvBlock(width=8, stride=2),), shortcut="avgpool", depth=3)
+    network = NetworkSpec(input=(3, 9, 9), classes=2, stages=(stage,))
+    assert [block["shortcut"] for block in network.canonical()["blocks"]] == ["avgpool", "identity", "identity"]
+
+
+def test_ratios_that_come_to_the_same_channels_are_one_network() -> None:
+    def network(se: float) -> NetworkSpec:
+        return NetworkSpec(input=(4, 8, 8), classes=2, stages=(InvertedResidualBlock(width=4, expand=2.0, se=se),))
+
+    assert network(0.25).digest() == network(0.26).digest() != network(0.5).digest()
