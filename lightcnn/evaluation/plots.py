@@ -6,18 +6,21 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 
 
-def history(points: Sequence[tuple[float, float]]) -> bytes:
-    """Best validation accuracy so far over seconds of search."""
+def history(points: Sequence[tuple[float, float]], end: float) -> bytes:
+    """Best validation accuracy so far over seconds of search, to its end."""
     figure, axes = _figure("seconds of search", "best validation accuracy so far")
     seconds, accuracy = zip(*points, strict=True)
-    axes.step([0, *seconds], [accuracy[0], *accuracy], where="post", color=BLUE)
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.step([*seconds, end], [*accuracy, accuracy[-1]], where="post", color=BLUE)
+    axes.plot(seconds, accuracy, "o", color=BLUE, markersize=4)
+    axes.set_xlim(left=0)
+    _percent(axes)
     return _png(figure)
 
 
@@ -28,14 +31,15 @@ def front(
     figure, axes = _figure(label, "validation accuracy")
     lengths = sorted({epochs for _, _, epochs in trials})
     for index, length in enumerate(lengths):
-        points = [(cost, accuracy) for cost, accuracy, epochs in trials if epochs == length]
+        costs, accuracies = zip(*[trial[:2] for trial in trials if trial[2] == length], strict=True)
         shade = str(0.75 - 0.75 * index / max(1, len(lengths) - 1))
-        axes.scatter(*zip(*points, strict=True), s=18, color=shade, label=f"{length} epochs", zorder=2)
+        axes.scatter(costs, accuracies, s=18, color=shade, label=f"{length} epochs", zorder=2)
     axes.plot(*zip(*best, strict=True), "-", color=BLUE, label="front", zorder=1)
     if limit is not None:
         axes.axvline(limit, color=ORANGE, linestyle="--", label="budget")
     axes.xaxis.set_major_formatter(EngFormatter(places=3, sep=""))
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.tick_params(axis="x", rotation=20)
+    _percent(axes)
     axes.legend(loc="best", frameon=False)
     return _png(figure)
 
@@ -70,7 +74,7 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
     return _png(figure)
 
 
-def _figure(x: str, y: str, size: tuple[float, float] = (6.4, 4.0)):  # type: ignore[no-untyped-def]
+def _figure(x: str, y: str, size: tuple[float, float] = (6.4, 4.0)) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(x)
@@ -78,6 +82,14 @@ def _figure(x: str, y: str, size: tuple[float, float] = (6.4, 4.0)):  # type: ig
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     return figure, axes
+
+
+def _percent(axes: Axes) -> None:
+    """A vertical axis of shares as percentages, with a little room above 100 %."""
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    low, high = axes.get_ylim()
+    if high > 1:
+        axes.set_ylim(min(low, 0.98), 1 + 0.03 * (1 - min(low, 0.98)))
 
 
 def _png(figure: Figure) -> bytes:

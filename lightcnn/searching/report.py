@@ -209,7 +209,7 @@ def _plots(
     ]
     best = [(limit.resource.most(c), score) for c, score in front(space, outcomes)]
     pictures = {
-        "history": plots.history(report["history"]),
+        "history": plots.history(report["history"], max(o.elapsed for o in outcomes)),
         "front": plots.front(trained, best, limit.upper if not space.covered else None, limit.resource.label),
         "loss": plots.curves([e.loss for e in final.epochs], [e.learning_rate for e in final.epochs]),
         "confusion": plots.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
