@@ -1,0 +1,58 @@
+"""What is installed is what works: the wheel carries the shipped files, and they are found without a clone."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from specs import RECIPES, SPACES
+
+ROOT = Path(__file__).parents[1]
+CODE = """
+import lightcnn, sys
+from lightcnn.checking import SCHEMAS, shipped_items
+from lightcnn.recipe import Recipe
+from lightcnn.space import SearchSpace
+assert lightcnn.__file__.startswith(sys.argv[1]), lightcnn.__file__
+print(sorted(item["name"] for item in shipped_items("spaces") if SearchSpace.load(item["name"])))
+print(sorted(item["name"] for item in shipped_items("recipes") if Recipe.load(item["name"])))
+print(sorted(path.name for path in SCHEMAS.iterdir()))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    pytest.importorskip("hatchling", reason="hatchling builds the wheel; install lightcnn[test]")
+    folder = tmp_path_factory.mktemp("wheel")
+    build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", build, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+    )
+    return folder / done.stdout.split()[-1]
+
+
+def test_the_shipped_files_are_found_outside_a_clone(wheel, tmp_path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", CODE, str(tmp_path)],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    spaces, recipes, schemas = (ast.literal_eval(line) for line in done.stdout.splitlines())
+    assert set(spaces) == set(SPACES)
+    assert set(recipes) == set(RECIPES)
+    assert schemas == ["recipe.json", "space.json", "spec.json"]
+
+
+def test_the_wheel_carries_the_code_and_nothing_else(wheel) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"lightcnn"}
+    assert "lightcnn/py.typed" in names
+    assert not [name for name in names if "__pycache__" in name or name.endswith((".db", ".npz", ".safetensors"))]
