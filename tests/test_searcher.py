@@ -303,3 +303,13 @@ def test_a_locked_study_is_refused(tmp_path):
 def test_an_unknown_strategy_names_those_there_are(tmp_path):
     with pytest.raises(InputError, match="evolution, tpe, random"):
         searcher(tmp_path, strategy="annealing")
+
+
+def test_one_trial_at_least_is_made_however_short_the_time(tmp_path):
+    class Never(Free):
+        def allows(self, seconds):
+            return False
+
+    found = searcher(tmp_path)
+    found.run(value, trials=None, clock=Never())
+    assert [(o.number, o.state, o.epochs) for o in found.outcomes()] == [(0, "pruned", 1)]

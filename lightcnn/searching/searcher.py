@@ -141,7 +141,7 @@ class Searcher:
         started: Callable[[int, Any, Fidelity], None] = lambda number, candidate, fidelity: None,
         finished: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
-        """Trials until there are `trials` of them, or the clock allows no further one.
+        """Trials until there are `trials` of them, or the clock allows no further one; one at least.
 
         A trial that an earlier session left unfinished is done first, with the parameters and the number it had.
         `objective` may raise anything: the trial fails with that reason and the search goes on. KeyboardInterrupt
@@ -175,7 +175,7 @@ class Searcher:
             trial = self._unfinished()
             if trial is None:
                 done = self.outcomes()
-                if (trials is not None and len(done) >= trials) or not clock.allows(_typical(done)):
+                if (trials is not None and len(done) >= trials) or (done and not clock.allows(_typical(done))):
                     return
                 with _quiet():
                     trial = self.study.ask(distributions(self._genes))

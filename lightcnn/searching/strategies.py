@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 from lightcnn.errors import InputError
 from lightcnn.space import Gene, Shape
 
-STARTUP = 8
-"""Shapes that are drawn before a strategy may learn from the results."""
+STARTUP = {"evolution": 4, "tpe": 8}
+"""Trials with a result before a strategy learns from them: until then shapes are drawn."""
 PARENTS = 0.25
 """Share of the trials so far, best first, that a mutation picks its parent from."""
 
@@ -93,9 +93,9 @@ def _evolution(shapes: Shapes, study: Study, trial: FrozenTrial, seed: int) -> S
     """
     random = randomness(seed, trial.number, "draw")
     ranked = _ranked(study)
-    if len(ranked) < STARTUP or random.random() < 0.25:
+    if len(ranked) < STARTUP["evolution"] or random.random() < 0.25:
         return shapes.draw(random)
-    parents = ranked[: max(3, round(PARENTS * len(ranked)))]
+    parents = ranked[: max(1, round(PARENTS * len(ranked)))]
     parent = random.choice(parents)
     shape = {gene.name: parent.user_attrs["shape"][gene.name] for gene in shapes.genes()}
     return shapes.mutate({name: tuple(v) if isinstance(v, list) else v for name, v in shape.items()}, random)
@@ -105,7 +105,7 @@ def _tpe(shapes: Shapes, study: Study, trial: FrozenTrial, seed: int) -> Shape:
     """Optuna's tree-structured Parzen estimator over the genes, multivariate, its generator seeded anew each trial."""
     space = distributions(shapes.genes())
     sampler = optuna.samplers.TPESampler(
-        multivariate=True, n_startup_trials=STARTUP, seed=randomness(seed, trial.number, "tpe").getrandbits(32)
+        multivariate=True, n_startup_trials=STARTUP["tpe"], seed=randomness(seed, trial.number, "tpe").getrandbits(32)
     )
     params = sampler.sample_relative(study, trial, space)
     return decode(shapes.genes(), params) if params else _random(shapes, study, trial, seed)
