@@ -16,10 +16,14 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 class Augment(Frozen):
     """What is drawn anew for every image of the training side in every epoch; 0 leaves a step out."""
 
-    shift: Annotated[float, Field(ge=0, le=0.5, description="largest shift, as a share of height and width")] = 0.1
-    rotate: Annotated[float, Field(ge=0, le=180, description="largest rotation, degrees")] = 10.0
-    zoom: Annotated[float, Field(ge=0, lt=1, description="largest change of scale, as a share")] = 0.1
-    shear: Annotated[float, Field(ge=0, le=45, description="largest shear, degrees")] = 0.0
+    shift: Annotated[
+        float, Field(ge=0, le=0.5, description="largest shift, as a share of height and width, in whole pixels")
+    ] = 0.05
+    rotate: Annotated[float, Field(ge=0, le=180, description="largest rotation, degrees, of every second image")] = 5.0
+    zoom: Annotated[
+        float, Field(ge=0, lt=1, description="largest change of scale, as a share, of every second image")
+    ] = 0.05
+    shear: Annotated[float, Field(ge=0, le=45, description="largest shear, degrees, of every second image")] = 0.0
     flip: Annotated[bool, Field(description="mirror left to right half of the time")] = False
 
 

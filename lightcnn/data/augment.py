@@ -18,27 +18,31 @@ from lightcnn.recipe import Augment
 
 
 def augment(images: Tensor, settings: Augment, seed: int, epoch: int, indices: NDArray[np.int64]) -> Tensor:
-    """Float images (N, C, H, W), each under its own shift, rotation, zoom, shear and flip; zeros come in at the border.
+    """Float images (N, C, H, W), each under its own shift, rotation, zoom, shear and flip, mirrored at the border.
 
     Normalised images are meant: there zero is the mean.
     """
     if settings == Augment(shift=0, rotate=0, zoom=0, shear=0, flip=False):
         return images
-    draws = uniform(seed, epoch, indices, 6)
+    draws = uniform(seed, epoch, indices, 7)
+    # Between pixels there is only interpolation, which blurs, and a network that never meets sharp images is worse on
+    # them: so shifts are whole pixels, and every second image is neither rotated nor sheared nor zoomed.
+    warped = draws[:, 6] < 0.5
     angle, shear = (
-        math.radians(limit) * (2 * draws[:, i] - 1) for i, limit in ((0, settings.rotate), (1, settings.shear))
+        warped * math.radians(limit) * (2 * draws[:, i] - 1) for i, limit in ((0, settings.rotate), (1, settings.shear))
     )
-    scale = 1 + settings.zoom * (2 * draws[:, 2] - 1)
+    scale = 1 + warped * settings.zoom * (2 * draws[:, 2] - 1)
     mirror = np.where(draws[:, 3] < 0.5, -1.0, 1.0) if settings.flip else 1.0
     matrix = np.empty((len(indices), 2, 3), dtype=np.float32)
     matrix[:, 0, 0] = scale * np.cos(angle) * mirror
     matrix[:, 0, 1] = -scale * np.sin(angle + shear)
     matrix[:, 1, 0] = scale * np.sin(angle) * mirror
     matrix[:, 1, 1] = scale * np.cos(angle + shear)
-    # Coordinates run from -1 to 1, so a share of the whole side counts twice.
-    matrix[:, :, 2] = 2 * settings.shift * (2 * draws[:, 4:6] - 1)
+    for axis, pixels in ((0, images.shape[3]), (1, images.shape[2])):
+        # Coordinates run from -1 to 1: one pixel is 2 / pixels of them.
+        matrix[:, axis, 2] = np.rint(settings.shift * pixels * (2 * draws[:, 4 + axis] - 1)) * 2 / pixels
     grid = functional.affine_grid(torch.from_numpy(matrix).to(images.device), list(images.shape), align_corners=False)
-    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 def uniform(seed: int, epoch: int, indices: NDArray[np.int64], count: int) -> NDArray[np.float64]:

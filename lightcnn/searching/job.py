@@ -18,7 +18,7 @@ from lightcnn import document
 from lightcnn.budget import Budget
 from lightcnn.counters import fvcore_total, thop_total
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.data.sources import Dataset, load
+from lightcnn.data.sources import load
 from lightcnn.data.split import split, subset
 from lightcnn.errors import LightcnnError, RunError, TrainingError
 from lightcnn.fit import BudgetedSpace, Candidate
@@ -103,7 +103,7 @@ class Bench:
         self.pipeline = pipeline
         self.settings = settings
         self.watcher = watcher
-        self.augment = settings.augment or default_augment(pipeline.dataset)
+        self.augment = settings.augment or default_augment(pipeline.dataset.channels, len(pipeline.split.train))
 
     def train(
         self, spec: NetworkSpec, indices: NDArray[np.int64], training: Optimisation, seed: int
@@ -145,9 +145,18 @@ class Bench:
         )
 
 
-def default_augment(dataset: Dataset) -> Augment:
-    """Small shifts, rotations and zooms; mirroring for colour pictures only, since grey ones are often characters."""
-    return Augment(flip=dataset.channels == 3)
+def default_augment(channels: int, images: int) -> Augment:
+    """Small shifts, rotations and zooms, the smaller the more images there are: on many, a small network has no time to
+    memorise, and blurs from resampling cost more than variety gives. Mirroring for colour pictures only, since grey
+    ones are often characters."""
+    strength = min(1.0, 4_000 / images)
+    usual = Augment()
+    return Augment(
+        shift=round(strength * usual.shift, 4),
+        rotate=round(strength * usual.rotate, 2),
+        zoom=round(strength * usual.zoom, 4),
+        flip=channels == 3,
+    )
 
 
 def default_training(epochs: int, images: int) -> Optimisation:
