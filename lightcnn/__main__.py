@@ -14,6 +14,7 @@ def main() -> None:
     try:
         from lightcnn.cli import run
     except KeyboardInterrupt:
+        print("lightcnn: interrupted", file=sys.stderr)  # noqa: T201
         sys.exit(130)
     sys.exit(run(sys.argv[1:]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 import traceback
 from enum import StrEnum
@@ -88,8 +89,13 @@ def run(arguments: list[str]) -> int:
         return _ended(f"{message}; see `{context.command_path if context else 'lightcnn'} --help`", 2, debug)
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        return _ended(
+            f"{error.filename or 'output'}: {error.strerror}; see that the disk has room, then --resume", 1, debug
+        )
     except Exception as error:
-        return _ended(f"{type(error).__name__}: {error} (a fault of lightcnn; --debug shows where)", 1, debug)
+        reason = (str(error).splitlines() or [""])[0]
+        return _ended(f"{type(error).__name__}: {reason} (a fault of lightcnn; --debug shows where)", 1, debug)
 
 
 def _ended(message: str, code: int, debug: bool) -> int:
@@ -129,7 +135,7 @@ def search(
     ] = None,
     strategy: Annotated[Strategy | None, typer.Option(help="How networks are proposed; default evolution.")] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Of the final training; default: what the time allows.")
+        int | None, typer.Option(min=1, help="Of the final training, at most; default: what the time allows.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of split, proposals and trainings; default 0.")] = None,
     device: Annotated[Device | None, typer.Option(help="Where to train; default auto.")] = None,
@@ -150,7 +156,7 @@ def search(
         "strategy": strategy and strategy.value, "epochs": epochs, "seed": seed, "device": device and device.value,
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
-    extended = bool(given.keys() & {"trials", "seconds"})
+    extended = bool(given.keys() & {"trials", "seconds", "epochs"})
     settings = _resumed(out, given) if resume else _settings(given, out)
     if dry_run:
         return _dry_run(settings, as_json)
@@ -169,7 +175,9 @@ def search(
             finished = conduct(settings, out=out, resume=resume, watcher=view, began=BEGAN)
     except KeyboardInterrupt:
         if (out / "search.yaml").is_file():
-            raise Interrupted(f"interrupted; go on with: lightcnn search --resume --out {out}") from None
+            raise Interrupted(
+                f"interrupted; go on with: lightcnn search --resume --out {shlex.quote(str(out))}"
+            ) from None
         raise
     _show_search(finished, as_json, quiet)
     return None
@@ -220,7 +228,11 @@ def list_(
                 f"list {what.value} --show {show}: no such file{nearest(show, names)}; "
                 f"there are: {', '.join(names) or 'none'}"
             )
-        typer.echo(Path(item["file"]).read_text(encoding="utf-8"), nl=False)
+        text = Path(item["file"]).read_text(encoding="utf-8")
+        if as_json:
+            _print_json({"lightcnn": lightcnn.__version__, "command": "list", "items": [item | {"text": text}]})
+        else:
+            typer.echo(text, nl=False)
     elif as_json:
         _print_json({"lightcnn": lightcnn.__version__, "command": "list", "items": items})
     else:
@@ -234,7 +246,7 @@ def _settings(given: dict[str, Any], out: Path | None) -> Any:
     from lightcnn.data.sources import outline
     from lightcnn.fit import BudgetedSpace
     from lightcnn.run import Run
-    from lightcnn.searching.settings import SearchSettings
+    from lightcnn.searching.settings import make_settings
     from lightcnn.space import SearchSpace
 
     if "budget" not in given:
@@ -247,13 +259,14 @@ def _settings(given: dict[str, Any], out: Path | None) -> Any:
     BudgetedSpace(space.for_data(*outline(source)), budget)
     if "trials" not in given and "seconds" not in given:
         given["seconds"] = 120.0
-    return SearchSettings(**(given | {"space": space, "data": source}))
+    return make_settings(**(given | {"space": space, "data": source}))
 
 
 def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
     """The settings in a run folder; what was given beside must agree with them. Only the ends (time,
     trials, epochs of the final training) and the device may change."""
-    from lightcnn.searching.settings import load_settings
+    from lightcnn.budget import Budget
+    from lightcnn.searching.settings import load_settings, make_settings
     from lightcnn.space import SearchSpace
 
     if out is None:
@@ -264,13 +277,18 @@ def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
     }
     for name, value in given.items():
         asked = SearchSpace.load(value) if name == "space" else value
-        if asked != getattr(held, name):
+        same = asked == getattr(held, name)
+        if name == "budget":
+            same = Budget.parse(value) == Budget.parse(held.budget)
+        if not same:
             was = held.space.name if name == "space" else getattr(held, name)
             raise InputError(
                 f"--resume: {out} was begun with {name} {was!r}, not {value!r}; "
                 f"leave --{name} out, or give a fresh --out"
             )
-    return held.model_copy(update=extended)
+    if extended.keys() & {"trials", "seconds"}:
+        extended = {"trials": None, "seconds": None} | extended
+    return make_settings(**(dict(held) | extended))
 
 
 def _dry_run(settings: Any, as_json: bool) -> None:
@@ -336,16 +354,20 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
         console.print(
             Text(
                 f"run folder {run.path}: open {run / 'report.html'}; "
-                f"search on with: lightcnn search --resume --out {run.path} --time {_longer(report)}"
+                f"search on with: lightcnn search --resume --out {shlex.quote(str(run.path))} {_longer(run, report)}"
             ),
             soft_wrap=True,
         )
     return None
 
 
-def _longer(report: Any) -> str:
-    """Twice the time that a search took, in whole minutes."""
-    return f"{max(1, round(2 * report['seconds'] / 60))}m"
+def _longer(run: Any, report: Any) -> str:
+    """The option that takes a finished search twice as far."""
+    from lightcnn.searching.settings import load_settings
+
+    if load_settings(run.path).seconds is None:
+        return f"--trials {2 * report['counts']['proposed']}"
+    return f"--time {max(1, round(2 * report['seconds'] / 60))}m"
 
 
 def _seconds(text: str | None) -> float | None:

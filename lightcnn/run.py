@@ -57,7 +57,16 @@ class Run:
     @staticmethod
     def free(path: Path) -> Path:
         """`path`, where nothing is there yet. Raises: RunError."""
-        if path.exists() or path.is_symlink():
+        try:
+            path.lstat()
+            taken = True
+        except FileNotFoundError:
+            taken = False
+        except OSError as error:
+            raise RunError(
+                f"--out {path}: cannot be made ({error.strerror}); choose a folder you may write to"
+            ) from None
+        if taken:
             raise RunError(f"--out {path}: exists already; give a fresh folder, or --resume to go on with that run")
         return path
 
@@ -86,7 +95,12 @@ class Run:
             raise RunError(
                 f"run {self.path}: not finished, it has no report.json; go on with --resume --out {self.path}"
             )
-        document: dict[str, Any] = json.loads((self / "report.json").read_text(encoding="utf-8"))
+        try:
+            document: dict[str, Any] = json.loads((self / "report.json").read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunError(
+                f"run {self.path}: report.json is damaged ({error}); write it anew with --resume --time"
+            ) from None
         return document
 
     @contextmanager

@@ -112,7 +112,7 @@ class SearchView(Watcher):
                 "best so far",
                 Text(f"{self._best.score:.2%} after {self._best.epochs} epochs (trial {self._best.number})"),
             )
-        counted = ", ".join(f"{count} {state}" for state, count in self._counts.items())
+        counted = ", ".join(f"{count} {state}" for state, count in list(self._counts.items()))
         rows.add_row("trials", Text(counted or "none yet"))
         rows.add_row("time", Text(self._time()))
         return Group(rows)

@@ -85,6 +85,10 @@ def test_npz_in_medmnist_layout(tmp_path):
         ({"train_images": np.zeros((60, 8), dtype=np.uint8)}, r"train_images have shape \(60, 8\)"),
         ({"train_images": np.zeros((60, 8, 8, 2), dtype=np.uint8)}, r"have shape \(60, 8, 8, 2\)"),
         ({"class_names": np.array(["a", "b"])}, "label 2, but class_names has 2 names"),
+        ({"class_names": np.array([b"a", b"b", b"c"])}, "class_names must be distinct texts"),
+        ({"class_names": np.array(["a", "b", "b"])}, "class_names must be distinct texts"),
+        ({"class_names": np.array("abc")}, "class_names must be distinct texts"),
+        ({"train_images": np.zeros((60, 0, 8), dtype=np.uint8)}, r"have shape \(60, 0, 8, 1\)"),
         ({"train_labels": np.where(np.arange(60), np.arange(60) % 3, 10**12)}, "highest label is 1000000000000 for"),
         ({"train_images": np.array([{}] * 60)}, "not readable as npz of plain arrays"),
         ({"test_images": np.zeros((3, 9, 9), dtype=np.uint8), "test_labels": np.arange(3)}, "differ in image shape"),
@@ -101,6 +105,14 @@ def test_faulty_npz_is_one_clear_line(tmp_path, changes, message):
 
 def test_what_is_no_npz_at_all(tmp_path):
     (tmp_path / "text.npz").write_text("hello")
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    with pytest.raises(DataError, match=r"array\.npz: not readable as npz of plain arrays"):
+        load(str(tmp_path / "array.npz"))
+    with pytest.raises(DataError, match="a file of a kind that is not read"):
+        load(__file__)
+    with pytest.raises(DataError, match="cannot be read"):
+        load("x" * 300)
     for name, message in (("text.npz", "not readable as npz"), ("missing.npz", "no such file")):
         with pytest.raises(DataError, match=message):
             load(str(tmp_path / name))
@@ -108,7 +120,7 @@ def test_what_is_no_npz_at_all(tmp_path):
 
 def test_class_folders(tmp_path):
     folder = photos(tmp_path / "set", [f"{c}/{i}" for c in ("cat", "dog é") for i in range(6)])
-    (tmp_path / "set" / "notes").mkdir()
+    (tmp_path / "set" / ".cache").mkdir()
     (tmp_path / "set" / "cat" / "notes.txt").write_text("no image")
     data = load(folder)
     assert data.classes == ("cat", "dog é")
@@ -137,7 +149,16 @@ def test_grey_and_colour_together_become_colour(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: None, "no class folders with images in them"),
+        (lambda folder: None, "no class folders in it"),
+        (lambda folder: photos(folder, ["a/x/0", "b/0"]), "a: no image directly in this class folder .* move them up"),
+        (lambda folder: photos(folder, ["a/0", "b/0"]) and (folder / "c").mkdir(), "c: no image directly .*fill it or"),
+        (lambda folder: photos(folder, ["Training/a/0", "Training/b/0", "Testing/a/0"]), "rename it to (test|train)"),
+        (lambda folder: photos(folder, ["train/a/0", "train/b/0", "valid/a/0"]), "valid: .*rename it to val"),
+        (lambda folder: photos(folder, ["train/a/0", "train/b/0", "c/0"]), "c: stands beside split folders"),
+        (
+            lambda folder: photos(folder, ["train/a/0", "train/b/0"]) and (folder / "test").mkdir(),
+            "test: no class folders",
+        ),
         (lambda folder: photos(folder, ["a/0"]), "one class only, 'a'"),
         (lambda folder: photos(folder, ["train/a/0", "train/b/0", "test/c/0"]), "c: a class that train does not have"),
         (lambda folder: photos(folder, ["test/a/0", "test/b/0"]), "has test but no train folder"),
@@ -206,6 +227,24 @@ def test_a_class_too_small_to_split_is_named(tmp_path):
     data = load(npz(tmp_path, train_images=np.zeros((32, 8, 8), dtype=np.uint8), train_labels=labels))
     with pytest.raises(DataError, match="class '1' has 2 images to cut test from; give it at least 3"):
         split(data, 0)
+
+
+def test_the_fingerprint_knows_pixels_labels_classes_and_sides(tmp_path):
+    base = arrays(60, 2, test_images=np.zeros((20, 8, 8), dtype=np.uint8), test_labels=np.arange(20) % 2)
+    moved = {
+        "train_images": base["train_images"][:40],
+        "train_labels": base["train_labels"][:40],
+        "test_images": np.concatenate([base["train_images"][40:], base["test_images"]]),
+        "test_labels": np.concatenate([base["train_labels"][40:], base["test_labels"]]),
+    }
+    pixel = {**base, "train_images": base["train_images"] ^ (np.arange(60) == 3)[:, None, None].astype(np.uint8)}
+    label = {**base, "train_labels": base["train_labels"][::-1].copy()}
+    named = {**base, "class_names": np.array(["x", "y"])}
+    prints = []
+    for index, content in enumerate((base, moved, pixel, label, named)):
+        (tmp_path / str(index)).mkdir()
+        prints.append(load(npz(tmp_path / str(index), **content)).fingerprint)
+    assert len(set(prints)) == 5
 
 
 def test_subset_is_stratified():

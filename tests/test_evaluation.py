@@ -39,6 +39,14 @@ def test_scores_of_three_classes_with_one_missing():
     assert result["sensitivity"] == 0.75
 
 
+def test_what_is_undefined_is_none():
+    result = scores(np.array([0, 0, 0]), np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]]))
+    assert result["sensitivity"] is None
+    assert result["auc"] is None
+    assert result["specificity"] == pytest.approx(2 / 3)
+    assert result["balanced_accuracy"] == pytest.approx(2 / 3)
+
+
 def test_calibration_error_by_hand():
     labels = np.array([0, 0, 1, 1])
     sure = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -182,6 +183,48 @@ def test_a_finished_run_shows_its_report_again(finished, capsys):
     assert (finished[0] / "report.json").stat().st_mtime_ns == before
 
 
+def test_a_finished_run_goes_on_where_more_is_asked(finished, tmp_path, capsys):
+    shutil.copytree(finished[0], tmp_path / "more")
+    assert run(["search", "--resume", "--out", "more", "--trials", "4", "--epochs", "2"]) == 0
+    report = Run.load("more").report
+    assert report["counts"]["proposed"] == 4
+    assert report["best"]["epochs"] == 2
+    assert timeless(tmp_path / "more")[:3] == timeless(finished[0])
+    assert "--resume --out more --trials 8" in capsys.readouterr().out
+    held = (tmp_path / "more" / "search.yaml").read_text()
+    assert run(["search", "--resume", "--out", "more", "--trials", "2000000"]) == 2
+    assert (tmp_path / "more" / "search.yaml").read_text() == held
+
+
+def test_a_side_without_a_class_is_reported_not_crashed_on(tmp_path):
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (70, 8, 8), dtype=np.uint8)
+    labels = np.arange(60) % 2
+    np.savez(
+        "odd.npz", train_images=images[:60], train_labels=labels, test_images=images[60:], test_labels=np.zeros(10, int)
+    )
+    assert (
+        run(
+            [
+                "search",
+                "--budget",
+                "50kFLOPs",
+                "--trials",
+                "1",
+                "--epochs",
+                "1",
+                "--data",
+                "odd.npz",
+                "--out",
+                "odd",
+                "--quiet",
+            ]
+        )
+        == 0
+    )
+    assert Run.load("odd").report["metrics"]["test"]["sensitivity"] is None
+
+
 def test_class_folders_end_to_end(tmp_path, capsys):
     from PIL import Image
 
@@ -216,6 +259,9 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         (["--budget", "1MFLOPs", "--space", "bad.yaml"], r"bad.yaml:4: sise: unknown key 'sise' .*did you mean 'size'"),
         (["--budget", "1MFLOPs", "--time", "10"], "--time '10': not a duration; write it with units"),
         (["--budget", "1MFLOPs", "--trials", "0"], "--trials"),
+        (["--budget", "1MFLOPs", "--trials", "2000000"], "trials: input should be less than or equal to 1000000"),
+        (["--budget", "1MFLOPs", "--seed", "99999999999"], "seed: input should be less than 4294967296"),
+        (["--budget", "1MFLOPs", "--out", "x" * 300], "cannot be made"),
         (["--budget", "1MFLOPs", "--seed", "-1"], "--seed"),
         (["--budget", "1MFLOPs", "--strategy", "magic"], "evolution"),
         (["--budget", "1MFLOPs", "--resume"], "--resume: needs --out"),

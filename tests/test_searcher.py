@@ -313,3 +313,20 @@ def test_one_trial_at_least_is_made_however_short_the_time(tmp_path):
     found = searcher(tmp_path)
     found.run(value, trials=None, clock=Never())
     assert [(o.number, o.state, o.epochs) for o in found.outcomes()] == [(0, "pruned", 1)]
+
+
+def test_an_exhausted_space_ends_the_search(tmp_path):
+    class Two(Table):
+        def genes(self):
+            return Gene("x", (1, 2), True), Gene("kind", ("a", "b"))
+
+        def first(self):
+            return {"x": 1, "kind": "a"}
+
+        def mutate(self, shape, random):
+            return dict(shape)
+
+    found = searcher(tmp_path, Two(), strategy="random")
+    found.run(value, trials=1_000, clock=Free())
+    assert len({o.key for o in found.outcomes()}) == 4
+    assert 50 < len(found.outcomes()) < 100

@@ -38,6 +38,8 @@ def decode(path: Path) -> NDArray[np.uint8]:
         raise DataError(f"data {path}: not a readable image ({', '.join(FORMATS)}); repair or remove it") from None
     except Image.DecompressionBombError:
         raise DataError(f"data {path}: is over 100 megapixels; reduce or remove it") from None
+    except PermissionError:
+        raise DataError(f"data {path}: cannot be read (Permission denied); check its permissions") from None
     except (OSError, ValueError, SyntaxError) as error:
         raise DataError(f"data {path}: damaged image ({error}); repair or remove it") from None
     shorter = min(upright.size)

@@ -15,6 +15,9 @@ from lightcnn.data.preprocess import Preprocess, resize, statistics
 from lightcnn.data.sources import Dataset
 from lightcnn.data.split import Split
 
+KEPT_BYTES = 2_000_000_000
+"""Resized images that are kept for the next training, in bytes; beyond it they are resized anew."""
+
 
 class Pipeline:
     """A dataset and its split on one device."""
@@ -23,12 +26,17 @@ class Pipeline:
         self.dataset = dataset
         self.split = split
         self.device = device
-        self._resized = lru_cache(maxsize=16)(self._resize)
+        self._resized: dict[tuple[bytes, int], Tensor] = {}
         self._preprocess = lru_cache(maxsize=16)(self._measure)
 
     def images(self, indices: NDArray[np.int64], size: int) -> Tensor:
-        """uint8 (N, C, size, size) of the images at `indices`, on the device; kept for the next call."""
-        return self._resized(indices.tobytes(), size)
+        """uint8 (N, C, size, size) of the images at `indices`, on the device, kept for the next call while few."""
+        key = (indices.tobytes(), size)
+        if key not in self._resized:
+            if sum(images.numel() for images in self._resized.values()) > KEPT_BYTES:
+                self.forget()
+            self._resized[key] = self._resize(indices, size)
+        return self._resized[key]
 
     def labels(self, indices: NDArray[np.int64]) -> Tensor:
         """int64 (N,) on the device."""
@@ -40,7 +48,7 @@ class Pipeline:
 
     def forget(self) -> None:
         """Frees the resized images."""
-        self._resized.cache_clear()
+        self._resized.clear()
 
     def document(self) -> dict[str, Any]:
         """The `data` of report.json."""
@@ -57,8 +65,7 @@ class Pipeline:
             "note": dataset.note,
         }
 
-    def _resize(self, key: bytes, size: int) -> Tensor:
-        indices = np.frombuffer(key, dtype=np.int64)
+    def _resize(self, indices: NDArray[np.int64], size: int) -> Tensor:
         images = self.dataset.images
         chosen = images[indices] if isinstance(images, np.ndarray) else [images[i] for i in indices]
         return resize(chosen, size).to(self.device)
@@ -66,7 +73,7 @@ class Pipeline:
     def _measure(self, size: int) -> Preprocess:
         # Up to 20,000 images fix the mean to a few thousandths of the deviation; resizing all for that is waste.
         chosen = self.split.train[:: -(-len(self.split.train) // 20_000)]
-        mean, deviation = statistics(self._resize(chosen.tobytes(), size))
+        mean, deviation = statistics(self._resize(chosen, size))
         return Preprocess(
             size=size,
             channels=cast(Any, self.dataset.channels),

@@ -60,7 +60,7 @@ def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
         torch.zeros(images.shape[1], dtype=torch.float64),
         torch.zeros(images.shape[1], dtype=torch.float64),
     )
-    for chunk in torch.split(images, 4096):
+    for chunk in torch.split(images, 256):
         scaled = chunk.double() / 255
         means += scaled.sum(dim=(0, 2, 3))
         squares += scaled.square().sum(dim=(0, 2, 3))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,8 @@ from lightcnn.document import nearest
 from lightcnn.errors import DataError
 
 SPLITS = ("train", "val", "test")
+SPLIT_ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
+"""What people also call the splits: recognised, and refused with the name that is read."""
 Progress = Callable[[int, int], None]
 """Called with images read so far and images in all."""
 
@@ -58,8 +59,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over pixels, labels, classes and given splits: the same data has the same one."""
         if not self._fingerprint:
-            digest = hashlib.sha256(repr((self.classes, [str(s) for s in np.unique(self.split)])).encode())
-            digest.update(self.labels.tobytes() + "".join(s[:1] or "-" for s in self.split).encode())
+            digest = hashlib.sha256(repr((self.classes, self.split.tolist())).encode() + self.labels.tobytes())
             for image in self.images:
                 digest.update(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes())
             self._fingerprint.append(digest.hexdigest())
@@ -74,10 +74,17 @@ def load(source: str, progress: Progress | None = None) -> Dataset:
     if source == "digits":
         return _digits()
     path = Path(source)
-    if path.suffix.lower() == ".npz":
-        return _npz(path)
-    if path.is_dir():
-        return _folder(path, progress)
+    try:
+        if path.suffix.lower() == ".npz":
+            return _npz(path)
+        if path.is_dir():
+            return _folder(path, progress)
+        if path.is_file():
+            raise DataError(
+                f"data {source!r}: a file of a kind that is not read; give a folder of class folders, or a .npz"
+            )
+    except OSError as error:
+        raise DataError(f"data {error.filename or source}: cannot be read ({error.strerror}); check the path") from None
     raise DataError(
         f"data {source!r}: no such folder and no built-in data set{nearest(source, ['digits'])}; "
         "give digits, a folder of class folders, or a .npz"
@@ -115,6 +122,7 @@ def _dataset(source: str, images: Any, labels: NDArray[np.int64], classes: tuple
     paths = more.pop("paths", tuple(f"{source}#{i}" for i in range(count)))
     split = more.pop("split", np.full(count, "", dtype="<U5"))
     groups = more.pop("groups", np.array([str(i) for i in range(count)]))
+    more.setdefault("note", "which images show the same patient or scene is unknown: each counts as its own source")
     return Dataset(source, images, labels, classes, paths, split, groups, **more)
 
 
@@ -162,9 +170,10 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError) as error:
+    except Exception as error:  # numpy and zipfile raise whatever a hostile file leads them into
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"data {path}: not readable as npz of plain arrays ({error}); save it with numpy.savez"
+            f"data {path}: not readable as npz of plain arrays ({reason}); save it with numpy.savez"
         ) from None
 
 
@@ -176,7 +185,7 @@ def _checked(
         raise DataError(f"{where}_images are {images.dtype}, not uint8; scale to 0..255 and convert")
     if images.ndim == 3:
         images = images[..., None]
-    if images.ndim != 4 or images.shape[3] not in (1, 3):
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:]:
         raise DataError(f"{where}_images have shape {images.shape}; give (N, H, W), (N, H, W, 1) or (N, H, W, 3)")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -199,6 +208,10 @@ def _class_names(path: Path, names: NDArray[Any] | None, labels: NDArray[np.int6
                 f"data {path}: the highest label is {high} for {len(labels)} images; number the classes from 0"
             )
         return tuple(str(i) for i in range(high + 1))
+    if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) != len(names):
+        raise DataError(
+            f"data {path}: class_names must be distinct texts, one a class, not {names.dtype} {names.shape}"
+        )
     if high >= len(names):
         raise DataError(f"data {path}: label {high}, but class_names has {len(names)} names; add the missing names")
     return tuple(str(name) for name in names)
@@ -206,25 +219,21 @@ def _class_names(path: Path, names: NDArray[Any] | None, labels: NDArray[np.int6
 
 def _folder(path: Path, progress: Progress | None) -> Dataset:
     """A folder of class folders, with or without train, val and test above them."""
-    given = [name for name in SPLITS if (path / name).is_dir()]
-    roots = [(name, path / name) for name in given] if given else [("", path)]
-    if given and "train" not in given:
-        raise DataError(f"data {path}: has {', '.join(given)} but no train folder; add it")
-    classes = tuple(sorted(folder.name for folder in roots[0][1].iterdir() if _is_class(folder)))
+    roots = _roots(path)
+    classes = tuple(folder.name for folder in _class_folders(roots[0][1]))
     if not classes:
         raise DataError(
-            f"data {roots[0][1]}: no class folders with images in them; put each class into a folder of its name"
+            f"data {roots[0][1]}: no class folders in it; put the images of each class into a folder of its name"
         )
     files: list[tuple[Path, int, str]] = []
     for split, root in roots:
-        for folder in sorted(folder for folder in root.iterdir() if _is_class(folder)):
+        for folder in _class_folders(root):
             if folder.name not in classes:
                 raise DataError(
                     f"data {folder}: a class that train does not have{nearest(folder.name, classes)}; "
                     "add it there or rename it"
                 )
-            found = sorted(f for f in folder.rglob("*") if _is_image(f))
-            files += [(file, classes.index(folder.name), split) for file in found]
+            files += [(file, classes.index(folder.name), split) for file in _image_files(folder)]
     images = []
     for done, (file, _, _) in enumerate(files):
         images.append(decode(file))
@@ -242,9 +251,50 @@ def _folder(path: Path, progress: Progress | None) -> Dataset:
     )
 
 
-def _is_class(folder: Path) -> bool:
-    return folder.is_dir() and not folder.name.startswith(".") and any(_is_image(file) for file in folder.rglob("*"))
+def _roots(path: Path) -> list[tuple[str, Path]]:
+    """The folders that hold class folders, with the split each stands for; ('', path) where no split is given."""
+    folders = {folder.name.lower(): folder for folder in _subfolders(path)}
+    given = [(name, folders[name]) for name in SPLITS if name in folders]
+    meant = {alias: name for alias, name in SPLIT_ALIASES.items() if alias in folders}
+    if not given and not {"train", "test"} <= set(meant.values()):
+        return [("", path)]
+    for name, folder in folders.items():
+        if name not in SPLITS:
+            advice = f"rename it to {meant[name]}" if name in meant else "move it away"
+            raise DataError(f"data {folder}: stands beside split folders and is none of {', '.join(SPLITS)}; {advice}")
+    if "train" not in folders:
+        raise DataError(f"data {path}: has {', '.join(name for name, _ in given)} but no train folder; add it")
+    for _, folder in given:
+        if not _subfolders(folder):
+            raise DataError(
+                f"data {folder}: no class folders in it; fill it, or remove it to have that side cut from train"
+            )
+    return given
 
 
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+def _class_folders(root: Path) -> list[Path]:
+    """The class folders of one side, each with images directly in it. Raises: DataError for any that has none."""
+    folders = _subfolders(root)
+    for folder in folders:
+        if _image_files(folder):
+            continue
+        nested = any(_image_files(inner) for inner in _subfolders(folder))
+        remedy = (
+            f"its images lie in folders below; move them up, or give {folder}" if nested else "fill it or remove it"
+        )
+        raise DataError(
+            f"data {folder}: no image directly in this class folder ({', '.join(sorted(SUFFIXES))}); {remedy}"
+        )
+    return folders
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(inner for inner in folder.iterdir() if inner.is_dir() and not inner.name.startswith("."))
+
+
+def _image_files(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    )

@@ -26,8 +26,8 @@ def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dic
     """The contract's metrics of one side: labels (N,), probabilities (N, classes).
 
     Accuracy carries its 95 % Wilson interval, which takes every image as independent. Sensitivity and specificity are
-    those of the second of two classes, and the mean over one-against-rest for more. AUC is None where a class is
-    missing.
+    those of the second of two classes, and the mean over one-against-rest for more. What is undefined, because
+    a class is missing, is None.
     """
     from sklearn import metrics
 
@@ -40,11 +40,11 @@ def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dic
     chosen = [1] if len(classes) == 2 else [c for c in classes if confusion[c].sum()]
     return {
         "accuracy": {"value": correct / len(labels), "low": low, "high": high},
-        "balanced_accuracy": float(np.nanmean(sensitivity)),
+        "balanced_accuracy": _mean(sensitivity),
         "f1": float(metrics.f1_score(labels, predicted, labels=chosen, average="macro", zero_division=0)),
         "auc": _auc(labels, probabilities),
-        "sensitivity": float(np.nanmean(sensitivity[chosen])),
-        "specificity": float(np.nanmean(specificity[chosen])),
+        "sensitivity": _mean(sensitivity[chosen]),
+        "specificity": _mean(specificity[chosen]),
         "ece": calibration_error(labels, probabilities),
         "confusion": confusion.tolist(),
     }
@@ -65,6 +65,12 @@ def repeated(accuracies: Sequence[float], total: int) -> dict[str, Any]:
     low, high = wilson(round(mean * total), total)
     deviation = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
     return {"mean": mean, "sd": deviation, "values": list(accuracies), "low": low, "high": high}
+
+
+def _mean(rates: NDArray[np.float64]) -> float | None:
+    """The mean of the rates that are defined; None where none is."""
+    defined = rates[~np.isnan(rates)]
+    return float(defined.mean()) if len(defined) else None
 
 
 def _rates(confusion: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Literal
@@ -26,10 +25,10 @@ from lightcnn.network import build, fold
 from lightcnn.predict import probabilities
 from lightcnn.recipe import Augment, Optimisation, Recipe
 from lightcnn.run import Run
-from lightcnn.searching.plan import FINAL_SHARE, Plan, SearchClock, final_epochs
+from lightcnn.searching.plan import Plan, SearchClock, final_epochs
 from lightcnn.searching.report import Final, write_report, write_trials
 from lightcnn.searching.searcher import Fidelity, Outcome, Rungs, Searcher
-from lightcnn.searching.settings import PlanSettings, SearchSettings
+from lightcnn.searching.settings import PlanSettings, SearchSettings, make_settings
 from lightcnn.searching.watcher import Watcher
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
@@ -53,7 +52,7 @@ def search(
 
     Raises: InputError before any work is done; LightcnnError where no network could be trained.
     """
-    settings = SearchSettings(
+    settings = make_settings(
         budget=budget, space=SearchSpace.load(space), data=data, strategy=strategy, trials=trials,
         seconds=120.0 if trials is None and seconds is None else seconds, epochs=epochs, seed=seed, device=device,
     )  # fmt: skip
@@ -90,6 +89,8 @@ def conduct(
     text = document.dump(settings, exclude_defaults=False).encode()
     run = held or Run.create(out, "search", {"search.yaml": text})
     with run.locked():
+        # From here on the report of an earlier session is no longer that of this folder.
+        (run / "report.json").unlink(missing_ok=True)
         run.write_bytes("search.yaml", text)
         bench = Bench(Pipeline(dataset, sides, device), settings, watcher)
         plan, spent = _plan(run, bench, budgeted, dataset.fingerprint, began)
@@ -202,7 +203,7 @@ class _Search:
         )
         done = searcher.outcomes()
         spent = max([spent, *(outcome.elapsed for outcome in done)])
-        clock = SearchClock(settings.seconds, self.plan.search_seconds, spent, began)
+        clock = SearchClock(settings.seconds, self.plan.search_seconds(settings.seconds), spent, began)
         self.watcher.planned(run, self.space, self.plan, clock, settings)
         for outcome in done:
             self.watcher.finished(outcome)
@@ -261,13 +262,14 @@ class _Search:
         return Final(outcome, candidate, model, recipe, history, predicted, counters)
 
     def _epochs(self, outcome: Outcome, clock: SearchClock) -> int:
-        """Epochs of the final training: as asked, as planned, or as many as the time left allows."""
+        """Epochs of the final training: as asked or planned, and no more than the time left allows."""
         left = clock.left()
-        if self.settings.epochs is not None or left is None:
-            return self.settings.epochs or self.plan.final_epochs
+        wanted = self.settings.epochs or self.plan.final_epochs
+        if left is None:
+            return wanted
         trained = sum(outcome.scores) * len(self.indices)
         seconds_an_epoch = outcome.seconds / trained * len(self.bench.pipeline.split.train)
-        return final_epochs(left, seconds_an_epoch)
+        return min(wanted, final_epochs(left, seconds_an_epoch))
 
 
 def _plan(run: Run, bench: Bench, space: BudgetedSpace, fingerprint: str, began: float) -> tuple[Plan, float]:
@@ -280,14 +282,13 @@ def _plan(run: Run, bench: Bench, space: BudgetedSpace, fingerprint: str, began:
                 f"run {run.path}: the data have changed since it began (fingerprint {fingerprint[:12]}, was "
                 f"{held.fingerprint[:12]}); give a fresh --out"
             )
-        plan = Plan(held.images, Rungs(held.epochs, held.keep), held.final_epochs, held.search_seconds)
-        return _extended(plan, bench.settings.seconds), held.spent
+        return Plan(held.images, Rungs(held.epochs, held.keep), held.final_epochs, held.final_seconds), held.spent
     train = len(bench.pipeline.split.train)
     seconds = bench.settings.seconds
-    plan = Plan.fixed(train)
+    plan = Plan.fixed(train, bench.settings.epochs)
     if seconds is not None:
         speed = _images_a_second(bench, space)
-        plan = Plan.timed(train, seconds, time.monotonic() - began, speed)
+        plan = Plan.timed(train, seconds, time.monotonic() - began, speed, bench.settings.epochs)
     spent = time.monotonic() - began
     made = PlanSettings(
         fingerprint=fingerprint,
@@ -295,18 +296,11 @@ def _plan(run: Run, bench: Bench, space: BudgetedSpace, fingerprint: str, began:
         epochs=plan.rungs.epochs,
         keep=plan.rungs.keep,
         final_epochs=plan.final_epochs,
-        search_seconds=plan.search_seconds,
+        final_seconds=plan.final_seconds,
         spent=spent,
     )
     run.write_bytes("plan.yaml", document.dump(made).encode())
     return plan, 0.0
-
-
-def _extended(plan: Plan, seconds: float | None) -> Plan:
-    """The plan of a resumed search whose time has been changed: the final training keeps its share."""
-    if seconds is None:
-        return replace(plan, search_seconds=None)
-    return replace(plan, search_seconds=max(plan.search_seconds or 0.0, (1 - FINAL_SHARE) * seconds))
 
 
 def _images_a_second(bench: Bench, space: BudgetedSpace) -> float:

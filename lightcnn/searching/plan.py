@@ -14,6 +14,8 @@ FINAL_EPOCHS = 100
 """Epochs of the final training, at most: what is not needed for them goes into trials."""
 SAFETY = 0.85
 """Of the time left, what the final training is planned to use: two shared cores do not run evenly."""
+OVERHEAD = 2.0
+"""Seconds for the last evaluation, the counters, pictures and files."""
 KEEP = 3
 WANTED_TRIALS = 30
 COST_OF_SEARCH = 3 * WANTED_TRIALS + 13
@@ -25,28 +27,36 @@ first, and some early trials climb before the field is known."""
 class Plan:
     """`images` of the training side are used in trials, at these rungs.
 
-    `final_epochs` 0 means: what the time allows. `search_seconds`: when the last trial must have ended; None without
-    a time.
+    `final_epochs`: at most, and as many as the time allows. `final_seconds`: of the whole time, kept for the final
+    training; None where there is no time limit.
     """
 
     images: int
     rungs: Rungs
     final_epochs: int
-    search_seconds: float | None = None
+    final_seconds: float | None = None
 
     @classmethod
-    def fixed(cls, train: int) -> Plan:
+    def fixed(cls, train: int, epochs: int | None = None) -> Plan:
         """Without a time: the first training sees about 12,000 images, the final one about 600,000."""
         images = min(train, 12_000)
-        return cls(images, _rungs(round(12_000 / images), images), min(FINAL_EPOCHS, max(20, round(600_000 / train))))
+        usual = min(FINAL_EPOCHS, max(20, round(600_000 / train)))
+        return cls(images, _rungs(round(12_000 / images), images), epochs or usual)
 
     @classmethod
-    def timed(cls, train: int, limit: float, spent: float, images_a_second: float) -> Plan:
+    def timed(cls, train: int, limit: float, spent: float, images_a_second: float, epochs: int | None = None) -> Plan:
         """For `limit` seconds in all: as many images a training as leave time for about `WANTED_TRIALS` trials."""
-        final = min(FINAL_SHARE * limit, FINAL_EPOCHS * train / images_a_second / SAFETY)
+        epochs = epochs or FINAL_EPOCHS
+        final = min(FINAL_SHARE * limit, OVERHEAD + epochs * train / images_a_second / SAFETY)
         first = max(0.0, limit - final - spent) * images_a_second / COST_OF_SEARCH
         images = min(train, max(int(first), 1_000))
-        return cls(images, _rungs(round(first / images), images), 0, limit - final)
+        return cls(images, _rungs(round(first / images), images), epochs, final)
+
+    def search_seconds(self, limit: float | None) -> float | None:
+        """When the last trial must have ended, for a whole time of `limit` seconds; None for none."""
+        if limit is None:
+            return None
+        return max(0.0, limit - (FINAL_SHARE * limit if self.final_seconds is None else self.final_seconds))
 
 
 def _rungs(epochs: int, images: int) -> Rungs:
@@ -60,7 +70,7 @@ def _rungs(epochs: int, images: int) -> Rungs:
 
 def final_epochs(seconds_left: float, seconds_an_epoch: float) -> int:
     """The epochs of the final training that fit into the time left, at least 1."""
-    return min(FINAL_EPOCHS, max(1, int(SAFETY * seconds_left / max(seconds_an_epoch, 1e-9))))
+    return max(1, int(SAFETY * (seconds_left - OVERHEAD) / max(seconds_an_epoch, 1e-9)))
 
 
 class SearchClock:

@@ -78,8 +78,8 @@ def write_report(
     """Everything but trials.csv; report.json last, so that its presence means that the run is whole."""
     report = report_document(settings, pipeline, space, plan, outcomes, final, clock)
     spec = final.candidate.spec
-    spec.save(run / "spec.yaml")
-    final.recipe.save(run / "recipe.yaml")
+    run.write_bytes("spec.yaml", document.dump(spec).encode())
+    run.write_bytes("recipe.yaml", document.dump(final.recipe, exclude_defaults=False).encode())
     state = {name: value.detach().cpu().contiguous() for name, value in final.model.state_dict().items()}
     run.write_bytes("weights.safetensors", safetensors(state, metadata={"spec": spec.digest()}))
     run.write_json("preprocess.json", pipeline.preprocess(spec.input[1]).model_dump(mode="json"))
@@ -150,7 +150,11 @@ def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
 def front(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[tuple[Cost, float]]:
     """The trained networks than which none is cheaper, in the budget's first resource, and better; cheapest first."""
     resource = space.budget.limits[0].resource
-    trained = [(cost(space.space.spec(o.shape)), o.score or 0.0) for o in outcomes if o.scores]
+    trained = [
+        (cost(space.space.spec(o.shape)), o.score or 0.0)
+        for o in outcomes
+        if o.scores and o.state in ("complete", "pruned")
+    ]
     best: list[tuple[Cost, float]] = []
     for c, score in sorted(trained, key=lambda pair: (resource.most(pair[0]), -pair[1])):
         if not best or score > best[-1][1]:
@@ -169,12 +173,16 @@ def history(outcomes: Sequence[Outcome]) -> list[tuple[float, float]]:
 
 
 def _rank_correlation(outcomes: Sequence[Outcome]) -> float | None:
-    """Spearman's, between first and last score of the networks with more than one; None for fewer than four of them."""
-    climbed = [list(o.scores.values()) for o in outcomes if len(o.scores) > 1 and o.state != "duplicate"]
-    if len(climbed) < 4:
+    """Spearman's, between the first and the second score of the networks that have both.
+
+    None for fewer than four of them, or where either score is the same for all.
+    """
+    from scipy.stats import spearmanr
+
+    pairs = [list(o.scores.values())[:2] for o in outcomes if len(o.scores) > 1 and o.state != "duplicate"]
+    if len(pairs) < 4 or any(len(set(column)) < 2 for column in zip(*pairs, strict=True)):
         return None
-    first, last = (np.argsort(np.argsort([scores[i] for scores in climbed])) for i in (0, -1))
-    return float(np.corrcoef(first, last)[0, 1])
+    return float(spearmanr([first for first, _ in pairs], [second for _, second in pairs]).statistic)
 
 
 def _held_against(budget: Budget, total: Cost, counters: Mapping[str, int]) -> None:

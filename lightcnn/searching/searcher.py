@@ -23,10 +23,12 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from lightcnn.errors import RunError
+from lightcnn.errors import LightcnnError, RunError
 from lightcnn.searching.strategies import SeededSampler, Shapes, decode, distributions, randomness
 
 STUDY = "search"
+EXHAUSTED = 50
+"""Duplicates in a row after which the space counts as known."""
 
 
 class Candidate(Protocol):
@@ -141,13 +143,14 @@ class Searcher:
         started: Callable[[int, Any, Fidelity], None] = lambda number, candidate, fidelity: None,
         finished: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
-        """Trials until there are `trials` of them, or the clock allows no further one; one at least.
+        """Trials until there are `trials` of them, or the clock allows no further one; one at least. A space of which
+        nothing new can be drawn ends it too.
 
         A trial that an earlier session left unfinished is done first, with the parameters and the number it had.
         `objective` may raise anything: the trial fails with that reason and the search goes on. KeyboardInterrupt
         passes through and leaves the trial to be resumed.
         """
-        with _stored(self._file):
+        with _stored(self._file, begun=True):
             self._run(objective, trials, clock, started, finished)
 
     def outcomes(self) -> list[Outcome]:
@@ -176,6 +179,8 @@ class Searcher:
             if trial is None:
                 done = self.outcomes()
                 if (trials is not None and len(done) >= trials) or (done and not clock.allows(_typical(done))):
+                    return
+                if len(done) >= EXHAUSTED and all(outcome.state == "duplicate" for outcome in done[-EXHAUSTED:]):
                     return
                 with _quiet():
                     trial = self.study.ask(distributions(self._genes))
@@ -207,6 +212,8 @@ class Searcher:
                 state, reason, value = self._remembered(trial, twin)
             else:
                 state, reason, value = self._climb(trial, candidate, objective, clock, started)
+        except (OperationalError, optuna.exceptions.StorageInternalError):
+            raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             trial.set_user_attr("traceback", traceback.format_exc(limit=-5))
@@ -336,16 +343,18 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _stored(file: Path) -> Iterator[None]:
-    """Turns what the storage raises into one line. Raises: RunError."""
+def _stored(file: Path, begun: bool = False) -> Iterator[None]:
+    """Turns what the storage raises into one line. Raises: RunError, once work has `begun` LightcnnError."""
     try:
         yield
     except (OperationalError, optuna.exceptions.StorageInternalError) as error:
         cause = error if isinstance(error, OperationalError) else error.__cause__
         reason = getattr(cause, "orig", None) or cause
         locked = "locked" in str(reason)
-        remedy = "another process holds it; end that one, or wait" if locked else "check the permissions of its folder"
-        raise RunError(f"{file}: the study's storage cannot be used ({reason}); {remedy}") from None
+        remedy = "end the process that holds it" if locked else "see that its disk has room and may be written to"
+        kind = LightcnnError if begun else RunError
+        then = ", then --resume" if begun else ""
+        raise kind(f"{file}: the study's storage cannot be used ({reason}); {remedy}{then}") from None
 
 
 @contextmanager

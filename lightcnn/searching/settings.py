@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from lightcnn import document
-from lightcnn.errors import RunError
+from lightcnn.errors import InputError, RunError
 from lightcnn.recipe import Augment, Seed
 from lightcnn.run import Run
 from lightcnn.space import SearchSpace
@@ -38,8 +38,18 @@ class PlanSettings(Frozen):
     epochs: tuple[int, ...]
     keep: int
     final_epochs: int
-    search_seconds: float | None = None
+    final_seconds: float | None = None
     spent: Annotated[float, Field(ge=0, description="seconds before the first trial")]
+
+
+def make_settings(**values: Any) -> SearchSettings:
+    """Settings from plain values. Raises: InputError with one line where one of them is out of range."""
+    try:
+        return SearchSettings(**values)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        rule = detail["msg"][0].lower() + detail["msg"][1:]
+        raise InputError(f"search: {detail['loc'][0]}: {rule}, not {detail['input']!r}") from None
 
 
 def load_settings(folder: str | Path) -> SearchSettings:
