@@ -262,17 +262,23 @@ def test_killed_it_goes_on_to_the_same_end(tmp_path):
 
 def test_the_clock_ends_the_search_and_forbids_long_trainings(tmp_path):
     class Short(Free):
-        def __init__(self):
-            self.asked = 0
+        def __init__(self, answers):
+            self.left = answers
 
         def allows(self, seconds):
-            self.asked += 1
-            return self.asked < 6
+            self.left -= 1
+            return self.left >= 0
 
-    found = searcher(tmp_path)
-    found.run(value, trials=None, clock=Short())
-    assert 1 <= len(found.outcomes()) < 6
-    assert found.outcomes()[-1].reason in ("no time for a longer training", "not among the best 1/3 after 1 epochs")
+    reasons, counts = set(), []
+    for answers in range(8):
+        (tmp_path / str(answers)).mkdir()
+        found = searcher(tmp_path / str(answers))
+        found.run(value, trials=None, clock=Short(answers))
+        reasons.add(found.outcomes()[-1].reason)
+        counts.append(len(found.outcomes()))
+    assert "no time for a longer training" in reasons
+    assert counts == sorted(counts)
+    assert 1 == counts[0] < counts[-1]
 
 
 def test_a_study_of_another_search_is_refused_with_the_difference(tmp_path):

@@ -58,7 +58,7 @@ def main() -> None:
         ours, fvcore, thop = measured(network(kind))
         print(
             f"{kind:<18}{ours * 1e6:>11.1f} µs{fvcore * 1e3:>11.1f} ms{thop * 1e3:>11.1f} ms"
-            f"{fvcore / ours:>14,.0f}{thop / ours:>12,.0f}{1 / ours:>16,.0f}"
+            f"{fvcore / ours:>14,.0f}{thop / ours:>14,.0f}{1 / ours:>14,.0f}"
         )
 
 
