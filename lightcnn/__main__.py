@@ -8,8 +8,8 @@ import sys
 
 def main() -> None:
     """Exit codes: 0 done, 1 the work failed, 2 the input was wrong, 130 interrupted."""
-    # GNU's OpenMP lets idle threads spin; two trainings on one machine then stand still (4,300 images a second fell
-    # under 100). A short spin costs nothing alone. torch reads this once, when it is loaded.
+    # GNU's OpenMP lets idle threads spin; two trainings on one machine then stand still. A short spin costs little
+    # alone. torch reads this once, when it is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         from lightcnn.cli import run

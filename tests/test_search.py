@@ -306,11 +306,14 @@ def test_resuming_with_changed_data_is_refused(data, tmp_path, capsys):
     content = dict(np.load(data))
     np.savez(tmp_path / "mine.npz", **content)
     assert run([*SMALL, "--data", "mine.npz", "--out", "run", "--quiet"]) == 0
-    (tmp_path / "run" / "report.json").unlink()
+    held = {
+        name: (tmp_path / "run" / name).read_bytes() for name in ("report.json", "search.yaml", "weights.safetensors")
+    }
     content["train_images"][0, 0, 0] ^= 1
     np.savez(tmp_path / "mine.npz", **content)
-    assert run(["search", "--resume", "--out", "run"]) == 2
+    assert run(["search", "--resume", "--out", "run", "--trials", "5"]) == 2
     assert "the data have changed since it began" in capsys.readouterr().err
+    assert all((tmp_path / "run" / name).read_bytes() == content for name, content in held.items()), "nothing is lost"
 
 
 def test_a_folder_in_use_is_refused(finished, capsys):

@@ -86,12 +86,8 @@ def conduct(
     space = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
     budgeted = BudgetedSpace(space, Budget.parse(settings.budget))
     budgeted.candidate(budgeted.first(), Random(settings.seed))
-    text = document.dump(settings, exclude_defaults=False).encode()
-    run = held or Run.create(out, "search", {"search.yaml": text})
+    run = held or Run.create(out, "search", {"search.yaml": _text(settings)})
     with run.locked():
-        # From here on the report of an earlier session is no longer that of this folder.
-        (run / "report.json").unlink(missing_ok=True)
-        run.write_bytes("search.yaml", text)
         bench = Bench(Pipeline(dataset, sides, device), settings, watcher)
         plan, spent = _plan(run, bench, budgeted, dataset.fingerprint, began)
         return _Search(run, settings, budgeted, bench, plan, watcher).run(spent, began)
@@ -201,6 +197,9 @@ class _Search:
             rungs=self.plan.rungs,
             fingerprint=fingerprint,
         )
+        # Nothing can be refused any more: the settings are these now, and an earlier session's report is out of date.
+        run.write_bytes("search.yaml", _text(settings))
+        (run / "report.json").unlink(missing_ok=True)
         done = searcher.outcomes()
         spent = max([spent, *(outcome.elapsed for outcome in done)])
         clock = SearchClock(settings.seconds, self.plan.search_seconds(settings.seconds), spent, began)
@@ -241,9 +240,8 @@ class _Search:
     def _final(self, outcome: Outcome, clock: SearchClock) -> Final:
         """The best network trained from scratch on the whole training side, and the test side looked at, once."""
         pipeline, sides = self.bench.pipeline, self.bench.pipeline.split
-        shape = dict(outcome.shape)
-        spec = self.space.space.spec(shape)
-        candidate = self.space.inspect(shape)
+        candidate = self.space.inspect(outcome.shape)
+        spec = candidate.spec
         epochs = self._epochs(outcome, clock)
         self.watcher.retraining(candidate, epochs)
         recipe = Recipe(
@@ -270,6 +268,11 @@ class _Search:
         trained = sum(outcome.scores) * len(self.indices)
         seconds_an_epoch = outcome.seconds / trained * len(self.bench.pipeline.split.train)
         return min(wanted, final_epochs(left, seconds_an_epoch))
+
+
+def _text(settings: SearchSettings) -> bytes:
+    """search.yaml."""
+    return document.dump(settings, exclude_defaults=False).encode()
 
 
 def _plan(run: Run, bench: Bench, space: BudgetedSpace, fingerprint: str, began: float) -> tuple[Plan, float]:
