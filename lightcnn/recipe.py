@@ -40,11 +40,24 @@ class Optimisation(Frozen):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+class Reading(Frozen):
+    """How a source is read and split."""
+
+    data_dir: Annotated[
+        str | None, Field(description="where published data sets lie or are put; by default ~/.cache/lightcnn/data")
+    ] = None
+    skip_corrupt: Annotated[bool, Field(description="leave out files that cannot be read")] = False
+    require_data: Annotated[bool, Field(description="refuse a stand-in where the data set is not there")] = False
+    resplit: Annotated[bool, Field(description="cut the sides anew, whatever split the source gives")] = False
+    allow_leak: Annotated[bool, Field(description="use a given split although groups stand on both sides")] = False
+
+
 class Recipe(Frozen):
     """Everything that decides a training: rerunning it repeats the run."""
 
     name: Annotated[str, Field(max_length=100, pattern=r"^[\w .+-]*$")] = ""
     data: Annotated[str, Field(min_length=1, description="a SOURCE: digits, a folder of class folders, a .npz")]
+    reading: Reading = Reading()
     seed: Seed = 0
     network: NetworkSpec
     augment: Augment = Augment()

@@ -41,9 +41,9 @@ class SearchView(Watcher):
         if self._live.is_started:
             self._live.stop()
 
-    def reading(self, done: int, total: int) -> None:
-        """Images read so far."""
-        self._current, self._done, self._of = f"{done} of {total} images", done, total
+    def reading(self, what: str, done: int, total: int) -> None:
+        """What is being done to the images, and to how many so far."""
+        self._phase, self._current, self._done, self._of = what, f"{done} of {total} images", done, total
 
     def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any) -> None:
         """The search begins, or goes on."""

@@ -17,7 +17,7 @@ from lightcnn.data.preprocess import Preprocess, resize, statistics
 from lightcnn.data.sources import load, outline
 from lightcnn.data.split import split, subset
 from lightcnn.errors import DataError
-from lightcnn.recipe import Augment
+from lightcnn.recipe import Augment, Reading
 
 RANDOM = np.random.default_rng(0)
 
@@ -170,12 +170,25 @@ def test_faulty_folders_are_one_clear_line(tmp_path, make, message):
         load(str(tmp_path))
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image", None])
-def test_an_image_that_is_not_one_is_named(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [(b"", "is empty"), (b"not an image", "is no image that is read"), (None, "is damaged"), (b"BM", "is no image")],
+)
+def test_an_image_that_is_not_one_is_named(tmp_path, content, fault):
     folder = photos(tmp_path, ["a/0", "a/1", "b/0", "b/1"])
     target = tmp_path / "b" / "0.png"
     target.write_bytes(target.read_bytes()[:60] if content is None else content)
-    with pytest.raises(DataError, match=r"b/0\.png: (not a readable|damaged) image.*; repair or remove it"):
+    with pytest.raises(DataError, match=rf"1 of 4 files cannot be used: b/0\.png {fault}.*; repair or remove them"):
+        load(folder)
+    left = load(folder, Reading(skip_corrupt=True))
+    assert [path for path, _ in left.skipped] == ["b/0.png"]
+    assert list(left.paths) == ["a/0.png", "a/1.png", "b/1.png"]
+
+
+def test_a_file_that_is_named_as_another_format_is_found(tmp_path):
+    folder = photos(tmp_path, ["a/0", "a/1", "b/0", "b/1"])
+    (tmp_path / "b" / "1.png").rename(tmp_path / "b" / "1.JPG")
+    with pytest.raises(DataError, match=r"b/1\.JPG is a PNG file inside; rename it to 1\.png"):
         load(folder)
 
 
@@ -185,7 +198,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
         chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
         body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
         (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + body)
-        with pytest.raises(DataError, match=rf"{name}: .*is over 100 megapixels; reduce or remove it"):
+        with pytest.raises(DataError, match=r"over 89 megapixels"):
             decode(tmp_path / name)
 
 
@@ -199,13 +212,13 @@ def test_decoding_of_modes_and_orientation(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     colour.save(tmp_path / "turned.jpg", exif=exif)
-    assert decode(tmp_path / "rgb.png").shape == (4, 6, 3)
-    assert abs(int(decode(tmp_path / "cmyk.tif").mean()) - 200) <= 2
-    assert decode(tmp_path / "palette.png").shape == (4, 6, 3)
-    assert decode(tmp_path / "clear.png").min() == 255
-    assert decode(tmp_path / "deep.png").shape == (4, 6, 1)
-    assert set(decode(tmp_path / "deep.png").ravel().tolist()) == {200}
-    assert decode(tmp_path / "turned.jpg").shape == (6, 4, 3)
+    assert decode(tmp_path / "rgb.png").pixels.shape == (4, 6, 3)
+    assert abs(int(decode(tmp_path / "cmyk.tif").pixels.mean()) - 200) <= 2
+    assert decode(tmp_path / "palette.png").pixels.shape == (4, 6, 3)
+    assert decode(tmp_path / "clear.png").pixels.min() == 255
+    assert decode(tmp_path / "deep.png").pixels.shape == (4, 6, 1)
+    assert set(decode(tmp_path / "deep.png").pixels.ravel().tolist()) == {200}
+    assert decode(tmp_path / "turned.jpg").pixels.shape == (6, 4, 3)
 
 
 def test_splits_are_disjoint_stratified_and_repeatable():

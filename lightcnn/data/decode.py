@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
+import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,45 +12,69 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lightcnn.errors import DataError
 
-SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+FORMAT_OF = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".jpe": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP",
+    ".tif": "TIFF", ".tiff": "TIFF",
+}  # fmt: skip
+SUFFIXES = frozenset(FORMAT_OF)
+SUFFIX_OF = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "WEBP": ".webp", "TIFF": ".tif"}
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
-MAX_PIXELS = 100_000_000
+Image.init()  # Pillow loads its formats when first needed, which several threads at once get wrong
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
 SHORTER_SIDE = 256
 """Photographs whose shorter side is longer are reduced to it on decoding, in pixels: small networks see no more."""
 
 
-def decode(path: Path) -> NDArray[np.uint8]:
-    """The pixels of an image, upright, uint8 (H, W, 1) for grey files and (H, W, 3) for all others.
+@dataclass(frozen=True)
+class Decoded:
+    """An image file as pixels, uint8 (H, W, 1) or (H, W, 3), and what the file said of itself before."""
 
-    Raises: DataError for a file that is no image, is damaged, or is larger than 100 megapixels.
+    pixels: NDArray[np.uint8]
+    format: str
+    mode: str
+    width: int
+    height: int
+
+
+def decode(path: Path) -> Decoded:
+    """The image in a file, upright, grey files with one channel and all others with three.
+
+    Raises: DataError whose text says what is wrong with the file, without naming it: no image, damaged, named as
+    another format, or larger than 89 megapixels. Warns: of damaged EXIF and of bombs, as Pillow does; reading many
+    files silences that once, since silencing is not safe in threads.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise DataError(
-                        f"data {path}: {image.width}×{image.height} is over 100 megapixels; reduce or remove it"
-                    )
-                if image.format == "JPEG":
-                    image.draft(None, (SHORTER_SIDE, SHORTER_SIDE))
-                upright = ImageOps.exif_transpose(_eight_bit(image))
+        with Image.open(path, formats=FORMATS) as image:
+            width, height, mode = image.width, image.height, image.mode
+            kind = "JPEG" if image.format == "MPO" else str(image.format)
+            if width * height > MAX_PIXELS:
+                raise DataError(f"has {width}×{height} pixels, over {MAX_PIXELS / 1e6:.0f} megapixels")
+            if FORMAT_OF.get(path.suffix.lower(), kind) != kind:
+                raise DataError(f"is a {kind} file inside; rename it to {path.stem}{SUFFIX_OF[kind]}")
+            if kind == "JPEG":
+                image.draft(None, (SHORTER_SIDE, SHORTER_SIDE))
+            upright = ImageOps.exif_transpose(_eight_bit(image))
     except UnidentifiedImageError:
-        raise DataError(f"data {path}: not a readable image ({', '.join(FORMATS)}); repair or remove it") from None
-    except Image.DecompressionBombError:
-        raise DataError(f"data {path}: is over 100 megapixels; reduce or remove it") from None
+        empty = path.stat().st_size == 0
+        raise DataError("is empty" if empty else f"is no image that is read ({', '.join(SUFFIX_OF)})") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DataError(f"has over {MAX_PIXELS / 1e6:.0f} megapixels") from None
     except PermissionError:
-        raise DataError(f"data {path}: cannot be read (Permission denied); check its permissions") from None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"data {path}: damaged image ({error}); repair or remove it") from None
-    shorter = min(upright.size)
-    if shorter > SHORTER_SIDE:
-        scale = SHORTER_SIDE / shorter
-        upright = upright.resize(
-            (round(upright.width * scale), round(upright.height * scale)), Image.Resampling.BILINEAR
-        )
-    pixels = np.asarray(upright, dtype=np.uint8)
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+        raise DataError("cannot be read (Permission denied)") from None
+    except FileNotFoundError:
+        raise DataError("is missing") from None
+    except (OSError, ValueError, SyntaxError, struct.error, MemoryError, OverflowError) as error:
+        raise DataError(f"is damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
+    pixels = np.asarray(_reduced(upright), dtype=np.uint8)
+    return Decoded(pixels[..., None] if pixels.ndim == 2 else pixels, kind, mode, width, height)
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    shorter = min(image.size)
+    if shorter <= SHORTER_SIDE:
+        return image
+    size = (round(image.width * SHORTER_SIDE / shorter), round(image.height * SHORTER_SIDE / shorter))
+    return image.resize(size, Image.Resampling.BILINEAR)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightcnn.data.dataset import Dataset
 from lightcnn.data.decode import SHORTER_SIDE
 from lightcnn.data.preprocess import Preprocess, resize, statistics
-from lightcnn.data.sources import Dataset
 from lightcnn.data.split import Split
 
 KEPT_BYTES = 2_000_000_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.sources import SPLITS, Dataset
+from lightcnn.data.dataset import SPLITS, Dataset
 from lightcnn.errors import DataError
 
 VAL_SHARE, TEST_SHARE = 0.15, 0.2

@@ -81,7 +81,7 @@ def conduct(
     if held is None:
         Run.free(out)
     device = pick_device(settings.device)
-    dataset = load(settings.data, watcher.reading)
+    dataset = load(settings.data, progress=watcher.reading)
     sides = split(dataset, settings.seed)
     space = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
     budgeted = BudgetedSpace(space, Budget.parse(settings.budget))

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Watcher:
     """Hears what a search does; this one is silent."""
 
-    def reading(self, done: int, total: int) -> None:
-        """Images read so far."""
+    def reading(self, what: str, done: int, total: int) -> None:
+        """What is being done to the images, and to how many so far."""
 
     def planned(self, run: Run, space: BudgetedSpace, plan: Plan, clock: SearchClock, settings: SearchSettings) -> None:
         """The search begins, or goes on."""

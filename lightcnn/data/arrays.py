@@ -1,0 +1,104 @@
+"""Images in a .npz of plain arrays, in MedMNIST's layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightcnn.data.dataset import SPLITS, Dataset, assemble
+from lightcnn.errors import DataError
+
+
+def read_npz(path: Path) -> Dataset:
+    """`train_images`, `train_labels`, and the same of val and test. Raises: DataError."""
+    arrays = _plain_arrays(path)
+    names = [name for name in SPLITS if f"{name}_images" in arrays]
+    if "train" not in names:
+        raise DataError(
+            f"data {path}: no train_images among its arrays ({', '.join(arrays) or 'none'}); "
+            "save it with train_images and train_labels"
+        )
+    images, labels, split = [], [], []
+    for name in names:
+        if f"{name}_labels" not in arrays:
+            raise DataError(f"data {path}: {name}_images without {name}_labels; add them")
+        part, marks = _checked(path, name, arrays[f"{name}_images"], arrays[f"{name}_labels"])
+        images.append(part)
+        labels.append(marks)
+        split += [name] * len(marks)
+    if len({part.shape[1:] for part in images}) > 1:
+        raise DataError(
+            f"data {path}: its splits differ in image shape: {[part.shape[1:] for part in images]}; save them alike"
+        )
+    marks = np.concatenate(labels)
+    classes = _class_names(path, arrays.get("class_names"), marks)
+    missing = sorted(set(range(len(classes))) - set(labels[0].tolist()))
+    if missing:
+        raise DataError(
+            f"data {path}: class {missing[0]} ({classes[missing[0]]}) has no image in train; "
+            "number the labels 0 to classes - 1, without gaps"
+        )
+    only_train = names == ["train"]
+    return assemble(
+        str(path),
+        np.concatenate(images),
+        marks,
+        classes,
+        split=np.full(len(marks), "", dtype="<U5") if only_train else np.array(split),
+    )
+
+
+def _plain_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    if not path.is_file():
+        raise DataError(f"data {path}: no such file; check the path")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # numpy and zipfile raise whatever a hostile file leads them into
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"data {path}: not readable as npz of plain arrays ({reason}); save it with numpy.savez"
+        ) from None
+
+
+def _checked(
+    path: Path, name: str, images: NDArray[Any], labels: NDArray[Any]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    where = f"data {path}: {name}"
+    if images.dtype != np.uint8:
+        raise DataError(f"{where}_images are {images.dtype}, not uint8; scale to 0..255 and convert")
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:]:
+        raise DataError(f"{where}_images have shape {images.shape}; give (N, H, W), (N, H, W, 1) or (N, H, W, 3)")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"{where}_labels are {labels.dtype} of shape {labels.shape}; give integers (N,) or (N, 1)")
+    if len(labels) != len(images) or not len(labels):
+        raise DataError(
+            f"{where} has {len(images)} images and {len(labels)} labels; give as many of each, and at least one"
+        )
+    return images, labels.astype(np.int64)
+
+
+def _class_names(path: Path, names: NDArray[Any] | None, labels: NDArray[np.int64]) -> tuple[str, ...]:
+    low, high = int(labels.min()), int(labels.max())
+    if low != 0:
+        raise DataError(f"data {path}: labels start at {low}, not at 0; number the classes 0 to {high - low}")
+    if names is None:
+        if high >= len(labels):
+            raise DataError(
+                f"data {path}: the highest label is {high} for {len(labels)} images; number the classes from 0"
+            )
+        return tuple(str(i) for i in range(high + 1))
+    if names.ndim != 1 or names.dtype.kind != "U" or len(set(names.tolist())) != len(names):
+        raise DataError(
+            f"data {path}: class_names must be distinct texts, one a class, not {names.dtype} {names.shape}"
+        )
+    if high >= len(names):
+        raise DataError(f"data {path}: label {high}, but class_names has {len(names)} names; add the missing names")
+    return tuple(str(name) for name in names)
