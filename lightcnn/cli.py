@@ -34,6 +34,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no messages."
 Debug = Annotated[bool, typer.Option("--debug", help="A traceback with every error.")]
 
 
+DataDir = Annotated[
+    Path | None, typer.Option(help="Where published data sets lie or are put; default ~/.cache/lightcnn/data.")
+]
+Out = Annotated[Path | None, typer.Option(help="The run folder; default a fresh one under runs/.")]
+SkipCorrupt = Annotated[bool, typer.Option("--skip-corrupt", help="Leave out files that cannot be read, and say so.")]
+
 UsageError: Any = typer.BadParameter.__mro__[1]
 """Base of what typer raises for a wrong command line (typer carries its own copy of click)."""
 
@@ -139,7 +145,16 @@ def search(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of split, proposals and trainings; default 0.")] = None,
     device: Annotated[Device | None, typer.Option(help="Where to train; default auto.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder; default a fresh one under runs/.")] = None,
+    data_dir: DataDir = None,
+    skip_corrupt: SkipCorrupt = False,
+    resplit: Annotated[bool, typer.Option("--resplit", help="Cut the sides anew, whatever split is given.")] = False,
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Use a given split although sources stand on both sides of it.")
+    ] = False,
+    require_data: Annotated[
+        bool, typer.Option("--require-data", help="Refuse a stand-in where the data set is not there.")
+    ] = False,
+    out: Out = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the search in --out, with its own settings.")
     ] = False,
@@ -156,6 +171,13 @@ def search(
         "strategy": strategy and strategy.value, "epochs": epochs, "seed": seed, "device": device and device.value,
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
+    given |= {
+        name: value
+        for name, value in {
+            "data_dir": data_dir and str(data_dir), "skip_corrupt": skip_corrupt, "resplit": resplit,
+            "allow_leak": allow_leak, "require_data": require_data,
+        }.items() if value
+    }  # fmt: skip
     extended = bool(given.keys() & {"trials", "seconds", "epochs"})
     settings = _resumed(out, given) if resume else _settings(given, out)
     if dry_run:
@@ -245,6 +267,7 @@ def _settings(given: dict[str, Any], out: Path | None) -> Any:
     from lightcnn.budget import Budget
     from lightcnn.data.sources import outline
     from lightcnn.fit import BudgetedSpace
+    from lightcnn.recipe import Reading
     from lightcnn.run import Run
     from lightcnn.searching.settings import make_settings
     from lightcnn.space import SearchSpace
@@ -259,13 +282,15 @@ def _settings(given: dict[str, Any], out: Path | None) -> Any:
     BudgetedSpace(space.for_data(*outline(source)), budget)
     if "trials" not in given and "seconds" not in given:
         given["seconds"] = 120.0
-    return make_settings(**(given | {"space": space, "data": source}))
+    reading = Reading(**{name: given.pop(name) for name in Reading.model_fields if name in given})
+    return make_settings(**(given | {"space": space, "data": source, "reading": reading}))
 
 
 def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
     """The settings in a run folder; what was given beside must agree with them. Only the ends (time,
     trials, epochs of the final training) and the device may change."""
     from lightcnn.budget import Budget
+    from lightcnn.recipe import Reading
     from lightcnn.searching.settings import load_settings, make_settings
     from lightcnn.space import SearchSpace
 
@@ -277,14 +302,15 @@ def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
     }
     for name, value in given.items():
         asked = SearchSpace.load(value) if name == "space" else value
-        same = asked == getattr(held, name)
+        was = getattr(held.reading if name in Reading.model_fields else held, name)
+        same = asked == was
         if name == "budget":
             same = Budget.parse(value) == Budget.parse(held.budget)
         if not same:
-            was = held.space.name if name == "space" else getattr(held, name)
+            was = held.space.name if name == "space" else was
             raise InputError(
                 f"--resume: {out} was begun with {name} {was!r}, not {value!r}; "
-                f"leave --{name} out, or give a fresh --out"
+                f"leave --{name.replace('_', '-')} out, or give a fresh --out"
             )
     if extended.keys() & {"trials", "seconds"}:
         extended = {"trials": None, "seconds": None} | extended
@@ -294,11 +320,12 @@ def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
 def _dry_run(settings: Any, as_json: bool) -> None:
     from lightcnn.budget import Budget, human
     from lightcnn.cost import cost
+    from lightcnn.data.groups import grouped
     from lightcnn.data.sources import load
     from lightcnn.data.split import split
     from lightcnn.fit import BudgetedSpace
 
-    dataset = load(settings.data)
+    dataset = grouped(load(settings.data, settings.reading))
     counts = split(dataset, settings.seed).counts()
     bound = BudgetedSpace(
         settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size), Budget.parse(settings.budget)

@@ -297,6 +297,7 @@ def test_resuming_as_another_search_is_refused(finished, capsys):
         ("--budget", "2MFLOPs", "budget"),
         ("--seed", "7", "seed"),
         ("--space", "mobilenet", "space"),
+        ("--data-dir", "elsewhere", "data_dir"),
     ):
         assert run(["search", "--resume", "--out", out, option, value]) == 2
         assert f"was begun with {name}" in capsys.readouterr().err
