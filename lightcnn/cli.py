@@ -39,6 +39,7 @@ DataDir = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="The run folder; default a fresh one under runs/.")]
 SkipCorrupt = Annotated[bool, typer.Option("--skip-corrupt", help="Leave out files that cannot be read, and say so.")]
+RequireData = Annotated[bool, typer.Option("--require-data", help="Refuse a stand-in where the data set is not there.")]
 
 UsageError: Any = typer.BadParameter.__mro__[1]
 """Base of what typer raises for a wrong command line (typer carries its own copy of click)."""
@@ -151,9 +152,7 @@ def search(
     allow_leak: Annotated[
         bool, typer.Option("--allow-leak", help="Use a given split although sources stand on both sides of it.")
     ] = False,
-    require_data: Annotated[
-        bool, typer.Option("--require-data", help="Refuse a stand-in where the data set is not there.")
-    ] = False,
+    require_data: RequireData = False,
     out: Out = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the search in --out, with its own settings.")
@@ -203,6 +202,38 @@ def search(
         raise
     _show_search(finished, as_json, quiet)
     return None
+
+
+@app.command()
+def audit(
+    source: Annotated[str, typer.Argument(help="A folder of class folders, a .npz, digits.")],
+    fast: Annotated[bool, typer.Option("--fast", help="Leave near duplicates out.")] = False,
+    augment: Annotated[
+        str | None, typer.Option(metavar="PRESET", help="Also show what that augmentation makes of some images.")
+    ] = None,
+    data_dir: DataDir = None,
+    skip_corrupt: Annotated[
+        bool, typer.Option("--skip-corrupt", help="Changes nothing: an audit lists such files and goes on.")
+    ] = False,
+    require_data: RequireData = False,
+    out: Out = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Find what is wrong with images before anything is trained on them, and leave a run folder."""
+    from lightcnn.recipe import Reading
+    from lightcnn.run import Run
+    from lightcnn.view import StepsView
+
+    if out is not None:
+        Run.free(out)
+    reading = Reading(data_dir=str(data_dir) if data_dir else None, require_data=require_data)
+    with StepsView(Console(stderr=True, highlight=False), quiet) as view:
+        from lightcnn.auditing import conduct
+
+        done = conduct(source, reading, out=out, fast=fast, augment=augment, progress=view.progress)
+    _show_audit(done, as_json, quiet)
 
 
 @app.command()
@@ -385,6 +416,24 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
             ),
             soft_wrap=True,
         )
+    return None
+
+
+def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
+    """The end of an audit: what was found, the verdict, and where it lies."""
+    from lightcnn.page import visible
+    from lightcnn.view import audit_tables
+
+    report = run.report
+    if as_json:
+        return _print_json(report)
+    console = Console(highlight=False)
+    if not quiet:
+        console.print(audit_tables(report))
+        console.print()
+    console.print(Text(visible(report["verdict"])), soft_wrap=True)
+    if not quiet:
+        console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
     return None
 
 

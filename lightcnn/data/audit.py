@@ -81,6 +81,14 @@ class Audit:
             on.setdefault(group, set()).update({side} - {""})
         return sorted(group for group, sides in on.items() if len(sides) > 1)
 
+    @property
+    def own_shapes(self) -> list[tuple[int, int]]:
+        """Width and height of every image, in files as they are before they are reduced."""
+        images = self.dataset.images
+        if isinstance(images, Files):
+            return [(file.width, file.height) for file in images.files]
+        return [(width, height) for height, width in self.dataset.shapes]
+
     def document(self) -> dict[str, Any]:
         """report.json."""
         return {
@@ -203,13 +211,11 @@ class Audit:
 
     def _files(self) -> dict[str, Any]:
         """Sizes, modes and formats as the files have them, before anything is reduced on decoding."""
-        data = self.dataset
+        data, shapes = self.dataset, np.array(self.own_shapes)
         if isinstance(data.images, Files):
             facts = data.images.files
-            shapes = np.array([(file.width, file.height) for file in facts])
             modes, formats = Counter(file.mode for file in facts), Counter(file.format for file in facts)
         else:
-            shapes = np.array([(width, height) for height, width in data.shapes])
             modes, formats = Counter({"RGB" if data.channels == 3 else "L": len(data)}), Counter({"array": len(data)})
         ends = {
             name: {"min": int(column.min()), "median": float(np.median(column)), "max": int(column.max())}

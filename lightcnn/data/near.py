@@ -35,7 +35,7 @@ class Near:
 def near(dataset: Dataset, effort: Literal["none", "some", "all"], *, progress: Progress = silent) -> Near:
     """Looks for near duplicates: not at all, up to NEAR_BY_ITSELF images, or whatever it costs."""
     if effort == "none":
-        return Near(None, "near duplicates were not looked for")
+        return Near(None, "near duplicates were not looked for (--fast)")
     if dataset.size < search.LEAST_SIDE:
         return Near(None, f"near duplicates were not looked for, {dataset.size} pixels are too few to tell them")
     file = cache_folder("groups") / f"{_fingerprint(dataset)}.npz"

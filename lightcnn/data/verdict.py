@@ -79,14 +79,15 @@ def _leak(counts: Counts) -> str:
 
 def _copies(near: Near, counts: Counts) -> str:
     clusters, images = counts.near_duplicates
-    exact = f"{_count(counts.exact_duplicates[0], 'cluster', 'clusters')} of images with equal pixels"
+    same, files = counts.exact_duplicates
+    exact = f"{files:,} images have the pixels of another" if same else "no two images have equal pixels"
     if near.found is None:
         return f"{exact[0].upper()}{exact[1:]}; {near.why}."
     if not clusters:
         return "No image is a near duplicate of another."
     return (
-        f"{images:,} images are near duplicates of others, in {_count(clusters, 'cluster', 'clusters')} (among them "
-        f"{exact}): they stay on one side of every split that lightcnn cuts."
+        f"{images:,} images are near duplicates of others, in {_count(clusters, 'cluster', 'clusters')} ({exact}): "
+        "they stay on one side of every split that lightcnn cuts."
     )
 
 
