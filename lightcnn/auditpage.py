@@ -32,7 +32,7 @@ TITLES = {
     "exact_duplicates": ("Equal pixels", "Each row holds files that decode to the same image."),
     "near_duplicates": (
         "Near duplicates",
-        "Each row holds images verified to show one photograph: turned, mirrored, cropped, blurred or changed else.",
+        "Each row holds images verified to show one photograph: turned, mirrored, cropped, blurred or the like.",
     ),
 }
 
@@ -43,7 +43,8 @@ def audit_page(done: Audit, report: Mapping[str, Any], pictures: Mapping[str, by
     return page.page(
         f"lightcnn audit: {report['data']['source']}",
         [
-            page.paragraph(report["verdict"], "note"),
+            page.paragraph(report["verdict"].removesuffix(report["train_with"]), "note"),
+            page.code(report["train_with"]),
             page.heading("What was found"),
             page.pairs(
                 {
@@ -99,7 +100,8 @@ def _row(cluster: Cluster, done: Audit, framed: bool) -> str:
     thumbnails = [
         page.thumbnail(
             _jpeg(data.images[cluster[place]]),
-            (data.paths[cluster[place]], data.classes[data.labels[cluster[place]]], str(data.split[cluster[place]])),
+            data.classes[data.labels[cluster[place]]],
+            (str(data.split[cluster[place]]), data.paths[cluster[place]]),
             framed=framed and suspect[place],
         )
         for place in order

@@ -80,6 +80,8 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         code = app(arguments, standalone_mode=False)
+        if code == 130:  # typer's own answer to Ctrl-C, in silence
+            return _ended("interrupted", 130, debug=False)
         return code if isinstance(code, int) else 0
     except LightcnnError as error:
         return _ended(str(error), error.exit_code, debug)
@@ -206,7 +208,7 @@ def search(
 
 @app.command()
 def audit(
-    source: Annotated[str, typer.Argument(help="A folder of class folders, a .npz, digits.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of class folders, a .npz, digits.")],
     fast: Annotated[bool, typer.Option("--fast", help="Leave near duplicates out.")] = False,
     augment: Annotated[
         str | None, typer.Option(metavar="PRESET", help="Also show what that augmentation makes of some images.")

@@ -66,10 +66,10 @@ def figure(png: bytes, caption: str) -> str:
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def thumbnail(jpeg: bytes, lines: Sequence[str], *, framed: bool = False) -> str:
-    """A small picture with lines of text beneath, framed where it stands out."""
+def thumbnail(jpeg: bytes, title: str, lines: Sequence[str], *, framed: bool = False) -> str:
+    """A small picture with its title and lines of text beneath, framed where it stands out."""
     source = base64.b64encode(jpeg).decode()
-    text = "<br>".join(escape(line) for line in lines if line)
+    text = "<br>".join((f"<b>{escape(title)}</b>", *(escape(line) for line in lines if line)))
     frame = ' class="framed"' if framed else ""
     return f'<figure{frame}><img alt="" src="data:image/jpeg;base64,{source}"><figcaption>{text}</figcaption></figure>'
 

@@ -18,7 +18,7 @@ from lightcnn.data.groups import components, found, stated
 from lightcnn.data.near import Near, near
 from lightcnn.data.read import Progress, silent
 from lightcnn.data.sources import load
-from lightcnn.data.verdict import Counts, verdict
+from lightcnn.data.verdict import Counts, command, verdict
 from lightcnn.recipe import Reading
 
 Cluster = tuple[int, ...]
@@ -98,6 +98,7 @@ class Audit:
             "seconds": round(self.seconds, 3),
             "data": self._data(),
             "verdict": verdict(self.dataset, self.near, self.counts()),
+            "train_with": command(self.dataset, self.counts()),
             "fast": self.fast,
             "counts": self._counted(),
             "classes": self._classes(),

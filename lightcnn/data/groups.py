@@ -32,7 +32,7 @@ def stated(dataset: Dataset) -> Dataset:
     """The groups that the source gives, those joined that have images of equal pixels."""
     joint = components(dataset.groups, dataset.pixel_hashes)
     groups = dataset.groups[joint]
-    why = f"the {'manifest' if dataset.groups_from == 'manifest' else 'source'} names them"
+    why = f"named by the {'manifest' if dataset.groups_from == 'manifest' else 'source'}"
     merged = len(np.unique(dataset.groups)) - len(np.unique(groups))
     if not merged:
         return dataset.grouped(dataset.groups, dataset.groups_from, why)
@@ -51,7 +51,8 @@ def found(dataset: Dataset, search: Near) -> Dataset:
     shared = clusters is not None and len(np.unique(clusters)) < len(clusters)
     sources = (("names",) if names else ()) + (("near duplicates",) if shared else ())
     groups_from: GroupSource = " and ".join(sources) or "none"  # type: ignore[assignment]
-    groups = (dataset.groups if names is None else names.groups)[joint]
+    base = names.groups if names else np.array(dataset.paths, dtype=np.str_) if shared else dataset.groups
+    groups = base[joint]
     why = "; ".join((*_said(dataset, names), search.why, *_copies(dataset)))
     if sources:
         return dataset.grouped(groups, groups_from, why)

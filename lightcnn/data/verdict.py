@@ -95,8 +95,8 @@ def _contradicted(counts: Counts) -> str:
     if not counts.contradicted:
         return ""
     return (
-        f"{_count(counts.contradicted, 'cluster', 'clusters')} of duplicates stand in different groups of the source: "
-        "see whether these are one."
+        f"{_count(counts.contradicted, 'photograph stands', 'photographs stand')} in several groups of the source, as "
+        "duplicates: see whether these groups are one."
     )
 
 
@@ -113,10 +113,12 @@ def _groups(dataset: Dataset) -> str:
             "Which images come from one patient or place is not known, so each counts as its own; if you know it, "
             "say so in a manifest (path,label,group)."
         )
+    if dataset.groups_from in ("manifest", "source"):
+        return f"Groups are {dataset.groups_why}."
     return f"Groups come from {_SOURCES.get(dataset.groups_from, dataset.groups_from)}: {dataset.groups_why}."
 
 
-_SOURCES = {"manifest": "the manifest", "source": "the source", "names": "the file names"}
+_SOURCES = {"names": "the file names", "names and near duplicates": "the file names and near duplicates"}
 
 
 def _count(count: int, one: str, many: str) -> str:
