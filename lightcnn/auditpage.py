@@ -138,8 +138,8 @@ def _classes(done: Audit) -> list[tuple[Any, ...]]:
 def _groups(done: Audit, report: Mapping[str, Any]) -> list[str]:
     groups, shared = report["groups"], report["groups"]["shared_by_given_split"]
     parts = [
-        page.pairs({"known from": groups["source"], "why": groups["why"], "groups": groups["count"],
-                    "images of the largest": groups["largest"]}),
+        page.paragraph(f"Known from: {groups['source']}. {groups['why'][0].upper()}{groups['why'][1:]}."),
+        page.pairs({"groups": groups["count"], "images of the largest": groups["largest"]}),
         page.paragraph("groups.csv holds the group of every image, as a manifest: beside the images, it is a SOURCE."),
     ]  # fmt: skip
     if shared:

@@ -47,7 +47,7 @@ def front(
 def sizes(sides: Sequence[int]) -> bytes:
     """How many images have longer sides of so many pixels."""
     figure, axes = _figure("longer side, pixels", "images")
-    axes.hist(sides, bins=min(40, max(1, len(set(sides)))), color=BLUE)
+    axes.hist(sides, bins=50, range=(0, 1.1 * max(sides)), color=BLUE)
     return _png(figure)
 
 
