@@ -9,6 +9,7 @@ import numpy as np
 from lightcnn.data.arrays import read_npz
 from lightcnn.data.dataset import Dataset, assemble
 from lightcnn.data.folders import read_folder
+from lightcnn.data.manifest import read_manifest
 from lightcnn.data.read import Progress, silent
 from lightcnn.document import nearest
 from lightcnn.errors import DataError
@@ -27,6 +28,8 @@ def load(source: str, reading: Reading | None = None, *, progress: Progress = si
     try:
         if path.suffix.lower() == ".npz":
             return read_npz(path)
+        if path.suffix.lower() == ".csv":
+            return read_manifest(path, skip_corrupt=reading.skip_corrupt, progress=progress)
         if path.is_dir():
             return read_folder(path, skip_corrupt=reading.skip_corrupt, progress=progress)
         if path.is_file():
