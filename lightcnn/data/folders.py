@@ -47,7 +47,7 @@ def _labelled(root: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
             raise DataError(
                 f"data {folder}: a class that train does not have{nearest(name, classes)}; add it there or rename it"
             )
-        files += [(file, classes.index(name)) for file in _image_files(folder)]
+        files += [(file, classes.index(name)) for file in image_files(folder)]
     return files
 
 
@@ -62,11 +62,11 @@ def _demand_inside(path: Path, files: list[Path]) -> None:
 
 def _passed_over(path: Path, roots: list[Path]) -> str:
     """What was not taken for an image of a class, in words."""
-    beside = [file for root in roots for file in _image_files(root)]
+    beside = [file for root in roots for file in image_files(root)]
     other = [
         file
         for root in roots
-        for folder in _subfolders(root)
+        for folder in subfolders(root)
         for file in folder.iterdir()
         if not (_hidden(file) or file.suffix.lower() in SUFFIXES or file.is_dir())
     ]
@@ -80,8 +80,8 @@ def _passed_over(path: Path, roots: list[Path]) -> str:
 
 def _roots(path: Path) -> list[tuple[str, Path]]:
     """The folders that hold class folders, with the split each stands for; ('', path) where no split is given."""
-    folders = {folder.name.lower(): folder for folder in _subfolders(path)}
-    twice = [folder for folder in _subfolders(path) if folders[folder.name.lower()] != folder]
+    folders = {folder.name.lower(): folder for folder in subfolders(path)}
+    twice = [folder for folder in subfolders(path) if folders[folder.name.lower()] != folder]
     if twice and twice[0].name.lower() in SPLITS:
         raise DataError(f"data {twice[0]}: stands beside {folders[twice[0].name.lower()].name}; put both into one")
     given = [(name, folders[name]) for name in SPLITS if name in folders]
@@ -95,7 +95,7 @@ def _roots(path: Path) -> list[tuple[str, Path]]:
     if "train" not in folders:
         raise DataError(f"data {path}: has {', '.join(name for name, _ in given)} but no train folder; add it")
     for _, folder in given:
-        if not _subfolders(folder):
+        if not subfolders(folder):
             raise DataError(
                 f"data {folder}: no class folders in it; fill it, or remove it to have that side cut from train"
             )
@@ -104,7 +104,7 @@ def _roots(path: Path) -> list[tuple[str, Path]]:
 
 def _class_folders(root: Path) -> list[Path]:
     """The class folders of one side, each with images directly in it. Raises: DataError for any that has none."""
-    folders = _subfolders(root)
+    folders = subfolders(root)
     if len(folders) > MOST_CLASSES:
         raise DataError(
             f"data {root}: {len(folders):,} folders, each of which would be a class, more than {MOST_CLASSES:,}; give "
@@ -112,8 +112,8 @@ def _class_folders(root: Path) -> list[Path]:
         )
     demand_one_spelling(f"data {root}", [folder.name for folder in folders])
     for folder in folders:
-        nested = next((inner for inner in _subfolders(folder) if _image_files(inner)), None)
-        if _image_files(folder):
+        nested = next((inner for inner in subfolders(folder) if image_files(inner)), None)
+        if image_files(folder):
             if nested:
                 raise DataError(
                     f"data {nested}: images in a folder inside a class folder; move them up, or move it away"
@@ -133,11 +133,12 @@ def _hidden(path: Path) -> bool:
     return path.name.startswith(".") or path.name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder that people see."""
     return sorted(inner for inner in folder.iterdir() if inner.is_dir() and not _hidden(inner))
 
 
-def _image_files(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
     """The files named as images; a link to nothing is one too, to be reported as a faulty file."""
     return sorted(
         file
