@@ -58,7 +58,8 @@ def decode(path: Path) -> Decoded:
     silences that once, since silencing is not safe in threads.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        # By path Pillow 13 maps uncompressed files into memory, with height for width in TIFFs that lie on their side.
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             width, height, mode = image.width, image.height, image.mode
             kind = "JPEG" if image.format == "MPO" else str(image.format)
             _demand_sound(path, kind, width * height)

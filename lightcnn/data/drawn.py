@@ -63,9 +63,9 @@ def _number(where: str, key: str, value: str) -> int:
 
 def synthetic_lesions(source: str, reading: Reading, progress: Progress) -> Dataset:
     """Pictures that look like lesions on skin, drawn by code, several a patient. Raises: DataError."""
+    options = options_of(source)
     from lightcnn.data.lesions import draw
 
-    options = options_of(source)
     drawn = draw(options.count, options.size, options.classes, options.seed, options.shortcut)
     return assemble(
         source,

@@ -23,6 +23,8 @@ from lightcnn.errors import DataError
 
 NEEDED, OPTIONAL = ("path", "label"), ("group", "split")
 MAX_BYTES = 200_000_000
+LONGEST = 1_000
+"""Characters of a value that is read."""
 MISSING = frozenset({"", "nan", "NaN", "NAN", "None", "null", "NULL", "N/A", "n/a", "NA", "<NA>", "#N/A"})
 """How spreadsheets and data frames write that there is no value. `none` and `na` in small letters are names."""
 
@@ -80,6 +82,9 @@ def _rows(path: Path) -> list[_Row]:
             )
         values = {name: fields[index].strip() for name, index in place.items()}
         row = _Row(line, values["path"], composed(values["label"]), values.get("group", ""), values.get("split", ""))
+        for key in values:
+            if len(values[key]) > LONGEST:
+                raise DataError(f"data {path}:{line}: {key}: {len(values[key]):,} characters; give {LONGEST:,} at most")
         for key in NEEDED:
             if getattr(row, key) in MISSING:
                 raise DataError(
@@ -201,7 +206,8 @@ def _files(path: Path, rows: Sequence[_Row]) -> list[Path]:
         where = f"data {path}:{row.line}: path: {row.path!r}"
         file = _spelt(path.parent, where, row.path)
         real = resolved(file.parent) / file.name
-        real = real.resolve() if real.is_symlink() or file.name == ".." else real
+        linked = os.path.islink(real)  # noqa: PTH114 - to pathlib a name that is too long is an error
+        real = Path(os.path.realpath(real)) if linked or file.name == ".." else real
         if not real.is_relative_to(root):
             raise DataError(f"{where} leads out of {path.parent}; move the image below that folder")
         try:

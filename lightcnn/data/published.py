@@ -165,6 +165,6 @@ def _cifar_classes(path: Path) -> tuple[str, ...]:
     names = tuple(
         line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
     )
-    if len(names) != len(CIFAR_CLASSES) or len(set(names)) != len(names):
-        raise DataError(f"data {path}: {len(names)} class names, not {len(CIFAR_CLASSES)}; get it again")
+    if len(set(names)) != len(CIFAR_CLASSES) or len(names) != len(CIFAR_CLASSES):
+        raise DataError(f"data {path}: not {len(CIFAR_CLASSES)} distinct class names, one a line; get it again")
     return names
