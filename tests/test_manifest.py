@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -230,3 +232,18 @@ def test_a_class_that_loses_its_training_side_is_said(folder):
     path = write(folder, "path,label,split", *rows(("train", "test", "train", "train", "test")))
     with pytest.raises(DataError, match="class 'cat' has no image in train after 1 faulty files"):
         load(path, Reading(skip_corrupt=True))
+
+
+def test_the_page_on_data_shows_a_manifest_and_an_error_that_are_real(folder, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs" / "concepts" / "data.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(folder)
+    write(folder, HEAD, *rows(), "a/./1.png,dog")
+    with pytest.raises(DataError) as caught:
+        load("set.csv")
+    assert f"```\n{caught.value}\n```" in page
+    (shown,) = re.findall(r"^```csv\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for index, name in enumerate(("p07_1.jpg", "p07_2.jpg", "left arm, day 2.jpg")):
+        (folder / "photos").mkdir(exist_ok=True)
+        Image.fromarray(np.full((6, 5), index, dtype=np.uint8)).save(folder / "photos" / name)
+    write(folder, *shown.splitlines())
+    assert load("set.csv").groups.tolist() == ["p07", "p07", "p11"]
