@@ -221,7 +221,7 @@ def test_class_names_in_two_forms_of_unicode_are_one_across_splits(tmp_path):
         (lambda folder: photos(folder, ["Train/a/0", "train/b/0", "test/a/0"]), "Train: stands beside train; put both"),
         (lambda folder: photos(folder, ["a/0", "a/more/1", "b/0"]), "a/more: images in a folder inside a class folder"),
         (
-            lambda folder: photos(folder, ["set/a/0", "set/b/0", "o/0"]) and link(folder, "set/a/1.png", "../../o/0.png"),
+            lambda base: photos(base, ["set/a/0", "set/b/0", "o/0"]) and link(base, "set/a/1.png", "../../o/0.png"),
             r"a/1\.png: a link that leads out of .*set; copy the image there",
         ),
         (
