@@ -34,6 +34,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no messages."
 Debug = Annotated[bool, typer.Option("--debug", help="A traceback with every error.")]
 
 
+DataDir = Annotated[
+    Path | None, typer.Option(help="Where published data sets lie or are put; default ~/.cache/lightcnn/data.")
+]
+Out = Annotated[Path | None, typer.Option(help="The run folder; default a fresh one under runs/.")]
+SkipCorrupt = Annotated[bool, typer.Option("--skip-corrupt", help="Leave out files that cannot be read, and say so.")]
+RequireData = Annotated[bool, typer.Option("--require-data", help="Refuse a stand-in where the data set is not there.")]
+
 UsageError: Any = typer.BadParameter.__mro__[1]
 """Base of what typer raises for a wrong command line (typer carries its own copy of click)."""
 
@@ -73,6 +80,8 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         code = app(arguments, standalone_mode=False)
+        if code == 130:  # typer's own answer to Ctrl-C, in silence
+            return _ended("interrupted", 130, debug=False)
         return code if isinstance(code, int) else 0
     except LightcnnError as error:
         return _ended(str(error), error.exit_code, debug)
@@ -139,7 +148,14 @@ def search(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of split, proposals and trainings; default 0.")] = None,
     device: Annotated[Device | None, typer.Option(help="Where to train; default auto.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder; default a fresh one under runs/.")] = None,
+    data_dir: DataDir = None,
+    skip_corrupt: SkipCorrupt = False,
+    resplit: Annotated[bool, typer.Option("--resplit", help="Cut the sides anew, whatever split is given.")] = False,
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Use a given split although sources stand on both sides of it.")
+    ] = False,
+    require_data: RequireData = False,
+    out: Out = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the search in --out, with its own settings.")
     ] = False,
@@ -156,6 +172,13 @@ def search(
         "strategy": strategy and strategy.value, "epochs": epochs, "seed": seed, "device": device and device.value,
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
+    given |= {
+        name: value
+        for name, value in {
+            "data_dir": data_dir and str(data_dir), "skip_corrupt": skip_corrupt, "resplit": resplit,
+            "allow_leak": allow_leak, "require_data": require_data,
+        }.items() if value
+    }  # fmt: skip
     extended = bool(given.keys() & {"trials", "seconds", "epochs"})
     settings = _resumed(out, given) if resume else _settings(given, out)
     if dry_run:
@@ -181,6 +204,38 @@ def search(
         raise
     _show_search(finished, as_json, quiet)
     return None
+
+
+@app.command()
+def audit(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of class folders, a .npz, digits.")],
+    fast: Annotated[bool, typer.Option("--fast", help="Leave near duplicates out.")] = False,
+    augment: Annotated[
+        str | None, typer.Option(metavar="PRESET", help="Also show what that augmentation makes of some images.")
+    ] = None,
+    data_dir: DataDir = None,
+    skip_corrupt: Annotated[
+        bool, typer.Option("--skip-corrupt", help="Changes nothing: an audit lists such files and goes on.")
+    ] = False,
+    require_data: RequireData = False,
+    out: Out = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Find what is wrong with images before anything is trained on them, and leave a run folder."""
+    from lightcnn.recipe import Reading
+    from lightcnn.run import Run
+    from lightcnn.view import StepsView
+
+    if out is not None:
+        Run.free(out)
+    reading = Reading(data_dir=str(data_dir) if data_dir else None, require_data=require_data)
+    with StepsView(Console(stderr=True, highlight=False), quiet) as view:
+        from lightcnn.auditing import conduct
+
+        done = conduct(source, reading, out=out, fast=fast, augment=augment, progress=view.progress)
+    _show_audit(done, as_json, quiet)
 
 
 @app.command()
@@ -245,6 +300,7 @@ def _settings(given: dict[str, Any], out: Path | None) -> Any:
     from lightcnn.budget import Budget
     from lightcnn.data.sources import outline
     from lightcnn.fit import BudgetedSpace
+    from lightcnn.recipe import Reading
     from lightcnn.run import Run
     from lightcnn.searching.settings import make_settings
     from lightcnn.space import SearchSpace
@@ -259,13 +315,15 @@ def _settings(given: dict[str, Any], out: Path | None) -> Any:
     BudgetedSpace(space.for_data(*outline(source)), budget)
     if "trials" not in given and "seconds" not in given:
         given["seconds"] = 120.0
-    return make_settings(**(given | {"space": space, "data": source}))
+    reading = Reading(**{name: given.pop(name) for name in Reading.model_fields if name in given})
+    return make_settings(**(given | {"space": space, "data": source, "reading": reading}))
 
 
 def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
     """The settings in a run folder; what was given beside must agree with them. Only the ends (time,
     trials, epochs of the final training) and the device may change."""
     from lightcnn.budget import Budget
+    from lightcnn.recipe import Reading
     from lightcnn.searching.settings import load_settings, make_settings
     from lightcnn.space import SearchSpace
 
@@ -277,14 +335,15 @@ def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
     }
     for name, value in given.items():
         asked = SearchSpace.load(value) if name == "space" else value
-        same = asked == getattr(held, name)
+        was = getattr(held.reading if name in Reading.model_fields else held, name)
+        same = asked == was
         if name == "budget":
             same = Budget.parse(value) == Budget.parse(held.budget)
         if not same:
-            was = held.space.name if name == "space" else getattr(held, name)
+            was = held.space.name if name == "space" else was
             raise InputError(
                 f"--resume: {out} was begun with {name} {was!r}, not {value!r}; "
-                f"leave --{name} out, or give a fresh --out"
+                f"leave --{name.replace('_', '-')} out, or give a fresh --out"
             )
     if extended.keys() & {"trials", "seconds"}:
         extended = {"trials": None, "seconds": None} | extended
@@ -294,11 +353,12 @@ def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
 def _dry_run(settings: Any, as_json: bool) -> None:
     from lightcnn.budget import Budget, human
     from lightcnn.cost import cost
+    from lightcnn.data.groups import grouped
     from lightcnn.data.sources import load
     from lightcnn.data.split import split
     from lightcnn.fit import BudgetedSpace
 
-    dataset = load(settings.data)
+    dataset = grouped(load(settings.data, settings.reading))
     counts = split(dataset, settings.seed).counts()
     bound = BudgetedSpace(
         settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size), Budget.parse(settings.budget)
@@ -358,6 +418,24 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
             ),
             soft_wrap=True,
         )
+    return None
+
+
+def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
+    """The end of an audit: what was found, the verdict, and where it lies."""
+    from lightcnn.page import visible
+    from lightcnn.view import audit_tables
+
+    report = run.report
+    if as_json:
+        return _print_json(report)
+    console = Console(highlight=False)
+    if not quiet:
+        console.print(audit_tables(report))
+        console.print()
+    console.print(Text(visible(report["verdict"])), soft_wrap=True)
+    if not quiet:
+        console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
     return None
 
 

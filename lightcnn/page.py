@@ -16,6 +16,9 @@ td.number { text-align: right; font-variant-numeric: tabular-nums } .big { font-
 .note { background: #fff4d6; border-left: 4px solid #d55e00; padding: .5rem 1rem }
 pre { background: #f4f4f4; padding: .8rem; overflow-x: auto }
 img { max-width: 100% } figure { margin: 1rem 0 } figcaption { color: #555 }
+.row { display: flex; flex-wrap: wrap; gap: .6rem; padding: .6rem 0; border-bottom: 1px solid #ddd }
+.row figure { margin: 0; width: 6.6rem; font-size: .72rem; line-height: 1.3; overflow-wrap: anywhere }
+.row img { border: 3px solid transparent; display: block } .row .framed img { border-color: #d55e00 }
 """
 
 
@@ -63,9 +66,27 @@ def figure(png: bytes, caption: str) -> str:
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
+def thumbnail(jpeg: bytes, title: str, lines: Sequence[str], *, framed: bool = False) -> str:
+    """A small picture with its title and lines of text beneath, framed where it stands out."""
+    source = base64.b64encode(jpeg).decode()
+    text = "<br>".join((f"<b>{escape(title)}</b>", *(escape(line) for line in lines if line)))
+    frame = ' class="framed"' if framed else ""
+    return f'<figure{frame}><img alt="" src="data:image/jpeg;base64,{source}"><figcaption>{text}</figcaption></figure>'
+
+
+def row(thumbnails: Sequence[str], note: str = "") -> str:
+    """Thumbnails side by side, and what is to be said behind them."""
+    return f'<div class="row">{"".join(thumbnails)}<span>{escape(note)}</span></div>'
+
+
 def escape(text: Any) -> str:
-    """Text that is safe inside HTML."""
-    return html.escape(str(text))
+    """Text that is safe inside HTML; line breaks stay, other characters that do not print are spelled out."""
+    return html.escape(visible(str(text), keep="\n\t"))
+
+
+def visible(text: str, keep: str = "") -> str:
+    r"""Text in which what does not print (control characters, bytes that are no text) is spelled out, as in \x1b."""
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def _cell(value: Any) -> str:

@@ -24,7 +24,19 @@ from filelock import FileLock, Timeout
 import lightcnn
 from lightcnn.errors import RunError
 
-PACKAGES = ("torch", "optuna", "numpy", "scikit-learn", "fvcore", "thop", "pydantic", "safetensors", "pillow")
+PACKAGES = (
+    "torch",
+    "optuna",
+    "numpy",
+    "scikit-learn",
+    "fvcore",
+    "thop",
+    "pydantic",
+    "safetensors",
+    "pillow",
+    "opencv-python-headless",
+    "faiss-cpu",
+)
 
 
 class Run:
@@ -47,8 +59,10 @@ class Run:
                 temporary.write_bytes(name, content)
             temporary.write_json("environment.json", environment())
             temporary.path.rename(path)
-        except OSError as error:
+        except BaseException as error:
             shutil.rmtree(temporary.path, ignore_errors=True)
+            if not isinstance(error, OSError):
+                raise
             raise RunError(
                 f"--out {path}: cannot be made ({error.strerror}); choose a folder you may write to"
             ) from None
@@ -120,7 +134,7 @@ class Run:
 
     def write_json(self, name: str, document: Any) -> None:
         """Writes one JSON file, whole or not at all."""
-        self.write_bytes(name, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+        self.write_bytes(name, json_bytes(document))
 
     def write_csv(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Writes one table, whole or not at all."""
@@ -146,6 +160,11 @@ class Run:
         """Adds one line with the time to log.txt."""
         with open(self / "log.txt", "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+
+
+def json_bytes(document: Any) -> bytes:
+    """A JSON file as bytes; numbers that are not finite are refused."""
+    return (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()
 
 
 def environment() -> dict[str, Any]:

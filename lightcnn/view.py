@@ -7,11 +7,13 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from lightcnn.budget import Budget, human
+from lightcnn.page import visible
 from lightcnn.searching.watcher import Watcher
 
 
@@ -125,6 +127,73 @@ class SearchView(Watcher):
         if left is None:
             return f"{spent} spent, {sum(self._counts.values())} of {self._settings.trials} trials"
         return f"{spent} spent, {_clock(max(left, 0))} left"
+
+
+class StepsView:
+    """A bar on a terminal for each step of reading and looking; nothing elsewhere, and nothing when quiet."""
+
+    def __init__(self, console: Console, quiet: bool) -> None:
+        shown = console.is_terminal and not quiet
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bars = Progress(*columns, console=console, transient=True, disable=not shown)
+        self._steps: dict[str, TaskID] = {}
+
+    def __enter__(self) -> StepsView:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """What is being done, how many are done, and how many there are."""
+        if what not in self._steps:
+            self._steps[what] = self._bars.add_task(what, total=total)
+        self._bars.update(self._steps[what], completed=done, total=total)
+
+
+FINDINGS = {
+    "corrupt": "files that cannot be used",
+    "cross_class": "clusters under more than one class",
+    "cross_split": "sources on more than one given side",
+    "exact_duplicates": "clusters of equal pixels",
+    "near_duplicates": "clusters of near duplicates",
+}
+
+
+def audit_tables(report: Mapping[str, Any]) -> Group:
+    """Classes, findings with their first examples, and groups, from an audit's report.json."""
+    classes = _table("class", "images")
+    for name, count in list(report["counts"]["classes"].items())[:20]:
+        classes.add_row(Text(visible(name)), f"{count:,}")
+    if len(report["counts"]["classes"]) > 20:
+        classes.add_row(f"and {len(report['counts']['classes']) - 20:,} more", "")
+    found = _table("found", "", "for example", left=(0, 2))
+    for name, title in FINDINGS.items():
+        unseen = name == "near_duplicates" and not report["near_searched"]
+        found.add_row(title, "not looked for" if unseen else f"{len(report[name]):,}", _example(report[name]))
+    groups = _table("groups", "images of the largest", "known from", left=(2,))
+    held = report["groups"]
+    groups.add_row(f"{held['count']:,}", f"{held['largest']:,}", held["source"])
+    return Group(classes, Text(), found, Text(), groups)
+
+
+def _example(found: list[Any]) -> Text:
+    """The first of what was found, in a few words."""
+    if not found:
+        return Text()
+    first = found[0]
+    if isinstance(first, dict):
+        return Text(visible(f"{first['path']} {first['reason']}"))
+    more = f" and {len(first) - 3} more" if len(first) > 3 else ""
+    return Text(visible(", ".join(first[:3]) + more))
+
+
+def _table(*names: str, left: tuple[int, ...] = (0,)) -> Table:
+    table = Table(title=None, box=None, pad_edge=False, header_style="bold")
+    for place, name in enumerate(names):
+        table.add_column(name, justify="left" if place in left else "right", overflow="fold")
+    return table
 
 
 def search_table(report: Mapping[str, Any], outcomes: list[Mapping[str, Any]]) -> Table:

@@ -66,7 +66,7 @@ def test_there_are_as_many_pages_as_we_think() -> None:
         folder: len(list((ROOT / folder).glob("*.md")))
         for folder in ("docs/concepts", "docs/reference", "docs/decisions")
     }
-    assert found == {"docs/concepts": 7, "docs/reference": 2, "docs/decisions": 6}
+    assert found == {"docs/concepts": 8, "docs/reference": 2, "docs/decisions": 6}
 
 
 def test_the_contract_has_one_line_for_every_command() -> None:
@@ -120,12 +120,14 @@ def test_the_budgets_in_the_pages_can_be_read() -> None:
 
 
 def test_the_tables_of_a_run_have_the_columns_of_the_contract() -> None:
+    from lightcnn.auditing import GROUP_COLUMNS
     from lightcnn.searching.report import TRIAL_COLUMNS
 
     (block,) = fenced(CONTRACT, "columns")
     tables = dict(line.split(": ") for line in block.splitlines())
-    assert tables.keys() == {"trials.csv", "metrics.csv", "predictions.csv"}
+    assert tables.keys() == {"trials.csv", "metrics.csv", "predictions.csv", "groups.csv"}
     assert next(csv.reader(io.StringIO(tables["trials.csv"]))) == list(TRIAL_COLUMNS)
+    assert next(csv.reader(io.StringIO(tables["groups.csv"]))) == list(GROUP_COLUMNS)
 
 
 def test_the_contract_shows_the_costs_keys() -> None:

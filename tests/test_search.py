@@ -23,7 +23,7 @@ from lightcnn.data.preprocess import Preprocess, resize
 from lightcnn.data.sources import load
 from lightcnn.network import build, fold
 from lightcnn.predict import probabilities
-from lightcnn.recipe import Recipe
+from lightcnn.recipe import Reading, Recipe
 from lightcnn.run import Run
 from lightcnn.spec import NetworkSpec
 
@@ -234,11 +234,14 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         for index in range(20):
             pixels = (random.integers(0, 140, (30, 24, 3)) + base).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{index}.jpg")
-    assert (
-        run(["search", "--budget", "200kFLOPs", "--trials", "1", "--epochs", "4", "--data", "photos", "--out", "run"])
-        == 0
-    )
+    (tmp_path / "photos" / "dark" / "empty.jpg").write_bytes(b"")
+    command = ["search", "--budget", "200kFLOPs", "--trials", "1", "--epochs", "4", "--data", "photos", "--out", "run"]
+    assert run(command) == 2
+    assert "1 of 41 files cannot be used: dark/empty.jpg is empty" in capsys.readouterr().err
+    assert run([*command, "--skip-corrupt"]) == 0
     report = Run.load("run").report
+    assert "each image counts as its own source: no pattern of copies or patients" in report["data"]["note"]
+    assert Recipe.load("run/recipe.yaml").reading == Reading(skip_corrupt=True)
     assert report["data"]["counts"] == {"train": 28, "val": 4, "test": 8}
     assert NetworkSpec.load("run/spec.yaml").input[0] == 3
     assert Recipe.load("run/recipe.yaml").augment.flip
@@ -297,6 +300,7 @@ def test_resuming_as_another_search_is_refused(finished, capsys):
         ("--budget", "2MFLOPs", "budget"),
         ("--seed", "7", "seed"),
         ("--space", "mobilenet", "space"),
+        ("--data-dir", "elsewhere", "data_dir"),
     ):
         assert run(["search", "--resume", "--out", out, option, value]) == 2
         assert f"was begun with {name}" in capsys.readouterr().err

@@ -27,6 +27,7 @@ class Dataset:
 
     `split[i]` is train, val, test, or empty where the source does not say. `groups[i]` names the photograph, patient
     or writer that an image comes from, and `groups_from` where that is known from; with none, every image is its own.
+    `groups_why` is one sentence on what was looked for and what was found.
     `skipped` are the paths and faults of files that were left out. `masks[i]`, where there are any, is bool (H, W).
     """
 
@@ -38,6 +39,7 @@ class Dataset:
     split: NDArray[np.str_]
     groups: NDArray[np.str_]
     groups_from: GroupSource = "none"
+    groups_why: str = ""
     stand_in: bool = False
     note: str = ""
     skipped: tuple[tuple[str, str], ...] = ()
@@ -85,9 +87,9 @@ class Dataset:
         digest.update("".join(self.pixel_hashes).encode())
         return digest.hexdigest()
 
-    def grouped(self, groups: Sequence[str] | NDArray[np.str_], groups_from: GroupSource) -> Dataset:
-        """The same data with other groups."""
-        return replace(self, groups=np.asarray(groups, dtype=np.str_), groups_from=groups_from)
+    def grouped(self, groups: Sequence[str] | NDArray[np.str_], groups_from: GroupSource, why: str = "") -> Dataset:
+        """The same data with other groups, and one sentence on why these."""
+        return replace(self, groups=np.asarray(groups, dtype=np.str_), groups_from=groups_from, groups_why=why)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 
 from lightcnn.data.dataset import MOST_CLASSES, SPLITS, Dataset, assemble
 from lightcnn.data.decode import SUFFIXES
-from lightcnn.data.names import SPLIT_ALIASES, composed, demand_one_spelling, leads_out
 from lightcnn.data.read import SHOWN, Progress, read, silent
+from lightcnn.data.spelling import SPLIT_ALIASES, composed, demand_one_spelling, leads_out
 from lightcnn.document import nearest
 from lightcnn.errors import DataError
 

@@ -16,8 +16,8 @@ from pathlib import Path, PureWindowsPath
 import numpy as np
 
 from lightcnn.data.dataset import SPLITS, Dataset, assemble
-from lightcnn.data.names import SPLIT_ALIASES, composed, demand_one_spelling
 from lightcnn.data.read import SHOWN, Progress, read, silent
+from lightcnn.data.spelling import SPLIT_ALIASES, composed, demand_one_spelling
 from lightcnn.document import nearest
 from lightcnn.errors import DataError
 

@@ -44,6 +44,13 @@ def front(
     return _png(figure)
 
 
+def sizes(sides: Sequence[int]) -> bytes:
+    """How many images have longer sides of so many pixels."""
+    figure, axes = _figure("longer side, pixels", "images")
+    axes.hist(sides, bins=min(40, max(1, len(set(sides)))), color=BLUE)
+    return _png(figure)
+
+
 def curves(losses: Sequence[float], rates: Sequence[float]) -> bytes:
     """Training loss and learning rate of every epoch."""
     figure, axes = _figure("epoch", "training loss")

@@ -16,6 +16,7 @@ from torch import nn
 from lightcnn import document
 from lightcnn.budget import Budget
 from lightcnn.counters import fvcore_total, thop_total
+from lightcnn.data.groups import grouped
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources import load
 from lightcnn.data.split import split, subset
@@ -23,7 +24,7 @@ from lightcnn.errors import LightcnnError, RunError, TrainingError
 from lightcnn.fit import BudgetedSpace, Candidate
 from lightcnn.network import build, fold
 from lightcnn.predict import probabilities
-from lightcnn.recipe import Augment, Optimisation, Recipe
+from lightcnn.recipe import Augment, Optimisation, Reading, Recipe
 from lightcnn.run import Run
 from lightcnn.searching.plan import Plan, SearchClock, final_epochs
 from lightcnn.searching.report import Final, write_report, write_trials
@@ -46,6 +47,7 @@ def search(
     epochs: int | None = None,
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    reading: Reading | None = None,
     out: str | Path | None = None,
 ) -> Run:
     """`lightcnn search` as a function: the finished run folder, silently. Two minutes where neither limit is given.
@@ -55,6 +57,7 @@ def search(
     settings = make_settings(
         budget=budget, space=SearchSpace.load(space), data=data, strategy=strategy, trials=trials,
         seconds=120.0 if trials is None and seconds is None else seconds, epochs=epochs, seed=seed, device=device,
+        reading=reading or Reading(),
     )  # fmt: skip
     return conduct(settings, out=out)
 
@@ -81,7 +84,8 @@ def conduct(
     if held is None:
         Run.free(out)
     device = pick_device(settings.device)
-    dataset = load(settings.data, progress=watcher.reading)
+    dataset = load(settings.data, settings.reading, progress=watcher.reading)
+    dataset = grouped(dataset, progress=watcher.reading)
     sides = split(dataset, settings.seed)
     space = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
     budgeted = BudgetedSpace(space, Budget.parse(settings.budget))
@@ -247,6 +251,7 @@ class _Search:
         recipe = Recipe(
             name=spec.name,
             data=self.settings.data,
+            reading=self.settings.reading,
             seed=self.settings.seed,
             network=spec,
             augment=self.bench.augment,

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from lightcnn import document
 from lightcnn.errors import InputError, RunError
-from lightcnn.recipe import Augment, Seed
+from lightcnn.recipe import Augment, Reading, Seed
 from lightcnn.run import Run
 from lightcnn.space import SearchSpace
 from lightcnn.spec import Frozen
@@ -28,6 +28,7 @@ class SearchSettings(Frozen):
     seed: Seed = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     augment: Augment | None = None
+    reading: Reading = Reading()
 
 
 class PlanSettings(Frozen):
