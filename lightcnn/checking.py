@@ -17,7 +17,14 @@ KINDS: dict[str, type[BaseModel]] = {"spec": NetworkSpec, "space": SearchSpace, 
 SCHEMAS = Path(__file__).parent / "schemas"
 DATASETS = {
     "digits": "1,797 scans of handwritten digits, 8×8, 10 classes (scikit-learn's); always there",
+    "synthetic-lesions": "300 pictures drawn by code, 128×128, 2 classes, a stand-in; always there; for others "
+    "synthetic-lesions:count=600,size=96,classes=4,seed=1,shortcut",
+    "fashion-mnist": "Zalando's 70,000 pictures of clothes, 28×28, 10 classes; found on disk or downloaded",
+    "cifar10": "60,000 photographs, 32×32, 10 classes, binary version; found on disk or downloaded",
+    "mpox2025": "696 photographs of mpox and normal skin; found on disk, or downloaded with the extra mpox",
+    "mpox2022": "photographs of mpox and five other classes; found on disk, or downloaded with the extra mpox",
     "FOLDER": "a folder of class folders, with or without train/, val/ and test/ above them",
+    "FILE.csv": "path,label[,group][,split], a line an image, paths relative to the file",
     "FILE.npz": "train_images, train_labels[, val_..., test_...]: MedMNIST's layout",
 }
 

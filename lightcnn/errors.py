@@ -5,6 +5,7 @@ LightcnnError              the work failed                                      
 └── InputError             what the user gave is wrong, found before any work   exit code 2
     ├── BudgetError        a budget that cannot be read, or that nothing can meet
     ├── DataError          images or labels that cannot be used
+    │   └── DataMissing    a data set that is not on this machine and cannot be fetched
     ├── DocumentError      a YAML file: carries every problem found in it
     └── RunError           a run folder or its storage
 """
@@ -36,6 +37,10 @@ class BudgetError(InputError):
 
 class DataError(InputError):
     """Images or labels that cannot be used."""
+
+
+class DataMissing(DataError):  # noqa: N818 - what is raised is that the data are missing
+    """A published data set that is not on this machine and cannot be fetched; the text says how to get it by hand."""
 
 
 class RunError(InputError):

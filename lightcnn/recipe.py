@@ -56,7 +56,9 @@ class Recipe(Frozen):
     """Everything that decides a training: rerunning it repeats the run."""
 
     name: Annotated[str, Field(max_length=100, pattern=r"^[\w .+-]*$")] = ""
-    data: Annotated[str, Field(min_length=1, description="a SOURCE: digits, a folder of class folders, a .npz")]
+    data: Annotated[
+        str, Field(min_length=1, description="a SOURCE: a named data set, a folder of class folders, a .csv or a .npz")
+    ]
     reading: Reading = Reading()
     seed: Seed = 0
     network: NetworkSpec

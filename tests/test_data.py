@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import unicodedata
 import zlib
 
 import numpy as np
@@ -26,6 +27,12 @@ def arrays(count=60, classes=3, shape=(8, 8), **changes):
     labels = np.arange(count) % classes
     images = RANDOM.integers(0, 256, (count, *shape), dtype=np.uint8)
     return {"train_images": images, "train_labels": labels, **changes}
+
+
+def mixed_sizes():
+    images = np.empty(60, dtype=object)
+    images[:] = [np.zeros((8, 8 + index % 2), dtype=np.uint8) for index in range(60)]
+    return images
 
 
 def npz(folder, **content):
@@ -90,7 +97,12 @@ def test_npz_in_medmnist_layout(tmp_path):
         ({"class_names": np.array("abc")}, "class_names must be distinct texts"),
         ({"train_images": np.zeros((60, 0, 8), dtype=np.uint8)}, r"have shape \(60, 0, 8, 1\)"),
         ({"train_labels": np.where(np.arange(60), np.arange(60) % 3, 10**12)}, "highest label is 1000000000000 for"),
-        ({"train_images": np.array([{}] * 60)}, "not readable as npz of plain arrays"),
+        ({"train_images": np.array([{}] * 60)}, "holds an array of objects, which would have to be unpickled"),
+        ({"train_images": mixed_sizes()}, "images of several sizes belong into class folders or a .csv"),
+        ({"train_images": np.full((60, 8, 8), np.nan, dtype=np.float32)}, "train_images are float32, not uint8"),
+        ({"train_labels": np.where(np.arange(60), np.arange(60) % 3, np.nan)}, "train_labels are float64"),
+        ({"train_labels": np.arange(60) % 3 * 2}, r"class 1 \(1\) has no image in train; number the labels .* without"),
+        ({"train_labels": np.arange(60) % 2, "class_names": np.array(["a", "b", "c"])}, r"class 2 \(c\) has no image"),
         ({"test_images": np.zeros((3, 9, 9), dtype=np.uint8), "test_labels": np.arange(3)}, "differ in image shape"),
     ],
 )  # fmt: skip
@@ -168,6 +180,76 @@ def test_faulty_folders_are_one_clear_line(tmp_path, make, message):
     make(tmp_path)
     with pytest.raises(DataError, match=message):
         load(str(tmp_path))
+
+
+def link(folder, name, target):
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).symlink_to(target)
+
+
+def test_what_systems_leave_behind_is_passed_over_and_the_rest_is_said(tmp_path):
+    photos(tmp_path, [f"{c}/{i}" for c in "ab" for i in range(3)])
+    photos(tmp_path, ["__MACOSX/a/0", ".cache/0", "overview"])
+    for name in ("Thumbs.db", ".DS_Store", "desktop.ini", "._0.png"):
+        (tmp_path / "a" / name).write_bytes(b"x")
+    for name in ("a/notes.txt", "b/labels.json", "b/scan.dcm", "b/z.heic"):
+        (tmp_path / name).write_bytes(b"x")
+    data = load(str(tmp_path))
+    assert (data.classes, len(data)) == (("a", "b"), 6)
+    assert data.note == (
+        "passed over 1 images beside the class folders (overview.png); "
+        "passed over 4 files that are no images by name (a/notes.txt, b/labels.json, b/scan.dcm, ...)"
+    )
+
+
+def test_class_names_in_two_forms_of_unicode_are_one_across_splits(tmp_path):
+    nfc, nfd = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    names = [f"train/{nfd}/0", "train/b/0", f"test/{nfc}/0", "test/b/0"]
+    data = load(photos(tmp_path, names))
+    assert data.classes == ("b", nfc)
+    assert data.labels[data.split == "test"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: photos(folder, ["Mpox/0", "mpox/0", "b/0"]), "'Mpox' and 'mpox' differ in case or in accents'"),
+        (
+            lambda folder: photos(folder, [unicodedata.normalize(form, "é/0") for form in ("NFC", "NFD")]),
+            "differ in case or in accents' form only",
+        ),
+        (lambda folder: photos(folder, ["Train/a/0", "train/b/0", "test/a/0"]), "Train: stands beside train; put both"),
+        (lambda folder: photos(folder, ["a/0", "a/more/1", "b/0"]), "a/more: images in a folder inside a class folder"),
+        (
+            lambda base: photos(base, ["set/a/0", "set/b/0", "o/0"]) and link(base, "set/a/1.png", "../../o/0.png"),
+            r"a/1\.png: a link that leads out of .*set; copy the image there",
+        ),
+        (
+            lambda folder: photos(folder, ["set/a/0", "set/b/0", "out/0"]) and link(folder, "set/c", "../out"),
+            r"c/0\.png: a link that leads out of .*set",
+        ),
+    ],
+)  # fmt: skip
+def test_folders_that_could_be_misread_are_refused(tmp_path, make, message):
+    make(tmp_path)
+    folder = tmp_path / "set" if (tmp_path / "set").exists() else tmp_path
+    with pytest.raises(DataError, match=message) as caught:
+        load(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_link_that_stays_inside_and_a_linked_root_are_read(tmp_path):
+    photos(tmp_path / "set", ["a/0", "b/0"])
+    link(tmp_path / "set", "a/1.png", "../b/0.png")
+    link(tmp_path, "other", "set")
+    assert len(load(str(tmp_path / "other"))) == 3
+
+
+def test_a_class_that_skipping_empties_is_an_error(tmp_path):
+    folder = photos(tmp_path, ["a/0", "b/0", "b/1"])
+    (tmp_path / "a" / "0.png").write_bytes(b"")
+    with pytest.raises(DataError, match="class 'a' has no image after 1 faulty files were left out; add some, or drop"):
+        load(folder, Reading(skip_corrupt=True))
 
 
 @pytest.mark.parametrize(

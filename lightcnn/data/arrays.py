@@ -59,6 +59,11 @@ def _plain_arrays(path: Path) -> dict[str, NDArray[Any]]:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # numpy and zipfile raise whatever a hostile file leads them into
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "Object arrays" in reason:
+            raise DataError(
+                f"data {path}: holds an array of objects, which would have to be unpickled; images of several sizes "
+                "belong into class folders or a .csv, or save them as uint8 of one size"
+            ) from None
         raise DataError(
             f"data {path}: not readable as npz of plain arrays ({reason}); save it with numpy.savez"
         ) from None

@@ -94,7 +94,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What is kept of a file that was read: size, format and Pillow mode of its own, hash and shape of its pixels."""
+    """What is kept of a file that was read: size, format and Pillow mode of its own, hash and shape of its pixels.
+
+    `several` where the file holds more pages or frames, of which the first counts.
+    """
 
     path: Path
     format: str
@@ -103,6 +106,7 @@ class FileFacts:
     height: int
     digest: str
     shape: tuple[int, int, int]
+    several: bool = False
 
 
 class Files(Sequence[NDArray[np.uint8]]):
@@ -138,10 +142,8 @@ def as_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
 def facts(path: Path, decoded: Decoded) -> FileFacts:
     """What is kept of a decoded file beside its pixels."""
     height, width, channels = decoded.pixels.shape
-    digest = pixel_hash(decoded.pixels)
-    return FileFacts(
-        path, decoded.format, decoded.mode, decoded.width, decoded.height, digest, (height, width, channels)
-    )
+    digest, shape = pixel_hash(decoded.pixels), (height, width, channels)
+    return FileFacts(path, decoded.format, decoded.mode, decoded.width, decoded.height, digest, shape, decoded.several)
 
 
 def pixel_hash(pixels: NDArray[np.uint8]) -> str:
@@ -169,4 +171,20 @@ def assemble(source: str, images: Any, labels: NDArray[np.int64], classes: tuple
     paths = more.pop("paths", tuple(f"{source}#{i}" for i in range(count)))
     split = more.pop("split", np.full(count, "", dtype="<U5"))
     groups = more.pop("groups", np.array([str(i) for i in range(count)]))
-    return Dataset(source, images, labels, classes, paths, split, groups, **more)
+    dataset = Dataset(source, images, labels, classes, paths, split, groups, **more)
+    _demand_every_class(dataset)
+    return dataset
+
+
+def _demand_every_class(dataset: Dataset) -> None:
+    """Raises: DataError where a class has no image, or none to train on where the source says which those are."""
+    given = bool((dataset.split == "train").any())
+    usable = dataset.labels[dataset.split == "train"] if given else dataset.labels
+    there = set(usable.tolist())
+    for label, name in enumerate(dataset.classes):
+        if label not in there:
+            lost = f" after {len(dataset.skipped)} faulty files were left out" if dataset.skipped else ""
+            side = " in train" if given else ""
+            raise DataError(
+                f"data {dataset.source}: class {name!r} has no image{side}{lost}; add some, or drop the class"
+            )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
 
 from lightcnn.errors import DataError
 
@@ -25,48 +24,94 @@ SHORTER_SIDE = 256
 """Photographs whose shorter side is longer are reduced to it on decoding, in pixels: small networks see no more."""
 
 
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+"""What turns a picture upright, by EXIF's orientation (CIPA DC-008, 4.6.4)."""
+ORIENTATION = 0x0112
+UNREAD = ((0, b"GIF8", "GIF"), (4, b"ftyp", "HEIC, AVIF or video"), (0, b"%PDF", "PDF"), (0, b"8BPS", "Photoshop"))
+"""Kinds of file that people take for images of ours: place and bytes that tell them."""
+
+
 @dataclass(frozen=True)
 class Decoded:
-    """An image file as pixels, uint8 (H, W, 1) or (H, W, 3), and what the file said of itself before."""
+    """An image file as pixels, uint8 (H, W, 1) or (H, W, 3), and what the file said of itself before.
+
+    `several` where it holds more pages or frames, of which the first was read.
+    """
 
     pixels: NDArray[np.uint8]
     format: str
     mode: str
     width: int
     height: int
+    several: bool = False
 
 
 def decode(path: Path) -> Decoded:
     """The image in a file, upright, grey files with one channel and all others with three.
 
     Raises: DataError whose text says what is wrong with the file, without naming it: no image, damaged, named as
-    another format, or larger than 89 megapixels. Warns: of damaged EXIF and of bombs, as Pillow does; reading many
-    files silences that once, since silencing is not safe in threads.
+    another format, or larger than 89 megapixels. Warns: of bombs and damaged tags, as Pillow does; reading many files
+    silences that once, since silencing is not safe in threads.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        # By path Pillow 13 maps uncompressed files into memory, with height for width in TIFFs that lie on their side.
+        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             width, height, mode = image.width, image.height, image.mode
             kind = "JPEG" if image.format == "MPO" else str(image.format)
-            if width * height > MAX_PIXELS:
-                raise DataError(f"has {width}×{height} pixels, over {MAX_PIXELS / 1e6:.0f} megapixels")
-            if FORMAT_OF.get(path.suffix.lower(), kind) != kind:
-                raise DataError(f"is a {kind} file inside; rename it to {path.stem}{SUFFIX_OF[kind]}")
+            _demand_sound(path, kind, width * height)
+            several = image.format != "MPO" and bool(getattr(image, "is_animated", False))
             if kind == "JPEG":
                 image.draft(None, (SHORTER_SIDE, SHORTER_SIDE))
-            upright = ImageOps.exif_transpose(_eight_bit(image))
+            picture = _upright(image)
+            if kind == "JPEG" and picture.mode == "CMYK" and "adobe" not in image.info:
+                picture = ImageChops.invert(picture)  # Pillow takes all for Adobe's, whose inks are stored inverted
+            pixels = np.asarray(_reduced(_eight_bit(picture)), dtype=np.uint8)
+    except DataError:
+        raise
     except UnidentifiedImageError:
-        empty = path.stat().st_size == 0
-        raise DataError("is empty" if empty else f"is no image that is read ({', '.join(SUFFIX_OF)})") from None
+        raise DataError(_unidentified(path)) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"has over {MAX_PIXELS / 1e6:.0f} megapixels") from None
     except PermissionError:
         raise DataError("cannot be read (Permission denied)") from None
     except FileNotFoundError:
-        raise DataError("is missing") from None
-    except (OSError, ValueError, SyntaxError, struct.error, MemoryError, OverflowError) as error:
+        raise DataError("is a link to a file that is not there" if path.is_symlink() else "is missing") from None
+    except Exception as error:  # Pillow raises whatever a hostile file leads it into
         raise DataError(f"is damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
-    pixels = np.asarray(_reduced(upright), dtype=np.uint8)
-    return Decoded(pixels[..., None] if pixels.ndim == 2 else pixels, kind, mode, width, height)
+    return Decoded(pixels[..., None] if pixels.ndim == 2 else pixels, kind, mode, width, height, several)
+
+
+def _demand_sound(path: Path, kind: str, count: int) -> None:
+    """Raises: DataError where a file has too many pixels or another format's name."""
+    if count > MAX_PIXELS:
+        raise DataError(f"has over {MAX_PIXELS / 1e6:.0f} megapixels")
+    if FORMAT_OF.get(path.suffix.lower(), kind) != kind:
+        raise DataError(f"is a {kind} file inside; rename it to {path.stem}{SUFFIX_OF[kind]}")
+
+
+def _unidentified(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not head:
+        return "is empty"
+    for place, sign, name in UNREAD:
+        if head[place:].startswith(sign):
+            return f"is a {name} file inside, which is not read; convert it to PNG"
+    return f"is no image that is read ({', '.join(SUFFIX_OF)})"
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture as its EXIF orientation says; of damaged EXIF as it is stored, as viewers show it."""
+    image.load()  # PNG may have its EXIF after the pixels; TIFF is turned by Pillow on loading, and its tag taken away
+    try:
+        orientation = image.getexif().get(ORIENTATION)
+    except Exception:  # as above: the pixels are whole
+        return image
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
 def _reduced(image: Image.Image) -> Image.Image:
@@ -78,14 +123,27 @@ def _reduced(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Grey as L, all else as RGB; 16-bit grey is scaled down, transparency laid on white."""
-    if image.mode in ("1", "L"):
-        return image.convert("L")
+    """Grey as L, all else as RGB; numbers of more than 8 bits are scaled, transparency laid on white."""
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        scaled = values / 257 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else values
-        return Image.fromarray(np.clip(scaled, 0, 255).astype(np.uint8))
+        return _scaled(image)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-    return image.convert("RGB")
+        flat = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        return flat.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    """16-bit grey by its range; whole numbers up to 255 as they are, up to 65,535 as 16 bits; floats in 0..1 or 0..255.
+
+    Raises: DataError for other numbers, which no rule could scale alike in every file.
+    """
+    values = np.asarray(image, dtype=np.float64)
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    if not (low >= 0 and high <= (255 if image.mode == "F" else 65_535)):
+        raise DataError(f"has values from {low:g} to {high:g}; save it with 8 bits a channel")
+    if image.mode == "F":
+        values = values * 255 if high <= 1 else values
+    elif image.mode.startswith("I;16") or high > 255:
+        values = values / 257
+    return Image.fromarray(np.rint(values).astype(np.uint8))

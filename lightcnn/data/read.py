@@ -36,6 +36,12 @@ class ReadFiles:
     places: NDArray[np.int64]
     skipped: tuple[tuple[str, str], ...]
 
+    @property
+    def note(self) -> str:
+        """What a reader of results should know of the files."""
+        several = sum(one.several for one in self.images.files)
+        return f"the first picture of {several} files that hold several" if several else ""
+
 
 def read(
     source: str, root: Path, files: Sequence[Path], *, skip_corrupt: bool = False, progress: Progress = silent

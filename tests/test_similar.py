@@ -1,0 +1,108 @@
+"""Near duplicates: copies are found under every change, and what only looks alike is not."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from sklearn.datasets import load_sample_images
+
+from lightcnn.data.similar import MIRROR, clusters_of, similar
+
+SIZE = 128
+
+
+def photographs() -> list[np.ndarray]:
+    """Parts of scikit-learn's two sample photographs that do not overlap."""
+    parts = []
+    for picture in load_sample_images().images:
+        for top in (0, 213):
+            for left in (0, 213, 426):
+                parts.append(cv2.resize(picture[top : top + 213, left : left + 213], (SIZE, SIZE)))
+    return parts
+
+
+PHOTOGRAPHS = photographs()
+
+
+def turned(image: np.ndarray, degrees: float, scale: float = 1.0, shear: float = 0.0) -> np.ndarray:
+    matrix = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), degrees, scale)
+    matrix[0, 1] += shear
+    return cv2.warpAffine(image, matrix, (SIZE, SIZE))
+
+
+CHANGES = {
+    "mirror": lambda i: i[:, ::-1],
+    "upside down": lambda i: i[::-1],
+    "quarter turn": lambda i: np.rot90(i),
+    "rotation": lambda i: turned(i, 25),
+    "zoom": lambda i: turned(i, 0, 1.3),
+    "shear": lambda i: turned(i, 0, 1, 0.25),
+    "shift": lambda i: np.roll(i, (15, 20), (0, 1)),
+    "crop": lambda i: cv2.resize(i[20:110, 10:100], (SIZE, SIZE)),
+    "other size": lambda i: cv2.resize(i, (200, 180)),
+    "blur": lambda i: cv2.GaussianBlur(i, (0, 0), 1.2),
+    "noise": lambda i: np.clip(i + np.random.default_rng(0).normal(0, 12, i.shape), 0, 255).astype(np.uint8),
+    "darker": lambda i: (i * 0.6).astype(np.uint8),
+    "contrast": lambda i: np.clip((i.astype(float) - 128) * 1.5 + 128, 0, 255).astype(np.uint8),
+    "grey": lambda i: cv2.cvtColor(i, cv2.COLOR_RGB2GRAY)[..., None],
+    "recompressed": lambda i: cv2.imdecode(cv2.imencode(".jpg", i, [cv2.IMWRITE_JPEG_QUALITY, 30])[1], 1),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_copy_is_found_under_every_change(name: str) -> None:
+    copies = [np.ascontiguousarray(CHANGES[name](photograph)) for photograph in PHOTOGRAPHS]
+    found = similar(PHOTOGRAPHS + copies)
+    count = len(PHOTOGRAPHS)
+    assert found.pairs.tolist() == [[i, i + count] for i in range(count)]
+    assert (found.strength >= 6).all()
+    assert found.clusters.tolist() == list(range(count)) * 2
+
+
+def test_different_photographs_are_not_copies() -> None:
+    found = similar(PHOTOGRAPHS)
+    assert found.pairs.shape == (0, 2)
+    assert found.clusters.tolist() == list(range(len(PHOTOGRAPHS)))
+
+
+def test_a_watermark_that_all_carry_makes_no_copies() -> None:
+    marked = [photograph.copy() for photograph in PHOTOGRAPHS]
+    for image in marked:
+        cv2.putText(image, "atlas.org", (40, 120), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+    assert not len(similar(marked).pairs)
+
+
+def test_empty_and_flat_images_have_no_copies() -> None:
+    flat = [np.full((SIZE, SIZE, 3), value, np.uint8) for value in (0, 0, 128, 255)]
+    found = similar([*flat, *PHOTOGRAPHS[:2], PHOTOGRAPHS[0]])
+    assert found.pairs.tolist() == [[4, 6]]
+
+
+def test_the_same_images_give_the_same_answer_and_progress_reaches_the_end() -> None:
+    images = PHOTOGRAPHS + [turned(photograph, 12) for photograph in PHOTOGRAPHS]
+    seen: list[tuple[str, int, int]] = []
+    one, other = similar(images), similar(images, progress=lambda *args: seen.append(args))
+    assert np.array_equal(one.pairs, other.pairs)
+    assert np.array_equal(one.strength, other.strength)
+    assert {what for what, done, total in seen if done == total} == {
+        "looking for near duplicates", "verifying near duplicates",
+    }  # fmt: skip
+
+
+def test_mirroring_a_descriptor_is_mirroring_the_image() -> None:
+    picture = cv2.cvtColor(PHOTOGRAPHS[0], cv2.COLOR_RGB2GRAY)
+    places, descriptors = cv2.SIFT_create().detectAndCompute(picture, None)
+    mirrored = [
+        cv2.KeyPoint(SIZE - 1 - p.pt[0], p.pt[1], p.size, (180 - p.angle) % 360, p.response, p.octave) for p in places
+    ]
+    _, expected = cv2.SIFT_create().compute(np.ascontiguousarray(picture[:, ::-1]), mirrored)
+    cosine = (descriptors[:, MIRROR] * expected).sum(1) / np.linalg.norm(descriptors, axis=1)
+    cosine /= np.linalg.norm(expected, axis=1)
+    assert np.median(cosine) > 0.95
+
+
+def test_clusters_are_what_pairs_lead_to() -> None:
+    pairs = np.array([[1, 4], [4, 5], [2, 3]])
+    assert clusters_of(pairs, 7).tolist() == [0, 1, 2, 2, 1, 1, 6]
+    assert clusters_of(np.zeros((0, 2), np.int64), 3).tolist() == [0, 1, 2]
