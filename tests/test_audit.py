@@ -352,3 +352,15 @@ def test_arrays_are_audited_too(tmp_path):
     assert report["cross_class"] == report["cross_split"]
     assert report["formats"] == {"array": 20}
     assert run(["audit", "set.npz", "--quiet", "--out", "one"]) == 0
+
+
+def test_the_groups_that_were_found_are_a_source(planted, tmp_path):
+    Path("planted/test/dogs", f"{STRANGE}.png").unlink()
+    assert run(["audit", planted, "--out", "one", "--quiet"]) == 0
+    (tmp_path / "one" / "groups.csv").rename(tmp_path / "planted" / "groups.csv")
+    report = audit("planted/groups.csv").document()
+    assert report["groups"]["source"] == "manifest"
+    assert report["groups"]["count"] == 20
+    assert report["groups"]["contradicted"] == []
+    assert report["cross_class"] == Run.load("one").report["cross_class"]
+    assert report["cross_split"] == Run.load("one").report["cross_split"]

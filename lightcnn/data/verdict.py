@@ -85,10 +85,9 @@ def _copies(near: Near, counts: Counts) -> str:
         return f"{exact[0].upper()}{exact[1:]}; {near.why}."
     if not clusters:
         return "No image is a near duplicate of another."
-    return (
-        f"{images:,} images are near duplicates of others, in {_count(clusters, 'cluster', 'clusters')} ({exact}): "
-        "they stay on one side of every split that lightcnn cuts."
-    )
+    kept = "" if counts.contradicted else ": they stay on one side of every split that lightcnn cuts"
+    found = f"{images:,} images are near duplicates of others, in {_count(clusters, 'cluster', 'clusters')}"
+    return f"{found} ({exact}){kept}."
 
 
 def _contradicted(counts: Counts) -> str:
@@ -96,7 +95,8 @@ def _contradicted(counts: Counts) -> str:
         return ""
     return (
         f"{_count(counts.contradicted, 'photograph stands', 'photographs stand')} in several groups of the source, as "
-        "duplicates: see whether these groups are one."
+        "near duplicates, and a split by these groups may tear them apart: see whether the groups are one, and say so "
+        "in the manifest."
     )
 
 
