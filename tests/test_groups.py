@@ -199,8 +199,12 @@ def test_names_that_tell_nothing(paths):
 
 def test_near_duplicates_overrule_names():
     paths = [f"A/{mark}{i}.png" for mark in ("flip_", "rot_") for i in range(10)]
-    assert name_groups(paths, clusters=np.arange(20)) is None, "not one of ten copies looks like its source"
+    others = np.repeat(np.arange(10), 2)
+    assert name_groups(paths, clusters=others) is None, "not one of ten copies looks like its source, others do"
     assert name_groups(paths, clusters=np.tile(np.arange(10), 2)) is not None
+    assert name_groups(paths, clusters=np.arange(20)) is not None, (
+        "nothing looks like anything: the search is blind here"
+    )
     patients = [f"A/M{i:02}_{j}.jpg" for i in range(10) for j in range(2)]
     apart = np.repeat(np.arange(10), 2)
     assert name_groups(patients, clusters=np.arange(20)) is not None, "patients need not look alike"

@@ -59,11 +59,9 @@ class Audit:
     def leaked(self) -> NDArray[np.int64]:
         """The images outside train that have a relative in train."""
         split = self.dataset.split
-        return np.array(
-            [i for cluster in self.cross_split for i in cluster
-             if split[i] in ("val", "test") and (split[list(cluster)] == "train").any()],
-            dtype=np.int64,
-        )  # fmt: skip
+        behind = [np.array(c)[split[list(c)] != "train"] for c in self.cross_split if (split[list(c)] == "train").any()]
+        members: NDArray[np.int64] = np.concatenate([np.empty(0, dtype=np.int64), *behind])
+        return members[np.flatnonzero(split[members] != "")]
 
     @cached_property
     def contradicted(self) -> tuple[Cluster, ...]:

@@ -23,8 +23,8 @@ and so on are a class and a counter, not many pictures of one apple."""
 AGREEING = 0.8
 """Share of the clusters of near duplicates that must lie within patients, where there are a HANDFUL or more."""
 CONFIRMED = 0.2
-"""Share of the groups of copies in which near duplicates were found, where they were looked for: the rest may be
-changed too much to be recognised."""
+"""Share of the groups of copies in which near duplicates are found, where a HANDFUL of clusters or more is found at
+all: the rest may be changed too much to be recognised, and on smooth images none may be."""
 SCATTERED = 20
 """A number drawn at random is, at its largest, so many times as large as there are of them; a counter is not."""
 
@@ -144,7 +144,7 @@ def _believed_copies(keys: Sequence[str], clusters: NDArray[np.int64] | None) ->
     groups = _members(keys)
     if len(groups) < HANDFUL:
         return False
-    if clusters is None:
+    if clusters is None or len(_members(clusters.tolist())) < HANDFUL:
         return True
     confirmed = sum(len(set(clusters[members].tolist())) < len(members) for members in groups)
     return confirmed >= CONFIRMED * len(groups)
