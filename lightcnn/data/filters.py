@@ -1,7 +1,8 @@
 """What the pixels become: sharper or softer, another brightness, contrast and saturation, noise, a rectangle erased.
 
 Images are float32 (N, C, H, W) on the scale 0..255. Everything is made of single products and sums, which round alike
-wherever a pixel stands in a batch; batched convolutions and fused operations do not.
+wherever a pixel stands in a batch; batched convolutions and fused operations do not. Results go into tensors that are
+there already wherever that is possible: memory asked for anew costs several times the arithmetic.
 """
 
 from __future__ import annotations
@@ -70,20 +71,23 @@ def _sharpened(images: Tensor, alpha: float, draws: Draws) -> Tensor:
 
     That kernel is the image plus nine times its difference from the mean of the 3×3 around each pixel.
     """
-    mean = _smooth(_smooth(images, thirds := np.full((len(images), 2), 1 / 3), 3), thirds, 2)
-    return images + (images - mean).mul_(_column(9 * alpha * draws["sharpen"], images))
+    thirds = np.full((len(images), 2), 1 / 3)
+    edges = _smooth(_smooth(images, thirds, 3), thirds, 2).sub_(images)
+    return edges.mul_(_column(-9 * alpha * draws["sharpen"], images)).add_(images)
 
 
 def _smooth(images: Tensor, weights: NDArray[np.float64], axis: int) -> Tensor:
-    """Weighted sums along one axis; `weights` (N, radius + 1) of the pixel itself, its neighbours, and so on."""
-    size, radius = images.shape[axis], weights.shape[1] - 1
-    padded = torch.cat(
-        [images.narrow(axis, 0, radius).flip(axis), images, images.narrow(axis, size - radius, radius).flip(axis)], axis
-    )
-    total = images * _column(weights[:, 0], images)
-    for step in range(1, radius + 1):
-        pair = padded.narrow(axis, radius - step, size) + padded.narrow(axis, radius + step, size)
-        total.add_(pair.mul_(_column(weights[:, step], images)))
+    """Weighted sums along one axis; `weights` (N, radius + 1) of the pixel itself, its neighbours, and so on.
+
+    The image goes on as its mirror image beyond the border.
+    """
+    size, total, part = images.shape[axis], images * _column(weights[:, 0], images), torch.empty_like(images)
+    for step in range(1, weights.shape[1]):
+        torch.mul(images, _column(weights[:, step], images), out=part)
+        total.narrow(axis, step, size - step).add_(part.narrow(axis, 0, size - step))
+        total.narrow(axis, 0, size - step).add_(part.narrow(axis, step, size - step))
+        for edge in (0, size - step):
+            total.narrow(axis, edge, step).add_(part.narrow(axis, edge, step).flip(axis))
     return total
 
 
@@ -111,16 +115,23 @@ def bell(shape: torch.Size, keys: NDArray[np.float64], device: torch.device) -> 
     """
     key = torch.from_numpy((keys * 2.0**32).astype(np.int64).astype(np.int32)).to(device).view(-1, 1, 1, 1)
     places = torch.arange(math.prod(shape[1:]), dtype=torch.int32, device=device).view(1, *shape[1:])
-    mixed = _mix(_mix(places) ^ key)
-    pairs = ((mixed >> 8) & 0x00FF00FF).add_(mixed.bitwise_and_(0x00FF00FF))
-    return (pairs >> 16).add_(pairs).bitwise_and_(0x3FF).float().sub_(510)
+    value = _mixed(places) ^ key
+    spare = torch.empty_like(value)
+    _mixed(value, spare)
+    torch.bitwise_right_shift(value, 8, out=spare).bitwise_and_(0x00FF00FF)
+    pairs = value.bitwise_and_(0x00FF00FF).add_(spare)
+    sums = torch.bitwise_right_shift(pairs, 16, out=spare).add_(pairs).bitwise_and_(0x3FF)
+    return value.view(torch.float32).copy_(sums).sub_(510)
 
 
-def _mix(value: Tensor) -> Tensor:
-    """Integers of 32 bits, well mixed. A shift keeps the sign, which is masked out."""
-    mixed = ((value >> 16) & 0xFFFF).bitwise_xor_(value).mul_(0x7FEB352D)
-    mixed = ((mixed >> 15) & 0x1FFFF).bitwise_xor_(mixed).mul_(0x846CA68B - 2**32)
-    return ((mixed >> 16) & 0xFFFF).bitwise_xor_(mixed)
+def _mixed(value: Tensor, spare: Tensor | None = None) -> Tensor:
+    """Integers of 32 bits, well mixed in place; `spare` is overwritten."""
+    spare = torch.empty_like(value) if spare is None else spare
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B - 2**32), (16, 1)):
+        # A shift keeps the sign, which is masked out.
+        torch.bitwise_right_shift(value, shift, out=spare).bitwise_and_(2 ** (32 - shift) - 1)
+        value.bitwise_xor_(spare).mul_(factor)
+    return value
 
 
 def _erased(images: Tensor, area: float, draws: Draws) -> Tensor:
