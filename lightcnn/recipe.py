@@ -17,7 +17,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 class Augment(Frozen):
     """What is drawn anew for every image of the training side in every epoch; 0 and false leave a step out.
 
-    Every limit is reached on both sides: the change is drawn uniformly up to it.
+    A change is drawn uniformly up to its limit, both ways where there are two.
     """
 
     shift: Annotated[
@@ -38,7 +38,8 @@ class Augment(Frozen):
         float, Field(ge=0, le=0.95, description="largest share of the area that is cut away; the rest is enlarged")
     ] = 0.0
     filtered: Annotated[
-        float, Field(ge=0, le=1, description="share of the images whose pixels the settings from here on change")
+        float,
+        Field(ge=0, le=1, description="share of the images that sharpen to noise change, and of those that erase does"),
     ] = 0.5
     sharpen: Annotated[
         float,
@@ -85,7 +86,8 @@ _NOTHING: dict[str, Any] = {"shift": 0.0, "rotate": 0.0, "zoom": 0.0}
 # when the unit was the radian (Keras 1 and 2.0), so 11.5 degrees.
 _KERAS: dict[str, Any] = {"shift": 0.2, "rotate": 20.0, "zoom": 0.0, "shear": 11.5, "flip": True}
 # The first example of imgaug's documentation: Sometimes(0.5, GaussianBlur((0, 0.5))), LinearContrast((0.75, 1.5)),
-# AdditiveGaussianNoise(scale=(0, 0.05*255)), Multiply((0.8, 1.2)).
+# AdditiveGaussianNoise(scale=(0, 0.05*255)), Multiply((0.8, 1.2)). Its second one has Sharpen(alpha=(0, 1.0)), which
+# on small images turns most edges black and white; up to 0.3 they keep their colours.
 _IMGAUG: dict[str, Any] = {"sharpen": 0.3, "blur": 0.5, "brightness": 0.2, "contrast": 0.25, "noise": 0.05}
 
 PRESETS: dict[str, Augment] = {
@@ -95,8 +97,8 @@ PRESETS: dict[str, Augment] = {
     "imgaug": Augment(**_NOTHING | _IMGAUG),
     "paper": Augment(**_KERAS | _IMGAUG),
 }
-"""Augmentations by name. `keras`, `imgaug` and their mix `paper` are the two families that MicroMPoxNet's paper tried;
-it gives the operations and no ranges, which are those of the two libraries' own examples."""
+"""Augmentations by name. `keras` and `imgaug` are the two families of operations that MicroMPoxNet's paper compared,
+`paper` is their mix; the ranges are those of the two libraries' own examples."""
 
 
 def _preset(value: Any) -> Any:

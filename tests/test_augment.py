@@ -405,6 +405,14 @@ def test_where_both_are_set_half_of_the_images_get_each():
     assert set(mix.partners.tolist()) == set(range(100))
 
 
+@pytest.mark.parametrize("alpha", [1e-9, 100.0])
+def test_extreme_alphas_give_shares(alpha):
+    for given in (settings(mixup=alpha), settings(cutmix=alpha)):
+        weights = mixes(given, 0, 0, MANY, count=9, size=(8, 8)).weights
+        assert weights.min() >= 0
+        assert weights.max() <= 1
+
+
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 def test_the_shares_are_of_the_beta_distribution(alpha):
     weights = mixes(settings(mixup=alpha), 0, 0, np.arange(20_000), count=9, size=(8, 8)).weights
@@ -488,6 +496,12 @@ def test_the_presets():
     images = picture(20)
     for name, preset in PRESETS.items():
         assert torch.equal(augment(images, preset, 0, 0, np.arange(20)), images.float()) == (name == "none")
+
+
+def test_the_schema_knows_the_presets():
+    schema = Recipe.model_json_schema()["properties"]["augment"]
+    (names,) = [part["enum"] for part in schema["anyOf"] if "enum" in part]
+    assert names == list(PRESETS)
 
 
 RECIPE = "data: digits\naugment: {}\nnetwork: {{input: [1, 8, 8], stages: [{{kind: conv, width: 4}}], classes: 10}}\n"

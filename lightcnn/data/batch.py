@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import betaincinv
 from torch import Tensor
 from torch.nn import functional
 
@@ -74,6 +73,9 @@ def mixes(
 
     Mixup (arXiv:1710.09412) and CutMix (arXiv:1905.04899); where both are set, an image gets one of them, half each.
     """
+    # Only recipes that mix wait for it to be loaded.
+    from scipy.special import betaincinv
+
     draws = Draws.of(seed, epoch, indices)
     cut = draws["cut"] < bool(settings.cutmix) / (bool(settings.cutmix) + bool(settings.mixup) or 1)
     alpha = np.where(cut, settings.cutmix, settings.mixup)
