@@ -14,11 +14,11 @@ import numpy as np
 from lightcnn.auditpage import ROWS, audit_page
 from lightcnn.data.audit import Audit, audit
 from lightcnn.data.read import Progress, silent
-from lightcnn.data.sheets import PRESETS, augment_sheet, png, tile
+from lightcnn.data.sheets import augment_sheet, png, tile
 from lightcnn.document import nearest
 from lightcnn.errors import InputError
 from lightcnn.evaluation import plots
-from lightcnn.recipe import Reading
+from lightcnn.recipe import PRESETS, Reading
 from lightcnn.run import Run, json_bytes
 
 COLUMNS = 8

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticKnownError
 
 from lightcnn import document
 from lightcnn.spec import Frozen, NetworkSpec
@@ -14,17 +15,106 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Augment(Frozen):
-    """What is drawn anew for every image of the training side in every epoch; 0 leaves a step out."""
+    """What is drawn anew for every image of the training side in every epoch; 0 and false leave a step out.
+
+    A change is drawn uniformly up to its limit, both ways where there are two.
+    """
 
     shift: Annotated[
         float, Field(ge=0, le=0.5, description="largest shift, as a share of height and width, in whole pixels")
     ] = 0.05
-    rotate: Annotated[float, Field(ge=0, le=180, description="largest rotation, degrees, of every second image")] = 5.0
-    zoom: Annotated[
-        float, Field(ge=0, lt=1, description="largest change of scale, as a share, of every second image")
-    ] = 0.05
-    shear: Annotated[float, Field(ge=0, le=45, description="largest shear, degrees, of every second image")] = 0.0
+    shift_height: Annotated[
+        float | None, Field(ge=0, le=0.5, description="the same up and down alone, as a share of the height")
+    ] = None
     flip: Annotated[bool, Field(description="mirror left to right half of the time")] = False
+    flip_vertical: Annotated[bool, Field(description="mirror top to bottom half of the time")] = False
+    warped: Annotated[
+        float, Field(ge=0, le=1, description="share of the images that are rotated, zoomed, sheared and cropped")
+    ] = 0.5
+    rotate: Annotated[float, Field(ge=0, le=180, description="largest rotation, degrees")] = 5.0
+    zoom: Annotated[float, Field(ge=0, lt=1, description="largest change of scale, as a share")] = 0.05
+    shear: Annotated[float, Field(ge=0, le=45, description="largest shear, degrees")] = 0.0
+    crop: Annotated[
+        float, Field(ge=0, le=0.95, description="largest share of the area that is cut away; the rest is enlarged")
+    ] = 0.0
+    filtered: Annotated[
+        float,
+        Field(ge=0, le=1, description="share of the images that sharpen to noise change, and of those that erase does"),
+    ] = 0.5
+    sharpen: Annotated[
+        float,
+        Field(ge=0, le=1, description="most of the sharpened image, as a share; half of the time where blur is set"),
+    ] = 0.0
+    blur: Annotated[
+        float,
+        Field(
+            ge=0, le=10, description="largest deviation of a Gaussian, pixels; half of the time where sharpen is set"
+        ),
+    ] = 0.0
+    brightness: Annotated[float, Field(ge=0, le=1, description="largest change of brightness, as a share")] = 0.0
+    contrast: Annotated[float, Field(ge=0, le=1, description="largest change of contrast, as a share")] = 0.0
+    saturation: Annotated[float, Field(ge=0, le=1, description="largest change of colour's strength, as a share")] = 0.0
+    noise: Annotated[
+        float, Field(ge=0, le=1, description="largest deviation of Gaussian noise, on pixels from 0 to 1")
+    ] = 0.0
+    erase: Annotated[
+        float, Field(ge=0, le=1, description="largest share of the area that a rectangle of one colour covers")
+    ] = 0.0
+    mixup: Annotated[float, Field(ge=0, le=100, description="alpha of mixup's Beta(alpha, alpha), on all images")] = 0.0
+    cutmix: Annotated[
+        float, Field(ge=0, le=100, description="alpha of CutMix's Beta; on half of the images where mixup is set")
+    ] = 0.0
+
+    @property
+    def warps(self) -> bool:
+        """Whether anything needs values between pixels."""
+        return any((self.rotate, self.zoom, self.shear, self.crop))
+
+    @property
+    def filters(self) -> bool:
+        """Whether anything changes the values of pixels, erasing aside."""
+        return any((self.sharpen, self.blur, self.brightness, self.contrast, self.saturation, self.noise))
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed, and so targets are probabilities."""
+        return any((self.mixup, self.cutmix))
+
+
+_NOTHING: dict[str, Any] = {"shift": 0.0, "rotate": 0.0, "zoom": 0.0}
+# Rotation and shifts of the example in the documentation of Keras' ImageDataGenerator; its shear_range=0.2 is from
+# when the unit was the radian (Keras 1 and 2.0), so 11.5 degrees.
+_KERAS: dict[str, Any] = {"shift": 0.2, "rotate": 20.0, "zoom": 0.0, "shear": 11.5, "flip": True}
+# The first example of imgaug's documentation: Sometimes(0.5, GaussianBlur((0, 0.5))), LinearContrast((0.75, 1.5)),
+# AdditiveGaussianNoise(scale=(0, 0.05*255)), Multiply((0.8, 1.2)). Its second one has Sharpen(alpha=(0, 1.0)), which
+# on small images turns most edges black and white; up to 0.3 they keep their colours.
+_IMGAUG: dict[str, Any] = {"sharpen": 0.3, "blur": 0.5, "brightness": 0.2, "contrast": 0.25, "noise": 0.05}
+
+PRESETS: dict[str, Augment] = {
+    "none": Augment(**_NOTHING),
+    "light": Augment(flip=True),
+    "keras": Augment(**_KERAS),
+    "imgaug": Augment(**_NOTHING | _IMGAUG),
+    "paper": Augment(**_KERAS | _IMGAUG),
+}
+"""Augmentations by name. `keras` and `imgaug` are the two families of operations that MicroMPoxNet's paper compared,
+`paper` is their mix; the ranges are those of the two libraries' own examples."""
+
+
+def _preset(value: Any) -> Any:
+    """The augmentation of that name; what is no name is left to be read as a mapping."""
+    if not isinstance(value, str):
+        return value
+    if value not in PRESETS:
+        raise PydanticKnownError("literal_error", {"expected": ", ".join(PRESETS)})
+    return PRESETS[value]
+
+
+Augmentation = Annotated[
+    Augment,
+    BeforeValidator(_preset, json_schema_input_type=Augment | Literal["none", "light", "keras", "imgaug", "paper"]),
+]
+"""An augmentation, or in YAML the name of one of `PRESETS`."""
 
 
 class Optimisation(Frozen):
@@ -62,7 +152,7 @@ class Recipe(Frozen):
     reading: Reading = Reading()
     seed: Seed = 0
     network: NetworkSpec
-    augment: Augment = Augment()
+    augment: Augmentation = Augment()
     training: Optimisation = Optimisation()
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Sources, splits, decoding, preprocessing and augmentation."""
+"""Sources, splits, decoding and preprocessing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from lightcnn.data.augment import augment, uniform
 from lightcnn.data.decode import decode
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess, resize, statistics
 from lightcnn.data.sources import load, outline
 from lightcnn.data.split import split, subset
 from lightcnn.errors import DataError
-from lightcnn.recipe import Augment, Reading
+from lightcnn.recipe import Reading
 
 RANDOM = np.random.default_rng(0)
 
@@ -364,54 +363,6 @@ def test_normalised_training_images_have_mean_zero_and_deviation_one():
     torch.testing.assert_close(out.mean(dim=(0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-4)
     torch.testing.assert_close(out.std(dim=(0, 2, 3)), torch.ones(3), rtol=1e-3, atol=0)
     assert statistics(torch.full((4, 1, 2, 2), 7, dtype=torch.uint8))[1][0] > 0
-
-
-def test_an_augmented_image_depends_on_seed_epoch_and_index_only():
-    images = torch.from_numpy(RANDOM.random((6, 1, 12, 12)).astype(np.float32))
-    settings = Augment(shift=0.2, rotate=20, zoom=0.2, shear=10, flip=True)
-    index = np.arange(6)
-    whole = augment(images, settings, 1, 2, index)
-    order = np.array([4, 1])
-    torch.testing.assert_close(augment(images[order], settings, 1, 2, order), whole[order], rtol=0, atol=0)
-    for other in ((2, 2), (1, 3)):
-        assert not torch.equal(augment(images, settings, *other, index), whole)
-    assert torch.equal(augment(images, Augment(shift=0, rotate=0, zoom=0), 1, 2, index), images)
-
-
-def test_each_augmentation_does_what_it_says():
-    image = torch.zeros(1, 1, 21, 21)
-    image[0, 0, 10, 15] = 1
-    many = image.expand(200, -1, -1, -1)
-    index = np.arange(200)
-    nothing = {"shift": 0.0, "rotate": 0.0, "zoom": 0.0, "shear": 0.0}
-
-    def brightest(**changes):
-        out = augment(many, Augment(**(nothing | changes)), 0, 0, index)
-        place = out.flatten(1).argmax(dim=1)
-        return place // 21, place % 21
-
-    rows, columns = brightest(flip=True)
-    assert set(columns.tolist()) == {5, 15}
-    assert set(rows.tolist()) == {10}
-    rows, columns = brightest(shift=0.1)
-    assert 1 <= (rows - 10).abs().max() <= 3
-    assert 1 <= (columns - 15).abs().max() <= 3
-    rows, columns = brightest(rotate=90.0)
-    assert rows.min() <= 6
-    assert rows.max() >= 14
-    radius = ((rows - 10) ** 2 + (columns - 10) ** 2).float().sqrt()
-    assert (radius - 5).abs().max() < 1.5
-    rows, columns = brightest(zoom=0.3)
-    assert set(rows.tolist()) == {10}
-    assert columns.min() < 15 < columns.max()
-
-
-def test_uniform_numbers_are_uniform_and_in_range():
-    draws = uniform(0, 0, np.arange(20_000), 3)
-    assert draws.min() >= 0
-    assert draws.max() < 1
-    assert np.abs(draws.mean(axis=0) - 0.5).max() < 0.01
-    assert np.abs(np.corrcoef(draws.T) - np.eye(3)).max() < 0.03
 
 
 def test_pipeline_reports_what_the_data_are():

@@ -66,7 +66,7 @@ def test_there_are_as_many_pages_as_we_think() -> None:
         folder: len(list((ROOT / folder).glob("*.md")))
         for folder in ("docs/concepts", "docs/reference", "docs/decisions")
     }
-    assert found == {"docs/concepts": 8, "docs/reference": 2, "docs/decisions": 6}
+    assert found == {"docs/concepts": 9, "docs/reference": 2, "docs/decisions": 6}
 
 
 def test_the_contract_has_one_line_for_every_command() -> None:
@@ -205,6 +205,23 @@ def test_the_table_of_blocks_has_every_key_of_every_kind() -> None:
     assert rows.keys() == BLOCKS.keys()
     for kind, block in BLOCKS.items():
         assert re.findall(r"`(\w+)`", rows[kind]) == [name for name in block.model_fields if name != "kind"]
+
+
+def test_the_table_of_augmentations_has_every_setting_of_every_preset() -> None:
+    from lightcnn.recipe import PRESETS, Augment
+
+    page = (ROOT / "docs" / "concepts" / "augmentation.md").read_text(encoding="utf-8")
+    header, _, *rows = [
+        [cell.strip(" `") for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")
+    ]
+    assert header[3:] == list(PRESETS)
+    assert [row[0] for row in rows] == list(Augment.model_fields)
+    for number, preset in enumerate((Augment(), *PRESETS.values())):
+        values = dict(preset)
+        for name, _, *cells in rows:
+            value = values[name]
+            text = "" if value is None else str(value).lower() if isinstance(value, bool) else f"{value:g}"
+            assert cells[number] == text, name
 
 
 def test_the_python_examples_compile() -> None:

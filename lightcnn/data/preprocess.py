@@ -32,7 +32,7 @@ class Preprocess(Frozen):
     threshold: Annotated[float, Field(gt=0, lt=1, description="of the second of two classes")] = 0.5
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) → float32 of the same shape, mean 0 and deviation 1 over the training side."""
+        """uint8 or float (N, C, H, W) on the scale 0..255 → float32, mean 0 and deviation 1 over the training side."""
         mean, deviation = (
             torch.tensor(values, dtype=torch.float32, device=images.device).view(1, -1, 1, 1) * 255
             for values in (self.mean, self.deviation)

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightcnn.data.augment import augment, uniform
+from lightcnn.data.batch import training_batch
+from lightcnn.data.draws import COLUMN, uniform
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import InputError, TrainingError
 from lightcnn.recipe import Augment, Optimisation
@@ -56,10 +57,11 @@ def fit(
             torch.manual_seed(seed * 1_000_003 + epoch)
             start, total = time.perf_counter(), torch.zeros((), device=device)
             for batch in np.array_split(order(len(images), seed, epoch), batches):
-                rows = torch.from_numpy(batch).to(device)
-                inputs = augment(preprocess.normalise(images[rows]), augmentation, seed, epoch, batch)
+                inputs, targets = training_batch(
+                    images, labels, batch, settings=augmentation, seed=seed, epoch=epoch, preprocess=preprocess
+                )
                 with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-                    loss = loss_function(model(inputs.contiguous(memory_format=torch.channels_last)), labels[rows])
+                    loss = loss_function(model(inputs.contiguous(memory_format=torch.channels_last)), targets)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
@@ -85,7 +87,8 @@ def one_cycle(steps: int, warmup: float) -> Callable[[int], float]:
 
 def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order in which an epoch meets the images: from (seed, epoch, index) alone."""
-    return np.argsort(uniform(seed, epoch, np.arange(count), 7)[:, 6], kind="stable")
+    # Its own column: sorted by the draw that chooses whom to warp, an epoch would begin with all warped images.
+    return np.argsort(uniform(seed, epoch, np.arange(count), COLUMN["order"] + 1)[:, -1], kind="stable")
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -106,12 +109,13 @@ def _parameter_groups(model: nn.Module, decay: float) -> list[dict[str, object]]
 
 
 def _loss(model: nn.Module, smoothing: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """Cross-entropy for one logit a class; binary cross-entropy for a single logit."""
+    """Cross-entropy for one logit a class; binary cross-entropy for a single logit. Targets as of `training_batch`."""
     spec = getattr(model, "spec", None)
     if spec is not None and spec.logits == 1:
 
-        def binary(logits: Tensor, labels: Tensor) -> Tensor:
-            target = labels.float() * (1 - smoothing) + smoothing / 2
+        def binary(logits: Tensor, targets: Tensor) -> Tensor:
+            positive = targets[:, 1] if targets.ndim == 2 else targets.float()
+            target = positive * (1 - smoothing) + smoothing / 2
             return nn.functional.binary_cross_entropy_with_logits(logits[:, 0].float(), target)
 
         return binary

@@ -1,0 +1,64 @@
+"""Random numbers with an address: a hash of (seed, epoch, index of the image, name), never a state that moves on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NAMES = (
+    "rotate", "shear", "zoom", "flip", "shift", "shift_height", "warped", "order", "flip_vertical", "crop", "crop_x",
+    "crop_y", "filtered", "sharpened", "sharpen", "blur", "brightness", "contrast", "saturation", "noise", "noise_key",
+    "erased", "erase", "erase_ratio", "erase_x", "erase_y", "red", "green", "blue", "partner", "cut", "weight",
+    "cut_x", "cut_y",
+)  # fmt: skip
+"""What is drawn for an image in an epoch. New names go to the end: a place in the list is a column of the hash."""
+
+COLUMN = {name: column for column, name in enumerate(NAMES)}
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Numbers in [0, 1), shape (N, len(NAMES)): a row an image."""
+
+    values: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, seed: int, epoch: int, indices: NDArray[np.int64]) -> Draws:
+        """What the images at `indices` draw in that epoch."""
+        return cls(uniform(seed, epoch, indices, len(NAMES)))
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        return self.values[:, COLUMN[name]]
+
+    def signed(self, name: str) -> NDArray[np.float64]:
+        """Numbers in [-1, 1)."""
+        return 2 * self[name] - 1
+
+    def chosen(self, name: str, share: float) -> NDArray[np.int64]:
+        """Rows of the images that belong to that share."""
+        return np.flatnonzero(self[name] < share)
+
+    def at(self, rows: NDArray[np.int64]) -> Draws:
+        """The draws of some of the images."""
+        return Draws(self.values[rows])
+
+
+def uniform(seed: int, epoch: int, indices: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """Numbers in [0, 1), shape (len(indices), count), each a hash of (seed, epoch, index, column).
+
+    The mixing is SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014), applied once for each part of the key.
+    """
+    columns = np.arange(count, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        key = _mix(_mix(np.uint64(seed)) ^ np.uint64(epoch))
+        keys = _mix(_mix(key ^ indices.astype(np.uint64))[:, None] ^ columns)
+    return (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _mix(value: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+    mixed = np.asarray(value, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
