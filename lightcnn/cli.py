@@ -359,7 +359,7 @@ def _dry_run(settings: Any, as_json: bool) -> None:
     from lightcnn.fit import BudgetedSpace
 
     dataset = grouped(load(settings.data, settings.reading))
-    counts = split(dataset, settings.seed).counts()
+    counts = split(dataset, settings.seed, settings.reading).counts()
     bound = BudgetedSpace(
         settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size), Budget.parse(settings.budget)
     )

@@ -7,10 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lightcnn.data.images import Images
 from lightcnn.data.preprocess import Preprocess
 
 
-def probabilities(model: nn.Module, images: Tensor, preprocess: Preprocess, batch: int = 512) -> NDArray[np.float64]:
+def probabilities(model: nn.Module, images: Images, preprocess: Preprocess, batch: int = 512) -> NDArray[np.float64]:
     """Class probabilities (N, classes) of uint8 images (N, C, H, W); the model's modes are left as they were."""
     modes = {part: part.training for part in model.modules()}
     model.eval()
@@ -18,7 +19,7 @@ def probabilities(model: nn.Module, images: Tensor, preprocess: Preprocess, batc
         with torch.inference_mode():
             parts = [
                 class_probabilities(model(preprocess.normalise(chunk).contiguous(memory_format=torch.channels_last)))
-                for chunk in torch.split(images, batch)
+                for chunk in (images[start : start + batch] for start in range(0, len(images), batch))
             ]
     finally:
         for part, training in modes.items():

@@ -142,6 +142,22 @@ class Reading(Frozen):
     allow_leak: Annotated[bool, Field(description="use a given split although groups stand on both sides")] = False
 
 
+class Preparation(Frozen):
+    """From a decoded file to the pixels a network sees: background removal, then size, then local contrast."""
+
+    background: Annotated[
+        Literal["none", "grabcut", "rembg"],
+        Field(description="what is taken for background becomes black: by GrabCut, or by rembg (an extra)"),
+    ] = "none"
+    fit: Annotated[
+        Literal["stretch", "crop", "pad"],
+        Field(description="to a square: aspect not kept, the middle cut out, or black at two sides"),
+    ] = "stretch"
+    clahe: Annotated[
+        float, Field(ge=0, le=100, description="clip limit of local histogram equalisation on 8×8 tiles; 0 is off")
+    ] = 0.0
+
+
 class Recipe(Frozen):
     """Everything that decides a training: rerunning it repeats the run."""
 
@@ -152,6 +168,7 @@ class Recipe(Frozen):
     reading: Reading = Reading()
     seed: Seed = 0
     network: NetworkSpec
+    preprocess: Preparation = Preparation()
     augment: Augmentation = Augment()
     training: Optimisation = Optimisation()
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 from lightcnn.data.augment import augment
 from lightcnn.data.draws import Draws
 from lightcnn.data.filters import inside
+from lightcnn.data.images import Images
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.recipe import Augment
 
@@ -30,7 +31,7 @@ class Mix:
 
 
 def training_batch(
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     indices: NDArray[np.int64],
     *,
@@ -52,7 +53,7 @@ def training_batch(
 
 
 def training_images(
-    images: Tensor, indices: NDArray[np.int64], *, settings: Augment, seed: int, epoch: int
+    images: Images, indices: NDArray[np.int64], *, settings: Augment, seed: int, epoch: int
 ) -> tuple[Tensor, Mix | None]:
     """The images at `indices` as training meets them, float32 on the scale 0..255, and how they were mixed."""
 

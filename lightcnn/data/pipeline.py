@@ -1,4 +1,4 @@
-"""Images as tensors, ready for a network: decoded once, resized once for each input size, kept in memory as uint8."""
+"""A dataset, its split and its preprocessing, ready for networks of any input size."""
 
 from __future__ import annotations
 
@@ -12,31 +12,45 @@ from torch import Tensor
 
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.decode import SHORTER_SIDE
-from lightcnn.data.preprocess import Preprocess, resize, statistics
+from lightcnn.data.preprocess import Preprocess, statistics
+from lightcnn.data.read import Progress, silent
 from lightcnn.data.split import Split
+from lightcnn.data.images import Images, Store, View
+from lightcnn.data.store import store
+from lightcnn.recipe import Preparation
 
 KEPT_BYTES = 2_000_000_000
-"""Resized images that are kept for the next training, in bytes; beyond it they are resized anew."""
+"""Prepared images of several sizes that are kept for the next training; beyond it they are prepared anew."""
+MEASURED = 20_000
+"""Images that mean and deviation are taken from: they fix the mean to a few thousandths of the deviation."""
 
 
 class Pipeline:
     """A dataset and its split on one device."""
 
-    def __init__(self, dataset: Dataset, split: Split, device: torch.device) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: Split,
+        device: torch.device,
+        rule: Preparation | None = None,
+        progress: Progress = silent,
+    ) -> None:
         self.dataset = dataset
         self.split = split
         self.device = device
-        self._resized: dict[tuple[bytes, int], Tensor] = {}
+        self.rule = rule or Preparation()
+        self._progress = progress
+        self._stores: dict[int, Store] = {}
         self._preprocess = lru_cache(maxsize=16)(self._measure)
 
-    def images(self, indices: NDArray[np.int64], size: int) -> Tensor:
-        """uint8 (N, C, size, size) of the images at `indices`, on the device, kept for the next call while few."""
-        key = (indices.tobytes(), size)
-        if key not in self._resized:
-            if sum(images.numel() for images in self._resized.values()) > KEPT_BYTES:
+    def images(self, indices: NDArray[np.int64], size: int) -> Images:
+        """uint8 (N, C, size, size) of the images at `indices`, on the device when read."""
+        if size not in self._stores:
+            if sum(held.numel() for held in self._stores.values() if isinstance(held, Tensor)) > KEPT_BYTES:
                 self.forget()
-            self._resized[key] = self._resize(indices, size)
-        return self._resized[key]
+            self._stores[size] = store(self.dataset, self.rule, size, self.device, self._progress)
+        return View(self._stores[size], indices, self.device)
 
     def labels(self, indices: NDArray[np.int64]) -> Tensor:
         """int64 (N,) on the device."""
@@ -47,8 +61,8 @@ class Pipeline:
         return self._preprocess(size)
 
     def forget(self) -> None:
-        """Frees the resized images."""
-        self._resized.clear()
+        """Frees the prepared images."""
+        self._stores.clear()
 
     def document(self) -> dict[str, Any]:
         """The `data` of report.json."""
@@ -60,21 +74,23 @@ class Pipeline:
             "fingerprint": dataset.fingerprint,
             "classes": list(dataset.classes),
             "counts": split.counts(),
-            "groups": {"known": dataset.groups_known, "counts": counts},
+            "groups": {
+                "known": dataset.groups_known,
+                "source": dataset.groups_from,
+                "why": dataset.groups_why,
+                "counts": counts,
+            },
             "groups_shared": split.groups_shared(dataset),
+            "leak_allowed": split.leak_allowed,
+            "skipped": len(dataset.skipped),
             "note": dataset.note,
         }
 
-    def _resize(self, indices: NDArray[np.int64], size: int) -> Tensor:
-        images = self.dataset.images
-        chosen = images[indices] if isinstance(images, np.ndarray) else [images[i] for i in indices]
-        return resize(chosen, size).to(self.device)
-
     def _measure(self, size: int) -> Preprocess:
-        # Up to 20,000 images fix the mean to a few thousandths of the deviation; resizing all for that is waste.
-        chosen = self.split.train[:: -(-len(self.split.train) // 20_000)]
-        mean, deviation = statistics(self._resize(chosen, size))
+        chosen = self.split.train[:: -(-len(self.split.train) // MEASURED)]
+        mean, deviation = statistics(self.images(chosen, size))
         return Preprocess(
+            **self.rule.model_dump(),
             size=size,
             channels=cast(Any, self.dataset.channels),
             shorter_side=SHORTER_SIDE,

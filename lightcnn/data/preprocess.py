@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,11 +13,15 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from lightcnn.spec import Frozen
+from lightcnn.data.background import as_colour, remove
+from lightcnn.data.images import Images
+from lightcnn.recipe import Preparation
+
+TILES = (8, 8)
 
 
-class Preprocess(Frozen):
-    """Resize to size × size (bilinear, antialiased, aspect not kept), to 0..1, minus mean, over deviation.
+class Preprocess(Preparation):
+    """The preparation of a recipe, then bilinear and antialiased to size × size, to 0..1, minus mean, over deviation.
 
     `mean` and `deviation` are per channel, of the training side. `classes` names the outputs in order.
     """
@@ -31,13 +36,26 @@ class Preprocess(Frozen):
     temperature: Annotated[float, Field(gt=0, description="logits are divided by it; 1 is not calibrated")] = 1.0
     threshold: Annotated[float, Field(gt=0, lt=1, description="of the second of two classes")] = 0.5
 
+    def prepare(self, image: NDArray[np.uint8]) -> Tensor:
+        """A decoded image (H, W, 1 or 3) → uint8 (C, size, size): the pixels that the network was trained on."""
+        if image.shape[2] != self.channels:
+            image = as_colour(image) if self.channels == 3 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+        return prepare(image, self, self.size)
+
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 or float (N, C, H, W) on the scale 0..255 → float32, mean 0 and deviation 1 over the training side."""
+        """uint8 (N, C, H, W) → float32 of the same shape, mean 0 and deviation 1 over the training side."""
         mean, deviation = (
             torch.tensor(values, dtype=torch.float32, device=images.device).view(1, -1, 1, 1) * 255
             for values in (self.mean, self.deviation)
         )
         return (images.float() - mean) / deviation
+
+
+def prepare(image: NDArray[np.uint8], rule: Preparation, size: int) -> Tensor:
+    """A decoded image (H, W, C) as a network of that input size sees it: uint8 (C, size, size)."""
+    square = _squared(remove(image, rule.background), rule.fit)
+    pixels = resize([square], size)[0]
+    return _equalised(pixels, rule.clahe) if rule.clahe else pixels
 
 
 def resize(images: Sequence[NDArray[np.uint8]], size: int) -> Tensor:
@@ -54,20 +72,45 @@ def resize(images: Sequence[NDArray[np.uint8]], size: int) -> Tensor:
     return out
 
 
-def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation per channel of uint8 images (N, C, H, W), on the scale 0..1; no deviation is under 1/255."""
     means, squares = (
         torch.zeros(images.shape[1], dtype=torch.float64),
         torch.zeros(images.shape[1], dtype=torch.float64),
     )
-    for chunk in torch.split(images, 256):
-        scaled = chunk.double() / 255
-        means += scaled.sum(dim=(0, 2, 3))
-        squares += scaled.square().sum(dim=(0, 2, 3))
-    count = images[:, 0].numel()
+    for start in range(0, len(images), 256):
+        scaled = images[start : start + 256].double() / 255
+        means += scaled.sum(dim=(0, 2, 3)).cpu()
+        squares += scaled.square().sum(dim=(0, 2, 3)).cpu()
+    count = len(images) * images.shape[2] * images.shape[3]
     mean = means / count
     deviation = (squares / count - mean.square()).clamp_min(0).sqrt().clamp_min(1 / 255)
     return tuple(mean.tolist()), tuple(deviation.tolist())
+
+
+def _squared(image: NDArray[np.uint8], fit: str) -> NDArray[np.uint8]:
+    """The image as it is, its middle square, or itself between black bars."""
+    height, width = image.shape[:2]
+    if fit == "stretch" or height == width:
+        return image
+    side = min(height, width) if fit == "crop" else max(height, width)
+    top, left = abs(height - side) // 2, abs(width - side) // 2
+    if fit == "crop":
+        return image[top : top + side, left : left + side]
+    square = np.zeros((side, side, image.shape[2]), dtype=np.uint8)
+    square[top : top + height, left : left + width] = image
+    return square
+
+
+def _equalised(pixels: Tensor, clip: float) -> Tensor:
+    """CLAHE (Zuiderveld, Graphics Gems IV, 1994) of uint8 (C, H, W): of the lightness, in CIELAB, of a colour image."""
+    image = pixels.movedim(0, 2).contiguous().numpy()
+    equaliser = cv2.createCLAHE(clipLimit=clip, tileGridSize=TILES)
+    if image.shape[2] == 1:
+        return torch.from_numpy(equaliser.apply(image[..., 0]))[None]
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    lab[..., 0] = equaliser.apply(np.ascontiguousarray(lab[..., 0]))
+    return torch.from_numpy(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)).movedim(2, 0)
 
 
 def _resized(images: Tensor, size: int) -> Tensor:

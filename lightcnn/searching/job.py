@@ -86,13 +86,13 @@ def conduct(
     device = pick_device(settings.device)
     dataset = load(settings.data, settings.reading, progress=watcher.reading)
     dataset = grouped(dataset, progress=watcher.reading)
-    sides = split(dataset, settings.seed)
+    sides = split(dataset, settings.seed, settings.reading)
     space = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
     budgeted = BudgetedSpace(space, Budget.parse(settings.budget))
     budgeted.candidate(budgeted.first(), Random(settings.seed))
     run = held or Run.create(out, "search", {"search.yaml": _text(settings)})
     with run.locked():
-        bench = Bench(Pipeline(dataset, sides, device), settings, watcher)
+        bench = Bench(Pipeline(dataset, sides, device, progress=watcher.reading), settings, watcher)
         plan, spent = _plan(run, bench, budgeted, dataset.fingerprint, began)
         return _Search(run, settings, budgeted, bench, plan, watcher).run(spent, began)
 

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from lightcnn import document
 from lightcnn.errors import InputError, RunError
-from lightcnn.recipe import Augment, Reading, Seed
+from lightcnn.recipe import Augmentation, Reading, Seed
 from lightcnn.run import Run
 from lightcnn.space import SearchSpace
 from lightcnn.spec import Frozen
@@ -27,7 +27,7 @@ class SearchSettings(Frozen):
     epochs: Annotated[int | None, Field(ge=1, le=100_000, description="of the final training")] = None
     seed: Seed = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    augment: Augment | None = None
+    augment: Augmentation | None = None
     reading: Reading = Reading()
 
 

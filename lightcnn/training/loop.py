@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lightcnn.data.batch import training_batch
 from lightcnn.data.draws import COLUMN, uniform
+from lightcnn.data.images import Images
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import InputError, TrainingError
 from lightcnn.recipe import Augment, Optimisation
@@ -31,7 +32,7 @@ class Epoch:
 
 def fit(
     model: nn.Module,
-    images: Tensor,
+    images: Images,
     labels: Tensor,
     *,
     preprocess: Preprocess,

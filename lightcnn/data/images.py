@@ -1,0 +1,51 @@
+"""What a training and an evaluation read: prepared images, wherever they are kept."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class Images(Protocol):
+    """uint8 images (N, C, H, W). A tensor is one."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+    @property
+    def device(self) -> torch.device: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Tensor | slice, /) -> Tensor: ...
+
+
+class Store(Protocol):
+    """Images that are asked for by their numbers."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+    @property
+    def device(self) -> torch.device: ...
+    def __getitem__(self, rows: Tensor, /) -> Tensor: ...
+
+
+class View:
+    """The images of a store at `indices`, on a device when read."""
+
+    def __init__(self, store: Store, indices: NDArray[np.int64], device: torch.device) -> None:
+        self._store = store
+        self._indices = torch.from_numpy(indices).to(store.device)
+        self.device = device
+        self.shape = torch.Size((len(indices), *store.shape[1:]))
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, rows: Tensor | slice, /) -> Tensor:
+        """uint8 (rows, C, H, W)."""
+        chosen = rows.to(self._store.device) if isinstance(rows, Tensor) else rows
+        return self._store[self._indices[chosen]].to(self.device, non_blocking=True)
+
+
