@@ -1,0 +1,207 @@
+"""Pictures drawn by code: the same every time, balanced, told apart by their look and by no shortcut."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import FrozenInstanceError
+from functools import cache
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from lightcnn.data.lesions import Lesions, draw
+from lightcnn.errors import DataError
+
+NAMES = ("domed", "ragged", "ringed", "scaled", "clustered", "flat")
+
+
+@cache
+def many_of_two() -> Lesions:
+    """Enough pictures that a share of them is known to some hundredths."""
+    return draw(600, 32, 2, seed=11)
+
+
+@cache
+def many_of_six() -> Lesions:
+    return draw(600, 16, 6, seed=12)
+
+
+def digest(pictures: Lesions) -> str:
+    return hashlib.sha256(pictures.images.tobytes() + pictures.masks.tobytes()).hexdigest()
+
+
+def test_the_same_arguments_give_the_same_bytes():
+    first, second = draw(12, 32, 3, seed=4), draw(12, 32, 3, seed=4)
+    assert digest(first) == digest(second)
+    assert first.patients.tolist() == second.patients.tolist()
+    assert digest(first) != digest(draw(12, 32, 3, seed=5))
+
+
+def test_the_bytes_are_those_of_every_other_machine():
+    # Also measured with NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL": numpy's plainest loops.
+    assert digest(draw(12, 40, 6, seed=1, shortcut=True)) == (
+        "9d3ebc575c68dd3156b125288f9a97b3729ce6890cd6b0099abe35ee3d5c3d3a"
+    )
+
+
+def test_the_callers_random_state_is_left_alone():
+    before = np.random.get_state()[1].copy()
+    draw(4, 16)
+    assert (np.random.get_state()[1] == before).all()
+
+
+def test_a_larger_count_extends_a_smaller_one():
+    small, large = draw(10, 32, seed=2), draw(31, 32, seed=2)
+    assert (large.images[:10] == small.images).all()
+    assert (large.masks[:10] == small.masks).all()
+    assert large.patients[:10].tolist() == small.patients.tolist()
+
+
+@pytest.mark.parametrize("classes", range(2, 7))
+def test_classes_take_turns(classes):
+    pictures = draw(5 * classes + 1, 16, classes)
+    assert pictures.classes == NAMES[:classes]
+    assert pictures.labels.tolist() == [i % classes for i in range(5 * classes + 1)]
+
+
+def test_a_patient_has_one_class_and_one_to_five_photographs_that_differ():
+    pictures = draw(300, 16, 3)
+    seen = set()
+    for patient in np.unique(pictures.patients):
+        own = pictures.patients == patient
+        assert len(set(pictures.labels[own].tolist())) == 1
+        assert len({image.tobytes() for image in pictures.images[own]}) == own.sum()
+        seen.add(int(own.sum()))
+    assert seen == {1, 2, 3, 4, 5}
+    assert pictures.patients[0] == "p001"
+
+
+def test_photographs_of_a_patient_are_more_alike_than_those_of_two():
+    tones = many_of_two().images.mean(axis=(1, 2))
+    same, other = [], []
+    for index in range(len(tones) - 40):
+        later = many_of_two().patients[index + 1 : index + 40] == many_of_two().patients[index]
+        distances = np.abs(tones[index + 1 : index + 40] - tones[index]).sum(axis=1)
+        same += distances[later].tolist()
+        other += distances[~later].tolist()
+    assert np.mean(same) < 0.6 * np.mean(other)
+
+
+@pytest.mark.parametrize("size", [16, 32, 64, 128, 200])
+def test_any_size(size):
+    pictures = draw(4, size)
+    assert pictures.images.shape == (4, size, size, 3)
+    assert pictures.images.dtype == np.uint8
+    assert pictures.masks.shape == (4, size, size)
+    assert pictures.masks.dtype == np.bool_
+    assert pictures.images.std(axis=(1, 2, 3)).min() > 3
+
+
+def test_sizes_show_the_same_scene():
+    small, large = draw(12, 64, 6), draw(12, 128, 6)
+    halves = large.images.reshape(12, 64, 2, 64, 2, 3).mean(axis=(2, 4))
+    # Noise and softness are the camera's, of one pixel of the size asked for; what is seen is the same.
+    assert np.abs(halves - small.images).mean() < 5
+    assert (large.masks[:, ::2, ::2] == small.masks).mean() > 0.98
+
+
+def test_masks_lie_on_some_of_the_picture():
+    for size in (16, 32):
+        share = draw(180, size, 6, seed=3).masks.mean(axis=(1, 2))
+        assert share.min() > 0.003
+        assert share.max() < 0.55
+
+
+def test_masks_lie_where_the_spots_are():
+    pictures = draw(120, 64, 6, seed=6)
+    ratios = []
+    for image, mask in zip(pictures.images.astype(float), pictures.masks, strict=True):
+        # A spot's colour is far from that of the skin around it, on the scale of what lies around it.
+        skin = np.median(image[~mask], axis=0)
+        ratios.append(np.abs(image[mask] - skin).mean() / np.abs(image[~mask] - skin).mean())
+    assert np.mean(np.array(ratios) > 1) > 0.8
+
+
+def test_a_shortcut_marks_the_first_class_only_and_leaves_the_rest_of_the_picture():
+    plain, marked = draw(60, 64, 3, seed=8), draw(60, 64, 3, seed=8, shortcut=True)
+    changed = (plain.images != marked.images).any(axis=3)
+    assert changed[marked.labels == 0].any(axis=(1, 2)).all()
+    assert not changed[marked.labels != 0].any()
+    assert not changed[:, 14:].any()
+    assert not changed[:, :, 14:].any()
+    assert not marked.masks[changed].any()
+    blue = marked.images[:, 4:10, 4:10].astype(int).mean(axis=(1, 2))
+    assert ((blue[:, 2] - blue[:, 0] > 40) == (marked.labels == 0)).mean() > 0.97
+    assert (marked.masks <= plain.masks).all()
+    assert (marked.masks == plain.masks)[:, 16:].all()
+
+
+def test_a_linear_model_on_pixels_is_near_chance():
+    pictures = many_of_two()
+    pixels = pictures.images.reshape(len(pictures.labels), -1) / 255
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=200))
+    folds = GroupKFold(3)
+    accuracy = cross_val_score(model, pixels, pictures.labels, groups=pictures.patients, cv=folds).mean()
+    assert 0.42 < accuracy < 0.60
+
+
+def test_no_single_statistic_tells_the_classes_apart():
+    pictures = many_of_two()
+    light = pictures.images.mean(axis=3)
+    rows, columns = np.arange(32)[:, None], np.arange(32)[None]
+    inside = [image[mask].mean(axis=0) for image, mask in zip(pictures.images, pictures.masks, strict=True)]
+    outside = [image[~mask].mean(axis=0) for image, mask in zip(pictures.images, pictures.masks, strict=True)]
+    contrast = np.array(inside) - np.array(outside)
+    area = pictures.masks.sum(axis=(1, 2))
+    statistics = {
+        "area": area,
+        "row": (pictures.masks * rows).sum(axis=(1, 2)) / area,
+        "column": (pictures.masks * columns).sum(axis=(1, 2)) / area,
+        "brightness": light.mean(axis=(1, 2)),
+        "darkest": light.min(axis=(1, 2)),
+        "contrast": contrast.mean(axis=1),
+        "size of contrast": np.abs(contrast).mean(axis=1),
+        "redness of spots": contrast[:, 0] - contrast[:, 1],
+    } | {f"mean {name}": pictures.images[..., i].mean(axis=(1, 2)) for i, name in enumerate(("red", "green", "blue"))}
+    far = {name: roc_auc_score(pictures.labels, values) for name, values in statistics.items()}
+    assert all(0.37 < value < 0.63 for value in far.values()), far
+
+
+@pytest.mark.parametrize("label", range(6))
+def test_mean_colour_and_area_do_not_mark_any_of_six(label):
+    pictures = many_of_six()
+    one = pictures.labels == label
+    for values in (pictures.images.mean(axis=(1, 2, 3)), pictures.masks.mean(axis=(1, 2))):
+        assert 0.33 < roc_auc_score(one, values) < 0.67
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"classes": 1}, "classes is 1; give 2 to 6"),
+        ({"classes": 7}, "classes is 7; give 2 to 6"),
+        ({"count": 5, "classes": 3}, "count is 5, under two pictures a class; give at least 6"),
+        ({"count": -1}, "count is -1, .* at least 4"),
+        ({"size": 15}, "size is 15 pixels, .* at least 16"),
+        ({"seed": -1}, "seed is -1; give 0 or more"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(DataError, match=message) as caught:
+        draw(**arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_least_that_is_allowed():
+    assert len(draw(4, 16).labels) == 4
+    assert len(draw(12, 16, 6).labels) == 12
+
+
+def test_what_is_drawn_is_frozen():
+    with pytest.raises(FrozenInstanceError):
+        draw(4, 16).labels = np.zeros(4)
