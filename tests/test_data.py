@@ -319,7 +319,9 @@ def test_splits_are_disjoint_stratified_and_repeatable():
 def test_a_class_too_small_to_split_is_named(tmp_path):
     labels = np.array([0] * 30 + [1] * 2)
     data = load(npz(tmp_path, train_images=np.zeros((32, 8, 8), dtype=np.uint8), train_labels=labels))
-    with pytest.raises(DataError, match="class '1' has 2 images to cut test from; give it at least 3"):
+    with pytest.raises(
+        DataError, match="class '1' has 2 images, and 3 sides to stand on; give it images of"
+    ):
         split(data, 0)
 
 
@@ -369,10 +371,11 @@ def test_pipeline_reports_what_the_data_are():
     data = load("digits")
     pipeline = Pipeline(data, split(data, 0), torch.device("cpu"))
     document = pipeline.document()
-    assert document["counts"] == {"train": 1222, "val": 216, "test": 359}
-    assert document["groups"] == {"known": False, "counts": document["counts"]}
+    assert document["counts"] == {"train": 1221, "val": 216, "test": 360}
+    assert document["groups"] == {"known": False, "source": "none", "why": "", "counts": document["counts"]}
+    assert (document["leak_allowed"], document["skipped"]) == (False, 0)
     assert document["groups_shared"] == 0
     assert not document["stand_in"]
     images = pipeline.images(pipeline.split.val, 16)
-    assert images.shape == (216, 1, 16, 16)
-    assert images.dtype == torch.uint8
+    assert (images.shape, len(images)) == ((216, 1, 16, 16), 216)
+    assert images[:5].dtype == torch.uint8

@@ -475,25 +475,15 @@ def test_faulty_options_are_one_clear_line(options, message):
         assert "\n" not in str(caught.value)
 
 
-def test_drawn_lesions_carry_patients_masks_and_what_they_are(monkeypatch):
-    # FAKE: stands for lightcnn/data/lesions.py until that is there; remove it then.
-    def draw(count, size, classes, seed, shortcut):
-        return types.SimpleNamespace(
-            images=np.full((count, size, size, 3), seed, dtype=np.uint8),
-            labels=np.arange(count) % classes,
-            classes=tuple("abcdef"[:classes]),
-            patients=np.array([f"p{index // 3}" for index in range(count)]),
-            masks=np.zeros((count, size, size), dtype=bool),
-        )
-
-    monkeypatch.setitem(sys.modules, "lightcnn.data.lesions", types.SimpleNamespace(draw=draw))
+def test_drawn_lesions_carry_patients_masks_and_what_they_are():
     source = "synthetic-lesions:count=30,size=20,classes=3,seed=9"
     data = load(source)
     assert (data.channels, len(data.classes), data.size) == outline(source)
     assert (data.source, len(data), data.stand_in, data.groups_from) == (source, 30, True, "source")
     assert data.note == "drawn by code: a stand-in, never data of patients"
-    assert len(set(data.groups)) == 10
+    assert 3 <= len(set(data.groups)) < 30
     assert data.masks.shape == (30, 20, 20)
+    assert load(source).fingerprint == data.fingerprint
 
 
 # Names

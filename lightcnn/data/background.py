@@ -60,7 +60,8 @@ def _rembg(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
 @lru_cache(maxsize=1)
 def _session() -> tuple[Any, Any]:
     try:
-        from rembg import new_session, remove as remover
+        from rembg import new_session
+        from rembg import remove as remover
     except ImportError:
         raise InputError(
             "preprocess.background: rembg is not installed; pip install 'lightcnn[background]', or use grabcut"

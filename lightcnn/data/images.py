@@ -47,5 +47,3 @@ class View:
         """uint8 (rows, C, H, W)."""
         chosen = rows.to(self._store.device) if isinstance(rows, Tensor) else rows
         return self._store[self._indices[chosen]].to(self.device, non_blocking=True)
-
-

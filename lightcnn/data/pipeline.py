@@ -12,10 +12,10 @@ from torch import Tensor
 
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.decode import SHORTER_SIDE
+from lightcnn.data.images import Images, Store, View
 from lightcnn.data.preprocess import Preprocess, statistics
 from lightcnn.data.read import Progress, silent
 from lightcnn.data.split import Split
-from lightcnn.data.images import Images, Store, View
 from lightcnn.data.store import store
 from lightcnn.recipe import Preparation
 

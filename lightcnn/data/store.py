@@ -48,9 +48,7 @@ class Streamed:
         return torch.stack(list(prepared))
 
 
-def store(
-    dataset: Dataset, rule: Preparation, size: int, device: torch.device, progress: Progress = silent
-) -> Store:
+def store(dataset: Dataset, rule: Preparation, size: int, device: torch.device, progress: Progress = silent) -> Store:
     """All images of a dataset as networks of that input size see them, where there is room for them."""
     count = len(dataset) * dataset.channels * size * size
     if count <= MEMORY_BYTES:
