@@ -197,6 +197,16 @@ def test_names_that_tell_nothing(paths):
     assert name_groups(paths) is None
 
 
+def test_running_numbers_on_two_sides():
+    paths = [f"{side}/A/aug_{i}_{7919 * (18 * (side == 'test') + i + j * 9) % 10000}.png"
+             for side in ("train", "test") for i in range(8) for j in range(2)]  # fmt: skip
+    within, across = np.repeat(np.arange(16), 2), np.tile(np.repeat(np.arange(8), 2), 2)
+    known = {"unknown": None, "blind": np.arange(32), "within": within, "across": across}
+    told = {name: name_groups(paths, clusters=clusters) for name, clusters in known.items()}
+    groups = {name: len(set(names.groups.tolist())) for name, names in told.items()}
+    assert groups == {"unknown": 8, "blind": 8, "within": 16, "across": 8}
+
+
 def test_near_duplicates_overrule_names():
     paths = [f"A/{mark}{i}.png" for mark in ("flip_", "rot_") for i in range(10)]
     others = np.repeat(np.arange(10), 2)

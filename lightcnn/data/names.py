@@ -26,7 +26,7 @@ MEASURED = rf"(?:{CHANGE})(?:[ _-]?{DETAIL}){{0,3}}[ _-]?{NUMBER}"
 
 KERAS = "Keras' PREFIX_SOURCE_NUMBER"
 INDEXED = frozenset({"aug_SOURCE_NUMBER", KERAS})
-"""Patterns whose source is a place in a list of files, which begins anew in every folder."""
+"""Patterns whose source is a place in a list of files, which may begin anew in every folder."""
 COPIES = (
     ("Roboflow's", rf"(?P<source>.+)_{SUFFIX}\.rf\.[0-9A-Za-z]{{8,}}"),  # x_jpg.rf.2fc6a1.jpg
     ("Augmentor's", rf".+_original_(?P<source>.+?)\.{SUFFIX}_[0-9A-Fa-f-]{{36}}"),  # class_original_x.jpg_UUID.jpg

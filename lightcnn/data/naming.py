@@ -25,6 +25,9 @@ AGREEING = 0.8
 CONFIRMED = 0.2
 """Share of the groups of copies in which near duplicates are found, where a HANDFUL of clusters or more is found at
 all: the rest may be changed too much to be recognised, and on smooth images none may be."""
+MET = 0.5
+"""Share of the running numbers that stand on several sides in which near duplicates do so too; with fewer, numbers were
+given on each side by itself."""
 SCATTERED = 20
 """A number drawn at random is, at its largest, so many times as large as there are of them; a counter is not."""
 
@@ -63,6 +66,8 @@ def name_groups(
     ]  # fmt: skip
     copies = _copies(files)
     keys = _copy_keys(files, copies)
+    if _counted_apart(keys, files, copies, clusters):
+        keys = _copy_keys(files, copies, apart=True)
     if not _believed_copies(keys, clusters):
         copies, keys = [Copy(file.stem) for file in files], [file.path for file in files]
     ids = [patient_of(copy.source, file.label) for copy, file in zip(copies, files, strict=True)]
@@ -114,19 +119,40 @@ def _too_large(files: Sequence[_File], copies: Sequence[Copy]) -> set[str]:
             for pattern in copy.patterns}  # fmt: skip
 
 
-def _copy_keys(files: Sequence[_File], copies: Sequence[Copy]) -> list[str]:
+def _counted_apart(
+    keys: Sequence[str], files: Sequence[_File], copies: Sequence[Copy], clusters: NDArray[np.int64] | None
+) -> bool:
+    """Whether running numbers of sources begin anew on every given side, as far as near duplicates tell.
+
+    Where they do not tell it, equal numbers are one source: a leak that is feared in vain costs less than a hidden one.
+    """
+    if clusters is None or len(_members(clusters.tolist())) < HANDFUL:
+        return False
+    spanning = [
+        members
+        for members in _members(keys)
+        if len({files[i].side for i in members}) > 1 and any(copies[i].patterns & INDEXED for i in members)
+    ]
+    met = sum(
+        any(len({files[members[i]].side for i in alike}) > 1 for alike in _members(clusters[members].tolist()))
+        for members in spanning
+    )  # fmt: skip
+    return met < MET * len(spanning)
+
+
+def _copy_keys(files: Sequence[_File], copies: Sequence[Copy], *, apart: bool = False) -> list[str]:
     """A name for the source of every file. Sources count within their class, since numbers begin anew in each; near
-    duplicates join what is one all the same. Where names begin anew on every side too, within class and side."""
+    duplicates join what is one all the same. Within class and side where whole names begin anew on every side, and
+    running numbers where these are counted `apart`."""
     sides: dict[tuple[str, str], set[str]] = defaultdict(set)
     for file in files:
         sides[file.label, file.stem].add(file.side)
     anew = {label for (label, _), stands in sides.items() if len(stands) > 1}
     keys = []
     for file, copy in zip(files, copies, strict=True):
-        apart = file.label in anew or copy.patterns & INDEXED
-        keys.append(
-            "/".join(part for part in (file.side if apart else "", file.label, copy.source) if part not in ("", "."))
-        )
+        within = file.label in anew or (apart and copy.patterns & INDEXED)
+        parts = (file.side if within else "", file.label, copy.source)
+        keys.append("/".join(part for part in parts if part not in ("", ".")))
     shared, marked = Counter(keys), {key for key, copy in zip(keys, copies, strict=True) if copy.patterns}
     return [key if shared[key] > 1 and key in marked else file.path for key, file in zip(keys, files, strict=True)]
 

@@ -32,7 +32,8 @@ def verdict(dataset: Dataset, near: Near, counts: Counts) -> str:
     """One paragraph in plain words."""
     wrong = [sentence for sentence in (_corrupt(dataset, counts), _labels(counts), _leak(counts)) if sentence]
     lesser = [sentence for sentence in (_copies(near, counts), _contradicted(counts), _imbalance(counts)) if sentence]
-    opening = [] if wrong else [f"Nothing that must be mended was found in {counts.files:,} images."]
+    looked = "" if near.found else ", as far as this audit looked"
+    opening = [] if wrong else [f"Nothing that must be mended was found in {counts.files:,} images{looked}."]
     return " ".join((*opening, *wrong, *lesser, _groups(dataset), f"Train safely with: {command(dataset, counts)}"))
 
 
