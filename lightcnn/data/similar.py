@@ -27,12 +27,15 @@ LEAST_SIDE = 48
 """Images whose longer side is shorter (in the median) are not searched: too few pixels to tell copies from likes."""
 SIDE = 192
 """Pixels of the longer side that features are found on; SIFT itself doubles them once."""
-BLUR = 1.5
+BLUR = 2.2
+"""Pixels of it: finer structure is noise, or the marks of a recompression, as often as it is the picture."""
 FEATURES = 180
+CONTRAST = 0.001
+"""SIFT's threshold, 40 times under its default: smooth skin has few features above that."""
 NEIGHBOURS = 12
-NEAR = 0.12
-"""Squared distance of two unit RootSIFT descriptors, at most: 60 % of true matches, 5 % of the nearest false ones."""
-VOTES = 4
+NEAR = 0.2
+"""Squared distance of two unit RootSIFT descriptors, at most."""
+VOTES = 5
 """Matches that agree on rotation (within 60°) and scale (within two octaves) before a pair is looked at."""
 PLACES = 6
 """Distinct places that one affine map must bring together, at least."""
@@ -114,7 +117,8 @@ def _described(image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[n
     grey = _denoised(grey)
     grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     grey = cv2.GaussianBlur(grey, (0, 0), BLUR)
-    found, descriptors = cv2.SIFT.create(nfeatures=FEATURES, contrastThreshold=0.0005).detectAndCompute(grey, None)
+    sift = cv2.SIFT.create(nfeatures=FEATURES, contrastThreshold=CONTRAST)
+    found, descriptors = sift.detectAndCompute(grey, None)
     small = cv2.resize(grey, None, fx=THUMBNAIL / SIDE, fy=THUMBNAIL / SIDE, interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(small.astype(np.float32), (0, 0), 1.2)
     thumbnail = blurred - cv2.GaussianBlur(blurred, (0, 0), 5)
@@ -231,7 +235,7 @@ def _shows_one(count: int, spread: float, likeness: float) -> bool:
 
     Close together they may be of a watermark or a ruler that many photographs carry: then the rest has to agree too.
     """
-    return likeness > 0.5 or (spread >= 0.15 and likeness > 0.1) or (count >= 2 * PLACES and spread >= 0.06)
+    return likeness > 0.6 or (count >= 8 and spread >= 0.15 and likeness > 0.25) or (count >= 12 and spread >= 0.1)
 
 
 def _plausible(affine: NDArray[np.float64], mirrored: bool) -> bool:
