@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_sample_images
 
-from lightcnn.data.similar import MIRROR, PLACES, clusters_of, similar
+from lightcnn.data.matching import MIRROR
+from lightcnn.data.similar import PLACES, clusters_of, similar
 
 SIZE = 128
 RANDOM = np.random.Generator(np.random.PCG64(0))
@@ -91,7 +92,7 @@ def test_the_same_images_give_the_same_answer_and_progress_reaches_the_end() -> 
     assert np.array_equal(one.pairs, other.pairs)
     assert np.array_equal(one.strength, other.strength)
     assert {what for what, done, total in seen if done == total} == {
-        "looking for near duplicates", "verifying near duplicates",
+        "looking for near duplicates", "comparing features", "verifying near duplicates",
     }  # fmt: skip
 
 
