@@ -397,6 +397,7 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
     """The end of a search: the table of the best, the score, where it lies and how to go on."""
     import csv
 
+    from lightcnn.cautions import cautions
     from lightcnn.view import search_table, summary
 
     report = run.report
@@ -409,8 +410,8 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
         console.print()
     console.print(Text(summary(report)), soft_wrap=True)
     if not quiet:
-        if report["data"]["note"]:
-            console.print(Text(f"note: {report['data']['note']}"), soft_wrap=True)
+        for note in cautions(report["data"]):
+            console.print(Text(f"note: {note}"), soft_wrap=True)
         console.print(
             Text(
                 f"run folder {run.path}: open {run / 'report.html'}; "

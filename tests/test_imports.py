@@ -13,7 +13,7 @@ import lightcnn
 
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
-    ("errors", "page"),
+    ("errors", "page", "cautions"),
     ("document", "budget"),
     ("spec",),
     ("cost",),
@@ -36,7 +36,8 @@ LEVELS = (
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "errors", "document", "budget", "spec", "cost", "space", "fit", "recipe", "run", "page", "view", "checking", "cli",
+    "errors", "document", "budget", "spec", "cost", "space", "fit", "recipe", "run", "page", "cautions", "view",
+    "checking", "cli",
 )  # fmt: skip
 HEAVY = ("torch", "optuna", "fvcore", "thop", "sklearn", "matplotlib", "numpy")
 

@@ -14,6 +14,7 @@ from torch import nn
 import lightcnn
 from lightcnn import document, page
 from lightcnn.budget import Budget, Cost
+from lightcnn.cautions import cautions
 from lightcnn.cost import cost
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.errors import LightcnnError
@@ -236,8 +237,9 @@ def _page(
 ) -> bytes:
     test, data, total = report["best"]["test"]["accuracy"], report["data"], report["network"]["cost"]
     counters = report["network"]["counters"]
-    notes = [page.paragraph(data["note"], "note")] if data["note"] else []
-    grouped = "known" if data["groups"]["known"] else "unknown: every image counted as its own"
+    notes = [page.paragraph(note, "note") for note in cautions(data)]
+    known = data["groups"]["known"]
+    grouped = f"from {data['groups']['source']}" if known else "unknown: every image counted as its own"
     scored = sorted((o for o in outcomes if o.scores), key=lambda o: (-o.epochs, -(o.score or 0)))[:10]
     return page.page(
         f"lightcnn search: {settings.budget} on {data['source']}",
@@ -270,7 +272,8 @@ def _page(
                 [(o.number, o.epochs, o.score, _widths(o)) for o in scored],
             ),
             page.heading("The data"),
-            page.pairs({**data["counts"], "groups": grouped, "groups on two sides": data["groups_shared"],
+            page.pairs({**data["counts"], "groups": grouped, "how groups were found": data["groups"]["why"],
+                        "groups on two sides": data["groups_shared"],
                         "fingerprint": data["fingerprint"][:16]}),
         ],
     )  # fmt: skip
