@@ -20,7 +20,7 @@ NEAR = 0.2
 """Squared distance of two unit RootSIFT descriptors, at most."""
 VOTES = 5
 """Matches that agree on rotation (within 60°) and scale (within two octaves) before a pair is looked at."""
-FIRST_VOTES = 2
+FIRST_VOTES = 3
 """Of these, those that one image's own questions must bring, before what others ask is added."""
 EXACT = 20_000
 """Descriptors up to which every one is compared."""
