@@ -68,6 +68,7 @@ class Listing(StrEnum):
     recipes = "recipes"
     spaces = "spaces"
     datasets = "datasets"
+    baselines = "baselines"
     schemas = "schemas"
 
 
@@ -292,7 +293,7 @@ def list_(
         _print_json({"lightcnn": lightcnn.__version__, "command": "list", "items": items})
     else:
         for item in items:
-            typer.echo(f"{item['name']:<16}{item['about']}")
+            typer.echo(f"{item['name']:<18}{item['about']}")
 
 
 def _settings(given: dict[str, Any], out: Path | None) -> Any:
