@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lightcnn.document import nearest
 from lightcnn.errors import InputError
 from lightcnn.network import Network, build
-from lightcnn.pretrained import Statistics, fetch, load_file, statistics_of
+from lightcnn.pretrained import Statistics, fetch, load_file, statistics_of, unfetched
 from lightcnn.spec import NetworkSpec, Shape
 from lightcnn.transfer import BaselineSpec
 
@@ -88,7 +88,8 @@ def build_baseline(
         )  # fmt: skip
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
-        raise InputError(f"{'.'.join(map(str, detail['loc'])) or 'baseline'}: {detail['msg']}") from None
+        where = ".".join(map(str, detail["loc"])) or detail.get("ctx", {}).get("path", name)
+        raise InputError(f"{where}: {detail['msg']}") from None
     if classes is None:
         spec = spec.model_copy(update={"classes": configuration(spec.timm).num_classes})
     return _baseline(spec, seed, pretrained=True)
@@ -116,7 +117,9 @@ def configuration(name: str) -> Any:
         found = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     except RuntimeError as error:
         tags = ", ".join(tag.partition(".")[2] for tag in timm.list_pretrained(name.partition(".")[0] + ".*"))
-        raise InputError(f"network.baseline: timm:{name}: {error}; its weights are {tags or 'none'}") from None
+        raise InputError(
+            f"network.baseline: timm:{name}: {str(error).rstrip('.')}; its weights are {tags or 'none'}"
+        ) from None
     if found is None:
         raise InputError(
             f"network.baseline: timm:{name}: timm {timm.__version__} has no such network"
@@ -172,15 +175,19 @@ def _backbone(spec: BaselineSpec, from_timm: bool) -> nn.Module:
         options["drop_rate"] = spec.dropout
     if known.fixed_input_size and spec.input[1:] != tuple(known.input_size[1:]):
         options["img_size"] = spec.input[1:]
-    try:
-        if not from_timm:
-            return timm.create_model(spec.timm, num_classes=outputs, **options)
+    if from_timm:
         # With as many classes as the weights have, timm loads strictly; it is lenient with any other number.
-        source = fetch(known, spec.timm)
-        backbone = timm.create_model(spec.timm, pretrained=True, pretrained_cfg_overlay=source, **options)
-    except (RuntimeError, AssertionError, TypeError, ValueError, OSError) as error:
+        options |= {"pretrained": True, "pretrained_cfg_overlay": fetch(known, spec.timm)}
+    else:
+        options |= {"num_classes": outputs}
+    try:
+        backbone = timm.create_model(spec.timm, **options)
+    except OSError as error:
+        raise unfetched(spec.timm, known.url or known.hf_hub_id, error) from None
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         raise InputError(f"network.baseline: {spec.baseline} cannot be made by timm: {_first_line(error)}") from None
-    cast(Any, backbone).reset_classifier(outputs)
+    if from_timm:
+        cast(Any, backbone).reset_classifier(outputs)
     return backbone
 
 

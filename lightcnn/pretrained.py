@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lightcnn.errors import InputError
+from lightcnn.transfer import conversion
 
 SHOWN = 3
 """Names of tensors that an error tells; the others are counted."""
@@ -100,9 +101,11 @@ def fetch(known: Any, name: str) -> dict[str, Any]:
 def unfetched(name: str, url: str, error: Exception) -> InputError:
     """The error that says what was tried and how to go on without a network."""
     reason = getattr(error, "reason", None) or (str(error).splitlines() or [type(error).__name__])[0]
+    safe = url.endswith(".safetensors")
+    convert = "" if safe else f", convert it with `{conversion(url.rpartition('/')[2])}`"
     return InputError(
         f"network.weights: timm: the weights of {name} could not be fetched from {url} ({reason}); fetch that file "
-        f"where there is a network and give it as network.weights: FILE.safetensors, or use network.weights: none"
+        f"where there is a network{convert} and give it as network.weights: FILE.safetensors, or use none"
     )
 
 

@@ -47,16 +47,19 @@ BASELINES: dict[str, Entry] = {
 dense layers of 4096."""
 
 PREFIX = "timm:"
+TIMM_NAME = r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?"
+"""A name of timm, and after a dot which of its weights."""
 PICKLES = (".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt", ".tar")
 SIDE = Annotated[int, Field(ge=1, le=4096)]
 
 
 def _known(name: str) -> str:
     """A name of the table, or `timm:NAME`. Other sources of timm (hf-hub:, local-dir:) are not taken."""
-    if name in BASELINES or re.fullmatch(rf"{PREFIX}[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?", name):
+    if name in BASELINES or re.fullmatch(PREFIX + TIMM_NAME, name):
         return name
     listed = f"{document.nearest(name, BASELINES)}; baselines: {', '.join(BASELINES)}"
-    raise _fault("", f"'{name}' is no baseline{listed}; any other network of timm is written {PREFIX}NAME")
+    other = name if re.fullmatch(TIMM_NAME, name) else "NAME"
+    raise _fault("", f"'{name}' is no baseline{listed}; any other network of timm is written {PREFIX}{other}")
 
 
 def _readable(weights: str) -> str:
@@ -64,14 +67,15 @@ def _readable(weights: str) -> str:
     if weights in ("none", "timm") or weights.endswith(".safetensors"):
         return weights
     if weights.lower().endswith(PICKLES):
-        raise _fault(
-            "",
-            f'{weights} is a pickle and is not read; convert it with: python -c "import sys, torch; '
-            f"from safetensors.torch import save_file; save_file(torch.load(sys.argv[1], weights_only=True), "
-            f'sys.argv[2])" {weights} {Path(weights).stem}.safetensors',
-        )
+        raise _fault("", f"{weights} is a pickle and is not read; convert it with: {conversion(weights)}")
     near = document.nearest(weights, ("none", "timm"))
     raise _fault("", f"'{weights}' is not none, timm or a file whose name ends in .safetensors{near}")
+
+
+def conversion(file: str) -> str:
+    """The command that turns a pickle of tensors into a safetensors file; it does not run what the pickle holds."""
+    code = "import sys, torch; from safetensors.torch import save_file as s"
+    return f'python -c "{code}; s(torch.load(sys.argv[1], weights_only=True), sys.argv[2])" {file} WEIGHTS.safetensors'
 
 
 class BaselineSpec(Frozen):
