@@ -68,7 +68,11 @@ def statistics_of(weights: str, known: Any, channels: int) -> Statistics | None:
     if weights != "timm" and beside.is_file():
         mean, deviation, said = *_of_run(beside), ("bilinear-antialiased", str(beside))
     else:
-        mean, deviation, said = known.mean, known.std, (known.interpolation, f"timm:{known.architecture}.{known.tag}")
+        mean, deviation, said = (
+            known.mean,
+            known.std,
+            (known.interpolation, f"timm:{known.architecture}.{known.tag or ''}".rstrip(".")),
+        )
     return Statistics(_per_channel(mean, channels), _per_channel(deviation, channels), *said)
 
 
@@ -89,6 +93,8 @@ def fetch(known: Any, name: str) -> dict[str, Any]:
         url = f"{constants.ENDPOINT}/{known.hf_hub_id}/resolve/main/{file}"
     if not url:
         raise InputError(f"network.weights: timm has no weights for {name}; use none, or a .safetensors file")
+    if not known.hf_hub_id and (Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]).is_file():
+        return {}
     try:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=15).close()
     except urllib.error.HTTPError:

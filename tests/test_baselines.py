@@ -380,6 +380,20 @@ def test_weights_that_timm_has_only_as_a_pickle_are_to_be_converted(no_network: 
     assert len(no_network) == 1
 
 
+def test_a_pickle_that_timm_has_fetched_before_needs_no_network(
+    no_network: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    checkpoints = tmp_path / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    torch.manual_seed(5)
+    state = timm.create_model("legacy_xception").state_dict()
+    torch.save(state, checkpoints / "xception-43020ad28.pth")
+    model = build_baseline("xception", input=(3, 64, 64), weights="timm")
+    assert all(torch.equal(value, state[key]) for key, value in model.backbone.state_dict().items())
+    assert not no_network
+
+
 def test_a_network_without_weights_in_timm_is_refused(no_network: list[str]) -> None:
     with pytest.raises(InputError, match="timm has no weights for "):
         build_baseline(f"timm:{_without_weights()}", weights="timm")
