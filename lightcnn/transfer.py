@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -126,6 +128,12 @@ class BaselineSpec(Frozen):
         """The network's name in timm."""
         entry = BASELINES.get(self.baseline)
         return entry.timm if entry else self.baseline.removeprefix(PREFIX)
+
+    def digest(self) -> str:
+        """SHA-256 of what the network computes, as `NetworkSpec.digest`: not of its weights and how it is trained."""
+        computed = {name: getattr(self, name) for name in ("timm", "input", "head", "dropout", "logits")}
+        text = json.dumps(computed, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
     def load(cls, path: str | Path) -> BaselineSpec:

@@ -463,6 +463,16 @@ def test_a_recipe_takes_either_sort_of_network(tmp_path: Path) -> None:
     assert document.parse(Recipe, document.dump(recipe)) == recipe
 
 
+def test_a_digest_is_of_what_is_computed() -> None:
+    digest = BaselineSpec(baseline="vgg16", classes=2).digest()
+    assert BaselineSpec(baseline="timm:vgg16", classes=2, weights="timm", freeze=True).digest() == digest
+    changes: list[dict[str, Any]] = [
+        {"baseline": "xception"}, {"classes": 3}, {"sigmoid": True}, {"head": "own"}, {"input": (1, 224, 224)},
+    ]  # fmt: skip
+    others = {BaselineSpec(**({"baseline": "vgg16", "classes": 2} | change)).digest() for change in changes}
+    assert len(others | {digest}) == len(changes) + 1
+
+
 def test_a_baseline_alone_is_a_document(tmp_path: Path) -> None:
     baseline = BaselineSpec(baseline="xception", classes=3)
     baseline.save(tmp_path / "spec.yaml")
