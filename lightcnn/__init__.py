@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightcnn.baselines import Baseline, build_baseline, build_network
     from lightcnn.budget import Budget, Cost
     from lightcnn.errors import LightcnnError
     from lightcnn.network import Network, build, fold
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
     from lightcnn.searching.job import search
     from lightcnn.space import SearchSpace
     from lightcnn.spec import NetworkSpec
+    from lightcnn.transfer import BaselineSpec
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Baseline",
+    "BaselineSpec",
     "Budget",
     "Cost",
     "LightcnnError",
@@ -27,11 +31,15 @@ __all__ = [
     "Run",
     "SearchSpace",
     "build",
+    "build_baseline",
+    "build_network",
     "fold",
     "search",
 ]
 
 _HOMES = {
+    "Baseline": "baselines",
+    "BaselineSpec": "transfer",
     "Budget": "budget",
     "Cost": "budget",
     "LightcnnError": "errors",
@@ -41,6 +49,8 @@ _HOMES = {
     "Run": "run",
     "SearchSpace": "space",
     "build": "network",
+    "build_baseline": "baselines",
+    "build_network": "baselines",
     "fold": "network",
     "search": "searching.job",
 }

@@ -68,6 +68,7 @@ class Listing(StrEnum):
     recipes = "recipes"
     spaces = "spaces"
     datasets = "datasets"
+    baselines = "baselines"
     schemas = "schemas"
 
 
@@ -291,8 +292,9 @@ def list_(
     elif as_json:
         _print_json({"lightcnn": lightcnn.__version__, "command": "list", "items": items})
     else:
+        width = max(len(item["name"]) for item in items)
         for item in items:
-            typer.echo(f"{item['name']:<16}{item['about']}")
+            typer.echo(f"{item['name']:<{width}}  {item['about']}")
 
 
 def _settings(given: dict[str, Any], out: Path | None) -> Any:

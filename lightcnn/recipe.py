@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticKnownError
 
 from lightcnn import document
-from lightcnn.spec import Frozen, NetworkSpec
+from lightcnn.spec import Frozen
+from lightcnn.transfer import AnyNetwork
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -167,7 +168,7 @@ class Recipe(Frozen):
     ]
     reading: Reading = Reading()
     seed: Seed = 0
-    network: NetworkSpec
+    network: AnyNetwork
     preprocess: Preparation = Preparation()
     augment: Augmentation = Augment()
     training: Optimisation = Optimisation()

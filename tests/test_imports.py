@@ -16,13 +16,13 @@ LEVELS = (
     ("errors", "page", "cautions"),
     ("document", "budget"),
     ("spec",),
-    ("cost",),
+    ("cost", "transfer"),
     ("space",),
     ("fit",),
     ("recipe", "run"),
-    ("blocks",),
+    ("blocks", "pretrained"),
     ("network",),
-    ("counters", "data"),
+    ("counters", "baselines", "data"),
     ("predict",),
     ("training", "evaluation"),
     ("searching", "auditpage"),
@@ -36,7 +36,8 @@ LEVELS = (
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "errors", "document", "budget", "spec", "cost", "space", "fit", "recipe", "run", "page", "cautions", "view",
+    "errors", "document", "budget", "spec", "cost", "transfer", "space", "fit", "recipe", "run", "page", "cautions",
+    "view",
     "checking", "cli",
 )  # fmt: skip
 HEAVY = ("torch", "optuna", "fvcore", "thop", "sklearn", "matplotlib", "numpy")
@@ -69,7 +70,7 @@ def parts_imported(path: Path) -> set[str]:
 
 def test_every_part_has_its_level() -> None:
     assert {part_of(path) for path in SOURCES} == set(LEVEL)
-    assert len(SOURCES) >= 38
+    assert len(SOURCES) >= 60
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -89,6 +90,12 @@ def test_the_reader_of_imports_sees_them() -> None:
 def test_only_searching_imports_the_search_library(library: str) -> None:
     users = {part_of(path) for path in SOURCES if any(name.split(".")[0] == library for name in imports(path))}
     assert users == {"searching"}
+
+
+def test_only_baselines_imports_timm_and_late() -> None:
+    users = {part_of(path) for path in SOURCES if any(name.split(".")[0] == "timm" for name in imports(path))}
+    assert users == {"baselines"}
+    assert not loaded_after("import lightcnn.baselines") & {"timm", "torchvision"}
 
 
 def test_only_view_and_cli_import_what_draws_on_the_terminal() -> None:
