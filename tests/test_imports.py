@@ -38,7 +38,8 @@ LEVELS = (
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "errors", "document", "budget", "spec", "cost", "space", "fit", "recipe", "run", "page", "view", "checking", "cli",
+    "errors", "document", "budget", "spec", "cost", "space", "fit", "recipe", "run", "trainedrun", "page", "view",
+    "checking", "cli",
 )  # fmt: skip
 HEAVY = ("torch", "optuna", "fvcore", "thop", "sklearn", "matplotlib", "numpy")
 
@@ -114,6 +115,10 @@ def test_importing_lightcnn_loads_nothing_heavy() -> None:
     loaded = loaded_after("import lightcnn")
     assert "lightcnn" in loaded
     assert not loaded & {*HEAVY, "pydantic", "typer", "rich"}
+
+
+def test_a_run_is_opened_without_torch() -> None:
+    assert not loaded_after("import lightcnn\nassert lightcnn.Run.load") & set(HEAVY)
 
 
 def test_the_help_loads_nothing_heavy() -> None:
