@@ -479,8 +479,10 @@ def _predict(prediction: Any, write_csv: Any, *, lines: bool, as_json: bool, qui
     if write_csv is not None:
         sinks.append(Csv(write_csv))
 
+    listed = not quiet and not as_json
+
     def told(skipped: Any) -> None:
-        if not quiet and not as_json:
+        if listed:
             console.print(Text(visible(f"skipped: {skipped.image} {skipped.reason}")), soft_wrap=True)
 
     # A bar and lines on one terminal would overwrite each other.
@@ -490,7 +492,7 @@ def _predict(prediction: Any, write_csv: Any, *, lines: bool, as_json: bool, qui
         _print_json(prediction.document(document.predictions))
     if not quiet and prediction.found.passed_over:
         console.print(Text(f"passed over {prediction.found.passed_over:,} files that are no images by name"))
-    prediction.demand_whole()
+    prediction.demand_whole(listed=listed)
 
 
 def _longer(run: Any, report: Any) -> str:

@@ -193,16 +193,19 @@ class Prediction:
             "skipped": [{"image": one.image, "reason": one.reason} for one in self.skipped],
         }
 
-    def demand_whole(self) -> None:
-        """Raises: LightcnnError where some images were skipped, and DataError where all were."""
+    def demand_whole(self, *, listed: bool) -> None:
+        """Raises: LightcnnError where some images were skipped, and DataError where all were.
+
+        It names the first of them, unless they are `listed` already.
+        """
         if not self.skipped:
             return
         shown = "; ".join(visible(f"{one.image} {one.reason}") for one in self.skipped[:SHOWN])
-        more = f"; and {len(self.skipped) - SHOWN} more" if len(self.skipped) > SHOWN else ""
+        named = "" if listed else f": {shown}{'; and more' if len(self.skipped) > SHOWN else ''}"
         count = len(self.skipped) + self.predicted
         if not self.predicted:
-            raise DataError(f"predict: none of {count} images could be read: {shown}{more}")
-        raise LightcnnError(f"predict: {len(self.skipped)} of {count} images were skipped: {shown}{more}")
+            raise DataError(f"predict: none of {count:,} images could be read{named}")
+        raise LightcnnError(f"predict: {len(self.skipped):,} of {count:,} images were skipped{named}")
 
 
 def _short(name: str) -> str:
