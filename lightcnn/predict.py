@@ -22,7 +22,8 @@ def probabilities(model: nn.Module, images: Images, preprocess: Preprocess, batc
         with torch.inference_mode():
             parts = [
                 class_probabilities(
-                    model(preprocess.normalise(chunk).contiguous(memory_format=torch.channels_last)),
+                    # On the CPU, since not every device has float64.
+                    model(preprocess.normalise(chunk).contiguous(memory_format=torch.channels_last)).cpu(),
                     preprocess.temperature,
                 )
                 for chunk in (images[start : start + batch] for start in range(0, len(images), batch))
@@ -30,7 +31,7 @@ def probabilities(model: nn.Module, images: Images, preprocess: Preprocess, batc
     finally:
         for part, training in modes.items():
             part.training = training
-    return torch.cat(parts).cpu().numpy()
+    return torch.cat(parts).numpy()
 
 
 def class_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:

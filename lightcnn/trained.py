@@ -6,6 +6,7 @@ exactly, and nothing large is allocated before the two are known to belong toget
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -27,6 +28,7 @@ from lightcnn.data.walk import Skipped
 from lightcnn.devices import pick_device
 from lightcnn.errors import DataError, InputError, LightcnnError, RunError
 from lightcnn.network import build
+from lightcnn.page import visible
 from lightcnn.predict import decide, probabilities
 from lightcnn.run import Run
 from lightcnn.spec import NetworkSpec
@@ -150,7 +152,7 @@ def _checked(images: Iterable[Any]) -> Iterator[Path | NDArray[np.uint8]]:
 
 
 def _network(spec: NetworkSpec) -> nn.Module:
-    """The network of a run before it has its weights: the one place that makes one."""
+    """The network of a run before it has its weights: the one place that makes one. The random state is left alone."""
     return build(spec, seed=0)
 
 
@@ -191,7 +193,7 @@ def _weighted(run: Run, spec: NetworkSpec) -> nn.Module:
             _demand_same(path, held, wanted)
             weights = {name: file.get_tensor(name) for name in held}
     except SafetensorError as error:
-        raise RunError(f"{path}: damaged, or no safetensors file ({str(error).splitlines()[0]})") from None
+        raise RunError(f"{path}: damaged, or no safetensors file ({visible(str(error))})") from None
     except OSError as error:
         raise RunError(f"{path}: cannot be read ({error.strerror or error})") from None
     for name, value in model.state_dict().items():
@@ -207,7 +209,7 @@ def _demand_one_network(path: Path, spec: NetworkSpec, held: dict[str, tuple[int
     """What can be said before a network is built, which a hostile spec could make as large as it likes."""
     if metadata.get("spec", spec.digest()) != spec.digest():
         raise RunError(f"{path}: the weights of another network than spec.yaml has; put back the file of this run")
-    numbers, needed = sum(int(np.prod(shape)) for shape in held.values()), cost(spec).params
+    numbers, needed = sum(math.prod(shape) for shape in held.values()), cost(spec).params
     if needed > 2 * numbers + 1_000_000:
         raise RunError(f"{path}: holds {numbers:,} numbers, the network of spec.yaml has {needed:,} parameters")
 
@@ -219,7 +221,7 @@ def _demand_same(path: Path, held: dict[str, tuple[int, ...]], wanted: dict[str,
         (sorted(held.keys() - wanted.keys()), "has, and the network of spec.yaml has not,"),
     ):
         if names:
-            raise RunError(f"{path}: {fault} {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}")
+            raise RunError(f"{path}: {fault} {visible(names[0])}{f' and {len(names) - 1} more' if names[1:] else ''}")
     for name, shape in wanted.items():
         if held[name] != shape:
             raise RunError(f"{path}: {name} has the shape {held[name]}, in the network of spec.yaml it is {shape}")

@@ -503,6 +503,8 @@ HOSTILE = {
     "no preprocess": (remove("preprocess.json"), "has no preprocess.json"),
     "missing": (weights(lambda state: state.pop("head.classifier.bias")), "lacks head.classifier.bias"),
     "unexpected": (weights(lambda state: state.update(extra=torch.zeros(1))), "has, and the network .* has not, extra"),
+    "odd name": (weights(lambda state: state.update({"\x1b[2J\n": torch.zeros(1)})), r"has not, \\x1b\[2J\\n$"),
+    "many names": (weights(lambda state: state.clear() or state.update(x=torch.zeros(1))), r"lacks .* and \d+ more"),
     "shape": (weights(wide), r"has the shape \(.*\), in the network of spec.yaml it is \("),
     "kind": (weights(lambda state: state.update({n: v.double() for n, v in state.items()})), "is torch.float64, not"),
     "nan": (weights(broken), "holds numbers that are not finite"),
