@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from lightcnn.errors import LightcnnError
     from lightcnn.network import Network, build, fold
     from lightcnn.recipe import Recipe
-    from lightcnn.run import Run
     from lightcnn.searching.job import search
     from lightcnn.space import SearchSpace
     from lightcnn.spec import NetworkSpec
+    from lightcnn.trainedrun import Run
     from lightcnn.transfer import BaselineSpec
 
 __version__ = "0.1.0"
@@ -46,7 +46,7 @@ _HOMES = {
     "Network": "network",
     "NetworkSpec": "spec",
     "Recipe": "recipe",
-    "Run": "run",
+    "Run": "trainedrun",
     "SearchSpace": "space",
     "build": "network",
     "build_baseline": "baselines",

@@ -21,11 +21,13 @@ LEVELS = (
     ("fit",),
     ("recipe", "run"),
     ("blocks", "pretrained"),
-    ("network",),
+    ("network", "devices"),
     ("counters", "baselines", "data"),
     ("predict",),
+    ("trained",),
+    ("trainedrun",),
     ("training", "evaluation"),
-    ("searching", "auditpage"),
+    ("searching", "auditpage", "predicting"),
     ("auditing",),
     ("view", "checking"),
     ("cli",),
@@ -36,8 +38,8 @@ LEVELS = (
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "errors", "document", "budget", "spec", "cost", "transfer", "space", "fit", "recipe", "run", "page", "cautions",
-    "view",
+    "errors", "document", "budget", "spec", "cost", "transfer", "space", "fit", "recipe", "run", "trainedrun", "page",
+    "cautions", "view",
     "checking", "cli",
 )  # fmt: skip
 HEAVY = ("torch", "optuna", "fvcore", "thop", "sklearn", "matplotlib", "numpy")
@@ -120,6 +122,10 @@ def test_importing_lightcnn_loads_nothing_heavy() -> None:
     loaded = loaded_after("import lightcnn")
     assert "lightcnn" in loaded
     assert not loaded & {*HEAVY, "pydantic", "typer", "rich"}
+
+
+def test_a_run_is_opened_without_torch() -> None:
+    assert not loaded_after("import lightcnn\nassert lightcnn.Run.load") & set(HEAVY)
 
 
 def test_the_help_loads_nothing_heavy() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightcnn.predict import decide
+
 Z = 1.959963984540054
 """The normal distribution's 97.5 % point."""
 
@@ -22,8 +24,8 @@ def wilson(correct: int, total: int) -> tuple[float, float]:
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
-def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, Any]:
-    """The contract's metrics of one side: labels (N,), probabilities (N, classes).
+def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64], *, threshold: float = 0.5) -> dict[str, Any]:
+    """The contract's metrics of one side: labels (N,), probabilities (N, classes); `threshold` as in `decide`.
 
     Accuracy carries its 95 % Wilson interval, which takes every image as independent. Sensitivity and specificity are
     those of the second of two classes, and the mean over one-against-rest for more. What is undefined, because
@@ -32,7 +34,7 @@ def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dic
     from sklearn import metrics
 
     classes = list(range(probabilities.shape[1]))
-    predicted = probabilities.argmax(axis=1)
+    predicted = decide(probabilities, threshold)
     confusion = metrics.confusion_matrix(labels, predicted, labels=classes)
     correct = int(np.trace(confusion))
     low, high = wilson(correct, len(labels))

@@ -21,6 +21,7 @@ from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import plots
 from lightcnn.evaluation.scores import repeated, scores
 from lightcnn.fit import BudgetedSpace, Candidate
+from lightcnn.predict import decide
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 from lightcnn.searching.plan import Plan, SearchClock
@@ -103,7 +104,10 @@ def report_document(
 ) -> dict[str, Any]:
     """report.json. Raises: LightcnnError where the network breaks the budget by any counter."""
     sides, labels = pipeline.split, pipeline.dataset.labels
-    metrics = {side: scores(labels[getattr(sides, side)], p) for side, p in final.probabilities.items()}
+    threshold = pipeline.preprocess(final.candidate.spec.input[1]).threshold
+    metrics = {
+        side: scores(labels[getattr(sides, side)], p, threshold=threshold) for side, p in final.probabilities.items()
+    }
     total = final.candidate.cost
     _held_against(space.budget, total, final.counters)
     return {
@@ -198,10 +202,12 @@ def _held_against(budget: Budget, total: Cost, counters: Mapping[str, int]) -> N
 def _write_predictions(run: Run, pipeline: Pipeline, final: Final) -> None:
     dataset = pipeline.dataset
     header = ["path", "split", "group", "label", "prediction", *(f"p_{name}" for name in dataset.classes)]
+    threshold = pipeline.preprocess(final.candidate.spec.input[1]).threshold
     rows = []
     for side, probabilities in final.probabilities.items():
-        for index, row in zip(getattr(pipeline.split, side), probabilities, strict=True):
-            label, prediction = dataset.classes[dataset.labels[index]], dataset.classes[int(row.argmax())]
+        chosen = decide(probabilities, threshold)
+        for index, row, choice in zip(getattr(pipeline.split, side), probabilities, chosen, strict=True):
+            label, prediction = dataset.classes[dataset.labels[index]], dataset.classes[choice]
             rows.append(
                 (dataset.paths[index], side, dataset.groups[index], label, prediction, *(f"{p:.8f}" for p in row))
             )

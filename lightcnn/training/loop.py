@@ -16,7 +16,7 @@ from lightcnn.data.batch import training_batch
 from lightcnn.data.draws import COLUMN, uniform
 from lightcnn.data.images import Images
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.errors import InputError, TrainingError
+from lightcnn.errors import TrainingError
 from lightcnn.recipe import Augment, Optimisation
 
 
@@ -90,16 +90,6 @@ def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order in which an epoch meets the images: from (seed, epoch, index) alone."""
     # Its own column: sorted by the draw that chooses whom to warp, an epoch would begin with all warped images.
     return np.argsort(uniform(seed, epoch, np.arange(count), COLUMN["order"] + 1)[:, -1], kind="stable")
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is CUDA, else Apple's MPS, else the CPU. Raises: InputError where the named device is not there."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
-    if not available[name]:
-        raise InputError(f"--device {name}: not on this machine; use --device auto")
-    return torch.device(name)
 
 
 def _parameter_groups(model: nn.Module, decay: float) -> list[dict[str, object]]:
