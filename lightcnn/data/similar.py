@@ -92,9 +92,12 @@ def _same_photograph(found: Features, rows: NDArray[np.int64]) -> int:
 def _shows_one(count: int, spread: float, likeness: float) -> bool:
     """Whether so many places, spread over such a share of the picture, are of one photograph.
 
-    Close together they may be of a watermark or a ruler that many photographs carry: then the rest has to agree too.
+    Close together they may be of a watermark or a ruler that many photographs carry, and few may agree by chance: then
+    the rest of the picture has to agree too.
     """
-    return likeness > 0.6 or (count >= 8 and spread >= 0.15 and likeness > 0.25) or (count >= 12 and spread >= 0.1)
+    if spread >= 0.08 and count >= 10:
+        return True
+    return likeness > 0.85 or (count > PLACES and (likeness > 0.7 or (spread >= 0.1 and likeness > 0.3)))
 
 
 def _plausible(affine: NDArray[np.float64], mirrored: bool) -> bool:
