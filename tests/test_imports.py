@@ -15,7 +15,7 @@ PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
     ("errors", "page"),
     ("document", "budget"),
-    ("spec",),
+    ("spec", "changes"),
     ("cost",),
     ("space",),
     ("fit",),
@@ -36,7 +36,8 @@ LEVELS = (
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "errors", "document", "budget", "spec", "cost", "space", "fit", "recipe", "run", "page", "view", "checking", "cli",
+    "errors", "document", "budget", "changes", "spec", "cost", "space", "fit", "recipe", "run", "page", "view",
+    "checking", "cli",
 )  # fmt: skip
 HEAVY = ("torch", "optuna", "fvcore", "thop", "sklearn", "matplotlib", "numpy")
 

@@ -110,9 +110,9 @@ def test_weight_decay_spares_norms_and_biases():
     kinds = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
     for name in kinds:
         torch.testing.assert_close(model.state_dict()[f"{name}.weight"], before[f"{name}.weight"], rtol=0, atol=1e-6)
-    from lightcnn.training.loop import _parameter_groups
+    from lightcnn.training.optimizers import parameter_groups
 
-    decayed, spared = _parameter_groups(model, 0.05)
+    decayed, spared = parameter_groups(model, 0.05)
     assert decayed["weight_decay"] == 0.05
     assert spared["weight_decay"] == 0
     assert all(p.ndim > 1 for p in decayed["params"])
