@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lightcnn.searching.job import search
     from lightcnn.space import SearchSpace
     from lightcnn.spec import NetworkSpec
+    from lightcnn.trainer import train
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,7 @@ __all__ = [
     "build",
     "fold",
     "search",
+    "train",
 ]
 
 _HOMES = {
@@ -43,6 +45,7 @@ _HOMES = {
     "build": "network",
     "fold": "network",
     "search": "searching.job",
+    "train": "trainer",
 }
 
 

@@ -222,7 +222,7 @@ def _problem(
         path += tuple(int(part) if part.isdigit() else part for part in context["path"].split(".") if part)
     for given, option in options.items():
         if path[: len(given)] == given or (given[: len(path)] == path and path not in lines):
-            return Problem(option, "", _message(detail, context, owner))
+            return Problem(option, ".".join(map(str, path[len(given) :])), _message(detail, context, owner))
     line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), lines.get(()))
     return Problem(file, ".".join(map(str, path)), _message(detail, context, owner), line)
 

@@ -34,3 +34,11 @@ def class_probabilities(logits: Tensor) -> Tensor:
         positive = wide.sigmoid()
         return torch.cat([1 - positive, positive], dim=1)
     return wide.softmax(dim=1)
+
+
+def decide(probabilities: NDArray[np.float64], threshold: float = 0.5) -> NDArray[np.int64]:
+    """Class indices (N,): the likeliest; of two classes the second where its probability is over `threshold`."""
+    if probabilities.shape[1] == 2:
+        return (probabilities[:, 1] > threshold).astype(np.int64)
+    likeliest: NDArray[np.int64] = probabilities.argmax(axis=1)
+    return likeliest

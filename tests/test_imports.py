@@ -20,14 +20,16 @@ LEVELS = (
     ("space",),
     ("fit",),
     ("recipe", "run"),
+    ("drafts",),
     ("blocks",),
     ("network",),
     ("counters", "data"),
     ("predict",),
     ("training", "evaluation"),
-    ("searching", "auditpage"),
-    ("auditing",),
-    ("view", "checking"),
+    ("searching", "auditpage", "trainbench", "trainpage"),
+    ("auditing", "trainreport"),
+    ("trainer",),
+    ("view", "trainview", "checking"),
     ("cli",),
     ("__main__",),
     ("__init__",),
@@ -36,8 +38,8 @@ LEVELS = (
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "errors", "document", "budget", "changes", "spec", "cost", "space", "fit", "recipe", "run", "page", "view",
-    "checking", "cli",
+    "errors", "document", "budget", "changes", "spec", "cost", "space", "fit", "recipe", "drafts", "run", "page",
+    "view", "trainview", "checking", "cli",
 )  # fmt: skip
 HEAVY = ("torch", "optuna", "fvcore", "thop", "sklearn", "matplotlib", "numpy")
 
@@ -93,7 +95,7 @@ def test_only_searching_imports_the_search_library(library: str) -> None:
 
 def test_only_view_and_cli_import_what_draws_on_the_terminal() -> None:
     users = {part_of(path) for path in SOURCES if {name.split(".")[0] for name in imports(path)} & {"rich", "typer"}}
-    assert users == {"view", "cli"}
+    assert users == {"view", "trainview", "cli"}
 
 
 def loaded_after(code: str) -> set[str]:

@@ -24,6 +24,17 @@ def parameter_groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
     return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
+def state_keys(settings: Optimisation) -> set[str]:
+    """What the recipe's optimizer remembers of every parameter."""
+    momentum = {"momentum_buffer"} if settings.momentum else set()
+    return {
+        "adam": {"step", "exp_avg", "exp_avg_sq"},
+        "adamw": {"step", "exp_avg", "exp_avg_sq"},
+        "sgd": momentum,
+        "rmsprop": {"step", "square_avg"} | momentum,
+    }[settings.optimizer]
+
+
 def _adam(groups: Any, settings: Optimisation) -> torch.optim.Optimizer:
     """Adam (arXiv:1412.6980): weight decay is part of the gradient."""
     return torch.optim.Adam(groups, lr=settings.learning_rate)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightcnn.recipe import Optimisation
-from lightcnn.training.optimizers import Average, make_optimizer
+from lightcnn.training.optimizers import Average, make_optimizer, state_keys
 from lightcnn.training.schedules import Schedule
 
 
@@ -76,11 +76,14 @@ class State:
         for name, value in tensors.items():
             number, _, key = name.removeprefix("optimizer.").partition(".")
             place = int(number) if number.isdecimal() and len(number) < 9 else -1
-            if not 0 <= place < len(parameters) or (value.ndim and value.shape != parameters[place].shape):
+            if not 0 <= place < len(parameters) or (key != "step" and value.shape != parameters[place].shape):
                 raise ValueError(f"{name} of shape {tuple(value.shape)} belongs to no parameter")
-            state.setdefault(place, {})[key] = _laid_out(value, parameters[place])
-        if len(state) != len(parameters) or len({frozenset(held) for held in state.values()}) > 1:
-            raise ValueError(f"the optimizer's values are there for {len(state)} of {len(parameters)} parameters")
+            state.setdefault(place, {})[key] = _laid_out(value, parameters[place]) if value.ndim else value
+        expected = state_keys(self.settings)
+        # A parameter that never had a gradient has no state.
+        odd = [place for place, held in state.items() if held.keys() != expected]
+        if odd:
+            raise ValueError(f"optimizer.{odd[0]} does not hold {', '.join(sorted(expected)) or 'nothing'}")
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
 
 
@@ -104,4 +107,4 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> None
 
 def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
     """The value in the parameter's layout: the same numbers in another order in memory can round differently."""
-    return torch.empty_like(parameter).copy_(value) if value.ndim else value
+    return torch.empty_like(parameter).copy_(value)
