@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,8 +65,9 @@ def write_report(run: Run, pipeline: Pipeline, done: Finished) -> None:
     write_metrics(run, done.progress)
     run.write_bytes("spec.yaml", document.dump(recipe.network, warning(data)).encode())
     state = {name: value.detach().cpu().contiguous() for name, value in done.model.state_dict().items()}
-    notes = {"spec": recipe.network.digest(), "stand_in": str(data["stand_in"]).lower()}
-    run.write_bytes("weights.safetensors", safetensors(state, metadata=notes))
+    # One note: safetensors writes several in an order that changes, and equal weights are to be equal files.
+    note = json.dumps({"spec": recipe.network.digest(), "stand_in": data["stand_in"]})
+    run.write_bytes("weights.safetensors", safetensors(state, metadata={"lightcnn": note}))
     rule = pipeline.preprocess(recipe.network.input[1]).model_copy(update={"threshold": threshold})
     run.write_json("preprocess.json", rule.model_dump(mode="json"))
     run.write_csv("predictions.csv", *prediction_table(pipeline.dataset, pipeline.split, done.probabilities, threshold))
