@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lightcnn.space import SearchSpace
     from lightcnn.spec import NetworkSpec
     from lightcnn.trainedrun import Run
+    from lightcnn.trainer import train
     from lightcnn.transfer import BaselineSpec
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ __all__ = [
     "build_network",
     "fold",
     "search",
+    "train",
 ]
 
 _HOMES = {
@@ -53,6 +55,7 @@ _HOMES = {
     "build_network": "baselines",
     "fold": "network",
     "search": "searching.job",
+    "train": "trainer",
 }
 
 

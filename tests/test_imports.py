@@ -15,11 +15,12 @@ PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
     ("errors", "page", "cautions"),
     ("document", "budget"),
-    ("spec",),
+    ("spec", "changes"),
     ("cost", "transfer"),
     ("space",),
     ("fit",),
     ("recipe", "run"),
+    ("drafts",),
     ("blocks", "pretrained"),
     ("network", "devices"),
     ("counters", "baselines", "data"),
@@ -27,9 +28,10 @@ LEVELS = (
     ("trained",),
     ("trainedrun",),
     ("training", "evaluation"),
-    ("searching", "auditpage", "predicting"),
-    ("auditing",),
-    ("view", "checking"),
+    ("searching", "auditpage", "predicting", "trainbench", "trainpage"),
+    ("auditing", "trainreport"),
+    ("trainer",),
+    ("view", "trainview", "checking"),
     ("cli",),
     ("__main__",),
     ("__init__",),
@@ -38,9 +40,8 @@ LEVELS = (
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "errors", "document", "budget", "spec", "cost", "transfer", "space", "fit", "recipe", "run", "trainedrun", "page",
-    "cautions", "view",
-    "checking", "cli",
+    "errors", "document", "budget", "changes", "spec", "cost", "transfer", "space", "fit", "recipe", "drafts", "run",
+    "trainedrun", "page", "cautions", "view", "trainview", "checking", "cli",
 )  # fmt: skip
 HEAVY = ("torch", "optuna", "fvcore", "thop", "sklearn", "matplotlib", "numpy")
 
@@ -102,7 +103,7 @@ def test_only_baselines_imports_timm_and_late() -> None:
 
 def test_only_view_and_cli_import_what_draws_on_the_terminal() -> None:
     users = {part_of(path) for path in SOURCES if {name.split(".")[0] for name in imports(path)} & {"rich", "typer"}}
-    assert users == {"view", "cli"}
+    assert users == {"view", "trainview", "cli"}
 
 
 def loaded_after(code: str) -> set[str]:

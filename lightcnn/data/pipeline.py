@@ -97,4 +97,5 @@ class Pipeline:
             mean=mean,
             deviation=deviation,
             classes=self.dataset.classes,
+            stand_in=self.dataset.stand_in,
         )

@@ -19,9 +19,9 @@ from lightcnn.cost import cost
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import plots
+from lightcnn.evaluation.predictions import prediction_table
 from lightcnn.evaluation.scores import repeated, scores
 from lightcnn.fit import BudgetedSpace, Candidate
-from lightcnn.predict import decide
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 from lightcnn.searching.plan import Plan, SearchClock
@@ -87,7 +87,7 @@ def write_report(
     run.write_json("preprocess.json", pipeline.preprocess(spec.input[1]).model_dump(mode="json"))
     epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)
-    _write_predictions(run, pipeline, final)
+    run.write_csv("predictions.csv", *prediction_table(pipeline.dataset, pipeline.split, final.probabilities))
     pictures = _plots(run, report, space, outcomes, final)
     run.write_bytes("report.html", _page(settings, report, spec, outcomes, pictures))
     run.write_json("report.json", report)
@@ -197,21 +197,6 @@ def _held_against(budget: Budget, total: Cost, counters: Mapping[str, int]) -> N
         raise LightcnnError(
             f"budget {budget}: the final network costs {total}, counters {dict(counters)}; please report this"
         )
-
-
-def _write_predictions(run: Run, pipeline: Pipeline, final: Final) -> None:
-    dataset = pipeline.dataset
-    header = ["path", "split", "group", "label", "prediction", *(f"p_{name}" for name in dataset.classes)]
-    threshold = pipeline.preprocess(final.candidate.spec.input[1]).threshold
-    rows = []
-    for side, probabilities in final.probabilities.items():
-        chosen = decide(probabilities, threshold)
-        for index, row, choice in zip(getattr(pipeline.split, side), probabilities, chosen, strict=True):
-            label, prediction = dataset.classes[dataset.labels[index]], dataset.classes[choice]
-            rows.append(
-                (dataset.paths[index], side, dataset.groups[index], label, prediction, *(f"{p:.8f}" for p in row))
-            )
-    run.write_csv("predictions.csv", header, rows)
 
 
 def _plots(
