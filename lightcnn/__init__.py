@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from lightcnn.baselines import Baseline, build_baseline, build_network
     from lightcnn.budget import Budget, Cost
     from lightcnn.errors import LightcnnError
+    from lightcnn.learning.job import train
     from lightcnn.network import Network, build, fold
     from lightcnn.recipe import Recipe
     from lightcnn.searching.job import search
     from lightcnn.space import SearchSpace
     from lightcnn.spec import NetworkSpec
     from lightcnn.trainedrun import Run
-    from lightcnn.trainer import train
     from lightcnn.transfer import BaselineSpec
 
 __version__ = "0.1.0"
@@ -55,7 +55,7 @@ _HOMES = {
     "build_network": "baselines",
     "fold": "network",
     "search": "searching.job",
-    "train": "trainer",
+    "train": "learning.job",
 }
 
 

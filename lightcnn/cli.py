@@ -274,7 +274,7 @@ def train(
     out = out or Run.fresh("train")
     try:
         with TrainView(Console(stderr=True, highlight=False), quiet) as view:
-            from lightcnn.trainer import conduct
+            from lightcnn.learning.job import conduct
 
             done = conduct(wanted, out=out, resume=resume, device=device.value, watcher=view)
     except KeyboardInterrupt:
@@ -537,8 +537,8 @@ def _dry_run_of_training(wanted: Any, device: str, as_json: bool, quiet: bool) -
     from lightcnn.trainview import TrainView, dry_run_lines, stand_in_panel
 
     with TrainView(Console(stderr=True, highlight=False), quiet) as view:
-        from lightcnn.trainbench import prepare
-        from lightcnn.trainer import estimate
+        from lightcnn.learning.bench import prepare
+        from lightcnn.learning.job import estimate
 
         bench = prepare(wanted, device, view)
         plan = estimate(bench)

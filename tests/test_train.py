@@ -176,7 +176,7 @@ def test_from_python(finished, recipe):
 SERVER = """
 import json, os, signal, sys, warnings
 from importlib import import_module
-import lightcnn.trainer, lightcnn.trainview, sklearn.metrics
+import lightcnn.learning.job, lightcnn.trainview, sklearn.metrics
 from lightcnn.cli import run
 from lightcnn.evaluation import plots
 with warnings.catch_warnings(action="ignore"):
@@ -250,7 +250,7 @@ MOMENTS = [
     (RENAME, 5),
     (REMOVE, 2),  # pointed to, the old one is still there
     ("lightcnn.run:Run.write_csv", 2),  # the checkpoint has the epoch, metrics.csv has not
-    ("lightcnn.trainer:write_report", 1),
+    ("lightcnn.learning.job:write_report", 1),
     ("lightcnn.run:Run.write_json", 3),
 ]
 
@@ -302,10 +302,10 @@ class Stop(Exception):  # noqa: N818
 )
 def test_every_optimizer_and_schedule_goes_on_to_the_last_bit(changes, recipe, monkeypatch):
     from lightcnn.changes import read
-    from lightcnn.trainer import conduct
+    from lightcnn.learning.job import conduct
 
     given = draft(recipe, [read(f"training.{change}") for change in (*changes.split(","), "epochs=3")])
-    monkeypatch.setattr("lightcnn.trainer.write_report", lambda *_: None)
+    monkeypatch.setattr("lightcnn.learning.job.write_report", lambda *_: None)
     conduct(given, out="whole")
     real, calls = State.update, []
 
@@ -707,7 +707,7 @@ def test_out_of_memory_suggests_a_batch_that_fits(recipe, monkeypatch, capsys):
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    monkeypatch.setattr("lightcnn.trainer.fit", full)
+    monkeypatch.setattr("lightcnn.learning.job.fit", full)
     assert run(["train", recipe, "--out", "big", "--quiet"]) == 1
     assert "--set training.batch=8 --set training.accumulate=4" in capsys.readouterr().err
 

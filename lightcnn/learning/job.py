@@ -18,16 +18,16 @@ from lightcnn.cost import cost
 from lightcnn.drafts import Draft, differences, draft
 from lightcnn.errors import RunError, TrainingError
 from lightcnn.evaluation.scores import cross_entropy, scores
+from lightcnn.learning.bench import Bench, build_network, prepare
+from lightcnn.learning.report import Finished, write_metrics, write_report
 from lightcnn.predict import probabilities
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
-from lightcnn.trainbench import Bench, build_network, prepare
 from lightcnn.training.checkpoint import Checkpoints
 from lightcnn.training.loop import Epoch, fit
 from lightcnn.training.state import State
 from lightcnn.training.stopping import Row
 from lightcnn.training.watcher import TrainWatcher
-from lightcnn.trainreport import Finished, write_metrics, write_report
 
 MEASURED = 4
 """Steps that an estimate of the time is measured on."""

@@ -21,14 +21,14 @@ from lightcnn.data.sheets import png, tile
 from lightcnn.evaluation import plots
 from lightcnn.evaluation.predictions import prediction_table
 from lightcnn.evaluation.scores import best_threshold, cross_entropy, scores
+from lightcnn.learning.bench import warning
+from lightcnn.learning.page import Mistake, Stage, train_page
 from lightcnn.network import fold
 from lightcnn.predict import decide
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
-from lightcnn.trainbench import warning
 from lightcnn.training.losses import class_weights
 from lightcnn.training.stopping import Progress, Row
-from lightcnn.trainpage import Mistake, Stage, train_page
 
 METRIC_COLUMNS = tuple(Row.model_fields)
 MISTAKES = 24
