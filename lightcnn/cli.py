@@ -553,7 +553,7 @@ def _dry_run_of_training(wanted: Any, device: str, as_json: bool, quiet: bool) -
 
 def _show_training(run: Any, as_json: bool, quiet: bool) -> None:
     """The end of a training: the score, where it lies, and how to go on."""
-    from lightcnn.page import visible
+    from lightcnn.cautions import cautions
     from lightcnn.trainview import stand_in_panel, train_summary
 
     report = run.report
@@ -564,8 +564,9 @@ def _show_training(run: Any, as_json: bool, quiet: bool) -> None:
     if not quiet:
         if report["data"]["stand_in"]:
             console.print(stand_in_panel(report["data"]))
-        elif report["data"]["note"]:
-            console.print(Text(visible(f"note: {report['data']['note']}")), soft_wrap=True)
+        else:
+            for note in cautions(report["data"]):
+                console.print(Text(visible(f"note: {note}")), soft_wrap=True)
         folder = shlex.quote(str(run.path))
         console.print(
             Text(

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightcnn.budget import human
+from lightcnn.cautions import cautions
 from lightcnn.page import visible
 from lightcnn.training.watcher import TrainWatcher
 
@@ -57,6 +58,8 @@ class TrainView(TrainWatcher):
         counts = ", ".join(f"{count:,} {side}" for side, count in data["counts"].items())
         self._line(f"training {recipe.name or 'a network'} on {data['source']} ({counts}) for up to "
                    f"{recipe.training.epochs} epochs, into {run.path}{on}")  # fmt: skip
+        if progress.first_weights != "random weights":
+            self._line(f"begun with {progress.first_weights}")
         self._phase, self._met, self._epoch_began = "training", 0, time.monotonic()
 
     def stepped(self, images: int) -> None:
@@ -114,17 +117,19 @@ def stand_in_panel(data: Mapping[str, Any]) -> Panel:
     """What nobody can overlook."""
     text = Text(f"STAND-IN DATA: {data['source']}\n", style="bold")
     text.append("Nothing that comes of this tells anything about patients.\n", style="bold")
-    text.append(visible(data["note"]))
+    text.append(visible("\n".join(cautions(data)[1:]), keep="\n"))
     return Panel(text, style="white on red", title="no real data")
 
 
 def dry_run_lines(plan: Mapping[str, Any]) -> str:
     """What would be trained, from the document of a dry run, after the recipe."""
     cost, counts = plan["network"]["cost"], plan["data"]["counts"]
+    peak = cost["peak_activations"]
     return "\n".join((
         f"data    {plan['data']['source']}: " + ", ".join(f"{count:,} {side}" for side, count in counts.items()),
         f"network {human(cost['macs'])} FLOPs, {human(cost['params'])} params, "
-        f"{human(cost['weight_bytes']['int8'])}B int8 weights, {human(cost['peak_activations'])}B int8 activations",
+        f"{human(cost['weight_bytes']['int8'])}B int8 weights"
+        + ("" if peak is None else f", {human(peak)}B int8 activations"),
         f"time    about {clock(plan['estimate']['seconds'])} for {plan['epochs']} epochs on {plan['device']}, at "
         f"{plan['estimate']['images_per_second']:,.0f} images/s as measured on a few steps; nothing was written",
     ))  # fmt: skip

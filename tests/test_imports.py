@@ -25,6 +25,7 @@ LEVELS = (
     ("network", "devices"),
     ("counters", "baselines", "data"),
     ("predict",),
+    ("weights",),
     ("trained",),
     ("trainedrun",),
     ("training", "evaluation"),

@@ -24,7 +24,8 @@ TILES = (8, 8)
 class Preprocess(Preparation):
     """The preparation of a recipe, then bilinear and antialiased to size × size, to 0..1, minus mean, over deviation.
 
-    `mean` and `deviation` are per channel, of the training side. `classes` names the outputs in order.
+    `mean` and `deviation` are per channel, of the training side or as pretrained weights expect them. `classes` names
+    the outputs in order.
     """
 
     size: Annotated[int, Field(ge=1)]

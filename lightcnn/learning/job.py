@@ -14,19 +14,21 @@ from numpy.typing import NDArray
 
 import lightcnn
 from lightcnn import document
-from lightcnn.cost import cost
+from lightcnn.baselines import Baseline, build_network
+from lightcnn.counters import cost_document
 from lightcnn.drafts import Draft, differences, draft
 from lightcnn.errors import RunError, TrainingError
 from lightcnn.evaluation.scores import cross_entropy, scores
-from lightcnn.learning.bench import Bench, build_network, prepare
+from lightcnn.learning.bench import Bench, prepare
 from lightcnn.learning.report import Finished, write_metrics, write_report
+from lightcnn.network import Network
 from lightcnn.predict import probabilities
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 from lightcnn.training.checkpoint import Checkpoints
 from lightcnn.training.loop import Epoch, fit
 from lightcnn.training.state import State
-from lightcnn.training.stopping import Row
+from lightcnn.training.stopping import Progress, Row
 from lightcnn.training.watcher import TrainWatcher
 
 MEASURED = 4
@@ -69,9 +71,12 @@ def conduct(
     bench = prepare(given, device, watcher)
     if held is not None:
         _demand_the_same(held, bench)
+    begun = held is not None and Checkpoints(held / "checkpoints").begun()
+    # Before the run folder is made: weights that cannot be had leave none behind.
+    model = build_network(bench.recipe.network, bench.recipe.seed, pretrained=not begun)
     run = held or Run.create(path, "train", bench.files())
     with run.locked():
-        return _Training(run, bench, watcher, began).run()
+        return _Training(run, bench, model, watcher, began).run()
 
 
 def _demand_the_same(held: Run, bench: Bench) -> None:
@@ -107,24 +112,27 @@ def _data_of(held: Run) -> dict[str, Any]:
 class _Training:
     """One session of one training."""
 
-    def __init__(self, run: Run, bench: Bench, watcher: TrainWatcher, began: float) -> None:
+    def __init__(self, run: Run, bench: Bench, model: Network | Baseline, watcher: TrainWatcher, began: float) -> None:
         self.run_folder = run
         self.bench = bench
         self.watcher = watcher
         self.settings = bench.recipe.training
         self.began = began
         sides = bench.pipeline.split
-        self.model = build_network(bench.recipe).to(bench.pipeline.device)
+        self.model = model.to(bench.pipeline.device)
         self.state = State(self.model, self.settings, len(sides.train))
         self.checkpoints = Checkpoints(run / "checkpoints")
         self.progress = self.checkpoints.load(self.state)
+        if not self.progress.epoch:
+            self.progress = Progress(first_weights=first_weights(model))
         self.spent = self.progress.seconds
 
     def run(self) -> Run:
         """The epochs that are left, then the test side, once, and the report."""
         run, bench = self.run_folder, self.bench
         self.watcher.planned(run, bench.recipe, bench.pipeline.document(), self.progress)
-        run.log(f"training, {self.progress.epoch} epochs are done" if self.progress.epoch else "training begins")
+        went_on = f"training, {self.progress.epoch} epochs are done"
+        run.log(went_on if self.progress.epoch else f"training begins with {self.progress.first_weights}")
         (run / "report.json").unlink(missing_ok=True)
         if not self.progress.ended(self.settings):
             self._fit()
@@ -211,12 +219,17 @@ class _Training:
         return self.spent + time.monotonic() - self.began
 
 
+def first_weights(model: Network | Baseline) -> str:
+    """Where a training begins."""
+    return model.note if isinstance(model, Baseline) else "random weights"
+
+
 def estimate(bench: Bench) -> dict[str, Any]:
     """The `--dry-run` document: what the training would be, and its time, measured on a few steps."""
     pipeline, recipe = bench.pipeline, bench.recipe
     few = pipeline.split.train[: MEASURED * recipe.training.batch]
     settings = recipe.training.model_copy(update={"epochs": 1})
-    model = build_network(recipe).to(pipeline.device)
+    model = build_network(recipe.network, recipe.seed, pretrained=False).to(pipeline.device)
 
     def train_on(indices: NDArray[np.int64]) -> float:
         begin = time.perf_counter()
@@ -240,7 +253,7 @@ def estimate(bench: Bench) -> dict[str, Any]:
         "dry_run": True,
         "seed": recipe.seed,
         "data": pipeline.document(),
-        "network": {"cost": cost(recipe.network).document()},
+        "network": {"cost": cost_document(recipe.network, model)},
         "epochs": epochs,
         "device": str(pipeline.device),
         "estimate": {"seconds": round(seconds, 3), "images_per_second": round(speed, 1)},

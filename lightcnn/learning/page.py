@@ -12,19 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightcnn import document, page
+from lightcnn.cautions import cautions
 from lightcnn.data.sheets import tile
 from lightcnn.recipe import Optimisation, Recipe
-from lightcnn.spec import Shape
+from lightcnn.spec import NetworkSpec
 from lightcnn.training.stopping import Progress
 
-ALARM = (
-    "STAND-IN DATA. This network was trained and tested on pictures drawn by code, because the recipe's data set is "
-    "not on this machine or because they were asked for. No number here says anything about patients."
-)
-COUNTED = (
-    "One FLOP is one multiply-add; convolutions and linear layers are counted, at batch 1, on the network with its "
-    "norms folded. fvcore and thop add pooling."
-)
+COUNTED = "One FLOP is one multiply-add; convolutions, linear layers and matrix products are counted, at batch 1, "
+FOLDED = "on the network with its norms folded. fvcore and thop add pooling."
+UNFOLDED = "on the baseline as it is built, with its norms. fvcore and thop add norms and pooling."
 SIDE = 96
 
 
@@ -45,7 +41,7 @@ class Stage:
 
     name: str
     kind: str
-    shape: Shape
+    shape: tuple[int, ...]
     macs: int
     params: int
 
@@ -63,9 +59,8 @@ def train_page(
     return page.page(
         f"lightcnn train: {recipe.name or 'a network'} on {data['source']}",
         [
-            *([page.paragraph(ALARM, "alarm")] if data["stand_in"] else []),
+            *_cautions(data),
             *_score(report),
-            *([page.paragraph(data["note"], "note")] if data["note"] else []),
             page.heading("The test side"),
             page.pairs(_metrics(report)),
             page.figure(pictures["confusion"], "Test side: actual classes in rows, predicted ones in columns"),
@@ -77,14 +72,22 @@ def train_page(
             page.pairs(_training(report, recipe, progress)),
             page.heading("The network"),
             page.pairs(_cost(report)),
-            page.paragraph(COUNTED),
+            page.paragraph(COUNTED + (FOLDED if isinstance(recipe.network, NetworkSpec) else UNFOLDED)),
             page.figure(pictures["network"], "From the input (top) to the head: where operations and parameters are"),
-            page.table(("stage", "block", "shape after it", "FLOPs", "parameters"), _stages(stages)),
+            page.table(("part", "kind", "shape after it", "FLOPs", "parameters"), _stages(stages)),
             page.code(document.dump(recipe.network)),
             page.heading("The data"),
             page.pairs(_data(data)),
         ],
     )
+
+
+def _cautions(data: Mapping[str, Any]) -> list[str]:
+    """What a reader of the score must know first; that the data are a stand-in, loudest."""
+    return [
+        page.paragraph(text, "alarm" if data["stand_in"] and not place else "note")
+        for place, text in enumerate(cautions(data))
+    ]
 
 
 def _score(report: Mapping[str, Any]) -> list[str]:
@@ -133,6 +136,7 @@ def _training(report: Mapping[str, Any], recipe: Recipe, progress: Progress) -> 
     rows: dict[str, Any] = {
         "epochs": f"{progress.epoch} ({early}); the best was {progress.best}",
         "seconds": report["seconds"],
+        "first weights": report["first_weights"],
         "class weights": "none: every image counts the same"
         if weights is None
         else ", ".join(f"{name} {weight:.3f}" for name, weight in weights.items())
@@ -156,7 +160,7 @@ def _cost(report: Mapping[str, Any]) -> dict[str, Any]:
         "thop counts": counters["thop"],
         "parameters": total["params"],
         "int8 weight bytes": total["weight_bytes"]["int8"],
-        "peak int8 activation bytes": total["peak_activations"],
+        "peak int8 activation bytes": "not known" if total["peak_activations"] is None else total["peak_activations"],
     }
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import save as safetensors
 from torch import nn
 
 import lightcnn
 from lightcnn import document
-from lightcnn.cost import Layer, cost, layers
-from lightcnn.counters import fvcore_total, thop_total
+from lightcnn.cost import Layer, layers
+from lightcnn.counters import cost_document, fvcore_total, parts, thop_total
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sheets import png, tile
 from lightcnn.evaluation import plots
@@ -27,8 +25,10 @@ from lightcnn.network import fold
 from lightcnn.predict import decide
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
+from lightcnn.spec import NetworkSpec
 from lightcnn.training.losses import class_weights
 from lightcnn.training.stopping import Progress, Row
+from lightcnn.weights import weights_file
 
 METRIC_COLUMNS = tuple(Row.model_fields)
 MISTAKES = 24
@@ -64,14 +64,11 @@ def write_report(run: Run, pipeline: Pipeline, done: Finished) -> None:
     data, recipe = report["data"], done.recipe
     write_metrics(run, done.progress)
     run.write_bytes("spec.yaml", document.dump(recipe.network, warning(data)).encode())
-    state = {name: value.detach().cpu().contiguous() for name, value in done.model.state_dict().items()}
-    # One note: safetensors writes several in an order that changes, and equal weights are to be equal files.
-    note = json.dumps({"spec": recipe.network.digest(), "stand_in": data["stand_in"]})
-    run.write_bytes("weights.safetensors", safetensors(state, metadata={"lightcnn": note}))
+    run.write_bytes("weights.safetensors", weights_file(done.model, recipe.network, stand_in=data["stand_in"]))
     rule = pipeline.preprocess(recipe.network.input[1]).model_copy(update={"threshold": threshold})
     run.write_json("preprocess.json", rule.model_dump(mode="json"))
     run.write_csv("predictions.csv", *prediction_table(pipeline.dataset, pipeline.split, done.probabilities, threshold))
-    mistakes, stages = worst(pipeline, done), by_stage(recipe)
+    mistakes, stages = worst(pipeline, done), by_stage(done)
     pictures = _pictures(pipeline, done, report, mistakes, stages)
     for name, picture in pictures.items():
         run.write_bytes(f"plots/{name}.png", picture)
@@ -99,12 +96,13 @@ def report_document(pipeline: Pipeline, done: Finished) -> dict[str, Any]:
         "seconds": round(done.seconds, 3),
         "data": pipeline.document(),
         "network": {
-            "cost": cost(network).document(),
+            "cost": cost_document(network, done.model),
             "counters": {"fvcore": fvcore_total(deployed, network.input), "thop": thop_total(deployed, network.input)},
         },
         "epochs": progress.epoch,
         "best_epoch": progress.best,
         "monitor": recipe.training.monitor,
+        "first_weights": progress.first_weights,
         "stopped_early": progress.epoch < recipe.training.epochs,
         "class_weights": None if weights is None else dict(zip(dataset.classes, weights.tolist(), strict=True)),
         "threshold": {"value": done.threshold, "rule": RULE} if len(dataset.classes) == 2 else None,
@@ -126,9 +124,18 @@ def worst(pipeline: Pipeline, done: Finished) -> list[Mistake]:
     ]
 
 
-def by_stage(recipe: Recipe) -> list[Stage]:
-    """What each block of stem, stages and head costs."""
-    network, found = recipe.network, dict[str, list[Layer]]()
+def by_stage(done: Finished) -> list[Stage]:
+    """What each block of stem, stages and head costs; of a baseline, each of its named modules."""
+    network = done.recipe.network
+    if isinstance(network, NetworkSpec):
+        return _blocks(network)
+    return [
+        Stage(part.name, part.kind, part.shape, part.macs, part.params) for part in parts(done.model, network.input)
+    ]
+
+
+def _blocks(network: NetworkSpec) -> list[Stage]:
+    found = dict[str, list[Layer]]()
     for layer in layers(network):
         part = layer.name.split(".")
         found.setdefault(".".join(part[:2]) if part[0] in ("stem", "stages") else "head", []).append(layer)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import save as safetensors
 from torch import nn
 
 import lightcnn
@@ -29,6 +28,7 @@ from lightcnn.searching.searcher import Outcome
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.space import SearchSpace
 from lightcnn.training.loop import Epoch
+from lightcnn.weights import weights_file
 
 TRIAL_COLUMNS = (
     "number", "state", "reason", "hash", "macs", "params", "weight_bytes", "peak_activations",
@@ -82,8 +82,8 @@ def write_report(
     spec = final.candidate.spec
     run.write_bytes("spec.yaml", document.dump(spec).encode())
     run.write_bytes("recipe.yaml", document.dump(final.recipe, exclude_defaults=False).encode())
-    state = {name: value.detach().cpu().contiguous() for name, value in final.model.state_dict().items()}
-    run.write_bytes("weights.safetensors", safetensors(state, metadata={"spec": spec.digest()}))
+    stand_in = report["data"]["stand_in"]
+    run.write_bytes("weights.safetensors", weights_file(final.model, spec, stand_in=stand_in))
     run.write_json("preprocess.json", pipeline.preprocess(spec.input[1]).model_dump(mode="json"))
     epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)

@@ -68,6 +68,10 @@ class Checkpoints:
                 f"was there is kept: make room, then: lightcnn train --resume --out {self.folder.parent}"
             ) from error
 
+    def begun(self) -> bool:
+        """Whether there is one to go on from. Raises: RunError."""
+        return self._pointer() is not None
+
     def load(self, state: State) -> Progress:
         """Brings `state` to the last epoch; an empty Progress where there is none. Raises: RunError."""
         pointer = self._pointer()

@@ -34,6 +34,7 @@ class Row(Frozen):
 class Progress(Frozen):
     """The epochs so far. `since`: epochs without a gain; `gained`: the epoch of the last one."""
 
+    first_weights: Annotated[str, Field(description="where the training began")] = ""
     rows: tuple[Row, ...] = ()
     best: Count = 0
     gained: Count = 0
@@ -57,7 +58,8 @@ class Progress(Frozen):
         metric = settings.monitor
         if not gained or row.value(metric) > self.rows[gained - 1].value(metric) + settings.min_improvement:
             gained = row.epoch
-        return Progress(rows=(*self.rows, row), best=best, gained=gained, seconds=seconds)
+        later = {"rows": (*self.rows, row), "best": best, "gained": gained, "seconds": seconds}
+        return self.model_copy(update=later)
 
     def ended(self, settings: Optimisation) -> bool:
         """Whether nothing more is to be trained."""
