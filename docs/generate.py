@@ -1,4 +1,4 @@
-"""Writes lightcnn/schemas/: the JSON Schemas of specs, spaces and recipes, from the models that read them.
+"""Writes lightcnn/schemas/: the JSON Schemas of specs, spaces, recipes and baselines, from the models that read them.
 
 python docs/generate.py
 """

@@ -6,19 +6,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightcnn.baselines import Baseline, build_baseline, build_network
     from lightcnn.budget import Budget, Cost
     from lightcnn.errors import LightcnnError
     from lightcnn.network import Network, build, fold
     from lightcnn.recipe import Recipe
-    from lightcnn.run import Run
     from lightcnn.searching.job import search
     from lightcnn.space import SearchSpace
     from lightcnn.spec import NetworkSpec
+    from lightcnn.trainedrun import Run
     from lightcnn.trainer import train
+    from lightcnn.transfer import BaselineSpec
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Baseline",
+    "BaselineSpec",
     "Budget",
     "Cost",
     "LightcnnError",
@@ -28,21 +32,27 @@ __all__ = [
     "Run",
     "SearchSpace",
     "build",
+    "build_baseline",
+    "build_network",
     "fold",
     "search",
     "train",
 ]
 
 _HOMES = {
+    "Baseline": "baselines",
+    "BaselineSpec": "transfer",
     "Budget": "budget",
     "Cost": "budget",
     "LightcnnError": "errors",
     "Network": "network",
     "NetworkSpec": "spec",
     "Recipe": "recipe",
-    "Run": "run",
+    "Run": "trainedrun",
     "SearchSpace": "space",
     "build": "network",
+    "build_baseline": "baselines",
+    "build_network": "baselines",
     "fold": "network",
     "search": "searching.job",
     "train": "trainer",

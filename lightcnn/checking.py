@@ -12,8 +12,14 @@ from lightcnn.errors import DocumentError, Problem
 from lightcnn.recipe import Recipe
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
+from lightcnn.transfer import BASELINES, BaselineSpec, Entry
 
-KINDS: dict[str, type[BaseModel]] = {"spec": NetworkSpec, "space": SearchSpace, "recipe": Recipe}
+KINDS: dict[str, type[BaseModel]] = {
+    "spec": NetworkSpec,
+    "space": SearchSpace,
+    "recipe": Recipe,
+    "baseline": BaselineSpec,
+}
 SCHEMAS = Path(__file__).parent / "schemas"
 DATASETS = {
     "digits": "1,797 scans of handwritten digits, 8×8, 10 classes (scikit-learn's); always there",
@@ -41,7 +47,7 @@ def check_file(file: Path) -> dict[str, Any]:
                     Problem(
                         str(file),
                         "",
-                        "none of its keys belongs to a spec, a space or a recipe; see `lightcnn list schemas`",
+                        f"none of its keys belongs to a {', '.join(KINDS)}; see `lightcnn list schemas`",
                     )
                 ]
             )
@@ -59,15 +65,23 @@ def kind_of(keys: set[str]) -> str:
 
 
 def shipped_items(what: str) -> list[dict[str, str]]:
-    """`{name, about, file}` of everything shipped of one kind; data sets have no file."""
+    """`{name, about, file}` of everything shipped of one kind; data sets and baselines have no file."""
     if what == "datasets":
         return [{"name": name, "about": about} for name, about in DATASETS.items()]
+    if what == "baselines":
+        return [{"name": name, "about": _described(entry)} for name, entry in BASELINES.items()]
     if what == "schemas":
         return [
             {"name": name, "about": f"JSON Schema of a {name}", "file": str(SCHEMAS / f"{name}.json")} for name in KINDS
         ]
     files = document.shipped({"spaces": "search_spaces"}.get(what, what))
     return [{"name": name, "about": _about(path), "file": str(path)} for name, path in files.items()]
+
+
+def _described(entry: Entry) -> str:
+    """A baseline in one line: the paper's name, timm's, and the parameters with the paper's head."""
+    published = f"; the paper prints {entry.published:.2f} M" if entry.published else ""
+    return f"{entry.title}, timm's {entry.timm}: {entry.total:,} parameters as Keras counts{published}"
 
 
 def _about(path: Path) -> str:

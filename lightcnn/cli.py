@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 import time
 import traceback
 from enum import StrEnum
@@ -17,6 +18,7 @@ from rich.text import Text
 
 import lightcnn
 from lightcnn.errors import DocumentError, InputError, LightcnnError
+from lightcnn.page import visible
 
 BEGAN = time.monotonic()
 """When the command began: what `--time` counts from."""
@@ -73,6 +75,7 @@ class Listing(StrEnum):
     recipes = "recipes"
     spaces = "spaces"
     datasets = "datasets"
+    baselines = "baselines"
     schemas = "schemas"
 
 
@@ -316,6 +319,34 @@ def audit(
 
 
 @app.command()
+def predict(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER ...", help="Files, or folders of them.")],
+    abstain_below: Annotated[
+        float, typer.Option(metavar="P", help='Predict "abstained" where the highest probability is lower.')
+    ] = 0.0,
+    csv_to: Annotated[
+        str | None, typer.Option("--csv", metavar="FILE", help="Write CSV to a fresh file, or to stdout with -.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to predict.")] = Device.auto,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Predict the classes of images with the network of a run, and print their probabilities."""
+    from lightcnn.predicting import LineFile, Prediction
+
+    if csv_to == "-" and as_json:
+        raise InputError("--csv -: stdout is taken by --json; give --csv a file")
+    prediction = Prediction(run_folder, images, device=device.value, abstain_below=abstain_below)
+    if csv_to is None or csv_to == "-":
+        write = (lambda line: typer.echo(line, nl=False)) if csv_to else None
+        return _predict(prediction, write, lines=not as_json, as_json=as_json, quiet=quiet)
+    with LineFile(Path(csv_to)) as file:
+        return _predict(prediction, file.write, lines=False, as_json=as_json, quiet=quiet)
+
+
+@app.command()
 def check(
     files: Annotated[list[Path], typer.Argument(help="Network specs, search spaces, recipes.")],
     as_json: Json = False,
@@ -368,8 +399,9 @@ def list_(
     elif as_json:
         _print_json({"lightcnn": lightcnn.__version__, "command": "list", "items": items})
     else:
+        width = max(len(item["name"]) for item in items)
         for item in items:
-            typer.echo(f"{item['name']:<16}{item['about']}")
+            typer.echo(f"{item['name']:<{width}}  {item['about']}")
 
 
 def _settings(given: dict[str, Any], out: Path | None) -> Any:
@@ -474,6 +506,7 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
     """The end of a search: the table of the best, the score, where it lies and how to go on."""
     import csv
 
+    from lightcnn.cautions import cautions
     from lightcnn.view import search_table, summary
 
     report = run.report
@@ -486,8 +519,8 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
         console.print()
     console.print(Text(summary(report)), soft_wrap=True)
     if not quiet:
-        if report["data"]["note"]:
-            console.print(Text(f"note: {report['data']['note']}"), soft_wrap=True)
+        for note in cautions(report["data"]):
+            console.print(Text(f"note: {note}"), soft_wrap=True)
         console.print(
             Text(
                 f"run folder {run.path}: open {run / 'report.html'}; "
@@ -520,7 +553,7 @@ def _dry_run_of_training(wanted: Any, device: str, as_json: bool, quiet: bool) -
 
 def _show_training(run: Any, as_json: bool, quiet: bool) -> None:
     """The end of a training: the score, where it lies, and how to go on."""
-    from lightcnn.page import visible
+    from lightcnn.cautions import cautions
     from lightcnn.trainview import stand_in_panel, train_summary
 
     report = run.report
@@ -531,8 +564,8 @@ def _show_training(run: Any, as_json: bool, quiet: bool) -> None:
     if not quiet:
         if report["data"]["stand_in"]:
             console.print(stand_in_panel(report["data"]))
-        elif report["data"]["note"]:
-            console.print(Text(visible(f"note: {report['data']['note']}")), soft_wrap=True)
+        for note in cautions(report["data"]):
+            console.print(Text(visible(f"note: {note}")), soft_wrap=True)
         folder = shlex.quote(str(run.path))
         console.print(
             Text(
@@ -546,7 +579,6 @@ def _show_training(run: Any, as_json: bool, quiet: bool) -> None:
 
 def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
     """The end of an audit: what was found, the verdict, and where it lies."""
-    from lightcnn.page import visible
     from lightcnn.view import audit_tables
 
     report = run.report
@@ -560,6 +592,33 @@ def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
     if not quiet:
         console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
     return None
+
+
+def _predict(prediction: Any, write_csv: Any, *, lines: bool, as_json: bool, quiet: bool) -> None:
+    """Predicts into CSV, JSON or else a table; `lines`: stdout gets lines while it goes. Messages go to stderr."""
+    from lightcnn.predicting import Csv, Document, Sink, Table
+    from lightcnn.view import StepsView
+
+    console = Console(stderr=True, highlight=False)
+    document = Document()
+    sinks: list[Sink] = [document] if as_json else []
+    if write_csv is not None:
+        sinks.append(Csv(write_csv))
+
+    listed = not quiet and not as_json
+
+    def told(skipped: Any) -> None:
+        if listed:
+            console.print(Text(visible(f"skipped: {skipped.image} {skipped.reason}")), soft_wrap=True)
+
+    # A bar and lines on one terminal would overwrite each other.
+    with StepsView(console, quiet or (lines and sys.stdout.isatty())) as view:
+        prediction.conduct(sinks or [Table(typer.echo)], skip=told, progress=view.progress)
+    if as_json:
+        _print_json(prediction.document(document.predictions))
+    if not quiet and prediction.found.passed_over:
+        console.print(Text(f"passed over {prediction.found.passed_over:,} files that are no images by name"))
+    prediction.demand_whole(listed=listed)
 
 
 def _longer(run: Any, report: Any) -> str:

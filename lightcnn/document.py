@@ -286,8 +286,9 @@ def _locate(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[type[Bas
 
 
 def _tag(model: type[BaseModel]) -> Any:
+    """What pydantic calls a model within a union: its kind, or its name where a function tells them apart."""
     field = model.model_fields.get("kind")
-    return (get_args(field.annotation) or (None,))[0] if field else None
+    return (get_args(field.annotation) or (None,))[0] if field else model.__name__
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -12,7 +12,8 @@ from lightcnn.changes import Change
 from lightcnn.document import Model
 from lightcnn.errors import InputError
 from lightcnn.recipe import PRESETS, Recipe, default_augment, default_epochs, default_training
-from lightcnn.spec import Frozen, NetworkSpec
+from lightcnn.spec import Frozen
+from lightcnn.transfer import as_baseline, load_network
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,12 @@ def draft(name: str | Path, given: Sequence[Change] = ()) -> Draft:
     file = document.find("recipes", str(name))
     text = document.read_text(file)
     keys = document.keys(text, str(file))
-    if "stages" not in keys or "network" in keys:
+    if "network" in keys or not keys & {"stages", "baseline"}:
         return Draft(_changed(Recipe, text, str(file), given))
     source = next((change.value for change in given if change.path == ("data",)), None)
     if source is None:
         raise InputError(f"{file}: a network alone; say what it learns from with --data, as in --data digits")
-    network = document.parse(NetworkSpec, text, str(file))
+    network = load_network(file)
     bare = {"name": network.name, "data": source, "network": _plain(network)}
     return Draft(changes.validate(Recipe, bare, str(file), given), bare=True, changes=tuple(given))
 
@@ -68,12 +69,16 @@ def _told(values: dict[str, Any], name: str) -> str:
 
 
 def _changed(model: type[Model], text: str, file: str, given: Sequence[Change]) -> Model:
-    """The document with its changes; a preset of augmentation is written out where one of its values is changed."""
+    """The document with its changes. A preset of augmentation is written out where one of its values is changed, and
+    a network's keys are exchanged where it becomes a baseline."""
     data, lines = document.plain(text, file)
     if isinstance(data, dict) and any(change.path[:1] == ("augment",) and len(change.path) > 1 for change in given):
         preset = data.get("augment")
         if isinstance(preset, str) and preset in PRESETS:
             data["augment"] = _plain(PRESETS[preset])
+    for change in given:
+        if change.path == ("network", "baseline") and isinstance(data, dict) and isinstance(data.get("network"), dict):
+            data["network"] = as_baseline(data["network"], change.value)
     return changes.validate(model, data, file, given, lines)
 
 

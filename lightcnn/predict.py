@@ -1,4 +1,4 @@
-"""From images to class probabilities: the one way that evaluation, prediction and explanation use."""
+"""From images to class probabilities, and from these to a class: the one way that everything here uses."""
 
 from __future__ import annotations
 
@@ -12,24 +12,34 @@ from lightcnn.data.preprocess import Preprocess
 
 
 def probabilities(model: nn.Module, images: Images, preprocess: Preprocess, batch: int = 512) -> NDArray[np.float64]:
-    """Class probabilities (N, classes) of uint8 images (N, C, H, W); the model's modes are left as they were."""
+    """Class probabilities (N, classes) of uint8 images (N, C, H, W), calibrated as `preprocess` says.
+
+    The model's modes are left as they were.
+    """
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:
         with torch.inference_mode():
             parts = [
-                class_probabilities(model(preprocess.normalise(chunk).contiguous(memory_format=torch.channels_last)))
+                class_probabilities(
+                    # On the CPU, since not every device has float64.
+                    model(preprocess.normalise(chunk).contiguous(memory_format=torch.channels_last)).cpu(),
+                    preprocess.temperature,
+                )
                 for chunk in (images[start : start + batch] for start in range(0, len(images), batch))
             ]
     finally:
         for part, training in modes.items():
             part.training = training
-    return torch.cat(parts).cpu().numpy()
+    return torch.cat(parts).numpy()
 
 
-def class_probabilities(logits: Tensor) -> Tensor:
-    """Logits (N, classes), or (N, 1) of a sigmoid head, to probabilities (N, classes) in float64."""
-    wide = logits.double()
+def class_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Logits (N, classes), or (N, 1) of a sigmoid head, over a temperature, to probabilities (N, classes) in float64.
+
+    The temperature is that of arXiv:1706.04599: above 1 it makes a network less sure, and never changes the order.
+    """
+    wide = logits.double() / temperature
     if wide.shape[1] == 1:
         positive = wide.sigmoid()
         return torch.cat([1 - positive, positive], dim=1)
@@ -37,8 +47,7 @@ def class_probabilities(logits: Tensor) -> Tensor:
 
 
 def decide(probabilities: NDArray[np.float64], threshold: float = 0.5) -> NDArray[np.int64]:
-    """Class indices (N,): the likeliest; of two classes the second where its probability is over `threshold`."""
-    if probabilities.shape[1] == 2:
-        return (probabilities[:, 1] > threshold).astype(np.int64)
-    likeliest: NDArray[np.int64] = probabilities.argmax(axis=1)
-    return likeliest
+    """The class of each row of (N, classes): the most probable one; of two classes, the second from `threshold` on."""
+    if probabilities.shape[1] == 2 and threshold != 0.5:
+        return (probabilities[:, 1] >= threshold).astype(np.int64)
+    return np.asarray(probabilities.argmax(axis=1), dtype=np.int64)

@@ -10,7 +10,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticKnownError
 
 from lightcnn import document
-from lightcnn.spec import Frozen, NetworkSpec
+from lightcnn.spec import Frozen
+from lightcnn.transfer import AnyNetwork
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -214,7 +215,7 @@ class Recipe(Frozen):
     ]
     reading: Reading = Reading()
     seed: Seed = 0
-    network: NetworkSpec
+    network: AnyNetwork
     preprocess: Preparation = Preparation()
     augment: Augmentation = Augment()
     training: Optimisation = Optimisation()

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
@@ -46,7 +46,7 @@ class Run:
         self.path = path
 
     @classmethod
-    def create(cls, out: str | Path | None, command: str, files: Mapping[str, bytes]) -> Run:
+    def create(cls, out: str | Path | None, command: str, files: Mapping[str, bytes]) -> Self:
         """A fresh folder with `files` in it: `out`, or one under runs/; it is there whole or not at all.
 
         Raises: RunError where it exists or cannot be made.
@@ -92,12 +92,27 @@ class Run:
         return next(path for path in taken if not path.exists())
 
     @classmethod
-    def load(cls, path: str | Path) -> Run:
+    def load(cls, path: str | Path) -> Self:
         """The run in a folder. Raises: RunError where there is none."""
         folder = Path(path)
-        if not (folder / "environment.json").is_file():
-            raise RunError(f"run {folder}: not a run folder of lightcnn; give one that a command has written")
+        try:
+            if folder.is_file():
+                raise RunError(f"run {folder}: a file, not a run folder; give the folder that a command has written")
+            if not (folder / "environment.json").is_file():
+                raise RunError(f"run {folder}: not a run folder of lightcnn; give one that a command has written")
+        except OSError as error:
+            raise RunError(f"run {folder}: cannot be read ({error.strerror})") from None
         return cls(folder)
+
+    def demand(self, *names: str) -> None:
+        """Raises: RunError where the run has not finished, or lacks one of these files."""
+        if not (self / "report.json").is_file():
+            raise RunError(
+                f"run {self.path}: not finished, it has no report.json; go on with --resume --out {self.path}"
+            )
+        for name in names:
+            if not (self / name).is_file():
+                raise RunError(f"run {self.path}: has no {name}; give the run of a command that trains")
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -105,10 +120,7 @@ class Run:
     @property
     def report(self) -> dict[str, Any]:
         """report.json. Raises: RunError where the run has not finished."""
-        if not (self / "report.json").is_file():
-            raise RunError(
-                f"run {self.path}: not finished, it has no report.json; go on with --resume --out {self.path}"
-            )
+        self.demand()
         try:
             document: dict[str, Any] = json.loads((self / "report.json").read_text(encoding="utf-8"))
         except ValueError as error:

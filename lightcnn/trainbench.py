@@ -5,30 +5,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import load as safetensors
 from torch import nn
 
-from lightcnn import document
+from lightcnn import baselines, document
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.groups import grouped
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources import load
 from lightcnn.data.split import split
+from lightcnn.devices import pick_device
 from lightcnn.drafts import Draft
-from lightcnn.errors import DataMissing, InputError, RunError
-from lightcnn.network import build
+from lightcnn.errors import DataMissing, InputError
 from lightcnn.predict import probabilities
 from lightcnn.recipe import Recipe
-from lightcnn.run import Run, json_bytes
-from lightcnn.training.loop import pick_device
+from lightcnn.run import json_bytes
+from lightcnn.trained import Trained
 from lightcnn.training.teacher import Teacher
 from lightcnn.training.watcher import TrainWatcher
+from lightcnn.transfer import BaselineSpec
 
 STAND_IN = "synthetic-lesions"
 """What a recipe learns from where its data set is not on this machine."""
@@ -36,7 +35,7 @@ STAND_IN = "synthetic-lesions"
 
 def build_network(recipe: Recipe) -> nn.Module:
     """The recipe's network with its first weights: the only place where a training meets one."""
-    return build(recipe.network, recipe.seed)
+    return baselines.build_network(recipe.network, recipe.seed)
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,16 @@ def prepare(given: Draft, device: str = "auto", watcher: TrainWatcher | None = N
     sides = split(dataset, given.recipe.seed, given.recipe.reading)
     recipe = given.resolved(source, dataset.channels, len(sides.train))
     _demand_fit(recipe, dataset, len(sides.train))
-    pipeline = Pipeline(dataset, sides, place, recipe.preprocess, watcher.reading)
+    pipeline = Pipeline(dataset, sides, place, recipe.preprocess, watcher.reading, given=_statistics(recipe))
     return Bench(recipe, pipeline, _teacher(recipe, pipeline))
+
+
+def _statistics(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and deviation that pretrained weights expect; None where those of the training side are to be taken."""
+    if not isinstance(recipe.network, BaselineSpec):
+        return None
+    held = baselines.pretrained_statistics(recipe.network)
+    return (held.mean, held.deviation) if held else None
 
 
 def _read(recipe: Recipe, watcher: TrainWatcher) -> tuple[str, Dataset]:
@@ -133,30 +140,14 @@ def _teacher(recipe: Recipe, pipeline: Pipeline) -> Teacher | None:
     """Raises: RunError where it cannot be read, InputError where it knows other classes."""
     if recipe.distill is None:
         return None
-    model, own = load_trained(recipe.distill.teacher)
-    classes = pipeline.dataset.classes
+    held = Trained.load(recipe.distill.teacher, device=pipeline.device.type)
+    model, own, classes = held.model, held.preprocess, pipeline.dataset.classes
     if own.classes != classes:
         raise InputError(
             f"distill.teacher {recipe.distill.teacher}: knows the classes {', '.join(own.classes[:20])}, but data "
             f"{pipeline.dataset.source} has {', '.join(classes[:20])}; give one that was trained on the same classes"
         )
-    return Teacher(model.to(pipeline.device), own, pipeline.preprocess(recipe.network.input[1]), recipe.distill)
-
-
-def load_trained(folder: str | Path) -> tuple[nn.Module, Preprocess]:
-    """The network of a finished run, in eval mode, and its preprocessing. Raises: RunError, DocumentError."""
-    run = Run.load(folder)
-    for name in ("recipe.yaml", "weights.safetensors", "preprocess.json"):
-        if not (run / name).is_file():
-            raise RunError(f"run {folder}: no trained network, it has no {name}; finish it with --resume")
-    model = build_network(document.load(Recipe, run / "recipe.yaml"))
-    try:
-        model.load_state_dict(safetensors((run / "weights.safetensors").read_bytes()))
-        own = Preprocess.model_validate_json((run / "preprocess.json").read_bytes())
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"run {folder}: its network cannot be read ({reason}); train it anew") from None
-    return model.eval(), own
+    return Teacher(model, own, pipeline.preprocess(recipe.network.input[1]), recipe.distill)
 
 
 def warning(data: Mapping[str, Any]) -> str:

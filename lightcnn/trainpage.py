@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightcnn import document, page
+from lightcnn.anatomy import Stage
+from lightcnn.cautions import cautions
 from lightcnn.data.sheets import tile
 from lightcnn.recipe import Optimisation, Recipe
-from lightcnn.spec import Shape
 from lightcnn.training.stopping import Progress
 
 ALARM = (
@@ -39,17 +40,6 @@ class Mistake:
     probability: float
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A block of the network: the shape that leaves it, and its cost."""
-
-    name: str
-    kind: str
-    shape: Shape
-    macs: int
-    params: int
-
-
 def train_page(
     report: Mapping[str, Any],
     recipe: Recipe,
@@ -64,8 +54,8 @@ def train_page(
         f"lightcnn train: {recipe.name or 'a network'} on {data['source']}",
         [
             *([page.paragraph(ALARM, "alarm")] if data["stand_in"] else []),
+            *(page.paragraph(said, "note") for said in cautions(data)),
             *_score(report),
-            *([page.paragraph(data["note"], "note")] if data["note"] else []),
             page.heading("The test side"),
             page.pairs(_metrics(report)),
             page.figure(pictures["confusion"], "Test side: actual classes in rows, predicted ones in columns"),
@@ -156,12 +146,12 @@ def _cost(report: Mapping[str, Any]) -> dict[str, Any]:
         "thop counts": counters["thop"],
         "parameters": total["params"],
         "int8 weight bytes": total["weight_bytes"]["int8"],
-        "peak int8 activation bytes": total["peak_activations"],
+        "peak int8 activation bytes": "not known" if total["peak_activations"] is None else total["peak_activations"],
     }
 
 
 def _stages(stages: Sequence[Stage]) -> list[tuple[Any, ...]]:
-    return [(stage.name, stage.kind, "×".join(map(str, stage.shape)), stage.macs, stage.params) for stage in stages]
+    return [(one.name, one.kind, "×".join(map(str, one.shape or ())), one.macs, one.params) for one in stages]
 
 
 def _data(data: Mapping[str, Any]) -> dict[str, Any]:

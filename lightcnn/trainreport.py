@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import save as safetensors
-from torch import nn
+from torch import Tensor, nn
 
 import lightcnn
 from lightcnn import document
-from lightcnn.cost import Layer, cost, layers
+from lightcnn.anatomy import Stage, network_cost, stages
 from lightcnn.counters import fvcore_total, thop_total
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sheets import png, tile
@@ -28,7 +28,7 @@ from lightcnn.run import Run
 from lightcnn.trainbench import warning
 from lightcnn.training.losses import class_weights
 from lightcnn.training.stopping import Progress, Row
-from lightcnn.trainpage import Mistake, Stage, train_page
+from lightcnn.trainpage import Mistake, train_page
 
 METRIC_COLUMNS = tuple(Row.model_fields)
 MISTAKES = 24
@@ -65,18 +65,28 @@ def write_report(run: Run, pipeline: Pipeline, done: Finished) -> None:
     write_metrics(run, done.progress)
     run.write_bytes("spec.yaml", document.dump(recipe.network, warning(data)).encode())
     state = {name: value.detach().cpu().contiguous() for name, value in done.model.state_dict().items()}
-    # One note: safetensors writes several in an order that changes, and equal weights are to be equal files.
-    note = json.dumps({"spec": recipe.network.digest(), "stand_in": data["stand_in"]})
-    run.write_bytes("weights.safetensors", safetensors(state, metadata={"lightcnn": note}))
+    notes = {"spec": recipe.network.digest(), "stand_in": str(data["stand_in"]).lower()}
+    run.write_bytes("weights.safetensors", weights_file(state, notes))
     rule = pipeline.preprocess(recipe.network.input[1]).model_copy(update={"threshold": threshold})
     run.write_json("preprocess.json", rule.model_dump(mode="json"))
     run.write_csv("predictions.csv", *prediction_table(pipeline.dataset, pipeline.split, done.probabilities, threshold))
-    mistakes, stages = worst(pipeline, done), by_stage(recipe)
-    pictures = _pictures(pipeline, done, report, mistakes, stages)
+    mistakes, parts = worst(pipeline, done), stages(recipe.network, done.model)
+    pictures = _pictures(pipeline, done, report, mistakes, parts)
     for name, picture in pictures.items():
         run.write_bytes(f"plots/{name}.png", picture)
-    run.write_bytes("report.html", train_page(report, recipe, done.progress, pictures, mistakes, stages))
+    run.write_bytes("report.html", train_page(report, recipe, done.progress, pictures, mistakes, parts))
     run.write_json("report.json", report)
+
+
+def weights_file(state: Mapping[str, Tensor], notes: Mapping[str, str]) -> bytes:
+    """A safetensors file with notes. The library writes several in an order that changes from process to process, and
+    equal weights are to be equal files: here they are in order."""
+    plain = safetensors(dict(state))
+    end = 8 + int.from_bytes(plain[:8], "little")
+    header = {"__metadata__": dict(sorted(notes.items())), **json.loads(plain[8:end])}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + plain[end:]
 
 
 def report_document(pipeline: Pipeline, done: Finished) -> dict[str, Any]:
@@ -99,7 +109,7 @@ def report_document(pipeline: Pipeline, done: Finished) -> dict[str, Any]:
         "seconds": round(done.seconds, 3),
         "data": pipeline.document(),
         "network": {
-            "cost": cost(network).document(),
+            "cost": network_cost(network, done.model),
             "counters": {"fvcore": fvcore_total(deployed, network.input), "thop": thop_total(deployed, network.input)},
         },
         "epochs": progress.epoch,
@@ -126,31 +136,8 @@ def worst(pipeline: Pipeline, done: Finished) -> list[Mistake]:
     ]
 
 
-def by_stage(recipe: Recipe) -> list[Stage]:
-    """What each block of stem, stages and head costs."""
-    network, found = recipe.network, dict[str, list[Layer]]()
-    for layer in layers(network):
-        part = layer.name.split(".")
-        found.setdefault(".".join(part[:2]) if part[0] in ("stem", "stages") else "head", []).append(layer)
-    kinds = {
-        f"{part}.{number}": f"{block.kind} ×{getattr(block, 'depth', 1)}" if getattr(block, "depth", 1) > 1
-        else block.kind
-        for part in ("stem", "stages") for number, block in enumerate(getattr(network, part))
-    }  # fmt: skip
-    return [
-        Stage(
-            name,
-            kinds.get(name, "pooling and classifier"),
-            held[-1].shape,
-            sum(layer.cost.macs for layer in held),
-            sum(layer.cost.params for layer in held),
-        )
-        for name, held in found.items()
-    ]
-
-
 def _pictures(
-    pipeline: Pipeline, done: Finished, report: Mapping[str, Any], mistakes: list[Mistake], stages: list[Stage]
+    pipeline: Pipeline, done: Finished, report: Mapping[str, Any], mistakes: list[Mistake], parts: list[Stage]
 ) -> dict[str, bytes]:
     """The plots by name."""
     rows, classes = done.progress.rows, pipeline.dataset.classes
@@ -161,8 +148,8 @@ def _pictures(
     pictures = {
         "curves": plots.learning(losses, val_losses, accuracies, done.progress.best),
         "confusion": plots.confusion(report["metrics"]["test"]["confusion"], classes),
-        "network": plots.stages([f"{s.name} {s.kind}" for s in stages], [s.macs for s in stages],
-                                [s.params for s in stages]),
+        "network": plots.stages([f"{s.name} {s.kind}" for s in parts], [s.macs for s in parts],
+                                [s.params for s in parts]),
     }  # fmt: skip
     pictures |= {"roc": roc} if roc else {}
     pictures |= {"errors": png(tile([mistake.image for mistake in mistakes], 8))} if mistakes else {}

@@ -124,10 +124,15 @@ def dry_run_lines(plan: Mapping[str, Any]) -> str:
     return "\n".join((
         f"data    {plan['data']['source']}: " + ", ".join(f"{count:,} {side}" for side, count in counts.items()),
         f"network {human(cost['macs'])} FLOPs, {human(cost['params'])} params, "
-        f"{human(cost['weight_bytes']['int8'])}B int8 weights, {human(cost['peak_activations'])}B int8 activations",
+        f"{human(cost['weight_bytes']['int8'])}B int8 weights, {_peak(cost)}",
         f"time    about {clock(plan['estimate']['seconds'])} for {plan['epochs']} epochs on {plan['device']}, at "
         f"{plan['estimate']['images_per_second']:,.0f} images/s as measured on a few steps; nothing was written",
     ))  # fmt: skip
+
+
+def _peak(cost: Mapping[str, Any]) -> str:
+    peak = cost["peak_activations"]
+    return "activations not known" if peak is None else f"{human(peak)}B int8 activations"
 
 
 def train_summary(report: Mapping[str, Any]) -> str:

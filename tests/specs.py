@@ -22,7 +22,14 @@ from lightcnn.spec import (
 )
 
 SPACES = {"micro", "mobilenet", "micrompoxnet"}
-RECIPES = {"quick"}
+RECIPES = {
+    "micrompoxnet",
+    "quick",
+    "study0-feature-transfer",
+    "study1-parameter-transfer",
+    "study2-augmented",
+    "study3-multiclass",
+}
 """Names of what is shipped: a new file belongs here."""
 
 ACTIVATIONS = ("silu", "relu", "relu6", "hardswish", "gelu", "none")

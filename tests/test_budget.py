@@ -107,7 +107,7 @@ def test_ranges_round_inwards(text: str, bound: tuple[int, int]) -> None:
 PREFIXES = st.sampled_from([("", 1), ("k", 10**3), ("M", 10**6), ("G", 10**9)])
 
 
-@given(st.integers(1, 10**9), st.integers(0, 6), st.integers(0, 10**9), PREFIXES)
+@given(st.integers(1, 10**8), st.integers(0, 6), st.integers(0, 9 * 10**8), PREFIXES)
 def test_limits_are_exact_integers(number: int, places: int, width: int, prefix: tuple[str, int]) -> None:
     low, high = (Fraction(n, 10**places) * prefix[1] for n in (number, number + width))
     texts = [f"{n // 10**places}.{n % 10**places:0{places}d}" if places else str(n) for n in (number, number + width)]

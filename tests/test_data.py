@@ -319,9 +319,7 @@ def test_splits_are_disjoint_stratified_and_repeatable():
 def test_a_class_too_small_to_split_is_named(tmp_path):
     labels = np.array([0] * 30 + [1] * 2)
     data = load(npz(tmp_path, train_images=np.zeros((32, 8, 8), dtype=np.uint8), train_labels=labels))
-    with pytest.raises(
-        DataError, match="class '1' has 2 images, and 3 sides to stand on; give it images of"
-    ):
+    with pytest.raises(DataError, match="class '1' has 2 images, and 3 sides to stand on; give it images of"):
         split(data, 0)
 
 

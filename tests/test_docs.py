@@ -66,7 +66,7 @@ def test_there_are_as_many_pages_as_we_think() -> None:
         folder: len(list((ROOT / folder).glob("*.md")))
         for folder in ("docs/concepts", "docs/reference", "docs/decisions")
     }
-    assert found == {"docs/concepts": 10, "docs/reference": 2, "docs/decisions": 6}
+    assert found == {"docs/concepts": 12, "docs/reference": 2, "docs/decisions": 7}
 
 
 def test_the_contract_has_one_line_for_every_command() -> None:
@@ -173,7 +173,7 @@ def test_the_yaml_documents_of_the_concepts_are_valid(tmp_path: Path) -> None:
             file.write_text(text, encoding="utf-8")
             assert check_file(file)["errors"] == []
             kinds.append(kind)
-    assert kinds == ["space", "spec"]
+    assert kinds == ["baseline", "space", "spec"]
 
 
 def test_the_pages_quote_what_the_commands_print(capsys: pytest.CaptureFixture[str]) -> None:
@@ -237,9 +237,29 @@ def test_the_table_of_training_has_every_setting_and_its_default() -> None:
         assert first == (value if isinstance(value, str) else f"{value:g}"), name
 
 
+def test_the_tables_of_baselines_have_every_key_and_every_baseline() -> None:
+    from lightcnn.transfer import BASELINES, BaselineSpec
+
+    page = (ROOT / "docs" / "concepts" / "baselines.md").read_text(encoding="utf-8")
+    tables = [
+        [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in block.splitlines()[2:]]
+        for block in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
+    ]
+    keys, baselines = tables
+    assert [row[0] for row in keys] == list(BaselineSpec.model_fields)
+    for name, _, default in keys:
+        field = BaselineSpec.model_fields[name]
+        assert default == ("needed" if field.is_required() else str(field.default).lower().strip("()"))
+    assert [row[0] for row in baselines] == list(BASELINES)
+    for name, *cells in baselines:
+        entry = BASELINES[name]
+        printed = f"{entry.published:.2f} M" if entry.published else ""
+        assert cells == [entry.title, entry.timm, str(entry.features), f"{entry.total:,}", printed]
+
+
 def test_the_python_examples_compile() -> None:
     examples = [text for page in PAGES for text in fenced(page, "python")]
-    assert len(examples) == 4
+    assert len(examples) == 7
     for text in examples:
         compile(text, "example", "exec")
         for line in text.splitlines():

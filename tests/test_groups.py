@@ -12,7 +12,7 @@ from PIL import Image
 
 from lightcnn.data import near as near_module
 from lightcnn.data import similar as search
-from lightcnn.data.groups import components, found, grouped, stated
+from lightcnn.data.groups import components, found, grouped, joined
 from lightcnn.data.names import COPIES, PATIENTS, copy_of, patient_of
 from lightcnn.data.naming import HANDFUL, name_groups
 from lightcnn.data.near import Near, near
@@ -348,5 +348,5 @@ def test_groups_of_a_manifest_stay_but_for_equal_pixels(photographs, searched):
     assert kept.groups[data.paths.index("A/0.png")] == kept.groups[data.paths.index("B/11.png")]
     assert len(set(kept.groups.tolist())) == 5
     assert "equal pixels stand in different groups" in kept.note
-    together = stated(data.grouped(np.full(12, "one"), "manifest"))
+    together = joined(data.grouped(np.full(12, "one"), "manifest"))
     assert together.note == ""

@@ -13,20 +13,22 @@ import lightcnn
 
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
-    ("errors", "page"),
+    ("errors", "page", "cautions"),
     ("document", "budget"),
     ("spec", "changes"),
-    ("cost",),
+    ("cost", "transfer"),
     ("space",),
     ("fit",),
     ("recipe", "run"),
     ("drafts",),
-    ("blocks",),
-    ("network",),
-    ("counters", "data"),
+    ("blocks", "pretrained"),
+    ("network", "devices"),
+    ("counters", "baselines", "data"),
     ("predict",),
-    ("training", "evaluation"),
-    ("searching", "auditpage", "trainbench", "trainpage"),
+    ("trained",),
+    ("trainedrun",),
+    ("training", "evaluation", "anatomy"),
+    ("searching", "auditpage", "predicting", "trainbench", "trainpage"),
     ("auditing", "trainreport"),
     ("trainer",),
     ("view", "trainview", "checking"),
@@ -38,8 +40,8 @@ LEVELS = (
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "errors", "document", "budget", "changes", "spec", "cost", "space", "fit", "recipe", "drafts", "run", "page",
-    "view", "trainview", "checking", "cli",
+    "errors", "document", "budget", "changes", "spec", "cost", "transfer", "space", "fit", "recipe", "drafts", "run",
+    "trainedrun", "page", "cautions", "view", "trainview", "checking", "cli",
 )  # fmt: skip
 HEAVY = ("torch", "optuna", "fvcore", "thop", "sklearn", "matplotlib", "numpy")
 
@@ -71,7 +73,7 @@ def parts_imported(path: Path) -> set[str]:
 
 def test_every_part_has_its_level() -> None:
     assert {part_of(path) for path in SOURCES} == set(LEVEL)
-    assert len(SOURCES) >= 38
+    assert len(SOURCES) >= 60
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -82,7 +84,7 @@ def test_imports_go_one_way(path: Path) -> None:
 
 
 def test_the_reader_of_imports_sees_them() -> None:
-    assert parts_imported(PACKAGE / "training" / "loop.py") >= {"data", "errors", "recipe"}
+    assert parts_imported(PACKAGE / "training" / "loop.py") >= {"data", "recipe", "training"}
     assert "searching" in parts_imported(PACKAGE / "cli.py")
     assert "optuna" in imports(PACKAGE / "searching" / "searcher.py")
 
@@ -91,6 +93,12 @@ def test_the_reader_of_imports_sees_them() -> None:
 def test_only_searching_imports_the_search_library(library: str) -> None:
     users = {part_of(path) for path in SOURCES if any(name.split(".")[0] == library for name in imports(path))}
     assert users == {"searching"}
+
+
+def test_only_baselines_imports_timm_and_late() -> None:
+    users = {part_of(path) for path in SOURCES if any(name.split(".")[0] == "timm" for name in imports(path))}
+    assert users == {"baselines"}
+    assert not loaded_after("import lightcnn.baselines") & {"timm", "torchvision"}
 
 
 def test_only_view_and_cli_import_what_draws_on_the_terminal() -> None:
@@ -115,6 +123,10 @@ def test_importing_lightcnn_loads_nothing_heavy() -> None:
     loaded = loaded_after("import lightcnn")
     assert "lightcnn" in loaded
     assert not loaded & {*HEAVY, "pydantic", "typer", "rich"}
+
+
+def test_a_run_is_opened_without_torch() -> None:
+    assert not loaded_after("import lightcnn\nassert lightcnn.Run.load") & set(HEAVY)
 
 
 def test_the_help_loads_nothing_heavy() -> None:

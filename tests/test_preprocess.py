@@ -140,9 +140,7 @@ def test_rembg_that_is_not_installed_is_one_sentence(monkeypatch):
 
     background._session.cache_clear()
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(
-        InputError, match=r"rembg is not installed; pip install 'lightcnn\[background\]'"
-    ):
+    with pytest.raises(InputError, match=r"rembg is not installed; pip install 'lightcnn\[background\]'"):
         background.remove(np.zeros((9, 9, 3), np.uint8), "rembg")
 
 

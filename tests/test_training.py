@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.devices import pick_device
 from lightcnn.errors import InputError, TrainingError
 from lightcnn.network import build
 from lightcnn.predict import class_probabilities, probabilities
 from lightcnn.recipe import Augment, Optimisation
 from lightcnn.spec import ConvBlock, HeadSpec, NetworkSpec, SeparableBlock
-from lightcnn.training.loop import fit, order, pick_device
+from lightcnn.training.loop import fit, order
 
 RULE = Preprocess(size=8, channels=1, shorter_side=256, mean=(0.5,), deviation=(0.25,), classes=("dark", "bright"))
 SPEC = NetworkSpec(input=(1, 8, 8), stages=(ConvBlock(width=6), SeparableBlock(width=8, stride=2)), classes=2)

@@ -122,6 +122,14 @@ def _reduced(image: Image.Image) -> Image.Image:
     return image.resize(size, Image.Resampling.BILINEAR)
 
 
+def reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pixels (H, W, 1 or 3) as `decode` would give them, had they been read from a file that is stored exactly."""
+    if min(pixels.shape[:2]) <= SHORTER_SIDE:
+        return pixels
+    smaller = np.asarray(_reduced(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)), dtype=np.uint8)
+    return smaller[..., None] if smaller.ndim == 2 else smaller
+
+
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Grey as L, all else as RGB; numbers of more than 8 bits are scaled, transparency laid on white."""
     if image.mode.startswith("I") or image.mode == "F":

@@ -68,7 +68,7 @@ def _passed_over(path: Path, roots: list[Path]) -> str:
         for root in roots
         for folder in subfolders(root)
         for file in folder.iterdir()
-        if not (_hidden(file) or file.suffix.lower() in SUFFIXES or file.is_dir())
+        if not (hidden(file) or file.suffix.lower() in SUFFIXES or file.is_dir())
     ]
     notes = []
     for files, what in ((beside, "images beside the class folders"), (other, "files that are no images by name")):
@@ -128,14 +128,14 @@ def _class_folders(root: Path) -> list[Path]:
     return folders
 
 
-def _hidden(path: Path) -> bool:
+def hidden(path: Path) -> bool:
     """What systems leave in folders and people do not see: names with a dot, macOS's and Windows' own files."""
     return path.name.startswith(".") or path.name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 def subfolders(folder: Path) -> list[Path]:
     """The folders in a folder that people see."""
-    return sorted(inner for inner in folder.iterdir() if inner.is_dir() and not _hidden(inner))
+    return sorted(inner for inner in folder.iterdir() if inner.is_dir() and not hidden(inner))
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -144,6 +144,6 @@ def image_files(folder: Path) -> list[Path]:
         file
         for file in folder.iterdir()
         if file.suffix.lower() in SUFFIXES
-        and not _hidden(file)
+        and not hidden(file)
         and (file.is_file() or (file.is_symlink() and not file.exists()))
     )

@@ -24,20 +24,24 @@ def grouped(dataset: Dataset, *, progress: Progress = silent) -> Dataset:
     Near duplicates are looked for in small sets only; in larger ones those that an audit has found are used.
     """
     if dataset.groups_known:
-        return stated(dataset)
+        return joined(dataset)
     return found(dataset, near(dataset, "some", progress=progress))
 
 
 def stated(dataset: Dataset) -> Dataset:
-    """The groups that the source gives, those joined that have images of equal pixels."""
-    joint = components(dataset.groups, dataset.pixel_hashes)
-    groups = dataset.groups[joint]
+    """The groups as the source gives them."""
     why = f"named by the {'manifest' if dataset.groups_from == 'manifest' else 'source'}"
+    return dataset.grouped(dataset.groups, dataset.groups_from, why)
+
+
+def joined(dataset: Dataset) -> Dataset:
+    """The groups that the source gives, those joined that have images of equal pixels."""
+    groups = dataset.groups[components(dataset.groups, dataset.pixel_hashes)]
     merged = len(np.unique(dataset.groups)) - len(np.unique(groups))
     if not merged:
-        return dataset.grouped(dataset.groups, dataset.groups_from, why)
+        return stated(dataset)
     said = f"images with equal pixels stand in different groups: {merged:,} {_were(merged)} joined to others"
-    return _noted(dataset.grouped(groups, dataset.groups_from, f"{why}; {said}"), said)
+    return _noted(dataset.grouped(groups, dataset.groups_from, f"{stated(dataset).groups_why}; {said}"), said)
 
 
 def found(dataset: Dataset, search: Near) -> Dataset:

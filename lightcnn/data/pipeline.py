@@ -35,12 +35,15 @@ class Pipeline:
         device: torch.device,
         rule: Preparation | None = None,
         progress: Progress = silent,
+        given: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
     ) -> None:
+        """`given`: mean and deviation per channel that stand in for those of the training side."""
         self.dataset = dataset
         self.split = split
         self.device = device
         self.rule = rule or Preparation()
         self._progress = progress
+        self._given = given
         self._stores: dict[int, Store] = {}
         self._preprocess = lru_cache(maxsize=16)(self._measure)
 
@@ -88,7 +91,7 @@ class Pipeline:
 
     def _measure(self, size: int) -> Preprocess:
         chosen = self.split.train[:: -(-len(self.split.train) // MEASURED)]
-        mean, deviation = statistics(self.images(chosen, size))
+        mean, deviation = self._given or statistics(self.images(chosen, size))
         return Preprocess(
             **self.rule.model_dump(),
             size=size,

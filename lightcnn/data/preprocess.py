@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 from torch.nn import functional
 
@@ -37,6 +38,16 @@ class Preprocess(Preparation):
     threshold: Annotated[float, Field(gt=0, lt=1, description="of the second of two classes")] = 0.5
     stand_in: Annotated[bool, Field(description="whether the statistics are those of a stand-in's images")] = False
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not len(self.mean) == len(self.deviation) == self.channels:
+            raise _fault(f"{self.channels} channels need as many values of mean and deviation")
+        if min(self.deviation) <= 0:
+            raise _fault(f"deviations must be above 0, not {min(self.deviation):g}")
+        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            raise _fault("classes must be two or more different names")
+        return self
+
     def prepare(self, image: NDArray[np.uint8]) -> Tensor:
         """A decoded image (H, W, 1 or 3) → uint8 (C, size, size): the pixels that the network was trained on."""
         if image.shape[2] != self.channels:
@@ -59,6 +70,10 @@ class Preprocess(Preparation):
             torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1) * 255
             for values in (self.mean, self.deviation)
         )
+
+
+def _fault(message: str) -> PydanticCustomError:
+    return PydanticCustomError("preprocess", "{message}", {"message": message})
 
 
 def prepare(image: NDArray[np.uint8], rule: Preparation, size: int) -> Tensor:

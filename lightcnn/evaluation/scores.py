@@ -22,7 +22,7 @@ def scores(
     """The contract's metrics of one side: labels (N,), probabilities (N, classes).
 
     Accuracy carries its 95 % interval (`accuracy_interval`; without `groups` every image counts as independent). The
-    second of two classes is predicted where its probability is over `threshold`. Sensitivity and specificity are those
+    second of two classes is predicted as `decide` says, by `threshold`. Sensitivity and specificity are those
     of the second of two classes, and the mean over one-against-rest for more. What is undefined, because a class is
     missing, is None.
     """

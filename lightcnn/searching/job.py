@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lightcnn import document
+from lightcnn import document, trainedrun
 from lightcnn.budget import Budget
 from lightcnn.counters import fvcore_total, thop_total
 from lightcnn.data.groups import grouped
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources import load
 from lightcnn.data.split import split, subset
+from lightcnn.devices import pick_device
 from lightcnn.errors import LightcnnError, RunError, TrainingError
 from lightcnn.fit import BudgetedSpace, Candidate
 from lightcnn.network import build, fold
@@ -32,7 +33,7 @@ from lightcnn.searching.settings import PlanSettings, SearchSettings, make_setti
 from lightcnn.searching.watcher import Watcher
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
-from lightcnn.training.loop import Epoch, fit, pick_device
+from lightcnn.training.loop import Epoch, fit
 
 
 def search(
@@ -48,7 +49,7 @@ def search(
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     reading: Reading | None = None,
     out: str | Path | None = None,
-) -> Run:
+) -> trainedrun.Run:
     """`lightcnn search` as a function: the finished run folder, silently. Two minutes where neither limit is given.
 
     Raises: InputError before any work is done; LightcnnError where no network could be trained.
@@ -58,7 +59,7 @@ def search(
         seconds=120.0 if trials is None and seconds is None else seconds, epochs=epochs, seed=seed, device=device,
         reading=reading or Reading(),
     )  # fmt: skip
-    return conduct(settings, out=out)
+    return trainedrun.Run(conduct(settings, out=out).path)
 
 
 def conduct(

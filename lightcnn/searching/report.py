@@ -14,6 +14,7 @@ from torch import nn
 import lightcnn
 from lightcnn import document, page
 from lightcnn.budget import Budget, Cost
+from lightcnn.cautions import cautions
 from lightcnn.cost import cost
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.errors import LightcnnError
@@ -83,10 +84,12 @@ def write_report(
     run.write_bytes("recipe.yaml", document.dump(final.recipe, exclude_defaults=False).encode())
     state = {name: value.detach().cpu().contiguous() for name, value in final.model.state_dict().items()}
     run.write_bytes("weights.safetensors", safetensors(state, metadata={"spec": spec.digest()}))
-    run.write_json("preprocess.json", pipeline.preprocess(spec.input[1]).model_dump(mode="json"))
+    rule = pipeline.preprocess(spec.input[1])
+    run.write_json("preprocess.json", rule.model_dump(mode="json"))
     epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)
-    run.write_csv("predictions.csv", *prediction_table(pipeline.dataset, pipeline.split, final.probabilities))
+    table = prediction_table(pipeline.dataset, pipeline.split, final.probabilities, rule.threshold)
+    run.write_csv("predictions.csv", *table)
     pictures = _plots(run, report, space, outcomes, final)
     run.write_bytes("report.html", _page(settings, report, spec, outcomes, pictures))
     run.write_json("report.json", report)
@@ -103,7 +106,10 @@ def report_document(
 ) -> dict[str, Any]:
     """report.json. Raises: LightcnnError where the network breaks the budget by any counter."""
     sides, labels = pipeline.split, pipeline.dataset.labels
-    metrics = {side: scores(labels[getattr(sides, side)], p) for side, p in final.probabilities.items()}
+    threshold = pipeline.preprocess(final.candidate.spec.input[1]).threshold
+    metrics = {
+        side: scores(labels[getattr(sides, side)], p, threshold=threshold) for side, p in final.probabilities.items()
+    }
     total = final.candidate.cost
     _held_against(space.budget, total, final.counters)
     return {
@@ -224,8 +230,9 @@ def _page(
 ) -> bytes:
     test, data, total = report["best"]["test"]["accuracy"], report["data"], report["network"]["cost"]
     counters = report["network"]["counters"]
-    notes = [page.paragraph(data["note"], "note")] if data["note"] else []
-    grouped = "known" if data["groups"]["known"] else "unknown: every image counted as its own"
+    notes = [page.paragraph(note, "note") for note in cautions(data)]
+    known = data["groups"]["known"]
+    grouped = f"from {data['groups']['source']}" if known else "unknown: every image counted as its own"
     scored = sorted((o for o in outcomes if o.scores), key=lambda o: (-o.epochs, -(o.score or 0)))[:10]
     return page.page(
         f"lightcnn search: {settings.budget} on {data['source']}",
@@ -258,7 +265,8 @@ def _page(
                 [(o.number, o.epochs, o.score, _widths(o)) for o in scored],
             ),
             page.heading("The data"),
-            page.pairs({**data["counts"], "groups": grouped, "groups on two sides": data["groups_shared"],
+            page.pairs({**data["counts"], "groups": grouped, "how groups were found": data["groups"]["why"],
+                        "groups on two sides": data["groups_shared"],
                         "fingerprint": data["fingerprint"][:16]}),
         ],
     )  # fmt: skip

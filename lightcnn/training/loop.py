@@ -17,7 +17,6 @@ from lightcnn.data.batch import training_batch
 from lightcnn.data.draws import COLUMN, uniform
 from lightcnn.data.images import Images
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.errors import InputError
 from lightcnn.recipe import Augment, Optimisation
 from lightcnn.training.losses import Objective, Teaches, class_weights
 from lightcnn.training.state import State
@@ -103,13 +102,3 @@ def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed * 1_000_003 + epoch)
         yield
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is CUDA, else Apple's MPS, else the CPU. Raises: InputError where the named device is not there."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, there in available.items() if there))
-    if not available[name]:
-        raise InputError(f"--device {name}: not on this machine; use --device auto")
-    return torch.device(name)

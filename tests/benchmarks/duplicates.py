@@ -1,6 +1,7 @@
 """Precision and recall of near-duplicate search on copies whose source is known.
 
-    python tests/benchmarks/duplicates.py [--data SOURCE] [--size 128] [--copies 5] [--photographs 240] [--seed 0]
+    python tests/benchmarks/duplicates.py [--data SOURCE] [--size 128] [--copies 5] [--photographs 240]
+        [--seed 0] [--one-a-group] [--drop GROUP ...] [--compare] [--misses]
 
 Every photograph gets augmented copies, one to three changes each. One photograph in ten has its copies filed under a
 wrong class; where the source has no split, one in ten has them on another side. Found pairs and clusters are held
@@ -17,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lightcnn.data.dataset import Dataset
 from lightcnn.data.similar import similar
 from lightcnn.data.sources import load
 
@@ -119,6 +121,14 @@ def score(found: set[tuple[int, int]], true: set[tuple[int, int]]) -> tuple[floa
     return hits / max(1, len(found)), hits / max(1, len(true))
 
 
+def chosen_photographs(dataset: Dataset, options: argparse.Namespace) -> NDArray[np.int64]:
+    """At most so many, in order; one a group where that is asked for, none of the groups that are dropped."""
+    indices = np.flatnonzero(~np.isin(dataset.groups, options.drop))
+    if options.one_a_group:
+        indices = np.sort(indices[np.unique(dataset.groups[indices], return_index=True)[1]])
+    return np.sort(np.random.default_rng(options.seed).permutation(indices)[: options.photographs])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="synthetic-lesions")
@@ -126,17 +136,19 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=5)
     parser.add_argument("--photographs", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--compare", action="store_true")
+    parser.add_argument("--one-a-group", action="store_true", help="one photograph of each patient")
+    parser.add_argument("--drop", nargs="*", default=[], help="groups whose photographs are copies to begin with")
+    parser.add_argument("--compare", action="store_true", help="with a perceptual hash")
     parser.add_argument("--misses", action="store_true", help="lists what was done to the copies that were missed")
     options = parser.parse_args()
 
     dataset = load(options.data)
     size = (options.size, options.size)
-    chosen = np.random.default_rng(options.seed).permutation(len(dataset))[: options.photographs]
-    photographs = [cv2.resize(dataset.images[int(i)], size, interpolation=cv2.INTER_AREA) for i in np.sort(chosen)]
-    groups = dataset.groups[np.sort(chosen)]
+    chosen = chosen_photographs(dataset, options)
+    photographs = [cv2.resize(dataset.images[i], size, interpolation=cv2.INTER_AREA) for i in chosen.tolist()]
+    groups = dataset.groups[chosen]
     images, sources, changes = augmented_set(photographs, options.copies, options.seed)
-    labels = dataset.labels[np.sort(chosen)][sources].copy()
+    labels = dataset.labels[chosen][sources].copy()
     random = np.random.default_rng([options.seed, 1])
     planted = random.permutation(len(photographs))[: len(photographs) // 10]
     wrong = np.isin(sources, planted) & (np.arange(len(images)) >= len(photographs))

@@ -1,0 +1,232 @@
+"""A trained network, read back from its run folder: what predicts, explains, exports and teaches.
+
+A run folder is hostile until read: its network is a strict spec, its weights are safetensors that fit that network
+exactly, and nothing large is allocated before the two are known to belong together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from lightcnn import document
+from lightcnn.baselines import build_network
+from lightcnn.cost import cost
+from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.stream import prepared
+from lightcnn.data.walk import Skipped
+from lightcnn.devices import pick_device
+from lightcnn.errors import DataError, InputError, LightcnnError, RunError
+from lightcnn.page import visible
+from lightcnn.predict import decide, probabilities
+from lightcnn.run import Run
+from lightcnn.spec import NetworkSpec
+from lightcnn.transfer import BaselineSpec, load_network
+
+ABSTAINED = "abstained"
+PIXELS = 2_000_000
+"""Of a batch, at most: 64 images of 176 × 176; small batches keep memory small and are fast enough on every device."""
+MOST = 64
+"""Images of a batch, at most."""
+
+Image = Path | Skipped | NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Of N images: probabilities (N, classes) in float64, the classes in their order, and the prediction of each."""
+
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+    predictions: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network with its weights, in eval mode on its device, and the preprocessing it was trained with."""
+
+    spec: NetworkSpec | BaselineSpec
+    model: nn.Module
+    preprocess: Preprocess
+
+    @classmethod
+    def load(cls, run: Run | str | Path, *, device: str = "auto") -> Trained:
+        """The network of a finished run. Raises: InputError where any file of it is missing, damaged or another's."""
+        run = run if isinstance(run, Run) else Run.load(run)
+        run.demand("spec.yaml", "weights.safetensors", "preprocess.json")
+        place = pick_device(device)
+        preprocess = _preprocess(run)
+        spec = load_network(run / "spec.yaml")
+        _demand_agreement(run, spec, preprocess)
+        model = _weighted(run, spec).eval().requires_grad_(False)
+        return cls(spec, model.to(place).to(memory_format=torch.channels_last), preprocess)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.model.parameters()).device
+
+    def predict(self, images: Iterable[Any], *, abstain_below: float = 0.0) -> Predictions:
+        """Class probabilities of paths, or of uint8 arrays (H, W), (H, W, 1) or (H, W, 3).
+
+        An array is treated as a file with these pixels. Raises: InputError for anything else, and DataError for the
+        first file that cannot be read.
+        """
+        demand_probability(abstain_below)
+        rows: list[NDArray[np.float64]] = []
+        for number, (image, row) in enumerate(self.stream(_checked(images))):
+            if isinstance(row, str):
+                name = image if isinstance(image, Path) else "an array"
+                raise DataError(f"predict: images[{number}] ({name}) {row}")
+            rows.append(row)
+        classes = self.preprocess.classes
+        table = np.stack(rows) if rows else np.empty((0, len(classes)))
+        return Predictions(classes, table, tuple(self.decide(row, abstain_below) for row in rows))
+
+    def stream(self, images: Iterable[Image]) -> Iterator[tuple[Image, NDArray[np.float64] | str]]:
+        """Each image in its order, with its class probabilities (classes,) or with what is wrong with it.
+
+        Memory does not grow with the number of images.
+        """
+        size = max(1, min(MOST, PIXELS // self.preprocess.size**2))
+        coming = prepared(images, self.preprocess, ahead=2 * size)
+        while chunk := list(islice(coming, size)):
+            rows = iter(self._probabilities([pixels for _, pixels in chunk if isinstance(pixels, Tensor)]))
+            for image, pixels in chunk:
+                yield image, pixels if isinstance(pixels, str) else _finite(next(rows))
+
+    def decide(self, row: NDArray[np.float64], abstain_below: float = 0.0) -> str:
+        """The class that probabilities (classes,) mean, or "abstained" where the highest is below a bound."""
+        if row.max() < abstain_below:
+            return ABSTAINED
+        return self.preprocess.classes[int(decide(row[None], self.preprocess.threshold)[0])]
+
+    def _probabilities(self, pixels: list[Tensor]) -> NDArray[np.float64]:
+        if not pixels:
+            return np.empty((0, len(self.preprocess.classes)))
+        try:
+            return probabilities(self.model, torch.stack(pixels).to(self.device), self.preprocess)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise LightcnnError(
+                f"predict: out of memory on {self.device} with {len(pixels)} images; use --device cpu"
+            ) from error
+
+
+def demand_probability(value: float) -> None:
+    """Raises: InputError where `value` is none."""
+    if not 0 <= value <= 1:
+        raise InputError(f"--abstain-below {value:g}: not a probability; give a number from 0 to 1")
+
+
+def _finite(row: NDArray[np.float64]) -> NDArray[np.float64] | str:
+    return row if np.isfinite(row).all() else "makes the network's numbers overflow"
+
+
+def _checked(images: Iterable[Any]) -> Iterator[Path | NDArray[np.uint8]]:
+    """Paths, and arrays with their channels. Raises: InputError for anything else."""
+    lone = isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim < 4)
+    if lone or not isinstance(images, Iterable):
+        raise InputError("predict: images must be a list of paths and arrays; put a single one into brackets")
+    for number, image in enumerate(images):
+        if isinstance(image, str | Path):
+            yield Path(image)
+            continue
+        if not isinstance(image, np.ndarray):
+            raise InputError(f"predict: images[{number}] is a {type(image).__name__}, not a path or an array")
+        shape = image.shape if image.ndim == 3 else (*image.shape, 1)
+        if image.dtype != np.uint8 or len(shape) != 3 or shape[2] not in (1, 3) or image.size == 0:
+            raise InputError(
+                f"predict: images[{number}] is {image.dtype} {image.shape}; give uint8 (H, W), (H, W, 1) or (H, W, 3)"
+            )
+        yield np.ascontiguousarray(image).reshape(shape)
+
+
+def _network(spec: NetworkSpec | BaselineSpec) -> nn.Module:
+    """The network of a run before it has its weights: the one place that makes one. The random state is left alone."""
+    return build_network(spec, seed=0, pretrained=False)
+
+
+def _preprocess(run: Run) -> Preprocess:
+    """preprocess.json. Raises: InputError."""
+    text = document.read_text(run / "preprocess.json")
+    try:
+        return Preprocess.model_validate_json(text)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        place = ".".join(map(str, detail["loc"]))
+        raise RunError(
+            f"{run / 'preprocess.json'}: {place + ': ' if place else ''}{detail['msg'].splitlines()[0]}; "
+            "put back the file that the run wrote"
+        ) from None
+
+
+def _demand_agreement(run: Run, spec: NetworkSpec | BaselineSpec, preprocess: Preprocess) -> None:
+    """Raises: RunError where preprocessing and network are not of one run."""
+    if len(preprocess.classes) != spec.classes:
+        raise RunError(
+            f"run {run.path}: preprocess.json names {len(preprocess.classes)} classes, the network has {spec.classes}"
+        )
+    seen = (preprocess.channels, preprocess.size, preprocess.size)
+    if seen != spec.input:
+        raise RunError(f"run {run.path}: preprocess.json makes images {seen}, the network reads {spec.input}")
+
+
+def _weighted(run: Run, spec: NetworkSpec | BaselineSpec) -> nn.Module:
+    """The network with the weights of a run. Raises: RunError where they are not exactly its own."""
+    path = run / "weights.safetensors"
+    try:
+        with safe_open(path, framework="pt") as file:
+            held = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            _demand_one_network(path, spec, held, file.metadata() or {})
+            model = _network(spec)
+            wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+            _demand_same(path, held, wanted)
+            weights = {name: file.get_tensor(name) for name in held}
+    except SafetensorError as error:
+        raise RunError(f"{path}: damaged, or no safetensors file ({visible(str(error))})") from None
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror or error})") from None
+    for name, value in model.state_dict().items():
+        if weights[name].dtype != value.dtype:
+            raise RunError(f"{path}: {name} is {weights[name].dtype}, not {value.dtype}")
+        if not torch.isfinite(weights[name]).all():
+            raise RunError(f"{path}: {name} holds numbers that are not finite; the training diverged")
+    model.load_state_dict(weights)
+    return model
+
+
+def _demand_one_network(
+    path: Path, spec: NetworkSpec | BaselineSpec, held: dict[str, tuple[int, ...]], metadata: Any
+) -> None:
+    """What can be said before a network is built, which a hostile spec could make as large as it likes."""
+    if metadata.get("spec", spec.digest()) != spec.digest():
+        raise RunError(f"{path}: the weights of another network than spec.yaml has; put back the file of this run")
+    if not isinstance(spec, NetworkSpec):
+        return  # timm's networks are of a size
+    numbers, needed = sum(math.prod(shape) for shape in held.values()), cost(spec).params
+    if needed > 2 * numbers + 1_000_000:
+        raise RunError(f"{path}: holds {numbers:,} numbers, the network of spec.yaml has {needed:,} parameters")
+
+
+def _demand_same(path: Path, held: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
+    """Raises: RunError where names or shapes differ."""
+    for names, fault in (
+        (sorted(wanted.keys() - held.keys()), "lacks"),
+        (sorted(held.keys() - wanted.keys()), "has, and the network of spec.yaml has not,"),
+    ):
+        if names:
+            raise RunError(f"{path}: {fault} {visible(names[0])}{f' and {len(names) - 1} more' if names[1:] else ''}")
+    for name, shape in wanted.items():
+        if held[name] != shape:
+            raise RunError(f"{path}: {name} has the shape {held[name]}, in the network of spec.yaml it is {shape}")

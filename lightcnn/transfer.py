@@ -1,0 +1,189 @@
+"""A baseline as data: a network of timm, what stands on its features, and where its weights come from. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from lightcnn import document
+from lightcnn.spec import Frozen, NetworkSpec, Rate
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One baseline of MicroMPoxNet's paper (doi:10.1016/j.bspc.2026.110404).
+
+    `total` counts what Keras counts: weights, BatchNorm's running statistics, and the paper's head with one output.
+    `published` is the paper's own number, in millions, where it prints one.
+    """
+
+    title: str
+    timm: str
+    features: int
+    total: int
+    published: float | None = None
+
+
+BASELINES: dict[str, Entry] = {
+    "vgg16": Entry("VGG16", "vgg16", 512, 14_846_273),
+    "resnet50": Entry("ResNet50", "resnet50", 2048, 24_085_953),
+    "resnet101": Entry("ResNet101", "resnet101", 2048, 43_130_305),
+    "resnet50v2": Entry("ResNet50V2", "resnetv2_50", 2048, 24_070_593),
+    "xception": Entry("Xception", "legacy_xception", 2048, 21_386_281, 21.39),
+    "efficientnet_b0": Entry("EfficientNetB0", "tf_efficientnet_b0", 1280, 4_377_757),
+    "efficientnet_b3": Entry("EfficientNetB3", "tf_efficientnet_b3", 1536, 11_177_257, 11.18),
+    "efficientnet_b5": Entry("EfficientNetB5", "tf_efficientnet_b5", 2048, 29_038_321, 29.04),
+    "efficientnetv2_b2": Entry("EfficientNetV2B2", "tf_efficientnetv2_b2", 1408, 9_130_335),
+    "convnext_tiny": Entry("ConvNeXtTiny", "convnext_tiny", 768, 28_017_249, 28.02),
+    "mobilenetv2": Entry("MobileNetV2", "mobilenetv2_100", 1280, 2_586_177),
+}
+"""The paper's 11 baselines by the names that users type. VGG16 is its convolutions and global pooling, without the two
+dense layers of 4096."""
+
+PREFIX = "timm:"
+TIMM_NAME = r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?"
+"""A name of timm, and after a dot which of its weights."""
+PICKLES = (".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt", ".tar")
+SIDE = Annotated[int, Field(ge=1, le=4096)]
+
+
+def _known(name: str) -> str:
+    """A name of the table, or `timm:NAME`. Other sources of timm (hf-hub:, local-dir:) are not taken."""
+    if name in BASELINES or re.fullmatch(PREFIX + TIMM_NAME, name):
+        return name
+    listed = f"{document.nearest(name, BASELINES)}; baselines: {', '.join(BASELINES)}"
+    other = name if re.fullmatch(TIMM_NAME, name) else "NAME"
+    raise _fault("", f"'{name}' is no baseline{listed}; any other network of timm is written {PREFIX}{other}")
+
+
+def _readable(weights: str) -> str:
+    """`none`, `timm` or the name of a safetensors file: nothing is unpickled here."""
+    if weights in ("none", "timm") or weights.endswith(".safetensors"):
+        return weights
+    if weights.lower().endswith(PICKLES):
+        raise _fault("", f"{weights} is a pickle and is not read; convert it with: {conversion(weights)}")
+    near = document.nearest(weights, ("none", "timm"))
+    raise _fault("", f"'{weights}' is not none, timm or a file whose name ends in .safetensors{near}")
+
+
+def conversion(file: str) -> str:
+    """The command that turns a pickle of tensors into a safetensors file; it does not run what the pickle holds."""
+    code = "import sys, torch; from safetensors.torch import save_file as s"
+    return f'python -c "{code}; s(torch.load(sys.argv[1], weights_only=True), sys.argv[2])" {file} WEIGHTS.safetensors'
+
+
+class BaselineSpec(Frozen):
+    """A network of timm as a baseline: a paper's name or `timm:NAME`, input, classes, head, weights.
+
+    `head: paper` is that of MicroMPoxNet's paper on the globally pooled features: a dense layer of 256 with ReLU (the
+    activation is ours), dropout, classifier. `own` is timm's classifier of that network. A grey image is repeated to
+    three channels, so a baseline is the same network whatever it reads.
+    """
+
+    baseline: Annotated[
+        str,
+        AfterValidator(_known),
+        Field(json_schema_extra={"anyOf": [{"enum": list(BASELINES)}, {"pattern": f"^{PREFIX}"}]}),
+    ]
+    input: tuple[Annotated[int, Field(ge=1, le=3, description="1 (grey) or 3")], SIDE, SIDE] = (3, 224, 224)
+    classes: Annotated[int, Field(ge=2, le=100_000)]
+    sigmoid: Annotated[bool, Field(description="for two classes one logit: that of the second")] = False
+    head: Literal["paper", "own"] = "paper"
+    dropout: Annotated[Rate, Field(description="before the classifier")] = 0.5
+    weights: Annotated[
+        str, AfterValidator(_readable), Field(description="none, timm (fetched by it), or a .safetensors file")
+    ] = "none"
+    freeze: Annotated[bool, Field(description="train the head alone; the backbone's norms keep their statistics")] = (
+        False
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.input[0] == 2:
+            raise _fault("input.0", "a baseline reads 1 (grey) or 3 channels, not 2")
+        if self.sigmoid and self.classes != 2:
+            raise _fault("sigmoid", f"one logit is for two classes, not {self.classes}; leave sigmoid out")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What tables and reports call it."""
+        return self.baseline
+
+    @property
+    def logits(self) -> int:
+        """Outputs of the network: 1 with `sigmoid`, `classes` otherwise."""
+        return 1 if self.sigmoid else self.classes
+
+    @property
+    def timm(self) -> str:
+        """The network's name in timm."""
+        entry = BASELINES.get(self.baseline)
+        return entry.timm if entry else self.baseline.removeprefix(PREFIX)
+
+    def digest(self) -> str:
+        """SHA-256 of what the network computes, as `NetworkSpec.digest`: not of its weights and how it is trained."""
+        computed = {name: getattr(self, name) for name in ("timm", "input", "head", "dropout", "logits")}
+        text = json.dumps(computed, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def load(cls, path: str | Path) -> BaselineSpec:
+        """Reads a YAML file. Raises: DocumentError with every problem of the file."""
+        return document.load(cls, path)
+
+    def save(self, path: str | Path) -> None:
+        """Writes YAML that `load` reads back to an equal spec."""
+        document.save(self, path)
+
+
+def _kind(network: Any) -> str:
+    """Which of the two a mapping is meant as: its errors are then told by the keys of that one."""
+    if not isinstance(network, Mapping):
+        return type(network).__name__ if isinstance(network, BaselineSpec) else NetworkSpec.__name__
+    meant = "baseline" in network or (
+        not network.keys() & {"stages", "stem"} and any(document.nearest(key, ("baseline",)) for key in network)
+    )
+    return (BaselineSpec if meant else NetworkSpec).__name__
+
+
+AnyNetwork = Annotated[
+    Annotated[NetworkSpec, Tag("NetworkSpec")] | Annotated[BaselineSpec, Tag("BaselineSpec")], Discriminator(_kind)
+]
+"""A network of our own blocks or a baseline; the key `baseline` tells."""
+
+
+def load_network(path: str | Path) -> NetworkSpec | BaselineSpec:
+    """Reads the YAML file of either. Raises: DocumentError with every problem of the file."""
+    text = document.read_text(path)
+    if _kind(dict.fromkeys(document.keys(text, str(path)))) == BaselineSpec.__name__:
+        return document.parse(BaselineSpec, text, str(path))
+    return document.parse(NetworkSpec, text, str(path))
+
+
+def as_baseline(network: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The keys of a network exchanged for those of a baseline: what `--set network.baseline=NAME` does to a recipe.
+
+    Classes stay, and so does a sigmoid; blocks and head go. The input becomes the paper's 224×224 for transferred
+    networks, of as many channels as before. A network that is a baseline already changes its name alone.
+    """
+    if "baseline" in network:
+        return {**network, "baseline": name}
+    changed = {key: network[key] for key in ("classes",) if key in network}
+    if isinstance(network.get("input"), (list, tuple)) and network["input"]:
+        changed["input"] = [network["input"][0], 224, 224]
+    if isinstance(network.get("head"), Mapping) and network["head"].get("output") == "sigmoid":
+        changed["sigmoid"] = True
+    return {"baseline": name} | changed
+
+
+def _fault(path: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError("network", "{message}", {"path": path, "message": message})

@@ -1,0 +1,100 @@
+"""What copies of one photograph on both sides of a split do to a score.
+
+    python tests/benchmarks/leak.py [--data SOURCE] [--copies 6] [--size 64] [--epochs 30] [--seeds 3]
+
+Every photograph gets augmented copies; the set is split three times with each seed and the same recipe trained from
+scratch on each: at random by image, as sets shipped pre-augmented usually are; by the groups that lightcnn finds in the
+images alone (near duplicates, no names); and by the source's own groups (patients). Only the last is the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from random import Random
+
+import cv2
+import numpy as np
+import torch
+from duplicates import augmented_set
+
+from lightcnn.budget import Budget
+from lightcnn.data.dataset import Dataset, assemble
+from lightcnn.data.groups import components
+from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.similar import similar
+from lightcnn.data.sources import load
+from lightcnn.data.split import split
+from lightcnn.evaluation.scores import scores
+from lightcnn.fit import BudgetedSpace
+from lightcnn.network import build
+from lightcnn.predict import probabilities
+from lightcnn.recipe import PRESETS, Optimisation
+from lightcnn.space import SearchSpace
+from lightcnn.training.loop import fit, pick_device
+
+
+def shipped_augmented(source: str, size: int, copies: int) -> tuple[Dataset, np.ndarray]:
+    """A set as people ship it, photographs and copies in one, and the group of every image."""
+    photographs = load(source)
+    resized = [cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in photographs.images]
+    images, sources, _ = augmented_set(resized, copies, seed=0)
+    labels = photographs.labels[sources]
+    return assemble(f"{source} augmented", np.stack(images), labels, photographs.classes), photographs.groups[sources]
+
+
+def trained(data: Dataset, seed: int, options: argparse.Namespace) -> dict[str, float]:
+    """Test scores of one training from scratch."""
+    device = pick_device()
+    sides = split(data, seed)
+    pipeline = Pipeline(data, sides, device)
+    space = SearchSpace.load("micro").for_data(data.channels, len(data.classes), options.size)
+    bounded = BudgetedSpace(space, Budget.parse(options.budget))
+    spec = bounded.candidate(bounded.first(), Random(seed)).spec
+    model = build(spec, seed).to(device)
+    rule = pipeline.preprocess(spec.input[1])
+    fit(
+        model,
+        pipeline.images(sides.train, spec.input[1]),
+        pipeline.labels(sides.train),
+        preprocess=rule,
+        settings=Optimisation(epochs=options.epochs, batch=64, label_smoothing=0.1),
+        augmentation=PRESETS["light"],
+        seed=seed,
+    )
+    predicted = probabilities(model, pipeline.images(sides.test, spec.input[1]), rule)
+    result = scores(data.labels[sides.test], predicted)
+    return {"accuracy": result["accuracy"]["value"], "AUC": result["auc"], "images": len(sides.test)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="synthetic-lesions")
+    parser.add_argument("--copies", type=int, default=6)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--budget", default="10MFLOPs")
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    data, truth = shipped_augmented(options.data, options.size, options.copies)
+    clusters = components(similar(list(data.images)).clusters)
+    ways = {
+        "at random by image": data,
+        "by near duplicates found": data.grouped(clusters.astype(str), "near duplicates"),
+        "by the source's groups": data.grouped(truth, "source"),
+    }
+    print(f"{data.source}: {len(data)} images of {len(set(truth.tolist()))} groups, {options.size} px")
+    print(f"{'split':28}{'accuracy by seed':>30}{'mean':>8}{'AUC by seed':>30}{'groups shared':>15}{'seconds':>9}")
+    for name, way in ways.items():
+        began = time.perf_counter()
+        rows = [trained(way, seed, options) for seed in range(options.seeds)]
+        shared = [split(way, seed).groups_shared(data.grouped(truth, "source")) for seed in range(options.seeds)]
+        accuracy, auc = (" ".join(f"{row[key]:.3f}" for row in rows) for key in ("accuracy", "AUC"))
+        mean = np.mean([row["accuracy"] for row in rows])
+        seconds = time.perf_counter() - began
+        print(f"{name:28}{accuracy:>30}{mean:8.3f}{auc:>30}{shared!s:>15}{seconds:9.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
