@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lightcnn.document import nearest
 from lightcnn.errors import InputError
@@ -133,6 +134,13 @@ def pretrained_statistics(network: BaselineSpec) -> Statistics | None:
     Raises: InputError.
     """
     return statistics_of(network.weights, configuration(network.timm), network.input[0])
+
+
+def parameters_with_buffers(model: nn.Module) -> int:
+    """Parameters and BatchNorm's running statistics: the total that Keras prints (it has no `num_batches_tracked`)."""
+    norms = [part for part in model.modules() if isinstance(part, _BatchNorm)]
+    statistics = [norm.running_mean for norm in norms] + [norm.running_var for norm in norms]
+    return sum(p.numel() for p in model.parameters()) + sum(s.numel() for s in statistics if s is not None)
 
 
 def _baseline(spec: BaselineSpec, seed: int | None, pretrained: bool) -> Baseline:

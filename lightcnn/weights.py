@@ -26,10 +26,13 @@ AnySpec = NetworkSpec | BaselineSpec
 
 def weights_file(model: nn.Module, spec: AnySpec, *, stand_in: bool) -> bytes:
     """weights.safetensors: every tensor of the network, and whose weights they are."""
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    # One note: safetensors writes several in an order that changes, and equal weights are to be equal files.
-    note = json.dumps({"spec": spec.digest(), "stand_in": stand_in})
-    return save(state, metadata={"lightcnn": note})
+    plain = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
+    end = 8 + int.from_bytes(plain[:8], "little")
+    # safetensors writes notes in an order that changes, and equal weights are to be equal files.
+    notes = {"spec": spec.digest(), "stand_in": str(stand_in).lower()}
+    header = json.dumps({"__metadata__": notes, **json.loads(plain[8:end])}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + plain[end:]
 
 
 def read_network(path: Path, spec: AnySpec) -> nn.Module:
@@ -56,21 +59,13 @@ def read_network(path: Path, spec: AnySpec) -> nn.Module:
 
 def _demand_one_network(path: Path, spec: AnySpec, held: dict[str, tuple[int, ...]], metadata: dict[str, str]) -> None:
     """What can be said before a network is built, which a hostile spec could make as large as it likes."""
-    if _named(metadata) not in (None, spec.digest()):
+    if metadata.get("spec", spec.digest()) != spec.digest():
         raise RunError(f"{path}: the weights of another network than spec.yaml has; put back the file of this run")
     if isinstance(spec, BaselineSpec):
         return
     numbers, needed = sum(math.prod(shape) for shape in held.values()), cost(spec).params
     if needed > 2 * numbers + 1_000_000:
         raise RunError(f"{path}: holds {numbers:,} numbers, the network of spec.yaml has {needed:,} parameters")
-
-
-def _named(metadata: dict[str, str]) -> str | None:
-    """The hash of the network that the weights say they belong to, if they do."""
-    try:
-        return str(json.loads(metadata["lightcnn"])["spec"])
-    except (KeyError, ValueError, TypeError, RecursionError):
-        return None
 
 
 def _shapes(spec: AnySpec) -> dict[str, tuple[int, ...]]:

@@ -24,10 +24,10 @@ from lightcnn.baselines import (
     build_baseline,
     build_network,
     configuration,
+    parameters_with_buffers,
     pretrained_statistics,
 )
 from lightcnn.checking import check_file
-from lightcnn.counters import parameters_with_buffers
 from lightcnn.errors import DocumentError, InputError
 from lightcnn.network import Network
 from lightcnn.predict import class_probabilities

@@ -120,8 +120,9 @@ def test_the_budgets_in_the_pages_can_be_read() -> None:
 
 
 def test_the_tables_of_a_run_have_the_columns_of_the_contract() -> None:
+    from lightcnn.trainreport import METRIC_COLUMNS
+
     from lightcnn.auditing import GROUP_COLUMNS
-    from lightcnn.learning.report import METRIC_COLUMNS
     from lightcnn.searching.report import TRIAL_COLUMNS
 
     (block,) = fenced(CONTRACT, "columns")
@@ -226,6 +227,17 @@ def test_the_table_of_augmentations_has_every_setting_of_every_preset() -> None:
             assert cells[number] == text, name
 
 
+def test_the_table_of_training_has_every_setting_and_its_default() -> None:
+    from lightcnn.recipe import Optimisation
+
+    page = (ROOT / "docs" / "concepts" / "training.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
+    assert list(rows) == list(Optimisation.model_fields)
+    for name, value in Optimisation():
+        first = rows[name].split(",")[0].strip("` ")
+        assert first == (value if isinstance(value, str) else f"{value:g}"), name
+
+
 def test_the_tables_of_baselines_have_every_key_and_every_baseline() -> None:
     from lightcnn.transfer import BASELINES, BaselineSpec
 
@@ -244,17 +256,6 @@ def test_the_tables_of_baselines_have_every_key_and_every_baseline() -> None:
         entry = BASELINES[name]
         printed = f"{entry.published:.2f} M" if entry.published else ""
         assert cells == [entry.title, entry.timm, str(entry.features), f"{entry.total:,}", printed]
-
-
-def test_the_table_of_training_has_every_setting_and_its_default() -> None:
-    from lightcnn.recipe import Optimisation
-
-    page = (ROOT / "docs" / "concepts" / "training.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
-    assert list(rows) == list(Optimisation.model_fields)
-    for name, value in Optimisation():
-        first = rows[name].split(",")[0].strip("` ")
-        assert first == (value if isinstance(value, str) else f"{value:g}"), name
 
 
 def test_the_python_examples_compile() -> None:

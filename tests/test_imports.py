@@ -28,7 +28,7 @@ LEVELS = (
     ("weights",),
     ("trained",),
     ("trainedrun",),
-    ("training", "evaluation"),
+    ("training", "evaluation", "anatomy"),
     ("searching", "learning", "auditpage", "predicting"),
     ("auditing",),
     ("view", "trainview", "checking"),

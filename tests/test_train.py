@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -636,7 +637,7 @@ def test_where_data_are_missing_a_stand_in_is_told_everywhere(missing, capsys):
     from safetensors import safe_open
 
     with safe_open("stand/weights.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["lightcnn"])["stand_in"] is True
+        assert file.metadata()["stand_in"] == "true"
     for name in ("recipe.yaml", "spec.yaml"):
         assert Path("stand", name).read_text().startswith("# STAND-IN DATA")
     assert 'class="alarm"' in Path("stand/report.html").read_text()
@@ -659,7 +660,7 @@ def test_two_classes_get_a_threshold_from_the_validation_side(binary):
     assert held["threshold"] == report["threshold"]["value"]
     assert "highest balanced accuracy on the validation side" in report["threshold"]["rule"]
     for row in rows(made.path, "predictions.csv"):
-        assert row["prediction"] == ("bright" if float(row["p_bright"]) > held["threshold"] else "dark")
+        assert row["prediction"] == ("bright" if float(row["p_bright"]) >= held["threshold"] else "dark")
     right = [row["label"] == row["prediction"] for row in rows(made.path, "predictions.csv") if row["split"] == "test"]
     assert np.mean(right) == pytest.approx(report["metrics"]["test"]["accuracy"]["value"])
 
@@ -684,11 +685,30 @@ def test_a_teacher_of_other_classes_or_none_is_refused(finished, binary, half, c
     assert run(["train", binary, "--set", f"distill.teacher={finished[0]}"]) == 2
     assert "knows the classes o, i, z, but data" in capsys.readouterr().err
     assert run(["train", binary, "--set", "distill.teacher=half"]) == 2
-    assert "no trained network, it has no weights.safetensors" in capsys.readouterr().err
-    for name in ("weights.safetensors", "preprocess.json"):
-        (half / name).write_bytes(b"\x00")
-    assert run(["train", binary, "--set", "distill.teacher=half"]) == 2
-    assert "its network cannot be read" in capsys.readouterr().err
+    assert "run half: not finished" in capsys.readouterr().err
+    shutil.copytree(finished[0], "spoiled")
+    Path("spoiled/weights.safetensors").write_bytes(b"\x00")
+    assert run(["train", recipe_of(finished), "--set", "distill.teacher=spoiled"]) == 2
+    assert "damaged, or no safetensors file" in capsys.readouterr().err
+
+
+def recipe_of(finished):
+    return str(finished[0] / "recipe.yaml")
+
+
+def test_a_baseline_in_the_networks_place_trains_predicts_and_teaches(recipe):
+    sets = ["--set", "network.baseline=timm:mobilenetv3_small_050", "--set", "network.input=[1,32,32]"]
+    assert run(["train", recipe, *sets, "--set", "network.head=own", "--epochs", "1", "--out", "large", "--quiet"]) == 0
+    made = lightcnn.Run.load("large")
+    cost = made.report["network"]["cost"]
+    assert cost["macs"] > 100_000
+    assert cost["peak_activations"] is None
+    assert "blocks.0" in Path("large/report.html").read_text()
+    dataset, predictions = load(Recipe.load(recipe).data), rows(made.path, "predictions.csv")
+    images = [dataset.images[dataset.paths.index(row["path"])] for row in predictions]
+    expected = [[float(row[f"p_{name}"]) for name in dataset.classes] for row in predictions]
+    np.testing.assert_allclose(made.predict(images).probabilities, expected, atol=1e-6)
+    assert run(["train", recipe, "--set", "distill.teacher=large", "--epochs", "1", "--out", "small", "--quiet"]) == 0
 
 
 def test_divergence_names_the_batch(recipe, capsys):

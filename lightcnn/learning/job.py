@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 import lightcnn
-from lightcnn import document
+from lightcnn import document, trainedrun
+from lightcnn.anatomy import network_cost
 from lightcnn.baselines import Baseline, build_network
-from lightcnn.counters import cost_document
 from lightcnn.drafts import Draft, differences, draft
 from lightcnn.errors import RunError, TrainingError
 from lightcnn.evaluation.scores import cross_entropy, scores
@@ -43,13 +43,13 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-) -> Run:
+) -> trainedrun.Run:
     """`lightcnn train` as a function: the finished run folder, silently.
 
     Raises: InputError before any work is done; TrainingError where the loss diverged or memory or disk ran out.
     """
     given = Draft(recipe) if isinstance(recipe, Recipe) else draft(recipe)
-    return conduct(given, out=out, resume=resume, device=device)
+    return trainedrun.Run(conduct(given, out=out, resume=resume, device=device).path)
 
 
 def conduct(
@@ -253,7 +253,7 @@ def estimate(bench: Bench) -> dict[str, Any]:
         "dry_run": True,
         "seed": recipe.seed,
         "data": pipeline.document(),
-        "network": {"cost": cost_document(recipe.network, model)},
+        "network": {"cost": network_cost(recipe.network, model)},
         "epochs": epochs,
         "device": str(pipeline.device),
         "estimate": {"seconds": round(seconds, 3), "images_per_second": round(speed, 1)},

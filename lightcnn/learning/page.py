@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightcnn import document, page
+from lightcnn.anatomy import Stage
 from lightcnn.cautions import cautions
 from lightcnn.data.sheets import tile
 from lightcnn.recipe import Optimisation, Recipe
@@ -33,17 +34,6 @@ class Mistake:
     label: str
     answer: str
     probability: float
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A block of the network: the shape that leaves it, and its cost."""
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    macs: int
-    params: int
 
 
 def train_page(

@@ -12,20 +12,19 @@ from torch import nn
 
 import lightcnn
 from lightcnn import document
-from lightcnn.cost import Layer, layers
-from lightcnn.counters import cost_document, fvcore_total, parts, thop_total
+from lightcnn.anatomy import Stage, network_cost, stages
+from lightcnn.counters import fvcore_total, thop_total
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sheets import png, tile
 from lightcnn.evaluation import plots
 from lightcnn.evaluation.predictions import prediction_table
 from lightcnn.evaluation.scores import best_threshold, cross_entropy, scores
 from lightcnn.learning.bench import warning
-from lightcnn.learning.page import Mistake, Stage, train_page
+from lightcnn.learning.page import Mistake, train_page
 from lightcnn.network import fold
 from lightcnn.predict import decide
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
-from lightcnn.spec import NetworkSpec
 from lightcnn.training.losses import class_weights
 from lightcnn.training.stopping import Progress, Row
 from lightcnn.weights import weights_file
@@ -68,11 +67,11 @@ def write_report(run: Run, pipeline: Pipeline, done: Finished) -> None:
     rule = pipeline.preprocess(recipe.network.input[1]).model_copy(update={"threshold": threshold})
     run.write_json("preprocess.json", rule.model_dump(mode="json"))
     run.write_csv("predictions.csv", *prediction_table(pipeline.dataset, pipeline.split, done.probabilities, threshold))
-    mistakes, stages = worst(pipeline, done), by_stage(done)
-    pictures = _pictures(pipeline, done, report, mistakes, stages)
+    mistakes, parts = worst(pipeline, done), stages(recipe.network, done.model)
+    pictures = _pictures(pipeline, done, report, mistakes, parts)
     for name, picture in pictures.items():
         run.write_bytes(f"plots/{name}.png", picture)
-    run.write_bytes("report.html", train_page(report, recipe, done.progress, pictures, mistakes, stages))
+    run.write_bytes("report.html", train_page(report, recipe, done.progress, pictures, mistakes, parts))
     run.write_json("report.json", report)
 
 
@@ -96,7 +95,7 @@ def report_document(pipeline: Pipeline, done: Finished) -> dict[str, Any]:
         "seconds": round(done.seconds, 3),
         "data": pipeline.document(),
         "network": {
-            "cost": cost_document(network, done.model),
+            "cost": network_cost(network, done.model),
             "counters": {"fvcore": fvcore_total(deployed, network.input), "thop": thop_total(deployed, network.input)},
         },
         "epochs": progress.epoch,
@@ -124,40 +123,8 @@ def worst(pipeline: Pipeline, done: Finished) -> list[Mistake]:
     ]
 
 
-def by_stage(done: Finished) -> list[Stage]:
-    """What each block of stem, stages and head costs; of a baseline, each of its named modules."""
-    network = done.recipe.network
-    if isinstance(network, NetworkSpec):
-        return _blocks(network)
-    return [
-        Stage(part.name, part.kind, part.shape, part.macs, part.params) for part in parts(done.model, network.input)
-    ]
-
-
-def _blocks(network: NetworkSpec) -> list[Stage]:
-    found = dict[str, list[Layer]]()
-    for layer in layers(network):
-        part = layer.name.split(".")
-        found.setdefault(".".join(part[:2]) if part[0] in ("stem", "stages") else "head", []).append(layer)
-    kinds = {
-        f"{part}.{number}": f"{block.kind} ×{getattr(block, 'depth', 1)}" if getattr(block, "depth", 1) > 1
-        else block.kind
-        for part in ("stem", "stages") for number, block in enumerate(getattr(network, part))
-    }  # fmt: skip
-    return [
-        Stage(
-            name,
-            kinds.get(name, "pooling and classifier"),
-            held[-1].shape,
-            sum(layer.cost.macs for layer in held),
-            sum(layer.cost.params for layer in held),
-        )
-        for name, held in found.items()
-    ]
-
-
 def _pictures(
-    pipeline: Pipeline, done: Finished, report: Mapping[str, Any], mistakes: list[Mistake], stages: list[Stage]
+    pipeline: Pipeline, done: Finished, report: Mapping[str, Any], mistakes: list[Mistake], parts: list[Stage]
 ) -> dict[str, bytes]:
     """The plots by name."""
     rows, classes = done.progress.rows, pipeline.dataset.classes
@@ -168,8 +135,8 @@ def _pictures(
     pictures = {
         "curves": plots.learning(losses, val_losses, accuracies, done.progress.best),
         "confusion": plots.confusion(report["metrics"]["test"]["confusion"], classes),
-        "network": plots.stages([f"{s.name} {s.kind}" for s in stages], [s.macs for s in stages],
-                                [s.params for s in stages]),
+        "network": plots.stages([f"{s.name} {s.kind}" for s in parts], [s.macs for s in parts],
+                                [s.params for s in parts]),
     }  # fmt: skip
     pictures |= {"roc": roc} if roc else {}
     pictures |= {"errors": png(tile([mistake.image for mistake in mistakes], 8))} if mistakes else {}

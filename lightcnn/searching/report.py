@@ -84,10 +84,12 @@ def write_report(
     run.write_bytes("recipe.yaml", document.dump(final.recipe, exclude_defaults=False).encode())
     stand_in = report["data"]["stand_in"]
     run.write_bytes("weights.safetensors", weights_file(final.model, spec, stand_in=stand_in))
-    run.write_json("preprocess.json", pipeline.preprocess(spec.input[1]).model_dump(mode="json"))
+    rule = pipeline.preprocess(spec.input[1])
+    run.write_json("preprocess.json", rule.model_dump(mode="json"))
     epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)
-    run.write_csv("predictions.csv", *prediction_table(pipeline.dataset, pipeline.split, final.probabilities))
+    table = prediction_table(pipeline.dataset, pipeline.split, final.probabilities, rule.threshold)
+    run.write_csv("predictions.csv", *table)
     pictures = _plots(run, report, space, outcomes, final)
     run.write_bytes("report.html", _page(settings, report, spec, outcomes, pictures))
     run.write_json("report.json", report)
