@@ -120,9 +120,8 @@ def test_the_budgets_in_the_pages_can_be_read() -> None:
 
 
 def test_the_tables_of_a_run_have_the_columns_of_the_contract() -> None:
-    from lightcnn.trainreport import METRIC_COLUMNS
-
     from lightcnn.auditing import GROUP_COLUMNS
+    from lightcnn.learning.report import METRIC_COLUMNS
     from lightcnn.searching.report import TRIAL_COLUMNS
 
     (block,) = fenced(CONTRACT, "columns")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -110,3 +112,23 @@ def test_cross_entropy_of_certain_errors_is_finite():
 
     assert cross_entropy(np.array([0, 1]), np.array([[0.5, 0.5], [0.5, 0.5]])) == pytest.approx(np.log(2))
     assert np.isfinite(cross_entropy(np.array([0]), np.array([[0.0, 1.0]])))
+
+
+def test_the_best_threshold_is_the_best_as_predict_decides() -> None:
+    from lightcnn.evaluation.scores import best_threshold
+    from lightcnn.predict import decide
+
+    for seed in range(50):
+        random = np.random.default_rng(seed)
+        labels = np.arange(20) % 2
+        # Few values, 0.5 among them, so that many are equal.
+        positive = random.choice([0.1, 0.3, 0.5, 0.7, 0.9], 20) if seed % 2 else random.random(20)
+        rows = np.stack([1 - positive, positive], axis=1)
+
+        def balanced(threshold: float, rows: Any = rows, labels: Any = labels) -> float:
+            right = decide(rows, threshold) == labels
+            return round(float((right[labels == 0].mean() + right[labels == 1].mean()) / 2), 12)
+
+        found = balanced(best_threshold(labels, positive))
+        between = [float(t) for t in np.linspace(0.001, 0.999, 999) if positive.min() < t <= positive.max()]
+        assert found >= max(balanced(threshold) for threshold in [0.5, *between])

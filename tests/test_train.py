@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 
@@ -709,6 +710,78 @@ def test_a_baseline_in_the_networks_place_trains_predicts_and_teaches(recipe):
     expected = [[float(row[f"p_{name}"]) for name in dataset.classes] for row in predictions]
     np.testing.assert_allclose(made.predict(images).probabilities, expected, atol=1e-6)
     assert run(["train", recipe, "--set", "distill.teacher=large", "--epochs", "1", "--out", "small", "--quiet"]) == 0
+
+
+def test_a_baseline_begins_with_a_runs_weights_and_their_statistics_and_resumes_without_reading_them(
+    recipe, monkeypatch, capsys
+):
+    Path("bare.yaml").write_text("baseline: timm:mobilenetv3_small_050\ninput: [1, 32, 32]\nclasses: 3\n")
+    made = lightcnn.train(draft_of("bare.yaml", recipe), out="first")
+    assert made.report["first_weights"] == "random weights"
+    rule = json.loads(Path("first/preprocess.json").read_text()) | {"mean": [0.25], "deviation": [0.125]}
+    Path("first/preprocess.json").write_text(json.dumps(rule))
+    own = Recipe.load("first/recipe.yaml")
+    network = own.network.model_copy(update={"weights": "first/weights.safetensors", "freeze": True})
+    recipe_two = own.model_copy(update={"network": network, "training": own.training.model_copy(update={"epochs": 2})})
+    recipe_two.save("two.yaml")
+    seen: list[bool] = []
+    real = __import__("lightcnn.learning.job", fromlist=["build_network"]).build_network
+    monkeypatch.setattr(
+        "lightcnn.learning.job.build_network",
+        lambda *given, pretrained: seen.append(pretrained) or real(*given, pretrained=pretrained),
+    )
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr("lightcnn.learning.job.write_report", stop)
+        lightcnn.train("two.yaml", out="second")
+    assert run(["train", "--resume", "--out", "second", "--quiet"]) == 0
+    assert seen == [True, False]
+    done = lightcnn.Run.load("second")
+    assert "first/weights.safetensors" in done.report["first_weights"]
+    assert "left out, for they classify" in done.report["first_weights"]
+    rule = json.loads((done / "preprocess.json").read_text())
+    assert (rule["mean"], rule["deviation"]) == ([0.25], [0.125])
+    assert done.report["network"]["cost"] == made.report["network"]["cost"], "freezing does not make it smaller"
+    one, two = (load_file(Path(folder, "weights.safetensors")) for folder in ("first", "second"))
+    changed = {name for name in one if not torch.equal(one[name], two[name])}
+    assert changed and all(name.startswith("head.") for name in changed)
+    Path("first/weights.safetensors").unlink()
+    capsys.readouterr()
+    assert run(["train", "two.yaml"]) == 2
+    assert "network.weights: first/weights.safetensors: no such file" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+
+def draft_of(file, recipe):
+    """The bare network's recipe on the digits of `recipe`, for one epoch."""
+    from lightcnn.changes import read
+
+    given = [read(text) for text in (f"data={Recipe.load(recipe).data}", "training.epochs=1", "network.sigmoid=false")]
+    held = draft(file, given)
+    assert held.bare
+    assert held.recipe.name == "mobilenetv3_small_050"
+    return held.recipe
+
+
+def test_an_allowed_leak_stands_above_the_score(tmp_path):
+    random = np.random.default_rng(0)
+    lines = ["path,label,group,split"]
+    for number in range(48):
+        name, split = f"{number}.png", ("train", "val", "test")[number % 3]
+        Image.fromarray(random.integers(0, 255, (16, 16), dtype=np.uint8)).save(tmp_path / name)
+        lines.append(f"{name},{'ab'[number // 3 % 2]},g{number // 6},{split}")
+    Path("leak.csv").write_text("\n".join(lines))
+    Path("leak.yaml").write_text(
+        "data: leak.csv\nreading: {allow_leak: true}\nnetwork: {input: [1, 16, 16], stages: [{kind: conv, width: 4}], "
+        "classes: 2}\ntraining: {epochs: 1, batch: 8}\n"
+    )
+    made = lightcnn.train("leak.yaml", out="leaky")
+    text = (made / "report.html").read_text()
+    assert made.report["data"]["leak_allowed"] is True
+    assert 0 < text.index("the scores are flattered") < text.index("test accuracy</p>")
 
 
 def test_divergence_names_the_batch(recipe, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,10 @@ def _expected(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]] | N
     """Mean and deviation that pretrained weights were made with; None for random ones. Raises: InputError."""
     if not isinstance(recipe.network, BaselineSpec):
         return None
+    weights = recipe.network.weights
+    if weights not in ("none", "timm") and not Path(weights).is_file():
+        # A resume does not read them, but images are normalised by what stands beside them.
+        raise InputError(f"network.weights: {weights}: no such file")
     found = pretrained_statistics(recipe.network)
     return None if found is None else (found.mean, found.deviation)
 
