@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightcnn import page
+from lightcnn.cautions import STAND_IN
 from lightcnn.data.audit import Audit, Cluster
 from lightcnn.data.sheets import tile
 
@@ -43,6 +44,7 @@ def audit_page(done: Audit, report: Mapping[str, Any], pictures: Mapping[str, by
     return page.page(
         f"lightcnn audit: {report['data']['source']}",
         [
+            *[page.paragraph(STAND_IN, "note")] * report["data"]["stand_in"],
             page.paragraph(report["verdict"].removesuffix(report["train_with"]), "note"),
             page.code(report["train_with"]),
             page.heading("What was found"),

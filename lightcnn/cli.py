@@ -456,6 +456,7 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
 
 def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
     """The end of an audit: what was found, the verdict, and where it lies."""
+    from lightcnn.cautions import STAND_IN
     from lightcnn.view import audit_tables
 
     report = run.report
@@ -465,6 +466,8 @@ def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
     if not quiet:
         console.print(audit_tables(report))
         console.print()
+    if report["data"]["stand_in"]:
+        console.print(Text(STAND_IN), soft_wrap=True)
     console.print(Text(visible(report["verdict"])), soft_wrap=True)
     if not quiet:
         console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)

@@ -364,3 +364,11 @@ def test_the_groups_that_were_found_are_a_source(planted, tmp_path):
     assert report["groups"]["contradicted"] == []
     assert report["cross_class"] == Run.load("one").report["cross_class"]
     assert report["cross_split"] == Run.load("one").report["cross_split"]
+
+
+def test_a_stand_in_is_called_one_wherever_it_is_audited(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(["audit", "synthetic-lesions:count=20,size=32", "--fast", "--out", str(out)]) == 0
+    assert "STAND-IN" in capsys.readouterr().out
+    assert "STAND-IN" in (out / "report.html").read_text(encoding="utf-8")
+    assert json.loads((out / "report.json").read_text(encoding="utf-8"))["data"]["stand_in"] is True

@@ -25,13 +25,14 @@ from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.similar import similar
 from lightcnn.data.sources import load
 from lightcnn.data.split import split
+from lightcnn.devices import pick_device
 from lightcnn.evaluation.scores import scores
 from lightcnn.fit import BudgetedSpace
 from lightcnn.network import build
 from lightcnn.predict import probabilities
 from lightcnn.recipe import PRESETS, Optimisation
 from lightcnn.space import SearchSpace
-from lightcnn.training.loop import fit, pick_device
+from lightcnn.training.loop import fit
 
 
 def shipped_augmented(source: str, size: int, copies: int) -> tuple[Dataset, np.ndarray]:
