@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-
 STAND_IN = "STAND-IN: these images are drawn by code. What is measured on them says nothing about photographs."
 
 
