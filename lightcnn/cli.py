@@ -95,6 +95,7 @@ def run(arguments: list[str]) -> int:
         if not arguments:
             typer.echo(message, err=True)
             return 2
+        message = " ".join(message.split())
         return _ended(f"{message}; see `{context.command_path if context else 'lightcnn'} --help`", 2, debug)
     except BrokenPipeError:
         return 1
@@ -110,7 +111,10 @@ def run(arguments: list[str]) -> int:
 def _ended(message: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    Console(stderr=True, highlight=False).print(Text(f"lightcnn: {message}"), soft_wrap=True)
+    from lightcnn.page import visible
+
+    # Names of files stand in it, which may hold what a terminal obeys.
+    Console(stderr=True, highlight=False).print(Text(visible(f"lightcnn: {message}")), soft_wrap=True)
     return code
 
 
@@ -398,6 +402,7 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
     import csv
 
     from lightcnn.cautions import cautions
+    from lightcnn.page import visible
     from lightcnn.view import search_table, summary
 
     report = run.report
@@ -411,7 +416,7 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
     console.print(Text(summary(report)), soft_wrap=True)
     if not quiet:
         for note in cautions(report["data"]):
-            console.print(Text(f"note: {note}"), soft_wrap=True)
+            console.print(Text(f"note: {visible(note)}"), soft_wrap=True)
         console.print(
             Text(
                 f"run folder {run.path}: open {run / 'report.html'}; "

@@ -364,3 +364,14 @@ def test_the_groups_that_were_found_are_a_source(planted, tmp_path):
     assert report["groups"]["contradicted"] == []
     assert report["cross_class"] == Run.load("one").report["cross_class"]
     assert report["cross_split"] == Run.load("one").report["cross_split"]
+
+
+@pytest.mark.parametrize("command", [["audit"], ["search", "--budget", "1MFLOPs", "--data"]])
+def test_errors_hold_no_byte_that_a_terminal_obeys(command, capsys):
+    for name in "ab":
+        photo(0, Path("se\x1b[31mt") / name / "1\x1b]0;new\ntitle\x07.png").write_bytes(b"")
+    assert run([*command, "se\x1b[31mt"]) == 2
+    error = capsys.readouterr().err
+    assert "\x1b" not in error
+    assert len(error.splitlines()) == 1
+    assert r"se\x1b[31mt" in error
