@@ -135,7 +135,8 @@ def search(
     ] = None,
     space: Annotated[str | None, typer.Option(help="A shipped search space or a file; default micro.")] = None,
     data: Annotated[
-        str | None, typer.Option(help="digits, a folder of class folders, or a .npz; default digits.")
+        str | None,
+        typer.Option(help="A folder of class folders, a .csv, a .npz, or a name; default digits."),
     ] = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many trials; the same seed then gives the same search.")
@@ -212,7 +213,10 @@ def search(
 
 @app.command()
 def audit(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of class folders, a .npz, digits.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="A folder of class folders, a .csv, a .npz, or a name."),
+    ],
     fast: Annotated[bool, typer.Option("--fast", help="Leave near duplicates out.")] = False,
     augment: Annotated[
         str | None, typer.Option(metavar="PRESET", help="Also show what that augmentation makes of some images.")
@@ -441,6 +445,8 @@ def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
         console.print()
     console.print(Text(visible(report["verdict"])), soft_wrap=True)
     if not quiet:
+        if report["data"]["note"]:
+            console.print(Text(f"note: {visible(report['data']['note'])}"), soft_wrap=True)
         console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
     return None
 
