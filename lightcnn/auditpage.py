@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightcnn import page
-from lightcnn.cautions import STAND_IN
 from lightcnn.data.audit import Audit, Cluster
 from lightcnn.data.sheets import tile
 
@@ -44,9 +43,9 @@ def audit_page(done: Audit, report: Mapping[str, Any], pictures: Mapping[str, by
     return page.page(
         f"lightcnn audit: {report['data']['source']}",
         [
-            *[page.paragraph(STAND_IN, "note")] * report["data"]["stand_in"],
             page.paragraph(report["verdict"].removesuffix(report["train_with"]), "note"),
             page.code(report["train_with"]),
+            *([page.paragraph(report["data"]["note"])] if report["data"]["note"] else []),
             page.heading("What was found"),
             page.pairs(
                 {

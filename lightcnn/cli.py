@@ -98,6 +98,7 @@ def run(arguments: list[str]) -> int:
         if not arguments:
             typer.echo(message, err=True)
             return 2
+        message = " ".join(message.split())
         return _ended(f"{message}; see `{context.command_path if context else 'lightcnn'} --help`", 2, debug)
     except BrokenPipeError:
         return 1
@@ -113,7 +114,10 @@ def run(arguments: list[str]) -> int:
 def _ended(message: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    Console(stderr=True, highlight=False).print(Text(f"lightcnn: {message}"), soft_wrap=True)
+    from lightcnn.page import visible
+
+    # Names of files stand in it, which may hold what a terminal obeys.
+    Console(stderr=True, highlight=False).print(Text(visible(f"lightcnn: {message}")), soft_wrap=True)
     return code
 
 
@@ -134,7 +138,8 @@ def search(
     ] = None,
     space: Annotated[str | None, typer.Option(help="A shipped search space or a file; default micro.")] = None,
     data: Annotated[
-        str | None, typer.Option(help="digits, a folder of class folders, or a .npz; default digits.")
+        str | None,
+        typer.Option(help="A folder of class folders, a .csv, a .npz, or a name; default digits."),
     ] = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many trials; the same seed then gives the same search.")
@@ -211,7 +216,10 @@ def search(
 
 @app.command()
 def audit(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of class folders, a .npz, digits.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="A folder of class folders, a .csv, a .npz, or a name."),
+    ],
     fast: Annotated[bool, typer.Option("--fast", help="Leave near duplicates out.")] = False,
     augment: Annotated[
         str | None, typer.Option(metavar="PRESET", help="Also show what that augmentation makes of some images.")
@@ -430,6 +438,7 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
     import csv
 
     from lightcnn.cautions import cautions
+    from lightcnn.page import visible
     from lightcnn.view import search_table, summary
 
     report = run.report
@@ -443,7 +452,7 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
     console.print(Text(summary(report)), soft_wrap=True)
     if not quiet:
         for note in cautions(report["data"]):
-            console.print(Text(f"note: {note}"), soft_wrap=True)
+            console.print(Text(f"note: {visible(note)}"), soft_wrap=True)
         console.print(
             Text(
                 f"run folder {run.path}: open {run / 'report.html'}; "
@@ -456,7 +465,6 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
 
 def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
     """The end of an audit: what was found, the verdict, and where it lies."""
-    from lightcnn.cautions import STAND_IN
     from lightcnn.view import audit_tables
 
     report = run.report
@@ -466,10 +474,10 @@ def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
     if not quiet:
         console.print(audit_tables(report))
         console.print()
-    if report["data"]["stand_in"]:
-        console.print(Text(STAND_IN), soft_wrap=True)
     console.print(Text(visible(report["verdict"])), soft_wrap=True)
     if not quiet:
+        if report["data"]["note"]:
+            console.print(Text(f"note: {visible(report['data']['note'])}"), soft_wrap=True)
         console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
     return None
 

@@ -276,7 +276,7 @@ def test_groups_of_near_and_exact_duplicates(photographs, searched):
     assert data.groups_from == "near duplicates"
     assert data.groups[0] == data.groups[1] == data.groups[data.paths.index("B/11.png")]
     assert len(set(data.groups.tolist())) == 10
-    assert "2 images are near duplicates in 1 clusters" in data.groups_why
+    assert "2 images are near duplicates in 1 cluster" in data.groups_why
     assert "1 was joined to an image of equal pixels" in data.groups_why
     assert data.note == ""
 

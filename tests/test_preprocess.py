@@ -81,6 +81,18 @@ def build(folder: str) -> int:
     return int(store.store(load(folder), Preparation(), 24, CPU)[:].sum())
 
 
+def test_a_cache_that_cannot_be_written_is_none(folder, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path / "file"))
+    data = load(str(folder))
+    held = store.store(data, Preparation(), 16, CPU)
+    monkeypatch.setattr(store, "MEMORY_BYTES", 0)
+    streamed = store.store(data, Preparation(), 16, CPU)
+    every = torch.arange(len(data))
+    assert isinstance(streamed, store.Streamed)
+    assert torch.equal(streamed[every], held[every])
+
+
 def test_two_processes_may_build_the_cache_at_once(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path))
     with multiprocessing.get_context("spawn").Pool(2) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -31,6 +32,9 @@ def grouped(dataset: Dataset, *, progress: Progress = silent) -> Dataset:
 def stated(dataset: Dataset) -> Dataset:
     """The groups as the source gives them."""
     why = f"named by the {'manifest' if dataset.groups_from == 'manifest' else 'source'}"
+    spanning = _spanning(dataset)
+    if spanning:
+        why += f"; {spanning:,} {'holds' if spanning == 1 else 'hold'} images of more than one class, which is allowed"
     return dataset.grouped(dataset.groups, dataset.groups_from, why)
 
 
@@ -78,6 +82,12 @@ def components(*keys: Sequence[str] | NDArray[np.str_] | NDArray[np.int64]) -> N
     _, labels = connected_components(graph, directed=False)
     _, first, inverse = np.unique(labels[:count], return_index=True, return_inverse=True)
     return first[inverse].astype(np.int64)
+
+
+def _spanning(dataset: Dataset) -> int:
+    """How many groups hold images of more than one class."""
+    pairs = set(zip(dataset.groups.tolist(), dataset.labels.tolist(), strict=True))
+    return sum(count > 1 for count in Counter(group for group, _ in pairs).values())
 
 
 def _names(dataset: Dataset, clusters: NDArray[np.int64] | None) -> NameGroups | None:

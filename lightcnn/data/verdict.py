@@ -26,22 +26,35 @@ class Counts:
     leaked_side: str
     imbalance: float
     contradicted: int
+    refused: str
+    """Why a split cannot be cut, in the words of the error that a search ends with; empty where it can."""
 
 
-def verdict(dataset: Dataset, near: Near, counts: Counts) -> str:
+def verdict(dataset: Dataset, near: Near, counts: Counts, data_dir: str | None = None) -> str:
     """One paragraph in plain words."""
-    wrong = [sentence for sentence in (_corrupt(dataset, counts), _labels(counts), _leak(counts)) if sentence]
+    faults = (_corrupt(dataset, counts), _labels(counts), _leak(counts), _refused(counts))
+    wrong = [sentence for sentence in faults if sentence]
     lesser = [sentence for sentence in (_copies(near, counts), _contradicted(counts), _imbalance(counts)) if sentence]
     looked = "" if near.found else ", as far as this audit looked"
     opening = [] if wrong else [f"Nothing that must be mended was found in {counts.files:,} images{looked}."]
-    return " ".join((*opening, *wrong, *lesser, _groups(dataset), f"Train safely with: {command(dataset, counts)}"))
+    drawn = ["STAND-IN: these images are drawn by code, not photographs."] * dataset.stand_in
+    last = f"{_lead(counts)}: {command(dataset, counts, data_dir)}"
+    return " ".join((*drawn, *opening, *wrong, *lesser, _groups(dataset), last))
 
 
-def command(dataset: Dataset, counts: Counts) -> str:
+def command(dataset: Dataset, counts: Counts, data_dir: str | None = None) -> str:
     """The command that trains on what was found."""
     resplit = " --resplit" if counts.cross_split[0] else ""
     skip = " --skip-corrupt" if dataset.skipped else ""
-    return f"lightcnn search --budget 1MFLOPs --data {shlex.quote(dataset.source)}{resplit}{skip}"
+    where = f" --data-dir {shlex.quote(data_dir)}" if data_dir else ""
+    return f"lightcnn search --budget 1MFLOPs --data {shlex.quote(dataset.source)}{where}{resplit}{skip}"
+
+
+def _lead(counts: Counts) -> str:
+    """What stands before the command: it is safe only where it runs, and where the groups hold copies together."""
+    if counts.refused:
+        return "As it is, this cannot be trained on; once it is mended, train with"
+    return "Once the groups are settled, train with" if counts.contradicted else "Train safely with"
 
 
 def _corrupt(dataset: Dataset, counts: Counts) -> str:
@@ -76,6 +89,10 @@ def _leak(counts: Counts) -> str:
         f"The given split leaks: {_count(clusters, 'source has', 'sources have')} images on more than one side "
         f"({images:,} images){seen if counts.leaked else ''}; do not use it, cut it anew with --resplit."
     )
+
+
+def _refused(counts: Counts) -> str:
+    return f"No split can be cut: {counts.refused}." if counts.refused else ""
 
 
 def _copies(near: Near, counts: Counts) -> str:
