@@ -392,14 +392,15 @@ def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
 
 def _dry_run(settings: Any, as_json: bool) -> None:
     from lightcnn.budget import Budget, human
+    from lightcnn.cautions import cautions
     from lightcnn.cost import cost
     from lightcnn.data.groups import grouped
     from lightcnn.data.sources import load
-    from lightcnn.data.split import split
+    from lightcnn.data.split import data_document, split
     from lightcnn.fit import BudgetedSpace
 
     dataset = grouped(load(settings.data, settings.reading))
-    counts = split(dataset, settings.seed, settings.reading).counts()
+    data = data_document(dataset, split(dataset, settings.seed, settings.reading))
     bound = BudgetedSpace(
         settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size), Budget.parse(settings.budget)
     )
@@ -411,13 +412,13 @@ def _dry_run(settings: Any, as_json: bool) -> None:
     if as_json:
         document = {
             "lightcnn": lightcnn.__version__, "command": "search", "dry_run": True, "seed": settings.seed,
-            "data": {"source": settings.data, "counts": counts}, "budget": bound.budget.document(),
+            "data": data, "budget": bound.budget.document(),
             "space": {"name": bound.space.name, "genes": len(bound.genes())}
             | {name: c.document() for name, c in ends.items()},
             "first": first and first.cost.document(), "trials": settings.trials, "time_limit_seconds": settings.seconds,
         }  # fmt: skip
         return _print_json(document)
-    typer.echo(f"data    {settings.data}: " + ", ".join(f"{count} {side}" for side, count in counts.items()))
+    typer.echo(f"data    {settings.data}: " + ", ".join(f"{count} {side}" for side, count in data["counts"].items()))
     typer.echo(
         f"space   {bound.space.name}: {len(bound.genes())} genes, "
         f"{human(ends['smallest'].macs)} to {human(ends['largest'].macs)} FLOPs"
@@ -430,6 +431,8 @@ def _dry_run(settings: Any, as_json: bool) -> None:
         settings.seconds
     )
     typer.echo(f"ends    after {' or '.join(ends_at)}; nothing was trained")
+    for caution in cautions(data):
+        typer.echo(visible(f"note    {caution}"), err=True)
     return None
 
 

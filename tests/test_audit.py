@@ -391,12 +391,21 @@ def test_what_cannot_be_split_is_not_called_safe(tmp_path):
     assert "safely" not in document["verdict"]
 
 
-def test_groups_that_copies_contradict_are_not_called_safe():
+def test_groups_that_copies_contradict_are_joined_and_said():
     data = manifest([f"p{i}" for i in range(12)], [""] * 12)
-    assert "Train safely with: lightcnn" in examine(data).document()["verdict"]
+    assert "several groups" not in examine(data).document()["verdict"]
     data = manifest([f"p{i}" for i in range(12)], [""] * 12)
     data.images[2] = data.images[0][::-1]
-    assert "Once the groups are settled, train with: lightcnn" in examine(data).document()["verdict"]
+    verdict = examine(data).document()["verdict"]
+    assert "1 photograph stands in several groups of the source, as duplicates: a split joins these groups" in verdict
+    assert "Train safely with: lightcnn" in verdict
+    joint = grouped(data)
+    assert joint.groups[0] == joint.groups[2]
+
+
+def test_what_was_not_looked_for_is_not_called_safe():
+    data = manifest([f"p{i}" for i in range(12)], [""] * 12)
+    assert ". Train with: lightcnn" in examine(data, fast=True).document()["verdict"]
 
 
 def test_groups_that_span_classes_are_said():

@@ -18,7 +18,7 @@ from lightcnn.data.groups import components, found, joined, stated
 from lightcnn.data.near import Near, near
 from lightcnn.data.read import Progress, silent
 from lightcnn.data.sources import load
-from lightcnn.data.split import split
+from lightcnn.data.split import Split, data_document, split
 from lightcnn.data.verdict import Counts, command, verdict
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
@@ -85,7 +85,7 @@ class Audit:
     @cached_property
     def refused(self) -> str:
         """Why a search cannot cut a split of these images, empty where it can."""
-        data = joined(self.dataset) if self.dataset.groups_from in ("manifest", "source") else self.dataset
+        data = joined(self.dataset, self.near) if self.dataset.groups_from in ("manifest", "source") else self.dataset
         try:
             split(data, 0, Reading(resplit=bool(self.cross_split)))
         except DataError as error:
@@ -190,18 +190,8 @@ class Audit:
         return float(sizes.max() / max(1, sizes.min()))
 
     def _data(self) -> dict[str, Any]:
-        data, sides = self.dataset, Counter(self.dataset.split.tolist())
-        groups = {side: len(set(data.groups[data.split == side].tolist())) for side in SPLITS}
-        return {
-            "source": data.source,
-            "stand_in": data.stand_in,
-            "fingerprint": data.fingerprint,
-            "classes": list(data.classes),
-            "counts": {side: sides[side] for side in SPLITS},
-            "groups": {"known": data.groups_known, "counts": groups},
-            "groups_shared": len(self.shared_groups),
-            "note": data.note,
-        }
+        train, val, test = (np.flatnonzero(self.dataset.split == side) for side in SPLITS)
+        return data_document(self.dataset, Split(train, val, test))
 
     def _counted(self) -> dict[str, Any]:
         data, sides = self.dataset, Counter(self.dataset.split.tolist())

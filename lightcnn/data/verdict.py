@@ -38,7 +38,7 @@ def verdict(dataset: Dataset, near: Near, counts: Counts, data_dir: str | None =
     looked = "" if near.found else ", as far as this audit looked"
     opening = [] if wrong else [f"Nothing that must be mended was found in {counts.files:,} images{looked}."]
     drawn = ["STAND-IN: these images are drawn by code, not photographs."] * dataset.stand_in
-    last = f"{_lead(counts)}: {command(dataset, counts, data_dir)}"
+    last = f"{_lead(near, counts)}: {command(dataset, counts, data_dir)}"
     return " ".join((*drawn, *opening, *wrong, *lesser, _groups(dataset), last))
 
 
@@ -50,11 +50,11 @@ def command(dataset: Dataset, counts: Counts, data_dir: str | None = None) -> st
     return f"lightcnn search --budget 1MFLOPs --data {shlex.quote(dataset.source)}{where}{resplit}{skip}"
 
 
-def _lead(counts: Counts) -> str:
-    """What stands before the command: it is safe only where it runs, and where the groups hold copies together."""
+def _lead(near: Near, counts: Counts) -> str:
+    """What stands before the command: it is safe only where it runs, and where copies were looked for."""
     if counts.refused:
         return "As it is, this cannot be trained on; once it is mended, train with"
-    return "Once the groups are settled, train with" if counts.contradicted else "Train safely with"
+    return "Train safely with" if near.found else "Train with"
 
 
 def _corrupt(dataset: Dataset, counts: Counts) -> str:
@@ -103,9 +103,8 @@ def _copies(near: Near, counts: Counts) -> str:
         return f"{exact[0].upper()}{exact[1:]}; {near.why}."
     if not clusters:
         return "No image is a near duplicate of another."
-    kept = "" if counts.contradicted else ": they stay on one side of every split that lightcnn cuts"
     found = f"{images:,} images are near duplicates of others, in {_count(clusters, 'cluster', 'clusters')}"
-    return f"{found} ({exact}){kept}."
+    return f"{found} ({exact}): they stay on one side of every split that lightcnn cuts."
 
 
 def _contradicted(counts: Counts) -> str:
@@ -113,8 +112,7 @@ def _contradicted(counts: Counts) -> str:
         return ""
     return (
         f"{_count(counts.contradicted, 'photograph stands', 'photographs stand')} in several groups of the source, as "
-        "near duplicates, and a split by these groups may tear them apart: see whether the groups are one, and say so "
-        "in the manifest."
+        "duplicates: a split joins these groups; see whether they are one patient, and say so in the manifest."
     )
 
 
