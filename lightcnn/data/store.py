@@ -26,7 +26,7 @@ from lightcnn.recipe import Preparation
 MEMORY_BYTES = 1_000_000_000
 """Prepared images of one size that stay in memory, at most; more go into a file on disk."""
 DISK_BYTES = 40_000_000_000
-"""Of such a file, at most, and half of what is free on its disk; more are prepared each time they are asked for."""
+"""Of all such files, at most, and of one half of what is free on its disk; what is more is prepared when asked for."""
 CHUNK = 64
 
 
@@ -70,6 +70,7 @@ def _mapped(folder: Path, dataset: Dataset, rule: Preparation, size: int, progre
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
+            _make_room(folder, len(dataset) * dataset.channels * size * size)
             making = path.with_suffix(".making")
             _filled(
                 dataset,
@@ -79,8 +80,23 @@ def _mapped(folder: Path, dataset: Dataset, rule: Preparation, size: int, progre
                 progress,
             )
             making.replace(path)
+        os.utime(path)
     # Copy on write: a tensor must be writable, the file stays as it is.
     return torch.from_numpy(np.lib.format.open_memmap(path, mode="c"))
+
+
+def _make_room(folder: Path, size: int) -> None:
+    """Removes the files that were not used for longest until one of `size` bytes fits beside the others.
+
+    A file that another process has mapped stays readable to it.
+    """
+    held = sorted(folder.glob("*.npy"), key=lambda file: file.stat().st_mtime)
+    room = DISK_BYTES - size - sum(file.stat().st_size for file in held)
+    for file in held:
+        if room >= 0:
+            return
+        room += file.stat().st_size
+        file.unlink()
 
 
 def _filled(
