@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from lightcnn.baselines import Baseline, build_baseline, build_network
     from lightcnn.budget import Budget, Cost
     from lightcnn.errors import LightcnnError
+    from lightcnn.learning.job import train
     from lightcnn.network import Network, build, fold
     from lightcnn.recipe import Recipe
     from lightcnn.searching.job import search
@@ -35,6 +36,7 @@ __all__ = [
     "build_network",
     "fold",
     "search",
+    "train",
 ]
 
 _HOMES = {
@@ -53,6 +55,7 @@ _HOMES = {
     "build_network": "baselines",
     "fold": "network",
     "search": "searching.job",
+    "train": "learning.job",
 }
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 import lightcnn
-from lightcnn.errors import InputError, LightcnnError
+from lightcnn.errors import DocumentError, InputError, LightcnnError
 from lightcnn.page import visible
 
 BEGAN = time.monotonic()
@@ -42,6 +42,11 @@ DataDir = Annotated[
 Out = Annotated[Path | None, typer.Option(help="The run folder; default a fresh one under runs/.")]
 SkipCorrupt = Annotated[bool, typer.Option("--skip-corrupt", help="Leave out files that cannot be read, and say so.")]
 RequireData = Annotated[bool, typer.Option("--require-data", help="Refuse a stand-in where the data set is not there.")]
+
+Resplit = Annotated[bool, typer.Option("--resplit", help="Cut the sides anew, whatever split is given.")]
+AllowLeak = Annotated[
+    bool, typer.Option("--allow-leak", help="Use a given split although sources stand on both sides of it.")
+]
 
 UsageError: Any = typer.BadParameter.__mro__[1]
 """Base of what typer raises for a wrong command line (typer carries its own copy of click)."""
@@ -86,6 +91,10 @@ def run(arguments: list[str]) -> int:
         if code == 130:  # typer's own answer to Ctrl-C, in silence
             return _ended("interrupted", 130, debug=False)
         return code if isinstance(code, int) else 0
+    except DocumentError as error:
+        for problem in error.problems[:-1]:
+            typer.echo(f"lightcnn: {problem}", err=True)
+        return _ended(str(error.problems[-1]), error.exit_code, debug)
     except LightcnnError as error:
         return _ended(str(error), error.exit_code, debug)
     except Interrupted as hint:
@@ -158,10 +167,8 @@ def search(
     device: Annotated[Device | None, typer.Option(help="Where to train; default auto.")] = None,
     data_dir: DataDir = None,
     skip_corrupt: SkipCorrupt = False,
-    resplit: Annotated[bool, typer.Option("--resplit", help="Cut the sides anew, whatever split is given.")] = False,
-    allow_leak: Annotated[
-        bool, typer.Option("--allow-leak", help="Use a given split although sources stand on both sides of it.")
-    ] = False,
+    resplit: Resplit = False,
+    allow_leak: AllowLeak = False,
     require_data: RequireData = False,
     out: Out = None,
     resume: Annotated[
@@ -212,6 +219,76 @@ def search(
         raise
     _show_search(finished, as_json, quiet)
     return None
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="A shipped recipe, a file, or a spec.yaml with --data.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Another SOURCE than the recipe's.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="At most; the same as --set training.epochs=N.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of split, first weights and trainings.")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any value of the recipe; repeatable.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    data_dir: DataDir = None,
+    skip_corrupt: SkipCorrupt = False,
+    resplit: Resplit = False,
+    allow_leak: AllowLeak = False,
+    require_data: RequireData = False,
+    out: Out = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training in --out; RECIPE may be left out.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the resolved recipe, sizes, cost and time; train nothing.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train the network of a recipe, and leave a run folder."""
+    from lightcnn import changes
+    from lightcnn.drafts import draft
+    from lightcnn.run import Run
+    from lightcnn.trainview import TrainView
+
+    if recipe is None and not (resume and out is not None):
+        raise InputError("train: RECIPE is missing; give a file or a shipped name, as in `lightcnn train quick`")
+    if resume and out is None:
+        raise InputError("--resume: needs --out with the run folder to go on with")
+    given = [
+        changes.Change(f"--{path[-1].replace('_', '-')}", path, value)
+        for path, value in (
+            (("data",), data), (("training", "epochs"), epochs), (("seed",), seed),
+            (("reading", "data_dir"), data_dir and str(data_dir)), (("reading", "skip_corrupt"), skip_corrupt),
+            (("reading", "resplit"), resplit), (("reading", "allow_leak"), allow_leak),
+            (("reading", "require_data"), require_data),
+        ) if value is not None and value is not False
+    ]  # fmt: skip
+    given += [changes.read(text) for text in sets or ()]
+    wanted = draft(Run.load(out) / "recipe.yaml" if recipe is None and out is not None else str(recipe), given)
+    if out is not None and not resume:
+        Run.free(out)
+    if dry_run:
+        return _dry_run_of_training(wanted, device.value, as_json, quiet)
+    if resume and recipe is None and not given and out is not None and (out / "report.json").is_file():
+        return _show_training(Run.load(out), as_json, quiet)
+    out = out or Run.fresh("train")
+    try:
+        with TrainView(Console(stderr=True, highlight=False), quiet) as view:
+            from lightcnn.learning.job import conduct
+
+            done = conduct(wanted, out=out, resume=resume, device=device.value, watcher=view)
+    except KeyboardInterrupt:
+        if (out / "data.json").is_file():
+            raise Interrupted(
+                f"interrupted; go on with: lightcnn train --resume --out {shlex.quote(str(out))}"
+            ) from None
+        raise
+    return _show_training(done, as_json, quiet)
 
 
 @app.command()
@@ -460,6 +537,53 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
             Text(
                 f"run folder {run.path}: open {run / 'report.html'}; "
                 f"search on with: lightcnn search --resume --out {shlex.quote(str(run.path))} {_longer(run, report)}"
+            ),
+            soft_wrap=True,
+        )
+    return None
+
+
+def _dry_run_of_training(wanted: Any, device: str, as_json: bool, quiet: bool) -> None:
+    """The resolved recipe, sizes, cost and time of a training."""
+    from lightcnn import document
+    from lightcnn.trainview import TrainView, dry_run_lines, stand_in_panel
+
+    with TrainView(Console(stderr=True, highlight=False), quiet) as view:
+        from lightcnn.learning.bench import prepare
+        from lightcnn.learning.job import estimate
+
+        bench = prepare(wanted, device, view)
+        plan = estimate(bench)
+    if as_json:
+        return _print_json(plan)
+    if plan["data"]["stand_in"]:
+        Console(stderr=True, highlight=False).print(stand_in_panel(plan["data"]))
+    typer.echo(document.dump(bench.recipe, exclude_defaults=False))
+    typer.echo(dry_run_lines(plan))
+    return None
+
+
+def _show_training(run: Any, as_json: bool, quiet: bool) -> None:
+    """The end of a training: the score, where it lies, and how to go on."""
+    from lightcnn.cautions import cautions
+    from lightcnn.trainview import stand_in_panel, train_summary
+
+    report = run.report
+    if as_json:
+        return _print_json(report)
+    console = Console(highlight=False)
+    console.print(Text(train_summary(report)), soft_wrap=True)
+    if not quiet:
+        if report["data"]["stand_in"]:
+            console.print(stand_in_panel(report["data"]))
+        else:
+            for note in cautions(report["data"]):
+                console.print(Text(visible(f"note: {note}")), soft_wrap=True)
+        folder = shlex.quote(str(run.path))
+        console.print(
+            Text(
+                f"run folder {run.path}: open {run / 'report.html'}; train the same again with: "
+                f"lightcnn train {folder}/recipe.yaml"
             ),
             soft_wrap=True,
         )

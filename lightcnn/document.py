@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -51,7 +51,21 @@ def read_text(path: str | Path) -> str:
 
 def parse(model: type[Model], text: str, file: str = "<text>") -> Model:
     """Reads YAML text as `model`. Raises: DocumentError with every problem found."""
-    data, lines = _plain(text, file)
+    data, lines = plain(text, file)
+    return validate(model, data, file, lines)
+
+
+def validate(
+    model: type[Model],
+    data: Any,
+    file: str,
+    lines: Mapping[tuple[Any, ...], int],
+    options: Mapping[tuple[Any, ...], str] | None = None,
+) -> Model:
+    """Plain data checked as `model`. `lines` are those of the file, `options` what on the command line gave a path.
+
+    Raises: DocumentError with every problem found.
+    """
     if not isinstance(data, dict):
         raise DocumentError([_not_a_mapping(file, data)])
     try:
@@ -62,13 +76,12 @@ def parse(model: type[Model], text: str, file: str = "<text>") -> Model:
         causes = [
             d for d in details if d["type"] != "too_short" or not any(_inside(e["loc"], d["loc"]) for e in details)
         ]
-        problems = [_problem(model, detail, file, lines) for detail in causes]
-        raise DocumentError(problems) from None
+        raise DocumentError([_problem(model, detail, file, lines, options or {}) for detail in causes]) from None
 
 
 def keys(text: str, file: str = "<text>") -> set[str]:
     """The keys at the top of a YAML text. Raises: DocumentError where it is no mapping."""
-    data, _ = _plain(text, file)
+    data, _ = plain(text, file)
     if not isinstance(data, dict):
         raise DocumentError([_not_a_mapping(file, data)])
     return {str(key) for key in data}
@@ -138,7 +151,7 @@ def nearest(word: str, names: Any) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def _plain(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
+def plain(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     """The plain data of a YAML text, and the line (from 1) of every path in it."""
     try:
         _demand_plain(text, file)
@@ -196,11 +209,20 @@ def _lines(node: Node | None, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any
             yield from _lines(value, (*path, index))
 
 
-def _problem(model: type[BaseModel], detail: Any, file: str, lines: dict[tuple[Any, ...], int]) -> Problem:
+def _problem(
+    model: type[BaseModel],
+    detail: Any,
+    file: str,
+    lines: Mapping[tuple[Any, ...], int],
+    options: Mapping[tuple[Any, ...], str],
+) -> Problem:
     owner, path = _locate(model, detail["loc"])
     context = detail.get("ctx", {})
     if "path" in context:
         path += tuple(int(part) if part.isdigit() else part for part in context["path"].split(".") if part)
+    for given, option in options.items():
+        if path[: len(given)] == given or (given[: len(path)] == path and path not in lines):
+            return Problem(option, ".".join(map(str, path[len(given) :])), _message(detail, context, owner))
     line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), lines.get(()))
     return Problem(file, ".".join(map(str, path)), _message(detail, context, owner), line)
 
@@ -248,6 +270,7 @@ def _locate(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[type[Bas
             "list",
             "float",
             "str",
+            "dict",
             "bool",
             "none",
         ):

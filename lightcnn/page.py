@@ -13,6 +13,7 @@ h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
 table { border-collapse: collapse; margin: .6rem 0 }
 td, th { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid #ddd }
 td.number { text-align: right; font-variant-numeric: tabular-nums } .big { font-size: 2rem; font-weight: 600 }
+.alarm { background: #b00020; color: #fff; font-size: 1.2rem; font-weight: 600; padding: .8rem 1rem }
 .note { background: #fff4d6; border-left: 4px solid #d55e00; padding: .5rem 1rem }
 pre { background: #f4f4f4; padding: .8rem; overflow-x: auto }
 img { max-width: 100% } figure { margin: 1rem 0 } figcaption { color: #555 }
@@ -38,7 +39,7 @@ def heading(text: str) -> str:
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """A paragraph; `kind` is big or note."""
+    """A paragraph; `kind` is big, note or alarm."""
     return f'<p class="{kind}">{escape(text)}</p>'
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticKnownError
 
 from lightcnn import document
@@ -118,17 +119,63 @@ Augmentation = Annotated[
 """An augmentation, or in YAML the name of one of `PRESETS`."""
 
 
+def _weights(value: Any) -> Any:
+    """A word that is none of the two is named with them; what is no word is left to be read as a mapping."""
+    if isinstance(value, str) and value not in ("none", "balanced"):
+        raise PydanticKnownError("literal_error", {"expected": "none, balanced"})
+    return value
+
+
+Weight = Annotated[float, Field(gt=0, le=1e6)]
+ClassWeights = Annotated[
+    Annotated[Literal["none", "balanced"], Tag("str")] | Annotated[dict[str, Weight], Tag("dict")],
+    Discriminator(lambda value: "str" if isinstance(value, str) else "dict"),
+    BeforeValidator(_weights),
+]
+
+
 class Optimisation(Frozen):
-    """One training from scratch: AdamW (arXiv:1711.05101) under a one-cycle schedule (arXiv:1708.07120)."""
+    """One training from scratch; by default AdamW (arXiv:1711.05101) under a one-cycle schedule (arXiv:1708.07120)."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
-    batch: Annotated[int, Field(ge=2, le=65_536, description="images a step, at most")] = 128
-    optimizer: Literal["adamw"] = "adamw"
-    schedule: Literal["one-cycle"] = "one-cycle"
-    learning_rate: Annotated[float, Field(gt=0, le=10, description="the highest of the cycle")] = 0.01
+    batch: Annotated[int, Field(ge=2, le=65_536, description="images whose gradient is taken at once, at most")] = 128
+    accumulate: Annotated[int, Field(ge=1, le=1_024, description="batches whose gradients make one step")] = 1
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adamw"
+    momentum: Annotated[float, Field(ge=0, lt=1, description="of sgd (Nesterov's) and rmsprop")] = 0.9
+    schedule: Literal["constant", "cosine", "one-cycle", "step", "plateau"] = "one-cycle"
+    learning_rate: Annotated[float, Field(gt=0, le=10, description="the highest of the schedule")] = 0.01
+    warmup: Annotated[float, Field(ge=0, lt=1, description="share of the steps in which the rate rises")] = 0.2
+    decay_factor: Annotated[float, Field(gt=0, lt=1, description="of step and plateau: the rate times that")] = 0.1
+    decay_epochs: Annotated[
+        int, Field(ge=1, le=100_000, description="of step: every so many; of plateau: after so many without a gain")
+    ] = 10
     weight_decay: Annotated[float, Field(ge=0, le=10, description="spares norms and biases")] = 0.05
-    warmup: Annotated[float, Field(gt=0, lt=1, description="share of the steps in which the rate rises")] = 0.2
+    clip_norm: Annotated[float, Field(ge=0, description="largest norm of a step's gradient; 0 is off")] = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1, description="decay of the averaged weights; 0 is off")] = 0.0
+    mixed_precision: Annotated[
+        Literal["auto", "off"], Field(description="auto: bfloat16 on CUDA, where it helps; elsewhere nothing")
+    ] = "auto"
+    loss: Literal["cross-entropy", "focal"] = "cross-entropy"
+    focal_gamma: Annotated[float, Field(ge=0, le=10, description="of the focal loss (arXiv:1708.02002)")] = 2.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    class_weights: Annotated[
+        ClassWeights,
+        Field(description="none; balanced: one over the class's images, 1 on average; or one weight for every class"),
+    ] = "none"
+    monitor: Annotated[
+        Literal["loss", "accuracy", "balanced_accuracy", "f1", "auc"],
+        Field(description="the validation metric that says which epoch is the best; equals go to the lower loss"),
+    ] = "accuracy"
+    patience: Annotated[int, Field(ge=0, description="epochs without a gain after which training ends; 0: never")] = 0
+    min_improvement: Annotated[float, Field(ge=0, description="what counts as a gain, for patience and plateau")] = 0.0
+
+
+class Distillation(Frozen):
+    """Learning from a trained network's probabilities too (arXiv:1503.02531)."""
+
+    teacher: Annotated[str, Field(min_length=1, description="the run folder of a network with the same classes")]
+    alpha: Annotated[float, Field(gt=0, le=1, description="share of the teacher in the loss")] = 0.5
+    temperature: Annotated[float, Field(gt=0, le=100, description="both networks' logits are divided by it")] = 4.0
 
 
 class Reading(Frozen):
@@ -172,6 +219,7 @@ class Recipe(Frozen):
     preprocess: Preparation = Preparation()
     augment: Augmentation = Augment()
     training: Optimisation = Optimisation()
+    distill: Distillation | None = None
 
     @classmethod
     def load(cls, name: str | Path) -> Recipe:
@@ -181,3 +229,28 @@ class Recipe(Frozen):
     def save(self, path: str | Path) -> None:
         """Writes the recipe with every value in it, defaults too."""
         Path(path).write_text(document.dump(self, exclude_defaults=False), encoding="utf-8")
+
+
+def default_augment(channels: int, images: int) -> Augment:
+    """Small shifts, rotations and zooms, the smaller the more images there are: on many, a small network has no time to
+    memorise, and blurs from resampling cost more than variety gives. Mirroring for colour pictures only, since grey
+    ones are often characters."""
+    strength = min(1.0, 4_000 / images)
+    usual = Augment()
+    return Augment(
+        shift=round(strength * usual.shift, 4),
+        rotate=round(strength * usual.rotate, 2),
+        zoom=round(strength * usual.zoom, 4),
+        flip=channels == 3,
+    )
+
+
+def default_training(epochs: int, images: int) -> Optimisation:
+    """Batches of 128, smaller for small sets so that an epoch has about 20 steps; labels smoothed by a tenth."""
+    batch = min(128, max(32, 2 ** round(math.log2(images / 20))))
+    return Optimisation(epochs=epochs, batch=batch, label_smoothing=0.1)
+
+
+def default_epochs(images: int, most: int = 100) -> int:
+    """As many as meet about 600,000 images, 20 to `most`."""
+    return min(most, max(20, round(600_000 / images)))

@@ -6,7 +6,6 @@ exactly, and nothing large is allocated before the two are known to belong toget
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -17,21 +16,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lightcnn import document
-from lightcnn.cost import cost
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.stream import prepared
 from lightcnn.data.walk import Skipped
 from lightcnn.devices import pick_device
 from lightcnn.errors import DataError, InputError, LightcnnError, RunError
-from lightcnn.network import build
-from lightcnn.page import visible
 from lightcnn.predict import decide, probabilities
 from lightcnn.run import Run
 from lightcnn.spec import NetworkSpec
+from lightcnn.transfer import BaselineSpec, load_network
+from lightcnn.weights import read_network
 
 ABSTAINED = "abstained"
 PIXELS = 2_000_000
@@ -55,7 +52,7 @@ class Predictions:
 class Trained:
     """A network with its weights, in eval mode on its device, and the preprocessing it was trained with."""
 
-    spec: NetworkSpec
+    spec: NetworkSpec | BaselineSpec
     model: nn.Module
     preprocess: Preprocess
 
@@ -66,9 +63,9 @@ class Trained:
         run.demand("spec.yaml", "weights.safetensors", "preprocess.json")
         place = pick_device(device)
         preprocess = _preprocess(run)
-        spec = NetworkSpec.load(run / "spec.yaml")
+        spec = load_network(run / "spec.yaml")
         _demand_agreement(run, spec, preprocess)
-        model = _weighted(run, spec).eval().requires_grad_(False)
+        model = read_network(run / "weights.safetensors", spec).eval().requires_grad_(False)
         return cls(spec, model.to(place).to(memory_format=torch.channels_last), preprocess)
 
     @property
@@ -151,11 +148,6 @@ def _checked(images: Iterable[Any]) -> Iterator[Path | NDArray[np.uint8]]:
         yield np.ascontiguousarray(image).reshape(shape)
 
 
-def _network(spec: NetworkSpec) -> nn.Module:
-    """The network of a run before it has its weights: the one place that makes one. The random state is left alone."""
-    return build(spec, seed=0)
-
-
 def _preprocess(run: Run) -> Preprocess:
     """preprocess.json. Raises: InputError."""
     text = document.read_text(run / "preprocess.json")
@@ -170,7 +162,7 @@ def _preprocess(run: Run) -> Preprocess:
         ) from None
 
 
-def _demand_agreement(run: Run, spec: NetworkSpec, preprocess: Preprocess) -> None:
+def _demand_agreement(run: Run, spec: NetworkSpec | BaselineSpec, preprocess: Preprocess) -> None:
     """Raises: RunError where preprocessing and network are not of one run."""
     if len(preprocess.classes) != spec.classes:
         raise RunError(
@@ -179,49 +171,3 @@ def _demand_agreement(run: Run, spec: NetworkSpec, preprocess: Preprocess) -> No
     seen = (preprocess.channels, preprocess.size, preprocess.size)
     if seen != spec.input:
         raise RunError(f"run {run.path}: preprocess.json makes images {seen}, the network reads {spec.input}")
-
-
-def _weighted(run: Run, spec: NetworkSpec) -> nn.Module:
-    """The network with the weights of a run. Raises: RunError where they are not exactly its own."""
-    path = run / "weights.safetensors"
-    try:
-        with safe_open(path, framework="pt") as file:
-            held = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            _demand_one_network(path, spec, held, file.metadata() or {})
-            model = _network(spec)
-            wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-            _demand_same(path, held, wanted)
-            weights = {name: file.get_tensor(name) for name in held}
-    except SafetensorError as error:
-        raise RunError(f"{path}: damaged, or no safetensors file ({visible(str(error))})") from None
-    except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror or error})") from None
-    for name, value in model.state_dict().items():
-        if weights[name].dtype != value.dtype:
-            raise RunError(f"{path}: {name} is {weights[name].dtype}, not {value.dtype}")
-        if not torch.isfinite(weights[name]).all():
-            raise RunError(f"{path}: {name} holds numbers that are not finite; the training diverged")
-    model.load_state_dict(weights)
-    return model
-
-
-def _demand_one_network(path: Path, spec: NetworkSpec, held: dict[str, tuple[int, ...]], metadata: Any) -> None:
-    """What can be said before a network is built, which a hostile spec could make as large as it likes."""
-    if metadata.get("spec", spec.digest()) != spec.digest():
-        raise RunError(f"{path}: the weights of another network than spec.yaml has; put back the file of this run")
-    numbers, needed = sum(math.prod(shape) for shape in held.values()), cost(spec).params
-    if needed > 2 * numbers + 1_000_000:
-        raise RunError(f"{path}: holds {numbers:,} numbers, the network of spec.yaml has {needed:,} parameters")
-
-
-def _demand_same(path: Path, held: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
-    """Raises: RunError where names or shapes differ."""
-    for names, fault in (
-        (sorted(wanted.keys() - held.keys()), "lacks"),
-        (sorted(held.keys() - wanted.keys()), "has, and the network of spec.yaml has not,"),
-    ):
-        if names:
-            raise RunError(f"{path}: {fault} {visible(names[0])}{f' and {len(names) - 1} more' if names[1:] else ''}")
-    for name, shape in wanted.items():
-        if held[name] != shape:
-            raise RunError(f"{path}: {name} has the shape {held[name]}, in the network of spec.yaml it is {shape}")

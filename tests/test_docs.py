@@ -66,7 +66,7 @@ def test_there_are_as_many_pages_as_we_think() -> None:
         folder: len(list((ROOT / folder).glob("*.md")))
         for folder in ("docs/concepts", "docs/reference", "docs/decisions")
     }
-    assert found == {"docs/concepts": 11, "docs/reference": 2, "docs/decisions": 7}
+    assert found == {"docs/concepts": 12, "docs/reference": 2, "docs/decisions": 7}
 
 
 def test_the_contract_has_one_line_for_every_command() -> None:
@@ -120,6 +120,8 @@ def test_the_budgets_in_the_pages_can_be_read() -> None:
 
 
 def test_the_tables_of_a_run_have_the_columns_of_the_contract() -> None:
+    from lightcnn.trainreport import METRIC_COLUMNS
+
     from lightcnn.auditing import GROUP_COLUMNS
     from lightcnn.searching.report import TRIAL_COLUMNS
 
@@ -128,6 +130,7 @@ def test_the_tables_of_a_run_have_the_columns_of_the_contract() -> None:
     assert tables.keys() == {"trials.csv", "metrics.csv", "predictions.csv", "groups.csv"}
     assert next(csv.reader(io.StringIO(tables["trials.csv"]))) == list(TRIAL_COLUMNS)
     assert next(csv.reader(io.StringIO(tables["groups.csv"]))) == list(GROUP_COLUMNS)
+    assert next(csv.reader(io.StringIO(tables["metrics.csv"]))) == list(METRIC_COLUMNS)
 
 
 def test_the_contract_shows_the_costs_keys() -> None:
@@ -222,6 +225,17 @@ def test_the_table_of_augmentations_has_every_setting_of_every_preset() -> None:
             value = values[name]
             text = "" if value is None else str(value).lower() if isinstance(value, bool) else f"{value:g}"
             assert cells[number] == text, name
+
+
+def test_the_table_of_training_has_every_setting_and_its_default() -> None:
+    from lightcnn.recipe import Optimisation
+
+    page = (ROOT / "docs" / "concepts" / "training.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
+    assert list(rows) == list(Optimisation.model_fields)
+    for name, value in Optimisation():
+        first = rows[name].split(",")[0].strip("` ")
+        assert first == (value if isinstance(value, str) else f"{value:g}"), name
 
 
 def test_the_tables_of_baselines_have_every_key_and_every_baseline() -> None:

@@ -60,3 +60,53 @@ def test_one_training_has_no_deviation():
     assert both["mean"] == pytest.approx(0.85)
     assert both["sd"] == pytest.approx(0.0707, abs=1e-4)
     assert both["low"] < 0.85 < both["high"]
+
+
+def test_intervals_take_groups_for_what_they_are():
+    from lightcnn.evaluation.intervals import accuracy_interval
+
+    random = np.random.default_rng(0)
+    right = random.random(300) < 0.8
+    alone = accuracy_interval(right, np.arange(300).astype(str))
+    assert (alone.low, alone.high) == wilson(int(right.sum()), 300)
+    assert alone.method == "Wilson"
+    grouped = accuracy_interval(np.repeat(right[:30], 10), np.repeat(np.arange(30), 10).astype(str))
+    assert grouped.method == "bootstrap of 30 groups, 2,000 draws"
+    low, high = wilson(int(right[:30].sum()), 30)
+    assert (grouped.low, grouped.high) == pytest.approx((low, high), abs=0.06), "as wide as with 30 images"
+    again = accuracy_interval(np.repeat(right[:30], 10), np.repeat(np.arange(30), 10).astype(str))
+    assert grouped == again
+    sure = accuracy_interval(np.ones(20, dtype=bool), np.repeat(np.arange(4), 5).astype(str))
+    assert (sure.low, sure.high) == wilson(4, 4)
+
+
+def test_the_bootstrap_draws_whole_groups_of_any_size():
+    from lightcnn.evaluation.intervals import clustered
+
+    right, codes = np.array([True] * 9 + [False]), np.array([0] * 9 + [1])
+    assert clustered(right, codes, 0) == (0.0, 1.0)
+    random = np.random.default_rng(1)
+    right, codes = random.random(4000) < 0.7, np.arange(4000)
+    low, high = clustered(right, codes, 0)
+    expected = wilson(int(right.sum()), 4000)
+    assert (low, high) == pytest.approx(expected, abs=0.004)
+
+
+def test_the_threshold_balances_the_classes():
+    from lightcnn.evaluation.scores import best_threshold
+
+    labels = np.array([0, 0, 0, 0, 1, 1])
+    positive = np.array([0.1, 0.2, 0.3, 0.45, 0.4, 0.48])
+    threshold = best_threshold(labels, positive)
+    assert threshold == pytest.approx(0.35)
+    assert scores(labels, np.stack([1 - positive, positive], axis=1), threshold=threshold)["sensitivity"] == 1
+    assert best_threshold(labels, np.array([0.1, 0.1, 0.1, 0.1, 0.9, 0.9])) == 0.5
+    assert best_threshold(np.zeros(3, dtype=int), np.array([0.1, 0.6, 0.7])) == 0.5
+    assert best_threshold(labels, np.full(6, 0.9)) == 0.5
+
+
+def test_cross_entropy_of_certain_errors_is_finite():
+    from lightcnn.evaluation.scores import cross_entropy
+
+    assert cross_entropy(np.array([0, 1]), np.array([[0.5, 0.5], [0.5, 0.5]])) == pytest.approx(np.log(2))
+    assert np.isfinite(cross_entropy(np.array([0]), np.array([[0.0, 1.0]])))

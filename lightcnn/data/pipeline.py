@@ -35,12 +35,16 @@ class Pipeline:
         device: torch.device,
         rule: Preparation | None = None,
         progress: Progress = silent,
+        *,
+        normalised: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
     ) -> None:
+        """`normalised`: mean and deviation per channel (0..1) that pretrained weights expect."""
         self.dataset = dataset
         self.split = split
         self.device = device
         self.rule = rule or Preparation()
         self._progress = progress
+        self._normalised = normalised
         self._stores: dict[int, Store] = {}
         self._preprocess = lru_cache(maxsize=16)(self._measure)
 
@@ -57,7 +61,7 @@ class Pipeline:
         return torch.from_numpy(self.dataset.labels[indices]).to(self.device)
 
     def preprocess(self, size: int) -> Preprocess:
-        """The rule for networks with that input, with the training side's statistics."""
+        """The rule for networks with that input, with the statistics that images are normalised with."""
         return self._preprocess(size)
 
     def forget(self) -> None:
@@ -70,7 +74,7 @@ class Pipeline:
 
     def _measure(self, size: int) -> Preprocess:
         chosen = self.split.train[:: -(-len(self.split.train) // MEASURED)]
-        mean, deviation = statistics(self.images(chosen, size))
+        mean, deviation = self._normalised or statistics(self.images(chosen, size))
         return Preprocess(
             **self.rule.model_dump(),
             size=size,
@@ -79,4 +83,5 @@ class Pipeline:
             mean=mean,
             deviation=deviation,
             classes=self.dataset.classes,
+            stand_in=self.dataset.stand_in,
         )

@@ -24,7 +24,8 @@ TILES = (8, 8)
 class Preprocess(Preparation):
     """The preparation of a recipe, then bilinear and antialiased to size × size, to 0..1, minus mean, over deviation.
 
-    `mean` and `deviation` are per channel, of the training side. `classes` names the outputs in order.
+    `mean` and `deviation` are per channel, of the training side or as pretrained weights expect them. `classes` names
+    the outputs in order.
     """
 
     size: Annotated[int, Field(ge=1)]
@@ -36,6 +37,7 @@ class Preprocess(Preparation):
     classes: tuple[str, ...]
     temperature: Annotated[float, Field(gt=0, description="logits are divided by it; 1 is not calibrated")] = 1.0
     threshold: Annotated[float, Field(gt=0, lt=1, description="of the second of two classes")] = 0.5
+    stand_in: Annotated[bool, Field(description="whether the statistics are those of a stand-in's images")] = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -55,11 +57,20 @@ class Preprocess(Preparation):
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (N, C, H, W) → float32 of the same shape, mean 0 and deviation 1 over the training side."""
-        mean, deviation = (
-            torch.tensor(values, dtype=torch.float32, device=images.device).view(1, -1, 1, 1) * 255
+        mean, deviation = self._statistics(images.device)
+        return (images.float() - mean) / deviation
+
+    def restore(self, inputs: Tensor) -> Tensor:
+        """What `normalise` gave, back on the scale 0..255, float32 (N, C, H, W)."""
+        mean, deviation = self._statistics(inputs.device)
+        return inputs.float() * deviation + mean
+
+    def _statistics(self, device: torch.device) -> tuple[Tensor, ...]:
+        """Mean and deviation on the scale 0..255, (1, C, 1, 1)."""
+        return tuple(
+            torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1) * 255
             for values in (self.mean, self.deviation)
         )
-        return (images.float() - mean) / deviation
 
 
 def _fault(message: str) -> PydanticCustomError:

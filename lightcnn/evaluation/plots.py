@@ -8,9 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, PercentFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
+COLOURS = (ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LISTED = 14
+"""Classes that a legend names."""
 
 
 def history(points: Sequence[tuple[float, float]], end: float) -> bytes:
@@ -61,6 +66,79 @@ def curves(losses: Sequence[float], rates: Sequence[float]) -> bytes:
     other.plot(epochs, rates, color=ORANGE, linestyle=":")
     other.set_ylabel("learning rate (dotted)")
     return _png(figure)
+
+
+def learning(losses: Sequence[float], val_losses: Sequence[float], accuracies: Sequence[float], best: int) -> bytes:
+    """Loss on the training and the validation side, and validation accuracy, of every epoch; the best is marked."""
+    figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = range(1, len(losses) + 1)
+    marker = "o" if len(losses) < 3 else ""
+    left.plot(epochs, losses, color=BLUE, marker=marker, label="training (augmented, as the recipe weighs it)")
+    left.plot(epochs, val_losses, color=ORANGE, marker=marker, label="validation (cross-entropy)")
+    right.plot(epochs, accuracies, color=ORANGE, marker=marker)
+    for axes, name in ((left, "loss"), (right, "validation accuracy")):
+        axes.axvline(best, color="#888888", linestyle=":", label=f"best epoch, {best}")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(color="#dddddd", linewidth=0.6)
+    left.set_ylim(bottom=0)
+    left.legend(frameon=False, fontsize=8)
+    _percent(right)
+    return _png(figure)
+
+
+def roc(labels: NDArray[np.int64], probabilities: NDArray[np.float64], classes: Sequence[str]) -> bytes | None:
+    """ROC curve of the second of two classes, of each class against the rest for more; None where none is defined."""
+    from sklearn.metrics import auc, roc_curve
+
+    shown = [1] if len(classes) == 2 else range(len(classes))
+    defined = [c for c in shown if 0 < (labels == c).sum() < len(labels)]
+    if not defined:
+        return None
+    figure, axes = _figure("share of the others that are taken for it", "share of the class that is found", (5.2, 5.0))
+    for place, label in enumerate(defined):
+        false, true, _ = roc_curve(labels == label, probabilities[:, label])
+        colour = COLOURS[place % len(COLOURS)]
+        named = f"{classes[label]}: area {auc(false, true):.3f}" if place < LISTED else None
+        axes.plot(false, true, color=colour, label=named, linestyle="-" if place < len(COLOURS) else "--")
+    axes.plot([0, 1], [0, 1], color="#888888", linestyle=":")
+    axes.legend(loc="lower right", frameon=False, fontsize=8)
+    return _png(figure)
+
+
+def stages(names: Sequence[str], macs: Sequence[int], params: Sequence[int]) -> bytes:
+    """The network from its input (top) to its head: what share of the operations and of the parameters stands where."""
+    figure = Figure(figsize=(9.6, 0.9 + 0.36 * len(names)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, values, colour, label in ((left, macs, BLUE, "multiply-adds"), (right, params, ORANGE, "parameters")):
+        bars = axes.barh(range(len(names)), values, color=colour)
+        total = max(1, sum(values))
+        axes.bar_label(bars, [f"{value / total:.1%}" for value in values], padding=3, fontsize=8)
+        axes.set_xlabel(label)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.set_xlim(right=max(1, *values) * 1.18)
+        axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+        axes.set_axisbelow(True)
+    left.set_yticks(range(len(names)), names)
+    left.invert_yaxis()
+    return _png(figure)
+
+
+def stamped(png: bytes, text: str) -> bytes:
+    """A picture with a red bar of text above it, for what must not be taken for something else."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    font = ImageFont.load_default(size=14)
+    width = max(picture.width, int(font.getlength(text)) + 16)
+    sheet = Image.new("RGB", (width, picture.height + 26), "white")
+    sheet.paste(picture, (0, 26))
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((0, 0, width, 25), fill="#b00020")
+    draw.text((8, 4), text, fill="white", font=font)
+    stream = io.BytesIO()
+    sheet.save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
 
 
 def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:

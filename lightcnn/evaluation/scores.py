@@ -2,46 +2,45 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lightcnn.evaluation.intervals import accuracy_interval, wilson
 from lightcnn.predict import decide
 
-Z = 1.959963984540054
-"""The normal distribution's 97.5 % point."""
 
-
-def wilson(correct: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion (E. B. Wilson, JASA 22, 1927)."""
-    share = correct / total
-    centre = share + Z**2 / (2 * total)
-    spread = Z * math.sqrt(share * (1 - share) / total + Z**2 / (4 * total**2))
-    scale = 1 + Z**2 / total
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
-
-
-def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64], *, threshold: float = 0.5) -> dict[str, Any]:
+def scores(
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    *,
+    groups: NDArray[np.str_] | None = None,
+    threshold: float = 0.5,
+) -> dict[str, Any]:
     """The contract's metrics of one side: labels (N,), probabilities (N, classes); `threshold` as in `decide`.
 
-    Accuracy carries its 95 % Wilson interval, which takes every image as independent. Sensitivity and specificity are
-    those of the second of two classes, and the mean over one-against-rest for more. What is undefined, because
-    a class is missing, is None.
+    Accuracy carries its 95 % interval (`accuracy_interval`; without `groups` every image counts as independent). The
+    second of two classes is predicted from `threshold` on. Sensitivity and specificity are those of the second of two
+    classes, and the mean over one-against-rest for more. What is undefined, because a class is missing, is None.
     """
     from sklearn import metrics
 
     classes = list(range(probabilities.shape[1]))
     predicted = decide(probabilities, threshold)
     confusion = metrics.confusion_matrix(labels, predicted, labels=classes)
-    correct = int(np.trace(confusion))
-    low, high = wilson(correct, len(labels))
+    right = predicted == labels
+    interval = accuracy_interval(right, np.arange(len(labels)).astype(str) if groups is None else groups)
     sensitivity, specificity = _rates(confusion)
     chosen = [1] if len(classes) == 2 else [c for c in classes if confusion[c].sum()]
     return {
-        "accuracy": {"value": correct / len(labels), "low": low, "high": high},
+        "accuracy": {
+            "value": int(right.sum()) / len(labels),
+            "low": interval.low,
+            "high": interval.high,
+            "interval": interval.method,
+        },
         "balanced_accuracy": _mean(sensitivity),
         "f1": float(metrics.f1_score(labels, predicted, labels=chosen, average="macro", zero_division=0)),
         "auc": _auc(labels, probabilities),
@@ -50,6 +49,30 @@ def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64], *, thr
         "ece": calibration_error(labels, probabilities),
         "confusion": confusion.tolist(),
     }
+
+
+def cross_entropy(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+    """Mean of -log of the labels' probabilities, which count as at least 1e-12."""
+    return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)).mean())
+
+
+def best_threshold(labels: NDArray[np.int64], positive: NDArray[np.float64]) -> float:
+    """Where the second of two classes is told from the first with the highest balanced accuracy.
+
+    Candidates are 0.5 and the middles between neighbouring probabilities; the one nearest to 0.5 wins among equals.
+    Where one class is missing, 0.5.
+    """
+    if len(np.unique(labels)) < 2:
+        return 0.5
+    values = np.unique(positive)
+    candidates = np.clip(np.append((values[1:] + values[:-1]) / 2, 0.5), 1e-6, 1 - 1e-6)
+    # As `decide` does: at 0.5 itself the first of two equals wins.
+    bounds = np.where(candidates == 0.5, np.nextafter(0.5, 1), candidates)
+    below = [np.sort(positive[labels == label]) for label in (0, 1)]
+    false, missed = (np.searchsorted(side, bounds, side="left") / len(side) for side in below)
+    balanced = np.round((false + 1 - missed) / 2, 12)
+    order = np.lexsort((np.abs(candidates - 0.5), -balanced))
+    return float(candidates[order[0]])
 
 
 def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float64], bins: int = 15) -> float:

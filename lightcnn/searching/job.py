@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from random import Random
@@ -25,7 +24,7 @@ from lightcnn.errors import LightcnnError, RunError, TrainingError
 from lightcnn.fit import BudgetedSpace, Candidate
 from lightcnn.network import build, fold
 from lightcnn.predict import probabilities
-from lightcnn.recipe import Augment, Optimisation, Reading, Recipe
+from lightcnn.recipe import Optimisation, Reading, Recipe, default_augment, default_training
 from lightcnn.run import Run
 from lightcnn.searching.plan import Plan, SearchClock, final_epochs
 from lightcnn.searching.report import Final, write_report, write_trials
@@ -145,26 +144,6 @@ class Bench:
         return float(
             (self.predict(model, indices, size).argmax(axis=1) == self.pipeline.dataset.labels[indices]).mean()
         )
-
-
-def default_augment(channels: int, images: int) -> Augment:
-    """Small shifts, rotations and zooms, the smaller the more images there are: on many, a small network has no time to
-    memorise, and blurs from resampling cost more than variety gives. Mirroring for colour pictures only, since grey
-    ones are often characters."""
-    strength = min(1.0, 4_000 / images)
-    usual = Augment()
-    return Augment(
-        shift=round(strength * usual.shift, 4),
-        rotate=round(strength * usual.rotate, 2),
-        zoom=round(strength * usual.zoom, 4),
-        flip=channels == 3,
-    )
-
-
-def default_training(epochs: int, images: int) -> Optimisation:
-    """Batches of 128, smaller for small sets so that an epoch has about 20 steps; labels smoothed by a tenth."""
-    batch = min(128, max(32, 2 ** round(math.log2(images / 20))))
-    return Optimisation(epochs=epochs, batch=batch, label_smoothing=0.1)
 
 
 class _Search:

@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 
+from lightcnn.recipe import default_epochs
 from lightcnn.searching.searcher import Rungs
 
 FINAL_SHARE = 0.5
@@ -40,7 +41,7 @@ class Plan:
     def fixed(cls, train: int, epochs: int | None = None) -> Plan:
         """Without a time: the first training sees about 12,000 images, the final one about 600,000."""
         images = min(train, 12_000)
-        usual = min(FINAL_EPOCHS, max(20, round(600_000 / train)))
+        usual = default_epochs(train, FINAL_EPOCHS)
         return cls(images, _rungs(round(12_000 / images), images), epochs or usual)
 
     @classmethod

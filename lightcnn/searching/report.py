@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import save as safetensors
 from torch import nn
 
 import lightcnn
@@ -19,9 +18,9 @@ from lightcnn.cost import cost
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import plots
+from lightcnn.evaluation.predictions import prediction_table
 from lightcnn.evaluation.scores import repeated, scores
 from lightcnn.fit import BudgetedSpace, Candidate
-from lightcnn.predict import decide
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 from lightcnn.searching.plan import Plan, SearchClock
@@ -29,6 +28,7 @@ from lightcnn.searching.searcher import Outcome
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.space import SearchSpace
 from lightcnn.training.loop import Epoch
+from lightcnn.weights import weights_file
 
 TRIAL_COLUMNS = (
     "number", "state", "reason", "hash", "macs", "params", "weight_bytes", "peak_activations",
@@ -82,12 +82,14 @@ def write_report(
     spec = final.candidate.spec
     run.write_bytes("spec.yaml", document.dump(spec).encode())
     run.write_bytes("recipe.yaml", document.dump(final.recipe, exclude_defaults=False).encode())
-    state = {name: value.detach().cpu().contiguous() for name, value in final.model.state_dict().items()}
-    run.write_bytes("weights.safetensors", safetensors(state, metadata={"spec": spec.digest()}))
-    run.write_json("preprocess.json", pipeline.preprocess(spec.input[1]).model_dump(mode="json"))
+    stand_in = report["data"]["stand_in"]
+    run.write_bytes("weights.safetensors", weights_file(final.model, spec, stand_in=stand_in))
+    rule = pipeline.preprocess(spec.input[1])
+    run.write_json("preprocess.json", rule.model_dump(mode="json"))
     epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)
-    _write_predictions(run, pipeline, final)
+    table = prediction_table(pipeline.dataset, pipeline.split, final.probabilities, rule.threshold)
+    run.write_csv("predictions.csv", *table)
     pictures = _plots(run, report, space, outcomes, final)
     run.write_bytes("report.html", _page(settings, report, spec, outcomes, pictures))
     run.write_json("report.json", report)
@@ -197,21 +199,6 @@ def _held_against(budget: Budget, total: Cost, counters: Mapping[str, int]) -> N
         raise LightcnnError(
             f"budget {budget}: the final network costs {total}, counters {dict(counters)}; please report this"
         )
-
-
-def _write_predictions(run: Run, pipeline: Pipeline, final: Final) -> None:
-    dataset = pipeline.dataset
-    header = ["path", "split", "group", "label", "prediction", *(f"p_{name}" for name in dataset.classes)]
-    threshold = pipeline.preprocess(final.candidate.spec.input[1]).threshold
-    rows = []
-    for side, probabilities in final.probabilities.items():
-        chosen = decide(probabilities, threshold)
-        for index, row, choice in zip(getattr(pipeline.split, side), probabilities, chosen, strict=True):
-            label, prediction = dataset.classes[dataset.labels[index]], dataset.classes[choice]
-            rows.append(
-                (dataset.paths[index], side, dataset.groups[index], label, prediction, *(f"{p:.8f}" for p in row))
-            )
-    run.write_csv("predictions.csv", header, rows)
 
 
 def _plots(

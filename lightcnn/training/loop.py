@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,10 @@ from lightcnn.data.batch import training_batch
 from lightcnn.data.draws import COLUMN, uniform
 from lightcnn.data.images import Images
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.errors import TrainingError
 from lightcnn.recipe import Augment, Optimisation
+from lightcnn.training.losses import Objective, Teaches, class_weights
+from lightcnn.training.state import State
+from lightcnn.training.tally import Tally, count_alone
 
 
 @dataclass(frozen=True)
@@ -39,51 +42,42 @@ def fit(
     settings: Optimisation,
     augmentation: Augment,
     seed: int,
+    teacher: Teaches | None = None,
+    state: State | None = None,
     watch: Callable[[Epoch], None] = lambda epoch: None,
+    stepped: Callable[[int], None] = lambda images: None,
+    named: Callable[[NDArray[np.int64]], str] = count_alone,
 ) -> None:
     """Trains `model` in place on uint8 images (N, C, H, W) and labels (N,), all on the model's device.
 
-    `watch` is called after every epoch. Raises: TrainingError where the loss is no longer finite.
+    `state` is where to begin, the start if not said; it is as `model` is after every epoch, when `watch` is called, and
+    ends the training where it says that it has stopped. `stepped` hears the images of every batch, `named` says which
+    they are. Raises: TrainingError where the loss is no longer finite.
     """
     device = next(model.parameters()).device
-    model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(_parameter_groups(model, settings.weight_decay), lr=settings.learning_rate)
-    batches = math.ceil(len(images) / settings.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, one_cycle(settings.epochs * batches, settings.warmup))
-    loss_function = _loss(model, settings.label_smoothing)
-    for epoch in range(settings.epochs):
+    state = state or State(model, settings, len(images))
+    objective = Objective(settings, class_weights(settings, labels, preprocess.classes), teacher)
+    mixed = device.type == "cuda" and settings.mixed_precision == "auto"
+    for epoch in range(state.epoch, settings.epochs):
         model.train()
-        # Dropout and drop path draw from the global generator; the caller's state is given back.
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed * 1_000_003 + epoch)
-            start, total = time.perf_counter(), torch.zeros((), device=device)
-            for batch in np.array_split(order(len(images), seed, epoch), batches):
-                inputs, targets = training_batch(
-                    images, labels, batch, settings=augmentation, seed=seed, epoch=epoch, preprocess=preprocess
-                )
-                with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-                    loss = loss_function(model(inputs.contiguous(memory_format=torch.channels_last)), targets)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-                total += loss.detach() * len(batch)
-        mean = total.item() / len(images)
-        if not math.isfinite(mean):
-            raise TrainingError(f"the loss became {mean} in epoch {epoch + 1}; lower training.learning_rate")
-        watch(Epoch(epoch + 1, mean, float(schedule.get_last_lr()[0]), time.perf_counter() - start))
-
-
-def one_cycle(steps: int, warmup: float) -> Callable[[int], float]:
-    """Share of the highest learning rate at a step: a cosine up from 1/25, then one down to nearly nothing."""
-
-    def share(step: int) -> float:
-        done = step / steps
-        if done < warmup:
-            return 0.04 + 0.96 * (1 - math.cos(math.pi * done / warmup)) / 2
-        return 1e-4 + (1 - 1e-4) * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) / 2
-
-    return share
+        start, tally = time.perf_counter(), Tally(device, epoch + 1, named)
+        with seeded(seed, epoch, device):
+            for together in steps(order(len(images), seed, epoch), state.batches, settings.accumulate):
+                for batch in together:
+                    inputs, targets = training_batch(
+                        images, labels, batch, settings=augmentation, seed=seed, epoch=epoch, preprocess=preprocess
+                    )
+                    inputs = inputs.contiguous(memory_format=torch.channels_last)
+                    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
+                        loss = objective(model(inputs), targets, inputs)
+                    (loss * (len(batch) / sum(map(len, together)))).backward()  # type: ignore[no-untyped-call]
+                    tally.add(loss.detach(), batch)
+                    stepped(len(batch))
+                state.update()
+        state.epoch = epoch + 1
+        watch(Epoch(epoch + 1, tally.mean(), state.learning_rate, time.perf_counter() - start))
+        if state.stopped:
+            break
 
 
 def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -92,22 +86,19 @@ def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.argsort(uniform(seed, epoch, np.arange(count), COLUMN["order"] + 1)[:, -1], kind="stable")
 
 
-def _parameter_groups(model: nn.Module, decay: float) -> list[dict[str, object]]:
-    """Weight decay on the weights of convolutions and dense layers; none on norms and biases."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
+def steps(indices: NDArray[np.int64], batches: int, accumulate: int) -> Iterator[list[NDArray[np.int64]]]:
+    """An epoch's batches, of nearly one size, and so many of them for each step of the optimizer."""
+    every = np.array_split(indices, batches)
+    for group in np.array_split(np.arange(batches), math.ceil(batches / accumulate)):
+        yield [every[number] for number in group]
 
 
-def _loss(model: nn.Module, smoothing: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """Cross-entropy for one logit a class; binary cross-entropy for a single logit. Targets as of `training_batch`."""
-    spec = getattr(model, "spec", None)
-    if spec is not None and spec.logits == 1:
+@contextmanager
+def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """Dropout and drop path draw from the global generator: here from (seed, epoch). The caller's state is given back.
 
-        def binary(logits: Tensor, targets: Tensor) -> Tensor:
-            positive = targets[:, 1] if targets.ndim == 2 else targets.float()
-            target = positive * (1 - smoothing) + smoothing / 2
-            return nn.functional.binary_cross_entropy_with_logits(logits[:, 0].float(), target)
-
-        return binary
-    return nn.CrossEntropyLoss(label_smoothing=smoothing)
+    An epoch that was interrupted so repeats itself from its beginning.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed * 1_000_003 + epoch)
+        yield

@@ -1,0 +1,27 @@
+"""predictions.csv: what a network said of every image of the validation and test side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lightcnn.data.dataset import Dataset
+from lightcnn.data.split import Split
+from lightcnn.predict import decide
+
+COLUMNS = ("path", "split", "group", "label", "prediction")
+
+
+def prediction_table(
+    dataset: Dataset, split: Split, probabilities: Mapping[str, NDArray[Any]], threshold: float = 0.5
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The header and a row an image, from the probabilities (N, classes) of every side."""
+    rows = []
+    for side, of_side in probabilities.items():
+        for index, decided, row in zip(getattr(split, side), decide(of_side, threshold), of_side, strict=True):
+            label, prediction = dataset.classes[dataset.labels[index]], dataset.classes[decided]
+            shown = (f"{p:.8f}" for p in row)
+            rows.append((dataset.paths[index], side, dataset.groups[index], label, prediction, *shown))
+    return [*COLUMNS, *(f"p_{name}" for name in dataset.classes)], rows

@@ -1,0 +1,152 @@
+"""What a training works on: a recipe with every value, its data on a device, and its teacher. All that can be refused
+is refused here, before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from lightcnn import document
+from lightcnn.baselines import pretrained_statistics
+from lightcnn.data.dataset import Dataset
+from lightcnn.data.groups import grouped
+from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.sources import load
+from lightcnn.data.split import split
+from lightcnn.devices import pick_device
+from lightcnn.drafts import Draft
+from lightcnn.errors import DataMissing, InputError
+from lightcnn.predict import probabilities
+from lightcnn.recipe import Recipe
+from lightcnn.run import json_bytes
+from lightcnn.trained import Trained
+from lightcnn.training.teacher import Teacher
+from lightcnn.training.watcher import TrainWatcher
+from lightcnn.transfer import BaselineSpec
+
+STAND_IN = "synthetic-lesions"
+"""What a recipe learns from where its data set is not on this machine."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A recipe with every value, its data on a device, and its teacher, if it has one."""
+
+    recipe: Recipe
+    pipeline: Pipeline
+    teacher: Teacher | None
+
+    @property
+    def size(self) -> int:
+        """Of the network's input."""
+        return self.recipe.network.input[1]
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """The rule of preparing an image for the network."""
+        return self.pipeline.preprocess(self.size)
+
+    def predict(self, model: nn.Module, side: str) -> NDArray[np.float64]:
+        """Class probabilities (N, classes) of a side."""
+        indices = getattr(self.pipeline.split, side)
+        return probabilities(model, self.pipeline.images(indices, self.size), self.preprocess)
+
+    def files(self) -> dict[str, bytes]:
+        """What a run folder begins with."""
+        data = self.pipeline.document()
+        text = document.dump(self.recipe, warning(data), exclude_defaults=False)
+        return {"recipe.yaml": text.encode(), "data.json": json_bytes(data)}
+
+
+def prepare(given: Draft, device: str = "auto", watcher: TrainWatcher | None = None) -> Bench:
+    """Reads and splits the data and holds the recipe against them. Raises: InputError."""
+    watcher, place = watcher or TrainWatcher(), pick_device(device)
+    source, dataset = _read(given.recipe, watcher)
+    sides = split(dataset, given.recipe.seed, given.recipe.reading)
+    recipe = given.resolved(source, dataset.channels, len(sides.train))
+    _demand_fit(recipe, dataset, len(sides.train))
+    pipeline = Pipeline(dataset, sides, place, recipe.preprocess, watcher.reading, normalised=_expected(recipe))
+    return Bench(recipe, pipeline, _teacher(recipe, pipeline))
+
+
+def _read(recipe: Recipe, watcher: TrainWatcher) -> tuple[str, Dataset]:
+    """The data and their source: a stand-in where a named set is missing and the recipe allows one."""
+    try:
+        return recipe.data, grouped(load(recipe.data, recipe.reading, progress=watcher.reading),
+                                    progress=watcher.reading)  # fmt: skip
+    except DataMissing as missing:
+        if recipe.reading.require_data:
+            raise
+        classes = recipe.network.classes
+        source = STAND_IN if classes == 2 else f"{STAND_IN}:classes={classes}"
+        dataset = grouped(load(source, recipe.reading, progress=watcher.reading), progress=watcher.reading)
+        note = f"{dataset.note}; asked for was {recipe.data}: {missing}"
+        return source, replace(dataset, note=note)
+
+
+def _demand_fit(recipe: Recipe, dataset: Dataset, images: int) -> None:
+    """Raises: InputError where the network or the training cannot be that of these data."""
+    network, training = recipe.network, recipe.training
+    channels, height, width = network.input
+    classes = len(dataset.classes)
+    if network.classes != classes:
+        raise InputError(
+            f"network.classes: {network.classes}, but data {dataset.source} has {classes} classes; "
+            f"--set network.classes={classes}"
+        )
+    if channels != dataset.channels:
+        raise InputError(
+            f"network.input: {channels} channels, but the images of data {dataset.source} have {dataset.channels}; "
+            f"--set network.input=[{dataset.channels},{height},{width}]"
+        )
+    if height != width:
+        raise InputError(
+            f"network.input: {height}×{width}, but images are brought to squares; "
+            f"--set network.input=[{channels},{height},{height}]"
+        )
+    if training.batch > images:
+        raise InputError(
+            f"training.batch: {training.batch} images, but the training side of data {dataset.source} has {images}; "
+            f"--set training.batch={max(2, images // 4)}"
+        )
+    if isinstance(training.class_weights, dict) and training.class_weights.keys() != set(dataset.classes):
+        odd = sorted(training.class_weights.keys() ^ set(dataset.classes))[0]
+        lacks = odd in dataset.classes
+        raise InputError(
+            f"training.class_weights: class {odd!r} {'has no weight' if lacks else 'is not in the data'}; give one for "
+            f"each of {', '.join(dataset.classes[:20])}"
+        )
+
+
+def _expected(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and deviation that pretrained weights were made with; None for random ones. Raises: InputError."""
+    if not isinstance(recipe.network, BaselineSpec):
+        return None
+    found = pretrained_statistics(recipe.network)
+    return None if found is None else (found.mean, found.deviation)
+
+
+def _teacher(recipe: Recipe, pipeline: Pipeline) -> Teacher | None:
+    """Raises: RunError where it cannot be read, InputError where it knows other classes."""
+    if recipe.distill is None:
+        return None
+    teacher = Trained.load(recipe.distill.teacher, device=pipeline.device.type)
+    own = teacher.preprocess
+    classes = pipeline.dataset.classes
+    if own.classes != classes:
+        raise InputError(
+            f"distill.teacher {recipe.distill.teacher}: knows the classes {', '.join(own.classes[:20])}, but data "
+            f"{pipeline.dataset.source} has {', '.join(classes[:20])}; give one that was trained on the same classes"
+        )
+    return Teacher(teacher.model, own, pipeline.preprocess(recipe.network.input[1]), recipe.distill)
+
+
+def warning(data: Mapping[str, Any]) -> str:
+    """What stands over everything that was made with a stand-in; nothing otherwise. `data` is that of report.json."""
+    return "STAND-IN DATA, drawn by code: nothing here tells anything about patients" if data["stand_in"] else ""

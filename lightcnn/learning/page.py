@@ -1,0 +1,169 @@
+"""report.html of a training: the score, the network, how it was trained, where it is wrong."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lightcnn import document, page
+from lightcnn.anatomy import Stage
+from lightcnn.cautions import cautions
+from lightcnn.data.sheets import tile
+from lightcnn.recipe import Optimisation, Recipe
+from lightcnn.spec import NetworkSpec
+from lightcnn.training.stopping import Progress
+
+COUNTED = "One FLOP is one multiply-add; convolutions, linear layers and matrix products are counted, at batch 1, "
+FOLDED = "on the network with its norms folded. fvcore and thop add pooling."
+UNFOLDED = "on the baseline as it is built, with its norms. fvcore and thop add norms and pooling."
+SIDE = 96
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer on the test side. `image` is uint8 (H, W, C)."""
+
+    image: NDArray[np.uint8]
+    path: str
+    label: str
+    answer: str
+    probability: float
+
+
+def train_page(
+    report: Mapping[str, Any],
+    recipe: Recipe,
+    progress: Progress,
+    pictures: Mapping[str, bytes],
+    mistakes: Sequence[Mistake],
+    stages: Sequence[Stage],
+) -> bytes:
+    """The whole page."""
+    data = report["data"]
+    return page.page(
+        f"lightcnn train: {recipe.name or 'a network'} on {data['source']}",
+        [
+            *_cautions(data),
+            *_score(report),
+            page.heading("The test side"),
+            page.pairs(_metrics(report)),
+            page.figure(pictures["confusion"], "Test side: actual classes in rows, predicted ones in columns"),
+            *([page.figure(pictures["roc"], "Test side: ROC curves")] if "roc" in pictures else []),
+            page.heading("The surest mistakes"),
+            *_mistakes(mistakes),
+            page.heading("The training"),
+            page.figure(pictures["curves"], f"The best epoch by validation {recipe.training.monitor} is kept"),
+            page.pairs(_training(report, recipe, progress)),
+            page.heading("The network"),
+            page.pairs(_cost(report)),
+            page.paragraph(COUNTED + (FOLDED if isinstance(recipe.network, NetworkSpec) else UNFOLDED)),
+            page.figure(pictures["network"], "From the input (top) to the head: where operations and parameters are"),
+            page.table(("part", "kind", "shape after it", "FLOPs", "parameters"), _stages(stages)),
+            page.code(document.dump(recipe.network)),
+            page.heading("The data"),
+            page.pairs(_data(data)),
+        ],
+    )
+
+
+def _cautions(data: Mapping[str, Any]) -> list[str]:
+    """What a reader of the score must know first; that the data are a stand-in, loudest."""
+    return [
+        page.paragraph(text, "alarm" if data["stand_in"] and not place else "note")
+        for place, text in enumerate(cautions(data))
+    ]
+
+
+def _score(report: Mapping[str, Any]) -> list[str]:
+    accuracy, images = report["metrics"]["test"]["accuracy"], report["data"]["counts"]["test"]
+    return [
+        page.paragraph(f"{accuracy['value']:.2%} test accuracy", "big"),
+        page.paragraph(
+            f"95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%} ({accuracy['interval']}) on {images:,} "
+            "images that the training has not seen, looked at once, with weights and threshold chosen on the "
+            "validation side."
+        ),
+    ]
+
+
+def _metrics(report: Mapping[str, Any]) -> dict[str, Any]:
+    test = report["metrics"]["test"]
+    names = ("balanced_accuracy", "sensitivity", "specificity", "f1", "auc", "ece", "loss")
+    shown = {name.replace("_", " "): "undefined" if test[name] is None else test[name] for name in names}
+    if report["threshold"]:
+        shown["threshold of the second class"] = f"{report['threshold']['value']:.4f} ({report['threshold']['rule']})"
+    return shown
+
+
+def _mistakes(mistakes: Sequence[Mistake]) -> list[str]:
+    if not mistakes:
+        return [page.paragraph("There are none on the test side.")]
+    shown = [
+        page.thumbnail(
+            _jpeg(one.image), f"{one.answer} {one.probability:.0%}", (f"is {one.label}", one.path.rpartition("/")[2])
+        )
+        for one in mistakes
+    ]
+    return [page.paragraph("The answer with its probability, and what it is."), page.row(shown)]
+
+
+def _jpeg(image: NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(tile([image], 1, SIDE)).save(stream, format="JPEG", quality=85)
+    return stream.getvalue()
+
+
+def _training(report: Mapping[str, Any], recipe: Recipe, progress: Progress) -> dict[str, Any]:
+    """What was done, and every setting that is not the default."""
+    usual, weights = Optimisation(), report["class_weights"]
+    early = f"no gain in {progress.since} epochs" if report["stopped_early"] else "as many as the recipe has"
+    rows: dict[str, Any] = {
+        "epochs": f"{progress.epoch} ({early}); the best was {progress.best}",
+        "seconds": report["seconds"],
+        "first weights": report["first_weights"],
+        "class weights": "none: every image counts the same"
+        if weights is None
+        else ", ".join(f"{name} {weight:.3f}" for name, weight in weights.items())
+        + " (they change the probabilities: calibrate before these are read as such)",
+    }
+    if recipe.distill:
+        rows["teacher"] = f"{recipe.distill.teacher}, share {recipe.distill.alpha:g} of the loss, at temperature " + (
+            f"{recipe.distill.temperature:g}"
+        )
+    for name, value in recipe.training:
+        if name in ("optimizer", "schedule", "learning_rate", "batch") or value != getattr(usual, name):
+            rows.setdefault(f"training.{name}", str(value))
+    return rows | {f"augment.{name}": str(value) for name, value in recipe.augment if value}
+
+
+def _cost(report: Mapping[str, Any]) -> dict[str, Any]:
+    total, counters = report["network"]["cost"], report["network"]["counters"]
+    return {
+        "FLOPs (multiply-adds)": total["macs"],
+        "fvcore counts": counters["fvcore"],
+        "thop counts": counters["thop"],
+        "parameters": total["params"],
+        "int8 weight bytes": total["weight_bytes"]["int8"],
+        "peak int8 activation bytes": "not known" if total["peak_activations"] is None else total["peak_activations"],
+    }
+
+
+def _stages(stages: Sequence[Stage]) -> list[tuple[Any, ...]]:
+    return [(stage.name, stage.kind, "×".join(map(str, stage.shape)), stage.macs, stage.params) for stage in stages]
+
+
+def _data(data: Mapping[str, Any]) -> dict[str, Any]:
+    groups = data["groups"]
+    known = f"{groups['source']}: {groups['why']}" if groups["known"] else "unknown: every image counted as its own"
+    return {
+        **data["counts"],
+        "groups": known,
+        "groups on two sides": data["groups_shared"],
+        "fingerprint": data["fingerprint"][:16],
+    }

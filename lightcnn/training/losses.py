@@ -1,0 +1,88 @@
+"""What a training makes small: cross-entropy or focal loss, weighted by class, and a teacher's word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lightcnn.recipe import Distillation, Optimisation
+
+
+class Teaches(Protocol):
+    """A trained network: the student's inputs (N, C, H, W) → logits (N, classes), or (N, 1) of a sigmoid head."""
+
+    settings: Distillation
+
+    def __call__(self, inputs: Tensor) -> Tensor: ...
+
+
+class Objective:
+    """The mean loss of a batch: logits (N, classes) or (N, 1), targets as of `training_batch`, and the inputs."""
+
+    def __init__(self, settings: Optimisation, weights: Tensor | None = None, teacher: Teaches | None = None) -> None:
+        """`weights` (classes,): what an image of each class counts."""
+        self._settings = settings
+        self._weights = weights
+        self._teacher = teacher
+
+    def __call__(self, logits: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
+        loss = self._labelled(logits, targets)
+        if self._teacher is None:
+            return loss
+        how = self._teacher.settings
+        return (1 - how.alpha) * loss + how.alpha * distillation(logits, self._teacher(inputs), how.temperature)
+
+    def _labelled(self, logits: Tensor, targets: Tensor) -> Tensor:
+        plain = self._settings.loss == "cross-entropy" and self._weights is None
+        loss = cross_entropy(logits, targets, self._settings.label_smoothing, "mean" if plain else "none")
+        if plain:
+            return loss
+        shares = probabilities_of(targets, max(2, logits.shape[1]))
+        if self._settings.loss == "focal":
+            expected = (two_sided(logits).softmax(dim=1) * shares).sum(dim=1)
+            loss = loss * (1 - expected).clamp_min(0) ** self._settings.focal_gamma
+        if self._weights is not None:
+            loss = loss * (shares @ self._weights)
+        return loss.mean()
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, reduction: str) -> Tensor:
+    """Cross-entropy for one logit a class; binary cross-entropy for a single logit, that of the second of two."""
+    if logits.shape[1] > 1:
+        return functional.cross_entropy(logits, targets, label_smoothing=smoothing, reduction=reduction)
+    positive = targets[:, 1] if targets.ndim == 2 else targets.float()
+    target = positive * (1 - smoothing) + smoothing / 2
+    return functional.binary_cross_entropy_with_logits(logits[:, 0].float(), target, reduction=reduction)
+
+
+def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T² KL(teacher ‖ student) of logits over T (arXiv:1503.02531)."""
+    soft = (two_sided(teacher) / temperature).log_softmax(dim=1)
+    own = (two_sided(student) / temperature).log_softmax(dim=1)
+    return functional.kl_div(own, soft, reduction="batchmean", log_target=True) * temperature**2
+
+
+def two_sided(logits: Tensor) -> Tensor:
+    """float32 logits (N, classes); a single logit gets a zero for the first class beside it."""
+    wide = logits.float()
+    return torch.cat([torch.zeros_like(wide), wide], dim=1) if wide.shape[1] == 1 else wide
+
+
+def probabilities_of(targets: Tensor, classes: int) -> Tensor:
+    """Targets as probabilities (N, classes)."""
+    return targets if targets.ndim == 2 else functional.one_hot(targets, classes).float()
+
+
+def class_weights(settings: Optimisation, labels: Tensor, classes: Sequence[str]) -> Tensor | None:
+    """What an image of each class counts, (classes,); None where all count the same."""
+    given = settings.class_weights
+    if given == "none":
+        return None
+    if isinstance(given, dict):
+        return torch.tensor([given[name] for name in classes], dtype=torch.float32, device=labels.device)
+    counts = torch.bincount(labels, minlength=len(classes)).float()
+    return len(labels) / (len(classes) * counts.clamp_min(1))

@@ -1,0 +1,83 @@
+"""What turns gradients into steps."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from lightcnn.recipe import Optimisation
+
+
+def make_optimizer(model: nn.Module, settings: Optimisation) -> torch.optim.Optimizer:
+    """The recipe's optimizer of all parameters that learn."""
+    return _OPTIMIZERS[settings.optimizer](parameter_groups(model, settings.weight_decay), settings)
+
+
+def parameter_groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Weight decay on the weights of convolutions and dense layers; none on norms and biases."""
+    learning = [p for p in model.parameters() if p.requires_grad]
+    matrices, vectors = [p for p in learning if p.ndim > 1], [p for p in learning if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def state_keys(settings: Optimisation) -> set[str]:
+    """What the recipe's optimizer remembers of every parameter."""
+    momentum = {"momentum_buffer"} if settings.momentum else set()
+    return {
+        "adam": {"step", "exp_avg", "exp_avg_sq"},
+        "adamw": {"step", "exp_avg", "exp_avg_sq"},
+        "sgd": momentum,
+        "rmsprop": {"step", "square_avg"} | momentum,
+    }[settings.optimizer]
+
+
+def _adam(groups: Any, settings: Optimisation) -> torch.optim.Optimizer:
+    """Adam (arXiv:1412.6980): weight decay is part of the gradient."""
+    return torch.optim.Adam(groups, lr=settings.learning_rate)
+
+
+def _adamw(groups: Any, settings: Optimisation) -> torch.optim.Optimizer:
+    """AdamW (arXiv:1711.05101): weight decay is apart from the gradient."""
+    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+
+def _sgd(groups: Any, settings: Optimisation) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with Nesterov's momentum where there is any."""
+    return torch.optim.SGD(
+        groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0
+    )
+
+
+def _rmsprop(groups: Any, settings: Optimisation) -> torch.optim.Optimizer:
+    """RMSprop (Tieleman and Hinton, 2012)."""
+    return torch.optim.RMSprop(groups, lr=settings.learning_rate, momentum=settings.momentum)
+
+
+_OPTIMIZERS: dict[str, Callable[[Any, Optimisation], torch.optim.Optimizer]] = {
+    "adam": _adam,
+    "adamw": _adamw,
+    "sgd": _sgd,
+    "rmsprop": _rmsprop,
+}
+
+
+class Average:
+    """A network whose weights and norm statistics are the moving average of another's."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False)
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """After the step of that number, from 1; early ones weigh more, so that the start is soon forgotten."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        for own, new in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
+            if own.is_floating_point():
+                own.lerp_(new, 1 - decay)
+            else:
+                own.copy_(new)

@@ -1,0 +1,88 @@
+"""The weights of a run as a file: written, and read back as hostile.
+
+safetensors hold no code. Nothing large is allocated before the weights are known to be those of the network.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from lightcnn.baselines import build_network
+from lightcnn.cost import cost
+from lightcnn.errors import RunError
+from lightcnn.page import visible
+from lightcnn.spec import NetworkSpec
+from lightcnn.transfer import BaselineSpec
+
+AnySpec = NetworkSpec | BaselineSpec
+
+
+def weights_file(model: nn.Module, spec: AnySpec, *, stand_in: bool) -> bytes:
+    """weights.safetensors: every tensor of the network, and whose weights they are."""
+    plain = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
+    end = 8 + int.from_bytes(plain[:8], "little")
+    # safetensors writes notes in an order that changes, and equal weights are to be equal files.
+    notes = {"spec": spec.digest(), "stand_in": str(stand_in).lower()}
+    header = json.dumps({"__metadata__": notes, **json.loads(plain[8:end])}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + plain[end:]
+
+
+def read_network(path: Path, spec: AnySpec) -> nn.Module:
+    """The network of a spec with the weights of a file. Raises: RunError where they are not exactly its own."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            held = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            _demand_one_network(path, spec, held, file.metadata() or {})
+            _demand_same(path, held, _shapes(spec))
+            model = build_network(spec, seed=0, pretrained=False)
+            weights = {name: file.get_tensor(name) for name in held}
+    except SafetensorError as error:
+        raise RunError(f"{path}: damaged, or no safetensors file ({visible(str(error))})") from None
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror or error})") from None
+    for name, value in model.state_dict().items():
+        if weights[name].dtype != value.dtype:
+            raise RunError(f"{path}: {name} is {weights[name].dtype}, not {value.dtype}")
+        if not torch.isfinite(weights[name]).all():
+            raise RunError(f"{path}: {name} holds numbers that are not finite; the training diverged")
+    model.load_state_dict(weights)
+    return model
+
+
+def _demand_one_network(path: Path, spec: AnySpec, held: dict[str, tuple[int, ...]], metadata: dict[str, str]) -> None:
+    """What can be said before a network is built, which a hostile spec could make as large as it likes."""
+    if metadata.get("spec", spec.digest()) != spec.digest():
+        raise RunError(f"{path}: the weights of another network than spec.yaml has; put back the file of this run")
+    if isinstance(spec, BaselineSpec):
+        return
+    numbers, needed = sum(math.prod(shape) for shape in held.values()), cost(spec).params
+    if needed > 2 * numbers + 1_000_000:
+        raise RunError(f"{path}: holds {numbers:,} numbers, the network of spec.yaml has {needed:,} parameters")
+
+
+def _shapes(spec: AnySpec) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the network's tensors, without their values: baselines can be large."""
+    with torch.device("meta"):
+        state = build_network(spec, seed=0, pretrained=False).state_dict()
+    return {name: tuple(value.shape) for name, value in state.items()}
+
+
+def _demand_same(path: Path, held: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
+    """Raises: RunError where names or shapes differ."""
+    for names, fault in (
+        (sorted(wanted.keys() - held.keys()), "lacks"),
+        (sorted(held.keys() - wanted.keys()), "has, and the network of spec.yaml has not,"),
+    ):
+        if names:
+            raise RunError(f"{path}: {fault} {visible(names[0])}{f' and {len(names) - 1} more' if names[1:] else ''}")
+    for name, shape in wanted.items():
+        if held[name] != shape:
+            raise RunError(f"{path}: {name} has the shape {held[name]}, in the network of spec.yaml it is {shape}")
