@@ -45,6 +45,7 @@ def audit_page(done: Audit, report: Mapping[str, Any], pictures: Mapping[str, by
         [
             page.paragraph(report["verdict"].removesuffix(report["train_with"]), "note"),
             page.code(report["train_with"]),
+            *([page.paragraph(report["data"]["note"])] if report["data"]["note"] else []),
             page.heading("What was found"),
             page.pairs(
                 {

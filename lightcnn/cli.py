@@ -107,6 +107,7 @@ def run(arguments: list[str]) -> int:
         if not arguments:
             typer.echo(message, err=True)
             return 2
+        message = " ".join(message.split())
         return _ended(f"{message}; see `{context.command_path if context else 'lightcnn'} --help`", 2, debug)
     except BrokenPipeError:
         return 1
@@ -122,7 +123,10 @@ def run(arguments: list[str]) -> int:
 def _ended(message: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    Console(stderr=True, highlight=False).print(Text(f"lightcnn: {message}"), soft_wrap=True)
+    from lightcnn.page import visible
+
+    # Names of files stand in it, which may hold what a terminal obeys.
+    Console(stderr=True, highlight=False).print(Text(visible(f"lightcnn: {message}")), soft_wrap=True)
     return code
 
 
@@ -143,7 +147,8 @@ def search(
     ] = None,
     space: Annotated[str | None, typer.Option(help="A shipped search space or a file; default micro.")] = None,
     data: Annotated[
-        str | None, typer.Option(help="digits, a folder of class folders, or a .npz; default digits.")
+        str | None,
+        typer.Option(help="A folder of class folders, a .csv, a .npz, or a name; default digits."),
     ] = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many trials; the same seed then gives the same search.")
@@ -288,7 +293,10 @@ def train(
 
 @app.command()
 def audit(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of class folders, a .npz, digits.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="A folder of class folders, a .csv, a .npz, or a name."),
+    ],
     fast: Annotated[bool, typer.Option("--fast", help="Leave near duplicates out.")] = False,
     augment: Annotated[
         str | None, typer.Option(metavar="PRESET", help="Also show what that augmentation makes of some images.")
@@ -461,14 +469,15 @@ def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
 
 def _dry_run(settings: Any, as_json: bool) -> None:
     from lightcnn.budget import Budget, human
+    from lightcnn.cautions import cautions
     from lightcnn.cost import cost
     from lightcnn.data.groups import grouped
     from lightcnn.data.sources import load
-    from lightcnn.data.split import split
+    from lightcnn.data.split import data_document, split
     from lightcnn.fit import BudgetedSpace
 
     dataset = grouped(load(settings.data, settings.reading))
-    counts = split(dataset, settings.seed, settings.reading).counts()
+    data = data_document(dataset, split(dataset, settings.seed, settings.reading))
     bound = BudgetedSpace(
         settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size), Budget.parse(settings.budget)
     )
@@ -480,13 +489,13 @@ def _dry_run(settings: Any, as_json: bool) -> None:
     if as_json:
         document = {
             "lightcnn": lightcnn.__version__, "command": "search", "dry_run": True, "seed": settings.seed,
-            "data": {"source": settings.data, "counts": counts}, "budget": bound.budget.document(),
+            "data": data, "budget": bound.budget.document(),
             "space": {"name": bound.space.name, "genes": len(bound.genes())}
             | {name: c.document() for name, c in ends.items()},
             "first": first and first.cost.document(), "trials": settings.trials, "time_limit_seconds": settings.seconds,
         }  # fmt: skip
         return _print_json(document)
-    typer.echo(f"data    {settings.data}: " + ", ".join(f"{count} {side}" for side, count in counts.items()))
+    typer.echo(f"data    {settings.data}: " + ", ".join(f"{count} {side}" for side, count in data["counts"].items()))
     typer.echo(
         f"space   {bound.space.name}: {len(bound.genes())} genes, "
         f"{human(ends['smallest'].macs)} to {human(ends['largest'].macs)} FLOPs"
@@ -499,6 +508,8 @@ def _dry_run(settings: Any, as_json: bool) -> None:
         settings.seconds
     )
     typer.echo(f"ends    after {' or '.join(ends_at)}; nothing was trained")
+    for caution in cautions(data):
+        typer.echo(visible(f"note    {caution}"), err=True)
     return None
 
 
@@ -507,6 +518,7 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
     import csv
 
     from lightcnn.cautions import cautions
+    from lightcnn.page import visible
     from lightcnn.view import search_table, summary
 
     report = run.report
@@ -520,7 +532,7 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
     console.print(Text(summary(report)), soft_wrap=True)
     if not quiet:
         for note in cautions(report["data"]):
-            console.print(Text(f"note: {note}"), soft_wrap=True)
+            console.print(Text(f"note: {visible(note)}"), soft_wrap=True)
         console.print(
             Text(
                 f"run folder {run.path}: open {run / 'report.html'}; "
@@ -591,6 +603,8 @@ def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
         console.print()
     console.print(Text(visible(report["verdict"])), soft_wrap=True)
     if not quiet:
+        if report["data"]["note"]:
+            console.print(Text(f"note: {visible(report['data']['note'])}"), soft_wrap=True)
         console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
     return None
 

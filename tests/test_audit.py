@@ -18,10 +18,12 @@ from lightcnn.cli import run
 from lightcnn.data import similar as search
 from lightcnn.data.audit import audit, examine
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.groups import components
+from lightcnn.data.groups import components, grouped
 from lightcnn.data.similar import Similar
 from lightcnn.data.sources import load
+from lightcnn.data.split import split
 from lightcnn.errors import DataError
+from lightcnn.recipe import Reading
 from lightcnn.run import Run
 
 CONTRACT = Path(__file__).parents[1] / "docs" / "reference" / "contract.md"
@@ -364,3 +366,73 @@ def test_the_groups_that_were_found_are_a_source(planted, tmp_path):
     assert report["groups"]["contradicted"] == []
     assert report["cross_class"] == Run.load("one").report["cross_class"]
     assert report["cross_split"] == Run.load("one").report["cross_split"]
+
+
+@pytest.mark.parametrize("command", [["audit"], ["search", "--budget", "1MFLOPs", "--data"]])
+def test_errors_hold_no_byte_that_a_terminal_obeys(command, capsys):
+    for name in "ab":
+        photo(0, Path("se\x1b[31mt") / name / "1\x1b]0;new\ntitle\x07.png").write_bytes(b"")
+    assert run([*command, "se\x1b[31mt"]) == 2
+    error = capsys.readouterr().err
+    assert "\x1b" not in error
+    assert len(error.splitlines()) == 1
+    assert r"se\x1b[31mt" in error
+
+
+def test_what_cannot_be_split_is_not_called_safe(tmp_path):
+    data = manifest(["p1", "p2"] * 6, [""] * 12)
+    document = examine(data).document()
+    with pytest.raises(DataError, match="class 'a' has 6 images, all of 1 source"):
+        split(data, 0)
+    assert (
+        "No split can be cut: class 'a' has 6 images, all of 1 source, and 3 sides to stand on; " in document["verdict"]
+    )
+    assert "Nothing that must be mended" not in document["verdict"]
+    assert "safely" not in document["verdict"]
+
+
+def test_groups_that_copies_contradict_are_joined_and_said():
+    data = manifest([f"p{i}" for i in range(12)], [""] * 12)
+    assert "several groups" not in examine(data).document()["verdict"]
+    data = manifest([f"p{i}" for i in range(12)], [""] * 12)
+    data.images[2] = data.images[0][::-1]
+    verdict = examine(data).document()["verdict"]
+    assert "1 photograph stands in several groups of the source, as duplicates: a split joins these groups" in verdict
+    assert "Train safely with: lightcnn" in verdict
+    joint = grouped(data)
+    assert joint.groups[0] == joint.groups[2]
+
+
+def test_what_was_not_looked_for_is_not_called_safe():
+    data = manifest([f"p{i}" for i in range(12)], [""] * 12)
+    assert ". Train with: lightcnn" in examine(data, fast=True).document()["verdict"]
+
+
+def test_groups_that_span_classes_are_said():
+    data = manifest([f"p{i // 2}" for i in range(12)], [""] * 12)
+    said = "Groups are named by the manifest; 6 hold images of more than one class, which is allowed."
+    assert said in examine(data).document()["verdict"]
+    assert grouped(data).groups_why in said
+
+
+def test_a_stand_in_and_notes_are_said_on_the_terminal_and_the_page(clean, capsys):
+    assert run(["audit", "synthetic-lesions:count=24,size=32", "--out", "drawn"]) == 0
+    assert "STAND-IN" in (Path("drawn") / "report.html").read_text(encoding="utf-8")
+    assert "STAND-IN" in capsys.readouterr().out
+    Path("clean/cats/notes\x1b[31m.txt").write_text("")
+    assert run(["audit", clean, "--out", "one"]) == 0
+    assert "passed over 1 files that are no images by name" in (Path("one") / "report.html").read_text(encoding="utf-8")
+    printed = capsys.readouterr().out
+    assert "note: passed over 1 files that are no images by name (cats/notes\\x1b[31m.txt)" in printed
+
+
+def test_the_command_of_the_verdict_names_the_data_folder(tmp_path):
+    batch = np.random.default_rng(0).integers(0, 256, (40, 3073), dtype=np.uint8)
+    batch[:, 0] = np.arange(40) % 10
+    folder = tmp_path / "data folder" / "cifar10"
+    folder.mkdir(parents=True)
+    for name in (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"):
+        batch.tofile(folder / name)
+    document = audit("cifar10", Reading(data_dir="data folder"), fast=True).document()
+    assert "--data cifar10 --data-dir 'data folder' --resplit" in document["train_with"]
+    assert document["verdict"].endswith(document["train_with"])

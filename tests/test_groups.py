@@ -276,7 +276,7 @@ def test_groups_of_near_and_exact_duplicates(photographs, searched):
     assert data.groups_from == "near duplicates"
     assert data.groups[0] == data.groups[1] == data.groups[data.paths.index("B/11.png")]
     assert len(set(data.groups.tolist())) == 10
-    assert "2 images are near duplicates in 1 clusters" in data.groups_why
+    assert "2 images are near duplicates in 1 cluster" in data.groups_why
     assert "1 was joined to an image of equal pixels" in data.groups_why
     assert data.note == ""
 
@@ -339,14 +339,16 @@ def test_names_and_near_duplicates_together(tmp_path, searched):
     assert "16 of 16 file names tell whom they show" in only.groups_why
 
 
-def test_groups_of_a_manifest_stay_but_for_equal_pixels(photographs, searched):
+def test_groups_of_a_manifest_are_joined_where_they_share_a_photograph(photographs, searched):
     data = load(photographs)
     given_groups = np.array([f"p{i // 2}" for i in range(12)])
     kept = grouped(data.grouped(given_groups, "manifest"))
-    assert searched == []
+    assert len(searched) == 1
     assert kept.groups_from == "manifest"
     assert kept.groups[data.paths.index("A/0.png")] == kept.groups[data.paths.index("B/11.png")]
     assert len(set(kept.groups.tolist())) == 5
-    assert "equal pixels stand in different groups" in kept.note
-    together = joined(data.grouped(np.full(12, "one"), "manifest"))
-    assert together.note == ""
+    assert "joined to others, with which they share a photograph" in kept.note
+    unsearched = joined(data.grouped(np.full(12, "one"), "manifest"), Near(None, "not looked for"))
+    assert unsearched.note == ""
+    assert unsearched.groups_why.startswith("named by the manifest; 1 holds images of more than one class")
+    assert unsearched.groups_why.endswith("; not looked for")

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from lightcnn.data.dataset import SPLITS, Dataset, assemble
 from lightcnn.errors import DataError
 
+READ = frozenset((*(f"{side}_{kind}" for side in SPLITS for kind in ("images", "labels")), "class_names"))
+"""Arrays that are unpacked; others, which may be as large as they like, stay in the file."""
+
 
 def read_npz(path: Path) -> Dataset:
     """`train_images`, `train_labels`, and the same of val and test. Raises: DataError."""
@@ -56,7 +59,7 @@ def _plain_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise DataError(f"data {path}: no such file; check the path")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return {name: archive[name] if name in READ else np.empty(0) for name in archive.files}
     except Exception as error:  # numpy and zipfile raise whatever a hostile file leads them into
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "Object arrays" in reason:
@@ -82,7 +85,8 @@ def _checked(
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{where}_labels are {labels.dtype} of shape {labels.shape}; give integers (N,) or (N, 1)")
+        nan = ", NaN among them" if labels.dtype.kind == "f" and np.isnan(labels).any() else ""
+        raise DataError(f"{where}_labels are {labels.dtype} of shape {labels.shape}{nan}; give integers (N,) or (N, 1)")
     if len(labels) != len(images) or not len(labels):
         raise DataError(
             f"{where} has {len(images)} images and {len(labels)} labels; give as many of each, and at least one"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 import lightcnn
 from lightcnn.data.dataset import SPLITS, Dataset, Files
-from lightcnn.data.groups import components, found, stated
+from lightcnn.data.groups import components, found, joined, stated
 from lightcnn.data.near import Near, near
 from lightcnn.data.read import Progress, silent
 from lightcnn.data.sources import load
+from lightcnn.data.split import Split, data_document, split
 from lightcnn.data.verdict import Counts, command, verdict
+from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
 
 Cluster = tuple[int, ...]
@@ -33,6 +35,7 @@ class Audit:
     near: Near
     fast: bool
     seconds: float
+    data_dir: str | None = None
 
     @cached_property
     def exact(self) -> tuple[Cluster, ...]:
@@ -79,6 +82,16 @@ class Audit:
             on.setdefault(group, set()).update({side} - {""})
         return sorted(group for group, sides in on.items() if len(sides) > 1)
 
+    @cached_property
+    def refused(self) -> str:
+        """Why a search cannot cut a split of these images, empty where it can."""
+        data = joined(self.dataset, self.near) if self.dataset.groups_from in ("manifest", "source") else self.dataset
+        try:
+            split(data, 0, Reading(resplit=bool(self.cross_split)))
+        except DataError as error:
+            return str(error).removeprefix(f"data {data.source}: ")
+        return ""
+
     @property
     def own_shapes(self) -> list[tuple[int, int]]:
         """Width and height of every image, in files as they are before they are reduced."""
@@ -95,8 +108,8 @@ class Audit:
             "seed": 0,
             "seconds": round(self.seconds, 3),
             "data": self._data(),
-            "verdict": verdict(self.dataset, self.near, self.counts()),
-            "train_with": command(self.dataset, self.counts()),
+            "verdict": verdict(self.dataset, self.near, self.counts(), self.data_dir),
+            "train_with": command(self.dataset, self.counts(), self.data_dir),
             "fast": self.fast,
             "counts": self._counted(),
             "classes": self._classes(),
@@ -127,6 +140,7 @@ class Audit:
             leaked_side=side,
             imbalance=self._imbalance(),
             contradicted=len(self.contradicted),
+            refused=self.refused,
             **shown,
         )
 
@@ -176,18 +190,8 @@ class Audit:
         return float(sizes.max() / max(1, sizes.min()))
 
     def _data(self) -> dict[str, Any]:
-        data, sides = self.dataset, Counter(self.dataset.split.tolist())
-        groups = {side: len(set(data.groups[data.split == side].tolist())) for side in SPLITS}
-        return {
-            "source": data.source,
-            "stand_in": data.stand_in,
-            "fingerprint": data.fingerprint,
-            "classes": list(data.classes),
-            "counts": {side: sides[side] for side in SPLITS},
-            "groups": {"known": data.groups_known, "counts": groups},
-            "groups_shared": len(self.shared_groups),
-            "note": data.note,
-        }
+        train, val, test = (np.flatnonzero(self.dataset.split == side) for side in SPLITS)
+        return data_document(self.dataset, Split(train, val, test))
 
     def _counted(self) -> dict[str, Any]:
         data, sides = self.dataset, Counter(self.dataset.split.tolist())
@@ -241,8 +245,10 @@ def audit(source: str, reading: Reading | None = None, *, fast: bool = False, pr
     `fast` leaves near duplicates out. Raises: DataError where there is nothing to look at.
     """
     began = time.monotonic()
-    dataset = load(source, (reading or Reading()).model_copy(update={"skip_corrupt": True}), progress=progress)
-    return examine(dataset, fast=fast, progress=progress, began=began)
+    reading = reading or Reading()
+    dataset = load(source, reading.model_copy(update={"skip_corrupt": True}), progress=progress)
+    done = examine(dataset, fast=fast, progress=progress, began=began)
+    return replace(done, data_dir=reading.data_dir)
 
 
 def examine(dataset: Dataset, *, fast: bool = False, progress: Progress = silent, began: float | None = None) -> Audit:

@@ -183,7 +183,10 @@ def _demand_every_class(dataset: Dataset) -> None:
     there = set(usable.tolist())
     for label, name in enumerate(dataset.classes):
         if label not in there:
-            lost = f" after {len(dataset.skipped)} faulty files were left out" if dataset.skipped else ""
+            lost = ""
+            if dataset.skipped:
+                shown = " ".join(dataset.skipped[0])
+                lost = f" after {len(dataset.skipped)} faulty files were left out (the first: {shown})"
             side = " in train" if given else ""
             raise DataError(
                 f"data {dataset.source}: class {name!r} has no image{side}{lost}; add some, or drop the class"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,25 +24,34 @@ def grouped(dataset: Dataset, *, progress: Progress = silent) -> Dataset:
 
     Near duplicates are looked for in small sets only; in larger ones those that an audit has found are used.
     """
-    if dataset.groups_known:
-        return joined(dataset)
-    return found(dataset, near(dataset, "some", progress=progress))
+    if dataset.groups_from == "source":
+        return stated(dataset)
+    search = near(dataset, "some", progress=progress)
+    return joined(dataset, search) if dataset.groups_known else found(dataset, search)
 
 
 def stated(dataset: Dataset) -> Dataset:
     """The groups as the source gives them."""
     why = f"named by the {'manifest' if dataset.groups_from == 'manifest' else 'source'}"
+    spanning = _spanning(dataset)
+    if spanning:
+        why += f"; {spanning:,} {'holds' if spanning == 1 else 'hold'} images of more than one class, which is allowed"
     return dataset.grouped(dataset.groups, dataset.groups_from, why)
 
 
-def joined(dataset: Dataset) -> Dataset:
-    """The groups that the source gives, those joined that have images of equal pixels."""
-    groups = dataset.groups[components(dataset.groups, dataset.pixel_hashes)]
+def joined(dataset: Dataset, search: Near) -> Dataset:
+    """The groups that the source gives, those joined that hold copies of one photograph.
+
+    A column of running numbers called `group` would otherwise switch off what keeps copies on one side.
+    """
+    links: list[Sequence[str] | NDArray[np.str_] | NDArray[np.int64]] = [dataset.groups, dataset.pixel_hashes]
+    groups = dataset.groups[components(*links, *([] if search.found is None else [search.found.clusters]))]
     merged = len(np.unique(dataset.groups)) - len(np.unique(groups))
+    why = stated(dataset).groups_why + ("" if search.found else f"; {search.why}")
     if not merged:
-        return stated(dataset)
-    said = f"images with equal pixels stand in different groups: {merged:,} {_were(merged)} joined to others"
-    return _noted(dataset.grouped(groups, dataset.groups_from, f"{stated(dataset).groups_why}; {said}"), said)
+        return dataset.grouped(dataset.groups, dataset.groups_from, why)
+    said = f"{merged:,} of the given groups {_were(merged)} joined to others, with which they share a photograph"
+    return _noted(dataset.grouped(groups, dataset.groups_from, f"{why}; {said}"), said)
 
 
 def found(dataset: Dataset, search: Near) -> Dataset:
@@ -78,6 +88,12 @@ def components(*keys: Sequence[str] | NDArray[np.str_] | NDArray[np.int64]) -> N
     _, labels = connected_components(graph, directed=False)
     _, first, inverse = np.unique(labels[:count], return_index=True, return_inverse=True)
     return first[inverse].astype(np.int64)
+
+
+def _spanning(dataset: Dataset) -> int:
+    """How many groups hold images of more than one class."""
+    pairs = set(zip(dataset.groups.tolist(), dataset.labels.tolist(), strict=True))
+    return sum(count > 1 for count in Counter(group for group, _ in pairs).values())
 
 
 def _names(dataset: Dataset, clusters: NDArray[np.int64] | None) -> NameGroups | None:

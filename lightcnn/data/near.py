@@ -50,7 +50,8 @@ def near(dataset: Dataset, effort: Literal["none", "some", "all"], *, progress: 
         found = search.similar(dataset.images, progress=progress)
         _keep(file, found)
     clusters, images = _sizes(found.clusters)
-    said = f"{images:,} images are near duplicates in {clusters:,} clusters" if clusters else "no near duplicates found"
+    kind = "cluster" if clusters == 1 else "clusters"
+    said = f"{images:,} images are near duplicates in {clusters:,} {kind}" if clusters else "no near duplicates found"
     return Near(found, said)
 
 

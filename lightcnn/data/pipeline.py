@@ -15,7 +15,7 @@ from lightcnn.data.decode import SHORTER_SIDE
 from lightcnn.data.images import Images, Store, View
 from lightcnn.data.preprocess import Preprocess, statistics
 from lightcnn.data.read import Progress, silent
-from lightcnn.data.split import Split
+from lightcnn.data.split import Split, data_document
 from lightcnn.data.store import store
 from lightcnn.recipe import Preparation
 
@@ -70,25 +70,7 @@ class Pipeline:
 
     def document(self) -> dict[str, Any]:
         """The `data` of report.json."""
-        dataset, split = self.dataset, self.split
-        counts = {name: len(set(dataset.groups[getattr(split, name)].tolist())) for name in split.counts()}
-        return {
-            "source": dataset.source,
-            "stand_in": dataset.stand_in,
-            "fingerprint": dataset.fingerprint,
-            "classes": list(dataset.classes),
-            "counts": split.counts(),
-            "groups": {
-                "known": dataset.groups_known,
-                "source": dataset.groups_from,
-                "why": dataset.groups_why,
-                "counts": counts,
-            },
-            "groups_shared": split.groups_shared(dataset),
-            "leak_allowed": split.leak_allowed,
-            "skipped": len(dataset.skipped),
-            "note": dataset.note,
-        }
+        return data_document(self.dataset, self.split)
 
     def _measure(self, size: int) -> Preprocess:
         chosen = self.split.train[:: -(-len(self.split.train) // MEASURED)]

@@ -74,10 +74,12 @@ def read(
 
 def _refusal(source: str, faults: Sequence[tuple[str, str]], count: int) -> str:
     shown = "; ".join(f"{path} {reason}" for path, reason in faults[:SHOWN])
-    more = f"; and {len(faults) - SHOWN} more (`lightcnn audit` lists all)" if len(faults) > SHOWN else ""
-    remedy = "repair or remove them, or leave them out with --skip-corrupt"
+    more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
     if len(faults) == count:
-        remedy = "not one is whole"
+        remedy = "not one is whole"  # an audit cannot list them either: it has nothing to look at
+    else:
+        more += " (`lightcnn audit` lists all)" if more else ""
+        remedy = "repair or remove them, or leave them out with --skip-corrupt"
     return f"data {source}: {len(faults)} of {count} files cannot be used: {shown}{more}; {remedy}"
 
 

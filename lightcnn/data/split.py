@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,28 @@ def folds(dataset: Dataset, count: int, seed: int) -> list[Split]:
         train, val = _cut(dataset, rest, _shares(["val"], len(rest)), [seed, 4, number])
         splits.append(Split(np.sort(train), np.sort(val), np.sort(test)))
     return splits
+
+
+def data_document(dataset: Dataset, sides: Split) -> dict[str, Any]:
+    """The `data` of a report.json."""
+    groups = {name: len(np.unique(dataset.groups[getattr(sides, name)])) for name in SPLITS}
+    return {
+        "source": dataset.source,
+        "stand_in": dataset.stand_in,
+        "fingerprint": dataset.fingerprint,
+        "classes": list(dataset.classes),
+        "counts": sides.counts(),
+        "groups": {
+            "known": dataset.groups_known,
+            "source": dataset.groups_from,
+            "why": dataset.groups_why,
+            "counts": groups,
+        },
+        "groups_shared": sides.groups_shared(dataset),
+        "leak_allowed": sides.leak_allowed,
+        "skipped": len(dataset.skipped),
+        "note": dataset.note,
+    }
 
 
 def subset(dataset: Dataset, indices: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:

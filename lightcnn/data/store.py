@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,12 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.images import Store
 from lightcnn.data.preprocess import prepare, resize
 from lightcnn.data.read import Progress, silent
-from lightcnn.errors import DataError
 from lightcnn.recipe import Preparation
 
 MEMORY_BYTES = 1_000_000_000
 """Prepared images of one size that stay in memory, at most; more go into a file on disk."""
 DISK_BYTES = 40_000_000_000
-"""Of such a file, at most, and half of what is free on its disk; more are prepared each time they are asked for."""
+"""Of all such files, at most, and of one half of what is free on its disk; what is more is prepared when asked for."""
 CHUNK = 64
 
 
@@ -54,34 +54,49 @@ def store(dataset: Dataset, rule: Preparation, size: int, device: torch.device, 
     if count <= MEMORY_BYTES:
         return _filled(dataset, rule, size, lambda shape: np.empty(shape, dtype=np.uint8), progress).to(device)
     folder = cache_folder("images")
-    if count <= min(DISK_BYTES, _free(folder) // 2):
-        return _mapped(folder, dataset, rule, size, progress)
+    with suppress(OSError):  # a cache that cannot be used is none: it only costs time
+        if count <= min(DISK_BYTES, _free(folder) // 2):
+            return _mapped(folder, dataset, rule, size, progress)
     return Streamed(dataset, rule, size)
 
 
 def _mapped(folder: Path, dataset: Dataset, rule: Preparation, size: int, progress: Progress) -> Tensor:
-    """The prepared images in a file that is named by what is in it; made by one process, whole or not at all."""
+    """The prepared images in a file that is named by what is in it; made by one process, whole or not at all.
+
+    Raises: OSError where the folder cannot be written.
+    """
     key = repr((dataset.fingerprint, sorted(rule.model_dump().items()), size, 1))
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()}.npy"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            if not path.is_file():
-                making = path.with_suffix(".making")
-                _filled(
-                    dataset,
-                    rule,
-                    size,
-                    lambda shape: np.lib.format.open_memmap(making, mode="w+", dtype=np.uint8, shape=shape),
-                    progress,
-                )
-                making.replace(path)
-        # Copy on write: a tensor must be writable, the file stays as it is.
-        return torch.from_numpy(np.lib.format.open_memmap(path, mode="c"))
-    except OSError as error:
-        raise DataError(
-            f"cache {folder}: cannot be written ({error.strerror}); set LIGHTCNN_CACHE to a folder with room"
-        ) from None
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.is_file():
+            _make_room(folder, len(dataset) * dataset.channels * size * size)
+            making = path.with_suffix(".making")
+            _filled(
+                dataset,
+                rule,
+                size,
+                lambda shape: np.lib.format.open_memmap(making, mode="w+", dtype=np.uint8, shape=shape),
+                progress,
+            )
+            making.replace(path)
+        os.utime(path)
+    # Copy on write: a tensor must be writable, the file stays as it is.
+    return torch.from_numpy(np.lib.format.open_memmap(path, mode="c"))
+
+
+def _make_room(folder: Path, size: int) -> None:
+    """Removes the files that were not used for longest until one of `size` bytes fits beside the others.
+
+    A file that another process has mapped stays readable to it.
+    """
+    held = sorted(folder.glob("*.npy"), key=lambda file: file.stat().st_mtime)
+    room = DISK_BYTES - size - sum(file.stat().st_size for file in held)
+    for file in held:
+        if room >= 0:
+            return
+        room += file.stat().st_size
+        file.unlink()
 
 
 def _filled(

@@ -26,22 +26,35 @@ class Counts:
     leaked_side: str
     imbalance: float
     contradicted: int
+    refused: str
+    """Why a split cannot be cut, in the words of the error that a search ends with; empty where it can."""
 
 
-def verdict(dataset: Dataset, near: Near, counts: Counts) -> str:
+def verdict(dataset: Dataset, near: Near, counts: Counts, data_dir: str | None = None) -> str:
     """One paragraph in plain words."""
-    wrong = [sentence for sentence in (_corrupt(dataset, counts), _labels(counts), _leak(counts)) if sentence]
+    faults = (_corrupt(dataset, counts), _labels(counts), _leak(counts), _refused(counts))
+    wrong = [sentence for sentence in faults if sentence]
     lesser = [sentence for sentence in (_copies(near, counts), _contradicted(counts), _imbalance(counts)) if sentence]
     looked = "" if near.found else ", as far as this audit looked"
     opening = [] if wrong else [f"Nothing that must be mended was found in {counts.files:,} images{looked}."]
-    return " ".join((*opening, *wrong, *lesser, _groups(dataset), f"Train safely with: {command(dataset, counts)}"))
+    drawn = ["STAND-IN: these images are drawn by code, not photographs."] * dataset.stand_in
+    last = f"{_lead(near, counts)}: {command(dataset, counts, data_dir)}"
+    return " ".join((*drawn, *opening, *wrong, *lesser, _groups(dataset), last))
 
 
-def command(dataset: Dataset, counts: Counts) -> str:
+def command(dataset: Dataset, counts: Counts, data_dir: str | None = None) -> str:
     """The command that trains on what was found."""
     resplit = " --resplit" if counts.cross_split[0] else ""
     skip = " --skip-corrupt" if dataset.skipped else ""
-    return f"lightcnn search --budget 1MFLOPs --data {shlex.quote(dataset.source)}{resplit}{skip}"
+    where = f" --data-dir {shlex.quote(data_dir)}" if data_dir else ""
+    return f"lightcnn search --budget 1MFLOPs --data {shlex.quote(dataset.source)}{where}{resplit}{skip}"
+
+
+def _lead(near: Near, counts: Counts) -> str:
+    """What stands before the command: it is safe only where it runs, and where copies were looked for."""
+    if counts.refused:
+        return "As it is, this cannot be trained on; once it is mended, train with"
+    return "Train safely with" if near.found else "Train with"
 
 
 def _corrupt(dataset: Dataset, counts: Counts) -> str:
@@ -78,6 +91,10 @@ def _leak(counts: Counts) -> str:
     )
 
 
+def _refused(counts: Counts) -> str:
+    return f"No split can be cut: {counts.refused}." if counts.refused else ""
+
+
 def _copies(near: Near, counts: Counts) -> str:
     clusters, images = counts.near_duplicates
     same, files = counts.exact_duplicates
@@ -86,9 +103,8 @@ def _copies(near: Near, counts: Counts) -> str:
         return f"{exact[0].upper()}{exact[1:]}; {near.why}."
     if not clusters:
         return "No image is a near duplicate of another."
-    kept = "" if counts.contradicted else ": they stay on one side of every split that lightcnn cuts"
     found = f"{images:,} images are near duplicates of others, in {_count(clusters, 'cluster', 'clusters')}"
-    return f"{found} ({exact}){kept}."
+    return f"{found} ({exact}): they stay on one side of every split that lightcnn cuts."
 
 
 def _contradicted(counts: Counts) -> str:
@@ -96,8 +112,7 @@ def _contradicted(counts: Counts) -> str:
         return ""
     return (
         f"{_count(counts.contradicted, 'photograph stands', 'photographs stand')} in several groups of the source, as "
-        "near duplicates, and a split by these groups may tear them apart: see whether the groups are one, and say so "
-        "in the manifest."
+        "duplicates: a split joins these groups; see whether they are one patient, and say so in the manifest."
     )
 
 
