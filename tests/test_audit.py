@@ -436,3 +436,14 @@ def test_the_command_of_the_verdict_names_the_data_folder(tmp_path):
     document = audit("cifar10", Reading(data_dir="data folder"), fast=True).document()
     assert "--data cifar10 --data-dir 'data folder' --resplit" in document["train_with"]
     assert document["verdict"].endswith(document["train_with"])
+
+
+def test_a_class_of_damaged_files_is_audited_and_called_untrainable(tmp_path, capsys):
+    for number in range(6):
+        photo(number, tmp_path / "set" / "whole" / f"{number}.png")
+        photo(number, tmp_path / "set" / "torn" / f"{number}.png").write_bytes(b"text")
+    assert run(["audit", str(tmp_path / "set"), "--out", str(tmp_path / "out"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["corrupt"]) == 6
+    assert "class 'torn' has no image after 6 faulty files were left out" in report["verdict"]
+    assert "As it is, this cannot be trained on" in report["verdict"]

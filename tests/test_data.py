@@ -251,7 +251,7 @@ def test_a_class_that_skipping_empties_is_an_error(tmp_path):
         DataError,
         match=r"class 'a' has no image after 1 faulty files were left out \(the first: a/0\.png is empty\); add some",
     ):
-        load(folder, Reading(skip_corrupt=True))
+        split(load(folder, Reading(skip_corrupt=True)), 0)
 
 
 @pytest.mark.parametrize(

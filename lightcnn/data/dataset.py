@@ -172,13 +172,17 @@ def assemble(source: str, images: Any, labels: NDArray[np.int64], classes: tuple
     split = more.pop("split", np.full(count, "", dtype="<U5"))
     groups = more.pop("groups", np.array([str(i) for i in range(count)]))
     dataset = Dataset(source, images, labels, classes, paths, split, groups, **more)
-    _demand_every_class(dataset)
+    if not dataset.skipped:  # what faulty files cost is an audit's to tell, and a split's to refuse
+        demand_every_class(dataset)
     return dataset
 
 
-def _demand_every_class(dataset: Dataset) -> None:
-    """Raises: DataError where a class has no image, or none to train on where the source says which those are."""
-    given = bool((dataset.split == "train").any())
+def demand_every_class(dataset: Dataset, *, anew: bool = False) -> None:
+    """Raises: DataError where a class has no image, or none to train on where the source says which those are.
+
+    `anew`: the sides are cut anew, so that what the source says of them does not matter.
+    """
+    given = bool((dataset.split == "train").any()) and not anew
     usable = dataset.labels[dataset.split == "train"] if given else dataset.labels
     there = set(usable.tolist())
     for label, name in enumerate(dataset.classes):

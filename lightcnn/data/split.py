@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.dataset import SPLITS, Dataset
+from lightcnn.data.dataset import SPLITS, Dataset, demand_every_class
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
 
@@ -47,6 +47,7 @@ def split(dataset: Dataset, seed: int, reading: Reading | None = None) -> Split:
     few groups to stand on every side.
     """
     reading = reading or Reading()
+    demand_every_class(dataset, anew=reading.resplit)
     every = np.arange(len(dataset))
     given = {name: np.flatnonzero(dataset.split == name) for name in SPLITS}
     if reading.resplit or not len(given["train"]):
