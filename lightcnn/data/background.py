@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lightcnn.data.dataset import as_channels
 from lightcnn.errors import InputError
 
 SIDE = 128
@@ -38,7 +39,7 @@ def _grabcut(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     height, width = image.shape[:2]
     scale = min(1.0, SIDE / max(height, width))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
-    small = cv2.resize(as_colour(image), size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(as_channels(image, 3), size, interpolation=cv2.INTER_AREA)
     inset = [max(1, round(MARGIN * side)) for side in size]
     mask = np.zeros(small.shape[:2], dtype=np.uint8)
     frame = (inset[0], inset[1], size[0] - 2 * inset[0], size[1] - 2 * inset[1])
@@ -54,7 +55,7 @@ def _grabcut(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 def _rembg(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     remover, session = _session()
-    return np.asarray(remover(np.ascontiguousarray(as_colour(image)), session=session, only_mask=True)) > 127
+    return np.asarray(remover(np.ascontiguousarray(as_channels(image, 3)), session=session, only_mask=True)) > 127
 
 
 @lru_cache(maxsize=1)
@@ -73,8 +74,3 @@ def _session() -> tuple[Any, Any]:
             f"preprocess.background: rembg's network u2net cannot be loaded ({type(error).__name__}); download "
             "u2net.onnx by hand into ~/.u2net, or use grabcut"
         ) from None
-
-
-def as_colour(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A grey image (H, W, 1) in three channels."""
-    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image

@@ -14,7 +14,8 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor
 from torch.nn import functional
 
-from lightcnn.data.background import as_colour, remove
+from lightcnn.data.background import remove
+from lightcnn.data.dataset import as_channels
 from lightcnn.data.images import Images
 from lightcnn.recipe import Preparation
 
@@ -52,7 +53,7 @@ class Preprocess(Preparation):
     def prepare(self, image: NDArray[np.uint8]) -> Tensor:
         """A decoded image (H, W, 1 or 3) → uint8 (C, size, size): the pixels that the network was trained on."""
         if image.shape[2] != self.channels:
-            image = as_colour(image) if self.channels == 3 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+            image = as_channels(image, 3) if self.channels == 3 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
         return prepare(image, self, self.size)
 
     def normalise(self, images: Tensor) -> Tensor:
