@@ -81,7 +81,9 @@ class Run:
                 f"--out {path}: cannot be made ({error.strerror}); choose a folder you may write to"
             ) from None
         if taken:
-            raise RunError(f"--out {path}: exists already; give a fresh folder, or --resume to go on with that run")
+            raise RunError(
+                f"--out {path}: exists already; give a fresh folder, or --resume where a search or training is to go on"
+            )
         return path
 
     @staticmethod
