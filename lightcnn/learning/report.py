@@ -16,7 +16,8 @@ from lightcnn.anatomy import Stage, network_cost, stages
 from lightcnn.counters import fvcore_total, thop_total
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sheets import png, tile
-from lightcnn.evaluation import plots
+from lightcnn.evaluation import charts, plots
+from lightcnn.evaluation.figures import stamped
 from lightcnn.evaluation.predictions import prediction_table
 from lightcnn.evaluation.scores import best_threshold, cross_entropy, scores
 from lightcnn.learning.bench import warning
@@ -127,21 +128,31 @@ def _pictures(
     pipeline: Pipeline, done: Finished, report: Mapping[str, Any], mistakes: list[Mistake], parts: list[Stage]
 ) -> dict[str, bytes]:
     """The plots by name."""
-    rows, classes = done.progress.rows, pipeline.dataset.classes
-    labels = pipeline.dataset.labels[pipeline.split.test]
+    rows, test = done.progress.rows, report["metrics"]["test"]
     columns = zip(*((row.loss, row.val_loss, row.val_accuracy) for row in rows), strict=True)
     losses, val_losses, accuracies = map(list, columns)
-    roc = plots.roc(labels, done.probabilities["test"], classes)
     pictures = {
         "curves": plots.learning(losses, val_losses, accuracies, done.progress.best),
-        "confusion": plots.confusion(report["metrics"]["test"]["confusion"], classes),
+        "confusion": charts.confusion(test["confusion"], pipeline.dataset.classes),
+        **_charts(pipeline, done),
         "network": plots.stages([f"{s.name} {s.kind}" for s in parts], [s.macs for s in parts],
                                 [s.params for s in parts]),
     }  # fmt: skip
-    pictures |= {"roc": roc} if roc else {}
     pictures |= {"errors": png(tile([mistake.image for mistake in mistakes], 8))} if mistakes else {}
     text = warning(report["data"])
-    return {name: plots.stamped(picture, text) if text else picture for name, picture in pictures.items()}
+    return {name: stamped(picture, text) if text else picture for name, picture in pictures.items()}
+
+
+def _charts(pipeline: Pipeline, done: Finished) -> dict[str, bytes]:
+    """Those of the test side's probabilities, as far as they are defined."""
+    dataset, indices, predicted = pipeline.dataset, pipeline.split.test, done.probabilities["test"]
+    labels, classes, groups = dataset.labels[indices], dataset.classes, dataset.groups[indices]
+    drawn = {
+        "roc": charts.over_thresholds(charts.ROC, labels, predicted, classes, groups, {}),
+        "precision_recall": charts.over_thresholds(charts.PRECISION_RECALL, labels, predicted, classes, groups, {}),
+        "probabilities": charts.probabilities_by_class(labels, predicted, classes, done.threshold),
+    }
+    return {name: picture for name, picture in drawn.items() if picture}
 
 
 def _number(name: str, value: Any) -> str:
