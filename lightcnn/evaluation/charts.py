@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from lightcnn.evaluation.calibration import calibration_error
 from lightcnn.evaluation.curves import GRID, Curve, Trace, curve, precision_recall, roc
 from lightcnn.evaluation.figures import BLUE, COLOURS, GREY, ORANGE, blank, name_axes, png, shown
-from lightcnn.evaluation.scores import calibration_error
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]

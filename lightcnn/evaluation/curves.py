@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.evaluation.intervals import CHUNK, DRAWS
+from lightcnn.evaluation.bootstrap import CHUNK, times_drawn
 
 GRID = np.linspace(0, 1, 201)
 """Where a band is known."""
@@ -45,10 +45,9 @@ def curve(trace: Trace, truth: NDArray[np.bool_], score: Floats, groups: NDArray
     if groups is None:
         return Curve(x, y, area, stepped)
     names, codes = np.unique(groups[order], return_inverse=True)
-    random, heights = np.random.default_rng([0, 5]), []
-    for start in range(0, DRAWS, step := max(1, CHUNK // len(order))):
-        times = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=min(step, DRAWS - start))
-        weights = times[:, codes].astype(float)
+    heights = []
+    for times in times_drawn(len(names), max(1, CHUNK // len(order))):
+        weights = times[:, codes]
         found, taken = ((weights * kind).cumsum(axis=1)[:, last] for kind in (truth, ~truth))
         for draw in np.flatnonzero((found[:, -1] > 0) & (taken[:, -1] > 0)):
             heights.append(_heights(*trace(found[draw], taken[draw])[:2], stepped=stepped))

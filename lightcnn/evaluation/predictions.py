@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +11,17 @@ from numpy.typing import NDArray
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.split import Split
 from lightcnn.predict import decide
+from lightcnn.run import Run
 
 COLUMNS = ("path", "split", "group", "label", "prediction")
+
+
+def write_predictions(
+    run: Run, dataset: Dataset, split: Split, probabilities: Mapping[str, NDArray[Any]], threshold: float = 0.5
+) -> dict[str, str]:
+    """Writes the table, and returns what report.json says of it: its SHA-256, by which an edited file is found."""
+    run.write_csv("predictions.csv", *prediction_table(dataset, split, probabilities, threshold))
+    return {"sha256": hashlib.sha256((run / "predictions.csv").read_bytes()).hexdigest()}
 
 
 def prediction_table(
