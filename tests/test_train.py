@@ -711,6 +711,19 @@ def test_a_teacher_of_another_size_teaches_and_is_part_of_the_recipe(finished, r
     assert Path("taught/weights.safetensors").read_bytes() != Path("alone/weights.safetensors").read_bytes()
 
 
+def test_a_teacher_that_knows_test_images_is_refused(finished, recipe, capsys):
+    taught = ["train", recipe, "--set", f"distill.teacher={finished[0]}", "--epochs", "1", "--out", "flattered"]
+    assert run([*taught, "--seed", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "has learned from" in error
+    assert "of the 48 test images" in error
+    assert not Path("flattered").exists()
+    shutil.copytree(finished[0], "cut")
+    Path("cut/predictions.csv").write_text("path\na.png\n")
+    assert run(["train", recipe, "--set", "distill.teacher=cut"]) == 2
+    assert "predictions.csv is missing or damaged" in capsys.readouterr().err
+
+
 def test_a_teacher_of_other_classes_or_none_is_refused(finished, binary, half, capsys):
     assert run(["train", binary, "--set", f"distill.teacher={finished[0]}"]) == 2
     assert "knows the classes o, i, z, but data" in capsys.readouterr().err
