@@ -24,9 +24,56 @@ POOLED = (*PLAIN, "seed", "fold")
 SIDES = ("train", "val", "test")
 BYTES = 512_000_000
 """Of the largest predictions.csv that is read: 100,000 images of 400 classes."""
-NOT_SEALED = (
-    "its report.json, of an earlier lightcnn, holds no checksum of predictions.csv: that nobody edited it is assumed"
-)
+
+
+class _Part(BaseModel):
+    """A part of a report.json: what is not named here is let be."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+class Groups(_Part):
+    """Whether it is known which images come from one source, and how many sources a side has."""
+
+    known: bool
+    counts: dict[str, Any] = {}
+
+
+class Data(_Part):
+    """The `data` of a report.json."""
+
+    source: str
+    stand_in: bool
+    fingerprint: str
+    classes: list[str]
+    counts: dict[str, Any] = {}
+    groups: Groups
+    groups_shared: int = 0
+    leak_allowed: bool = False
+    skipped: int = 0
+    note: str = ""
+
+
+class _Predictions(_Part):
+    sha256: str
+
+
+class _Cost(_Part):
+    params: int
+    macs: int
+
+
+class _Network(_Part):
+    cost: _Cost
+
+
+class Report(_Part):
+    """What is needed of a run's report.json."""
+
+    command: str
+    data: Data
+    network: _Network | None = None
+    predictions: _Predictions | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,43 +90,16 @@ class Answers:
     images: tuple[str, ...]
     labels: NDArray[np.int64]
     groups: NDArray[np.str_]
-    groups_known: bool
     right: NDArray[np.bool_]
     probabilities: NDArray[np.float64]
     seeds: NDArray[np.int64]
     folds: NDArray[np.int64]
-    data: dict[str, Any]
-    notes: tuple[str, ...]
+    report: Report
 
     @property
     def fold_count(self) -> int:
         """How many folds; 1 for a single split."""
         return len(np.unique(self.folds))
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
-
-
-class _Groups(_Part):
-    known: bool
-
-
-class _Data(_Part):
-    fingerprint: str
-    classes: list[str]
-    groups: _Groups
-
-
-class _Predictions(_Part):
-    sha256: str
-
-
-class _Report(_Part):
-    """What is needed of report.json."""
-
-    data: _Data
-    predictions: _Predictions | None = None
 
 
 @dataclass(frozen=True)
@@ -97,8 +117,7 @@ def read(run_folder: str | Path | Run) -> Answers:
     """The answers of a finished run. Raises: RunError where a file of it is missing, damaged or edited."""
     run = run_folder if isinstance(run_folder, Run) else Run.load(run_folder)
     run.demand(FILE)
-    document = run.report
-    report = _validated(run, document)
+    report = _validated(run, run.report)
     content = _content(run / FILE)
     if report.predictions and hashlib.sha256(content).hexdigest() != report.predictions.sha256:
         raise RunError(
@@ -118,20 +137,18 @@ def read(run_folder: str | Path | Run) -> Answers:
         images=tuple(row.path for row in first),
         labels=np.array([row.label for row in first], dtype=np.int64),
         groups=np.array([row.group for row in first], dtype=np.str_),
-        groups_known=report.data.groups.known,
         right=np.array([[row.label == row.prediction for row in of_seed] for of_seed in by_seed]),
         probabilities=np.array([[row.probabilities for row in of_seed] for of_seed in by_seed]),
         seeds=np.array(seeds, dtype=np.int64),
         folds=np.array([[row.fold for row in of_seed] for of_seed in by_seed], dtype=np.int64),
-        data=document["data"],
-        notes=() if report.predictions else (NOT_SEALED,),
+        report=report,
     )
 
 
-def _validated(run: Run, document: Any) -> _Report:
+def _validated(run: Run, document: Any) -> Report:
     """Raises: RunError."""
     try:
-        return _Report.model_validate(document)
+        return Report.model_validate(document)
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         place = ".".join(map(str, detail["loc"]))

@@ -24,9 +24,9 @@ SOURCES, IMAGES = "sources", "images"
 class Pair:
     """Run a less run b by one metric: the 95 % interval, the test, and the least difference that it can see.
 
-    `p_adjusted` is by Holm over the pairs that `holm` was given, and so is `detectable`, the true difference that is
-    found four times in five; None where not even the largest would be. `unit` says what the `units` are that count as
-    independent: images or sources.
+    `p_adjusted` is by Holm over the `pairs` of this metric that `holm` was given, and so is `detectable`, the true
+    difference that is found four times in five; None where not even the largest would be. `unit` says what the `units`
+    are that count as independent: images or sources.
     """
 
     a: str
@@ -40,6 +40,7 @@ class Pair:
     unit: str
     discordant: Discordant | None = None
     p_adjusted: float = 1.0
+    pairs: int = 1
     detectable: float | None = None
 
     @property
@@ -64,7 +65,7 @@ def compared(a: Answers, b: Answers, metrics: Sequence[str] = METRICS, seed: int
     Each run's mean over its seeds is what is compared. Raises: InputError where the two were not asked the same.
     """
     demand_same(a, b)
-    groups = np.unique(a.groups, return_inverse=True)[1]
+    groups = numbered(a.groups)
     makers = {"accuracy": _accuracy, "balanced_accuracy": _balanced, "auc": _area}
     pairs = (makers[metric](a, b, groups, seed) for metric in metrics)
     return holm([pair for pair in pairs if pair is not None])
@@ -77,7 +78,7 @@ def holm(pairs: Sequence[Pair]) -> list[Pair]:
         mine = [(place, pair) for place, pair in enumerate(pairs) if pair.metric == metric]
         values = paired.holm([pair.test.p for _, pair in mine])
         for (place, pair), p in zip(mine, values, strict=True):
-            adjusted[place] = replace(pair, p_adjusted=p, detectable=_detectable(pair, len(mine)))
+            adjusted[place] = replace(pair, p_adjusted=p, pairs=len(mine), detectable=_detectable(pair, len(mine)))
     return [adjusted[place] for place in range(len(pairs))]
 
 
@@ -94,14 +95,24 @@ def demand_same(a: Answers, b: Answers) -> None:
         raise InputError(f"compare: {a.path} and {b.path} cannot be compared: {difference}")
 
 
-def scores_of(run: Answers) -> dict[str, float | None]:
-    """Accuracy, balanced accuracy and AUC of a run, each the mean over its seeds; None for an AUC that is undefined."""
-    right, found = run.right.mean(axis=0), mean_area(run.labels, run.probabilities, run.folds)
-    return {
-        "accuracy": float(right.mean()),
-        "balanced_accuracy": _mean_over(_classes(run), right),
-        "auc": None if found is None else found.value,
-    }
+def scores_of(run: Answers) -> dict[str, tuple[float, float, float] | None]:
+    """Value, low and high (95 %) of each metric of a run, over the mean of its seeds; None for an undefined AUC."""
+    right, groups, classes = run.right.mean(axis=0), numbered(run.groups), numbered(run.labels)
+    found: dict[str, tuple[float, float, float] | None] = dict.fromkeys(METRICS)
+    for metric, strata in (("accuracy", np.zeros_like(classes)), ("balanced_accuracy", classes)):
+        counts = np.bincount(strata)
+        means = np.bincount(strata, weights=right) / counts
+        value, components = float(means.mean()), (right - means[strata]) / (counts * len(counts))[strata]
+        found[metric] = (value, *paired.score_interval(value, components, groups))
+    if (of_curve := mean_area(run.labels, run.probabilities, run.folds)) is not None:
+        interval = paired.score_interval(of_curve.value, of_curve.components, groups)
+        found["auc"] = (of_curve.value, *interval)
+    return found
+
+
+def numbered(names: NDArray[Any]) -> NDArray[np.int64]:
+    """Groups or labels (N,) as numbers from 0, without gaps."""
+    return np.asarray(np.unique(names, return_inverse=True)[1], dtype=np.int64)
 
 
 def _differences(a: Answers, b: Answers) -> Iterator[str]:
@@ -124,8 +135,8 @@ def _differences(a: Answers, b: Answers) -> Iterator[str]:
         if differ.any():
             example = a.images[int(differ.argmax())]
             yield f"{int(differ.sum()):,} test images have another {name}, {example} among them; {remedy}"
-    if a.data["fingerprint"] != b.data["fingerprint"]:
-        prints = " and ".join(run.data["fingerprint"][:12] for run in (a, b))
+    if a.report.data.fingerprint != b.report.data.fingerprint:
+        prints = " and ".join(run.report.data.fingerprint[:12] for run in (a, b))
         yield f"their data have other fingerprints, {prints}: pixels, labels, groups or splits differ; {remedy}"
 
 
@@ -135,21 +146,20 @@ def _listed(classes: Sequence[str]) -> str:
 
 def _accuracy(a: Answers, b: Answers, groups: NDArray[np.int64], seed: int) -> Pair:
     """McNemar and Tango where there is one answer of each run about every source, else sign flips and t."""
-    pair = _of_answers(a, b, groups, np.zeros(len(a.labels), dtype=np.int64), "accuracy", seed)
-    if pair.units < len(a.labels) or len(a.seeds) > 1 or len(b.seeds) > 1:
-        return pair
+    strata = np.zeros(len(groups), dtype=np.int64)
+    if groups.max() + 1 < len(groups) or len(a.seeds) > 1 or len(b.seeds) > 1:
+        return _of_answers(a, b, groups, strata, "accuracy", seed)
     only_a, only_b = int((a.right[0] & ~b.right[0]).sum()), int((b.right[0] & ~a.right[0]).sum())
-    low, high = paired.tango(only_a, only_b, len(a.labels))
-    return replace(
-        pair,
-        estimate=replace(pair.estimate, low=low, high=high),
-        test=paired.mcnemar(only_a, only_b),
-        discordant=paired.discordant(only_a, only_b),
-    )
+    low, high = paired.tango(only_a, only_b, len(groups))
+    estimate = paired.mean_difference(a.right[0].astype(float) - b.right[0], strata, groups)
+    values = (float(a.right.mean()), float(b.right.mean()))
+    estimate, test = replace(estimate, low=low, high=high), paired.mcnemar(only_a, only_b)
+    pair = _pair(a, b, "accuracy", values, estimate, test, groups)
+    return replace(pair, discordant=paired.discordant(only_a, only_b))
 
 
 def _balanced(a: Answers, b: Answers, groups: NDArray[np.int64], seed: int) -> Pair:
-    return _of_answers(a, b, groups, _classes(a), "balanced_accuracy", seed)
+    return _of_answers(a, b, groups, numbered(a.labels), "balanced_accuracy", seed)
 
 
 def _of_answers(
@@ -169,11 +179,6 @@ def _area(a: Answers, b: Answers, groups: NDArray[np.int64], _: int) -> Pair | N
     return _pair(a, b, "auc", (of_a.value, of_b.value), estimate, test, groups)
 
 
-def _classes(run: Answers) -> NDArray[np.int64]:
-    """The labels (N,), numbered anew where a class has no test image."""
-    return np.unique(run.labels, return_inverse=True)[1]
-
-
 def _mean_over(strata: NDArray[np.int64], values: NDArray[np.float64]) -> float:
     """The mean of the means of all strata."""
     return float((np.bincount(strata, weights=values) / np.bincount(strata)).mean())
@@ -183,7 +188,7 @@ def _pair(
     a: Answers, b: Answers, metric: str, values: tuple[float, float], estimate: Estimate, test: Test,
     groups: NDArray[np.int64],
 ) -> Pair:  # fmt: skip
-    unit = SOURCES if a.groups_known else IMAGES
+    unit = SOURCES if a.report.data.groups.known else IMAGES
     return Pair(a.name, b.name, metric, *values, estimate, test, int(groups.max()) + 1, unit)
 
 

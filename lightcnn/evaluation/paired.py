@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from lightcnn.evaluation.intervals import Z
+from lightcnn.evaluation.intervals import Z, wilson
 
 ALPHA, POWER = 0.05, 0.8
 FEW = 25
@@ -115,21 +115,22 @@ def discordant(only_a: int, only_b: int) -> Discordant:
 def mean_difference(differences: NDArray[np.float64], strata: NDArray[np.int64], groups: NDArray[np.int64]) -> Estimate:
     """The mean over strata of the mean difference in each, with an interval that holds where groups are few and alike.
 
-    `strata` (N,) number from 0: all 0 for accuracy, the labels for balanced accuracy. Of the t interval from sums over
-    `groups` (N,), with, in each stratum, two imagined groups of mean size added, one wholly for each side: the adjusted
-    interval of Bonett and Price (J. Educational and Behavioral Statistics 37, 2012) carried over to groups. So it has
-    a width also where the two never differ. Degrees of freedom: groups of the stratum that has fewest, plus one.
+    `strata` (N,) number from 0: all 0 for accuracy, the labels for balanced accuracy. The t interval from sums over
+    `groups` (N,) with two imagined groups of mean size, one wholly for each side, shared out over the strata: the
+    adjusted interval of Bonett and Price (J. Educational and Behavioral Statistics 37, 2012; for strata Price and Bonett,
+    Computational Statistics and Data Analysis 45, 2004) carried over to groups. So it has a width also where the two
+    never differ. Degrees of freedom: groups of the stratum that has fewest, plus one.
     """
     counts = np.bincount(strata)
     sums = np.bincount(strata, weights=differences)
     held = np.array([len(np.unique(groups[strata == stratum])) for stratum in range(len(counts))])
-    size = counts / held
-    centres = sums / (counts + 2 * size)
-    scale = 1 / (len(counts) * (counts + 2 * size))
-    influence = np.bincount(groups, weights=(differences - centres[strata]) * scale[strata])
+    size, share = counts / held, 1 / len(counts)
+    centres = sums / (counts + 2 * share * size)
+    scale = share / (counts + 2 * share * size)
+    seen = np.bincount(groups, weights=(differences - centres[strata]) * scale[strata])
     imagined = np.concatenate([(sign - centres) * size * scale for sign in (-1, 1)])
-    parts = np.concatenate([influence, imagined])
-    error = math.sqrt(len(parts) / (len(parts) - 1) * float(parts @ parts))
+    total = len(seen) + 2
+    error = math.sqrt(total / (total - 1) * float(seen @ seen + share * imagined @ imagined))
     degrees = int(held.min()) + 1
     reach = float(stats.t.ppf(1 - ALPHA / 2, degrees)) * error
     centre, difference = float(centres.mean()), float((sums / counts).mean())
@@ -161,6 +162,20 @@ def sign_flips(
     return Test(
         (1 + hits) / (1 + FLIPS), 1 / (1 + FLIPS), f"sign flips, {FLIPS:,} draws over {count:,} groups that differ"
     )
+
+
+def score_interval(value: float, components: NDArray[np.float64], groups: NDArray[np.int64]) -> tuple[float, float]:
+    """The 95 % interval of one run's score, from what each image adds to it: components (N,) around 0.
+
+    Wilson's, on as many images as would spread as much as the sums over groups do (Dean and Pagano, J. Survey
+    Statistics and Methodology 3, 2015); on the groups where these do not spread.
+    """
+    sums = np.bincount(groups, weights=components)
+    variance, total = float(sums @ sums), float(len(sums))
+    if variance > 1e-24 and 0 < value < 1:
+        quantile = Z if total == len(components) else float(stats.t.ppf(1 - ALPHA / 2, total - 1))
+        total = value * (1 - value) / variance * (Z / quantile) ** 2
+    return wilson(value * total, total)
 
 
 def holm(values: Sequence[float]) -> list[float]:
