@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 DRAWS = 2_000
+LEFT_OUT = 500
+"""Groups that are left out one by one, at most: of more, no few can make the spread."""
 CHUNK = 1_000_000
 """Numbers of a bootstrap that are held at once, about."""
 Numbers = NDArray[np.float64]
@@ -21,6 +24,12 @@ def times_drawn(count: int, rows: int, *, seed: int = 0, draws: int = DRAWS) -> 
         some = min(rows, draws - start)
         places = random.integers(0, count, (some, count)) + count * np.arange(some)[:, None]
         yield np.bincount(places.ravel(), minlength=some * count).reshape(some, count).astype(np.float64)
+
+
+def left_out(count: int, rows: int) -> Iterator[Numbers]:
+    """The same for each of `count` groups left out once: (rows, count) at a time."""
+    for start in range(0, count, rows):
+        yield 1 - np.eye(min(rows, count - start), count, start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,14 +75,17 @@ class Curve:
 def resampled(
     codes: NDArray[np.intp], columns: Numbers, curves: Sequence[Curve | None], *, seed: int = 0, draws: int = DRAWS
 ) -> tuple[Numbers, Numbers, Numbers]:
-    """Sums (draws, M) of columns (N, M) over the images drawn, and both areas (draws, classes) of each class's curve.
+    """Sums (R, M) of columns (N, M) over the images drawn, and both areas (R, classes) of each class's curve.
 
-    `codes` (N,) number the groups that are drawn from 0; a curve of None has areas of NaN.
+    `codes` (N,) number the groups that are drawn from 0; a curve of None has areas of NaN. After the draws, R has a row
+    for each group left out, where there are at most `LEFT_OUT`.
     """
     count = int(codes.max()) + 1
     of_groups = np.stack([np.bincount(codes, weights=column, minlength=count) for column in columns.T], axis=1)
-    sums, areas = [], []
-    for times in times_drawn(count, max(1, CHUNK // len(codes)), seed=seed, draws=draws):
+    sums, areas, rows = [], [], max(1, CHUNK // len(codes))
+    for times in chain(
+        times_drawn(count, rows, seed=seed, draws=draws), left_out(count if count <= LEFT_OUT else 0, rows)
+    ):
         sums.append(times @ of_groups)
         weights = times[:, codes]
         nothing = (np.full(len(times), np.nan),) * 2
