@@ -17,8 +17,8 @@ from lightcnn.cautions import cautions
 from lightcnn.cost import cost
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.errors import LightcnnError
-from lightcnn.evaluation import plots
-from lightcnn.evaluation.predictions import write_predictions
+from lightcnn.evaluation import charts, plots
+from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import repeated, scores
 from lightcnn.evaluation.thresholds import operating_points
 from lightcnn.fit import BudgetedSpace, Candidate
@@ -89,7 +89,9 @@ def write_report(
     run.write_json("preprocess.json", rule.model_dump(mode="json"))
     epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)
-    held = write_predictions(run, pipeline.dataset, pipeline.split, final.probabilities, rule.threshold)
+    held = write_predictions(
+        run, *prediction_table(pipeline.dataset, pipeline.split, final.probabilities, rule.threshold)
+    )
     report["predictions"] = held
     pictures = _plots(run, report, space, outcomes, final)
     run.write_bytes("report.html", _page(settings, report, spec, outcomes, pictures))
@@ -225,7 +227,7 @@ def _plots(
         "history": plots.history(report["history"], max(o.elapsed for o in outcomes)),
         "front": plots.front(trained, best, limit.upper if not space.covered else None, limit.resource.label),
         "loss": plots.curves([e.loss for e in final.epochs], [e.learning_rate for e in final.epochs]),
-        "confusion": plots.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
+        "confusion": charts.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
     }
     for name, png in pictures.items():
         run.write_bytes(f"plots/{name}.png", png)
