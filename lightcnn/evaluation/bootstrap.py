@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,10 +57,13 @@ class Curve:
         sides = (np.searchsorted(ranked, values, side="left"), np.searchsorted(ranked, values, side="right"))
         return cls(order, found, first, *sides)
 
-    def areas(self, weights: Numbers) -> tuple[Numbers, Numbers]:
-        """ROC-AUC and average precision (draws,) under weights (draws, N) of the images; NaN where undefined."""
+    def areas(self, weights: NDArray[np.floating[Any]]) -> tuple[Numbers, Numbers]:
+        """ROC-AUC and average precision (draws,) under weights (draws, N) of the images; NaN where undefined.
+
+        Weights may be float32: sums of counts are exact in it up to 16 million.
+        """
         ranked = weights[:, self.order]
-        total = np.concatenate([np.zeros((len(ranked), 1)), ranked.cumsum(axis=1)], axis=1)
+        total = np.concatenate([np.zeros((len(ranked), 1), dtype=ranked.dtype), ranked.cumsum(axis=1)], axis=1)
         own = np.add.reduceat(ranked[:, self.found], self.first, axis=1)
         upto = own.cumsum(axis=1)
         others = total[:, self.end] - upto, total[:, self.start] - (upto - own)
@@ -67,8 +71,8 @@ class Curve:
         below = all_others[:, None] - (others[0] + others[1]) / 2
         precision = upto / np.maximum(total[:, self.end], 1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            roc = (own * below).sum(axis=1) / (all_own * all_others)
-            average = np.where(all_others > 0, (own * precision).sum(axis=1) / all_own, np.nan)
+            roc = (own * below).sum(axis=1, dtype=np.float64) / (all_own.astype(np.float64) * all_others)
+            average = np.where(all_others > 0, (own * precision).sum(axis=1, dtype=np.float64) / all_own, np.nan)
         return roc, average
 
 
@@ -87,7 +91,7 @@ def resampled(
         times_drawn(count, rows, seed=seed, draws=draws), left_out(count if count <= LEFT_OUT else 0, rows)
     ):
         sums.append(times @ of_groups)
-        weights = times[:, codes]
+        weights = times.astype(np.float32)[:, codes]
         nothing = (np.full(len(times), np.nan),) * 2
         areas.append(np.stack([nothing if curve is None else curve.areas(weights) for curve in curves], axis=-1))
     both = np.concatenate(areas, axis=1)
