@@ -9,8 +9,10 @@ import re
 import shlex
 import shutil
 import subprocess
-from enum import Enum
+from enum import EnumType
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ import typer
 
 import lightcnn
 from lightcnn import cli, document
+from lightcnn import commands as command_modules
 from lightcnn.checking import check_file, kind_of
 from lightcnn.errors import DocumentError
 
@@ -82,10 +85,10 @@ def test_the_contract_lists_every_option_of_a_command(name: str) -> None:
 
 def test_the_contract_lists_every_choice() -> None:
     (block,) = fenced(CONTRACT, "commands")
-    choices = [
-        kind for kind in vars(cli).values() if isinstance(kind, type) and issubclass(kind, Enum) and kind is not Enum
-    ]
-    assert {cli.Strategy, cli.Device, cli.Listing} <= set(choices)
+    modules = [import_module(f"lightcnn.commands.{module.name}") for module in iter_modules(command_modules.__path__)]
+    found = {value for module in modules for value in vars(module).values() if isinstance(value, EnumType)}
+    choices = {kind for kind in found if kind.__module__.startswith("lightcnn.commands.")}
+    assert {"Strategy", "Device", "Listing"} <= {kind.__name__ for kind in choices}
     for kind in choices:
         listed = "|".join(choice.value for choice in kind)
         assert re.search(rf"(?<![\w|]){re.escape(listed)}(?![\w|])", block), f"{kind.__name__}: {listed}"

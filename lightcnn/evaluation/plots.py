@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter, PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from lightcnn.evaluation.figures import BLUE, COLOURS, GREY, ORANGE, blank, name_axes, percent, png, shown
@@ -80,6 +80,24 @@ def learning(losses: Sequence[float], val_losses: Sequence[float], accuracies: S
     left.set_ylim(bottom=0)
     left.legend(frameon=False, fontsize=8)
     percent(right)
+    return png(figure)
+
+
+def parts(names: Sequence[str], accuracies: Sequence[float], pooled: Sequence[float]) -> bytes:
+    """Test accuracy of every part of a repeated training, and of all together: value, low, high."""
+    figure = Figure(figsize=(6.4, 1.2 + 0.3 * len(names)), layout="constrained")
+    axes = figure.add_subplot()
+    value, low, high = pooled
+    axes.axvspan(low, high, color=BLUE, alpha=0.15, label="95 % interval of all")
+    axes.axvline(value, color=BLUE, label=f"all together, {value:.2%}")
+    axes.plot(accuracies, range(len(names)), "o", color=ORANGE, label="one part")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("test accuracy")
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return png(figure)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,11 +16,9 @@ from lightcnn.run import Run
 COLUMNS = ("path", "split", "group", "label", "prediction")
 
 
-def write_predictions(
-    run: Run, dataset: Dataset, split: Split, probabilities: Mapping[str, NDArray[Any]], threshold: float = 0.5
-) -> dict[str, str]:
+def write_predictions(run: Run, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, str]:
     """Writes the table, and returns what report.json says of it: its SHA-256, by which an edited file is found."""
-    run.write_csv("predictions.csv", *prediction_table(dataset, split, probabilities, threshold))
+    run.write_csv("predictions.csv", header, rows)
     return {"sha256": hashlib.sha256((run / "predictions.csv").read_bytes()).hexdigest()}
 
 

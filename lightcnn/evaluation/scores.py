@@ -71,12 +71,17 @@ def side(
     *,
     groups: NDArray[np.str_] | None = None,
     threshold: float = 0.5,
+    predicted: NDArray[np.int64] | None = None,
     classes: Sequence[str] | None = None,
 ) -> Side:
-    """Answers with `threshold` as in `decide`; without `groups` every image is its own, without `classes` numbers."""
+    """Answers with `threshold` as in `decide`; without `groups` every image is its own, without `classes` numbers.
+
+    `predicted` (N,) are classes that were decided elsewhere, as where networks with several thresholds are pooled.
+    """
     codes = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
     names = tuple(map(str, range(probabilities.shape[1])) if classes is None else classes)
-    return Side(labels, probabilities, decide(probabilities, threshold), codes, names)
+    decided = decide(probabilities, threshold) if predicted is None else predicted
+    return Side(labels, probabilities, decided, codes, names)
 
 
 def scores(
@@ -85,16 +90,17 @@ def scores(
     *,
     groups: NDArray[np.str_] | None = None,
     threshold: float = 0.5,
+    predicted: NDArray[np.int64] | None = None,
     classes: Sequence[str] | None = None,
     operating: Mapping[str, Mapping[str, float | None]] | None = None,
 ) -> dict[str, Any]:
-    """The contract's metrics of one side: labels (N,), probabilities (N, classes); `threshold` as in `decide`.
+    """The contract's metrics of one side: labels (N,), probabilities (N, classes); the others as in `side`.
 
     Every score is `{value, low, high, interval}`, and says in `undefined` why it has no value. Those of a class against
     the rest are the second one's of two classes, and the mean over all defined ones of more. `operating` are the
     thresholds that `operating_points` found on the validation side.
     """
-    held = side(labels, probabilities, groups=groups, threshold=threshold, classes=classes)
+    held = side(labels, probabilities, groups=groups, threshold=threshold, predicted=predicted, classes=classes)
     found = _Found(held, operating or {})
     singles = {name: found.single(name) for name in ("accuracy", "balanced_accuracy", "mcc", "kappa", *UNBOUNDED)}
     rates = {name: found.mean(name) for name in RATES}
@@ -205,6 +211,12 @@ def repeated(accuracies: Sequence[float], interval: Mapping[str, Any]) -> dict[s
     deviation = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
     mean, bounds = float(np.mean(accuracies)), {"low": interval["low"], "high": interval["high"]}
     return {"mean": mean, "sd": deviation, "values": list(accuracies)} | bounds
+
+
+def intervals(classes: Mapping[str, Any], score: str) -> dict[str, tuple[float, float]]:
+    """Of one score, by class, as far as they are known."""
+    found = {name: of[score] for name, of in classes.items()}
+    return {name: (of["low"], of["high"]) for name, of in found.items() if of["low"] is not None}
 
 
 def few(held: Side) -> str | None:

@@ -23,8 +23,8 @@ from lightcnn.devices import device_name
 from lightcnn.evaluation import charts, plots
 from lightcnn.evaluation.calibration import Temperature, calibration_error, cross_entropy, fitted, scaled
 from lightcnn.evaluation.figures import stamped
-from lightcnn.evaluation.predictions import write_predictions
-from lightcnn.evaluation.scores import scores
+from lightcnn.evaluation.predictions import prediction_table, write_predictions
+from lightcnn.evaluation.scores import intervals, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
 from lightcnn.learning.bench import warning
 from lightcnn.learning.card import Facts, model_card
@@ -82,7 +82,7 @@ def write_report(run: Run, pipeline: Pipeline, done: Finished) -> None:
     rule = pipeline.preprocess(recipe.network.input[1]).model_copy(update=chosen)
     run.write_json("preprocess.json", rule.model_dump(mode="json"))
     report["predictions"] = write_predictions(
-        run, pipeline.dataset, pipeline.split, judged.probabilities, judged.threshold
+        run, *prediction_table(pipeline.dataset, pipeline.split, judged.probabilities, judged.threshold)
     )
     mistakes, parts = worst(pipeline, judged), stages(recipe.network, done.model)
     pictures = _pictures(pipeline, done, judged, report, mistakes, parts)
@@ -201,18 +201,12 @@ def _charts(pipeline: Pipeline, done: Finished, judged: Judged, test: Mapping[st
     labels, classes, groups = dataset.labels[indices], dataset.classes, dataset.groups[indices]
     kinds = {"roc": (charts.ROC, "auc"), "precision_recall": (charts.PRECISION_RECALL, "pr_auc")}
     drawn = {
-        name: charts.over_thresholds(kind, labels, predicted, classes, groups, _intervals(test["per_class"], area))
+        name: charts.over_thresholds(kind, labels, predicted, classes, groups, intervals(test["per_class"], area))
         for name, (kind, area) in kinds.items()
     }
     drawn["reliability"] = charts.reliability(labels, done.probabilities["test"], predicted)
     drawn["probabilities"] = charts.probabilities_by_class(labels, predicted, classes, judged.threshold)
     return {name: picture for name, picture in drawn.items() if picture}
-
-
-def _intervals(classes: Mapping[str, Any], score: str) -> dict[str, tuple[float, float]]:
-    """Of one score, by class, as far as they are known."""
-    found = {name: of[score] for name, of in classes.items()}
-    return {name: (of["low"], of["high"]) for name, of in found.items() if of["low"] is not None}
 
 
 def _number(name: str, value: Any) -> str:

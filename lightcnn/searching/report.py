@@ -18,7 +18,7 @@ from lightcnn.cost import cost
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import charts, plots
-from lightcnn.evaluation.predictions import write_predictions
+from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import repeated, scores
 from lightcnn.evaluation.thresholds import operating_points
 from lightcnn.fit import BudgetedSpace, Candidate
@@ -89,7 +89,9 @@ def write_report(
     run.write_json("preprocess.json", rule.model_dump(mode="json"))
     epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)
-    held = write_predictions(run, pipeline.dataset, pipeline.split, final.probabilities, rule.threshold)
+    held = write_predictions(
+        run, *prediction_table(pipeline.dataset, pipeline.split, final.probabilities, rule.threshold)
+    )
     report["predictions"] = held
     pictures = _plots(run, report, space, outcomes, final)
     run.write_bytes("report.html", _page(settings, report, spec, outcomes, pictures))

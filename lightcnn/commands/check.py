@@ -1,0 +1,38 @@
+"""`lightcnn check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import lightcnn
+from lightcnn.commands.options import (
+    Debug,
+    Json,
+    Quiet,
+    print_json,
+)
+
+
+def check(
+    files: Annotated[list[Path], typer.Argument(help="Network specs, search spaces, recipes.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Validate YAML files and print every error of every file."""
+    from lightcnn.checking import check_file
+
+    results = [check_file(file) for file in files]
+    if as_json:
+        print_json({"lightcnn": lightcnn.__version__, "command": "check", "files": results})
+    elif not quiet:
+        for result in results:
+            if not result["errors"]:
+                typer.echo(f"{result['file']}: a valid {result['kind']}")
+    for error in (error for result in results for error in result["errors"]):
+        typer.echo(error, err=True)
+    if any(result["errors"] for result in results):
+        raise typer.Exit(2)
