@@ -169,6 +169,10 @@ def test_the_temperature_is_the_validation_sides_and_is_in_the_predictions(finis
     assert losses["val"][1] < losses["val"][0]
     assert [chosen["log_loss"]["before"], chosen["log_loss"]["after"]] == pytest.approx(losses["test"], abs=1e-5)
     assert report["metrics"]["test"]["log_loss"]["value"] == chosen["log_loss"]["after"]
+    dataset = load(Recipe.load(finished[0] / "recipe.yaml").data)
+    mine = lightcnn.Run.load(finished[0]).predict([dataset.images[dataset.paths.index(row["path"])] for row in held])
+    expected = [[float(row[f"p_{name}"]) for name in classes] for row in held]
+    np.testing.assert_allclose(mine.probabilities, expected, atol=1e-6)
     assert report["metrics"]["test"]["ece"]["value"] == chosen["ece"]["after"] != chosen["ece"]["before"]
 
 
