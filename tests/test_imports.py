@@ -14,7 +14,7 @@ import lightcnn
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
     ("errors", "page", "cautions"),
-    ("document", "budget"),
+    ("document", "budget", "markdown"),
     ("spec", "changes"),
     ("cost", "transfer"),
     ("space",),
@@ -42,7 +42,7 @@ LEVELS = (
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
     "errors", "document", "budget", "changes", "spec", "cost", "transfer", "space", "fit", "recipe", "drafts", "run",
-    "trainedrun", "page", "cautions", "view", "trainview", "checking", "commands", "cli",
+    "trainedrun", "page", "markdown", "cautions", "view", "trainview", "checking", "commands", "cli",
 )  # fmt: skip
 HEAVY = ("torch", "optuna", "fvcore", "thop", "sklearn", "matplotlib", "numpy")
 

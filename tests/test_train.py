@@ -52,7 +52,7 @@ training: {{epochs: 4, batch: 16, accumulate: 2, ema: 0.8, clip_norm: 1.0, sched
 """
 FILES = {
     "report.json", "report.html", "spec.yaml", "weights.safetensors", "recipe.yaml", "metrics.csv", "preprocess.json",
-    "predictions.csv", "environment.json", "data.json", "log.txt", "plots", "checkpoints",
+    "predictions.csv", "environment.json", "data.json", "log.txt", "plots", "checkpoints", "README.md",
 }  # fmt: skip
 
 
@@ -118,7 +118,8 @@ def test_json_is_the_report_and_nothing_else(finished):
     assert "epoch 4 of 4: loss" in done.stderr
     assert {path.name for path in out.iterdir()} >= FILES
     pictures = {path.name for path in (out / "plots").iterdir()}
-    assert {"curves.png", "confusion.png", "roc.png", "network.png"} <= pictures
+    assert {"curves.png", "confusion.png", "roc.png", "precision_recall.png", "reliability.png", "probabilities.png",
+            "network.png"} <= pictures  # fmt: skip
 
 
 def test_the_report_has_the_keys_of_the_contract(finished):
@@ -675,6 +676,9 @@ def test_where_data_are_missing_a_stand_in_is_told_everywhere(missing, capsys):
     for name in ("recipe.yaml", "spec.yaml"):
         assert Path("stand", name).read_text().startswith("# STAND-IN DATA")
     assert 'class="alarm"' in Path("stand/report.html").read_text()
+    card = Path("stand/README.md").read_text().partition("\n---\n")
+    assert "stand_in: true" in card[0]
+    assert card[2].lstrip().startswith("> **STAND-IN DATA")
     assert Recipe.load("stand/recipe.yaml").data == "synthetic-lesions"
     assert report["metrics"]["test"]["accuracy"]["interval"].startswith(("bootstrap of", "Wilson on"))
     assert run(["train", "real.yaml", "--resume", "--out", "stand", "--json"]) == 0
