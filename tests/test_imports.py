@@ -30,7 +30,7 @@ LEVELS = (
     ("trainedrun",),
     ("training", "evaluation", "anatomy"),
     ("searching", "learning", "auditpage", "predicting"),
-    ("auditing",),
+    ("auditing", "ablation"),
     ("view", "trainview", "checking"),
     ("commands",),
     ("cli",),
