@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
-from pydantic_core import PydanticKnownError
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from lightcnn import document
 from lightcnn.spec import Frozen
@@ -188,6 +188,24 @@ class Reading(Frozen):
     require_data: Annotated[bool, Field(description="refuse a stand-in where the data set is not there")] = False
     resplit: Annotated[bool, Field(description="cut the sides anew, whatever split the source gives")] = False
     allow_leak: Annotated[bool, Field(description="use a given split although groups stand on both sides")] = False
+    split_seed: Annotated[Seed | None, Field(description="of the sides that are cut; by default the recipe's seed")] = (
+        None
+    )
+    folds: Annotated[
+        int, Field(ge=0, le=1000, description="parts that the images are cut into, each the test side once; 0 is off")
+    ] = 0
+    fold: Annotated[int, Field(ge=0, description="which of the folds is the test side, from 1")] = 0
+
+    @model_validator(mode="after")
+    def _check_fold(self) -> Self:
+        if self.folds == 1:
+            raise PydanticCustomError("folds", "1 fold leaves nothing to learn from; give two or more, or 0")
+        if not bool(self.folds) <= self.fold <= self.folds:
+            told = f"fold {self.fold} of {self.folds}; give one from 1 to {self.folds}"
+            raise PydanticCustomError(
+                "fold", "{told}", {"told": told if self.folds else f"fold {self.fold}, but no folds"}
+            )
+        return self
 
 
 class Preparation(Frozen):

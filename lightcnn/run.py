@@ -114,7 +114,8 @@ class Run:
             )
         for name in names:
             if not (self / name).is_file():
-                raise RunError(f"run {self.path}: has no {name}; give the run of a command that trains")
+                one = "one of its parts/" if (self / "parts").is_dir() else "the run of a command that trains"
+                raise RunError(f"run {self.path}: has no {name}; give {one}")
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name

@@ -33,6 +33,7 @@ class TrainView(TrainWatcher):
         self._settings: Any = None
         self._images, self._met, self._epoch_began, self._first = 1, 0, 0.0, 0
         self._speed = 0.0
+        self._part = ""
         self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
 
     def __enter__(self) -> TrainView:
@@ -47,6 +48,12 @@ class TrainView(TrainWatcher):
     def reading(self, what: str, done: int, total: int) -> None:
         """What is being done to the images, and to how many so far."""
         self._phase, self._done, self._of = what, done, total
+
+    def part(self, number: int, total: int, name: str) -> None:
+        """The next of several trainings begins."""
+        self._part = f"part {number} of {total}, {name}"
+        self._settings, self._speed = None, 0.0
+        self._line(self._part)
 
     def planned(self, run: Any, recipe: Any, data: dict[str, Any], progress: Any) -> None:
         """The training begins, or goes on after `progress`."""
@@ -94,6 +101,8 @@ class TrainView(TrainWatcher):
             rows.add_row("", ProgressBar(total=max(1, self._of), completed=self._done, width=50))
             return Group(rows)
         epochs, done = self._settings.epochs, self._progress.epoch
+        if self._part:
+            rows.add_row("", Text(self._part))
         rows.add_row(self._phase, Text(f"epoch {min(done + 1, epochs)} of {epochs}"))
         rows.add_row("", ProgressBar(total=epochs, completed=done + self._met / self._images, width=50))
         rows.add_row("speed", Text(f"{self._speed:,.0f} images/s"))
@@ -136,13 +145,36 @@ def dry_run_lines(plan: Mapping[str, Any]) -> str:
 
 
 def train_summary(report: Mapping[str, Any]) -> str:
-    """One line: accuracy, interval, epochs, cost."""
+    """One line: accuracy, interval, epochs or parts, cost."""
     accuracy, total = report["metrics"]["test"]["accuracy"], report["network"]["cost"]
+    if "parts" in report:
+        trained = f"{len(report['parts'])} trainings, each image tested by networks that had not seen it"
+    else:
+        trained = f"best epoch {report['best_epoch']} of {report['epochs']}"
     return (
         f"test accuracy {accuracy['value']:.2%} (95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%}, "
-        f"{accuracy['interval']}), best epoch {report['best_epoch']} of {report['epochs']}, "
-        f"{human(total['macs'])} FLOPs, {human(total['params'])} params"
+        f"{accuracy['interval']}), {trained}, {human(total['macs'])} FLOPs, {human(total['params'])} params"
     )
+
+
+def parts_table(report: Mapping[str, Any]) -> Table:
+    """A row a part of a repeated training, then mean and deviation."""
+    table = Table(box=None, pad_edge=False)
+    names = ("accuracy", "balanced_accuracy", "f1", "auc")
+    for name in ("seed", "fold", "test images", *(name.replace("_", " ") for name in names), "epochs", "time"):
+        table.add_column(name, justify="right")
+    for part in report["parts"]:
+        table.add_row(
+            str(part["seed"]), str(part["fold"] or "-"), f"{part['counts']['test']:,}",
+            *(_share(part[name]) for name in names), str(part["epochs"]), clock(part["seconds"]),
+        )  # fmt: skip
+    for of in ("mean", "sd"):
+        table.add_row(of, "", "", *(_share(report["summary"][name][of]) for name in names), "", "")
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2%}"
 
 
 def clock(seconds: float) -> str:

@@ -252,7 +252,7 @@ MOMENTS = [
     (RENAME, 5),
     (REMOVE, 2),  # pointed to, the old one is still there
     ("lightcnn.run:Run.write_csv", 2),  # the checkpoint has the epoch, metrics.csv has not
-    ("lightcnn.learning.job:write_report", 1),
+    ("lightcnn.learning.session:write_report", 1),
     ("lightcnn.run:Run.write_json", 3),
 ]
 
@@ -307,7 +307,7 @@ def test_every_optimizer_and_schedule_goes_on_to_the_last_bit(changes, recipe, m
     from lightcnn.learning.job import conduct
 
     given = draft(recipe, [read(f"training.{change}") for change in (*changes.split(","), "epochs=3")])
-    monkeypatch.setattr("lightcnn.learning.job.write_report", lambda *_: None)
+    monkeypatch.setattr("lightcnn.learning.session.write_report", lambda *_: None)
     conduct(given, out="whole")
     real, calls = State.update, []
 
@@ -725,13 +725,13 @@ def test_a_baseline_begins_with_a_runs_weights_and_their_statistics_and_resumes_
     recipe_two = own.model_copy(update={"network": network, "training": own.training.model_copy(update={"epochs": 2})})
     recipe_two.save("two.yaml")
     seen: list[bool] = []
-    real = __import__("lightcnn.learning.job", fromlist=["build_network"]).build_network
+    real = __import__("lightcnn.learning.session", fromlist=["build_network"]).build_network
     monkeypatch.setattr(
-        "lightcnn.learning.job.build_network",
+        "lightcnn.learning.session.build_network",
         lambda *given, pretrained: seen.append(pretrained) or real(*given, pretrained=pretrained),
     )
     with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
-        stopped.setattr("lightcnn.learning.job.write_report", stop)
+        stopped.setattr("lightcnn.learning.session.write_report", stop)
         lightcnn.train("two.yaml", out="second")
     assert run(["train", "--resume", "--out", "second", "--quiet"]) == 0
     assert seen == [True, False]
@@ -800,7 +800,7 @@ def test_out_of_memory_suggests_a_batch_that_fits(recipe, monkeypatch, capsys):
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    monkeypatch.setattr("lightcnn.learning.job.fit", full)
+    monkeypatch.setattr("lightcnn.learning.session.fit", full)
     assert run(["train", recipe, "--out", "big", "--quiet"]) == 1
     assert "--set training.batch=8 --set training.accumulate=4" in capsys.readouterr().err
 

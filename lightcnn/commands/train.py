@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import Annotated, Any
 
@@ -36,6 +37,12 @@ def train(
     data: Annotated[str | None, typer.Option(help="Another SOURCE than the recipe's.")] = None,
     epochs: Annotated[int | None, typer.Option(help="At most; the same as --set training.epochs=N.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of split, first weights and trainings.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(metavar="K", help="Cut the images into K folds by group and test on each once.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(metavar="S", help="Train with S seeds, from --seed on; with folds each cuts its own.")
+    ] = None,
     sets: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any value of the recipe; repeatable.")
     ] = None,
@@ -77,52 +84,56 @@ def train(
     if out is not None and not resume:
         Run.free(out)
     if dry_run:
-        return _dry_run_of_training(wanted, device.value, as_json, quiet)
-    if resume and recipe is None and not given and out is not None and (out / "report.json").is_file():
-        return _show_training(Run.load(out), as_json, quiet)
+        return _dry_run(wanted, folds, seeds, device.value, as_json, quiet)
+    asked = recipe is not None or given or folds is not None or seeds is not None
+    if resume and not asked and out is not None and (out / "report.json").is_file():
+        return _show(Run.load(out), as_json, quiet)
     out = out or Run.fresh("train")
     try:
         with TrainView(Console(stderr=True, highlight=False), quiet) as view:
             from lightcnn.learning.job import conduct
 
-            done = conduct(wanted, out=out, resume=resume, device=device.value, watcher=view)
+            done = conduct(wanted, folds=folds, seeds=seeds, out=out, resume=resume, device=device.value, watcher=view)
     except KeyboardInterrupt:
         if (out / "data.json").is_file():
             raise Interrupted(
                 f"interrupted; go on with: lightcnn train --resume --out {shlex.quote(str(out))}"
             ) from None
         raise
-    return _show_training(done, as_json, quiet)
+    return _show(done, as_json, quiet)
 
 
-def _dry_run_of_training(wanted: Any, device: str, as_json: bool, quiet: bool) -> None:
-    """The resolved recipe, sizes, cost and time of a training."""
+def _dry_run(wanted: Any, folds: int | None, seeds: int | None, device: str, as_json: bool, quiet: bool) -> None:
+    """The resolved recipe, sizes, cost and time of a training, or of all folds and seeds."""
     from lightcnn import document
+    from lightcnn.recipe import Recipe
     from lightcnn.trainview import TrainView, dry_run_lines, stand_in_panel
 
     with TrainView(Console(stderr=True, highlight=False), quiet) as view:
-        from lightcnn.learning.bench import prepare
         from lightcnn.learning.job import estimate
 
-        bench = prepare(wanted, device, view)
-        plan = estimate(bench)
+        plan = estimate(wanted, folds=folds, seeds=seeds, device=device, watcher=view)
     if as_json:
         return print_json(plan)
     if plan["data"]["stand_in"]:
         Console(stderr=True, highlight=False).print(stand_in_panel(plan["data"]))
-    typer.echo(document.dump(bench.recipe, exclude_defaults=False))
+    recipe = Recipe.model_validate_json(json.dumps(plan["recipe"]))
+    typer.echo(document.dump(recipe, exclude_defaults=False))
     typer.echo(dry_run_lines(plan))
     return None
 
 
-def _show_training(run: Any, as_json: bool, quiet: bool) -> None:
+def _show(run: Any, as_json: bool, quiet: bool) -> None:
     """The end of a training: the score, where it lies, and how to go on."""
-    from lightcnn.trainview import stand_in_panel, train_summary
+    from lightcnn.trainview import parts_table, stand_in_panel, train_summary
 
     report = run.report
     if as_json:
         return print_json(report)
     console = Console(highlight=False)
+    if "parts" in report and not quiet:
+        console.print(parts_table(report))
+        console.print()
     console.print(Text(train_summary(report)), soft_wrap=True)
     if not quiet:
         if report["data"]["stand_in"]:

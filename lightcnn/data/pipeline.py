@@ -64,6 +64,12 @@ class Pipeline:
         """The rule for networks with that input, with the statistics that images are normalised with."""
         return self._preprocess(size)
 
+    def resplit(self, split: Split) -> Pipeline:
+        """The same images on other sides; those that are prepared serve both."""
+        other = Pipeline(self.dataset, split, self.device, self.rule, self._progress, normalised=self._normalised)
+        other._stores = self._stores
+        return other
+
     def forget(self) -> None:
         """Frees the prepared images."""
         self._stores.clear()

@@ -42,12 +42,15 @@ class Split:
 def split(dataset: Dataset, seed: int, reading: Reading | None = None) -> Split:
     """Train, val and test, disjoint by group and stratified by class as far as the groups allow.
 
-    A split that the source gives is used, and what it lacks is cut from its train side. Raises: DataError where groups
-    stand on two of its sides and `reading` neither allows that nor has the sides cut anew, and where a class has too
-    few groups to stand on every side.
+    A split that the source gives is used, and what it lacks is cut from its train side; of `reading.folds` one is the
+    test side, whatever is given. Raises: DataError where groups stand on two of its sides and `reading` neither allows
+    that nor has the sides cut anew, and where a class has too few groups to stand on every side.
     """
     reading = reading or Reading()
-    demand_every_class(dataset, anew=reading.resplit)
+    seed = seed if reading.split_seed is None else reading.split_seed
+    demand_every_class(dataset, anew=reading.resplit or bool(reading.folds))
+    if reading.folds:
+        return folds(dataset, reading.folds, seed)[reading.fold - 1]
     every = np.arange(len(dataset))
     given = {name: np.flatnonzero(dataset.split == name) for name in SPLITS}
     if reading.resplit or not len(given["train"]):
@@ -74,7 +77,7 @@ def folds(dataset: Dataset, count: int, seed: int) -> list[Split]:
     """
     if count < 2:
         raise DataError(f"data {dataset.source}: {count} folds; give two or more")
-    tests = _cut(dataset, np.arange(len(dataset)), [1 / count] * count, [seed, 3])
+    tests = _cut(dataset, np.arange(len(dataset)), [1 / count] * count, [seed, 3], "folds")
     splits = []
     for number, test in enumerate(tests):
         rest = np.sort(np.concatenate([other for other in tests if other is not test]))
@@ -134,7 +137,7 @@ def _shares(wanted: Sequence[str], count: int) -> list[float]:
 
 
 def _cut(
-    dataset: Dataset, indices: NDArray[np.int64], shares: Sequence[float], key: Sequence[int]
+    dataset: Dataset, indices: NDArray[np.int64], shares: Sequence[float], key: Sequence[int], what: str = "sides"
 ) -> list[NDArray[np.int64]]:
     """`indices` on as many sides as there are shares, no group on two, every class on each.
 
@@ -143,7 +146,7 @@ def _cut(
     names, codes = np.unique(dataset.groups[indices], return_inverse=True)
     tables = np.zeros((len(names), len(dataset.classes)), dtype=np.int64)
     np.add.at(tables, (codes, dataset.labels[indices]), 1)
-    _demand_groups(dataset, tables, len(shares))
+    _demand_groups(dataset, tables, len(shares), what)
     sides = _placed(tables, np.asarray(shares), np.random.default_rng(key))
     _every_class_everywhere(dataset, tables, sides, len(shares))
     return [indices[sides[codes] == side] for side in range(len(shares))]
@@ -179,7 +182,7 @@ def _quotas(lacks: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     return quotas
 
 
-def _demand_groups(dataset: Dataset, tables: NDArray[np.int64], sides: int) -> None:
+def _demand_groups(dataset: Dataset, tables: NDArray[np.int64], sides: int, what: str) -> None:
     """Raises: DataError where a class has fewer groups than there are sides."""
     groups = (tables > 0).sum(axis=0)
     for label in np.flatnonzero(groups < sides):
@@ -187,9 +190,10 @@ def _demand_groups(dataset: Dataset, tables: NDArray[np.int64], sides: int) -> N
         held = f"{images} {_plural(images, 'image')}"
         if dataset.groups_known and images > groups[label]:
             held += f", all of {groups[label]} {_plural(int(groups[label]), 'source')}"
+        fewer = f"cut at most {groups[label]} folds, " if what == "folds" else ""
         raise DataError(
-            f"data {dataset.source}: class {name!r} has {held}, and {sides} sides to stand on; give it images of at "
-            f"least {sides} sources, leave the class out, or join it to another"
+            f"data {dataset.source}: class {name!r} has {held}, and {sides} {what} to stand on; give it images of at "
+            f"least {sides} sources, {fewer}leave the class out, or join it to another"
         )
 
 

@@ -108,6 +108,24 @@ def roc(labels: NDArray[np.int64], probabilities: NDArray[np.float64], classes: 
     return _png(figure)
 
 
+def parts(names: Sequence[str], accuracies: Sequence[float], pooled: tuple[float, float, float]) -> bytes:
+    """Test accuracy of every part of a repeated training, and of all together: value, low, high."""
+    figure = Figure(figsize=(6.4, 1.2 + 0.3 * len(names)), layout="constrained")
+    axes = figure.add_subplot()
+    value, low, high = pooled
+    axes.axvspan(low, high, color=BLUE, alpha=0.15, label="95 % interval of all")
+    axes.axvline(value, color=BLUE, label=f"all together, {value:.2%}")
+    axes.plot(accuracies, range(len(names)), "o", color=ORANGE, label="one part")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("test accuracy")
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    return _png(figure)
+
+
 def stages(names: Sequence[str], macs: Sequence[int], params: Sequence[int]) -> bytes:
     """The network from its input (top) to its head: what share of the operations and of the parameters stands where."""
     figure = Figure(figsize=(9.6, 0.9 + 0.36 * len(names)), layout="constrained")

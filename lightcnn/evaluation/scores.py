@@ -18,8 +18,11 @@ def scores(
     *,
     groups: NDArray[np.str_] | None = None,
     threshold: float = 0.5,
+    predicted: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """The contract's metrics of one side: labels (N,), probabilities (N, classes); `threshold` as in `decide`.
+
+    `predicted` (N,) are classes that were decided elsewhere, as where networks with several thresholds are pooled.
 
     Accuracy carries its 95 % interval (`accuracy_interval`; without `groups` every image counts as independent). The
     second of two classes is predicted from `threshold` on. Sensitivity and specificity are those of the second of two
@@ -28,7 +31,7 @@ def scores(
     from sklearn import metrics
 
     classes = list(range(probabilities.shape[1]))
-    predicted = decide(probabilities, threshold)
+    predicted = decide(probabilities, threshold) if predicted is None else predicted
     confusion = metrics.confusion_matrix(labels, predicted, labels=classes)
     right = predicted == labels
     interval = accuracy_interval(right, np.arange(len(labels)).astype(str) if groups is None else groups)

@@ -24,7 +24,7 @@ from lightcnn.devices import pick_device
 from lightcnn.drafts import Draft
 from lightcnn.errors import DataMissing, InputError
 from lightcnn.predict import probabilities
-from lightcnn.recipe import Recipe
+from lightcnn.recipe import Reading, Recipe
 from lightcnn.run import json_bytes
 from lightcnn.trained import Trained
 from lightcnn.training.teacher import Teacher
@@ -63,6 +63,13 @@ class Bench:
         data = self.pipeline.document()
         text = document.dump(self.recipe, warning(data), exclude_defaults=False)
         return {"recipe.yaml": text.encode(), "data.json": json_bytes(data)}
+
+    def repeated(self, seed: int, reading: Reading) -> Bench:
+        """The same with another seed and split; the images are not read again."""
+        recipe = self.recipe.model_copy(update={"seed": seed, "reading": reading})
+        pipeline = self.pipeline.resplit(split(self.pipeline.dataset, seed, reading))
+        _demand_fit(recipe, pipeline.dataset, len(pipeline.split.train))
+        return Bench(recipe, pipeline, _teacher(recipe, pipeline))
 
 
 def prepare(given: Draft, device: str = "auto", watcher: TrainWatcher | None = None) -> Bench:

@@ -16,6 +16,9 @@ class TrainWatcher:
     def reading(self, what: str, done: int, total: int) -> None:
         """What is being done to the images, and to how many so far."""
 
+    def part(self, number: int, total: int, name: str) -> None:
+        """Of several trainings the next one begins: the `number`th, from 1."""
+
     def planned(self, run: Run, recipe: Recipe, data: dict[str, Any], progress: Progress) -> None:
         """The training begins, or goes on after `progress`; `data` is that of report.json."""
 

@@ -1,0 +1,68 @@
+"""report.html of several trainings of one recipe: the score they have together, and each part's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightcnn import document, page
+from lightcnn.cautions import cautions
+from lightcnn.recipe import Recipe
+
+SHOWN = ("accuracy", "balanced_accuracy", "f1", "auc", "sensitivity", "specificity")
+
+
+def pooled_page(report: Mapping[str, Any], recipe: Recipe, pictures: Mapping[str, bytes]) -> bytes:
+    """The whole page."""
+    data, accuracy = report["data"], report["metrics"]["test"]["accuracy"]
+    return page.page(
+        f"lightcnn train: {recipe.name or 'a network'} on {data['source']}, {told(report)}",
+        [
+            *(page.paragraph(text, "alarm" if data["stand_in"] and not place else "note")
+              for place, text in enumerate(cautions(data))),
+            page.paragraph(f"{accuracy['value']:.2%} test accuracy", "big"),
+            page.paragraph(
+                f"95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%} ({accuracy['interval']}) on "
+                f"{data['counts']['test']:,} images, each predicted by networks that have not seen it or its source. "
+                "Weights and threshold of each were chosen on its own validation side."
+            ),
+            page.heading("Over the parts"),
+            page.table(("metric", "mean", "standard deviation"), _summary(report["summary"])),
+            page.paragraph("The interval says how far other images would move the score of these networks; the "
+                           "deviation how far another training does. Parts share most of their training images."),
+            page.figure(pictures["confusion"], "All parts: actual classes in rows, predicted ones in columns"),
+            page.figure(pictures["parts"], "Test accuracy of every part, and of all together with its interval"),
+            page.table(("seed", "fold", "train", "val", "test", *map(_name, SHOWN), "epochs", "seconds"),
+                       [_part(part) for part in report["parts"]]),
+            page.heading("The recipe"),
+            page.code(document.dump(recipe)),
+            page.heading("The data"),
+            page.pairs({"images": data["counts"]["test"], "sources": data["groups"]["counts"]["test"],
+                        "sources are": data["groups"]["why"], "fingerprint": data["fingerprint"][:16]}),
+        ],
+    )  # fmt: skip
+
+
+def told(report: Mapping[str, Any]) -> str:
+    """How often it was trained, in words."""
+    folds, seeds = report["folds"], report["seeds"]
+    words = [f"{folds} folds"] * bool(folds) + [f"{seeds} seed{'s' * (seeds != 1)}"] * (seeds > 1 or not folds)
+    return " × ".join(words)
+
+
+def _summary(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    return [(_name(name), _said(values["mean"]), _said(values["sd"])) for name, values in summary.items()]
+
+
+def _part(part: Mapping[str, Any]) -> tuple[Any, ...]:
+    counts = (part["counts"][side] for side in ("train", "val", "test"))
+    scores = (_said(part[name]) for name in SHOWN)
+    return (part["seed"], part["fold"] or "", *counts, *scores, part["epochs"], round(part["seconds"]))
+
+
+def _name(metric: str) -> str:
+    return metric.replace("_", " ").replace("auc", "AUC")
+
+
+def _said(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"

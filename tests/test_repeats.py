@@ -1,0 +1,216 @@
+"""`lightcnn train --folds K --seeds S`: every image is tested once a seed, by networks that do not know its source."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lightcnn
+from lightcnn.cli import run
+from lightcnn.data.groups import grouped
+from lightcnn.data.sources import load
+from lightcnn.data.split import split
+from lightcnn.recipe import Reading, Recipe
+from lightcnn.run import Run
+
+CLASSES = ("dark", "bright")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory):
+    """A recipe on 96 squares of 32 sources, three of each, in a manifest that names the sources."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("sources")
+    random = np.random.default_rng(0)
+    rows = ["path,label,group"]
+    for number in range(96):
+        source, label = number // 3, number // 3 % 2
+        pixels = (random.integers(0, 200, (8, 8)) + 40 * label).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        rows.append(f"{number}.png,{CLASSES[label]},patient{source}")
+    (folder / "data.csv").write_text("\n".join(rows) + "\n")
+    (folder / "squares.yaml").write_text(
+        f"name: squares\ndata: {folder / 'data.csv'}\nnetwork: {{input: [1, 8, 8], stages: [{{kind: conv, width: 4}}], "
+        "classes: 2, head: {output: sigmoid}}\naugment: none\ntraining: {epochs: 2, batch: 16}\n"
+    )
+    return str(folder / "squares.yaml")
+
+
+@pytest.fixture(scope="session")
+def repeated(recipe, tmp_path_factory):
+    """Three folds of two seeds."""
+    out = tmp_path_factory.mktemp("runs") / "six"
+    assert run(["train", recipe, "--folds", "3", "--seeds", "2", "--out", str(out), "--quiet"]) == 0
+    return out
+
+
+def rows(file):
+    with open(file, encoding="utf-8", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def outcome(folder):
+    """What must be the same to the last bit."""
+    names = [
+        "predictions.csv",
+        *(str(p.relative_to(folder)) for p in sorted(folder.glob("parts/*/weights.safetensors"))),
+    ]
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def test_every_image_is_tested_once_a_seed(repeated):
+    tested = rows(repeated / "predictions.csv")
+    assert len(tested) == 192
+    assert {row["split"] for row in tested} == {"test"}
+    for seed in "01":
+        paths = [row["path"] for row in tested if row["seed"] == seed]
+        assert len(set(paths)) == len(paths) == 96
+        assert {row["fold"] for row in tested if row["seed"] == seed} == {"1", "2", "3"}
+
+
+def test_no_source_is_tested_by_a_network_that_knows_it(repeated, recipe):
+    dataset = grouped(load(Recipe.load(recipe).data))
+    for part in sorted((repeated / "parts").iterdir()):
+        held = Recipe.load(part / "recipe.yaml")
+        sides = split(dataset, held.seed, held.reading)
+        predicted = {row["path"] for row in rows(part / "predictions.csv") if row["split"] == "test"}
+        assert predicted == {dataset.paths[i] for i in sides.test}
+        groups = [set(dataset.groups[getattr(sides, side)]) for side in ("train", "val", "test")]
+        assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
+        assert all(set(dataset.labels[getattr(sides, side)]) == {0, 1} for side in ("train", "val", "test"))
+
+
+def test_seeds_cut_their_own_folds(repeated):
+    folds = {(row["seed"], row["path"]): row["fold"] for row in rows(repeated / "predictions.csv")}
+    assert any(folds["0", path] != folds["1", path] for _, path in folds)
+
+
+def test_the_report_adds_up(repeated):
+    report, tested = Run.load(repeated).report, rows(repeated / "predictions.csv")
+    right = np.mean([row["label"] == row["prediction"] for row in tested])
+    assert report["metrics"]["test"]["accuracy"]["value"] == pytest.approx(right)
+    parts = []
+    for seed, fold in ((seed, fold) for seed in "01" for fold in "123"):
+        own = [row for row in tested if (row["seed"], row["fold"]) == (seed, fold)]
+        parts.append(np.mean([row["label"] == row["prediction"] for row in own]))
+    assert report["summary"]["accuracy"]["values"] == pytest.approx(parts)
+    assert report["summary"]["accuracy"]["mean"] == pytest.approx(np.mean(parts))
+    assert report["summary"]["accuracy"]["sd"] == pytest.approx(np.std(parts, ddof=1))
+    assert [(part["seed"], part["fold"]) for part in report["parts"]] == [(s, f) for s in (0, 1) for f in (1, 2, 3)]
+    assert report["data"]["counts"]["test"] == 96
+    assert report["data"]["groups"]["counts"]["test"] == 32
+    assert report["data"]["groups_shared"] == 0
+    assert "bootstrap of 32 groups" in report["metrics"]["test"]["accuracy"]["interval"]
+    page = (repeated / "report.html").read_text()
+    assert "3 folds × 2 seeds" in page
+    assert page.count('<td class="number">96</td>') >= 1
+
+
+def test_a_part_is_a_run_that_its_recipe_repeats(repeated):
+    part = repeated / "parts" / "seed-1-fold-2"
+    assert run(["train", str(part / "recipe.yaml"), "--out", "again", "--quiet"]) == 0
+    for name in ("weights.safetensors", "predictions.csv"):
+        assert Path("again", name).read_bytes() == (part / name).read_bytes()
+    assert not (part / "checkpoints").exists()
+
+
+def test_from_python_the_same(repeated, recipe):
+    made = lightcnn.train(recipe, folds=3, seeds=2, out="python")
+    assert outcome(made.path) == outcome(repeated)
+
+
+def test_a_killed_one_goes_on_to_the_same(repeated, recipe):
+    command = [sys.executable, "-m", "lightcnn", "train", recipe, "--folds", "3", "--seeds", "2", "--out", "killed"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not Path("killed/parts/seed-0-fold-2/metrics.csv").is_file():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not Path("killed/report.json").exists()
+    done = Path("killed/parts/seed-0-fold-1/report.json")
+    before = done.stat().st_mtime_ns
+    assert run(["train", "--resume", "--out", "killed", "--quiet"]) == 0
+    assert done.stat().st_mtime_ns == before
+    assert outcome(Path("killed")) == outcome(repeated)
+
+
+def test_seeds_alone_share_one_split(recipe):
+    assert run(["train", recipe, "--seeds", "2", "--out", "seeds", "--quiet"]) == 0
+    tested = rows("seeds/predictions.csv")
+    sides = [{row["path"] for row in tested if row["seed"] == seed} for seed in "01"]
+    assert sides[0] == sides[1]
+    assert Run.load("seeds").report["data"]["counts"]["test"] == len(sides[0])
+    weights = [Path(f"seeds/parts/seed-{seed}/weights.safetensors").read_bytes() for seed in "01"]
+    assert weights[0] != weights[1]
+
+
+def test_a_dry_run_counts_all_parts(recipe, capsys):
+    assert run(["train", recipe, "--folds", "3", "--seeds", "2", "--dry-run", "--json"]) == 0
+    six = json.loads(capsys.readouterr().out)
+    assert (six["folds"], six["seeds"], six["data"]["counts"]["test"]) == (3, 2, 96)
+    assert six["recipe"]["reading"]["folds"] == 0
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        (["--folds", "1"], "--folds 1: "),
+        (["--seeds", "0"], "--seeds 0: "),
+        (["--folds", "17"], "has 48 images, all of 16 sources, and 17 folds to stand on; give it images of at least 17 "
+                            "sources, cut at most 16 folds"),
+        (["--folds", "3", "--set", "distill.teacher=somewhere"], "--folds: distill.teacher somewhere has learned"),
+        (["--set", "reading.folds=3"], "reading"),
+        (["--set", "reading.folds=3", "--set", "reading.fold=4"], "fold 4 of 3; give one from 1 to 3"),
+        (["--set", "reading.folds=1"], "1 fold leaves nothing to learn from"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_one_line(recipe, options, told, capsys):
+    assert run(["train", recipe, *options, "--out", "no", "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert not Path("no").exists()
+
+
+def test_another_number_of_folds_is_refused_on_resume(repeated, capsys):
+    assert run(["train", "--resume", "--folds", "4", "--out", str(repeated), "--quiet"]) == 2
+    assert "was not begun with --folds 4 --seeds 1" in capsys.readouterr().err
+    assert (repeated / "report.json").is_file()
+
+
+def test_a_damaged_plan_is_told(recipe, capsys):
+    assert run(["train", recipe, "--seeds", "1", "--out", "one", "--quiet"]) == 0
+    Path("one/repeats.json").write_text("{")
+    Path("one/report.json").unlink()
+    assert run(["train", "--resume", "--out", "one", "--quiet"]) == 2
+    assert "repeats.json is damaged" in capsys.readouterr().err
+
+
+def test_a_fold_of_a_recipe_is_checked():
+    with pytest.raises(ValueError, match="fold 0 of 3"):
+        Reading(folds=3)
+    with pytest.raises(ValueError, match="fold 2, but no folds"):
+        Reading(fold=2)
+    assert Reading(folds=2, fold=2).fold == 2
+
+
+def test_the_whole_has_no_network_of_its_own(repeated, capsys):
+    assert run(["predict", str(repeated), "nothing.png"]) == 2
+    assert "has no weights.safetensors; give one of its parts/" in capsys.readouterr().err
