@@ -29,7 +29,7 @@ LEVELS = (
     ("trained",),
     ("trainedrun",),
     ("training", "evaluation", "anatomy"),
-    ("searching", "learning", "auditpage", "predicting"),
+    ("searching", "learning", "comparison", "auditpage", "predicting"),
     ("auditing", "ablation"),
     ("view", "trainview", "checking"),
     ("commands",),

@@ -24,7 +24,7 @@ class Interval:
     method: str
 
 
-def wilson(correct: int, total: int) -> tuple[float, float]:
+def wilson(correct: float, total: float) -> tuple[float, float]:
     """The 95 % interval of a proportion (E. B. Wilson, JASA 22, 1927)."""
     share = correct / total
     centre = share + Z**2 / (2 * total)
