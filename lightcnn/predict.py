@@ -41,8 +41,8 @@ def class_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """
     wide = logits.double() / temperature
     if wide.shape[1] == 1:
-        positive = wide.sigmoid()
-        return torch.cat([1 - positive, positive], dim=1)
+        # Not 1 - sigmoid, which is 0 from logits of 37 on: a temperature must find every probability as it is.
+        return torch.cat([-wide, wide], dim=1).sigmoid()
     return wide.softmax(dim=1)
 
 

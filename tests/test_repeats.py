@@ -212,5 +212,5 @@ def test_a_fold_of_a_recipe_is_checked():
 
 
 def test_the_whole_has_no_network_of_its_own(repeated, capsys):
-    assert run(["predict", str(repeated), "nothing.png"]) == 2
+    assert run(["predict", str(repeated), __file__]) == 2
     assert "has no weights.safetensors; give one of its parts/" in capsys.readouterr().err

@@ -222,7 +222,7 @@ def test_a_side_without_a_class_is_reported_not_crashed_on(tmp_path):
         )
         == 0
     )
-    assert Run.load("odd").report["metrics"]["test"]["sensitivity"] is None
+    assert Run.load("odd").report["metrics"]["test"]["sensitivity"]["value"] is None
 
 
 def test_class_folders_end_to_end(tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
+from sklearn.metrics import log_loss
 
 import lightcnn
 from lightcnn.cli import run
@@ -128,7 +130,9 @@ def test_the_report_has_the_keys_of_the_contract(finished):
     assert report["epochs"] == 4
     for side in ("val", "test"):
         assert report["metrics"][side].keys() == {
-            "loss", "accuracy", "balanced_accuracy", "f1", "auc", "sensitivity", "specificity", "ece", "confusion",
+            "accuracy", "balanced_accuracy", "precision", "sensitivity", "specificity", "f1", "auc", "pr_auc", "mcc",
+            "kappa", "brier", "log_loss", "ece", "confusion", "per_class", "at_specificity", "at_sensitivity", "images",
+            "groups", "warning",
         }  # fmt: skip
         accuracy = report["metrics"][side]["accuracy"]
         assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
@@ -139,7 +143,32 @@ def test_the_best_epoch_is_the_one_of_the_metric(finished):
     report, metrics = Run.load(finished[0]).report, rows(finished[0], "metrics.csv")
     losses = [float(row["val_loss"]) for row in metrics]
     assert report["best_epoch"] == 1 + int(np.argmin(losses))
-    assert report["metrics"]["val"]["loss"] == pytest.approx(min(losses), abs=1e-7)
+    assert report["metrics"]["val"]["log_loss"]["value"] <= min(losses) + 1e-7, "calibrated there"
+
+
+def test_the_temperature_is_the_validation_sides_and_is_in_the_predictions(finished):
+    """The weights at a temperature of 1 have the validation loss of their epoch."""
+    report, held = Run.load(finished[0]).report, rows(finished[0], "predictions.csv")
+    chosen = report["calibration"]
+    assert chosen["temperature"] != 1
+    assert chosen["rule"].startswith("lowest log loss on the validation side")
+    rule = Preprocess.model_validate_json((finished[0] / "preprocess.json").read_text())
+    assert rule.temperature == chosen["temperature"]
+    assert report["predictions"]["sha256"] == hashlib.sha256((finished[0] / "predictions.csv").read_bytes()).hexdigest()
+    classes = report["data"]["classes"]
+    losses = {}
+    for side in ("val", "test"):
+        ours = [row for row in held if row["split"] == side]
+        labels = np.array([classes.index(row["label"]) for row in ours])
+        after = np.array([[float(row[f"p_{name}"]) for name in classes] for row in ours])
+        raw = after ** chosen["temperature"] / (after ** chosen["temperature"]).sum(axis=1, keepdims=True)
+        losses[side] = [log_loss(labels, p, labels=range(3)) for p in (raw, after)]
+    before = rows(finished[0], "metrics.csv")[report["best_epoch"] - 1]["val_loss"]
+    assert losses["val"][0] == pytest.approx(float(before), abs=1e-5)
+    assert losses["val"][1] < losses["val"][0]
+    assert [chosen["log_loss"]["before"], chosen["log_loss"]["after"]] == pytest.approx(losses["test"], abs=1e-5)
+    assert report["metrics"]["test"]["log_loss"]["value"] == chosen["log_loss"]["after"]
+    assert report["metrics"]["test"]["ece"]["value"] == chosen["ece"]["after"] != chosen["ece"]["before"]
 
 
 def test_weights_and_preprocessing_reproduce_the_predictions(finished):
@@ -643,7 +672,7 @@ def test_where_data_are_missing_a_stand_in_is_told_everywhere(missing, capsys):
         assert Path("stand", name).read_text().startswith("# STAND-IN DATA")
     assert 'class="alarm"' in Path("stand/report.html").read_text()
     assert Recipe.load("stand/recipe.yaml").data == "synthetic-lesions"
-    assert report["metrics"]["test"]["accuracy"]["interval"].endswith("draws")
+    assert report["metrics"]["test"]["accuracy"]["interval"].startswith(("bootstrap of", "Wilson on"))
     assert run(["train", "real.yaml", "--resume", "--out", "stand", "--json"]) == 0
 
 

@@ -1,4 +1,4 @@
-"""95 % intervals of a share of right answers."""
+"""95 % intervals: Wilson's for shares of independent images, and Wilson's shape around a bootstrap of whole groups."""
 
 from __future__ import annotations
 
@@ -10,50 +10,83 @@ from numpy.typing import NDArray
 
 Z = 1.959963984540054
 """The normal distribution's 97.5 % point."""
-DRAWS = 2_000
-CHUNK = 4_000_000
-"""Numbers of a bootstrap that are held at once."""
+MANY = 0.05
+"""Share of undefined draws from which an interval says how many were left out."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """From `low` to `high`, and how it was found."""
+    """From `low` to `high`, and how it was found; both None where nothing can be said."""
 
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     method: str
 
 
-def wilson(correct: float, total: float) -> tuple[float, float]:
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """One score in every draw of a bootstrap (draws,), NaN where undefined.
+
+    `unit` names what was drawn, group or image, and `units` counts those that the score rests on.
+    """
+
+    values: NDArray[np.float64]
+    units: float
+    drawn: int
+    unit: str
+
+    @property
+    def method(self) -> str:
+        """In words."""
+        said = f"bootstrap of {self.drawn:,} {self.unit}s, {len(self.values):,} draws"
+        lost = int(np.isnan(self.values).sum())
+        return said + (f", {lost:,} undefined ones left out" if lost > MANY * len(self.values) else "")
+
+    def spread(self) -> tuple[float, float]:
+        """The standard error, and the point of Student's t that belongs to it; 0 where the draws do not differ.
+
+        The degrees of freedom are Satterthwaite's (Biometrics 2, 1946) for a variance of `units` groups: units - 1, and
+        fewer where few groups make most of the spread, which the draws show as excess kurtosis.
+        """
+        from scipy.stats import kurtosis, t
+
+        defined = self.values[~np.isnan(self.values)]
+        if self.units < 2 or len(defined) < 2 or np.ptp(defined) < 1e-12:
+            return 0.0, Z
+        error = float(defined.std(ddof=1)) * math.sqrt(self.units / (self.units - 1))
+        freedom = 1 / (1 / (self.units - 1) + max(0.0, float(kurtosis(defined))) / 2)
+        return error, float(t.ppf(0.975, max(1.0, freedom)))
+
+
+def wilson(correct: float, total: float, quantile: float = Z) -> tuple[float, float]:
     """The 95 % interval of a proportion (E. B. Wilson, JASA 22, 1927)."""
     share = correct / total
-    centre = share + Z**2 / (2 * total)
-    spread = Z * math.sqrt(share * (1 - share) / total + Z**2 / (4 * total**2))
-    scale = 1 + Z**2 / total
+    centre = share + quantile**2 / (2 * total)
+    spread = quantile * math.sqrt(share * (1 - share) / total + quantile**2 / (4 * total**2))
+    scale = 1 + quantile**2 / total
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
-def accuracy_interval(right: NDArray[np.bool_], groups: NDArray[np.str_], seed: int = 0) -> Interval:
-    """Of the share of right answers: Wilson's where every image is its own group, else a bootstrap of groups.
+def bounded(value: float, draws: Draws, lowest: float = 0.0) -> Interval:
+    """Of a score from `lowest` to 1: Wilson's on as many images as would spread as much (Dean and Pagano, 2015).
 
-    Where every answer is right, or none, resampling finds no spread: then Wilson's with groups for images.
+    The spread is that of the draws. Where they have none, as when every answer is right, it is Wilson's on the units.
     """
-    names, codes = np.unique(groups, return_inverse=True)
-    if len(names) == len(right):
-        return Interval(*wilson(int(right.sum()), len(right)), "Wilson")
-    if right.all() or not right.any():
-        return Interval(*wilson(len(names) * int(right.all()), len(names)), f"Wilson on {len(names):,} groups")
-    return Interval(*clustered(right, codes, seed), f"bootstrap of {len(names):,} groups, {DRAWS:,} draws")
+    share = min(1.0, max(0.0, (value - lowest) / (1 - lowest)))
+    error, quantile = draws.spread()
+    error /= 1 - lowest
+    if error and 0 < share < 1:
+        total, method = share * (1 - share) / error**2, draws.method
+    else:
+        total, quantile, method = max(1.0, draws.units), Z, f"Wilson on {math.floor(draws.units):,} {draws.unit}s"
+    low, high = wilson(share * total, total, quantile)
+    return Interval(lowest + low * (1 - lowest), lowest + high * (1 - lowest), method)
 
 
-def clustered(right: NDArray[np.bool_], codes: NDArray[np.int64], seed: int, draws: int = DRAWS) -> tuple[float, float]:
-    """Percentiles 2.5 and 97.5 of the share over draws of whole groups with replacement; `codes` number the groups."""
-    sizes = np.bincount(codes)
-    hits = np.bincount(codes, weights=right)
-    random, count = np.random.default_rng([seed, 5]), len(sizes)
-    shares: list[NDArray[np.float64]] = []
-    for start in range(0, draws, step := max(1, CHUNK // count)):
-        times = random.multinomial(count, np.full(count, 1 / count), size=min(step, draws - start))
-        shares.append((times @ hits) / (times @ sizes))
-    low, high = np.percentile(np.concatenate(shares), (2.5, 97.5))
-    return float(low), float(high)
+def positive(value: float, draws: Draws) -> Interval:
+    """Of a loss: symmetric on the scale of its logarithm."""
+    error, quantile = draws.spread()
+    if not error or value <= 0:
+        return Interval(None, None, f"none: the {draws.unit}s do not differ")
+    factor = math.exp(quantile * error / value)
+    return Interval(value / factor, value * factor, draws.method)

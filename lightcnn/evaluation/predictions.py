@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -10,8 +11,15 @@ from numpy.typing import NDArray
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.split import Split
 from lightcnn.predict import decide
+from lightcnn.run import Run
 
 COLUMNS = ("path", "split", "group", "label", "prediction")
+
+
+def write_predictions(run: Run, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, str]:
+    """Writes the table, and returns what report.json says of it: its SHA-256, by which an edited file is found."""
+    run.write_csv("predictions.csv", header, rows)
+    return {"sha256": hashlib.sha256((run / "predictions.csv").read_bytes()).hexdigest()}
 
 
 def prediction_table(

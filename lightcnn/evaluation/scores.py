@@ -1,120 +1,362 @@
-"""Scores with intervals. scikit-learn does the arithmetic."""
+"""Scores of one side, each with its interval. scikit-learn does the arithmetic; the bootstrap has its own, on sums."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.evaluation.intervals import accuracy_interval, wilson
+from lightcnn.evaluation.bootstrap import Curve, resampled
+from lightcnn.evaluation.calibration import calibration_error
+from lightcnn.evaluation.intervals import Draws, Interval, bounded, positive, wilson
 from lightcnn.predict import decide
 
+RATES = ("precision", "sensitivity", "specificity", "f1", "auc", "pr_auc")
+"""Scores of a class against the rest."""
+GROUPS, OF_CLASS = 10, 5
+"""Groups of a side, and groups of each class, below which a warning stands beside its scores."""
+UNBOUNDED = ("brier", "log_loss")
+Numbers = NDArray[np.float64]
 
-def scores(
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """Answers on one side: labels (N,), probabilities (N, K), the class decided for each image (N,), its group (N,)."""
+
+    labels: NDArray[np.int64]
+    probabilities: Numbers
+    predicted: NDArray[np.int64]
+    codes: NDArray[np.intp]
+    classes: tuple[str, ...]
+
+    @cached_property
+    def counts(self) -> tuple[Numbers, ...]:
+        """Of every class (K,): images of it told right, images of it, images that are taken for it."""
+        kinds = len(self.classes)
+        right = self.labels[self.labels == self.predicted]
+        return tuple(np.bincount(of, minlength=kinds).astype(float) for of in (right, self.labels, self.predicted))
+
+    @cached_property
+    def independent(self) -> bool:
+        """Whether every image is its own group."""
+        return len(np.unique(self.codes)) == len(self.labels)
+
+    def groups(self, images: NDArray[np.bool_] | slice = slice(None)) -> int:
+        """How many groups some of the images are of."""
+        return len(np.unique(self.codes[images]))
+
+    @cached_property
+    def curves(self) -> list[Curve | None]:
+        """One for every class that some images are of and some are not."""
+        return [
+            Curve.of(self.labels == c, self.probabilities[:, c]) if 0 < (self.labels == c).sum() < len(self.labels)
+            else None for c in range(len(self.classes))
+        ]  # fmt: skip
+
+    @cached_property
+    def errors(self) -> tuple[Numbers, Numbers]:
+        """The Brier score's and the log loss's share of every image (N,)."""
+        of_label = self.probabilities[np.arange(len(self.labels)), self.labels]
+        squares = ((self.probabilities - np.eye(len(self.classes))[self.labels]) ** 2).sum(axis=1)
+        return squares / (2 if len(self.classes) == 2 else 1), -np.log(np.maximum(of_label, 1e-12))
+
+
+def side(
     labels: NDArray[np.int64],
-    probabilities: NDArray[np.float64],
+    probabilities: Numbers,
     *,
     groups: NDArray[np.str_] | None = None,
     threshold: float = 0.5,
     predicted: NDArray[np.int64] | None = None,
-) -> dict[str, Any]:
-    """The contract's metrics of one side: labels (N,), probabilities (N, classes); `threshold` as in `decide`.
+    classes: Sequence[str] | None = None,
+) -> Side:
+    """Answers with `threshold` as in `decide`; without `groups` every image is its own, without `classes` numbers.
 
     `predicted` (N,) are classes that were decided elsewhere, as where networks with several thresholds are pooled.
-
-    Accuracy carries its 95 % interval (`accuracy_interval`; without `groups` every image counts as independent). The
-    second of two classes is predicted from `threshold` on. Sensitivity and specificity are those of the second of two
-    classes, and the mean over one-against-rest for more. What is undefined, because a class is missing, is None.
     """
-    from sklearn import metrics
+    codes = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    names = tuple(map(str, range(probabilities.shape[1])) if classes is None else classes)
+    decided = decide(probabilities, threshold) if predicted is None else predicted
+    return Side(labels, probabilities, decided, codes, names)
 
-    classes = list(range(probabilities.shape[1]))
-    predicted = decide(probabilities, threshold) if predicted is None else predicted
-    confusion = metrics.confusion_matrix(labels, predicted, labels=classes)
-    right = predicted == labels
-    interval = accuracy_interval(right, np.arange(len(labels)).astype(str) if groups is None else groups)
-    sensitivity, specificity = _rates(confusion)
-    chosen = [1] if len(classes) == 2 else [c for c in classes if confusion[c].sum()]
+
+def scores(
+    labels: NDArray[np.int64],
+    probabilities: Numbers,
+    *,
+    groups: NDArray[np.str_] | None = None,
+    threshold: float = 0.5,
+    predicted: NDArray[np.int64] | None = None,
+    classes: Sequence[str] | None = None,
+    operating: Mapping[str, Mapping[str, float | None]] | None = None,
+) -> dict[str, Any]:
+    """The contract's metrics of one side: labels (N,), probabilities (N, classes); the others as in `side`.
+
+    Every score is `{value, low, high, interval}`, and says in `undefined` why it has no value. Those of a class against
+    the rest are the second one's of two classes, and the mean over all defined ones of more. `operating` are the
+    thresholds that `operating_points` found on the validation side.
+    """
+    held = side(labels, probabilities, groups=groups, threshold=threshold, predicted=predicted, classes=classes)
+    found = _Found(held, operating or {})
+    singles = {name: found.single(name) for name in ("accuracy", "balanced_accuracy", "mcc", "kappa", *UNBOUNDED)}
+    rates = {name: found.mean(name) for name in RATES}
+    ece = {"value": calibration_error(labels, probabilities), "low": None, "high": None}
+    from sklearn.metrics import confusion_matrix
+
     return {
-        "accuracy": {
-            "value": int(right.sum()) / len(labels),
-            "low": interval.low,
-            "high": interval.high,
-            "interval": interval.method,
+        **{name: singles[name] for name in ("accuracy", "balanced_accuracy")},
+        **rates,
+        **{name: singles[name] for name in ("mcc", "kappa", *UNBOUNDED)},
+        "ece": ece | {"interval": "none: a bin's chance deviations add up to it"},
+        "confusion": confusion_matrix(labels, held.predicted, labels=range(len(held.classes))).tolist(),
+        "per_class": {
+            name: {"images": int((labels == c).sum()), "groups": held.groups(labels == c)}
+            | {rate: found.rate(rate, c) for rate in RATES}
+            for c, name in enumerate(held.classes)
         },
-        "balanced_accuracy": _mean(sensitivity),
-        "f1": float(metrics.f1_score(labels, predicted, labels=chosen, average="macro", zero_division=0)),
-        "auc": _auc(labels, probabilities),
-        "sensitivity": _mean(sensitivity[chosen]),
-        "specificity": _mean(specificity[chosen]),
-        "ece": calibration_error(labels, probabilities),
-        "confusion": confusion.tolist(),
+        "at_specificity": found.at("at_specificity"),
+        "at_sensitivity": found.at("at_sensitivity"),
+        "images": len(labels),
+        "groups": held.groups(),
+        "warning": few(held),
     }
 
 
-def cross_entropy(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
-    """Mean of -log of the labels' probabilities, which count as at least 1e-12."""
-    return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)).mean())
+def points(labels: NDArray[np.int64], probabilities: Numbers, *, threshold: float = 0.5) -> dict[str, Any]:
+    """Accuracy, balanced accuracy, F1 and ROC-AUC alone, without intervals; None where undefined."""
+    held = side(labels, probabilities, threshold=threshold)
+    values = point_values(held)
+    found = {name: values[name] for name in ("accuracy", "balanced_accuracy")}
+    found |= {name: over_classes(values[name]) for name in ("f1", "auc")}
+    return {name: None if np.isnan(value) else float(value) for name, value in found.items()}
 
 
-def best_threshold(labels: NDArray[np.int64], positive: NDArray[np.float64]) -> float:
-    """Where the second of two classes is told from the first with the highest balanced accuracy.
+def point_values(held: Side) -> dict[str, Any]:
+    """Every score by scikit-learn: a number, or one a class (K,); NaN where undefined."""
+    from sklearn import metrics
 
-    Candidates are 0.5 and the middles between neighbouring probabilities; the one nearest to 0.5 wins among equals.
-    Where one class is missing, 0.5.
-    """
-    if len(np.unique(labels)) < 2:
-        return 0.5
-    values = np.unique(positive)
-    candidates = np.clip(np.append((values[1:] + values[:-1]) / 2, 0.5), 1e-6, 1 - 1e-6)
-    # As `decide` does: at 0.5 itself the first of two equals wins.
-    bounds = np.where(candidates == 0.5, np.nextafter(0.5, 1), candidates)
-    below = [np.sort(positive[labels == label]) for label in (0, 1)]
-    false, missed = (np.searchsorted(side, bounds, side="left") / len(side) for side in below)
-    balanced = np.round((false + 1 - missed) / 2, 12)
-    order = np.lexsort((np.abs(candidates - 0.5), -balanced))
-    return float(candidates[order[0]])
-
-
-def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float64], bins: int = 15) -> float:
-    """Expected calibration error: |accuracy - confidence| over equal bins of confidence (arXiv:1706.04599)."""
-    confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == labels
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(correct[bin_of == b].sum() - confidence[bin_of == b].sum()) for b in range(bins)]
-    return float(sum(gaps) / len(labels))
-
-
-def repeated(accuracies: Sequence[float], total: int) -> dict[str, Any]:
-    """The accuracy of trainings on one test side of `total` images: mean, sd (None for one), Wilson interval."""
-    mean = float(np.mean(accuracies))
-    low, high = wilson(round(mean * total), total)
-    deviation = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
-    return {"mean": mean, "sd": deviation, "values": list(accuracies), "low": low, "high": high}
-
-
-def _mean(rates: NDArray[np.float64]) -> float | None:
-    """The mean of the rates that are defined; None where none is."""
-    defined = rates[~np.isnan(rates)]
-    return float(defined.mean()) if len(defined) else None
-
-
-def _rates(confusion: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sensitivity and specificity of every class against the rest; NaN where undefined."""
-    hits = np.diag(confusion).astype(float)
-    actual, predicted, total = confusion.sum(axis=1), confusion.sum(axis=0), confusion.sum()
+    labels, predicted, kinds = held.labels, held.predicted, range(len(held.classes))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return hits / actual, (total - actual - predicted + hits) / (total - actual)
+        tables = metrics.multilabel_confusion_matrix(labels, predicted, labels=kinds)
+        specificity = tables[:, 0, 0] / tables[:, 0].sum(axis=1)
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=kinds, average=None, zero_division=np.nan
+    )
+    several = len(np.unique(labels)) > 1
+    judged = several and len(np.unique(predicted)) > 1
+    areas = [
+        [
+            np.nan if curve is None else area(labels == c, held.probabilities[:, c])
+            for c, curve in enumerate(held.curves)
+        ]
+        for area in (metrics.roc_auc_score, metrics.average_precision_score)
+    ]
+    brier, log_loss = (float(errors.mean()) for errors in held.errors)
+    return {
+        "accuracy": metrics.accuracy_score(labels, predicted),
+        "balanced_accuracy": np.nanmean(recall) if several else np.nan,
+        "mcc": metrics.matthews_corrcoef(labels, predicted) if judged else np.nan,
+        "kappa": metrics.cohen_kappa_score(labels, predicted) if several else np.nan,
+        "brier": brier,
+        "log_loss": log_loss,
+        "precision": precision,
+        "sensitivity": recall,
+        "specificity": specificity,
+        "f1": np.where(np.isnan(recall), np.nan, f1),
+        "auc": np.array(areas[0]),
+        "pr_auc": np.array(areas[1]),
+    }
 
 
-def _auc(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float | None:
-    """Area under the ROC curve, mean of one-against-rest for more than two classes."""
-    from sklearn.metrics import roc_auc_score
+def drawn_values(held: Side, operating: Numbers, *, seed: int = 0, draws: int = 2_000) -> dict[str, Numbers]:
+    """The same scores in every draw of a bootstrap of groups: (draws,), or (draws, K); NaN where undefined.
 
-    if len(np.unique(labels)) < probabilities.shape[1]:
+    `operating` (T,) are thresholds, whose sensitivity and specificity are under `at` (draws, 2, T).
+    """
+    kinds = len(held.classes)
+    own, taken = (np.eye(kinds)[of] for of in (held.labels, held.predicted))
+    beyond = held.probabilities[:, 1:2] >= operating
+    told = (beyond * own[:, 1:2], ~beyond * own[:, :1])
+    columns = np.concatenate([own * taken, own, taken, np.stack(held.errors, axis=1), *told], axis=1)
+    sums, auc, pr_auc = resampled(held.codes, columns, held.curves, seed=seed, draws=draws)
+    hits, actual, predicted, errors, at = np.split(sums, np.cumsum([kinds, kinds, kinds, 2]), axis=1)
+    total = actual.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            **_rates(hits, actual, predicted),
+            **_agreement(hits, actual, predicted),
+            "brier": errors[:, 0] / total,
+            "log_loss": errors[:, 1] / total,
+            "auc": auc,
+            "pr_auc": pr_auc,
+            "at": at.reshape(len(at), 2, len(operating)) / actual[:, 1::-1, None][:, :2],
+        }
+
+
+def over_classes(rates: Numbers) -> Any:
+    """One number of each (..., K): the second of two classes', the mean over the defined ones of more."""
+    if rates.shape[-1] == 2:
+        return rates[..., 1]
+    defined = ~np.isnan(rates)
+    with np.errstate(invalid="ignore"):
+        return np.where(defined, rates, 0).sum(axis=-1) / defined.sum(axis=-1)
+
+
+def repeated(accuracies: Sequence[float], interval: Mapping[str, Any]) -> dict[str, Any]:
+    """The accuracy of trainings on one test side: mean, sd (None for one), and the interval that the images leave."""
+    deviation = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
+    mean, bounds = float(np.mean(accuracies)), {"low": interval["low"], "high": interval["high"]}
+    return {"mean": mean, "sd": deviation, "values": list(accuracies)} | bounds
+
+
+def few(held: Side) -> str | None:
+    """What a side has too little of for its scores to say anything; None where it has enough."""
+    unit = "images" if held.independent else "groups"
+    said = [f"{held.groups()} {unit} in all"] if held.groups() < GROUPS else []
+    for c, name in enumerate(held.classes):
+        count = held.groups(held.labels == c)
+        said += [f"{count} {unit} of class {name!r}"] if count < OF_CLASS else []
+    if not said:
         return None
-    if probabilities.shape[1] == 2:
-        return float(roc_auc_score(labels, probabilities[:, 1]))
-    return float(roc_auc_score(labels, probabilities, multi_class="ovr", labels=range(probabilities.shape[1])))
+    return f"too few to say anything: {', '.join(said)} (under {GROUPS} in all, or {OF_CLASS} of a class)"
+
+
+class _Found:
+    """Values, draws and units of one side, and each score as the report has it."""
+
+    def __init__(self, held: Side, operating: Mapping[str, Mapping[str, float | None]]) -> None:
+        self._held, self._operating = held, operating
+        self._thresholds = sorted({t for of in operating.values() for t in of.values() if t is not None})
+        self._values = point_values(held)
+        self._draws = drawn_values(held, np.array(self._thresholds))
+        own = [held.labels == c for c in range(len(held.classes))]
+        self._own = np.array([held.groups(of) for of in own], dtype=float)
+        self._rest = np.array([held.groups(~of) for of in own], dtype=float)
+        self._taken = np.array([held.groups(held.predicted == c) for c in range(len(own))], dtype=float)
+
+    def single(self, name: str) -> dict[str, Any]:
+        """A score of all classes together."""
+        held = self._held
+        if name == "accuracy" and held.independent:
+            return self._counted(float(held.counts[0].sum()), len(held.labels))
+        units = self._over(self._own) if name == "balanced_accuracy" else held.groups()
+        return self._drawn(name, self._values[name], self._draws[name], units, self._why(name))
+
+    def rate(self, name: str, c: int) -> dict[str, Any]:
+        """A score of one class against the rest."""
+        hits, actual, predicted = (float(of[c]) for of in self._held.counts)
+        total = len(self._held.labels)
+        shares = {
+            "precision": (hits, predicted),
+            "sensitivity": (hits, actual),
+            "specificity": (total - actual - predicted + hits, total - actual),
+        }
+        if self._held.independent and name in shares and shares[name][1]:
+            return self._counted(*shares[name])
+        why = self._why(name, c)
+        return self._drawn(name, self._values[name][c], self._draws[name][:, c], self._units(name)[c], why)
+
+    def mean(self, name: str) -> dict[str, Any]:
+        """The second class's score of two classes, the mean over all of more."""
+        if len(self._held.classes) == 2:
+            return self.rate(name, 1)
+        units = self._over(self._units(name)[~np.isnan(self._values[name])])
+        draws = over_classes(self._draws[name])
+        return self._drawn(name, over_classes(self._values[name]), draws, units, self._why(name))
+
+    def at(self, name: str) -> dict[str, Any] | None:
+        """Sensitivity and specificity at each of the thresholds; None without any."""
+        if name not in self._operating:
+            return None
+        rates = ("sensitivity", "specificity")
+        return {
+            target: {"threshold": threshold} | {rate: self._at(rate, threshold) for rate in rates}
+            for target, threshold in self._operating[name].items()
+        }
+
+    def _at(self, rate: str, threshold: float | None) -> dict[str, Any]:
+        held, of = self._held, 1 if rate == "sensitivity" else 0
+        if threshold is None:
+            return _undefined("a class is missing on the validation side, where the threshold is chosen")
+        own = held.labels == of
+        right = (held.probabilities[:, 1] >= threshold) == bool(of)
+        hits, actual = float((own & right).sum()), float(own.sum())
+        if not actual:
+            return _undefined(f"no image of class {held.classes[of]!r} on this side")
+        if held.independent:
+            return self._counted(hits, actual)
+        draws = self._draws["at"][:, 1 - of, self._thresholds.index(threshold)]
+        return self._drawn(rate, hits / actual, draws, self._own[of], "")
+
+    def _units(self, name: str) -> Numbers:
+        """The groups that a rate of each class rests on (K,)."""
+        if name in ("auc", "pr_auc"):
+            return np.asarray(np.minimum(self._own, self._rest))
+        others: dict[str, Numbers] = {"specificity": self._rest, "precision": self._taken}
+        return others.get(name, self._own)
+
+    def _over(self, units: Numbers) -> float:
+        """Those that a mean of shares rests on, were all shares equal; no more than there are."""
+        known = units[units > 0]
+        return min(self._held.groups(), float(len(known) ** 2 / (1 / known).sum())) if len(known) else 0.0
+
+    def _counted(self, correct: float, total: float) -> dict[str, Any]:
+        return _entry(correct / total, Interval(*wilson(correct, total), "Wilson"))
+
+    def _drawn(self, name: str, value: float, draws: Numbers, units: float, why: str) -> dict[str, Any]:
+        if np.isnan(value):
+            return _undefined(why)
+        held = self._held
+        made = Draws(draws, units, held.groups(), "image" if held.independent else "group")
+        if name in UNBOUNDED:
+            return _entry(value, positive(value, made))
+        return _entry(value, bounded(value, made, -1.0 if name in ("mcc", "kappa") else 0.0))
+
+    def _why(self, name: str, c: int | None = None) -> str:
+        """What a score is undefined for, where it is."""
+        held = self._held
+        present = np.unique(held.labels)
+        if len(present) == 1 and (c is None or c == present[0]):
+            return f"only images of class {held.classes[present[0]]!r} on this side"
+        if c is None:
+            return f"every image is taken for class {held.classes[held.predicted[0]]!r}"
+        missing = "no image is taken for" if name == "precision" else "no image on this side is of"
+        return f"{missing} class {held.classes[c]!r}"
+
+
+def _rates(hits: Numbers, actual: Numbers, predicted: Numbers) -> dict[str, Numbers]:
+    """Of every class against the rest, from sums (draws, K)."""
+    others = actual.sum(axis=-1, keepdims=True) - actual
+    return {
+        "precision": hits / predicted,
+        "sensitivity": hits / actual,
+        "specificity": (others - predicted + hits) / others,
+        "f1": np.where(actual > 0, 2 * hits / (actual + predicted), np.nan),
+    }
+
+
+def _agreement(hits: Numbers, actual: Numbers, predicted: Numbers) -> dict[str, Numbers]:
+    """Of all classes together, from sums (draws, K). MCC as in Gorodkin, 2004; kappa as in Cohen, 1960."""
+    total, right = actual.sum(axis=-1), hits.sum(axis=-1)
+    several = (actual > 0).sum(axis=-1) > 1
+    chance = (actual * predicted).sum(axis=-1)
+    spread = (total**2 - (actual**2).sum(axis=-1)) * (total**2 - (predicted**2).sum(axis=-1))
+    recalls = np.where(actual > 0, hits / actual, 0).sum(axis=-1) / (actual > 0).sum(axis=-1)
+    return {
+        "accuracy": right / total,
+        "balanced_accuracy": np.where(several, recalls, np.nan),
+        "mcc": np.where(spread > 0, (right * total - chance) / np.sqrt(spread), np.nan),
+        "kappa": np.where(several, (right * total - chance) / (total**2 - chance), np.nan),
+    }
+
+
+def _entry(value: float, interval: Interval) -> dict[str, Any]:
+    return {"value": float(value), "low": interval.low, "high": interval.high, "interval": interval.method}
+
+
+def _undefined(why: str) -> dict[str, Any]:
+    return {"value": None, "low": None, "high": None, "interval": None, "undefined": why}

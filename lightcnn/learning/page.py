@@ -94,8 +94,8 @@ def _score(report: Mapping[str, Any]) -> list[str]:
 
 def _metrics(report: Mapping[str, Any]) -> dict[str, Any]:
     test = report["metrics"]["test"]
-    names = ("balanced_accuracy", "sensitivity", "specificity", "f1", "auc", "ece", "loss")
-    shown = {name.replace("_", " "): "undefined" if test[name] is None else test[name] for name in names}
+    names = ("balanced_accuracy", "sensitivity", "specificity", "f1", "auc", "ece", "log_loss")
+    shown = {name.replace("_", " "): test[name].get("undefined") or test[name]["value"] for name in names}
     if report["threshold"]:
         shown["threshold of the second class"] = f"{report['threshold']['value']:.4f} ({report['threshold']['rule']})"
     return shown

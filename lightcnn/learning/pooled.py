@@ -16,7 +16,7 @@ from lightcnn import document
 from lightcnn.data.dataset import SPLITS
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.evaluation import plots
-from lightcnn.evaluation.predictions import COLUMNS
+from lightcnn.evaluation.predictions import COLUMNS, write_predictions
 from lightcnn.evaluation.scores import scores
 from lightcnn.learning.bench import warning
 from lightcnn.learning.pooledpage import SHOWN, pooled_page
@@ -70,9 +70,8 @@ def write_pooled(run: Run, recipe: Recipe, data: Mapping[str, Any], parts: Parts
     ]
     every = [row for _, _, rows in tables for row in rows]
     pooled = {side: _pooled([row for row in every if row["split"] == side], classes) for side in ("val", "test")}
-    report = _report(run, recipe, data, parts, pooled)
     run.write_bytes("spec.yaml", document.dump(recipe.network, warning(data)).encode())
-    run.write_csv("predictions.csv", header, tested)
+    report = _report(run, recipe, data, parts, pooled) | {"predictions": write_predictions(run, header, tested)}
     pictures = _pictures(report)
     for name, picture in pictures.items():
         run.write_bytes(f"plots/{name}.png", picture)
@@ -125,10 +124,10 @@ def _report(
         "folds": max(fold for _, fold, _ in parts),
         "seeds": len({seed for seed, _, _ in parts}),
         "metrics": {
-            side: scores(of.labels, of.probabilities, groups=of.groups, predicted=of.predicted)
+            side: scores(of.labels, of.probabilities, groups=of.groups, predicted=of.predicted, classes=data["classes"])
             for side, of in pooled.items()
         },
-        "summary": {name: summed([_value(report, name) for report in reports]) for name in SHOWN},
+        "summary": {name: summed([report["metrics"]["test"][name]["value"] for report in reports]) for name in SHOWN},
         "parts": [
             {
                 "seed": seed,
@@ -137,7 +136,7 @@ def _report(
                 "counts": report["data"]["counts"],
             }
             | {name: report[name] for name in ("epochs", "best_epoch", "seconds")}
-            | {name: _value(report, name) for name in SHOWN}
+            | {name: report["metrics"]["test"][name]["value"] for name in SHOWN}
             for (seed, fold, part), report in zip(parts, reports, strict=True)
         ],
     }
@@ -151,10 +150,3 @@ def summed(values: Sequence[float | None]) -> dict[str, Any]:
         "sd": float(np.std(defined, ddof=1)) if len(defined) > 1 else None,
         "values": list(values),
     }
-
-
-def _value(report: Mapping[str, Any], name: str) -> float | None:
-    """Of the test side; None where it is undefined."""
-    metric = report["metrics"]["test"][name]
-    value: float | None = metric["value"] if isinstance(metric, dict) else metric
-    return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from lightcnn.counters import fvcore_total, thop_total
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sheets import png, tile
 from lightcnn.evaluation import plots
-from lightcnn.evaluation.predictions import prediction_table
-from lightcnn.evaluation.scores import best_threshold, cross_entropy, scores
+from lightcnn.evaluation.calibration import Temperature, calibration_error, cross_entropy, fitted, scaled
+from lightcnn.evaluation.predictions import prediction_table, write_predictions
+from lightcnn.evaluation.scores import scores
+from lightcnn.evaluation.thresholds import best_threshold, operating_points
 from lightcnn.learning.bench import warning
 from lightcnn.learning.page import Mistake, train_page
 from lightcnn.network import fold
@@ -37,14 +39,23 @@ RULE = "highest balanced accuracy on the validation side; among equals the neare
 
 @dataclass(frozen=True)
 class Finished:
-    """A training that is done: the best epoch's network, and probabilities (N, classes) of val and test."""
+    """A training that is done: the best epoch's network, and probabilities (N, classes) of val and test at 1."""
 
     recipe: Recipe
     model: nn.Module
     progress: Progress
     probabilities: Mapping[str, NDArray[np.float64]]
     seconds: float
-    threshold: float = field(default=0.5)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the validation side says of a training: its temperature and threshold, and probabilities under them."""
+
+    temperature: Temperature
+    probabilities: Mapping[str, NDArray[np.float64]]
+    threshold: float
+    operating: Mapping[str, Mapping[str, float | None]]
 
 
 def write_metrics(run: Run, progress: Progress) -> None:
@@ -55,36 +66,47 @@ def write_metrics(run: Run, progress: Progress) -> None:
 
 def write_report(run: Run, pipeline: Pipeline, done: Finished) -> None:
     """All that a finished training leaves; report.json last, so that its presence means that the run is whole."""
-    labels = pipeline.dataset.labels[pipeline.split.val]
-    binary = len(pipeline.dataset.classes) == 2
-    threshold = best_threshold(labels, done.probabilities["val"][:, 1]) if binary else 0.5
-    done = Finished(**(vars(done) | {"threshold": threshold}))
-    report = report_document(pipeline, done)
+    judged = judge(pipeline, done.probabilities)
+    report = report_document(pipeline, done, judged)
     data, recipe = report["data"], done.recipe
     write_metrics(run, done.progress)
     run.write_bytes("spec.yaml", document.dump(recipe.network, warning(data)).encode())
     run.write_bytes("weights.safetensors", weights_file(done.model, recipe.network, stand_in=data["stand_in"]))
-    rule = pipeline.preprocess(recipe.network.input[1]).model_copy(update={"threshold": threshold})
+    chosen = {"temperature": judged.temperature.value, "threshold": judged.threshold}
+    rule = pipeline.preprocess(recipe.network.input[1]).model_copy(update=chosen)
     run.write_json("preprocess.json", rule.model_dump(mode="json"))
-    run.write_csv("predictions.csv", *prediction_table(pipeline.dataset, pipeline.split, done.probabilities, threshold))
-    mistakes, parts = worst(pipeline, done), stages(recipe.network, done.model)
-    pictures = _pictures(pipeline, done, report, mistakes, parts)
+    report["predictions"] = write_predictions(
+        run, *prediction_table(pipeline.dataset, pipeline.split, judged.probabilities, judged.threshold)
+    )
+    mistakes, parts = worst(pipeline, judged), stages(recipe.network, done.model)
+    pictures = _pictures(pipeline, done, judged, report, mistakes, parts)
     for name, picture in pictures.items():
         run.write_bytes(f"plots/{name}.png", picture)
     run.write_bytes("report.html", train_page(report, recipe, done.progress, pictures, mistakes, parts))
     run.write_json("report.json", report)
 
 
-def report_document(pipeline: Pipeline, done: Finished) -> dict[str, Any]:
-    """report.json."""
+def judge(pipeline: Pipeline, raw: Mapping[str, NDArray[np.float64]]) -> Judged:
+    """Temperature and thresholds, of the validation side, and what the probabilities (N, classes) of all sides are."""
+    indices, dataset = pipeline.split.val, pipeline.dataset
+    labels = dataset.labels[indices]
+    temperature = fitted(labels, raw["val"], dataset.groups[indices])
+    calibrated = {side: scaled(predicted, temperature.value) for side, predicted in raw.items()}
+    if len(dataset.classes) > 2:
+        return Judged(temperature, calibrated, 0.5, {})
+    positive = calibrated["val"][:, 1]
+    return Judged(temperature, calibrated, best_threshold(labels, positive), operating_points(labels, positive))
+
+
+def report_document(pipeline: Pipeline, done: Finished, judged: Judged) -> dict[str, Any]:
+    """report.json, but for `predictions`."""
     dataset, progress, recipe = pipeline.dataset, done.progress, done.recipe
-    metrics = {}
-    for side, predicted in done.probabilities.items():
-        indices = getattr(pipeline.split, side)
-        labels = dataset.labels[indices]
-        metrics[side] = {"loss": cross_entropy(labels, predicted)} | scores(
-            labels, predicted, groups=dataset.groups[indices], threshold=done.threshold
-        )
+    metrics = {
+        side: scores(
+            dataset.labels[indices], predicted, groups=dataset.groups[indices], threshold=judged.threshold,
+            classes=dataset.classes, operating=judged.operating,
+        ) for side, predicted in judged.probabilities.items() for indices in [getattr(pipeline.split, side)]
+    }  # fmt: skip
     deployed = fold(done.model).cpu()
     network = recipe.network
     weights = class_weights(recipe.training, pipeline.labels(pipeline.split.train), dataset.classes)
@@ -104,16 +126,28 @@ def report_document(pipeline: Pipeline, done: Finished) -> dict[str, Any]:
         "first_weights": progress.first_weights,
         "stopped_early": progress.epoch < recipe.training.epochs,
         "class_weights": None if weights is None else dict(zip(dataset.classes, weights.tolist(), strict=True)),
-        "threshold": {"value": done.threshold, "rule": RULE} if len(dataset.classes) == 2 else None,
+        "threshold": {"value": judged.threshold, "rule": RULE} if len(dataset.classes) == 2 else None,
         "teacher": recipe.distill and recipe.distill.teacher,
+        "calibration": _calibration(pipeline, done, judged),
         "metrics": metrics,
     }
 
 
-def worst(pipeline: Pipeline, done: Finished) -> list[Mistake]:
+def _calibration(pipeline: Pipeline, done: Finished, judged: Judged) -> dict[str, Any]:
+    """The temperature, and what it does on the test side."""
+    labels = pipeline.dataset.labels[pipeline.split.test]
+    sides = {"before": done.probabilities["test"], "after": judged.probabilities["test"]}
+    measures = {"ece": calibration_error, "log_loss": cross_entropy}
+    return {"temperature": judged.temperature.value, "rule": judged.temperature.rule} | {
+        name: {when: measure(labels, predicted) for when, predicted in sides.items()}
+        for name, measure in measures.items()
+    }
+
+
+def worst(pipeline: Pipeline, judged: Judged) -> list[Mistake]:
     """The wrong answers on the test side, the surest first."""
-    predicted, indices = done.probabilities["test"], pipeline.split.test
-    answers, labels = decide(predicted, done.threshold), pipeline.dataset.labels[indices]
+    predicted, indices = judged.probabilities["test"], pipeline.split.test
+    answers, labels = decide(predicted, judged.threshold), pipeline.dataset.labels[indices]
     sure = predicted[np.arange(len(answers)), answers]
     wrong = np.flatnonzero(answers != labels)
     classes, dataset = pipeline.dataset.classes, pipeline.dataset
@@ -124,14 +158,19 @@ def worst(pipeline: Pipeline, done: Finished) -> list[Mistake]:
 
 
 def _pictures(
-    pipeline: Pipeline, done: Finished, report: Mapping[str, Any], mistakes: list[Mistake], parts: list[Stage]
+    pipeline: Pipeline,
+    done: Finished,
+    judged: Judged,
+    report: Mapping[str, Any],
+    mistakes: list[Mistake],
+    parts: list[Stage],
 ) -> dict[str, bytes]:
     """The plots by name."""
     rows, classes = done.progress.rows, pipeline.dataset.classes
     labels = pipeline.dataset.labels[pipeline.split.test]
     columns = zip(*((row.loss, row.val_loss, row.val_accuracy) for row in rows), strict=True)
     losses, val_losses, accuracies = map(list, columns)
-    roc = plots.roc(labels, done.probabilities["test"], classes)
+    roc = plots.roc(labels, judged.probabilities["test"], classes)
     pictures = {
         "curves": plots.learning(losses, val_losses, accuracies, done.progress.best),
         "confusion": plots.confusion(report["metrics"]["test"]["confusion"], classes),

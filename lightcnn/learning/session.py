@@ -18,7 +18,8 @@ from lightcnn.anatomy import network_cost
 from lightcnn.baselines import Baseline, build_network
 from lightcnn.drafts import differences
 from lightcnn.errors import RunError, TrainingError
-from lightcnn.evaluation.scores import cross_entropy, scores
+from lightcnn.evaluation.calibration import cross_entropy
+from lightcnn.evaluation.scores import points
 from lightcnn.learning.bench import Bench
 from lightcnn.learning.report import Finished, write_metrics, write_report
 from lightcnn.network import Network
@@ -172,14 +173,14 @@ class _Training:
                 f"the network answers with {predicted[~np.isfinite(predicted)][0]} on the validation side after epoch "
                 f"{epoch.number}; lower training.learning_rate, or limit steps with training.clip_norm=1"
             )
-        found = scores(labels, predicted)
+        found = points(labels, predicted)
         return Row(
             epoch=epoch.number,
             loss=epoch.loss,
             learning_rate=epoch.learning_rate,
             seconds=epoch.seconds,
             val_loss=cross_entropy(labels, predicted),
-            val_accuracy=found["accuracy"]["value"],
+            val_accuracy=found["accuracy"],
             val_balanced_accuracy=found["balanced_accuracy"],
             val_f1=found["f1"],
             val_auc=found["auc"],

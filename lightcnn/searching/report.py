@@ -18,8 +18,9 @@ from lightcnn.cost import cost
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import plots
-from lightcnn.evaluation.predictions import prediction_table
+from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import repeated, scores
+from lightcnn.evaluation.thresholds import operating_points
 from lightcnn.fit import BudgetedSpace, Candidate
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
@@ -88,8 +89,10 @@ def write_report(
     run.write_json("preprocess.json", rule.model_dump(mode="json"))
     epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)
-    table = prediction_table(pipeline.dataset, pipeline.split, final.probabilities, rule.threshold)
-    run.write_csv("predictions.csv", *table)
+    held = write_predictions(
+        run, *prediction_table(pipeline.dataset, pipeline.split, final.probabilities, rule.threshold)
+    )
+    report["predictions"] = held
     pictures = _plots(run, report, space, outcomes, final)
     run.write_bytes("report.html", _page(settings, report, spec, outcomes, pictures))
     run.write_json("report.json", report)
@@ -104,12 +107,8 @@ def report_document(
     final: Final,
     clock: SearchClock,
 ) -> dict[str, Any]:
-    """report.json. Raises: LightcnnError where the network breaks the budget by any counter."""
-    sides, labels = pipeline.split, pipeline.dataset.labels
-    threshold = pipeline.preprocess(final.candidate.spec.input[1]).threshold
-    metrics = {
-        side: scores(labels[getattr(sides, side)], p, threshold=threshold) for side, p in final.probabilities.items()
-    }
+    """report.json, but for `predictions`. Raises: LightcnnError where the network breaks the budget by any counter."""
+    metrics = _metrics(pipeline, final)
     total = final.candidate.cost
     _held_against(space.budget, total, final.counters)
     return {
@@ -129,7 +128,7 @@ def report_document(
             "epochs": final.recipe.training.epochs,
             "cost": total.document(),
             "val": {"accuracy": metrics["val"]["accuracy"]["value"]},
-            "test": {"accuracy": repeated([metrics["test"]["accuracy"]["value"]], len(sides.test))},
+            "test": {"accuracy": repeated([metrics["test"]["accuracy"]["value"]], metrics["test"]["accuracy"])},
         },
         "metrics": metrics,
         "front": [{"cost": c.document(), "accuracy": score} for c, score in front(space, outcomes)],
@@ -140,6 +139,20 @@ def report_document(
             "rank_correlation": _rank_correlation(outcomes),
         },
     }
+
+
+def _metrics(pipeline: Pipeline, final: Final) -> dict[str, Any]:
+    """Of both sides: answers at the preprocessing's threshold, further thresholds from the validation side."""
+    dataset, sides = pipeline.dataset, pipeline.split
+    threshold = pipeline.preprocess(final.candidate.spec.input[1]).threshold
+    binary = len(dataset.classes) == 2
+    operating = operating_points(dataset.labels[sides.val], final.probabilities["val"][:, 1]) if binary else {}
+    return {
+        side: scores(
+            dataset.labels[indices], predicted, groups=dataset.groups[indices], threshold=threshold,
+            classes=dataset.classes, operating=operating,
+        ) for side, predicted in final.probabilities.items() for indices in [getattr(sides, side)]
+    }  # fmt: skip
 
 
 def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
@@ -229,6 +242,7 @@ def _page(
     pictures: Mapping[str, bytes],
 ) -> bytes:
     test, data, total = report["best"]["test"]["accuracy"], report["data"], report["network"]["cost"]
+    how = report["metrics"]["test"]["accuracy"]["interval"]
     counters = report["network"]["counters"]
     notes = [page.paragraph(note, "note") for note in cautions(data)]
     known = data["groups"]["known"]
@@ -239,7 +253,7 @@ def _page(
         [
             page.paragraph(f"{test['mean']:.2%} test accuracy", "big"),
             page.paragraph(
-                f"95 % interval {test['low']:.2%} to {test['high']:.2%} (Wilson) on {data['counts']['test']:,} images "
+                f"95 % interval {test['low']:.2%} to {test['high']:.2%} ({how}) on {data['counts']['test']:,} images "
                 "that neither the search nor the training has seen, looked at once."
             ),
             *notes,

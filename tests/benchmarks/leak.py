@@ -65,7 +65,7 @@ def trained(data: Dataset, seed: int, options: argparse.Namespace) -> dict[str, 
     )
     predicted = probabilities(model, pipeline.images(sides.test, spec.input[1]), rule)
     result = scores(data.labels[sides.test], predicted)
-    return {"accuracy": result["accuracy"]["value"], "AUC": result["auc"], "images": len(sides.test)}
+    return {"accuracy": result["accuracy"]["value"], "AUC": result["auc"]["value"], "images": len(sides.test)}
 
 
 def main() -> None:
