@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lightcnn.baselines import Baseline, build_baseline, build_network
     from lightcnn.budget import Budget, Cost
+    from lightcnn.comparison.job import compare
     from lightcnn.errors import LightcnnError
     from lightcnn.learning.job import train
     from lightcnn.network import Network, build, fold
@@ -34,6 +35,7 @@ __all__ = [
     "build",
     "build_baseline",
     "build_network",
+    "compare",
     "fold",
     "search",
     "train",
@@ -53,6 +55,7 @@ _HOMES = {
     "build": "network",
     "build_baseline": "baselines",
     "build_network": "baselines",
+    "compare": "comparison.job",
     "fold": "network",
     "search": "searching.job",
     "train": "learning.job",

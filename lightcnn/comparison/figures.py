@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from lightcnn.comparison.pairs import Pair
 from lightcnn.comparison.words import TITLES
@@ -32,7 +33,10 @@ def forest(runs: Mapping[str, Scores], pairs: Sequence[Pair]) -> bytes:
         _scores(left, runs, metric)
         _differences(right, drawn[metric])
         left.set_xlabel(TITLES[metric])
-        right.set_xlabel(f"difference in {TITLES[metric]}")
+        right.set_xlabel(f"difference in {TITLES[metric]}" + ("" if metric == "auc" else ", points"))
+        if metric != "auc":
+            left.xaxis.set_major_formatter(PercentFormatter(1))
+            right.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120)
     return stream.getvalue()

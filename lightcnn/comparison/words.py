@@ -17,7 +17,7 @@ def sentence(pair: Pair) -> str:
     if pair.shown:
         best, other, sign = (pair.a, pair.b, 1) if estimate.difference > 0 else (pair.b, pair.a, -1)
         return (
-            f"{best} has the higher {metric} than {other}: by {amount(pair, sign * estimate.difference)} "
+            f"{best} is better than {other} in {metric} by {amount(pair, sign * estimate.difference)} "
             f"({_interval(pair, sign)}, {chance(pair)}; {pair.units:,} {pair.unit})."
         )
     found = f"{signed(pair, estimate.difference)}, {_interval(pair, 1)}, {chance(pair)}"

@@ -77,7 +77,7 @@ def area_difference(a: Area, b: Area, labels: NDArray[np.int64], groups: NDArray
     """
     difference, components = a.value - b.value, a.components - b.components
     alone = groups.max() + 1 == len(groups)
-    name = "DeLong" if alone else f"DeLong, clustered on {groups.max() + 1:,} groups"
+    name = "DeLong" if alone else "DeLong, clustered"
     fewest = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
     variance = 0.0 if fewest < 2 else _delong(components, labels) if alone else _clustered(components, groups)
     if variance < 1e-24:

@@ -76,11 +76,11 @@ def mcnemar(only_a: int, only_b: int) -> Test:
     """
     count = only_a + only_b
     if count == 0:
-        return Test(1.0, 1.0, "McNemar, no image on which the two differ")
+        return Test(1.0, 1.0, "McNemar, exact")
     if count < FEW:
         p = stats.binomtest(only_a, count, 0.5).pvalue
-        return Test(float(p), 2.0 ** (1 - count), f"McNemar, exact on {count} images")
-    return Test(float(stats.chi2.sf((only_a - only_b) ** 2 / count, 1)), 0.0, f"McNemar, chi-square on {count} images")
+        return Test(float(p), 2.0 ** (1 - count), "McNemar, exact")
+    return Test(float(stats.chi2.sf((only_a - only_b) ** 2 / count, 1)), 0.0, "McNemar, chi-square")
 
 
 def tango(only_a: int, only_b: int, count: int) -> tuple[float, float]:
@@ -107,9 +107,10 @@ def discordant(only_a: int, only_b: int) -> Discordant:
     if count == 0:
         return Discordant(0, 0, None, None)
     interval = stats.binomtest(only_a, count, 0.5).proportion_ci(0.95)
-    odds = [share / (1 - share) if share < 1 else None for share in (only_a / count, interval.low, interval.high)]
-    g = Effect(only_a / count - 0.5, float(interval.low) - 0.5, float(interval.high) - 0.5)
-    return Discordant(only_a, only_b, g, Effect(odds[0], float(odds[1] or 0), odds[2] and float(odds[2])))
+    low, high = float(interval.low), float(interval.high)
+    g = Effect(only_a / count - 0.5, low - 0.5, high - 0.5)
+    ratio = Effect(only_a / only_b if only_b else None, low / (1 - low), high / (1 - high) if high < 1 else None)
+    return Discordant(only_a, only_b, g, ratio)
 
 
 def mean_difference(differences: NDArray[np.float64], strata: NDArray[np.int64], groups: NDArray[np.int64]) -> Estimate:
@@ -117,9 +118,9 @@ def mean_difference(differences: NDArray[np.float64], strata: NDArray[np.int64],
 
     `strata` (N,) number from 0: all 0 for accuracy, the labels for balanced accuracy. The t interval from sums over
     `groups` (N,) with two imagined groups of mean size, one wholly for each side, shared out over the strata: the
-    adjusted interval of Bonett and Price (J. Educational and Behavioral Statistics 37, 2012; for strata Price and Bonett,
-    Computational Statistics and Data Analysis 45, 2004) carried over to groups. So it has a width also where the two
-    never differ. Degrees of freedom: groups of the stratum that has fewest, plus one.
+    adjusted interval of Bonett and Price (J. Educational and Behavioral Statistics 37, 2012; for strata Price and
+    Bonett, Computational Statistics and Data Analysis 45, 2004) carried over to groups. So it has a width also where
+    the two never differ. Degrees of freedom: groups of the stratum that has fewest, plus one.
     """
     counts = np.bincount(strata)
     sums = np.bincount(strata, weights=differences)
@@ -150,18 +151,16 @@ def sign_flips(
     sums = sums[np.abs(sums) > 1e-12]
     bound, count = abs(float(sums.sum())) - 1e-12, len(sums)
     if count == 0:
-        return Test(1.0, 1.0, "sign flips, no group on which the two differ")
+        return Test(1.0, 1.0, "sign flips, all")
     if count <= ENUMERATED:
         bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
         hits = int((np.abs((2 * bits - 1) @ sums) >= bound).sum())
-        return Test(hits / 2**count, 2.0 ** (1 - count), f"sign flips, all of {count} groups that differ")
+        return Test(hits / 2**count, 2.0 ** (1 - count), "sign flips, all")
     random, hits = np.random.default_rng([seed, 7]), 0
     for start in range(0, FLIPS, step := max(1, CHUNK // count)):
         signs = 2 * random.integers(0, 2, (min(step, FLIPS - start), count), dtype=np.int8) - 1
         hits += int((np.abs(signs @ sums) >= bound).sum())
-    return Test(
-        (1 + hits) / (1 + FLIPS), 1 / (1 + FLIPS), f"sign flips, {FLIPS:,} draws over {count:,} groups that differ"
-    )
+    return Test((1 + hits) / (1 + FLIPS), 1 / (1 + FLIPS), f"sign flips, {FLIPS:,} draws")
 
 
 def score_interval(value: float, components: NDArray[np.float64], groups: NDArray[np.int64]) -> tuple[float, float]:
