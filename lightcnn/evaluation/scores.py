@@ -213,6 +213,12 @@ def repeated(accuracies: Sequence[float], interval: Mapping[str, Any]) -> dict[s
     return {"mean": mean, "sd": deviation, "values": list(accuracies)} | bounds
 
 
+def intervals(classes: Mapping[str, Any], score: str) -> dict[str, tuple[float, float]]:
+    """Of one score, by class, as far as they are known."""
+    found = {name: of[score] for name, of in classes.items()}
+    return {name: (of["low"], of["high"]) for name, of in found.items() if of["low"] is not None}
+
+
 def few(held: Side) -> str | None:
     """What a side has too little of for its scores to say anything; None where it has enough."""
     unit = "images" if held.independent else "groups"

@@ -15,6 +15,7 @@ from lightcnn import document, page
 from lightcnn.anatomy import Stage
 from lightcnn.cautions import cautions
 from lightcnn.data.sheets import tile
+from lightcnn.learning import words
 from lightcnn.recipe import Optimisation, Recipe
 from lightcnn.spec import NetworkSpec
 from lightcnn.training.stopping import Progress
@@ -23,6 +24,14 @@ COUNTED = "One FLOP is one multiply-add; convolutions, linear layers and matrix 
 FOLDED = "on the network with its norms folded. fvcore and thop add pooling."
 UNFOLDED = "on the baseline as it is built, with its norms. fvcore and thop add norms and pooling."
 SIDE = 96
+CAPTIONS = {
+    "confusion": "Actual classes in rows, predicted ones in columns",
+    "roc": "For every threshold: how much of a class is found, and how much of the others is taken for it",
+    "precision_recall": "For every threshold: how much of a class is found, and how often that answer is right",
+    "probabilities": "How the probabilities are spread over the images",
+    "reliability": "Whether of the answers with a probability of 80 % four in five are right",
+}
+"""Pictures of the test side, in order, and what they show."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +61,8 @@ def train_page(
             *_cautions(data),
             *_score(report),
             page.heading("The test side"),
-            page.pairs(_metrics(report)),
-            page.figure(pictures["confusion"], "Test side: actual classes in rows, predicted ones in columns"),
-            *([page.figure(pictures["roc"], "Test side: ROC curves")] if "roc" in pictures else []),
+            *_test(report),
+            *(page.figure(pictures[name], caption) for name, caption in CAPTIONS.items() if name in pictures),
             page.heading("The surest mistakes"),
             *_mistakes(mistakes),
             page.heading("The training"),
@@ -86,19 +94,29 @@ def _score(report: Mapping[str, Any]) -> list[str]:
         page.paragraph(f"{accuracy['value']:.2%} test accuracy", "big"),
         page.paragraph(
             f"95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%} ({accuracy['interval']}) on {images:,} "
-            "images that the training has not seen, looked at once, with weights and threshold chosen on the "
-            "validation side."
+            "images that the training has not seen, looked at once, with weights, temperature and threshold chosen on "
+            "the validation side."
         ),
+        *([page.paragraph(warned, "note")] if (warned := words.warned(report)) else []),
     ]
 
 
-def _metrics(report: Mapping[str, Any]) -> dict[str, Any]:
-    test = report["metrics"]["test"]
-    names = ("balanced_accuracy", "sensitivity", "specificity", "f1", "auc", "ece", "log_loss")
-    shown = {name.replace("_", " "): test[name].get("undefined") or test[name]["value"] for name in names}
-    if report["threshold"]:
-        shown["threshold of the second class"] = f"{report['threshold']['value']:.4f} ({report['threshold']['rule']})"
-    return shown
+def _test(report: Mapping[str, Any]) -> list[str]:
+    """Every score with its interval and its meaning, of all and of each class, and what other thresholds reach."""
+    rows = [(one.name, one.value, one.interval, one.meaning) for one in words.told(report)]
+    operating = words.operating(report)
+    methods = dict.fromkeys(one.method for one in words.told(report) if one.method)
+    return [
+        page.table(("score", "value", "95 % interval", "in words"), rows),
+        page.paragraph(words.counted(report)),
+        page.paragraph("How intervals were found: " + "; ".join(methods) + "."),
+        page.paragraph(words.decided(report)),
+        page.paragraph(words.calibrated(report)),
+        page.heading("Each class"),
+        page.table(words.CLASS_HEADER, words.by_class(report)),
+        *([page.heading("Other thresholds"), page.table(words.OPERATING_HEADER, operating)] if operating else []),
+        page.heading("The test side in pictures"),
+    ]
 
 
 def _mistakes(mistakes: Sequence[Mistake]) -> list[str]:

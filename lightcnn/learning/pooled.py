@@ -15,9 +15,10 @@ import lightcnn
 from lightcnn import document
 from lightcnn.data.dataset import SPLITS
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.evaluation import plots
+from lightcnn.evaluation import charts, plots
+from lightcnn.evaluation.figures import stamped
 from lightcnn.evaluation.predictions import COLUMNS, write_predictions
-from lightcnn.evaluation.scores import scores
+from lightcnn.evaluation.scores import intervals, scores
 from lightcnn.learning.bench import warning
 from lightcnn.learning.pooledpage import SHOWN, pooled_page
 from lightcnn.recipe import Recipe
@@ -72,24 +73,27 @@ def write_pooled(run: Run, recipe: Recipe, data: Mapping[str, Any], parts: Parts
     pooled = {side: _pooled([row for row in every if row["split"] == side], classes) for side in ("val", "test")}
     run.write_bytes("spec.yaml", document.dump(recipe.network, warning(data)).encode())
     report = _report(run, recipe, data, parts, pooled) | {"predictions": write_predictions(run, header, tested)}
-    pictures = _pictures(report)
+    pictures = _pictures(report, pooled["test"])
     for name, picture in pictures.items():
         run.write_bytes(f"plots/{name}.png", picture)
     run.write_bytes("report.html", pooled_page(report, recipe, pictures))
     run.write_json("report.json", report)
 
 
-def _pictures(report: Mapping[str, Any]) -> dict[str, bytes]:
-    """The plots by name."""
-    accuracy = report["metrics"]["test"]["accuracy"]
+def _pictures(report: Mapping[str, Any], of: Pooled) -> dict[str, bytes]:
+    """The plots by name. Curves are of all parts' probabilities in one row."""
+    test, classes = report["metrics"]["test"], report["data"]["classes"]
     names = [f"seed {part['seed']}" + (f", fold {part['fold']}" if part["fold"] else "") for part in report["parts"]]
+    accuracy = [test["accuracy"][key] for key in ("value", "low", "high")]
+    areas = intervals(test["per_class"], "auc")
+    roc = charts.over_thresholds(charts.ROC, of.labels, of.probabilities, classes, of.groups, areas)
     pictures = {
-        "confusion": plots.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
-        "parts": plots.parts(names, [part["accuracy"] for part in report["parts"]],
-                             (accuracy["value"], accuracy["low"], accuracy["high"])),
-    }  # fmt: skip
+        "parts": plots.parts(names, [part["accuracy"] for part in report["parts"]], accuracy),
+        "confusion": charts.confusion(test["confusion"], classes),
+        **({"roc": roc} if roc else {}),
+    }
     text = warning(report["data"])
-    return {name: plots.stamped(picture, text) if text else picture for name, picture in pictures.items()}
+    return {name: stamped(picture, text) if text else picture for name, picture in pictures.items()}
 
 
 def _rows(part: Run) -> list[dict[str, str]]:

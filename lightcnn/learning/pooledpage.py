@@ -7,8 +7,14 @@ from typing import Any
 
 from lightcnn import document, page
 from lightcnn.cautions import cautions
+from lightcnn.learning import words
 from lightcnn.recipe import Recipe
 
+CAPTIONS = {
+    "parts": "Test accuracy of every part, and of all together with its interval",
+    "confusion": "All parts: actual classes in rows, predicted ones in columns",
+    "roc": "All parts: how much of a class is found, and how much of the others is taken for it",
+}
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "auc", "sensitivity", "specificity")
 
 
@@ -26,12 +32,18 @@ def pooled_page(report: Mapping[str, Any], recipe: Recipe, pictures: Mapping[str
                 f"{data['counts']['test']:,} images, each predicted by networks that have not seen it or its source. "
                 "Weights and threshold of each were chosen on its own validation side."
             ),
+            page.heading("All test images"),
+            page.table(("score", "value", "95 % interval", "in words"),
+                       [(one.name, one.value, one.interval, one.meaning) for one in words.told(report)]),
+            page.paragraph("Scores of probabilities (the areas, the Brier score, log loss) take those of different "
+                           "networks as one row, which are not on quite the same scale."),
+            *(page.figure(pictures[name], caption) for name, caption in CAPTIONS.items() if name in pictures),
+            page.heading("Each class"),
+            page.table(words.CLASS_HEADER, words.by_class(report)),
             page.heading("Over the parts"),
             page.table(("metric", "mean", "standard deviation"), _summary(report["summary"])),
             page.paragraph("The interval says how far other images would move the score of these networks; the "
                            "deviation how far another training does. Parts share most of their training images."),
-            page.figure(pictures["confusion"], "All parts: actual classes in rows, predicted ones in columns"),
-            page.figure(pictures["parts"], "Test accuracy of every part, and of all together with its interval"),
             page.table(("seed", "fold", "train", "val", "test", *map(_name, SHOWN), "epochs", "seconds"),
                        [_part(part) for part in report["parts"]]),
             page.heading("The recipe"),

@@ -16,10 +16,11 @@ from lightcnn.anatomy import Stage, network_cost, stages
 from lightcnn.counters import fvcore_total, thop_total
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sheets import png, tile
-from lightcnn.evaluation import plots
+from lightcnn.evaluation import charts, plots
 from lightcnn.evaluation.calibration import Temperature, calibration_error, cross_entropy, fitted, scaled
+from lightcnn.evaluation.figures import stamped
 from lightcnn.evaluation.predictions import prediction_table, write_predictions
-from lightcnn.evaluation.scores import scores
+from lightcnn.evaluation.scores import intervals, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
 from lightcnn.learning.bench import warning
 from lightcnn.learning.page import Mistake, train_page
@@ -166,21 +167,33 @@ def _pictures(
     parts: list[Stage],
 ) -> dict[str, bytes]:
     """The plots by name."""
-    rows, classes = done.progress.rows, pipeline.dataset.classes
-    labels = pipeline.dataset.labels[pipeline.split.test]
+    rows, test = done.progress.rows, report["metrics"]["test"]
     columns = zip(*((row.loss, row.val_loss, row.val_accuracy) for row in rows), strict=True)
     losses, val_losses, accuracies = map(list, columns)
-    roc = plots.roc(labels, judged.probabilities["test"], classes)
     pictures = {
         "curves": plots.learning(losses, val_losses, accuracies, done.progress.best),
-        "confusion": plots.confusion(report["metrics"]["test"]["confusion"], classes),
+        "confusion": charts.confusion(test["confusion"], pipeline.dataset.classes),
+        **_charts(pipeline, done, judged, test),
         "network": plots.stages([f"{s.name} {s.kind}" for s in parts], [s.macs for s in parts],
                                 [s.params for s in parts]),
     }  # fmt: skip
-    pictures |= {"roc": roc} if roc else {}
     pictures |= {"errors": png(tile([mistake.image for mistake in mistakes], 8))} if mistakes else {}
     text = warning(report["data"])
-    return {name: plots.stamped(picture, text) if text else picture for name, picture in pictures.items()}
+    return {name: stamped(picture, text) if text else picture for name, picture in pictures.items()}
+
+
+def _charts(pipeline: Pipeline, done: Finished, judged: Judged, test: Mapping[str, Any]) -> dict[str, bytes]:
+    """Those of the test side's probabilities, as far as they are defined. `test` is that of the report's metrics."""
+    dataset, indices, predicted = pipeline.dataset, pipeline.split.test, judged.probabilities["test"]
+    labels, classes, groups = dataset.labels[indices], dataset.classes, dataset.groups[indices]
+    kinds = {"roc": (charts.ROC, "auc"), "precision_recall": (charts.PRECISION_RECALL, "pr_auc")}
+    drawn = {
+        name: charts.over_thresholds(kind, labels, predicted, classes, groups, intervals(test["per_class"], area))
+        for name, (kind, area) in kinds.items()
+    }
+    drawn["reliability"] = charts.reliability(labels, done.probabilities["test"], predicted)
+    drawn["probabilities"] = charts.probabilities_by_class(labels, predicted, classes, judged.threshold)
+    return {name: picture for name, picture in drawn.items() if picture}
 
 
 def _number(name: str, value: Any) -> str:
