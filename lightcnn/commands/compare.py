@@ -59,6 +59,8 @@ def compare(
 
 def _table(report: Mapping[str, Any]) -> Table:
     """A row a pair, in points for the accuracies."""
+    from lightcnn.comparison.words import TITLES
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("a", "b", "metric", "a − b", "95 % interval", "p", "p by Holm", "test"):
         table.add_column(name, justify="right" if name in ("a − b", "95 % interval", "p", "p by Holm") else "left")
@@ -67,7 +69,7 @@ def _table(report: Mapping[str, Any]) -> Table:
         low, high = (None if pair[edge] is None else scale * pair[edge] for edge in ("low", "high"))
         interval = "unknown" if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}"
         cells = (
-            pair["a"], pair["b"], pair["metric"].replace("_", " "), f"{scale * pair['difference']:+.{digits}f}",
+            pair["a"], pair["b"], TITLES[pair["metric"]], f"{scale * pair['difference']:+.{digits}f}",
             interval, _chance(pair["p"]), _chance(pair["p_adjusted"]), pair["test"],
         )  # fmt: skip
         table.add_row(*(Text(visible(cell)) for cell in cells))

@@ -12,6 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from lightcnn.comparison.pairs import Pair
 from lightcnn.comparison.words import TITLES
 from lightcnn.evaluation.plots import BLUE, ORANGE
+from lightcnn.page import visible
 
 SHOWN = 40
 """Pairs of a metric that are drawn: those of the largest differences."""
@@ -78,4 +79,5 @@ def _rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= NAME else "…" + name[1 - NAME :]
+    shown = visible(name)
+    return shown if len(shown) <= NAME else "…" + shown[1 - NAME :]

@@ -53,8 +53,8 @@ class Pair:
         return {
             "a": self.a, "b": self.b, "metric": self.metric, "value_a": self.value_a, "value_b": self.value_b,
             "difference": self.estimate.difference, "low": self.estimate.low, "high": self.estimate.high,
-            "test": self.test.name, "p": self.test.p, "p_adjusted": self.p_adjusted, "shown": self.shown,
-            "detectable": self.detectable, "units": self.units, "unit": self.unit,
+            "test": self.test.name, "p": self.test.p, "p_adjusted": self.p_adjusted, "pairs": self.pairs,
+            "shown": self.shown, "detectable": self.detectable, "units": self.units, "unit": self.unit,
             "discordant": self.discordant and asdict(self.discordant),
         }  # fmt: skip
 

@@ -52,6 +52,11 @@ def notes(runs: Sequence[Answers], metrics: Sequence[str], undefined: bool) -> l
             "Which images come from one source is not known: each counts as independent, and if they are not, the p "
             "values are too small and the intervals too narrow."
         )
+    if runs[0].fold_count > 1:
+        said.append(
+            "Networks of different folds share training images: their answers hang together a little more than the "
+            "tests assume. An AUC compares images within a fold only."
+        )
     if undefined:
         said.append("The AUC is left out: a class has no test image.")
     if len(metrics) > 1:
