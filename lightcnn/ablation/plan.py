@@ -40,18 +40,16 @@ class Plan(Frozen):
     over: tuple[str, ...]
     trials: Annotated[tuple[Trial, ...], Field(min_length=2)]
     left_out: tuple[Skipped, ...]
-    folds: Annotated[int, Field(ge=2)] | None
+    folds: Annotated[int, Field(ge=0, description="0: a plain split")]
     seeds: Annotated[int, Field(ge=1)]
 
     @property
     def trainings(self) -> int:
         """Of each recipe."""
-        return self.seeds * (self.folds or 1)
+        return self.seeds * max(1, self.folds)
 
 
-def make_plan(
-    recipe: Recipe, over: Sequence[str], *, only: Sequence[str] = (), folds: int | None = None, seeds: int = 1
-) -> Plan:
+def make_plan(recipe: Recipe, over: Sequence[str], *, only: Sequence[str] = (), folds: int = 0, seeds: int = 1) -> Plan:
     """The changes of `over`, or of these only the named ones, each held against the recipe and against each other.
 
     Raises: InputError, DocumentError.
@@ -61,7 +59,8 @@ def make_plan(
         if name not in found:
             raise InputError(f"--only {name}: no such change{document.nearest(name, found)}; there are: "
                              f"{', '.join(found)}")  # fmt: skip
-    trials, left_out = [Trial(name=UNCHANGED, about="the recipe as it is", recipe=recipe)], []
+    trials = [Trial(name=UNCHANGED, about="the recipe as it is", recipe=recipe)]
+    left_out: list[Skipped] = []
     seen = {_key(recipe): UNCHANGED}
     for name, variant in found.items():
         if only and name not in only:
@@ -76,10 +75,16 @@ def make_plan(
             left_out.append(Skipped(change=name, reason=what))
         else:
             trials.append(Trial(name=name, about=variant.about, recipe=made))
-    if len(trials) == 1:
-        reasons = "; ".join(f"{skipped.change}: {skipped.reason}" for skipped in left_out)
-        raise InputError(f"--over {','.join(over)}: nothing to change ({reasons})")
+    _demand_change(over, trials, left_out)
     return Plan(over=tuple(over), trials=tuple(trials), left_out=tuple(left_out), folds=folds, seeds=seeds)
+
+
+def reduced(plan: Plan, skipped: Sequence[Skipped]) -> Plan:
+    """The plan without these changes. Raises: InputError where none remains."""
+    names = {skip.change for skip in skipped}
+    trials, left_out = [trial for trial in plan.trials if trial.name not in names], [*plan.left_out, *skipped]
+    _demand_change(plan.over, trials, left_out)
+    return plan.model_copy(update={"trials": tuple(trials), "left_out": tuple(left_out)})
 
 
 def load_plan(run: Run) -> Plan:
@@ -104,6 +109,13 @@ def _named(recipe: Recipe, over: Sequence[str]) -> dict[str, Variant | LeftOut]:
                 raise InputError(f"--over {kind}: change {name!r} has a name that is taken; give it another")
             found[name] = variant
     return found
+
+
+def _demand_change(over: Sequence[str], trials: Sequence[Trial], left_out: Sequence[Skipped]) -> None:
+    """Raises: InputError where nothing but the unchanged recipe is left."""
+    if len(trials) == 1:
+        reasons = "; ".join(f"{skipped.change}: {skipped.reason}" for skipped in left_out)
+        raise InputError(f"--over {','.join(over)}: nothing to change ({reasons})")
 
 
 def _made(recipe: Recipe, variant: Variant) -> Recipe:

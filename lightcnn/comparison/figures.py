@@ -11,7 +11,7 @@ from matplotlib.ticker import PercentFormatter
 
 from lightcnn.comparison.pairs import Pair
 from lightcnn.comparison.words import TITLES
-from lightcnn.evaluation.plots import BLUE, ORANGE
+from lightcnn.evaluation.figures import BLUE, ORANGE
 from lightcnn.page import visible
 
 SHOWN = 40

@@ -18,7 +18,7 @@ from lightcnn.comparison.pairs import METRICS, Pair, all_pairs, demand_same, sco
 from lightcnn.comparison.words import notes, sentence
 from lightcnn.document import nearest
 from lightcnn.errors import InputError
-from lightcnn.evaluation.plots import stamped
+from lightcnn.evaluation.figures import stamped
 from lightcnn.run import json_bytes
 from lightcnn.trainedrun import Run
 
