@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightcnn.ablation.job import ablate
     from lightcnn.baselines import Baseline, build_baseline, build_network
     from lightcnn.budget import Budget, Cost
     from lightcnn.comparison.job import compare
@@ -32,6 +33,7 @@ __all__ = [
     "Recipe",
     "Run",
     "SearchSpace",
+    "ablate",
     "build",
     "build_baseline",
     "build_network",
@@ -52,6 +54,7 @@ _HOMES = {
     "Recipe": "recipe",
     "Run": "trainedrun",
     "SearchSpace": "space",
+    "ablate": "ablation.job",
     "build": "network",
     "build_baseline": "baselines",
     "build_network": "baselines",

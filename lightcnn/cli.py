@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 import lightcnn
+from lightcnn.commands.ablate import ablate
 from lightcnn.commands.audit import audit
 from lightcnn.commands.check import check
 from lightcnn.commands.compare import compare
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (search, train, audit, predict, compare, check):
+for command in (search, train, ablate, audit, predict, compare, check):
     app.command()(command)
 app.command("list")(list_)
 
