@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
@@ -15,10 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from sklearn.datasets import load_digits
 from specs import random_spec
 
 import lightcnn
+from lightcnn.ablateview import AblateView
 from lightcnn.ablation.plan import Plan, make_plan
 from lightcnn.ablation.surgery import LEAST, OPERATIONS, NotPossible, operated
 from lightcnn.cli import run
@@ -233,6 +236,16 @@ def test_another_optimizer_gets_a_rate_and_a_decay_of_its_own() -> None:
         Recipe.load("quick").model_copy(update={"training": sgd}), ["hyperparameters"], only=["optimizer-adamw"]
     ).trials[1].recipe.training  # fmt: skip
     assert (back.learning_rate, back.weight_decay) == pytest.approx((adamw.learning_rate, adamw.weight_decay), rel=0.01)
+
+
+def test_a_rate_above_the_highest_is_left_out_and_the_others_stop_there() -> None:
+    quick = Recipe.load("quick")
+    hot = quick.model_copy(update={"training": quick.training.model_copy(update={"learning_rate": 5.0})})
+    plan = make_plan(hot, ["hyperparameters"])
+    assert [(skipped.change, skipped.reason) for skipped in plan.left_out] == [
+        ("rate-x3", "a learning rate of 15 is above 10")
+    ]
+    assert {trial.name: trial.recipe.training.learning_rate for trial in plan.trials}["optimizer-sgd"] == 10
 
 
 def test_adam_and_adamw_without_decay_are_one() -> None:
@@ -533,3 +546,25 @@ def test_python_ablates_too_and_folds_test_every_image(recipe: Path) -> None:
     assert done.report["data"]["counts"]["test"] == 240
     assert [len(row["metric"]["values"]) for row in done.report["rows"]] == [2, 2]
     assert all(pair["units"] == 240 for pair in done.report["pairs"])
+
+
+def test_the_live_view_says_which_change_and_which_training() -> None:
+    shown = io.StringIO()
+    with AblateView(Console(file=shown, force_terminal=True, width=90), quiet=False) as view:
+        view.change(2, 5, "no-se", "without squeeze-and-excitation")
+        view.part(3, 6, "seed-1-fold-1")
+        view.failed("relu", "out of memory")
+    assert "2 of 5, no-se: without squeeze-and-excitation" in shown.getvalue()
+    assert "part 3 of 6, seed-1-fold-1" in shown.getvalue()
+    assert "relu failed: out of memory" in shown.getvalue()
+    silent = io.StringIO()
+    with AblateView(Console(file=silent, force_terminal=True), quiet=True) as view:
+        view.change(1, 2, "unchanged", "the recipe as it is")
+    assert silent.getvalue() == ""
+
+
+def test_what_is_learned_from_drawn_images_says_so(capsys) -> None:
+    arguments = ["ablate", "quick", "--over", "augmentation", "--only", "augment-none", "--dry-run"]
+    data = ["--data", "synthetic-lesions:count=60,size=16", "--set", "network.classes=2"]
+    assert run([*arguments, *data, "--set", "network.input=[3,16,16]", "--set", "training.batch=8"]) == 0
+    assert "STAND-IN" in capsys.readouterr().err

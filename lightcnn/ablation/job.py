@@ -37,6 +37,7 @@ def ablate(
     folds: int = 0,
     seeds: int = 1,
     out: str | Path | None = None,
+    resume: bool = False,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> trainedrun.Run:
     """`lightcnn ablate` as a function: the finished run folder, silently.
@@ -46,8 +47,13 @@ def ablate(
     """
     given = Draft(recipe) if isinstance(recipe, Recipe) else draft(recipe)
     kinds = [over] if isinstance(over, str) else list(over)
-    laid_out = lay(given, kinds, only=only, repeats=Repeats(folds, seeds), device=device)
-    return trainedrun.Run(conduct(laid_out, out=out, device=device).path)
+    if resume and out is None:
+        raise RunError("--resume: needs --out with the run folder to go on with")
+    held = Run.load(str(out)) if resume else None
+    if held is None and out is not None:
+        Run.free(Path(out))
+    layout = lay(given, kinds, only=only, repeats=Repeats(folds, seeds), device=device)
+    return trainedrun.Run(conduct(layout, out=out, held=held, device=device).path)
 
 
 class Layout:

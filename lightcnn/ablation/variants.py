@@ -21,6 +21,8 @@ UNCHANGED = "unchanged"
 """The name of the recipe itself, which every change is held against."""
 RATES = (0.1, 0.3, 3.0)
 """What the learning rate is multiplied by."""
+HIGHEST = 10.0
+"""Learning rate and weight decay that a recipe may have."""
 SGD = 300.0
 """Of SGD over Adam, without momentum. Plain steps are as long as the gradient, Adam's about one unit: usual rates with
 momentum 0.9 lie 10 to 100 times above Adam's (0.1 in arXiv:1512.03385, 0.001 in arXiv:1412.6980); 30 is their middle,
@@ -96,6 +98,9 @@ def hyperparameters(recipe: Recipe) -> Iterator[Variant | LeftOut]:
             yield _optimizer(optimizer, training)
     for factor in RATES:
         name, rate = f"rate-x{factor:g}", _rounded(training.learning_rate * factor)
+        if rate > HIGHEST:
+            yield LeftOut(name, f"a learning rate of {rate:g} is above {HIGHEST:g}")
+            continue
         yield Variant(name, f"learning rate {rate:g}", (_change(name, "training.learning_rate", rate),))
     for name, batch in (("batch-half", max(2, training.batch // 2)), ("batch-double", 2 * training.batch)):
         yield Variant(name, f"batches of {batch}", (_change(name, "training.batch", batch),))
@@ -148,13 +153,13 @@ def _optimizer(optimizer: str, training: Optimisation) -> Variant:
     """
     still = 1 - training.momentum
     scale = {"adam": 1.0, "adamw": 1.0, "rmsprop": still, "sgd": SGD * still}
-    rate = min(10.0, _rounded(training.learning_rate * scale[optimizer] / scale[training.optimizer]))
+    rate = min(HIGHEST, _rounded(training.learning_rate * scale[optimizer] / scale[training.optimizer]))
 
     def shrunk(name: str, rate: float) -> float:
         return {"adamw": rate, "sgd": rate / still}.get(name, 1.0)
 
     share = training.weight_decay * shrunk(training.optimizer, training.learning_rate)
-    decay = min(10.0, _rounded(share / shrunk(optimizer, rate)))
+    decay = min(HIGHEST, _rounded(share / shrunk(optimizer, rate)))
     name = f"optimizer-{optimizer}"
     return Variant(
         name,

@@ -145,10 +145,13 @@ def _dry_run(layout: Any, as_json: bool, quiet: bool) -> None:
     """Every change with its cost and time, and the time of all."""
     from lightcnn.ablateview import dry_run_table, lasting
     from lightcnn.ablation.job import estimate
+    from lightcnn.trainview import stand_in_panel
 
     plan = estimate(layout)
     if as_json:
         return print_json(plan)
+    if plan["data"]["stand_in"]:
+        Console(stderr=True, highlight=False).print(stand_in_panel(plan["data"]))
     console = Console(highlight=False)
     console.print(dry_run_table(plan))
     _left_out(console, plan)
@@ -164,12 +167,15 @@ def _dry_run(layout: Any, as_json: bool, quiet: bool) -> None:
 def _show(run: Any, as_json: bool, quiet: bool) -> None:
     """The end of an ablation: the table, what can be said, what failed, and where it lies."""
     from lightcnn.ablateview import ablate_table
+    from lightcnn.trainview import stand_in_panel
 
     report = run.report
     if as_json:
         print_json(report)
     else:
         console = Console(highlight=False)
+        if report["data"]["stand_in"]:
+            console.print(stand_in_panel(report["data"]))
         console.print(ablate_table(report))
         console.print()
         if not quiet:
