@@ -629,6 +629,15 @@ def lightcnn_change(path, value):
     return Change(f"--set {path}", tuple(path.split(".")), value)
 
 
+def test_a_dry_run_reads_weights_that_would_not_fit(recipe, finished, capsys):
+    baseline = ["--set", "network.baseline=timm:resnet10t", "--set", "network.input=[1,32,32]"]
+    given = [*baseline, "--set", f"network.weights={finished[0] / 'weights.safetensors'}"]
+    assert run(["train", recipe, *given, "--dry-run"]) == 2
+    error = capsys.readouterr().err
+    assert "not this backbone" in error
+    assert error.count("\n") == 1
+
+
 def test_dry_run_says_what_would_be_and_writes_nothing(recipe, tmp_path, capsys):
     assert run(["train", recipe, "--dry-run", "--epochs", "7"]) == 0
     out = capsys.readouterr().out

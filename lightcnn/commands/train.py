@@ -142,7 +142,7 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
             for note in cautions(report["data"]):
                 console.print(Text(visible(f"note: {note}")), soft_wrap=True)
         folder = shlex.quote(str(run.path))
-        again = f" --folds {report['folds']} --seeds {report['seeds']}" if "parts" in report else ""
+        again = "".join(f" --{name} {report[name]}" for name in ("folds", "seeds") if report.get(name))
         console.print(
             Text(
                 f"run folder {run.path}: open {run / 'report.html'}; train the same again with: "

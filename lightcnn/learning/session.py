@@ -31,6 +31,7 @@ from lightcnn.training.loop import Epoch, fit
 from lightcnn.training.state import State
 from lightcnn.training.stopping import Progress, Row
 from lightcnn.training.watcher import TrainWatcher
+from lightcnn.transfer import BaselineSpec
 
 MEASURED = 4
 """Steps that an estimate of the time is measured on."""
@@ -207,7 +208,9 @@ def estimate(bench: Bench) -> dict[str, Any]:
     pipeline, recipe = bench.pipeline, bench.recipe
     few = pipeline.split.train[: MEASURED * recipe.training.batch]
     settings = recipe.training.model_copy(update={"epochs": 1})
-    model = build_network(recipe.network, recipe.seed, pretrained=False).to(pipeline.device)
+    # A file of weights is read, so that one that does not fit is told now; nothing is fetched.
+    held = isinstance(recipe.network, BaselineSpec) and recipe.network.weights != "timm"
+    model = build_network(recipe.network, recipe.seed, pretrained=held).to(pipeline.device)
 
     def train_on(indices: NDArray[np.int64]) -> float:
         begin = time.perf_counter()
