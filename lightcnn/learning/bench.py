@@ -59,6 +59,11 @@ class Bench:
         indices = getattr(self.pipeline.split, side)
         return probabilities(model, self.pipeline.images(indices, self.size), self.preprocess)
 
+    @property
+    def read(self) -> tuple[str, Dataset]:
+        """What was read, for another bench."""
+        return self.recipe.data, self.pipeline.dataset
+
     def files(self) -> dict[str, bytes]:
         """What a run folder begins with."""
         data = self.pipeline.document()
@@ -73,10 +78,19 @@ class Bench:
         return Bench(recipe, pipeline, _teacher(recipe, pipeline))
 
 
-def prepare(given: Draft, device: str = "auto", watcher: TrainWatcher | None = None) -> Bench:
-    """Reads and splits the data and holds the recipe against them. Raises: InputError."""
+def prepare(
+    given: Draft,
+    device: str = "auto",
+    watcher: TrainWatcher | None = None,
+    *,
+    read: tuple[str, Dataset] | None = None,
+) -> Bench:
+    """Reads and splits the data and holds the recipe against them. Raises: InputError.
+
+    `read`: the source and its data, where another bench has read them.
+    """
     watcher, place = watcher or TrainWatcher(), pick_device(device)
-    source, dataset = _read(given.recipe, watcher)
+    source, dataset = read or _read(given.recipe, watcher)
     sides = split(dataset, given.recipe.seed, given.recipe.reading)
     recipe = given.resolved(source, dataset.channels, len(sides.train))
     _demand_fit(recipe, dataset, len(sides.train))

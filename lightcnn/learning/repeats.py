@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightcnn import document
+from lightcnn.data.dataset import Dataset
 from lightcnn.drafts import Draft
 from lightcnn.errors import InputError, RunError
 from lightcnn.learning import session
@@ -88,12 +89,13 @@ def train_all(
     *,
     device: str = "auto",
     watcher: TrainWatcher | None = None,
+    read: tuple[str, Dataset] | None = None,
 ) -> Run:
     """Trains every part that is not finished, into a fresh folder or one that is `held`. Raises: as `job.train`."""
     watcher = watcher or TrainWatcher()
     if held is not None and begun_with(held) != repeats:
         raise RunError(f"--resume: {path} was not begun with {repeats}; leave --folds and --seeds out")
-    benches = laid(given, repeats, device, watcher)
+    benches = laid(given, repeats, device, watcher, read)
     recipe = whole(given.recipe, benches)
     data = pooled_data([bench.pipeline for _, bench in benches])
     if held is not None:
@@ -119,11 +121,17 @@ def train_all(
     return run
 
 
-def laid(given: Draft, repeats: Repeats, device: str, watcher: TrainWatcher | None = None) -> list[tuple[Part, Bench]]:
+def laid(
+    given: Draft,
+    repeats: Repeats,
+    device: str,
+    watcher: TrainWatcher | None = None,
+    read: tuple[str, Dataset] | None = None,
+) -> list[tuple[Part, Bench]]:
     """Every part and its bench: whatever a split refuses is refused before any work. Raises: InputError."""
     _demand_no_teacher(given, repeats)
     first, *others = repeats.parts(given.recipe)
-    bench = prepare(replace(given, recipe=_recipe(given.recipe, first)), device, watcher)
+    bench = prepare(replace(given, recipe=_recipe(given.recipe, first)), device, watcher, read=read)
     return [(first, bench), *((part, bench.repeated(part.seed, part.reading)) for part in others)]
 
 
