@@ -171,11 +171,11 @@ def _of_answers(
     return _pair(a, b, metric, values, estimate, paired.sign_flips(of_a - of_b, strata, groups, seed), groups)
 
 
-def _area(a: Answers, b: Answers, groups: NDArray[np.int64], _: int) -> Pair | None:
+def _area(a: Answers, b: Answers, groups: NDArray[np.int64], seed: int) -> Pair | None:
     of_a, of_b = (mean_area(run.labels, run.probabilities, run.folds) for run in (a, b))
     if of_a is None or of_b is None:
         return None
-    estimate, test = area_difference(of_a, of_b, a.labels, groups)
+    estimate, test = area_difference(of_a, of_b, a.labels, groups, seed)
     return _pair(a, b, "auc", (of_a.value, of_b.value), estimate, test, groups)
 
 
