@@ -13,7 +13,8 @@ from lightcnn import document
 from lightcnn.spec import Frozen
 from lightcnn.transfer import AnyNetwork
 
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+SEEDS = 2**32
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 
 
 class Augment(Frozen):

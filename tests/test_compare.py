@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 import lightcnn
 from lightcnn import cli
+from lightcnn.comparison import answers as module
 from lightcnn.comparison import compared, holm, read
 from lightcnn.comparison.answers import PLAIN, POOLED
 from lightcnn.comparison.words import sentence
@@ -362,6 +363,91 @@ def test_pooled_tables_must_be_whole(tmp_path: Path) -> None:
     file.write_text(text.replace("well,well,1,1", "well,well,-1,1"))
     with pytest.raises(RunError, match="seed '-1' is not a whole number"):
         read(run)
+
+
+def test_the_table_has_the_intervals_of_the_runs_own_reports(good: Path, bad: Path, tmp_path: Path) -> None:
+    report = json.loads((good / "report.json").read_text())
+    own = {"value": 118 / 120, "low": 0.91, "high": 0.99, "interval": "Wilson"}
+    unknown = {"value": 0.9, "low": None, "high": None, "interval": "none"}
+    report["metrics"] = {"test": {"accuracy": own, "balanced_accuracy": unknown, "auc": 0.9}}
+    (good / "report.json").write_text(json.dumps(report))
+    first, second = lightcnn.compare([good, bad], out=tmp_path / "out").report["runs"]
+    assert first["scores"]["accuracy"] == {key: own[key] for key in ("value", "low", "high")}
+    assert first["scores"]["balanced_accuracy"]["value"] == pytest.approx(118 / 120), "as no interval is reported"
+    assert first["scores"]["auc"]["low"] < first["scores"]["auc"]["value"]
+    assert second["scores"]["accuracy"]["value"] == pytest.approx(100 / 120)
+
+
+@pytest.mark.parametrize("metrics", ["x", [], {"test": []}, {"test": {"accuracy": {"value": 2, "low": 0, "high": 1}}}])
+def test_reported_scores_that_are_none_are_not_taken(metrics: Any, good: Path, bad: Path, tmp_path: Path) -> None:
+    report = json.loads((good / "report.json").read_text())
+    (good / "report.json").write_text(json.dumps(report | {"metrics": metrics}))
+    runs = lightcnn.compare([good, bad], out=tmp_path / "out").report["runs"]
+    assert runs[0]["scores"]["accuracy"]["value"] == pytest.approx(118 / 120)
+
+
+def test_too_few_images_or_groups_are_told_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    groups = [f"patient {i % 12}" for i in range(COUNT)]
+    runs = [write_run(tmp_path / n, answers([5]), groups=groups) for n in ("a", "b")]
+    assert cli.run(["compare", *map(str, runs), "--out", str(tmp_path / "o")]) == 0
+    note = (
+        "too few to say anything: 12 groups in all, 6 groups of class 'ill', 6 groups of class 'well' "
+        "(under 20 in all, or 10 of a class)"
+    )
+    assert f"note: {note}" in capsys.readouterr().out
+    assert note in json.loads((tmp_path / "o/report.json").read_text())["notes"]
+    assert escape(note) in (tmp_path / "o/report.html").read_text(encoding="utf-8")
+
+
+def test_enough_images_have_no_such_note(good: Path, bad: Path, tmp_path: Path) -> None:
+    assert "too few" not in " ".join(lightcnn.compare([good, bad], out=tmp_path / "out").report["notes"])
+
+
+def test_more_seeds_than_a_run_has_are_refused(tmp_path: Path) -> None:
+    table = answers([], 2)
+    run = write_run(tmp_path / "a", np.stack([table] * 1001), pooled=[(n, 1) for n in range(1001)])
+    with pytest.raises(RunError, match="1,001 seeds, and 1,000 are the most"):
+        read(run)
+
+
+def test_rows_are_looked_through_a_few_times_however_many_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(tmp_path / "a", np.stack([answers([], 4)] * 200), pooled=[(n, 1) for n in range(200)])
+    looks = 0
+
+    class Counted(module._Row):
+        def __getattribute__(self, name: str) -> Any:
+            nonlocal looks
+            looks += name == "seed"
+            return super().__getattribute__(name)
+
+    monkeypatch.setattr(module, "_Row", Counted)
+    assert len(read(run).seeds) == 200
+    assert looks < 10 * 800
+
+
+def test_predictions_that_are_not_of_their_probabilities_are_refused(tmp_path: Path) -> None:
+    table = np.tile([[0.6, 0.3, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6]], (10, 1))
+    run = write_run(tmp_path / "three", table, classes=("a", "b", "c"), sealed=False)
+    file = run / "predictions.csv"
+    file.write_text(file.read_text().replace("0001.png,test,1,b,b", "0001.png,test,1,b,c"))
+    with pytest.raises(RunError, match=r"csv:\d+: prediction 'c' is not the most probable class; .*damaged or edited"):
+        read(run)
+
+
+def test_predictions_of_two_classes_follow_a_threshold(tmp_path: Path) -> None:
+    two = np.stack([answers([]), answers([])])
+    run = write_run(tmp_path / "a", two, pooled=[(0, 2), (1, 2)], sealed=False)
+    file = run / "predictions.csv"
+    text = file.read_text()
+    every = re.sub(r",(ill|well),1,2,", ",well,1,2,", text)
+    file.write_text(every)
+    assert read(run).right.sum() == 3 * COUNT // 2 + COUNT // 4, "a threshold of 0 for one seed and fold"
+    file.write_text(text.replace("0007.png,test,7,well,well,1,", "0007.png,test,7,well,ill,1,"))
+    with pytest.raises(RunError, match=r"no threshold on the second class tells images/.* damaged or edited") as failed:
+        read(run)
+    assert "\n" not in str(failed.value)
 
 
 def test_an_auc_that_is_undefined_is_left_out_or_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,6 +174,7 @@ def test_a_dry_run_counts_all_parts(recipe, capsys):
     [
         (["--folds", "1"], "--folds 1: "),
         (["--seeds", "0"], "--seeds 0: "),
+        (["--seeds", "2", "--seed", "4294967295"], "the last seed is 4294967295"),
         (["--folds", "17"], "has 48 images, all of 16 sources, and 17 folds to stand on; give it images of at least 17 "
                             "sources, cut at most 16 folds"),
         (["--folds", "3", "--set", "distill.teacher=somewhere"], "--folds: distill.teacher somewhere has learned"),
@@ -193,6 +195,49 @@ def test_another_number_of_folds_is_refused_on_resume(repeated, capsys):
     assert run(["train", "--resume", "--folds", "4", "--out", str(repeated), "--quiet"]) == 2
     assert "was not begun with --folds 4 --seeds 1" in capsys.readouterr().err
     assert (repeated / "report.json").is_file()
+
+
+def test_edited_predictions_of_a_part_are_not_pooled(repeated, tmp_path, capsys):
+    shutil.copytree(repeated, "edited")
+    Path("edited/report.json").unlink()
+    table = Path("edited/parts/seed-0-fold-1/predictions.csv")
+    table.write_text(table.read_text().replace(",test,", ",val,", 1))
+    assert run(["train", "--resume", "--out", "edited", "--quiet"]) == 2
+    assert "it was edited after the run" in capsys.readouterr().err
+    assert not Path("edited/report.json").exists()
+
+
+def test_areas_rank_images_within_one_network(repeated):
+    test = Run.load(repeated).report["metrics"]["test"]
+    tested = rows(repeated / "predictions.csv")
+    areas = []
+    for seed in "01":
+        right = pairs = 0.0
+        for fold in "123":
+            own = [row for row in tested if (row["seed"], row["fold"]) == (seed, fold)]
+            yes, no = ([float(row["p_bright"]) for row in own if row["label"] == name] for name in ("bright", "dark"))
+            right += sum((a > b) + (a == b) / 2 for a in yes for b in no)
+            pairs += len(yes) * len(no)
+        areas.append(right / pairs)
+    assert test["auc"]["value"] == pytest.approx(np.mean(areas))
+    assert test["auc"]["low"] < test["auc"]["value"] < test["auc"]["high"]
+    assert test["images"] == 96
+    assert sum(of["images"] for of in test["per_class"].values()) == 96
+
+
+def test_one_fold_of_a_recipe_over_seeds_is_one_fold(recipe):
+    one = ["--set", "reading.folds=3", "--set", "reading.fold=2"]
+    assert run(["train", recipe, *one, "--seeds", "2", "--epochs", "1", "--out", "second", "--quiet"]) == 0
+    report = Run.load("second").report
+    assert (report["folds"], report["seeds"]) == (0, 2)
+    assert [part["fold"] for part in report["parts"]] == [2, 2]
+
+
+def test_a_side_of_few_sources_is_told_to_be_small(repeated):
+    page = (repeated / "report.html").read_text()
+    assert Run.load(repeated).report["metrics"]["test"]["warning"] is None
+    assert "too few to say anything" not in page
+    assert "32 groups" in page
 
 
 def test_a_damaged_plan_is_told(recipe, capsys):

@@ -122,7 +122,7 @@ def conduct(
         for number, trial in enumerate(plan.trials, start=1):
             watcher.change(number, len(plan.trials), trial.name, trial.about)
             try:
-                _train(run, plan, trial, device, watcher)
+                _train(run, layout, trial, device, watcher)
             except FAILURES as error:
                 if number == 1:
                     raise
@@ -164,13 +164,14 @@ def estimate(layout: Layout) -> dict[str, Any]:
     }
 
 
-def _train(run: Run, plan: Plan, trial: Trial, device: str, watcher: AblationWatcher) -> None:
+def _train(run: Run, layout: Layout, trial: Trial, device: str, watcher: AblationWatcher) -> None:
     """Trains all parts of a recipe, or those that are left of them."""
     path = run / FOLDER / trial.name
     if (path / "report.json").is_file():
         return
-    repeats, held = Repeats(plan.folds, plan.seeds), Run.load(path) if path.exists() else None
-    train_all(Draft(trial.recipe), repeats, path, held, device=device, watcher=watcher)
+    repeats, held = Repeats(layout.plan.folds, layout.plan.seeds), Run.load(path) if path.exists() else None
+    read = layout.benches[0].read
+    train_all(Draft(trial.recipe), repeats, path, held, device=device, watcher=watcher, read=read)
 
 
 def _bench(trial: Trial, bench: Bench) -> Bench:

@@ -72,6 +72,8 @@ def train(
         raise InputError("train: RECIPE is missing; give a file or a shipped name, as in `lightcnn train quick`")
     if resume and out is None:
         raise InputError("--resume: needs --out with the run folder to go on with")
+    if resume and out is not None and not (Run.load(out) / "data.json").is_file():
+        raise InputError(f"--resume: {out} is not a training; give the folder that `lightcnn train` has begun")
     given = recipe_changes(
         {
             "data": data, "training.epochs": epochs, "seed": seed, "reading.data_dir": data_dir and str(data_dir),
@@ -135,6 +137,8 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
         console.print(parts_table(report))
         console.print()
     console.print(Text(train_summary(report)), soft_wrap=True)
+    if report["metrics"]["test"]["warning"]:
+        console.print(Text(visible(f"warning: {report['metrics']['test']['warning']}")), soft_wrap=True)
     if not quiet:
         if report["data"]["stand_in"]:
             console.print(stand_in_panel(report["data"]))

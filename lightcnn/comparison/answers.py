@@ -7,13 +7,13 @@ import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lightcnn.errors import RunError
 from lightcnn.run import Run
@@ -24,6 +24,8 @@ POOLED = (*PLAIN, "seed", "fold")
 SIDES = ("train", "val", "test")
 BYTES = 200_000_000
 """Of the largest predictions.csv that is read: 100,000 images of 150 classes."""
+SEEDS = 1_000
+"""Seeds of a run, at most."""
 
 
 class _Part(BaseModel):
@@ -67,13 +69,29 @@ class _Network(_Part):
     cost: _Cost
 
 
+class Score(_Part):
+    """A score from 0 to 1 with its interval."""
+
+    value: float = Field(ge=0, le=1)
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+
+
 class Report(_Part):
-    """What is needed of a run's report.json."""
+    """What is needed of a run's report.json. `metrics` are read a score at a time: some have none."""
 
     command: str
     data: Data
     network: _Network | None = None
     predictions: _Predictions | None = None
+    metrics: Any = None
+
+    def score(self, metric: str) -> Score | None:
+        """The run's own score of the test side; None where it holds none with an interval."""
+        try:
+            return Score.model_validate(self.metrics["test"][metric])
+        except (ValidationError, TypeError, KeyError, IndexError):
+            return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +144,11 @@ def read(run_folder: str | Path | Run) -> Answers:
         )
     classes = tuple(report.data.classes)
     rows = sorted(_rows(run / FILE, content, classes), key=lambda row: (row.seed, row.path))
-    seeds = sorted({row.seed for row in rows})
-    by_seed = [[row for row in rows if row.seed == seed] for seed in seeds]
+    parts = {seed: list(of_seed) for seed, of_seed in groupby(rows, key=lambda row: row.seed)}
+    seeds, by_seed = list(parts), list(parts.values())
     _demand_whole(run / FILE, seeds, by_seed)
+    if len(classes) == 2:
+        _demand_thresholds(run / FILE, rows)
     first = by_seed[0]
     return Answers(
         name=run.path.resolve().name,
@@ -213,7 +233,10 @@ def _row(cells: Sequence[str], numbers: dict[str, int], pooled: bool) -> _Row:
         raise ValueError(f"probabilities {','.join(given)[:80]!r} are not all numbers") from None
     if not all(0 <= p <= 1 for p in probabilities) or abs(sum(probabilities) - 1) > 1e-6 * len(numbers):
         raise ValueError(f"probabilities {','.join(given)[:80]} are not from 0 to 1 with a sum of 1")
-    return _Row(cells[0], cells[2], numbers[cells[3]], numbers[cells[4]], seed, fold, probabilities)
+    prediction = numbers[cells[4]]
+    if len(numbers) > 2 and probabilities[prediction] < max(probabilities):
+        raise ValueError(f"prediction {cells[4][:80]!r} is not the most probable class; the row is damaged or edited")
+    return _Row(cells[0], cells[2], numbers[cells[3]], prediction, seed, fold, probabilities)
 
 
 def _whole(cell: str, name: str) -> int:
@@ -227,6 +250,8 @@ def _demand_whole(file: Path, seeds: Sequence[int], by_seed: Sequence[Sequence[_
     """Raises: RunError where there is no test image, one stands twice, or seeds differ in more than their answers."""
     if not by_seed:
         raise RunError(f"{file}: has no row of the test side; give a run that was tested")
+    if len(seeds) > SEEDS:
+        raise RunError(f"{file}: {len(seeds):,} seeds, and {SEEDS:,} are the most; compare fewer")
     first = [(row.path, row.group, row.label) for row in by_seed[0]]
     for seed, rows in zip(seeds, by_seed, strict=True):
         paths = [row.path for row in rows]
@@ -237,4 +262,20 @@ def _demand_whole(file: Path, seeds: Sequence[int], by_seed: Sequence[Sequence[_
             raise RunError(
                 f"{file}: the images, groups or labels of seed {seed} are not those of seed {seeds[0]}; "
                 "put back the file that the run wrote"
+            )
+
+
+def _demand_thresholds(file: Path, rows: Sequence[_Row]) -> None:
+    """Raises: RunError where no threshold on the second of two classes makes the predictions of a seed and fold."""
+    first: dict[tuple[int, int], _Row] = {}
+    second: dict[tuple[int, int], _Row] = {}
+    for row in rows:
+        told, part, sign = (second, (row.seed, row.fold), 1) if row.prediction else (first, (row.seed, row.fold), -1)
+        if part not in told or sign * row.probabilities[1] < sign * told[part].probabilities[1]:
+            told[part] = row
+    for part in first.keys() & second.keys():
+        if second[part].probabilities[1] < first[part].probabilities[1]:
+            raise RunError(
+                f"{file}: no threshold on the second class tells {second[part].path} from {first[part].path} as they "
+                "were predicted; rows are damaged or edited, put back the file that the run wrote"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -11,14 +10,13 @@ from matplotlib.ticker import PercentFormatter
 
 from lightcnn.comparison.pairs import Pair
 from lightcnn.comparison.words import TITLES
-from lightcnn.evaluation.figures import BLUE, ORANGE
+from lightcnn.evaluation.figures import BLUE, GREY, ORANGE, plain, png
 from lightcnn.page import visible
 
 SHOWN = 40
 """Pairs of a metric that are drawn: those of the largest differences."""
 NAME = 28
 """Characters of a run's name."""
-GREY = "#888888"
 
 Scores = Mapping[str, tuple[float, float, float] | None]
 
@@ -38,9 +36,7 @@ def forest(runs: Mapping[str, Scores], pairs: Sequence[Pair]) -> bytes:
         if metric != "auc":
             left.xaxis.set_major_formatter(PercentFormatter(1))
             right.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=120)
-    return stream.getvalue()
+    return png(figure)
 
 
 def _largest(pairs: Sequence[Pair]) -> list[Pair]:
@@ -71,8 +67,7 @@ def _interval(axes: Axes, place: int, score: tuple[float, float, float], colour:
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:
-    # As text and not as TeX, whatever a folder is called.
-    axes.set_yticks(range(len(names)), [name.replace("$", r"\$") for name in names], fontsize=8)
+    axes.set_yticks(range(len(names)), [plain(name) for name in names], fontsize=8)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)

@@ -96,9 +96,27 @@ def demand_same(a: Answers, b: Answers) -> None:
 
 
 def scores_of(run: Answers) -> dict[str, tuple[float, float, float] | None]:
-    """Value, low and high (95 %) of each metric of a run, over the mean of its seeds; None for an undefined AUC."""
+    """Value, low and high (95 %) of each metric of a run: its report.json's, else over the mean of its seeds.
+
+    None for an undefined AUC.
+    """
+    found = {metric: run.report.score(metric) for metric in METRICS}
+    computed = {} if all(found.values()) else _computed(run)
+    return {
+        metric: computed.get(metric) if score is None else (score.value, score.low, score.high)
+        for metric, score in found.items()
+    }
+
+
+def numbered(names: NDArray[Any]) -> NDArray[np.int64]:
+    """Groups or labels (N,) as numbers from 0, without gaps."""
+    return np.asarray(np.unique(names, return_inverse=True)[1], dtype=np.int64)
+
+
+def _computed(run: Answers) -> dict[str, tuple[float, float, float]]:
+    """The same from the answers alone, without an undefined AUC."""
     right, groups, classes = run.right.mean(axis=0), numbered(run.groups), numbered(run.labels)
-    found: dict[str, tuple[float, float, float] | None] = dict.fromkeys(METRICS)
+    found = {}
     for metric, strata in (("accuracy", np.zeros_like(classes)), ("balanced_accuracy", classes)):
         counts = np.bincount(strata)
         means = np.bincount(strata, weights=right) / counts
@@ -108,11 +126,6 @@ def scores_of(run: Answers) -> dict[str, tuple[float, float, float] | None]:
         interval = paired.score_interval(of_curve.value, of_curve.components, groups)
         found["auc"] = (of_curve.value, *interval)
     return found
-
-
-def numbered(names: NDArray[Any]) -> NDArray[np.int64]:
-    """Groups or labels (N,) as numbers from 0, without gaps."""
-    return np.asarray(np.unique(names, return_inverse=True)[1], dtype=np.int64)
 
 
 def _differences(a: Answers, b: Answers) -> Iterator[str]:
@@ -171,11 +184,11 @@ def _of_answers(
     return _pair(a, b, metric, values, estimate, paired.sign_flips(of_a - of_b, strata, groups, seed), groups)
 
 
-def _area(a: Answers, b: Answers, groups: NDArray[np.int64], _: int) -> Pair | None:
+def _area(a: Answers, b: Answers, groups: NDArray[np.int64], seed: int) -> Pair | None:
     of_a, of_b = (mean_area(run.labels, run.probabilities, run.folds) for run in (a, b))
     if of_a is None or of_b is None:
         return None
-    estimate, test = area_difference(of_a, of_b, a.labels, groups)
+    estimate, test = area_difference(of_a, of_b, a.labels, groups, seed)
     return _pair(a, b, "auc", (of_a.value, of_b.value), estimate, test, groups)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lightcnn.cautions import cautions
 from lightcnn.comparison.answers import Answers
 from lightcnn.comparison.pairs import Pair
+from lightcnn.evaluation.few import too_few
 
 TITLES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auc": "AUC"}
 
@@ -42,17 +43,19 @@ def chance(pair: Pair) -> str:
 
 def notes(runs: Sequence[Answers], metrics: Sequence[str], undefined: bool) -> list[str]:
     """What a reader must know of all numbers of a comparison, gravest first."""
-    said = cautions(runs[0].report.data.model_dump())
+    first = runs[0]
+    said = cautions(first.report.data.model_dump())
+    said += filter(None, [too_few(first.labels, first.groups, first.classes)])
     if loose := [run.name for run in runs if run.report.predictions is None]:
         said.append(
             f"No checksum was kept of the predictions of {', '.join(loose)}: whether they were edited is not known."
         )
-    if not runs[0].report.data.groups.known:
+    if not first.report.data.groups.known:
         said.append(
             "Which images come from one source is not known: each counts as independent, and if they are not, the p "
             "values are too small and the intervals too narrow."
         )
-    if runs[0].fold_count > 1:
+    if first.fold_count > 1:
         said.append(
             "Networks of different folds share training images: their answers hang together a little more than the "
             "tests assume. An AUC compares images within a fold only."

@@ -39,7 +39,12 @@ def name_axes(axes: Axes, x: str, y: str) -> None:
 def shown(text: str) -> str:
     """A name from outside as a figure shows it: one line, not too long, no mathematics."""
     seen = visible(text)
-    return (seen if len(seen) <= LETTERS else seen[: LETTERS - 1] + "…").replace("$", r"\$")
+    return plain(seen if len(seen) <= LETTERS else seen[: LETTERS - 1] + "…")
+
+
+def plain(text: str) -> str:
+    """Text that is not taken for mathematics."""
+    return text.replace("$", r"\$")
 
 
 def percent(axes: Axes) -> None:

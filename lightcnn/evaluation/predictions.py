@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.split import Split
+from lightcnn.errors import RunError
 from lightcnn.predict import decide
 from lightcnn.run import Run
 
@@ -20,6 +23,18 @@ def write_predictions(run: Run, header: Sequence[str], rows: Sequence[Sequence[A
     """Writes the table, and returns what report.json says of it: its SHA-256, by which an edited file is found."""
     run.write_csv("predictions.csv", header, rows)
     return {"sha256": hashlib.sha256((run / "predictions.csv").read_bytes()).hexdigest()}
+
+
+def read_predictions(run: Run) -> list[dict[str, str]]:
+    """The rows of a finished run's table. Raises: RunError where it was edited after the run, or is missing."""
+    run.demand("predictions.csv")
+    content, held = (run / "predictions.csv").read_bytes(), run.report.get("predictions") or {}
+    if hashlib.sha256(content).hexdigest() != held.get("sha256"):
+        raise RunError(
+            f"{run / 'predictions.csv'}: its SHA-256 is not the one in report.json, it was edited after the run; put "
+            "back the file that the run wrote"
+        )
+    return list(csv.DictReader(io.StringIO(content.decode("utf-8"), newline="")))
 
 
 def prediction_table(

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from lightcnn.evaluation.bootstrap import DRAWS, Curve, resampled
 from lightcnn.evaluation.calibration import calibration_error
+from lightcnn.evaluation.few import too_few
 from lightcnn.evaluation.intervals import Draws, Interval, bounded, positive, wilson
 from lightcnn.predict import decide
 
 RATES = ("precision", "sensitivity", "specificity", "f1", "auc", "pr_auc")
 """Scores of a class against the rest."""
-GROUPS, OF_CLASS = 20, 10
-"""Groups of a side, and groups of each class, below which a warning stands beside its scores."""
 UNBOUNDED = ("brier", "log_loss")
 Numbers = NDArray[np.float64]
 
@@ -122,7 +121,7 @@ def scores(
         "at_sensitivity": found.at("at_sensitivity"),
         "images": len(labels),
         "groups": held.groups(),
-        "warning": few(held),
+        "warning": too_few(labels, held.codes, held.classes),
     }
 
 
@@ -217,18 +216,6 @@ def intervals(classes: Mapping[str, Any], score: str) -> dict[str, tuple[float, 
     """Of one score, by class, as far as they are known."""
     found = {name: of[score] for name, of in classes.items()}
     return {name: (of["low"], of["high"]) for name, of in found.items() if of["low"] is not None}
-
-
-def few(held: Side) -> str | None:
-    """What a side has too little of for its scores to say anything; None where it has enough."""
-    unit = "images" if held.independent else "groups"
-    said = [f"{held.groups()} {unit} in all"] if held.groups() < GROUPS else []
-    for c, name in enumerate(held.classes):
-        count = held.groups(held.labels == c)
-        said += [f"{count} {unit} of class {name!r}"] if count < OF_CLASS else []
-    if not said:
-        return None
-    return f"too few to say anything: {', '.join(said)} (under {GROUPS} in all, or {OF_CLASS} of a class)"
 
 
 class _Found:

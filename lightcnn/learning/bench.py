@@ -3,7 +3,6 @@ is refused here, before any work."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,10 +19,11 @@ from lightcnn.data.groups import grouped
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources import load
-from lightcnn.data.split import split
+from lightcnn.data.split import Split, split
 from lightcnn.devices import pick_device
 from lightcnn.drafts import Draft
-from lightcnn.errors import DataMissing, InputError, RunError
+from lightcnn.errors import DataMissing, InputError
+from lightcnn.evaluation.predictions import read_predictions
 from lightcnn.predict import probabilities
 from lightcnn.recipe import Reading, Recipe
 from lightcnn.run import Run, json_bytes
@@ -59,6 +59,11 @@ class Bench:
         indices = getattr(self.pipeline.split, side)
         return probabilities(model, self.pipeline.images(indices, self.size), self.preprocess)
 
+    @property
+    def read(self) -> tuple[str, Dataset]:
+        """What was read, for another bench."""
+        return self.recipe.data, self.pipeline.dataset
+
     def files(self) -> dict[str, bytes]:
         """What a run folder begins with."""
         data = self.pipeline.document()
@@ -73,13 +78,24 @@ class Bench:
         return Bench(recipe, pipeline, _teacher(recipe, pipeline))
 
 
-def prepare(given: Draft, device: str = "auto", watcher: TrainWatcher | None = None) -> Bench:
-    """Reads and splits the data and holds the recipe against them. Raises: InputError."""
+def prepare(
+    given: Draft,
+    device: str = "auto",
+    watcher: TrainWatcher | None = None,
+    *,
+    read: tuple[str, Dataset] | None = None,
+) -> Bench:
+    """Reads and splits the data and holds the recipe against them. Raises: InputError.
+
+    `read`: the source and its data, where another bench has read them.
+    """
     watcher, place = watcher or TrainWatcher(), pick_device(device)
-    source, dataset = _read(given.recipe, watcher)
+    source, dataset = read or _read(given.recipe, watcher)
     sides = split(dataset, given.recipe.seed, given.recipe.reading)
     recipe = given.resolved(source, dataset.channels, len(sides.train))
     _demand_fit(recipe, dataset, len(sides.train))
+    if recipe.distill and (unknown := _demand_unseen(Run.load(recipe.distill.teacher), dataset, sides)):
+        dataset = replace(dataset, note="; ".join(filter(None, [dataset.note, unknown])))
     pipeline = Pipeline(dataset, sides, place, recipe.preprocess, watcher.reading, normalised=_expected(recipe))
     return Bench(recipe, pipeline, _teacher(recipe, pipeline))
 
@@ -157,28 +173,27 @@ def _teacher(recipe: Recipe, pipeline: Pipeline) -> Teacher | None:
             f"distill.teacher {recipe.distill.teacher}: knows the classes {', '.join(own.classes[:20])}, but data "
             f"{pipeline.dataset.source} has {', '.join(classes[:20])}; give one that was trained on the same classes"
         )
-    _demand_unseen(Run.load(recipe.distill.teacher), pipeline)
     return Teacher(teacher.model, own, pipeline.preprocess(recipe.network.input[1]), recipe.distill)
 
 
-def _demand_unseen(teacher: Run, pipeline: Pipeline) -> None:
-    """Raises: InputError where a teacher has learned from what its student is tested on, which would flatter both."""
-    dataset, report = pipeline.dataset, teacher.report
-    if report["data"] is None or report["data"]["fingerprint"] != dataset.fingerprint:
-        return
-    try:
-        with open(teacher / "predictions.csv", encoding="utf-8", newline="") as file:
-            tested = {row["path"] for row in csv.DictReader(file) if row["split"] == "test"}
-    except (OSError, ValueError, KeyError, csv.Error):
-        raise RunError(
-            f"run {teacher.path}: predictions.csv is missing or damaged; put back what the run wrote"
-        ) from None
-    known = [dataset.paths[index] for index in pipeline.split.test if dataset.paths[index] not in tested]
+def _demand_unseen(teacher: Run, dataset: Dataset, sides: Split) -> str:
+    """What is not known of a teacher on other data; nothing where it has seen no image of the test side.
+
+    Raises: InputError where it has learned from some, which would flatter its student.
+    """
+    data = teacher.report["data"] or {}
+    if data.get("fingerprint") != dataset.fingerprint:
+        return (
+            f"the teacher learned from {data.get('source')}: whether images of this test side were there is not known"
+        )
+    tested = {row["path"] for row in read_predictions(teacher) if row["split"] == "test"}
+    known = [dataset.paths[index] for index in sides.test if dataset.paths[index] not in tested]
     if known:
         raise InputError(
-            f"distill.teacher {teacher.path}: has learned from {len(known):,} of the {len(pipeline.split.test):,} test "
-            f"images ({known[0]}); train it on the same split: with the same seed and options of reading"
+            f"distill.teacher {teacher.path}: has learned from {len(known):,} of the {len(sides.test):,} test images "
+            f"({known[0]}); train it on the same split: with the same seed and options of reading"
         )
+    return ""
 
 
 def warning(data: Mapping[str, Any]) -> str:

@@ -3,7 +3,6 @@ intervals, mean and deviation over the parts."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +15,17 @@ from lightcnn import document
 from lightcnn.data.dataset import SPLITS
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.evaluation import charts, plots
+from lightcnn.evaluation.areas import mean_area
 from lightcnn.evaluation.figures import stamped
-from lightcnn.evaluation.predictions import COLUMNS, write_predictions
-from lightcnn.evaluation.scores import intervals, scores
+from lightcnn.evaluation.paired import score_interval
+from lightcnn.evaluation.predictions import COLUMNS, read_predictions, write_predictions
+from lightcnn.evaluation.scores import scores
 from lightcnn.learning.bench import warning
 from lightcnn.learning.pooledpage import SHOWN, pooled_page
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 
+AREAS = ("auc", "pr_auc")
 Parts = Sequence[tuple[int, int, Run]]
 """Seed, fold (0: none) and finished run of every part."""
 
@@ -52,15 +54,18 @@ def pooled_data(pipelines: Sequence[Pipeline]) -> dict[str, Any]:
 class Pooled:
     """Predictions of one side over all parts: a row an image and part."""
 
+    paths: NDArray[np.str_]
+    seeds: NDArray[np.int64]
+    folds: NDArray[np.int64]
     labels: NDArray[np.int64]
     predicted: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     groups: NDArray[np.str_]
 
 
-def write_pooled(run: Run, recipe: Recipe, data: Mapping[str, Any], parts: Parts) -> None:
-    """All that the parts leave together; report.json last."""
-    tables = [(seed, fold, _rows(part)) for seed, fold, part in parts]
+def write_pooled(run: Run, recipe: Recipe, data: Mapping[str, Any], parts: Parts, folds: int) -> None:
+    """All that the parts leave together; report.json last. Raises: RunError where predictions of a part were edited."""
+    tables = [(seed, fold, read_predictions(part)) for seed, fold, part in parts]
     classes = data["classes"]
     header = [*COLUMNS, "seed", "fold", *(f"p_{name}" for name in classes)]
     tested = [
@@ -69,45 +74,41 @@ def write_pooled(run: Run, recipe: Recipe, data: Mapping[str, Any], parts: Parts
         for row in rows
         if row["split"] == "test"
     ]
-    every = [row for _, _, rows in tables for row in rows]
-    pooled = {side: _pooled([row for row in every if row["split"] == side], classes) for side in ("val", "test")}
+    pooled = {side: _pooled(tables, side, classes) for side in ("val", "test")}
     run.write_bytes("spec.yaml", document.dump(recipe.network, warning(data)).encode())
-    report = _report(run, recipe, data, parts, pooled) | {"predictions": write_predictions(run, header, tested)}
-    pictures = _pictures(report, pooled["test"])
+    report = _report(run, recipe, data, parts, pooled) | {"folds": folds}
+    report["predictions"] = write_predictions(run, header, tested)
+    pictures = _pictures(report)
     for name, picture in pictures.items():
         run.write_bytes(f"plots/{name}.png", picture)
     run.write_bytes("report.html", pooled_page(report, recipe, pictures))
     run.write_json("report.json", report)
 
 
-def _pictures(report: Mapping[str, Any], of: Pooled) -> dict[str, bytes]:
-    """The plots by name. Curves are of all parts' probabilities in one row."""
-    test, classes = report["metrics"]["test"], report["data"]["classes"]
+def _pictures(report: Mapping[str, Any]) -> dict[str, bytes]:
+    """The plots by name. There are no curves: probabilities of different networks are not on one scale."""
+    test = report["metrics"]["test"]
     names = [f"seed {part['seed']}" + (f", fold {part['fold']}" if part["fold"] else "") for part in report["parts"]]
     accuracy = [test["accuracy"][key] for key in ("value", "low", "high")]
-    areas = intervals(test["per_class"], "auc")
-    roc = charts.over_thresholds(charts.ROC, of.labels, of.probabilities, classes, of.groups, areas)
     pictures = {
         "parts": plots.parts(names, [part["accuracy"] for part in report["parts"]], accuracy),
-        "confusion": charts.confusion(test["confusion"], classes),
-        **({"roc": roc} if roc else {}),
+        "confusion": charts.confusion(test["confusion"], report["data"]["classes"]),
     }
     text = warning(report["data"])
     return {name: stamped(picture, text) if text else picture for name, picture in pictures.items()}
 
 
-def _rows(part: Run) -> list[dict[str, str]]:
-    with open(part / "predictions.csv", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _pooled(rows: Sequence[Mapping[str, str]], classes: Sequence[str]) -> Pooled:
+def _pooled(tables: Sequence[tuple[int, int, list[dict[str, str]]]], side: str, classes: Sequence[str]) -> Pooled:
     place = {name: number for number, name in enumerate(classes)}
+    rows = [(seed, fold, row) for seed, fold, table in tables for row in table if row["split"] == side]
     return Pooled(
-        np.array([place[row["label"]] for row in rows]),
-        np.array([place[row["prediction"]] for row in rows]),
-        np.array([[float(row[f"p_{name}"]) for name in classes] for row in rows]),
-        np.array([row["group"] for row in rows]),
+        paths=np.array([row["path"] for _, _, row in rows]),
+        seeds=np.array([seed for seed, _, _ in rows]),
+        folds=np.array([fold for _, fold, _ in rows]),
+        labels=np.array([place[row["label"]] for _, _, row in rows]),
+        predicted=np.array([place[row["prediction"]] for _, _, row in rows]),
+        probabilities=np.array([[float(row[f"p_{name}"]) for name in classes] for _, _, row in rows]),
+        groups=np.array([row["group"] for _, _, row in rows]),
     )
 
 
@@ -125,12 +126,8 @@ def _report(
         "network": reports[0]["network"],
         "epochs": sum(report["epochs"] for report in reports),
         "monitor": recipe.training.monitor,
-        "folds": max(fold for _, fold, _ in parts),
         "seeds": len({seed for seed, _, _ in parts}),
-        "metrics": {
-            side: scores(of.labels, of.probabilities, groups=of.groups, predicted=of.predicted, classes=data["classes"])
-            for side, of in pooled.items()
-        },
+        "metrics": {side: _scores(of, reports, side, data["classes"]) for side, of in pooled.items()},
         "summary": {name: summed([report["metrics"]["test"][name]["value"] for report in reports]) for name in SHOWN},
         "parts": [
             {
@@ -144,6 +141,46 @@ def _report(
             for (seed, fold, part), report in zip(parts, reports, strict=True)
         ],
     }
+
+
+def _scores(of: Pooled, reports: Sequence[Mapping[str, Any]], side: str, classes: Sequence[str]) -> dict[str, Any]:
+    """Scores of all rows of a side. Areas rank images by probability, which only those of one network allow: they are
+    the means of the parts. Images are counted once, however often they were predicted."""
+    found = scores(of.labels, of.probabilities, groups=of.groups, predicted=of.predicted, classes=classes)
+    parts = [report["metrics"][side] for report in reports]
+    times = len(of.labels) / len(np.unique(of.paths))
+    for name in AREAS:
+        found[name] = _mean_of([part[name] for part in parts])
+        for label in classes:
+            found["per_class"][label][name] = _mean_of([part["per_class"][label][name] for part in parts])
+    for counted in (found, *found["per_class"].values()):
+        counted["images"] = round(counted["images"] / times)
+    if side == "test":
+        found["auc"] |= _interval(of)
+    return found
+
+
+def _mean_of(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One score of all parts, without an interval."""
+    mean = summed([value["value"] for value in values])["mean"]
+    if mean is None:
+        return dict(values[0])
+    return {"value": mean, "low": None, "high": None, "interval": "none: the mean of the parts"}
+
+
+def _interval(of: Pooled) -> dict[str, Any]:
+    """Of the mean area within networks, clustered by group; nothing where a class is missing."""
+    order = np.lexsort((of.paths, of.seeds))
+    count = len(np.unique(of.seeds))
+    labels, groups = (values[order].reshape(count, -1)[0] for values in (of.labels, of.groups))
+    probabilities = of.probabilities[order].reshape(count, len(labels), -1)
+    area = mean_area(labels, probabilities, of.folds[order].reshape(count, -1))
+    if area is None:
+        return {}
+    codes = np.unique(groups, return_inverse=True)[1]
+    low, high = score_interval(area.value, area.components, codes.astype(np.int64))
+    method = f"of {codes.max() + 1:,} groups, from what each adds to the areas within a network"
+    return {"value": area.value, "low": low, "high": high, "interval": method}
 
 
 def summed(values: Sequence[float | None]) -> dict[str, Any]:

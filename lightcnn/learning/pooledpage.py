@@ -12,8 +12,7 @@ from lightcnn.recipe import Recipe
 
 CAPTIONS = {
     "parts": "Test accuracy of every part, and of all together with its interval",
-    "confusion": "All parts: actual classes in rows, predicted ones in columns",
-    "roc": "All parts: how much of a class is found, and how much of the others is taken for it",
+    "confusion": "Answers of all parts, an image once a seed: actual classes in rows, predicted in columns",
 }
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "auc", "sensitivity", "specificity")
 
@@ -32,11 +31,13 @@ def pooled_page(report: Mapping[str, Any], recipe: Recipe, pictures: Mapping[str
                 f"{data['counts']['test']:,} images, each predicted by networks that have not seen it or its source. "
                 "Weights and threshold of each were chosen on its own validation side."
             ),
+            *([page.paragraph(warned, "note")] if (warned := words.warned(report)) else []),
             page.heading("All test images"),
             page.table(("score", "value", "95 % interval", "in words"),
                        [(one.name, one.value, one.interval, one.meaning) for one in words.told(report)]),
-            page.paragraph("Scores of probabilities (the areas, the Brier score, log loss) take those of different "
-                           "networks as one row, which are not on quite the same scale."),
+            page.paragraph(words.counted(report)),
+            page.paragraph("Areas rank images within one network and are then averaged; probabilities of different "
+                           "networks are not held against each other."),
             *(page.figure(pictures[name], caption) for name, caption in CAPTIONS.items() if name in pictures),
             page.heading("Each class"),
             page.table(words.CLASS_HEADER, words.by_class(report)),

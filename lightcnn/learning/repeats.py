@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from lightcnn import document
+from lightcnn.data.dataset import Dataset
 from lightcnn.drafts import Draft
 from lightcnn.errors import InputError, RunError
 from lightcnn.learning import session
 from lightcnn.learning.bench import Bench, prepare, warning
 from lightcnn.learning.pooled import pooled_data, write_pooled
 from lightcnn.learning.session import demand_the_same, train_on
-from lightcnn.recipe import Reading, Recipe
+from lightcnn.recipe import SEEDS, Reading, Recipe
 from lightcnn.run import Run, json_bytes
 from lightcnn.training.watcher import TrainWatcher
 
@@ -58,7 +59,11 @@ class Repeats:
             raise InputError(f"--seeds {self.seeds}: give one or more")
 
     def parts(self, recipe: Recipe) -> list[Part]:
-        """In the order in which they are trained."""
+        """In the order in which they are trained. Raises: InputError where there are not so many seeds."""
+        if recipe.seed + self.seeds > SEEDS:
+            raise InputError(
+                f"--seeds {self.seeds}: from {recipe.seed} on there are fewer; the last seed is {SEEDS - 1}"
+            )
         return list(self._parts(recipe))
 
     def _parts(self, recipe: Recipe) -> Iterator[Part]:
@@ -84,12 +89,13 @@ def train_all(
     *,
     device: str = "auto",
     watcher: TrainWatcher | None = None,
+    read: tuple[str, Dataset] | None = None,
 ) -> Run:
     """Trains every part that is not finished, into a fresh folder or one that is `held`. Raises: as `job.train`."""
     watcher = watcher or TrainWatcher()
     if held is not None and begun_with(held) != repeats:
         raise RunError(f"--resume: {path} was not begun with {repeats}; leave --folds and --seeds out")
-    benches = laid(given, repeats, device, watcher)
+    benches = laid(given, repeats, device, watcher, read)
     recipe = whole(given.recipe, benches)
     data = pooled_data([bench.pipeline for _, bench in benches])
     if held is not None:
@@ -102,20 +108,30 @@ def train_all(
         (run / "report.json").unlink(missing_ok=True)
         for number, (part, bench) in enumerate(benches, start=1):
             path = run / "parts" / part.name
-            if not (path / "report.json").is_file():
+            begun = Run.load(path) if path.exists() else None
+            if begun is not None and (path / "report.json").is_file():
+                demand_the_same(begun, bench.recipe, bench.pipeline.document())
+            else:
                 watcher.part(number, len(benches), part.name)
-                train_on(bench, path, Run.load(path) if path.exists() else None, watcher=watcher)
+                train_on(bench, path, begun, watcher=watcher)
             shutil.rmtree(path / "checkpoints", ignore_errors=True)  # what is finished needs none
         watcher.finishing()
-        write_pooled(run, recipe, data, [(part.seed, part.fold, Run(run / "parts" / part.name)) for part, _ in benches])
+        parts = [(part.seed, part.fold, Run(run / "parts" / part.name)) for part, _ in benches]
+        write_pooled(run, recipe, data, parts, repeats.folds)
     return run
 
 
-def laid(given: Draft, repeats: Repeats, device: str, watcher: TrainWatcher | None = None) -> list[tuple[Part, Bench]]:
+def laid(
+    given: Draft,
+    repeats: Repeats,
+    device: str,
+    watcher: TrainWatcher | None = None,
+    read: tuple[str, Dataset] | None = None,
+) -> list[tuple[Part, Bench]]:
     """Every part and its bench: whatever a split refuses is refused before any work. Raises: InputError."""
     _demand_no_teacher(given, repeats)
     first, *others = repeats.parts(given.recipe)
-    bench = prepare(replace(given, recipe=_recipe(given.recipe, first)), device, watcher)
+    bench = prepare(replace(given, recipe=_recipe(given.recipe, first)), device, watcher, read=read)
     return [(first, bench), *((part, bench.repeated(part.seed, part.reading)) for part in others)]
 
 

@@ -124,7 +124,8 @@ def dry_run_lines(plan: Mapping[str, Any]) -> str:
         f"{human(cost['weight_bytes']['int8'])}B int8 weights"
         + ("" if peak is None else f", {human(peak)}B int8 activations"),
         f"time    about {clock(plan['estimate']['seconds'])} for {plan['epochs']} epochs on {plan['device']}, at "
-        f"{plan['estimate']['images_per_second']:,.0f} images/s as measured on a few steps; nothing was written",
+        f"{plan['estimate']['images_per_second']:,.0f} images/s as measured on a few steps, "
+        "reading and reports aside; nothing was written",
     ))  # fmt: skip
 
 
