@@ -243,7 +243,7 @@ def _message(detail: Any, context: Any, owner: type[BaseModel] | None) -> str:
         case "literal_error":
             names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
             return f"{value} is not one of {', '.join(names)}{nearest(value.strip(chr(39)), names)}"
-        case "network" | "space" | "recipe":
+        case "network" | "space" | "recipe" | "change":
             return str(context["message"])
     rule = detail["msg"][0].lower() + detail["msg"][1:]
     return f"{rule}, not {value}"
@@ -273,6 +273,7 @@ def _locate(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[type[Bas
             "dict",
             "bool",
             "none",
+            "[key]",
         ):
             continue
         path.append(part)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,14 +22,18 @@ from sklearn.datasets import load_digits
 from specs import random_spec
 
 import lightcnn
-from lightcnn.ablation.plan import Plan, make_plan
+from lightcnn.ablation.plan import Plan, Trial, make_plan
+from lightcnn.ablation.report import Done, row_of
 from lightcnn.ablation.surgery import LEAST, OPERATIONS, NotPossible, operated
 from lightcnn.cli import run
+from lightcnn.comparison.answers import read
+from lightcnn.comparison.pairs import compared
 from lightcnn.cost import cost
 from lightcnn.drafts import changed, differences
 from lightcnn.errors import DocumentError, InputError
 from lightcnn.network import build
 from lightcnn.recipe import PRESETS, Recipe
+from lightcnn.run import Run
 from lightcnn.spec import (
     ConvBlock,
     HeadSpec,
@@ -306,7 +311,8 @@ def test_a_file_of_changes_changes_what_it_says(tmp_path: Path) -> None:
         ("changes: {a: {augment: heavy}}", "a.augment: 'heavy' is not one of none, light, keras, imgaug, paper"),
         ("chnages: {a: {training.epochs: 3}}", "unknown key 'chnages'"),
         ("changes: {a: {}}", "changes.a: dictionary should have at least 1 item"),
-        ("changes: {../a: {training.epochs: 3}}", "changes.../a"),
+        ("changes: {../a: {training.epochs: 3}}", "bad.yaml:1: changes.../a: a change's name is its folder's: give a "),
+        ("changes: {a: {reading.folds: 3}}", "bad.yaml:1: changes.a.reading.folds: a change is paired with"),
         ("changes: {unchanged: {training.epochs: 3}}", "change 'unchanged' has a name that is taken"),
         ("changes: {a: {training.epochs: 20}}", "nothing to change (a: the recipe as it is)"),
         ("changes: 3", "changes: input should be an object, not 3"),
@@ -318,6 +324,22 @@ def test_a_bad_file_of_changes_is_one_clear_line(tmp_path: Path, text: str, mess
         make_plan(Recipe.load("quick"), ["bad.yaml"])
     told = [str(problem) for problem in getattr(raised.value, "problems", [raised.value])]
     assert any(message in line and line.count("\n") == 0 and "bad.yaml" in line for line in told), told
+
+
+def test_all_that_is_wrong_with_a_file_of_changes_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(
+        "changes:\n  a b: {training.epochs: 3}\n  c:\n    seed: 3\n    data: digits\n"
+        f"  d: {{reading.folds: 2}}\n  e: {{}}\n  {'f' * 61}: {{training.epochs: 3}}\nname: x\n"
+    )
+    with pytest.raises(DocumentError) as raised:
+        make_plan(Recipe.load("quick"), ["bad.yaml"])
+    told = [str(problem).removeprefix("bad.yaml:") for problem in raised.value.problems]
+    assert all("pattern" not in line for line in told)
+    places = [":".join(line.split(":")[:2]) for line in told]
+    assert sorted(places) == [
+        "2: changes.a b", "4: changes.c.seed", "5: changes.c.data", "6: changes.d.reading.folds", "7: changes.e",
+        f"8: changes.{'f' * 61}", "9: name",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -403,9 +425,35 @@ def test_differences_are_those_from_the_unchanged_recipe(finished: Path) -> None
         assert row["p"] <= row["p_adjusted"] <= min(1.0, 2 * row["p"]) + 1e-9, "Holm over two changes"
 
 
+def test_means_subtract_to_the_difference_where_folds_are_unequal(finished: Path) -> None:
+    trained = Run.load(finished / "changes" / "unchanged")
+    base, folds = read(trained), np.array([[1] * 8 + [2] * 2])
+    asked = replace(
+        base, images=base.images[:10], labels=base.labels[:10], groups=base.groups[:10], folds=folds,
+        probabilities=base.probabilities[:, :10],
+    )  # fmt: skip
+
+    def done(name: str, right: list[int]) -> Done:
+        answers = replace(asked, name=name, right=np.array([right], dtype=bool))
+        parts = [np.mean(right[:8]), np.mean(right[8:])]
+        summary = {"accuracy": {"mean": float(np.mean(parts)), "sd": 0.1, "values": parts}}
+        trial = Trial(name=name, about="", recipe=MICRO)
+        return Done(trial, dict(trained.report) | {"summary": summary}, answers)
+
+    one, other = done("unchanged", [1] * 8 + [0] * 2), done("worse", [1] * 6 + [0] * 4)
+    (pair,) = compared(other.answers, one.answers, ["accuracy"])
+    rows = [row_of(one, None), row_of(other, pair)]
+    assert [row["metric"]["mean"] for row in rows] == pytest.approx([0.8, 0.6])
+    assert rows[1]["difference"] == pytest.approx(rows[1]["metric"]["mean"] - rows[0]["metric"]["mean"])
+    assert rows[1]["metrics"]["accuracy"] == rows[1]["metric"]
+    assert rows[1]["metric"]["values"] == [0.75, 0.0] and rows[1]["metric"]["sd"] == 0.1
+
+
 def test_the_page_and_the_pictures_are_there(finished: Path) -> None:
     text = (finished / "report.html").read_text()
     assert "no-se" in text and "relu" in text and "unchanged" in text
+    assert ".wide { overflow-x: auto" in text
+    assert text.count('<div class="wide"><table') == text.count("<table") > 0
     pictures = {file.name: file.read_bytes() for file in (finished / "plots").iterdir()}
     assert pictures.keys() == {"differences.png", "macs.png", "params.png"}
     assert len(set(pictures.values())) == 3

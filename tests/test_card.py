@@ -21,6 +21,7 @@ from lightcnn.learning.card import LISTED, NOT_FOR_DIAGNOSIS, TYPES, Facts, mode
 from lightcnn.markdown import escape, table
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
+from lightcnn.transfer import BaselineSpec
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -173,18 +174,67 @@ def test_of_many_classes_the_card_has_the_ones_least_found() -> None:
 @pytest.mark.parametrize(
     ("given", "reading", "rule"),
     [
-        ((), {}, "cut by lightcnn from seed 0, stratified by class"),
+        ((), {}, "cut by lightcnn by group from seed 0, stratified by class: train 66.7 %, val 13.3 %, test 20.0 %"),
+        ((), {"split_seed": 7}, "cut by lightcnn by group from seed 7, stratified"),
+        (("train", "test"), {"split_seed": 7}, "as the source gives them .*; val cut .* by lightcnn, seed 7"),
+        (("test",), {}, "cut by lightcnn by group from seed 0"),
+        (("train", "test"), {"folds": 3, "fold": 2, "split_seed": 4},
+         "fold 2 of 3, cut by lightcnn by group from seed 4, stratified by class: train 66.7"),
         (("train", "test"), {}, r"as the source gives them \(train, test\); val cut from its train side by lightcnn"),
         (("train", "val", "test"), {}, r"as the source gives them \(train, val, test\); no group"),
-        (("train", "test"), {"resplit": True}, "cut by lightcnn from seed 0"),
+        (("train", "test"), {"resplit": True}, "cut by lightcnn by group from seed 0"),
     ],
-)
-def test_the_rule_of_the_split_is_told(given: tuple[str, ...], reading: dict[str, bool], rule: str) -> None:
+)  # fmt: skip
+def test_the_rule_of_the_split_is_told(given: tuple[str, ...], reading: dict[str, Any], rule: str) -> None:
     told = facts()
     recipe = told.recipe.model_copy(update={"reading": told.recipe.reading.model_copy(update=reading)})
     told = replace(told, given=given, recipe=recipe)
     assert re.match(rule, told.split)
-    assert any("--resplit" in limit for limit in told.limits) == bool(reading)
+    aside = [limit for limit in told.limits if "was set aside" in limit]
+    assert len(aside) == (bool(given) and (given == ("test",) or "resplit" in reading or "folds" in reading))
+    assert all(f"({told.set_aside})" in limit for limit in aside)
+
+
+@pytest.mark.parametrize(("folds", "seeds"), [(2, 2), (0, 2)])
+def test_a_part_tells_its_own_split(folds: int, seeds: int, tmp_path) -> None:
+    random = np.random.default_rng(0)
+    images, labels = random.integers(0, 255, (60, 8, 8), dtype=np.uint8), np.arange(60) % 2
+    np.savez(tmp_path / "squares.npz", train_images=images[:40], train_labels=labels[:40], test_images=images[40:],
+             test_labels=labels[40:])  # fmt: skip
+    recipe = Recipe.model_validate({
+        "data": str(tmp_path / "squares.npz"), "training": {"epochs": 1, "batch": 8}, "augment": "none",
+        "network": {"input": (1, 8, 8), "stages": ({"kind": "conv", "width": 4},), "classes": 2},
+    })  # fmt: skip
+    made = lightcnn.train(recipe, folds=folds, seeds=seeds, out=tmp_path / "run")
+    for part in made.report["parts"]:
+        held, counts = Recipe.load(made.path / part["folder"] / "recipe.yaml"), part["counts"]
+        card = (made.path / part["folder"] / "README.md").read_text().replace("\\", "")
+        seed = held.seed if held.reading.split_seed is None else held.reading.split_seed
+        if folds:
+            rule = f"fold {part['fold']} of {folds}, cut by lightcnn from seed {seed}, stratified by class: train "
+            assert f"test {100 * counts['test'] / sum(counts.values()):.1f} % of the images" in card
+        else:
+            rule = f"as the source gives them (train, test); val cut from its train side by lightcnn, seed {seed};"
+        assert f"| split | {rule}" in card
+        assert f"| assignment to partitions | {rule}" in card
+        assert ("The split that the source gives was set aside (--folds)." in card) == bool(folds)
+        assert str(tmp_path) not in card
+        assert "on squares.npz (fingerprint " in card
+
+
+def test_a_card_has_names_and_no_paths() -> None:
+    told = facts(source="/home/someone/scans/lesions.csv")
+    told.report.update(teacher="/home/someone/runs/large", first_weights="weights of /home/someone/w.safetensors")  # type: ignore[attr-defined]
+    network = BaselineSpec(baseline="vgg16", input=(3, 32, 32), classes=2, weights="/home/someone/w.safetensors")
+    card = model_card(replace(told, recipe=told.recipe.model_copy(update={"network": network}))).decode()
+    assert "someone" not in card
+    assert "lesions.csv (fingerprint ffffffffffffffff)" in card.replace("\\", "")
+    assert "| teacher | large |" in card and "weights of w.safetensors" in card.replace("\\", "")
+    metadata, _ = parted(card.encode())
+    dataset = metadata["model-index"][0]["results"][0]["dataset"]
+    assert (dataset["name"], dataset["revision"]) == ("lesions.csv", "f" * 64)
+    named = model_card(facts(source="synthetic-lesions:count=60,size=16")).decode()
+    assert "on synthetic-lesions:count=60,size=16. Test" in named.replace("\\", "")
 
 
 def test_limits_name_what_is_wrong_with_the_data() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
@@ -110,6 +112,36 @@ def test_scores_against_cost_stand_with_and_without_intervals() -> None:
     opened(plots.score_against_cost([*points, ("alone", 5_000, 0.5, None, None)], "accuracy"))
     opened(plots.score_against_cost(points[:1], "accuracy"))
     opened(plots.score_against_cost([("a", 5, 0.5, None, None), ("b", 5, 0.5, None, None)], "accuracy"))
+
+
+@pytest.mark.parametrize(
+    "costs", [(80_000, 90_000, 100_000), (80_000,) * 2, (12_000, 90_000, 400_000), (5_000, 900_000, 40_000_000), (7,)]
+)
+def test_a_cost_axis_has_labels_that_keep_apart(costs: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(plots, "png", lambda figure: figures.append(figure) or b"")
+    plots.score_against_cost([(f"run {n}", cost, 0.5, None, None) for n, cost in enumerate(costs)], "accuracy", "cost")
+    (figure,) = figures
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    low, high = axes.get_xlim()
+    ticks = [*axes.xaxis.get_major_ticks(), *axes.xaxis.get_minor_ticks()]
+    labels = [tick.label1 for tick in ticks if low <= tick.get_loc() <= high and tick.label1.get_text()]
+    boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.x0)
+    assert 2 <= len(boxes) <= 8
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+    assert ("side by side" in axes.get_xlabel()) == (len(set(costs)) < len(costs))
+
+
+@pytest.mark.parametrize(("second", "named"), [(0.6, True), (0.5, False)])
+def test_the_legend_names_a_front_only_where_one_is_drawn(
+    second: float, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(plots, "png", lambda figure: figures.append(figure) or b"")
+    plots.score_against_cost([("a", 10, 0.5, None, None), ("b", 20, second, None, None)], "accuracy")
+    (legend,) = figures[0].legends
+    assert any(text.get_text().startswith("front") for text in legend.get_texts()) == named
 
 
 def test_a_stamp_is_a_red_bar_above_the_picture() -> None:

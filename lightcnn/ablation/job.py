@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import lightcnn
 from lightcnn import document, trainedrun
-from lightcnn.ablation.plan import FILE, Plan, Skipped, Trial, load_plan, make_plan, reduced
+from lightcnn.ablation.plan import FILE, FOLDER, Plan, Skipped, Trial, load_plan, make_plan, reduced
 from lightcnn.ablation.report import write_report
 from lightcnn.ablation.watcher import AblationWatcher
 from lightcnn.drafts import Draft, draft
@@ -23,8 +23,6 @@ from lightcnn.learning.session import demand_the_same
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run, json_bytes
 
-FOLDER = "changes"
-"""Holds a run folder of every change and of the unchanged recipe."""
 FAILURES = (LightcnnError, RuntimeError, ValueError, MemoryError)
 """What ends the training of one change and not the ablation."""
 

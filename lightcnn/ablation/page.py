@@ -35,9 +35,9 @@ def ablate_page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> byt
             page.paragraph(f"Each change against the unchanged recipe, by test {metric} over {told(report)}."),
             page.table(COLUMNS, [_row(row) for row in report["rows"]]),
             page.paragraph(
-                "Mean and sd are over the trainings, the interval and the test over the test images. p by Holm takes "
-                "into account how many changes there are; below 0.05 a difference counts as shown. One FLOP is one "
-                "multiply-add."
+                "The mean is over all answers, sd over the trainings, the interval and the test over the test images. "
+                "p by Holm takes into account how many changes there are; below 0.05 a difference counts as shown. "
+                "One FLOP is one multiply-add."
             ),
             *(page.figure(picture, CAPTIONS[name]) for name, picture in pictures.items()),
             *_unmade(report),

@@ -17,6 +17,8 @@ from lightcnn.spec import Frozen, NetworkSpec
 
 FILE = "ablation.json"
 """Where a plan stands in the run folder."""
+FOLDER = "changes"
+"""Holds a run folder of every change and of the unchanged recipe."""
 
 
 class Trial(Frozen):

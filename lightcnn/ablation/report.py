@@ -8,7 +8,7 @@ from typing import Any
 
 import lightcnn
 from lightcnn.ablation.page import ablate_page
-from lightcnn.ablation.plan import Plan, Trial
+from lightcnn.ablation.plan import FOLDER, Plan, Trial
 from lightcnn.comparison.answers import Answers, read
 from lightcnn.comparison.figures import forest
 from lightcnn.comparison.pairs import METRICS, Pair, compared, holm, scores_of
@@ -47,7 +47,7 @@ def write_report(run: Run, plan: Plan, data: Mapping[str, Any], failed: Mapping[
 
 
 def _done(run: Run, trial: Trial) -> Done:
-    part = Run.load(run / "changes" / trial.name)
+    part = Run.load(run / FOLDER / trial.name)
     return Done(trial, part.report, read(part))
 
 
@@ -78,7 +78,7 @@ def _document(
         "folds": plan.folds,
         "seeds": plan.seeds,
         "metric": METRIC,
-        "rows": [_row(one, of_change.get(one.trial.name)) for one in done],
+        "rows": [row_of(one, of_change.get(one.trial.name)) for one in done],
         "failed": [{"change": name, "about": about[name], "reason": reason} for name, reason in failed.items()],
         "left_out": [skipped.model_dump() for skipped in plan.left_out],
         "pairs": [pair.document() | {"sentence": sentence(pair)} for pair in pairs],
@@ -86,16 +86,24 @@ def _document(
     }
 
 
-def _row(done: Done, pair: Pair | None) -> dict[str, Any]:
-    """One of the `rows` of report.json; the unchanged recipe has no difference."""
+def row_of(done: Done, pair: Pair | None) -> dict[str, Any]:
+    """One of the `rows` of report.json; the unchanged recipe has no difference.
+
+    The mean of a metric that `pairs` compares is over all answers, as its difference is: folds of unequal size count by
+    their images. Everything else of a metric is over the parts.
+    """
     told = pair.document() if pair else {}
+    pooled = {name: score[0] for name, score in scores_of(done.answers).items() if score}
+    metrics = {
+        name: summary | {"mean": pooled.get(name, summary["mean"])} for name, summary in done.report["summary"].items()
+    }
     names = ("difference", "low", "high", "test", "p", "p_adjusted", "shown", "detectable")
     return {
         "change": done.trial.name,
         "about": done.trial.about,
         "cost": done.report["network"]["cost"],
-        "metric": done.report["summary"][METRIC],
-        "metrics": done.report["summary"],
+        "metric": metrics[METRIC],
+        "metrics": metrics,
         **{name: told.get(name) for name in names},
         "seconds": done.report["seconds"],
     }

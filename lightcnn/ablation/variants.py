@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from lightcnn import changes, document
 from lightcnn.ablation.surgery import OPERATIONS, NotPossible, operated
@@ -30,14 +32,41 @@ and 300 × (1 - 0.9)."""
 FIXED = ("name", "data", "reading", "seed")
 """Keys that a change leaves alone: it is paired with the unchanged recipe on the same images and draws."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.+-]*$", max_length=60)]
+NAME = r"[A-Za-z0-9][\w.+-]{0,59}"
+"""What a change may be called: a folder of the run has that name."""
+
+
+def _fitting(name: str) -> str:
+    """Raises: PydanticCustomError where it is no name of a change."""
+    if not re.fullmatch(NAME, name):
+        rule = (
+            "a change's name is its folder's: give a letter from A to Z or a digit first, then letters, digits and . _ "
+            "+ - alone, 60 in all at most"
+        )
+        raise PydanticCustomError("change", "{message}", {"message": rule})
+    return name
+
+
+def _free(key: str) -> str:
+    """Raises: PydanticCustomError where a change leaves the key alone."""
+    if changes.path(key)[0] in FIXED:
+        rule = (
+            "a change is paired with the unchanged recipe on the same images, so it leaves "
+            f"{', '.join(FIXED)} alone; run a second ablation"
+        )
+        raise PydanticCustomError("change", "{message}", {"message": rule})
+    return key
+
+
+Name = Annotated[str, AfterValidator(_fitting), Field(json_schema_extra={"pattern": f"^{NAME}$"})]
+Key = Annotated[str, AfterValidator(_free)]
 
 
 class Changes(Frozen):
     """Changes for `lightcnn ablate RECIPE --over FILE`: by name, the keys of a recipe and their new values."""
 
     changes: Annotated[
-        dict[Name, Annotated[dict[str, Any], Field(min_length=1)]],
+        dict[Name, Annotated[dict[Key, Any], Field(min_length=1)]],
         Field(min_length=1, description="name: {key.path: value, ...}, each a change of its own"),
     ]
 
@@ -135,12 +164,6 @@ def _of_file(file: str) -> Iterator[Variant | LeftOut]:
         given = tuple(
             Change(f"{file}: changes.{name}.{key}", changes.path(key), value) for key, value in values.items()
         )
-        for change in given:
-            if change.path[0] in FIXED:
-                raise InputError(
-                    f"{change.option}: a change is paired with the unchanged recipe on the same images, so it leaves "
-                    f"{', '.join(FIXED)} alone; run a second ablation"
-                )
         yield Variant(name, ", ".join(f"{key}={_short(value)}" for key, value in values.items()), given)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from lightcnn.evaluation.figures import BLUE, COLOURS, GREY, ORANGE, blank, name_axes, percent, png, shown
@@ -126,10 +127,11 @@ def score_against_cost(
 ) -> bytes:
     """Runs as (name, cost, score, low, high), their 95 % intervals where known, and the front of the best.
 
-    Runs of one cost stand side by side. `score` and `cost` name the axes.
+    Runs of one cost stand side by side, and the axis says so. `score` and `cost` name the axes.
     """
-    figure, axes = blank(cost, score, (8.6, 4.6))
     costs = [spent for _, spent, *_ in points]
+    beside = " (runs of one cost stand side by side)" if len(set(costs)) < len(costs) else ""
+    figure, axes = blank(cost + beside, score, (8.6, 4.6))
     ends = [(spent, end) for _, spent, *values in points for end in values if end is not None]
     axes.plot(*zip(*ends, strict=True), linestyle="none")  # what is shifted aside does not count for the limits
     for place, (name, spent, value, low, high) in enumerate(points):
@@ -142,16 +144,27 @@ def score_against_cost(
             transform=axes.transData + aside,
         )  # fmt: skip
     best = pareto([(spent, value) for _, spent, value, *_ in points])
-    named = "front: none is both\ncheaper and better"
-    axes.plot(*zip(*best, strict=True), color=GREY, drawstyle="steps-post", zorder=1, label=named)
+    if len(best) > 1:
+        named = "front: none is both\ncheaper and better"
+        axes.plot(*zip(*best, strict=True), color=GREY, drawstyle="steps-post", zorder=1, label=named)
     axes.set_xscale("log")
     axes.margins(x=0.12)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.xaxis.set_minor_formatter(EngFormatter(sep="") if max(costs) < 10 * min(costs) else NullFormatter())
-    axes.tick_params(axis="x", which="both", rotation=20)
+    _few_ticks(axes)
     percent(axes)
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return png(figure)
+
+
+def _few_ticks(axes: Axes) -> None:
+    """Labels of a horizontal log axis that keep apart: even steps on a short one, 1, 2 and 5 or 1 alone on a long one.
+
+    To be called when everything is drawn, since it looks at the axis's ends.
+    """
+    low, high = axes.get_xlim()
+    even = MaxNLocator(5, steps=[1, 2, 5, 10]) if high < 5 * low else None
+    axes.xaxis.set_major_locator(even or LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

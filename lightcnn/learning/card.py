@@ -6,13 +6,15 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from lightcnn.cautions import cautions
+from lightcnn.data.dataset import SPLITS
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.split import MOST, TEST_SHARE, VAL_SHARE
+from lightcnn.data.sources import NAMES
 from lightcnn.learning import words
 from lightcnn.learning.bench import warning
 from lightcnn.markdown import bullets, escape, table
@@ -65,16 +67,41 @@ class Facts:
         return ", ".join(names[:NAMED]) + more
 
     @property
+    def dataset(self) -> str:
+        """The source by name: of a path its last part, since the others tell of the machine alone."""
+        source = str(self.report["data"]["source"])
+        return source if source.partition(":")[0] in NAMES else Path(source).name or source
+
+    @property
+    def source(self) -> str:
+        """The source by name, of a path with what tells it from another of that name."""
+        source, fingerprint = self.report["data"]["source"], self.report["data"]["fingerprint"]
+        return self.dataset if source.partition(":")[0] in NAMES else f"{self.dataset} (fingerprint {fingerprint[:16]})"
+
+    @property
+    def set_aside(self) -> str:
+        """Why the split that the source gives is not used, if it gives one and it is not."""
+        reading = self.recipe.reading
+        if not self.given:
+            return ""
+        if reading.folds:
+            return "--folds"
+        return "--resplit" if reading.resplit else "" if "train" in self.given else "it has no train side"
+
+    @property
     def split(self) -> str:
         """How the sides came about."""
-        data, anew = self.report["data"], self.recipe.reading.resplit or "train" not in self.given
-        shares = f"a test side of {TEST_SHARE:.0%} of the images and a validation side of {VAL_SHARE:.0%} of the rest"
-        rule = f"cut by lightcnn from seed {self.recipe.seed}, stratified by class: {shares}, {MOST:,} images at most"
-        if not anew:
-            lacks = [side for side in ("val", "test") if side not in self.given]
+        data, reading = self.report["data"], self.recipe.reading
+        seed = self.recipe.seed if reading.split_seed is None else reading.split_seed
+        if self.given and not self.set_aside:
+            lacks = [side for side in SPLITS if side not in self.given]
             rule = f"as the source gives them ({', '.join(self.given)})" + (
-                f"; {' and '.join(lacks)} cut from its train side by lightcnn, seed {self.recipe.seed}" if lacks else ""
+                f"; {' and '.join(lacks)} cut from its train side by lightcnn, seed {seed}" if lacks else ""
             )
+        else:
+            fold = f"fold {reading.fold} of {reading.folds}, " if reading.folds else ""
+            group = "by group " if data["groups"]["known"] else ""
+            rule = f"{fold}cut by lightcnn {group}from seed {seed}, stratified by class: {_shares(data['counts'])}"
         if not data["groups"]["known"]:
             return f"{rule}; groups are not known"
         shared = data["groups_shared"]
@@ -87,6 +114,13 @@ class Facts:
         return f"from {groups['source']}: {groups['why']}" if groups["known"] else "not known: every image is its own"
 
     @property
+    def first_weights(self) -> str:
+        """Where the training began, a file by its name."""
+        file = str(getattr(self.recipe.network, "weights", ""))
+        said = str(self.report["first_weights"])
+        return said.replace(file, Path(file).name) if file else said
+
+    @property
     def limits(self) -> list[str]:
         """What a reader of the scores must not overlook, gravest first."""
         report, data = self.report, self.report["data"]
@@ -94,8 +128,8 @@ class Facts:
         said = [*cautions(data), words.warned(report)]
         if not data["groups"]["known"]:
             said.append("Images of one source may stand on two sides, which flatters scores: groups are not known.")
-        if self.recipe.reading.resplit and self.given:
-            said.append("The source's own split was set aside (--resplit).")
+        if self.set_aside:
+            said.append(f"The split that the source gives was set aside ({self.set_aside}).")
         if report["class_weights"]:
             said.append("The training weighed classes, which shifts the probabilities.")
         return [
@@ -117,12 +151,12 @@ def model_card(facts: Facts) -> bytes:
         *([f"> **{escape(loud)}.**"] if loud else []),
         f"# {escape(_name(recipe))}",
         f"{escape(_network(report))} that tells {len(report['data']['classes']):,} classes of images apart, trained "
-        f"by lightcnn {escape(report['lightcnn'])} on {escape(report['data']['source'])}. Test accuracy "
+        f"by lightcnn {escape(report['lightcnn'])} on {escape(facts.source)}. Test accuracy "
         f"**{accuracy['value']:.2%}** (95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%}, "
         f"{escape(accuracy['interval'])}).",
         NOT_FOR_DIAGNOSIS,
         "## Intended use",
-        f"To tell images like those of {escape(report['data']['source'])} apart, for research and teaching, and as a "
+        f"To tell images like those of {escape(facts.dataset)} apart, for research and teaching, and as a "
         f"baseline for other networks. Classes: {escape(facts.classes)}.",
         "```sh\nlightcnn predict . IMAGE\n```",
         "## Out of scope",
@@ -159,7 +193,7 @@ def front_matter(facts: Facts) -> dict[str, Any]:
     data = facts.report["data"]
     test = facts.report["metrics"]["test"]
     defined = [key for key in words.METRICS if test[key]["value"] is not None]
-    source = visible(data["source"])
+    source = visible(facts.dataset)
     return {
         "library_name": "lightcnn",
         "pipeline_tag": "image-classification",
@@ -213,6 +247,12 @@ def _network(report: Mapping[str, Any]) -> str:
     return f"A network of {total['params']:,} parameters and {total['macs']:,} multiply-adds an image"
 
 
+def _shares(counts: Mapping[str, int]) -> str:
+    """The part of all images that each side has."""
+    total = sum(counts[side] for side in SPLITS)
+    return ", ".join(f"{side} {100 * counts[side] / total:.1f} %" for side in SPLITS) + " of the images"
+
+
 def _sides(data: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     rows = (("images", data["counts"]), ("groups", data["groups"]["counts"]))
     return [(name, *(f"{counts[side]:,}" for side in ("train", "val", "test"))) for name, counts in rows]
@@ -221,7 +261,7 @@ def _sides(data: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 def _data(facts: Facts) -> list[tuple[str, str]]:
     data = facts.report["data"]
     return [
-        ("source", data["source"]),
+        ("source", facts.dataset),
         ("stand-in", "yes: drawn by code" if data["stand_in"] else "no"),
         ("fingerprint (SHA-256)", data["fingerprint"]),
         ("groups", facts.groups),
@@ -237,7 +277,7 @@ def _training(facts: Facts) -> list[tuple[str, str]]:
     changes = [f"{name} {value}" for name, value in recipe.augment if value not in (None, 0, False)]
     epochs = f"{report['epochs']} of {training.epochs}" + (", stopped early" if report["stopped_early"] else "")
     return [
-        ("first weights", report["first_weights"]),
+        ("first weights", facts.first_weights),
         ("epochs", f"{epochs}; the best by validation {report['monitor']} was {report['best_epoch']}, and is kept"),
         ("optimisation", f"{training.optimizer}, schedule {training.schedule}, learning rate "
          f"{training.learning_rate:g}, batches of {training.batch}, {training.loss}; all values: recipe.yaml"),
@@ -246,7 +286,7 @@ def _training(facts: Facts) -> list[tuple[str, str]]:
         ("class weights", "none" if weights is None else _weights(weights)),
         ("threshold", words.decided(report)),
         ("temperature", f"{report['calibration']['temperature']:.4f}: {report['calibration']['rule']}"),
-        ("teacher", report["teacher"] or "none"),
+        ("teacher", Path(report["teacher"]).name if report["teacher"] else "none"),
         ("seed", str(recipe.seed)),
         ("time", f"{report['seconds']:,.1f} s, data and test side included"),
         ("hardware", f"{machine['processor']}, {machine['cores']} cores; trained on {facts.device}"),
@@ -288,7 +328,7 @@ def _claim(facts: Facts) -> list[tuple[str, str]]:
     """By topic, since the numbers of the items differ between the checklist's two editions."""
     report, data, skipped = facts.report, facts.report["data"], facts.report["data"]["skipped"]
     return [
-        ("data sources", f"{data['source']}, fingerprint {data['fingerprint'][:16]}; collection and dates: {UNKNOWN}"),
+        ("data sources", f"{facts.dataset}, fingerprint {data['fingerprint'][:16]}; collection and dates: {UNKNOWN}"),
         ("inclusion and exclusion", f"{skipped:,} files that could not be read were left out; other rules: {UNKNOWN}"),
         ("preprocessing of images", _preprocessing(facts.rule)),
         ("de-identification", UNKNOWN),
@@ -300,7 +340,7 @@ def _claim(facts: Facts) -> list[tuple[str, str]]:
         ("demographic and clinical characteristics", UNKNOWN),
         ("description of the model", f"spec.yaml; {_cost(report)}"),
         ("software and libraries", _software(facts.environment)),
-        ("initialisation of parameters", report["first_weights"]),
+        ("initialisation of parameters", facts.first_weights),
         ("details of training", "above, and every value in recipe.yaml"),
         ("selection of the final model", f"the epoch with the best validation {report['monitor']}"),
         ("ensembling", "none"),
