@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lightcnn.errors import LightcnnError
     from lightcnn.learning.job import train
     from lightcnn.network import Network, build, fold
+    from lightcnn.profiling.profile import Profile, profile
     from lightcnn.recipe import Recipe
     from lightcnn.searching.job import search
     from lightcnn.space import SearchSpace
@@ -28,6 +29,7 @@ __all__ = [
     "LightcnnError",
     "Network",
     "NetworkSpec",
+    "Profile",
     "Recipe",
     "Run",
     "SearchSpace",
@@ -35,6 +37,7 @@ __all__ = [
     "build_baseline",
     "build_network",
     "fold",
+    "profile",
     "search",
     "train",
 ]
@@ -47,6 +50,7 @@ _HOMES = {
     "LightcnnError": "errors",
     "Network": "network",
     "NetworkSpec": "spec",
+    "Profile": "profiling.profile",
     "Recipe": "recipe",
     "Run": "trainedrun",
     "SearchSpace": "space",
@@ -54,6 +58,7 @@ _HOMES = {
     "build_baseline": "baselines",
     "build_network": "baselines",
     "fold": "network",
+    "profile": "profiling.profile",
     "search": "searching.job",
     "train": "learning.job",
 }

@@ -15,6 +15,7 @@ from lightcnn.commands.check import check
 from lightcnn.commands.list import list_
 from lightcnn.commands.options import Interrupted
 from lightcnn.commands.predict import predict
+from lightcnn.commands.profile import profile
 from lightcnn.commands.search import search
 from lightcnn.commands.train import train
 from lightcnn.errors import DocumentError, LightcnnError
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (search, train, audit, predict, check):
+for command in (search, train, profile, audit, predict, check):
     app.command()(command)
 app.command("list")(list_)
 
