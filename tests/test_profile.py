@@ -558,10 +558,10 @@ def test_a_row_that_fails_leaves_the_others(tmp_path: Path, capsys: pytest.Captu
     printed = capsys.readouterr()
     assert printed.out.splitlines()[0] == "name,macs"
     assert printed.out.splitlines()[1].startswith("quick,")
-    assert "widht" in printed.err
+    assert "bad.yaml:2: stages.0" in printed.err
     assert "vit_tiny_patch16_224" in printed.err
     failures = json.loads((tmp_path / "run" / "report.json").read_text())["failures"]
-    assert [failure["name"] for failure in failures] == ["bad", "vit_tiny_patch16_224"]
+    assert [failure["name"] for failure in failures] == ["bad", "timm:vit_tiny_patch16_224"]
 
 
 def test_without_a_target_the_paper_is_compared() -> None:
@@ -573,6 +573,10 @@ def test_without_a_target_the_paper_is_compared() -> None:
     assert all(one.accuracy.source == "published, not ours" for one in found if one.accuracy)
     own = subjects(["resnet50"], baselines=True, input=None, accuracies={"resnet50": 0.5})
     assert len(own) == 13
+    assert (own[0].name, own[0].accuracy) == ("timm:resnet50", None)
+    twice = subjects(["quick", "quick"], baselines=False, input=None, accuracies={"quick (2)": 0.5})
+    assert [one.name for one in twice] == ["quick", "quick (2)"]
+    assert [one.accuracy and one.accuracy.value for one in twice] == [None, 0.5]
     assert own[0].spec.head == "own" and own[0].spec.classes == 1000  # type: ignore[union-attr]
 
 

@@ -25,7 +25,7 @@ from lightcnn.profiling.subjects import Subject, read_accuracies, subjects
 from lightcnn.run import Run, json_bytes
 from lightcnn.spec import Shape
 
-SECONDS = 60.0
+SECONDS = 45.0
 """Of the rounds of timing, for all networks together."""
 Progress = Callable[[str, int, int], None]
 

@@ -7,8 +7,9 @@ input, becomes a row that failed: the others go on.
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -62,6 +63,7 @@ def subjects(
     found = [_subject(target, input) for target in targets]
     if baselines or not targets:
         found += [_paper(input), *(_baseline(name, input) for name in BASELINES)]
+    found = _told_apart(found)
     unknown = [name for name in accuracies if name not in {one.name for one in found}]
     if unknown:
         names = [one.name for one in found]
@@ -69,6 +71,16 @@ def subjects(
             f"--accuracy: {unknown[0]}: no such row{document.nearest(unknown[0], names)}; rows: {', '.join(names)}"
         )
     return [_judged(one, accuracies) for one in found]
+
+
+def _told_apart(found: Sequence[Subject]) -> list[Subject]:
+    """Each under a name of its own: a second one of a name gets a number."""
+    held: Counter[str] = Counter()
+    apart = []
+    for one in found:
+        held[one.name] += 1
+        apart.append(one if held[one.name] == 1 else replace(one, name=f"{one.name} ({held[one.name]})"))
+    return apart
 
 
 def read_accuracies(path: Path) -> dict[str, float]:
@@ -102,7 +114,7 @@ def _subject(target: str, input: Shape | None) -> Subject:
         return _safely(target, f"recipe {target}", lambda: Recipe.load(target).network, input)
     name = target.removeprefix(PREFIX)
     if _timm_has(name):
-        return _safely(name, f"timm:{name}, its own head", lambda: _timm(name), input)
+        return _safely(f"{PREFIX}{name}", "timm's own", lambda: _timm(name), input)
     if target in BASELINES:
         return _baseline(target, input)
     names = [*document.shipped("recipes"), *BASELINES]
@@ -118,7 +130,7 @@ def _of_run(path: Path, input: Shape | None) -> Subject:
     run.demand("spec.yaml")
     found = _safely(path.name or str(path), f"run {path}", lambda: load_network(run / "spec.yaml"), input)
     value = _tested(run.report)
-    return found if value is None else _with(found, Accuracy(value, f"run {path}, test side"))
+    return found if value is None else replace(found, accuracy=Accuracy(value, f"run {path}, test side"))
 
 
 def _tested(report: Mapping[str, object]) -> float | None:
@@ -184,12 +196,8 @@ def _safely(name: str, source: str, load: Callable[[], AnySpec], input: Shape | 
 def _judged(found: Subject, accuracies: Mapping[str, float]) -> Subject:
     """With the accuracy of the file, else a run's own, else the paper's for its networks."""
     if found.name in accuracies:
-        return _with(found, Accuracy(accuracies[found.name], "file"))
+        return replace(found, accuracy=Accuracy(accuracies[found.name], "file"))
     papers = found.source.endswith(("the paper's head", "reconstructed"))
     if found.accuracy is None and papers and found.name in PUBLISHED:
-        return _with(found, Accuracy(PUBLISHED[found.name], NOT_OURS))
+        return replace(found, accuracy=Accuracy(PUBLISHED[found.name], NOT_OURS))
     return found
-
-
-def _with(found: Subject, accuracy: Accuracy) -> Subject:
-    return Subject(found.name, found.source, found.spec, accuracy, found.failure)
