@@ -22,7 +22,7 @@ import lightcnn
 from lightcnn import cli
 from lightcnn.baselines import build_network
 from lightcnn.cost import cost
-from lightcnn.errors import InputError
+from lightcnn.errors import InputError, LightcnnError
 from lightcnn.network import build, fold
 from lightcnn.profiling import columns, latency
 from lightcnn.profiling.charts import charts
@@ -33,6 +33,7 @@ from lightcnn.profiling.latency import Candidate, Latency, measure
 from lightcnn.profiling.liveness import liveness, peak
 from lightcnn.profiling.page import CAPTIONS
 from lightcnn.profiling.profile import Accuracy, Profile, notes_of, profile
+from lightcnn.profiling.resident import resident
 from lightcnn.profiling.sizes import saved_bytes
 from lightcnn.profiling.subjects import subjects
 from lightcnn.profiling.trace import trace
@@ -410,6 +411,19 @@ def test_a_network_is_timed_in_both_runtimes(monkeypatch: pytest.MonkeyPatch) ->
     assert [one.runtime for one in found] == ["folded", "eager"]
     assert all(one.median > 0 and one.runs == 3 and one.images_per_second > 0 for one in found)
     assert {one.layout for one in found} <= {"contiguous", "channels_last"}
+
+
+def test_memory_is_measured_in_a_fresh_process() -> None:
+    spec = Recipe.load("quick").network
+    told = resident(spec, threads=1)
+    assert told.peak > told.own > 0
+    assert 2**26 < told.peak < 2**33
+
+
+def test_a_fresh_process_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    with pytest.raises(LightcnnError, match="the fresh process failed"):
+        resident(Recipe.load("quick").network, threads=1)
 
 
 # Rows, tables, charts

@@ -156,7 +156,11 @@ def _timm(name: str) -> BaselineSpec:
     known = configuration(name)
     channels, height, width = known.input_size
     return BaselineSpec(
-        baseline=f"{PREFIX}{name}", input=(channels, height, width), classes=known.num_classes, head="own", dropout=0.0
+        baseline=f"{PREFIX}{name}",
+        input=(channels, height, width),
+        classes=max(2, known.num_classes),
+        head="own",
+        dropout=0.0,
     )
 
 
