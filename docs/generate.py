@@ -1,4 +1,4 @@
-"""Writes lightcnn/schemas/: the JSON Schemas of specs, spaces, recipes and baselines, from the models that read them.
+"""Writes lightcnn/schemas/: the JSON Schema of every kind of document, from the model that reads it.
 
 python docs/generate.py
 """

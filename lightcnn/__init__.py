@@ -6,8 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightcnn.ablation.job import ablate
     from lightcnn.baselines import Baseline, build_baseline, build_network
     from lightcnn.budget import Budget, Cost
+    from lightcnn.comparison.job import compare
     from lightcnn.errors import LightcnnError
     from lightcnn.learning.job import train
     from lightcnn.network import Network, build, fold
@@ -33,9 +35,11 @@ __all__ = [
     "Recipe",
     "Run",
     "SearchSpace",
+    "ablate",
     "build",
     "build_baseline",
     "build_network",
+    "compare",
     "fold",
     "profile",
     "search",
@@ -54,9 +58,11 @@ _HOMES = {
     "Recipe": "recipe",
     "Run": "trainedrun",
     "SearchSpace": "space",
+    "ablate": "ablation.job",
     "build": "network",
     "build_baseline": "baselines",
     "build_network": "baselines",
+    "compare": "comparison.job",
     "fold": "network",
     "profile": "profiling.profile",
     "search": "searching.job",

@@ -27,7 +27,7 @@ def read(assignment: str) -> Change:
     Raises: InputError.
     """
     key, equals, text = assignment.partition("=")
-    parts = tuple(int(part) if part.isdecimal() else part for part in key.strip().split("."))
+    parts = path(key)
     if not equals or "" in parts:
         raise InputError(f"--set {assignment}: no assignment; give key.path=value, as in training.epochs=20")
     option = f"--set {key.strip()}"
@@ -38,6 +38,11 @@ def read(assignment: str) -> Change:
     if not isinstance(data, dict) or data.keys() != {"value"}:
         raise InputError(f"{option}: {text!r} is no single value; give a number, a word, [a list] or {{a: mapping}}")
     return Change(option, parts, data["value"])
+
+
+def path(key: str) -> tuple[str | int, ...]:
+    """`key.path` in its parts; a number is a place in a list."""
+    return tuple(int(part) if part.isdecimal() else part for part in key.strip().split("."))
 
 
 def parse(model: type[Model], text: str, file: str, changes: Sequence[Change]) -> Model:

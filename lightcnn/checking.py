@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from lightcnn import document
+from lightcnn.ablation.variants import Changes
 from lightcnn.errors import DocumentError, Problem
 from lightcnn.recipe import Recipe
 from lightcnn.space import SearchSpace
@@ -19,6 +20,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "space": SearchSpace,
     "recipe": Recipe,
     "baseline": BaselineSpec,
+    "changes": Changes,
 }
 SCHEMAS = Path(__file__).parent / "schemas"
 DATASETS = {
@@ -58,7 +60,7 @@ def check_file(file: Path) -> dict[str, Any]:
 
 
 def kind_of(keys: set[str]) -> str:
-    """spec, space, recipe or unknown: the kind that knows most of the keys at the top of a document."""
+    """One of `KINDS` or unknown: the kind that knows most of the keys at the top of a document."""
     known = {kind: len(keys & model.model_fields.keys() - {"name"}) for kind, model in KINDS.items()}
     best = max(known, key=lambda kind: known[kind])
     return best if known[best] else "unknown"

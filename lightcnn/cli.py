@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 import lightcnn
+from lightcnn.commands.ablate import ablate
 from lightcnn.commands.audit import audit
 from lightcnn.commands.check import check
+from lightcnn.commands.compare import compare
 from lightcnn.commands.list import list_
 from lightcnn.commands.options import Interrupted
 from lightcnn.commands.predict import predict
@@ -28,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (search, train, profile, audit, predict, check):
+for command in (search, train, ablate, profile, audit, predict, compare, check):
     app.command()(command)
 app.command("list")(list_)
 

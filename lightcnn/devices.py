@@ -17,3 +17,8 @@ def pick_device(name: str = "auto") -> torch.device:
     if not available[name]:
         raise InputError(f"--device {name}: not on this machine; use --device auto")
     return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """What it is called: `cpu`, or `cuda` with the name of the graphics card."""
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type

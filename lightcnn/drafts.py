@@ -56,6 +56,13 @@ def draft(name: str | Path, given: Sequence[Change] = ()) -> Draft:
     return Draft(changes.validate(Recipe, bare, str(file), given), bare=True, changes=tuple(given))
 
 
+def changed(recipe: Recipe, given: Sequence[Change], file: str) -> Recipe:
+    """The recipe with some of its values changed. Raises: InputError, DocumentError naming what gave the value."""
+    data = _plain(recipe)
+    _exchange(data, given)
+    return changes.validate(Recipe, data, file, given)
+
+
 def differences(held: Frozen, asked: Frozen) -> list[str]:
     """`key: its value there, its value here` for everything in which two recipes differ."""
     one, two = dict(_flat(_plain(held), "")), dict(_flat(_plain(asked), ""))

@@ -69,7 +69,7 @@ def test_there_are_as_many_pages_as_we_think() -> None:
         folder: len(list((ROOT / folder).glob("*.md")))
         for folder in ("docs/concepts", "docs/reference", "docs/decisions")
     }
-    assert found == {"docs/concepts": 14, "docs/reference": 2, "docs/decisions": 7}
+    assert found == {"docs/concepts": 16, "docs/reference": 2, "docs/decisions": 7}
 
 
 def test_the_contract_has_one_line_for_every_command() -> None:
@@ -176,7 +176,7 @@ def test_the_yaml_documents_of_the_concepts_are_valid(tmp_path: Path) -> None:
             file.write_text(text, encoding="utf-8")
             assert check_file(file)["errors"] == []
             kinds.append(kind)
-    assert kinds == ["baseline", "space", "spec"]
+    assert kinds == ["changes", "baseline", "space", "spec"]
 
 
 def test_the_pages_quote_what_the_commands_print(capsys: pytest.CaptureFixture[str]) -> None:

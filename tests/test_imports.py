@@ -14,7 +14,7 @@ import lightcnn
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
     ("errors", "page", "cautions"),
-    ("document", "budget"),
+    ("document", "budget", "markdown"),
     ("spec", "changes"),
     ("cost", "transfer"),
     ("space",),
@@ -29,9 +29,9 @@ LEVELS = (
     ("trained",),
     ("trainedrun",),
     ("training", "evaluation", "anatomy"),
-    ("searching", "learning", "auditpage", "predicting", "checking"),
-    ("auditing", "profiling"),
-    ("view", "trainview"),
+    ("searching", "learning", "comparison", "auditpage", "predicting", "checking"),
+    ("auditing", "ablation", "profiling"),
+    ("view", "trainview", "ablateview"),
     ("commands",),
     ("cli",),
     ("__main__",),
@@ -42,7 +42,7 @@ LEVELS = (
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
     "errors", "document", "budget", "changes", "spec", "cost", "transfer", "space", "fit", "recipe", "drafts", "run",
-    "trainedrun", "page", "cautions", "view", "trainview", "checking", "commands", "cli",
+    "trainedrun", "page", "markdown", "cautions", "view", "trainview", "ablateview", "checking", "commands", "cli",
 )  # fmt: skip
 HEAVY = ("torch", "optuna", "fvcore", "thop", "sklearn", "matplotlib", "numpy")
 
@@ -104,7 +104,7 @@ def test_only_baselines_imports_timm_and_late() -> None:
 
 def test_only_views_and_commands_import_what_draws_on_the_terminal() -> None:
     users = {part_of(path) for path in SOURCES if {name.split(".")[0] for name in imports(path)} & {"rich", "typer"}}
-    assert users == {"view", "trainview", "profiling", "commands", "cli"}
+    assert users == {"view", "trainview", "ablateview", "profiling", "commands", "cli"}
 
 
 def loaded_after(code: str) -> set[str]:

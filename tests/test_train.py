@@ -52,7 +52,7 @@ training: {{epochs: 4, batch: 16, accumulate: 2, ema: 0.8, clip_norm: 1.0, sched
 """
 FILES = {
     "report.json", "report.html", "spec.yaml", "weights.safetensors", "recipe.yaml", "metrics.csv", "preprocess.json",
-    "predictions.csv", "environment.json", "data.json", "log.txt", "plots", "checkpoints",
+    "predictions.csv", "environment.json", "data.json", "log.txt", "plots", "checkpoints", "README.md",
 }  # fmt: skip
 
 
@@ -118,7 +118,8 @@ def test_json_is_the_report_and_nothing_else(finished):
     assert "epoch 4 of 4: loss" in done.stderr
     assert {path.name for path in out.iterdir()} >= FILES
     pictures = {path.name for path in (out / "plots").iterdir()}
-    assert {"curves.png", "confusion.png", "roc.png", "network.png"} <= pictures
+    assert {"curves.png", "confusion.png", "roc.png", "precision_recall.png", "reliability.png", "probabilities.png",
+            "network.png"} <= pictures  # fmt: skip
 
 
 def test_the_report_has_the_keys_of_the_contract(finished):
@@ -168,6 +169,10 @@ def test_the_temperature_is_the_validation_sides_and_is_in_the_predictions(finis
     assert losses["val"][1] < losses["val"][0]
     assert [chosen["log_loss"]["before"], chosen["log_loss"]["after"]] == pytest.approx(losses["test"], abs=1e-5)
     assert report["metrics"]["test"]["log_loss"]["value"] == chosen["log_loss"]["after"]
+    dataset = load(Recipe.load(finished[0] / "recipe.yaml").data)
+    mine = lightcnn.Run.load(finished[0]).predict([dataset.images[dataset.paths.index(row["path"])] for row in held])
+    expected = [[float(row[f"p_{name}"]) for name in classes] for row in held]
+    np.testing.assert_allclose(mine.probabilities, expected, atol=1e-6)
     assert report["metrics"]["test"]["ece"]["value"] == chosen["ece"]["after"] != chosen["ece"]["before"]
 
 
@@ -671,6 +676,9 @@ def test_where_data_are_missing_a_stand_in_is_told_everywhere(missing, capsys):
     for name in ("recipe.yaml", "spec.yaml"):
         assert Path("stand", name).read_text().startswith("# STAND-IN DATA")
     assert 'class="alarm"' in Path("stand/report.html").read_text()
+    card = Path("stand/README.md").read_text().partition("\n---\n")
+    assert "stand_in: true" in card[0]
+    assert card[2].lstrip().startswith("> **STAND-IN DATA")
     assert Recipe.load("stand/recipe.yaml").data == "synthetic-lesions"
     assert report["metrics"]["test"]["accuracy"]["interval"].startswith(("bootstrap of", "Wilson on"))
     assert run(["train", "real.yaml", "--resume", "--out", "stand", "--json"]) == 0
@@ -709,6 +717,19 @@ def test_a_teacher_of_another_size_teaches_and_is_part_of_the_recipe(finished, r
     assert Run.load("taught").report["teacher"] == str(finished[0])
     assert run(["train", recipe, "--set", "network.input=[1,10,10]", "--epochs", "1", "--out", "alone", "--quiet"]) == 0
     assert Path("taught/weights.safetensors").read_bytes() != Path("alone/weights.safetensors").read_bytes()
+
+
+def test_a_teacher_that_knows_test_images_is_refused(finished, recipe, capsys):
+    taught = ["train", recipe, "--set", f"distill.teacher={finished[0]}", "--epochs", "1", "--out", "flattered"]
+    assert run([*taught, "--seed", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "has learned from" in error
+    assert "of the 48 test images" in error
+    assert not Path("flattered").exists()
+    shutil.copytree(finished[0], "cut")
+    Path("cut/predictions.csv").write_text("path\na.png\n")
+    assert run(["train", recipe, "--set", "distill.teacher=cut"]) == 2
+    assert "predictions.csv is missing or damaged" in capsys.readouterr().err
 
 
 def test_a_teacher_of_other_classes_or_none_is_refused(finished, binary, half, capsys):

@@ -17,7 +17,7 @@ from lightcnn.commands.options import (
 
 
 def check(
-    files: Annotated[list[Path], typer.Argument(help="Network specs, search spaces, recipes.")],
+    files: Annotated[list[Path], typer.Argument(help="Network specs, search spaces, recipes, files of changes.")],
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,

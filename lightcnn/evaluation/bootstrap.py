@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 DRAWS = 2_000
+LEFT_OUT = 500
+"""Groups that are left out one by one, at most: of more, no few can make the spread."""
 CHUNK = 1_000_000
 """Numbers of a bootstrap that are held at once, about."""
 Numbers = NDArray[np.float64]
@@ -21,6 +25,12 @@ def times_drawn(count: int, rows: int, *, seed: int = 0, draws: int = DRAWS) -> 
         some = min(rows, draws - start)
         places = random.integers(0, count, (some, count)) + count * np.arange(some)[:, None]
         yield np.bincount(places.ravel(), minlength=some * count).reshape(some, count).astype(np.float64)
+
+
+def left_out(count: int, rows: int) -> Iterator[Numbers]:
+    """The same for each of `count` groups left out once: (rows, count) at a time."""
+    for start in range(0, count, rows):
+        yield 1 - np.eye(min(rows, count - start), count, start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +57,13 @@ class Curve:
         sides = (np.searchsorted(ranked, values, side="left"), np.searchsorted(ranked, values, side="right"))
         return cls(order, found, first, *sides)
 
-    def areas(self, weights: Numbers) -> tuple[Numbers, Numbers]:
-        """ROC-AUC and average precision (draws,) under weights (draws, N) of the images; NaN where undefined."""
+    def areas(self, weights: NDArray[np.floating[Any]]) -> tuple[Numbers, Numbers]:
+        """ROC-AUC and average precision (draws,) under weights (draws, N) of the images; NaN where undefined.
+
+        Weights may be float32: sums of counts are exact in it up to 16 million.
+        """
         ranked = weights[:, self.order]
-        total = np.concatenate([np.zeros((len(ranked), 1)), ranked.cumsum(axis=1)], axis=1)
+        total = np.concatenate([np.zeros((len(ranked), 1), dtype=ranked.dtype), ranked.cumsum(axis=1)], axis=1)
         own = np.add.reduceat(ranked[:, self.found], self.first, axis=1)
         upto = own.cumsum(axis=1)
         others = total[:, self.end] - upto, total[:, self.start] - (upto - own)
@@ -58,24 +71,27 @@ class Curve:
         below = all_others[:, None] - (others[0] + others[1]) / 2
         precision = upto / np.maximum(total[:, self.end], 1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            roc = (own * below).sum(axis=1) / (all_own * all_others)
-            average = np.where(all_others > 0, (own * precision).sum(axis=1) / all_own, np.nan)
+            roc = (own * below).sum(axis=1, dtype=np.float64) / (all_own.astype(np.float64) * all_others)
+            average = np.where(all_others > 0, (own * precision).sum(axis=1, dtype=np.float64) / all_own, np.nan)
         return roc, average
 
 
 def resampled(
     codes: NDArray[np.intp], columns: Numbers, curves: Sequence[Curve | None], *, seed: int = 0, draws: int = DRAWS
 ) -> tuple[Numbers, Numbers, Numbers]:
-    """Sums (draws, M) of columns (N, M) over the images drawn, and both areas (draws, classes) of each class's curve.
+    """Sums (R, M) of columns (N, M) over the images drawn, and both areas (R, classes) of each class's curve.
 
-    `codes` (N,) number the groups that are drawn from 0; a curve of None has areas of NaN.
+    `codes` (N,) number the groups that are drawn from 0; a curve of None has areas of NaN. After the draws, R has a row
+    for each group left out, where there are at most `LEFT_OUT`.
     """
     count = int(codes.max()) + 1
     of_groups = np.stack([np.bincount(codes, weights=column, minlength=count) for column in columns.T], axis=1)
-    sums, areas = [], []
-    for times in times_drawn(count, max(1, CHUNK // len(codes)), seed=seed, draws=draws):
+    sums, areas, rows = [], [], max(1, CHUNK // len(codes))
+    for times in chain(
+        times_drawn(count, rows, seed=seed, draws=draws), left_out(count if count <= LEFT_OUT else 0, rows)
+    ):
         sums.append(times @ of_groups)
-        weights = times[:, codes]
+        weights = times.astype(np.float32)[:, codes]
         nothing = (np.full(len(times), np.nan),) * 2
         areas.append(np.stack([nothing if curve is None else curve.areas(weights) for curve in curves], axis=-1))
     both = np.concatenate(areas, axis=1)

@@ -25,14 +25,16 @@ class Interval:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """One score in every draw of a bootstrap (draws,), NaN where undefined.
+    """One score in every draw of a bootstrap (draws,), and with each group left out (groups,) or ().
 
-    `unit` names what was drawn, group or image, and `units` counts those that the score rests on.
+    NaN where it is undefined. `unit` names what was drawn, group or image, `drawn` counts them, and `units` those that
+    the score rests on.
     """
 
     values: NDArray[np.float64]
-    units: float
+    without: NDArray[np.float64]
     drawn: int
+    units: float
     unit: str
 
     @property
@@ -45,16 +47,20 @@ class Draws:
     def spread(self) -> tuple[float, float]:
         """The standard error, and the point of Student's t that belongs to it; 0 where the draws do not differ.
 
-        The degrees of freedom are Satterthwaite's (Biometrics 2, 1946) for a variance of `units` groups: units - 1, and
-        fewer where few groups make most of the spread, which the draws show as excess kurtosis.
+        A variance of groups whose shares in it have kurtosis k is known as well as one of 2 G / (k - 1) degrees of
+        freedom (Satterthwaite, Biometrics 2, 1946): fewer than G - 1 where a few groups make most of the spread.
         """
-        from scipy.stats import kurtosis, t
+        from scipy.stats import t
 
-        defined = self.values[~np.isnan(self.values)]
+        defined, without = (of[~np.isnan(of)] for of in (self.values, self.without))
         if self.units < 2 or len(defined) < 2 or np.ptp(defined) < 1e-12:
             return 0.0, Z
-        error = float(defined.std(ddof=1)) * math.sqrt(self.units / (self.units - 1))
-        freedom = 1 / (1 / (self.units - 1) + max(0.0, float(kurtosis(defined))) / 2)
+        error = float(defined.std(ddof=1)) * math.sqrt(self.drawn / (self.drawn - 1))
+        freedom = self.drawn - 1.0
+        if len(without) and np.ptp(without) > 1e-12:
+            squares = (without - without.mean()) ** 2
+            kurtosis = len(squares) * float((squares**2).sum()) / float(squares.sum()) ** 2
+            freedom = min(freedom, 2 * len(squares) / max(kurtosis - 1, 1e-9))
         return error, float(t.ppf(0.975, max(1.0, freedom)))
 
 

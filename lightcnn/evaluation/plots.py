@@ -119,25 +119,29 @@ def stages(names: Sequence[str], macs: Sequence[int], params: Sequence[int]) -> 
     return png(figure)
 
 
-def score_against_cost(points: Sequence[tuple[str, int, float, float | None, float | None]], score: str) -> bytes:
-    """Runs as (name, multiply-adds, score, low, high), their 95 % intervals where known, and the front of the best.
+def score_against_cost(
+    points: Sequence[tuple[str, int, float, float | None, float | None]],
+    score: str,
+    cost: str = "multiply-adds, one image",
+) -> bytes:
+    """Runs as (name, cost, score, low, high), their 95 % intervals where known, and the front of the best.
 
-    Runs of one cost stand side by side. `score` names the vertical axis.
+    Runs of one cost stand side by side. `score` and `cost` name the axes.
     """
-    figure, axes = blank("multiply-adds, one image", score, (8.6, 4.6))
-    costs = [macs for _, macs, *_ in points]
-    ends = [(macs, end) for _, macs, *values in points for end in values if end is not None]
+    figure, axes = blank(cost, score, (8.6, 4.6))
+    costs = [spent for _, spent, *_ in points]
+    ends = [(spent, end) for _, spent, *values in points for end in values if end is not None]
     axes.plot(*zip(*ends, strict=True), linestyle="none")  # what is shifted aside does not count for the limits
-    for place, (name, macs, value, low, high) in enumerate(points):
-        same = [other for other, cost in enumerate(costs) if cost == macs]
+    for place, (name, spent, value, low, high) in enumerate(points):
+        same = [other for other, cost_of in enumerate(costs) if cost_of == spent]
         aside = ScaledTranslation((same.index(place) - (len(same) - 1) / 2) * 7 / 72, 0, figure.dpi_scale_trans)
         bars = None if low is None or high is None else [[max(0.0, value - low)], [max(0.0, high - value)]]
         axes.errorbar(
-            [macs], [value], yerr=bars, fmt=MARKERS[place // len(COLOURS) % len(MARKERS)], label=shown(name),
+            [spent], [value], yerr=bars, fmt=MARKERS[place // len(COLOURS) % len(MARKERS)], label=shown(name),
             color=COLOURS[place % len(COLOURS)], markersize=6, linewidth=1.2, capsize=2,
             transform=axes.transData + aside,
         )  # fmt: skip
-    best = pareto([(macs, value) for _, macs, value, *_ in points])
+    best = pareto([(spent, value) for _, spent, value, *_ in points])
     named = "front: none is both\ncheaper and better"
     axes.plot(*zip(*best, strict=True), color=GREY, drawstyle="steps-post", zorder=1, label=named)
     axes.set_xscale("log")

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.evaluation.bootstrap import Curve, resampled
+from lightcnn.evaluation.bootstrap import DRAWS, Curve, resampled
 from lightcnn.evaluation.calibration import calibration_error
 from lightcnn.evaluation.intervals import Draws, Interval, bounded, positive, wilson
 from lightcnn.predict import decide
 
 RATES = ("precision", "sensitivity", "specificity", "f1", "auc", "pr_auc")
 """Scores of a class against the rest."""
-GROUPS, OF_CLASS = 10, 5
+GROUPS, OF_CLASS = 20, 10
 """Groups of a side, and groups of each class, below which a warning stands beside its scores."""
 UNBOUNDED = ("brier", "log_loss")
 Numbers = NDArray[np.float64]
@@ -172,10 +172,10 @@ def point_values(held: Side) -> dict[str, Any]:
     }
 
 
-def drawn_values(held: Side, operating: Numbers, *, seed: int = 0, draws: int = 2_000) -> dict[str, Numbers]:
-    """The same scores in every draw of a bootstrap of groups: (draws,), or (draws, K); NaN where undefined.
+def drawn_values(held: Side, operating: Numbers, *, seed: int = 0, draws: int = DRAWS) -> dict[str, Numbers]:
+    """The same scores in every row of `resampled`: (R,), or (R, K); NaN where undefined.
 
-    `operating` (T,) are thresholds, whose sensitivity and specificity are under `at` (draws, 2, T).
+    `operating` (T,) are thresholds, whose sensitivity and specificity are under `at` (R, 2, T).
     """
     kinds = len(held.classes)
     own, taken = (np.eye(kinds)[of] for of in (held.labels, held.predicted))
@@ -317,7 +317,8 @@ class _Found:
         if np.isnan(value):
             return _undefined(why)
         held = self._held
-        made = Draws(draws, units, held.groups(), "image" if held.independent else "group")
+        unit = "image" if held.independent else "group"
+        made = Draws(draws[:DRAWS], draws[DRAWS:], held.groups(), units, unit)
         if name in UNBOUNDED:
             return _entry(value, positive(value, made))
         return _entry(value, bounded(value, made, -1.0 if name in ("mcc", "kappa") else 0.0))

@@ -3,6 +3,7 @@ is refused here, before any work."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,10 +23,10 @@ from lightcnn.data.sources import load
 from lightcnn.data.split import split
 from lightcnn.devices import pick_device
 from lightcnn.drafts import Draft
-from lightcnn.errors import DataMissing, InputError
+from lightcnn.errors import DataMissing, InputError, RunError
 from lightcnn.predict import probabilities
 from lightcnn.recipe import Reading, Recipe
-from lightcnn.run import json_bytes
+from lightcnn.run import Run, json_bytes
 from lightcnn.trained import Trained
 from lightcnn.training.teacher import Teacher
 from lightcnn.training.watcher import TrainWatcher
@@ -156,7 +157,28 @@ def _teacher(recipe: Recipe, pipeline: Pipeline) -> Teacher | None:
             f"distill.teacher {recipe.distill.teacher}: knows the classes {', '.join(own.classes[:20])}, but data "
             f"{pipeline.dataset.source} has {', '.join(classes[:20])}; give one that was trained on the same classes"
         )
+    _demand_unseen(Run.load(recipe.distill.teacher), pipeline)
     return Teacher(teacher.model, own, pipeline.preprocess(recipe.network.input[1]), recipe.distill)
+
+
+def _demand_unseen(teacher: Run, pipeline: Pipeline) -> None:
+    """Raises: InputError where a teacher has learned from what its student is tested on, which would flatter both."""
+    dataset, report = pipeline.dataset, teacher.report
+    if report["data"] is None or report["data"]["fingerprint"] != dataset.fingerprint:
+        return
+    try:
+        with open(teacher / "predictions.csv", encoding="utf-8", newline="") as file:
+            tested = {row["path"] for row in csv.DictReader(file) if row["split"] == "test"}
+    except (OSError, ValueError, KeyError, csv.Error):
+        raise RunError(
+            f"run {teacher.path}: predictions.csv is missing or damaged; put back what the run wrote"
+        ) from None
+    known = [dataset.paths[index] for index in pipeline.split.test if dataset.paths[index] not in tested]
+    if known:
+        raise InputError(
+            f"distill.teacher {teacher.path}: has learned from {len(known):,} of the {len(pipeline.split.test):,} test "
+            f"images ({known[0]}); train it on the same split: with the same seed and options of reading"
+        )
 
 
 def warning(data: Mapping[str, Any]) -> str:

@@ -105,11 +105,10 @@ def _test(report: Mapping[str, Any]) -> list[str]:
     """Every score with its interval and its meaning, of all and of each class, and what other thresholds reach."""
     rows = [(one.name, one.value, one.interval, one.meaning) for one in words.told(report)]
     operating = words.operating(report)
-    methods = dict.fromkeys(one.method for one in words.told(report) if one.method)
     return [
         page.table(("score", "value", "95 % interval", "in words"), rows),
         page.paragraph(words.counted(report)),
-        page.paragraph("How intervals were found: " + "; ".join(methods) + "."),
+        page.paragraph(f"How intervals were found: {words.methods(report)}."),
         page.paragraph(words.decided(report)),
         page.paragraph(words.calibrated(report)),
         page.heading("Each class"),

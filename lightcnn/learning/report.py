@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,11 @@ import lightcnn
 from lightcnn import document
 from lightcnn.anatomy import Stage, network_cost, stages
 from lightcnn.counters import fvcore_total, thop_total
+from lightcnn.data.dataset import SPLITS
 from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sheets import png, tile
+from lightcnn.devices import device_name
 from lightcnn.evaluation import charts, plots
 from lightcnn.evaluation.calibration import Temperature, calibration_error, cross_entropy, fitted, scaled
 from lightcnn.evaluation.figures import stamped
@@ -23,6 +27,7 @@ from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import intervals, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
 from lightcnn.learning.bench import warning
+from lightcnn.learning.card import Facts, model_card
 from lightcnn.learning.page import Mistake, train_page
 from lightcnn.network import fold
 from lightcnn.predict import decide
@@ -84,7 +89,15 @@ def write_report(run: Run, pipeline: Pipeline, done: Finished) -> None:
     for name, picture in pictures.items():
         run.write_bytes(f"plots/{name}.png", picture)
     run.write_bytes("report.html", train_page(report, recipe, done.progress, pictures, mistakes, parts))
+    run.write_bytes("README.md", model_card(_facts(run, pipeline, report, recipe, rule)))
     run.write_json("report.json", report)
+
+
+def _facts(run: Run, pipeline: Pipeline, report: Mapping[str, Any], recipe: Recipe, rule: Preprocess) -> Facts:
+    """What the card tells."""
+    given = [side for side in SPLITS if (pipeline.dataset.split == side).any()]
+    machine = json.loads((run / "environment.json").read_bytes())
+    return Facts(report, recipe, rule, given, device_name(pipeline.device), machine)
 
 
 def judge(pipeline: Pipeline, raw: Mapping[str, NDArray[np.float64]]) -> Judged:

@@ -94,6 +94,11 @@ def operating(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
 OPERATING_HEADER = ("chosen on the validation side for", "threshold", "sensitivity", "specificity", "in words")
 
 
+def methods(report: Mapping[str, Any]) -> str:
+    """How intervals were found, each way once."""
+    return "; ".join(dict.fromkeys(one.method for one in told(report) if one.method))
+
+
 def warned(report: Mapping[str, Any]) -> str:
     """What the test side has too little of; nothing where it has enough."""
     found = report["metrics"]["test"]["warning"]

@@ -1,0 +1,165 @@
+"""How often the 95 % intervals of scores hold the truth, on simulated answers whose truth is known.
+
+    python tests/benchmarks/coverage.py [--quick]
+
+Groups have 1 to 8 images, any number as likely, all of one class, either as likely. The correlation is that of answers,
+or of scores, within a group. Answers are right with a probability of the group, drawn from a beta distribution. For the
+areas and losses, scores are normal, one deviation wide in both classes, and probabilities are what the scores mean.
+Intervals are made as `lightcnn.evaluation.scores` makes them; that they are the same is checked in every cell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import expit
+from scipy.stats import norm
+from sklearn.metrics import average_precision_score
+
+from lightcnn.evaluation.bootstrap import DRAWS, Curve, left_out, times_drawn
+from lightcnn.evaluation.intervals import Draws, Interval, bounded, positive, wilson
+from lightcnn.evaluation.scores import scores
+
+CORRELATIONS = (0.0, 0.3, 0.8)
+COUNTED = ("accuracy", "sensitivity", "F1", "images", "percentiles")
+RANKED = ("AUC", "PR-AUC", "Brier", "log loss")
+
+
+def groups_of(count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Images of each group, and its class, both (count,); both classes are there."""
+    while True:
+        labels = random.integers(0, 2, count)
+        if 0 < labels.sum() < count:
+            return random.integers(1, 9, count), labels
+
+
+def counted(count: int, correlation: float, share: float, repetitions: int) -> dict[str, float]:
+    """Coverage of scores of answers that are right with probability `share`, which is also the truth of each score."""
+    random = np.random.default_rng([1, count, int(100 * correlation), int(100 * share)])
+    times = np.concatenate([*times_drawn(count, DRAWS), *left_out(count, count)])
+    held: dict[str, list[bool]] = {name: [] for name in COUNTED}
+    for repetition in range(repetitions):
+        sizes, labels = groups_of(count, random)
+        spread = (1 - correlation) / correlation if correlation else 0
+        chance = random.beta(share * spread, (1 - share) * spread, count) if correlation else share
+        right = random.binomial(sizes, chance)
+        taken = np.where(labels == 1, right, sizes - right)
+        columns = np.stack([right, sizes, labels * right, labels * sizes, taken], axis=1)
+        drawn, whole = times @ columns, columns.sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            values = {
+                "accuracy": (whole[0] / whole[1], drawn[:, 0] / drawn[:, 1], count),
+                "sensitivity": (whole[2] / whole[3], drawn[:, 2] / drawn[:, 3], labels.sum()),
+                "F1": (2 * whole[2] / whole[3:].sum(), 2 * drawn[:, 2] / drawn[:, 3:].sum(axis=1), labels.sum()),
+            }  # fmt: skip
+        values["F1"][1][drawn[:, 3] == 0] = np.nan
+        found = {name: bounded(value, draws(of, units, count)) for name, (value, of, units) in values.items()}
+        found["images"] = Interval(*wilson(whole[0], whole[1]), "")
+        found["percentiles"] = Interval(*np.percentile(values["accuracy"][1][:DRAWS], (2.5, 97.5)), "")
+        for name, interval in found.items():
+            held[name].append(holds(interval, share))
+        if not repetition:
+            of_image = np.repeat(labels, sizes)
+            answers = np.concatenate([np.arange(n) < k for n, k in zip(sizes, right, strict=True)])
+            predicted = np.where(answers, of_image, 1 - of_image)
+            same(of_image, np.eye(2)[predicted], sizes, {"accuracy": found["accuracy"],
+                 "sensitivity": found["sensitivity"], "f1": found["F1"]})  # fmt: skip
+    return {name: float(np.mean(of)) for name, of in held.items()}
+
+
+def ranked(count: int, correlation: float, area: float, repetitions: int) -> dict[str, float]:
+    """Coverage of areas and losses of scores with that area under the ROC curve."""
+    random = np.random.default_rng([2, count, int(100 * correlation), int(100 * area)])
+    distance = float(np.sqrt(2) * norm.ppf(area))
+    truth = of_population(distance)
+    times = np.concatenate([*times_drawn(count, DRAWS), *left_out(count, count)])
+    held: dict[str, list[bool]] = {name: [] for name in RANKED}
+    for repetition in range(repetitions):
+        sizes, classes = groups_of(count, random)
+        codes = np.repeat(np.arange(count), sizes)
+        labels = classes[codes]
+        noise = np.sqrt(correlation) * random.normal(size=count)[codes]
+        scored = distance * (labels - 0.5) + noise + np.sqrt(1 - correlation) * random.normal(size=len(codes))
+        probability = expit(distance * scored)
+        losses = [(probability - labels) ** 2, -np.log(np.where(labels, probability, 1 - probability))]
+        curve = Curve.of(labels == 1, probability)
+        areas, value = curve.areas(times[:, codes]), curve.areas(np.ones((1, len(codes))))
+        fewest = min(classes.sum(), count - classes.sum())
+        found = {
+            name: bounded(float(of[0]), draws(drawn, fewest, count))
+            for name, of, drawn in zip(RANKED[:2], value, areas, strict=True)
+        }
+        for name, loss in zip(RANKED[2:], losses, strict=True):
+            drawn = (times @ np.bincount(codes, weights=loss)) / (times @ sizes)
+            found[name] = positive(float(loss.mean()), draws(drawn, count, count))
+        for name, interval in found.items():
+            held[name].append(holds(interval, truth[name]))
+        if not repetition:
+            told = dict(zip(("auc", "pr_auc", "brier", "log_loss"), found.values(), strict=True))
+            same(labels, np.stack([1 - probability, probability], axis=1), sizes, told)
+    return {name: float(np.mean(of)) for name, of in held.items()}
+
+
+def of_population(distance: float, images: int = 2_000_000) -> dict[str, float]:
+    """The truth, on very many images."""
+    labels = np.arange(images) % 2
+    scored = distance * (labels - 0.5) + np.random.default_rng(3).normal(size=images)
+    probability = expit(distance * scored)
+    return {
+        "AUC": float(norm.cdf(distance / np.sqrt(2))),
+        "PR-AUC": float(average_precision_score(labels, probability)),
+        "Brier": float(((probability - labels) ** 2).mean()),
+        "log loss": float(-np.log(np.where(labels, probability, 1 - probability)).mean()),
+    }
+
+
+def draws(values: np.ndarray, units: float, count: int) -> Draws:
+    """As of that many groups."""
+    return Draws(values[:DRAWS], values[DRAWS:], count, float(units), "group")
+
+
+def holds(interval: Interval, truth: float) -> bool:
+    """Whether the truth is in it."""
+    return interval.low is not None and interval.high is not None and interval.low <= truth <= interval.high
+
+
+def same(labels: np.ndarray, probabilities: np.ndarray, sizes: np.ndarray, told: dict[str, Interval]) -> None:
+    """Raises: SystemExit where lightcnn's own report has another interval."""
+    groups = np.repeat([f"{place:06}" for place in range(len(sizes))], sizes)
+    report = scores(labels, probabilities, groups=groups)
+    for name, interval in told.items():
+        if not np.allclose([report[name]["low"], report[name]["high"]], [interval.low, interval.high], atol=1e-6):
+            raise SystemExit(f"{name}: {interval} here, {report[name]} in the report")
+
+
+def table(
+    names: tuple[str, ...], truths: tuple[float, ...], sizes: tuple[int, ...],
+    simulate: Callable[[int, float, float, int], dict[str, float]], repetitions: int,
+) -> None:  # fmt: skip
+    """Prints coverage in percent: a row for groups and correlation, of each score a column for every truth."""
+    print(f"{'':20}" + "".join(f"{name:^{6 * len(truths)}}" for name in names))
+    print(f"{'groups  correlation':20}" + "".join(f"{truth:6.2f}" for _ in names for truth in truths))
+    for count in sizes:
+        for correlation in CORRELATIONS:
+            cells = [simulate(count, correlation, truth, repetitions) for truth in truths]
+            shown = "".join(f"{100 * cell[name]:6.1f}" for name in names for cell in cells)
+            print(f"{count:6}  {correlation:11.1f} {shown}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a twentieth of the repetitions")
+    options = parser.parse_args()
+    began, part = time.perf_counter(), 20 if options.quick else 1
+    print(f"{1_000 // part:,} repetitions")
+    table(COUNTED, (0.6, 0.8, 0.95), (10, 20, 50, 150), counted, 1_000 // part)
+    print(f"\n{400 // part:,} repetitions; the columns are those of the area under the ROC curve")
+    table(RANKED, (0.7, 0.9, 0.97), (10, 20, 50, 150), ranked, 400 // part)
+    print(f"\n{time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

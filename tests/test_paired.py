@@ -1,0 +1,267 @@
+"""Paired statistics against published examples, statsmodels, and second implementations written here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+from lightcnn.evaluation.areas import area_difference, mean_area
+from lightcnn.evaluation.paired import (
+    detectable,
+    discordant,
+    holm,
+    mcnemar,
+    mean_difference,
+    sign_flips,
+    tango,
+)
+
+ONE = np.zeros(200, dtype=np.int64)
+
+
+def outcomes(only_a: int, only_b: int, count: int) -> NDArray[np.float64]:
+    """Differences (count,) of that many discordant pairs."""
+    return np.array([1.0] * only_a + [-1.0] * only_b + [0.0] * (count - only_a - only_b))
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b"), [(1, 7), (6, 16), (16, 6), (0, 3), (12, 12), (13, 12), (40, 20), (3, 60)]
+)
+def test_mcnemar_is_statsmodels(only_a: int, only_b: int) -> None:
+    from statsmodels.stats.contingency_tables import mcnemar as reference
+
+    exact = only_a + only_b < 25
+    expected = reference([[50, only_a], [only_b, 40]], exact=exact, correction=False).pvalue
+    assert mcnemar(only_a, only_b).p == pytest.approx(expected, abs=1e-12)
+    assert ("exact" in mcnemar(only_a, only_b).name) == exact
+
+
+def test_mcnemar_of_the_published_examples() -> None:
+    """Airway reactivity and complete response in Fagerland, Lydersen and Laake (2013), tables 1 and 2."""
+    assert mcnemar(1, 7).p == pytest.approx(0.0703, abs=5e-5)
+    assert mcnemar(6, 16).p == pytest.approx(0.0525, abs=5e-5)
+    assert mcnemar(0, 0).p == 1
+    assert mcnemar(5, 0).least == mcnemar(5, 0).p == 2 / 32
+
+
+def test_tango_of_the_published_example() -> None:
+    """Airway reactivity in Fagerland, Lydersen and Laake, Statistics in Medicine 33 (2014): -0.517 to -0.026."""
+    assert tango(1, 7, 21) == pytest.approx((-0.517, -0.026), abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "count"), [(1, 7, 21), (6, 16, 161), (40, 20, 160), (3, 0, 30), (0, 0, 50)]
+)
+def test_tango_inverts_the_score_test_of_a_maximised_likelihood(only_a: int, only_b: int, count: int) -> None:
+    def score(gap: float) -> float:
+        def loss(share: float) -> float:
+            cells = np.array([share + gap, share, 1 - 2 * share - gap])
+            seen = np.array([only_a, only_b, count - only_a - only_b])
+            return -float(stats.multinomial.logpmf(seen, count, cells)) if (cells > 0).all() else 1e9
+
+        low, high = max(0.0, -gap), (1 - gap) / 2
+        share = optimize.minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
+        return (only_a - only_b - count * gap) ** 2 / (count * (2 * share + gap - gap**2))
+
+    for edge in tango(only_a, only_b, count):
+        assert score(edge) == pytest.approx(stats.chi2.ppf(0.95, 1), rel=1e-3)
+
+
+def test_tango_at_its_edges() -> None:
+    assert tango(5, 0, 5)[1] == 1
+    assert tango(0, 5, 5)[0] == -1
+    assert tango(2, 9, 40) == pytest.approx([-edge for edge in reversed(tango(9, 2, 40))])
+
+
+def test_effect_sizes_by_hand_and_scipy() -> None:
+    found = discordant(6, 16)
+    assert found.cohens_g is not None and found.odds_ratio is not None
+    assert found.cohens_g.value == pytest.approx(6 / 22 - 0.5)
+    low, high = stats.beta.ppf(0.025, 6, 17), stats.beta.ppf(0.975, 7, 16)
+    assert (found.cohens_g.low, found.cohens_g.high) == pytest.approx((low - 0.5, high - 0.5))
+    assert found.odds_ratio.value == pytest.approx(6 / 16)
+    assert (found.odds_ratio.low, found.odds_ratio.high) == pytest.approx((low / (1 - low), high / (1 - high)))
+    alone = discordant(4, 0).odds_ratio
+    assert alone is not None and alone.value is None and alone.high is None and alone.low > 0
+    assert discordant(0, 0).cohens_g is None
+
+
+def test_holm_is_statsmodels() -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    values = np.random.default_rng(0).random(20) ** 3
+    assert holm(list(values)) == pytest.approx(multipletests(values, method="holm")[1])
+
+
+def test_the_adjusted_interval_is_bonetts_and_prices_where_groups_are_single() -> None:
+    only_a, only_b, count = 6, 16, 161
+    found = mean_difference(outcomes(only_a, only_b, count), ONE[:count], np.arange(count))
+    first, second = (only_a + 1) / (count + 2), (only_b + 1) / (count + 2)
+    error = np.sqrt((first + second - (first - second) ** 2) / (count + 2))
+    assert found.low is not None and found.high is not None
+    assert (found.low + found.high) / 2 == pytest.approx(first - second)
+    assert found.standard_error == pytest.approx(error, rel=0.005), "but for Bessel's correction"
+    assert found.difference == pytest.approx(-10 / 161)
+
+
+def test_copies_in_a_group_add_nothing() -> None:
+    alone = outcomes(6, 2, 40)
+    copied, groups = np.repeat(alone, 5), np.repeat(np.arange(40), 5)
+    once = mean_difference(alone, ONE[:40], np.arange(40))
+    again = mean_difference(copied, ONE[:200], groups)
+    assert vars(again) == pytest.approx(vars(once))
+    assert sign_flips(copied, ONE[:200], groups, 0).p == sign_flips(alone, ONE[:40], np.arange(40), 0).p
+
+
+def test_strata_are_means_of_means() -> None:
+    differences, strata = np.array([1.0, 0, 0, 0, -1, 0]), np.array([0, 0, 0, 0, 1, 1])
+    found = mean_difference(differences, strata, np.arange(6))
+    assert found.difference == pytest.approx((1 / 4 - 1 / 2) / 2)
+    assert found.degrees == 3
+
+
+def test_nothing_seen_still_has_an_interval() -> None:
+    found = mean_difference(np.zeros(100), ONE[:100], np.arange(100))
+    assert found.low == -found.high < -0.02  # type: ignore[operator]
+    assert sign_flips(np.zeros(100), ONE[:100], np.arange(100), 0).p == 1
+
+
+def test_sign_flips_are_all_tried_where_few() -> None:
+    differences, groups = np.array([1.0, 1, -1, 0.5, 0.5, 0]), np.array([0, 1, 2, 3, 3, 4])
+    sums = [1.0, 1, -1, 1]
+    flipped = [abs(np.dot(signs, sums)) for signs in product((-1, 1), repeat=4)]
+    found = sign_flips(differences, ONE[:6], groups, 0)
+    assert found.p == np.mean([value >= 2 for value in flipped])
+    assert found.least == 2 / 16
+
+
+def test_drawn_sign_flips_are_near_the_exact_test() -> None:
+    differences = outcomes(16, 6, 161)
+    found = sign_flips(differences, ONE[:161], np.arange(161), 3)
+    assert found.p == pytest.approx(mcnemar(16, 6).p, abs=0.01)
+    assert found == sign_flips(differences, ONE[:161], np.arange(161), 3)
+    assert sign_flips(np.ones(40), ONE[:40], np.arange(40), 0).p == 1 / 10_001
+
+
+def naive(labels: NDArray[np.int64], a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
+    """AUC difference and its p after DeLong, with the kernel written out over all pairs."""
+    values, tens, ones = [], [], []
+    for scores in (a, b):
+        yes, no = scores[labels == 1], scores[labels == 0]
+        kernel = np.array([[1.0 if x > y else 0.5 if x == y else 0.0 for y in no] for x in yes])
+        values.append(kernel.mean())
+        tens.append(kernel.mean(axis=1))
+        ones.append(kernel.mean(axis=0))
+    covariance = np.cov(tens) / len(tens[0]) + np.cov(ones) / len(ones[0])
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    return values[0] - values[1], float(2 * stats.norm.sf(abs(values[0] - values[1]) / np.sqrt(variance)))
+
+
+def drawn_scores(
+    seed: int, count: int = 60, rounded: bool = True
+) -> tuple[NDArray[np.int64], *tuple[NDArray[np.float64], ...]]:
+    """Labels, and two runs' positive probabilities with ties, of which the first is better."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 3 == 0
+    shared = random.normal(size=count) + labels
+    found = [1 / (1 + np.exp(-(shared + spread * random.normal(size=count)))) for spread in (0.3, 1.2)]
+    return labels.astype(np.int64), *(np.round(one, 2) if rounded else one for one in found)
+
+
+def both(positive: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(1, N, 2) of positive probabilities (N,)."""
+    return np.stack([1 - positive, positive], axis=1)[None]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_delong_is_the_kernel_written_out(seed: int) -> None:
+    labels, a, b = drawn_scores(seed)
+    folds = np.zeros((1, 60), dtype=np.int64)
+    of_a, of_b = mean_area(labels, both(a), folds), mean_area(labels, both(b), folds)
+    assert of_a is not None and of_b is not None
+    estimate, test = area_difference(of_a, of_b, labels, np.arange(60))
+    assert (estimate.difference, test.p) == pytest.approx(naive(labels, a, b))
+    assert test.name == "DeLong"
+
+
+def test_areas_are_scikit_learns_also_of_three_classes_and_seeds() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    random = np.random.default_rng(0)
+    labels, probabilities = np.arange(90) % 3, random.dirichlet([1, 1, 1], (2, 90))
+    expected = np.mean([roc_auc_score(labels, one, multi_class="ovr") for one in probabilities])
+    found = mean_area(labels, probabilities, np.zeros((2, 90), dtype=np.int64))
+    assert found is not None
+    assert found.value == pytest.approx(expected)
+    assert found.components.sum() == pytest.approx(0, abs=1e-12)
+    assert mean_area(labels % 2, probabilities, np.zeros((2, 90), dtype=np.int64)) is None
+
+
+def test_areas_compare_no_scores_of_different_folds() -> None:
+    labels = np.array([0, 1, 0, 1])
+    positive = np.array([0.1, 0.2, 0.8, 0.9])
+    one, two = (mean_area(labels, both(positive), np.array([folds])) for folds in ([0, 0, 0, 0], [0, 0, 1, 1]))
+    assert one is not None and two is not None
+    assert (one.value, two.value) == (0.75, 1.0)
+
+
+def test_copies_in_a_group_add_nothing_to_an_area() -> None:
+    labels, a, b = drawn_scores(0)
+    errors = []
+    for times in (1, 4):
+        folds = np.zeros((1, 60 * times), dtype=np.int64)
+        many = np.repeat(labels, times)
+        areas = [mean_area(many, both(np.repeat(one, times)), folds) for one in (a, b)]
+        assert areas[0] is not None and areas[1] is not None
+        errors.append(area_difference(areas[0], areas[1], many, np.repeat(np.arange(60), times))[0].standard_error)
+    assert errors[1] == pytest.approx(errors[0], rel=0.03)
+
+
+def test_two_perfect_areas_say_that_nothing_is_known() -> None:
+    labels, perfect = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])
+    found = mean_area(labels, both(perfect), np.zeros((1, 4), dtype=np.int64))
+    assert found is not None
+    estimate, test = area_difference(found, found, labels, np.arange(4))
+    assert (estimate.low, estimate.high, test.p) == (None, None, 1)
+
+
+def patients(seed: int, gap: float, times: int = 300) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    """Differences and groups of two runs whose answers about a patient's 1 to 9 images hang together."""
+    random = np.random.default_rng(seed)
+    for _ in range(times):
+        groups = np.repeat(np.arange(40), random.integers(1, 10, 40))
+        shared = random.normal(size=(2, 40))[:, groups]
+        noise = random.normal(size=(2, len(groups)))
+        bounds = stats.norm.ppf([0.7 + gap, 0.7])
+        right = (0.9 * shared + np.sqrt(1 - 0.81) * noise < bounds[:, None]).astype(float)
+        yield right[0] - right[1], groups
+
+
+def test_chance_alone_is_called_a_difference_once_in_twenty_times_at_most() -> None:
+    called, naively, covered = 0, 0, 0
+    for differences, groups in patients(0, 0.0):
+        strata = np.zeros(len(groups), dtype=np.int64)
+        called += sign_flips(differences, strata, groups, 0).p < 0.05
+        naively += mcnemar(int((differences > 0).sum()), int((differences < 0).sum())).p < 0.05
+        found = mean_difference(differences, strata, groups)
+        covered += found.low <= 0 <= found.high  # type: ignore[operator]
+    assert called / 300 < 0.09, "0.05, and twice its standard error"
+    assert naively / 300 > 0.2, "what McNemar's test makes of images that are not independent"
+    assert covered / 300 > 0.91
+
+
+def test_a_detectable_difference_is_found_four_times_in_five() -> None:
+    found = []
+    errors = []
+    for differences, groups in patients(1, 0.2):
+        strata = np.zeros(len(groups), dtype=np.int64)
+        errors.append(detectable(mean_difference(differences, strata, groups)))
+        found.append(sign_flips(differences, strata, groups, 0).p < 0.05)
+    assert np.mean(errors) == pytest.approx(0.2, abs=0.06), "the drawn difference is about the detectable one"
+    assert 0.65 < np.mean(found) < 0.95
