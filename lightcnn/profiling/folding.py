@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -54,7 +55,7 @@ def folded(model: nn.Module, found: Iterable[Pair]) -> nn.Module:
     subject = duplicate(model)
     for pair in found:
         conv, norm = subject.get_submodule(pair.conv), subject.get_submodule(pair.norm)
-        _put(subject, pair.conv, fuse_conv_bn_eval(conv, norm))  # type: ignore[type-var]
+        _put(subject, pair.conv, fuse_conv_bn_eval(cast(_ConvNd, conv), cast(_BatchNorm, norm)))
         _put(subject, pair.norm, _rest(norm))
     return subject
 

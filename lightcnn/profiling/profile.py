@@ -111,8 +111,9 @@ def profile(
 def notes_of(model: nn.Module) -> dict[str, str] | None:
     """What stands in the file of a network of ours beside its tensors."""
     spec = getattr(model, "spec", None)
-    known = isinstance(spec, (NetworkSpec, BaselineSpec))
-    return {"spec": spec.digest(), "stand_in": "false"} if known else None
+    if not isinstance(spec, (NetworkSpec, BaselineSpec)):
+        return None
+    return {"spec": spec.digest(), "stand_in": "false"}
 
 
 def with_input(spec: AnySpec, input: Shape | None) -> AnySpec:

@@ -115,11 +115,11 @@ def _trace(copied: Callable[[nn.Module], nn.Module], model: nn.Module, shape: Sh
     return Trace(tuple(recorder.calls), tuple(recorder.buffers), outputs)
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes down what runs. A buffer is a storage: views and in-place operators stay in the buffer of their input."""
 
     def __init__(self, model: nn.Module, image: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
         self.buffers: list[tuple[int, int]] = []
         self._numbers: dict[int, int] = {}
