@@ -55,15 +55,13 @@ def _efficiency(rows: Sequence[Row]) -> bytes:
     figure, axes = blank("accuracy (%) per megabyte", "accuracy (%) per second of inference", (8.6, 4.8))
     smallest = min(row["keras_adam_bytes"] for row in rows)
     for place, row in enumerate(rows):
-        axes.scatter(
-            [row["accuracy_per_megabyte"]], [row["accuracy_per_second"]], alpha=0.7, label=shown(row["name"]),
-            s=max(20.0, BUBBLE * smallest / row["keras_adam_bytes"]), color=COLOURS[place % len(COLOURS)],
-        )  # fmt: skip
+        x, y = row["accuracy_per_megabyte"], row["accuracy_per_second"]
+        area = max(20.0, BUBBLE * smallest / row["keras_adam_bytes"])
+        axes.scatter([x], [y], s=area, alpha=0.7, color=COLOURS[place % len(COLOURS)])
+        aside = (0, 4 + area**0.5 / 2)  # points above the middle of the bubble
+        axes.annotate(shown(row["name"]), (x, y), aside, textcoords="offset points", ha="center", fontsize=7)
     _logarithmic(axes, "xy")
     axes.margins(0.2)
-    legend = figure.legend(loc="outside right upper", frameon=False, fontsize=8)
-    for handle in legend.legend_handles:
-        handle.set_sizes([30.0])  # type: ignore[union-attr]
     return png(figure)
 
 
@@ -121,9 +119,12 @@ def _point(axes: Any, place: int, row: Row, x: float, y: float) -> None:
 
 
 def _logarithmic(axes: Any, which: str) -> None:
+    written = EngFormatter(sep="")
     for name in which:
         getattr(axes, f"set_{name}scale")("log")
-        getattr(axes, f"{name}axis").set_major_formatter(EngFormatter(sep=""))
+        axis = getattr(axes, f"{name}axis")
+        axis.set_major_formatter(written)
+        axis.set_minor_formatter(lambda value, _: written(value) if f"{value:e}"[0] in "25" else "")
 
 
 def _macs(row: Row) -> float:
