@@ -600,3 +600,14 @@ def test_a_runs_accuracy_is_read(tmp_path: Path) -> None:
     run.write_json("report.json", {"metrics": {"test": {"accuracy": {"value": 0.5}}}})
     (found,) = subjects([str(run.path)], baselines=False, input=None, accuracies={})
     assert found.accuracy == Accuracy(0.5, f"run {run.path}, test side")
+
+
+def test_the_page_quotes_the_golden_file() -> None:
+    golden = json.loads((GOLDEN / "profile.json").read_text(encoding="utf-8"))
+    page = " ".join((GOLDEN.parents[1] / "docs" / "concepts" / "profile.md").read_text(encoding="utf-8").split())
+    for name in ("mobilenetv2", "efficientnet_b0"):
+        assert f"{golden[name]['macs']:,}" in page and f"{golden[name]['thop']:,}" in page
+    sizes = [golden[name]["keras_adam_bytes"] / 2**20 for name in ("xception", "efficientnet_b3", "micrompoxnet")]
+    assert "gives {:.1f} for Xception, {:.1f} for EfficientNetB3 and {:.1f} for MicroMPoxNet".format(*sizes) in page
+    others = [golden[name]["keras_adam_bytes"] / 2**20 for name in ("efficientnet_b5", "convnext_tiny")]
+    assert "gives {:.1f} and {:.1f}, where".format(*others) in page
