@@ -262,7 +262,7 @@ def test_the_tables_of_baselines_have_every_key_and_every_baseline() -> None:
 
 def test_the_python_examples_compile() -> None:
     examples = [text for page in PAGES for text in fenced(page, "python")]
-    assert len(examples) == 8
+    assert len(examples) == 9
     for text in examples:
         compile(text, "example", "exec")
         for line in text.splitlines():
