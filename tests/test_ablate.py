@@ -21,7 +21,6 @@ from sklearn.datasets import load_digits
 from specs import random_spec
 
 import lightcnn
-from lightcnn.ablateview import AblateView
 from lightcnn.ablation.plan import Plan, make_plan
 from lightcnn.ablation.surgery import LEAST, OPERATIONS, NotPossible, operated
 from lightcnn.cli import run
@@ -44,6 +43,7 @@ from lightcnn.spec import (
     shape_after,
 )
 from lightcnn.transfer import BASELINES, BaselineSpec
+from lightcnn.views.ablate import AblateView
 
 DRAWN = [random_spec(Random(seed)) for seed in range(300)]
 MICRO = Recipe.load("micrompoxnet")

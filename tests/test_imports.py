@@ -31,7 +31,7 @@ LEVELS = (
     ("training", "evaluation", "anatomy"),
     ("searching", "learning", "comparison", "auditpage", "predicting"),
     ("auditing", "ablation"),
-    ("view", "trainview", "ablateview", "checking"),
+    ("views", "checking"),
     ("profiling",),
     ("commands",),
     ("cli",),
@@ -43,7 +43,7 @@ LEVELS = (
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
     "errors", "document", "budget", "changes", "spec", "cost", "transfer", "space", "fit", "recipe", "drafts", "run",
-    "trainedrun", "page", "markdown", "cautions", "view", "trainview", "ablateview", "checking", "commands", "cli",
+    "trainedrun", "page", "markdown", "cautions", "views", "checking", "commands", "cli",
 )  # fmt: skip
 HEAVY = ("torch", "optuna", "fvcore", "thop", "sklearn", "matplotlib", "numpy")
 
@@ -105,7 +105,7 @@ def test_only_baselines_imports_timm_and_late() -> None:
 
 def test_only_views_and_commands_import_what_draws_on_the_terminal() -> None:
     users = {part_of(path) for path in SOURCES if {name.split(".")[0] for name in imports(path)} & {"rich", "typer"}}
-    assert users == {"view", "trainview", "ablateview", "profiling", "commands", "cli"}
+    assert users == {"views", "profiling", "commands", "cli"}
 
 
 def loaded_after(code: str) -> set[str]:

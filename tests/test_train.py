@@ -212,7 +212,7 @@ def test_from_python(finished, recipe):
 SERVER = """
 import json, os, signal, sys, warnings
 from importlib import import_module
-import lightcnn.learning.job, lightcnn.trainview, sklearn.metrics
+import lightcnn.learning.job, lightcnn.views.train, sklearn.metrics
 from lightcnn.cli import run
 from lightcnn.evaluation import plots
 with warnings.catch_warnings(action="ignore"):

@@ -69,8 +69,8 @@ def ablate(
     debug: Debug = False,
 ) -> None:
     """Train a recipe with one change at a time, and say what each change does to score and cost."""
-    from lightcnn.ablateview import AblateView
     from lightcnn.run import Run
+    from lightcnn.views.ablate import AblateView
 
     held = _held(recipe, out, resume)
     given = recipe_changes(
@@ -143,9 +143,9 @@ def _whole(held: Any) -> bool:
 
 def _dry_run(layout: Any, as_json: bool, quiet: bool) -> None:
     """Every change with its cost and time, and the time of all."""
-    from lightcnn.ablateview import dry_run_table, lasting
     from lightcnn.ablation.job import estimate
-    from lightcnn.trainview import stand_in_panel
+    from lightcnn.views.ablate import dry_run_table, lasting
+    from lightcnn.views.train import stand_in_panel
 
     plan = estimate(layout)
     if as_json:
@@ -166,8 +166,8 @@ def _dry_run(layout: Any, as_json: bool, quiet: bool) -> None:
 
 def _show(run: Any, as_json: bool, quiet: bool) -> None:
     """The end of an ablation: the table, what can be said, what failed, and where it lies."""
-    from lightcnn.ablateview import ablate_table
-    from lightcnn.trainview import stand_in_panel
+    from lightcnn.views.ablate import ablate_table
+    from lightcnn.views.train import stand_in_panel
 
     report = run.report
     if as_json:

@@ -42,7 +42,7 @@ def audit(
     """Find what is wrong with images before anything is trained on them, and leave a run folder."""
     from lightcnn.recipe import Reading
     from lightcnn.run import Run
-    from lightcnn.view import StepsView
+    from lightcnn.views.live import StepsView
 
     if out is not None:
         Run.free(out)
@@ -56,7 +56,7 @@ def audit(
 
 def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
     """The end of an audit: what was found, the verdict, and where it lies."""
-    from lightcnn.view import audit_tables
+    from lightcnn.views.audit import audit_tables
 
     report = run.report
     if as_json:

@@ -51,7 +51,7 @@ def predict(
 def _predict(prediction: Any, write_csv: Any, *, lines: bool, as_json: bool, quiet: bool) -> None:
     """Predicts into CSV, JSON or else a table; `lines`: stdout gets lines while it goes. Messages go to stderr."""
     from lightcnn.predicting import Csv, Document, Sink, Table
-    from lightcnn.view import StepsView
+    from lightcnn.views.live import StepsView
 
     console = Console(stderr=True, highlight=False)
     document = Document()

@@ -69,7 +69,7 @@ def profile(
     """Count and time networks side by side, and leave a run folder."""
     from lightcnn.profiling.columns import demand
     from lightcnn.run import Run
-    from lightcnn.view import StepsView
+    from lightcnn.views.live import StepsView
 
     shape = _shape(input)
     names = demand(_list(columns), "--columns") if columns is not None else None

@@ -102,7 +102,7 @@ def search(
         return _dry_run(settings, as_json)
 
     from lightcnn.run import Run
-    from lightcnn.view import SearchView
+    from lightcnn.views.search import SearchView
 
     if resume and out is not None and (out / "report.json").is_file() and not extended:
         return _show_search(Run.load(out), as_json, quiet)
@@ -228,7 +228,7 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
 
     from lightcnn.cautions import cautions
     from lightcnn.page import visible
-    from lightcnn.view import search_table, summary
+    from lightcnn.views.search import search_table, summary
 
     report = run.report
     if as_json:

@@ -66,7 +66,7 @@ def train(
     """Train the network of a recipe, and leave a run folder."""
     from lightcnn.drafts import draft
     from lightcnn.run import Run
-    from lightcnn.trainview import TrainView
+    from lightcnn.views.train import TrainView
 
     if recipe is None and not (resume and out is not None):
         raise InputError("train: RECIPE is missing; give a file or a shipped name, as in `lightcnn train quick`")
@@ -107,7 +107,7 @@ def _dry_run(wanted: Any, folds: int | None, seeds: int | None, device: str, as_
     """The resolved recipe, sizes, cost and time of a training, or of all folds and seeds."""
     from lightcnn import document
     from lightcnn.recipe import Recipe
-    from lightcnn.trainview import TrainView, dry_run_lines, stand_in_panel
+    from lightcnn.views.train import TrainView, dry_run_lines, stand_in_panel
 
     with TrainView(Console(stderr=True, highlight=False), quiet) as view:
         from lightcnn.learning.job import estimate
@@ -125,7 +125,7 @@ def _dry_run(wanted: Any, folds: int | None, seeds: int | None, device: str, as_
 
 def _show(run: Any, as_json: bool, quiet: bool) -> None:
     """The end of a training: the score, where it lies, and how to go on."""
-    from lightcnn.trainview import parts_table, stand_in_panel, train_summary
+    from lightcnn.views.train import parts_table, stand_in_panel, train_summary
 
     report = run.report
     if as_json:
@@ -142,10 +142,11 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
             for note in cautions(report["data"]):
                 console.print(Text(visible(f"note: {note}")), soft_wrap=True)
         folder = shlex.quote(str(run.path))
+        again = "".join(f" --{name} {report[name]}" for name in ("folds", "seeds") if report.get(name))
         console.print(
             Text(
                 f"run folder {run.path}: open {run / 'report.html'}; train the same again with: "
-                f"lightcnn train {folder}/recipe.yaml"
+                f"lightcnn train {folder}/recipe.yaml{again}"
             ),
             soft_wrap=True,
         )

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -14,25 +13,16 @@ from rich.text import Text
 from lightcnn.ablation.watcher import AblationWatcher
 from lightcnn.budget import human
 from lightcnn.page import visible
+from lightcnn.views.live import LiveView, facts, table
 
 
-class AblateView(AblationWatcher):
+class AblateView(LiveView, AblationWatcher):
     """Shows an ablation: live on a terminal, a line a change elsewhere, nothing when quiet."""
 
     def __init__(self, console: Console, quiet: bool) -> None:
-        self._console, self._quiet = console, quiet
+        super().__init__(console, quiet)
         self._change, self._part = "reading images", ""
         self._done, self._of = 0.0, 1
-        self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
-
-    def __enter__(self) -> AblateView:
-        if not self._quiet and self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live.is_started:
-            self._live.stop()
 
     def reading(self, what: str, done: int, total: int) -> None:
         """What is being done to the images, and to how many so far."""
@@ -41,7 +31,7 @@ class AblateView(AblationWatcher):
     def change(self, number: int, total: int, name: str, about: str) -> None:
         """The recipe with the next change."""
         self._change, self._part = f"{number} of {total}, {name}: {about}", ""
-        self._line(self._change)
+        self.line(self._change)
 
     def part(self, number: int, total: int, name: str) -> None:
         """The next training of a change."""
@@ -57,16 +47,11 @@ class AblateView(AblationWatcher):
 
     def failed(self, name: str, reason: str) -> None:
         """A change could not be trained."""
-        self._line(f"{name} failed: {reason}")
+        self.line(f"{name} failed: {reason}")
 
-    def _line(self, text: str) -> None:
-        if not self._quiet:
-            self._console.print(Text(visible(text)), soft_wrap=True)
-
-    def _render(self) -> RenderableType:
-        rows = Table.grid(padding=(0, 2))
-        rows.add_column(style="dim")
-        rows.add_column()
+    def render(self) -> RenderableType:
+        """How things stand."""
+        rows = facts()
         rows.add_row("change", Text(visible(self._change)))
         rows.add_row(Text(self._part), ProgressBar(total=self._of, completed=self._done, width=50))
         return Group(rows)
@@ -74,30 +59,30 @@ class AblateView(AblationWatcher):
 
 def ablate_table(report: Mapping[str, Any]) -> Table:
     """A row a change, from report.json: cost, score, and the difference from the unchanged recipe."""
-    table = _table("change", "FLOPs", "params", report["metric"], "sd", "difference (95 %), points", "p by Holm")
+    rows = table("change", "FLOPs", "params", report["metric"], "sd", "difference (95 %), points", "p by Holm")
     for row in report["rows"]:
         mean, sd, difference = row["metric"]["mean"], row["metric"]["sd"], row["difference"]
         paired = ("", "")
         if difference is not None:
             p = row["p_adjusted"]
             paired = (_difference(difference, row["low"], row["high"]), "< 0.001" if p < 0.001 else f"{p:.3f}")
-        table.add_row(
+        rows.add_row(
             Text(visible(row["change"])), human(row["cost"]["macs"]), human(row["cost"]["params"]), f"{mean:.2%}",
             "" if sd is None else f"{100 * sd:.2f}", *paired, style="bold" if row["shown"] else "",
         )  # fmt: skip
-    return table
+    return rows
 
 
 def dry_run_table(plan: Mapping[str, Any]) -> Table:
     """A row a change, from the document of a dry run: its cost and its time."""
-    table = _table("change", "what it is", "FLOPs", "params", "time", left=(0, 1))
+    rows = table("change", "what it is", "FLOPs", "params", "time", left=(0, 1))
     for row in plan["rows"]:
         cost = row["cost"]
         what, numbers = f"cannot be trained: {row['reason']}", ("", "", "")
         if cost is not None:
             what, numbers = row["about"], (human(cost["macs"]), human(cost["params"]), lasting(row["seconds"]))
-        table.add_row(Text(visible(row["change"])), Text(visible(what)), *numbers)
-    return table
+        rows.add_row(Text(visible(row["change"])), Text(visible(what)), *numbers)
+    return rows
 
 
 def lasting(seconds: float) -> str:
@@ -111,10 +96,3 @@ def lasting(seconds: float) -> str:
 def _difference(value: float, low: float | None, high: float | None) -> str:
     interval = "" if low is None or high is None else f" ({100 * low:+.2f} to {100 * high:+.2f})"
     return f"{100 * value:+.2f}{interval}"
-
-
-def _table(*names: str, left: tuple[int, ...] = (0,)) -> Table:
-    table = Table(title=None, box=None, pad_edge=False, header_style="bold")
-    for place, name in enumerate(names):
-        table.add_column(name, justify="left" if place in left else "right", overflow="fold")
-    return table

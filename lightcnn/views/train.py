@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -17,33 +16,23 @@ from lightcnn.budget import human
 from lightcnn.cautions import cautions
 from lightcnn.page import visible
 from lightcnn.training.watcher import TrainWatcher
+from lightcnn.views.live import LiveView, clock, facts, table
 
 LINES = 20
 """Lines of epochs where there is no terminal, about."""
 
 
-class TrainView(TrainWatcher):
+class TrainView(LiveView, TrainWatcher):
     """A `TrainWatcher` that shows a training: live on a terminal, some lines elsewhere, nothing when quiet."""
 
     def __init__(self, console: Console, quiet: bool) -> None:
-        self._console = console
-        self._quiet = quiet
+        super().__init__(console, quiet)
         self._phase, self._done, self._of = "reading images", 0, 1
         self._progress: Any = None
         self._settings: Any = None
         self._images, self._met, self._epoch_began, self._first = 1, 0, 0.0, 0
         self._speed = 0.0
         self._part = ""
-        self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
-
-    def __enter__(self) -> TrainView:
-        if not self._quiet and self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live.is_started:
-            self._live.stop()
 
     def reading(self, what: str, done: int, total: int) -> None:
         """What is being done to the images, and to how many so far."""
@@ -53,20 +42,20 @@ class TrainView(TrainWatcher):
         """The next of several trainings begins."""
         self._part = f"part {number} of {total}, {name}"
         self._settings, self._speed = None, 0.0
-        self._line(self._part)
+        self.line(self._part)
 
     def planned(self, run: Any, recipe: Any, data: dict[str, Any], progress: Any) -> None:
         """The training begins, or goes on after `progress`."""
         self._settings, self._progress, self._first = recipe.training, progress, progress.epoch
         self._images = data["counts"]["train"]
-        if data["stand_in"] and not self._quiet:
-            self._console.print(stand_in_panel(data))
+        if data["stand_in"]:
+            self.show(stand_in_panel(data))
         on = f", going on after epoch {progress.epoch}" if progress.epoch else ""
         counts = ", ".join(f"{count:,} {side}" for side, count in data["counts"].items())
-        self._line(f"training {recipe.name or 'a network'} on {data['source']} ({counts}) for up to "
+        self.line(f"training {recipe.name or 'a network'} on {data['source']} ({counts}) for up to "
                    f"{recipe.training.epochs} epochs, into {run.path}{on}")  # fmt: skip
         if progress.first_weights != "random weights":
-            self._line(f"begun with {progress.first_weights}")
+            self.line(f"begun with {progress.first_weights}")
         self._phase, self._met, self._epoch_began = "training", 0, time.monotonic()
 
     def stepped(self, images: int) -> None:
@@ -79,8 +68,8 @@ class TrainView(TrainWatcher):
         self._progress, self._met, self._epoch_began = progress, 0, time.monotonic()
         every = max(1, self._settings.epochs // LINES)
         last = progress.ended(self._settings)
-        if not self._live.is_started and (progress.epoch % every == 0 or last or progress.epoch == 1):
-            self._line(f"epoch {progress.epoch} of {self._settings.epochs}: {_said(progress.rows[-1])}, "
+        if not self.drawn and (progress.epoch % every == 0 or last or progress.epoch == 1):
+            self.line(f"epoch {progress.epoch} of {self._settings.epochs}: {_said(progress.rows[-1])}, "
                        f"{self._images / progress.rows[-1].seconds:,.0f} images/s, best so far epoch {progress.best}"
                        )  # fmt: skip
 
@@ -88,14 +77,9 @@ class TrainView(TrainWatcher):
         """Training ended; the test side is looked at and the report written."""
         self._phase = "looking at the test side, writing the report"
 
-    def _line(self, text: str) -> None:
-        if not self._quiet:
-            self._console.print(Text(visible(text)), soft_wrap=True)
-
-    def _render(self) -> RenderableType:
-        rows = Table.grid(padding=(0, 2))
-        rows.add_column(style="dim")
-        rows.add_column()
+    def render(self) -> RenderableType:
+        """How things stand."""
+        rows = facts()
         if self._settings is None:
             rows.add_row(self._phase, Text(f"{self._done:,} of {self._of:,} images"))
             rows.add_row("", ProgressBar(total=max(1, self._of), completed=self._done, width=50))
@@ -159,28 +143,21 @@ def train_summary(report: Mapping[str, Any]) -> str:
 
 def parts_table(report: Mapping[str, Any]) -> Table:
     """A row a part of a repeated training, then mean and deviation."""
-    table = Table(box=None, pad_edge=False)
     names = ("accuracy", "balanced_accuracy", "f1", "auc")
-    for name in ("seed", "fold", "test images", *(name.replace("_", " ") for name in names), "epochs", "time"):
-        table.add_column(name, justify="right")
+    told = (name.replace("_", " ") for name in names)
+    rows = table("seed", "fold", "test images", *told, "epochs", "time", left=())
     for part in report["parts"]:
-        table.add_row(
+        rows.add_row(
             str(part["seed"]), str(part["fold"] or "-"), f"{part['counts']['test']:,}",
             *(_share(part[name]) for name in names), str(part["epochs"]), clock(part["seconds"]),
         )  # fmt: skip
     for of in ("mean", "sd"):
-        table.add_row(of, "", "", *(_share(report["summary"][name][of]) for name in names), "", "")
-    return table
+        rows.add_row(of, "", "", *(_share(report["summary"][name][of]) for name in names), "", "")
+    return rows
 
 
 def _share(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.2%}"
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds, hours where there are any."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
 
 
 def _said(row: Any) -> str:

@@ -1,4 +1,4 @@
-"""What people see on the terminal: the live view of a search, and tables."""
+"""What people see of a search: its live view, the table of the best, the end."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from lightcnn.budget import Budget, human
-from lightcnn.page import visible
 from lightcnn.searching.watcher import Watcher
+from lightcnn.views.live import LiveView, clock, facts, table
 
 
-class SearchView(Watcher):
+class SearchView(LiveView, Watcher):
     """A `Watcher` that shows a search: live on a terminal, a line a trial elsewhere, nothing when quiet."""
 
     def __init__(self, console: Console, quiet: bool) -> None:
-        self._console = console
-        self._quiet = quiet
+        super().__init__(console, quiet)
         self._budget: Budget | None = None
         self._clock: Any = None
         self._settings: Any = None
@@ -32,16 +29,6 @@ class SearchView(Watcher):
         self._best: Any = None
         self._counts: dict[str, int] = {}
         self._phase = "reading images"
-        self._live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._render)
-
-    def __enter__(self) -> SearchView:
-        if not self._quiet and self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live.is_started:
-            self._live.stop()
 
     def reading(self, what: str, done: int, total: int) -> None:
         """What is being done to the images, and to how many so far."""
@@ -51,10 +38,10 @@ class SearchView(Watcher):
         """The search begins, or goes on."""
         self._budget, self._clock, self._settings, self._phase = space.budget, clock, settings, "searching"
         epochs = ", ".join(map(str, plan.rungs.epochs))
-        self._line(f"searching {space.space.name} under {space.budget} on {settings.data}: "
+        self.line(f"searching {space.space.name} under {space.budget} on {settings.data}: "
                    f"trainings of {epochs} epochs on {plan.images} images, into {run.path}")  # fmt: skip
         if space.covered:
-            self._line("the budget covers the largest network of the space: nothing is filled up to it")
+            self.line("the budget covers the largest network of the space: nothing is filled up to it")
 
     def started(self, number: int, candidate: Any, fidelity: Any) -> None:
         """A training of a trial begins."""
@@ -76,10 +63,10 @@ class SearchView(Watcher):
             self._best is None or (outcome.epochs, outcome.score) > (self._best.epochs, self._best.score)
         ):
             self._best = outcome
-        if not self._live.is_started:
-            self._line(f"trial {outcome.number}: {outcome.state}{score} {outcome.reason}".rstrip())
+        if not self.drawn:
+            self.line(f"trial {outcome.number}: {outcome.state}{score} {outcome.reason}".rstrip())
         elif outcome.state == "failed":
-            self._line(f"trial {outcome.number} failed: {outcome.reason}")
+            self.line(f"trial {outcome.number} failed: {outcome.reason}")
 
     def retraining(self, candidate: Any, epochs: int) -> None:
         """The final training begins."""
@@ -90,16 +77,11 @@ class SearchView(Watcher):
             epochs,
         )
         self._current = f"{epochs} epochs on the whole training side"
-        self._line(f"training the best network from scratch: {epochs} epochs")
+        self.line(f"training the best network from scratch: {epochs} epochs")
 
-    def _line(self, text: str) -> None:
-        if not self._quiet:
-            self._console.print(Text(text), soft_wrap=True)
-
-    def _render(self) -> RenderableType:
-        rows = Table.grid(padding=(0, 2))
-        rows.add_column(style="dim")
-        rows.add_column()
+    def render(self) -> RenderableType:
+        """How things stand."""
+        rows = facts()
         rows.add_row(self._phase, Text(self._current))
         rows.add_row("", ProgressBar(total=self._of, completed=self._done, width=50))
         if self._cost is not None and self._budget is not None:
@@ -123,89 +105,20 @@ class SearchView(Watcher):
         if self._clock is None:
             return ""
         left = self._clock.left()
-        spent = _clock(self._clock.elapsed())
+        spent = clock(self._clock.elapsed())
         if left is None:
             return f"{spent} spent, {sum(self._counts.values())} of {self._settings.trials} trials"
-        return f"{spent} spent, {_clock(max(left, 0))} left"
-
-
-class StepsView:
-    """A bar on a terminal for each step of reading and looking; nothing elsewhere, and nothing when quiet."""
-
-    def __init__(self, console: Console, quiet: bool) -> None:
-        shown = console.is_terminal and not quiet
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bars = Progress(*columns, console=console, transient=True, disable=not shown)
-        self._steps: dict[str, TaskID] = {}
-
-    def __enter__(self) -> StepsView:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """What is being done, how many are done, and how many there are."""
-        if what not in self._steps:
-            self._steps[what] = self._bars.add_task(what, total=total)
-        self._bars.update(self._steps[what], completed=done, total=total)
-
-
-FINDINGS = {
-    "corrupt": "files that cannot be used",
-    "cross_class": "clusters under more than one class",
-    "cross_split": "sources on more than one given side",
-    "exact_duplicates": "clusters of equal pixels",
-    "near_duplicates": "clusters of near duplicates",
-}
-
-
-def audit_tables(report: Mapping[str, Any]) -> Group:
-    """Classes, findings with their first examples, and groups, from an audit's report.json."""
-    classes = _table("class", "images")
-    for name, count in list(report["counts"]["classes"].items())[:20]:
-        classes.add_row(Text(visible(name)), f"{count:,}")
-    if len(report["counts"]["classes"]) > 20:
-        classes.add_row(f"and {len(report['counts']['classes']) - 20:,} more", "")
-    found = _table("found", "", "for example", left=(0, 2))
-    for name, title in FINDINGS.items():
-        unseen = name == "near_duplicates" and not report["near_searched"]
-        found.add_row(title, "not looked for" if unseen else f"{len(report[name]):,}", _example(report[name]))
-    groups = _table("groups", "images of the largest", "known from", left=(2,))
-    held = report["groups"]
-    groups.add_row(f"{held['count']:,}", f"{held['largest']:,}", held["source"])
-    return Group(classes, Text(), found, Text(), groups)
-
-
-def _example(found: list[Any]) -> Text:
-    """The first of what was found, in a few words."""
-    if not found:
-        return Text()
-    first = found[0]
-    if isinstance(first, dict):
-        return Text(visible(f"{first['path']} {first['reason']}"))
-    more = f" and {len(first) - 3} more" if len(first) > 3 else ""
-    return Text(visible(", ".join(first[:3]) + more))
-
-
-def _table(*names: str, left: tuple[int, ...] = (0,)) -> Table:
-    table = Table(title=None, box=None, pad_edge=False, header_style="bold")
-    for place, name in enumerate(names):
-        table.add_column(name, justify="left" if place in left else "right", overflow="fold")
-    return table
+        return f"{spent} spent, {clock(max(left, 0))} left"
 
 
 def search_table(report: Mapping[str, Any], outcomes: list[Mapping[str, Any]]) -> Table:
     """The best networks of a search, from report.json and the rows of trials.csv."""
-    table = Table(title=None, box=None, pad_edge=False, header_style="bold")
-    for name in ("trial", "FLOPs", "params", "int8 weights", "int8 RAM", "epochs", "val accuracy"):
-        table.add_column(name, justify="right")
+    rows = table("trial", "FLOPs", "params", "int8 weights", "int8 RAM", "epochs", "val accuracy", left=())
     scored = [row for row in outcomes if row["validation_accuracy"] and row["state"] in ("complete", "pruned")]
     scored.sort(key=lambda row: (-int(row["fidelity"]), -float(row["validation_accuracy"])))
     for row in scored[:5]:
         style = "bold green" if int(row["number"]) == report["best"]["trial"] else ""
-        table.add_row(
+        rows.add_row(
             row["number"],
             human(int(row["macs"])),
             human(int(row["params"])),
@@ -215,7 +128,7 @@ def search_table(report: Mapping[str, Any], outcomes: list[Mapping[str, Any]]) -
             f"{float(row['validation_accuracy']):.2%}",
             style=style,
         )
-    return table
+    return rows
 
 
 def summary(report: Mapping[str, Any]) -> str:
@@ -225,8 +138,3 @@ def summary(report: Mapping[str, Any]) -> str:
         f"test accuracy {test['mean']:.2%} (95 % interval {test['low']:.2%} to {test['high']:.2%}), "
         f"{human(total['macs'])} FLOPs, {human(total['params'])} params"
     )
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
