@@ -201,7 +201,7 @@ def _judged(found: Subject, accuracies: Mapping[str, float]) -> Subject:
     """With the accuracy of the file, else a run's own, else the paper's for its networks."""
     if found.name in accuracies:
         return replace(found, accuracy=Accuracy(accuracies[found.name], "file"))
-    papers = found.source.endswith(("the paper's head", "reconstructed"))
+    papers = found.source.endswith(("the paper's head", "reconstructed", f"recipe {PAPER}"))
     if found.accuracy is None and papers and found.name in PUBLISHED:
         return replace(found, accuracy=Accuracy(PUBLISHED[found.name], NOT_OURS))
     return found
