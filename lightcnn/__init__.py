@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lightcnn.errors import LightcnnError
     from lightcnn.learning.job import train
     from lightcnn.network import Network, build, fold
+    from lightcnn.profiling.profile import Profile, profile
     from lightcnn.recipe import Recipe
     from lightcnn.searching.job import search
     from lightcnn.space import SearchSpace
@@ -30,6 +31,7 @@ __all__ = [
     "LightcnnError",
     "Network",
     "NetworkSpec",
+    "Profile",
     "Recipe",
     "Run",
     "SearchSpace",
@@ -39,6 +41,7 @@ __all__ = [
     "build_network",
     "compare",
     "fold",
+    "profile",
     "search",
     "train",
 ]
@@ -51,6 +54,7 @@ _HOMES = {
     "LightcnnError": "errors",
     "Network": "network",
     "NetworkSpec": "spec",
+    "Profile": "profiling.profile",
     "Recipe": "recipe",
     "Run": "trainedrun",
     "SearchSpace": "space",
@@ -60,6 +64,7 @@ _HOMES = {
     "build_network": "baselines",
     "compare": "comparison.job",
     "fold": "network",
+    "profile": "profiling.profile",
     "search": "searching.job",
     "train": "learning.job",
 }

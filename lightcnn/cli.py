@@ -17,6 +17,7 @@ from lightcnn.commands.compare import compare
 from lightcnn.commands.list import list_
 from lightcnn.commands.options import Interrupted
 from lightcnn.commands.predict import predict
+from lightcnn.commands.profile import profile
 from lightcnn.commands.search import search
 from lightcnn.commands.train import train
 from lightcnn.errors import DocumentError, LightcnnError
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (search, train, ablate, audit, predict, compare, check):
+for command in (search, train, ablate, profile, audit, predict, compare, check):
     app.command()(command)
 app.command("list")(list_)
 

@@ -1,4 +1,8 @@
-"""What other tools count: fvcore and thop, run on copies in eval mode, so that the caller's model stays as it was."""
+"""What other tools count: fvcore, thop and torch, on copies in eval mode, so that the caller's model stays as it was.
+
+The copies have shapes and no values (torch's meta device) where model and tool can run like that, and zeros as their
+image.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,17 @@ import copy
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from lightcnn.spec import Shape
+
+Counted = TypeVar("Counted")
 
 
 def fvcore_total(model: nn.Module, shape: Shape) -> int:
@@ -22,36 +30,113 @@ def fvcore_total(model: nn.Module, shape: Shape) -> int:
 
 def fvcore_operators(model: nn.Module, shape: Shape) -> dict[str, Counter[str]]:
     """fvcore's counts per module name and operator; the name '' is the whole model."""
-    with _quiet():
-        from fvcore.nn import FlopCountAnalysis
-
-        subject, image = _copy(model, shape)
-        analysis = FlopCountAnalysis(subject, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        return {
-            name: Counter({operator: int(count) for operator, count in counts.items()})
-            for name, counts in analysis.by_module_and_operator().items()
-        }
+    with _quiet():  # torch's tracer, on which fvcore stands, cannot do without values
+        return _fvcore(subject := material(model), blank(subject, shape))
 
 
 def thop_total(model: nn.Module, shape: Shape) -> int:
     """`thop.profile(model, (x,))[0]` for one image of `shape` (C, H, W)."""
+    return int(sum(thop_modules(model, shape).values()))
+
+
+def thop_modules(model: nn.Module, shape: Shape) -> dict[str, float]:
+    """thop's count per module name, for those that it adds up; a module under two names is counted under both."""
+    return _counted(_thop, model, shape)
+
+
+def torch_total(model: nn.Module, shape: Shape) -> int:
+    """`torch.utils.flop_counter.FlopCounterMode`: a multiplication and an addition each, of one image (C, H, W)."""
+    return sum(torch_operators(model, shape).values())
+
+
+def torch_operators(model: nn.Module, shape: Shape) -> Counter[str]:
+    """torch's count per operator, as in `convolution`."""
+    return _counted(_torch, model, shape)
+
+
+def skeleton(model: nn.Module) -> nn.Module:
+    """A copy in eval mode whose tensors have shapes and no values, so that it costs neither memory nor arithmetic."""
+    return _copied(model, lambda tensor: tensor.to("meta"))
+
+
+def duplicate(model: nn.Module) -> nn.Module:
+    """A copy in eval mode with the same values and no gradients, whatever tensors its modules hold."""
+    return _copied(model, Tensor.clone)
+
+
+def material(model: nn.Module) -> nn.Module:
+    """A duplicate that has values in any case: zeros on the CPU for tensors that have none."""
+    return _copied(model, lambda held: torch.zeros_like(held, device="cpu") if held.is_meta else held.clone())
+
+
+def blank(model: nn.Module, shape: Shape, batch: int = 1) -> Tensor:
+    """An image of zeros (N, C, H, W), of the model's type and on its device."""
+    first = next((held for held in model.parameters() if held.is_floating_point()), torch.zeros(1))
+    device = next((held.device for held in model.parameters()), torch.device("cpu"))
+    return torch.zeros(batch, *shape, dtype=first.dtype, device=device)
+
+
+def _copied(model: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
+    """A deep copy that holds `convert(tensor)` for every tensor of the model; ties between them stay."""
+    tensors: dict[int, Any] = {}
+    for module in model.modules():
+        for held in (*module._parameters.values(), *module._buffers.values(), *vars(module).values()):
+            if isinstance(held, nn.Parameter):
+                tensors[id(held)] = nn.Parameter(convert(held.detach()), held.requires_grad)
+            elif isinstance(held, Tensor):
+                tensors[id(held)] = convert(held.detach())
+    return copy.deepcopy(model, tensors).eval()
+
+
+def _counted(count: Callable[[nn.Module, Tensor], Counted], model: nn.Module, shape: Shape) -> Counted:
+    """`count` on a copy without values, or with them where the model or the tool needs them."""
     with _quiet():
-        from thop import profile
+        try:
+            subject = skeleton(model)
+            return count(subject, blank(subject, shape))
+        except Exception:
+            subject = material(model)
+            return count(subject, blank(subject, shape))
 
-        subject, image = _copy(model, shape)
-        macs, _ = profile(subject, (image,), verbose=False)
-    return int(macs)
+
+def _fvcore(subject: nn.Module, image: Tensor) -> dict[str, Counter[str]]:
+    from fvcore.nn import FlopCountAnalysis
+
+    analysis = FlopCountAnalysis(subject, (image,)).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    return {
+        name: Counter({operator: int(count) for operator, count in counts.items()})
+        for name, counts in analysis.by_module_and_operator().items()
+    }
 
 
-def _copy(model: nn.Module, shape: Shape) -> tuple[nn.Module, torch.Tensor]:
-    subject = copy.deepcopy(model).eval()
-    first = next(subject.parameters(), torch.zeros(1))
-    return subject, torch.zeros(1, *shape, dtype=first.dtype, device=first.device)
+def _thop(subject: nn.Module, image: Tensor) -> dict[str, float]:
+    from thop import profile
+
+    total, _, inner = profile(subject, (image,), verbose=False, ret_layer_info=True)
+    found = dict(_leaves(inner, ""))
+    own = total - sum(found.values())
+    return found | ({"": own} if own else {})
+
+
+def _leaves(told: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
+    """thop's nested `name: (operations, parameters, inner)` by dotted name, where it has counted something."""
+    for name, (count, _, inner) in told.items():
+        if inner:
+            yield from _leaves(inner, f"{prefix}{name}.")
+        elif count:
+            yield f"{prefix}{name}", count
+
+
+def _torch(subject: nn.Module, image: Tensor) -> Counter[str]:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        subject(image)
+    counts = counter.get_flop_counts().get("Global", {})
+    return Counter({str(operator).rpartition(".")[2]: int(count) for operator, count in counts.items()})
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Named filters for what these libraries and torch's tracer say about their own age."""
+    """Named filters for what these libraries and torch's tracer say about their own age and the models' shapes."""
     logger = logging.getLogger("fvcore")
     level = logger.level
     with warnings.catch_warnings():
@@ -59,6 +144,7 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(thop|fvcore|torch)\b.*")
         warnings.filterwarnings("ignore", message=r".*torch\.jit.*", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message=r".*torch\.jit.*", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
         logger.setLevel(logging.ERROR)
         try:
             yield

@@ -3,9 +3,16 @@
 import os
 import signal
 
+import pytest
+
 # Read once, when torch loads GNU's OpenMP: idle threads must not spin while another process computes.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, which every process they start inherits: those
 # that test Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--regenerate` writes the golden files anew."""
+    parser.addoption("--regenerate", action="store_true", help="write the golden files anew")

@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightcnn.counters import fvcore_operators, fvcore_total, thop_total
+from lightcnn.counters import fvcore_operators, fvcore_total, thop_modules, thop_total, torch_operators, torch_total
 from lightcnn.network import build, fold
 from lightcnn.spec import ConvBlock, InvertedResidualBlock, NetworkSpec
 
 SHAPE = (3, 12, 10)
 COUNTERS = [fvcore_total, fvcore_operators, thop_total]
+EVERY = [*COUNTERS, thop_modules, torch_operators, torch_total]
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -56,7 +57,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("counter", COUNTERS)
+@pytest.mark.parametrize("counter", EVERY)
 def test_a_counter_leaves_no_trace(counter: Callable[..., Any], training: bool) -> None:
     model = network().train(training)
     x = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0))
@@ -69,7 +70,7 @@ def test_a_counter_leaves_no_trace(counter: Callable[..., Any], training: bool) 
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("counter", COUNTERS)
+@pytest.mark.parametrize("counter", EVERY)
 def test_a_counter_leaves_no_trace_when_the_model_raises(counter: Callable[..., Any], training: bool) -> None:
     model = network().train(training)
     model.head = Raising()
@@ -79,7 +80,7 @@ def test_a_counter_leaves_no_trace_when_the_model_raises(counter: Callable[..., 
     assert same(everything(model), before)
 
 
-@pytest.mark.parametrize("counter", COUNTERS)
+@pytest.mark.parametrize("counter", EVERY)
 def test_counts_do_not_depend_on_the_mode(counter: Callable[..., Any]) -> None:
     assert counter(network().train(), SHAPE) == counter(network().eval(), SHAPE)
 

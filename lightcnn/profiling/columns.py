@@ -1,0 +1,152 @@
+"""The columns of the table of networks, and the table as Markdown, LaTeX, CSV and HTML. No torch."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lightcnn import page
+from lightcnn.budget import human
+from lightcnn.document import nearest
+from lightcnn.errors import InputError
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: what heads it, its value in a row of report.json (None: empty), and how that is written."""
+
+    title: str
+    value: Callable[[Row], Any]
+    text: Callable[[Any], str]
+
+
+def _at(*path: str) -> Callable[[Row], Any]:
+    def value(row: Row) -> Any:
+        found: Any = row
+        for key in path:
+            found = None if found is None else found[key]
+        return found
+
+    return value
+
+
+def _digits(value: float) -> str:
+    return f"{value:.4g}" if value < 1000 else f"{value:,.0f}"
+
+
+COLUMNS: dict[str, Column] = {
+    "name": Column("network", _at("name"), str),
+    "source": Column("source", _at("source"), str),
+    "input": Column("input", _at("input"), lambda value: "×".join(map(str, value))),
+    "params": Column("params", _at("params"), human),
+    "params_with_buffers": Column("params, Keras", _at("params_with_buffers"), human),
+    "params_deployed": Column("params, deployed", _at("params_deployed"), human),
+    "macs": Column("MACs", _at("macs"), human),
+    "macs_as_given": Column("MACs as given", _at("macs_as_given"), human),
+    "fvcore": Column("fvcore", _at("fvcore"), human),
+    "thop": Column("thop", _at("thop"), human),
+    "torch": Column("torch", _at("torch"), human),
+    "fp32": Column("weights fp32, B", _at("weight_bytes", "fp32"), human),
+    "int8": Column("weights int8, B", _at("weight_bytes", "int8"), human),
+    "file": Column("file, B", _at("file_bytes"), human),
+    "keras": Column("Keras file with Adam, B", _at("keras_adam_bytes"), human),
+    "peak": Column("peak activations, B", _at("peak_activation_bytes"), human),
+    "resident": Column("peak resident, B", _at("peak_resident_bytes", "process"), human),
+    "resident_own": Column("its own, B", _at("peak_resident_bytes", "own"), human),
+    "latency": Column("ms, median", _at("latency_ms", "median"), _digits),
+    "p95": Column("ms, p95", _at("latency_ms", "p95"), _digits),
+    "iqr": Column("ms, IQR", _at("latency_ms", "iqr"), _digits),
+    "runs": Column("runs", _at("latency_ms", "runs"), str),
+    "throughput": Column("images/s", _at("images_per_second"), _digits),
+    "accuracy": Column("accuracy", _at("accuracy", "value"), lambda value: f"{value:.2%}"),
+    "accuracy_source": Column("whose accuracy", _at("accuracy", "source"), str),
+    "per_megabyte": Column("accuracy per MB", _at("accuracy_per_megabyte"), _digits),
+    "per_second": Column("accuracy per s", _at("accuracy_per_second"), _digits),
+}
+"""Every column by the name that `--columns` and `--sort` take."""
+DEFAULT = (
+    "name", "params", "params_with_buffers", "macs", "fvcore", "thop", "torch", "int8", "peak", "latency", "p95",
+    "throughput", "accuracy",
+)  # fmt: skip
+WORDS = ("name", "source", "accuracy_source", "input")
+
+
+def demand(names: Sequence[str], option: str) -> tuple[str, ...]:
+    """The names of columns. Raises: InputError for one that is not there, with the nearest."""
+    for name in names:
+        if name not in COLUMNS:
+            raise InputError(
+                f"{option} {name}: no such column{nearest(name, COLUMNS)}; there are: {', '.join(COLUMNS)}"
+            )
+    return tuple(names)
+
+
+def useful(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The default columns, without those that are empty in all rows."""
+    return tuple(name for name in DEFAULT if any(COLUMNS[name].value(row) is not None for row in rows))
+
+
+def ordered(rows: Sequence[Row], by: str | None) -> list[Row]:
+    """Rows by rising value of a column; a minus before its name turns them round; empty ones come last."""
+    if by is None:
+        return list(rows)
+    value = COLUMNS[by.removeprefix("-")].value
+    held = [row for row in rows if value(row) is not None]
+    return sorted(held, key=value, reverse=by.startswith("-")) + [row for row in rows if value(row) is None]
+
+
+def texts(row: Row, names: Sequence[str]) -> list[str]:
+    """A row's cells as text; a latency that did not settle is marked with ~, an accuracy that is published with *."""
+    cells = []
+    for name in names:
+        value = COLUMNS[name].value(row)
+        text = "" if value is None else page.visible(COLUMNS[name].text(value))
+        if name in ("latency", "p95") and value is not None and row["latency_ms"]["unstable"]:
+            text = f"~{text}"
+        if name in ("accuracy", "per_megabyte", "per_second") and value is not None:
+            text += "*" if row["accuracy"]["source"].startswith("published") else ""
+        cells.append(text)
+    return cells
+
+
+def markdown(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """A table in Markdown, numbers to the right."""
+    rules = [":--" if name in WORDS else "--:" for name in names]
+    lines = [[COLUMNS[name].title for name in names], rules, *(texts(row, names) for row in rows)]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def latex(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """A table in LaTeX, with the rules of the package booktabs."""
+    shape = "".join("l" if name in WORDS else "r" for name in names)
+    head = " & ".join(_tex(COLUMNS[name].title) for name in names)
+    body = "".join(f"{' & '.join(map(_tex, texts(row, names)))} \\\\\n" for row in rows)
+    return f"\\begin{{tabular}}{{{shape}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n"
+
+
+def comma_separated(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """A CSV with whole numbers, headed by the columns' names."""
+    values = [[COLUMNS[name].value(row) for name in names] for row in rows]
+    return sheet(names, [["x".join(map(str, v)) if isinstance(v, list) else v for v in row] for row in values])
+
+
+def sheet(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Any table as CSV."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    return file.getvalue()
+
+
+def html(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """A table in HTML."""
+    return page.table([COLUMNS[name].title for name in names], [texts(row, names) for row in rows])
+
+
+def _tex(text: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "×": r"$\times$"}
+    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)

@@ -1,0 +1,127 @@
+"""Everything about a network that needs no clock: parameters, multiply-adds by every counter, memory, bytes, layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from lightcnn.baselines import parameters_with_buffers
+from lightcnn.counters import fvcore_operators, skeleton, thop_modules, torch_operators
+from lightcnn.profiling.folding import Pair, folded, pairs, unfolded
+from lightcnn.profiling.layers import LayerRow, layers
+from lightcnn.profiling.liveness import liveness, peak
+from lightcnn.profiling.reconcile import Difference, by_fvcore, by_thop, by_torch
+from lightcnn.profiling.sizes import keras_bytes, saved_bytes, weight_bytes
+from lightcnn.profiling.trace import Trace, trace
+from lightcnn.spec import Shape
+
+CONVENTION = (
+    "One FLOP is one multiply-add of a convolution or a matrix product, for one image, in eval mode. Other counters "
+    "stand beside it for the network as given; MACs, bytes of weights and activations, and times, are of the deployed "
+    "one, in which every BatchNorm that alone follows a convolution is folded into it. Activations: the most that live "
+    "at once, from when each is written to its last read, norms and activations in place where their input is not read "
+    "again."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Count:
+    """A network counted for one image. Counters that cannot read it are None, and `notes` say why.
+
+    `params` are all parameters, `params_with_buffers` what Keras prints; `macs` are the deployed network's. The peak is
+    in elements and in bytes of the network's own types. `pairs` are what is folded when it is deployed.
+    """
+
+    params: int
+    params_with_buffers: int
+    params_deployed: int
+    macs: int
+    macs_as_given: int
+    fvcore: int | None
+    thop: int | None
+    torch: int | None
+    weight_bytes: Mapping[str, int]
+    file_bytes: int
+    keras_adam_bytes: int
+    peak_activations: int
+    peak_activation_bytes: int
+    differences: tuple[Difference, ...]
+    uncounted: Mapping[str, int]
+    unfolded: tuple[str, ...]
+    layers: tuple[LayerRow, ...]
+    notes: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The keys of a row of report.json that come from counting."""
+        return {
+            "params": self.params, "params_with_buffers": self.params_with_buffers,
+            "params_deployed": self.params_deployed, "macs": self.macs, "macs_as_given": self.macs_as_given,
+            "fvcore": self.fvcore, "thop": self.thop, "torch": self.torch,
+            "reconciliation": [difference.document() for difference in self.differences],
+            "uncounted": dict(self.uncounted), "unfolded": list(self.unfolded),
+            "weight_bytes": dict(self.weight_bytes), "file_bytes": self.file_bytes,
+            "keras_adam_bytes": self.keras_adam_bytes, "peak_activations": self.peak_activations,
+            "peak_activation_bytes": self.peak_activation_bytes, "notes": list(self.notes),
+        }  # fmt: skip
+
+
+def count(model: nn.Module, shape: Shape, notes: Mapping[str, str] | None = None) -> Count:
+    """Counts a model for one image of `shape` (C, H, W), on copies; `notes` stand in its file when it is saved.
+
+    Raises: InputError where it cannot take the image, or has no one count.
+    """
+    bare = skeleton(model)
+    given = trace(model, shape)
+    found = pairs(bare, given)
+    deployed = folded(model, found) if found else bare
+    runs = trace(deployed, shape) if found else given
+    top = peak(liveness(runs))
+    tools, differences, failed = _counters(model, bare, given, shape)
+    params, with_buffers = sum(p.numel() for p in bare.parameters()), parameters_with_buffers(bare)
+    return Count(
+        params=params,
+        params_with_buffers=with_buffers,
+        params_deployed=sum(p.numel() for p in deployed.parameters()),
+        macs=runs.macs,
+        macs_as_given=given.macs,
+        **tools,
+        weight_bytes=weight_bytes(deployed),
+        file_bytes=saved_bytes(bare.state_dict(), notes),
+        keras_adam_bytes=keras_bytes(params, with_buffers),
+        peak_activations=top.elements,
+        peak_activation_bytes=top.bytes,
+        differences=tuple(differences),
+        uncounted=given.uncounted,
+        unfolded=unfolded(runs),
+        layers=layers(bare, given),
+        notes=tuple(failed),
+        pairs=tuple(found),
+    )
+
+
+def _counters(
+    model: nn.Module, bare: nn.Module, given: Trace, shape: Shape
+) -> tuple[dict[str, int | None], list[Difference], list[str]]:
+    """Total of each counter, None where it fails; the differences from ours; and why one failed."""
+    ways: dict[str, Callable[[], list[Difference]]] = {
+        "fvcore": lambda: by_fvcore(given, fvcore_operators(model, shape)[""]),
+        "thop": lambda: by_thop(bare, given, thop_modules(model, shape)),
+        "torch": lambda: by_torch(given, torch_operators(model, shape)),
+    }
+    totals: dict[str, int | None] = {}
+    differences: list[Difference] = []
+    failed = []
+    for name, way in ways.items():
+        try:
+            told = way()
+        except Exception as error:  # of another's tool: the row stands without it
+            totals[name] = None
+            failed.append(f"{name} cannot count it: {(str(error).strip().splitlines() or [type(error).__name__])[0]}")
+            continue
+        totals[name] = given.macs + sum(difference.difference for difference in told)
+        differences += told
+    return totals, differences, failed

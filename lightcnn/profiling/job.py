@@ -1,0 +1,175 @@
+"""`lightcnn profile`: every subject counted and timed, and the run folder with table, layers, charts and page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import lightcnn
+from lightcnn.devices import pick_device
+from lightcnn.errors import LightcnnError
+from lightcnn.profiling import columns
+from lightcnn.profiling.charts import charts
+from lightcnn.profiling.count import CONVENTION, count
+from lightcnn.profiling.latency import Candidate, candidate, demand_runtimes, machine, measure, threads_set
+from lightcnn.profiling.layers import LAYER_COLUMNS
+from lightcnn.profiling.page import profile_page
+from lightcnn.profiling.profile import Profile, notes_of, unchanged
+from lightcnn.profiling.resident import resident
+from lightcnn.profiling.subjects import Subject, read_accuracies, subjects
+from lightcnn.run import Run, json_bytes
+from lightcnn.spec import Shape
+
+SECONDS = 45.0
+"""Of the rounds of timing, for all networks together."""
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is to be done with each network. An `input` of None: each at its own size."""
+
+    input: Shape | None = None
+    baselines: bool = False
+    latency: bool = True
+    memory: bool = False
+    threads: int = 1
+    batch: int = 4
+    runtimes: tuple[str, ...] = ("folded",)
+    device: str = "auto"
+    accuracy: Path | None = None
+    seconds: float = SECONDS
+
+
+def conduct(
+    targets: Sequence[str],
+    settings: Settings = Settings(),
+    *,
+    out: str | Path | None = None,
+    progress: Progress = lambda *_: None,
+) -> Run:
+    """Profiles all targets and returns the run folder, which is there whole or not at all.
+
+    What failed stands in `failures` of its report.json. Raises: InputError where nothing can be done.
+    """
+    began, path = time.monotonic(), Run.free(Path(out)) if out is not None else Run.fresh("profile")
+    demand_runtimes(settings.runtimes)
+    device = pick_device(settings.device)
+    accuracies = read_accuracies(settings.accuracy) if settings.accuracy else {}
+    named = subjects(targets, baselines=settings.baselines, input=settings.input, accuracies=accuracies)
+    with unchanged():
+        profiles, failures = _counted(named, progress)
+        if settings.latency:
+            profiles = _clocked(profiles, named, settings, device, progress, failures)
+        if settings.memory:
+            profiles = _resident(profiles, named, settings, progress, failures)
+    report = _report(profiles, failures, settings, began)
+    pictures = charts(report["rows"])
+    files = {
+        "report.html": profile_page(report, pictures),
+        "profile.csv": columns.comma_separated(report["rows"], tuple(columns.COLUMNS)).encode(),
+        "layers.csv": _layers(profiles),
+        **{f"plots/{name}.png": picture for name, picture in pictures.items()},
+        "report.json": json_bytes(report),
+    }
+    return Run.create(path, "profile", files)
+
+
+def _counted(named: Sequence[Subject], progress: Progress) -> tuple[list[Profile], list[dict[str, str]]]:
+    """A profile of every subject that can be counted, and what is wrong with the others."""
+    profiles, failures = [], []
+    for number, one in enumerate(named):
+        progress("counting", number, len(named))
+        try:
+            model = one.build(values=False)
+            shape: Shape = model.spec.input
+            counted = count(model, shape, notes_of(model))
+            profiles.append(Profile(one.name, one.source, shape, counted, accuracy=one.accuracy))
+        except LightcnnError as error:
+            failures.append({"name": one.name, "error": _told(one, error)})
+    progress("counting", len(named), len(named))
+    return profiles, failures
+
+
+def _clocked(
+    profiles: Sequence[Profile],
+    named: Sequence[Subject],
+    settings: Settings,
+    device: torch.device,
+    progress: Progress,
+    failures: list[dict[str, str]],
+) -> list[Profile]:
+    """The profiles with the latency of every runtime, all networks in the same rounds."""
+    by_name = {one.name: one for one in named}
+    ready: list[tuple[str, Candidate]] = []
+    with threads_set(settings.threads):
+        for number, held in enumerate(profiles):
+            progress("warming up", number, len(profiles))
+            try:
+                model = by_name[held.name].build(values=True)
+                ready += [
+                    (held.name, candidate(model, held.count.pairs, held.input, runtime=runtime, device=device,
+                                          batch=settings.batch))
+                    for runtime in settings.runtimes
+                ]  # fmt: skip
+            except (RuntimeError, MemoryError) as error:
+                failures.append({"name": held.name, "error": _told(by_name[held.name], error)})
+    times = measure([one for _, one in ready], seconds=settings.seconds, threads=settings.threads, progress=progress)
+    found = [(name, latency) for (name, _), latency in zip(ready, times, strict=True)]
+    return [
+        replace(held, latencies=tuple(latency for name, latency in found if name == held.name)) for held in profiles
+    ]
+
+
+def _resident(
+    profiles: Sequence[Profile],
+    named: Sequence[Subject],
+    settings: Settings,
+    progress: Progress,
+    failures: list[dict[str, str]],
+) -> list[Profile]:
+    """The profiles with the memory that a fresh process held."""
+    specs = {one.name: one.spec for one in named}
+    found = []
+    for number, held in enumerate(profiles):
+        progress("measuring memory", number, len(profiles))
+        spec = specs[held.name]
+        try:
+            found.append(replace(held, resident=resident(spec, threads=settings.threads)) if spec else held)
+        except LightcnnError as error:
+            failures.append({"name": held.name, "error": str(error)})
+            found.append(held)
+    return found
+
+
+def _report(
+    profiles: Sequence[Profile], failures: Sequence[dict[str, str]], settings: Settings, began: float
+) -> dict[str, Any]:
+    return {
+        "lightcnn": lightcnn.__version__,
+        "command": "profile",
+        "seed": 0,
+        "seconds": round(time.monotonic() - began, 2),
+        "data": None,
+        "convention": CONVENTION,
+        "machine": machine() | {"threads": settings.threads},
+        "rows": [one.document() for one in profiles],
+        "failures": list(failures),
+        "layers": {one.name: [layer.document() for layer in one.layers] for one in profiles},
+    }
+
+
+def _layers(profiles: Sequence[Profile]) -> bytes:
+    rows = [[one.name, *layer.cells()] for one in profiles for layer in one.layers]
+    return columns.sheet(("network", *LAYER_COLUMNS), rows).encode()
+
+
+def _told(one: Subject, error: BaseException) -> str:
+    """One line that begins with the subject's name."""
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return text if one.name in text else f"{one.name}: {text}"

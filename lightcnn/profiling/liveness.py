@@ -1,0 +1,74 @@
+"""How much memory the activations of one inference need at least, from when each is written and last read.
+
+A buffer lives from the call that writes it to the last one that reads it; a call needs all that live while it runs. A
+norm or an activation whose input is not read again is done in its place, as if fused into the operator before it. What
+nobody reads (the indices of a max pooling) is not stored. The image belongs to the caller and is not written over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+
+from lightcnn.profiling.trace import Call, Trace
+
+IMAGE = 0
+
+
+@dataclass(frozen=True)
+class Live:
+    """Elements and bytes that live while one call runs."""
+
+    elements: int
+    bytes: int
+
+
+def liveness(trace: Trace) -> list[Live]:
+    """What lives during each call of the trace; 0 for views."""
+    spans = _spans(trace)
+    count = len(trace.calls)
+    columns = []
+    for size in range(2):
+        changes = [0] * (count + 1)
+        for buffer, (start, end) in spans.items():
+            changes[max(start, 0)] += trace.buffers[buffer][size]
+            changes[min(end, count - 1) + 1] -= trace.buffers[buffer][size]
+        columns.append(list(accumulate(changes))[:count])
+    return [
+        Live(0, 0) if call.view else Live(elements, size)
+        for call, elements, size in zip(trace.calls, *columns, strict=True)
+    ]
+
+
+def peak(lives: list[Live]) -> Live:
+    """The largest of each."""
+    return Live(max((live.elements for live in lives), default=0), max((live.bytes for live in lives), default=0))
+
+
+def _spans(trace: Trace) -> dict[int, tuple[int, int]]:
+    """Buffer → first and last call that need it; what takes over another's place is part of that one."""
+    first, last = {IMAGE: -1}, {buffer: len(trace.calls) for buffer in trace.outputs}
+    for index, call in enumerate(trace.calls):
+        for buffer in call.writes:
+            first.setdefault(buffer, index)
+        for buffer in call.reads:
+            last[buffer] = max(last.get(buffer, index), index)
+    place: dict[int, int] = {}
+    for index, call in enumerate(trace.calls):
+        if _in_place(trace, call, index, last):
+            place[call.writes[0]] = place.get(call.reads[0], call.reads[0])
+    spans: dict[int, tuple[int, int]] = {}
+    for buffer, end in last.items():
+        home = place.get(buffer, buffer)
+        start, before = spans.get(home, (first[home], end))
+        spans[home] = (start, max(before, end))
+    return spans
+
+
+def _in_place(trace: Trace, call: Call, index: int, last: dict[int, int]) -> bool:
+    stored = [buffer for buffer in call.writes if buffer in last]
+    if not call.fusable or call.view or len(call.reads) != 1 or stored != list(call.writes[:1]):
+        return False
+    (read,), (written,) = call.reads, stored
+    same = trace.buffers[read] == trace.buffers[written]
+    return same and read not in (written, IMAGE) and last[read] == index

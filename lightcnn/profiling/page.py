@@ -1,0 +1,104 @@
+"""report.html of a profile: the table, why counters differ, what each network is made of, and the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lightcnn import page
+from lightcnn.profiling import columns
+
+CAPTIONS = {
+    "efficiency": "Accuracy per second over accuracy per megabyte of the Keras file; the smaller the file, the larger "
+    "the bubble.",
+    "disk": "Size on disk: with Adam's moments, as the paper measures it, and as lightcnn saves it.",
+    "score_time": "Accuracy, and above it the time of one image.",
+    "latency_accuracy": "Accuracy over the time of one image, and the front: no other is both faster and better.",
+    "macs_accuracy": "Accuracy over multiply-adds, and the front.",
+    "params_accuracy": "Accuracy over parameters, and the front.",
+    "macs_latency": "Time over multiply-adds: on one line, equal speed. The lowest line is the best speed seen here.",
+}
+LISTED = 40
+"""Layers of a network that the page shows, those with the most multiply-adds; layers.csv has all."""
+
+
+def profile_page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
+    """The whole page."""
+    rows = report["rows"]
+    return page.page(
+        "lightcnn profile",
+        [
+            page.paragraph(report["convention"]),
+            *(page.paragraph(one["error"], "alarm") for one in report["failures"]),
+            *([columns.html(rows, columns.useful(rows))] if rows else []),
+            *(page.paragraph(line) for line in footer(report)),
+            *([page.heading("Size, memory and what the accuracies are"), _more(rows)] if rows else []),
+            *(page.figure(pictures[name], caption) for name, caption in CAPTIONS.items() if name in pictures),
+            *(part for row in rows for part in _network(row, report["layers"][row["name"]])),
+        ],
+    )
+
+
+def footer(report: Mapping[str, Any]) -> list[str]:
+    """Machine, threads, versions and load under a table, and what its marks mean."""
+    held = report["machine"]
+    load = f", load {held['load'][0]:g}" if held["load"] else ""
+    versions = ", ".join(f"{name} {version}" for name, version in held["packages"].items() if version)
+    lines = [
+        f"{held['processor']}, {held['cores']} cores, {held['threads']} thread(s){load}; "
+        f"Python {held['python']}, {versions}"
+    ]
+    if held["gpu"]:
+        lines.append(f"GPU: {held['gpu']}")
+    rows = report["rows"]
+    if any(row["latency_ms"] and row["latency_ms"]["unstable"] for row in rows):
+        lines.append("~ the middle half of its times spreads over more than a fifth of their median, measured twice")
+    if any(row["accuracy"] and row["accuracy"]["source"].startswith("published") for row in rows):
+        lines.append("* published by the paper of MicroMPoxNet, not ours: of images augmented before they were split")
+    return lines
+
+
+def _more(rows: Sequence[Mapping[str, Any]]) -> str:
+    names = (
+        "name", "source", "input", "fp32", "int8", "file", "keras", "resident", "resident_own", "accuracy",
+        "accuracy_source", "per_megabyte", "per_second",
+    )  # fmt: skip
+    return columns.html(
+        rows, [name for name in names if any(columns.COLUMNS[name].value(row) is not None for row in rows)]
+    )
+
+
+def _network(row: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why the counters differ, what is not counted, and the heaviest layers."""
+    told = [
+        (one["counter"], one["where"], one["ours"], one["theirs"], one["difference"], one["reason"])
+        for one in row["reconciliation"]
+    ]
+    heaviest = sorted(layers, key=lambda layer: -layer["macs"])[:LISTED]
+    uncounted = ", ".join(f"{name} ×{count}" for name, count in row["uncounted"].items())
+    unfolded = row["unfolded"]
+    return [
+        page.heading(row["name"]),
+        page.pairs(
+            {
+                "multiply-adds as given and deployed": f"{row['macs_as_given']:,} and {row['macs']:,}",
+                "operators that are not counted": uncounted or "none",
+                "BatchNorms that stay when it is deployed": f"{len(unfolded)}: {', '.join(unfolded[:5])}"
+                + ("…" if len(unfolded) > 5 else "")
+                if unfolded
+                else "none",
+            }
+        ),
+        *(page.paragraph(note, "note") for note in row["notes"]),
+        page.paragraph("What other counters add to our multiply-adds of the network as given, and leave out:"),
+        page.table(("counter", "where", "ours", "theirs", "difference", "why"), told),
+        page.paragraph(f"The {len(heaviest)} layers with the most multiply-adds of {len(layers)}:"),
+        page.table(
+            ("layer", "kind", "output", "parameters", "multiply-adds", "share", "activation bytes"),
+            [
+                (layer["name"] or "(itself)", layer["kind"], "×".join(map(str, layer["shape"])), layer["params"],
+                 layer["macs"], f"{layer['share']:.1%}", layer["activation_bytes"])
+                for layer in heaviest
+            ],
+        ),
+    ]  # fmt: skip

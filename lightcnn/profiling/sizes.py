@@ -1,0 +1,44 @@
+"""What a network weighs: in memory as deployed, on disk as lightcnn saves it, and as a Keras file would be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+FLOAT = 4
+ADAM = 3
+"""A weight and Adam's two moments of it: what a Keras file of a model compiled with Adam holds."""
+TYPES = {
+    torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8", torch.int16: "I16", torch.float16: "F16",
+    torch.bfloat16: "BF16", torch.int32: "I32", torch.float32: "F32", torch.float64: "F64", torch.int64: "I64",
+}  # fmt: skip
+"""torch's types as safetensors names them, in the order in which it lays them out, from the last to the first."""
+
+
+def weight_bytes(deployed: nn.Module) -> dict[str, int]:
+    """Of a deployed network: fp32, and int8 with 1 byte a weight and 4 a bias, or a scale or shift of a norm left."""
+    sizes = [(parameter.numel(), parameter.ndim > 1) for parameter in deployed.parameters()]
+    return {
+        "fp32": FLOAT * sum(size for size, _ in sizes),
+        "int8": sum(size if weight else FLOAT * size for size, weight in sizes),
+    }
+
+
+def saved_bytes(state: Mapping[str, Tensor], notes: Mapping[str, str] | None = None) -> int:
+    """Length of a safetensors file of these tensors, as lightcnn writes it, without writing it."""
+    order = list(TYPES.values())
+    header: dict[str, object] = {"__metadata__": dict(notes)} if notes else {}
+    end = 0
+    for name, tensor in sorted(state.items(), key=lambda item: (-order.index(TYPES[item[1].dtype]), item[0])):
+        start, end = end, end + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+    length = len(json.dumps(header, separators=(",", ":")).encode())
+    return 8 + length + -length % 8 + end
+
+
+def keras_bytes(params: int, params_with_buffers: int) -> int:
+    """A Keras file with Adam's moments, its own structure aside: 12 bytes a parameter, 4 a statistic of a norm."""
+    return FLOAT * (ADAM * params + params_with_buffers - params)

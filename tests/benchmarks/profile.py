@@ -1,0 +1,39 @@
+"""How long `lightcnn profile` takes, part by part, for its 12 networks, and how much memory.
+
+    python tests/benchmarks/profile.py
+
+Counting without times, the whole default profile, and the seconds of each network's count.
+"""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+from lightcnn.profiling.count import count
+from lightcnn.profiling.job import Settings, conduct
+from lightcnn.profiling.profile import notes_of
+from lightcnn.profiling.subjects import subjects
+
+
+def main() -> None:
+    for one in subjects((), baselines=False, input=None, accuracies={}):
+        begin = time.perf_counter()
+        model = one.build(values=False)
+        built = time.perf_counter()
+        told = count(model, model.spec.input, notes_of(model))
+        print(
+            f"{one.name:<18} built {built - begin:5.1f} s, counted {time.perf_counter() - built:5.1f} s: {told.macs:,}"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        for name, settings in (("without times", Settings(latency=False)), ("whole", Settings())):
+            begin = time.perf_counter()
+            conduct((), settings, out=Path(folder) / name)
+            held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            print(f"{name:<18} {time.perf_counter() - begin:6.1f} s, {held:.2f} GiB resident at most so far")
+
+
+if __name__ == "__main__":
+    main()
