@@ -47,7 +47,7 @@ def test_the_shipped_files_are_found_outside_a_clone(wheel, tmp_path) -> None:
     spaces, recipes, schemas = (ast.literal_eval(line) for line in done.stdout.splitlines())
     assert set(spaces) == set(SPACES)
     assert set(recipes) == set(RECIPES)
-    assert schemas == ["baseline.json", "recipe.json", "space.json", "spec.json"]
+    assert schemas == ["baseline.json", "changes.json", "recipe.json", "space.json", "spec.json"]
 
 
 def test_the_wheel_carries_the_code_and_nothing_else(wheel) -> None:
