@@ -441,8 +441,8 @@ def test_means_subtract_to_the_difference_where_folds_are_unequal(finished: Path
         return Done(trial, dict(trained.report) | {"summary": summary}, answers)
 
     one, other = done("unchanged", [1] * 8 + [0] * 2), done("worse", [1] * 6 + [0] * 4)
-    (pair,) = compared(other.answers, one.answers, ["accuracy"])
-    rows = [row_of(one, None), row_of(other, pair)]
+    pairs = compared(other.answers, one.answers, ["accuracy"])
+    rows = [row_of(one, pairs), row_of(other, pairs)]
     assert [row["metric"]["mean"] for row in rows] == pytest.approx([0.8, 0.6])
     assert rows[1]["difference"] == pytest.approx(rows[1]["metric"]["mean"] - rows[0]["metric"]["mean"])
     assert rows[1]["metrics"]["accuracy"] == rows[1]["metric"]

@@ -63,7 +63,6 @@ def _document(
 ) -> dict[str, Any]:
     """report.json."""
     base = done[0]
-    of_change = {pair.a: pair for pair in pairs if pair.metric == METRIC}
     about = {trial.name: trial.about for trial in plan.trials}
     undefined = bool(pairs) and all(pair.metric != "auc" for pair in pairs)
     return {
@@ -78,7 +77,7 @@ def _document(
         "folds": plan.folds,
         "seeds": plan.seeds,
         "metric": METRIC,
-        "rows": [row_of(one, of_change.get(one.trial.name)) for one in done],
+        "rows": [row_of(one, pairs) for one in done],
         "failed": [{"change": name, "about": about[name], "reason": reason} for name, reason in failed.items()],
         "left_out": [skipped.model_dump() for skipped in plan.left_out],
         "pairs": [pair.document() | {"sentence": sentence(pair)} for pair in pairs],
@@ -86,25 +85,25 @@ def _document(
     }
 
 
-def row_of(done: Done, pair: Pair | None) -> dict[str, Any]:
+def row_of(done: Done, pairs: Sequence[Pair]) -> dict[str, Any]:
     """One of the `rows` of report.json; the unchanged recipe has no difference.
 
     The mean of a metric that `pairs` compares is over all answers, as its difference is: folds of unequal size count by
     their images. Everything else of a metric is over the parts.
     """
-    told = pair.document() if pair else {}
-    pooled = {name: score[0] for name, score in scores_of(done.answers).items() if score}
-    metrics = {
-        name: summary | {"mean": pooled.get(name, summary["mean"])} for name, summary in done.report["summary"].items()
-    }
+    name, summary = done.trial.name, done.report["summary"]
+    told = next((pair.document() for pair in pairs if pair.a == name and pair.metric == METRIC), {})
+    pooled = {pair.metric: value for pair in pairs for of, value in ((pair.a, pair.value_a), (pair.b, pair.value_b))
+              if of == name}  # fmt: skip
+    metrics = {of: found | {"mean": pooled.get(of, found["mean"])} for of, found in summary.items()}
     names = ("difference", "low", "high", "test", "p", "p_adjusted", "shown", "detectable")
     return {
-        "change": done.trial.name,
+        "change": name,
         "about": done.trial.about,
         "cost": done.report["network"]["cost"],
         "metric": metrics[METRIC],
         "metrics": metrics,
-        **{name: told.get(name) for name in names},
+        **{key: told.get(key) for key in names},
         "seconds": done.report["seconds"],
     }
 
