@@ -200,7 +200,12 @@ def test_what_is_always_right_has_an_interval_of_its_groups():
     found = scores(labels, np.eye(2)[labels] * 0.8 + 0.1, groups=np.repeat(np.arange(10), 4).astype(str))
     assert (found["accuracy"]["low"], found["accuracy"]["high"]) == wilson(10, 10)
     assert (found["sensitivity"]["low"], found["sensitivity"]["high"]) == wilson(5, 5)
-    assert (found["auc"]["low"], found["auc"]["interval"]) == (wilson(5, 5)[0], "Wilson on 5 groups")
+    for name in ("auc", "pr_auc", "brier", "log_loss"):
+        assert found[name]["low"] is None
+        assert found[name]["interval"] == "none: 10 groups, 5 of the rarest class, are too few"
+    enough = scores(labels, np.eye(2)[labels] * 0.8 + 0.1, groups=np.repeat(np.arange(20), 2).astype(str))
+    assert (enough["auc"]["low"], enough["auc"]["interval"]) == (wilson(10, 10)[0], "Wilson on 10 groups")
+    assert enough["warning"] is None
     assert found["mcc"]["low"] == pytest.approx(2 * wilson(10, 10)[0] - 1)
     assert found["warning"].startswith("too few to say anything: 10 groups in all, 5 groups of class '0', 5 groups")
     lone = scores(labels, np.eye(2)[labels], groups=np.repeat("one", 40))
@@ -211,7 +216,7 @@ def test_many_undefined_draws_are_said():
     labels = np.array([0] * 6 + [1] * 6)
     rows = np.random.default_rng(3).dirichlet([1, 1], 12)
     found = scores(labels, rows, groups=np.array([*"abcdef", *"gggghh"]))
-    assert "undefined ones left out" in found["auc"]["interval"]
+    assert "undefined ones left out" in found["sensitivity"]["interval"]
     assert "undefined" not in found["accuracy"]["interval"]
 
 

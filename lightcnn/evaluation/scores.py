@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from lightcnn.evaluation.bootstrap import DRAWS, Curve, resampled
 from lightcnn.evaluation.calibration import calibration_error
-from lightcnn.evaluation.few import too_few
+from lightcnn.evaluation.few import GROUPS, OF_CLASS, too_few
 from lightcnn.evaluation.intervals import Draws, Interval, bounded, positive, wilson
 from lightcnn.predict import decide
 
 RATES = ("precision", "sensitivity", "specificity", "f1", "auc", "pr_auc")
 """Scores of a class against the rest."""
 UNBOUNDED = ("brier", "log_loss")
+AREAS = ("auc", "pr_auc")
 Numbers = NDArray[np.float64]
 
 
@@ -237,6 +238,8 @@ class _Found:
         if name == "accuracy" and held.independent:
             return self._counted(float(held.counts[0].sum()), len(held.labels))
         units = self._over(self._own) if name == "balanced_accuracy" else held.groups()
+        if name in UNBOUNDED and self._scarce(self._own):
+            return self._alone(self._values[name], self._own)
         return self._drawn(name, self._values[name], self._draws[name], units, self._why(name))
 
     def rate(self, name: str, c: int) -> dict[str, Any]:
@@ -250,16 +253,19 @@ class _Found:
         }
         if self._held.independent and name in shares and shares[name][1]:
             return self._counted(*shares[name])
-        why = self._why(name, c)
-        return self._drawn(name, self._values[name][c], self._draws[name][:, c], self._units(name)[c], why)
+        value, units = self._values[name][c], self._units(name)[c]
+        if name in AREAS and not np.isnan(value) and self._scarce(units):
+            return self._alone(value, units)
+        return self._drawn(name, value, self._draws[name][:, c], units, self._why(name, c))
 
     def mean(self, name: str) -> dict[str, Any]:
         """The second class's score of two classes, the mean over all of more."""
         if len(self._held.classes) == 2:
             return self.rate(name, 1)
-        units = self._over(self._units(name)[~np.isnan(self._values[name])])
-        draws = over_classes(self._draws[name])
-        return self._drawn(name, over_classes(self._values[name]), draws, units, self._why(name))
+        known, value = self._units(name)[~np.isnan(self._values[name])], over_classes(self._values[name])
+        if name in AREAS and not np.isnan(value) and self._scarce(known):
+            return self._alone(value, known)
+        return self._drawn(name, value, over_classes(self._draws[name]), self._over(known), self._why(name))
 
     def at(self, name: str) -> dict[str, Any] | None:
         """Sensitivity and specificity at each of the thresholds; None without any."""
@@ -287,7 +293,7 @@ class _Found:
 
     def _units(self, name: str) -> Numbers:
         """The groups that a rate of each class rests on (K,)."""
-        if name in ("auc", "pr_auc"):
+        if name in AREAS:
             return np.asarray(np.minimum(self._own, self._rest))
         others: dict[str, Numbers] = {"specificity": self._rest, "precision": self._taken}
         return others.get(name, self._own)
@@ -296,6 +302,17 @@ class _Found:
         """Those that a mean of shares rests on, were all shares equal; no more than there are."""
         known = units[units > 0]
         return min(self._held.groups(), float(len(known) ** 2 / (1 / known).sum())) if len(known) else 0.0
+
+    def _scarce(self, units: Numbers | float) -> bool:
+        """Whether groups, or those of a class, are too few for the interval of an area or a loss: no interval holds
+        errors that have not happened yet, and these scores turn on them."""
+        return self._held.groups() < GROUPS or float(np.min(units)) < OF_CLASS
+
+    def _alone(self, value: float, units: Numbers | float) -> dict[str, Any]:
+        """A score without an interval."""
+        unit = "images" if self._held.independent else "groups"
+        told = f"none: {self._held.groups()} {unit}, {int(np.min(units))} of the rarest class, are too few"
+        return _entry(float(value), Interval(None, None, told))
 
     def _counted(self, correct: float, total: float) -> dict[str, Any]:
         return _entry(correct / total, Interval(*wilson(correct, total), "Wilson"))

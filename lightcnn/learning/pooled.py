@@ -19,13 +19,12 @@ from lightcnn.evaluation.areas import mean_area
 from lightcnn.evaluation.figures import stamped
 from lightcnn.evaluation.paired import score_interval
 from lightcnn.evaluation.predictions import COLUMNS, read_predictions, write_predictions
-from lightcnn.evaluation.scores import scores
+from lightcnn.evaluation.scores import AREAS, scores
 from lightcnn.learning.bench import warning
 from lightcnn.learning.pooledpage import SHOWN, pooled_page
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 
-AREAS = ("auc", "pr_auc")
 Parts = Sequence[tuple[int, int, Run]]
 """Seed, fold (0: none) and finished run of every part."""
 
@@ -155,7 +154,7 @@ def _scores(of: Pooled, reports: Sequence[Mapping[str, Any]], side: str, classes
             found["per_class"][label][name] = _mean_of([part["per_class"][label][name] for part in parts])
     for counted in (found, *found["per_class"].values()):
         counted["images"] = round(counted["images"] / times)
-    if side == "test":
+    if side == "test" and not found["warning"]:
         found["auc"] |= _interval(of)
     return found
 

@@ -39,12 +39,13 @@ class LiveView(ABC):
 
     def line(self, text: str) -> None:
         """A line that stays."""
-        self.show(Text(visible(text)))
+        if not self._quiet:
+            self._console.print(Text(visible(text)), soft_wrap=True)
 
     def show(self, what: RenderableType) -> None:
         """Something that stays."""
         if not self._quiet:
-            self._console.print(what, soft_wrap=True)
+            self._console.print(what)
 
     @abstractmethod
     def render(self) -> RenderableType:

@@ -20,6 +20,7 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score
 
 from lightcnn.evaluation.bootstrap import DRAWS, Curve, left_out, times_drawn
+from lightcnn.evaluation.few import OF_CLASS
 from lightcnn.evaluation.intervals import Draws, Interval, bounded, positive, wilson
 from lightcnn.evaluation.scores import scores
 
@@ -28,11 +29,11 @@ COUNTED = ("accuracy", "sensitivity", "F1", "images", "percentiles")
 RANKED = ("AUC", "PR-AUC", "Brier", "log loss")
 
 
-def groups_of(count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Images of each group, and its class, both (count,); both classes are there."""
+def groups_of(count: int, random: np.random.Generator, fewest: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Images of each group, and its class, both (count,); of either class there are at least `fewest` groups."""
     while True:
         labels = random.integers(0, 2, count)
-        if 0 < labels.sum() < count:
+        if fewest <= labels.sum() <= count - fewest:
             return random.integers(1, 9, count), labels
 
 
@@ -78,7 +79,7 @@ def ranked(count: int, correlation: float, area: float, repetitions: int) -> dic
     times = np.concatenate([*times_drawn(count, DRAWS), *left_out(count, count)])
     held: dict[str, list[bool]] = {name: [] for name in RANKED}
     for repetition in range(repetitions):
-        sizes, classes = groups_of(count, random)
+        sizes, classes = groups_of(count, random, OF_CLASS)  # with fewer no interval is given
         codes = np.repeat(np.arange(count), sizes)
         labels = classes[codes]
         noise = np.sqrt(correlation) * random.normal(size=count)[codes]
@@ -157,7 +158,7 @@ def main() -> None:
     print(f"{1_000 // part:,} repetitions")
     table(COUNTED, (0.6, 0.8, 0.95), (10, 20, 50, 150), counted, 1_000 // part)
     print(f"\n{400 // part:,} repetitions; the columns are those of the area under the ROC curve")
-    table(RANKED, (0.7, 0.9, 0.97), (10, 20, 50, 150), ranked, 400 // part)
+    table(RANKED, (0.7, 0.9, 0.97), (30, 50, 150), ranked, 400 // part)
     print(f"\n{time.perf_counter() - began:.0f} s")
 
 
