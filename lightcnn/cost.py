@@ -159,6 +159,23 @@ class Meter:
             self.pending = 0
 
 
+def idle_strides(network: NetworkSpec) -> int:
+    """How many convolutions stride over a map of one pixel, where there is nothing left to halve."""
+    meter = _Strides(network.input)
+    _walk(meter, network)
+    return meter.idle
+
+
+class _Strides(Meter):
+    """A meter that counts strides which halve nothing."""
+
+    idle = 0
+
+    def conv(self, name: str, width: int, kernel: int = 1, stride: int = 1, *args: Any, **kwargs: Any) -> None:
+        self.idle += stride > 1 and self.height == self.width == 1
+        super().conv(name, width, kernel, stride, *args, **kwargs)
+
+
 class _Tracer(Meter):
     """A meter that also keeps a row for every step, as the difference of the totals around it."""
 

@@ -586,6 +586,13 @@ def test_a_network_that_cannot_halve_so_often_is_refused(tmp_path, capsys):
     spec = ROOT / "tests" / "golden" / "micrompoxnet.yaml"
     assert run(["train", str(spec), "--data", "synthetic-lesions", "--set", "network.input=[3,8,8]"]) == 2
     assert "use a larger input or fewer halvings" in capsys.readouterr().err
+    assert run(["train", "quick", "--set", "network.input=[1,2,2]", "--out", "none"]) == 2
+    assert "2×2 is one pixel before the last stride" in capsys.readouterr().err
+    assert run(["train", "quick", "--set", "network.input=[1,4,4]", "--dry-run"]) == 0
+    capsys.readouterr()
+    assert run(["train", "quick", "--set", "network.input=[1,1,1]", "--out", "none"]) == 2
+    assert "1×1 is one pixel before the last stride" in capsys.readouterr().err
+    assert not Path("none").exists()
     assert run(["train", str(spec)]) == 2
     assert "say what it learns from with --data" in capsys.readouterr().err
 

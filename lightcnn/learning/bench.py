@@ -14,6 +14,7 @@ from torch import nn
 
 from lightcnn import document
 from lightcnn.baselines import pretrained_statistics
+from lightcnn.cost import idle_strides
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.groups import grouped
 from lightcnn.data.pipeline import Pipeline
@@ -27,6 +28,7 @@ from lightcnn.evaluation.predictions import read_predictions
 from lightcnn.predict import probabilities
 from lightcnn.recipe import Reading, Recipe
 from lightcnn.run import Run, json_bytes
+from lightcnn.spec import NetworkSpec
 from lightcnn.trained import Trained
 from lightcnn.training.teacher import Teacher
 from lightcnn.training.watcher import TrainWatcher
@@ -134,6 +136,10 @@ def _demand_fit(recipe: Recipe, dataset: Dataset, images: int) -> None:
         raise InputError(
             f"network.input: {height}×{width}, but images are brought to squares; "
             f"--set network.input=[{channels},{height},{height}]"
+        )
+    if isinstance(network, NetworkSpec) and idle_strides(network):
+        raise InputError(
+            f"network.input: {height}×{width} is one pixel before the last stride; use a larger input or fewer halvings"
         )
     if training.batch > images:
         raise InputError(
