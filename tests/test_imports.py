@@ -32,7 +32,7 @@ LEVELS = (
     ("searching", "learning", "comparison", "auditpage", "predicting"),
     ("auditing", "ablation"),
     ("views", "checking"),
-    ("profiling",),
+    ("profiling", "explaining"),
     ("commands",),
     ("cli",),
     ("__main__",),

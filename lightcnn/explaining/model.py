@@ -1,0 +1,137 @@
+"""What is explained: a private copy of a network, the images as it reads them, and the score that methods attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from lightcnn.counters import duplicate
+from lightcnn.data.preprocess import Preprocess
+from lightcnn.errors import InputError, LightcnnError
+from lightcnn.predict import class_probabilities
+
+
+class Batch:
+    """How many images go through a network at once: halved where memory does not suffice, and `note` says so."""
+
+    def __init__(self, size: int = 32) -> None:
+        self.size = self.asked = size
+
+    @property
+    def note(self) -> str:
+        """Empty where the memory sufficed."""
+        return f"memory sufficed for {self.size} of {self.asked} images at once" if self.size < self.asked else ""
+
+    def map(self, count: int, work: Callable[[int, int], Tensor]) -> Tensor:
+        """`work(start, end)` of all parts of 0..count, joined on the CPU. Raises: LightcnnError without memory."""
+        found: list[Tensor] = []
+        start = 0
+        while start < count:
+            end = min(start + self.size, count)
+            try:
+                found.append(work(start, end).cpu())
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _memory(error):
+                    raise
+                if end - start == 1:
+                    raise LightcnnError("explain: no memory for one image; use --device cpu") from None
+                self.size = (end - start) // 2
+                continue
+            start = end
+        return torch.cat(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """A network that methods may hook and differentiate: a copy in eval mode, frozen, with nothing done in place.
+
+    `model` is (N, C, H, W) → logits (N, classes), or (N, 1) of a sigmoid head. `mean` and `deviation` (1, C, 1, 1)
+    bring pixels on the scale 0..255 to its inputs; without a preprocessing they are 0 and 1, and pixels are inputs.
+    """
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    mean: Tensor
+    deviation: Tensor
+    temperature: float = 1.0
+    batch: Batch = field(default_factory=Batch)
+
+    @classmethod
+    def of(cls, model: nn.Module, preprocess: Preprocess, *, batch: int = 32) -> Self:
+        """A network and the preprocessing of its run."""
+        copy = _private(model)
+        place = device_of(copy)
+        mean, deviation = (
+            torch.tensor(values, dtype=torch.float32, device=place).view(1, -1, 1, 1) * 255
+            for values in (preprocess.mean, preprocess.deviation)
+        )
+        return cls(copy, preprocess.classes, mean, deviation, preprocess.temperature, Batch(batch))
+
+    @classmethod
+    def bare(cls, model: nn.Module, channels: int, classes: tuple[str, ...], *, batch: int = 32) -> Self:
+        """Any module, whose images are given as it reads them."""
+        copy = _private(model)
+        one = torch.ones(1, channels, 1, 1, device=device_of(copy))
+        return cls(copy, classes, torch.zeros_like(one), one, batch=Batch(batch))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network reads its images."""
+        return device_of(self.model)
+
+    def inputs(self, pixels: Tensor) -> Tensor:
+        """Pixels (N, C, H, W), uint8 or float on the scale 0..255, as the network reads them: float32."""
+        return (pixels.to(self.device).float() - self.mean) / self.deviation
+
+    def pixels(self, inputs: Tensor) -> Tensor:
+        """The way back: float32 (N, C, H, W)."""
+        return inputs * self.deviation + self.mean
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """(N, classes), or (N, 1) of a sigmoid head; gradients flow. Raises: InputError for any other output."""
+        found = self.model(inputs)
+        if not isinstance(found, Tensor) or found.ndim != 2 or found.shape[0] != len(inputs):
+            said = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise InputError(f"explain: the network gives {said} for {len(inputs)} images, not one row of logits each")
+        return found
+
+    def score(self, inputs: Tensor, target: int) -> Tensor:
+        """What is attributed, (N,): the logit of a class; of a sigmoid head the logit, negated for the first class."""
+        logits = self.logits(inputs)
+        if logits.shape[1] == 1:
+            return logits[:, 0] if target else -logits[:, 0]
+        return logits[:, target]
+
+    def probabilities(self, inputs: Tensor) -> Tensor:
+        """(N, classes) in float64 on the CPU, calibrated, a batch at a time."""
+        return self.batch.map(len(inputs), lambda start, end: self.probabilities_once(inputs[start:end]))
+
+    def probabilities_once(self, inputs: Tensor) -> Tensor:
+        """The same, all at once: for what makes its inputs a batch at a time."""
+        with torch.inference_mode():
+            return class_probabilities(self.logits(inputs).cpu(), self.temperature)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Of its first parameter; the CPU where it has none."""
+    return next((held.device for held in model.parameters()), torch.device("cpu"))
+
+
+def _private(model: nn.Module) -> nn.Module:
+    """A copy that changes nothing of the caller's: nobody's hooks, no gradients of parameters, nothing in place."""
+    copy = duplicate(model).requires_grad_(False)
+    for part in copy.modules():
+        for hooks in (part._forward_hooks, part._backward_hooks, part._backward_pre_hooks):
+            hooks.clear()
+        if hasattr(part, "inplace"):
+            vars(part)["inplace"] = False
+    return copy
+
+
+def _memory(error: BaseException) -> bool:
+    """Whether it is one of the ways in which torch says that there is none left."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
