@@ -87,7 +87,7 @@ def bounded(value: float, draws: Draws, lowest: float = 0.0) -> Interval:
     if error and 0 < share < 1:
         total, method = share * (1 - share) / error**2, draws.method
         if draws.even and quantile**2 / total > Z**2 / draws.even:
-            total, quantile = draws.even, Z
+            total, quantile = float(draws.even), Z
             method = f"Wilson on {math.floor(total):,} {draws.unit}s of one size, than which the bootstrap's is wider"
     else:
         total, quantile, method = max(1.0, draws.units), Z, f"Wilson on {math.floor(draws.units):,} {draws.unit}s"
