@@ -233,7 +233,9 @@ class _Found:
         self._values = point_values(held)
         self._draws = drawn_values(held, np.array(self._thresholds))
         own = [held.labels == c for c in range(len(held.classes))]
-        masks = {"own": own, "rest": [~of for of in own], "taken": [held.predicted == c for c in range(len(own))]}
+        taken = [held.predicted == c for c in range(len(own))]
+        either = [of | told for of, told in zip(own, taken, strict=True)]
+        masks = {"own": own, "rest": [~of for of in own], "taken": taken, "either": either}
         self._groups = {of: np.array([held.groups(mask) for mask in masks[of]], dtype=float) for of in masks}
         self._even = {of: np.array([held.even(mask) for mask in masks[of]]) for of in masks}
 
@@ -306,7 +308,7 @@ class _Found:
         """The groups that a rate of each class rests on (K,), as they were `counted`."""
         if name in AREAS:
             return np.asarray(np.minimum(counted["own"], counted["rest"]))
-        return counted[{"specificity": "rest", "precision": "taken"}.get(name, "own")]
+        return counted[{"specificity": "rest", "precision": "taken", "f1": "either"}.get(name, "own")]
 
     def _over(self, units: Numbers) -> float:
         """Those that a mean of shares rests on, were all shares equal; no more than there are."""
@@ -378,7 +380,8 @@ def _agreement(hits: Numbers, actual: Numbers, predicted: Numbers) -> dict[str, 
 
 
 def _entry(value: float, interval: Interval) -> dict[str, Any]:
-    return {"value": float(value), "low": interval.low, "high": interval.high, "interval": interval.method}
+    low, high = (None if end is None else float(end) for end in (interval.low, interval.high))
+    return {"value": float(value), "low": low, "high": high, "interval": interval.method}
 
 
 def _undefined(why: str) -> dict[str, Any]:

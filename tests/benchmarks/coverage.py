@@ -55,13 +55,14 @@ def counted(count: int, correlation: float, share: float | None, repetitions: in
         chance = random.beta(share * spread, (1 - share) * spread, count) if correlation else share
         right = random.binomial(sizes, chance)
         taken = np.where(labels == 1, right, sizes - right)
+        either = np.where(labels == 1, sizes, taken)
         columns = np.stack([right, sizes, labels * right, labels * sizes, taken], axis=1)
         drawn, whole = times @ columns, columns.sum(axis=0)
         with np.errstate(invalid="ignore"):
             values = {
                 "accuracy": (whole[0] / whole[1], drawn[:, 0] / drawn[:, 1], sizes),
                 "sensitivity": (whole[2] / whole[3], drawn[:, 2] / drawn[:, 3], sizes[labels == 1]),
-                "F1": (2 * whole[2] / whole[3:].sum(), 2 * drawn[:, 2] / drawn[:, 3:].sum(axis=1), sizes[labels == 1]),
+                "F1": (2 * whole[2] / whole[3:].sum(), 2 * drawn[:, 2] / drawn[:, 3:].sum(axis=1), either[either > 0]),
             }  # fmt: skip
         values["F1"][1][drawn[:, 3] == 0] = np.nan
         found = {
