@@ -21,6 +21,7 @@ from lightcnn.evaluation.paired import score_interval
 from lightcnn.evaluation.predictions import COLUMNS, read_predictions, write_predictions
 from lightcnn.evaluation.scores import AREAS, scores
 from lightcnn.learning.bench import warning
+from lightcnn.learning.pooledcard import pooled_card
 from lightcnn.learning.pooledpage import SHOWN, pooled_page
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
@@ -81,6 +82,7 @@ def write_pooled(run: Run, recipe: Recipe, data: Mapping[str, Any], parts: Parts
     for name, picture in pictures.items():
         run.write_bytes(f"plots/{name}.png", picture)
     run.write_bytes("report.html", pooled_page(report, recipe, pictures))
+    run.write_bytes("README.md", pooled_card(report, recipe))
     run.write_json("report.json", report)
 
 

@@ -42,7 +42,7 @@ def pooled_page(report: Mapping[str, Any], recipe: Recipe, pictures: Mapping[str
             page.heading("Each class"),
             page.table(words.CLASS_HEADER, words.by_class(report)),
             page.heading("Over the parts"),
-            page.table(("metric", "mean", "standard deviation"), _summary(report["summary"])),
+            page.table(("metric", "mean", "standard deviation"), summary_rows(report["summary"])),
             page.paragraph("The interval says how far other images would move the score of these networks; the "
                            "deviation how far another training does. Parts share most of their training images."),
             page.table(("seed", "fold", "train", "val", "test", *map(_name, SHOWN), "epochs", "seconds"),
@@ -63,7 +63,8 @@ def told(report: Mapping[str, Any]) -> str:
     return " × ".join(words)
 
 
-def _summary(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Mean and standard deviation of every metric over the parts, as they are shown."""
     return [(_name(name), _said(values["mean"]), _said(values["sd"])) for name, values in summary.items()]
 
 
