@@ -17,7 +17,7 @@ from lightcnn.recipe import Recipe
 def pooled_card(report: Mapping[str, Any], recipe: Recipe) -> bytes:
     """The whole card, UTF-8."""
     data, accuracy = report["data"], report["metrics"]["test"]["accuracy"]
-    loud = warning(data)
+    loud, operating = warning(data), words.operating(report)
     parts = [
         *([f"> **{escape(loud)}.**"] if loud else []),
         f"# {escape(title(recipe))}",
@@ -45,6 +45,7 @@ def pooled_card(report: Mapping[str, Any], recipe: Recipe) -> bytes:
         table(("score", "value", "95 % interval", "in words"),
               [(one.name, one.value, one.interval, one.meaning) for one in words.told(report)]),
         table(words.CLASS_HEADER, words.by_class(report)),
+        *([table(words.OPERATING_HEADER, operating)] if operating else []),
         "## Over the parts",
         table(("metric", "mean", "standard deviation"), summary_rows(report["summary"])),
         "Pictures: `plots/`. Everything else: `report.html`, `report.json`.",

@@ -20,6 +20,7 @@ SHOWN = ("accuracy", "balanced_accuracy", "f1", "auc", "sensitivity", "specifici
 def pooled_page(report: Mapping[str, Any], recipe: Recipe, pictures: Mapping[str, bytes]) -> bytes:
     """The whole page."""
     data, accuracy = report["data"], report["metrics"]["test"]["accuracy"]
+    operating = words.operating(report)
     return page.page(
         f"lightcnn train: {recipe.name or 'a network'} on {data['source']}, {told(report)}",
         [
@@ -41,6 +42,7 @@ def pooled_page(report: Mapping[str, Any], recipe: Recipe, pictures: Mapping[str
             *(page.figure(pictures[name], caption) for name, caption in CAPTIONS.items() if name in pictures),
             page.heading("Each class"),
             page.table(words.CLASS_HEADER, words.by_class(report)),
+            *([page.heading("Other thresholds"), page.table(words.OPERATING_HEADER, operating)] if operating else []),
             page.heading("Over the parts"),
             page.table(("metric", "mean", "standard deviation"), summary_rows(report["summary"])),
             page.paragraph("The interval says how far other images would move the score of these networks; the "
