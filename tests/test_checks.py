@@ -266,6 +266,20 @@ def test_the_third_that_is_called_last_is_redrawn_and_nothing_else() -> None:
     assert not any(held.requires_grad for held in one.model.parameters())
 
 
+def test_a_signal_survives_the_redrawn_top() -> None:
+    """Ten dense layers, as PyTorch draws them by default, answer every image alike to five digits."""
+    layers = [part for _ in range(10) for part in (nn.Linear(64, 64), nn.ReLU())]
+    model = nn.Sequential(nn.Flatten(), *[nn.Linear(64, 64) for _ in range(22)], *layers, nn.Linear(64, 2))
+    images = torch.randn(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for part in model[:23]:
+            if isinstance(part, nn.Linear):
+                nn.init.eye_(part.weight)
+    explained = Explained.bare(model, 1, CLASSES)
+    assert float(explained.logits(images).std(dim=0).max()) < 1e-2
+    assert float(redrawn(explained, images, 0).logits(images).std(dim=0).min()) > 0.1
+
+
 def test_the_redrawn_network_is_made_once() -> None:
     checker = Checker(convolutional(), level="full")
     assert checker.forgetful(signs()) is checker.forgetful(picture())
