@@ -375,7 +375,7 @@ def test_claims_are_held_against_their_bounds() -> None:
     worse = claims({"completeness_error": 0.0101, "r2": 0.499})
     assert [worse[name]["passed"] for name in ("completeness", "fit")] == [False, False]
     unknown = claims({"completeness_error": math.nan, "r2": None})
-    assert [(unknown[name]["value"], unknown[name]["passed"]) for name in unknown] == [(None, False)] * 2
+    assert [(unknown[name]["value"], unknown[name]["passed"]) for name in unknown] == [(None, None)] * 2
     assert claims({"baseline": "black"}) == {}
 
 
