@@ -170,6 +170,15 @@ def test_the_control_of_chance_is_the_mean_of_several_curves() -> None:
     assert curves.controls["deletion"]["random"] == pytest.approx(lines.mean(axis=0))
 
 
+def test_a_network_that_is_blind_to_the_image_is_told() -> None:
+    explained, method = Explained.bare(Weighing(PATCH * 0.1 / PATCH.sum()), 1, CLASSES), Fake(gradient)
+    checks = Checker(explained).image(picture(), 1)(method(explained, picture(), 1), method)
+    for name in ("deletion", "insertion"):
+        assert checks[name]["blind"] is True
+        assert "without the image is the same" in checks[name]["says"]
+        assert judged(PATCH)[name]["blind"] is False
+
+
 def test_numbers_that_overflow_are_told() -> None:
     explained = Explained.bare(Weighing(np.full((4, 4), np.inf)), 1, CLASSES)
     with pytest.raises(LightcnnError, match="overflow"):
