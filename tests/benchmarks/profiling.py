@@ -1,6 +1,6 @@
 """How long `lightcnn profile` takes, part by part, for its 12 networks, and how much memory.
 
-    python tests/benchmarks/profile.py
+    python tests/benchmarks/profiling.py
 
 Counting without times, the whole default profile, and the seconds of each network's count.
 """
