@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self
+from functools import partial
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from lightcnn.counters import duplicate
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.predict import class_probabilities
+
+Found = TypeVar("Found")
 
 
 class Batch:
@@ -26,22 +29,29 @@ class Batch:
         """Empty where the memory sufficed."""
         return f"memory sufficed for {self.size} of {self.asked} images at once" if self.size < self.asked else ""
 
+    def attempt(self, work: Callable[[int], Found], most: int | None = None) -> Found:
+        """`work(size)` of at most `most` images at once, of half as many where memory does not suffice.
+
+        Raises: LightcnnError where it does not suffice for one.
+        """
+        size = min(self.size, most or self.size)
+        while True:
+            try:
+                return work(size)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _memory(error):
+                    raise
+                if size == 1:
+                    raise LightcnnError("explain: no memory for one image; use --device cpu") from None
+                size = self.size = size // 2
+
     def map(self, count: int, work: Callable[[int, int], Tensor]) -> Tensor:
         """`work(start, end)` of all parts of 0..count, joined on the CPU. Raises: LightcnnError without memory."""
         found: list[Tensor] = []
         start = 0
         while start < count:
-            end = min(start + self.size, count)
-            try:
-                found.append(work(start, end).cpu())
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _memory(error):
-                    raise
-                if end - start == 1:
-                    raise LightcnnError("explain: no memory for one image; use --device cpu") from None
-                self.size = (end - start) // 2
-                continue
-            start = end
+            found.append(self.attempt(partial(_part, work, start), count - start))
+            start += min(self.size, count - start)
         return torch.cat(found)
 
 
@@ -121,9 +131,16 @@ def device_of(model: nn.Module) -> torch.device:
     return next((held.device for held in model.parameters()), torch.device("cpu"))
 
 
+def _part(work: Callable[[int, int], Tensor], start: int, size: int) -> Tensor:
+    return work(start, start + size).cpu()
+
+
 def _private(model: nn.Module) -> nn.Module:
-    """A copy that changes nothing of the caller's: nobody's hooks, no gradients of parameters, nothing in place."""
-    copy = duplicate(model).requires_grad_(False)
+    """A copy that changes nothing of the caller's: nobody's hooks, no gradients of parameters, nothing in place.
+
+    In float32 whatever the model's: inputs are, and half precision would drown the small differences methods look at.
+    """
+    copy = duplicate(model).requires_grad_(False).float()
     for part in copy.modules():
         for hooks in (part._forward_hooks, part._backward_hooks, part._backward_pre_hooks):
             hooks.clear()
