@@ -8,7 +8,7 @@ from typing import Any
 from lightcnn import page
 from lightcnn.cautions import cautions
 from lightcnn.explaining.verdict import TITLES
-from lightcnn.views.explain import MARKS, image_heading, ordered
+from lightcnn.views.explain import MAIN, brief, image_heading
 
 SHOWN = 40
 """Images whose panels the page shows; the folder has all."""
@@ -103,7 +103,7 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
 def _row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     share, value = row["share"], row["value"]
     return (
-        TITLES.get(row["method"], row["method"]),
+        _title(row),
         row["check"],
         f"{row['passed']} of {row['images']}" + (f", {row['unjudged']} unknown" if row["unjudged"] else ""),
         "" if share["value"] is None else f"{100 * share['value']:.0f} %",
@@ -120,18 +120,30 @@ def _between(found: Mapping[str, Any], scale: float, form: str, unit: str) -> st
 
 
 def _image(entries: Sequence[Mapping[str, Any]], pictures: Sequence[bytes]) -> list[str]:
-    """The panel of an image, its curves, and its checks in full."""
+    """The panel of an image, its curves, its checks and its notes."""
     first = entries[0]
-    caption = f"{first['target']} with probability {first['probability']:.4f}."
-    rows = [
-        (TITLES.get(entry["method"], entry["method"]), name, MARKS[check["passed"]],
-         "" if check["value"] is None else check["value"], check["says"])
-        for entry in entries
-        for name, check in ordered(entry["checks"])
-    ]  # fmt: skip
     return [
         page.heading(image_heading(entries)),
-        page.figure(pictures[0], f"Explained: {caption}"),
+        page.figure(pictures[0], f"Explained: {first['target']}, with a probability of {first['probability']:.4f}."),
         *(page.figure(picture, CURVES) for picture in pictures[1:]),
-        *([page.table(("method", "check", "", "value", ""), rows)] if rows else []),
+        *_checks(entries),
+        *(page.paragraph(note) for note in dict.fromkeys(_notes(entries))),
     ]
+
+
+def _checks(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A row a check, a column a method."""
+    names = [name for name in MAIN if any(name in entry["checks"] for entry in entries)]
+    rows = [
+        (name, *(brief(name, entry["checks"][name]) if name in entry["checks"] else "" for entry in entries))
+        for name in names
+    ]
+    return [page.table(("check", *(_title(entry) for entry in entries)), rows)] if rows else []
+
+
+def _notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [f"{_title(entry)}: {note}" for entry in entries for note in entry["notes"]]
+
+
+def _title(entry: Mapping[str, Any]) -> str:
+    return str(TITLES.get(entry["method"], entry["method"]))
