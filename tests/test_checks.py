@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.explaining import controls
-from lightcnn.explaining.attribution import Attribution
+from lightcnn.explaining.attribution import Attribution, Method
 from lightcnn.explaining.checks import NAMES, RANDOMS, STEPS, Checker, Level
 from lightcnn.explaining.claims import claims
 from lightcnn.explaining.curves import Curves, area, blurred
 from lightcnn.explaining.degenerate import WORDS, energy, frame, shape_of
 from lightcnn.explaining.masks import inside
+from lightcnn.explaining.methods import Options, method
 from lightcnn.explaining.model import Explained
 from lightcnn.explaining.randomise import redrawn
 from lightcnn.explaining.ranks import agreement, overlap, places
@@ -81,11 +82,24 @@ def patched(batch: int = 32) -> Explained:
     return Explained.bare(Weighing(PATCH * 8 / PATCH.sum(), 4), 1, CLASSES, batch=batch)
 
 
+def checked(
+    explained: Explained,
+    way: Method,
+    image: Tensor | None = None,
+    *,
+    target: int = 1,
+    mask: NDArray[np.bool_] | None = None,
+    level: Level = "full",
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """The checks of a method's map of an image, `picture` if none is given."""
+    image = picture() if image is None else image
+    return Checker(explained, level=level, seed=seed).image(image, target, mask)(way(explained, image, target), way)
+
+
 def judged(found: Any, level: Level = "quick", **options: Any) -> dict[str, dict[str, Any]]:
     """The checks of one map of `picture`."""
-    method = Fake(lambda *_: found)
-    explained = patched()
-    return Checker(explained, level=level).image(picture(), 1, **options)(method(explained, picture(), 1), method)
+    return checked(patched(), Fake(lambda *_: found), level=level, **options)
 
 
 def test_the_true_map_beats_every_control_and_its_inverse_loses() -> None:
@@ -170,6 +184,15 @@ def test_the_control_of_chance_is_the_mean_of_several_curves() -> None:
     assert curves.controls["deletion"]["random"] == pytest.approx(lines.mean(axis=0))
 
 
+def test_a_network_that_is_blind_to_the_image_is_told() -> None:
+    explained, way = Explained.bare(Weighing(PATCH * 0.1 / PATCH.sum()), 1, CLASSES), Fake(gradient)
+    checks = checked(explained, way, level="quick")
+    for name in ("deletion", "insertion"):
+        assert checks[name]["blind"] is True
+        assert "without the image is the same" in checks[name]["says"]
+        assert judged(PATCH)[name]["blind"] is False
+
+
 def test_numbers_that_overflow_are_told() -> None:
     explained = Explained.bare(Weighing(np.full((4, 4), np.inf)), 1, CLASSES)
     with pytest.raises(LightcnnError, match="overflow"):
@@ -191,10 +214,9 @@ def signs() -> Tensor:
 
 def test_randomisation_tells_a_method_that_reads_the_network_from_one_that_does_not() -> None:
     explained = convolutional()
-    judge = Checker(explained, level="full").image(signs(), 1)
     reads = Fake(gradient)
     ignores = Fake(lambda explained, inputs, *_: controls.edges(explained, inputs))
-    read, ignored = (judge(method(explained, signs(), 1), method)["randomisation"] for method in (reads, ignores))
+    read, ignored = (checked(explained, way, signs())["randomisation"] for way in (reads, ignores))
     assert read["passed"] is True
     assert abs(read["value"]) < 0.5
     assert ignored["passed"] is False
@@ -204,15 +226,15 @@ def test_randomisation_tells_a_method_that_reads_the_network_from_one_that_does_
 def test_randomisation_compares_magnitudes() -> None:
     """A redrawn top that turns every sign round and leaves the picture is no change."""
     found, explained = np.random.default_rng(0).normal(size=(SIDE, SIDE)), convolutional()
-    method = Fake(lambda network, *_: found if network is explained else -found)
-    checks = Checker(explained, level="full").image(signs(), 1)(method(explained, signs(), 1), method)
+    way = Fake(lambda network, *_: found if network is explained else -found)
+    checks = checked(explained, way, signs())
     assert checks["randomisation"]["passed"] is False
 
 
 def test_a_map_that_becomes_constant_cannot_be_compared() -> None:
     explained = convolutional()
-    method = Fake(lambda network, inputs, *_: inputs[0, 0] * (network is explained))
-    checks = Checker(explained, level="full").image(picture(), 1)(method(explained, picture(), 1), method)
+    way = Fake(lambda network, inputs, *_: inputs[0, 0] * (network is explained))
+    checks = checked(explained, way)
     assert checks["randomisation"]["passed"] is None
     assert "cannot be compared" in checks["randomisation"]["says"]
 
@@ -266,6 +288,20 @@ def test_the_third_that_is_called_last_is_redrawn_and_nothing_else() -> None:
     assert not any(held.requires_grad for held in one.model.parameters())
 
 
+def test_a_signal_survives_the_redrawn_top() -> None:
+    """Ten dense layers, as PyTorch draws them by default, answer every image alike to five digits."""
+    layers = [part for _ in range(10) for part in (nn.Linear(64, 64), nn.ReLU())]
+    model = nn.Sequential(nn.Flatten(), *[nn.Linear(64, 64) for _ in range(22)], *layers, nn.Linear(64, 2))
+    images = torch.randn(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for part in model[:23]:
+            if isinstance(part, nn.Linear):
+                nn.init.eye_(part.weight)
+    explained = Explained.bare(model, 1, CLASSES)
+    assert float(explained.logits(images).std(dim=0).max()) < 1e-2
+    assert float(redrawn(explained, images, 0).logits(images).std(dim=0).min()) > 0.1
+
+
 def test_the_redrawn_network_is_made_once() -> None:
     checker = Checker(convolutional(), level="full")
     assert checker.forgetful(signs()) is checker.forgetful(picture())
@@ -273,8 +309,8 @@ def test_the_redrawn_network_is_made_once() -> None:
 
 def stability(find: Callable[..., Any], explained: Explained | None = None) -> dict[str, Any]:
     """That check of a method on `picture`."""
-    explained, method = explained or patched(), Fake(find)
-    checks = Checker(explained, level="full").image(picture(), 1)(method(explained, picture(), 1), method)
+    explained, way = explained or patched(), Fake(find)
+    checks = checked(explained, way)
     return checks["stability"]
 
 
@@ -324,18 +360,14 @@ def test_a_method_is_held_to_the_layer_that_it_chose() -> None:
             return Attribution("fake", np.asarray(inputs[0, 0]), layer="stages.3")
 
     asked: list[str | None] = []
-    method = Layered(gradient)
-    explained = convolutional()
-    Checker(explained, level="full").image(picture(), 1)(method(explained, picture(), 1), method)
+    checked(convolutional(), Layered(gradient))
     assert asked == [None, *["stages.3"] * (1 + DRAWS)]
 
 
 def test_seeds_of_lime() -> None:
-    explained, image = patched(), picture()
-    judge = Checker(explained).image(image, 1)
     steady = Fake(lambda explained, inputs, *_: inputs[0, 0], "lime")
     erratic = Fake(lambda *of: np.random.default_rng(of[3]).normal(size=(SIDE, SIDE)), "lime")
-    one, other = (judge(method(explained, image, 1), method)["seeds"] for method in (steady, erratic))
+    one, other = (checked(patched(), way, level="quick")["seeds"] for way in (steady, erratic))
     assert (one["passed"], one["value"]) == (True, pytest.approx(1))
     assert other["passed"] is False
     assert abs(other["value"]) < 0.1
@@ -361,7 +393,7 @@ def test_claims_are_held_against_their_bounds() -> None:
     worse = claims({"completeness_error": 0.0101, "r2": 0.499})
     assert [worse[name]["passed"] for name in ("completeness", "fit")] == [False, False]
     unknown = claims({"completeness_error": math.nan, "r2": None})
-    assert [(unknown[name]["value"], unknown[name]["passed"]) for name in unknown] == [(None, False)] * 2
+    assert [(unknown[name]["value"], unknown[name]["passed"]) for name in unknown] == [(None, None)] * 2
     assert claims({"baseline": "black"}) == {}
 
 
@@ -470,14 +502,31 @@ def test_the_border_of_any_image_is_at_least_a_pixel_wide() -> None:
     ],
 )
 def test_every_level_has_its_checks(level: Level, name: str, mask: Any, expected: list[str]) -> None:
-    explained, method = patched(), Fake(gradient, name)
-    checks = Checker(explained, level=level).image(picture(), 1, mask)(method(explained, picture(), 1), method)
+    explained, way = patched(), Fake(gradient, name)
+    checks = checked(explained, way, level=level, mask=mask)
     assert list(checks) == expected
     assert set(checks) <= set(NAMES)
     for check in checks.values():
         assert set(check) >= {"value", "passed", "rule", "says"}
         assert check["passed"] in (True, False, None)
         assert check["rule"]
+    json.dumps(checks, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [("gradcam", set()), ("ig", {"completeness"}), ("lime", {"fit", "seeds"}), ("occlusion", set())],
+)
+def test_the_methods_that_are_there_are_judged(name: str, own: set[str]) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        body = [nn.Conv2d(1, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()]
+        model = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    explained = Explained.bare(model, 1, ("a", "b", "c"))
+    checks = checked(explained, method(name, Options(samples=64)), target=2, mask=PATCH)
+    assert set(checks) == {"map", "deletion", "insertion", "randomisation", "stability", "mask"} | own
+    for made in own:
+        assert checks[made]["value"] is not None, made
     json.dumps(checks, allow_nan=False)
 
 
@@ -495,9 +544,8 @@ def test_the_same_seed_gives_the_same_digits_and_leaves_the_random_state() -> No
     states = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]
     found = []
     for seed in (3, 3, 4):
-        explained, method = convolutional(), Fake(gradient)
-        judge = Checker(explained, level="full", seed=seed).image(picture(), 1, PATCH)
-        found.append(json.dumps(judge(method(explained, picture(), 1), method)))
+        explained, way = convolutional(), Fake(gradient)
+        found.append(json.dumps(checked(explained, way, mask=PATCH, seed=seed)))
     assert found[0] == found[1] != found[2]
     assert torch.equal(states[0], torch.random.get_rng_state())
     assert (states[1] == np.random.get_state()[1]).all()  # type: ignore[index]
@@ -506,16 +554,16 @@ def test_the_same_seed_gives_the_same_digits_and_leaves_the_random_state() -> No
 def test_the_network_never_reads_more_images_at_once_than_it_was_given_room_for() -> None:
     areas = []
     for batch in (5, 64):
-        explained, method = patched(batch), Fake(gradient)
-        checks = Checker(explained, level="full").image(picture(), 1)(method(explained, picture(), 1), method)
+        explained, way = patched(batch), Fake(gradient)
+        checks = checked(explained, way)
         assert explained.model.largest == batch
         areas.append(checks["insertion"]["value"])
     assert areas[0] == pytest.approx(areas[1], abs=1e-6)
 
 
 def test_the_smallest_image_is_judged() -> None:
-    explained, method = Explained.bare(Weighing(np.ones((1, 1))), 1, CLASSES), Fake(gradient)
+    explained, way = Explained.bare(Weighing(np.ones((1, 1))), 1, CLASSES), Fake(gradient)
     image = torch.ones(1, 1, 1, 1)
-    checks = Checker(explained, level="full").image(image, 1)(method(explained, image, 1), method)
+    checks = checked(explained, way, image)
     assert checks["map"]["warnings"] == ["constant"]
     json.dumps(checks, allow_nan=False)

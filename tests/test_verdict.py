@@ -154,6 +154,18 @@ def test_one_image_has_no_interval_in_words() -> None:
     assert "on 1 of 1 image." in sentence(summary(entries([True])))
 
 
+def test_images_whose_curves_tell_little_are_counted() -> None:
+    found = entries([True] * 5) + entries([True] * 5, name="insertion") + entries([True] * 5, method="ig")
+    for entry in (*found[:2], *found[5:8]):
+        for made in entry["checks"].values():
+            made["blind"] = True
+    rows = summary(found)
+    assert [row["blind"] for row in rows] == [2, 3, 0]
+    said = sentence(rows)
+    assert "On 2 of 5 images the network gives much the same answer to an image of the training mean: " in said
+    assert "its blurred image: there insertion tells little." in said
+
+
 def test_every_check_has_its_words() -> None:
     assert set(PASSED) == set(FAILED) == set(NAMES)
     for name in NAMES:

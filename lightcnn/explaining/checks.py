@@ -20,7 +20,7 @@ LEVELS: tuple[Level, ...] = ("none", "quick", "full")
 NAMES = ("map", "deletion", "insertion", "completeness", "fit", "seeds", "randomisation", "stability", "mask")
 STEPS = {"none": 1, "quick": 20, "full": 50}
 """Of a curve."""
-RANDOMS = {"none": 1, "quick": 2, "full": 5}
+RANDOMS = {"none": 1, "quick": 2, "full": 3}
 """Orders of chance whose mean curve is a control."""
 
 

@@ -15,19 +15,22 @@ RULES = {
 
 
 def claims(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The checks `completeness` and `fit` of the methods whose facts have `completeness_error` or `r2`."""
+    """The checks `completeness` and `fit` of the methods whose facts have `completeness_error` or `r2`.
+
+    A number that is missing, as where nothing varies, is not judged.
+    """
     found: dict[str, dict[str, Any]] = {}
     if "completeness_error" in facts:
         value = _finite(facts["completeness_error"])
-        found["completeness"] = _check("completeness", value, value is not None and value <= COMPLETENESS)
+        found["completeness"] = _check("completeness", value, None if value is None else value <= COMPLETENESS)
         found["completeness"]["steps"] = facts.get("steps")
     if "r2" in facts:
         value = _finite(facts["r2"])
-        found["fit"] = _check("fit", value, value is not None and value >= FIT)
+        found["fit"] = _check("fit", value, None if value is None else value >= FIT)
     return found
 
 
-def _check(name: str, value: float | None, passed: bool) -> dict[str, Any]:
+def _check(name: str, value: float | None, passed: bool | None) -> dict[str, Any]:
     says = "" if value is not None else "the method could not tell"
     return {"value": value, "passed": passed, "rule": RULES[name], "says": says}
 

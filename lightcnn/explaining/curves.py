@@ -21,6 +21,8 @@ from lightcnn.explaining.ranks import places
 
 BLUR = 1 / 16
 """Standard deviation of the blur that insertion begins with, in shorter sides: no more than large shapes is left."""
+CHANGE = 0.1
+"""Of the probability, from one end of a curve to the other: with less, a network that is blind to the image is told."""
 RULES = {
     "deletion": "the highest pixels first become the training mean (inputs of 0): the area under the probability of "
     "the class is below that of every control",
@@ -92,14 +94,18 @@ class Curves:
         common = {"rule": RULES[name], "controls": beaten, "steps": len(self.counts) - 1}
         why = fault(found)
         if why == "nonfinite":
-            return {"value": None, "passed": False, **common, "margin": None, "says": WORDS[why], "curves": None}
+            result = {"value": None, "passed": False, **common, "margin": None, "blind": None}
+            return result | {"says": WORDS[why], "curves": None}
         curve = self.walk(name, [found])[0]
         value = area(curve, self.fractions)
         margin = min(beaten.values()) - value if name == "deletion" else value - max(beaten.values())
         says = f"{WORDS[why]}, and the order is one of chance" if why else ""
+        if blind := abs(float(curve[0] - curve[-1])) < CHANGE:
+            says = "; ".join(filter(None, [says, f"the answer without the image is the same within {CHANGE:g}"]))
         told = _told(self.fractions, {"map": curve, **self.controls[name]})
         passed = margin > 0 and why is None
-        return {"value": value, "passed": passed, **common, "margin": margin, "says": says, "curves": told}
+        result = {"value": value, "passed": passed, **common, "margin": margin, "blind": blind}
+        return result | {"says": says, "curves": told}
 
 
 def area(curve: Numbers, fractions: Numbers) -> float:

@@ -20,9 +20,10 @@ def redrawn(explained: Explained, inputs: Tensor, seed: int) -> Explained:
     """A copy whose top is drawn anew: of the modules that hold parameters, the third that is called last.
 
     `inputs` (N, C, H, W) show the order of calls; a module that is called twice counts at its last call, and one that
-    is never called stays. A module draws by its own `reset_parameters`, norms with their statistics too; where it has
-    none, a parameter is drawn from a normal law of mean 0 with the root mean square that it had. The same seed draws
-    the same on every device.
+    is never called stays. A module draws by its own `reset_parameters`, norms with their statistics too, and its
+    weights from He's normal (arXiv:1502.01852): PyTorch's default shrinks a signal at every layer, and maps of rounding
+    would be compared. Where it has none, a parameter is drawn from a normal law of mean 0 with the root mean square
+    that it had. The same seed draws the same on every device.
     """
     model = duplicate(explained.model).cpu()
     order = _calls(model, inputs[:1].cpu())
@@ -61,6 +62,9 @@ def _redraw(part: nn.Module) -> None:
     reset = getattr(part, "reset_parameters", None)
     if callable(reset):
         reset()
+        weight = getattr(part, "weight", None)
+        if isinstance(weight, Tensor) and weight.ndim > 1:
+            nn.init.kaiming_normal_(weight, nonlinearity="relu")
         return
     for held in part.parameters(recurse=False):
         held.normal_(0, float(held.double().square().mean().sqrt()))

@@ -52,7 +52,8 @@ def summary(explanations: Sequence[Mapping[str, Any]]) -> list[Row]:
     """A row for every method and check of `explanations` of report.json, in the order in which the methods come.
 
     Shares of passed ones have Wilson's interval, on groups where images have a `group`; values and margins that of a
-    bootstrap of these, withheld where there are fewer than 20. `unjudged` are those that a check could not be made on.
+    bootstrap of these, withheld where there are fewer than 20. `unjudged` are those that a check could not be made on,
+    `blind` those whose answer is much the same without the image, where a curve tells little.
     """
     rows = []
     for method in dict.fromkeys(explanation["method"] for explanation in explanations):
@@ -81,6 +82,7 @@ def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
         end = f"{' and '.join(clean)} passed every check made; in medicine every method fails some"
     else:
         end = "No method passed every check on every image" if len(methods) > 1 else "It did not pass every check"
+    said += [_blind(row) for row in rows if row["method"] == methods[0] and row["blind"]]
     said.append(f"{end}. None of this shows that the network is right, only how far a map follows the network.")
     return " ".join(said)
 
@@ -102,6 +104,7 @@ def _row(method: str, name: str, made: Sequence[tuple[Mapping[str, Any], str]]) 
         "share": _share(judged),
         "value": _centre([(check["value"], of) for check, of in made], *limits),
         "margin": _centre([(check["margin"], of) for check, of in made if "margin" in check], -1.0, 1.0),
+        "blind": sum(bool(check.get("blind")) for check, _ in judged),
         "rule": made[0][0]["rule"],
     }
 
@@ -165,6 +168,13 @@ def _of_method(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
     if silent := [row["check"] for row in rows if not row["images"]]:
         said.append(f"Of {title}, {', '.join(silent)} could not be judged.")
     return " ".join(said)
+
+
+def _blind(row: Mapping[str, Any]) -> str:
+    """Of the curves of any method: their ends are those of the image, not of the map."""
+    given = {"deletion": "an image of the training mean", "insertion": "its blurred image"}[row["check"]]
+    told = f"On {row['blind']} of {row['images']} images the network gives much the same answer to {given}"
+    return f"{told}: there {row['check']} tells little."
 
 
 def _count(row: Mapping[str, Any]) -> str:
