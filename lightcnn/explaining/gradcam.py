@@ -63,7 +63,10 @@ def _gradcam(maps: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _gradcam_plus_plus(maps: Tensor, gradient: Tensor) -> Tensor:
-    """Equations 11 and 19 of the paper. It means maps that are nowhere below 0, as after a ReLU."""
+    """Equations 11 and 19 of the paper, which means maps that are nowhere below 0, as after a ReLU.
+
+    The package grad-cam adds 1e-6 to the denominator, which is more than the square of most networks' gradients.
+    """
     below = 2 * gradient.square() + maps.sum(dim=(1, 2), keepdim=True) * gradient.pow(3)
     share = torch.where(below != 0, gradient.square() / torch.where(below != 0, below, 1), 0)
     return ((share * gradient.relu()).sum(dim=(1, 2), keepdim=True) * maps).sum(dim=0)
