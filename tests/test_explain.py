@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -461,9 +462,9 @@ def test_an_explanation_shows_itself():
     assert "data:image/png" in html
     from rich.console import Console
 
-    with Console(width=200, record=True, file=open(os.devnull, "w")) as console:
-        console.print(one)
-    assert re.search(r"lime +\w+ +[01]\.\d{3} +[✓✗]", console.export_text())
+    shown = io.StringIO()
+    Console(width=200, file=shown).print(one)
+    assert re.search(r"lime +\w+ +[01]\.\d{3} +[✓✗]", shown.getvalue())
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import DataError, InputError
-from lightcnn.explaining.checks import Checker, Level
-from lightcnn.explaining.explanation import Explainer, Explanation, target_index
+from lightcnn.explaining.checks import Checker
+from lightcnn.explaining.explanation import Explainer, Explanation, demand_level, target_index
 from lightcnn.explaining.methods import Options, method
 from lightcnn.explaining.model import Explained
 from lightcnn.explaining.pictures import Picture, from_array, from_file
@@ -41,7 +41,7 @@ def explain(
     target: str | int | None = None,
     preprocess: Preprocess | None = None,
     classes: Sequence[str] | None = None,
-    checks: Level = "quick",
+    checks: str = "quick",
     masks: Sequence[NDArray[np.bool_] | None] | None = None,
     layer: str | None = None,
     baseline: str = "black",
@@ -59,15 +59,19 @@ def explain(
     class, by default each image's predicted one. `masks` are bool (H, W), one an image or None. `device` is that of a
     run; a module stays where it is, and as it is. Raises: InputError, DataError.
     """
+    level = demand_level(checks)
     settings = Options(layer, baseline, smooth, samples, segments, seed)
     chosen = [method(name, settings) for name in methods]
     explained, rule = _explained(model, images, preprocess, classes, batch, device)
     asked = target_index(explained.classes, target)
     threshold = 0.5 if rule is None else rule.threshold
-    work = Explainer(explained, chosen, Checker(explained, level=checks, seed=seed), threshold)
+    work = Explainer(explained, chosen, Checker(explained, level=level, seed=seed), threshold)
     found: list[Explanation] = []
     for subject in _subjects(explained, rule, images, masks):
-        done, failed = work(subject.name, subject.inputs, subject.seen, target=asked, mask=subject.mask)
+        try:
+            done, failed = work(subject.name, subject.inputs, subject.seen, target=asked, mask=subject.mask)
+        except DataError as error:
+            raise DataError(f"explain: {subject.name} {error}") from None
         if failed:
             raise failed[0].error
         found += done
@@ -144,7 +148,7 @@ def _bare(name: str, explained: Explained, image: Tensor, mask: Any) -> _Subject
     """An image (C, H, W) as the network reads it, seen with its least number black and its largest white."""
     if mask is not None and mask.shape != image.shape[1:]:
         raise DataError(f"has {image.shape[2]}×{image.shape[1]} pixels, and its mask the shape {mask.shape}")
-    values = image.detach().float().cpu().numpy()
+    values = np.nan_to_num(image.detach().float().cpu().numpy())
     grey = values if len(values) in (1, 3) else values.mean(axis=0, keepdims=True)
     scaled = (grey - grey.min()) / max(float(np.ptp(grey)), 1e-12)
     seen = np.rint(255 * np.moveaxis(scaled, 0, 2)).astype(np.uint8)

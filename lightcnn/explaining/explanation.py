@@ -14,7 +14,7 @@ from torch import Tensor
 from lightcnn.document import nearest
 from lightcnn.errors import DataError, InputError, LightcnnError
 from lightcnn.explaining.attribution import Attribution, Method
-from lightcnn.explaining.checks import Checker
+from lightcnn.explaining.checks import LEVELS, Checker, Level
 from lightcnn.explaining.model import Explained
 from lightcnn.predict import decide
 
@@ -125,6 +125,14 @@ class Explainer:
             done.append(Explanation(*told, found, judge(found, method), seconds, seen))
             step(number)
         return done, failed
+
+
+def demand_level(name: str) -> Level:
+    """How much is checked. Raises: InputError."""
+    for level in LEVELS:
+        if level == name:
+            return level
+    raise InputError(f"--checks {name}: no such level{nearest(name, LEVELS)}; there are: {', '.join(LEVELS)}")
 
 
 def target_index(classes: Sequence[str], target: str | int | None) -> int | None:

@@ -16,10 +16,10 @@ from lightcnn.data.read import Progress, silent
 from lightcnn.data.walk import Skipped
 from lightcnn.devices import device_name
 from lightcnn.errors import DataError, InputError, LightcnnError, RunError
-from lightcnn.explaining.checks import LEVELS, Checker, Level
+from lightcnn.explaining.checks import Checker
 from lightcnn.explaining.collected import Collected, Entry, table
 from lightcnn.explaining.drawing import draw
-from lightcnn.explaining.explanation import Explainer, Explanation, target_index
+from lightcnn.explaining.explanation import Explainer, Explanation, demand_level, target_index
 from lightcnn.explaining.gallery import Gallery, of_files, of_side
 from lightcnn.explaining.layers import Layer, candidates, named
 from lightcnn.explaining.methods import Options, method
@@ -44,7 +44,7 @@ class Settings:
     methods: tuple[str, ...] = ("gradcam", "ig", "lime")
     target: str | None = None
     options: Options = field(default_factory=Options)
-    checks: Level = "quick"
+    checks: str = "quick"
     masks: Path | None = None
     data: str | None = None
     images: int = 24
@@ -60,8 +60,7 @@ class Work:
         """Raises: InputError where the run, a method, the class or the layer cannot be used."""
         if folder.suffix.lower() == ".onnx" and not folder.is_dir():
             raise RunError(f"run {folder}: exported models are not explained yet; give the run folder it came from")
-        if settings.checks not in LEVELS:
-            raise InputError(f"--checks {settings.checks}: no such level; there are: {', '.join(LEVELS)}")
+        level = demand_level(settings.checks)
         self.settings = settings
         self.run = Run.load(folder)
         methods = [method(name, settings.options) for name in dict.fromkeys(settings.methods)]
@@ -71,7 +70,7 @@ class Work:
         self.explained = Explained.of(trained.model, self.rule, batch=settings.batch)
         if settings.options.layer is not None:
             named(self.layers(), settings.options.layer)
-        checker = Checker(self.explained, level=settings.checks, seed=settings.options.seed)
+        checker = Checker(self.explained, level=level, seed=settings.options.seed)
         self.explainer = Explainer(self.explained, methods, checker, self.rule.threshold)
         self.count = self.done = 0
 
