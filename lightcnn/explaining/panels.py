@@ -78,7 +78,7 @@ def silence(one: Explanation) -> str:
 
 
 def panel(canvas: Canvas, found: Sequence[Explanation], heading: Sequence[str] = ()) -> Figure:
-    """The picture and, of every method, the map, the overlay and the checks; `heading` stands under the picture."""
+    """The picture, and what the network saw of it; of every method the map, the overlay and the checks in words."""
     canvas = canvas.smaller()
     height, width = canvas.pixels.shape[:2]
     tall = min(2.2, max(0.5, height / width)) * (COLUMN - 0.5)
@@ -87,9 +87,10 @@ def panel(canvas: Canvas, found: Sequence[Explanation], heading: Sequence[str] =
     figure = Figure(figsize=(COLUMN * (1 + len(found)), 2 * tall + room + 0.7), layout="constrained")
     grid = figure.subplots(3, 1 + len(found), height_ratios=(tall, tall, room), squeeze=False)
     _picture(grid[0, 0], canvas)
-    for axes in grid[1:, 0]:
-        axes.axis("off")
-    grid[1, 0].text(0, 1, "\n".join(heading), va="top", fontsize=8, linespacing=1.4)
+    _show(grid[1, 0], found[0].seen)
+    grid[1, 0].set_xlabel("as the network saw it", fontsize=7, labelpad=2)
+    grid[2, 0].axis("off")
+    grid[2, 0].text(0, 1, "\n".join(heading), va="top", fontsize=8, linespacing=1.4)
     for column, (one, lines) in enumerate(zip(found, texts, strict=True), 1):
         _map(figure, grid[0, column], canvas, one)
         _show(grid[1, column], laid_over(canvas, one))
