@@ -415,6 +415,15 @@ def test_a_mask_by_hand() -> None:
     assert (spread["ratio"], spread["pointing"], spread["passed"]) == (1, False, False)
 
 
+def test_whether_the_network_needs_what_is_marked() -> None:
+    """The patch decides and nothing else: without it the answer is gone, without another place it stands."""
+    right, wrong = (judged(PATCH, mask=mask)["mask"]["needed"] for mask in (PATCH, PATCH[::-1]))
+    assert right["deletion"] == pytest.approx(judged(PATCH)["deletion"]["value"], abs=1e-6)
+    assert right["deletion"] < right["random"] < wrong["deletion"]
+    for mask in (PATCH & False, PATCH | True):
+        assert judged(PATCH, mask=mask)["mask"]["needed"] is None
+
+
 def test_the_pointing_game_may_miss_by_a_few_pixels() -> None:
     mask = np.zeros((112, 112))
     mask[50:60, 50:60] = 1

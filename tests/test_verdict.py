@@ -166,6 +166,23 @@ def test_images_whose_curves_tell_little_are_counted() -> None:
     assert "its blurred image: there insertion tells little." in said
 
 
+def test_whether_the_network_needs_the_mask_is_told_apart_from_the_maps() -> None:
+    found = entries([True] * 3, name="mask")
+    for number, entry in enumerate(found[:2]):
+        entry["checks"]["mask"]["needed"] = {"deletion": 0.1 * number, "random": 0.6}
+    found[2]["checks"]["mask"]["needed"] = None
+    row = only(summary(found))
+    assert (row["needed"]["images"], row["needed"]["mean"]) == (2, pytest.approx(0.55))
+    assert "is smaller than by chance by +0.55;" in sentence([row])
+    assert only(summary(entries([True])))["needed"] is None
+
+
+def test_what_a_failure_means_is_said_once() -> None:
+    said = sentence(summary(entries([False] * 3) + entries([False] * 3, method="ig")))
+    assert said.count("fails the deletion check, passed on 0 of 3 images") == 2
+    assert said.count(FAILED["deletion"]) == 1
+
+
 def test_every_check_has_its_words() -> None:
     assert set(PASSED) == set(FAILED) == set(NAMES)
     for name in NAMES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from lightcnn.explaining import claims, degenerate, masks, reruns
 from lightcnn.explaining.attribution import Attribution, Method
-from lightcnn.explaining.curves import Curves
+from lightcnn.explaining.curves import Curves, area
 from lightcnn.explaining.model import Explained
 from lightcnn.explaining.randomise import redrawn
 
@@ -71,8 +72,22 @@ class Judge:
         if self.checker.level == "full":
             checks |= self._again(attribution, method)
         if self.mask is not None:
-            checks["mask"] = masks.inside(found, self.mask)
+            checks["mask"] = masks.inside(found, self.mask) | {"needed": self._needed}
         return {name: checks[name] for name in NAMES if name in checks}
+
+    @cached_property
+    def _needed(self) -> dict[str, float] | None:
+        """What the network does without the mask, whatever a map says of it: None where it marks nothing or all.
+
+        The area of deletion in which the pixels of the mask go first, beside that of chance: the smaller, the more the
+        answer hangs on what is in the mask.
+        """
+        if self.mask is None or self.mask.all() or not self.mask.any():
+            return None
+        curves = self.curves
+        without = curves.walk("deletion", [self.mask.astype(np.float64)])[0]
+        chance = curves.controls["deletion"]["random"]
+        return {"deletion": area(without, curves.fractions), "random": area(chance, curves.fractions)}
 
     def _again(self, attribution: Attribution, method: Method) -> dict[str, dict[str, Any]]:
         """What costs as much as the method itself, several times."""

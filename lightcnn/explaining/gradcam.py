@@ -53,7 +53,7 @@ class GradCam:
         if not run.intact(layer):
             run = trace(explained, inputs, target, keep=layer.name)
         maps = run.maps[layer.name]
-        (gradient,) = torch.autograd.grad(run.score.sum(), maps)
+        (gradient,) = torch.autograd.grad(run.score, maps)
         return layer, _WEIGHED[self.variant](maps.detach()[0], gradient[0])
 
 

@@ -37,9 +37,9 @@ class IntegratedGradients:
 
     That error is |sum of the map - (score of the image - score of the baseline)| as a share of that difference, or of
     1 % of the larger score where the difference is smaller. Steps double until it is at most `tolerance` or there are
-    `most`, and every gradient is used again: the trapezoidal rule of 2n steps is the mean of that of n and the midpoint
-    rule of n. `smooth` (SmoothGrad, arXiv:1706.03825) is a number of noisy images, and random baselines are several:
-    the map is then the mean over their paths, and so is the difference of the scores.
+    `most`. They are Gauss-Legendre's, which leave out both ends: at a black image a ReLU without a bias has no slope.
+    `smooth` (SmoothGrad, arXiv:1706.03825) is a number of noisy images, and random baselines are several: the map is
+    then the mean over their paths, and so is the difference of the scores.
     """
 
     baseline: str = "black"
@@ -76,19 +76,14 @@ class IntegratedGradients:
         self, explained: Explained, paths: Sequence[Path], target: int, ends: tuple[float, float]
     ) -> tuple[Tensor, dict[str, Any]]:
         """Attributions (1, C, H, W) in float64, and what is known of them."""
-        rule = partial(_rule, explained, paths, target)
-        steps = 2
-        found, change = (rule("riemann_left", steps) + rule("riemann_right", steps)) / 2, 0.0
-        evaluations = 2 * steps
-        while True:
-            before, found = found, (found + rule("riemann_middle", steps)) / 2
-            evaluations += steps
+        steps = FEWEST
+        found = _attributions(explained, paths, target, steps)
+        evaluations, change = steps, None
+        while (error := completeness_error(float(found.sum()), *ends)) > self.tolerance and 2 * steps <= self.most:
             steps *= 2
-            error = completeness_error(float(found.sum()), *ends)
-            if steps >= FEWEST and (error <= self.tolerance or 2 * steps > self.most):
-                break
-        total = float(found.abs().sum())
-        change = float((found - before).abs().sum()) / total if total else 0.0
+            before, found = found, _attributions(explained, paths, target, steps)
+            evaluations += steps
+            change = float((found - before).abs().sum() / found.abs().sum().clamp_min(1e-12))
         return found, {
             "steps": steps,
             "evaluations": evaluations * len(paths),
@@ -130,20 +125,21 @@ def completeness_error(total: float, score: float, score_baseline: float) -> flo
     return abs(total - difference) / scale
 
 
-def _rule(explained: Explained, paths: Sequence[Path], target: int, rule: str, steps: int) -> Tensor:
-    """Attributions (1, C, H, W) by one of captum's rules, the mean over the paths, in float64 on the CPU."""
+def _attributions(explained: Explained, paths: Sequence[Path], target: int, steps: int) -> Tensor:
+    """(1, C, H, W) by captum, the mean over the paths, in float64 on the CPU."""
     from captum import attr
 
     captum = attr.IntegratedGradients(partial(explained.score, target=target))
     total = torch.zeros((), dtype=torch.float64)
     for image, baseline in paths:
-        work = partial(_captum, captum, image, baseline, rule, steps)
-        total = total + explained.batch.attempt(work).detach().cpu().double() / len(paths)
+        found = explained.batch.attempt(partial(_captum, captum, image, baseline, steps))
+        total = total + found.detach().cpu().double() / len(paths)
     return total
 
 
-def _captum(captum: Any, image: Tensor, baseline: Tensor, rule: str, steps: int, size: int) -> Tensor:
-    found: Tensor = captum.attribute(image, baseline, n_steps=steps, method=rule, internal_batch_size=size)
+def _captum(captum: Any, image: Tensor, baseline: Tensor, steps: int, size: int) -> Tensor:
+    """`size` of the steps at once."""
+    found: Tensor = captum.attribute(image, baseline, n_steps=steps, internal_batch_size=size)
     return found
 
 

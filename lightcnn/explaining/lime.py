@@ -97,7 +97,8 @@ def fit(
     moved = values - values[0]
     means, mean = share @ shown, float(share @ moved)
     centred, rest = shown - means, moved - mean
-    gram = (centred * counts[:, None]).T @ centred + ridge * np.eye(len(means))
+    # Not by `@`: BLAS shares that out over threads that wait for each other for longer than this takes.
+    gram = np.einsum("ni,nj->ij", centred * counts[:, None], centred) + ridge * np.eye(len(means))
     weights = np.linalg.lstsq(gram, centred.T @ (counts * rest), rcond=None)[0]
     left, whole = float(share @ (rest - centred @ weights) ** 2), float(share @ rest**2)
     return Linear(weights, float(values[0]) + mean - float(means @ weights), 1 - left / whole if whole else None)

@@ -140,7 +140,8 @@ def _private(model: nn.Module) -> nn.Module:
 
     In float32 whatever the model's: inputs are, and half precision would drown the small differences methods look at.
     """
-    copy = duplicate(model).requires_grad_(False).float()
+    with torch.inference_mode(False):  # what is made in inference mode can never be differentiated
+        copy = duplicate(model).requires_grad_(False).float()
     for part in copy.modules():
         for hooks in (part._forward_hooks, part._backward_hooks, part._backward_pre_hooks):
             hooks.clear()

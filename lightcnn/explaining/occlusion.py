@@ -51,8 +51,8 @@ class Occlusion:
     def _sizes(self, inputs: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Height and width of the window, and the steps down and to the right."""
         sides = tuple(inputs.shape[2:])
-        window = tuple(self.window or max(1, round(side / SHARE)) for side in sides)
-        stride = tuple(self.stride or max(1, side // 2) for side in window)
+        window = tuple(max(1, round(side / SHARE)) if self.window is None else self.window for side in sides)
+        stride = tuple(max(1, size // 2) if self.stride is None else self.stride for size in window)
         for side, size, step in zip(sides, window, stride, strict=True):
             if not 1 <= step <= size <= side:
                 raise InputError(

@@ -53,7 +53,8 @@ def summary(explanations: Sequence[Mapping[str, Any]]) -> list[Row]:
 
     Shares of passed ones have Wilson's interval, on groups where images have a `group`; values and margins that of a
     bootstrap of these, withheld where there are fewer than 20. `unjudged` are those that a check could not be made on,
-    `blind` those whose answer is much the same without the image, where a curve tells little.
+    `blind` those whose answer is much the same without the image, where a curve tells little. `needed` is by how much
+    the area under deletion is smaller when the mask goes first than by chance, whatever the maps say.
     """
     rows = []
     for method in dict.fromkeys(explanation["method"] for explanation in explanations):
@@ -74,7 +75,9 @@ def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows of `summary` in plain words: what each method passed, what it failed, and what that does not show."""
     if not rows:
         return "No map was checked: nothing is known of how far the maps follow the network."
-    said = [_of_method(TITLES.get(method, method), list(own)) for method, own in groupby(rows, lambda r: r["method"])]
+    said, explained = list[str](), set[str]()
+    for method, own in groupby(rows, lambda row: row["method"]):
+        said.append(_of_method(TITLES.get(method, method), list(own), explained))
     failing = {row["method"] for row in rows if row["passed"] < row["images"]}
     methods = list(dict.fromkeys(row["method"] for row in rows))
     clean = [TITLES.get(method, method) for method in methods if method not in failing]
@@ -82,6 +85,7 @@ def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
         end = f"{' and '.join(clean)} passed every check made; in medicine every method fails some"
     else:
         end = "No method passed every check on every image" if len(methods) > 1 else "It did not pass every check"
+    said += [_needed(row["needed"]) for row in rows if row["method"] == methods[0] and row["needed"]]
     said += [_blind(row) for row in rows if row["method"] == methods[0] and row["blind"]]
     said.append(f"{end}. None of this shows that the network is right, only how far a map follows the network.")
     return " ".join(said)
@@ -104,9 +108,16 @@ def _row(method: str, name: str, made: Sequence[tuple[Mapping[str, Any], str]]) 
         "share": _share(judged),
         "value": _centre([(check["value"], of) for check, of in made], *limits),
         "margin": _centre([(check["margin"], of) for check, of in made if "margin" in check], -1.0, 1.0),
+        "needed": _centre([(_faster(check), of) for check, of in made], -1.0, 1.0),
         "blind": sum(bool(check.get("blind")) for check, _ in judged),
         "rule": made[0][0]["rule"],
     }
+
+
+def _faster(check: Mapping[str, Any]) -> float | None:
+    """How much sooner than by chance the answer falls when the mask goes first: an area; None without a mask."""
+    needed = check.get("needed")
+    return None if needed is None else needed["random"] - needed["deletion"]
 
 
 def _share(judged: Sequence[tuple[Mapping[str, Any], str]]) -> Row:
@@ -127,7 +138,8 @@ def _centre(values: Sequence[tuple[float | None, str]], lowest: float, highest: 
     if not told:
         return None
     numbers = np.array([value for value, _ in told], dtype=np.float64)
-    found: Row = {"mean": float(numbers.mean()), "median": float(np.median(numbers)), "low": None, "high": None}
+    found: Row = {"images": len(told), "mean": float(numbers.mean()), "median": float(np.median(numbers))}
+    found |= {"low": None, "high": None}
     codes = _codes([witness for _, witness in told])
     groups = int(codes.max()) + 1
     unit = "image" if groups == len(told) else "group"
@@ -154,8 +166,11 @@ def _codes(witnesses: Sequence[str]) -> NDArray[np.int64]:
     return np.unique(witnesses, return_inverse=True)[1].astype(np.int64)
 
 
-def _of_method(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """What a method's maps did, check by check; what under half of the images passed is a failure."""
+def _of_method(title: str, rows: Sequence[Mapping[str, Any]], explained: set[str]) -> str:
+    """What a method's maps did, check by check; what under half of the images passed is a failure.
+
+    What a failure means is said once: `explained` are the checks of which it was, and grows.
+    """
     judged = [row for row in rows if row["images"]]
     failed = [row for row in judged if 2 * row["passed"] < row["images"]]
     passed = [row for row in judged if row not in failed]
@@ -164,10 +179,21 @@ def _of_method(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
         said.append(f"{title} " + "; ".join(f"{PASSED[row['check']]} on {_count(row)}" for row in passed) + ".")
     for row in failed:
         start = f"{title} fails" if not said else "It fails"
-        said.append(f"{start} the {row['check']} check, passed on {_count(row)}: {FAILED[row['check']]}.")
+        meaning = "" if row["check"] in explained else f": {FAILED[row['check']]}"
+        explained.add(row["check"])
+        said.append(f"{start} the {row['check']} check, passed on {_count(row)}{meaning}.")
     if silent := [row["check"] for row in rows if not row["images"]]:
         said.append(f"Of {title}, {', '.join(silent)} could not be judged.")
     return " ".join(said)
+
+
+def _needed(found: Mapping[str, Any]) -> str:
+    """What the network does without the mask."""
+    bounds = f" (95 % interval {found['low']:+.2f} to {found['high']:+.2f})" if found["low"] is not None else ""
+    return (
+        "Whatever the maps say: with the mask's pixels taken away first, the area under the probability is smaller "
+        f"than by chance by {found['mean']:+.2f}{bounds}; the larger, the more the network needs what is marked."
+    )
 
 
 def _blind(row: Mapping[str, Any]) -> str:
