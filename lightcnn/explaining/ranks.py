@@ -31,6 +31,11 @@ def agreement(one: Map, other: Map) -> float | None:
     return float(np.clip(stats.spearmanr(one.ravel(), other.ravel()).statistic, -1, 1))
 
 
+def pearson(one: Map, other: Map) -> float:
+    """The correlation of the numbers of two maps (H, W), neither of them constant."""
+    return float(np.clip(stats.pearsonr(one.ravel().astype(float), other.ravel().astype(float)).statistic, -1, 1))
+
+
 def overlap(one: Map, other: Map, seed: int) -> float:
     """The share of one map's highest tenth of the pixels that is in the other's too: a tenth by chance."""
     count = max(1, round(TOP * one.size))

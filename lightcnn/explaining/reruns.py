@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightcnn.explaining.attribution import Attribution, Method
 from lightcnn.explaining.model import Explained
-from lightcnn.explaining.ranks import agreement, overlap
+from lightcnn.explaining.ranks import agreement, overlap, pearson
 
 SEEDS, SAME, STABLE = 0.7, 0.5, 0.6
 """Rank correlations: at least, between two seeds; under it, with the redrawn network; at least, under noise."""
@@ -23,12 +23,16 @@ NO_ORDER = "one of the maps is without an order: they cannot be compared"
 def seeds(
     attribution: Attribution, method: Method, explained: Explained, inputs: Tensor, target: int
 ) -> dict[str, Any]:
-    """The check `seeds`: the map beside that of the method's next seed. A chance result is not an explanation."""
+    """The check `seeds`: the map beside that of the method's next seed. A chance result is not an explanation.
+
+    `pearson` stands beside the ranks, of which superpixels that hardly matter have as many as those that do.
+    """
     again: Any = method
     other = replace(again, seed=again.seed + 1)(explained, inputs, target)
     value = agreement(attribution.map, other.map)
     rule = f"rank correlation with the map of another seed at least {SEEDS}"
-    return _check(value, None if value is None else value >= SEEDS, rule)
+    check = _check(value, None if value is None else value >= SEEDS, rule)
+    return check | {"pearson": None if value is None else pearson(attribution.map, other.map)}
 
 
 def randomisation(
