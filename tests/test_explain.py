@@ -25,9 +25,11 @@ from lightcnn.data.lesions import draw
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import InputError
 from lightcnn.explaining.attribution import Attribution
+from lightcnn.explaining.checks import NAMES
 from lightcnn.explaining.colours import RECTIFIED, Scale, outlined, overlay, strongest
 from lightcnn.explaining.explanation import Explanation
 from lightcnn.explaining.lime import Lime
+from lightcnn.explaining.methods import NAMES as METHODS
 from lightcnn.explaining.panels import Canvas, laid_over, panel, silence
 from lightcnn.explaining.testside import choose
 
@@ -170,6 +172,20 @@ def test_a_photograph_on_its_side_is_explained_upright_and_in_full(tmp_path, cap
     assert seen[:190].min() > 190, "what a crop cuts off is faded"
     assert np.abs(seen[400, 60] - 120).max() < 110
     assert one["checks"]["mask"]["area"] == pytest.approx(200 * 200 / 500**2, abs=0.05)
+
+
+def test_the_page_of_the_documents_has_every_method_and_the_rule_of_every_check(tmp_path, capsys):
+    page = (Path(__file__).parents[1] / "docs" / "concepts" / "explain.md").read_text(encoding="utf-8")
+    photo = first_photo()
+    arguments = [str(photo), "--masks", "masks", "--checks", "full"]
+    report, _ = explained(tmp_path, capsys, *arguments)
+    checks = {name: check["rule"] for one in report["explanations"] for name, check in one["checks"].items()}
+    rows = dict(re.findall(r"^\| `([a-z]+)` \|[^|]*\| ([^|]*) \|$", page.partition("## Checks")[2], re.MULTILINE))
+    assert rows == checks
+    assert list(rows) == list(NAMES)
+    assert re.findall(
+        r"^\| `([a-z+]+)` \|", page.partition("## Methods")[2].partition("## Checks")[0], re.MULTILINE
+    ) == list(METHODS)
 
 
 def test_a_single_pixel_is_explained(tmp_path, capsys):

@@ -88,7 +88,7 @@ def outlined(picture: Pixels, regions: NDArray[np.int64], chosen: Sequence[int])
     """A picture (H, W, 3) with a line round each of the chosen regions of (H, W)."""
     kept = np.where(np.isin(regions, chosen), regions + 1, 0).astype(np.int32)
     line: NDArray[np.bool_] = find_boundaries(kept, mode="inner")  # type: ignore[no-untyped-call]
-    for _ in range(max(picture.shape) // 600):
+    for _ in range(max(picture.shape) // 300):
         line[1:] |= line[:-1]
         line[:, 1:] |= line[:, :-1]
     out = picture.copy()

@@ -75,7 +75,7 @@ def means(sums: Mapping[tuple[str, str], tuple[Map, int]]) -> Figure:
     methods = list(dict.fromkeys(method for method, _ in sums))
     counts = {name: max(count for (_, held), (_, count) in sums.items() if held == name) for _, name in sums}
     classes = sorted(counts, key=lambda name: -counts[name])[:MOST]
-    figure = Figure(figsize=(SIDE * len(methods) + 1.6, SIDE * len(classes) + 0.5), layout="constrained")
+    figure = Figure(figsize=(SIDE * len(methods) + 1.6, SIDE * len(classes) + 0.5), layout="compressed")
     grid = figure.subplots(len(classes), len(methods), squeeze=False)
     for column, method in enumerate(methods):
         maps = {name: sums[method, name][0] / sums[method, name][1] for name in classes if (method, name) in sums}
@@ -95,7 +95,7 @@ def means(sums: Mapping[tuple[str, str], tuple[Map, int]]) -> Figure:
 def cases(held: Mapping[str, Case]) -> Figure:
     """A row a case: the image as the network saw it, and under every method's map; a method's maps on one scale."""
     methods = list(dict.fromkeys(one.attribution.method for case in held.values() for one in case.found))
-    figure = Figure(figsize=(SIDE * (1 + len(methods)) + 1.0, (SIDE + 0.3) * len(held) + 0.3), layout="constrained")
+    figure = Figure(figsize=(SIDE * (1 + len(methods)) + 1.0, (SIDE + 0.3) * len(held) + 0.3), layout="compressed")
     grid = figure.subplots(len(held), 1 + len(methods), squeeze=False)
     scales = {name: _scale(name, held) for name in methods}
     for row, (kind, case) in zip(grid, held.items(), strict=True):
@@ -111,7 +111,7 @@ def cases(held: Mapping[str, Case]) -> Figure:
             if one is None:
                 axes.axis("off")
                 continue
-            axes.imshow(laid_over(Canvas(case.pixels), one, scales[method]))
+            axes.imshow(laid_over(Canvas(case.pixels).fitted(), one, scales[method]))
             axes.set_xlabel("nothing to see" if silence(one) else "", fontsize=7)
     for axes, method in zip(grid[0, 1:], methods, strict=True):
         axes.set_title(TITLES.get(method, method), fontsize=9)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,38 +33,51 @@ CONTROLS = {"random": ":", "centre": "--", "edges": "-."}
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """A picture (H, W, 1 or 3) that maps of the input are laid on, by its frame; without one they are its size."""
+    """A picture (H, W, 1 or 3) that maps of the input are laid on, by its frame; without one they are its size.
+
+    Everything is `zoom` times as large, pixel by pixel: lines on small pictures are then thinner than their pixels.
+    """
 
     pixels: Pixels
     frame: Frame | None = None
     mask: NDArray[np.bool_] | None = None
+    zoom: int = 1
 
-    def smaller(self) -> Canvas:
-        """The same, reduced to what a figure shows."""
-        picture = Image.fromarray(self.pixels[..., 0] if self.pixels.shape[2] == 1 else self.pixels)
-        picture.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
-        pixels = np.asarray(picture, dtype=np.uint8)
-        if self.frame is None and max(self.pixels.shape) > SIDE:
-            return self
-        return Canvas(pixels[..., None] if pixels.ndim == 2 else pixels, self.frame, self.mask)
+    def fitted(self) -> Canvas:
+        """The same for a figure: with a frame at most SIDE pixels, and none smaller than half of that."""
+        pixels = self.pixels
+        if self.frame is not None:
+            picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+            picture.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
+            pixels = np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, -1)
+        return replace(self, pixels=pixels, zoom=max(1, SIDE // max(pixels.shape)))
+
+    @property
+    def picture(self) -> Pixels:
+        """The picture, zoomed."""
+        return self._zoomed(self.pixels)
 
     def lay(self, found: Map) -> Map:
-        """A map of the input over the picture (H, W), nan where the network saw nothing."""
-        return found if self.frame is None else self.frame.onto(found.astype(np.float32), *self.pixels.shape[:2])
+        """A map of the input over the picture, nan where the network saw nothing."""
+        laid = found if self.frame is None else self.frame.onto(found.astype(np.float32), *self.pixels.shape[:2])
+        return self._zoomed(laid)
 
     def regions(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Regions of the input over the picture (H, W), -1 where the network saw nothing."""
-        return numbers if self.frame is None else self.frame.nearest(numbers, *self.pixels.shape[:2])
+        """Regions of the input over the picture, -1 where the network saw nothing."""
+        return self._zoomed(numbers if self.frame is None else self.frame.nearest(numbers, *self.pixels.shape[:2]))
+
+    def _zoomed(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values if self.zoom == 1 else values.repeat(self.zoom, axis=0).repeat(self.zoom, axis=1)
 
 
 def laid_over(canvas: Canvas, one: Explanation, scale: Scale | None = None) -> Pixels:
     """The picture under a map, uint8 (H, W, 3), LIME's with outlines; a map without an order leaves it grey."""
     found = one.attribution
     if silence(one):
-        grey = canvas.pixels.mean(axis=2, keepdims=True).astype(np.uint8)
+        grey = canvas.picture.mean(axis=2, keepdims=True).astype(np.uint8)
         return np.repeat(grey, 3, axis=2)
     scale = scale or Scale.of(found.method, [found.map])
-    picture = overlay(canvas.pixels, canvas.lay(found.map), scale)
+    picture = overlay(canvas.picture, canvas.lay(found.map), scale)
     if found.segments is None:
         return picture
     return outlined(picture, canvas.regions(found.segments), strongest(found.map, found.segments))
@@ -78,8 +92,8 @@ def silence(one: Explanation) -> str:
 
 
 def panel(canvas: Canvas, found: Sequence[Explanation], heading: Sequence[str] = ()) -> Figure:
-    """The picture and, of every method, the map, the overlay and the checks; `heading` stands under the picture."""
-    canvas = canvas.smaller()
+    """The picture, and what the network saw of it; of every method the map, the overlay and the checks in words."""
+    canvas = canvas.fitted()
     height, width = canvas.pixels.shape[:2]
     tall = min(2.2, max(0.5, height / width)) * (COLUMN - 0.5)
     texts = [_lines(one) for one in found]
@@ -87,9 +101,10 @@ def panel(canvas: Canvas, found: Sequence[Explanation], heading: Sequence[str] =
     figure = Figure(figsize=(COLUMN * (1 + len(found)), 2 * tall + room + 0.7), layout="constrained")
     grid = figure.subplots(3, 1 + len(found), height_ratios=(tall, tall, room), squeeze=False)
     _picture(grid[0, 0], canvas)
-    for axes in grid[1:, 0]:
-        axes.axis("off")
-    grid[1, 0].text(0, 1, "\n".join(heading), va="top", fontsize=8, linespacing=1.4)
+    _show(grid[1, 0], found[0].seen)
+    grid[1, 0].set_xlabel("as the network saw it", fontsize=7, labelpad=2)
+    grid[2, 0].axis("off")
+    grid[2, 0].text(0, 1, "\n".join(heading), va="top", fontsize=8, linespacing=1.4)
     for column, (one, lines) in enumerate(zip(found, texts, strict=True), 1):
         _map(figure, grid[0, column], canvas, one)
         _show(grid[1, column], laid_over(canvas, one))
@@ -127,7 +142,7 @@ def curves(found: Sequence[Explanation]) -> Figure | None:
 
 def _picture(axes: Axes, canvas: Canvas) -> None:
     """The picture, with a line round the truth where it is known."""
-    _show(axes, canvas.pixels)
+    _show(axes, canvas.picture)
     axes.set_title("image", fontsize=9)
     if canvas.mask is not None:
         inside = np.nan_to_num(canvas.lay(canvas.mask.astype(np.float32)))

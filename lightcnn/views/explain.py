@@ -83,7 +83,7 @@ def _number(name: str, check: Mapping[str, Any]) -> str:
         return f"completeness error {100 * value:.2g} %"
     if name == "mask":
         hit = "hit" if check["pointing"] else "miss"
-        return f"mask {100 * value:.0f} % of energy on {100 * check['area']:.0f} % of area, {hit}"
+        return f"mask {100 * value:.0f} % of energy, {100 * check['area']:.0f} % of area, {hit}"
     words = {
         "fit": "fit R²", "seeds": "other seed ρ", "randomisation": "redrawn network ρ", "stability": "noise ρ"
     }  # fmt: skip
