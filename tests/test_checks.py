@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -357,6 +357,20 @@ def test_stability_is_not_judged_where_the_prediction_changes() -> None:
     found = stability(lambda explained, inputs, *_: inputs[0, 0], Explained.bare(Pedantic(), 1, CLASSES))
     assert (found["value"], found["passed"], found["images"]) == (None, None, 0)
     assert "changes the prediction" in found["says"]
+
+
+def test_the_prediction_that_noise_leaves_is_that_of_the_threshold() -> None:
+    """A probability of 0.3 moves round a threshold of 0.3, and never round 0.5."""
+    wide = Explained.bare(Weighing(np.full((SIDE, SIDE), 0.1), 0.85), 1, CLASSES)
+    image = torch.zeros(1, 1, SIDE, SIDE)
+    image[0, 0, 0, :2] = torch.tensor([-5.0, 5.0])
+    told = [_images(replace(wide, threshold=threshold), image) for threshold in (0.5, 0.3)]
+    assert told[0] == DRAWS > told[1]
+
+
+def _images(explained: Explained, image: Tensor) -> int:
+    found: int = checked(explained, Fake(gradient), image)["stability"]["images"]
+    return found
 
 
 def test_a_method_is_held_to_the_layer_that_it_chose() -> None:

@@ -238,3 +238,12 @@ def test_no_memory_for_the_image_is_one_line() -> None:
 
     with pytest.raises(LightcnnError, match="no memory for one image"):
         GradCam()(Explained.bare(Large(), 3, CLASSES), random(1, 3, 8, 8), 0)
+
+
+@pytest.mark.parametrize(("act", "told"), [(nn.ReLU(), False), (nn.SiLU(), True)])
+def test_a_layer_below_0_is_told_of_for_grad_cam_plus_plus(act: nn.Module, told: bool) -> None:
+    model = seeded(lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), act, nn.Flatten(), nn.Linear(4 * 64, 3)))
+    subject = Explained.bare(model, 3, CLASSES)
+    for variant in VARIANTS:
+        notes = GradCam("1", variant)(subject, random(1, 3, 8, 8), 1).notes
+        assert any("below 0" in note for note in notes) == (told and variant == "gradcam++")

@@ -66,8 +66,7 @@ def explain(
     chosen = [method(name, settings) for name in methods]
     explained, rule = _explained(model, images, preprocess, classes, batch, device)
     asked = target_index(explained.classes, target)
-    threshold = 0.5 if rule is None else rule.threshold
-    work = Explainer(explained, chosen, Checker(explained, level=level, seed=seed), threshold)
+    work = Explainer(explained, chosen, Checker(explained, level=level, seed=seed))
     found: list[Explanation] = []
     for subject in _subjects(explained, rule, images, masks):
         try:

@@ -85,12 +85,11 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Explainer:
-    """A network, what explains it, and what checks that. `threshold` is that of the second of two classes."""
+    """A network, what explains it, and what checks that."""
 
     explained: Explained
     methods: Sequence[Method]
     checker: Checker
-    threshold: float = 0.5
 
     def __call__(
         self,
@@ -109,7 +108,7 @@ class Explainer:
         row = self.explained.probabilities(inputs).numpy()
         if not np.isfinite(row).all():
             raise DataError("makes the network's numbers overflow")
-        predicted = int(decide(row, self.threshold)[0])
+        predicted = int(decide(row, self.explained.threshold)[0])
         asked = predicted if target is None else target
         judge = self.checker.image(inputs, asked, mask)
         classes = self.explained.classes

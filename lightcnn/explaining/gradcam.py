@@ -14,6 +14,10 @@ from lightcnn.explaining.attribution import Attribution
 from lightcnn.explaining.layers import LEAST, Layer, choose, named, trace
 from lightcnn.explaining.model import Explained
 
+BELOW = (
+    "{} gives numbers below 0, which the weights of Grad-CAM++ are not made for: single places may stand out by chance"
+)
+
 
 @dataclass(frozen=True)
 class GradCam:
@@ -33,28 +37,34 @@ class GradCam:
 
     def __call__(self, explained: Explained, inputs: Tensor, target: int) -> Attribution:
         """The layer's map, brought to the size of the image bilinearly. Raises: InputError without such a layer."""
-        layer, coarse = self.coarse(explained, inputs, target)
+        layer, coarse, below = self._found(explained, inputs, target)
         fine = functional.interpolate(coarse[None, None], inputs.shape[2:], mode="bilinear", align_corners=False)
         return Attribution(
             self.name,
             fine[0, 0].cpu().numpy(),
             layer.name,
             {"kind": layer.kind, "size": [layer.height, layer.width], "depth": layer.depth},
-            tuple(_notes(layer)),
+            (*_notes(layer), *([BELOW.format(layer.name)] if below and self.variant == "gradcam++" else [])),
         )
 
     def coarse(self, explained: Explained, inputs: Tensor, target: int) -> tuple[Layer, Tensor]:
         """The layer, and its map (height, width) as large as it is there. Raises: InputError, LightcnnError."""
-        return explained.batch.attempt(lambda _: self._coarse(explained, inputs, target), 1)
+        layer, coarse, _ = self._found(explained, inputs, target)
+        return layer, coarse
 
-    def _coarse(self, explained: Explained, inputs: Tensor, target: int) -> tuple[Layer, Tensor]:
+    def _found(self, explained: Explained, inputs: Tensor, target: int) -> tuple[Layer, Tensor, bool]:
+        """The same, and whether the layer gives numbers below 0."""
+        return explained.batch.attempt(lambda _: self._once(explained, inputs, target), 1)
+
+    def _once(self, explained: Explained, inputs: Tensor, target: int) -> tuple[Layer, Tensor, bool]:
         run = trace(explained, inputs, target)
         layer = named(run.layers, self.layer) if self.layer else choose(run.layers)
         if not run.intact(layer):
             run = trace(explained, inputs, target, keep=layer.name)
         maps = run.maps[layer.name]
         (gradient,) = torch.autograd.grad(run.score, maps)
-        return layer, _WEIGHED[self.variant](maps.detach()[0], gradient[0])
+        coarse = _WEIGHED[self.variant](maps.detach()[0], gradient[0])
+        return layer, coarse, bool((maps < 0).any())
 
 
 def _gradcam(maps: Tensor, gradient: Tensor) -> Tensor:

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Self, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightcnn.counters import duplicate
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.predict import class_probabilities
+from lightcnn.predict import class_probabilities, decide
 
 Found = TypeVar("Found")
 
@@ -69,6 +71,7 @@ class Explained:
 
     `model` is (N, C, H, W) → logits (N, classes), or (N, 1) of a sigmoid head. `mean` and `deviation` (1, C, 1, 1)
     bring pixels on the scale 0..255 to its inputs; without a preprocessing they are 0 and 1, and pixels are inputs.
+    `threshold` is that of the second of two classes.
     """
 
     model: nn.Module
@@ -76,6 +79,7 @@ class Explained:
     mean: Tensor
     deviation: Tensor
     temperature: float = 1.0
+    threshold: float = 0.5
     batch: Batch = field(default_factory=Batch)
 
     @classmethod
@@ -87,7 +91,8 @@ class Explained:
             torch.tensor(values, dtype=torch.float32, device=place).view(1, -1, 1, 1) * 255
             for values in (preprocess.mean, preprocess.deviation)
         )
-        return cls(copy, preprocess.classes, mean, deviation, preprocess.temperature, _batch(batch, place))
+        rule = preprocess.temperature, preprocess.threshold
+        return cls(copy, preprocess.classes, mean, deviation, *rule, _batch(batch, place))
 
     @classmethod
     def bare(cls, model: nn.Module, channels: int, classes: tuple[str, ...], *, batch: int | None = None) -> Self:
@@ -127,6 +132,10 @@ class Explained:
     def probabilities(self, inputs: Tensor) -> Tensor:
         """(N, classes) in float64 on the CPU, calibrated, a batch at a time."""
         return self.batch.map(len(inputs), lambda start, end: self.probabilities_once(inputs[start:end]))
+
+    def predictions(self, inputs: Tensor) -> NDArray[np.int64]:
+        """The classes (N,) that the network answers with."""
+        return decide(self.probabilities(inputs).numpy(), self.threshold)
 
     def probabilities_once(self, inputs: Tensor) -> Tensor:
         """The same, all at once: for what makes its inputs a batch at a time."""

@@ -87,5 +87,5 @@ def _unmoved(explained: Explained, inputs: Tensor, seed: int) -> Tensor:
     random = np.random.default_rng([seed, 17])
     noise = random.normal(0, NOISE * (high - low), (DRAWS, *pixels.shape[1:])).astype(np.float32)
     images = explained.inputs((pixels + torch.from_numpy(noise)).clamp(low, high))
-    before = explained.probabilities(inputs).argmax(dim=1)
-    return images[(explained.probabilities(images).argmax(dim=1) == before).to(images.device)]
+    same = explained.predictions(images) == explained.predictions(inputs)
+    return images[torch.from_numpy(same).to(images.device)]
