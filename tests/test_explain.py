@@ -80,7 +80,11 @@ def explained(tmp_path, capsys, *arguments, code=0):
 
 
 def first_photo():
-    return sorted(Path("photos").rglob("*.png"))[0]
+    return first_of(Path())
+
+
+def first_of(place):
+    return sorted((place / "photos").rglob("*.png"))[0]
 
 
 # What is left of it
@@ -407,9 +411,10 @@ def begun(out, *options):
     command = [sys.executable, "-m", "lightcnn", "explain", "run", "photos", *options, "--device", "cpu"]
     going = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
     assert going.stderr is not None
-    while "photos" not in going.stderr.readline():  # the heading of the first image that is done
-        pass
-    return going
+    for line in going.stderr:
+        if "photos" in line:  # the heading of the first image that is done
+            return going
+    pytest.fail(f"it ended before an image was explained, with {going.wait()}")
 
 
 def outcome(out):
@@ -448,6 +453,27 @@ def test_what_was_explained_before_a_stop_is_not_explained_again(tmp_path, capsy
     assert run([*command, *options, "--out", str(tmp_path / "whole")]) == 0
     assert len(calls) == 120 - done
     assert outcome(out) == outcome(tmp_path / "whole")
+
+
+def test_a_resume_needs_the_run_as_it_was(place, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(place / "run", "run")
+    command = [
+        "explain",
+        "run",
+        str(place / first_of(place)),
+        "--method",
+        "gradcam",
+        "--checks",
+        "none",
+        "--out",
+        "out",
+    ]
+    assert run([*command, "--device", "cpu"]) == 0
+    rule = json.loads(Path("run/preprocess.json").read_text())
+    Path("run/preprocess.json").write_text(json.dumps(rule | {"threshold": 0.25}))
+    assert run([*command, "--device", "cpu", "--resume"]) == 2
+    assert "--resume: out was begun with other preprocessing" in capsys.readouterr().err
 
 
 def test_a_resume_needs_a_folder_that_was_begun(tmp_path, capsys):
@@ -748,3 +774,11 @@ def test_a_map_that_is_finer_than_its_picture_is_drawn_in_full():
     assert canvas.lay(found).max() > 0.9
     assert canvas.lay(found).shape == canvas.picture.shape[:2]
     assert set(np.unique(canvas.regions(np.arange(1024).reshape(32, 32)))) == set(range(1024))
+
+
+def test_lime_has_no_seams_between_its_superpixels():
+    segments = np.repeat(np.array([[0, 0, 1, 1]]), 4, axis=0)
+    found = Attribution("lime", np.where(segments, -1, 1).astype(np.float32), segments=segments)
+    one = Explanation("a.png", "a", 0, "a", 1.0, found, {}, 0.0, np.zeros((4, 4, 3), np.uint8))
+    drawn = drawn_maps(panel(Canvas(np.zeros((50, 50, 3), np.uint8), Frame(50, 50, 4)), [one]))
+    assert [set(np.unique(values)) for values in drawn if values.min() < 0] == [{-1.0, 1.0}]

@@ -39,6 +39,8 @@ from lightcnn.trained import Trained
 LEARNED = "STAND-IN: this network learned from pictures drawn by code. What it says tells nothing about photographs."
 BEGUN = "explain.json"
 """What a run folder was begun for."""
+HELD = {"weights": "weights.safetensors", "network": "spec.yaml", "preprocessing": "preprocess.json"}
+"""Files of the run that is explained, whose SHA-256 a resume is held against."""
 NAMED = 3
 """Skipped images that an error names."""
 
@@ -77,7 +79,7 @@ class Work:
         if settings.options.layer is not None:
             named(self.layers(), settings.options.layer)
         checker = Checker(self.explained, level=level, seed=settings.options.seed)
-        self.explainer = Explainer(self.explained, methods, checker, self.rule.threshold)
+        self.explainer = Explainer(self.explained, methods, checker)
         self.count = self.done = 0
         self.path = Path()
 
@@ -123,16 +125,19 @@ class Work:
     def _asked(self, inputs: Sequence[Path]) -> dict[str, Any]:
         """All that the maps and their numbers depend on, for a resume to be held against."""
         settings = self.settings
-        weights = hashlib.sha256((self.run / "weights.safetensors").read_bytes()).hexdigest()
+        held = {name: hashlib.sha256((self.run / file).read_bytes()).hexdigest() for name, file in HELD.items()}
         told = {name: str(value) for name, value in (("masks", settings.masks), ("data", settings.data)) if value}
-        return told | {
-            "images": [str(path) for path in inputs] or settings.images,
-            "methods": [one.name for one in self.explainer.methods],
-            "options": asdict(settings.options),
-            "target": settings.target,
-            "checks": settings.checks,
-            "weights": weights,
-        }
+        return (
+            told
+            | held
+            | {
+                "images": [str(path) for path in inputs] or settings.images,
+                "methods": [one.name for one in self.explainer.methods],
+                "options": asdict(settings.options),
+                "target": settings.target,
+                "checks": settings.checks,
+            }
+        )
 
     def _gallery(self, inputs: Sequence[Path], progress: Progress) -> Gallery:
         settings = self.settings

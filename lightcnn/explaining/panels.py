@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightcnn.evaluation.figures import BLUE, COLOURS, GREY, name_axes, plain, shown
+from lightcnn.explaining.attribution import Attribution
 from lightcnn.explaining.colours import RECTIFIED, Map, Pixels, Scale, outlined, overlay, strongest
 from lightcnn.explaining.degenerate import WORDS, energy, fault
 from lightcnn.explaining.explanation import Explanation
 from lightcnn.explaining.geometry import Frame
 from lightcnn.explaining.verdict import TITLES
+from lightcnn.page import visible
 from lightcnn.views.explain import brief, ordered
 
 SIDE = 420
@@ -85,10 +87,20 @@ def laid_over(canvas: Canvas, one: Explanation, scale: Scale | None = None) -> P
         grey = canvas.picture.mean(axis=2, keepdims=True).astype(np.uint8)
         return np.repeat(grey, 3, axis=2)
     scale = scale or Scale.of(found.method, [found.map])
-    picture = overlay(canvas.picture, canvas.lay(found.map), scale)
+    picture = overlay(canvas.picture, _laid(canvas, found), scale)
     if found.segments is None:
         return picture
     return outlined(picture, canvas.regions(found.segments), strongest(found.map, found.segments))
+
+
+def _laid(canvas: Canvas, found: Attribution) -> Map:
+    """A map over the picture; LIME's superpixel by superpixel, since between two of them there is nothing."""
+    if found.segments is None:
+        return canvas.lay(found.map)
+    regions = canvas.regions(found.segments)
+    weights = np.full(int(found.segments.max()) + 1, np.nan, dtype=np.float32)
+    weights[found.segments] = found.map
+    return np.where(regions < 0, np.nan, weights[regions])
 
 
 def silence(one: Explanation) -> str:
@@ -163,8 +175,8 @@ def _map(figure: Figure, axes: Axes, canvas: Canvas, one: Explanation) -> None:
     found = one.attribution
     title = TITLES.get(found.method, found.method)
     axes.set_title(title, fontsize=9)
-    told = f"at {shown(found.layer)}" if found.layer else UNITS.get(found.method, "")
-    axes.set_xlabel(told, fontsize=7, labelpad=2)
+    layer = textwrap.wrap(plain(visible(f"at {found.layer}")), LETTERS)
+    axes.set_xlabel("\n".join(layer) if found.layer else UNITS.get(found.method, ""), fontsize=7, labelpad=2)
     if why := silence(one):
         _bare(axes)
         axes.set_facecolor("#e1e1e1")
@@ -173,7 +185,7 @@ def _map(figure: Figure, axes: Axes, canvas: Canvas, one: Explanation) -> None:
         )
         return
     scale = Scale.of(found.method, [found.map])
-    bar(figure, axes, axes_image(axes, canvas.lay(found.map), scale))
+    bar(figure, axes, axes_image(axes, _laid(canvas, found), scale))
 
 
 def axes_image(axes: Axes, values: Map, scale: Scale) -> object:
