@@ -39,7 +39,7 @@ def explain_page(
         "lightcnn explain",
         [
             *_cautions(report),
-            page.paragraph(report["sentence"], "note"),
+            *(page.paragraph(line, "note") for line in report["sentence"].splitlines()),
             page.pairs(_facts(report)),
             *(page.paragraph(note, "note") for note in report["notes"]),
             *_skipped(report),

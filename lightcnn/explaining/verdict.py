@@ -72,7 +72,7 @@ def summary(explanations: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows of `summary` in plain words: what each method passed, what it failed, and what that does not show."""
+    """The rows of `summary` in plain words, a line a method: what it passed and failed, and what that does not show."""
     if not rows:
         return "No map was checked: nothing is known of how far the maps follow the network."
     said, explained = list[str](), set[str]()
@@ -88,7 +88,7 @@ def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     said += [_needed(row["needed"]) for row in rows if row["method"] == methods[0] and row["needed"]]
     said += [_blind(row) for row in rows if row["method"] == methods[0] and row["blind"]]
     said.append(f"{end}. None of this shows that the network is right, only how far a map follows the network.")
-    return " ".join(said)
+    return "\n".join(said)
 
 
 def _witness(entry: Mapping[str, Any], number: int) -> str:
