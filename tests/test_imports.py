@@ -24,7 +24,7 @@ LEVELS = (
     ("blocks", "pretrained"),
     ("network", "devices"),
     ("counters", "baselines", "data"),
-    ("predict",),
+    ("counting", "predict"),
     ("weights",),
     ("trained",),
     ("trainedrun",),

@@ -22,21 +22,21 @@ import lightcnn
 from lightcnn import cli
 from lightcnn.baselines import build_network
 from lightcnn.cost import cost
+from lightcnn.counting.count import Count, count
+from lightcnn.counting.folding import folded, pairs, unfolded
+from lightcnn.counting.liveness import liveness, peak
+from lightcnn.counting.sizes import saved_bytes
+from lightcnn.counting.trace import trace
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.network import build, fold
 from lightcnn.profiling import columns, latency
 from lightcnn.profiling.charts import charts
-from lightcnn.profiling.count import Count, count
-from lightcnn.profiling.folding import folded, pairs, unfolded
 from lightcnn.profiling.job import Settings, conduct
 from lightcnn.profiling.latency import Candidate, Latency, measure
-from lightcnn.profiling.liveness import liveness, peak
 from lightcnn.profiling.page import CAPTIONS
 from lightcnn.profiling.profile import Accuracy, Profile, notes_of, profile
 from lightcnn.profiling.resident import resident
-from lightcnn.profiling.sizes import saved_bytes
 from lightcnn.profiling.subjects import subjects
-from lightcnn.profiling.trace import trace
 from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
 from lightcnn.transfer import BASELINES, BaselineSpec

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 import lightcnn
+from lightcnn.counting.count import CONVENTION, count
+from lightcnn.counting.layers import LAYER_COLUMNS
 from lightcnn.devices import pick_device
 from lightcnn.errors import LightcnnError
 from lightcnn.profiling import columns
 from lightcnn.profiling.charts import charts
-from lightcnn.profiling.count import CONVENTION, count
 from lightcnn.profiling.latency import Candidate, candidate, demand_runtimes, machine, measure, threads_set
-from lightcnn.profiling.layers import LAYER_COLUMNS
 from lightcnn.profiling.page import profile_page
 from lightcnn.profiling.profile import Profile, notes_of, unchanged
 from lightcnn.profiling.resident import resident

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from lightcnn.counters import duplicate
+from lightcnn.counting.folding import Pair, folded
 from lightcnn.errors import InputError
-from lightcnn.profiling.folding import Pair, folded
 from lightcnn.run import environment
 from lightcnn.spec import Shape
 

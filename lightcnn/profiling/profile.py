@@ -12,11 +12,11 @@ from rich.table import Table
 from torch import nn
 
 from lightcnn.baselines import build_network
+from lightcnn.counting.count import Count, count
+from lightcnn.counting.layers import LayerRow
 from lightcnn.errors import InputError
 from lightcnn.profiling import columns, view
-from lightcnn.profiling.count import Count, count
 from lightcnn.profiling.latency import Latency, candidate, measure, threads_set
-from lightcnn.profiling.layers import LayerRow
 from lightcnn.profiling.resident import Resident
 from lightcnn.spec import NetworkSpec, Shape
 from lightcnn.transfer import BaselineSpec

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from lightcnn.profiling.count import count
+from lightcnn.counting.count import count
 from lightcnn.profiling.job import Settings, conduct
 from lightcnn.profiling.profile import notes_of
 from lightcnn.profiling.subjects import subjects

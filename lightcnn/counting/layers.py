@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from lightcnn.profiling.liveness import liveness
-from lightcnn.profiling.trace import Call, Trace
+from lightcnn.counting.liveness import liveness
+from lightcnn.counting.trace import Call, Trace
 
 LAYER_COLUMNS = ("name", "kind", "operators", "shape", "params", "macs", "activation_bytes", "share")
 

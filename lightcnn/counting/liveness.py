@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 
-from lightcnn.profiling.trace import Call, Trace
+from lightcnn.counting.trace import Call, Trace
 
 IMAGE = 0
 
