@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from lightcnn.profiling.latency import Candidate, Latency, measure
 from lightcnn.profiling.page import CAPTIONS
 from lightcnn.profiling.profile import Accuracy, Profile, notes_of, profile
 from lightcnn.profiling.resident import resident
+from lightcnn.profiling.runtimes import candidates
 from lightcnn.profiling.subjects import subjects
 from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
@@ -335,8 +337,7 @@ def test_the_papers_networks_have_the_static_columns_of_the_golden_file(request:
     """`python -m pytest tests/test_profile.py -k golden --regenerate` writes it anew."""
     found = {}
     for one in subjects((), baselines=False, input=None, accuracies={}):
-        model = one.build(values=False)
-        told = count(model, model.spec.input, notes_of(model))
+        told = one.profile().count
         demand_sums(told)
         row = told.document()
         found[one.name] = {name: row[name] for name in STATIC} | {"unfolded": len(row["unfolded"])}
@@ -398,15 +399,14 @@ def test_what_spreads_is_measured_again_and_marked_where_it_stays_so() -> None:
     assert log.count("calm") == 10
 
 
-def test_a_network_is_timed_in_both_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_is_timed_in_both_runtimes_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "MOST", 3)
     spec = Recipe.load("quick").network
     model = build_network(spec, 0)
     told = count(model, spec.input)
-    ready = [
-        latency.candidate(model, told.pairs, spec.input, runtime=name, device=torch.device("cpu"), batch=2)
-        for name in latency.RUNTIMES
-    ]
+    ready = candidates(
+        model, told.pairs, spec.input, runtimes=("folded", "eager"), device=torch.device("cpu"), batch=2, threads=1
+    )
     found = measure(ready, seconds=5, threads=1, progress=quiet)
     assert [one.runtime for one in found] == ["folded", "eager"]
     assert all(one.median > 0 and one.runs == 3 and one.images_per_second > 0 for one in found)
@@ -469,7 +469,20 @@ def test_tables_are_ordered_marked_and_escaped() -> None:
 def test_every_column_reads_its_value() -> None:
     one = rows()[0]
     empty = {name for name, column in columns.COLUMNS.items() if column.value(one) is None}
-    assert empty == {"resident", "resident_own"}
+    assert empty == {"resident", "resident_own", "ms_eager", "ms_onnx", "ms_onnx_int8"}
+
+
+def test_several_runtimes_have_a_column_each() -> None:
+    one = rows()[0]
+    one["latencies"].append(one["latencies"][0] | {"runtime": "onnx", "median": 1.5, "unstable": False})
+    names = columns.useful([one])
+    assert ("ms_folded" in names, "ms_onnx" in names, "ms_eager" in names, "latency" in names) == (
+        True,
+        True,
+        False,
+        False,
+    )
+    assert columns.texts(one, ("ms_folded", "ms_onnx")) == ["~2", "1.5"]
 
 
 def test_every_chart_is_drawn_and_has_its_words() -> None:
@@ -545,9 +558,9 @@ def test_json_is_the_report_and_times_stand_in_it(
         (["quik"], "did you mean 'quick'"),
         (["timm:resnt18"], "did you mean 'resnet18'"),
         (["missing.yaml"], "missing.yaml: no such file"),
-        (["model.onnx"], "extra onnx"),
-        (["quick", "--runtime", "onnx"], "extra onnx"),
-        (["quick", "--runtime", "jit"], "there are: folded, eager"),
+        (["missing.onnx"], "missing.onnx: no such file"),
+        (["quick", "--runtime", "jit"], "there are: folded, eager, onnx, onnx-int8"),
+        (["quick", "--runtime", ","], "names none"),
         (["quick", "--columns", "name,mac"], "did you mean 'macs'"),
         (["quick", "--sort", "-latncy"], "did you mean 'latency'"),
         (["quick", "--input", "224"], "as in 3x224x224"),
@@ -561,6 +574,24 @@ def test_wrong_words_are_refused_before_any_work(
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
     assert not out.exists()
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxruntime", "onnxscript"])
+@pytest.mark.parametrize("arguments", [["some.onnx"], ["quick", "--runtime", "folded,onnx"]])
+def test_without_the_extra_onnx_is_refused_before_any_work(
+    arguments: list[str],
+    missing: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.chdir(tmp_path)
+    Path("some.onnx").touch()
+    assert cli.run(["profile", *arguments, "--out", "run"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f'{missing} is not installed; pip install "lightcnn[onnx]"' in error
+    assert not Path("run").exists()
 
 
 def test_a_row_that_fails_leaves_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 
 import lightcnn
-from lightcnn.counting.count import CONVENTION, count
+from lightcnn.counting.count import CONVENTION
 from lightcnn.counting.layers import LAYER_COLUMNS
 from lightcnn.devices import pick_device
 from lightcnn.errors import LightcnnError
 from lightcnn.profiling import columns
 from lightcnn.profiling.charts import charts
-from lightcnn.profiling.latency import Candidate, candidate, demand_runtimes, machine, measure, threads_set
+from lightcnn.profiling.latency import Candidate, machine, measure, threads_set
 from lightcnn.profiling.page import profile_page
-from lightcnn.profiling.profile import Profile, notes_of, unchanged
-from lightcnn.profiling.resident import resident
+from lightcnn.profiling.profile import Profile, unchanged
+from lightcnn.profiling.runtimes import demand_runtimes
 from lightcnn.profiling.subjects import Subject, read_accuracies, subjects
 from lightcnn.run import Run, json_bytes
 from lightcnn.spec import Shape
@@ -58,7 +58,7 @@ def conduct(
     What failed stands in `failures` of its report.json. Raises: InputError where nothing can be done.
     """
     began, path = time.monotonic(), Run.free(Path(out)) if out is not None else Run.fresh("profile")
-    demand_runtimes(settings.runtimes)
+    settings = replace(settings, runtimes=demand_runtimes(settings.runtimes))
     device = pick_device(settings.device)
     accuracies = read_accuracies(settings.accuracy) if settings.accuracy else {}
     named = subjects(targets, baselines=settings.baselines, input=settings.input, accuracies=accuracies)
@@ -86,10 +86,7 @@ def _counted(named: Sequence[Subject], progress: Progress) -> tuple[list[Profile
     for number, one in enumerate(named):
         progress("counting", number, len(named))
         try:
-            model = one.build(values=False)
-            shape: Shape = model.spec.input
-            counted = count(model, shape, notes_of(model))
-            profiles.append(Profile(one.name, one.source, shape, counted, accuracy=one.accuracy))
+            profiles.append(one.profile())
         except LightcnnError as error:
             failures.append({"name": one.name, "error": _told(one, error)})
     progress("counting", len(named), len(named))
@@ -111,18 +108,22 @@ def _clocked(
         for number, held in enumerate(profiles):
             progress("warming up", number, len(profiles))
             try:
-                model = by_name[held.name].build(values=True)
-                ready += [
-                    (held.name, candidate(model, held.count.pairs, held.input, runtime=runtime, device=device,
-                                          batch=settings.batch))
-                    for runtime in settings.runtimes
-                ]  # fmt: skip
-            except (RuntimeError, MemoryError) as error:
+                made = by_name[held.name].candidates(
+                    held.count, runtimes=settings.runtimes, device=device,
+                    batch=settings.batch, threads=settings.threads,
+                )  # fmt: skip
+                ready += [(held.name, one) for one in made]
+            except (LightcnnError, RuntimeError, MemoryError) as error:
                 failures.append({"name": held.name, "error": _told(by_name[held.name], error)})
     times = measure([one for _, one in ready], seconds=settings.seconds, threads=settings.threads, progress=progress)
-    found = [(name, latency) for (name, _), latency in zip(ready, times, strict=True)]
+    found = [(name, latency, one.note) for (name, one), latency in zip(ready, times, strict=True)]
     return [
-        replace(held, latencies=tuple(latency for name, latency in found if name == held.name)) for held in profiles
+        replace(
+            held,
+            latencies=tuple(latency for name, latency, _ in found if name == held.name),
+            notes=tuple(note for name, _, note in found if name == held.name and note),
+        )
+        for held in profiles
     ]
 
 
@@ -134,13 +135,12 @@ def _resident(
     failures: list[dict[str, str]],
 ) -> list[Profile]:
     """The profiles with the memory that a fresh process held."""
-    specs = {one.name: one.spec for one in named}
+    by_name = {one.name: one for one in named}
     found = []
     for number, held in enumerate(profiles):
         progress("measuring memory", number, len(profiles))
-        spec = specs[held.name]
         try:
-            found.append(replace(held, resident=resident(spec, threads=settings.threads)) if spec else held)
+            found.append(replace(held, resident=by_name[held.name].resident(settings.threads)))
         except LightcnnError as error:
             failures.append({"name": held.name, "error": str(error)})
             found.append(held)

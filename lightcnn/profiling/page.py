@@ -32,6 +32,7 @@ def profile_page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> by
             *(page.paragraph(one["error"], "alarm") for one in report["failures"]),
             *([columns.html(rows, columns.useful(rows))] if rows else []),
             *(page.paragraph(line) for line in footer(report)),
+            *([page.heading("Every runtime"), _times(rows)] if any(len(row["latencies"]) > 1 for row in rows) else []),
             *([page.heading("Size, memory and what the accuracies are"), _more(rows)] if rows else []),
             *(page.figure(pictures[name], caption) for name, caption in CAPTIONS.items() if name in pictures),
             *(part for row in rows for part in _network(row, report["layers"][row["name"]])),
@@ -51,11 +52,21 @@ def footer(report: Mapping[str, Any]) -> list[str]:
     if held["gpu"]:
         lines.append(f"GPU: {held['gpu']}")
     rows = report["rows"]
-    if any(row["latency_ms"] and row["latency_ms"]["unstable"] for row in rows):
+    runs = [one for row in rows for one in row["latencies"]]
+    if any(one["unstable"] for one in runs):
         lines.append("~ the middle half of its times spreads over more than a fifth of their median, measured twice")
+    if any(one["runtime"] == "onnx-int8" for one in runs):
+        lines.append("int8: calibrated on images of noise, for its speed alone; what it answers is not to be used")
     if any(row["accuracy"] and row["accuracy"]["source"].startswith("published") for row in rows):
         lines.append("* published by the paper of MicroMPoxNet, not ours: of images augmented before they were split")
     return lines
+
+
+def _times(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What every runtime needed for every network."""
+    keys = ("runtime", "layout", "median", "p95", "iqr", "runs", "batch", "images_per_second")
+    header = ("network", "run by", "layout", "ms, median", "ms, p95", "ms, IQR", "runs", "images at once", "images/s")
+    return page.table(header, [(row["name"], *(one[key] for key in keys)) for row in rows for one in row["latencies"]])
 
 
 def _more(rows: Sequence[Mapping[str, Any]]) -> str:

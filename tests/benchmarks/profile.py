@@ -12,21 +12,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from lightcnn.counting.count import count
 from lightcnn.profiling.job import Settings, conduct
-from lightcnn.profiling.profile import notes_of
 from lightcnn.profiling.subjects import subjects
 
 
 def main() -> None:
     for one in subjects((), baselines=False, input=None, accuracies={}):
         begin = time.perf_counter()
-        model = one.build(values=False)
-        built = time.perf_counter()
-        told = count(model, model.spec.input, notes_of(model))
-        print(
-            f"{one.name:<18} built {built - begin:5.1f} s, counted {time.perf_counter() - built:5.1f} s: {told.macs:,}"
-        )
+        told = one.profile().count
+        print(f"{one.name:<18} built and counted {time.perf_counter() - begin:5.1f} s: {told.macs:,}")
     with tempfile.TemporaryDirectory() as folder:
         for name, settings in (("without times", Settings(latency=False)), ("whole", Settings())):
             begin = time.perf_counter()
