@@ -196,7 +196,7 @@ def test_the_rule_of_the_split_is_told(given: tuple[str, ...], reading: dict[str
 
 
 @pytest.mark.parametrize(("folds", "seeds"), [(2, 2), (0, 2)])
-def test_a_part_tells_its_own_split(folds: int, seeds: int, tmp_path) -> None:
+def test_all_parts_have_a_card_and_each_tells_its_own_split(folds: int, seeds: int, tmp_path) -> None:
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 255, (60, 8, 8), dtype=np.uint8), np.arange(60) % 2
     np.savez(tmp_path / "squares.npz", train_images=images[:40], train_labels=labels[:40], test_images=images[40:],
@@ -206,6 +206,14 @@ def test_a_part_tells_its_own_split(folds: int, seeds: int, tmp_path) -> None:
         "network": {"input": (1, 8, 8), "stages": ({"kind": "conv", "width": 4},), "classes": 2},
     })  # fmt: skip
     made = lightcnn.train(recipe, folds=folds, seeds=seeds, out=tmp_path / "run")
+    metadata, body = parted((made.path / "README.md").read_bytes())
+    test = made.report["metrics"]["test"]
+    told = {one["type"]: one["value"] for one in metadata["model-index"][0]["results"][0]["metrics"]}
+    assert (told["accuracy"], told["f1"]) == (test["accuracy"]["value"], test["f1"]["value"])
+    assert f"trained {len(made.report['parts'])} times" in body and NOT_FOR_DIAGNOSIS in body
+    assert ("Cut into 2 folds stratified by class" in body) == bool(folds)
+    assert "groups are not known" in body and str(tmp_path) not in body
+    assert (made.path / re.search(r"lightcnn predict (\S+) IMAGE", body)[1] / "weights.safetensors").is_file()
     for part in made.report["parts"]:
         held, counts = Recipe.load(made.path / part["folder"] / "recipe.yaml"), part["counts"]
         card = (made.path / part["folder"] / "README.md").read_text().replace("\\", "")

@@ -187,7 +187,8 @@ def test_copies_of_images_tell_no_more_than_the_images():
         *(np.repeat(of, 10, axis=0) for of in (labels, rows)), groups=np.repeat(np.arange(60), 10).astype(str)
     )
     assert (copied["images"], copied["groups"], copied["per_class"]["0"]["groups"]) == (600, 60, (labels == 0).sum())
-    assert copied["accuracy"]["interval"] == "bootstrap of 60 groups, 2,000 draws"
+    assert copied["accuracy"]["interval"].startswith("Wilson on 60 groups of one size")
+    assert copied["auc"]["interval"] == "bootstrap of 60 groups, 2,000 draws"
     for name in ("accuracy", "sensitivity", "f1", "auc", "mcc", "log_loss"):
         assert copied[name]["value"] == pytest.approx(alone[name]["value"])
         assert (copied[name]["low"], copied[name]["high"]) == pytest.approx(
@@ -245,6 +246,23 @@ def test_the_spread_is_known_worse_where_one_group_makes_it():
     assert even.spread()[1] == pytest.approx(t.ppf(0.975, 49))
     assert lone.spread()[1] > t.ppf(0.975, 3)
     assert lone.spread()[0] == even.spread()[0] == pytest.approx(np.std(even.values, ddof=1) * np.sqrt(50 / 49))
+
+
+def test_no_interval_of_a_share_is_wider_than_that_of_as_many_groups_as_there_are():
+    """76 groups of 1 to 3 images, one image told wrong: that one group makes the whole spread."""
+    sizes = np.array([1, 2, 3, 3] * 19)
+    groups = np.repeat([f"{place:03}" for place in range(76)], sizes)
+    labels = np.repeat(np.arange(76) % 2, sizes)
+    predicted = labels.copy()
+    predicted[5] = 1 - predicted[5]
+    found = scores(labels, np.eye(2)[predicted], groups=groups)["accuracy"]
+    even = sizes.sum() ** 2 / (sizes**2).sum()
+    low, high = wilson(found["value"] * even, even)
+    assert (found["low"], found["high"]) == pytest.approx((low, high))
+    assert found["interval"].startswith(f"Wilson on {int(even)} groups of one size")
+    assert even == pytest.approx(76 * 2.25**2 / 5.75)
+    lone = scores(labels, np.eye(2)[labels], groups=groups)["accuracy"]
+    assert lone["low"] > low, "one error never narrows it"
 
 
 def test_the_temperature_that_was_planted_is_found():

@@ -225,6 +225,27 @@ def test_areas_rank_images_within_one_network(repeated):
     assert sum(of["images"] for of in test["per_class"].values()) == 96
 
 
+def test_other_thresholds_are_those_of_each_part(repeated):
+    tested = [row for row in rows(repeated / "predictions.csv") if row["split"] == "test"]
+    report = json.loads((repeated / "report.json").read_text())
+    second = report["data"]["classes"][1]
+    for name, target in (("at_specificity", "0.90"), ("at_sensitivity", "0.95")):
+        thresholds = {}
+        for part in report["parts"]:
+            own = json.loads((repeated / part["folder"] / "report.json").read_text())["metrics"]["test"][name][target]
+            thresholds[str(part["seed"]), str(part["fold"])] = own["threshold"]
+        point = report["metrics"]["test"][name][target]
+        assert point["threshold"] is None and None not in thresholds.values()
+        taken = [float(row[f"p_{second}"]) >= thresholds[row["seed"], row["fold"]] for row in tested]
+        for rate, label in (("sensitivity", True), ("specificity", False)):
+            right = [
+                took == label for took, row in zip(taken, tested, strict=True) if (row["label"] == second) == label
+            ]
+            assert point[rate]["value"] == pytest.approx(sum(right) / len(right))
+            assert point[rate]["low"] <= point[rate]["value"] <= point[rate]["high"]
+    assert "each part&#x27;s own" in (repeated / "report.html").read_text()
+
+
 def test_one_fold_of_a_recipe_over_seeds_is_one_fold(recipe):
     one = ["--set", "reading.folds=3", "--set", "reading.fold=2"]
     assert run(["train", recipe, *one, "--seeds", "2", "--epochs", "1", "--out", "second", "--quiet"]) == 0

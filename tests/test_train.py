@@ -819,6 +819,22 @@ def test_a_baseline_begins_with_a_runs_weights_and_their_statistics_and_resumes_
     assert not Path("runs").exists()
 
 
+def test_weights_that_know_test_images_are_refused(recipe, tmp_path, capsys):
+    """Weights of a run on the same data: with its split they go on, with another they have seen what is tested."""
+    small = ["--set", "network.baseline=timm:mobilenetv3_small_050", "--set", "network.input=[1,32,32]",
+             "--set", "network.head=own", "--epochs", "1"]  # fmt: skip
+    assert run(["train", recipe, *small, "--quiet", "--out", "first"]) == 0
+    onwards = ["train", recipe, *small, "--set", "network.weights=first/weights.safetensors", "--quiet"]
+    assert run([*onwards, "--seed", "1", "--out", "flattered"]) == 2
+    error = capsys.readouterr().err
+    assert "network.weights first: has learned from" in error and "of the 48 test images" in error
+    assert run([*onwards, "--folds", "3", "--out", "flattered"]) == 2
+    assert "has learned from" in capsys.readouterr().err
+    assert not Path("flattered").exists()
+    assert run([*onwards, "--out", "second"]) == 0
+    assert "learned from" not in json.loads(Path("second/report.json").read_text())["data"]["note"]
+
+
 def stop(*_):
     raise KeyboardInterrupt
 

@@ -28,7 +28,8 @@ class Draws:
     """One score in every draw of a bootstrap (draws,), and with each group left out (groups,) or ().
 
     NaN where it is undefined. `unit` names what was drawn, group or image, `drawn` counts them, and `units` those that
-    the score rests on.
+    the score rests on. `even`, of a share of images, is how many groups of one size weigh as much as these (Kish,
+    Survey Sampling, 1965): were all images of a group right or wrong together, they would be so many answers.
     """
 
     values: NDArray[np.float64]
@@ -36,6 +37,7 @@ class Draws:
     drawn: int
     units: float
     unit: str
+    even: float | None = None
 
     @property
     def method(self) -> str:
@@ -76,13 +78,17 @@ def wilson(correct: float, total: float, quantile: float = Z) -> tuple[float, fl
 def bounded(value: float, draws: Draws, lowest: float = 0.0) -> Interval:
     """Of a score from `lowest` to 1: Wilson's on as many images as would spread as much (Dean and Pagano, 2015).
 
-    The spread is that of the draws. Where they have none, as when every answer is right, it is Wilson's on the units.
+    The spread is that of the draws. Where they have none, as when every answer is right, it is Wilson's on the units;
+    and where a few groups make it so uncertain that it would be wider than on the even groups, it is Wilson's on those.
     """
     share = min(1.0, max(0.0, (value - lowest) / (1 - lowest)))
     error, quantile = draws.spread()
     error /= 1 - lowest
     if error and 0 < share < 1:
         total, method = share * (1 - share) / error**2, draws.method
+        if draws.even and quantile**2 / total > Z**2 / draws.even:
+            total, quantile = float(draws.even), Z
+            method = f"Wilson on {math.floor(total):,} {draws.unit}s of one size, than which the bootstrap's is wider"
     else:
         total, quantile, method = max(1.0, draws.units), Z, f"Wilson on {math.floor(draws.units):,} {draws.unit}s"
     low, high = wilson(share * total, total, quantile)

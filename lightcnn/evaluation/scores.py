@@ -49,6 +49,11 @@ class Side:
         """How many groups some of the images are of."""
         return len(np.unique(self.codes[images]))
 
+    def even(self, images: NDArray[np.bool_] | slice = slice(None)) -> float:
+        """How many groups of one size weigh as much as those that some of the images are of; 0 without images."""
+        sizes = np.bincount(self.codes[images]).astype(float)
+        return float(sizes.sum() ** 2 / max(1.0, (sizes**2).sum()))
+
     @cached_property
     def curves(self) -> list[Curve | None]:
         """One for every class that some images are of and some are not."""
@@ -228,19 +233,23 @@ class _Found:
         self._values = point_values(held)
         self._draws = drawn_values(held, np.array(self._thresholds))
         own = [held.labels == c for c in range(len(held.classes))]
-        self._own = np.array([held.groups(of) for of in own], dtype=float)
-        self._rest = np.array([held.groups(~of) for of in own], dtype=float)
-        self._taken = np.array([held.groups(held.predicted == c) for c in range(len(own))], dtype=float)
+        taken = [held.predicted == c for c in range(len(own))]
+        either = [of | told for of, told in zip(own, taken, strict=True)]
+        masks = {"own": own, "rest": [~of for of in own], "taken": taken, "either": either}
+        self._groups = {of: np.array([held.groups(mask) for mask in masks[of]], dtype=float) for of in masks}
+        self._even = {of: np.array([held.even(mask) for mask in masks[of]]) for of in masks}
 
     def single(self, name: str) -> dict[str, Any]:
         """A score of all classes together."""
         held = self._held
         if name == "accuracy" and held.independent:
             return self._counted(float(held.counts[0].sum()), len(held.labels))
-        units = self._over(self._own) if name == "balanced_accuracy" else held.groups()
-        if name in UNBOUNDED and self._scarce(self._own):
-            return self._alone(self._values[name], self._own)
-        return self._drawn(name, self._values[name], self._draws[name], units, self._why(name))
+        balanced = name == "balanced_accuracy"
+        units = self._over(self._groups["own"]) if balanced else held.groups()
+        even = self._over(self._even["own"]) if balanced else held.even() if name == "accuracy" else None
+        if name in UNBOUNDED and self._scarce(self._groups["own"]):
+            return self._alone(self._values[name], self._groups["own"])
+        return self._drawn(name, self._values[name], self._draws[name], units, self._why(name), even)
 
     def rate(self, name: str, c: int) -> dict[str, Any]:
         """A score of one class against the rest."""
@@ -253,19 +262,22 @@ class _Found:
         }
         if self._held.independent and name in shares and shares[name][1]:
             return self._counted(*shares[name])
-        value, units = self._values[name][c], self._units(name)[c]
+        value, units = self._values[name][c], self._units(name, self._groups)[c]
         if name in AREAS and not np.isnan(value) and self._scarce(units):
             return self._alone(value, units)
-        return self._drawn(name, value, self._draws[name][:, c], units, self._why(name, c))
+        even = None if name in AREAS else self._units(name, self._even)[c]
+        return self._drawn(name, value, self._draws[name][:, c], units, self._why(name, c), even)
 
     def mean(self, name: str) -> dict[str, Any]:
         """The second class's score of two classes, the mean over all of more."""
         if len(self._held.classes) == 2:
             return self.rate(name, 1)
-        known, value = self._units(name)[~np.isnan(self._values[name])], over_classes(self._values[name])
+        defined, value = ~np.isnan(self._values[name]), over_classes(self._values[name])
+        known = self._units(name, self._groups)[defined]
         if name in AREAS and not np.isnan(value) and self._scarce(known):
             return self._alone(value, known)
-        return self._drawn(name, value, over_classes(self._draws[name]), self._over(known), self._why(name))
+        even = None if name in AREAS else self._over(self._units(name, self._even)[defined])
+        return self._drawn(name, value, over_classes(self._draws[name]), self._over(known), self._why(name), even)
 
     def at(self, name: str) -> dict[str, Any] | None:
         """Sensitivity and specificity at each of the thresholds; None without any."""
@@ -289,14 +301,14 @@ class _Found:
         if held.independent:
             return self._counted(hits, actual)
         draws = self._draws["at"][:, 1 - of, self._thresholds.index(threshold)]
-        return self._drawn(rate, hits / actual, draws, self._own[of], "")
+        return self._drawn(rate, hits / actual, draws, self._groups["own"][of], "", self._even["own"][of])
 
-    def _units(self, name: str) -> Numbers:
-        """The groups that a rate of each class rests on (K,)."""
+    @staticmethod
+    def _units(name: str, counted: Mapping[str, Numbers]) -> Numbers:
+        """The groups that a rate of each class rests on (K,), as they were `counted`."""
         if name in AREAS:
-            return np.asarray(np.minimum(self._own, self._rest))
-        others: dict[str, Numbers] = {"specificity": self._rest, "precision": self._taken}
-        return others.get(name, self._own)
+            return np.asarray(np.minimum(counted["own"], counted["rest"]))
+        return counted[{"specificity": "rest", "precision": "taken", "f1": "either"}.get(name, "own")]
 
     def _over(self, units: Numbers) -> float:
         """Those that a mean of shares rests on, were all shares equal; no more than there are."""
@@ -317,12 +329,14 @@ class _Found:
     def _counted(self, correct: float, total: float) -> dict[str, Any]:
         return _entry(correct / total, Interval(*wilson(correct, total), "Wilson"))
 
-    def _drawn(self, name: str, value: float, draws: Numbers, units: float, why: str) -> dict[str, Any]:
+    def _drawn(
+        self, name: str, value: float, draws: Numbers, units: float, why: str, even: float | None = None
+    ) -> dict[str, Any]:
         if np.isnan(value):
             return _undefined(why)
         held = self._held
         unit = "image" if held.independent else "group"
-        made = Draws(draws[:DRAWS], draws[DRAWS:], held.groups(), units, unit)
+        made = Draws(draws[:DRAWS], draws[DRAWS:], held.groups(), units, unit, even)
         if name in UNBOUNDED:
             return _entry(value, positive(value, made))
         return _entry(value, bounded(value, made, -1.0 if name in ("mcc", "kappa") else 0.0))
@@ -366,7 +380,8 @@ def _agreement(hits: Numbers, actual: Numbers, predicted: Numbers) -> dict[str, 
 
 
 def _entry(value: float, interval: Interval) -> dict[str, Any]:
-    return {"value": float(value), "low": interval.low, "high": interval.high, "interval": interval.method}
+    low, high = (None if end is None else float(end) for end in (interval.low, interval.high))
+    return {"value": float(value), "low": low, "high": high, "interval": interval.method}
 
 
 def _undefined(why: str) -> dict[str, Any]:

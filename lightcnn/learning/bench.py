@@ -36,6 +36,8 @@ from lightcnn.transfer import BaselineSpec
 
 STAND_IN = "synthetic-lesions"
 """What a recipe learns from where its data set is not on this machine."""
+OF_RUN = ("report.json", "environment.json", "predictions.csv")
+"""Files that tell a finished training's folder."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Bench:
         recipe = self.recipe.model_copy(update={"seed": seed, "reading": reading})
         pipeline = self.pipeline.resplit(split(self.pipeline.dataset, seed, reading))
         _demand_fit(recipe, pipeline.dataset, len(pipeline.split.train))
+        _demand_unseen(recipe, pipeline.dataset, pipeline.split)
         return Bench(recipe, pipeline, _teacher(recipe, pipeline))
 
 
@@ -96,8 +99,8 @@ def prepare(
     sides = split(dataset, given.recipe.seed, given.recipe.reading)
     recipe = given.resolved(source, dataset.channels, len(sides.train))
     _demand_fit(recipe, dataset, len(sides.train))
-    if recipe.distill and (unknown := _demand_unseen(Run.load(recipe.distill.teacher), dataset, sides)):
-        dataset = replace(dataset, note="; ".join(filter(None, [dataset.note, unknown])))
+    unknown = _demand_unseen(recipe, dataset, sides)
+    dataset = replace(dataset, note="; ".join(filter(None, [dataset.note, *unknown])))
     pipeline = Pipeline(dataset, sides, place, recipe.preprocess, watcher.reading, normalised=_expected(recipe))
     return Bench(recipe, pipeline, _teacher(recipe, pipeline))
 
@@ -182,21 +185,34 @@ def _teacher(recipe: Recipe, pipeline: Pipeline) -> Teacher | None:
     return Teacher(teacher.model, own, pipeline.preprocess(recipe.network.input[1]), recipe.distill)
 
 
-def _demand_unseen(teacher: Run, dataset: Dataset, sides: Split) -> str:
-    """What is not known of a teacher on other data; nothing where it has seen no image of the test side.
+def forerunners(recipe: Recipe) -> dict[str, Run]:
+    """The runs whose networks a recipe builds upon, by the key that names each: a teacher, and pretrained weights."""
+    found = {"distill.teacher": recipe.distill.teacher} if recipe.distill else {}
+    weights = getattr(recipe.network, "weights", "none")
+    beside = Path(weights).parent
+    if weights not in ("none", "timm") and all((beside / name).is_file() for name in OF_RUN):
+        found["network.weights"] = str(beside)
+    return {key: Run.load(path) for key, path in found.items()}
 
-    Raises: InputError where it has learned from some, which would flatter its student.
+
+def _demand_unseen(recipe: Recipe, dataset: Dataset, sides: Split) -> list[str]:
+    """What is not known of forerunners that learned from other data.
+
+    Raises: InputError where one has learned from images of the test side, which would flatter what is built upon it.
     """
-    data = teacher.report["data"] or {}
+    return [_unknown(key, run, dataset, sides) for key, run in forerunners(recipe).items()]
+
+
+def _unknown(key: str, run: Run, dataset: Dataset, sides: Split) -> str:
+    """Of one forerunner; nothing where it has seen no image of the test side."""
+    data = run.report["data"] or {}
     if data.get("fingerprint") != dataset.fingerprint:
-        return (
-            f"the teacher learned from {data.get('source')}: whether images of this test side were there is not known"
-        )
-    tested = {row["path"] for row in read_predictions(teacher) if row["split"] == "test"}
+        return f"{key} learned from {data.get('source')}: whether images of this test side were there is not known"
+    tested = {row["path"] for row in read_predictions(run) if row["split"] == "test"}
     known = [dataset.paths[index] for index in sides.test if dataset.paths[index] not in tested]
     if known:
         raise InputError(
-            f"distill.teacher {teacher.path}: has learned from {len(known):,} of the {len(sides.test):,} test images "
+            f"{key} {run.path}: has learned from {len(known):,} of the {len(sides.test):,} test images "
             f"({known[0]}); train it on the same split: with the same seed and options of reading"
         )
     return ""

@@ -69,8 +69,7 @@ class Facts:
     @property
     def dataset(self) -> str:
         """The source by name: of a path its last part, since the others tell of the machine alone."""
-        source = str(self.report["data"]["source"])
-        return source if source.partition(":")[0] in NAMES else Path(source).name or source
+        return dataset(self.report)
 
     @property
     def source(self) -> str:
@@ -149,8 +148,8 @@ def model_card(facts: Facts) -> bytes:
     operating = words.operating(report)
     parts = [
         *([f"> **{escape(loud)}.**"] if loud else []),
-        f"# {escape(_name(recipe))}",
-        f"{escape(_network(report))} that tells {len(report['data']['classes']):,} classes of images apart, trained "
+        f"# {escape(title(recipe))}",
+        f"{escape(network(report))} that tells {len(report['data']['classes']):,} classes of images apart, trained "
         f"by lightcnn {escape(report['lightcnn'])} on {escape(facts.source)}. Test accuracy "
         f"**{accuracy['value']:.2%}** (95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%}, "
         f"{escape(accuracy['interval'])}).",
@@ -165,7 +164,7 @@ def model_card(facts: Facts) -> bytes:
         "## Limits",
         bullets(facts.limits),
         "## Data",
-        table(("", "train", "val", "test"), _sides(report["data"])),
+        table(("", "train", "val", "test"), sides(report["data"])),
         table(("", ""), _data(facts)),
         "## Scores on the test side",
         escape(words.counted(report)),
@@ -185,15 +184,26 @@ def model_card(facts: Facts) -> bytes:
         "and Kahn 2020; update by Tejani and others 2024). The rest is for the authors of a study to answer.",
         table(("topic", "answer"), _claim(facts)),
     ]  # fmt: skip
-    return ("---\n" + _yaml(front_matter(facts)) + "---\n\n" + "\n\n".join(parts) + "\n").encode()
+    return written(front_matter(report, title(recipe)), parts)
 
 
-def front_matter(facts: Facts) -> dict[str, Any]:
+def dataset(report: Mapping[str, Any]) -> str:
+    """The source by name: of a path its last part, since the others tell of the machine alone."""
+    source = str(report["data"]["source"])
+    return source if source.partition(":")[0] in NAMES else Path(source).name or source
+
+
+def written(metadata: Mapping[str, Any], parts: Sequence[str]) -> bytes:
+    """A card of its metadata and its paragraphs, UTF-8."""
+    return ("---\n" + _yaml(metadata) + "---\n\n" + "\n\n".join(parts) + "\n").encode()
+
+
+def front_matter(report: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The card's metadata. No licence: the run knows none."""
-    data = facts.report["data"]
-    test = facts.report["metrics"]["test"]
+    data = report["data"]
+    test = report["metrics"]["test"]
     defined = [key for key in words.METRICS if test[key]["value"] is not None]
-    source = visible(facts.dataset)
+    source = visible(dataset(report))
     return {
         "library_name": "lightcnn",
         "pipeline_tag": "image-classification",
@@ -202,7 +212,7 @@ def front_matter(facts: Facts) -> dict[str, Any]:
         "metrics": [TYPES[key] for key in defined],
         "model-index": [
             {
-                "name": _name(facts.recipe),
+                "name": name,
                 "results": [
                     {
                         "task": {"type": "image-classification", "name": "Image classification"},
@@ -223,7 +233,8 @@ def front_matter(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _name(recipe: Recipe) -> str:
+def title(recipe: Recipe) -> str:
+    """What the card is called."""
     return recipe.name or "A network of lightcnn"
 
 
@@ -242,7 +253,8 @@ def _yaml(values: Mapping[str, Any]) -> str:
     return stream.getvalue()
 
 
-def _network(report: Mapping[str, Any]) -> str:
+def network(report: Mapping[str, Any]) -> str:
+    """What was trained, in words."""
     total = report["network"]["cost"]
     return f"A network of {total['params']:,} parameters and {total['macs']:,} multiply-adds an image"
 
@@ -253,7 +265,8 @@ def _shares(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{side} {100 * counts[side] / total:.1f} %" for side in SPLITS) + " of the images"
 
 
-def _sides(data: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+def sides(data: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Rows of images and groups on each side."""
     rows = (("images", data["counts"]), ("groups", data["groups"]["counts"]))
     return [(name, *(f"{counts[side]:,}" for side in ("train", "val", "test"))) for name, counts in rows]
 

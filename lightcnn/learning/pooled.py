@@ -21,6 +21,7 @@ from lightcnn.evaluation.paired import score_interval
 from lightcnn.evaluation.predictions import COLUMNS, read_predictions, write_predictions
 from lightcnn.evaluation.scores import AREAS, scores
 from lightcnn.learning.bench import warning
+from lightcnn.learning.pooledcard import pooled_card
 from lightcnn.learning.pooledpage import SHOWN, pooled_page
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
@@ -51,8 +52,9 @@ def pooled_data(pipelines: Sequence[Pipeline]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Pooled:
-    """Predictions of one side over all parts: a row an image and part."""
+    """Predictions of one side over all parts: a row an image and part, whose place in the list is in `parts`."""
 
+    parts: NDArray[np.int64]
     paths: NDArray[np.str_]
     seeds: NDArray[np.int64]
     folds: NDArray[np.int64]
@@ -81,6 +83,7 @@ def write_pooled(run: Run, recipe: Recipe, data: Mapping[str, Any], parts: Parts
     for name, picture in pictures.items():
         run.write_bytes(f"plots/{name}.png", picture)
     run.write_bytes("report.html", pooled_page(report, recipe, pictures))
+    run.write_bytes("README.md", pooled_card(report, recipe))
     run.write_json("report.json", report)
 
 
@@ -99,8 +102,15 @@ def _pictures(report: Mapping[str, Any]) -> dict[str, bytes]:
 
 def _pooled(tables: Sequence[tuple[int, int, list[dict[str, str]]]], side: str, classes: Sequence[str]) -> Pooled:
     place = {name: number for number, name in enumerate(classes)}
-    rows = [(seed, fold, row) for seed, fold, table in tables for row in table if row["split"] == side]
+    numbered = [
+        (number, seed, fold, row)
+        for number, (seed, fold, table) in enumerate(tables)
+        for row in table
+        if row["split"] == side
+    ]
+    rows = [row[1:] for row in numbered]
     return Pooled(
+        parts=np.array([number for number, *_ in numbered]),
         paths=np.array([row["path"] for _, _, row in rows]),
         seeds=np.array([seed for seed, _, _ in rows]),
         folds=np.array([fold for _, fold, _ in rows]),
@@ -156,7 +166,27 @@ def _scores(of: Pooled, reports: Sequence[Mapping[str, Any]], side: str, classes
         counted["images"] = round(counted["images"] / times)
     if side == "test" and not found["warning"]:
         found["auc"] |= _interval(of)
-    return found
+    return found | {
+        name: _operating(of, [part[name] for part in parts]) for name in ("at_specificity", "at_sensitivity")
+    }
+
+
+def _operating(of: Pooled, parts: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
+    """Sensitivity and specificity of all rows under each part's own thresholds; None of more than two classes."""
+    points = [part for part in parts if part is not None]
+    return {target: _at(of, [part[target]["threshold"] for part in points]) for target in points[0]} if points else None
+
+
+def _at(of: Pooled, thresholds: Sequence[float | None]) -> dict[str, Any]:
+    """At one threshold a part. The one told is None: there is no single one."""
+    if None in thresholds:
+        why = "a class is missing on the validation side of a part, where its threshold is chosen"
+        nothing = {"value": None, "low": None, "high": None, "interval": None, "undefined": why}
+        return {"threshold": None, "sensitivity": nothing, "specificity": nothing}
+    own = np.array(thresholds, dtype=np.float64)[of.parts]
+    decided = (of.probabilities[:, 1] >= own).astype(np.int64)
+    found = scores(of.labels, of.probabilities, groups=of.groups, predicted=decided)
+    return {"threshold": None} | {rate: found[rate] for rate in ("sensitivity", "specificity")}
 
 
 def _mean_of(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ SHOWN = ("accuracy", "balanced_accuracy", "f1", "auc", "sensitivity", "specifici
 def pooled_page(report: Mapping[str, Any], recipe: Recipe, pictures: Mapping[str, bytes]) -> bytes:
     """The whole page."""
     data, accuracy = report["data"], report["metrics"]["test"]["accuracy"]
+    operating = words.operating(report)
     return page.page(
         f"lightcnn train: {recipe.name or 'a network'} on {data['source']}, {told(report)}",
         [
@@ -41,8 +42,9 @@ def pooled_page(report: Mapping[str, Any], recipe: Recipe, pictures: Mapping[str
             *(page.figure(pictures[name], caption) for name, caption in CAPTIONS.items() if name in pictures),
             page.heading("Each class"),
             page.table(words.CLASS_HEADER, words.by_class(report)),
+            *([page.heading("Other thresholds"), page.table(words.OPERATING_HEADER, operating)] if operating else []),
             page.heading("Over the parts"),
-            page.table(("metric", "mean", "standard deviation"), _summary(report["summary"])),
+            page.table(("metric", "mean", "standard deviation"), summary_rows(report["summary"])),
             page.paragraph("The interval says how far other images would move the score of these networks; the "
                            "deviation how far another training does. Parts share most of their training images."),
             page.table(("seed", "fold", "train", "val", "test", *map(_name, SHOWN), "epochs", "seconds"),
@@ -63,7 +65,8 @@ def told(report: Mapping[str, Any]) -> str:
     return " × ".join(words)
 
 
-def _summary(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Mean and standard deviation of every metric over the parts, as they are shown."""
     return [(_name(name), _said(values["mean"]), _said(values["sd"])) for name, values in summary.items()]
 
 

@@ -86,7 +86,8 @@ def operating(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
                 f"of 100 images of {classes[1]} {hundred(found['value'])} are found, and of 100 of {classes[0]} "
                 f"{hundred(1 - spared['value'])} are taken for it"
             )  # fmt: skip
-            threshold = "none" if point["threshold"] is None else f"{point['threshold']:.3f}"
+            several = "each part's own" if "parts" in report else "none"
+            threshold = several if point["threshold"] is None else f"{point['threshold']:.3f}"
             rows.append((f"{rate} of {target}", threshold, both(found), both(spared), meaning))
     return rows
 

@@ -5,7 +5,10 @@
 Groups have 1 to 8 images, any number as likely, all of one class, either as likely. The correlation is that of answers,
 or of scores, within a group. Answers are right with a probability of the group, drawn from a beta distribution. For the
 areas and losses, scores are normal, one deviation wide in both classes, and probabilities are what the scores mean.
-Intervals are made as `lightcnn.evaluation.scores` makes them; that they are the same is checked in every cell.
+Under `any` the truth is another one in every repetition, from 0.50 to 0.99 (of areas 0.60 to 0.98), all as likely: the
+mean coverage, by which intervals of shares are judged (Newcombe, Statist. Med. 17, 1998; Brown, Cai and DasGupta,
+Statist. Sci. 16, 2001), for at one truth few answers can only be right so many times. Intervals are made as
+`lightcnn.evaluation.scores` makes them; that they are the same is checked in every cell.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 from scipy.special import expit
@@ -27,6 +31,8 @@ from lightcnn.evaluation.scores import scores
 CORRELATIONS = (0.0, 0.3, 0.8)
 COUNTED = ("accuracy", "sensitivity", "F1", "images", "percentiles")
 RANKED = ("AUC", "PR-AUC", "Brier", "log loss")
+SHARES, UNDER = np.linspace(0.5, 0.99, 50), np.linspace(0.6, 0.98, 20)
+"""Truths of which each repetition of `any` has one: shares of right answers, areas under the ROC curve."""
 
 
 def groups_of(count: int, random: np.random.Generator, fewest: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -37,27 +43,32 @@ def groups_of(count: int, random: np.random.Generator, fewest: int = 1) -> tuple
             return random.integers(1, 9, count), labels
 
 
-def counted(count: int, correlation: float, share: float, repetitions: int) -> dict[str, float]:
+def counted(count: int, correlation: float, share: float | None, repetitions: int) -> dict[str, float]:
     """Coverage of scores of answers that are right with probability `share`, which is also the truth of each score."""
-    random = np.random.default_rng([1, count, int(100 * correlation), int(100 * share)])
+    random = np.random.default_rng([1, count, int(100 * correlation), int(100 * (share or 0))])
     times = np.concatenate([*times_drawn(count, DRAWS), *left_out(count, count)])
-    held: dict[str, list[bool]] = {name: [] for name in COUNTED}
+    fixed, held = share, {name: [] for name in COUNTED}
     for repetition in range(repetitions):
+        share = random.choice(SHARES) if fixed is None else fixed
         sizes, labels = groups_of(count, random)
         spread = (1 - correlation) / correlation if correlation else 0
         chance = random.beta(share * spread, (1 - share) * spread, count) if correlation else share
         right = random.binomial(sizes, chance)
         taken = np.where(labels == 1, right, sizes - right)
+        either = np.where(labels == 1, sizes, taken)
         columns = np.stack([right, sizes, labels * right, labels * sizes, taken], axis=1)
         drawn, whole = times @ columns, columns.sum(axis=0)
         with np.errstate(invalid="ignore"):
             values = {
-                "accuracy": (whole[0] / whole[1], drawn[:, 0] / drawn[:, 1], count),
-                "sensitivity": (whole[2] / whole[3], drawn[:, 2] / drawn[:, 3], labels.sum()),
-                "F1": (2 * whole[2] / whole[3:].sum(), 2 * drawn[:, 2] / drawn[:, 3:].sum(axis=1), labels.sum()),
+                "accuracy": (whole[0] / whole[1], drawn[:, 0] / drawn[:, 1], sizes),
+                "sensitivity": (whole[2] / whole[3], drawn[:, 2] / drawn[:, 3], sizes[labels == 1]),
+                "F1": (2 * whole[2] / whole[3:].sum(), 2 * drawn[:, 2] / drawn[:, 3:].sum(axis=1), either[either > 0]),
             }  # fmt: skip
         values["F1"][1][drawn[:, 3] == 0] = np.nan
-        found = {name: bounded(value, draws(of, units, count)) for name, (value, of, units) in values.items()}
+        found = {
+            name: bounded(value, draws(of, len(own), count, own.sum() ** 2 / (own**2).sum()))
+            for name, (value, of, own) in values.items()
+        }
         found["images"] = Interval(*wilson(whole[0], whole[1]), "")
         found["percentiles"] = Interval(*np.percentile(values["accuracy"][1][:DRAWS], (2.5, 97.5)), "")
         for name, interval in found.items():
@@ -71,14 +82,13 @@ def counted(count: int, correlation: float, share: float, repetitions: int) -> d
     return {name: float(np.mean(of)) for name, of in held.items()}
 
 
-def ranked(count: int, correlation: float, area: float, repetitions: int) -> dict[str, float]:
+def ranked(count: int, correlation: float, area: float | None, repetitions: int) -> dict[str, float]:
     """Coverage of areas and losses of scores with that area under the ROC curve."""
-    random = np.random.default_rng([2, count, int(100 * correlation), int(100 * area)])
-    distance = float(np.sqrt(2) * norm.ppf(area))
-    truth = of_population(distance)
+    random = np.random.default_rng([2, count, int(100 * correlation), int(100 * (area or 0))])
     times = np.concatenate([*times_drawn(count, DRAWS), *left_out(count, count)])
-    held: dict[str, list[bool]] = {name: [] for name in RANKED}
+    fixed, held = area, {name: [] for name in RANKED}
     for repetition in range(repetitions):
+        distance, truth = of_population(random.choice(UNDER) if fixed is None else fixed)
         sizes, classes = groups_of(count, random, OF_CLASS)  # with fewer no interval is given
         codes = np.repeat(np.arange(count), sizes)
         labels = classes[codes]
@@ -104,22 +114,23 @@ def ranked(count: int, correlation: float, area: float, repetitions: int) -> dic
     return {name: float(np.mean(of)) for name, of in held.items()}
 
 
-def of_population(distance: float, images: int = 2_000_000) -> dict[str, float]:
-    """The truth, on very many images."""
-    labels = np.arange(images) % 2
+@cache
+def of_population(area: float, images: int = 2_000_000) -> tuple[float, dict[str, float]]:
+    """How far the classes lie apart in deviations, and the truth, on very many images."""
+    distance, labels = float(np.sqrt(2) * norm.ppf(area)), np.arange(images) % 2
     scored = distance * (labels - 0.5) + np.random.default_rng(3).normal(size=images)
     probability = expit(distance * scored)
-    return {
-        "AUC": float(norm.cdf(distance / np.sqrt(2))),
+    return distance, {
+        "AUC": float(area),
         "PR-AUC": float(average_precision_score(labels, probability)),
         "Brier": float(((probability - labels) ** 2).mean()),
         "log loss": float(-np.log(np.where(labels, probability, 1 - probability)).mean()),
     }
 
 
-def draws(values: np.ndarray, units: float, count: int) -> Draws:
+def draws(values: np.ndarray, units: float, count: int, even: float | None = None) -> Draws:
     """As of that many groups."""
-    return Draws(values[:DRAWS], values[DRAWS:], count, float(units), "group")
+    return Draws(values[:DRAWS], values[DRAWS:], count, float(units), "group", even)
 
 
 def holds(interval: Interval, truth: float) -> bool:
@@ -137,16 +148,19 @@ def same(labels: np.ndarray, probabilities: np.ndarray, sizes: np.ndarray, told:
 
 
 def table(
-    names: tuple[str, ...], truths: tuple[float, ...], sizes: tuple[int, ...],
-    simulate: Callable[[int, float, float, int], dict[str, float]], repetitions: int,
+    names: tuple[str, ...], truths: tuple[float | None, ...], sizes: tuple[int, ...],
+    simulate: Callable[[int, float, float | None, int], dict[str, float]], repetitions: int,
 ) -> None:  # fmt: skip
     """Prints coverage in percent: a row for groups and correlation, of each score a column for every truth."""
-    print(f"{'':20}" + "".join(f"{name:^{6 * len(truths)}}" for name in names))
-    print(f"{'groups  correlation':20}" + "".join(f"{truth:6.2f}" for _ in names for truth in truths))
+    print(f"{repetitions:,} repetitions")
+    width = max(7, 13 // len(truths))
+    print(f"{'':20}" + "".join(f"{name:>{width * len(truths)}}" for name in names))
+    heads = [f"{'any' if truth is None else f'{truth:.2f}':>{width}}" for truth in truths]
+    print(f"{'groups  correlation':20}" + "".join(heads) * len(names))
     for count in sizes:
         for correlation in CORRELATIONS:
             cells = [simulate(count, correlation, truth, repetitions) for truth in truths]
-            shown = "".join(f"{100 * cell[name]:6.1f}" for name in names for cell in cells)
+            shown = "".join(f"{100 * cell[name]:{width}.1f}" for name in names for cell in cells)
             print(f"{count:6}  {correlation:11.1f} {shown}", flush=True)
 
 
@@ -155,11 +169,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a twentieth of the repetitions")
     options = parser.parse_args()
     began, part = time.perf_counter(), 20 if options.quick else 1
-    print(f"{1_000 // part:,} repetitions")
+    table(COUNTED, (None,), (10, 20, 50, 150), counted, 4_000 // part)
+    table(RANKED, (None,), (30, 50, 150), ranked, 4_000 // part)
     table(COUNTED, (0.6, 0.8, 0.95), (10, 20, 50, 150), counted, 1_000 // part)
-    print(f"\n{400 // part:,} repetitions; the columns are those of the area under the ROC curve")
-    table(RANKED, (0.7, 0.9, 0.97), (30, 50, 150), ranked, 400 // part)
-    print(f"\n{time.perf_counter() - began:.0f} s")
+    print("The columns are those of the area under the ROC curve.")
+    table(RANKED, (0.7, 0.9, 0.97), (30, 50, 150), ranked, 1_000 // part)
+    print(f"{time.perf_counter() - began:.0f} s")
 
 
 if __name__ == "__main__":
