@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from matplotlib.text import Text
 from specs import random_spec
 from test_counters import everything, same
 from torch import Tensor, nn
@@ -29,12 +30,14 @@ from lightcnn.counting.liveness import liveness, peak
 from lightcnn.counting.sizes import saved_bytes
 from lightcnn.counting.trace import trace
 from lightcnn.errors import InputError, LightcnnError
+from lightcnn.evaluation.figures import blank
 from lightcnn.network import build, fold
 from lightcnn.profiling import columns, latency
 from lightcnn.profiling.charts import charts
 from lightcnn.profiling.job import Settings, conduct
 from lightcnn.profiling.latency import Candidate, Latency, measure
-from lightcnn.profiling.page import CAPTIONS
+from lightcnn.profiling.page import CAPTIONS, profile_page
+from lightcnn.profiling.pictures import name_points
 from lightcnn.profiling.profile import Accuracy, Profile, notes_of, profile
 from lightcnn.profiling.resident import resident
 from lightcnn.profiling.runtimes import candidates
@@ -488,7 +491,48 @@ def test_several_runtimes_have_a_column_each() -> None:
 def test_every_chart_is_drawn_and_has_its_words() -> None:
     assert charts(rows()).keys() == CAPTIONS.keys()
     assert charts(rows()[2:]).keys() == {"disk"}
-    assert all(picture.startswith(b"\x89PNG") for picture in charts(rows()[:1]).values())
+    assert all(one.png.startswith(b"\x89PNG") for one in charts(rows()[:1]).values())
+    assert profile_page(report_of([]), {}).count(b"<script") == 0
+
+
+def report_of(held: list[dict[str, Any]]) -> dict[str, Any]:
+    machine = {"processor": "p", "cores": 2, "threads": 1, "load": None, "python": "3", "packages": {}, "gpu": None}
+    return {
+        "convention": "c",
+        "machine": machine,
+        "rows": held,
+        "failures": [],
+        "layers": {r["name"]: [] for r in held},
+    }
+
+
+def test_what_is_drawn_says_its_name_where_it_is(tmp_path: Path) -> None:
+    from io import BytesIO
+
+    from PIL import Image
+
+    held = rows()[:2]
+    for name, one in charts(held).items():
+        assert len(one.spots) == (4 if name == "score_time" else 2)
+        assert [spot.told.split(",")[0] for spot in one.spots[:2]] == ["one|$&", "other"]
+        assert all(0 <= edge <= 1 for s in one.spots for edge in (s.left, s.top, s.left + s.width, s.top + s.height))
+        picture = Image.open(BytesIO(one.png)).convert("RGB")
+        for spot in one.spots:
+            middle = (spot.left + spot.width / 2) * picture.width, (spot.top + spot.height / 2) * picture.height
+            red, green, blue = picture.getpixel((int(middle[0]), int(middle[1])))  # type: ignore[misc]
+            assert max(red, green, blue) - min(red, green, blue) > 40, f"{name}: no colour where {spot.told} is told"
+    page = profile_page(report_of(held), charts(held)).decode()
+    assert page.count('aria-label="one|$&amp;, ') == len(CAPTIONS) + 1
+
+
+def test_names_beside_points_overlap_neither_names_nor_points() -> None:
+    _, axes = blank("x", "y")
+    random = Random(0)
+    points = [axes.plot([random.random()], [random.random()], "o")[0] for _ in range(14)]
+    name_points(axes, points, [f"network_{place}" for place in range(14)])
+    names = [Text.get_window_extent(text) for text in axes.texts]  # an annotation's own extent has its line in it
+    held = [*(point.get_window_extent() for point in points), *names]
+    assert not any(name.overlaps(other) for place, name in enumerate(names) for other in held[: len(points) + place])
 
 
 # From Python
@@ -529,7 +573,7 @@ def test_the_command_leaves_a_run_and_prints_it(tmp_path: Path, capsys: pytest.C
     )
     assert row["file_bytes"] == len(weights_file(build(spec, 0), spec, stand_in=False))
     page = (out / "report.html").read_text()
-    assert "<script" not in page and "http" not in page.split("</style>")[1]
+    assert page.count("<script>") == 1 and "http" not in page.split("</style>")[1]
     assert (out / "layers.csv").read_text().count("\n") == len(report["layers"]["quick"]) + 1
     assert (out / "plots" / "disk.png").is_file()
     assert cli.run(["profile", str(out), "--no-latency", "--out", str(tmp_path / "other")]) == 2

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from lightcnn.counting.count import Count
 from lightcnn.counting.layers import rows
-from lightcnn.counting.liveness import liveness, peak
+from lightcnn.counting.liveness import liveness, moved, peak
 from lightcnn.counting.sizes import FLOAT, keras_bytes
 from lightcnn.counting.trace import Call, Trace
 from lightcnn.errors import InputError
@@ -63,6 +63,7 @@ def count_graph(graph: Graph) -> Count:
         weight_bytes={"fp32": FLOAT * params, "int8": matrices + FLOAT * (params - matrices)},
         file_bytes=graph.file_bytes, keras_adam_bytes=keras_bytes(params, with_statistics),
         peak_activations=top.elements, peak_activation_bytes=top.bytes,
+        moved_bytes=moved(trace) + read.bytes(read.learnt),
         differences=(), uncounted=trace.uncounted,
         unfolded=tuple(node.name for node in graph.nodes if node.operator in STATISTICS),
         layers=rows(trace, {node.name: node.operator for node in graph.nodes}, read.params),
@@ -93,6 +94,10 @@ class _Reader:
     def size(self, names: Iterable[str]) -> int:
         """Elements of these tensors together."""
         return sum(self._graph.values[name].elements for name in names)
+
+    def bytes(self, names: Iterable[str]) -> int:
+        """Of these tensors together, as they are stored."""
+        return sum(self._graph.values[name].elements * self._graph.values[name].itemsize for name in names)
 
     def _call(self, node: Node) -> Call | None:
         given = [name for name in node.inputs if name]

@@ -164,8 +164,16 @@ def sheet(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def html(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """A table in HTML."""
-    return page.table([COLUMNS[name].title for name in names], [texts(row, names) for row in rows])
+    """A table in HTML that can be sorted."""
+    cells = [
+        [_shown(COLUMNS[name].value(row), text) for name, text in zip(names, texts(row, names), strict=True)]
+        for row in rows
+    ]
+    return page.table([COLUMNS[name].title for name in names], cells, sortable=True)
+
+
+def _shown(value: Any, text: str) -> page.Shown | str:
+    return page.Shown(text, value) if isinstance(value, (int, float)) else text
 
 
 def _tex(text: str) -> str:

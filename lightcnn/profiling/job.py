@@ -74,7 +74,7 @@ def conduct(
         "report.html": profile_page(report, pictures),
         "profile.csv": columns.comma_separated(report["rows"], tuple(columns.COLUMNS)).encode(),
         "layers.csv": _layers(profiles),
-        **{f"plots/{name}.png": picture for name, picture in pictures.items()},
+        **{f"plots/{name}.png": picture.png for name, picture in pictures.items()},
         "report.json": json_bytes(report),
     }
     return Run.create(path, "profile", files)
