@@ -26,7 +26,7 @@ from lightcnn.baselines import build_network
 from lightcnn.cost import cost
 from lightcnn.counting.count import Count, count
 from lightcnn.counting.folding import folded, pairs, unfolded
-from lightcnn.counting.liveness import liveness, peak
+from lightcnn.counting.liveness import liveness, moved, peak
 from lightcnn.counting.sizes import saved_bytes
 from lightcnn.counting.trace import trace
 from lightcnn.errors import InputError, LightcnnError
@@ -240,6 +240,12 @@ def test_the_peak_of_a_chain_is_its_widest_step() -> None:
     assert peak(live).bytes == 4 * 11 * 25
 
 
+def test_what_moves_is_what_is_read_and_written_but_in_place() -> None:
+    chain = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 2, 1), nn.Flatten())
+    assert moved(trace(chain, (3, 5, 5))) == 4 * 25 * ((3 + 8) + (8 + 2))
+    assert count(chain, (3, 5, 5)).moved_bytes == 4 * 25 * 21 + 4 * (24 + 8 + 16 + 2)
+
+
 def test_what_is_read_again_is_held_and_what_nobody_reads_is_not_stored() -> None:
     class Skip(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -332,8 +338,16 @@ def test_a_norm_that_others_share_is_left() -> None:
 def test_bytes_on_disk_of_any_module_are_those_of_its_file() -> None:
     from safetensors.torch import save
 
+    from lightcnn.counting.sizes import TYPES
+
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).double()
     assert saved_bytes(model.state_dict()) == len(save(dict(model.state_dict())))
+    kinds = {f"tensor{place}": torch.zeros(place + 1, dtype=kind) for place, kind in enumerate(TYPES)}
+    header = json.loads(save(kinds)[8:].partition(b"}}")[0] + b"}}")
+    assert list(header) == list(reversed(kinds))
+    assert saved_bytes(kinds) == len(save(kinds))
+    with pytest.raises(InputError, match=r"tensor w is torch\.complex128, which a safetensors file cannot hold"):
+        saved_bytes({"w": torch.zeros(1, dtype=torch.complex128)})
 
 
 def test_the_papers_networks_have_the_static_columns_of_the_golden_file(request: pytest.FixtureRequest) -> None:
@@ -414,6 +428,25 @@ def test_a_network_is_timed_in_both_runtimes_of_torch(monkeypatch: pytest.Monkey
     assert [one.runtime for one in found] == ["folded", "eager"]
     assert all(one.median > 0 and one.runs == 3 and one.images_per_second > 0 for one in found)
     assert {one.layout for one in found} <= {"contiguous", "channels_last"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_on_cuda_times_are_between_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    monkeypatch.setattr(latency, "MOST", 5)
+    monkeypatch.setattr(latency, "LEAST", 5)
+    spec, device = Recipe.load("quick").network, torch.device("cuda")
+    model = build_network(spec, 0)
+    told = count(model, spec.input)
+    (ready,) = candidates(model, told.pairs, spec.input, runtimes=("folded",), device=device, batch=2, threads=1)
+    begin = time.perf_counter()
+    within = ready.run()
+    assert 0 < within <= 1000 * (time.perf_counter() - begin)
+    (found,) = measure([ready], seconds=1, threads=1, progress=quiet)
+    assert (found.device, found.runtime, found.runs) == ("cuda", "folded", 5)
+    assert found.median > 0 and found.images_per_second > 0
+    assert next(model.parameters()).device.type == "cpu"
 
 
 def test_memory_is_measured_in_a_fresh_process() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,18 @@ def session(file: bytes | str, threads: int) -> Any:
         raise LightcnnError(f"ONNX Runtime cannot run it: {first_line(error)}") from error
 
 
-def answers(running: Any, images: NDArray[Any]) -> list[NDArray[Any]]:
-    """What a session of one input gives for images (N, C, H, W). Raises: LightcnnError."""
+def answers(running: Any, images: NDArray[Any], *, shrink: bool = False) -> list[NDArray[Any]]:
+    """What a session of one input gives for images (N, C, H, W); `shrink` then frees memory that larger ones needed.
+
+    Raises: LightcnnError.
+    """
+    import onnxruntime
+
+    options = onnxruntime.RunOptions() if shrink else None
+    if options:
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     try:
-        found: list[NDArray[Any]] = running.run(None, {running.get_inputs()[0].name: images})
+        found: list[NDArray[Any]] = running.run(None, {running.get_inputs()[0].name: images}, options)
     except Exception as error:
         raise LightcnnError(f"ONNX Runtime cannot run it: {first_line(error)}") from error
     return found
@@ -55,7 +65,7 @@ def quantized(data: bytes, shape: tuple[int, int, int]) -> bytes:
     from onnxruntime import quantization
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         target = Path(folder) / "int8.onnx"
         try:
             proto = onnx.load_model_from_string(data)
@@ -68,6 +78,18 @@ def quantized(data: bytes, shape: tuple[int, int, int]) -> bytes:
             return target.read_bytes()
         except Exception as error:  # its errors have no common base
             raise LightcnnError(f"cannot be written in int8: {first_line(error)}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what ONNX Runtime's quantization says to the root logger of weights that it takes as they are."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _reader(name: str, shape: tuple[int, int, int]) -> Any:

@@ -102,19 +102,7 @@ def _clocked(
     failures: list[dict[str, str]],
 ) -> list[Profile]:
     """The profiles with the latency of every runtime, all networks in the same rounds."""
-    by_name = {one.name: one for one in named}
-    ready: list[tuple[str, Candidate]] = []
-    with threads_set(settings.threads):
-        for number, held in enumerate(profiles):
-            progress("warming up", number, len(profiles))
-            try:
-                made = by_name[held.name].candidates(
-                    held.count, runtimes=settings.runtimes, device=device,
-                    batch=settings.batch, threads=settings.threads,
-                )  # fmt: skip
-                ready += [(held.name, one) for one in made]
-            except (LightcnnError, RuntimeError, MemoryError) as error:
-                failures.append({"name": held.name, "error": _told(by_name[held.name], error)})
+    ready = _ready(profiles, named, settings, device, progress, failures)
     times = measure([one for _, one in ready], seconds=settings.seconds, threads=settings.threads, progress=progress)
     found = [(name, latency, one.note) for (name, one), latency in zip(ready, times, strict=True)]
     return [
@@ -125,6 +113,33 @@ def _clocked(
         )
         for held in profiles
     ]
+
+
+def _ready(
+    profiles: Sequence[Profile],
+    named: Sequence[Subject],
+    settings: Settings,
+    device: torch.device,
+    progress: Progress,
+    failures: list[dict[str, str]],
+) -> list[tuple[str, Candidate]]:
+    """Every network in every runtime, warmed up, under its name; what cannot be timed is a failure."""
+    by_name = {one.name: one for one in named}
+    ready: list[tuple[str, Candidate]] = []
+    with threads_set(settings.threads):
+        for number, held in enumerate(profiles):
+            progress("warming up", number, len(profiles))
+            one = by_name[held.name]
+            try:
+                made = one.candidates(
+                    held.count, runtimes=settings.runtimes, device=device,
+                    batch=settings.batch, threads=settings.threads,
+                )  # fmt: skip
+            except (LightcnnError, RuntimeError, MemoryError) as error:
+                failures.append({"name": held.name, "error": _told(one, error)})
+                continue
+            ready += [(held.name, candidate) for candidate in made]
+    return ready
 
 
 def _resident(

@@ -54,6 +54,7 @@ def name_points(axes: Any, points: Sequence[Any], names: Sequence[str]) -> None:
         places = list(_places(own, room, scale))
         free = (box for box in places if _inside(box, frame) and not any(box.overlaps(other) for other in taken))
         box = next(free, places[0])
+        text.arrow_patch.set_visible(box not in places[: len(SIDES)])
         taken.append(box)
         text.set_position(
             ((box.x0 + box.x1 - own.x0 - own.x1) / 2 / scale, (box.y0 + box.y1 - own.y0 - own.y1) / 2 / scale)

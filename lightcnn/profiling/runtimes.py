@@ -89,7 +89,7 @@ def _of_torch(subject: nn.Module, shape: Shape, runtime: str, device: torch.devi
         device=str(device),
         batch=batch,
         run=_timed(subject, shape, 1, device, layout),
-        many=_timed(subject, shape, batch, device, layout),
+        many=_twice(_timed(subject, shape, batch, device, layout)),
     )
 
 
@@ -106,12 +106,21 @@ def _of_session(
 
         return run
 
+    def many() -> float:
+        found = _twice(timed(images))()
+        answers(running, images[:1], shrink=True)  # what many images needed is not held while others are timed
+        return found
+
     one = timed(images[:1])
     told = note(running, images[:1])
     warm(one)
     return Candidate(
-        runtime=runtime, layout="contiguous", device="cpu", batch=len(images), run=one, many=timed(images), note=told
+        runtime=runtime, layout="contiguous", device="cpu", batch=len(images), run=one, many=many, note=told
     )
+
+
+def _twice(run: Callable[[], float]) -> Callable[[], float]:
+    return lambda: min(run(), run())
 
 
 def _parity(subject: nn.Module) -> Callable[[Any, NDArray[Any]], str]:

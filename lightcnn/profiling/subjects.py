@@ -151,16 +151,16 @@ def _subject(target: str, input: Shape | None) -> Subject:
     if target in document.shipped("recipes"):
         return _safely(target, f"recipe {target}", lambda: Recipe.load(target).network, input)
     name = target.removeprefix(PREFIX)
-    if _timm_has(name):
+    unknown = _unknown_to_timm(name)
+    if not unknown:
         return _safely(f"{PREFIX}{name}", "timm's own", lambda: _timm(name), input)
     if target in BASELINES:
         return _baseline(target, input)
     names = [*document.shipped("recipes"), *BASELINES]
     if target.endswith((".yaml", ".yml", ONNX)) or "/" in target:
         raise InputError(f"{target}: no such file or folder")
-    configuration_error = _timm_error(name)
     near = document.nearest(target, names)
-    raise InputError(f"{target}: no recipe, baseline, file or run folder{near}; {configuration_error}")
+    raise InputError(f"{target}: no recipe, baseline, file or run folder{near}; {unknown}")
 
 
 def _of_run(path: Path, input: Shape | None) -> Subject:
@@ -202,15 +202,8 @@ def _timm(name: str) -> BaselineSpec:
     )
 
 
-def _timm_has(name: str) -> bool:
-    try:
-        configuration(name)
-    except InputError:
-        return False
-    return True
-
-
-def _timm_error(name: str) -> str:
+def _unknown_to_timm(name: str) -> str:
+    """What timm's names say of one that is none of them; '' for one that is."""
     try:
         configuration(name)
     except InputError as error:
