@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lightcnn.budget import Budget, Cost
     from lightcnn.comparison.job import compare
     from lightcnn.errors import LightcnnError
+    from lightcnn.explaining.explain import explain
     from lightcnn.learning.job import train
     from lightcnn.network import Network, build, fold
     from lightcnn.profiling.profile import Profile, profile
@@ -40,6 +41,7 @@ __all__ = [
     "build_baseline",
     "build_network",
     "compare",
+    "explain",
     "fold",
     "profile",
     "search",
@@ -63,6 +65,7 @@ _HOMES = {
     "build_baseline": "baselines",
     "build_network": "baselines",
     "compare": "comparison.job",
+    "explain": "explaining.explain",
     "fold": "network",
     "profile": "profiling.profile",
     "search": "searching.job",

@@ -14,6 +14,7 @@ from lightcnn.commands.ablate import ablate
 from lightcnn.commands.audit import audit
 from lightcnn.commands.check import check
 from lightcnn.commands.compare import compare
+from lightcnn.commands.explain import explain
 from lightcnn.commands.list import list_
 from lightcnn.commands.options import Interrupted
 from lightcnn.commands.predict import predict
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (search, train, ablate, profile, audit, predict, compare, check):
+for command in (search, train, ablate, profile, explain, audit, predict, compare, check):
     app.command()(command)
 app.command("list")(list_)
 

@@ -81,7 +81,7 @@ class Trained:
         """
         demand_probability(abstain_below)
         rows: list[NDArray[np.float64]] = []
-        for number, (image, row) in enumerate(self.stream(_checked(images))):
+        for number, (image, row) in enumerate(self.stream(checked(images))):
             if isinstance(row, str):
                 name = image if isinstance(image, Path) else "an array"
                 raise DataError(f"predict: images[{number}] ({name}) {row}")
@@ -129,21 +129,21 @@ def _finite(row: NDArray[np.float64]) -> NDArray[np.float64] | str:
     return row if np.isfinite(row).all() else "makes the network's numbers overflow"
 
 
-def _checked(images: Iterable[Any]) -> Iterator[Path | NDArray[np.uint8]]:
-    """Paths, and arrays with their channels. Raises: InputError for anything else."""
+def checked(images: Iterable[Any], command: str = "predict") -> Iterator[Path | NDArray[np.uint8]]:
+    """Paths, and arrays with their channels. Raises: InputError for anything else; `command` is who asks."""
     lone = isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim < 4)
     if lone or not isinstance(images, Iterable):
-        raise InputError("predict: images must be a list of paths and arrays; put a single one into brackets")
+        raise InputError(f"{command}: images must be a list of paths and arrays; put a single one into brackets")
     for number, image in enumerate(images):
         if isinstance(image, str | Path):
             yield Path(image)
             continue
         if not isinstance(image, np.ndarray):
-            raise InputError(f"predict: images[{number}] is a {type(image).__name__}, not a path or an array")
+            raise InputError(f"{command}: images[{number}] is a {type(image).__name__}, not a path or an array")
         shape = image.shape if image.ndim == 3 else (*image.shape, 1)
         if image.dtype != np.uint8 or len(shape) != 3 or shape[2] not in (1, 3) or image.size == 0:
             raise InputError(
-                f"predict: images[{number}] is {image.dtype} {image.shape}; give uint8 (H, W), (H, W, 1) or (H, W, 3)"
+                f"{command}: images[{number}] is {image.dtype} {image.shape}; give uint8 (H, W), (H, W, 1) or (H, W, 3)"
             )
         yield np.ascontiguousarray(image).reshape(shape)
 

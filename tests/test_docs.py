@@ -69,7 +69,7 @@ def test_there_are_as_many_pages_as_we_think() -> None:
         folder: len(list((ROOT / folder).glob("*.md")))
         for folder in ("docs/concepts", "docs/reference", "docs/decisions")
     }
-    assert found == {"docs/concepts": 16, "docs/reference": 2, "docs/decisions": 7}
+    assert found == {"docs/concepts": 17, "docs/reference": 2, "docs/decisions": 7}
 
 
 def test_the_contract_has_one_line_for_every_command() -> None:
@@ -124,14 +124,16 @@ def test_the_budgets_in_the_pages_can_be_read() -> None:
 
 def test_the_tables_of_a_run_have_the_columns_of_the_contract() -> None:
     from lightcnn.auditing import GROUP_COLUMNS
+    from lightcnn.explaining.collected import COLUMNS as CHECK_COLUMNS
     from lightcnn.learning.report import METRIC_COLUMNS
     from lightcnn.searching.report import TRIAL_COLUMNS
 
     (block,) = fenced(CONTRACT, "columns")
     tables = dict(line.split(": ") for line in block.splitlines())
-    assert tables.keys() == {"trials.csv", "metrics.csv", "predictions.csv", "groups.csv"}
+    assert tables.keys() == {"trials.csv", "metrics.csv", "predictions.csv", "groups.csv", "explanations.csv"}
     assert next(csv.reader(io.StringIO(tables["trials.csv"]))) == list(TRIAL_COLUMNS)
     assert next(csv.reader(io.StringIO(tables["groups.csv"]))) == list(GROUP_COLUMNS)
+    assert next(csv.reader(io.StringIO(tables["explanations.csv"]))) == list(CHECK_COLUMNS)
     assert next(csv.reader(io.StringIO(tables["metrics.csv"]))) == list(METRIC_COLUMNS)
 
 
@@ -262,7 +264,7 @@ def test_the_tables_of_baselines_have_every_key_and_every_baseline() -> None:
 
 def test_the_python_examples_compile() -> None:
     examples = [text for page in PAGES for text in fenced(page, "python")]
-    assert len(examples) == 9
+    assert len(examples) == 10
     for text in examples:
         compile(text, "example", "exec")
         for line in text.splitlines():

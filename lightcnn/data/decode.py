@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,8 @@ Image.init()  # Pillow loads its formats when first needed, which several thread
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
 SHORTER_SIDE = 256
 """Photographs whose shorter side is longer are reduced to it on decoding, in pixels: small networks see no more."""
+LONGEST_SIDE = 4096
+"""Of a photograph that is shown whole, in pixels."""
 
 
 UPRIGHT = {
@@ -57,19 +61,51 @@ def decode(path: Path) -> Decoded:
     another format, or larger than 89 megapixels. Warns: of bombs and damaged tags, as Pillow does; reading many files
     silences that once, since silencing is not safe in threads.
     """
+    with _opened(path) as (image, kind):
+        width, height, mode = image.width, image.height, image.mode
+        several = image.format != "MPO" and bool(getattr(image, "is_animated", False))
+        if kind == "JPEG":
+            image.draft(None, (SHORTER_SIDE, SHORTER_SIDE))
+        pixels = np.asarray(_reduced(_eight_bit(_shown(image, kind))), dtype=np.uint8)
+    return Decoded(_channelled(pixels), kind, mode, width, height, several)
+
+
+def decode_whole(path: Path) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The same picture in all its pixels, uint8 (H, W, 1 or 3), and height and width of the upright picture.
+
+    It is reduced where its longer side is over LONGEST_SIDE. Raises: DataError, as `decode` does.
+    """
+    with _opened(path) as (image, kind):
+        picture = _eight_bit(_shown(image, kind))
+        size = picture.height, picture.width
+        picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BILINEAR)
+        return _channelled(np.asarray(picture, dtype=np.uint8)), size
+
+
+def decode_mask(path: Path) -> NDArray[np.bool_]:
+    """The pixels of an upright picture, bool (H, W), that are not 0 (not black, nor see-through) in any channel.
+
+    Raises: DataError, as `decode` does.
+    """
+    with _opened(path) as (image, _):
+        picture = _upright(image)
+        values = np.asarray(picture.convert("RGBA") if picture.mode in ("P", "PA") else picture)
+        if values.ndim == 2:
+            return np.asarray(values != 0)
+        if picture.mode in ("LA", "RGBA", "P", "PA"):
+            return np.asarray((values[..., :-1] != 0).any(axis=2) & (values[..., -1] != 0))
+        return np.asarray((values != 0).any(axis=2))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Image.Image, str]]:
+    """An image file and its format. Raises: DataError that says what is wrong with it, however its pixels are read."""
     try:
         # By path Pillow 13 maps uncompressed files into memory, with height for width in TIFFs that lie on their side.
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-            width, height, mode = image.width, image.height, image.mode
             kind = "JPEG" if image.format == "MPO" else str(image.format)
-            _demand_sound(path, kind, width * height)
-            several = image.format != "MPO" and bool(getattr(image, "is_animated", False))
-            if kind == "JPEG":
-                image.draft(None, (SHORTER_SIDE, SHORTER_SIDE))
-            picture = _upright(image)
-            if kind == "JPEG" and picture.mode == "CMYK" and "adobe" not in image.info:
-                picture = ImageChops.invert(picture)  # Pillow takes all for Adobe's, whose inks are stored inverted
-            pixels = np.asarray(_reduced(_eight_bit(picture)), dtype=np.uint8)
+            _demand_sound(path, kind, image.width * image.height)
+            yield image, kind
     except DataError:
         raise
     except UnidentifiedImageError:
@@ -82,7 +118,6 @@ def decode(path: Path) -> Decoded:
         raise DataError("is a link to a file that is not there" if path.is_symlink() else "is missing") from None
     except Exception as error:  # Pillow raises whatever a hostile file leads it into
         raise DataError(f"is damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
-    return Decoded(pixels[..., None] if pixels.ndim == 2 else pixels, kind, mode, width, height, several)
 
 
 def _demand_sound(path: Path, kind: str, count: int) -> None:
@@ -114,6 +149,19 @@ def _upright(image: Image.Image) -> Image.Image:
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
+def _shown(image: Image.Image, kind: str) -> Image.Image:
+    """The picture upright, and its inks the right way round."""
+    picture = _upright(image)
+    if kind == "JPEG" and picture.mode == "CMYK" and "adobe" not in image.info:
+        return ImageChops.invert(picture)  # Pillow takes all for Adobe's, whose inks are stored inverted
+    return picture
+
+
+def _channelled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W) as (H, W, 1); (H, W, 3) as it is."""
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
 def _reduced(image: Image.Image) -> Image.Image:
     shorter = min(image.size)
     if shorter <= SHORTER_SIDE:
@@ -127,7 +175,7 @@ def reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if min(pixels.shape[:2]) <= SHORTER_SIDE:
         return pixels
     smaller = np.asarray(_reduced(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)), dtype=np.uint8)
-    return smaller[..., None] if smaller.ndim == 2 else smaller
+    return _channelled(smaller)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

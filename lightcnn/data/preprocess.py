@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from lightcnn.data.images import Images
 from lightcnn.recipe import Preparation
 
 TILES = (8, 8)
+Pixel = TypeVar("Pixel", bound=np.generic)
 
 
 class Preprocess(Preparation):
@@ -80,7 +81,7 @@ def _fault(message: str) -> PydanticCustomError:
 
 def prepare(image: NDArray[np.uint8], rule: Preparation, size: int) -> Tensor:
     """A decoded image (H, W, C) as a network of that input size sees it: uint8 (C, size, size)."""
-    square = _squared(remove(image, rule.background), rule.fit)
+    square = squared(remove(image, rule.background), rule.fit)
     pixels = resize([square], size)[0]
     return _equalised(pixels, rule.clahe) if rule.clahe else pixels
 
@@ -115,8 +116,8 @@ def statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(mean.tolist()), tuple(deviation.tolist())
 
 
-def _squared(image: NDArray[np.uint8], fit: str) -> NDArray[np.uint8]:
-    """The image as it is, its middle square, or itself between black bars."""
+def squared(image: NDArray[Pixel], fit: str) -> NDArray[Pixel]:
+    """The image (H, W, C) as it is, its middle square, or itself between black bars."""
     height, width = image.shape[:2]
     if fit == "stretch" or height == width:
         return image
@@ -124,7 +125,7 @@ def _squared(image: NDArray[np.uint8], fit: str) -> NDArray[np.uint8]:
     top, left = abs(height - side) // 2, abs(width - side) // 2
     if fit == "crop":
         return image[top : top + side, left : left + side]
-    square = np.zeros((side, side, image.shape[2]), dtype=np.uint8)
+    square = np.zeros((side, side, image.shape[2]), dtype=image.dtype)
     square[top : top + height, left : left + width] = image
     return square
 

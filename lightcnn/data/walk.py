@@ -30,19 +30,22 @@ class Met:
     passed_over: int
 
 
-def survey(inputs: Sequence[Path]) -> Met:
-    """Counts what `walk` will meet. Raises: DataError for what is not there, and for a folder without images."""
+def survey(inputs: Sequence[Path], command: str = "predict") -> Met:
+    """Counts what `walk` will meet. Raises: DataError for what is not there, and for a folder without images.
+
+    `command` is who asks, as errors say.
+    """
     images = passed_over = 0
     for path in inputs:
         before = images
         try:
-            for found in _below(path) if _is_folder(path) else [path]:
+            for found in _below(path) if _is_folder(path, command) else [path]:
                 images += found is not None
                 passed_over += found is None
         except OSError as error:
-            raise DataError(f"predict {path}: cannot be read ({error.strerror})") from None
+            raise DataError(f"{command} {path}: cannot be read ({error.strerror})") from None
         if images == before:
-            raise DataError(f"predict {path}: no images in this folder ({', '.join(sorted(SUFFIXES))})")
+            raise DataError(f"{command} {path}: no images in this folder ({', '.join(sorted(SUFFIXES))})")
     return Met(images, passed_over)
 
 
@@ -58,15 +61,15 @@ def walk(inputs: Sequence[Path]) -> Iterator[Path | Skipped]:
             yield path
 
 
-def _is_folder(path: Path) -> bool:
+def _is_folder(path: Path, command: str) -> bool:
     """Raises: DataError where `path` is neither a folder nor a file, OSError where that cannot be known."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         linked = "is a link to a file that is not there" if path.is_symlink() else "no such file or folder"
-        raise DataError(f"predict {path}: {linked}") from None
+        raise DataError(f"{command} {path}: {linked}") from None
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        raise DataError(f"predict {path}: neither a file nor a folder; give image files, or folders of them")
+        raise DataError(f"{command} {path}: neither a file nor a folder; give image files, or folders of them")
     return stat.S_ISDIR(mode)
 
 

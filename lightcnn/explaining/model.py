@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self
+from functools import partial
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +15,18 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.predict import class_probabilities
 
+Found = TypeVar("Found")
+
+
+ON_CPU, ELSEWHERE = 8, 64
+"""Images at once where nobody says: on a CPU more of them are slower (MicroMPoxNet at 128: 10 ms each in batches of 8,
+14 of 32, 18 of 64; tests/benchmarks/explain.py)."""
+
 
 class Batch:
     """How many images go through a network at once: halved where memory does not suffice, and `note` says so."""
 
-    def __init__(self, size: int = 32) -> None:
+    def __init__(self, size: int = ON_CPU) -> None:
         self.size = self.asked = size
 
     @property
@@ -26,22 +34,29 @@ class Batch:
         """Empty where the memory sufficed."""
         return f"memory sufficed for {self.size} of {self.asked} images at once" if self.size < self.asked else ""
 
+    def attempt(self, work: Callable[[int], Found], most: int | None = None) -> Found:
+        """`work(size)` of at most `most` images at once, of half as many where memory does not suffice.
+
+        Raises: LightcnnError where it does not suffice for one.
+        """
+        size = min(self.size, most or self.size)
+        while True:
+            try:
+                return work(size)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _memory(error):
+                    raise
+                if size == 1:
+                    raise LightcnnError("explain: no memory for one image; use --device cpu") from None
+                size = self.size = size // 2
+
     def map(self, count: int, work: Callable[[int, int], Tensor]) -> Tensor:
         """`work(start, end)` of all parts of 0..count, joined on the CPU. Raises: LightcnnError without memory."""
         found: list[Tensor] = []
         start = 0
         while start < count:
-            end = min(start + self.size, count)
-            try:
-                found.append(work(start, end).cpu())
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _memory(error):
-                    raise
-                if end - start == 1:
-                    raise LightcnnError("explain: no memory for one image; use --device cpu") from None
-                self.size = (end - start) // 2
-                continue
-            start = end
+            found.append(self.attempt(partial(_part, work, start), count - start))
+            start += min(self.size, count - start)
         return torch.cat(found)
 
 
@@ -61,7 +76,7 @@ class Explained:
     batch: Batch = field(default_factory=Batch)
 
     @classmethod
-    def of(cls, model: nn.Module, preprocess: Preprocess, *, batch: int = 32) -> Self:
+    def of(cls, model: nn.Module, preprocess: Preprocess, *, batch: int | None = None) -> Self:
         """A network and the preprocessing of its run."""
         copy = _private(model)
         place = device_of(copy)
@@ -69,14 +84,14 @@ class Explained:
             torch.tensor(values, dtype=torch.float32, device=place).view(1, -1, 1, 1) * 255
             for values in (preprocess.mean, preprocess.deviation)
         )
-        return cls(copy, preprocess.classes, mean, deviation, preprocess.temperature, Batch(batch))
+        return cls(copy, preprocess.classes, mean, deviation, preprocess.temperature, _batch(batch, place))
 
     @classmethod
-    def bare(cls, model: nn.Module, channels: int, classes: tuple[str, ...], *, batch: int = 32) -> Self:
+    def bare(cls, model: nn.Module, channels: int, classes: tuple[str, ...], *, batch: int | None = None) -> Self:
         """Any module, whose images are given as it reads them."""
         copy = _private(model)
         one = torch.ones(1, channels, 1, 1, device=device_of(copy))
-        return cls(copy, classes, torch.zeros_like(one), one, batch=Batch(batch))
+        return cls(copy, classes, torch.zeros_like(one), one, batch=_batch(batch, one.device))
 
     @property
     def device(self) -> torch.device:
@@ -121,9 +136,22 @@ def device_of(model: nn.Module) -> torch.device:
     return next((held.device for held in model.parameters()), torch.device("cpu"))
 
 
+def _part(work: Callable[[int, int], Tensor], start: int, size: int) -> Tensor:
+    return work(start, start + size).cpu()
+
+
+def _batch(size: int | None, device: torch.device) -> Batch:
+    return Batch(size or (ON_CPU if device.type == "cpu" else ELSEWHERE))
+
+
 def _private(model: nn.Module) -> nn.Module:
-    """A copy that changes nothing of the caller's: nobody's hooks, no gradients of parameters, nothing in place."""
-    copy = duplicate(model).requires_grad_(False)
+    """A copy that changes nothing of the caller's: nobody's hooks, no gradients of parameters, nothing in place.
+
+    In float32 whatever the model's: inputs are, and half precision would drown the small differences methods look at.
+    In channels_last, in which convolutions are faster.
+    """
+    with torch.inference_mode(False):  # what is made in inference mode can never be differentiated
+        copy = duplicate(model).requires_grad_(False).float().to(memory_format=torch.channels_last)
     for part in copy.modules():
         for hooks in (part._forward_hooks, part._backward_hooks, part._backward_pre_hooks):
             hooks.clear()

@@ -1,6 +1,6 @@
 """How long `lightcnn profile` takes, part by part, for its 12 networks, and how much memory.
 
-    python tests/benchmarks/profile.py
+    python tests/benchmarks/profiling.py
 
 The seconds of each network's count; counting without times, the whole default profile, and ONNX Runtime beside it.
 """

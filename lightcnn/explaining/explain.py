@@ -1,0 +1,155 @@
+"""`lightcnn.explain`: the maps of any network from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lightcnn.data.preprocess import Preprocess
+from lightcnn.errors import DataError, InputError
+from lightcnn.explaining.checks import Checker
+from lightcnn.explaining.explanation import Explainer, Explanation, demand_level, target_index
+from lightcnn.explaining.methods import Options, method
+from lightcnn.explaining.model import Explained
+from lightcnn.explaining.pictures import Picture, from_array, from_file
+from lightcnn.run import Run
+from lightcnn.trained import Trained, checked
+
+
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """An image (1, C, H, W) as the network reads it, as people see it, and where the truth lies in it, (H, W)."""
+
+    name: str
+    inputs: Tensor
+    seen: NDArray[np.uint8]
+    mask: NDArray[np.bool_] | None
+
+
+def explain(
+    model: Run | Trained | nn.Module | str | Path,
+    images: Iterable[Any],
+    *,
+    methods: Sequence[str] = ("gradcam", "ig", "lime"),
+    target: str | int | None = None,
+    preprocess: Preprocess | None = None,
+    classes: Sequence[str] | None = None,
+    checks: str = "quick",
+    masks: Sequence[NDArray[np.bool_] | None] | None = None,
+    layer: str | None = None,
+    baseline: str = "black",
+    smooth: int = 0,
+    samples: int = 1000,
+    segments: int | None = None,
+    seed: int = 0,
+    batch: int | None = None,
+    device: str = "auto",
+) -> list[Explanation]:
+    """Explains images by every method: image by image, in the order given.
+
+    `model` is a run, or a module. The images of a run, and of a module with a `preprocess`, are paths or uint8 arrays
+    (H, W), (H, W, 1) or (H, W, 3); those of a module alone float tensors (N, C, H, W) as it reads them. `target` is a
+    class, by default each image's predicted one. `masks` are bool (H, W), one an image or None. `device` is that of a
+    run; a module stays where it is, and as it is. Raises: InputError, DataError.
+    """
+    level = demand_level(checks)
+    settings = Options(layer, baseline, smooth, samples, segments, seed)
+    chosen = [method(name, settings) for name in methods]
+    explained, rule = _explained(model, images, preprocess, classes, batch, device)
+    asked = target_index(explained.classes, target)
+    threshold = 0.5 if rule is None else rule.threshold
+    work = Explainer(explained, chosen, Checker(explained, level=level, seed=seed), threshold)
+    found: list[Explanation] = []
+    for subject in _subjects(explained, rule, images, masks):
+        try:
+            done, failed = work(subject.name, subject.inputs, subject.seen, target=asked, mask=subject.mask)
+        except DataError as error:
+            raise DataError(f"explain: {subject.name} {error}") from None
+        if failed:
+            raise failed[0].error
+        found += done
+    return found
+
+
+def _explained(
+    model: Any, images: Any, rule: Preprocess | None, classes: Sequence[str] | None, batch: int | None, device: str
+) -> tuple[Explained, Preprocess | None]:
+    """The network's copy, and what prepares its images; None where they are given as it reads them."""
+    if isinstance(model, str | Path | Run):
+        model = Trained.load(model, device=device)
+    if isinstance(model, Trained):
+        return Explained.of(model.model, model.preprocess, batch=batch), model.preprocess
+    if not isinstance(model, nn.Module):
+        raise InputError(f"explain: a {type(model).__name__} is no network; give a run folder or a torch.nn.Module")
+    if rule is not None:
+        explained = Explained.of(model, rule, batch=batch)
+        _demand_outputs(explained, torch.zeros(1, rule.channels, rule.size, rule.size), rule.classes)
+        return explained, rule
+    if not (isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point() and len(images)):
+        raise InputError(
+            "explain: images of a module alone must be a float tensor (N, C, H, W), as it reads them; "
+            "give `preprocess` for paths and uint8 arrays"
+        )
+    bare = Explained.bare(model, images.shape[1], (), batch=batch)
+    outputs = _outputs(bare, images[:1])
+    names = tuple(classes) if classes is not None else tuple(map(str, range(outputs)))
+    explained = Explained.bare(model, images.shape[1], names, batch=batch)
+    _demand_outputs(explained, images[:1], names)
+    return explained, None
+
+
+def _outputs(explained: Explained, inputs: Tensor) -> int:
+    """How many classes the network tells apart: two with a sigmoid head."""
+    with torch.inference_mode():
+        return max(2, explained.logits(inputs.to(explained.device)).shape[1])
+
+
+def _demand_outputs(explained: Explained, inputs: Tensor, classes: Sequence[str]) -> None:
+    """Raises: InputError where the network tells another number of classes apart than are named."""
+    outputs = _outputs(explained, inputs)
+    if len(classes) != outputs:
+        raise InputError(f"explain: {len(classes)} classes are named, and the network tells {outputs} apart")
+
+
+def _subjects(explained: Explained, rule: Preprocess | None, images: Any, masks: Any) -> Iterator[_Subject]:
+    """Raises: InputError where there are not as many masks; DataError where an image or its mask cannot be used."""
+    given = list(images if rule is None else checked(images, "explain"))
+    told = [None] * len(given) if masks is None else list(masks)
+    if len(told) != len(given):
+        raise InputError(f"explain: {len(told)} masks for {len(given)} images; give one for each, or None")
+    for number, (image, mask) in enumerate(zip(given, told, strict=True)):
+        name = str(image) if isinstance(image, Path) else f"images[{number}]"
+        try:
+            if rule is None:
+                yield _bare(name, explained, image, mask)
+                continue
+            picture = _picture(name, image, rule, mask)
+        except DataError as error:
+            raise DataError(f"explain: {name} {error}") from None
+        inputs = explained.inputs(picture.pixels[None])
+        yield _Subject(name, inputs, picture.pixels.movedim(0, 2).numpy(), picture.mask)
+
+
+def _picture(name: str, image: Path | NDArray[np.uint8], rule: Preprocess, mask: Any) -> Picture:
+    """Raises: DataError."""
+    if isinstance(image, Path):
+        return from_file(image, rule, mask)
+    return from_array(name, image, rule, mask)
+
+
+def _bare(name: str, explained: Explained, image: Tensor, mask: Any) -> _Subject:
+    """An image (C, H, W) as the network reads it, seen with its least number black and its largest white."""
+    if mask is not None and mask.shape != image.shape[1:]:
+        raise DataError(f"has {image.shape[2]}×{image.shape[1]} pixels, and its mask the shape {mask.shape}")
+    values = np.nan_to_num(image.detach().float().cpu().numpy())
+    grey = values if len(values) in (1, 3) else values.mean(axis=0, keepdims=True)
+    scaled = (grey - grey.min()) / max(float(np.ptp(grey)), 1e-12)
+    seen = np.rint(255 * np.moveaxis(scaled, 0, 2)).astype(np.uint8)
+    return _Subject(name, image[None].to(explained.device).float(), seen, mask)

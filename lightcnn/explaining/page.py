@@ -1,0 +1,149 @@
+"""report.html of explanations: what the checks say together, the test side at a glance, and the images one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lightcnn import page
+from lightcnn.cautions import cautions
+from lightcnn.explaining.verdict import TITLES
+from lightcnn.views.explain import MAIN, brief, image_heading
+
+SHOWN = 40
+"""Images whose panels the page shows; the folder has all."""
+SCALES = (
+    "Grad-CAM is shown from 0 up, as its paper rectifies it. Integrated Gradients, LIME and occlusion are shown with "
+    "both signs: green speaks for the class, purple against it; the scale ends where 99.5 % of the pixels lie. Each "
+    "map has a scale of its own, told by its colour bar. In an overlay there is the more colour the further a value is "
+    "from 0. Where the network saw nothing, the picture is faded. LIME's yellow lines go round the superpixels that "
+    "speak most for the class, five at most. A blue line goes round the truth, where a mask tells it."
+)
+CAPTIONS = {
+    "plots/means.png": "Mean of the maps of each class that was explained, at the input. The maps of a method share "
+    "one scale.",
+    "plots/cases.png": "The surest and the least sure answers of the images that were explained, as the network saw "
+    "them. The maps of a method share one scale.",
+}
+CURVES = "Deletion, where a low curve is good, and insertion, where a high one is."
+
+
+def explain_page(
+    report: Mapping[str, Any], pictures: Mapping[str, bytes], panels: Mapping[str, Sequence[bytes]]
+) -> bytes:
+    """The whole page. `panels`: of the first SHOWN images, by their `panel`, the panel and any curves."""
+    by_image: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in report["explanations"]:
+        by_image.setdefault(entry["panel"], []).append(entry)
+    return page.page(
+        "lightcnn explain",
+        [
+            *_cautions(report),
+            page.paragraph(report["sentence"], "note"),
+            page.pairs(_facts(report)),
+            *(page.paragraph(note, "note") for note in report["notes"]),
+            *_skipped(report),
+            page.heading("What the checks say together"),
+            _summary(report["summary"]),
+            *(page.figure(pictures[name], caption) for name, caption in CAPTIONS.items() if name in pictures),
+            page.heading("Images"),
+            page.paragraph(SCALES),
+            *(part for name, entries in by_image.items() if name in panels for part in _image(entries, panels[name])),
+            *([page.paragraph(f"{len(by_image) - SHOWN:,} more images in panels/")] if len(by_image) > SHOWN else []),
+        ],
+    )
+
+
+def _cautions(report: Mapping[str, Any]) -> list[str]:
+    """What stands on top: the first of the data's cautions as an alarm where they are a stand-in."""
+    said = cautions(report["data"]) if report["data"] else []
+    parts = [page.paragraph(report["warning"], "alarm")] if report["warning"] else []
+    return parts + [page.paragraph(text, "note") for text in said if text != report["warning"]]
+
+
+def _facts(report: Mapping[str, Any]) -> dict[str, Any]:
+    counts = report["counts"]
+    of = f" of {counts['available']:,}" if counts["available"] != counts["explained"] else ""
+    return {
+        "run": report["run"],
+        "images": f"{counts['explained']:,}{of}" + (f", {counts['skipped']:,} skipped" if counts["skipped"] else ""),
+        "data": report["data"]["source"] if report["data"] else "files",
+        "classes": ", ".join(report["classes"]),
+        "methods": ", ".join(TITLES.get(name, name) for name in report["methods"]),
+        "checks": report["checks"],
+        "seed": str(report["seed"]),
+    }
+
+
+def _skipped(report: Mapping[str, Any]) -> list[str]:
+    parts = [page.paragraph(f"{one['method']}: {one['error']}", "alarm") for one in report["failures"][:5]]
+    if report["skipped"]:
+        rows = [(one["image"], one["reason"]) for one in report["skipped"]]
+        parts += [page.heading("Skipped"), page.table(("image", "reason"), rows)]
+    return parts
+
+
+def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A row a method and check, and the rule of every check."""
+    if not rows:
+        return page.paragraph("No checks were made (--checks none).")
+    header = ("method", "check", "passed", "share", "95 % interval", "mean value", "95 % interval")
+    rules = {row["check"]: row["rule"] for row in rows}
+    withheld = {row["value"]["interval"] for row in rows if row["value"] and row["value"]["low"] is None}
+    return "\n".join(
+        [
+            page.table(header, [_row(row) for row in rows]),
+            *(page.paragraph(f"An interval was {text}.") for text in sorted(withheld)),
+            page.paragraph("A check is passed by a rule that was written down before anything was measured:"),
+            page.table(("check", "rule"), list(rules.items())),
+        ]
+    )
+
+
+def _row(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    share, value = row["share"], row["value"]
+    return (
+        _title(row),
+        row["check"],
+        f"{row['passed']} of {row['images']}" + (f", {row['unjudged']} unknown" if row["unjudged"] else ""),
+        "" if share["value"] is None else f"{100 * share['value']:.0f} %",
+        _between(share, 100, ".0f", " %"),
+        "" if value is None else f"{value['mean']:.3f}",
+        "" if value is None else _between(value, 1, ".3f", "") or "withheld",
+    )
+
+
+def _between(found: Mapping[str, Any], scale: float, form: str, unit: str) -> str:
+    if found["low"] is None:
+        return ""
+    return f"{scale * found['low']:{form}} to {scale * found['high']:{form}}{unit}"
+
+
+def _image(entries: Sequence[Mapping[str, Any]], pictures: Sequence[bytes]) -> list[str]:
+    """The panel of an image, its curves, its checks and its notes."""
+    first = entries[0]
+    return [
+        page.heading(image_heading(entries)),
+        page.figure(pictures[0], f"Explained: {first['target']}, with a probability of {first['probability']:.4f}."),
+        *(page.figure(picture, CURVES) for picture in pictures[1:]),
+        *_checks(entries),
+        *(page.paragraph(note) for note in dict.fromkeys(_notes(entries))),
+    ]
+
+
+def _checks(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A row a check, a column a method."""
+    names = [name for name in MAIN if any(name in entry["checks"] for entry in entries)]
+    rows = [
+        (name, *(brief(name, entry["checks"][name]) if name in entry["checks"] else "" for entry in entries))
+        for name in names
+    ]
+    return [page.table(("check", *(_title(entry) for entry in entries)), rows)] if rows else []
+
+
+def _notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [f"{_title(entry)}: {note}" for entry in entries for note in entry["notes"]]
+
+
+def _title(entry: Mapping[str, Any]) -> str:
+    return str(TITLES.get(entry["method"], entry["method"]))
