@@ -36,6 +36,7 @@ PACKAGES = (
     "pillow",
     "opencv-python-headless",
     "faiss-cpu",
+    "onnxruntime",
 )
 
 

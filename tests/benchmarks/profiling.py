@@ -2,7 +2,7 @@
 
     python tests/benchmarks/profiling.py
 
-Counting without times, the whole default profile, and the seconds of each network's count.
+The seconds of each network's count; counting without times, the whole default profile, and ONNX Runtime beside it.
 """
 
 from __future__ import annotations
@@ -12,23 +12,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from lightcnn.profiling.count import count
 from lightcnn.profiling.job import Settings, conduct
-from lightcnn.profiling.profile import notes_of
 from lightcnn.profiling.subjects import subjects
 
 
 def main() -> None:
     for one in subjects((), baselines=False, input=None, accuracies={}):
         begin = time.perf_counter()
-        model = one.build(values=False)
-        built = time.perf_counter()
-        told = count(model, model.spec.input, notes_of(model))
-        print(
-            f"{one.name:<18} built {built - begin:5.1f} s, counted {time.perf_counter() - built:5.1f} s: {told.macs:,}"
-        )
+        told = one.profile().count
+        print(f"{one.name:<18} built and counted {time.perf_counter() - begin:5.1f} s: {told.macs:,}")
     with tempfile.TemporaryDirectory() as folder:
-        for name, settings in (("without times", Settings(latency=False)), ("whole", Settings())):
+        onnx = Settings(runtimes=("folded", "onnx", "onnx-int8"))
+        ways = {"without times": Settings(latency=False), "whole": Settings(), "with ONNX": onnx}
+        for name, settings in ways.items():
             begin = time.perf_counter()
             conduct((), settings, out=Path(folder) / name)
             held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
