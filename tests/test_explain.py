@@ -28,6 +28,7 @@ from lightcnn.explaining.attribution import Attribution
 from lightcnn.explaining.checks import NAMES
 from lightcnn.explaining.colours import RECTIFIED, Scale, outlined, overlay, strongest
 from lightcnn.explaining.explanation import Explanation
+from lightcnn.explaining.lime import Lime
 from lightcnn.explaining.methods import NAMES as METHODS
 from lightcnn.explaining.panels import Canvas, laid_over, panel, silence
 from lightcnn.explaining.testside import choose
@@ -328,7 +329,7 @@ def test_too_little_memory_is_a_smaller_batch_and_a_note(tmp_path, capsys, monke
 
     monkeypatch.setattr(Explained, "logits", narrow)
     report, _ = explained(tmp_path, capsys, str(first_photo()), "--method", "lime")
-    said = "memory sufficed for [2-5] of 32 images"
+    said = "memory sufficed for [2-5] of 8 images"
     assert any(re.search(said, note) for note in report["notes"])
     (one,) = lightcnn.explain("run", [first_photo()], methods=["lime"], samples=40, device="cpu")
     assert re.search(said, one.attribution.notes[-1])
@@ -399,19 +400,59 @@ def test_data_that_moved_or_changed_are_told(place, tmp_path, monkeypatch, capsy
     assert not Path("runs").exists()
 
 
-def test_ctrl_c_leaves_nothing_and_says_how_far_it_was(tmp_path):
-    out = tmp_path / "out"
-    command = [sys.executable, "-m", "lightcnn", "explain", "run", "photos", "--method", "ig", "--device", "cpu"]
+def begun(out, *options):
+    """A command in a process of its own that has explained an image."""
+    command = [sys.executable, "-m", "lightcnn", "explain", "run", "photos", *options, "--device", "cpu"]
     going = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
     assert going.stderr is not None
-    line = going.stderr.readline()
-    while "photos" not in line:  # the heading of the first image that is done
-        line = going.stderr.readline()
-    going.send_signal(signal.SIGINT)
+    while "photos" not in going.stderr.readline():  # the heading of the first image that is done
+        pass
+    return going
+
+
+def outcome(out):
+    """All that a folder holds, but for what tells of time."""
+    files = {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    report = json.loads(files.pop("report.json"))
+    for one in report["explanations"]:
+        del one["seconds"]
+    kept = {name: held for name, held in files.items() if name.endswith((".npy", ".png"))}
+    return report | {"seconds": 0}, kept
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_what_was_explained_before_a_stop_is_not_explained_again(tmp_path, capsys, monkeypatch, stop):
+    out, options = tmp_path / "out", ["--method", "lime", "--samples", "30", "--checks", "none"]
+    going = begun(out, *options)
+    going.send_signal(stop)
     _, rest = going.communicate(timeout=60)
-    assert going.returncode == 130
-    assert re.search(r"interrupted after \d+ of 60 images; nothing was left behind", rest.splitlines()[-1])
-    assert list(tmp_path.iterdir()) == []
+    if stop is signal.SIGINT:
+        assert going.returncode == 130
+        assert re.search(r"after \d+ of 60 images; go on with the same command and --resume --out", rest)
+    done = len(list((out / "explained").iterdir()))
+    assert 0 < done < 60
+    assert not (out / "report.json").exists()
+    command = ["explain", "run", "photos", "--device", "cpu", "--quiet"]
+    assert run([*command, *options, "--out", str(out)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert run([*command, "--method", "ig", "--resume", "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert f"--resume: {out} was begun with other checks (none, not quick); give the same command" in error
+    calls = []
+    real = Lime.__call__
+    monkeypatch.setattr(Lime, "__call__", lambda self, *given: calls.append(1) or real(self, *given))
+    assert run([*command, *options, "--resume", "--out", str(out)]) == 0
+    assert len(calls) == 60 - done
+    assert run([*command, *options, "--out", str(tmp_path / "whole")]) == 0
+    assert len(calls) == 120 - done
+    assert outcome(out) == outcome(tmp_path / "whole")
+
+
+def test_a_resume_needs_a_folder_that_was_begun(tmp_path, capsys):
+    assert run(["explain", "run", "photos", "--resume"]) == 2
+    assert "--resume: needs --out" in capsys.readouterr().err
+    assert run(["explain", "run", "photos", "--resume", "--out", "run"]) == 2
+    assert "has no explain.json that can be read" in capsys.readouterr().err
 
 
 # From Python

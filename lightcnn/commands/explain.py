@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,11 +67,17 @@ def explain(
     count: Annotated[
         int, typer.Option("--images", metavar="N", min=1, help="Of a test side, at most; chosen by the seed.")
     ] = 24,
-    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Images that go through the network at once.")] = 32,
+    batch: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Images at once through the network; default 8 on a CPU, else 64."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of images, of LIME, noise and checks.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to explain.")] = Device.auto,
     data_dir: DataDir = None,
     out: Out = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on in --out, with the same command: what is explained stays.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -78,7 +85,9 @@ def explain(
     """Show where a trained network looks, by several methods, and how far each map can be trusted."""
     from lightcnn.views.live import StepsView
 
-    if out is not None:
+    if resume and out is None:
+        raise InputError("--resume: needs --out with the run folder to go on with")
+    if out is not None and not resume:
         from lightcnn.run import Run
 
         Run.free(out)
@@ -98,13 +107,15 @@ def explain(
         if layers:
             found = work.layers()
         else:
-            done = _conduct(work, images or [], out, view, console, listed=not (as_json or quiet))
+            done = _conduct(work, images or [], out, resume, view, console, listed=not (as_json or quiet))
     if layers:
         return _list(found, as_json)
     return _show(done, as_json, quiet)
 
 
-def _conduct(work: Any, images: list[Path], out: Path | None, view: Any, console: Console, *, listed: bool) -> Any:
+def _conduct(
+    work: Any, images: list[Path], out: Path | None, resume: bool, view: Any, console: Console, *, listed: bool
+) -> Any:
     """The work itself, with a table of each image on stderr as soon as it is done."""
     from lightcnn.views.explain import image_heading, image_table
 
@@ -114,10 +125,13 @@ def _conduct(work: Any, images: list[Path], out: Path | None, view: Any, console
             console.print(image_table(entries))
 
     try:
-        return work.conduct(images, out=out, progress=view.progress, tell=tell)
+        return work.conduct(images, out=out, resume=resume, progress=view.progress, tell=tell)
     except KeyboardInterrupt:
+        if not work.path.exists():
+            raise
         raise Interrupted(
-            f"interrupted after {work.done} of {work.count} images; nothing was left behind: explain them again"
+            f"interrupted after {work.done} of {work.count} images; go on with the same command and "
+            f"--resume --out {shlex.quote(str(work.path))}"
         ) from None
 
 

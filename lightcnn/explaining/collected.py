@@ -25,7 +25,7 @@ Entry = dict[str, Any]
 
 @dataclass(eq=False)
 class Collected:
-    """Of all images: `entries` are the `explanations` of report.json."""
+    """Of all images: `entries` are the `explanations` of report.json, `seconds_before` those of earlier sessions."""
 
     warning: str
     entries: list[Entry] = field(default_factory=list)
@@ -34,6 +34,7 @@ class Collected:
     panels: dict[str, list[bytes]] = field(default_factory=dict)
     unmasked: list[str] = field(default_factory=list)
     overview: Overview = field(default_factory=Overview)
+    seconds_before: float = 0.0
 
     def add(self, picture: Picture, found: Sequence[Explanation], drawn: Drawn) -> list[Entry]:
         """An explained image; returns its entries."""

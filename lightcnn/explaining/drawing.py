@@ -30,6 +30,7 @@ class Drawn:
     curves: str | None
     maps: dict[str, str]
     overlays: dict[str, str]
+    segments: dict[str, str]
     notes: tuple[str, ...] = ()
 
 
@@ -40,10 +41,13 @@ def draw(number: int, picture: Picture, found: Sequence[Explanation], warning: s
     names = [f"{number:03}-{one.attribution.method}" for one in found]
     maps = {name: f"maps/{name}.npy" for name in names}
     overlays = {name: f"overlays/{name}.png" for name in names}
-    files = {}
+    files, segments = {}, {}
     for name, one in zip(names, found, strict=True):
         files[maps[name]] = _array(one.attribution.map.astype(np.float32))
         files[overlays[name]] = _picture(laid_over(canvas, one))
+        if one.attribution.segments is not None:
+            segments[one.attribution.method] = f"maps/{name}-segments.npy"
+            files[f"maps/{name}-segments.npy"] = _array(one.attribution.segments)
     panel_name, curve_name = f"panels/{number:03}.png", f"curves/{number:03}.png"
     files[panel_name] = figure_bytes(panel(canvas, found, _heading(picture, found[0])), warning)
     lines = curves(found)
@@ -57,6 +61,7 @@ def draw(number: int, picture: Picture, found: Sequence[Explanation], warning: s
         curve_name if lines is not None else None,
         dict(zip(by_method, maps.values(), strict=True)),
         dict(zip(by_method, overlays.values(), strict=True)),
+        segments,
         told,
     )
 

@@ -49,7 +49,7 @@ def explain(
     samples: int = 1000,
     segments: int | None = None,
     seed: int = 0,
-    batch: int = 32,
+    batch: int | None = None,
     device: str = "auto",
 ) -> list[Explanation]:
     """Explains images by every method: image by image, in the order given.
@@ -85,7 +85,7 @@ def _noted(one: Explanation, note: str) -> Explanation:
 
 
 def _explained(
-    model: Any, images: Any, rule: Preprocess | None, classes: Sequence[str] | None, batch: int, device: str
+    model: Any, images: Any, rule: Preprocess | None, classes: Sequence[str] | None, batch: int | None, device: str
 ) -> tuple[Explained, Preprocess | None]:
     """The network's copy, and what prepares its images; None where they are given as it reads them."""
     if isinstance(model, str | Path | Run):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from lightcnn.explaining.methods import Options, method
 from lightcnn.explaining.model import Explained
 from lightcnn.explaining.page import explain_page
 from lightcnn.explaining.pictures import MaskFolder, Picture
+from lightcnn.explaining.record import keep, kept
 from lightcnn.explaining.testside import test_side
 from lightcnn.explaining.verdict import sentence, summary
 from lightcnn.page import visible
@@ -33,6 +37,8 @@ from lightcnn.run import Run, json_bytes
 from lightcnn.trained import Trained
 
 LEARNED = "STAND-IN: this network learned from pictures drawn by code. What it says tells nothing about photographs."
+BEGUN = "explain.json"
+"""What a run folder was begun for."""
 NAMED = 3
 """Skipped images that an error names."""
 
@@ -48,7 +54,7 @@ class Settings:
     masks: Path | None = None
     data: str | None = None
     images: int = 24
-    batch: int = 32
+    batch: int | None = None
     device: str = "auto"
     data_dir: Path | None = None
 
@@ -73,6 +79,7 @@ class Work:
         checker = Checker(self.explained, level=level, seed=settings.options.seed)
         self.explainer = Explainer(self.explained, methods, checker, self.rule.threshold)
         self.count = self.done = 0
+        self.path = Path()
 
     def layers(self) -> list[Layer]:
         """What `--layers` lists, in the order they run."""
@@ -84,18 +91,48 @@ class Work:
         inputs: Sequence[Path] = (),
         *,
         out: str | Path | None = None,
+        resume: bool = False,
         progress: Progress = silent,
         tell: Callable[[list[Entry]], None] = lambda entries: None,
     ) -> Run:
-        """Explains all `inputs`, or the test side, and returns the run folder, which is there whole or not at all.
+        """Explains all `inputs`, or the test side, and returns the run folder; report.json is written last.
 
-        `tell` is called with the explanations of each image. Raises: InputError where nothing can be explained.
+        With `resume` it goes on in the folder `out`, where what was explained stays. `tell` is called with the
+        explanations of each image. Raises: InputError where nothing can be explained.
         """
         began = time.monotonic()
-        path = Run.free(Path(out)) if out is not None else Run.fresh("explain")
+        self.path = Path(out) if out is not None else Run.fresh("explain")
+        asked = self._asked(inputs)
+        held = Run.load(self.path) if resume else None
+        if held is None:
+            Run.free(self.path)
+        else:
+            _demand_same(held, asked)
         gallery = self._gallery(inputs, progress)
         self.count = gallery.count
-        return Run.create(path, "explain", self._files(gallery, began, progress, tell))
+        done = held or Run.create(self.path, "explain", {BEGUN: json_bytes(asked)})
+        with done.locked():
+            try:
+                self._write(done, gallery, began, progress, tell)
+            except InputError:
+                if held is None:  # nothing could be explained: nothing is lost with it
+                    shutil.rmtree(done.path, ignore_errors=True)
+                raise
+        return done
+
+    def _asked(self, inputs: Sequence[Path]) -> dict[str, Any]:
+        """All that the maps and their numbers depend on, for a resume to be held against."""
+        settings = self.settings
+        weights = hashlib.sha256((self.run / "weights.safetensors").read_bytes()).hexdigest()
+        told = {name: str(value) for name, value in (("masks", settings.masks), ("data", settings.data)) if value}
+        return told | {
+            "images": [str(path) for path in inputs] or settings.images,
+            "methods": [one.name for one in self.explainer.methods],
+            "options": asdict(settings.options),
+            "target": settings.target,
+            "checks": settings.checks,
+            "weights": weights,
+        }
 
     def _gallery(self, inputs: Sequence[Path], progress: Progress) -> Gallery:
         settings = self.settings
@@ -108,30 +145,61 @@ class Work:
         choice = {"most": settings.images, "seed": settings.options.seed}
         return of_side(side, self.explained, self.rule, masks, **choice, progress=progress)
 
-    def _files(
-        self, gallery: Gallery, began: float, progress: Progress, tell: Callable[[list[Entry]], None]
-    ) -> Iterator[tuple[str, bytes]]:
+    def _write(
+        self,
+        run: Run,
+        gallery: Gallery,
+        began: float,
+        progress: Progress,
+        tell: Callable[[list[Entry]], None],
+    ) -> None:
         """The files of the run folder, an image's as soon as it is explained."""
-        log = [f"{_now()} explain begins: {gallery.count:,} images"]
+        run.log(f"explain begins: {gallery.count:,} images")
         held = Collected(self._warning(gallery))
         for number, picture in enumerate(gallery.pictures(), 1):
-            found = picture if isinstance(picture, Skipped) else self._explained(picture, held, progress)
-            if isinstance(found, Skipped):
-                held.skipped.append(found)
-            elif found and isinstance(picture, Picture):
-                drawn = draw(number, picture, found, held.warning)
-                yield from drawn.files.items()
-                tell(held.add(picture, found, drawn))
+            if isinstance(picture, Skipped):
+                held.skipped.append(picture)
+            else:
+                self._picture(run, number, picture, held, progress, tell)
             self.done = number
         held.demand_some(self.count)
         pictures = held.overview_pictures() if gallery.data else {}
-        report = self._report(gallery, held, pictures) | {"seconds": round(time.monotonic() - began, 3)}
-        yield from pictures.items()
-        log.append(f"{_now()} explained {report['counts']['explained']:,}, skipped {len(held.skipped):,}")
-        yield "explanations.csv", table(report["explanations"])
-        yield "report.html", explain_page(report, pictures, held.panels)
-        yield "log.txt", ("\n".join(log) + "\n").encode()
-        yield "report.json", json_bytes(report)
+        seconds = time.monotonic() - began + held.seconds_before
+        report = self._report(gallery, held, pictures) | {"seconds": round(seconds, 3)}
+        for name, content in pictures.items():
+            run.write_bytes(name, content)
+        run.write_bytes("explanations.csv", table(report["explanations"]))
+        run.write_bytes("report.html", explain_page(report, pictures, held.panels))
+        run.log(f"explained {report['counts']['explained']:,}, skipped {len(held.skipped):,}")
+        run.write_json("report.json", report)
+
+    def _picture(
+        self,
+        run: Run,
+        number: int,
+        picture: Picture,
+        held: Collected,
+        progress: Progress,
+        tell: Callable[[list[Entry]], None],
+    ) -> None:
+        """Explains a picture, unless the run folder has its explanations."""
+        before = kept(run, number, picture)
+        if before is not None:
+            held.seconds_before += sum(one.seconds for one in before[0])
+            tell(held.add(picture, *before))
+            return
+        failures = len(held.failures)
+        found = self._explained(picture, held, progress)
+        if isinstance(found, Skipped):
+            held.skipped.append(found)
+        elif found:
+            drawn = draw(number, picture, found, held.warning)
+            if len(held.failures) == failures:
+                keep(run, number, picture, found, drawn)
+            else:
+                for name, content in drawn.files.items():
+                    run.write_bytes(name, content)
+            tell(held.add(picture, found, drawn))
 
     def _explained(self, picture: Picture, held: Collected, progress: Progress) -> list[Explanation] | Skipped:
         """The explanations of a picture, without those of methods that failed."""
@@ -187,6 +255,25 @@ class Work:
         }
 
 
+def _demand_same(run: Run, asked: Mapping[str, Any]) -> None:
+    """Raises: RunError where a run folder was begun for other explanations."""
+    try:
+        begun = json.loads((run / BEGUN).read_bytes())
+    except (OSError, ValueError):
+        raise RunError(f"--resume: {run.path} has no {BEGUN} that can be read; begin anew with a fresh --out") from None
+    for name in sorted(begun.keys() | asked.keys()):
+        if begun.get(name) != asked.get(name):
+            raise RunError(
+                f"--resume: {run.path} was begun with other {name} ({_short(begun.get(name))}, not "
+                f"{_short(asked.get(name))}); give the same command, or a fresh --out"
+            )
+
+
+def _short(value: Any) -> str:
+    text = visible(str(value))
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
 def demand_whole(report: Mapping[str, Any]) -> None:
     """Raises: LightcnnError where images were skipped or methods failed; it names the first."""
     said = []
@@ -202,7 +289,3 @@ def demand_whole(report: Mapping[str, Any]) -> None:
         )
     if said:
         raise LightcnnError(visible(f"explain: {'; '.join(said)}"))
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S")

@@ -18,10 +18,15 @@ from lightcnn.predict import class_probabilities
 Found = TypeVar("Found")
 
 
+ON_CPU, ELSEWHERE = 8, 64
+"""Images at once where nobody says: on a CPU more of them are slower (MicroMPoxNet at 128: 10 ms each in batches of 8,
+14 of 32, 18 of 64; tests/benchmarks/explain.py)."""
+
+
 class Batch:
     """How many images go through a network at once: halved where memory does not suffice, and `note` says so."""
 
-    def __init__(self, size: int = 32) -> None:
+    def __init__(self, size: int = ON_CPU) -> None:
         self.size = self.asked = size
 
     @property
@@ -71,7 +76,7 @@ class Explained:
     batch: Batch = field(default_factory=Batch)
 
     @classmethod
-    def of(cls, model: nn.Module, preprocess: Preprocess, *, batch: int = 32) -> Self:
+    def of(cls, model: nn.Module, preprocess: Preprocess, *, batch: int | None = None) -> Self:
         """A network and the preprocessing of its run."""
         copy = _private(model)
         place = device_of(copy)
@@ -79,14 +84,14 @@ class Explained:
             torch.tensor(values, dtype=torch.float32, device=place).view(1, -1, 1, 1) * 255
             for values in (preprocess.mean, preprocess.deviation)
         )
-        return cls(copy, preprocess.classes, mean, deviation, preprocess.temperature, Batch(batch))
+        return cls(copy, preprocess.classes, mean, deviation, preprocess.temperature, _batch(batch, place))
 
     @classmethod
-    def bare(cls, model: nn.Module, channels: int, classes: tuple[str, ...], *, batch: int = 32) -> Self:
+    def bare(cls, model: nn.Module, channels: int, classes: tuple[str, ...], *, batch: int | None = None) -> Self:
         """Any module, whose images are given as it reads them."""
         copy = _private(model)
         one = torch.ones(1, channels, 1, 1, device=device_of(copy))
-        return cls(copy, classes, torch.zeros_like(one), one, batch=Batch(batch))
+        return cls(copy, classes, torch.zeros_like(one), one, batch=_batch(batch, one.device))
 
     @property
     def device(self) -> torch.device:
@@ -135,13 +140,18 @@ def _part(work: Callable[[int, int], Tensor], start: int, size: int) -> Tensor:
     return work(start, start + size).cpu()
 
 
+def _batch(size: int | None, device: torch.device) -> Batch:
+    return Batch(size or (ON_CPU if device.type == "cpu" else ELSEWHERE))
+
+
 def _private(model: nn.Module) -> nn.Module:
     """A copy that changes nothing of the caller's: nobody's hooks, no gradients of parameters, nothing in place.
 
     In float32 whatever the model's: inputs are, and half precision would drown the small differences methods look at.
+    In channels_last, in which convolutions are faster.
     """
     with torch.inference_mode(False):  # what is made in inference mode can never be differentiated
-        copy = duplicate(model).requires_grad_(False).float()
+        copy = duplicate(model).requires_grad_(False).float().to(memory_format=torch.channels_last)
     for part in copy.modules():
         for hooks in (part._forward_hooks, part._backward_hooks, part._backward_pre_hooks):
             hooks.clear()
