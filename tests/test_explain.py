@@ -142,7 +142,8 @@ def test_without_images_the_runs_own_test_side_is_explained(tmp_path, capsys):
     assert report["plots"] == ["plots/cases.png", "plots/means.png"]
     assert all((out / name).is_file() for name in report["plots"])
     assert report["warning"] == ""
-    assert report["notes"] == []
+    (note,) = report["notes"]
+    assert note.startswith(f"5 of the {len(held)} images of the test side, chosen by the seed")
 
 
 def test_another_source_is_explained_and_called_another(tmp_path, capsys):
@@ -223,7 +224,7 @@ def test_the_terminal_shows_every_image_the_checks_and_the_folder(tmp_path, caps
     assert run(["explain", "run", str(first_photo()), "--method", "ig", "--quiet", "--out", str(tmp_path / "b")]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert len(printed.out.splitlines()) == 1
+    assert printed.out.splitlines() == json.loads((tmp_path / "b" / "report.json").read_text())["sentence"].splitlines()
 
 
 def test_a_stand_in_is_told_in_everything(tmp_path, capsys, monkeypatch):
@@ -328,7 +329,10 @@ def test_too_little_memory_is_a_smaller_batch_and_a_note(tmp_path, capsys, monke
 
     monkeypatch.setattr(Explained, "logits", narrow)
     report, _ = explained(tmp_path, capsys, str(first_photo()), "--method", "lime")
-    assert any(re.search(r"memory sufficed for [2-5] of 8 images", note) for note in report["notes"])
+    said = "memory sufficed for [2-5] of 8 images"
+    assert any(re.search(said, note) for note in report["notes"])
+    (one,) = lightcnn.explain("run", [first_photo()], methods=["lime"], samples=40, device="cpu")
+    assert re.search(said, one.attribution.notes[-1])
 
 
 @pytest.mark.parametrize(
