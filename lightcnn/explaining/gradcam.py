@@ -40,8 +40,17 @@ class GradCam:
             fine[0, 0].cpu().numpy(),
             layer.name,
             {"kind": layer.kind, "size": [layer.height, layer.width], "depth": layer.depth},
-            tuple(_notes(layer)),
+            tuple(_notes(layer) + self._silent(layer, coarse)),
         )
+
+    def _silent(self, layer: Layer, coarse: Tensor) -> list[str]:
+        """What else may show something where nothing is above 0, as happens to maps of Swish, which have both signs."""
+        if bool((coarse > 0).any()) or self.variant == "layercam":
+            return []
+        return [
+            f"nothing at {layer.name} speaks for the class: layercam weighs each place by itself and may say more, as "
+            "may another --layer"
+        ]
 
     def coarse(self, explained: Explained, inputs: Tensor, target: int) -> tuple[Layer, Tensor]:
         """The layer, and its map (height, width) as large as it is there. Raises: InputError, LightcnnError."""

@@ -26,8 +26,8 @@ def seeds(
 ) -> dict[str, Any]:
     """The check `seeds`: the map beside that of the method's next seed. A chance result is not an explanation.
 
-    Weights are correlated as they are. Their ranks (`ranks`) stand beside: of these, superpixels that hardly matter have
-    as many as those that do, and two maps that show the same few would fail.
+    Weights are correlated as they are. Their ranks (`ranks`) stand beside: of these, superpixels that hardly matter
+    have as many as those that do, and two maps that show the same few would fail.
     """
     again: Any = method
     other = replace(again, seed=again.seed + 1)(explained, inputs, target)
