@@ -302,6 +302,15 @@ def test_a_signal_survives_the_redrawn_top() -> None:
     assert float(redrawn(explained, images, 0).logits(images).std(dim=0).min()) > 0.1
 
 
+def test_redrawing_seeds_no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject, seeded = convolutional(), list[int]()
+    for accelerator in (torch.cuda, torch.mps, torch.xpu):
+        monkeypatch.setattr(accelerator, "manual_seed_all", seeded.append, raising=False)
+        monkeypatch.setattr(accelerator, "manual_seed", seeded.append, raising=False)
+    redrawn(subject, signs(), 7)
+    assert not seeded
+
+
 def test_the_redrawn_network_is_made_once() -> None:
     checker = Checker(convolutional(), level="full")
     assert checker.forgetful(signs()) is checker.forgetful(picture())

@@ -23,15 +23,21 @@ import lightcnn
 from lightcnn.cli import run
 from lightcnn.data.lesions import draw
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.errors import InputError
+from lightcnn.errors import InputError, LightcnnError
 from lightcnn.explaining.attribution import Attribution
-from lightcnn.explaining.checks import NAMES
+from lightcnn.explaining.checks import NAMES, Checker
 from lightcnn.explaining.colours import RECTIFIED, Scale, outlined, overlay, strongest
-from lightcnn.explaining.explanation import Explanation
+from lightcnn.explaining.explanation import Explainer, Explanation
+from lightcnn.explaining.geometry import Frame
+from lightcnn.explaining.gradcam import GradCam
+from lightcnn.explaining.integrated import IntegratedGradients
 from lightcnn.explaining.lime import Lime
 from lightcnn.explaining.methods import NAMES as METHODS
+from lightcnn.explaining.model import Explained
+from lightcnn.explaining.overview import Overview
 from lightcnn.explaining.panels import Canvas, laid_over, panel, silence
 from lightcnn.explaining.testside import choose
+from lightcnn.views.explain import brief
 
 SPACE = "size: [16]\nstem: {kind: [conv], width: 8}\nstages: [{kind: [conv], width: 8}]\n"
 FAST = ["--device", "cpu", "--samples", "40", "--segments", "8"]
@@ -548,12 +554,56 @@ def test_an_explanation_shows_itself():
         (lambda n: lightcnn.explain(Flat(), torch.zeros(1, 3, 16, 16), methods=["gradcam"]), "Grad-CAM needs a layer"),
         (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), methods=["lime"], samples=0), "2 samples or more"),
         (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), checks="some"), "--checks some: no such level"),
+        (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), masks=[np.ones((8, 8), np.uint8)]), "uint8; give bool"),
+        (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), target=True), "--target True: no such class"),
+        (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), methods="ig"), r"into brackets: \['ig'\]"),
+        (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), batch=0), "--batch 0: a number of images from 1"),
+        (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), batch=-1), "--batch -1: a number of images from 1"),
+        (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), seed=-1), "--seed -1: a whole number from 0"),
+        (lambda n: lightcnn.explain(n, torch.zeros(1, 1, 8, 8)), r"cannot read images of \(1, 8, 8\): .* 3 channels"),
+        (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), samples=10**12), "at most 100,000, not 1,000,000,"),
+        (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), segments=10**6), "at most 1,000, not 1,000,000"),
     ],
 )  # fmt: skip
 def test_wrong_input_from_python(network, call, message):
     with pytest.raises(InputError, match=message) as raised:
         call(network)
     assert len(str(raised.value).splitlines()) == 1
+
+
+def test_tensors_targets_and_masks_of_any_kind_are_taken(network):
+    image = torch.rand(1, 3, 8, 8)
+    inside = np.zeros((8, 8), bool)
+    inside[:4, :4] = True
+    settings = {"methods": ["gradcam"], "target": 1, "masks": [inside]}
+    (one,) = lightcnn.explain(network, image, **settings)
+    for images, change in (
+        (image.double(), {"target": np.int64(1)}),
+        (image, {"masks": [torch.from_numpy(inside)]}),
+        (image, {"masks": [inside.tolist()], "classes": ("a", "b", "c")}),
+    ):
+        (other,) = lightcnn.explain(network, images, **settings | change)
+        assert np.array_equal(one.attribution.map, other.attribution.map)
+        assert one.checks == other.checks
+
+
+def test_a_check_that_fails_to_run_is_its_methods_failure_alone(network, monkeypatch):
+    def broken(self, name, maps):
+        raise LightcnnError("explain: the network's numbers overflow; no curve can be drawn")
+
+    monkeypatch.setattr("lightcnn.explaining.curves.Curves.walk", broken)
+    subject = Explained.bare(network, 3, ("a", "b", "c"))
+    work = Explainer(subject, [GradCam(), IntegratedGradients()], Checker(subject))
+    done, failed = work("picture", torch.rand(1, 3, 8, 8), np.zeros((8, 8, 3), np.uint8))
+    assert not done
+    assert [one.method for one in failed] == ["gradcam", "ig"]
+
+
+def test_a_check_says_as_many_digits_as_tell_it_from_the_control():
+    check = {"passed": True, "value": 0.0512, "controls": {"random": 0.7, "edges": 0.0534}}
+    assert brief("deletion", check) == "✓ deletion 0.051 (best control 0.053)"
+    assert brief("insertion", check) == "✓ insertion 0.05 (best control 0.70)"
+    assert brief("deletion", check | {"value": 0.0534}) == "✓ deletion 0.05340 (best control 0.05340)"
 
 
 def test_a_network_without_maps_is_explained_by_gradients():
@@ -661,3 +711,44 @@ def test_choosing_takes_every_stratum_first_and_then_shares():
     assert (choose(strata, 10, 1) != chosen).any()
     assert len(choose(strata, 3, 0)) == 3
     assert (choose(["a", "b"], 9, 0) == [0, 1]).all()
+
+
+# The overview of a test side
+
+
+def answered(label, prediction, probability, values, method="gradcam"):
+    found = Attribution(method, np.array(values, np.float32))
+    seen = np.zeros((2, 2, 3), np.uint8)
+    return [Explanation("a.png", prediction, 0, prediction, probability, found, {}, 0.0, seen)], label
+
+
+def drawn_maps(figure):
+    return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+
+
+def test_means_are_of_maps_as_they_are_shown():
+    for name, expected in (("gradcam", [[2, 0], [0, 1]]), ("ig", [[-3, 0], [0, 1]])):
+        overview = Overview()
+        overview.add(*answered("a", "a", 0.9, [[4, 0], [0, 1]], name))
+        overview.add(*answered("a", "a", 0.8, [[-10, 0], [0, 1]], name))
+        overview.add(*answered("a", "a", 0.8, [[np.nan, 0], [0, 1]], name))
+        assert np.array_equal(drawn_maps(overview.figures()["means"])[0], expected)
+
+
+def test_cases_are_the_surest_and_the_least_sure_and_a_lone_one_stands_once():
+    overview = Overview()
+    for label, probability in (("a", 0.7), ("a", 0.9), ("a", 0.8), ("b", 0.6)):
+        overview.add(*answered(label, "a", probability, [[1, 0], [0, 1]]))
+    figure = overview.figures()["cases"]
+    told = [(axes.get_ylabel(), axes.get_xlabel().split(", ")[-1]) for axes in figure.axes if axes.get_ylabel()]
+    assert told == [("right, surest", "0.900"), ("right, least sure", "0.700"), ("wrong, surest", "0.600")]
+
+
+def test_a_map_that_is_finer_than_its_picture_is_drawn_in_full():
+    picture = np.zeros((8, 8, 3), np.uint8)
+    canvas = Canvas(picture, Frame(8, 8, 32)).fitted()
+    found = np.zeros((32, 32), np.float32)
+    found[13, 17] = 1
+    assert canvas.lay(found).max() > 0.9
+    assert canvas.lay(found).shape == canvas.picture.shape[:2]
+    assert set(np.unique(canvas.regions(np.arange(1024).reshape(32, 32)))) == set(range(1024))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import InputError
@@ -39,6 +40,7 @@ class Model(nn.Module):
         self.frozen.requires_grad_(False).eval()
         self.frozen[1].running_var.fill_(3)
         self.conv.weight.grad = torch.ones_like(self.conv.weight)
+        self.conv.register_forward_pre_hook(lambda *_: self.called.append(1))
         self.conv.register_forward_hook(lambda *_: self.called.append(1))
         self.conv.register_full_backward_hook(lambda *_: self.called.append(1))
 
@@ -144,7 +146,18 @@ def test_the_users_model_works_on(name: str) -> None:
     subject, inputs = explained(model, bare=True)
     run(name, subject, inputs)
     model(inputs.requires_grad_()).sum().backward()
-    assert model.called == [1, 1]
+    assert model.called == [1, 1, 1]
+
+
+@EVERY
+def test_hooks_that_make_weights_stay(name: str) -> None:
+    model = seeded()
+    expected = run(name, *explained(model, bare=False)).map
+    prune.l1_unstructured(model.conv, "weight", 0.5)
+    thinned = run(name, *explained(model, bare=False)).map
+    assert not np.array_equal(thinned, expected)
+    prune.remove(model.conv, "weight")
+    assert np.array_equal(run(name, *explained(model, bare=False)).map, thinned)
 
 
 @EVERY

@@ -60,6 +60,8 @@ def explain(
     run; a module stays where it is, and as it is. Raises: InputError, DataError.
     """
     level = demand_level(checks)
+    if isinstance(methods, str):
+        raise InputError(f"explain: methods must be a list of names; put a single one into brackets: [{methods!r}]")
     settings = Options(layer, baseline, smooth, samples, segments, seed)
     chosen = [method(name, settings) for name in methods]
     explained, rule = _explained(model, images, preprocess, classes, batch, device)
@@ -104,17 +106,20 @@ def _explained(
             "give `preprocess` for paths and uint8 arrays"
         )
     bare = Explained.bare(model, images.shape[1], (), batch=batch)
-    outputs = _outputs(bare, images[:1])
-    names = tuple(classes) if classes is not None else tuple(map(str, range(outputs)))
-    explained = Explained.bare(model, images.shape[1], names, batch=batch)
-    _demand_outputs(explained, images[:1], names)
-    return explained, None
+    if classes is None:
+        return replace(bare, classes=tuple(map(str, range(_outputs(bare, images[:1]))))), None
+    _demand_outputs(bare, images[:1], classes)
+    return replace(bare, classes=tuple(classes)), None
 
 
 def _outputs(explained: Explained, inputs: Tensor) -> int:
-    """How many classes the network tells apart: two with a sigmoid head."""
-    with torch.inference_mode():
-        return max(2, explained.logits(inputs.to(explained.device)).shape[1])
+    """How many classes the network tells apart: two with a sigmoid head. Raises: InputError where it cannot read."""
+    try:
+        with torch.inference_mode():
+            return max(2, explained.logits(inputs.to(explained.device).float()).shape[1])
+    except RuntimeError as error:
+        why = str(error).partition("\n")[0]
+        raise InputError(f"explain: the network cannot read images of {tuple(inputs.shape[1:])}: {why}") from None
 
 
 def _demand_outputs(explained: Explained, inputs: Tensor, classes: Sequence[str]) -> None:
@@ -127,7 +132,7 @@ def _demand_outputs(explained: Explained, inputs: Tensor, classes: Sequence[str]
 def _subjects(explained: Explained, rule: Preprocess | None, images: Any, masks: Any) -> Iterator[_Subject]:
     """Raises: InputError where there are not as many masks; DataError where an image or its mask cannot be used."""
     given = list(images if rule is None else checked(images, "explain"))
-    told = [None] * len(given) if masks is None else list(masks)
+    told = [None] * len(given) if masks is None else [None if mask is None else _bool(mask) for mask in masks]
     if len(told) != len(given):
         raise InputError(f"explain: {len(told)} masks for {len(given)} images; give one for each, or None")
     for number, (image, mask) in enumerate(zip(given, told, strict=True)):
@@ -141,6 +146,14 @@ def _subjects(explained: Explained, rule: Preprocess | None, images: Any, masks:
             raise DataError(f"explain: {name} {error}") from None
         inputs = explained.inputs(picture.pixels[None])
         yield _Subject(name, inputs, picture.pixels.movedim(0, 2).numpy(), picture.mask)
+
+
+def _bool(mask: Any) -> NDArray[np.bool_]:
+    """Raises: InputError for anything else: numbers may be a truth, its inverse, or as many classes as there are."""
+    found = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
+    if found.dtype != np.bool_:
+        raise InputError(f"explain: a mask of {found.dtype}; give bool (H, W), as mask > 0 makes of it")
+    return found
 
 
 def _picture(name: str, image: Path | NDArray[np.uint8], rule: Preprocess, mask: Any) -> Picture:

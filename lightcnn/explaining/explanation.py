@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -117,12 +118,13 @@ class Explainer:
             began = time.monotonic()
             try:
                 found = method(self.explained, inputs, asked)
+                seconds = time.monotonic() - began
+                checks = judge(found, method)
             except LightcnnError as error:
                 failed.append(Failure(image, method.name, error))
                 continue
-            seconds = time.monotonic() - began
             told = image, classes[asked], asked, classes[predicted], float(row[0, asked])
-            done.append(Explanation(*told, found, judge(found, method), seconds, seen))
+            done.append(Explanation(*told, found, checks, seconds, seen))
             step(number)
         return done, failed
 
@@ -139,15 +141,16 @@ def target_index(classes: Sequence[str], target: str | int | None) -> int | None
     """The number of a class that is given by its name or, from Python, by its number. Raises: InputError."""
     if target is None:
         return None
-    if isinstance(target, int):
+    if isinstance(target, Integral) and not isinstance(target, bool):
         if not 0 <= target < len(classes):
             raise InputError(
                 f"target {target}: there are the classes 0 to {len(classes) - 1}; give one of these, or its name"
             )
-        return target
-    if target not in classes:
+        return int(target)
+    if not isinstance(target, str) or target not in classes:
         more = f" and {len(classes) - SHOWN} more" if len(classes) > SHOWN else ""
         raise InputError(
-            f"--target {target}: no such class{nearest(target, classes)}; there are: {', '.join(classes[:SHOWN])}{more}"
+            f"--target {target}: no such class{nearest(str(target), classes)}; "
+            f"there are: {', '.join(classes[:SHOWN])}{more}"
         )
     return list(classes).index(target)

@@ -19,6 +19,8 @@ EXPLAINS = 0.5
 """A local R² under this is said: the linear model misses more than half of what the network does near the image."""
 MOVES = 0.01
 """A probability that moves by less than this, whatever is hidden, is said: there is next to nothing to explain."""
+SAMPLES, SEGMENTS = 100_000, 1_000
+"""At most: the regression needs memory for their product, and time for that with the superpixels once more."""
 EACH = 5
 """Fewer samples per superpixel are said: noise alone would then have an R² of 0.2."""
 
@@ -40,10 +42,10 @@ class Lime:
     name = "lime"
 
     def __post_init__(self) -> None:
-        if self.samples < 2:
-            raise InputError(f"explain: LIME needs 2 samples or more, not {self.samples}")
-        if self.segments is not None and self.segments < 1:
-            raise InputError(f"explain: LIME needs 1 superpixel or more, not {self.segments}")
+        if not 2 <= self.samples <= SAMPLES:
+            raise InputError(f"explain: LIME needs 2 samples or more, at most {SAMPLES:,}, not {self.samples:,}")
+        if self.segments is not None and not 1 <= self.segments <= SEGMENTS:
+            raise InputError(f"explain: LIME needs 1 superpixel or more, at most {SEGMENTS:,}, not {self.segments:,}")
 
     def __call__(self, explained: Explained, inputs: Tensor, target: int) -> Attribution:
         """The map of a class for one image (1, C, H, W)."""

@@ -24,6 +24,11 @@ class Options:
     segments: int | None = None
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Raises: InputError for a seed below 0."""
+        if self.seed < 0:
+            raise InputError(f"--seed {self.seed}: a whole number from 0 on")
+
 
 def method(name: str, options: Options | None = None) -> Method:
     """The method of that name. Raises: InputError for another name, or for options that it cannot have."""

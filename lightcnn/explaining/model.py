@@ -27,6 +27,9 @@ class Batch:
     """How many images go through a network at once: halved where memory does not suffice, and `note` says so."""
 
     def __init__(self, size: int = ON_CPU) -> None:
+        """Raises: InputError for less than one."""
+        if size < 1:
+            raise InputError(f"--batch {size}: a number of images from 1 on")
         self.size = self.asked = size
 
     @property
@@ -141,20 +144,24 @@ def _part(work: Callable[[int, int], Tensor], start: int, size: int) -> Tensor:
 
 
 def _batch(size: int | None, device: torch.device) -> Batch:
-    return Batch(size or (ON_CPU if device.type == "cpu" else ELSEWHERE))
+    return Batch(size if size is not None else ON_CPU if device.type == "cpu" else ELSEWHERE)
 
 
 def _private(model: nn.Module) -> nn.Module:
     """A copy that changes nothing of the caller's: nobody's hooks, no gradients of parameters, nothing in place.
 
-    In float32 whatever the model's: inputs are, and half precision would drown the small differences methods look at.
-    In channels_last, in which convolutions are faster.
+    Hooks of torch's own stay that make a layer's weights before it runs, as its weight_norm and pruning do. In float32
+    whatever the model's: inputs are, and half precision would drown the small differences methods look at. In
+    channels_last, in which convolutions are faster.
     """
     with torch.inference_mode(False):  # what is made in inference mode can never be differentiated
         copy = duplicate(model).requires_grad_(False).float().to(memory_format=torch.channels_last)
     for part in copy.modules():
         for hooks in (part._forward_hooks, part._backward_hooks, part._backward_pre_hooks):
             hooks.clear()
+        for number, hook in list(part._forward_pre_hooks.items()):
+            if not type(hook).__module__.startswith("torch.nn.utils."):
+                del part._forward_pre_hooks[number]
         if hasattr(part, "inplace"):
             vars(part)["inplace"] = False
     return copy
@@ -162,4 +169,5 @@ def _private(model: nn.Module) -> nn.Module:
 
 def _memory(error: BaseException) -> bool:
     """Whether it is one of the ways in which torch says that there is none left."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    said = ("can't allocate memory", "out of memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in said)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lightcnn.evaluation.figures import shown
-from lightcnn.explaining.colours import Map, Pixels, Scale
+from lightcnn.explaining.colours import RECTIFIED, Map, Pixels, Scale
 from lightcnn.explaining.explanation import Explanation
 from lightcnn.explaining.panels import Canvas, axes_image, bar, laid_over, silence
 from lightcnn.explaining.verdict import TITLES
@@ -47,7 +47,7 @@ class Overview:
             if np.isfinite(one.attribution.map).all():
                 key = one.attribution.method, one.target
                 total, count = self._sums.get(key, (np.zeros(one.attribution.map.shape), 0))
-                self._sums[key] = total + one.attribution.map, count + 1
+                self._sums[key] = total + _shown(one), count + 1
         if found and found[0].target == found[0].prediction:
             first = found[0]
             case = Case(first.probability, first.seen, label, found)
@@ -66,7 +66,10 @@ class Overview:
         if self._sums:
             drawn["means"] = means(self._sums)
         if self._cases:
-            drawn["cases"] = cases({kind: self._cases[kind] for kind in KINDS if kind in self._cases})
+            held = [(kind, self._cases[kind]) for kind in KINDS if kind in self._cases]
+            # A lone right or wrong answer is both the surest and the least sure one.
+            first = {id(case): kind for kind, case in reversed(held)}
+            drawn["cases"] = cases({kind: case for kind, case in held if first[id(case)] == kind})
         return drawn
 
 
@@ -116,6 +119,12 @@ def cases(held: Mapping[str, Case]) -> Figure:
     for axes, method in zip(grid[0, 1:], methods, strict=True):
         axes.set_title(TITLES.get(method, method), fontsize=9)
     return figure
+
+
+def _shown(one: Explanation) -> Map:
+    """A map as it is shown: of Grad-CAM and its kin from 0 up, so that what speaks against does not outweigh it."""
+    found = one.attribution
+    return np.maximum(found.map, 0) if found.method in RECTIFIED else found.map
 
 
 def _scale(method: str, held: Mapping[str, Case]) -> Scale:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightcnn import page
 from lightcnn.cautions import cautions
-from lightcnn.explaining.verdict import TITLES
+from lightcnn.explaining.verdict import TITLES, sentences
 from lightcnn.views.explain import MAIN, brief, image_heading
 
 SHOWN = 40
@@ -20,8 +20,8 @@ SCALES = (
     "speak most for the class, five at most. A blue line goes round the truth, where a mask tells it."
 )
 CAPTIONS = {
-    "plots/means.png": "Mean of the maps of each class that was explained, at the input. The maps of a method share "
-    "one scale.",
+    "plots/means.png": "Mean of the maps of each class that was explained, at the input, each as it is shown: of "
+    "Grad-CAM from 0 up. The maps of a method share one scale.",
     "plots/cases.png": "The surest and the least sure answers of the images that were explained, as the network saw "
     "them. The maps of a method share one scale.",
 }
@@ -39,7 +39,7 @@ def explain_page(
         "lightcnn explain",
         [
             *_cautions(report),
-            *(page.paragraph(line, "note") for line in report["sentence"].splitlines()),
+            *(page.paragraph(said, "note") for said in sentences(report["summary"])),
             page.pairs(_facts(report)),
             *(page.paragraph(note, "note") for note in report["notes"]),
             *_skipped(report),

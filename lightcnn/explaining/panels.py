@@ -28,6 +28,8 @@ COLUMN = 2.7
 """Width of a column, in inches."""
 LETTERS = 38
 """Of a line of text under a column."""
+UNITS = {"ig": "of the logit, by pixel", "lime": "of the probability", "occlusion": "of the logit"}
+"""What the numbers of a map are shares of; those of Grad-CAM and its kin have no unit, and the layer is told."""
 CONTROLS = {"random": ":", "centre": "--", "edges": "-."}
 
 
@@ -35,7 +37,8 @@ CONTROLS = {"random": ":", "centre": "--", "edges": "-."}
 class Canvas:
     """A picture (H, W, 1 or 3) that maps of the input are laid on, by its frame; without one they are its size.
 
-    Everything is `zoom` times as large, pixel by pixel: lines on small pictures are then thinner than their pixels.
+    Everything is `zoom` times as large: lines on small pictures are then thinner than their pixels, and a map that is
+    finer than its picture is seen in full.
     """
 
     pixels: Pixels
@@ -59,12 +62,17 @@ class Canvas:
 
     def lay(self, found: Map) -> Map:
         """A map of the input over the picture, nan where the network saw nothing."""
-        laid = found if self.frame is None else self.frame.onto(found.astype(np.float32), *self.pixels.shape[:2])
-        return self._zoomed(laid)
+        if self.frame is None:
+            return self._zoomed(found)
+        height, width = (self.zoom * side for side in self.pixels.shape[:2])
+        return self.frame.onto(found.astype(np.float32), height, width)
 
     def regions(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Regions of the input over the picture, -1 where the network saw nothing."""
-        return self._zoomed(numbers if self.frame is None else self.frame.nearest(numbers, *self.pixels.shape[:2]))
+        if self.frame is None:
+            return self._zoomed(numbers)
+        height, width = (self.zoom * side for side in self.pixels.shape[:2])
+        return self.frame.nearest(numbers, height, width)
 
     def _zoomed(self, values: NDArray[Any]) -> NDArray[Any]:
         return values if self.zoom == 1 else values.repeat(self.zoom, axis=0).repeat(self.zoom, axis=1)
@@ -155,9 +163,11 @@ def _map(figure: Figure, axes: Axes, canvas: Canvas, one: Explanation) -> None:
     found = one.attribution
     title = TITLES.get(found.method, found.method)
     axes.set_title(title, fontsize=9)
-    axes.set_xlabel(f"at {shown(found.layer)}" if found.layer else "", fontsize=7, labelpad=2)
+    told = f"at {shown(found.layer)}" if found.layer else UNITS.get(found.method, "")
+    axes.set_xlabel(told, fontsize=7, labelpad=2)
     if why := silence(one):
-        _show(axes, np.full((*canvas.pixels.shape[:2], 3), 225, dtype=np.uint8))
+        _bare(axes)
+        axes.set_facecolor("#e1e1e1")
         axes.text(
             0.5, 0.5, "\n".join(textwrap.wrap(why, 24)), transform=axes.transAxes, ha="center", va="center", fontsize=8
         )

@@ -29,7 +29,7 @@ def redrawn(explained: Explained, inputs: Tensor, seed: int) -> Explained:
     order = _calls(model, inputs[:1].cpu())
     top = order[len(order) - math.ceil(TOP * len(order)) :]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every accelerator too
         for part in top:
             _redraw(part)
     return replace(explained, model=model.eval().requires_grad_(False).to(explained.device))

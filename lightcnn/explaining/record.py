@@ -41,7 +41,7 @@ def kept(run: Run, number: int, picture: Picture) -> tuple[list[Explanation], Dr
         files = {name: (run / name).read_bytes() for name in (held["panel"], held["curves"]) if name}
         drawn = Drawn(files, **held | {"notes": tuple(held["notes"])})
         return [_explanation(run, entry, drawn, picture) for entry in told["explanations"]], drawn
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -72,9 +72,14 @@ def summary(explanations: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows of `summary` in plain words, a line a method: what it passed and failed, and what that does not show."""
+    """The rows of `summary` in plain words: what each method passed, what it failed, and what that does not show."""
+    return "\n".join(sentences(rows))
+
+
+def sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The same in parts: one a method, one on what all of them share, one on what that does not show."""
     if not rows:
-        return "No map was checked: nothing is known of how far the maps follow the network."
+        return ["No map was checked: nothing is known of how far the maps follow the network."]
     said, explained = list[str](), set[str]()
     for method, own in groupby(rows, lambda row: row["method"]):
         said.append(_of_method(TITLES.get(method, method), list(own), explained))
@@ -85,10 +90,11 @@ def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
         end = f"{' and '.join(clean)} passed every check made; in medicine every method fails some"
     else:
         end = "No method passed every check on every image" if len(methods) > 1 else "It did not pass every check"
-    said += [_needed(row["needed"]) for row in rows if row["method"] == methods[0] and row["needed"]]
-    said += [_blind(row) for row in rows if row["method"] == methods[0] and row["blind"]]
+    first = [row for row in rows if row["method"] == methods[0]]
+    shared = [_needed(row["needed"]) for row in first if row["needed"]] + [_blind(row) for row in first if row["blind"]]
+    said += [" ".join(shared)] if shared else []
     said.append(f"{end}. None of this shows that the network is right, only how far a map follows the network.")
-    return "\n".join(said)
+    return said
 
 
 def _witness(entry: Mapping[str, Any], number: int) -> str:

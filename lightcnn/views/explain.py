@@ -78,7 +78,8 @@ def _number(name: str, check: Mapping[str, Any]) -> str:
         return f"{name}: {check['says'] or 'unknown'}"
     if name in ("deletion", "insertion"):
         best = (min if name == "deletion" else max)(check["controls"].values())
-        return f"{name} {value:.2f} (best control {best:.2f})"
+        digits = next((few for few in (2, 3, 4) if f"{value:.{few}f}" != f"{best:.{few}f}"), 5)
+        return f"{name} {value:.{digits}f} (best control {best:.{digits}f})"
     if name == "completeness":
         return f"completeness error {100 * value:.2g} %"
     if name == "mask":
