@@ -1,6 +1,6 @@
-"""What a network of either sort costs, whole and part by part: specs exactly, baselines by torch's counter.
+"""What a network of either sort costs, whole and part by part: specs exactly, baselines by what runs.
 
-A baseline is counted on a copy without values, so that the caller's model stays as it was.
+A baseline is counted on copies without values, so that the caller's model stays as it was.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lightcnn.baselines import parameters_with_buffers
 from lightcnn.cost import Layer, cost, layers
+from lightcnn.counting.folding import deploy
+from lightcnn.counting.liveness import liveness, peak
+from lightcnn.counting.sizes import weight_bytes
 from lightcnn.spec import NetworkSpec, Shape
 from lightcnn.transfer import BaselineSpec
 
@@ -36,24 +39,20 @@ class Stage:
 
 
 def network_cost(network: NetworkSpec | BaselineSpec, model: nn.Module) -> dict[str, Any]:
-    """The `network.cost` of report.json: exact from a spec; of a baseline what its modules tell, the rest null.
+    """The `network.cost` of report.json: exact from a spec, of a baseline as `lightcnn profile` counts it.
 
-    A baseline's numbers are those of the network as it is built, with its norms, whether its backbone is frozen or not:
-    `macs` by torch's counter, int8 bytes 1 for a weight and 4 for a bias or a norm's parameter.
+    A baseline's backbone counts whether it is frozen or not. Raises: InputError where it has no one count.
     """
     if isinstance(network, NetworkSpec):
         return cost(network).document()
-    sizes = [(parameter.numel(), parameter.ndim > 1) for parameter in model.parameters()]
+    deployed = deploy(model, network.input)
     return {
-        "params": sum(size for size, _ in sizes),
+        "params": sum(parameter.numel() for parameter in model.parameters()),
         "params_with_buffers": parameters_with_buffers(model),
-        "params_deployed": None,
-        "macs": sum(stage.macs for stage in _modules(model, network.input)),
-        "peak_activations": None,
-        "weight_bytes": {
-            "fp32": 4 * sum(size for size, _ in sizes),
-            "int8": sum(size if weight else 4 * size for size, weight in sizes),
-        },
+        "params_deployed": sum(parameter.numel() for parameter in deployed.model.parameters()),
+        "macs": deployed.runs.macs,
+        "peak_activations": peak(liveness(deployed.runs)).elements,
+        "weight_bytes": weight_bytes(deployed.model),
     }
 
 

@@ -1,10 +1,15 @@
-"""report.html: one file that opens offline. No script, nothing fetched; every text from outside is escaped."""
+"""report.html: one file that opens offline. Nothing is fetched, and every text from outside is escaped.
+
+A page runs no script, but for one of ours that it was given: the browser runs that alone, by its SHA-256.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 STYLE = """
@@ -20,12 +25,67 @@ img { max-width: 100% } figure { margin: 1rem 0 } figcaption { color: #555 }
 .row { display: flex; flex-wrap: wrap; gap: .6rem; padding: .6rem 0; border-bottom: 1px solid #ddd }
 .row figure { margin: 0; width: 6.6rem; font-size: .72rem; line-height: 1.3; overflow-wrap: anywhere }
 .row img { border: 3px solid transparent; display: block } .row .framed img { border-color: #d55e00 }
+.picture { position: relative; display: inline-block } .picture img { display: block } .spot { position: absolute }
+.spot:hover, .spot:focus { outline: 2px solid #1a1a1a; border-radius: 3px; z-index: 1 }
+.spot:hover::after, .spot:focus::after { content: attr(aria-label); position: absolute; left: 0; top: 100%;
+  width: max-content; max-width: 20rem; background: #1a1a1a; color: #fff; font-size: .8rem; padding: .15rem .5rem }
+.spot.right:hover::after, .spot.right:focus::after { left: auto; right: 0 }
+th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; text-align: left }
+th button::after { content: " ↕"; color: #888 } th[aria-sort=ascending] button::after { content: " ↑"; color: inherit }
+th[aria-sort=descending] button::after { content: " ↓"; color: inherit }
 """
+SORT = """
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const turned = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      heads.forEach(other => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", turned > 0 ? "ascending" : "descending");
+      const order = (one, other) => {
+        const [a, b] = [one, other].map(row => row.cells[column]), [x, y] = [a, b].map(cell => cell.textContent.trim());
+        if (!x || !y) return !x - !y;
+        const numbers = "value" in a.dataset && "value" in b.dataset;
+        return turned * (numbers ? a.dataset.value - b.dataset.value : x.localeCompare(y));
+      };
+      body.append(...[...body.rows].sort(order));
+    });
+  });
+}
+"""
+"""A script that turns the heads of sortable tables into buttons. Numbers go by value, and what is empty comes last."""
 
 
-def page(title: str, parts: Sequence[str]) -> bytes:
-    """A whole page of HTML parts, UTF-8."""
+@dataclass(frozen=True)
+class Spot:
+    """A place in a picture that says something when it is pointed at: its edges in shares of width and height."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    told: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a cell shows, and the number that it stands for: tables are sorted by that."""
+
+    text: str
+    value: float | int
+
+
+def page(title: str, parts: Sequence[str], script: str = "") -> bytes:
+    """A whole page of HTML parts, UTF-8. A `script` of ours is the only one that the browser runs."""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    if script:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy += f"; script-src 'sha256-{digest}'"
+        parts = [*parts, f"<script>{script}</script>"]
     head = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}"><style>{STYLE}</style></head><body>'
@@ -48,11 +108,15 @@ def code(text: str) -> str:
     return f"<pre>{escape(text)}</pre>"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table that scrolls where it is wider than the page; numbers are set to the right."""
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]], *, sortable: bool = False) -> str:
+    """A table that scrolls where it is wider than the page; numbers are set to the right.
+
+    `sortable`: by a click on a head, on a page that has the script `SORT`.
+    """
+    kind = ' class="sortable"' if sortable else ""
     head = "".join(f"<th>{escape(name)}</th>" for name in header)
-    body = "".join("<tr>" + "".join(_cell(value) for value in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    body = "".join("<tr>" + "".join(_cell(value, sortable) for value in row) + "</tr>" for row in rows)
+    return f'<div class="wide"><table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def pairs(values: Mapping[str, Any]) -> str:
@@ -60,10 +124,12 @@ def pairs(values: Mapping[str, Any]) -> str:
     return table(("", ""), list(values.items()))
 
 
-def figure(png: bytes, caption: str) -> str:
-    """A picture inside the page, with what it shows."""
+def figure(png: bytes, caption: str, spots: Sequence[Spot] = ()) -> str:
+    """A picture inside the page, with what it shows, and what its spots say when pointed at or stepped to."""
     source = base64.b64encode(png).decode()
     image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{source}">'
+    if spots:
+        image = f'<div class="picture">{image}{"".join(map(_spot, spots))}</div>'
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
@@ -90,9 +156,23 @@ def visible(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f'<td class="number">{value:.4f}</td>'
-    if isinstance(value, int):
-        return f'<td class="number">{value:,}</td>'
+def _spot(spot: Spot) -> str:
+    side = " right" if spot.left > 0.5 else ""
+    edges = {"left": spot.left, "top": spot.top, "width": spot.width, "height": spot.height}
+    style = ";".join(f"{name}:{share:.2%}" for name, share in edges.items())
+    return f'<span class="spot{side}" tabindex="0" role="img" aria-label="{escape(spot.told)}" style="{style}"></span>'
+
+
+def _cell(value: Any, sortable: bool) -> str:
+    if isinstance(value, (Shown, float, int)):
+        number = value.value if isinstance(value, Shown) else value
+        kept = f' data-value="{float(number)!r}"' if sortable else ""
+        text = (
+            escape(value.text)
+            if isinstance(value, Shown)
+            else f"{value:,}"
+            if isinstance(value, int)
+            else f"{value:.4f}"
+        )
+        return f'<td class="number"{kept}>{text}</td>'
     return f"<td>{escape(value)}</td>"

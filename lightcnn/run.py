@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -36,6 +36,7 @@ PACKAGES = (
     "pillow",
     "opencv-python-headless",
     "faiss-cpu",
+    "onnxruntime",
 )
 
 
@@ -46,19 +47,16 @@ class Run:
         self.path = path
 
     @classmethod
-    def create(
-        cls, out: str | Path | None, command: str, files: Mapping[str, bytes] | Iterable[tuple[str, bytes]]
-    ) -> Self:
+    def create(cls, out: str | Path | None, command: str, files: Mapping[str, bytes]) -> Self:
         """A fresh folder with `files` in it: `out`, or one under runs/; it is there whole or not at all.
 
-        `files` may be made while they are written; where that ends in an error, nothing is left. Raises: RunError where
-        the folder exists or cannot be made.
+        Raises: RunError where it exists or cannot be made.
         """
         path = cls.free(Path(out) if out else cls.fresh(command))
         temporary = cls(path.with_name(f".{path.name}.{os.getpid()}"))
         try:
             temporary.path.mkdir(parents=True)
-            for name, content in files.items() if isinstance(files, Mapping) else files:
+            for name, content in files.items():
                 temporary.write_bytes(name, content)
             temporary.write_json("environment.json", environment())
             temporary.path.rename(path)

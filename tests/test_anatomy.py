@@ -10,6 +10,7 @@ from lightcnn.anatomy import network_cost, stages
 from lightcnn.baselines import build_baseline, build_network
 from lightcnn.cost import cost
 from lightcnn.counters import fvcore_operators
+from lightcnn.counting.count import count
 from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
 
@@ -26,14 +27,23 @@ def test_a_baseline_costs_what_fvcore_counts_and_its_parts_add_up(name: str) -> 
     assert told["params"] == sum(part.params for part in parts) == sum(p.numel() for p in model.parameters())
     if "deit" not in name:  # whose attention is one operator that fvcore does not know
         assert told["macs"] == sum(operators[operator] for operator in COUNTED)
-    assert (told["params_deployed"], told["peak_activations"]) == (None, None)
-    vectors = sum(p.numel() for p in model.parameters() if p.ndim <= 1)
-    assert told["weight_bytes"] == {"fp32": 4 * told["params"], "int8": told["params"] + 3 * vectors}
+    profiled = count(model, model.spec.input)
+    assert {name: getattr(profiled, name) for name in told} == told
     assert {part.name for part in parts} >= {"head.0", "head.3"}
     assert len({part.name for part in parts}) == len(parts) >= 4
     assert model.training
     assert not any(part._forward_hooks for part in model.modules())
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_a_baseline_is_told_as_it_is_deployed() -> None:
+    model = build_baseline("resnet50v2", head="paper", seed=0)
+    told = network_cost(model.spec, model)
+    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
+    # A norm that stands before its convolution cannot be folded into it.
+    assert told["params"] - 2 * sum(part.num_features for part in norms) < told["params_deployed"] < told["params"]
+    assert told["weight_bytes"]["fp32"] == 4 * told["params_deployed"]
+    assert told["peak_activations"] >= 64 * 112 * 112 + 64 * 56 * 56
 
 
 def test_a_frozen_or_grey_baseline_is_the_same_network() -> None:

@@ -391,12 +391,13 @@ def test_seeds_of_lime() -> None:
     steady = Fake(lambda explained, inputs, *_: inputs[0, 0], "lime")
     erratic = Fake(lambda *of: np.random.default_rng(of[3]).normal(size=(SIDE, SIDE)), "lime")
     one, other = (checked(patched(), way, level="quick")["seeds"] for way in (steady, erratic))
-    assert (one["passed"], one["value"], one["pearson"]) == (True, pytest.approx(1), pytest.approx(1))
+    assert (one["passed"], one["value"], one["ranks"]) == (True, pytest.approx(1), pytest.approx(1))
     assert other["passed"] is False
     assert abs(other["value"]) < 0.1
     peak = Fake(lambda *of: np.random.default_rng(of[3]).normal(0, 0.01, (SIDE, SIDE)) + PATCH, "lime")
     third = checked(patched(), peak, level="quick")["seeds"]
-    assert third["value"] < 0.5 < 0.99 < third["pearson"], "ranks of what hardly matters"
+    assert third["ranks"] < 0.5 < 0.99 < third["value"], "ranks of what hardly matters do not decide"
+    assert third["passed"]
 
 
 def test_agreement_and_overlap_by_hand() -> None:

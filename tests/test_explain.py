@@ -152,7 +152,8 @@ def test_without_images_the_runs_own_test_side_is_explained(tmp_path, capsys):
     assert report["plots"] == ["plots/cases.png", "plots/means.png"]
     assert all((out / name).is_file() for name in report["plots"])
     assert report["warning"] == ""
-    assert report["notes"] == []
+    (note,) = report["notes"]
+    assert note.startswith(f"5 of the {len(held)} images of the test side, chosen by the seed")
 
 
 def test_another_source_is_explained_and_called_another(tmp_path, capsys):
@@ -233,7 +234,7 @@ def test_the_terminal_shows_every_image_the_checks_and_the_folder(tmp_path, caps
     assert run(["explain", "run", str(first_photo()), "--method", "ig", "--quiet", "--out", str(tmp_path / "b")]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert len(printed.out.splitlines()) == 1
+    assert printed.out.splitlines() == json.loads((tmp_path / "b" / "report.json").read_text())["sentence"].splitlines()
 
 
 def test_a_stand_in_is_told_in_everything(tmp_path, capsys, monkeypatch):
@@ -338,7 +339,10 @@ def test_too_little_memory_is_a_smaller_batch_and_a_note(tmp_path, capsys, monke
 
     monkeypatch.setattr(Explained, "logits", narrow)
     report, _ = explained(tmp_path, capsys, str(first_photo()), "--method", "lime")
-    assert any(re.search(r"memory sufficed for [2-5] of 8 images", note) for note in report["notes"])
+    said = "memory sufficed for [2-5] of 8 images"
+    assert any(re.search(said, note) for note in report["notes"])
+    (one,) = lightcnn.explain("run", [first_photo()], methods=["lime"], samples=40, device="cpu")
+    assert re.search(said, one.attribution.notes[-1])
 
 
 @pytest.mark.parametrize(
@@ -406,9 +410,20 @@ def test_data_that_moved_or_changed_are_told(place, tmp_path, monkeypatch, capsy
     assert not Path("runs").exists()
 
 
-def begun(out, *options):
+FEW = 14
+
+
+def few(folder):
+    """Some of the photos in a folder of their own."""
+    folder.mkdir()
+    for file in sorted(Path("photos").rglob("*.png"))[:FEW]:
+        shutil.copy(file, folder)
+    return str(folder)
+
+
+def begun(out, photos, *options):
     """A command in a process of its own that has explained an image."""
-    command = [sys.executable, "-m", "lightcnn", "explain", "run", "photos", *options, "--device", "cpu"]
+    command = [sys.executable, "-m", "lightcnn", "explain", "run", photos, *options, "--device", "cpu"]
     going = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
     assert going.stderr is not None
     for line in going.stderr:
@@ -430,16 +445,17 @@ def outcome(out):
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_what_was_explained_before_a_stop_is_not_explained_again(tmp_path, capsys, monkeypatch, stop):
     out, options = tmp_path / "out", ["--method", "lime", "--samples", "30", "--checks", "none"]
-    going = begun(out, *options)
+    photos = few(tmp_path / "photos")
+    going = begun(out, photos, *options)
     going.send_signal(stop)
     _, rest = going.communicate(timeout=60)
     if stop is signal.SIGINT:
         assert going.returncode == 130
-        assert re.search(r"after \d+ of 60 images; go on with the same command and --resume --out", rest)
-    done = len(list((out / "explained").iterdir()))
-    assert 0 < done < 60
+        assert re.search(r"after \d+ of 14 images; go on with the same command and --resume --out", rest)
+    done = len(list((out / "explained").glob("[0-9]*.json")))
+    assert 0 < done < FEW
     assert not (out / "report.json").exists()
-    command = ["explain", "run", "photos", "--device", "cpu", "--quiet"]
+    command = ["explain", "run", photos, "--device", "cpu", "--quiet"]
     assert run([*command, *options, "--out", str(out)]) == 2
     assert "exists already" in capsys.readouterr().err
     assert run([*command, "--method", "ig", "--resume", "--out", str(out)]) == 2
@@ -449,9 +465,9 @@ def test_what_was_explained_before_a_stop_is_not_explained_again(tmp_path, capsy
     real = Lime.__call__
     monkeypatch.setattr(Lime, "__call__", lambda self, *given: calls.append(1) or real(self, *given))
     assert run([*command, *options, "--resume", "--out", str(out)]) == 0
-    assert len(calls) == 60 - done
+    assert len(calls) == FEW - done
     assert run([*command, *options, "--out", str(tmp_path / "whole")]) == 0
-    assert len(calls) == 120 - done
+    assert len(calls) == 2 * FEW - done
     assert outcome(out) == outcome(tmp_path / "whole")
 
 

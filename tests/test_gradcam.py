@@ -231,6 +231,19 @@ def test_an_early_layer_is_told_of() -> None:
     assert GradCam()(subject, random(1, 3, 8, 8), 0).notes == ()
 
 
+@pytest.mark.parametrize(("variant", "told"), [("gradcam", True), ("layercam", False)])
+def test_a_map_that_is_nowhere_above_0_names_what_may_say_more(variant: Any, told: bool) -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2, bias=False)
+    )
+    model[4].weight.data = torch.tensor([[-1.0] * 4, [1.0] * 4])
+    against, for_it = (
+        GradCam("1", variant)(Explained.bare(model, 3, ("a", "b")), random(1, 3, 8, 8), target) for target in (0, 1)
+    )
+    assert against.map.max() <= 0 < for_it.map.max()
+    assert [("layercam weighs each place" in " ".join(found.notes)) for found in (against, for_it)] == [told, False]
+
+
 def test_no_memory_for_the_image_is_one_line() -> None:
     class Large(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

@@ -24,7 +24,8 @@ LEVELS = (
     ("blocks", "pretrained"),
     ("network", "devices"),
     ("counters", "baselines", "data"),
-    ("predict",),
+    ("onnxfiles", "predict"),
+    ("counting",),
     ("weights",),
     ("trained",),
     ("trainedrun",),
@@ -101,6 +102,13 @@ def test_only_baselines_imports_timm_and_late() -> None:
     users = {part_of(path) for path in SOURCES if any(name.split(".")[0] == "timm" for name in imports(path))}
     assert users == {"baselines"}
     assert not loaded_after("import lightcnn.baselines") & {"timm", "torchvision"}
+
+
+@pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
+def test_only_onnxfiles_and_a_fresh_process_import_the_extra_and_late(library: str) -> None:
+    users = {path.name for path in SOURCES if any(name.split(".")[0] == library for name in imports(path))}
+    assert users and users <= {"read.py", "runtime.py", "resident.py"}
+    assert not loaded_after("import lightcnn.profiling.job") & {"onnx", "onnxruntime", "onnxscript"}
 
 
 def test_only_views_and_commands_import_what_draws_on_the_terminal() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from matplotlib.text import Text
 from specs import random_spec
 from test_counters import everything, same
 from torch import Tensor, nn
@@ -22,21 +24,24 @@ import lightcnn
 from lightcnn import cli
 from lightcnn.baselines import build_network
 from lightcnn.cost import cost
+from lightcnn.counting.count import Count, count
+from lightcnn.counting.folding import folded, pairs, unfolded
+from lightcnn.counting.liveness import liveness, moved, peak
+from lightcnn.counting.sizes import saved_bytes
+from lightcnn.counting.trace import trace
 from lightcnn.errors import InputError, LightcnnError
+from lightcnn.evaluation.figures import blank
 from lightcnn.network import build, fold
 from lightcnn.profiling import columns, latency
 from lightcnn.profiling.charts import charts
-from lightcnn.profiling.count import Count, count
-from lightcnn.profiling.folding import folded, pairs, unfolded
 from lightcnn.profiling.job import Settings, conduct
 from lightcnn.profiling.latency import Candidate, Latency, measure
-from lightcnn.profiling.liveness import liveness, peak
-from lightcnn.profiling.page import CAPTIONS
+from lightcnn.profiling.page import CAPTIONS, profile_page
+from lightcnn.profiling.pictures import name_points
 from lightcnn.profiling.profile import Accuracy, Profile, notes_of, profile
 from lightcnn.profiling.resident import resident
-from lightcnn.profiling.sizes import saved_bytes
+from lightcnn.profiling.runtimes import candidates
 from lightcnn.profiling.subjects import subjects
-from lightcnn.profiling.trace import trace
 from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
 from lightcnn.transfer import BASELINES, BaselineSpec
@@ -235,6 +240,12 @@ def test_the_peak_of_a_chain_is_its_widest_step() -> None:
     assert peak(live).bytes == 4 * 11 * 25
 
 
+def test_what_moves_is_what_is_read_and_written_but_in_place() -> None:
+    chain = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 2, 1), nn.Flatten())
+    assert moved(trace(chain, (3, 5, 5))) == 4 * 25 * ((3 + 8) + (8 + 2))
+    assert count(chain, (3, 5, 5)).moved_bytes == 4 * 25 * 21 + 4 * (24 + 8 + 16 + 2)
+
+
 def test_what_is_read_again_is_held_and_what_nobody_reads_is_not_stored() -> None:
     class Skip(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -327,16 +338,23 @@ def test_a_norm_that_others_share_is_left() -> None:
 def test_bytes_on_disk_of_any_module_are_those_of_its_file() -> None:
     from safetensors.torch import save
 
+    from lightcnn.counting.sizes import TYPES
+
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).double()
     assert saved_bytes(model.state_dict()) == len(save(dict(model.state_dict())))
+    kinds = {f"tensor{place}": torch.zeros(place + 1, dtype=kind) for place, kind in enumerate(TYPES)}
+    header = json.loads(save(kinds)[8:].partition(b"}}")[0] + b"}}")
+    assert list(header) == list(reversed(kinds))
+    assert saved_bytes(kinds) == len(save(kinds))
+    with pytest.raises(InputError, match=r"tensor w is torch\.complex128, which a safetensors file cannot hold"):
+        saved_bytes({"w": torch.zeros(1, dtype=torch.complex128)})
 
 
 def test_the_papers_networks_have_the_static_columns_of_the_golden_file(request: pytest.FixtureRequest) -> None:
     """`python -m pytest tests/test_profile.py -k golden --regenerate` writes it anew."""
     found = {}
     for one in subjects((), baselines=False, input=None, accuracies={}):
-        model = one.build(values=False)
-        told = count(model, model.spec.input, notes_of(model))
+        told = one.profile().count
         demand_sums(told)
         row = told.document()
         found[one.name] = {name: row[name] for name in STATIC} | {"unfolded": len(row["unfolded"])}
@@ -398,19 +416,37 @@ def test_what_spreads_is_measured_again_and_marked_where_it_stays_so() -> None:
     assert log.count("calm") == 10
 
 
-def test_a_network_is_timed_in_both_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_is_timed_in_both_runtimes_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "MOST", 3)
     spec = Recipe.load("quick").network
     model = build_network(spec, 0)
     told = count(model, spec.input)
-    ready = [
-        latency.candidate(model, told.pairs, spec.input, runtime=name, device=torch.device("cpu"), batch=2)
-        for name in latency.RUNTIMES
-    ]
+    ready = candidates(
+        model, told.pairs, spec.input, runtimes=("folded", "eager"), device=torch.device("cpu"), batch=2, threads=1
+    )
     found = measure(ready, seconds=5, threads=1, progress=quiet)
     assert [one.runtime for one in found] == ["folded", "eager"]
     assert all(one.median > 0 and one.runs == 3 and one.images_per_second > 0 for one in found)
     assert {one.layout for one in found} <= {"contiguous", "channels_last"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_on_cuda_times_are_between_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    monkeypatch.setattr(latency, "MOST", 5)
+    monkeypatch.setattr(latency, "LEAST", 5)
+    spec, device = Recipe.load("quick").network, torch.device("cuda")
+    model = build_network(spec, 0)
+    told = count(model, spec.input)
+    (ready,) = candidates(model, told.pairs, spec.input, runtimes=("folded",), device=device, batch=2, threads=1)
+    begin = time.perf_counter()
+    within = ready.run()
+    assert 0 < within <= 1000 * (time.perf_counter() - begin)
+    (found,) = measure([ready], seconds=1, threads=1, progress=quiet)
+    assert (found.device, found.runtime, found.runs) == ("cuda", "folded", 5)
+    assert found.median > 0 and found.images_per_second > 0
+    assert next(model.parameters()).device.type == "cpu"
 
 
 def test_memory_is_measured_in_a_fresh_process() -> None:
@@ -469,13 +505,67 @@ def test_tables_are_ordered_marked_and_escaped() -> None:
 def test_every_column_reads_its_value() -> None:
     one = rows()[0]
     empty = {name for name, column in columns.COLUMNS.items() if column.value(one) is None}
-    assert empty == {"resident", "resident_own"}
+    assert empty == {"resident", "resident_own", "ms_eager", "ms_onnx", "ms_onnx_int8"}
+
+
+def test_several_runtimes_have_a_column_each() -> None:
+    one = rows()[0]
+    one["latencies"].append(one["latencies"][0] | {"runtime": "onnx", "median": 1.5, "unstable": False})
+    names = columns.useful([one])
+    assert ("ms_folded" in names, "ms_onnx" in names, "ms_eager" in names, "latency" in names) == (
+        True,
+        True,
+        False,
+        False,
+    )
+    assert columns.texts(one, ("ms_folded", "ms_onnx")) == ["~2", "1.5"]
 
 
 def test_every_chart_is_drawn_and_has_its_words() -> None:
     assert charts(rows()).keys() == CAPTIONS.keys()
     assert charts(rows()[2:]).keys() == {"disk"}
-    assert all(picture.startswith(b"\x89PNG") for picture in charts(rows()[:1]).values())
+    assert all(one.png.startswith(b"\x89PNG") for one in charts(rows()[:1]).values())
+    assert profile_page(report_of([]), {}).count(b"<script") == 0
+
+
+def report_of(held: list[dict[str, Any]]) -> dict[str, Any]:
+    machine = {"processor": "p", "cores": 2, "threads": 1, "load": None, "python": "3", "packages": {}, "gpu": None}
+    return {
+        "convention": "c",
+        "machine": machine,
+        "rows": held,
+        "failures": [],
+        "layers": {r["name"]: [] for r in held},
+    }
+
+
+def test_what_is_drawn_says_its_name_where_it_is(tmp_path: Path) -> None:
+    from io import BytesIO
+
+    from PIL import Image
+
+    held = rows()[:2]
+    for name, one in charts(held).items():
+        assert len(one.spots) == (4 if name == "score_time" else 2)
+        assert [spot.told.split(",")[0] for spot in one.spots[:2]] == ["one|$&", "other"]
+        assert all(0 <= edge <= 1 for s in one.spots for edge in (s.left, s.top, s.left + s.width, s.top + s.height))
+        picture = Image.open(BytesIO(one.png)).convert("RGB")
+        for spot in one.spots:
+            middle = (spot.left + spot.width / 2) * picture.width, (spot.top + spot.height / 2) * picture.height
+            red, green, blue = picture.getpixel((int(middle[0]), int(middle[1])))  # type: ignore[misc]
+            assert max(red, green, blue) - min(red, green, blue) > 40, f"{name}: no colour where {spot.told} is told"
+    page = profile_page(report_of(held), charts(held)).decode()
+    assert page.count('aria-label="one|$&amp;, ') == len(CAPTIONS) + 1
+
+
+def test_names_beside_points_overlap_neither_names_nor_points() -> None:
+    _, axes = blank("x", "y")
+    random = Random(0)
+    points = [axes.plot([random.random()], [random.random()], "o")[0] for _ in range(14)]
+    name_points(axes, points, [f"network_{place}" for place in range(14)])
+    names = [Text.get_window_extent(text) for text in axes.texts]  # an annotation's own extent has its line in it
+    held = [*(point.get_window_extent() for point in points), *names]
+    assert not any(name.overlaps(other) for place, name in enumerate(names) for other in held[: len(points) + place])
 
 
 # From Python
@@ -516,7 +606,7 @@ def test_the_command_leaves_a_run_and_prints_it(tmp_path: Path, capsys: pytest.C
     )
     assert row["file_bytes"] == len(weights_file(build(spec, 0), spec, stand_in=False))
     page = (out / "report.html").read_text()
-    assert "<script" not in page and "http" not in page.split("</style>")[1]
+    assert page.count("<script>") == 1 and "http" not in page.split("</style>")[1]
     assert (out / "layers.csv").read_text().count("\n") == len(report["layers"]["quick"]) + 1
     assert (out / "plots" / "disk.png").is_file()
     assert cli.run(["profile", str(out), "--no-latency", "--out", str(tmp_path / "other")]) == 2
@@ -545,9 +635,9 @@ def test_json_is_the_report_and_times_stand_in_it(
         (["quik"], "did you mean 'quick'"),
         (["timm:resnt18"], "did you mean 'resnet18'"),
         (["missing.yaml"], "missing.yaml: no such file"),
-        (["model.onnx"], "extra onnx"),
-        (["quick", "--runtime", "onnx"], "extra onnx"),
-        (["quick", "--runtime", "jit"], "there are: folded, eager"),
+        (["missing.onnx"], "missing.onnx: no such file"),
+        (["quick", "--runtime", "jit"], "there are: folded, eager, onnx, onnx-int8"),
+        (["quick", "--runtime", ","], "names none"),
         (["quick", "--columns", "name,mac"], "did you mean 'macs'"),
         (["quick", "--sort", "-latncy"], "did you mean 'latency'"),
         (["quick", "--input", "224"], "as in 3x224x224"),
@@ -561,6 +651,24 @@ def test_wrong_words_are_refused_before_any_work(
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
     assert not out.exists()
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxruntime", "onnxscript"])
+@pytest.mark.parametrize("arguments", [["some.onnx"], ["quick", "--runtime", "folded,onnx"]])
+def test_without_the_extra_onnx_is_refused_before_any_work(
+    arguments: list[str],
+    missing: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.chdir(tmp_path)
+    Path("some.onnx").touch()
+    assert cli.run(["profile", *arguments, "--out", "run"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f'{missing} is not installed; pip install "lightcnn[onnx]"' in error
+    assert not Path("run").exists()
 
 
 def test_a_row_that_fails_leaves_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -769,7 +769,9 @@ def test_a_baseline_in_the_networks_place_trains_predicts_and_teaches(recipe):
     made = lightcnn.Run.load("large")
     cost = made.report["network"]["cost"]
     assert cost["macs"] > 100_000
-    assert cost["peak_activations"] is None
+    assert 0 < cost["params_deployed"] < cost["params"] < cost["params_with_buffers"]
+    assert cost["peak_activations"] > 3 * 16 * 16
+    assert cost["weight_bytes"]["fp32"] == 4 * cost["params_deployed"]
     assert "blocks.0" in Path("large/report.html").read_text()
     dataset, predictions = load(Recipe.load(recipe).data), rows(made.path, "predictions.csv")
     images = [dataset.images[dataset.paths.index(row["path"])] for row in predictions]

@@ -164,7 +164,8 @@ def _show(done: Any, as_json: bool, quiet: bool) -> None:
             console.print()
         if report["warning"]:
             console.print(Text(visible(report["warning"])), soft_wrap=True)
-        console.print(Text(visible(report["sentence"])), soft_wrap=True)
+        for line in report["sentence"].splitlines():
+            console.print(Text(visible(line)), soft_wrap=True)
         if not quiet:
             for note in report["notes"]:
                 console.print(Text(visible(f"note: {note}")), soft_wrap=True)

@@ -33,7 +33,7 @@ def profile(
         list[str] | None,
         typer.Argument(
             metavar="TARGET ...",
-            help="Specs, recipes, runs, names of timm; none: MicroMPoxNet and the paper's 11 baselines.",
+            help="Specs, recipes, runs, ONNX files, names of timm; none: MicroMPoxNet and the paper's 11 baselines.",
         ),
     ] = None,
     input: Annotated[
@@ -46,7 +46,7 @@ def profile(
     threads: Annotated[int, typer.Option(min=1, help="Of one inference.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Images at once for the throughput.")] = 4,
     runtime: Annotated[
-        str, typer.Option(metavar="LIST", help="What runs them: folded, eager, or both with a comma.")
+        str, typer.Option(metavar="LIST", help="What runs them: folded, eager, onnx, onnx-int8, with commas between.")
     ] = "folded",
     device: Annotated[Device, typer.Option(help="Where to time.")] = Device.auto,
     memory: Annotated[

@@ -76,7 +76,13 @@ def explain(
         if failed:
             raise failed[0].error
         found += done
-    return found
+    return [_noted(one, explained.batch.note) for one in found]
+
+
+def _noted(one: Explanation, note: str) -> Explanation:
+    """An explanation that says how far the memory sufficed, where it did not."""
+    found = one.attribution
+    return replace(one, attribution=replace(found, notes=(*found.notes, note))) if note else one
 
 
 def _explained(

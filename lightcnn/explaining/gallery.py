@@ -35,6 +35,16 @@ class Gallery:
     passed_over: int = 0
     data: dict[str, Any] | None = None
 
+    @property
+    def note(self) -> str:
+        """How the pictures were chosen, where not all come."""
+        if self.count == self.available:
+            return ""
+        return (
+            f"{self.count:,} of the {self.available:,} images of the test side, chosen by the seed: one of every class "
+            "and of right and wrong answers first, then in proportion; shares are of these images"
+        )
+
 
 def of_files(inputs: Sequence[Path], rule: Preprocess, masks: MaskFolder | None) -> Gallery:
     """All images below files and folders. Raises: InputError where there are none, or none has a mask."""

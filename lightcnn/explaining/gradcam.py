@@ -14,10 +14,6 @@ from lightcnn.explaining.attribution import Attribution
 from lightcnn.explaining.layers import LEAST, Layer, choose, named, trace
 from lightcnn.explaining.model import Explained
 
-BELOW = (
-    "{} gives numbers below 0, which the weights of Grad-CAM++ are not made for: single places may stand out by chance"
-)
-
 
 @dataclass(frozen=True)
 class GradCam:
@@ -44,8 +40,26 @@ class GradCam:
             fine[0, 0].cpu().numpy(),
             layer.name,
             {"kind": layer.kind, "size": [layer.height, layer.width], "depth": layer.depth},
-            (*_notes(layer), *([BELOW.format(layer.name)] if below and self.variant == "gradcam++" else [])),
+            (*_notes(layer), *self._silent(layer, coarse), *self._unfit(layer, below)),
         )
+
+    def _silent(self, layer: Layer, coarse: Tensor) -> list[str]:
+        """What else may show something where nothing is above 0, as happens to maps of Swish, which have both signs."""
+        if bool((coarse > 0).any()) or self.variant == "layercam":
+            return []
+        return [
+            f"nothing at {layer.name} speaks for the class: layercam weighs each place by itself and may say more, as "
+            "may another --layer"
+        ]
+
+    def _unfit(self, layer: Layer, below: bool) -> list[str]:
+        """What is wrong with a layer that gives numbers below 0."""
+        if not below or self.variant != "gradcam++":
+            return []
+        return [
+            f"{layer.name} gives numbers below 0, which the weights of Grad-CAM++ are not made for: single places may "
+            "stand out by chance"
+        ]
 
     def coarse(self, explained: Explained, inputs: Tensor, target: int) -> tuple[Layer, Tensor]:
         """The layer, and its map (height, width) as large as it is there. Raises: InputError, LightcnnError."""

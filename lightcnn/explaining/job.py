@@ -253,7 +253,10 @@ class Work:
             "summary": rows,
             "sentence": sentence(rows),
             "plots": sorted(pictures),
-            "notes": held.notes(masked=settings.masks is not None) + list(filter(None, [self.explained.batch.note])),
+            "notes": [
+                *held.notes(masked=settings.masks is not None),
+                *filter(None, [gallery.note, self.explained.batch.note]),
+            ],
         }
 
 

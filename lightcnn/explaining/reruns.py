@@ -14,7 +14,8 @@ from lightcnn.explaining.model import Explained
 from lightcnn.explaining.ranks import agreement, overlap, pearson
 
 SEEDS, SAME, STABLE = 0.7, 0.5, 0.6
-"""Rank correlations: at least, between two seeds; under it, with the redrawn network; at least, under noise."""
+"""Correlations: at least, between two seeds; of ranks, under it, with the redrawn network; of ranks, at least, under
+noise."""
 NOISE, DRAWS = 0.02, 3
 """Standard deviation of the noise, of the image's range; how many images of it are drawn."""
 NO_ORDER = "one of the maps is without an order: they cannot be compared"
@@ -25,14 +26,15 @@ def seeds(
 ) -> dict[str, Any]:
     """The check `seeds`: the map beside that of the method's next seed. A chance result is not an explanation.
 
-    `pearson` stands beside the ranks, of which superpixels that hardly matter have as many as those that do.
+    Weights are correlated as they are. Their ranks (`ranks`) stand beside: of these, superpixels that hardly matter
+    have as many as those that do, and two maps that show the same few would fail.
     """
     again: Any = method
     other = replace(again, seed=again.seed + 1)(explained, inputs, target)
-    value = agreement(attribution.map, other.map)
-    rule = f"rank correlation with the map of another seed at least {SEEDS}"
-    check = _check(value, None if value is None else value >= SEEDS, rule)
-    return check | {"pearson": None if value is None else pearson(attribution.map, other.map)}
+    ranks = agreement(attribution.map, other.map)
+    value = None if ranks is None else pearson(attribution.map, other.map)
+    rule = f"correlation with the map of another seed at least {SEEDS}"
+    return _check(value, None if value is None else value >= SEEDS, rule) | {"ranks": ranks}
 
 
 def randomisation(

@@ -73,7 +73,7 @@ def summary(explanations: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows of `summary` in plain words: what each method passed, what it failed, and what that does not show."""
-    return " ".join(sentences(rows))
+    return "\n".join(sentences(rows))
 
 
 def sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -17,12 +17,12 @@ from lightcnn.cautions import cautions
 from lightcnn.data.sheets import tile
 from lightcnn.learning import words
 from lightcnn.recipe import Optimisation, Recipe
-from lightcnn.spec import NetworkSpec
 from lightcnn.training.stopping import Progress
 
-COUNTED = "One FLOP is one multiply-add; convolutions, linear layers and matrix products are counted, at batch 1, "
-FOLDED = "on the network with its norms folded. fvcore and thop add pooling."
-UNFOLDED = "on the baseline as it is built, with its norms. fvcore and thop add norms and pooling."
+COUNTED = (
+    "One FLOP is one multiply-add; convolutions, linear layers and matrix products are counted, at batch 1, on the "
+    "network with its norms folded. fvcore and thop add pooling, and norms that cannot be folded."
+)
 SIDE = 96
 CAPTIONS = {
     "confusion": "Actual classes in rows, predicted ones in columns",
@@ -70,7 +70,7 @@ def train_page(
             page.pairs(_training(report, recipe, progress)),
             page.heading("The network"),
             page.pairs(_cost(report)),
-            page.paragraph(COUNTED + (FOLDED if isinstance(recipe.network, NetworkSpec) else UNFOLDED)),
+            page.paragraph(COUNTED),
             page.figure(pictures["network"], "From the input (top) to the head: where operations and parameters are"),
             page.table(("part", "kind", "shape after it", "FLOPs", "parameters"), _stages(stages)),
             page.code(document.dump(recipe.network)),
@@ -167,7 +167,7 @@ def _cost(report: Mapping[str, Any]) -> dict[str, Any]:
         "thop counts": counters["thop"],
         "parameters": total["params"],
         "int8 weight bytes": total["weight_bytes"]["int8"],
-        "peak int8 activation bytes": "not known" if total["peak_activations"] is None else total["peak_activations"],
+        "peak int8 activation bytes": total["peak_activations"],
     }
 
 

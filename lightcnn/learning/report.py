@@ -15,6 +15,7 @@ import lightcnn
 from lightcnn import document
 from lightcnn.anatomy import Stage, network_cost, stages
 from lightcnn.counters import fvcore_total, thop_total
+from lightcnn.counting.folding import deploy
 from lightcnn.data.dataset import SPLITS
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
@@ -29,7 +30,6 @@ from lightcnn.evaluation.thresholds import best_threshold, operating_points
 from lightcnn.learning.bench import warning
 from lightcnn.learning.card import Facts, model_card
 from lightcnn.learning.page import Mistake, train_page
-from lightcnn.network import fold
 from lightcnn.predict import decide
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
@@ -121,8 +121,8 @@ def report_document(pipeline: Pipeline, done: Finished, judged: Judged) -> dict[
             classes=dataset.classes, operating=judged.operating,
         ) for side, predicted in judged.probabilities.items() for indices in [getattr(pipeline.split, side)]
     }  # fmt: skip
-    deployed = fold(done.model).cpu()
     network = recipe.network
+    deployed = deploy(done.model, network.input).model
     weights = class_weights(recipe.training, pipeline.labels(pipeline.split.train), dataset.classes)
     return {
         "lightcnn": lightcnn.__version__,

@@ -35,6 +35,10 @@ def _at(*path: str) -> Callable[[Row], Any]:
     return value
 
 
+def _median(runtime: str) -> Callable[[Row], Any]:
+    return lambda row: next((one["median"] for one in row["latencies"] if one["runtime"] == runtime), None)
+
+
 def _digits(value: float) -> str:
     return f"{value:.4g}" if value < 1000 else f"{value:,.0f}"
 
@@ -62,6 +66,11 @@ COLUMNS: dict[str, Column] = {
     "p95": Column("ms, p95", _at("latency_ms", "p95"), _digits),
     "iqr": Column("ms, IQR", _at("latency_ms", "iqr"), _digits),
     "runs": Column("runs", _at("latency_ms", "runs"), str),
+    "runtime": Column("run by", _at("latency_ms", "runtime"), str),
+    "ms_folded": Column("ms, folded", _median("folded"), _digits),
+    "ms_eager": Column("ms, eager", _median("eager"), _digits),
+    "ms_onnx": Column("ms, ONNX", _median("onnx"), _digits),
+    "ms_onnx_int8": Column("ms, ONNX int8", _median("onnx-int8"), _digits),
     "throughput": Column("images/s", _at("images_per_second"), _digits),
     "accuracy": Column("accuracy", _at("accuracy", "value"), lambda value: f"{value:.2%}"),
     "accuracy_source": Column("whose accuracy", _at("accuracy", "source"), str),
@@ -71,9 +80,11 @@ COLUMNS: dict[str, Column] = {
 """Every column by the name that `--columns` and `--sort` take."""
 DEFAULT = (
     "name", "params", "params_with_buffers", "macs", "fvcore", "thop", "torch", "int8", "peak", "latency", "p95",
-    "throughput", "accuracy",
+    "ms_folded", "ms_eager", "ms_onnx", "ms_onnx_int8", "throughput", "accuracy",
 )  # fmt: skip
-WORDS = ("name", "source", "accuracy_source", "input")
+BESIDE = {"ms_folded": "folded", "ms_eager": "eager", "ms_onnx": "onnx", "ms_onnx_int8": "onnx-int8"}
+"""Columns of one runtime each: in the place of `latency` and `p95` where several ran."""
+WORDS = ("name", "source", "accuracy_source", "input", "runtime")
 
 
 def demand(names: Sequence[str], option: str) -> tuple[str, ...]:
@@ -87,8 +98,11 @@ def demand(names: Sequence[str], option: str) -> tuple[str, ...]:
 
 
 def useful(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The default columns, without those that are empty in all rows."""
-    return tuple(name for name in DEFAULT if any(COLUMNS[name].value(row) is not None for row in rows))
+    """The default columns, without those that are empty in all rows; a time for each runtime where several ran."""
+    several = len({one["runtime"] for row in rows for one in row["latencies"]}) > 1
+    left_out = ("latency", "p95") if several else tuple(BESIDE)
+    held = [name for name in DEFAULT if name not in left_out]
+    return tuple(name for name in held if any(COLUMNS[name].value(row) is not None for row in rows))
 
 
 def ordered(rows: Sequence[Row], by: str | None) -> list[Row]:
@@ -106,12 +120,19 @@ def texts(row: Row, names: Sequence[str]) -> list[str]:
     for name in names:
         value = COLUMNS[name].value(row)
         text = "" if value is None else page.visible(COLUMNS[name].text(value))
-        if name in ("latency", "p95") and value is not None and row["latency_ms"]["unstable"]:
+        if value is not None and _unsettled(row, name):
             text = f"~{text}"
         if name in ("accuracy", "per_megabyte", "per_second") and value is not None:
             text += "*" if row["accuracy"]["source"].startswith("published") else ""
         cells.append(text)
     return cells
+
+
+def _unsettled(row: Row, name: str) -> bool:
+    """Whether a time in this column is one that did not settle."""
+    if name in ("latency", "p95"):
+        return bool(row["latency_ms"]["unstable"])
+    return any(one["unstable"] for one in row["latencies"] if one["runtime"] == BESIDE.get(name))
 
 
 def markdown(rows: Sequence[Row], names: Sequence[str]) -> str:
@@ -143,8 +164,16 @@ def sheet(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def html(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """A table in HTML."""
-    return page.table([COLUMNS[name].title for name in names], [texts(row, names) for row in rows])
+    """A table in HTML that can be sorted."""
+    cells = [
+        [_shown(COLUMNS[name].value(row), text) for name, text in zip(names, texts(row, names), strict=True)]
+        for row in rows
+    ]
+    return page.table([COLUMNS[name].title for name in names], cells, sortable=True)
+
+
+def _shown(value: Any, text: str) -> page.Shown | str:
+    return page.Shown(text, value) if isinstance(value, (int, float)) else text
 
 
 def _tex(text: str) -> str:

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 
 import lightcnn
+from lightcnn.counting.count import CONVENTION
+from lightcnn.counting.layers import LAYER_COLUMNS
 from lightcnn.devices import pick_device
 from lightcnn.errors import LightcnnError
 from lightcnn.profiling import columns
 from lightcnn.profiling.charts import charts
-from lightcnn.profiling.count import CONVENTION, count
-from lightcnn.profiling.latency import Candidate, candidate, demand_runtimes, machine, measure, threads_set
-from lightcnn.profiling.layers import LAYER_COLUMNS
+from lightcnn.profiling.latency import Candidate, machine, measure, threads_set
 from lightcnn.profiling.page import profile_page
-from lightcnn.profiling.profile import Profile, notes_of, unchanged
-from lightcnn.profiling.resident import resident
+from lightcnn.profiling.profile import Profile, unchanged
+from lightcnn.profiling.runtimes import demand_runtimes
 from lightcnn.profiling.subjects import Subject, read_accuracies, subjects
 from lightcnn.run import Run, json_bytes
 from lightcnn.spec import Shape
@@ -58,7 +58,7 @@ def conduct(
     What failed stands in `failures` of its report.json. Raises: InputError where nothing can be done.
     """
     began, path = time.monotonic(), Run.free(Path(out)) if out is not None else Run.fresh("profile")
-    demand_runtimes(settings.runtimes)
+    settings = replace(settings, runtimes=demand_runtimes(settings.runtimes))
     device = pick_device(settings.device)
     accuracies = read_accuracies(settings.accuracy) if settings.accuracy else {}
     named = subjects(targets, baselines=settings.baselines, input=settings.input, accuracies=accuracies)
@@ -74,7 +74,7 @@ def conduct(
         "report.html": profile_page(report, pictures),
         "profile.csv": columns.comma_separated(report["rows"], tuple(columns.COLUMNS)).encode(),
         "layers.csv": _layers(profiles),
-        **{f"plots/{name}.png": picture for name, picture in pictures.items()},
+        **{f"plots/{name}.png": picture.png for name, picture in pictures.items()},
         "report.json": json_bytes(report),
     }
     return Run.create(path, "profile", files)
@@ -86,10 +86,7 @@ def _counted(named: Sequence[Subject], progress: Progress) -> tuple[list[Profile
     for number, one in enumerate(named):
         progress("counting", number, len(named))
         try:
-            model = one.build(values=False)
-            shape: Shape = model.spec.input
-            counted = count(model, shape, notes_of(model))
-            profiles.append(Profile(one.name, one.source, shape, counted, accuracy=one.accuracy))
+            profiles.append(one.profile())
         except LightcnnError as error:
             failures.append({"name": one.name, "error": _told(one, error)})
     progress("counting", len(named), len(named))
@@ -105,25 +102,44 @@ def _clocked(
     failures: list[dict[str, str]],
 ) -> list[Profile]:
     """The profiles with the latency of every runtime, all networks in the same rounds."""
+    ready = _ready(profiles, named, settings, device, progress, failures)
+    times = measure([one for _, one in ready], seconds=settings.seconds, threads=settings.threads, progress=progress)
+    found = [(name, latency, one.note) for (name, one), latency in zip(ready, times, strict=True)]
+    return [
+        replace(
+            held,
+            latencies=tuple(latency for name, latency, _ in found if name == held.name),
+            notes=tuple(note for name, _, note in found if name == held.name and note),
+        )
+        for held in profiles
+    ]
+
+
+def _ready(
+    profiles: Sequence[Profile],
+    named: Sequence[Subject],
+    settings: Settings,
+    device: torch.device,
+    progress: Progress,
+    failures: list[dict[str, str]],
+) -> list[tuple[str, Candidate]]:
+    """Every network in every runtime, warmed up, under its name; what cannot be timed is a failure."""
     by_name = {one.name: one for one in named}
     ready: list[tuple[str, Candidate]] = []
     with threads_set(settings.threads):
         for number, held in enumerate(profiles):
             progress("warming up", number, len(profiles))
+            one = by_name[held.name]
             try:
-                model = by_name[held.name].build(values=True)
-                ready += [
-                    (held.name, candidate(model, held.count.pairs, held.input, runtime=runtime, device=device,
-                                          batch=settings.batch))
-                    for runtime in settings.runtimes
-                ]  # fmt: skip
-            except (RuntimeError, MemoryError) as error:
-                failures.append({"name": held.name, "error": _told(by_name[held.name], error)})
-    times = measure([one for _, one in ready], seconds=settings.seconds, threads=settings.threads, progress=progress)
-    found = [(name, latency) for (name, _), latency in zip(ready, times, strict=True)]
-    return [
-        replace(held, latencies=tuple(latency for name, latency in found if name == held.name)) for held in profiles
-    ]
+                made = one.candidates(
+                    held.count, runtimes=settings.runtimes, device=device,
+                    batch=settings.batch, threads=settings.threads,
+                )  # fmt: skip
+            except (LightcnnError, RuntimeError, MemoryError) as error:
+                failures.append({"name": held.name, "error": _told(one, error)})
+                continue
+            ready += [(held.name, candidate) for candidate in made]
+    return ready
 
 
 def _resident(
@@ -134,13 +150,12 @@ def _resident(
     failures: list[dict[str, str]],
 ) -> list[Profile]:
     """The profiles with the memory that a fresh process held."""
-    specs = {one.name: one.spec for one in named}
+    by_name = {one.name: one for one in named}
     found = []
     for number, held in enumerate(profiles):
         progress("measuring memory", number, len(profiles))
-        spec = specs[held.name]
         try:
-            found.append(replace(held, resident=resident(spec, threads=settings.threads)) if spec else held)
+            found.append(replace(held, resident=by_name[held.name].resident(settings.threads)))
         except LightcnnError as error:
             failures.append({"name": held.name, "error": str(error)})
             found.append(held)

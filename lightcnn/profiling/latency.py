@@ -16,17 +16,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from lightcnn.counters import duplicate
-from lightcnn.errors import InputError
-from lightcnn.profiling.folding import Pair, folded
 from lightcnn.run import environment
-from lightcnn.spec import Shape
 
-RUNTIMES = ("folded", "eager")
-"""What runs the network: PyTorch with its norms folded, or as it is given."""
-PLANNED = ("onnx", "onnx-int8")
 LEAST, MOST = 10, 50
 """Rounds that are measured."""
 SPREAD = 0.2
@@ -60,7 +52,10 @@ class Latency:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A network ready to be timed: `run` is one inference at batch 1, `many` one of `batch` images; milliseconds."""
+    """A network ready to be timed: `run` is one inference at batch 1, `many` one of `batch` images; milliseconds.
+
+    `many` is asked once, at the end, and gives the better of two tries. `note` is what a reader must know of it.
+    """
 
     runtime: str
     layout: str
@@ -68,38 +63,7 @@ class Candidate:
     batch: int
     run: Callable[[], float]
     many: Callable[[], float]
-
-
-def demand_runtimes(names: Sequence[str]) -> None:
-    """Raises: InputError for a runtime that is not there."""
-    for name in names:
-        if name in PLANNED:
-            raise InputError(
-                f"--runtime {name}: networks are not run by ONNX Runtime yet, which the extra onnx is going to bring; "
-                f"there are: {', '.join(RUNTIMES)}"
-            )
-        if name not in RUNTIMES:
-            raise InputError(f"--runtime {name}: no such runtime; there are: {', '.join(RUNTIMES)}")
-
-
-def candidate(
-    model: nn.Module, found: Sequence[Pair], shape: Shape, *, runtime: str, device: torch.device, batch: int
-) -> Candidate:
-    """A copy of the model as `runtime` runs it, in its faster memory layout, warmed up."""
-    subject = (folded(model, found) if runtime == "folded" else duplicate(model)).to(device)
-    ways = []
-    for layout in (torch.contiguous_format, torch.channels_last):
-        ways.append((_warm(_timed(subject.to(memory_format=layout), shape, 1, device, layout)), layout))
-    layout = min(ways, key=lambda way: way[0])[1]
-    subject = subject.to(memory_format=layout)
-    return Candidate(
-        runtime=runtime,
-        layout="channels_last" if layout is torch.channels_last else "contiguous",
-        device=str(device),
-        batch=batch,
-        run=_timed(subject, shape, 1, device, layout),
-        many=_timed(subject, shape, batch, device, layout),
-    )
+    note: str = ""
 
 
 def measure(
@@ -120,6 +84,14 @@ def measure(
         return found
 
 
+def warm(run: Callable[[], float]) -> float:
+    """Runs until it is steady; milliseconds of the last runs' median."""
+    end, held = time.monotonic() + WARM_SECONDS, [run(), run(), run()]
+    while len(held) < TRIES and time.monotonic() < end and max(held[-3:]) > (1 + STEADY) * min(held[-3:]):
+        held.append(run())
+    return statistics.median(held[-3:])
+
+
 def machine() -> dict[str, Any]:
     """Processor, cores, load and versions that the times belong to."""
     told = environment()
@@ -130,7 +102,7 @@ def machine() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "platform": told["platform"],
         "python": platform.python_version(),
-        "packages": {name: told["packages"][name] for name in ("torch", "fvcore", "thop")},
+        "packages": {name: told["packages"][name] for name in ("torch", "fvcore", "thop", "onnxruntime")},
     }
 
 
@@ -171,7 +143,7 @@ def _latency(one: Candidate, held: Sequence[float], threads: int) -> Latency:
         device=one.device,
         unstable=_spread(held) > SPREAD,
         batch=one.batch,
-        images_per_second=1000 * one.batch / min(one.many(), one.many()),
+        images_per_second=1000 * one.batch / one.many(),
     )
 
 
@@ -179,43 +151,3 @@ def _spread(held: Sequence[float]) -> float:
     """The middle half over the median."""
     low, middle, high = statistics.quantiles(held, n=4)
     return (high - low) / middle
-
-
-def _warm(run: Callable[[], float]) -> float:
-    """Runs until it is steady; milliseconds of the last runs' median."""
-    end, held = time.monotonic() + WARM_SECONDS, [run(), run(), run()]
-    while len(held) < TRIES and time.monotonic() < end and max(held[-3:]) > (1 + STEADY) * min(held[-3:]):
-        held.append(run())
-    return statistics.median(held[-3:])
-
-
-def _timed(
-    model: nn.Module, shape: Shape, batch: int, device: torch.device, layout: torch.memory_format
-) -> Callable[[], float]:
-    first = next((held for held in model.parameters() if held.is_floating_point()), torch.zeros(1))
-    images = torch.rand((batch, *shape), generator=torch.Generator().manual_seed(0)).to(first.dtype)
-    images = images.to(device).to(memory_format=layout)
-
-    def run() -> float:
-        with torch.inference_mode():
-            return _events(model, images) if device.type == "cuda" else _clock(model, images, device)
-
-    return run
-
-
-def _clock(model: nn.Module, images: Tensor, device: torch.device) -> float:
-    begin = time.perf_counter()
-    model(images)
-    if device.type == "mps":
-        torch.mps.synchronize()
-    return 1000 * (time.perf_counter() - begin)
-
-
-def _events(model: nn.Module, images: Tensor) -> float:
-    """By CUDA's own clock: from the first kernel's start to the last one's end."""
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-    begin.record()
-    model(images)
-    end.record()
-    end.synchronize()
-    return float(begin.elapsed_time(end))

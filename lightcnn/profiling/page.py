@@ -7,6 +7,7 @@ from typing import Any
 
 from lightcnn import page
 from lightcnn.profiling import columns
+from lightcnn.profiling.pictures import Picture
 
 CAPTIONS = {
     "efficiency": "Accuracy per second over accuracy per megabyte of the Keras file; the smaller the file, the larger "
@@ -17,12 +18,17 @@ CAPTIONS = {
     "macs_accuracy": "Accuracy over multiply-adds, and the front.",
     "params_accuracy": "Accuracy over parameters, and the front.",
     "macs_latency": "Time over multiply-adds: on one line, equal speed. The lowest line is the best speed seen here.",
+    "roofline": "Speed over multiply-adds a byte moved (weights once, activations written and read). Left of the "
+    "roof's corner moving the bytes, at the best rate seen here, takes longer than computing, at the best speed seen: "
+    "such a network is held back by memory. What is far below the roof is held back by something else.",
 }
+NORMS = 5
+"""Names of norms that the page shows."""
 LISTED = 40
 """Layers of a network that the page shows, those with the most multiply-adds; layers.csv has all."""
 
 
-def profile_page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
+def profile_page(report: Mapping[str, Any], pictures: Mapping[str, Picture]) -> bytes:
     """The whole page."""
     rows = report["rows"]
     return page.page(
@@ -32,10 +38,16 @@ def profile_page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> by
             *(page.paragraph(one["error"], "alarm") for one in report["failures"]),
             *([columns.html(rows, columns.useful(rows))] if rows else []),
             *(page.paragraph(line) for line in footer(report)),
+            *([page.heading("Every runtime"), _times(rows)] if any(len(row["latencies"]) > 1 for row in rows) else []),
             *([page.heading("Size, memory and what the accuracies are"), _more(rows)] if rows else []),
-            *(page.figure(pictures[name], caption) for name, caption in CAPTIONS.items() if name in pictures),
+            *(
+                page.figure(pictures[name].png, caption, pictures[name].spots)
+                for name, caption in CAPTIONS.items()
+                if name in pictures
+            ),
             *(part for row in rows for part in _network(row, report["layers"][row["name"]])),
         ],
+        script=page.SORT if rows else "",
     )
 
 
@@ -51,11 +63,22 @@ def footer(report: Mapping[str, Any]) -> list[str]:
     if held["gpu"]:
         lines.append(f"GPU: {held['gpu']}")
     rows = report["rows"]
-    if any(row["latency_ms"] and row["latency_ms"]["unstable"] for row in rows):
+    runs = [one for row in rows for one in row["latencies"]]
+    if any(one["unstable"] for one in runs):
         lines.append("~ the middle half of its times spreads over more than a fifth of their median, measured twice")
+    if any(one["runtime"] == "onnx-int8" for one in runs):
+        lines.append("int8: calibrated on images of noise, for its speed alone; what it answers is not to be used")
     if any(row["accuracy"] and row["accuracy"]["source"].startswith("published") for row in rows):
         lines.append("* published by the paper of MicroMPoxNet, not ours: of images augmented before they were split")
     return lines
+
+
+def _times(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What every runtime needed for every network."""
+    keys = ("runtime", "layout", "median", "p95", "iqr", "runs", "batch", "images_per_second")
+    header = ("network", "run by", "layout", "ms, median", "ms, p95", "ms, IQR", "runs", "images at once", "images/s")
+    told = [(row["name"], *(one[key] for key in keys)) for row in rows for one in row["latencies"]]
+    return page.table(header, told, sortable=True)
 
 
 def _more(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -70,35 +93,41 @@ def _more(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _network(row: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> list[str]:
     """Why the counters differ, what is not counted, and the heaviest layers."""
-    told = [
+    differences = [
         (one["counter"], one["where"], one["ours"], one["theirs"], one["difference"], one["reason"])
         for one in row["reconciliation"]
     ]
     heaviest = sorted(layers, key=lambda layer: -layer["macs"])[:LISTED]
-    uncounted = ", ".join(f"{name} ×{count}" for name, count in row["uncounted"].items())
-    unfolded = row["unfolded"]
     return [
         page.heading(row["name"]),
-        page.pairs(
-            {
-                "multiply-adds as given and deployed": f"{row['macs_as_given']:,} and {row['macs']:,}",
-                "operators that are not counted": uncounted or "none",
-                "BatchNorms that stay when it is deployed": f"{len(unfolded)}: {', '.join(unfolded[:5])}"
-                + ("…" if len(unfolded) > 5 else "")
-                if unfolded
-                else "none",
-            }
-        ),
+        page.pairs(_left_aside(row)),
         *(page.paragraph(note, "note") for note in row["notes"]),
-        page.paragraph("What other counters add to our multiply-adds of the network as given, and leave out:"),
-        page.table(("counter", "where", "ours", "theirs", "difference", "why"), told),
+        *([
+            page.paragraph("What other counters add to our multiply-adds of the network as given, and leave out:"),
+            page.table(("counter", "where", "ours", "theirs", "difference", "why"), differences, sortable=True),
+        ] if differences else []),
         page.paragraph(f"The {len(heaviest)} layers with the most multiply-adds of {len(layers)}:"),
         page.table(
             ("layer", "kind", "output", "parameters", "multiply-adds", "share", "activation bytes"),
-            [
-                (layer["name"] or "(itself)", layer["kind"], "×".join(map(str, layer["shape"])), layer["params"],
-                 layer["macs"], f"{layer['share']:.1%}", layer["activation_bytes"])
-                for layer in heaviest
-            ],
+            [_layer(layer) for layer in heaviest], sortable=True,
         ),
     ]  # fmt: skip
+
+
+def _left_aside(row: Mapping[str, Any]) -> dict[str, str]:
+    """The two totals, and what is neither counted nor folded."""
+    norms = row["unfolded"]
+    named = f"{len(norms)}: {', '.join(norms[:NORMS])}" + ("…" if len(norms) > NORMS else "")
+    return {
+        "multiply-adds as given and deployed": f"{row['macs_as_given']:,} and {row['macs']:,}",
+        "operators that are not counted": ", ".join(f"{name} ×{count}" for name, count in row["uncounted"].items())
+        or "none",
+        "BatchNorms that stay when it is deployed": named if norms else "none",
+    }
+
+
+def _layer(layer: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (
+        layer["name"] or "(itself)", layer["kind"], "×".join(map(str, layer["shape"])), layer["params"], layer["macs"],
+        page.Shown(f"{layer['share']:.1%}", layer["share"]), layer["activation_bytes"],
+    )  # fmt: skip

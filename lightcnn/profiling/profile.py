@@ -12,12 +12,13 @@ from rich.table import Table
 from torch import nn
 
 from lightcnn.baselines import build_network
+from lightcnn.counting.count import Count, count
+from lightcnn.counting.layers import LayerRow
 from lightcnn.errors import InputError
 from lightcnn.profiling import columns, view
-from lightcnn.profiling.count import Count, count
-from lightcnn.profiling.latency import Latency, candidate, measure, threads_set
-from lightcnn.profiling.layers import LayerRow
+from lightcnn.profiling.latency import Latency, measure, threads_set
 from lightcnn.profiling.resident import Resident
+from lightcnn.profiling.runtimes import candidates
 from lightcnn.spec import NetworkSpec, Shape
 from lightcnn.transfer import BaselineSpec
 
@@ -35,7 +36,10 @@ class Accuracy:
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """One network's costs. The first of `latencies` is the one that tables show; there may be none."""
+    """One network's costs. The first of `latencies` is the one that charts show; there may be none.
+
+    `notes` are what must be known of how it was timed.
+    """
 
     name: str
     source: str
@@ -44,6 +48,7 @@ class Profile:
     latencies: tuple[Latency, ...] = ()
     resident: Resident | None = None
     accuracy: Accuracy | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def layers(self) -> tuple[LayerRow, ...]:
@@ -59,6 +64,7 @@ class Profile:
             "source": self.source,
             "input": list(self.input),
             **self.count.document(),
+            "notes": [*self.count.notes, *self.notes],
             "peak_resident_bytes": {"process": self.resident.peak, "own": self.resident.own} if self.resident else None,
             "latency_ms": {key: getattr(first, key) for key in keys} if first else None,
             "images_per_second": first.images_per_second if first else None,
@@ -103,8 +109,10 @@ def profile(
         counted = count(module, shape, notes_of(module))
         times: tuple[Latency, ...] = ()
         if latency:
-            ready = candidate(module, counted.pairs, shape, runtime="folded", device=torch.device("cpu"), batch=1)
-            times = tuple(measure([ready], seconds=3.0, threads=threads, progress=lambda *_: None))
+            ready = candidates(
+                module, counted.pairs, shape, runtimes=("folded",), device=torch.device("cpu"), batch=1, threads=threads
+            )
+            times = tuple(measure(ready, seconds=3.0, threads=threads, progress=lambda *_: None))
     return Profile(name, "python", shape, counted, times)
 
 

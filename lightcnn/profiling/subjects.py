@@ -15,11 +15,17 @@ from pathlib import Path
 import torch
 
 from lightcnn import document
-from lightcnn.baselines import Baseline, build_network, configuration
+from lightcnn.baselines import build_network, configuration
 from lightcnn.checking import kind_of
+from lightcnn.counting.count import Count, count
+from lightcnn.counting.graph import count_graph
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.network import Network
-from lightcnn.profiling.profile import Accuracy, AnySpec, with_input
+from lightcnn.onnxfiles.library import demand_onnx
+from lightcnn.onnxfiles.read import read
+from lightcnn.profiling.latency import Candidate
+from lightcnn.profiling.profile import Accuracy, AnySpec, Profile, notes_of, with_input
+from lightcnn.profiling.resident import Resident, resident, resident_file
+from lightcnn.profiling.runtimes import candidates, of_file
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 from lightcnn.spec import Shape
@@ -31,26 +37,57 @@ PUBLISHED = {
 }  # fmt: skip
 """What MicroMPoxNet's paper prints (doi:10.1016/j.bspc.2026.110404; Adam, two classes, augmented before the split)."""
 NOT_OURS = "published, not ours"
+ONNX = ".onnx"
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network to be profiled, or why it cannot be."""
+    """A network to be profiled, from a spec or an ONNX file, or why it cannot be. `input` is what was asked for."""
 
     name: str
     source: str
     spec: AnySpec | None = None
+    file: Path | None = None
+    input: Shape | None = None
     accuracy: Accuracy | None = None
     failure: str | None = None
 
-    def build(self, *, values: bool) -> Network | Baseline:
-        """The network, with random weights or of shapes alone. Raises: LightcnnError."""
+    def profile(self) -> Profile:
+        """What it costs, without times. Raises: LightcnnError."""
+        shape, counted = self._counted()
+        return Profile(self.name, self.source, shape, counted, accuracy=self.accuracy)
+
+    def candidates(
+        self, counted: Count, *, runtimes: Sequence[str], device: torch.device, batch: int, threads: int
+    ) -> list[Candidate]:
+        """Ready to be timed: a spec's network by each runtime, a file by ONNX Runtime. Raises: LightcnnError."""
+        if self.file is not None:
+            return [of_file(read(self.file, self.input), batch=batch, threads=threads)]
+        spec = self._spec()
+        model = build_network(spec, seed=0, pretrained=False)
+        return candidates(
+            model, counted.pairs, spec.input, runtimes=runtimes, device=device, batch=batch, threads=threads
+        )
+
+    def resident(self, threads: int) -> Resident:
+        """The memory that a fresh process holds. Raises: LightcnnError."""
+        if self.file is not None:
+            return resident_file(self.file, read(self.file, self.input), threads=threads)
+        return resident(self._spec(), threads=threads)
+
+    def _counted(self) -> tuple[Shape, Count]:
+        if self.file is not None:
+            graph = read(self.file, self.input)
+            return graph.input, count_graph(graph)
+        spec = self._spec()
+        with torch.device("meta"):
+            model = build_network(spec, pretrained=False)
+        return spec.input, count(model, spec.input, notes_of(model))
+
+    def _spec(self) -> AnySpec:
         if self.spec is None:
             raise LightcnnError(self.failure or f"{self.name}: no network")
-        if values:
-            return build_network(self.spec, seed=0, pretrained=False)
-        with torch.device("meta"):
-            return build_network(self.spec, pretrained=False)
+        return self.spec
 
 
 def subjects(
@@ -104,25 +141,26 @@ def read_accuracies(path: Path) -> dict[str, float]:
 
 def _subject(target: str, input: Shape | None) -> Subject:
     path = Path(target)
-    if target.endswith(".onnx"):
-        raise InputError(f"{target}: ONNX files are not profiled yet; they are going to need the extra onnx")
     if path.is_dir():
         return _of_run(path, input)
+    if path.suffix.lower() == ONNX and path.is_file():
+        demand_onnx(target)
+        return Subject(path.stem, f"file {target}", file=path, input=input)
     if path.is_file():
         return _safely(path.stem, f"file {target}", lambda: _document(path), input)
     if target in document.shipped("recipes"):
         return _safely(target, f"recipe {target}", lambda: Recipe.load(target).network, input)
     name = target.removeprefix(PREFIX)
-    if _timm_has(name):
+    unknown = _unknown_to_timm(name)
+    if not unknown:
         return _safely(f"{PREFIX}{name}", "timm's own", lambda: _timm(name), input)
     if target in BASELINES:
         return _baseline(target, input)
     names = [*document.shipped("recipes"), *BASELINES]
-    if target.endswith((".yaml", ".yml")) or "/" in target:
+    if target.endswith((".yaml", ".yml", ONNX)) or "/" in target:
         raise InputError(f"{target}: no such file or folder")
-    configuration_error = _timm_error(name)
     near = document.nearest(target, names)
-    raise InputError(f"{target}: no recipe, baseline, file or run folder{near}; {configuration_error}")
+    raise InputError(f"{target}: no recipe, baseline, file or run folder{near}; {unknown}")
 
 
 def _of_run(path: Path, input: Shape | None) -> Subject:
@@ -164,15 +202,8 @@ def _timm(name: str) -> BaselineSpec:
     )
 
 
-def _timm_has(name: str) -> bool:
-    try:
-        configuration(name)
-    except InputError:
-        return False
-    return True
-
-
-def _timm_error(name: str) -> str:
+def _unknown_to_timm(name: str) -> str:
+    """What timm's names say of one that is none of them; '' for one that is."""
     try:
         configuration(name)
     except InputError as error:

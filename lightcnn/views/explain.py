@@ -86,6 +86,6 @@ def _number(name: str, check: Mapping[str, Any]) -> str:
         hit = "hit" if check["pointing"] else "miss"
         return f"mask {100 * value:.0f} % of energy, {100 * check['area']:.0f} % of area, {hit}"
     words = {
-        "fit": "fit R²", "seeds": "other seed ρ", "randomisation": "redrawn network ρ", "stability": "noise ρ"
+        "fit": "fit R²", "seeds": "other seed r", "randomisation": "redrawn network ρ", "stability": "noise ρ"
     }  # fmt: skip
     return f"{words.get(name, name)} {value:.2f}"

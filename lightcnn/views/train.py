@@ -117,12 +117,10 @@ def stand_in_panel(data: Mapping[str, Any]) -> Panel:
 def dry_run_lines(plan: Mapping[str, Any]) -> str:
     """What would be trained, from the document of a dry run, after the recipe."""
     cost, counts = plan["network"]["cost"], plan["data"]["counts"]
-    peak = cost["peak_activations"]
     return "\n".join((
         f"data    {plan['data']['source']}: " + ", ".join(f"{count:,} {side}" for side, count in counts.items()),
         f"network {human(cost['macs'])} FLOPs, {human(cost['params'])} params, "
-        f"{human(cost['weight_bytes']['int8'])}B int8 weights"
-        + ("" if peak is None else f", {human(peak)}B int8 activations"),
+        f"{human(cost['weight_bytes']['int8'])}B int8 weights, {human(cost['peak_activations'])}B int8 activations",
         f"time    about {clock(plan['estimate']['seconds'])} for {plan['epochs']} epochs on {plan['device']}, at "
         f"{plan['estimate']['images_per_second']:,.0f} images/s as measured on a few steps, "
         "reading and reports aside; nothing was written",

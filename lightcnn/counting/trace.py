@@ -86,23 +86,19 @@ class DataDependentError(InputError):
 
 
 def trace(model: nn.Module, shape: Shape, *, batch: int = 1) -> Trace:
-    """The pass, for images of `shape` (C, H, W), in eval mode, on a copy.
+    """The pass, for images of `shape` (C, H, W), in eval mode, on a copy; with values where it fails without them.
 
     Raises: InputError where the network cannot take them, or does with one image what it does not do with another.
     """
-    try:
-        return _trace(skeleton, model, shape, batch)
-    except DataDependentError:
-        raise
-    except Exception:
-        pass  # it needs values; what is truly wrong shows up with them
-    try:
-        return _trace(material, model, shape, batch)
-    except InputError:
-        raise
-    except Exception as error:
-        size, reason = "×".join(map(str, shape)), (str(error).strip().splitlines() or [""])[0]
-        raise InputError(f"cannot take an image of {size}: {type(error).__name__}: {reason}") from error
+    for copied in (skeleton, material):
+        try:
+            return _trace(copied, model, shape, batch)
+        except DataDependentError:
+            raise
+        except Exception as error:  # of anyone's model; without values it may be that these are missing
+            failure = error
+    size, reason = "×".join(map(str, shape)), (str(failure).strip().splitlines() or [""])[0]
+    raise InputError(f"cannot take an image of {size}: {type(failure).__name__}: {reason}") from failure
 
 
 def _trace(copied: Callable[[nn.Module], nn.Module], model: nn.Module, shape: Shape, batch: int) -> Trace:

@@ -15,8 +15,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lightcnn.counters import duplicate
-from lightcnn.profiling.trace import BATCH_NORMS, Call, Trace
+from lightcnn.counters import duplicate, skeleton
+from lightcnn.counting.trace import BATCH_NORMS, Call, Trace, trace
+from lightcnn.spec import Shape
 
 PLAIN = (nn.BatchNorm1d.forward, nn.BatchNorm2d.forward, nn.BatchNorm3d.forward)
 
@@ -27,6 +28,27 @@ class Pair:
 
     conv: str
     norm: str
+
+
+@dataclass(frozen=True, eq=False)
+class Deployed:
+    """A network as it is deployed: a copy without values, one inference of it and of the network as given."""
+
+    model: nn.Module
+    runs: Trace
+    given: Trace
+    pairs: tuple[Pair, ...]
+
+
+def deploy(model: nn.Module, shape: Shape) -> Deployed:
+    """What becomes of a model when its norms are folded, for images of `shape` (C, H, W).
+
+    Raises: InputError where it cannot take them, or has no one count.
+    """
+    bare, given = skeleton(model), trace(model, shape)
+    found = tuple(pairs(bare, given))
+    subject = folded(bare, found) if found else bare
+    return Deployed(subject, trace(subject, shape) if found else given, given, found)
 
 
 def pairs(model: nn.Module, trace: Trace) -> list[Pair]:

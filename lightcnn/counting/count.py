@@ -10,12 +10,12 @@ from torch import nn
 
 from lightcnn.baselines import parameters_with_buffers
 from lightcnn.counters import fvcore_operators, skeleton, thop_modules, torch_operators
-from lightcnn.profiling.folding import Pair, folded, pairs, unfolded
-from lightcnn.profiling.layers import LayerRow, layers
-from lightcnn.profiling.liveness import liveness, peak
-from lightcnn.profiling.reconcile import Difference, by_fvcore, by_thop, by_torch
-from lightcnn.profiling.sizes import keras_bytes, saved_bytes, weight_bytes
-from lightcnn.profiling.trace import Trace, trace
+from lightcnn.counting.folding import Pair, deploy, unfolded
+from lightcnn.counting.layers import LayerRow, layers
+from lightcnn.counting.liveness import liveness, moved, peak
+from lightcnn.counting.reconcile import Difference, by_fvcore, by_thop, by_torch
+from lightcnn.counting.sizes import keras_bytes, saved_bytes, weight_bytes
+from lightcnn.counting.trace import Trace
 from lightcnn.spec import Shape
 
 CONVENTION = (
@@ -32,7 +32,8 @@ class Count:
     """A network counted for one image. Counters that cannot read it are None, and `notes` say why.
 
     `params` are all parameters, `params_with_buffers` what Keras prints; `macs` are the deployed network's. The peak is
-    in elements and in bytes of the network's own types. `pairs` are what is folded when it is deployed.
+    in elements and in bytes of the network's own types; `moved_bytes` are of weights, once, and of activations that are
+    read and written. `pairs` are what is folded when it is deployed.
     """
 
     params: int
@@ -48,6 +49,7 @@ class Count:
     keras_adam_bytes: int
     peak_activations: int
     peak_activation_bytes: int
+    moved_bytes: int
     differences: tuple[Difference, ...]
     uncounted: Mapping[str, int]
     unfolded: tuple[str, ...]
@@ -65,7 +67,8 @@ class Count:
             "uncounted": dict(self.uncounted), "unfolded": list(self.unfolded),
             "weight_bytes": dict(self.weight_bytes), "file_bytes": self.file_bytes,
             "keras_adam_bytes": self.keras_adam_bytes, "peak_activations": self.peak_activations,
-            "peak_activation_bytes": self.peak_activation_bytes, "notes": list(self.notes),
+            "peak_activation_bytes": self.peak_activation_bytes, "moved_bytes": self.moved_bytes,
+            "notes": list(self.notes),
         }  # fmt: skip
 
 
@@ -74,32 +77,30 @@ def count(model: nn.Module, shape: Shape, notes: Mapping[str, str] | None = None
 
     Raises: InputError where it cannot take the image, or has no one count.
     """
-    bare = skeleton(model)
-    given = trace(model, shape)
-    found = pairs(bare, given)
-    deployed = folded(model, found) if found else bare
-    runs = trace(deployed, shape) if found else given
-    top = peak(liveness(runs))
+    bare, deployed = skeleton(model), deploy(model, shape)
+    given, top = deployed.given, peak(liveness(deployed.runs))
     tools, differences, failed = _counters(model, bare, given, shape)
+    weights = weight_bytes(deployed.model)
     params, with_buffers = sum(p.numel() for p in bare.parameters()), parameters_with_buffers(bare)
     return Count(
         params=params,
         params_with_buffers=with_buffers,
-        params_deployed=sum(p.numel() for p in deployed.parameters()),
-        macs=runs.macs,
+        params_deployed=sum(p.numel() for p in deployed.model.parameters()),
+        macs=deployed.runs.macs,
         macs_as_given=given.macs,
         **tools,
-        weight_bytes=weight_bytes(deployed),
+        weight_bytes=weights,
         file_bytes=saved_bytes(bare.state_dict(), notes),
         keras_adam_bytes=keras_bytes(params, with_buffers),
         peak_activations=top.elements,
         peak_activation_bytes=top.bytes,
+        moved_bytes=moved(deployed.runs) + weights["fp32"],
         differences=tuple(differences),
         uncounted=given.uncounted,
-        unfolded=unfolded(runs),
+        unfolded=unfolded(deployed.runs),
         layers=layers(bare, given),
         notes=tuple(failed),
-        pairs=tuple(found),
+        pairs=deployed.pairs,
     )
 
 

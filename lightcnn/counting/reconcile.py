@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from lightcnn.profiling.trace import Trace
+from lightcnn.counting.trace import Trace
 
 FVCORE = {
     **dict.fromkeys(("conv",), "convolution"),

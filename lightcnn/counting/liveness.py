@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 
-from lightcnn.profiling.trace import Call, Trace
+from lightcnn.counting.trace import Call, Trace
 
 IMAGE = 0
 
@@ -45,14 +45,31 @@ def peak(lives: list[Live]) -> Live:
     return Live(max((live.elements for live in lives), default=0), max((live.bytes for live in lives), default=0))
 
 
-def _spans(trace: Trace) -> dict[int, tuple[int, int]]:
-    """Buffer → first and last call that need it; what takes over another's place is part of that one."""
+def moved(trace: Trace) -> int:
+    """Bytes of activations that all calls together read and write, what is done in place aside."""
+    _, last = _ends(trace)
+    return sum(
+        trace.buffers[buffer][1]
+        for index, call in enumerate(trace.calls)
+        if not call.view and not _in_place(trace, call, index, last)
+        for buffer in (*call.reads, *(written for written in call.writes if written in last))
+    )
+
+
+def _ends(trace: Trace) -> tuple[dict[int, int], dict[int, int]]:
+    """Buffer → the first and the last call that need it, the image's and the answer's beyond all calls."""
     first, last = {IMAGE: -1}, {buffer: len(trace.calls) for buffer in trace.outputs}
     for index, call in enumerate(trace.calls):
         for buffer in call.writes:
             first.setdefault(buffer, index)
         for buffer in call.reads:
             last[buffer] = max(last.get(buffer, index), index)
+    return first, last
+
+
+def _spans(trace: Trace) -> dict[int, tuple[int, int]]:
+    """Buffer → first and last call that need it; what takes over another's place is part of that one."""
+    first, last = _ends(trace)
     place: dict[int, int] = {}
     for index, call in enumerate(trace.calls):
         if _in_place(trace, call, index, last):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from lightcnn.profiling.liveness import liveness
-from lightcnn.profiling.trace import Call, Trace
+from lightcnn.counting.liveness import liveness
+from lightcnn.counting.trace import Call, Trace
 
 LAYER_COLUMNS = ("name", "kind", "operators", "shape", "params", "macs", "activation_bytes", "share")
 
@@ -42,30 +43,38 @@ class LayerRow:
 
 
 def layers(model: nn.Module, trace: Trace) -> tuple[LayerRow, ...]:
-    """The rows of a model, of which this is a trace: parameters and multiply-adds add up, the peak is the maximum."""
+    """The rows of a model, of which this is a trace."""
+    kinds = {name: type(module).__name__ for name, module in model.named_modules(remove_duplicate=False)}
+    return rows(trace, kinds, _params(model))
+
+
+def rows(trace: Trace, kinds: Mapping[str, str], params: Mapping[str, int]) -> tuple[LayerRow, ...]:
+    """A row for each module of the trace and each with `params`; these and multiply-adds add up, the peak is the most.
+
+    `kinds` are what modules are, by name.
+    """
     total = max(1, trace.macs)
     calls: dict[str, list[tuple[Call, int]]] = {}
     for call, live in zip(trace.calls, liveness(trace), strict=True):
         if not call.view:
             calls.setdefault(call.module, []).append((call, live.bytes))
-    params = _params(model)
-    rows = []
+    found = []
     for name in dict.fromkeys((*calls, *(name for name, count in params.items() if count))):
         held = calls.get(name, [])
         macs = sum(call.macs or 0 for call, _ in held)
-        rows.append(
+        found.append(
             LayerRow(
                 name=name,
-                kind=type(model.get_submodule(name)).__name__,
+                kind=kinds[name],
                 operators=tuple(dict.fromkeys(call.operator for call, _ in held)),
                 shape=held[-1][0].shape if held else (),
-                params=params[name],
+                params=params.get(name, 0),
                 macs=macs,
                 activation_bytes=max((size for _, size in held), default=0),
                 share=macs / total,
             )
         )
-    return tuple(rows)
+    return tuple(found)
 
 
 def _params(model: nn.Module) -> dict[str, int]:

@@ -8,12 +8,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from lightcnn.errors import InputError
+
 FLOAT = 4
 ADAM = 3
 """A weight and Adam's two moments of it: what a Keras file of a model compiled with Adam holds."""
 TYPES = {
-    torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8", torch.int16: "I16", torch.float16: "F16",
-    torch.bfloat16: "BF16", torch.int32: "I32", torch.float32: "F32", torch.float64: "F64", torch.int64: "I64",
+    torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8", torch.float8_e5m2: "F8_E5M2",
+    torch.float8_e4m3fn: "F8_E4M3", torch.int16: "I16", torch.uint16: "U16", torch.float16: "F16",
+    torch.bfloat16: "BF16", torch.int32: "I32", torch.uint32: "U32", torch.float32: "F32", torch.complex64: "C64",
+    torch.float64: "F64", torch.int64: "I64", torch.uint64: "U64",
 }  # fmt: skip
 """torch's types as safetensors names them, in the order in which it lays them out, from the last to the first."""
 
@@ -28,7 +32,13 @@ def weight_bytes(deployed: nn.Module) -> dict[str, int]:
 
 
 def saved_bytes(state: Mapping[str, Tensor], notes: Mapping[str, str] | None = None) -> int:
-    """Length of a safetensors file of these tensors, as lightcnn writes it, without writing it."""
+    """Length of a safetensors file of these tensors, as lightcnn writes it, without writing it.
+
+    Raises: InputError for a tensor that such a file cannot hold.
+    """
+    foreign = [name for name, tensor in state.items() if tensor.dtype not in TYPES]
+    if foreign:
+        raise InputError(f"tensor {foreign[0]} is {state[foreign[0]].dtype}, which a safetensors file cannot hold")
     order = list(TYPES.values())
     header: dict[str, object] = {"__metadata__": dict(notes)} if notes else {}
     end = 0

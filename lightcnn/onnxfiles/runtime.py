@@ -1,0 +1,111 @@
+"""ONNX Runtime on the CPU: sessions that time well, and int8 files to be timed."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightcnn.errors import LightcnnError
+from lightcnn.onnxfiles.library import first_line
+
+CALIBRATION = 2
+"""Images of noise from which the ranges of activations are taken."""
+ERRORS_ONLY = 3
+
+
+def session(file: bytes | str, threads: int) -> Any:
+    """An `onnxruntime.InferenceSession` of a file or its path: sequential, on so many threads, without spinning.
+
+    Raises: LightcnnError where ONNX Runtime cannot run it.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = ERRORS_ONLY
+    try:
+        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common base
+        raise LightcnnError(f"ONNX Runtime cannot run it: {first_line(error)}") from error
+
+
+def answers(running: Any, images: NDArray[Any], *, shrink: bool = False) -> list[NDArray[Any]]:
+    """What a session of one input gives for images (N, C, H, W); `shrink` then frees memory that larger ones needed.
+
+    Raises: LightcnnError.
+    """
+    import onnxruntime
+
+    options = onnxruntime.RunOptions() if shrink else None
+    if options:
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    try:
+        found: list[NDArray[Any]] = running.run(None, {running.get_inputs()[0].name: images}, options)
+    except Exception as error:
+        raise LightcnnError(f"ONNX Runtime cannot run it: {first_line(error)}") from error
+    return found
+
+
+def quantized(data: bytes, shape: tuple[int, int, int]) -> bytes:
+    """The file in int8: weights by channel, activations by ranges that images of noise give. For its speed alone.
+
+    What it answers is worth nothing: a file to be used is calibrated on images of its own kind. Raises: LightcnnError.
+    """
+    import onnx
+    from onnxruntime import quantization
+    from onnxruntime.quantization.quant_utils import add_pre_process_metadata
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        target = Path(folder) / "int8.onnx"
+        try:
+            proto = onnx.load_model_from_string(data)
+            add_pre_process_metadata(proto)  # torch's exporter has folded what there is to fold
+            norms = [node.name for node in proto.graph.node if node.op_type == "LayerNormalization"]
+            quantization.quantize_static(
+                proto, target, _reader(proto.graph.input[0].name, shape), per_channel=True, nodes_to_exclude=norms,
+                activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
+            )  # fmt: skip
+            return target.read_bytes()
+        except Exception as error:  # its errors have no common base
+            raise LightcnnError(f"cannot be written in int8: {first_line(error)}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what ONNX Runtime's quantization says to the root logger of weights that it takes as they are."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _reader(name: str, shape: tuple[int, int, int]) -> Any:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Noise(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.left = _noise(name, shape)
+
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            return next(self.left, None)
+
+    return Noise()
+
+
+def _noise(name: str, shape: tuple[int, int, int]) -> Iterator[dict[str, NDArray[np.float32]]]:
+    random = np.random.default_rng(0)
+    for _ in range(CALIBRATION):
+        yield {name: random.standard_normal((1, *shape), dtype=np.float32)}

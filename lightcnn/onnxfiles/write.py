@@ -1,0 +1,44 @@
+"""A module of torch as an ONNX file, in bytes."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stdout
+from typing import Any
+
+import torch
+from torch import nn
+
+from lightcnn.counters import blank
+from lightcnn.errors import LightcnnError
+from lightcnn.onnxfiles.library import first_line
+
+IMAGE, LOGITS = "image", "logits"
+"""Names of what goes into a file of ours and what comes out."""
+
+
+def written(model: nn.Module, shape: tuple[int, int, int]) -> bytes:
+    """The ONNX file of a model in eval mode on the CPU: `image` (N, C, H, W), any N → `logits` (N, classes).
+
+    It holds nothing of the machine it was written on. Raises: LightcnnError where torch cannot write it.
+    """
+    batch = {0: torch.export.Dim.DYNAMIC}
+    try:
+        with redirect_stdout(io.StringIO()), torch.no_grad():
+            program = torch.onnx.export(
+                model, (blank(model, shape),), dynamo=True, verbose=False, dynamic_shapes=(batch,),
+                input_names=[IMAGE], output_names=[LOGITS],
+            )  # fmt: skip
+        assert program is not None
+        return bytes(_bare(program.model_proto).SerializeToString(deterministic=True))
+    except Exception as error:  # whatever torch's exporter raises
+        raise LightcnnError(f"cannot be written as ONNX: {first_line(error)}") from error
+
+
+def _bare(proto: Any) -> Any:
+    """Without notes on where in which source file an operator came from."""
+    graph = proto.graph
+    for part in (proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    return proto
