@@ -780,6 +780,8 @@ def test_cases_are_the_surest_and_the_least_sure_and_a_lone_one_stands_once():
     figure = overview.figures()["cases"]
     told = [(axes.get_ylabel(), axes.get_xlabel().split(", ")[-1]) for axes in figure.axes if axes.get_ylabel()]
     assert told == [("right, surest", "0.900"), ("right, least sure", "0.700"), ("wrong, surest", "0.600")]
+    (scale,) = [axes for axes in figure.axes if axes.get_label() == "<colorbar>"]
+    assert scale.get_ylim() == (0, 1)
 
 
 def test_a_map_that_is_finer_than_its_picture_is_drawn_in_full():

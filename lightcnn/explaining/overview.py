@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from lightcnn.evaluation.figures import shown
@@ -98,7 +100,9 @@ def means(sums: Mapping[tuple[str, str], tuple[Map, int]]) -> Figure:
 def cases(held: Mapping[str, Case]) -> Figure:
     """A row a case: the image as the network saw it, and under every method's map; a method's maps on one scale."""
     methods = list(dict.fromkeys(one.attribution.method for case in held.values() for one in case.found))
-    figure = Figure(figsize=(SIDE * (1 + len(methods)) + 1.0, (SIDE + 0.3) * len(held) + 0.3), layout="compressed")
+    figure = Figure(
+        figsize=(SIDE + (SIDE + 0.5) * len(methods) + 1.0, (SIDE + 0.3) * len(held) + 0.3), layout="compressed"
+    )
     grid = figure.subplots(len(held), 1 + len(methods), squeeze=False)
     scales = {name: _scale(name, held) for name in methods}
     for row, (kind, case) in zip(grid, held.items(), strict=True):
@@ -116,8 +120,10 @@ def cases(held: Mapping[str, Case]) -> Figure:
                 continue
             axes.imshow(laid_over(Canvas(case.pixels).fitted(), one, scales[method]))
             axes.set_xlabel("nothing to see" if silence(one) else "", fontsize=7)
-    for axes, method in zip(grid[0, 1:], methods, strict=True):
-        axes.set_title(TITLES.get(method, method), fontsize=9)
+    for column, method in zip(grid[:, 1:].T, methods, strict=True):
+        column[0].set_title(TITLES.get(method, method), fontsize=9)
+        scale = scales[method]
+        bar(figure, list(column), ScalarMappable(Normalize(scale.low, scale.high), scale.colours))
     return figure
 
 
