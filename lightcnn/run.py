@@ -83,7 +83,7 @@ class Run:
             ) from None
         if taken:
             raise RunError(
-                f"--out {path}: exists already; give a fresh folder, or --resume where a search or training is to go on"
+                f"--out {path}: exists already; give a fresh folder, or --resume where what was begun there is to go on"
             )
         return path
 

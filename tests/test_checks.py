@@ -521,6 +521,13 @@ def test_background_is_what_is_black() -> None:
     assert shape_of(on_black, patched(), image - 0.5)["background"]["area"] == 0, "no black below 0"
 
 
+@pytest.mark.parametrize(("side", "told"), [(10, False), (11, True)])
+def test_from_11_pixels_on_a_map_can_sit_on_the_border(side: int, told: bool) -> None:
+    found = frame(side, side).astype(np.float32)
+    shape = shape_of(found, patched(), torch.ones(1, 1, side, side))
+    assert ("border" in shape["warnings"]) == told
+
+
 def test_the_border_of_any_image_is_at_least_a_pixel_wide() -> None:
     assert frame(100, 40).sum() == 100 * 40 - 90 * 36
     assert frame(4, 4).sum() == 12
