@@ -223,6 +223,12 @@ def test_a_class_and_a_layer_can_be_named(tmp_path, capsys):
         assert (one["target"], one["layer"]) == (target, layers[0]["name"])
 
 
+def test_a_curve_that_tells_little_says_so():
+    check = {"passed": True, "value": 0.5, "controls": {"random": 0.6, "centre": 0.7, "edges": 0.8}, "blind": True}
+    assert brief("deletion", check) == "✓ deletion 0.50 (best control 0.60; tells little)"
+    assert brief("deletion", check | {"blind": False}) == "✓ deletion 0.50 (best control 0.60)"
+
+
 def test_the_terminal_shows_every_image_the_checks_and_the_folder(tmp_path, capsys):
     out = tmp_path / "out"
     assert run(["explain", "run", str(first_photo()), "--method", "gradcam", *FAST, "--out", str(out)]) == 0
@@ -359,6 +365,7 @@ def test_too_little_memory_is_a_smaller_batch_and_a_note(tmp_path, capsys, monke
         (["run", "photos", "--segments", "0"], "segments"),
         (["run", "photos", "--batch", "0"], "batch"),
         (["run", "photos", "--images", "0"], "images"),
+        (["run", "photos", "--images", "3"], "--images: images are given already"),
         (["run", "photos", "--checks", "some"], "checks"),
         (["run", "photos", "--baseline", "white"], "baseline"),
         (["run", "photos", "--masks", "nowhere"], "--masks nowhere: no such folder"),
@@ -638,7 +645,7 @@ def test_a_check_that_fails_to_run_is_its_methods_failure_alone(network, monkeyp
 
 
 def test_a_check_says_as_many_digits_as_tell_it_from_the_control():
-    check = {"passed": True, "value": 0.0512, "controls": {"random": 0.7, "edges": 0.0534}}
+    check = {"passed": True, "value": 0.0512, "controls": {"random": 0.7, "edges": 0.0534}, "blind": False}
     assert brief("deletion", check) == "✓ deletion 0.051 (best control 0.053)"
     assert brief("insertion", check) == "✓ insertion 0.05 (best control 0.70)"
     assert brief("deletion", check | {"value": 0.0534}) == "✓ deletion 0.05340 (best control 0.05340)"
@@ -726,7 +733,14 @@ def test_a_map_that_says_nothing_is_labelled_and_not_drawn(values, method, words
 def test_a_panel_says_what_the_checks_say_and_leaves_matplotlib_as_it_was():
     before = dict(mpl.rcParams)
     checks = {
-        "deletion": {"passed": True, "value": 0.3, "controls": {"a": 0.5, "b": 0.4}, "says": "", "curves": None},
+        "deletion": {
+            "passed": True,
+            "value": 0.3,
+            "controls": {"a": 0.5, "b": 0.4},
+            "blind": False,
+            "says": "",
+            "curves": None,
+        },
         "map": {"passed": False, "value": None, "says": "the map sits on the border of the image"},
     }
     drawn = panel(Canvas(np.zeros((9, 30, 1), np.uint8)), [explanation(np.eye(9, 30), checks=checks)], ["a name"])

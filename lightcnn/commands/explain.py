@@ -65,8 +65,9 @@ def explain(
     ] = None,
     data: Annotated[str | None, typer.Option(metavar="SOURCE", help="Other data whose test side is explained.")] = None,
     count: Annotated[
-        int, typer.Option("--images", metavar="N", min=1, help="Of a test side, at most; chosen by the seed.")
-    ] = 24,
+        int | None,
+        typer.Option("--images", metavar="N", min=1, help="Of a test side, at most; chosen by the seed; default 24."),
+    ] = None,
     batch: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Images at once through the network; default 8 on a CPU, else 64."),
@@ -85,6 +86,8 @@ def explain(
     """Show where a trained network looks, by several methods, and how far each map can be trusted."""
     from lightcnn.views.live import StepsView
 
+    if images and count is not None:
+        raise InputError("--images: images are given already; give images, or how many of a test side are explained")
     if resume and out is None:
         raise InputError("--resume: needs --out with the run folder to go on with")
     if out is not None and not resume:
@@ -93,7 +96,7 @@ def explain(
         Run.free(out)
     console = Console(stderr=True, highlight=False)
     with StepsView(console, quiet) as view:
-        from lightcnn.explaining.job import Settings, Work
+        from lightcnn.explaining.job import IMAGES, Settings, Work
         from lightcnn.explaining.methods import Options
 
         options = Options(layer, baseline.value, smooth, samples, segments, seed)
@@ -101,7 +104,7 @@ def explain(
             run_folder,
             Settings(
                 methods=_names(method), target=target, options=options, checks=checks.value, masks=masks, data=data,
-                images=count, batch=batch, device=device.value, data_dir=data_dir,
+                images=count or IMAGES, batch=batch, device=device.value, data_dir=data_dir,
             ),
         )  # fmt: skip
         if layers:

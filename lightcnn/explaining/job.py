@@ -41,6 +41,8 @@ BEGUN = "explain.json"
 """What a run folder was begun for."""
 HELD = {"weights": "weights.safetensors", "network": "spec.yaml", "preprocessing": "preprocess.json"}
 """Files of the run that is explained, whose SHA-256 a resume is held against."""
+IMAGES = 24
+"""Of a test side, where nobody says how many."""
 NAMED = 3
 """Skipped images that an error names."""
 
@@ -55,7 +57,7 @@ class Settings:
     checks: str = "quick"
     masks: Path | None = None
     data: str | None = None
-    images: int = 24
+    images: int = IMAGES
     batch: int | None = None
     device: str = "auto"
     data_dir: Path | None = None

@@ -79,7 +79,8 @@ def _number(name: str, check: Mapping[str, Any]) -> str:
     if name in ("deletion", "insertion"):
         best = (min if name == "deletion" else max)(check["controls"].values())
         digits = next((few for few in (2, 3, 4) if f"{value:.{few}f}" != f"{best:.{few}f}"), 5)
-        return f"{name} {value:.{digits}f} (best control {best:.{digits}f})"
+        little = "; tells little" if check["blind"] else ""
+        return f"{name} {value:.{digits}f} (best control {best:.{digits}f}{little})"
     if name == "completeness":
         return f"completeness error {100 * value:.2g} %"
     if name == "mask":
