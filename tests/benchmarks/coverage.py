@@ -20,7 +20,7 @@ from functools import cache
 
 import numpy as np
 from scipy.special import expit
-from scipy.stats import norm
+from scipy.stats import binom, norm
 from sklearn.metrics import average_precision_score
 
 from lightcnn.evaluation.bootstrap import DRAWS, Curve, left_out, times_drawn
@@ -164,11 +164,22 @@ def table(
             print(f"{count:6}  {correlation:11.1f} {shown}", flush=True)
 
 
+def exactly(truths: tuple[float, ...], sizes: tuple[int, ...]) -> None:
+    """Prints what Wilson's interval holds on independent images, by the binomial distribution, without chance."""
+    print(f"{'images, Wilson exactly':23}" + "".join(f"{truth:7.2f}" for truth in truths))
+    for size in sizes:
+        told = np.arange(size + 1)
+        ends = np.array([wilson(count, size) for count in told])
+        held = [binom.pmf(told, size, truth)[(ends[:, 0] <= truth) & (truth <= ends[:, 1])].sum() for truth in truths]
+        print(f"{size:23}" + "".join(f"{100 * share:7.1f}" for share in held))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a twentieth of the repetitions")
     options = parser.parse_args()
     began, part = time.perf_counter(), 20 if options.quick else 1
+    exactly((0.6, 0.8, 0.95), (10, 20, 50, 150))
     table(COUNTED, (None,), (10, 20, 50, 150), counted, 4_000 // part)
     table(RANKED, (None,), (30, 50, 150), ranked, 4_000 // part)
     table(COUNTED, (0.6, 0.8, 0.95), (10, 20, 50, 150), counted, 1_000 // part)
