@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +17,7 @@ from lightcnn.data.read import Progress, silent
 from lightcnn.data.walk import Skipped
 from lightcnn.devices import device_name
 from lightcnn.errors import DataError, InputError, LightcnnError, RunError
+from lightcnn.explaining.begun import begin, begun_for, digests
 from lightcnn.explaining.checks import Checker
 from lightcnn.explaining.collected import Collected, Entry, table
 from lightcnn.explaining.drawing import draw
@@ -33,14 +32,10 @@ from lightcnn.explaining.record import keep, kept
 from lightcnn.explaining.testside import test_side
 from lightcnn.explaining.verdict import sentence, summary
 from lightcnn.page import visible
-from lightcnn.run import Run, json_bytes
+from lightcnn.run import Run
 from lightcnn.trained import Trained
 
 LEARNED = "STAND-IN: this network learned from pictures drawn by code. What it says tells nothing about photographs."
-BEGUN = "explain.json"
-"""What a run folder was begun for."""
-HELD = {"weights": "weights.safetensors", "network": "spec.yaml", "preprocessing": "preprocess.json"}
-"""Files of the run that is explained, whose SHA-256 a resume is held against."""
 IMAGES = 24
 """Of a test side, where nobody says how many."""
 NAMED = 3
@@ -107,14 +102,12 @@ class Work:
         began = time.monotonic()
         self.path = Path(out) if out is not None else Run.fresh("explain")
         asked = self._asked(inputs)
-        held = Run.load(self.path) if resume else None
+        held = begun_for(self.path, asked) if resume else None
         if held is None:
             Run.free(self.path)
-        else:
-            _demand_same(held, asked)
         gallery = self._gallery(inputs, progress)
         self.count = gallery.count
-        done = held or Run.create(self.path, "explain", {BEGUN: json_bytes(asked)})
+        done = held or begin(self.path, asked)
         with done.locked():
             try:
                 self._write(done, gallery, began, progress, tell)
@@ -127,19 +120,16 @@ class Work:
     def _asked(self, inputs: Sequence[Path]) -> dict[str, Any]:
         """All that the maps and their numbers depend on, for a resume to be held against."""
         settings = self.settings
-        held = {name: hashlib.sha256((self.run / file).read_bytes()).hexdigest() for name, file in HELD.items()}
         told = {name: str(value) for name, value in (("masks", settings.masks), ("data", settings.data)) if value}
-        return (
-            told
-            | held
-            | {
-                "images": [str(path) for path in inputs] or settings.images,
-                "methods": [one.name for one in self.explainer.methods],
-                "options": asdict(settings.options),
-                "target": settings.target,
-                "checks": settings.checks,
-            }
-        )
+        return {
+            **told,
+            **digests(self.run),
+            "images": [str(path) for path in inputs] or settings.images,
+            "methods": [one.name for one in self.explainer.methods],
+            "options": asdict(settings.options),
+            "target": settings.target,
+            "checks": settings.checks,
+        }
 
     def _gallery(self, inputs: Sequence[Path], progress: Progress) -> Gallery:
         settings = self.settings
@@ -260,25 +250,6 @@ class Work:
                 *filter(None, [gallery.note, self.explained.batch.note]),
             ],
         }
-
-
-def _demand_same(run: Run, asked: Mapping[str, Any]) -> None:
-    """Raises: RunError where a run folder was begun for other explanations."""
-    try:
-        begun = json.loads((run / BEGUN).read_bytes())
-    except (OSError, ValueError):
-        raise RunError(f"--resume: {run.path} has no {BEGUN} that can be read; begin anew with a fresh --out") from None
-    for name in sorted(begun.keys() | asked.keys()):
-        if begun.get(name) != asked.get(name):
-            raise RunError(
-                f"--resume: {run.path} was begun with other {name} ({_short(begun.get(name))}, not "
-                f"{_short(asked.get(name))}); give the same command, or a fresh --out"
-            )
-
-
-def _short(value: Any) -> str:
-    text = visible(str(value))
-    return text if len(text) <= 60 else text[:59] + "…"
 
 
 def demand_whole(report: Mapping[str, Any]) -> None:
