@@ -1,4 +1,4 @@
-"""The checks that tell a faithful explanation from a pretty one, of every map by one rule written down beforehand."""
+"""The checks that tell a faithful explanation from a pretty one, of every map by one rule."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
         [
             page.table(header, [_row(row) for row in rows]),
             *(page.paragraph(f"An interval was {text}.") for text in sorted(withheld)),
-            page.paragraph("A check is passed by a rule that was written down before anything was measured:"),
+            page.paragraph("A check is passed by one rule, the same for every method and image:"),
             page.table(("check", "rule"), list(rules.items())),
         ]
     )
