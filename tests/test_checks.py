@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.explaining import controls
 from lightcnn.explaining.attribution import Attribution, Method
+from lightcnn.explaining.blur import blurred
 from lightcnn.explaining.checks import NAMES, RANDOMS, STEPS, Checker, Level
 from lightcnn.explaining.claims import claims
-from lightcnn.explaining.curves import Curves, area, blurred
+from lightcnn.explaining.curves import BLUR, Curves, area
 from lightcnn.explaining.degenerate import WORDS, energy, frame, shape_of
 from lightcnn.explaining.masks import inside
 from lightcnn.explaining.methods import Options, method
@@ -136,9 +137,10 @@ def _of_first_class(curves: Curves, weights: NDArray[np.float64]) -> NDArray[np.
 def test_insertion_begins_with_the_blurred_image_and_ends_with_the_image() -> None:
     explained, image = patched(), picture()
     line = Curves(explained, image, 1, 16, 1, 0).walk("insertion", [PATCH.astype(float)])[0]
-    shown = torch.where(torch.from_numpy(PATCH), image, blurred(image))
+    soft = blurred(image, BLUR * SIDE)
+    shown = torch.where(torch.from_numpy(PATCH), image, soft)
     assert PATCH.mean() == 1 / 16
-    for at, expected in ((0, blurred(image)), (1, shown), (16, image)):
+    for at, expected in ((0, soft), (1, shown), (16, image)):
         assert line[at] == pytest.approx(float(explained.probabilities(expected)[0, 1]), abs=1e-6)
     assert line[0] < 0.9 < line[1]
 

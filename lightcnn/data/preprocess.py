@@ -59,15 +59,15 @@ class Preprocess(Preparation):
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 (N, C, H, W) → float32 of the same shape, mean 0 and deviation 1 over the training side."""
-        mean, deviation = self._statistics(images.device)
+        mean, deviation = self.scale(images.device)
         return (images.float() - mean) / deviation
 
     def restore(self, inputs: Tensor) -> Tensor:
         """What `normalise` gave, back on the scale 0..255, float32 (N, C, H, W)."""
-        mean, deviation = self._statistics(inputs.device)
+        mean, deviation = self.scale(inputs.device)
         return inputs.float() * deviation + mean
 
-    def _statistics(self, device: torch.device) -> tuple[Tensor, ...]:
+    def scale(self, device: torch.device) -> tuple[Tensor, ...]:
         """Mean and deviation on the scale 0..255, (1, C, 1, 1)."""
         return tuple(
             torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1) * 255

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from lightcnn.errors import LightcnnError
 from lightcnn.explaining import controls
+from lightcnn.explaining.blur import blurred
 from lightcnn.explaining.degenerate import WORDS, fault
 from lightcnn.explaining.model import Explained
 from lightcnn.explaining.ranks import places
@@ -62,7 +62,7 @@ class Curves:
         """
         start, end = (self.inputs, torch.zeros_like(self.inputs))
         if name == "insertion":
-            start, end = blurred(self.inputs), self.inputs
+            start, end = blurred(self.inputs, BLUR * min(self.inputs.shape[2:])), self.inputs
         ranks = torch.from_numpy(np.stack([places(found, self.seed) for found in maps])).to(start.device)
         counts = torch.from_numpy(self.counts).to(start.device)
 
@@ -111,13 +111,6 @@ class Curves:
 def area(curve: Numbers, fractions: Numbers) -> float:
     """Under probabilities at shares of the image from 0 to 1, by trapezoids: from 0 to 1."""
     return float(np.trapezoid(curve, fractions))
-
-
-def blurred(inputs: Tensor) -> Tensor:
-    """Images (N, C, H, W) with no more than their large shapes, on the same device."""
-    sigma = BLUR * min(inputs.shape[2:])
-    soft = ndimage.gaussian_filter(inputs.cpu().numpy(), (0, 0, sigma, sigma), mode="nearest")
-    return torch.from_numpy(soft).to(inputs.device)
 
 
 def _told(fractions: Numbers, curves: Mapping[str, Numbers]) -> dict[str, list[float]]:

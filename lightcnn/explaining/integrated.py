@@ -13,6 +13,7 @@ from torch import Tensor
 from lightcnn.document import nearest
 from lightcnn.errors import InputError
 from lightcnn.explaining.attribution import Attribution
+from lightcnn.explaining.blur import blurred
 from lightcnn.explaining.model import Explained
 
 BASELINES = ("black", "mean", "blur", "random")
@@ -113,7 +114,7 @@ class IntegratedGradients:
             case "mean":
                 return torch.zeros_like(inputs)
             case "blur":
-                return _blurred(inputs)
+                return blurred(inputs, max(inputs.shape[2:]) / BLUR)
         low, high = inputs.amin(dim=(2, 3), keepdim=True), inputs.amax(dim=(2, 3), keepdim=True)
         return low + (high - low) * torch.rand(inputs.shape, generator=generator).to(inputs.device)
 
@@ -159,14 +160,6 @@ def _mean_score(explained: Explained, images: Tensor, target: int) -> float:
     with torch.no_grad():
         scores = explained.batch.map(len(images), lambda start, end: explained.score(images[start:end], target))
     return float(scores.double().mean())
-
-
-def _blurred(inputs: Tensor) -> Tensor:
-    from scipy.ndimage import gaussian_filter
-
-    sigma = max(inputs.shape[2:]) / BLUR
-    blurred = gaussian_filter(inputs.cpu().numpy(), (0, 0, sigma, sigma), mode="nearest")
-    return torch.from_numpy(blurred).to(inputs.device)
 
 
 def _notes(facts: dict[str, Any]) -> list[str]:

@@ -21,8 +21,8 @@ Found = TypeVar("Found")
 
 
 ON_CPU, ELSEWHERE = 8, 64
-"""Images at once where nobody says: on a CPU more of them are slower (MicroMPoxNet at 128: 10 ms each in batches of 8,
-14 of 32, 18 of 64; tests/benchmarks/explain.py)."""
+"""Images at once where nobody says: on a CPU more of them are slower (MicroMPoxNet at 128, one thread of an AMD EPYC:
+10 ms each in batches of 8, 17 of 32, 19 of 64)."""
 
 
 class Batch:
@@ -87,10 +87,7 @@ class Explained:
         """A network and the preprocessing of its run."""
         copy = _private(model)
         place = device_of(copy)
-        mean, deviation = (
-            torch.tensor(values, dtype=torch.float32, device=place).view(1, -1, 1, 1) * 255
-            for values in (preprocess.mean, preprocess.deviation)
-        )
+        mean, deviation = preprocess.scale(place)
         rule = preprocess.temperature, preprocess.threshold
         return cls(copy, preprocess.classes, mean, deviation, *rule, _batch(batch, place))
 
