@@ -18,7 +18,7 @@ from specs import random_spec
 from test_counters import everything, same
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 import lightcnn
 from lightcnn import cli
@@ -49,6 +49,8 @@ from lightcnn.weights import weights_file
 
 GOLDEN = Path(__file__).parent / "golden"
 SHAPE = (3, 12, 10)
+TORCH_COUNTS_CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu in flop_registry
+"""From torch 2.15 on."""
 STATIC = (
     "params", "params_with_buffers", "params_deployed", "macs", "macs_as_given", "fvcore", "thop", "torch",
     "weight_bytes", "file_bytes", "keras_adam_bytes", "peak_activations", "peak_activation_bytes",
@@ -98,6 +100,19 @@ class Asking(nn.Module):
         for _ in range(int(self.steps)):
             x = self.conv(x)
         return x
+
+
+class AttentionOverValues(nn.Module):
+    """Attention in a network that reads a value of its own, so that it is counted with values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("heads", torch.tensor(3))
+        self.conv = nn.Conv2d(3, 12, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.conv(x).reshape(1, int(self.heads), 4, -1)
+        return functional.scaled_dot_product_attention(tokens, tokens, tokens)
 
 
 class Failing(nn.Module):
@@ -195,14 +210,30 @@ def test_what_no_module_stands_for_is_counted() -> None:
     told = trace(model, SHAPE)
     assert told.macs == convolutions + attention + 2 * 60 * 7
     assert told.operators["convolution"] == convolutions
+    assert count(model, SHAPE).torch == 2 * told.macs
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, *SHAPE))
-    assert counter.get_total_flops() == 2 * told.macs
+    assert counter.get_total_flops() == 2 * (told.macs - (0 if TORCH_COUNTS_CPU_ATTENTION else attention))
     assert trace(model, SHAPE, batch=4).macs == 4 * told.macs
     rows = {row.name: row for row in count(model, SHAPE).layers}
     assert rows["shared"].macs == 2 * 120 * 16
     assert rows[""].macs == 120 * 4 * 27 + attention + 2 * 60 * 7
     assert rows[""].params == 4 * 27
+
+
+def test_attention_that_torch_does_not_count_has_its_row_and_reason() -> None:
+    """With values, attention runs as the CPU's fused operator, which torch's counter does not know before 2.15."""
+    counted = count(AttentionOverValues(), SHAPE)
+    fused = "_scaled_dot_product_flash_attention_for_cpu"
+    demand_sums(counted)
+    convolution, attention = 12 * 27 * 120, 2 * 4 * 4 * 360
+    assert counted.macs == convolution + attention
+    assert [(row.where, row.ours, row.theirs, row.reason) for row in counted.differences if row.counter == "torch"] == [
+        ("convolution", convolution, 2 * convolution, "a multiplication and an addition count as two"),
+        (fused, attention, 2 * attention, "a multiplication and an addition count as two")
+        if TORCH_COUNTS_CPU_ATTENTION
+        else (fused, attention, 0, "does not know it"),
+    ]
 
 
 def test_a_network_that_reads_values_of_its_own_is_counted_with_them() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -43,12 +43,15 @@ def by_fvcore(trace: Trace, told: Mapping[str, int]) -> list[Difference]:
     theirs: Counter[str] = Counter()
     for operator, count in told.items():
         theirs[FVCORE.get(operator, operator)] += count
-    return _differences("fvcore", _families(trace), theirs, "we do not count it")
+    return _differences("fvcore", _families(trace), theirs)
 
 
 def by_torch(trace: Trace, told: Mapping[str, int]) -> list[Difference]:
     """torch's counts by operator, beside ours."""
-    return _differences("torch", trace.operators, told, "a multiplication and an addition count as two")
+    return [
+        replace(row, reason="a multiplication and an addition count as two") if row.theirs == 2 * row.ours else row
+        for row in _differences("torch", trace.operators, told)
+    ]
 
 
 def by_thop(model: nn.Module, trace: Trace, told: Mapping[str, float]) -> list[Difference]:
@@ -60,17 +63,17 @@ def by_thop(model: nn.Module, trace: Trace, told: Mapping[str, float]) -> list[D
             ours[_type(model, call.module)] += call.macs
     for name, count in told.items():
         theirs[_type(model, name)] += int(count)
-    return _differences("thop", ours, theirs, "we do not count it")
+    return _differences("thop", ours, theirs)
 
 
-def _differences(counter: str, ours: Mapping[str, int], theirs: Mapping[str, int], added: str) -> list[Difference]:
+def _differences(counter: str, ours: Mapping[str, int], theirs: Mapping[str, int]) -> list[Difference]:
     names = dict.fromkeys((*ours, *theirs))
     found = []
     for name in names:
         mine, other = ours.get(name, 0), theirs.get(name, 0)
         if mine != other:
             known = "counts otherwise" if other else "does not know it"
-            reason = added if not mine or counter == "torch" else known
+            reason = known if mine else "we do not count it"
             found.append(Difference(counter, name, mine, other, reason))
     return found
 
