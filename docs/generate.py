@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from lightcnn.checking import KINDS, SCHEMAS
+from lightcnn.cli.catalogue import KINDS, SCHEMAS
 
 
 class Plain(GenerateJsonSchema):

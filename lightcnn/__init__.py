@@ -5,14 +5,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lightcnn.version import __version__
+
 if TYPE_CHECKING:
-    from lightcnn.ablation.job import ablate
+    from lightcnn.ablating.job import ablate
+    from lightcnn.baseline_spec import BaselineSpec
     from lightcnn.baselines import Baseline, build_baseline, build_network
     from lightcnn.budget import Budget, Cost
-    from lightcnn.comparison.job import compare
+    from lightcnn.comparing.job import compare
     from lightcnn.errors import LightcnnError
     from lightcnn.explaining.explain import explain
-    from lightcnn.learning.job import train
     from lightcnn.network import Network, build, fold
     from lightcnn.profiling.profile import Profile, profile
     from lightcnn.recipe import Recipe
@@ -20,9 +22,7 @@ if TYPE_CHECKING:
     from lightcnn.space import SearchSpace
     from lightcnn.spec import NetworkSpec
     from lightcnn.trainedrun import Run
-    from lightcnn.transfer import BaselineSpec
-
-__version__ = "0.1.0"
+    from lightcnn.training.job import train
 
 __all__ = [
     "Baseline",
@@ -36,6 +36,7 @@ __all__ = [
     "Recipe",
     "Run",
     "SearchSpace",
+    "__version__",
     "ablate",
     "build",
     "build_baseline",
@@ -50,7 +51,7 @@ __all__ = [
 
 _HOMES = {
     "Baseline": "baselines",
-    "BaselineSpec": "transfer",
+    "BaselineSpec": "baseline_spec",
     "Budget": "budget",
     "Cost": "budget",
     "LightcnnError": "errors",
@@ -60,16 +61,16 @@ _HOMES = {
     "Recipe": "recipe",
     "Run": "trainedrun",
     "SearchSpace": "space",
-    "ablate": "ablation.job",
+    "ablate": "ablating.job",
     "build": "network",
     "build_baseline": "baselines",
     "build_network": "baselines",
-    "compare": "comparison.job",
+    "compare": "comparing.job",
     "explain": "explaining.explain",
     "fold": "network",
     "profile": "profiling.profile",
     "search": "searching.job",
-    "train": "learning.job",
+    "train": "training.job",
 }
 
 

@@ -12,7 +12,7 @@ def main() -> None:
     # alone. torch reads this once, when it is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
-        from lightcnn.cli import run
+        from lightcnn.cli.main import run
     except KeyboardInterrupt:
         print("lightcnn: interrupted", file=sys.stderr)  # noqa: T201
         sys.exit(130)

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.document import nearest
 from lightcnn.errors import InputError
 from lightcnn.network import Network, build
 from lightcnn.pretrained import Statistics, fetch, load_file, statistics_of, unfetched
 from lightcnn.spec import NetworkSpec, Shape
-from lightcnn.transfer import BaselineSpec
 
 HIDDEN = 256
 """Width of the dense layer in the paper's head."""

@@ -14,8 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from lightcnn.baseline_spec import conversion
 from lightcnn.errors import InputError
-from lightcnn.transfer import conversion
 
 SHOWN = 3
 """Names of tensors that an error tells; the others are counted."""

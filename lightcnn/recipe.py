@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from lightcnn import document
+from lightcnn.baseline_spec import AnyNetwork
 from lightcnn.spec import Frozen
-from lightcnn.transfer import AnyNetwork
 
 SEEDS = 2**32
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]

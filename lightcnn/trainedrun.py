@@ -6,19 +6,19 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lightcnn import run
+from lightcnn import run_folder
 
 if TYPE_CHECKING:
-    from lightcnn.trained import Predictions, Trained
+    from lightcnn.trained_network import Predictions, Trained
 
 
-class Run(run.Run):
+class Run(run_folder.RunFolder):
     """A run folder whose network predicts: `Run.load("runs/mine").predict(["a.jpg"])`."""
 
     @cached_property
     def trained(self) -> Trained:
         """The network with its weights and preprocessing, read once. Raises: InputError where that is not possible."""
-        from lightcnn.trained import Trained
+        from lightcnn.trained_network import Trained
 
         return Trained.load(self)
 

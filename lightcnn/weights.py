@@ -14,12 +14,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import build_network
 from lightcnn.cost import cost
 from lightcnn.errors import RunError
-from lightcnn.page import visible
+from lightcnn.output.html import visible
 from lightcnn.spec import NetworkSpec
-from lightcnn.transfer import BaselineSpec
 
 AnySpec = NetworkSpec | BaselineSpec
 

@@ -22,18 +22,19 @@ from sklearn.datasets import load_digits
 from specs import random_spec
 
 import lightcnn
-from lightcnn.ablation.plan import Plan, Trial, make_plan
-from lightcnn.ablation.report import Done, row_of
-from lightcnn.ablation.surgery import LEAST, OPERATIONS, NotPossible, operated
-from lightcnn.cli import run
-from lightcnn.comparison.answers import read
-from lightcnn.comparison.pairs import compared
+from lightcnn.ablating.plan import Plan, Trial, make_plan
+from lightcnn.ablating.report import Done, row_of
+from lightcnn.ablating.surgery import LEAST, OPERATIONS, NotPossible, operated
+from lightcnn.ablating.terminal import AblateView
+from lightcnn.baseline_spec import BASELINES, BaselineSpec
+from lightcnn.cli.main import run
+from lightcnn.comparing.pairs import compared
+from lightcnn.comparing.run_predictions import read
 from lightcnn.cost import cost
-from lightcnn.drafts import changed, differences
 from lightcnn.errors import DocumentError, InputError
 from lightcnn.network import build
 from lightcnn.recipe import PRESETS, Recipe
-from lightcnn.run import Run
+from lightcnn.run_folder import RunFolder
 from lightcnn.spec import (
     ConvBlock,
     HeadSpec,
@@ -47,8 +48,7 @@ from lightcnn.spec import (
     has_skip,
     shape_after,
 )
-from lightcnn.transfer import BASELINES, BaselineSpec
-from lightcnn.views.ablate import AblateView
+from lightcnn.training.recipe_argument import changed, differences
 
 DRAWN = [random_spec(Random(seed)) for seed in range(300)]
 MICRO = Recipe.load("micrompoxnet")
@@ -358,7 +358,7 @@ def test_what_cannot_be_changed_is_one_clear_line(recipe: str, over: list[str], 
 
 
 def test_a_change_of_a_recipe_names_what_gave_it() -> None:
-    from lightcnn.changes import Change
+    from lightcnn.overrides import Change
 
     with pytest.raises(DocumentError, match=r"^mine: unknown key 'epoch'"):
         changed(MICRO, [Change("mine", ("training", "epoch"), 3)], "recipe")
@@ -426,7 +426,7 @@ def test_differences_are_those_from_the_unchanged_recipe(finished: Path) -> None
 
 
 def test_means_subtract_to_the_difference_where_folds_are_unequal(finished: Path) -> None:
-    trained = Run.load(finished / "changes" / "unchanged")
+    trained = RunFolder.load(finished / "changes" / "unchanged")
     base, folds = read(trained), np.array([[1] * 8 + [2] * 2])
     asked = replace(
         base, images=base.images[:10], labels=base.labels[:10], groups=base.groups[:10], folds=folds,

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from lightcnn.anatomy import network_cost, stages
 from lightcnn.baselines import build_baseline, build_network
 from lightcnn.cost import cost
-from lightcnn.counters import fvcore_operators
 from lightcnn.counting.count import count
+from lightcnn.counting.other_tools import fvcore_operators
+from lightcnn.counting.stages import network_cost, stages
 from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
 

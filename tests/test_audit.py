@@ -13,18 +13,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightcnn import auditing, page
-from lightcnn.cli import run
-from lightcnn.data import similar as search
-from lightcnn.data.audit import audit, examine
+from lightcnn.auditing import job
+from lightcnn.auditing.audit import audit, examine
+from lightcnn.cli.main import run
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.groups import components, grouped
-from lightcnn.data.similar import Similar
-from lightcnn.data.sources import load
+from lightcnn.data.grouping import similar as search
+from lightcnn.data.grouping.groups import components, grouped
+from lightcnn.data.grouping.similar import Similar
+from lightcnn.data.sources.load import load
 from lightcnn.data.split import split
 from lightcnn.errors import DataError
+from lightcnn.output import html as page
 from lightcnn.recipe import Reading
-from lightcnn.run import Run
+from lightcnn.run_folder import RunFolder
 
 CONTRACT = Path(__file__).parents[1] / "docs" / "reference" / "contract.md"
 STRANGE = "a\x1b[31m\n<script>alert(1)<b>"
@@ -141,7 +142,7 @@ def test_a_clean_set_is_called_clean(clean):
 
 def test_fast_leaves_near_duplicates_out_and_says_so(planted, capsys):
     assert run(["audit", planted, "--fast", "--out", "quick"]) == 0
-    report = Run.load("quick").report
+    report = RunFolder.load("quick").report
     assert report["fast"] is True
     assert report["near_searched"] is False
     assert report["near_duplicates"] == []
@@ -206,7 +207,7 @@ def test_imbalance_is_said(tmp_path):
 def test_json_is_the_report_and_nothing_else(planted, capsys):
     assert run(["audit", planted, "--out", "one", "--json"]) == 0
     captured = capsys.readouterr()
-    assert json.loads(captured.out) == Run.load("one").report
+    assert json.loads(captured.out) == RunFolder.load("one").report
     assert captured.err == ""
 
 
@@ -282,7 +283,7 @@ def test_visible_text():
 
 
 def test_long_findings_are_cut_on_the_page_only(tmp_path):
-    for i in range(auditing.ROWS + 3):
+    for i in range(job.ROWS + 3):
         photo(i, tmp_path / "many" / "a" / f"{i}.png")
         photo(i, tmp_path / "many" / "b" / f"{i} too.png")
     for i in range(10):
@@ -291,7 +292,7 @@ def test_long_findings_are_cut_on_the_page_only(tmp_path):
     html = (tmp_path / "one" / "report.html").read_text()
     assert "and 3 more in report.json" in html
     assert "and 4 more" in html
-    assert len(Run.load("one").report["cross_class"]) == auditing.ROWS + 3
+    assert len(RunFolder.load("one").report["cross_class"]) == job.ROWS + 3
 
 
 @pytest.mark.parametrize(
@@ -322,9 +323,9 @@ def test_ctrl_c_leaves_no_half_made_folder(moment, clean, tmp_path, monkeypatch,
         raise KeyboardInterrupt
 
     if moment == "write":
-        monkeypatch.setattr(Run, "write_json", interrupt)
+        monkeypatch.setattr(RunFolder, "write_json", interrupt)
     else:
-        monkeypatch.setattr(auditing, moment, interrupt)
+        monkeypatch.setattr(job, moment, interrupt)
     before = sorted(path.name for path in tmp_path.iterdir())
     assert run(["audit", clean, "--out", "one"]) == 130
     assert capsys.readouterr().err == "lightcnn: interrupted\n"
@@ -334,7 +335,7 @@ def test_ctrl_c_leaves_no_half_made_folder(moment, clean, tmp_path, monkeypatch,
 def test_quiet_prints_the_verdict_alone(clean, capsys):
     assert run(["audit", clean, "--out", "one", "--quiet"]) == 0
     captured = capsys.readouterr()
-    assert captured.out == Run.load("one").report["verdict"] + "\n"
+    assert captured.out == RunFolder.load("one").report["verdict"] + "\n"
     assert captured.err == ""
 
 
@@ -364,8 +365,8 @@ def test_the_groups_that_were_found_are_a_source(planted, tmp_path):
     assert report["groups"]["source"] == "manifest"
     assert report["groups"]["count"] == 20
     assert report["groups"]["contradicted"] == []
-    assert report["cross_class"] == Run.load("one").report["cross_class"]
-    assert report["cross_split"] == Run.load("one").report["cross_split"]
+    assert report["cross_class"] == RunFolder.load("one").report["cross_class"]
+    assert report["cross_split"] == RunFolder.load("one").report["cross_split"]
 
 
 @pytest.mark.parametrize("command", [["audit"], ["search", "--budget", "1MFLOPs", "--data"]])

@@ -11,18 +11,18 @@ import pytest
 import torch
 from PIL import Image
 
-from lightcnn.checking import check_file
-from lightcnn.data.augment import augment
-from lightcnn.data.batch import blend, mixes, soften, training_batch, training_images
-from lightcnn.data.draws import COLUMN, NAMES, Draws, uniform
-from lightcnn.data.filters import DEVIATION, bell, inside
-from lightcnn.data.geometry import mirrored
+from lightcnn.cli.catalogue import check_file
+from lightcnn.data.augmentation.augment import augment
+from lightcnn.data.augmentation.batch import blend, mixes, soften, training_batch, training_images
+from lightcnn.data.augmentation.filters import DEVIATION, bell, inside
+from lightcnn.data.augmentation.geometry import mirrored
+from lightcnn.data.contact_sheets import EPOCHS, GAP, TILE, augment_sheet, png, tile
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.sheets import EPOCHS, GAP, TILE, augment_sheet, png, tile
+from lightcnn.data.randomness import COLUMN, NAMES, Draws, uniform
+from lightcnn.engine.loop import fit, order
 from lightcnn.network import build
 from lightcnn.recipe import PRESETS, Augment, Optimisation, Recipe
 from lightcnn.spec import ConvBlock, HeadSpec, NetworkSpec
-from lightcnn.training.loop import fit, order
 
 NONE = PRESETS["none"]
 ALL = {

@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lightcnn import cli, document
+from lightcnn import document
+from lightcnn.baseline_spec import BASELINES, BaselineSpec, as_baseline, conversion, load_network
 from lightcnn.baselines import (
     Baseline,
     build_baseline,
@@ -27,13 +28,13 @@ from lightcnn.baselines import (
     parameters_with_buffers,
     pretrained_statistics,
 )
-from lightcnn.checking import check_file
+from lightcnn.cli import main
+from lightcnn.cli.catalogue import check_file
 from lightcnn.errors import DocumentError, InputError
+from lightcnn.inference import class_probabilities
 from lightcnn.network import Network
-from lightcnn.predict import class_probabilities
 from lightcnn.recipe import Recipe
 from lightcnn.spec import ConvBlock, NetworkSpec
-from lightcnn.transfer import BASELINES, BaselineSpec, as_baseline, conversion, load_network
 
 REFERENCE = {
     "vgg16": (512, 14.85),
@@ -559,8 +560,8 @@ def test_what_a_recipes_network_becomes_as_a_baseline() -> None:
 
 
 def test_baselines_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["list", "baselines"]) == 0
+    assert main.run(["list", "baselines"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(BASELINES)
     assert [line for line in lines if "21,386,281" in line and "the paper prints 21.39 M" in line]
-    assert cli.run(["list", "baselines", "--show", "vgg16"]) == 2
+    assert main.run(["list", "baselines", "--show", "vgg16"]) == 2

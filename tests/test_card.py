@@ -13,15 +13,15 @@ from ruamel.yaml import YAML
 from sklearn.datasets import load_digits
 
 import lightcnn
+from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.evaluation.scores import scores
 from lightcnn.evaluation.thresholds import operating_points
-from lightcnn.learning import words
-from lightcnn.learning.card import LISTED, NOT_FOR_DIAGNOSIS, TYPES, Facts, model_card
-from lightcnn.markdown import escape, table
+from lightcnn.output.markdown import escape, table
 from lightcnn.recipe import Recipe
-from lightcnn.run import Run
-from lightcnn.transfer import BaselineSpec
+from lightcnn.run_folder import RunFolder
+from lightcnn.training.report import wording
+from lightcnn.training.report.model_card import LISTED, NOT_FOR_DIAGNOSIS, TYPES, Facts, model_card
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -86,7 +86,7 @@ def test_the_metadata_are_those_of_hugging_face() -> None:
     assert result["dataset"]["split"] == "test"
     test = told.report["metrics"]["test"]
     values = {one["type"]: one["value"] for one in result["metrics"]}
-    assert values == {TYPES[key]: test[key]["value"] for key in words.METRICS}
+    assert values == {TYPES[key]: test[key]["value"] for key in wording.METRICS}
     assert metadata["metrics"] == list(values)
     accuracy = test["accuracy"]
     assert f"{accuracy['low']:.3f} to {accuracy['high']:.3f}" in result["metrics"][0]["name"]
@@ -127,14 +127,14 @@ def test_what_is_undefined_says_why_and_is_no_number() -> None:
         labels, probabilities, classes=("benign", "malignant"), operating=operating_points(labels, probabilities[:, 1])
     )
     told.report["metrics"]["test"] = test  # type: ignore[index]
-    undefined = {key for key in words.METRICS if test[key]["value"] is None}
+    undefined = {key for key in wording.METRICS if test[key]["value"] is None}
     assert {"sensitivity", "auc", "balanced_accuracy"} <= undefined
     metadata, body = parted(model_card(told))
     types = {one["type"] for one in metadata["model-index"][0]["results"][0]["metrics"]}
-    assert types == {TYPES[key] for key in words.METRICS if key not in undefined}
-    rows = {one.name: one for one in words.told(told.report)}
+    assert types == {TYPES[key] for key in wording.METRICS if key not in undefined}
+    rows = {one.name: one for one in wording.told(told.report)}
     for key in undefined:
-        row = rows[words.METRICS[key]]
+        row = rows[wording.METRICS[key]]
         assert row.value == f"undefined: {test[key]['undefined']}"
         assert (row.interval, row.meaning) == ("", "")
         assert f"| {row.name} | {escape(row.value)} |  |  |" in body
@@ -144,16 +144,16 @@ def test_what_is_undefined_says_why_and_is_no_number() -> None:
 def test_a_reader_is_told_how_many_of_a_hundred() -> None:
     told = facts()
     test = told.report["metrics"]["test"]
-    rows = {one.name: one.meaning for one in words.told(told.report)}
-    found, spared = (words.hundred(test[key]["value"]) for key in ("sensitivity", "specificity"))
+    rows = {one.name: one.meaning for one in wording.told(told.report)}
+    found, spared = (wording.hundred(test[key]["value"]) for key in ("sensitivity", "specificity"))
     assert rows["sensitivity (recall)"] == f"of 100 images of malignant {found} are found"
     assert rows["specificity"] == f"of 100 images of benign {spared} are not taken for malignant"
-    assert words.hundred(0.25) == "25"
-    assert words.hundred(0.953) == "95.3"
-    several = {one.name: one.meaning for one in words.told(facts(("a", "b", "c")).report)}
+    assert wording.hundred(0.25) == "25"
+    assert wording.hundred(0.953) == "95.3"
+    several = {one.name: one.meaning for one in wording.told(facts(("a", "b", "c")).report)}
     assert several["sensitivity (recall)"].endswith("are found (mean over the classes)")
-    assert words.operating(facts(("a", "b", "c")).report) == []
-    assert [row[0] for row in words.operating(told.report)] == [
+    assert wording.operating(facts(("a", "b", "c")).report) == []
+    assert [row[0] for row in wording.operating(told.report)] == [
         f"{rate} of {target}" for rate in ("specificity", "sensitivity") for target in ("0.90", "0.95")
     ]
 
@@ -161,9 +161,9 @@ def test_a_reader_is_told_how_many_of_a_hundred() -> None:
 def test_of_many_classes_the_card_has_the_ones_least_found() -> None:
     names = tuple(f"kind {number}" for number in range(LISTED + 5))
     told = facts(names, count=4 * len(names))
-    rows = words.by_class(told.report, LISTED)
+    rows = wording.by_class(told.report, LISTED)
     assert len(rows) == LISTED
-    assert len(words.by_class(told.report)) == len(names)
+    assert len(wording.by_class(told.report)) == len(names)
     values = {name: of["sensitivity"]["value"] for name, of in told.report["metrics"]["test"]["per_class"].items()}
     listed = [values[row[0]] for row in rows]
     assert listed == sorted(listed)
@@ -263,9 +263,9 @@ def test_the_card_is_there_before_the_report(tmp_path, monkeypatch) -> None:
         "training: {epochs: 1, batch: 16}\n"
     )
     written: list[str] = []
-    write = Run.write_bytes
+    write = RunFolder.write_bytes
     monkeypatch.setattr(
-        Run, "write_bytes", lambda run, name, content: (written.append(name), write(run, name, content))
+        RunFolder, "write_bytes", lambda run, name, content: (written.append(name), write(run, name, content))
     )
     made = lightcnn.train(tmp_path / "two.yaml", out=tmp_path / "run")
     assert written[-2:] == ["README.md", "report.json"]

@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.explaining import controls
-from lightcnn.explaining.attribution import Attribution, Method
-from lightcnn.explaining.blur import blurred
-from lightcnn.explaining.checks import NAMES, RANDOMS, STEPS, Checker, Level
-from lightcnn.explaining.claims import claims
-from lightcnn.explaining.curves import BLUR, Curves, area
-from lightcnn.explaining.degenerate import WORDS, energy, frame, shape_of
-from lightcnn.explaining.masks import inside
-from lightcnn.explaining.methods import Options, method
-from lightcnn.explaining.model import Explained
-from lightcnn.explaining.randomise import redrawn
-from lightcnn.explaining.ranks import agreement, overlap, places
-from lightcnn.explaining.reruns import DRAWS
+from lightcnn.explaining.checks import controls
+from lightcnn.explaining.checks.checker import NAMES, RANDOMS, STEPS, Checker, Level
+from lightcnn.explaining.checks.deletion_insertion import BLUR, Curves, area
+from lightcnn.explaining.checks.map_sanity import WORDS, energy, frame, shape_of
+from lightcnn.explaining.checks.mask_overlap import inside
+from lightcnn.explaining.checks.ranks import agreement, overlap, places
+from lightcnn.explaining.checks.reruns import DRAWS
+from lightcnn.explaining.checks.self_reported import claims
+from lightcnn.explaining.checks.weight_randomisation import redrawn
+from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.methods.attribution import Attribution, Method
+from lightcnn.explaining.methods.blur import blurred
+from lightcnn.explaining.methods.catalogue import Options, method
 
 Map = NDArray[np.float32]
 CLASSES = ("clear", "ill")

@@ -19,11 +19,11 @@ import pytest
 from numpy.typing import NDArray
 
 import lightcnn
-from lightcnn import cli
-from lightcnn.comparison import answers as module
-from lightcnn.comparison import compared, holm, read
-from lightcnn.comparison.answers import PLAIN, POOLED
-from lightcnn.comparison.words import sentence
+from lightcnn.cli import main
+from lightcnn.comparing import run_predictions as module
+from lightcnn.comparing.pairs import compared, holm
+from lightcnn.comparing.run_predictions import PLAIN, POOLED, read
+from lightcnn.comparing.wording import sentence
 from lightcnn.errors import InputError, RunError
 
 COUNT = 120
@@ -92,7 +92,7 @@ def bad(tmp_path: Path) -> Path:
 
 def failure(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
     """The one line with which a comparison is refused."""
-    assert cli.run(["compare", *map(str, arguments)]) == 2
+    assert main.run(["compare", *map(str, arguments)]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1, err
@@ -226,13 +226,13 @@ def test_notes_say_what_is_assumed(good: Path, tmp_path: Path) -> None:
 def test_the_command_prints_sentences_or_json(
     good: Path, bad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.run(["compare", str(good), str(bad), "--out", str(tmp_path / "o"), "--metric", "accuracy"]) == 0
+    assert main.run(["compare", str(good), str(bad), "--out", str(tmp_path / "o"), "--metric", "accuracy"]) == 0
     out = capsys.readouterr().out
     assert "good is better than bad in accuracy by 15.0 points" in out
     assert "report.html" in out
-    assert cli.run(["compare", str(good), str(bad), "--out", str(tmp_path / "p"), "--quiet", "--metric", "auc"]) == 0
+    assert main.run(["compare", str(good), str(bad), "--out", str(tmp_path / "p"), "--quiet", "--metric", "auc"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
-    assert cli.run(["compare", str(good), str(bad), "--out", str(tmp_path / "q"), "--json"]) == 0
+    assert main.run(["compare", str(good), str(bad), "--out", str(tmp_path / "q"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "q" / "report.json").read_text())
 
 
@@ -389,7 +389,7 @@ def test_reported_scores_that_are_none_are_not_taken(metrics: Any, good: Path, b
 def test_too_few_images_or_groups_are_told_everywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     groups = [f"patient {i % 12}" for i in range(COUNT)]
     runs = [write_run(tmp_path / n, answers([5]), groups=groups) for n in ("a", "b")]
-    assert cli.run(["compare", *map(str, runs), "--out", str(tmp_path / "o")]) == 0
+    assert main.run(["compare", *map(str, runs), "--out", str(tmp_path / "o")]) == 0
     note = (
         "too few to say anything: 12 groups in all, 6 groups of class 'ill', 6 groups of class 'well' "
         "(under 20 in all, or 10 of a class)"
@@ -468,7 +468,7 @@ def test_an_auc_that_is_undefined_is_left_out_or_refused(tmp_path: Path) -> None
 
 def test_a_comparison_loads_no_torch(good: Path, bad: Path, tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom lightcnn.cli import run\n"
+        "import sys\nfrom lightcnn.cli.main import run\n"
         f"assert run(['compare', {str(good)!r}, {str(bad)!r}, '--out', {str(tmp_path / 'o')!r}]) == 0\n"
         "print('LOADED', {'torch', 'sklearn', 'optuna', 'scipy'} & set(sys.modules))"
     )
@@ -478,7 +478,7 @@ def test_a_comparison_loads_no_torch(good: Path, bad: Path, tmp_path: Path) -> N
 
 def test_trained_runs_are_compared(tmp_path: Path) -> None:
     for name, epochs in (("one", 1), ("two", 2)):
-        assert cli.run(["train", "quick", "--epochs", str(epochs), "--out", str(tmp_path / name), "--quiet"]) == 0
+        assert main.run(["train", "quick", "--epochs", str(epochs), "--out", str(tmp_path / name), "--quiet"]) == 0
     report = lightcnn.compare([tmp_path / "one", tmp_path / "two"], out=tmp_path / "out").report
     trained = json.loads((tmp_path / "one" / "report.json").read_text())["metrics"]["test"]
     scores = report["runs"][0]["scores"]

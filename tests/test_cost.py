@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from lightcnn.budget import Cost
 from lightcnn.cost import cost, layers
-from lightcnn.counters import fvcore_operators, fvcore_total, thop_total
+from lightcnn.counting.other_tools import fvcore_operators, fvcore_total, thop_total
 from lightcnn.network import build, fold
 from lightcnn.spec import (
     ConvBlock,

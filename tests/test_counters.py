@@ -11,7 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightcnn.counters import fvcore_operators, fvcore_total, thop_modules, thop_total, torch_operators, torch_total
+from lightcnn.counting.other_tools import (
+    fvcore_operators,
+    fvcore_total,
+    thop_modules,
+    thop_total,
+    torch_operators,
+    torch_total,
+)
 from lightcnn.network import build, fold
 from lightcnn.spec import ConvBlock, InvertedResidualBlock, NetworkSpec
 

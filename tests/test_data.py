@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lightcnn.data.decode import decode
+from lightcnn.data.files.decode import decode
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess, resize, statistics
-from lightcnn.data.sources import load, outline
+from lightcnn.data.sources.load import load, outline
 from lightcnn.data.split import split, subset
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightcnn.data.decode import FORMAT_OF, SUFFIXES, UPRIGHT, decode
-from lightcnn.data.sources import load
+from lightcnn.data.files.decode import FORMAT_OF, SUFFIXES, UPRIGHT, decode
+from lightcnn.data.sources.load import load
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
 

@@ -19,9 +19,10 @@ import pytest
 import typer
 
 import lightcnn
-from lightcnn import cli, document
-from lightcnn import commands as command_modules
-from lightcnn.checking import check_file, kind_of
+from lightcnn import cli as command_modules
+from lightcnn import document
+from lightcnn.cli import main
+from lightcnn.cli.catalogue import check_file, kind_of
 from lightcnn.errors import DocumentError
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +41,7 @@ def fenced(page: Path, language: str) -> list[str]:
 
 def commands() -> dict[str, Any]:
     """Command line → typer's own command object, `lightcnn` itself included."""
-    root: Any = typer.main.get_command(cli.app)
+    root: Any = typer.main.get_command(main.app)
     return {"lightcnn": root, **{f"lightcnn {name}": command for name, command in root.commands.items()}}
 
 
@@ -85,9 +86,9 @@ def test_the_contract_lists_every_option_of_a_command(name: str) -> None:
 
 def test_the_contract_lists_every_choice() -> None:
     (block,) = fenced(CONTRACT, "commands")
-    modules = [import_module(f"lightcnn.commands.{module.name}") for module in iter_modules(command_modules.__path__)]
+    modules = [import_module(f"lightcnn.cli.{module.name}") for module in iter_modules(command_modules.__path__)]
     found = {value for module in modules for value in vars(module).values() if isinstance(value, EnumType)}
-    choices = {kind for kind in found if kind.__module__.startswith("lightcnn.commands.")}
+    choices = {kind for kind in found if kind.__module__.startswith("lightcnn.cli.")}
     assert {"Strategy", "Device", "Listing"} <= {kind.__name__ for kind in choices}
     for kind in choices:
         listed = "|".join(choice.value for choice in kind)
@@ -123,10 +124,10 @@ def test_the_budgets_in_the_pages_can_be_read() -> None:
 
 
 def test_the_tables_of_a_run_have_the_columns_of_the_contract() -> None:
-    from lightcnn.auditing import GROUP_COLUMNS
-    from lightcnn.explaining.collected import COLUMNS as CHECK_COLUMNS
-    from lightcnn.learning.report import METRIC_COLUMNS
+    from lightcnn.auditing.job import GROUP_COLUMNS
+    from lightcnn.explaining.results import COLUMNS as CHECK_COLUMNS
     from lightcnn.searching.report import TRIAL_COLUMNS
+    from lightcnn.training.report.report import METRIC_COLUMNS
 
     (block,) = fenced(CONTRACT, "columns")
     tables = dict(line.split(": ") for line in block.splitlines())
@@ -186,11 +187,11 @@ def test_the_pages_quote_what_the_commands_print(capsys: pytest.CaptureFixture[s
     from lightcnn.spec import NetworkSpec
 
     quoted = {page.stem: fenced(page, "") for page in (ROOT / "docs" / "concepts").glob("*.md")}
-    assert cli.run(["search", "--budget", "1MFLOPs", "--dry-run"]) == 0
+    assert main.run(["search", "--budget", "1MFLOPs", "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert printed in quoted["search"]
     assert re.findall(r"^first +(.*\n)", printed, re.MULTILINE) == quoted["spaces"]
-    assert cli.run(["search", "--budget", "1kFLOPs", "--dry-run"]) == 2
+    assert main.run(["search", "--budget", "1kFLOPs", "--dry-run"]) == 2
     assert capsys.readouterr().err in quoted["budgets"]
     assert f"{cost(NetworkSpec.load(ROOT / 'tests' / 'golden' / 'mobilenetv2.yaml'))}\n" in quoted["costs"]
 
@@ -243,7 +244,7 @@ def test_the_table_of_training_has_every_setting_and_its_default() -> None:
 
 
 def test_the_tables_of_baselines_have_every_key_and_every_baseline() -> None:
-    from lightcnn.transfer import BASELINES, BaselineSpec
+    from lightcnn.baseline_spec import BASELINES, BaselineSpec
 
     page = (ROOT / "docs" / "concepts" / "baselines.md").read_text(encoding="utf-8")
     tables = [

@@ -16,7 +16,7 @@ from lightcnn.evaluation.calibration import calibration_error, fitted, scaled
 from lightcnn.evaluation.intervals import Draws, bounded, wilson
 from lightcnn.evaluation.scores import RATES, drawn_values, points, repeated, scores, side
 from lightcnn.evaluation.thresholds import operating_points
-from lightcnn.predict import class_probabilities, decide
+from lightcnn.inference import class_probabilities, decide
 
 
 def value(result: dict[str, Any], name: str) -> float | None:
@@ -338,7 +338,7 @@ def test_cross_entropy_of_certain_errors_is_finite():
 
 def test_the_best_threshold_is_the_best_as_predict_decides() -> None:
     from lightcnn.evaluation.thresholds import best_threshold
-    from lightcnn.predict import decide
+    from lightcnn.inference import decide
 
     for seed in range(50):
         random = np.random.default_rng(seed)

@@ -20,24 +20,24 @@ from PIL import Image
 from torch import nn
 
 import lightcnn
-from lightcnn.cli import run
-from lightcnn.data.lesions import draw
+from lightcnn.cli.main import run
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.sources.lesion_painter import draw
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.explaining.attribution import Attribution
-from lightcnn.explaining.checks import NAMES, Checker
-from lightcnn.explaining.colours import RECTIFIED, Scale, outlined, overlay, strongest
+from lightcnn.explaining.checks.checker import NAMES, Checker
+from lightcnn.explaining.explained_network import Explained
 from lightcnn.explaining.explanation import Explainer, Explanation
-from lightcnn.explaining.geometry import Frame
-from lightcnn.explaining.gradcam import GradCam
-from lightcnn.explaining.integrated import IntegratedGradients
-from lightcnn.explaining.lime import Lime
-from lightcnn.explaining.methods import NAMES as METHODS
-from lightcnn.explaining.model import Explained
-from lightcnn.explaining.overview import Overview
-from lightcnn.explaining.panels import Canvas, laid_over, panel, silence
-from lightcnn.explaining.testside import choose
-from lightcnn.views.explain import brief
+from lightcnn.explaining.figures.colours import RECTIFIED, Scale, outlined, overlay, strongest
+from lightcnn.explaining.figures.overview import Overview
+from lightcnn.explaining.figures.panels import Canvas, laid_over, panel, silence
+from lightcnn.explaining.methods.attribution import Attribution
+from lightcnn.explaining.methods.catalogue import NAMES as METHODS
+from lightcnn.explaining.methods.gradcam import GradCam
+from lightcnn.explaining.methods.integrated_gradients import IntegratedGradients
+from lightcnn.explaining.methods.lime import Lime
+from lightcnn.explaining.projection import Frame
+from lightcnn.explaining.run_test_data import choose
+from lightcnn.explaining.terminal import brief
 
 SPACE = "size: [16]\nstem: {kind: [conv], width: 8}\nstages: [{kind: [conv], width: 8}]\n"
 FAST = ["--device", "cpu", "--samples", "40", "--segments", "8"]
@@ -313,7 +313,7 @@ class Flat(nn.Module):
 
 
 def test_without_convolutions_the_other_methods_go_on(tmp_path, capsys, monkeypatch):
-    from lightcnn.trained import Trained
+    from lightcnn.trained_network import Trained
 
     whole = Trained.load("run", device="cpu")
     torch.manual_seed(0)
@@ -334,7 +334,7 @@ def test_without_convolutions_the_other_methods_go_on(tmp_path, capsys, monkeypa
 
 
 def test_too_little_memory_is_a_smaller_batch_and_a_note(tmp_path, capsys, monkeypatch):
-    from lightcnn.explaining.model import Explained
+    from lightcnn.explaining.explained_network import Explained
 
     logits = Explained.logits
 
@@ -636,7 +636,7 @@ def test_a_check_that_fails_to_run_is_its_methods_failure_alone(network, monkeyp
     def broken(self, name, maps):
         raise LightcnnError("explain: the network's numbers overflow; no curve can be drawn")
 
-    monkeypatch.setattr("lightcnn.explaining.curves.Curves.walk", broken)
+    monkeypatch.setattr("lightcnn.explaining.checks.deletion_insertion.Curves.walk", broken)
     subject = Explained.bare(network, 3, ("a", "b", "c"))
     work = Explainer(subject, [GradCam(), IntegratedGradients()], Checker(subject))
     done, failed = work("picture", torch.rand(1, 3, 8, 8), np.zeros((8, 8, 3), np.uint8))

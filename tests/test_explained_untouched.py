@@ -12,9 +12,9 @@ from torch.nn.utils import prune
 
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import InputError
-from lightcnn.explaining.attribution import Attribution
-from lightcnn.explaining.methods import NAMES, Options, method
-from lightcnn.explaining.model import Explained
+from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.methods.attribution import Attribution
+from lightcnn.explaining.methods.catalogue import NAMES, Options, method
 
 SIZE = 16
 PREPROCESS = Preprocess(

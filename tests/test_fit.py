@@ -11,7 +11,7 @@ from lightcnn import document
 from lightcnn.budget import Budget
 from lightcnn.cost import cost
 from lightcnn.errors import BudgetError
-from lightcnn.fit import FULL, BudgetedSpace
+from lightcnn.searching.budgeted_space import FULL, BudgetedSpace
 from lightcnn.space import SearchSpace
 
 BUDGETS = {

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightcnn.data.decode import LONGEST_SIDE, UPRIGHT, decode, decode_mask, decode_whole
+from lightcnn.data.files.decode import LONGEST_SIDE, UPRIGHT, decode, decode_mask, decode_whole
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import DataError
-from lightcnn.explaining.geometry import Frame
+from lightcnn.explaining.projection import Frame
 
 SHAPES = ((64, 64), (90, 64), (64, 90), (91, 64), (700, 301))
 FITS = ("stretch", "crop", "pad")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.explaining.gradcam import GradCam
-from lightcnn.explaining.model import Explained
+from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.methods.gradcam import GradCam
 from lightcnn.network import build
 from lightcnn.recipe import Recipe
 from lightcnn.spec import ConvBlock, HeadSpec, NetworkSpec

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lightcnn.data import near as near_module
-from lightcnn.data import similar as search
-from lightcnn.data.groups import components, found, grouped, joined
-from lightcnn.data.names import COPIES, PATIENTS, copy_of, patient_of
-from lightcnn.data.naming import HANDFUL, name_groups
-from lightcnn.data.near import Near, near
-from lightcnn.data.similar import Similar
-from lightcnn.data.sources import load
+from lightcnn.data.grouping import near_duplicates as near_module
+from lightcnn.data.grouping import similar as search
+from lightcnn.data.grouping.groups import components, found, grouped, joined
+from lightcnn.data.grouping.name_groups import HANDFUL, name_groups
+from lightcnn.data.grouping.name_patterns import COPIES, PATIENTS, copy_of, patient_of
+from lightcnn.data.grouping.near_duplicates import Near, near
+from lightcnn.data.grouping.similar import Similar
+from lightcnn.data.sources.load import load
 
 UUID = "12345678-1234-1234-1234-123456789abc"
 COPIED = {

@@ -11,8 +11,14 @@ from torch import Tensor, nn
 
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import InputError
-from lightcnn.explaining.integrated import BASELINES, FEWEST, RANDOM, IntegratedGradients, completeness_error
-from lightcnn.explaining.model import Explained
+from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.methods.integrated_gradients import (
+    BASELINES,
+    FEWEST,
+    RANDOM,
+    IntegratedGradients,
+    completeness_error,
+)
 from lightcnn.network import build
 from lightcnn.spec import ConvBlock, HeadSpec, NetworkSpec, PoolBlock
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from lightcnn.baselines import build_baseline
 from lightcnn.errors import InputError
-from lightcnn.explaining.layers import Layer, candidates, choose, named, trace
-from lightcnn.explaining.model import Explained
+from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.methods.layer_choice import Layer, candidates, choose, named, trace
 from lightcnn.network import build
 from lightcnn.recipe import Recipe
 

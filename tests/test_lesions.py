@@ -14,7 +14,7 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lightcnn.data.lesions import Lesions, draw
+from lightcnn.data.sources.lesion_painter import Lesions, draw
 from lightcnn.errors import DataError
 
 NAMES = ("domed", "ragged", "ringed", "scaled", "clustered", "flat")

@@ -12,12 +12,12 @@ from skimage.measure import label
 from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 
-from lightcnn.data.lesions import draw as lesions
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.sources.lesion_painter import draw as lesions
 from lightcnn.errors import InputError
-from lightcnn.explaining.lime import Lime, draw, fit, hidden, proximity
-from lightcnn.explaining.model import Explained
-from lightcnn.explaining.superpixels import superpixels
+from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.methods.lime import Lime, draw, fit, hidden, proximity
+from lightcnn.explaining.methods.superpixels import superpixels
 from lightcnn.network import build
 from lightcnn.spec import ConvBlock, HeadSpec, NetworkSpec
 

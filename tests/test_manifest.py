@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightcnn.data import manifest
-from lightcnn.data.sources import load
+from lightcnn.data.sources import manifest
+from lightcnn.data.sources.load import load
 from lightcnn.data.split import split
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lightcnn.errors import InputError
-from lightcnn.explaining.model import Explained
-from lightcnn.explaining.occlusion import Occlusion
+from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.methods.occlusion import Occlusion
 
 SHAPE = (1, 2, 12, 16)
 WEIGHT = torch.randn(*SHAPE[1:], generator=torch.Generator().manual_seed(1))

@@ -13,28 +13,28 @@ import torch
 from specs import random_spec
 from torch import nn
 
-from lightcnn import cli
+from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import build_network
+from lightcnn.cli import main
 from lightcnn.cost import cost
-from lightcnn.counters import duplicate
 from lightcnn.counting.count import count
 from lightcnn.counting.folding import folded, pairs
-from lightcnn.counting.graph import count_graph
+from lightcnn.counting.other_tools import duplicate
 from lightcnn.counting.trace import trace
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.network import fold
+from lightcnn.onnxfiles.count import count_graph
 from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
-from lightcnn.transfer import BaselineSpec
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
+from lightcnn.measurement import latency, runtimes  # noqa: E402
 from lightcnn.onnxfiles.read import LIMIT, read  # noqa: E402
 from lightcnn.onnxfiles.runtime import answers, quantized, session  # noqa: E402
 from lightcnn.onnxfiles.write import written  # noqa: E402
-from lightcnn.profiling import latency, runtimes  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden"
 FLOAT = 1  # of onnx.TensorProto
@@ -348,7 +348,7 @@ def test_all_runtimes_stand_side_by_side(
     names = ["folded", "eager", "onnx", "onnx-int8"]
     out = tmp_path / "run"
     arguments = ["profile", "quick", str(file), "--runtime", ",".join(names), "--memory", "--json", "--out", str(out)]
-    assert cli.run(arguments) == 0
+    assert main.run(arguments) == 0
     report = json.loads(capsys.readouterr().out)
     spec, own = report["rows"]
     assert [one["runtime"] for one in spec["latencies"]] == names
@@ -367,7 +367,7 @@ def test_a_file_that_is_refused_is_a_row_that_failed(tmp_path: Path, capsys: pyt
     bad = tmp_path / "bad.onnx"
     bad.write_bytes(b"nothing")
     arguments = ["profile", "quick", str(bad), "--no-latency", "--columns", "name", "--format", "csv"]
-    assert cli.run([*arguments, "--out", str(tmp_path / "run")]) == 1
+    assert main.run([*arguments, "--out", str(tmp_path / "run")]) == 1
     printed = capsys.readouterr()
     assert printed.out.splitlines() == ["name", "quick"]
     assert "bad.onnx: damaged, or no ONNX file" in printed.err

@@ -11,20 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from lightcnn import page
+from lightcnn.output import html
 
 ROWS = [
-    ("b", page.Shown("2k", 2000), 7),
-    ("a", page.Shown("~10", 10), 8),
+    ("b", html.Shown("2k", 2000), 7),
+    ("a", html.Shown("~10", 10), 8),
     ("c", "", 9),
-    ("<i>", page.Shown("300", 300), 1),
+    ("<i>", html.Shown("300", 300), 1),
 ]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def sorted_page(script: str = "") -> str:
-    table = page.table(("name", "cost", "count"), ROWS, sortable=True)
-    return page.page("t", [table], page.SORT).decode().replace("</body>", f"{script}</body>")
+    table = html.table(("name", "cost", "count"), ROWS, sortable=True)
+    return html.page("t", [table], html.SORT).decode().replace("</body>", f"{script}</body>")
 
 
 def test_the_policy_allows_the_script_that_is_there_and_no_other() -> None:
@@ -36,7 +36,7 @@ def test_the_policy_allows_the_script_that_is_there_and_no_other() -> None:
 
 
 def test_a_page_without_a_script_allows_none() -> None:
-    made = page.page("t", [page.table(("n",), [(1,)])]).decode()
+    made = html.page("t", [html.table(("n",), [(1,)])]).decode()
     assert "<script" not in made and "script-src" not in made and "data-value" not in made
 
 
@@ -48,11 +48,11 @@ def test_cells_keep_the_numbers_that_they_stand_for() -> None:
 
 
 def test_spots_are_escaped_and_placed() -> None:
-    spot = page.Spot(0.25, 0.5, 0.1, 0.125, 'a"b<c>')
-    made = page.figure(b"png", "what", [spot])
+    spot = html.Spot(0.25, 0.5, 0.1, 0.125, 'a"b<c>')
+    made = html.figure(b"png", "what", [spot])
     assert 'aria-label="a&quot;b&lt;c&gt;"' in made and 'tabindex="0"' in made
     assert "left:25.00%;top:50.00%;width:10.00%;height:12.50%" in made
-    assert "spot" not in page.figure(b"png", "what")
+    assert "spot" not in html.figure(b"png", "what")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from lightcnn.evaluation import areas
-from lightcnn.evaluation.areas import area_difference, mean_area
-from lightcnn.evaluation.paired import (
+from lightcnn.evaluation import auc_variance
+from lightcnn.evaluation.auc_variance import area_difference, mean_area
+from lightcnn.evaluation.paired_tests import (
     detectable,
     discordant,
     holm,
@@ -252,7 +252,7 @@ def test_exchanged_ranks_are_the_difference_written_out(seeds: tuple[int, int]) 
     a, b = (random.dirichlet([1, 1, 1], (count, 30)) for count in seeds)
     of_a, of_b = mean_area(labels, a, folds), mean_area(labels, b, folds)
     assert of_a is not None and of_b is not None
-    sums = np.bincount(groups, weights=areas._exchanged(of_a, of_b, labels))
+    sums = np.bincount(groups, weights=auc_variance._exchanged(of_a, of_b, labels))
 
     ranks = [np.zeros_like(one) for one in (a, b)]
     for one, ranked in zip((a, b), ranks, strict=True):

@@ -12,8 +12,8 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from lightcnn.evaluation import charts, plots
-from lightcnn.evaluation.curves import GRID, curve, precision_recall, roc
-from lightcnn.evaluation.figures import LETTERS, shown, stamped
+from lightcnn.evaluation.roc import GRID, curve, precision_recall, roc
+from lightcnn.output.figures import LETTERS, shown, stamped
 
 HOSTILE = ("$\\frac{", "_hidden", "a\nb | <b>*_`", "健康", "x" * 300, "$1 and $2")
 

@@ -23,17 +23,17 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import lightcnn
-from lightcnn.cli import run
-from lightcnn.data.lesions import draw
+from lightcnn.cli.main import run
+from lightcnn.data.files.walk import Skipped, survey, walk
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.sources.lesion_painter import draw
 from lightcnn.data.stream import prepared
-from lightcnn.data.walk import Skipped, survey, walk
 from lightcnn.errors import DataError, InputError, LightcnnError
+from lightcnn.inference import class_probabilities, decide, probabilities
 from lightcnn.network import build
-from lightcnn.predict import class_probabilities, decide, probabilities
-from lightcnn.predicting import LineFile, Table
+from lightcnn.predicting.job import LineFile, Table
 from lightcnn.spec import ConvBlock, NetworkSpec
-from lightcnn.trained import Trained
+from lightcnn.trained_network import Trained
 
 STAGE = "{kind: [conv], width: {low: 4, high: 8}}"
 SPACE = f"size: [16]\nstem: {STAGE}\nstages: [{STAGE}]\n"

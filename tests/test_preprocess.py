@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 
 from lightcnn.data import background, store
-from lightcnn.data.decode import decode
-from lightcnn.data.lesions import draw
+from lightcnn.data.files.decode import decode
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess, prepare
-from lightcnn.data.sources import load
+from lightcnn.data.sources.lesion_painter import draw
+from lightcnn.data.sources.load import load
 from lightcnn.data.split import split
 from lightcnn.errors import InputError
 from lightcnn.recipe import Preparation

@@ -21,8 +21,9 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 import lightcnn
-from lightcnn import cli
+from lightcnn.baseline_spec import BASELINES, BaselineSpec
 from lightcnn.baselines import build_network
+from lightcnn.cli import main
 from lightcnn.cost import cost
 from lightcnn.counting.count import Count, count
 from lightcnn.counting.folding import folded, pairs, unfolded
@@ -30,21 +31,21 @@ from lightcnn.counting.liveness import liveness, moved, peak
 from lightcnn.counting.sizes import saved_bytes
 from lightcnn.counting.trace import trace
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.evaluation.figures import blank
+from lightcnn.measurement import latency
+from lightcnn.measurement.latency import Candidate, Latency, measure
+from lightcnn.measurement.memory import resident
+from lightcnn.measurement.runtimes import candidates
 from lightcnn.network import build, fold
-from lightcnn.profiling import columns, latency
-from lightcnn.profiling.charts import charts
+from lightcnn.output.figures import blank
+from lightcnn.output.hotspots import name_points
+from lightcnn.profiling import columns
+from lightcnn.profiling.figures import charts
 from lightcnn.profiling.job import Settings, conduct
-from lightcnn.profiling.latency import Candidate, Latency, measure
 from lightcnn.profiling.page import CAPTIONS, profile_page
-from lightcnn.profiling.pictures import name_points
 from lightcnn.profiling.profile import Accuracy, Profile, notes_of, profile
-from lightcnn.profiling.resident import resident
-from lightcnn.profiling.runtimes import candidates
-from lightcnn.profiling.subjects import subjects
+from lightcnn.profiling.targets import subjects
 from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
-from lightcnn.transfer import BASELINES, BaselineSpec
 from lightcnn.weights import weights_file
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -184,7 +185,7 @@ def demand_sums(told: Count) -> None:
 
 @pytest.mark.parametrize("name", ["tf_efficientnet_b0", "resnetv2_50", "convnext_tiny", "deit_tiny_patch16_224"])
 def test_other_networks_add_up_as_well(name: str) -> None:
-    from lightcnn.counters import fvcore_total, thop_total
+    from lightcnn.counting.other_tools import fvcore_total, thop_total
 
     model = bare(timm(name))
     told = count(model, (3, 224, 224))
@@ -195,7 +196,7 @@ def test_other_networks_add_up_as_well(name: str) -> None:
 
 
 def test_counters_need_no_values() -> None:
-    from lightcnn.counters import fvcore_operators, thop_modules, torch_operators
+    from lightcnn.counting.other_tools import fvcore_operators, thop_modules, torch_operators
 
     spec = timm("mobilenetv2_100", size=64)
     model = build_network(spec, 0, pretrained=False)
@@ -300,8 +301,8 @@ def network() -> nn.Module:
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("work", [count, trace, lambda model, shape: profile(model, shape, latency=True)])
 def test_a_profile_leaves_no_trace(work: Callable[..., Any], training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightcnn.profiling.latency.MOST", 2)
-    monkeypatch.setattr("lightcnn.profiling.latency.LEAST", 2)
+    monkeypatch.setattr("lightcnn.measurement.latency.MOST", 2)
+    monkeypatch.setattr("lightcnn.measurement.latency.LEAST", 2)
     model = network().train(training)
     other, threads = copy.deepcopy(model).eval(), torch.get_num_threads()
     before = everything(model)
@@ -619,7 +620,7 @@ def test_from_python_any_module_is_profiled() -> None:
 
 def test_the_command_leaves_a_run_and_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
-    assert cli.run(["profile", "quick", "--no-latency", "--layers", "--out", str(out)]) == 0
+    assert main.run(["profile", "quick", "--no-latency", "--layers", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     spec = Recipe.load("quick").network
     assert isinstance(spec, NetworkSpec)
@@ -640,7 +641,7 @@ def test_the_command_leaves_a_run_and_prints_it(tmp_path: Path, capsys: pytest.C
     assert page.count("<script>") == 1 and "http" not in page.split("</style>")[1]
     assert (out / "layers.csv").read_text().count("\n") == len(report["layers"]["quick"]) + 1
     assert (out / "plots" / "disk.png").is_file()
-    assert cli.run(["profile", str(out), "--no-latency", "--out", str(tmp_path / "other")]) == 2
+    assert main.run(["profile", str(out), "--no-latency", "--out", str(tmp_path / "other")]) == 2
     assert "has no spec.yaml" in capsys.readouterr().err
 
 
@@ -651,7 +652,7 @@ def test_json_is_the_report_and_times_stand_in_it(
     scores = tmp_path / "scores.csv"
     scores.write_text("name,accuracy\nquick,0.75\n")
     arguments = ["profile", "quick", "--runtime", "folded,eager", "--accuracy", str(scores), "--json"]
-    assert cli.run([*arguments, "--out", str(tmp_path / "run")]) == 0
+    assert main.run([*arguments, "--out", str(tmp_path / "run")]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
     assert row["latency_ms"]["runtime"] == "folded"
     assert [one["runtime"] for one in row["latencies"]] == ["folded", "eager"]
@@ -678,7 +679,7 @@ def test_wrong_words_are_refused_before_any_work(
     arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    assert cli.run(["profile", *arguments, "--out", str(out)]) == 2
+    assert main.run(["profile", *arguments, "--out", str(out)]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
     assert not out.exists()
@@ -696,7 +697,7 @@ def test_without_the_extra_onnx_is_refused_before_any_work(
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.chdir(tmp_path)
     Path("some.onnx").touch()
-    assert cli.run(["profile", *arguments, "--out", "run"]) == 2
+    assert main.run(["profile", *arguments, "--out", "run"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and f'{missing} is not installed; pip install "lightcnn[onnx]"' in error
     assert not Path("run").exists()
@@ -707,7 +708,7 @@ def test_a_row_that_fails_leaves_the_others(tmp_path: Path, capsys: pytest.Captu
     bad.write_text("input: [3, 32, 32]\nstages: [{kind: conv, widht: 16}]\nclasses: 10\n")
     targets = ["quick", str(bad), "timm:vit_tiny_patch16_224"]
     arguments = ["profile", *targets, "--no-latency", "--input", "1x8x8", "--columns", "name,macs", "--format", "csv"]
-    assert cli.run([*arguments, "--out", str(tmp_path / "run")]) == 1
+    assert main.run([*arguments, "--out", str(tmp_path / "run")]) == 1
     printed = capsys.readouterr()
     assert printed.out.splitlines()[0] == "name,macs"
     assert printed.out.splitlines()[1].startswith("quick,")

@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightcnn.checking import DATASETS, shipped_items
-from lightcnn.data import archives, published
-from lightcnn.data.drawn import Options, options_of
-from lightcnn.data.fetch import SECONDS, data_folder, fetch
-from lightcnn.data.sources import NAMES, OUTLINES, load, outline
+from lightcnn.cli.catalogue import DATASETS, shipped_items
+from lightcnn.data.files import archives
+from lightcnn.data.files.download import SECONDS, data_folder, fetch
+from lightcnn.data.sources import published
+from lightcnn.data.sources.load import NAMES, OUTLINES, load, outline
+from lightcnn.data.sources.synthetic import Options, options_of
 from lightcnn.errors import DataError, DataMissing
 from lightcnn.recipe import Reading
 
@@ -515,7 +516,7 @@ def test_outlines_are_told_without_torch():
     assert set(OUTLINES) < set(NAMES)
     assert outline("mpox2025") == outline("some/folder") == (1, 2, 1 << 30)
     code = (
-        "import sys\nfrom lightcnn.data.sources import NAMES, outline\n[outline(name) for name in NAMES]\n"
+        "import sys\nfrom lightcnn.data.sources.load import NAMES, outline\n[outline(name) for name in NAMES]\n"
         "print(*{'torch', 'torchvision', 'sklearn', 'gdown', 'kagglehub'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

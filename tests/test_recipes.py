@@ -11,13 +11,13 @@ import torch
 from specs import RECIPES
 
 from lightcnn import document
+from lightcnn.baseline_spec import BaselineSpec, as_baseline
 from lightcnn.baselines import build_network
 from lightcnn.cost import cost
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.engine.loop import fit
 from lightcnn.recipe import PRESETS, Recipe
 from lightcnn.spec import NetworkSpec
-from lightcnn.training.loop import fit
-from lightcnn.transfer import BaselineSpec, as_baseline
 
 FILES = document.shipped("recipes")
 MICROMPOXNET = ("micrompoxnet", "study1-parameter-transfer", "study2-augmented", "study3-multiclass")

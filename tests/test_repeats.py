@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 import lightcnn
-from lightcnn.cli import run
-from lightcnn.data.groups import grouped
-from lightcnn.data.sources import load
+from lightcnn.cli.main import run
+from lightcnn.data.grouping.groups import grouped
+from lightcnn.data.sources.load import load
 from lightcnn.data.split import split
 from lightcnn.recipe import Reading, Recipe
-from lightcnn.run import Run
+from lightcnn.run_folder import RunFolder
 
 CLASSES = ("dark", "bright")
 
@@ -101,7 +101,7 @@ def test_seeds_cut_their_own_folds(repeated):
 
 
 def test_the_report_adds_up(repeated):
-    report, tested = Run.load(repeated).report, rows(repeated / "predictions.csv")
+    report, tested = RunFolder.load(repeated).report, rows(repeated / "predictions.csv")
     right = np.mean([row["label"] == row["prediction"] for row in tested])
     assert report["metrics"]["test"]["accuracy"]["value"] == pytest.approx(right)
     parts = []
@@ -156,7 +156,7 @@ def test_seeds_alone_share_one_split(recipe):
     tested = rows("seeds/predictions.csv")
     sides = [{row["path"] for row in tested if row["seed"] == seed} for seed in "01"]
     assert sides[0] == sides[1]
-    assert Run.load("seeds").report["data"]["counts"]["test"] == len(sides[0])
+    assert RunFolder.load("seeds").report["data"]["counts"]["test"] == len(sides[0])
     weights = [Path(f"seeds/parts/seed-{seed}/weights.safetensors").read_bytes() for seed in "01"]
     assert weights[0] != weights[1]
 
@@ -208,7 +208,7 @@ def test_edited_predictions_of_a_part_are_not_pooled(repeated, tmp_path, capsys)
 
 
 def test_areas_rank_images_within_one_network(repeated):
-    test = Run.load(repeated).report["metrics"]["test"]
+    test = RunFolder.load(repeated).report["metrics"]["test"]
     tested = rows(repeated / "predictions.csv")
     areas = []
     for seed in "01":
@@ -249,14 +249,14 @@ def test_other_thresholds_are_those_of_each_part(repeated):
 def test_one_fold_of_a_recipe_over_seeds_is_one_fold(recipe):
     one = ["--set", "reading.folds=3", "--set", "reading.fold=2"]
     assert run(["train", recipe, *one, "--seeds", "2", "--epochs", "1", "--out", "second", "--quiet"]) == 0
-    report = Run.load("second").report
+    report = RunFolder.load("second").report
     assert (report["folds"], report["seeds"]) == (0, 2)
     assert [part["fold"] for part in report["parts"]] == [2, 2]
 
 
 def test_a_side_of_few_sources_is_told_to_be_small(repeated):
     page = (repeated / "report.html").read_text()
-    assert Run.load(repeated).report["metrics"]["test"]["warning"] is None
+    assert RunFolder.load(repeated).report["metrics"]["test"]["warning"] is None
     assert "too few to say anything" not in page
     assert "32 groups" in page
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lightcnn.checking import KINDS, SCHEMAS, check_file
+from lightcnn.cli.catalogue import KINDS, SCHEMAS, check_file
 from lightcnn.spec import BLOCKS
 
 ROOT = Path(__file__).parents[1]

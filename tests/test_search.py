@@ -17,14 +17,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lightcnn.cli import run
-from lightcnn.counters import fvcore_total, thop_total
+from lightcnn.cli.main import run
+from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.data.preprocess import Preprocess, resize
-from lightcnn.data.sources import load
+from lightcnn.data.sources.load import load
+from lightcnn.inference import probabilities
 from lightcnn.network import build, fold
-from lightcnn.predict import probabilities
 from lightcnn.recipe import Reading, Recipe
-from lightcnn.run import Run
+from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
 
 BUDGET = "100kFLOPs,8kparams,9KB,4KB-RAM"
@@ -74,12 +74,12 @@ def timeless(folder):
 
 def test_json_is_the_report_and_nothing_else(finished):
     out, done = finished
-    assert json.loads(done.stdout) == Run.load(out).report
+    assert json.loads(done.stdout) == RunFolder.load(out).report
     assert "trial 0" in done.stderr
 
 
 def test_the_report_has_the_keys_of_the_contract(finished):
-    report = Run.load(finished[0]).report
+    report = RunFolder.load(finished[0]).report
     assert report["command"] == "search"
     assert report["seed"] == 0
     assert report["seconds"] > 0
@@ -108,7 +108,7 @@ def test_the_report_has_the_keys_of_the_contract(finished):
 
 def test_the_network_meets_the_budget_by_every_counter(finished):
     spec = NetworkSpec.load(finished[0] / "spec.yaml")
-    report = Run.load(finished[0]).report
+    report = RunFolder.load(finished[0]).report
     model = build(spec, 0)
     deployed = fold(model)
     counted = {"fvcore": fvcore_total(deployed, spec.input), "thop": thop_total(deployed, spec.input)}
@@ -160,7 +160,7 @@ def test_weights_and_preprocessing_reproduce_the_predictions(finished, data):
     expected = np.array([[float(row["p_dark"]), float(row["p_bright"])] for row in predictions])
     np.testing.assert_allclose(probabilities(model, images, rule), expected, atol=1e-5)
     right = [row["label"] == row["prediction"] for row in predictions if row["split"] == "test"]
-    assert np.mean(right) == pytest.approx(Run.load(out).report["best"]["test"]["accuracy"]["mean"])
+    assert np.mean(right) == pytest.approx(RunFolder.load(out).report["best"]["test"]["accuracy"]["mean"])
 
 
 def test_the_recipe_is_whole(finished):
@@ -186,7 +186,7 @@ def test_a_finished_run_shows_its_report_again(finished, capsys):
 def test_a_finished_run_goes_on_where_more_is_asked(finished, tmp_path, capsys):
     shutil.copytree(finished[0], tmp_path / "more")
     assert run(["search", "--resume", "--out", "more", "--trials", "4", "--epochs", "2"]) == 0
-    report = Run.load("more").report
+    report = RunFolder.load("more").report
     assert report["counts"]["proposed"] == 4
     assert report["best"]["epochs"] == 2
     assert timeless(tmp_path / "more")[:3] == timeless(finished[0])
@@ -222,7 +222,7 @@ def test_a_side_without_a_class_is_reported_not_crashed_on(tmp_path):
         )
         == 0
     )
-    assert Run.load("odd").report["metrics"]["test"]["sensitivity"]["value"] is None
+    assert RunFolder.load("odd").report["metrics"]["test"]["sensitivity"]["value"] is None
 
 
 def test_class_folders_end_to_end(tmp_path, capsys):
@@ -239,7 +239,7 @@ def test_class_folders_end_to_end(tmp_path, capsys):
     assert run(command) == 2
     assert "1 of 41 files cannot be used: dark/empty.jpg is empty" in capsys.readouterr().err
     assert run([*command, "--skip-corrupt"]) == 0
-    report = Run.load("run").report
+    report = RunFolder.load("run").report
     assert "each image counts as its own source: no pattern of copies or patients" in report["data"]["note"]
     assert Recipe.load("run/recipe.yaml").reading == Reading(skip_corrupt=True)
     assert report["data"]["counts"] == {"train": 28, "val": 4, "test": 8}
@@ -323,7 +323,7 @@ def test_resuming_with_changed_data_is_refused(data, tmp_path, capsys):
 def test_a_folder_in_use_is_refused(finished, capsys):
     (finished[0] / "report.json").rename(finished[0] / "aside.json")
     try:
-        with Run.load(finished[0]).locked():
+        with RunFolder.load(finished[0]).locked():
             child = subprocess.run(
                 [sys.executable, "-m", "lightcnn", "search", "--resume", "--out", str(finished[0])],
                 capture_output=True, text=True, timeout=120,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_sample_images
 
-from lightcnn.data.matching import MIRROR
-from lightcnn.data.similar import PLACES, clusters_of, similar
+from lightcnn.data.grouping.matching import MIRROR
+from lightcnn.data.grouping.similar import PLACES, clusters_of, similar
 
 SIZE = 128
 RANDOM = np.random.Generator(np.random.PCG64(0))

@@ -23,19 +23,19 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 
 import lightcnn
-from lightcnn.cli import run
+from lightcnn.cli.main import run
 from lightcnn.data.preprocess import Preprocess, resize
-from lightcnn.data.sources import load
-from lightcnn.drafts import differences, draft
+from lightcnn.data.sources.load import load
+from lightcnn.engine import checkpoints
+from lightcnn.engine.history import Progress
+from lightcnn.engine.state import State
 from lightcnn.errors import DataMissing, TrainingError
+from lightcnn.inference import probabilities
 from lightcnn.network import build
-from lightcnn.predict import probabilities
 from lightcnn.recipe import Optimisation, Recipe
-from lightcnn.run import Run
+from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
-from lightcnn.training import checkpoint
-from lightcnn.training.state import State
-from lightcnn.training.stopping import Progress
+from lightcnn.training.recipe_argument import differences, draft
 
 ROOT = Path(__file__).parents[1]
 TINY = """
@@ -114,7 +114,7 @@ def outcome(folder):
 
 def test_json_is_the_report_and_nothing_else(finished):
     out, done = finished
-    assert json.loads(done.stdout) == Run.load(out).report
+    assert json.loads(done.stdout) == RunFolder.load(out).report
     assert "epoch 4 of 4: loss" in done.stderr
     assert {path.name for path in out.iterdir()} >= FILES
     pictures = {path.name for path in (out / "plots").iterdir()}
@@ -123,7 +123,7 @@ def test_json_is_the_report_and_nothing_else(finished):
 
 
 def test_the_report_has_the_keys_of_the_contract(finished):
-    report = Run.load(finished[0]).report
+    report = RunFolder.load(finished[0]).report
     assert report["command"] == "train"
     assert report["data"]["counts"].keys() == {"train", "val", "test"}
     assert report["data"]["stand_in"] is False
@@ -141,7 +141,7 @@ def test_the_report_has_the_keys_of_the_contract(finished):
 
 
 def test_the_best_epoch_is_the_one_of_the_metric(finished):
-    report, metrics = Run.load(finished[0]).report, rows(finished[0], "metrics.csv")
+    report, metrics = RunFolder.load(finished[0]).report, rows(finished[0], "metrics.csv")
     losses = [float(row["val_loss"]) for row in metrics]
     assert report["best_epoch"] == 1 + int(np.argmin(losses))
     assert report["metrics"]["val"]["log_loss"]["value"] <= min(losses) + 1e-7, "calibrated there"
@@ -149,7 +149,7 @@ def test_the_best_epoch_is_the_one_of_the_metric(finished):
 
 def test_the_temperature_is_the_validation_sides_and_is_in_the_predictions(finished):
     """The weights at a temperature of 1 have the validation loss of their epoch."""
-    report, held = Run.load(finished[0]).report, rows(finished[0], "predictions.csv")
+    report, held = RunFolder.load(finished[0]).report, rows(finished[0], "predictions.csv")
     chosen = report["calibration"]
     assert chosen["temperature"] != 1
     assert chosen["rule"].startswith("lowest log loss on the validation side")
@@ -212,7 +212,7 @@ def test_from_python(finished, recipe):
 SERVER = """
 import json, os, signal, sys, warnings
 from importlib import import_module
-import lightcnn.learning.job, lightcnn.views.train, sklearn.metrics
+import lightcnn.training.job, lightcnn.training.terminal, sklearn.metrics
 from lightcnn.cli import run
 from lightcnn.evaluation import plots
 with warnings.catch_warnings(action="ignore"):
@@ -269,7 +269,7 @@ def ended(server):
 
 
 UPDATE, FSYNC, RENAME, REMOVE = (
-    "lightcnn.training.state:State.update",
+    "lightcnn.engine.state:State.update",
     "os:fsync",
     "pathlib:Path.rename",
     "shutil:rmtree",
@@ -285,9 +285,9 @@ MOMENTS = [
     (RENAME, 3),  # named, not pointed to
     (RENAME, 5),
     (REMOVE, 2),  # pointed to, the old one is still there
-    ("lightcnn.run:Run.write_csv", 2),  # the checkpoint has the epoch, metrics.csv has not
-    ("lightcnn.learning.session:write_report", 1),
-    ("lightcnn.run:Run.write_json", 3),
+    ("lightcnn.run_folder:RunFolder.write_csv", 2),  # the checkpoint has the epoch, metrics.csv has not
+    ("lightcnn.training.session:write_report", 1),
+    ("lightcnn.run_folder:RunFolder.write_json", 3),
 ]
 
 
@@ -337,11 +337,11 @@ class Stop(Exception):  # noqa: N818
     ],
 )
 def test_every_optimizer_and_schedule_goes_on_to_the_last_bit(changes, recipe, monkeypatch):
-    from lightcnn.changes import read
-    from lightcnn.learning.job import conduct
+    from lightcnn.overrides import read
+    from lightcnn.training.job import conduct
 
     given = draft(recipe, [read(f"training.{change}") for change in (*changes.split(","), "epochs=3")])
-    monkeypatch.setattr("lightcnn.learning.session.write_report", lambda *_: None)
+    monkeypatch.setattr("lightcnn.training.session.write_report", lambda *_: None)
     conduct(given, out="whole")
     real, calls = State.update, []
 
@@ -392,7 +392,7 @@ def test_a_finished_run_shows_its_report_again(finished, capsys):
 
 
 def test_a_full_disk_loses_nothing(recipe, finished, monkeypatch, capsys):
-    real, calls = checkpoint.write_file, []
+    real, calls = checkpoints.write_file, []
 
     def full(path, content):
         calls.append(path)
@@ -401,13 +401,13 @@ def test_a_full_disk_loses_nothing(recipe, finished, monkeypatch, capsys):
             raise OSError(errno.ENOSPC, "No space left on device")
         real(path, content)
 
-    monkeypatch.setattr(checkpoint, "write_file", full)
+    monkeypatch.setattr(checkpoints, "write_file", full)
     assert run(["train", recipe, "--out", "full", "--quiet"]) == 1
     error = capsys.readouterr().err
     assert "epoch 3 cannot be written (No space left on device); what was there is kept: make room" in error
     assert "lightcnn train --resume --out full" in error
     assert {path.name for path in Path("full/checkpoints").iterdir()} <= {"000001", "000002", "last.json"}
-    monkeypatch.setattr(checkpoint, "write_file", real)
+    monkeypatch.setattr(checkpoints, "write_file", real)
     assert run(["train", "--resume", "--out", "full", "--quiet"]) == 0
     assert outcome(Path("full")) == outcome(finished[0])
 
@@ -418,7 +418,7 @@ def test_a_full_disk_loses_nothing(recipe, finished, monkeypatch, capsys):
 @pytest.fixture
 def half(recipe, monkeypatch):
     """A run that ended after two epochs."""
-    real = Run.log
+    real = RunFolder.log
 
     def log(self, message):
         real(self, message)
@@ -426,7 +426,7 @@ def half(recipe, monkeypatch):
             raise Stop
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "log", log)
+        patch.setattr(RunFolder, "log", log)
         assert run(["train", recipe, "--out", "half", "--quiet"]) == 1
     return Path("half")
 
@@ -598,7 +598,7 @@ def test_a_network_that_cannot_halve_so_often_is_refused(tmp_path, capsys):
 
 
 def test_a_search_is_no_training(recipe, tmp_path, capsys):
-    Run.create("other", "search", {"recipe.yaml": Path(recipe).read_bytes()})
+    RunFolder.create("other", "search", {"recipe.yaml": Path(recipe).read_bytes()})
     assert run(["train", "--resume", "--out", "other"]) == 2
     assert "not a training" in capsys.readouterr().err
 
@@ -607,7 +607,7 @@ def test_a_search_is_no_training(recipe, tmp_path, capsys):
 
 
 def test_set_reaches_a_preset_and_a_list(recipe):
-    from lightcnn.changes import read
+    from lightcnn.overrides import read
 
     given = [read("augment=light"), read("network.stages.0.width=8"), read("training.class_weights={o: 1, i: 2, z: 1}")]
     made = draft(recipe, given).recipe
@@ -631,7 +631,7 @@ def test_a_bare_spec_gets_the_defaults_of_its_data(finished):
 
 
 def lightcnn_change(path, value):
-    from lightcnn.changes import Change
+    from lightcnn.overrides import Change
 
     return Change(f"--set {path}", tuple(path.split(".")), value)
 
@@ -668,7 +668,7 @@ def missing(monkeypatch):
     def nothing(source, reading, progress):
         raise DataMissing("data mpox2025: not in here; put it there by hand")
 
-    monkeypatch.setitem(__import__("lightcnn.data.sources", fromlist=["LOADERS"]).LOADERS, "mpox2025", nothing)
+    monkeypatch.setitem(__import__("lightcnn.data.sources.load", fromlist=["LOADERS"]).LOADERS, "mpox2025", nothing)
     Path("real.yaml").write_text(
         "data: mpox2025\nnetwork: {input: [3, 16, 16], stages: [{kind: conv, width: 4, stride: 2}], classes: 2}\n"
         "training: {epochs: 1, batch: 32}\n"
@@ -681,7 +681,7 @@ def test_where_data_are_missing_a_stand_in_is_told_everywhere(missing, capsys):
     assert "STAND-IN DATA" in captured.err
     assert "STAND-IN DATA" in captured.out
     assert "put it there by hand" in captured.err.replace("│\n│ ", "")
-    report = Run.load("stand").report
+    report = RunFolder.load("stand").report
     assert report["data"]["stand_in"] is True
     assert json.loads(Path("stand/data.json").read_text())["stand_in"] is True
     assert json.loads(Path("stand/preprocess.json").read_text())["stand_in"] is True
@@ -730,7 +730,7 @@ def test_a_teacher_of_another_size_teaches_and_is_part_of_the_recipe(finished, r
     ]
     assert run(["train", recipe, *sets, "--epochs", "1", "--out", "taught", "--quiet"]) == 0
     assert Recipe.load("taught/recipe.yaml").distill.temperature == 2
-    assert Run.load("taught").report["teacher"] == str(finished[0])
+    assert RunFolder.load("taught").report["teacher"] == str(finished[0])
     assert run(["train", recipe, "--set", "network.input=[1,10,10]", "--epochs", "1", "--out", "alone", "--quiet"]) == 0
     assert Path("taught/weights.safetensors").read_bytes() != Path("alone/weights.safetensors").read_bytes()
 
@@ -793,13 +793,13 @@ def test_a_baseline_begins_with_a_runs_weights_and_their_statistics_and_resumes_
     recipe_two = own.model_copy(update={"network": network, "training": own.training.model_copy(update={"epochs": 2})})
     recipe_two.save("two.yaml")
     seen: list[bool] = []
-    real = __import__("lightcnn.learning.session", fromlist=["build_network"]).build_network
+    real = __import__("lightcnn.training.session", fromlist=["build_network"]).build_network
     monkeypatch.setattr(
-        "lightcnn.learning.session.build_network",
+        "lightcnn.training.session.build_network",
         lambda *given, pretrained: seen.append(pretrained) or real(*given, pretrained=pretrained),
     )
     with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
-        stopped.setattr("lightcnn.learning.session.write_report", stop)
+        stopped.setattr("lightcnn.training.session.write_report", stop)
         lightcnn.train("two.yaml", out="second")
     assert run(["train", "--resume", "--out", "second", "--quiet"]) == 0
     assert seen == [True, False]
@@ -841,7 +841,7 @@ def stop(*_):
 
 def draft_of(file, recipe):
     """The bare network's recipe on the digits of `recipe`, for one epoch."""
-    from lightcnn.changes import read
+    from lightcnn.overrides import read
 
     given = [read(text) for text in (f"data={Recipe.load(recipe).data}", "training.epochs=1", "network.sigmoid=false")]
     held = draft(file, given)
@@ -884,7 +884,7 @@ def test_out_of_memory_suggests_a_batch_that_fits(recipe, monkeypatch, capsys):
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    monkeypatch.setattr("lightcnn.learning.session.fit", full)
+    monkeypatch.setattr("lightcnn.training.session.fit", full)
     assert run(["train", recipe, "--out", "big", "--quiet"]) == 1
     assert "--set training.batch=8 --set training.accumulate=4" in capsys.readouterr().err
 
@@ -892,14 +892,14 @@ def test_out_of_memory_suggests_a_batch_that_fits(recipe, monkeypatch, capsys):
 def test_early_stopping_ends_after_its_patience(recipe):
     sets = ["--set", "training.patience=2", "--set", "training.min_improvement=1", "--epochs", "9"]
     assert run(["train", recipe, *sets, "--out", "early", "--quiet"]) == 0
-    report = Run.load("early").report
+    report = RunFolder.load("early").report
     assert report["stopped_early"] is True
     assert report["epochs"] == 3
     assert "no gain in 2 epochs" in Path("early/report.html").read_text()
 
 
 def test_progress_judges_by_metric_then_loss():
-    from lightcnn.training.stopping import Row
+    from lightcnn.engine.history import Row
 
     settings = Optimisation(epochs=9, patience=2, min_improvement=0.05)
     progress = Progress()
@@ -918,7 +918,7 @@ def test_progress_judges_by_metric_then_loss():
 def test_unreadable_disks_are_told(tmp_path):
     state = State(build(draft_spec(), 0), Optimisation(), 10)
     with pytest.raises(TrainingError, match="cannot be written"):
-        checkpoint.Checkpoints(tmp_path / "no" / "where").save(state, Progress())
+        checkpoints.Checkpoints(tmp_path / "no" / "where").save(state, Progress())
 
 
 def draft_spec():

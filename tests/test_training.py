@@ -9,12 +9,12 @@ from torch import nn
 
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.devices import pick_device
+from lightcnn.engine.loop import fit, order
 from lightcnn.errors import InputError, TrainingError
+from lightcnn.inference import class_probabilities, probabilities
 from lightcnn.network import build
-from lightcnn.predict import class_probabilities, probabilities
 from lightcnn.recipe import Augment, Optimisation
 from lightcnn.spec import ConvBlock, HeadSpec, NetworkSpec, SeparableBlock
-from lightcnn.training.loop import fit, order
 
 RULE = Preprocess(size=8, channels=1, shorter_side=256, mean=(0.5,), deviation=(0.25,), classes=("dark", "bright"))
 SPEC = NetworkSpec(input=(1, 8, 8), stages=(ConvBlock(width=6), SeparableBlock(width=8, stride=2)), classes=2)
@@ -111,7 +111,7 @@ def test_weight_decay_spares_norms_and_biases():
     kinds = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
     for name in kinds:
         torch.testing.assert_close(model.state_dict()[f"{name}.weight"], before[f"{name}.weight"], rtol=0, atol=1e-6)
-    from lightcnn.training.optimizers import parameter_groups
+    from lightcnn.engine.optimizers import parameter_groups
 
     decayed, spared = parameter_groups(model, 0.05)
     assert decayed["weight_decay"] == 0.05
@@ -147,7 +147,7 @@ def test_a_device_that_is_not_there_is_refused():
 def test_plain_losses_are_torchs_own():
     from torch.nn import functional
 
-    from lightcnn.training.losses import Objective
+    from lightcnn.engine.losses import Objective
 
     logits, labels = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 3
     objective = Objective(Optimisation(label_smoothing=0.1))
@@ -159,7 +159,7 @@ def test_plain_losses_are_torchs_own():
 
 
 def test_the_focal_loss_by_hand_for_one_logit_and_two():
-    from lightcnn.training.losses import Objective
+    from lightcnn.engine.losses import Objective
 
     objective = Objective(Optimisation(loss="focal", focal_gamma=2.0))
     logit = torch.tensor([[0.0], [2.0]])
@@ -173,7 +173,7 @@ def test_the_focal_loss_by_hand_for_one_logit_and_two():
 
 
 def test_class_weights_are_one_on_average_and_weigh_images():
-    from lightcnn.training.losses import Objective, class_weights
+    from lightcnn.engine.losses import Objective, class_weights
 
     labels = torch.tensor([0, 0, 0, 1])
     assert class_weights(Optimisation(), labels, ("a", "b")) is None
@@ -188,7 +188,7 @@ def test_class_weights_are_one_on_average_and_weigh_images():
 
 
 def test_distillation_vanishes_for_equal_networks_and_has_hintons_gradient():
-    from lightcnn.training.losses import distillation
+    from lightcnn.engine.losses import distillation
 
     student = torch.tensor([[1.0, -1.0], [0.5, 0.0]], requires_grad=True)
     assert distillation(student, student.detach(), 3.0).item() == pytest.approx(0, abs=1e-6)
@@ -201,7 +201,7 @@ def test_distillation_vanishes_for_equal_networks_and_has_hintons_gradient():
 
 
 def test_schedules_at_their_ends():
-    from lightcnn.training.schedules import Schedule, one_cycle
+    from lightcnn.engine.schedules import Schedule, one_cycle
 
     def shares(**changes):
         schedule = Schedule(Optimisation(epochs=10, **changes), 10)
@@ -223,8 +223,8 @@ def test_schedules_at_their_ends():
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
 def test_every_optimizer_learns_and_remembers_what_it_says(name):
-    from lightcnn.training.optimizers import state_keys
-    from lightcnn.training.state import State
+    from lightcnn.engine.optimizers import state_keys
+    from lightcnn.engine.state import State
 
     images, labels = task()
     settings = Optimisation(epochs=6, batch=16, optimizer=name, learning_rate=0.05 if name == "sgd" else 0.003)
@@ -250,7 +250,7 @@ def test_accumulated_batches_make_the_step_of_one_large_batch():
 
 
 def test_gradients_are_clipped_to_their_norm():
-    from lightcnn.training.state import State
+    from lightcnn.engine.state import State
 
     model = build(SPEC, 0)
     settings = Optimisation(optimizer="sgd", momentum=0.0, weight_decay=0.0, schedule="constant", warmup=0.0,
@@ -265,7 +265,7 @@ def test_gradients_are_clipped_to_their_norm():
 
 
 def test_the_average_follows_weights_and_statistics():
-    from lightcnn.training.optimizers import Average
+    from lightcnn.engine.optimizers import Average
 
     model = build(SPEC, 0)
     average = Average(model, 0.5)
@@ -282,8 +282,8 @@ def test_the_average_follows_weights_and_statistics():
 
 
 def test_the_same_network_is_the_same_teacher_in_any_statistics():
+    from lightcnn.engine.distillation import Teacher
     from lightcnn.recipe import Distillation
-    from lightcnn.training.teacher import Teacher
 
     images, _ = task(6)
     model = build(SPEC, 0).eval()

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from lightcnn.evaluation.intervals import wilson
-from lightcnn.evaluation.paired import score_interval
-from lightcnn.explaining.checks import NAMES
-from lightcnn.explaining.verdict import FAILED, PASSED, sentence, summary
+from lightcnn.evaluation.paired_tests import score_interval
+from lightcnn.explaining.checks.checker import NAMES
+from lightcnn.explaining.checks.summary import FAILED, PASSED, sentence, summary
 
 
 def check(passed: bool | None, value: float | None = None, **more: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from specs import RECIPES, SPACES
 ROOT = Path(__file__).parents[1]
 CODE = """
 import lightcnn, sys
-from lightcnn.checking import SCHEMAS, shipped_items
+from lightcnn.cli.catalogue import SCHEMAS, shipped_items
 from lightcnn.recipe import Recipe
 from lightcnn.space import SearchSpace
 assert lightcnn.__file__.startswith(sys.argv[1]), lightcnn.__file__

@@ -9,10 +9,10 @@ from typing import Any
 from torch import nn
 
 from lightcnn.baselines import parameters_with_buffers
-from lightcnn.counters import fvcore_operators, skeleton, thop_modules, torch_operators
 from lightcnn.counting.folding import Pair, deploy, unfolded
 from lightcnn.counting.layers import LayerRow, layers
 from lightcnn.counting.liveness import liveness, moved, peak
+from lightcnn.counting.other_tools import fvcore_operators, skeleton, thop_modules, torch_operators
 from lightcnn.counting.reconcile import Difference, by_fvcore, by_thop, by_torch
 from lightcnn.counting.sizes import keras_bytes, saved_bytes, weight_bytes
 from lightcnn.counting.trace import Trace

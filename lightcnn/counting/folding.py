@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lightcnn.counters import duplicate, skeleton
+from lightcnn.counting.other_tools import duplicate, skeleton
 from lightcnn.counting.trace import BATCH_NORMS, Call, Trace, trace
 from lightcnn.spec import Shape
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lightcnn.counters import blank, material, skeleton
+from lightcnn.counting.other_tools import blank, material, skeleton
 from lightcnn.errors import InputError
 from lightcnn.spec import Shape
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.decode import Decoded, decode
+from lightcnn.data.files.decode import Decoded, decode
 from lightcnn.errors import DataError
 
 SPLITS = ("train", "val", "test")

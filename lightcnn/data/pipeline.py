@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.decode import SHORTER_SIDE
+from lightcnn.data.files.decode import SHORTER_SIDE
 from lightcnn.data.images import Images, Store, View
 from lightcnn.data.preprocess import Preprocess, statistics
-from lightcnn.data.read import Progress, silent
+from lightcnn.data.sources.read_files import Progress, silent
 from lightcnn.data.split import Split, data_document
 from lightcnn.data.store import store
 from lightcnn.recipe import Preparation

@@ -16,11 +16,11 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightcnn.data.cache import cache_folder
 from lightcnn.data.dataset import Dataset
+from lightcnn.data.files.cache import cache_folder
 from lightcnn.data.images import Store
 from lightcnn.data.preprocess import prepare, resize
-from lightcnn.data.read import Progress, silent
+from lightcnn.data.sources.read_files import Progress, silent
 from lightcnn.recipe import Preparation
 
 MEMORY_BYTES = 1_000_000_000

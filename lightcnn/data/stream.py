@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightcnn.data.decode import decode, reduced
+from lightcnn.data.files.decode import decode, reduced
+from lightcnn.data.files.walk import Skipped
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.walk import Skipped
 from lightcnn.errors import DataError
 
 Item = TypeVar("Item", bound=Path | Skipped | NDArray[np.uint8])

@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lightcnn.evaluation.calibration import calibration_error
-from lightcnn.evaluation.curves import GRID, Curve, Trace, curve, precision_recall, roc
-from lightcnn.evaluation.figures import BLUE, COLOURS, GREY, ORANGE, blank, name_axes, png, shown
+from lightcnn.evaluation.roc import GRID, Curve, Trace, curve, precision_recall, roc
+from lightcnn.output.figures import BLUE, COLOURS, GREY, ORANGE, blank, name_axes, png, shown
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from lightcnn.evaluation.figures import BLUE, COLOURS, GREY, ORANGE, blank, name_axes, percent, png, shown
+from lightcnn.output.figures import BLUE, COLOURS, GREY, ORANGE, blank, name_axes, percent, png, shown
 
 MARKERS = ("o", "s", "^", "D")
 """With the colours they tell 28 runs apart."""

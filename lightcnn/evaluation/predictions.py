@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.split import Split
 from lightcnn.errors import RunError
-from lightcnn.predict import decide
-from lightcnn.run import Run
+from lightcnn.inference import decide
+from lightcnn.run_folder import RunFolder
 
 COLUMNS = ("path", "split", "group", "label", "prediction")
 
 
-def write_predictions(run: Run, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, str]:
+def write_predictions(run: RunFolder, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, str]:
     """Writes the table, and returns what report.json says of it: its SHA-256, by which an edited file is found."""
     run.write_csv("predictions.csv", header, rows)
     return {"sha256": hashlib.sha256((run / "predictions.csv").read_bytes()).hexdigest()}
 
 
-def read_predictions(run: Run) -> list[dict[str, str]]:
+def read_predictions(run: RunFolder) -> list[dict[str, str]]:
     """The rows of a finished run's table. Raises: RunError where it was edited after the run, or is missing."""
     run.demand("predictions.csv")
     content, held = (run / "predictions.csv").read_bytes(), run.report.get("predictions") or {}

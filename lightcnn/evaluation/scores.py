@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from lightcnn.evaluation.bootstrap import DRAWS, Curve, resampled
 from lightcnn.evaluation.calibration import calibration_error
-from lightcnn.evaluation.few import GROUPS, OF_CLASS, too_few
 from lightcnn.evaluation.intervals import Draws, Interval, bounded, positive, wilson
-from lightcnn.predict import decide
+from lightcnn.evaluation.sample_size import GROUPS, OF_CLASS, too_few
+from lightcnn.inference import decide
 
 RATES = ("precision", "sensitivity", "specificity", "f1", "auc", "pr_auc")
 """Scores of a class against the rest."""

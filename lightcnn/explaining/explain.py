@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import DataError, InputError
-from lightcnn.explaining.checks import Checker
+from lightcnn.explaining.checks.checker import Checker
+from lightcnn.explaining.explained_network import Explained
 from lightcnn.explaining.explanation import Explainer, Explanation, demand_level, target_index
-from lightcnn.explaining.methods import Options, method
-from lightcnn.explaining.model import Explained
-from lightcnn.explaining.pictures import Picture, from_array, from_file
-from lightcnn.run import Run
-from lightcnn.trained import Trained, checked
+from lightcnn.explaining.inputs import Picture, from_array, from_file
+from lightcnn.explaining.methods.catalogue import Options, method
+from lightcnn.run_folder import RunFolder
+from lightcnn.trained_network import Trained, checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class _Subject:
 
 
 def explain(
-    model: Run | Trained | nn.Module | str | Path,
+    model: RunFolder | Trained | nn.Module | str | Path,
     images: Iterable[Any],
     *,
     methods: Sequence[str] = ("gradcam", "ig", "lime"),
@@ -89,7 +89,7 @@ def _explained(
     model: Any, images: Any, rule: Preprocess | None, classes: Sequence[str] | None, batch: int | None, device: str
 ) -> tuple[Explained, Preprocess | None]:
     """The network's copy, and what prepares its images; None where they are given as it reads them."""
-    if isinstance(model, str | Path | Run):
+    if isinstance(model, str | Path | RunFolder):
         model = Trained.load(model, device=device)
     if isinstance(model, Trained):
         return Explained.of(model.model, model.preprocess, batch=batch), model.preprocess

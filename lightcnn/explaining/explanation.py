@@ -14,10 +14,10 @@ from torch import Tensor
 
 from lightcnn.document import nearest
 from lightcnn.errors import DataError, InputError, LightcnnError
-from lightcnn.explaining.attribution import Attribution, Method
-from lightcnn.explaining.checks import LEVELS, Checker, Level
-from lightcnn.explaining.model import Explained
-from lightcnn.predict import decide
+from lightcnn.explaining.checks.checker import LEVELS, Checker, Level
+from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.methods.attribution import Attribution, Method
+from lightcnn.inference import decide
 
 SHOWN = 20
 """Classes that an error names."""
@@ -58,18 +58,18 @@ class Explanation:
 
     def figure(self) -> Any:
         """A matplotlib figure: the image, the map and the overlay, with the checks under them."""
-        from lightcnn.explaining.panels import Canvas, panel
+        from lightcnn.explaining.figures.panels import Canvas, panel
 
         return panel(Canvas(self.seen), [self])
 
     def _repr_html_(self) -> str:
-        from lightcnn import page
-        from lightcnn.evaluation.figures import png
+        from lightcnn.output import html
+        from lightcnn.output.figures import png
 
-        return page.figure(png(self.figure()), f"{self.attribution.method}: {self.target}")
+        return html.figure(png(self.figure()), f"{self.attribution.method}: {self.target}")
 
     def __rich__(self) -> Any:
-        from lightcnn.views.explain import image_table
+        from lightcnn.explaining.terminal import image_table
 
         return image_table([self.document()])
 

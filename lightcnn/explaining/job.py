@@ -11,29 +11,29 @@ from typing import Any
 
 import torch
 
-import lightcnn
-from lightcnn.cautions import STAND_IN
-from lightcnn.data.read import Progress, silent
-from lightcnn.data.walk import Skipped
+from lightcnn.data.files.walk import Skipped
+from lightcnn.data.sources.read_files import Progress, silent
 from lightcnn.devices import device_name
 from lightcnn.errors import DataError, InputError, LightcnnError, RunError
-from lightcnn.explaining.begun import begin, begun_for, digests
-from lightcnn.explaining.checks import Checker
-from lightcnn.explaining.collected import Collected, Entry, table
-from lightcnn.explaining.drawing import draw
+from lightcnn.explaining.checks.checker import Checker
+from lightcnn.explaining.checks.summary import sentence, summary
+from lightcnn.explaining.explained_network import Explained
 from lightcnn.explaining.explanation import Explainer, Explanation, demand_level, target_index
-from lightcnn.explaining.gallery import Gallery, of_files, of_side
-from lightcnn.explaining.layers import Layer, candidates, named
-from lightcnn.explaining.methods import Options, method
-from lightcnn.explaining.model import Explained
+from lightcnn.explaining.figures.files import draw
+from lightcnn.explaining.inputs import MaskFolder, Picture
+from lightcnn.explaining.methods.catalogue import Options, method
+from lightcnn.explaining.methods.layer_choice import Layer, candidates, named
 from lightcnn.explaining.page import explain_page
-from lightcnn.explaining.pictures import MaskFolder, Picture
-from lightcnn.explaining.record import keep, kept
-from lightcnn.explaining.testside import test_side
-from lightcnn.explaining.verdict import sentence, summary
-from lightcnn.page import visible
-from lightcnn.run import Run
-from lightcnn.trained import Trained
+from lightcnn.explaining.results import Collected, Entry, table
+from lightcnn.explaining.resume import begin, begun_for, digests
+from lightcnn.explaining.run_test_data import test_side
+from lightcnn.explaining.saved import keep, kept
+from lightcnn.explaining.selection import Gallery, of_files, of_side
+from lightcnn.output.caveats import STAND_IN
+from lightcnn.output.html import visible
+from lightcnn.run_folder import RunFolder
+from lightcnn.trained_network import Trained
+from lightcnn.version import __version__
 
 LEARNED = "STAND-IN: this network learned from pictures drawn by code. What it says tells nothing about photographs."
 IMAGES = 24
@@ -67,7 +67,7 @@ class Work:
             raise RunError(f"run {folder}: exported models are not explained yet; give the run folder it came from")
         level = demand_level(settings.checks)
         self.settings = settings
-        self.run = Run.load(folder)
+        self.run = RunFolder.load(folder)
         methods = [method(name, settings.options) for name in dict.fromkeys(settings.methods)]
         trained = Trained.load(self.run, device=settings.device)
         self.rule = trained.preprocess
@@ -93,18 +93,18 @@ class Work:
         resume: bool = False,
         progress: Progress = silent,
         tell: Callable[[list[Entry]], None] = lambda entries: None,
-    ) -> Run:
+    ) -> RunFolder:
         """Explains all `inputs`, or the test side, and returns the run folder; report.json is written last.
 
         With `resume` it goes on in the folder `out`, where what was explained stays. `tell` is called with the
         explanations of each image. Raises: InputError where nothing can be explained.
         """
         began = time.monotonic()
-        self.path = Path(out) if out is not None else Run.fresh("explain")
+        self.path = Path(out) if out is not None else RunFolder.fresh("explain")
         asked = self._asked(inputs)
         held = begun_for(self.path, asked) if resume else None
         if held is None:
-            Run.free(self.path)
+            RunFolder.free(self.path)
         gallery = self._gallery(inputs, progress)
         self.count = gallery.count
         done = held or begin(self.path, asked)
@@ -144,7 +144,7 @@ class Work:
 
     def _write(
         self,
-        run: Run,
+        run: RunFolder,
         gallery: Gallery,
         began: float,
         progress: Progress,
@@ -172,7 +172,7 @@ class Work:
 
     def _picture(
         self,
-        run: Run,
+        run: RunFolder,
         number: int,
         picture: Picture,
         held: Collected,
@@ -225,7 +225,7 @@ class Work:
         settings = self.settings
         rows = summary(held.entries)
         return {
-            "lightcnn": lightcnn.__version__,
+            "lightcnn": __version__,
             "command": "explain",
             "seed": settings.options.seed,
             "data": gallery.data,

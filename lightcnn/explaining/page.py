@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lightcnn import page
-from lightcnn.cautions import cautions
-from lightcnn.explaining.verdict import TITLES, sentences
-from lightcnn.views.explain import MAIN, brief, image_heading
+from lightcnn.explaining.checks.summary import TITLES, sentences
+from lightcnn.explaining.terminal import MAIN, brief, image_heading
+from lightcnn.output import html
+from lightcnn.output.caveats import cautions
 
 SHOWN = 40
 """Images whose panels the page shows; the folder has all."""
@@ -35,21 +35,21 @@ def explain_page(
     by_image: dict[str, list[Mapping[str, Any]]] = {}
     for entry in report["explanations"]:
         by_image.setdefault(entry["panel"], []).append(entry)
-    return page.page(
+    return html.page(
         "lightcnn explain",
         [
             *_cautions(report),
-            *(page.paragraph(said, "note") for said in sentences(report["summary"])),
-            page.pairs(_facts(report)),
-            *(page.paragraph(note, "note") for note in report["notes"]),
+            *(html.paragraph(said, "note") for said in sentences(report["summary"])),
+            html.pairs(_facts(report)),
+            *(html.paragraph(note, "note") for note in report["notes"]),
             *_skipped(report),
-            page.heading("What the checks say together"),
+            html.heading("What the checks say together"),
             _summary(report["summary"]),
-            *(page.figure(pictures[name], caption) for name, caption in CAPTIONS.items() if name in pictures),
-            page.heading("Images"),
-            page.paragraph(SCALES),
+            *(html.figure(pictures[name], caption) for name, caption in CAPTIONS.items() if name in pictures),
+            html.heading("Images"),
+            html.paragraph(SCALES),
             *(part for name, entries in by_image.items() if name in panels for part in _image(entries, panels[name])),
-            *([page.paragraph(f"{len(by_image) - SHOWN:,} more images in panels/")] if len(by_image) > SHOWN else []),
+            *([html.paragraph(f"{len(by_image) - SHOWN:,} more images in panels/")] if len(by_image) > SHOWN else []),
         ],
     )
 
@@ -57,8 +57,8 @@ def explain_page(
 def _cautions(report: Mapping[str, Any]) -> list[str]:
     """What stands on top: the first of the data's cautions as an alarm where they are a stand-in."""
     said = cautions(report["data"]) if report["data"] else []
-    parts = [page.paragraph(report["warning"], "alarm")] if report["warning"] else []
-    return parts + [page.paragraph(text, "note") for text in said if text != report["warning"]]
+    parts = [html.paragraph(report["warning"], "alarm")] if report["warning"] else []
+    return parts + [html.paragraph(text, "note") for text in said if text != report["warning"]]
 
 
 def _facts(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,26 +76,26 @@ def _facts(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _skipped(report: Mapping[str, Any]) -> list[str]:
-    parts = [page.paragraph(f"{one['method']}: {one['error']}", "alarm") for one in report["failures"][:5]]
+    parts = [html.paragraph(f"{one['method']}: {one['error']}", "alarm") for one in report["failures"][:5]]
     if report["skipped"]:
         rows = [(one["image"], one["reason"]) for one in report["skipped"]]
-        parts += [page.heading("Skipped"), page.table(("image", "reason"), rows)]
+        parts += [html.heading("Skipped"), html.table(("image", "reason"), rows)]
     return parts
 
 
 def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
     """A row a method and check, and the rule of every check."""
     if not rows:
-        return page.paragraph("No checks were made (--checks none).")
+        return html.paragraph("No checks were made (--checks none).")
     header = ("method", "check", "passed", "share", "95 % interval", "mean value", "95 % interval")
     rules = {row["check"]: row["rule"] for row in rows}
     withheld = {row["value"]["interval"] for row in rows if row["value"] and row["value"]["low"] is None}
     return "\n".join(
         [
-            page.table(header, [_row(row) for row in rows]),
-            *(page.paragraph(f"An interval was {text}.") for text in sorted(withheld)),
-            page.paragraph("A check is passed by one rule, the same for every method and image:"),
-            page.table(("check", "rule"), list(rules.items())),
+            html.table(header, [_row(row) for row in rows]),
+            *(html.paragraph(f"An interval was {text}.") for text in sorted(withheld)),
+            html.paragraph("A check is passed by one rule, the same for every method and image:"),
+            html.table(("check", "rule"), list(rules.items())),
         ]
     )
 
@@ -123,11 +123,11 @@ def _image(entries: Sequence[Mapping[str, Any]], pictures: Sequence[bytes]) -> l
     """The panel of an image, its curves, its checks and its notes."""
     first = entries[0]
     return [
-        page.heading(image_heading(entries)),
-        page.figure(pictures[0], f"Explained: {first['target']}, with a probability of {first['probability']:.4f}."),
-        *(page.figure(picture, CURVES) for picture in pictures[1:]),
+        html.heading(image_heading(entries)),
+        html.figure(pictures[0], f"Explained: {first['target']}, with a probability of {first['probability']:.4f}."),
+        *(html.figure(picture, CURVES) for picture in pictures[1:]),
         *_checks(entries),
-        *(page.paragraph(note) for note in dict.fromkeys(_notes(entries))),
+        *(html.paragraph(note) for note in dict.fromkeys(_notes(entries))),
     ]
 
 
@@ -138,7 +138,7 @@ def _checks(entries: Sequence[Mapping[str, Any]]) -> list[str]:
         (name, *(brief(name, entry["checks"][name]) if name in entry["checks"] else "" for entry in entries))
         for name in names
     ]
-    return [page.table(("check", *(_title(entry) for entry in entries)), rows)] if rows else []
+    return [html.table(("check", *(_title(entry) for entry in entries)), rows)] if rows else []
 
 
 def _notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.onnxfiles.library import first_line
+from lightcnn.onnxfiles.extra import first_line
 from lightcnn.onnxfiles.runtime import answers, session
 
 LIMIT = 2_000_000_000

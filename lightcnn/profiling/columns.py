@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lightcnn import page
 from lightcnn.budget import human
 from lightcnn.document import nearest
 from lightcnn.errors import InputError
+from lightcnn.output import html as page
 
 Row = Mapping[str, Any]
 

@@ -10,20 +10,20 @@ from typing import Any
 
 import torch
 
-import lightcnn
 from lightcnn.counting.count import CONVENTION
 from lightcnn.counting.layers import LAYER_COLUMNS
 from lightcnn.devices import pick_device
 from lightcnn.errors import LightcnnError
+from lightcnn.measurement.latency import Candidate, machine, measure, threads_set
+from lightcnn.measurement.runtimes import demand_runtimes
 from lightcnn.profiling import columns
-from lightcnn.profiling.charts import charts
-from lightcnn.profiling.latency import Candidate, machine, measure, threads_set
+from lightcnn.profiling.figures import charts
 from lightcnn.profiling.page import profile_page
 from lightcnn.profiling.profile import Profile, unchanged
-from lightcnn.profiling.runtimes import demand_runtimes
-from lightcnn.profiling.subjects import Subject, read_accuracies, subjects
-from lightcnn.run import Run, json_bytes
+from lightcnn.profiling.targets import Subject, read_accuracies, subjects
+from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.spec import Shape
+from lightcnn.version import __version__
 
 SECONDS = 45.0
 """Of the rounds of timing, for all networks together."""
@@ -52,12 +52,12 @@ def conduct(
     *,
     out: str | Path | None = None,
     progress: Progress = lambda *_: None,
-) -> Run:
+) -> RunFolder:
     """Profiles all targets and returns the run folder, which is there whole or not at all.
 
     What failed stands in `failures` of its report.json. Raises: InputError where nothing can be done.
     """
-    began, path = time.monotonic(), Run.free(Path(out)) if out is not None else Run.fresh("profile")
+    began, path = time.monotonic(), RunFolder.free(Path(out)) if out is not None else RunFolder.fresh("profile")
     settings = replace(settings, runtimes=demand_runtimes(settings.runtimes))
     device = pick_device(settings.device)
     accuracies = read_accuracies(settings.accuracy) if settings.accuracy else {}
@@ -77,7 +77,7 @@ def conduct(
         **{f"plots/{name}.png": picture.png for name, picture in pictures.items()},
         "report.json": json_bytes(report),
     }
-    return Run.create(path, "profile", files)
+    return RunFolder.create(path, "profile", files)
 
 
 def _counted(named: Sequence[Subject], progress: Progress) -> tuple[list[Profile], list[dict[str, str]]]:
@@ -166,7 +166,7 @@ def _report(
     profiles: Sequence[Profile], failures: Sequence[dict[str, str]], settings: Settings, began: float
 ) -> dict[str, Any]:
     return {
-        "lightcnn": lightcnn.__version__,
+        "lightcnn": __version__,
         "command": "profile",
         "seed": 0,
         "seconds": round(time.monotonic() - began, 2),

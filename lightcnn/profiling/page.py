@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lightcnn import page
+from lightcnn.output import html
+from lightcnn.output.hotspots import Picture
 from lightcnn.profiling import columns
-from lightcnn.profiling.pictures import Picture
 
 CAPTIONS = {
     "efficiency": "Accuracy per second over accuracy per megabyte of the Keras file; the smaller the file, the larger "
@@ -31,23 +31,23 @@ LISTED = 40
 def profile_page(report: Mapping[str, Any], pictures: Mapping[str, Picture]) -> bytes:
     """The whole page."""
     rows = report["rows"]
-    return page.page(
+    return html.page(
         "lightcnn profile",
         [
-            page.paragraph(report["convention"]),
-            *(page.paragraph(one["error"], "alarm") for one in report["failures"]),
+            html.paragraph(report["convention"]),
+            *(html.paragraph(one["error"], "alarm") for one in report["failures"]),
             *([columns.html(rows, columns.useful(rows))] if rows else []),
-            *(page.paragraph(line) for line in footer(report)),
-            *([page.heading("Every runtime"), _times(rows)] if any(len(row["latencies"]) > 1 for row in rows) else []),
-            *([page.heading("Size, memory and what the accuracies are"), _more(rows)] if rows else []),
+            *(html.paragraph(line) for line in footer(report)),
+            *([html.heading("Every runtime"), _times(rows)] if any(len(row["latencies"]) > 1 for row in rows) else []),
+            *([html.heading("Size, memory and what the accuracies are"), _more(rows)] if rows else []),
             *(
-                page.figure(pictures[name].png, caption, pictures[name].spots)
+                html.figure(pictures[name].png, caption, pictures[name].spots)
                 for name, caption in CAPTIONS.items()
                 if name in pictures
             ),
             *(part for row in rows for part in _network(row, report["layers"][row["name"]])),
         ],
-        script=page.SORT if rows else "",
+        script=html.SORT if rows else "",
     )
 
 
@@ -78,7 +78,7 @@ def _times(rows: Sequence[Mapping[str, Any]]) -> str:
     keys = ("runtime", "layout", "median", "p95", "iqr", "runs", "batch", "images_per_second")
     header = ("network", "run by", "layout", "ms, median", "ms, p95", "ms, IQR", "runs", "images at once", "images/s")
     told = [(row["name"], *(one[key] for key in keys)) for row in rows for one in row["latencies"]]
-    return page.table(header, told, sortable=True)
+    return html.table(header, told, sortable=True)
 
 
 def _more(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -99,15 +99,15 @@ def _network(row: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> lis
     ]
     heaviest = sorted(layers, key=lambda layer: -layer["macs"])[:LISTED]
     return [
-        page.heading(row["name"]),
-        page.pairs(_left_aside(row)),
-        *(page.paragraph(note, "note") for note in row["notes"]),
+        html.heading(row["name"]),
+        html.pairs(_left_aside(row)),
+        *(html.paragraph(note, "note") for note in row["notes"]),
         *([
-            page.paragraph("What other counters add to our multiply-adds of the network as given, and leave out:"),
-            page.table(("counter", "where", "ours", "theirs", "difference", "why"), differences, sortable=True),
+            html.paragraph("What other counters add to our multiply-adds of the network as given, and leave out:"),
+            html.table(("counter", "where", "ours", "theirs", "difference", "why"), differences, sortable=True),
         ] if differences else []),
-        page.paragraph(f"The {len(heaviest)} layers with the most multiply-adds of {len(layers)}:"),
-        page.table(
+        html.paragraph(f"The {len(heaviest)} layers with the most multiply-adds of {len(layers)}:"),
+        html.table(
             ("layer", "kind", "output", "parameters", "multiply-adds", "share", "activation bytes"),
             [_layer(layer) for layer in heaviest], sortable=True,
         ),
@@ -129,5 +129,5 @@ def _left_aside(row: Mapping[str, Any]) -> dict[str, str]:
 def _layer(layer: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
         layer["name"] or "(itself)", layer["kind"], "×".join(map(str, layer["shape"])), layer["params"], layer["macs"],
-        page.Shown(f"{layer['share']:.1%}", layer["share"]), layer["activation_bytes"],
+        html.Shown(f"{layer['share']:.1%}", layer["share"]), layer["activation_bytes"],
     )  # fmt: skip

@@ -11,16 +11,16 @@ import torch
 from rich.table import Table
 from torch import nn
 
+from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import build_network
 from lightcnn.counting.count import Count, count
 from lightcnn.counting.layers import LayerRow
 from lightcnn.errors import InputError
-from lightcnn.profiling import columns, view
-from lightcnn.profiling.latency import Latency, measure, threads_set
-from lightcnn.profiling.resident import Resident
-from lightcnn.profiling.runtimes import candidates
+from lightcnn.measurement.latency import Latency, measure, threads_set
+from lightcnn.measurement.memory import Resident
+from lightcnn.measurement.runtimes import candidates
+from lightcnn.profiling import columns, terminal
 from lightcnn.spec import NetworkSpec, Shape
-from lightcnn.transfer import BaselineSpec
 
 AnySpec = NetworkSpec | BaselineSpec
 IMAGE: Shape = (3, 224, 224)
@@ -86,7 +86,7 @@ class Profile:
         return columns.markdown([self.document()], columns.useful([self.document()]))
 
     def __rich__(self) -> Table:
-        return view.table([self.document()], columns.useful([self.document()]))
+        return terminal.table([self.document()], columns.useful([self.document()]))
 
     def _repr_html_(self) -> str:
         return columns.html([self.document()], columns.useful([self.document()]))

@@ -14,26 +14,26 @@ from torch import nn
 
 from lightcnn import document, trainedrun
 from lightcnn.budget import Budget
-from lightcnn.counters import fvcore_total, thop_total
-from lightcnn.data.groups import grouped
+from lightcnn.counting.other_tools import fvcore_total, thop_total
+from lightcnn.data.grouping.groups import grouped
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.data.sources import load
+from lightcnn.data.sources.load import load
 from lightcnn.data.split import split, subset
 from lightcnn.devices import pick_device
+from lightcnn.engine.loop import Epoch, fit
 from lightcnn.errors import LightcnnError, RunError, TrainingError
-from lightcnn.fit import BudgetedSpace, Candidate
+from lightcnn.inference import probabilities
 from lightcnn.network import build, fold
-from lightcnn.predict import probabilities
 from lightcnn.recipe import Optimisation, Reading, Recipe, default_augment, default_training
-from lightcnn.run import Run
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.plan import Plan, SearchClock, final_epochs
+from lightcnn.searching.progress import Watcher
 from lightcnn.searching.report import Final, write_report, write_trials
 from lightcnn.searching.searcher import Fidelity, Outcome, Rungs, Searcher
 from lightcnn.searching.settings import PlanSettings, SearchSettings, make_settings
-from lightcnn.searching.watcher import Watcher
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
-from lightcnn.training.loop import Epoch, fit
 
 
 def search(
@@ -69,7 +69,7 @@ def conduct(
     resume: bool = False,
     watcher: Watcher | None = None,
     began: float | None = None,
-) -> Run:
+) -> RunFolder:
     """Searches as `settings` say and returns the finished run folder.
 
     `began` is the `time.monotonic()` that the time limit counts from, this moment if not said. With `resume`, the run
@@ -79,10 +79,10 @@ def conduct(
     watcher = watcher or Watcher()
     if resume and out is None:
         raise RunError("--resume: needs --out with the run folder to go on with")
-    out = Path(out) if out is not None else Run.fresh("search")
-    held = Run.load(out) if resume else None
+    out = Path(out) if out is not None else RunFolder.fresh("search")
+    held = RunFolder.load(out) if resume else None
     if held is None:
-        Run.free(out)
+        RunFolder.free(out)
     device = pick_device(settings.device)
     dataset = load(settings.data, settings.reading, progress=watcher.reading)
     dataset = grouped(dataset, progress=watcher.reading)
@@ -90,7 +90,7 @@ def conduct(
     space = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
     budgeted = BudgetedSpace(space, Budget.parse(settings.budget))
     budgeted.candidate(budgeted.first(), Random(settings.seed))
-    run = held or Run.create(out, "search", {"search.yaml": _text(settings)})
+    run = held or RunFolder.create(out, "search", {"search.yaml": _text(settings)})
     with run.locked():
         bench = Bench(Pipeline(dataset, sides, device, progress=watcher.reading), settings, watcher)
         plan, spent = _plan(run, bench, budgeted, dataset.fingerprint, began)
@@ -150,7 +150,7 @@ class _Search:
     """One session of one search."""
 
     def __init__(
-        self, run: Run, settings: SearchSettings, space: BudgetedSpace, bench: Bench, plan: Plan, watcher: Watcher
+        self, run: RunFolder, settings: SearchSettings, space: BudgetedSpace, bench: Bench, plan: Plan, watcher: Watcher
     ) -> None:
         self.run_folder = run
         self.settings = settings
@@ -161,7 +161,7 @@ class _Search:
         sides = bench.pipeline.split
         self.indices = subset(bench.pipeline.dataset, sides.train, plan.images, settings.seed)
 
-    def run(self, spent: float, began: float) -> Run:
+    def run(self, spent: float, began: float) -> RunFolder:
         """Trials, final training, report."""
         settings, run = self.settings, self.run_folder
         fingerprint = {
@@ -260,7 +260,7 @@ def _text(settings: SearchSettings) -> bytes:
     return document.dump(settings, exclude_defaults=False).encode()
 
 
-def _plan(run: Run, bench: Bench, space: BudgetedSpace, fingerprint: str, began: float) -> tuple[Plan, float]:
+def _plan(run: RunFolder, bench: Bench, space: BudgetedSpace, fingerprint: str, began: float) -> tuple[Plan, float]:
     """The plan, and the seconds that had been spent before the first trial; made once, then read back."""
     file = run / "plan.yaml"
     if file.is_file():

@@ -10,25 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-import lightcnn
-from lightcnn import document, page
+from lightcnn import document
 from lightcnn.budget import Budget, Cost
-from lightcnn.cautions import cautions
 from lightcnn.cost import cost
 from lightcnn.data.pipeline import Pipeline
+from lightcnn.engine.loop import Epoch
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import charts, plots
 from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import repeated, scores
 from lightcnn.evaluation.thresholds import operating_points
-from lightcnn.fit import BudgetedSpace, Candidate
+from lightcnn.output import html
+from lightcnn.output.caveats import cautions
 from lightcnn.recipe import Recipe
-from lightcnn.run import Run
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.searcher import Outcome
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.space import SearchSpace
-from lightcnn.training.loop import Epoch
+from lightcnn.version import __version__
 from lightcnn.weights import weights_file
 
 TRIAL_COLUMNS = (
@@ -54,7 +55,7 @@ class Final:
     counters: Mapping[str, int]
 
 
-def write_trials(run: Run, space: SearchSpace, outcomes: Sequence[Outcome]) -> None:
+def write_trials(run: RunFolder, space: SearchSpace, outcomes: Sequence[Outcome]) -> None:
     """trials.csv: one row a trial."""
     rows = []
     for outcome in outcomes:
@@ -69,7 +70,7 @@ def write_trials(run: Run, space: SearchSpace, outcomes: Sequence[Outcome]) -> N
 
 
 def write_report(
-    run: Run,
+    run: RunFolder,
     settings: SearchSettings,
     pipeline: Pipeline,
     space: BudgetedSpace,
@@ -112,7 +113,7 @@ def report_document(
     total = final.candidate.cost
     _held_against(space.budget, total, final.counters)
     return {
-        "lightcnn": lightcnn.__version__,
+        "lightcnn": __version__,
         "command": "search",
         "seed": settings.seed,
         "seconds": clock.elapsed(),
@@ -215,7 +216,7 @@ def _held_against(budget: Budget, total: Cost, counters: Mapping[str, int]) -> N
 
 
 def _plots(
-    run: Run, report: Mapping[str, Any], space: BudgetedSpace, outcomes: Sequence[Outcome], final: Final
+    run: RunFolder, report: Mapping[str, Any], space: BudgetedSpace, outcomes: Sequence[Outcome], final: Final
 ) -> dict[str, bytes]:
     """The pictures of a run by caption, written under plots/ too."""
     limit = space.budget.limits[0]
@@ -244,21 +245,21 @@ def _page(
     test, data, total = report["best"]["test"]["accuracy"], report["data"], report["network"]["cost"]
     how = report["metrics"]["test"]["accuracy"]["interval"]
     counters = report["network"]["counters"]
-    notes = [page.paragraph(note, "note") for note in cautions(data)]
+    notes = [html.paragraph(note, "note") for note in cautions(data)]
     known = data["groups"]["known"]
     grouped = f"from {data['groups']['source']}" if known else "unknown: every image counted as its own"
     scored = sorted((o for o in outcomes if o.scores), key=lambda o: (-o.epochs, -(o.score or 0)))[:10]
-    return page.page(
+    return html.page(
         f"lightcnn search: {settings.budget} on {data['source']}",
         [
-            page.paragraph(f"{test['mean']:.2%} test accuracy", "big"),
-            page.paragraph(
+            html.paragraph(f"{test['mean']:.2%} test accuracy", "big"),
+            html.paragraph(
                 f"95 % interval {test['low']:.2%} to {test['high']:.2%} ({how}) on {data['counts']['test']:,} images "
                 "that neither the search nor the training has seen, looked at once."
             ),
             *notes,
-            page.heading("The network"),
-            page.pairs({
+            html.heading("The network"),
+            html.pairs({
                 "FLOPs (multiply-adds)": total["macs"],
                 "fvcore counts": counters["fvcore"],
                 "thop counts": counters["thop"],
@@ -266,20 +267,20 @@ def _page(
                 "int8 weight bytes": total["weight_bytes"]["int8"],
                 "peak int8 activation bytes": total["peak_activations"],
             }),
-            page.paragraph(COUNTED),
-            page.code(document.dump(spec)),
-            page.figure(pictures["confusion"], "Test side: actual classes in rows, predicted ones in columns"),
-            page.figure(pictures["loss"], "The final training"),
-            page.heading("The search"),
-            page.pairs(report["counts"]),
-            page.figure(pictures["history"], "Best validation accuracy so far; trainings of different lengths"),
-            page.figure(pictures["front"], "All trained networks, each after its longest training"),
-            page.table(
+            html.paragraph(COUNTED),
+            html.code(document.dump(spec)),
+            html.figure(pictures["confusion"], "Test side: actual classes in rows, predicted ones in columns"),
+            html.figure(pictures["loss"], "The final training"),
+            html.heading("The search"),
+            html.pairs(report["counts"]),
+            html.figure(pictures["history"], "Best validation accuracy so far; trainings of different lengths"),
+            html.figure(pictures["front"], "All trained networks, each after its longest training"),
+            html.table(
                 ("trial", "epochs", "validation accuracy", "stem and stage widths"),
                 [(o.number, o.epochs, o.score, _widths(o)) for o in scored],
             ),
-            page.heading("The data"),
-            page.pairs({**data["counts"], "groups": grouped, "how groups were found": data["groups"]["why"],
+            html.heading("The data"),
+            html.pairs({**data["counts"], "groups": grouped, "how groups were found": data["groups"]["why"],
                         "groups on two sides": data["groups_shared"],
                         "fingerprint": data["fingerprint"][:16]}),
         ],

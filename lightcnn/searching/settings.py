@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from lightcnn import document
 from lightcnn.errors import InputError, RunError
 from lightcnn.recipe import Augmentation, Reading, Seed
-from lightcnn.run import Run
+from lightcnn.run_folder import RunFolder
 from lightcnn.space import SearchSpace
 from lightcnn.spec import Frozen
 
@@ -55,7 +55,7 @@ def make_settings(**values: Any) -> SearchSettings:
 
 def load_settings(folder: str | Path) -> SearchSettings:
     """The settings of a search's run folder. Raises: RunError where it holds none."""
-    run = Run.load(folder)
+    run = RunFolder.load(folder)
     if not (run / "search.yaml").is_file():
         raise RunError(f"run {folder}: not a search; --resume goes on with searches only")
     return document.load(SearchSettings, run / "search.yaml")

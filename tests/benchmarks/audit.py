@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lightcnn.data.lesions import draw
+from lightcnn.data.sources.lesion_painter import draw
 
 
 def photographs(folder: Path, count: int, size: int) -> None:

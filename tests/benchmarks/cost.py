@@ -17,9 +17,9 @@ from collections.abc import Callable
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from lightcnn.cost import cost
-from lightcnn.counters import fvcore_total, thop_total
+from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.network import build
-from lightcnn.run import environment
+from lightcnn.run_folder import environment
 from lightcnn.spec import ConvBlock, InvertedResidualBlock, NetworkSpec, ResidualBlock, SeparableBlock
 
 ROUNDS = 7

@@ -24,8 +24,8 @@ from scipy.stats import binom, norm
 from sklearn.metrics import average_precision_score
 
 from lightcnn.evaluation.bootstrap import DRAWS, Curve, left_out, times_drawn
-from lightcnn.evaluation.few import OF_CLASS
 from lightcnn.evaluation.intervals import Draws, Interval, bounded, positive, wilson
+from lightcnn.evaluation.sample_size import OF_CLASS
 from lightcnn.evaluation.scores import scores
 
 CORRELATIONS = (0.0, 0.3, 0.8)

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.similar import similar
-from lightcnn.data.sources import load
+from lightcnn.data.grouping.similar import similar
+from lightcnn.data.sources.load import load
 
 Image = NDArray[np.uint8]
 BORDERS = (cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101)

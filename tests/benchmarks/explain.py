@@ -34,20 +34,20 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from lightcnn.baselines import build_baseline
-from lightcnn.counters import duplicate
-from lightcnn.data.lesions import draw as lesions
+from lightcnn.counting.other_tools import duplicate
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.explaining.attribution import Attribution
-from lightcnn.explaining.gradcam import GradCam
-from lightcnn.explaining.integrated import IntegratedGradients, completeness_error
-from lightcnn.explaining.lime import Lime, draw, hidden, proximity
-from lightcnn.explaining.model import Explained
-from lightcnn.explaining.occlusion import Occlusion
-from lightcnn.explaining.superpixels import superpixels
+from lightcnn.data.sources.lesion_painter import draw as lesions
+from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.methods.attribution import Attribution
+from lightcnn.explaining.methods.gradcam import GradCam
+from lightcnn.explaining.methods.integrated_gradients import IntegratedGradients, completeness_error
+from lightcnn.explaining.methods.lime import Lime, draw, hidden, proximity
+from lightcnn.explaining.methods.occlusion import Occlusion
+from lightcnn.explaining.methods.superpixels import superpixels
+from lightcnn.inference import class_probabilities
 from lightcnn.network import build
-from lightcnn.predict import class_probabilities
 from lightcnn.spec import NetworkSpec
-from lightcnn.trained import Trained
+from lightcnn.trained_network import Trained
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "micrompoxnet.yaml"
 RULE = Preprocess(size=128, channels=3, shorter_side=128, mean=(0.5,) * 3, deviation=(0.25,) * 3, classes=("a", "b"))

@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 from duplicates import augmented_set
 
-from lightcnn.data.groups import grouped
-from lightcnn.data.sources import load
+from lightcnn.data.grouping.groups import grouped
+from lightcnn.data.sources.load import load
 
 SHARES = {"test": 0.2, "val": 0.15}
 WAYS = {"at random by image, --allow-leak": "--allow-leak", "by source, --resplit": "--resplit"}

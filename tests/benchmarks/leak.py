@@ -20,19 +20,19 @@ from duplicates import augmented_set
 
 from lightcnn.budget import Budget
 from lightcnn.data.dataset import Dataset, assemble
-from lightcnn.data.groups import components
+from lightcnn.data.grouping.groups import components
+from lightcnn.data.grouping.similar import similar
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.data.similar import similar
-from lightcnn.data.sources import load
+from lightcnn.data.sources.load import load
 from lightcnn.data.split import split
 from lightcnn.devices import pick_device
+from lightcnn.engine.loop import fit
 from lightcnn.evaluation.scores import scores
-from lightcnn.fit import BudgetedSpace
+from lightcnn.inference import probabilities
 from lightcnn.network import build
-from lightcnn.predict import probabilities
 from lightcnn.recipe import PRESETS, Optimisation
+from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.space import SearchSpace
-from lightcnn.training.loop import fit
 
 
 def shipped_augmented(source: str, size: int, copies: int) -> tuple[Dataset, np.ndarray]:

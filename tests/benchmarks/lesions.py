@@ -22,15 +22,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lightcnn.cost import cost
-from lightcnn.data.lesions import Lesions, draw
 from lightcnn.data.preprocess import Preprocess, resize
 from lightcnn.data.preprocess import statistics as channel_statistics
+from lightcnn.data.sources.lesion_painter import Lesions, draw
+from lightcnn.engine.loop import fit
+from lightcnn.inference import probabilities
 from lightcnn.network import build
-from lightcnn.predict import probabilities
 from lightcnn.recipe import Augment, Optimisation
-from lightcnn.run import environment
+from lightcnn.run_folder import environment
 from lightcnn.spec import ConvBlock, NetworkSpec, PoolBlock
-from lightcnn.training.loop import fit
 
 SIZE, SEEDS, EPOCHS = 64, (0, 1, 2), 80
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from lightcnn.evaluation.areas import area_difference, mean_area
-from lightcnn.evaluation.paired import mcnemar, mean_difference, sign_flips, tango
+from lightcnn.evaluation.auc_variance import area_difference, mean_area
+from lightcnn.evaluation.paired_tests import mcnemar, mean_difference, sign_flips, tango
 
 SCENES = [
     *product((10, 40, 160), (1, 5), (0.7, 0.95), (0.0,)),

@@ -27,17 +27,17 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lightcnn.budget import Budget
-from lightcnn.data.batch import training_batch
-from lightcnn.data.lesions import draw
+from lightcnn.data.augmentation.batch import training_batch
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.data.sources import load
+from lightcnn.data.sources.lesion_painter import draw
+from lightcnn.data.sources.load import load
 from lightcnn.data.split import split
-from lightcnn.fit import BudgetedSpace
+from lightcnn.engine.loop import order
 from lightcnn.network import build
 from lightcnn.recipe import PRESETS, Augment
+from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
-from lightcnn.training.loop import order
 
 Batches = Iterator[tuple[Tensor, Tensor]]
 GOLDEN = Path(__file__).parents[1] / "golden" / "micrompoxnet.yaml"

@@ -22,10 +22,10 @@ import torch
 
 from lightcnn.baselines import build_network
 from lightcnn.cost import cost
-from lightcnn.counters import fvcore_total, thop_total, torch_total
+from lightcnn.counting.other_tools import fvcore_total, thop_total, torch_total
 from lightcnn.counting.trace import trace
 from lightcnn.profiling.job import Settings, conduct
-from lightcnn.profiling.subjects import subjects
+from lightcnn.profiling.targets import subjects
 from lightcnn.spec import NetworkSpec
 
 RUNS = 3

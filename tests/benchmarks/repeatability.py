@@ -15,12 +15,12 @@ import tempfile
 from pathlib import Path
 
 from lightcnn.profiling.job import conduct
-from lightcnn.run import Run
+from lightcnn.run_folder import RunFolder
 
 CLOSE = 1.15
 
 
-def medians(run: Run) -> dict[str, float]:
+def medians(run: RunFolder) -> dict[str, float]:
     """Milliseconds of one image, by network."""
     return {row["name"]: row["latency_ms"]["median"] for row in run.report["rows"] if row["latency_ms"]}
 
@@ -32,7 +32,7 @@ def main() -> None:
     if len(given) not in (0, 2):
         parser.error("give two run folders, or none")
     with tempfile.TemporaryDirectory() as folder:
-        runs = [Run.load(path) for path in given] or [conduct((), out=Path(folder) / str(n)) for n in (1, 2)]
+        runs = [RunFolder.load(path) for path in given] or [conduct((), out=Path(folder) / str(n)) for n in (1, 2)]
         first, second = map(medians, runs)
         seconds = [run.report["seconds"] for run in runs]
     print(f"{'':18}{'first, ms':>10}{'second, ms':>12}{'ratio':>7}")

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from lightcnn.cli import run
-from lightcnn.data.lesions import STICKER_CENTRE, STICKER_RADIUS, Lesions, draw
-from lightcnn.data.sources import load
+from lightcnn.cli.main import run
+from lightcnn.data.sources.lesion_painter import STICKER_CENTRE, STICKER_RADIUS, Lesions, draw
+from lightcnn.data.sources.load import load
 from lightcnn.data.split import split
-from lightcnn.explaining.model import Explained
+from lightcnn.explaining.explained_network import Explained
 from lightcnn.recipe import Recipe
-from lightcnn.trained import Trained
+from lightcnn.trained_network import Trained
 
 COUNT = 900
 DATA = f"synthetic-lesions:count={COUNT}"

@@ -2,7 +2,7 @@
 
     pip install timm && python tests/benchmarks/train.py [--rounds 5] [--images 2048] [--device cpu]
 
-Images a second of a whole epoch of `lightcnn.training.loop.fit` (light augmentation, images in memory, no validation);
+Images a second of a whole epoch of `lightcnn.engine.loop.fit` (light augmentation, images in memory, no validation);
 of forward, backward and AdamW on one batch that lies ready: the limit; and of a loop over timm's `create_dataset` and
 `create_loader` with two workers (random resized crops and mirroring, its lightest augmentation) on the same
 PNG files. MicroMPoxNet at 128, and the first network of the space micro under 1 MFLOPs at 32. Medians of rounds that
@@ -24,18 +24,18 @@ from PIL import Image
 from torch import nn
 
 from lightcnn.budget import Budget
-from lightcnn.data.folders import read_folder
-from lightcnn.data.lesions import draw
 from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.sources.folder import read_folder
+from lightcnn.data.sources.lesion_painter import draw
 from lightcnn.data.split import Split
 from lightcnn.devices import pick_device
-from lightcnn.fit import BudgetedSpace
+from lightcnn.engine.loop import fit
 from lightcnn.network import build
 from lightcnn.recipe import PRESETS, Optimisation
-from lightcnn.run import environment
+from lightcnn.run_folder import environment
+from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
-from lightcnn.training.loop import fit
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "micrompoxnet.yaml"
 

@@ -1,0 +1,65 @@
+"""`lightcnn audit`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from lightcnn.cli.options import DataDir, Debug, Json, Out, Quiet, RequireData, print_json
+from lightcnn.output.html import visible
+
+
+def audit(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="A folder of class folders, a .csv, a .npz, or a name."),
+    ],
+    fast: Annotated[bool, typer.Option("--fast", help="Leave near duplicates out.")] = False,
+    augment: Annotated[
+        str | None, typer.Option(metavar="PRESET", help="Also show what that augmentation makes of some images.")
+    ] = None,
+    data_dir: DataDir = None,
+    skip_corrupt: Annotated[
+        bool, typer.Option("--skip-corrupt", help="Changes nothing: an audit lists such files and goes on.")
+    ] = False,
+    require_data: RequireData = False,
+    out: Out = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Find what is wrong with images before anything is trained on them, and leave a run folder."""
+    from lightcnn.output.terminal import StepsView
+    from lightcnn.recipe import Reading
+    from lightcnn.run_folder import RunFolder
+
+    if out is not None:
+        RunFolder.free(out)
+    reading = Reading(data_dir=str(data_dir) if data_dir else None, require_data=require_data)
+    with StepsView(Console(stderr=True, highlight=False), quiet) as view:
+        from lightcnn.auditing.job import conduct
+
+        done = conduct(source, reading, out=out, fast=fast, augment=augment, progress=view.progress)
+    _show_audit(done, as_json, quiet)
+
+
+def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
+    """The end of an audit: what was found, the verdict, and where it lies."""
+    from lightcnn.auditing.terminal import audit_tables
+
+    report = run.report
+    if as_json:
+        return print_json(report)
+    console = Console(highlight=False)
+    if not quiet:
+        console.print(audit_tables(report))
+        console.print()
+    console.print(Text(visible(report["verdict"])), soft_wrap=True)
+    if not quiet:
+        if report["data"]["note"]:
+            console.print(Text(f"note: {visible(report['data']['note'])}"), soft_wrap=True)
+        console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
+    return None

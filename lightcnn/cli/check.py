@@ -1,0 +1,33 @@
+"""`lightcnn check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lightcnn.cli.options import Debug, Json, Quiet, print_json
+from lightcnn.version import __version__
+
+
+def check(
+    files: Annotated[list[Path], typer.Argument(help="Network specs, search spaces, recipes, files of changes.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Validate YAML files and print every error of every file."""
+    from lightcnn.cli.catalogue import check_file
+
+    results = [check_file(file) for file in files]
+    if as_json:
+        print_json({"lightcnn": __version__, "command": "check", "files": results})
+    elif not quiet:
+        for result in results:
+            if not result["errors"]:
+                typer.echo(f"{result['file']}: a valid {result['kind']}")
+    for error in (error for result in results for error in result["errors"]):
+        typer.echo(error, err=True)
+    if any(result["errors"] for result in results):
+        raise typer.Exit(2)

@@ -1,0 +1,57 @@
+"""`lightcnn list`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lightcnn.cli.options import Debug, Json, Quiet, print_json
+from lightcnn.errors import InputError
+from lightcnn.version import __version__
+
+
+class Listing(StrEnum):
+    """What `lightcnn list` lists."""
+
+    recipes = "recipes"
+    spaces = "spaces"
+    datasets = "datasets"
+    baselines = "baselines"
+    schemas = "schemas"
+
+
+def list_(
+    what: Annotated[Listing, typer.Argument(help="What to list.")],
+    show: Annotated[str | None, typer.Option(help="Print the shipped file of that name, to copy and change.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """List what is shipped."""
+    from lightcnn.cli.catalogue import shipped_items
+
+    items = shipped_items(what.value)
+    if show is not None:
+        from lightcnn.document import nearest
+
+        item = next((item for item in items if item["name"] == show), None)
+        if item is None or "file" not in item:
+            names = [item["name"] for item in items if "file" in item]
+            raise InputError(
+                f"list {what.value} --show {show}: no such file{nearest(show, names)}; "
+                f"there are: {', '.join(names) or 'none'}"
+            )
+        text = Path(item["file"]).read_text(encoding="utf-8")
+        if as_json:
+            print_json({"lightcnn": __version__, "command": "list", "items": [item | {"text": text}]})
+        else:
+            typer.echo(text, nl=False)
+    elif as_json:
+        print_json({"lightcnn": __version__, "command": "list", "items": items})
+    else:
+        width = max(len(item["name"]) for item in items)
+        for item in items:
+            typer.echo(f"{item['name']:<{width}}  {item['about']}")

@@ -1,0 +1,1 @@
+"""Finished runs on the same test images, held against each other."""

@@ -1,0 +1,68 @@
+"""Contact sheets: many images in one picture, and what an augmentation makes of some of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lightcnn.data.augmentation.batch import training_images
+from lightcnn.data.preprocess import resize
+from lightcnn.recipe import Augment
+
+TILE = 96
+"""Pixels of a tile's sides where nothing else is said."""
+GAP = 2
+"""White pixels between tiles."""
+EPOCHS = 7
+"""Draws that a row of `augment_sheet` shows."""
+
+
+def augment_sheet(
+    images: Sequence[NDArray[np.uint8]], settings: Augment, seed: int, size: int = TILE
+) -> NDArray[np.uint8]:
+    """A row an image: as it is, then as training meets it in the epochs 0 to 6, in one picture (H, W, 3).
+
+    `images` are (H, W, C), of the same C; they are brought to `size`, the input of the network, first.
+    """
+    originals = resize(list(images), size)
+    indices = np.arange(len(images))
+    columns = [originals.float()]
+    for epoch in range(EPOCHS):
+        columns.append(training_images(originals, indices, settings=settings, seed=seed, epoch=epoch)[0])
+    shown = [column.round().byte().movedim(1, 3).numpy() for column in columns]
+    return tile([column[row] for row in indices for column in shown], len(columns), TILE)
+
+
+def tile(images: Sequence[NDArray[np.uint8]], columns: int, size: int = TILE) -> NDArray[np.uint8]:
+    """Images (H, W, 1 or 3) of any sizes in rows of `columns` squares, white between them and where none is left.
+
+    Each is scaled to fit its square and put in the middle of it; enlarged ones show their pixels.
+    """
+    rows = -(-len(images) // columns)
+    sheet = np.full((rows * (size + GAP) - GAP, columns * (size + GAP) - GAP, 3), 255, dtype=np.uint8)
+    for number, image in enumerate(images):
+        small = _fitted(image, size)
+        top = number // columns * (size + GAP) + (size - small.shape[0]) // 2
+        left = number % columns * (size + GAP) + (size - small.shape[1]) // 2
+        sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return sheet
+
+
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """A picture (H, W, 3) as a PNG file."""
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
+
+
+def _fitted(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """(H, W, 1 or 3) → (h, w, 3), the longer side `size`."""
+    height, width = image.shape[:2]
+    scale = size / max(height, width)
+    shape = (max(1, round(width * scale)), max(1, round(height * scale)))
+    kind = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BOX
+    return np.asarray(Image.fromarray(np.broadcast_to(image, (height, width, 3)).copy()).resize(shape, kind))

@@ -1,0 +1,78 @@
+"""From a SOURCE, as people type it, to labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lightcnn.data.dataset import Dataset
+from lightcnn.data.sources.folder import read_folder
+from lightcnn.data.sources.manifest import read_manifest
+from lightcnn.data.sources.mpox import mpox2022, mpox2025
+from lightcnn.data.sources.npz import read_npz
+from lightcnn.data.sources.published import cifar10, digits, fashion_mnist
+from lightcnn.data.sources.read_files import Progress, silent
+from lightcnn.data.sources.synthetic import options_of, synthetic_lesions
+from lightcnn.document import nearest
+from lightcnn.errors import DataError
+from lightcnn.recipe import Reading
+
+LOADERS: dict[str, Callable[[str, Reading, Progress], Dataset]] = {
+    "digits": digits,
+    "synthetic-lesions": synthetic_lesions,
+    "fashion-mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "mpox2025": mpox2025,
+    "mpox2022": mpox2022,
+}
+NAMES = tuple(LOADERS)
+OUTLINES = {"digits": (1, 10, 8), "fashion-mnist": (1, 10, 28), "cifar10": (3, 10, 32)}
+
+
+def load(source: str, reading: Reading | None = None, *, progress: Progress = silent) -> Dataset:
+    """The images of a source: a named data set, a folder of class folders, a .csv, or a .npz in MedMNIST's layout.
+
+    Raises: DataError with one line that names the file, the rule and the remedy; DataMissing where a named data set is
+    not on this machine and cannot be fetched.
+    """
+    reading = reading or Reading()
+    path = Path(source)
+    try:
+        if name := _named(source):
+            return LOADERS[name](source, reading, progress)
+        if path.suffix.lower() == ".npz":
+            return read_npz(path)
+        if path.suffix.lower() == ".csv":
+            return read_manifest(path, skip_corrupt=reading.skip_corrupt, progress=progress)
+        if path.is_dir():
+            return read_folder(path, skip_corrupt=reading.skip_corrupt, progress=progress)
+        if path.is_file():
+            raise DataError(
+                f"data {source!r}: a file of a kind that is not read; give a folder of class folders, a .csv or a .npz"
+            )
+    except OSError as error:
+        raise DataError(f"data {error.filename or source}: cannot be read ({error.strerror}); check the path") from None
+    raise DataError(
+        f"data {source!r}: no such folder and no built-in data set{nearest(source, NAMES)}; "
+        f"give {', '.join(NAMES)}, a folder of class folders, a .csv or a .npz"
+    )
+
+
+def outline(source: str) -> tuple[int, int, int]:
+    """Channels, classes and size of a source, told without reading it: exact for built-in data, else the least.
+
+    The size of unread data is taken as unlimited. Raises: DataError for options that a named data set does not have.
+    """
+    name = _named(source)
+    if name == "synthetic-lesions":
+        options = options_of(source)
+        return 3, options.classes, options.size
+    return OUTLINES.get(name, (1, 2, 1 << 30))
+
+
+def _named(source: str) -> str:
+    """The named data set that a source is, or nothing. Raises: DataError where it has options and takes none."""
+    name, colon, _ = source.partition(":")
+    if name in LOADERS and colon and name != "synthetic-lesions":
+        raise DataError(f"data {source!r}: {name} takes no options; give {name}")
+    return name if name in LOADERS else ""

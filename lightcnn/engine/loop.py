@@ -1,0 +1,104 @@
+"""One training from scratch: the loop that every network here goes through."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lightcnn.data.augmentation.batch import training_batch
+from lightcnn.data.images import Images
+from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.randomness import COLUMN, uniform
+from lightcnn.engine.loss_tally import Tally, count_alone
+from lightcnn.engine.losses import Objective, Teaches, class_weights
+from lightcnn.engine.state import State
+from lightcnn.recipe import Augment, Optimisation
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch gave: its number from 1, mean training loss, learning rate at its end, seconds."""
+
+    number: int
+    loss: float
+    learning_rate: float
+    seconds: float
+
+
+def fit(
+    model: nn.Module,
+    images: Images,
+    labels: Tensor,
+    *,
+    preprocess: Preprocess,
+    settings: Optimisation,
+    augmentation: Augment,
+    seed: int,
+    teacher: Teaches | None = None,
+    state: State | None = None,
+    watch: Callable[[Epoch], None] = lambda epoch: None,
+    stepped: Callable[[int], None] = lambda images: None,
+    named: Callable[[NDArray[np.int64]], str] = count_alone,
+) -> None:
+    """Trains `model` in place on uint8 images (N, C, H, W) and labels (N,), all on the model's device.
+
+    `state` is where to begin, the start if not said; it is as `model` is after every epoch, when `watch` is called, and
+    ends the training where it says that it has stopped. `stepped` hears the images of every batch, `named` says which
+    they are. Raises: TrainingError where the loss is no longer finite.
+    """
+    device = next(model.parameters()).device
+    state = state or State(model, settings, len(images))
+    objective = Objective(settings, class_weights(settings, labels, preprocess.classes), teacher)
+    mixed = device.type == "cuda" and settings.mixed_precision == "auto"
+    for epoch in range(state.epoch, settings.epochs):
+        model.train()
+        start, tally = time.perf_counter(), Tally(device, epoch + 1, named)
+        with seeded(seed, epoch, device):
+            for together in steps(order(len(images), seed, epoch), state.batches, settings.accumulate):
+                for batch in together:
+                    inputs, targets = training_batch(
+                        images, labels, batch, settings=augmentation, seed=seed, epoch=epoch, preprocess=preprocess
+                    )
+                    inputs = inputs.contiguous(memory_format=torch.channels_last)
+                    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
+                        loss = objective(model(inputs), targets, inputs)
+                    (loss * (len(batch) / sum(map(len, together)))).backward()  # type: ignore[no-untyped-call]
+                    tally.add(loss.detach(), batch)
+                    stepped(len(batch))
+                state.update()
+        state.epoch = epoch + 1
+        watch(Epoch(epoch + 1, tally.mean(), state.learning_rate, time.perf_counter() - start))
+        if state.stopped:
+            break
+
+
+def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order in which an epoch meets the images: from (seed, epoch, index) alone."""
+    # Its own column: sorted by the draw that chooses whom to warp, an epoch would begin with all warped images.
+    return np.argsort(uniform(seed, epoch, np.arange(count), COLUMN["order"] + 1)[:, -1], kind="stable")
+
+
+def steps(indices: NDArray[np.int64], batches: int, accumulate: int) -> Iterator[list[NDArray[np.int64]]]:
+    """An epoch's batches, of nearly one size, and so many of them for each step of the optimizer."""
+    every = np.array_split(indices, batches)
+    for group in np.array_split(np.arange(batches), math.ceil(batches / accumulate)):
+        yield [every[number] for number in group]
+
+
+@contextmanager
+def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """Dropout and drop path draw from the global generator: here from (seed, epoch). The caller's state is given back.
+
+    An epoch that was interrupted so repeats itself from its beginning.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed * 1_000_003 + epoch)
+        yield

@@ -1,0 +1,109 @@
+"""The memory that a process holds at most while a network answers: measured in a fresh one.
+
+    python -m lightcnn.measurement.memory < TASK.json
+
+prints two numbers of bytes: the most the process ever held, and how much of that came after the libraries were loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightcnn.baseline_spec import BaselineSpec
+from lightcnn.errors import LightcnnError
+from lightcnn.onnxfiles.read import Graph
+from lightcnn.spec import NetworkSpec
+
+SECONDS = 300
+FILE = "onnx"
+
+
+@dataclass(frozen=True)
+class Resident:
+    """Bytes: `peak` of the whole process, Python and torch with it; `own` is what network and inference added."""
+
+    peak: int
+    own: int
+
+
+def resident(spec: NetworkSpec | BaselineSpec, *, threads: int) -> Resident:
+    """Peak resident memory of building a network and one inference. Raises: LightcnnError."""
+    task = {"kind": type(spec).__name__, "spec": spec.model_dump(mode="json"), "threads": threads}
+    return _fresh(spec.name, task)
+
+
+def resident_file(path: Path, graph: Graph, *, threads: int) -> Resident:
+    """Peak resident memory of opening an ONNX file, whose graph this is, and one inference. Raises: LightcnnError."""
+    task = {"kind": FILE, "path": str(path), "input": graph.input, "type": graph.kind.str, "threads": threads}
+    return _fresh(str(path), task)
+
+
+def _fresh(name: str, task: Mapping[str, Any]) -> Resident:
+    command = [sys.executable, "-m", "lightcnn.measurement.memory"]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(task), capture_output=True, text=True, timeout=SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise LightcnnError(f"memory of {name}: the fresh process failed: {error}") from None
+    peak, own = (int(word) for word in done.stdout.split()[-2:])
+    return Resident(peak, own)
+
+
+def _main() -> None:
+    """Reads the task from stdin and prints the two numbers."""
+    task = json.load(sys.stdin)
+    before, after = (_of_file if task["kind"] == FILE else _of_spec)(task)
+    sys.stdout.write(f"{after} {after - before}\n")
+
+
+def _of_file(task: Mapping[str, Any]) -> tuple[int, int]:
+    """The peak before the file is opened, and after an inference."""
+    import numpy as np
+
+    from lightcnn.onnxfiles.runtime import answers, session
+
+    before = _peak()
+    running = session(task["path"], task["threads"])
+    answers(running, np.zeros((1, *task["input"]), task["type"]))
+    return before, _peak()
+
+
+def _of_spec(task: Mapping[str, Any]) -> tuple[int, int]:
+    """The peak before the network is built, and after an inference."""
+    import torch
+
+    from lightcnn.baselines import build_network
+    from lightcnn.network import fold
+
+    kind = {one.__name__: one for one in (NetworkSpec, BaselineSpec)}[task["kind"]]
+    spec = kind.model_validate_json(json.dumps(task["spec"]))
+    torch.set_num_threads(task["threads"])
+    with torch.device("meta"):
+        build_network(spec, pretrained=False)  # loads what building needs
+    before = _peak()
+    model = fold(build_network(spec, seed=0, pretrained=False))
+    with torch.inference_mode():
+        model(torch.zeros(1, *spec.input))
+    return before, _peak()
+
+
+def _peak() -> int:
+    """The most bytes this process has held so far: the kernel's own mark where it keeps one for this program alone."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
+        return 1024 * int(line.split()[1])
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,79 @@
+"""What every figure shares: its frame, its colours, its letters, PNG bytes, and the bar over a stand-in's."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from PIL import Image, ImageDraw, ImageFont
+
+from lightcnn.output.html import visible
+
+BLUE, ORANGE = "#0072B2", "#D55E00"
+COLOURS = (ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Colours that keep apart for colour-blind readers (Okabe and Ito)."""
+GREY = "#888888"
+LETTERS = 24
+"""Of a name that a figure shows, at most."""
+
+
+def blank(x: str, y: str, size: tuple[float, float] = (6.4, 4.0)) -> tuple[Figure, Axes]:
+    """A figure of one pair of axes with their labels; `size` in inches."""
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
+    name_axes(axes, x, y)
+    return figure, axes
+
+
+def name_axes(axes: Axes, x: str, y: str) -> None:
+    """Names of the two axes, and a light grid behind what is drawn."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def shown(text: str) -> str:
+    """A name from outside as a figure shows it: one line, not too long, no mathematics."""
+    seen = visible(text)
+    return plain(seen if len(seen) <= LETTERS else seen[: LETTERS - 1] + "…")
+
+
+def plain(text: str) -> str:
+    """Text that is not taken for mathematics."""
+    return text.replace("$", r"\$")
+
+
+def percent(axes: Axes) -> None:
+    """A vertical axis of shares as percentages, with a little room above 100 %."""
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    low, high = axes.get_ylim()
+    if high > 1:
+        axes.set_ylim(min(low, 0.98), 1 + 0.03 * (1 - min(low, 0.98)))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG file. Letters that the font lacks are drawn as boxes."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
+
+
+def stamped(picture: bytes, text: str) -> bytes:
+    """A PNG file with a red bar of text above it, for what must not be taken for something else."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    font = ImageFont.load_default(size=14)
+    width = max(image.width, int(font.getlength(text)) + 16)
+    sheet = Image.new("RGB", (width, image.height + 26), "white")
+    sheet.paste(image, (0, 26))
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((0, 0, width, 25), fill="#b00020")
+    draw.text((8, 4), text, fill="white", font=font)
+    stream = io.BytesIO()
+    sheet.save(stream, format="PNG", optimize=True)
+    return stream.getvalue()

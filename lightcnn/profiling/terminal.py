@@ -1,0 +1,42 @@
+"""The table of networks on a terminal. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from lightcnn.output.html import visible
+from lightcnn.profiling.columns import COLUMNS, WORDS, texts
+
+
+def table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str | None = None) -> Table:
+    """Rows of report.json in these columns."""
+    drawn = Table(title=title, box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        drawn.add_column(COLUMNS[name].title, justify="left" if name in WORDS else "right", no_wrap=name != "source")
+    for row in rows:
+        drawn.add_row(*(Text(text) for text in texts(row, names)))
+    return drawn
+
+
+def layer_table(name: str, layers: Sequence[Mapping[str, Any]]) -> Table:
+    """The layers of one network, and their sum."""
+    drawn = Table(title=Text(visible(name)), box=None, pad_edge=False, header_style="bold", title_justify="left")
+    for title in ("layer", "kind", "output"):
+        drawn.add_column(title)
+    for title in ("params", "MACs", "share", "activations, B"):
+        drawn.add_column(title, justify="right", no_wrap=True)
+    for layer in layers:
+        drawn.add_row(
+            Text(visible(layer["name"]) or "(itself)"), layer["kind"], "×".join(map(str, layer["shape"])),
+            f"{layer['params']:,}", f"{layer['macs']:,}", f"{layer['share']:.1%}", f"{layer['activation_bytes']:,}",
+        )  # fmt: skip
+    drawn.add_section()
+    drawn.add_row(
+        "all", "", "", f"{sum(layer['params'] for layer in layers):,}", f"{sum(layer['macs'] for layer in layers):,}",
+        "100.0%", f"{max((layer['activation_bytes'] for layer in layers), default=0):,}",
+    )  # fmt: skip
+    return drawn

@@ -1,0 +1,173 @@
+"""A trained network, read back from its run folder: what predicts, explains, exports and teaches.
+
+A run folder is hostile until read: its network is a strict spec, its weights are safetensors that fit that network
+exactly, and nothing large is allocated before the two are known to belong together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from lightcnn import document
+from lightcnn.baseline_spec import BaselineSpec, load_network
+from lightcnn.data.files.walk import Skipped
+from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.stream import prepared
+from lightcnn.devices import pick_device
+from lightcnn.errors import DataError, InputError, LightcnnError, RunError
+from lightcnn.inference import decide, probabilities
+from lightcnn.run_folder import RunFolder
+from lightcnn.spec import NetworkSpec
+from lightcnn.weights import read_network
+
+ABSTAINED = "abstained"
+PIXELS = 2_000_000
+"""Of a batch, at most: 64 images of 176 × 176; small batches keep memory small and are fast enough on every device."""
+MOST = 64
+"""Images of a batch, at most."""
+
+Image = Path | Skipped | NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Of N images: probabilities (N, classes) in float64, the classes in their order, and the prediction of each."""
+
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.float64]
+    predictions: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network with its weights, in eval mode on its device, and the preprocessing it was trained with."""
+
+    spec: NetworkSpec | BaselineSpec
+    model: nn.Module
+    preprocess: Preprocess
+
+    @classmethod
+    def load(cls, run: RunFolder | str | Path, *, device: str = "auto") -> Trained:
+        """The network of a finished run. Raises: InputError where any file of it is missing, damaged or another's."""
+        run = run if isinstance(run, RunFolder) else RunFolder.load(run)
+        run.demand("spec.yaml", "weights.safetensors", "preprocess.json")
+        place = pick_device(device)
+        preprocess = _preprocess(run)
+        spec = load_network(run / "spec.yaml")
+        _demand_agreement(run, spec, preprocess)
+        model = read_network(run / "weights.safetensors", spec).eval().requires_grad_(False)
+        return cls(spec, model.to(place).to(memory_format=torch.channels_last), preprocess)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.model.parameters()).device
+
+    def predict(self, images: Iterable[Any], *, abstain_below: float = 0.0) -> Predictions:
+        """Class probabilities of paths, or of uint8 arrays (H, W), (H, W, 1) or (H, W, 3).
+
+        An array is treated as a file with these pixels. Raises: InputError for anything else, and DataError for the
+        first file that cannot be read.
+        """
+        demand_probability(abstain_below)
+        rows: list[NDArray[np.float64]] = []
+        for number, (image, row) in enumerate(self.stream(checked(images))):
+            if isinstance(row, str):
+                name = image if isinstance(image, Path) else "an array"
+                raise DataError(f"predict: images[{number}] ({name}) {row}")
+            rows.append(row)
+        classes = self.preprocess.classes
+        table = np.stack(rows) if rows else np.empty((0, len(classes)))
+        return Predictions(classes, table, tuple(self.decide(row, abstain_below) for row in rows))
+
+    def stream(self, images: Iterable[Image]) -> Iterator[tuple[Image, NDArray[np.float64] | str]]:
+        """Each image in its order, with its class probabilities (classes,) or with what is wrong with it.
+
+        Memory does not grow with the number of images.
+        """
+        size = max(1, min(MOST, PIXELS // self.preprocess.size**2))
+        coming = prepared(images, self.preprocess, ahead=2 * size)
+        while chunk := list(islice(coming, size)):
+            rows = iter(self._probabilities([pixels for _, pixels in chunk if isinstance(pixels, Tensor)]))
+            for image, pixels in chunk:
+                yield image, pixels if isinstance(pixels, str) else _finite(next(rows))
+
+    def decide(self, row: NDArray[np.float64], abstain_below: float = 0.0) -> str:
+        """The class that probabilities (classes,) mean, or "abstained" where the highest is below a bound."""
+        if row.max() < abstain_below:
+            return ABSTAINED
+        return self.preprocess.classes[int(decide(row[None], self.preprocess.threshold)[0])]
+
+    def _probabilities(self, pixels: list[Tensor]) -> NDArray[np.float64]:
+        if not pixels:
+            return np.empty((0, len(self.preprocess.classes)))
+        try:
+            return probabilities(self.model, torch.stack(pixels).to(self.device), self.preprocess)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise LightcnnError(
+                f"predict: out of memory on {self.device} with {len(pixels)} images; use --device cpu"
+            ) from error
+
+
+def demand_probability(value: float) -> None:
+    """Raises: InputError where `value` is none."""
+    if not 0 <= value <= 1:
+        raise InputError(f"--abstain-below {value:g}: not a probability; give a number from 0 to 1")
+
+
+def _finite(row: NDArray[np.float64]) -> NDArray[np.float64] | str:
+    return row if np.isfinite(row).all() else "makes the network's numbers overflow"
+
+
+def checked(images: Iterable[Any], command: str = "predict") -> Iterator[Path | NDArray[np.uint8]]:
+    """Paths, and arrays with their channels. Raises: InputError for anything else; `command` is who asks."""
+    lone = isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim < 4)
+    if lone or not isinstance(images, Iterable):
+        raise InputError(f"{command}: images must be a list of paths and arrays; put a single one into brackets")
+    for number, image in enumerate(images):
+        if isinstance(image, str | Path):
+            yield Path(image)
+            continue
+        if not isinstance(image, np.ndarray):
+            raise InputError(f"{command}: images[{number}] is a {type(image).__name__}, not a path or an array")
+        shape = image.shape if image.ndim == 3 else (*image.shape, 1)
+        if image.dtype != np.uint8 or len(shape) != 3 or shape[2] not in (1, 3) or image.size == 0:
+            raise InputError(
+                f"{command}: images[{number}] is {image.dtype} {image.shape}; give uint8 (H, W), (H, W, 1) or (H, W, 3)"
+            )
+        yield np.ascontiguousarray(image).reshape(shape)
+
+
+def _preprocess(run: RunFolder) -> Preprocess:
+    """preprocess.json. Raises: InputError."""
+    text = document.read_text(run / "preprocess.json")
+    try:
+        return Preprocess.model_validate_json(text)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        place = ".".join(map(str, detail["loc"]))
+        raise RunError(
+            f"{run / 'preprocess.json'}: {place + ': ' if place else ''}{detail['msg'].splitlines()[0]}; "
+            "put back the file that the run wrote"
+        ) from None
+
+
+def _demand_agreement(run: RunFolder, spec: NetworkSpec | BaselineSpec, preprocess: Preprocess) -> None:
+    """Raises: RunError where preprocessing and network are not of one run."""
+    if len(preprocess.classes) != spec.classes:
+        raise RunError(
+            f"run {run.path}: preprocess.json names {len(preprocess.classes)} classes, the network has {spec.classes}"
+        )
+    seen = (preprocess.channels, preprocess.size, preprocess.size)
+    if seen != spec.input:
+        raise RunError(f"run {run.path}: preprocess.json makes images {seen}, the network reads {spec.input}")

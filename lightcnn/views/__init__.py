@@ -1,1 +1,0 @@
-"""What people see on the terminal, a module a command: its progress, and the tables at its end. No torch."""
