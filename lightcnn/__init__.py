@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from lightcnn.network import Network, build, fold
     from lightcnn.profiling.profile import Profile, profile
     from lightcnn.recipe import Recipe
+    from lightcnn.run import Run
     from lightcnn.searching.job import search
     from lightcnn.space import SearchSpace
     from lightcnn.spec import NetworkSpec
-    from lightcnn.trainedrun import Run
     from lightcnn.training.job import train
 
 __all__ = [
@@ -59,7 +59,7 @@ _HOMES = {
     "NetworkSpec": "spec",
     "Profile": "profiling.profile",
     "Recipe": "recipe",
-    "Run": "trainedrun",
+    "Run": "run",
     "SearchSpace": "space",
     "ablate": "ablating.job",
     "build": "network",

@@ -22,7 +22,7 @@ LEVELS = (
     ("baselines", "data"),
     ("counting", "engine", "inference", "weights"),
     ("evaluation", "onnxfiles", "trained_network"),
-    ("measurement", "trainedrun"),
+    ("measurement", "run"),
     ("searching", "training", "comparing", "auditing", "predicting", "profiling", "explaining"),
     ("ablating",),
     ("cli",),
@@ -34,7 +34,7 @@ LEVELS = (
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
     "version", "errors", "document", "budget", "run_folder", "spec", "overrides", "cost", "baseline_spec", "space",
-    "recipe", "trainedrun", "output.html", "output.markdown", "output.caveats", "output.terminal",
+    "recipe", "run", "output.html", "output.markdown", "output.caveats", "output.terminal",
     "searching.budgeted_space", "training.recipe_argument", "cli.*", "*.settings", "*.progress", "*.terminal",
 )  # fmt: skip
 """Patterns of modules below lightcnn that load neither torch nor anything else that is heavy."""

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from lightcnn.evaluation import charts, plots
+from lightcnn.evaluation import figures as charts
+from lightcnn.evaluation import plots
 from lightcnn.evaluation.roc import GRID, curve, precision_recall, roc
 from lightcnn.output.figures import LETTERS, shown, stamped
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from lightcnn import document, trainedrun
+from lightcnn import document
+from lightcnn import run as trainedrun
 from lightcnn.ablating.plan import FILE, FOLDER, Plan, Skipped, Trial, load_plan, make_plan, reduced
 from lightcnn.ablating.progress import AblationWatcher
 from lightcnn.ablating.report import write_report

@@ -18,8 +18,8 @@ from lightcnn.document import nearest
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import STAND_IN
 from lightcnn.output.figures import stamped
+from lightcnn.run import Run
 from lightcnn.run_folder import json_bytes
-from lightcnn.trainedrun import Run
 from lightcnn.version import __version__
 
 MOST = 50

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lightcnn import document, trainedrun
+from lightcnn import document
+from lightcnn import run as trainedrun
 from lightcnn.budget import Budget
 from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.data.grouping.groups import grouped

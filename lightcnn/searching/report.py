@@ -16,7 +16,7 @@ from lightcnn.cost import cost
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.engine.loop import Epoch
 from lightcnn.errors import LightcnnError
-from lightcnn.evaluation import charts, plots
+from lightcnn.evaluation import figures, plots
 from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import repeated, scores
 from lightcnn.evaluation.thresholds import operating_points
@@ -228,7 +228,7 @@ def _plots(
         "history": plots.history(report["history"], max(o.elapsed for o in outcomes)),
         "front": plots.front(trained, best, limit.upper if not space.covered else None, limit.resource.label),
         "loss": plots.curves([e.loss for e in final.epochs], [e.learning_rate for e in final.epochs]),
-        "confusion": charts.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
+        "confusion": figures.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
     }
     for name, png in pictures.items():
         run.write_bytes(f"plots/{name}.png", png)

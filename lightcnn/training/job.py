@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from lightcnn import trainedrun
+from lightcnn import run
 from lightcnn.errors import RunError
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
@@ -25,13 +25,13 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-) -> trainedrun.Run:
+) -> run.Run:
     """`lightcnn train` as a function: the finished run folder, silently.
 
     Raises: InputError before any work is done; TrainingError where the loss diverged or memory or disk ran out.
     """
     given = Draft(recipe) if isinstance(recipe, Recipe) else draft(recipe)
-    return trainedrun.Run(conduct(given, folds=folds, seeds=seeds, out=out, resume=resume, device=device).path)
+    return run.Run(conduct(given, folds=folds, seeds=seeds, out=out, resume=resume, device=device).path)
 
 
 def conduct(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lightcnn import document
 from lightcnn.data.dataset import SPLITS
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.evaluation import charts, plots
+from lightcnn.evaluation import figures, plots
 from lightcnn.evaluation.auc_variance import mean_area
 from lightcnn.evaluation.paired_tests import score_interval
 from lightcnn.evaluation.predictions import COLUMNS, read_predictions, write_predictions
@@ -94,7 +94,7 @@ def _pictures(report: Mapping[str, Any]) -> dict[str, bytes]:
     accuracy = [test["accuracy"][key] for key in ("value", "low", "high")]
     pictures = {
         "parts": plots.parts(names, [part["accuracy"] for part in report["parts"]], accuracy),
-        "confusion": charts.confusion(test["confusion"], report["data"]["classes"]),
+        "confusion": figures.confusion(test["confusion"], report["data"]["classes"]),
     }
     text = warning(report["data"])
     return {name: stamped(picture, text) if text else picture for name, picture in pictures.items()}

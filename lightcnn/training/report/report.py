@@ -22,7 +22,7 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.devices import device_name
 from lightcnn.engine.history import Progress, Row
 from lightcnn.engine.losses import class_weights
-from lightcnn.evaluation import charts, plots
+from lightcnn.evaluation import figures, plots
 from lightcnn.evaluation.calibration import Temperature, calibration_error, cross_entropy, fitted, scaled
 from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import intervals, scores
@@ -185,7 +185,7 @@ def _pictures(
     losses, val_losses, accuracies = map(list, columns)
     pictures = {
         "curves": plots.learning(losses, val_losses, accuracies, done.progress.best),
-        "confusion": charts.confusion(test["confusion"], pipeline.dataset.classes),
+        "confusion": figures.confusion(test["confusion"], pipeline.dataset.classes),
         **_charts(pipeline, done, judged, test),
         "network": plots.stages([f"{s.name} {s.kind}" for s in parts], [s.macs for s in parts],
                                 [s.params for s in parts]),
@@ -199,13 +199,13 @@ def _charts(pipeline: Pipeline, done: Finished, judged: Judged, test: Mapping[st
     """Those of the test side's probabilities, as far as they are defined. `test` is that of the report's metrics."""
     dataset, indices, predicted = pipeline.dataset, pipeline.split.test, judged.probabilities["test"]
     labels, classes, groups = dataset.labels[indices], dataset.classes, dataset.groups[indices]
-    kinds = {"roc": (charts.ROC, "auc"), "precision_recall": (charts.PRECISION_RECALL, "pr_auc")}
+    kinds = {"roc": (figures.ROC, "auc"), "precision_recall": (figures.PRECISION_RECALL, "pr_auc")}
     drawn = {
-        name: charts.over_thresholds(kind, labels, predicted, classes, groups, intervals(test["per_class"], area))
+        name: figures.over_thresholds(kind, labels, predicted, classes, groups, intervals(test["per_class"], area))
         for name, (kind, area) in kinds.items()
     }
-    drawn["reliability"] = charts.reliability(labels, done.probabilities["test"], predicted)
-    drawn["probabilities"] = charts.probabilities_by_class(labels, predicted, classes, judged.threshold)
+    drawn["reliability"] = figures.reliability(labels, done.probabilities["test"], predicted)
+    drawn["probabilities"] = figures.probabilities_by_class(labels, predicted, classes, judged.threshold)
     return {name: picture for name, picture in drawn.items() if picture}
 
 
