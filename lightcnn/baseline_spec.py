@@ -14,7 +14,9 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from lightcnn import document
-from lightcnn.spec import Frozen, NetworkSpec, Rate
+from lightcnn.document import Frozen
+from lightcnn.spec import NetworkSpec, Rate
+from lightcnn.text import nearest
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def _known(name: str) -> str:
     """A name of the table, or `timm:NAME`. Other sources of timm (hf-hub:, local-dir:) are not taken."""
     if name in BASELINES or re.fullmatch(PREFIX + TIMM_NAME, name):
         return name
-    listed = f"{document.nearest(name, BASELINES)}; baselines: {', '.join(BASELINES)}"
+    listed = f"{nearest(name, BASELINES)}; baselines: {', '.join(BASELINES)}"
     other = name if re.fullmatch(TIMM_NAME, name) else "NAME"
     raise _fault("", f"'{name}' is no baseline{listed}; any other network of timm is written {PREFIX}{other}")
 
@@ -70,7 +72,7 @@ def _readable(weights: str) -> str:
         return weights
     if weights.lower().endswith(PICKLES):
         raise _fault("", f"{weights} is a pickle and is not read; convert it with: {conversion(weights)}")
-    near = document.nearest(weights, ("none", "timm"))
+    near = nearest(weights, ("none", "timm"))
     raise _fault("", f"'{weights}' is not none, timm or a file whose name ends in .safetensors{near}")
 
 
@@ -150,7 +152,7 @@ def _kind(network: Any) -> str:
     if not isinstance(network, Mapping):
         return type(network).__name__ if isinstance(network, BaselineSpec) else NetworkSpec.__name__
     meant = "baseline" in network or (
-        not network.keys() & {"stages", "stem"} and any(document.nearest(key, ("baseline",)) for key in network)
+        not network.keys() & {"stages", "stem"} and any(nearest(key, ("baseline",)) for key in network)
     )
     return (BaselineSpec if meant else NetworkSpec).__name__
 

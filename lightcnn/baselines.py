@@ -12,11 +12,11 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lightcnn.baseline_spec import BaselineSpec
-from lightcnn.document import nearest
 from lightcnn.errors import InputError
 from lightcnn.network import Network, build
 from lightcnn.pretrained import Statistics, fetch, load_file, statistics_of, unfetched
 from lightcnn.spec import NetworkSpec, Shape
+from lightcnn.text import first_line, nearest
 
 HIDDEN = 256
 """Width of the dense layer in the paper's head."""
@@ -185,7 +185,7 @@ def _backbone(spec: BaselineSpec, from_timm: bool) -> nn.Module:
     except OSError as error:
         raise unfetched(spec.timm, known.url or known.hf_hub_id, error) from None
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
-        raise InputError(f"network.baseline: {spec.baseline} cannot be made by timm: {_first_line(error)}") from None
+        raise InputError(f"network.baseline: {spec.baseline} cannot be made by timm: {first_line(error)}") from None
     if from_timm:
         cast(Any, backbone).reset_classifier(outputs)
     return backbone
@@ -201,7 +201,7 @@ def _width(backbone: nn.Module, spec: BaselineSpec) -> int:
             out = functional_call(backbone.eval(), shapes, (torch.zeros(1, 3, *spec.input[1:], device="meta"),))
     except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
         raise InputError(
-            f"network.input: {spec.baseline} cannot take {size} (its weights are for {usual}): {_first_line(error)}"
+            f"network.input: {spec.baseline} cannot take {size} (its weights are for {usual}): {first_line(error)}"
         ) from None
     finally:
         backbone.train(training)
@@ -220,7 +220,3 @@ def _is_vgg(backbone: nn.Module) -> bool:
     from timm.models.vgg import VGG
 
     return isinstance(backbone, VGG)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

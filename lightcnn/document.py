@@ -6,26 +6,32 @@ are refused. Shipped files (`search_spaces/`, `recipes/`) are found by bare name
 
 from __future__ import annotations
 
-import difflib
 import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from lightcnn.errors import DocumentError, InputError, Problem
+from lightcnn.text import first_line, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 LIMIT = 1_000_000
 """Characters of the largest document that is read."""
 DEPTH = 50
 """Levels of the deepest document that is read: scanning takes time with their square."""
+
+
+class Frozen(BaseModel):
+    """Base of everything that is read from YAML: immutable, strict, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def load(model: type[Model], path: str | Path) -> Model:
@@ -145,12 +151,6 @@ def find(kind: str, name: str) -> Path:
     raise InputError(f"{name}: no such file and no shipped {word}{nearest(stem, files)}; shipped: {', '.join(files)}")
 
 
-def nearest(word: str, names: Any) -> str:
-    """`; did you mean 'x'?` where one of `names` is close to `word`, else nothing."""
-    close = difflib.get_close_matches(str(word).lower(), [str(name) for name in names], n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
-
-
 def plain(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     """The plain data of a YAML text, and the line (from 1) of every path in it."""
     try:
@@ -160,10 +160,10 @@ def plain(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
-        reason = str(error.problem or error.context).splitlines()[0]
+        reason = first_line(error.problem or error.context)
         raise DocumentError([Problem(file, "", f"not readable as YAML: {reason}", line)]) from None
     except (YAMLError, ValueError) as error:
-        raise DocumentError([Problem(file, "", f"not readable as YAML: {str(error).splitlines()[0]}")]) from None
+        raise DocumentError([Problem(file, "", f"not readable as YAML: {first_line(error)}")]) from None
     except TypeError:
         raise DocumentError(
             [Problem(file, "", "holds a date or another value that is no plain text or number; quote it")]

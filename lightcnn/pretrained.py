@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lightcnn.baseline_spec import conversion
 from lightcnn.errors import InputError
+from lightcnn.text import first_line
 
 SHOWN = 3
 """Names of tensors that an error tells; the others are counted."""
@@ -106,7 +107,7 @@ def fetch(known: Any, name: str) -> dict[str, Any]:
 
 def unfetched(name: str, url: str, error: Exception) -> InputError:
     """The error that says what was tried and how to go on without a network."""
-    reason = getattr(error, "reason", None) or (str(error).splitlines() or [type(error).__name__])[0]
+    reason = getattr(error, "reason", None) or first_line(error)
     safe = url.endswith(".safetensors")
     convert = "" if safe else f", convert it with `{conversion(url.rpartition('/')[2])}`"
     return InputError(

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from lightcnn import document
 from lightcnn.baseline_spec import AnyNetwork
-from lightcnn.spec import Frozen
+from lightcnn.document import Frozen
 
 SEEDS = 2**32
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]

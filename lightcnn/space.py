@@ -20,10 +20,10 @@ from pydantic_core import PydanticCustomError
 from lightcnn import document
 from lightcnn.budget import Cost
 from lightcnn.cost import cost
+from lightcnn.document import Frozen
 from lightcnn.spec import (
     Activation,
     ConvBlock,
-    Frozen,
     HeadSpec,
     InvertedResidualBlock,
     Kernel,
@@ -34,6 +34,7 @@ from lightcnn.spec import (
     SqueezeExciteBlock,
     Width,
 )
+from lightcnn.text import nearest
 
 Shape = dict[str, Any]
 """Gene name → value."""
@@ -143,7 +144,7 @@ class SearchSpace(Frozen):
                 raise _fault(gene.name, f"an option stands twice in {list(gene.options)}; leave one out")
         for name, value in self.start.items():
             if name not in genes:
-                raise _fault(f"start.{name}", f"no such gene{document.nearest(name, genes)}; genes: {', '.join(genes)}")
+                raise _fault(f"start.{name}", f"no such gene{nearest(name, genes)}; genes: {', '.join(genes)}")
             if (tuple(value) if isinstance(value, list) else value) not in genes[name].options:
                 raise _fault(f"start.{name}", f"{value} is not one of its options")
         return self

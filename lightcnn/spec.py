@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from lightcnn import document
+from lightcnn.document import Frozen
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one image or feature map."""
@@ -48,12 +49,6 @@ Width = Annotated[int, Field(ge=1, le=16384, description="output channels")]
 Depth = Annotated[int, Field(ge=1, le=64, description="copies of the block; only the first has its stride")]
 Ratio = Annotated[float, Field(gt=0, le=1, description="hidden channels over gated channels")]
 Rate = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Frozen(BaseModel):
-    """Base of everything that is read from YAML: immutable, strict, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ConvBlock(Frozen):

@@ -28,6 +28,7 @@ from lightcnn.errors import DataError, InputError, LightcnnError, RunError
 from lightcnn.inference import decide, probabilities
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
+from lightcnn.text import first_line
 from lightcnn.weights import read_network
 
 ABSTAINED = "abstained"
@@ -49,7 +50,7 @@ class Predictions:
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedNetwork:
     """A network with its weights, in eval mode on its device, and the preprocessing it was trained with."""
 
     spec: NetworkSpec | BaselineSpec
@@ -57,7 +58,7 @@ class Trained:
     preprocess: Preprocess
 
     @classmethod
-    def load(cls, run: RunFolder | str | Path, *, device: str = "auto") -> Trained:
+    def load(cls, run: RunFolder | str | Path, *, device: str = "auto") -> TrainedNetwork:
         """The network of a finished run. Raises: InputError where any file of it is missing, damaged or another's."""
         run = run if isinstance(run, RunFolder) else RunFolder.load(run)
         run.demand("spec.yaml", "weights.safetensors", "preprocess.json")
@@ -79,7 +80,7 @@ class Trained:
         An array is treated as a file with these pixels. Raises: InputError for anything else, and DataError for the
         first file that cannot be read.
         """
-        demand_probability(abstain_below)
+        require_probability(abstain_below)
         rows: list[NDArray[np.float64]] = []
         for number, (image, row) in enumerate(self.stream(checked(images))):
             if isinstance(row, str):
@@ -119,7 +120,7 @@ class Trained:
             ) from error
 
 
-def demand_probability(value: float) -> None:
+def require_probability(value: float) -> None:
     """Raises: InputError where `value` is none."""
     if not 0 <= value <= 1:
         raise InputError(f"--abstain-below {value:g}: not a probability; give a number from 0 to 1")
@@ -157,7 +158,7 @@ def _preprocess(run: RunFolder) -> Preprocess:
         detail = error.errors(include_url=False)[0]
         place = ".".join(map(str, detail["loc"]))
         raise RunError(
-            f"{run / 'preprocess.json'}: {place + ': ' if place else ''}{detail['msg'].splitlines()[0]}; "
+            f"{run / 'preprocess.json'}: {place + ': ' if place else ''}{first_line(detail['msg'])}; "
             "put back the file that the run wrote"
         ) from None
 

@@ -18,8 +18,8 @@ from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import build_network
 from lightcnn.cost import cost
 from lightcnn.errors import RunError
-from lightcnn.output.html import visible
 from lightcnn.spec import NetworkSpec
+from lightcnn.text import visible
 
 AnySpec = NetworkSpec | BaselineSpec
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from specs import drawn
+from helpers.paths import GOLDEN
+from helpers.specs import drawn
 from torch import fx, nn
 
 from lightcnn.budget import Cost
@@ -25,7 +25,6 @@ from lightcnn.spec import (
     SqueezeExciteBlock,
 )
 
-GOLDEN = Path(__file__).parent / "golden"
 SEEDS = range(300)
 MULTIPLY_ADDS = ("conv", "linear", "addmm", "matmul", "bmm", "einsum")
 

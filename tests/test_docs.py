@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import typer
+from helpers.paths import ROOT
 
 import lightcnn
 from lightcnn import cli as command_modules
@@ -25,7 +26,6 @@ from lightcnn.cli import main
 from lightcnn.cli.catalogue import check_file, kind_of
 from lightcnn.errors import DocumentError
 
-ROOT = Path(__file__).parents[1]
 CONTRACT = ROOT / "docs" / "reference" / "contract.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = {".md", ".py", ".yaml", ".yml", ".toml", ".json", ".cff", ".txt", ".cfg", ".ini", ".sh", ""}

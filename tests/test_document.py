@@ -6,15 +6,16 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from helpers.specs import RECIPES, SPACES, random_spec
 from hypothesis import given
 from hypothesis import strategies as st
-from specs import RECIPES, SPACES, random_spec
 
 from lightcnn import document
+from lightcnn.document import Frozen
 from lightcnn.errors import DocumentError, InputError, Problem
 from lightcnn.recipe import Recipe
 from lightcnn.space import SearchSpace
-from lightcnn.spec import ConvBlock, Frozen, NetworkSpec
+from lightcnn.spec import ConvBlock, NetworkSpec
 
 SPEC = "input: [3, 8, 8]\nstages: [{kind: conv, width: 4}]\nclasses: 2\n"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from specs import drawn
+from helpers.specs import drawn
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -9,11 +9,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from helpers.paths import ROOT
 
 from lightcnn.cli.catalogue import KINDS, SCHEMAS, check_file
 from lightcnn.spec import BLOCKS
 
-ROOT = Path(__file__).parents[1]
 SHIPPED = {"search_spaces": ("space", 3), "recipes": ("recipe", 6), "tests/golden": ("spec", 3)}
 """Folder → kind and number of its documents: a new file is counted here."""
 

@@ -6,8 +6,8 @@ from random import Random
 from typing import Any
 
 import pytest
+from helpers.specs import SPACES
 from pydantic import ValidationError
-from specs import SPACES
 
 from lightcnn import document
 from lightcnn.budget import Cost

@@ -10,9 +10,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from specs import RECIPES, SPACES
+from helpers.paths import ROOT
+from helpers.specs import RECIPES, SPACES
 
-ROOT = Path(__file__).parents[1]
 CODE = """
 import lightcnn, sys
 from lightcnn.cli.catalogue import SCHEMAS, shipped_items

@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightcnn import document
-from lightcnn import run as trainedrun
-from lightcnn.ablating.plan import FILE, FOLDER, Plan, Skipped, Trial, load_plan, make_plan, reduced
-from lightcnn.ablating.progress import AblationWatcher
+from lightcnn.ablating.plan import FILE, FOLDER, AblationPlan, SkippedChange, Trial, load_plan, make_plan, reduced
+from lightcnn.ablating.progress import AblationProgress
 from lightcnn.ablating.report import write_report
 from lightcnn.errors import InputError, LightcnnError, RunError
 from lightcnn.recipe import Recipe
+from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder, json_bytes
+from lightcnn.text import first_line
 from lightcnn.training import session
-from lightcnn.training.recipe_argument import Draft, draft
-from lightcnn.training.repeats import Repeats, laid, train_all, whole
+from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
+from lightcnn.training.repeats import Repeats, full_recipe, prepare_parts, train_all
 from lightcnn.training.report.pooled import pooled_data
-from lightcnn.training.session import demand_the_same
-from lightcnn.training.setup import Bench, warning
+from lightcnn.training.session import require_same_recipe
+from lightcnn.training.setup import TrainingSetup, warning
 from lightcnn.version import __version__
 
 FAILURES = (LightcnnError, RuntimeError, ValueError, MemoryError)
@@ -38,27 +39,27 @@ def ablate(
     out: str | Path | None = None,
     resume: bool = False,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-) -> trainedrun.Run:
+) -> Run:
     """`lightcnn ablate` as a function: the finished run folder, silently.
 
     Changes that could not be trained stand under `failed` in its report. Raises: InputError before any work is done;
     LightcnnError where the unchanged recipe could not be trained.
     """
-    given = Draft(recipe) if isinstance(recipe, Recipe) else draft(recipe)
+    given = RecipeDraft(recipe) if isinstance(recipe, Recipe) else read_recipe_argument(recipe)
     kinds = [over] if isinstance(over, str) else list(over)
     if resume and out is None:
         raise RunError("--resume: needs --out with the run folder to go on with")
     held = RunFolder.load(str(out)) if resume else None
     if held is None and out is not None:
         RunFolder.free(Path(out))
-    layout = lay(given, kinds, only=only, repeats=Repeats(folds, seeds), device=device)
-    return trainedrun.Run(conduct(layout, out=out, held=held, device=device).path)
+    layout = prepare(given, kinds, only=only, repeats=Repeats(folds, seeds), device=device)
+    return Run(run(layout, out=out, held=held, device=device).path)
 
 
-class Layout:
+class AblationSetup:
     """A plan, and the benches that the parts of its unchanged recipe are trained on."""
 
-    def __init__(self, plan: Plan, benches: Sequence[Bench]) -> None:
+    def __init__(self, plan: AblationPlan, benches: Sequence[TrainingSetup]) -> None:
         self.plan = plan
         self.benches = benches
         self.data = pooled_data([bench.pipeline for bench in benches])
@@ -73,47 +74,49 @@ class Layout:
         }
 
 
-def lay(
-    given: Draft,
+def prepare(
+    given: RecipeDraft,
     over: Sequence[str],
     *,
     only: Sequence[str] = (),
     repeats: Repeats,
     device: str = "auto",
-    watcher: AblationWatcher | None = None,
-) -> Layout:
+    watcher: AblationProgress | None = None,
+) -> AblationSetup:
     """What would be trained: every change held against the recipe and the data. Raises: InputError, DocumentError."""
     if not given.bare:
         make_plan(given.recipe, over, only=only)  # what is wrong with the changes is said before any image is read
-    parts = laid(given, repeats, device, watcher)
+    parts = prepare_parts(given, repeats, device, watcher)
     benches = [bench for _, bench in parts]
-    recipe = whole(given.recipe, parts).model_copy(update={"data": given.recipe.data})
+    recipe = full_recipe(given.recipe, parts).model_copy(update={"data": given.recipe.data})
     plan = make_plan(recipe, over, only=only, folds=repeats.folds, seeds=repeats.seeds)
-    return Layout(reduced(plan, [skip for trial in plan.trials[1:] if (skip := _misfit(trial, benches[0]))]), benches)
+    return AblationSetup(
+        reduced(plan, [skip for trial in plan.trials[1:] if (skip := _misfit(trial, benches[0]))]), benches
+    )
 
 
-def lay_again(run: RunFolder, device: str = "auto", watcher: AblationWatcher | None = None) -> Layout:
+def prepare_resumed(run: RunFolder, device: str = "auto", watcher: AblationProgress | None = None) -> AblationSetup:
     """What a run folder was begun with. Raises: RunError where it is no ablation or its data have changed."""
     plan = load_plan(run)
-    parts = laid(Draft(plan.trials[0].recipe), Repeats(plan.folds, plan.seeds), device, watcher)
-    return Layout(plan, [bench for _, bench in parts])
+    parts = prepare_parts(RecipeDraft(plan.trials[0].recipe), Repeats(plan.folds, plan.seeds), device, watcher)
+    return AblationSetup(plan, [bench for _, bench in parts])
 
 
-def conduct(
-    layout: Layout,
+def run(
+    layout: AblationSetup,
     *,
     out: str | Path | None = None,
     held: RunFolder | None = None,
     device: str = "auto",
-    watcher: AblationWatcher | None = None,
+    watcher: AblationProgress | None = None,
 ) -> RunFolder:
     """Trains what is not finished, into `out`, a fresh folder, or one that is `held`, and writes the report.
 
     Raises: InputError before any work is done; LightcnnError where the unchanged recipe could not be trained.
     """
-    watcher, plan = watcher or AblationWatcher(), layout.plan
+    watcher, plan = watcher or AblationProgress(), layout.plan
     if held is not None:
-        demand_the_same(held, plan.trials[0].recipe, layout.data)
+        require_same_recipe(held, plan.trials[0].recipe, layout.data)
         if load_plan(held) != plan:
             raise RunError(f"--resume: {held.path} was begun with other changes; leave RECIPE and the options out")
     run = held or RunFolder.create(out, "ablate", layout.files())
@@ -135,7 +138,7 @@ def conduct(
     return run
 
 
-def estimate(layout: Layout) -> dict[str, Any]:
+def estimate(layout: AblationSetup) -> dict[str, Any]:
     """The `--dry-run` document: every change with its exact cost and its time, measured on a few steps."""
     plan, rows = layout.plan, []
     for trial in plan.trials:
@@ -165,28 +168,28 @@ def estimate(layout: Layout) -> dict[str, Any]:
     }
 
 
-def _train(run: RunFolder, layout: Layout, trial: Trial, device: str, watcher: AblationWatcher) -> None:
+def _train(run: RunFolder, layout: AblationSetup, trial: Trial, device: str, watcher: AblationProgress) -> None:
     """Trains all parts of a recipe, or those that are left of them."""
     path = run / FOLDER / trial.name
     if (path / "report.json").is_file():
         return
     repeats, held = Repeats(layout.plan.folds, layout.plan.seeds), RunFolder.load(path) if path.exists() else None
     read = layout.benches[0].read
-    train_all(Draft(trial.recipe), repeats, path, held, device=device, watcher=watcher, read=read)
+    train_all(RecipeDraft(trial.recipe), repeats, path, held, device=device, watcher=watcher, read=read)
 
 
-def _bench(trial: Trial, bench: Bench) -> Bench:
+def _bench(trial: Trial, bench: TrainingSetup) -> TrainingSetup:
     """The changed recipe on the images and the split of a bench. Raises: InputError where it cannot be that of them."""
     own = bench.recipe
     return replace(bench, recipe=trial.recipe.model_copy(update={"data": own.data})).repeated(own.seed, own.reading)
 
 
-def _misfit(trial: Trial, bench: Bench) -> Skipped | None:
+def _misfit(trial: Trial, bench: TrainingSetup) -> SkippedChange | None:
     """Why a change cannot be trained on these data, if it cannot."""
     try:
         _bench(trial, bench)
     except InputError as error:
-        return Skipped(change=trial.name, reason=str(error))
+        return SkippedChange(change=trial.name, reason=str(error))
     return None
 
 
@@ -197,5 +200,5 @@ def _told(run: RunFolder, trial: Trial, error: BaseException) -> str:
 
 
 def _line(error: BaseException) -> str:
-    text = (str(error).splitlines() or [""])[0]
+    text = first_line(error)
     return text if isinstance(error, LightcnnError) else f"{type(error).__name__}: {text}"

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from lightcnn import document
 from lightcnn.ablating.variants import UNCHANGED, LeftOut, Variant, variants
+from lightcnn.document import Frozen
 from lightcnn.errors import DocumentError, InputError, RunError
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
-from lightcnn.spec import Frozen, NetworkSpec
+from lightcnn.spec import NetworkSpec
+from lightcnn.text import nearest
 from lightcnn.training.recipe_argument import changed
 
 FILE = "ablation.json"
@@ -29,19 +30,19 @@ class Trial(Frozen):
     recipe: Recipe
 
 
-class Skipped(Frozen):
+class SkippedChange(Frozen):
     """A change that is not made, and why."""
 
     change: str
     reason: str
 
 
-class Plan(Frozen):
+class AblationPlan(Frozen):
     """The trainings of an ablation; the first is the unchanged recipe."""
 
     over: tuple[str, ...]
     trials: Annotated[tuple[Trial, ...], Field(min_length=2)]
-    left_out: tuple[Skipped, ...]
+    left_out: tuple[SkippedChange, ...]
     folds: Annotated[int, Field(ge=0, description="0: a plain split")]
     seeds: Annotated[int, Field(ge=1)]
 
@@ -51,7 +52,9 @@ class Plan(Frozen):
         return self.seeds * max(1, self.folds)
 
 
-def make_plan(recipe: Recipe, over: Sequence[str], *, only: Sequence[str] = (), folds: int = 0, seeds: int = 1) -> Plan:
+def make_plan(
+    recipe: Recipe, over: Sequence[str], *, only: Sequence[str] = (), folds: int = 0, seeds: int = 1
+) -> AblationPlan:
     """The changes of `over`, or of these only the named ones, each held against the recipe and against each other.
 
     Raises: InputError, DocumentError.
@@ -59,29 +62,29 @@ def make_plan(recipe: Recipe, over: Sequence[str], *, only: Sequence[str] = (), 
     found = _named(recipe, over)
     for name in only:
         if name not in found:
-            raise InputError(f"--only {name}: no such change{document.nearest(name, found)}; there are: "
+            raise InputError(f"--only {name}: no such change{nearest(name, found)}; there are: "
                              f"{', '.join(found)}")  # fmt: skip
     trials = [Trial(name=UNCHANGED, about="the recipe as it is", recipe=recipe)]
-    left_out: list[Skipped] = []
+    left_out: list[SkippedChange] = []
     seen = {_key(recipe): UNCHANGED}
     for name, variant in found.items():
         if only and name not in only:
             continue
         if isinstance(variant, LeftOut):
-            left_out.append(Skipped(change=name, reason=variant.reason))
+            left_out.append(SkippedChange(change=name, reason=variant.reason))
             continue
         made = _made(recipe, variant)
         same = seen.setdefault(_key(made), name)
         if same != name:
             what = "the recipe as it is" if same == UNCHANGED else f"the same as {same}"
-            left_out.append(Skipped(change=name, reason=what))
+            left_out.append(SkippedChange(change=name, reason=what))
         else:
             trials.append(Trial(name=name, about=variant.about, recipe=made))
     _demand_change(over, trials, left_out)
-    return Plan(over=tuple(over), trials=tuple(trials), left_out=tuple(left_out), folds=folds, seeds=seeds)
+    return AblationPlan(over=tuple(over), trials=tuple(trials), left_out=tuple(left_out), folds=folds, seeds=seeds)
 
 
-def reduced(plan: Plan, skipped: Sequence[Skipped]) -> Plan:
+def reduced(plan: AblationPlan, skipped: Sequence[SkippedChange]) -> AblationPlan:
     """The plan without these changes. Raises: InputError where none remains."""
     names = {skip.change for skip in skipped}
     trials, left_out = [trial for trial in plan.trials if trial.name not in names], [*plan.left_out, *skipped]
@@ -89,10 +92,10 @@ def reduced(plan: Plan, skipped: Sequence[Skipped]) -> Plan:
     return plan.model_copy(update={"trials": tuple(trials), "left_out": tuple(left_out)})
 
 
-def load_plan(run: RunFolder) -> Plan:
+def load_plan(run: RunFolder) -> AblationPlan:
     """The plan of a run folder. Raises: RunError where there is none or it cannot be read."""
     try:
-        return Plan.model_validate_json((run / FILE).read_bytes())
+        return AblationPlan.model_validate_json((run / FILE).read_bytes())
     except FileNotFoundError:
         raise RunError(f"run {run.path}: not an ablation; --resume goes on with what `lightcnn ablate` began") from None
     except (OSError, ValidationError):
@@ -113,7 +116,7 @@ def _named(recipe: Recipe, over: Sequence[str]) -> dict[str, Variant | LeftOut]:
     return found
 
 
-def _demand_change(over: Sequence[str], trials: Sequence[Trial], left_out: Sequence[Skipped]) -> None:
+def _demand_change(over: Sequence[str], trials: Sequence[Trial], left_out: Sequence[SkippedChange]) -> None:
     """Raises: InputError where nothing but the unchanged recipe is left."""
     if len(trials) == 1:
         reasons = "; ".join(f"{skipped.change}: {skipped.reason}" for skipped in left_out)

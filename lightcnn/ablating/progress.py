@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lightcnn.training.progress import TrainWatcher
+from lightcnn.training.progress import TrainingProgress
 
 
-class AblationWatcher(TrainWatcher):
+class AblationProgress(TrainingProgress):
     """Hears what an ablation and its trainings do; this one is silent."""
 
     def change(self, number: int, total: int, name: str, about: str) -> None:

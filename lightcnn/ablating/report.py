@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lightcnn.ablating import figures
 from lightcnn.ablating.page import ablate_page
-from lightcnn.ablating.plan import FOLDER, Plan, Trial
+from lightcnn.ablating.plan import FOLDER, AblationPlan, Trial
 from lightcnn.comparing.figures import forest
 from lightcnn.comparing.pairs import METRICS, Pair, compared, holm, scores_of
-from lightcnn.comparing.run_predictions import Answers, read
+from lightcnn.comparing.run_predictions import RunPredictions, read
 from lightcnn.comparing.wording import notes, sentence
-from lightcnn.evaluation import plots
 from lightcnn.output.figures import stamped
 from lightcnn.run_folder import RunFolder
 from lightcnn.training.setup import warning
@@ -28,10 +28,10 @@ class Done:
 
     trial: Trial
     report: Mapping[str, Any]
-    answers: Answers
+    answers: RunPredictions
 
 
-def write_report(run: RunFolder, plan: Plan, data: Mapping[str, Any], failed: Mapping[str, str]) -> None:
+def write_report(run: RunFolder, plan: AblationPlan, data: Mapping[str, Any], failed: Mapping[str, str]) -> None:
     """report.json last, so that its presence means that the run is whole. `failed`: change → why.
 
     Raises: RunError where the files of a change were edited or damaged.
@@ -59,7 +59,7 @@ def _pairs(done: Sequence[Done], seed: int) -> list[Pair]:
 
 
 def _document(
-    plan: Plan, data: Mapping[str, Any], done: Sequence[Done], pairs: Sequence[Pair], failed: Mapping[str, str]
+    plan: AblationPlan, data: Mapping[str, Any], done: Sequence[Done], pairs: Sequence[Pair], failed: Mapping[str, str]
 ) -> dict[str, Any]:
     """report.json."""
     base = done[0]
@@ -114,6 +114,6 @@ def _pictures(done: Sequence[Done], pairs: Sequence[Pair], report: Mapping[str, 
     pictures = {"differences": forest(scores, pairs)} if pairs else {}
     for key, axis in (("macs", "multiply-adds, one image"), ("params", "parameters")):
         points = [(row["change"], row["cost"][key], *(scores[row["change"]][METRIC] or ())) for row in report["rows"]]
-        pictures[key] = plots.score_against_cost(points, METRIC, axis)
+        pictures[key] = figures.score_against_cost(points, METRIC, axis)
     text = warning(report["data"])
     return {name: stamped(picture, text) if text else picture for name, picture in pictures.items()}

@@ -10,13 +10,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lightcnn.ablating.progress import AblationWatcher
+from lightcnn.ablating.progress import AblationProgress
 from lightcnn.budget import human
-from lightcnn.output.html import visible
 from lightcnn.output.terminal import LiveView, facts, table
+from lightcnn.text import visible
 
 
-class AblateView(LiveView, AblationWatcher):
+class AblateView(LiveView, AblationProgress):
     """Shows an ablation: live on a terminal, a line a change elsewhere, nothing when quiet."""
 
     def __init__(self, console: Console, quiet: bool) -> None:

@@ -14,10 +14,12 @@ from pydantic_core import PydanticCustomError
 from lightcnn import document, overrides
 from lightcnn.ablating.surgery import OPERATIONS, NotPossible, operated
 from lightcnn.baseline_spec import BASELINES
+from lightcnn.document import Frozen
 from lightcnn.errors import InputError
 from lightcnn.overrides import Change
 from lightcnn.recipe import PRESETS, Optimisation, Recipe
-from lightcnn.spec import Frozen, NetworkSpec
+from lightcnn.spec import NetworkSpec
+from lightcnn.text import nearest
 
 UNCHANGED = "unchanged"
 """The name of the recipe itself, which every change is held against."""
@@ -94,7 +96,7 @@ def variants(recipe: Recipe, over: str) -> Iterator[Variant | LeftOut]:
         return KINDS[over](recipe)
     if Path(over).is_file():
         return _of_file(over)
-    near = document.nearest(over, KINDS)
+    near = nearest(over, KINDS)
     raise InputError(f"--over {over}: no such file and none of {', '.join(KINDS)}{near}")
 
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from lightcnn.auditing.verdict import Counts, command, verdict
 from lightcnn.data.dataset import SPLITS, Dataset, Files
-from lightcnn.data.grouping.groups import components, found, joined, stated
+from lightcnn.data.grouping.groups import components, groups_from_source, infer_groups, merge_with_duplicates
 from lightcnn.data.grouping.near_duplicates import Near, near
 from lightcnn.data.sources.load import load
-from lightcnn.data.sources.read_files import Progress, silent
 from lightcnn.data.split import Split, data_document, split
 from lightcnn.errors import DataError
+from lightcnn.progress import Progress, silent
 from lightcnn.recipe import Reading
 from lightcnn.version import __version__
 
@@ -85,7 +85,11 @@ class Audit:
     @cached_property
     def refused(self) -> str:
         """Why a search cannot cut a split of these images, empty where it can."""
-        data = joined(self.dataset, self.near) if self.dataset.groups_from in ("manifest", "source") else self.dataset
+        data = (
+            merge_with_duplicates(self.dataset, self.near)
+            if self.dataset.groups_from in ("manifest", "source")
+            else self.dataset
+        )
         try:
             split(data, 0, Reading(resplit=bool(self.cross_split)))
         except DataError as error:
@@ -255,5 +259,5 @@ def examine(dataset: Dataset, *, fast: bool = False, progress: Progress = silent
     """The audit of images that have been read."""
     began = time.monotonic() if began is None else began
     searched = near(dataset, "none" if fast else "all", progress=progress)
-    known = stated(dataset) if dataset.groups_known else found(dataset, searched)
+    known = groups_from_source(dataset) if dataset.groups_known else infer_groups(dataset, searched)
     return Audit(known, searched, fast, time.monotonic() - began)

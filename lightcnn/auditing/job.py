@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from lightcnn.auditing import figures
 from lightcnn.auditing.audit import Audit, audit
 from lightcnn.auditing.page import ROWS, audit_page
 from lightcnn.data.contact_sheets import augment_sheet, png, tile
-from lightcnn.data.sources.read_files import Progress, silent
-from lightcnn.document import nearest
 from lightcnn.errors import InputError
-from lightcnn.evaluation import plots
+from lightcnn.progress import Progress, silent
 from lightcnn.recipe import PRESETS, Reading
 from lightcnn.run_folder import RunFolder, json_bytes
+from lightcnn.text import nearest
 
 COLUMNS = 8
 """Images of a cluster that a contact sheet shows."""
@@ -28,7 +28,7 @@ PREVIEWED = 6
 GROUP_COLUMNS = ("path", "label", "group", "split")
 
 
-def conduct(
+def run(
     source: str,
     reading: Reading | None = None,
     *,
@@ -71,7 +71,7 @@ def _pictures(done: Audit, augment: str | None, progress: Progress) -> dict[str,
         columns = min(COLUMNS, max(map(len, clusters)))
         rows = [[images[i] for i in cluster[:columns]] + [blank] * (columns - len(cluster)) for cluster in clusters]
         pictures[name] = png(tile([image for row in rows for image in row], columns))
-    pictures["sizes"] = plots.sizes([max(shape) for shape in done.own_shapes])
+    pictures["sizes"] = figures.sizes([max(shape) for shape in done.own_shapes])
     if augment is not None:
         chosen = np.linspace(0, len(images) - 1, min(PREVIEWED, len(images))).round().astype(int)
         pictures["augment"] = png(augment_sheet([images[i] for i in chosen], PRESETS[augment], 0))

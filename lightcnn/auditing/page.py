@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from lightcnn.auditing.audit import Audit, Cluster
-from lightcnn.data.contact_sheets import tile
+from lightcnn.data.contact_sheets import thumbnail
 from lightcnn.output import html
 
 ROWS, COLUMNS, LISTED = 30, 8, 200
@@ -100,7 +95,7 @@ def _row(cluster: Cluster, done: Audit, framed: bool) -> str:
     order = sorted(range(len(cluster)), key=lambda place: not (framed and suspect[place]))[:COLUMNS]
     thumbnails = [
         html.thumbnail(
-            _jpeg(data.images[cluster[place]]),
+            thumbnail(data.images[cluster[place]], SIDE),
             data.classes[data.labels[cluster[place]]],
             (str(data.split[cluster[place]]), data.paths[cluster[place]]),
             framed=framed and suspect[place],
@@ -109,12 +104,6 @@ def _row(cluster: Cluster, done: Audit, framed: bool) -> str:
     ]
     rest = len(cluster) - len(order)
     return html.row(thumbnails, f"and {rest:,} more" if rest else "")
-
-
-def _jpeg(image: NDArray[np.uint8]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(tile([image], 1, SIDE)).save(stream, format="JPEG", quality=85)
-    return stream.getvalue()
 
 
 def _more(count: int, shown: int) -> list[str]:

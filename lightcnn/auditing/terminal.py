@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from lightcnn.output.html import visible
 from lightcnn.output.terminal import table
+from lightcnn.text import visible
 
 FINDINGS = {
     "corrupt": "files that cannot be used",

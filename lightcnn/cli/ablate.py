@@ -26,7 +26,7 @@ from lightcnn.cli.options import (
     recipe_changes,
 )
 from lightcnn.errors import InputError
-from lightcnn.output.html import visible
+from lightcnn.text import visible
 
 OVER = "architecture, hyperparameters, augmentation, baselines, or a FILE of changes; repeatable, or joined by commas."
 
@@ -89,11 +89,11 @@ def ablate(
     asked = (recipe, given, _listed(over), _listed(only), folds or 0, 1 if seeds is None else seeds)
     try:
         with AblateView(Console(stderr=True, highlight=False), quiet) as view:
-            from lightcnn.ablating.job import conduct
+            from lightcnn.ablating import job
 
             layout = _layout(asked, held, device.value, view)
             if not dry_run:
-                done = conduct(layout, out=path, held=held, device=device.value, watcher=view)
+                done = job.run(layout, out=path, held=held, device=device.value, watcher=view)
     except KeyboardInterrupt:
         if (path / "ablation.json").is_file():
             raise Interrupted(
@@ -118,14 +118,16 @@ def _held(recipe: str | None, out: Path | None, resume: bool) -> Any:
 
 def _layout(asked: tuple[Any, ...], held: Any, device: str, view: Any) -> Any:
     """What is to be trained: as asked for, or as a run folder holds it."""
-    from lightcnn.ablating.job import lay, lay_again
-    from lightcnn.training.recipe_argument import draft
+    from lightcnn.ablating.job import prepare, prepare_resumed
+    from lightcnn.training.recipe_argument import read_recipe_argument
     from lightcnn.training.repeats import Repeats
 
     recipe, given, over, only, folds, seeds = asked
     if recipe is None:
-        return lay_again(held, device, view)
-    return lay(draft(recipe, given), over, only=only, repeats=Repeats(folds, seeds), device=device, watcher=view)
+        return prepare_resumed(held, device, view)
+    return prepare(
+        read_recipe_argument(recipe, given), over, only=only, repeats=Repeats(folds, seeds), device=device, watcher=view
+    )
 
 
 def _listed(values: list[str] | None) -> list[str]:

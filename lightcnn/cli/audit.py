@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lightcnn.cli.options import DataDir, Debug, Json, Out, Quiet, RequireData, print_json
-from lightcnn.output.html import visible
+from lightcnn.text import visible
 
 
 def audit(
@@ -40,9 +40,9 @@ def audit(
         RunFolder.free(out)
     reading = Reading(data_dir=str(data_dir) if data_dir else None, require_data=require_data)
     with StepsView(Console(stderr=True, highlight=False), quiet) as view:
-        from lightcnn.auditing.job import conduct
+        from lightcnn.auditing import job
 
-        done = conduct(source, reading, out=out, fast=fast, augment=augment, progress=view.progress)
+        done = job.run(source, reading, out=out, fast=fast, augment=augment, progress=view.progress)
     _show_audit(done, as_json, quiet)
 
 

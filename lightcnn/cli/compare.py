@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lightcnn.cli.options import Debug, Json, Out, Quiet, print_json
-from lightcnn.output.html import visible
+from lightcnn.text import visible
 
 
 class Metric(StrEnum):

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lightcnn.cli.options import DataDir, Debug, Device, Interrupted, Json, Out, Quiet, print_json
 from lightcnn.errors import InputError
-from lightcnn.output.html import visible
+from lightcnn.text import visible
 from lightcnn.version import __version__
 
 
@@ -97,9 +97,9 @@ def explain(
     console = Console(stderr=True, highlight=False)
     with StepsView(console, quiet) as view:
         from lightcnn.explaining.job import IMAGES, Settings, Work
-        from lightcnn.explaining.methods.catalogue import Options
+        from lightcnn.explaining.methods.catalogue import MethodOptions
 
-        options = Options(layer, baseline.value, smooth, samples, segments, seed)
+        options = MethodOptions(layer, baseline.value, smooth, samples, segments, seed)
         work = Work(
             run_folder,
             Settings(
@@ -154,7 +154,7 @@ def _list(layers: Any, as_json: bool) -> None:
 
 def _show(done: Any, as_json: bool, quiet: bool) -> None:
     """The checks of all images, what they mean, and where everything lies."""
-    from lightcnn.explaining.job import demand_whole
+    from lightcnn.explaining.job import require_complete
     from lightcnn.explaining.terminal import summary_table
 
     report = done.report
@@ -173,7 +173,7 @@ def _show(done: Any, as_json: bool, quiet: bool) -> None:
             for note in report["notes"]:
                 console.print(Text(visible(f"note: {note}")), soft_wrap=True)
             console.print(Text(visible(f"run folder {done.path}: open {done / 'report.html'}")), soft_wrap=True)
-    demand_whole(report)
+    require_complete(report)
 
 
 def _names(text: str) -> tuple[str, ...]:

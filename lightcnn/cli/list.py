@@ -35,7 +35,7 @@ def list_(
 
     items = shipped_items(what.value)
     if show is not None:
-        from lightcnn.document import nearest
+        from lightcnn.text import nearest
 
         item = next((item for item in items if item["name"] == show), None)
         if item is None or "file" not in item:

@@ -21,7 +21,7 @@ from lightcnn.cli.profile import profile
 from lightcnn.cli.search import search
 from lightcnn.cli.train import train
 from lightcnn.errors import DocumentError, LightcnnError
-from lightcnn.output.html import visible
+from lightcnn.text import first_line, visible
 from lightcnn.version import __version__
 
 app = typer.Typer(
@@ -72,7 +72,7 @@ def run(arguments: list[str]) -> int:
             f"{error.filename or 'output'}: {error.strerror}; see that the disk has room, then --resume", 1, debug
         )
     except Exception as error:
-        reason = (str(error).splitlines() or [""])[0]
+        reason = first_line(error)
         return _ended(f"{type(error).__name__}: {reason} (a fault of lightcnn; --debug shows where)", 1, debug)
 
 

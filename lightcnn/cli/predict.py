@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lightcnn.cli.options import Debug, Device, Json, Quiet, print_json
 from lightcnn.errors import InputError
-from lightcnn.output.html import visible
+from lightcnn.text import visible
 
 
 def predict(

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from lightcnn.cli.options import Debug, Device, Json, Out, Quiet, print_json
 from lightcnn.errors import InputError
-from lightcnn.output.html import visible
+from lightcnn.text import visible
 
 WIDE = 400
 
@@ -68,23 +68,23 @@ def profile(
 ) -> None:
     """Count and time networks side by side, and leave a run folder."""
     from lightcnn.output.terminal import StepsView
-    from lightcnn.profiling.columns import demand
+    from lightcnn.profiling.columns import require_columns
     from lightcnn.run_folder import RunFolder
 
     shape = _shape(input)
-    names = demand(_list(columns), "--columns") if columns is not None else None
+    names = require_columns(_list(columns), "--columns") if columns is not None else None
     if sort is not None:
-        demand([sort.removeprefix("-")], "--sort")
+        require_columns([sort.removeprefix("-")], "--sort")
     if out is not None:
         RunFolder.free(out)
     with StepsView(Console(stderr=True, highlight=False), quiet) as terminal:
-        from lightcnn.profiling.job import Settings, conduct
+        from lightcnn.profiling import job
 
-        settings = Settings(
+        settings = job.Settings(
             input=shape, baselines=baselines, latency=not no_latency, memory=memory, threads=threads, batch=batch,
             runtimes=tuple(_list(runtime)), device=device.value, accuracy=accuracy,
         )  # fmt: skip
-        done = conduct(targets or (), settings, out=out, progress=terminal.progress)
+        done = job.run(targets or (), settings, out=out, progress=terminal.progress)
     report = done.report
     if as_json:
         print_json(report)

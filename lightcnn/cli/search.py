@@ -30,7 +30,7 @@ from lightcnn.cli.options import (
 )
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import cautions
-from lightcnn.output.html import visible
+from lightcnn.text import visible
 from lightcnn.version import __version__
 
 
@@ -110,9 +110,9 @@ def search(
     console = Console(stderr=True, highlight=False)
     try:
         with SearchView(console, quiet) as view:
-            from lightcnn.searching.job import conduct
+            from lightcnn.searching import job
 
-            finished = conduct(settings, out=out, resume=resume, watcher=view, began=BEGAN)
+            finished = job.run(settings, out=out, resume=resume, watcher=view, began=BEGAN)
     except KeyboardInterrupt:
         if (out / "search.yaml").is_file():
             raise Interrupted(
@@ -126,7 +126,7 @@ def search(
 def _settings(given: dict[str, Any], out: Path | None) -> Any:
     """The settings of a new search, its budget held against its space before anything heavy is imported."""
     from lightcnn.budget import Budget
-    from lightcnn.data.sources.load import outline
+    from lightcnn.data.sources.load import describe
     from lightcnn.recipe import Reading
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.budgeted_space import BudgetedSpace
@@ -140,7 +140,7 @@ def _settings(given: dict[str, Any], out: Path | None) -> Any:
     budget = Budget.parse(given["budget"])
     space = SearchSpace.load(given.get("space", "micro"))
     source = given.get("data", "digits")
-    BudgetedSpace(space.for_data(*outline(source)), budget)
+    BudgetedSpace(space.for_data(*describe(source)), budget)
     if "trials" not in given and "seconds" not in given:
         given["seconds"] = 120.0
     reading = Reading(**{name: given.pop(name) for name in Reading.model_fields if name in given})
@@ -227,8 +227,8 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
     """The end of a search: the table of the best, the score, where it lies and how to go on."""
 
     from lightcnn.output.caveats import cautions
-    from lightcnn.output.html import visible
     from lightcnn.searching.terminal import search_table, summary
+    from lightcnn.text import visible
 
     report = run.report
     if as_json:

@@ -27,7 +27,7 @@ from lightcnn.cli.options import (
 )
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import cautions
-from lightcnn.output.html import visible
+from lightcnn.text import visible
 
 
 def train(
@@ -65,7 +65,7 @@ def train(
 ) -> None:
     """Train the network of a recipe, and leave a run folder."""
     from lightcnn.run_folder import RunFolder
-    from lightcnn.training.recipe_argument import draft
+    from lightcnn.training.recipe_argument import read_recipe_argument
     from lightcnn.training.terminal import TrainView
 
     if recipe is None and not (resume and out is not None):
@@ -82,7 +82,9 @@ def train(
         },
         sets or (),
     )  # fmt: skip
-    wanted = draft(RunFolder.load(out) / "recipe.yaml" if recipe is None and out is not None else str(recipe), given)
+    wanted = read_recipe_argument(
+        RunFolder.load(out) / "recipe.yaml" if recipe is None and out is not None else str(recipe), given
+    )
     if out is not None and not resume:
         RunFolder.free(out)
     if dry_run:
@@ -93,9 +95,9 @@ def train(
     out = out or RunFolder.fresh("train")
     try:
         with TrainView(Console(stderr=True, highlight=False), quiet) as view:
-            from lightcnn.training.job import conduct
+            from lightcnn.training import job
 
-            done = conduct(wanted, folds=folds, seeds=seeds, out=out, resume=resume, device=device.value, watcher=view)
+            done = job.run(wanted, folds=folds, seeds=seeds, out=out, resume=resume, device=device.value, watcher=view)
     except KeyboardInterrupt:
         if (out / "data.json").is_file():
             raise Interrupted(

@@ -11,7 +11,7 @@ from matplotlib.ticker import PercentFormatter
 from lightcnn.comparing.pairs import Pair
 from lightcnn.comparing.settings import TITLES
 from lightcnn.output.figures import BLUE, GREY, ORANGE, plain, png
-from lightcnn.output.html import visible
+from lightcnn.text import visible
 
 SHOWN = 40
 """Pairs of a metric that are drawn: those of the largest differences."""

@@ -11,15 +11,15 @@ from typing import Any
 
 from lightcnn.comparing.figures import Scores, forest
 from lightcnn.comparing.page import compare_page
-from lightcnn.comparing.pairs import METRICS, Pair, all_pairs, demand_same, scores_of
-from lightcnn.comparing.run_predictions import Answers, read
+from lightcnn.comparing.pairs import METRICS, Pair, all_pairs, require_same_images, scores_of
+from lightcnn.comparing.run_predictions import RunPredictions, read
 from lightcnn.comparing.wording import notes, sentence
-from lightcnn.document import nearest
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import STAND_IN
 from lightcnn.output.figures import stamped
 from lightcnn.run import Run
 from lightcnn.run_folder import json_bytes
+from lightcnn.text import nearest
 from lightcnn.version import __version__
 
 MOST = 50
@@ -64,7 +64,7 @@ def _metrics(metric: str) -> tuple[str, ...]:
     return (metric,)
 
 
-def _read(folders: Sequence[str | Path]) -> list[Answers]:
+def _read(folders: Sequence[str | Path]) -> list[RunPredictions]:
     """The answers of runs that may be compared, each under a name of its own. Raises: InputError."""
     if isinstance(folders, str | Path) or len(folders) < 2:
         raise InputError("compare: two runs or more are needed; give another run folder on the same test images")
@@ -75,13 +75,17 @@ def _read(folders: Sequence[str | Path]) -> list[Answers]:
         raise InputError(f"compare: {twice} is given twice; give each run once")
     runs = [read(folder) for folder in folders]
     for run in runs[1:]:
-        demand_same(runs[0], run)
+        require_same_images(runs[0], run)
     named = Counter(run.name for run in runs)
     return [run if named[run.name] == 1 else replace(run, name=str(run.path)) for run in runs]
 
 
 def _document(
-    runs: Sequence[Answers], scores: Mapping[str, Scores], pairs: Sequence[Pair], metrics: Sequence[str], seed: int
+    runs: Sequence[RunPredictions],
+    scores: Mapping[str, Scores],
+    pairs: Sequence[Pair],
+    metrics: Sequence[str],
+    seed: int,
 ) -> dict[str, Any]:
     """report.json, but for the seconds."""
     undefined = "auc" in metrics and all(pair.metric != "auc" for pair in pairs)
@@ -96,7 +100,7 @@ def _document(
     }
 
 
-def _of_run(run: Answers, scores: Scores) -> dict[str, Any]:
+def _of_run(run: RunPredictions, scores: Scores) -> dict[str, Any]:
     """One of the `runs` of report.json."""
     report = run.report
     return {

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.comparing.run_predictions import Answers
+from lightcnn.comparing.run_predictions import RunPredictions
 from lightcnn.errors import InputError
 from lightcnn.evaluation import paired_tests
 from lightcnn.evaluation.auc_variance import area_difference, mean_area
@@ -59,12 +59,12 @@ class Pair:
         }  # fmt: skip
 
 
-def compared(a: Answers, b: Answers, metrics: Sequence[str] = METRICS, seed: int = 0) -> list[Pair]:
+def compared(a: RunPredictions, b: RunPredictions, metrics: Sequence[str] = METRICS, seed: int = 0) -> list[Pair]:
     """a less b by each metric, `holm` already applied as if this were the only pair; an undefined AUC is left out.
 
     Each run's mean over its seeds is what is compared. Raises: InputError where the two were not asked the same.
     """
-    demand_same(a, b)
+    require_same_images(a, b)
     groups = numbered(a.groups)
     makers = {"accuracy": _accuracy, "balanced_accuracy": _balanced, "auc": _area}
     pairs = (makers[metric](a, b, groups, seed) for metric in metrics)
@@ -82,20 +82,20 @@ def holm(pairs: Sequence[Pair]) -> list[Pair]:
     return [adjusted[place] for place in range(len(pairs))]
 
 
-def all_pairs(runs: Sequence[Answers], metrics: Sequence[str] = METRICS, seed: int = 0) -> list[Pair]:
+def all_pairs(runs: Sequence[RunPredictions], metrics: Sequence[str] = METRICS, seed: int = 0) -> list[Pair]:
     """Every two of the runs by every metric, metric by metric. Raises: InputError."""
     found = [pair for a, b in combinations(runs, 2) for pair in compared(a, b, metrics, seed)]
     return holm(sorted(found, key=lambda pair: metrics.index(pair.metric)))
 
 
-def demand_same(a: Answers, b: Answers) -> None:
+def require_same_images(a: RunPredictions, b: RunPredictions) -> None:
     """Raises: InputError with the first thing in which the questions to the two runs differ."""
     difference = next(_differences(a, b), None)
     if difference is not None:
         raise InputError(f"compare: {a.path} and {b.path} cannot be compared: {difference}")
 
 
-def scores_of(run: Answers) -> dict[str, tuple[float, float, float] | None]:
+def scores_of(run: RunPredictions) -> dict[str, tuple[float, float, float] | None]:
     """Value, low and high (95 %) of each metric of a run: its report.json's, else over the mean of its seeds.
 
     None for an undefined AUC.
@@ -113,7 +113,7 @@ def numbered(names: NDArray[Any]) -> NDArray[np.int64]:
     return np.asarray(np.unique(names, return_inverse=True)[1], dtype=np.int64)
 
 
-def _computed(run: Answers) -> dict[str, tuple[float, float, float]]:
+def _computed(run: RunPredictions) -> dict[str, tuple[float, float, float]]:
     """The same from the answers alone, without an undefined AUC."""
     right, groups, classes = run.right.mean(axis=0), numbered(run.groups), numbered(run.labels)
     found = {}
@@ -128,7 +128,7 @@ def _computed(run: Answers) -> dict[str, tuple[float, float, float]]:
     return found
 
 
-def _differences(a: Answers, b: Answers) -> Iterator[str]:
+def _differences(a: RunPredictions, b: RunPredictions) -> Iterator[str]:
     remedy = "train both on the same data with the same --seed, or give the data a split"
     if a.classes != b.classes:
         alike = sorted(a.classes) == sorted(b.classes)
@@ -157,7 +157,7 @@ def _listed(classes: Sequence[str]) -> str:
     return ", ".join(classes[:8]) + (f" and {len(classes) - 8} more" if len(classes) > 8 else "")
 
 
-def _accuracy(a: Answers, b: Answers, groups: NDArray[np.int64], seed: int) -> Pair:
+def _accuracy(a: RunPredictions, b: RunPredictions, groups: NDArray[np.int64], seed: int) -> Pair:
     """McNemar and Tango where there is one answer of each run about every source, else sign flips and t."""
     strata = np.zeros(len(groups), dtype=np.int64)
     if groups.max() + 1 < len(groups) or len(a.seeds) > 1 or len(b.seeds) > 1:
@@ -171,12 +171,12 @@ def _accuracy(a: Answers, b: Answers, groups: NDArray[np.int64], seed: int) -> P
     return replace(pair, discordant=paired_tests.discordant(only_a, only_b))
 
 
-def _balanced(a: Answers, b: Answers, groups: NDArray[np.int64], seed: int) -> Pair:
+def _balanced(a: RunPredictions, b: RunPredictions, groups: NDArray[np.int64], seed: int) -> Pair:
     return _of_answers(a, b, groups, numbered(a.labels), "balanced_accuracy", seed)
 
 
 def _of_answers(
-    a: Answers, b: Answers, groups: NDArray[np.int64], strata: NDArray[np.int64], metric: str, seed: int
+    a: RunPredictions, b: RunPredictions, groups: NDArray[np.int64], strata: NDArray[np.int64], metric: str, seed: int
 ) -> Pair:
     of_a, of_b = a.right.mean(axis=0), b.right.mean(axis=0)
     values = (_mean_over(strata, of_a), _mean_over(strata, of_b))
@@ -184,7 +184,7 @@ def _of_answers(
     return _pair(a, b, metric, values, estimate, paired_tests.sign_flips(of_a - of_b, strata, groups, seed), groups)
 
 
-def _area(a: Answers, b: Answers, groups: NDArray[np.int64], seed: int) -> Pair | None:
+def _area(a: RunPredictions, b: RunPredictions, groups: NDArray[np.int64], seed: int) -> Pair | None:
     of_a, of_b = (mean_area(run.labels, run.probabilities, run.folds) for run in (a, b))
     if of_a is None or of_b is None:
         return None
@@ -198,7 +198,7 @@ def _mean_over(strata: NDArray[np.int64], values: NDArray[np.float64]) -> float:
 
 
 def _pair(
-    a: Answers, b: Answers, metric: str, values: tuple[float, float], estimate: Estimate, test: Test,
+    a: RunPredictions, b: RunPredictions, metric: str, values: tuple[float, float], estimate: Estimate, test: Test,
     groups: NDArray[np.int64],
 ) -> Pair:  # fmt: skip
     unit = SOURCES if a.report.data.groups.known else IMAGES

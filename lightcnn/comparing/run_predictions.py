@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lightcnn.errors import RunError
 from lightcnn.run_folder import RunFolder
+from lightcnn.text import first_line
 
 FILE = "predictions.csv"
 PLAIN = ("path", "split", "group", "label", "prediction")
@@ -95,7 +96,7 @@ class Report(_Part):
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class RunPredictions:
     """What S networks, one a seed, answered about the same N test images, which stand in the order of their paths.
 
     labels (N,), groups (N,), right (S, N), probabilities (S, N, C), seeds (S,), folds (S, N): the fold on whose test
@@ -131,7 +132,7 @@ class _Row:
     probabilities: list[float]
 
 
-def read(run_folder: str | Path | RunFolder) -> Answers:
+def read(run_folder: str | Path | RunFolder) -> RunPredictions:
     """The answers of a finished run. Raises: RunError where a file of it is missing, damaged or edited."""
     run = run_folder if isinstance(run_folder, RunFolder) else RunFolder.load(run_folder)
     run.demand(FILE)
@@ -150,7 +151,7 @@ def read(run_folder: str | Path | RunFolder) -> Answers:
     if len(classes) == 2:
         _demand_thresholds(run / FILE, rows)
     first = by_seed[0]
-    return Answers(
+    return RunPredictions(
         name=run.path.resolve().name,
         path=run.path,
         classes=classes,
@@ -173,7 +174,7 @@ def _validated(run: RunFolder, document: Any) -> Report:
         detail = error.errors(include_url=False)[0]
         place = ".".join(map(str, detail["loc"]))
         raise RunError(
-            f"{run / 'report.json'}: {place + ': ' if place else ''}{detail['msg'].splitlines()[0]}; "
+            f"{run / 'report.json'}: {place + ': ' if place else ''}{first_line(detail['msg'])}; "
             "give the run of a command that trains"
         ) from None
     classes = report.data.classes

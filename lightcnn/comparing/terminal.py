@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lightcnn.comparing.settings import TITLES
-from lightcnn.output.html import visible
 from lightcnn.output.terminal import table
+from lightcnn.text import visible
 
 ROWS = 30
 """Pairs that the terminal shows; report.html has all."""

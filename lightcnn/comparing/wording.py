@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lightcnn.comparing.pairs import Pair
-from lightcnn.comparing.run_predictions import Answers
+from lightcnn.comparing.run_predictions import RunPredictions
 from lightcnn.comparing.settings import TITLES
 from lightcnn.evaluation.sample_size import too_few
 from lightcnn.output.caveats import cautions
@@ -40,7 +40,7 @@ def chance(pair: Pair) -> str:
     return p if pair.pairs == 1 else f"{p} by Holm over {pair.pairs} pairs"
 
 
-def notes(runs: Sequence[Answers], metrics: Sequence[str], undefined: bool) -> list[str]:
+def notes(runs: Sequence[RunPredictions], metrics: Sequence[str], undefined: bool) -> list[str]:
     """What a reader must know of all numbers of a comparison, gravest first."""
     first = runs[0]
     said = cautions(first.report.data.model_dump())

@@ -9,14 +9,16 @@ from typing import Any
 from torch import nn
 
 from lightcnn.baselines import parameters_with_buffers
-from lightcnn.counting.folding import Pair, deploy, unfolded
+from lightcnn.counting.copies import skeleton
+from lightcnn.counting.folding import FoldablePair, deploy, unfolded
 from lightcnn.counting.layers import LayerRow, layers
 from lightcnn.counting.liveness import liveness, moved, peak
-from lightcnn.counting.other_tools import fvcore_operators, skeleton, thop_modules, torch_operators
+from lightcnn.counting.other_tools import fvcore_operators, thop_modules, torch_operators
 from lightcnn.counting.reconcile import Difference, by_fvcore, by_thop, by_torch
 from lightcnn.counting.sizes import keras_bytes, saved_bytes, weight_bytes
 from lightcnn.counting.trace import Trace
 from lightcnn.spec import Shape
+from lightcnn.text import first_line
 
 CONVENTION = (
     "One FLOP is one multiply-add of a convolution or a matrix product, for one image, in eval mode. Other counters "
@@ -55,7 +57,7 @@ class Count:
     unfolded: tuple[str, ...]
     layers: tuple[LayerRow, ...]
     notes: tuple[str, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[FoldablePair, ...]
 
     def document(self) -> dict[str, Any]:
         """The keys of a row of report.json that come from counting."""
@@ -121,7 +123,7 @@ def _counters(
             told = way()
         except Exception as error:  # of another's tool: the row stands without it
             totals[name] = None
-            failed.append(f"{name} cannot count it: {(str(error).strip().splitlines() or [type(error).__name__])[0]}")
+            failed.append(f"{name} cannot count it: {first_line(error)}")
             continue
         totals[name] = given.macs + sum(difference.difference for difference in told)
         differences += told

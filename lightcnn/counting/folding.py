@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lightcnn.counting.other_tools import duplicate, skeleton
+from lightcnn.counting.copies import duplicate, skeleton
 from lightcnn.counting.trace import BATCH_NORMS, Call, Trace, trace
 from lightcnn.spec import Shape
 
@@ -23,7 +23,7 @@ PLAIN = (nn.BatchNorm1d.forward, nn.BatchNorm2d.forward, nn.BatchNorm3d.forward)
 
 
 @dataclass(frozen=True)
-class Pair:
+class FoldablePair:
     """Names of a convolution and of the norm that can be folded into it."""
 
     conv: str
@@ -37,7 +37,7 @@ class Deployed:
     model: nn.Module
     runs: Trace
     given: Trace
-    pairs: tuple[Pair, ...]
+    pairs: tuple[FoldablePair, ...]
 
 
 def deploy(model: nn.Module, shape: Shape) -> Deployed:
@@ -51,7 +51,7 @@ def deploy(model: nn.Module, shape: Shape) -> Deployed:
     return Deployed(subject, trace(subject, shape) if found else given, given, found)
 
 
-def pairs(model: nn.Module, trace: Trace) -> list[Pair]:
+def pairs(model: nn.Module, trace: Trace) -> list[FoldablePair]:
     """What can be folded of a model, of which this is a trace."""
     readers: dict[int, list[Call]] = {}
     writers: dict[int, list[Call]] = {}
@@ -68,11 +68,11 @@ def pairs(model: nn.Module, trace: Trace) -> list[Pair]:
             continue
         before, after = writers.get(norm.reads[0], []), readers[norm.reads[0]]
         if len(before) == len(after) == 1 and _foldable(model, before[0], norm, uses):
-            found.append(Pair(before[0].module, norm.module))
+            found.append(FoldablePair(before[0].module, norm.module))
     return found
 
 
-def folded(model: nn.Module, found: Iterable[Pair]) -> nn.Module:
+def folded(model: nn.Module, found: Iterable[FoldablePair]) -> nn.Module:
     """A copy in eval mode with these pairs folded."""
     subject = duplicate(model)
     for pair in found:

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lightcnn.counting.other_tools import blank, material, skeleton
+from lightcnn.counting.copies import blank, material, skeleton
 from lightcnn.errors import InputError
 from lightcnn.spec import Shape
+from lightcnn.text import first_line
 
 READERS = ("_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2", "unique_consecutive")
 """Operators after which a Python program knows the values in a tensor, or a shape depends on them."""
@@ -97,7 +98,7 @@ def trace(model: nn.Module, shape: Shape, *, batch: int = 1) -> Trace:
             raise
         except Exception as error:  # of anyone's model; without values it may be that these are missing
             failure = error
-    size, reason = "×".join(map(str, shape)), (str(failure).strip().splitlines() or [""])[0]
+    size, reason = "×".join(map(str, shape)), first_line(failure)
     raise InputError(f"cannot take an image of {size}: {type(failure).__name__}: {reason}") from failure
 
 

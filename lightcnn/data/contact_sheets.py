@@ -59,6 +59,13 @@ def png(picture: NDArray[np.uint8]) -> bytes:
     return stream.getvalue()
 
 
+def thumbnail(image: NDArray[np.uint8], side: int) -> bytes:
+    """An image (H, W, 1 or 3) as a JPEG file of `side` × `side` pixels."""
+    stream = io.BytesIO()
+    Image.fromarray(tile([image], 1, side)).save(stream, format="JPEG", quality=85)
+    return stream.getvalue()
+
+
 def _fitted(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """(H, W, 1 or 3) → (h, w, 3), the longer side `size`."""
     height, width = image.shape[:2]

@@ -173,11 +173,11 @@ def assemble(source: str, images: Any, labels: NDArray[np.int64], classes: tuple
     groups = more.pop("groups", np.array([str(i) for i in range(count)]))
     dataset = Dataset(source, images, labels, classes, paths, split, groups, **more)
     if not dataset.skipped:  # what faulty files cost is an audit's to tell, and a split's to refuse
-        demand_every_class(dataset)
+        require_every_class(dataset)
     return dataset
 
 
-def demand_every_class(dataset: Dataset, *, anew: bool = False) -> None:
+def require_every_class(dataset: Dataset, *, anew: bool = False) -> None:
     """Raises: DataError where a class has no image, or none to train on where the source says which those are.
 
     `anew`: the sides are cut anew, so that what the source says of them does not matter.

@@ -14,9 +14,9 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.decode import SHORTER_SIDE
 from lightcnn.data.images import Images, Store, View
 from lightcnn.data.preprocess import Preprocess, statistics
-from lightcnn.data.sources.read_files import Progress, silent
 from lightcnn.data.split import Split, data_document
 from lightcnn.data.store import store
+from lightcnn.progress import Progress, silent
 from lightcnn.recipe import Preparation
 
 KEPT_BYTES = 2_000_000_000

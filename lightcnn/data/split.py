@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.dataset import SPLITS, Dataset, demand_every_class
+from lightcnn.data.dataset import SPLITS, Dataset, require_every_class
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
 
@@ -48,7 +48,7 @@ def split(dataset: Dataset, seed: int, reading: Reading | None = None) -> Split:
     """
     reading = reading or Reading()
     seed = seed if reading.split_seed is None else reading.split_seed
-    demand_every_class(dataset, anew=reading.resplit or bool(reading.folds))
+    require_every_class(dataset, anew=reading.resplit or bool(reading.folds))
     if reading.folds:
         return folds(dataset, reading.folds, seed)[reading.fold - 1]
     every = np.arange(len(dataset))

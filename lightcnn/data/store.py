@@ -20,7 +20,7 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.cache import cache_folder
 from lightcnn.data.images import Store
 from lightcnn.data.preprocess import prepare, resize
-from lightcnn.data.sources.read_files import Progress, silent
+from lightcnn.progress import Progress, silent
 from lightcnn.recipe import Preparation
 
 MEMORY_BYTES = 1_000_000_000

@@ -22,10 +22,11 @@ from safetensors.torch import load as safetensors_load
 from safetensors.torch import save as safetensors_save
 from torch import Tensor
 
-from lightcnn.engine.history import Progress
+from lightcnn.document import Frozen
+from lightcnn.engine.history import History
 from lightcnn.engine.state import State
 from lightcnn.errors import RunError, TrainingError
-from lightcnn.spec import Frozen
+from lightcnn.text import first_line
 
 VERSION: Final = 1
 LARGEST = 50_000_000
@@ -41,7 +42,7 @@ class Held(Frozen):
     sha256: str
     step: Count
     plateaus: Count
-    progress: Progress
+    progress: History
 
 
 class Pointer(Frozen):
@@ -58,7 +59,7 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save(self, state: State, progress: Progress) -> None:
+    def save(self, state: State, progress: History) -> None:
         """Adds this epoch. Raises: TrainingError where it cannot be written; what was there stays."""
         try:
             self._write(state, progress)
@@ -72,11 +73,11 @@ class Checkpoints:
         """Whether there is one to go on from. Raises: RunError."""
         return self._pointer() is not None
 
-    def load(self, state: State) -> Progress:
+    def load(self, state: State) -> History:
         """Brings `state` to the last epoch; an empty Progress where there is none. Raises: RunError."""
         pointer = self._pointer()
         if pointer is None:
-            return Progress()
+            return History()
         held = self._held(pointer.last)
         progress = held.progress
         if progress.epoch != pointer.last or progress.best != pointer.best or not progress.whole():
@@ -99,7 +100,7 @@ class Checkpoints:
             raise self._refused(pointer.best, "its weights are those of another network")
         return chosen
 
-    def _write(self, state: State, progress: Progress) -> None:
+    def _write(self, state: State, progress: History) -> None:
         self.folder.mkdir(exist_ok=True)
         making, made = self.folder / f".{progress.epoch:06}.{os.getpid()}", self._place(progress.epoch)
         try:
@@ -156,7 +157,7 @@ class Checkpoints:
         except ValidationError as error:
             detail = error.errors(include_url=False, include_context=False)[0]
             where = ".".join(map(str, detail["loc"])) or "the file"
-            rule = detail["msg"].splitlines()[0]
+            rule = first_line(detail["msg"])
             raise RunError(
                 f"checkpoint {path}: damaged or of another version ({where}: {rule[0].lower()}{rule[1:]}); begin anew "
                 "with a fresh --out"
@@ -177,7 +178,7 @@ class Checkpoints:
         except OSError as error:
             raise self._refused(epoch, error.strerror or str(error)) from None
         except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise self._refused(epoch, str(error).splitlines()[0]) from None
+            raise self._refused(epoch, first_line(error)) from None
 
     def _refused(self, epoch: int, reason: str) -> RunError:
         return RunError(

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from lightcnn.document import Frozen
 from lightcnn.recipe import Optimisation
-from lightcnn.spec import Frozen
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -31,7 +31,7 @@ class Row(Frozen):
         return float("-inf") if value is None else -value if metric == "loss" else value
 
 
-class Progress(Frozen):
+class History(Frozen):
     """The epochs so far. `since`: epochs without a gain; `gained`: the epoch of the last one."""
 
     first_weights: Annotated[str, Field(description="where the training began")] = ""
@@ -50,7 +50,7 @@ class Progress(Frozen):
         """Epochs since the last gain."""
         return self.epoch - self.gained
 
-    def after(self, row: Row, settings: Optimisation, seconds: float) -> Progress:
+    def after(self, row: Row, settings: Optimisation, seconds: float) -> History:
         """With one more epoch: the best is the highest metric, the lower loss among equals, the earlier among those."""
         best, gained = self.best, self.gained
         if not best or _rank(row, settings) > _rank(self.rows[best - 1], settings):

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lightcnn.evaluation.calibration import calibration_error
-from lightcnn.evaluation.roc import GRID, Curve, Trace, curve, precision_recall, roc
+from lightcnn.evaluation.roc import GRID, RocCurve, Trace, curve, precision_recall, roc
 from lightcnn.output.figures import BLUE, COLOURS, GREY, ORANGE, blank, name_axes, png, shown
 
 Labels = NDArray[np.int64]
@@ -147,7 +147,7 @@ def _legend(figure: Figure, title: str) -> None:
     figure.legend(loc="outside right upper", frameon=False, fontsize=8, title=title, title_fontsize=8, alignment="left")
 
 
-def _draw(axes: Axes, drawn: Curve, place: int) -> None:
+def _draw(axes: Axes, drawn: RocCurve, place: int) -> None:
     """One curve and its band."""
     style = "steps-pre" if drawn.stepped else "default"
     axes.plot(drawn.x, drawn.y, **_look(place), drawstyle=style, zorder=3 if place < LISTED else 2)
@@ -155,7 +155,7 @@ def _draw(axes: Axes, drawn: Curve, place: int) -> None:
         axes.fill_between(GRID, drawn.low, drawn.high, color=_look(place)["color"], alpha=0.15, linewidth=0)
 
 
-def _list(axes: Axes, drawn: Curve, name: str, interval: tuple[float, float] | None, place: int) -> None:
+def _list(axes: Axes, drawn: RocCurve, name: str, interval: tuple[float, float] | None, place: int) -> None:
     """A curve's line in the legend, where that is not full."""
     if place < LISTED:
         spread = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""

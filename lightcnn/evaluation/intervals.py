@@ -24,7 +24,7 @@ class Interval:
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
+class BootstrapDraws:
     """One score in every draw of a bootstrap (draws,), and with each group left out (groups,) or ().
 
     NaN where it is undefined. `unit` names what was drawn, group or image, `drawn` counts them, and `units` those that
@@ -75,7 +75,7 @@ def wilson(correct: float, total: float, quantile: float = Z) -> tuple[float, fl
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
-def bounded(value: float, draws: Draws, lowest: float = 0.0) -> Interval:
+def bounded(value: float, draws: BootstrapDraws, lowest: float = 0.0) -> Interval:
     """Of a score from `lowest` to 1: Wilson's on as many images as would spread as much (Dean and Pagano, 2015).
 
     The spread is that of the draws. Where they have none, as when every answer is right, it is Wilson's on the units;
@@ -95,7 +95,7 @@ def bounded(value: float, draws: Draws, lowest: float = 0.0) -> Interval:
     return Interval(lowest + low * (1 - lowest), lowest + high * (1 - lowest), method)
 
 
-def positive(value: float, draws: Draws) -> Interval:
+def positive(value: float, draws: BootstrapDraws) -> Interval:
     """Of a loss: symmetric on the scale of its logarithm."""
     error, quantile = draws.spread()
     if not error or value <= 0:

@@ -19,7 +19,7 @@ Trace = Callable[[Floats, Floats], Traced]
 
 
 @dataclass(frozen=True)
-class Curve:
+class RocCurve:
     """A curve with its area: straight between points, or a step that holds to the next.
 
     `low` and `high` are its pointwise 95 % band over `GRID`.
@@ -33,7 +33,7 @@ class Curve:
     high: Floats | None = None
 
 
-def curve(trace: Trace, truth: NDArray[np.bool_], score: Floats, groups: NDArray[np.str_] | None = None) -> Curve:
+def curve(trace: Trace, truth: NDArray[np.bool_], score: Floats, groups: NDArray[np.str_] | None = None) -> RocCurve:
     """The curve that `trace` draws of scores (N,) for `truth` (N,), which has both kinds; with a band by `groups`.
 
     The band is a bootstrap of whole groups; draws that lack one kind are left out of it.
@@ -43,7 +43,7 @@ def curve(trace: Trace, truth: NDArray[np.bool_], score: Floats, groups: NDArray
     truth, stepped = truth[order], trace is precision_recall
     x, y, area = trace(truth.cumsum()[last].astype(float), (~truth).cumsum()[last].astype(float))
     if groups is None:
-        return Curve(x, y, area, stepped)
+        return RocCurve(x, y, area, stepped)
     names, codes = np.unique(groups[order], return_inverse=True)
     heights = []
     for times in times_drawn(len(names), max(1, CHUNK // len(order))):
@@ -52,7 +52,7 @@ def curve(trace: Trace, truth: NDArray[np.bool_], score: Floats, groups: NDArray
         for draw in np.flatnonzero((found[:, -1] > 0) & (taken[:, -1] > 0)):
             heights.append(_heights(*trace(found[draw], taken[draw])[:2], stepped=stepped))
     low, high = np.percentile(heights, (2.5, 97.5), axis=0)
-    return Curve(x, y, area, stepped, low, high)
+    return RocCurve(x, y, area, stepped, low, high)
 
 
 def roc(found: Floats, taken: Floats) -> Traced:

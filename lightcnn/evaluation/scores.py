@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lightcnn.evaluation.bootstrap import DRAWS, Curve, resampled
 from lightcnn.evaluation.calibration import calibration_error
-from lightcnn.evaluation.intervals import Draws, Interval, bounded, positive, wilson
+from lightcnn.evaluation.intervals import BootstrapDraws, Interval, bounded, positive, wilson
 from lightcnn.evaluation.sample_size import GROUPS, OF_CLASS, too_few
 from lightcnn.inference import decide
 
@@ -336,7 +336,7 @@ class _Found:
             return _undefined(why)
         held = self._held
         unit = "image" if held.independent else "group"
-        made = Draws(draws[:DRAWS], draws[DRAWS:], held.groups(), units, unit, even)
+        made = BootstrapDraws(draws[:DRAWS], draws[DRAWS:], held.groups(), units, unit, even)
         if name in UNBOUNDED:
             return _entry(value, positive(value, made))
         return _entry(value, bounded(value, made, -1.0 if name in ("mcc", "kappa") else 0.0))

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import DataError, InputError
 from lightcnn.explaining.checks.checker import Checker
-from lightcnn.explaining.explained_network import Explained
-from lightcnn.explaining.explanation import Explainer, Explanation, demand_level, target_index
+from lightcnn.explaining.explained_network import ExplainedNetwork
+from lightcnn.explaining.explanation import Explainer, Explanation, require_level, target_index
 from lightcnn.explaining.inputs import Picture, from_array, from_file
-from lightcnn.explaining.methods.catalogue import Options, method
+from lightcnn.explaining.methods.catalogue import MethodOptions, method
 from lightcnn.run_folder import RunFolder
-from lightcnn.trained_network import Trained, checked
+from lightcnn.trained_network import TrainedNetwork, checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class _Subject:
 
 
 def explain(
-    model: RunFolder | Trained | nn.Module | str | Path,
+    model: RunFolder | TrainedNetwork | nn.Module | str | Path,
     images: Iterable[Any],
     *,
     methods: Sequence[str] = ("gradcam", "ig", "lime"),
@@ -59,10 +59,10 @@ def explain(
     class, by default each image's predicted one. `masks` are bool (H, W), one an image or None. `device` is that of a
     run; a module stays where it is, and as it is. Raises: InputError, DataError.
     """
-    level = demand_level(checks)
+    level = require_level(checks)
     if isinstance(methods, str):
         raise InputError(f"explain: methods must be a list of names; put a single one into brackets: [{methods!r}]")
-    settings = Options(layer, baseline, smooth, samples, segments, seed)
+    settings = MethodOptions(layer, baseline, smooth, samples, segments, seed)
     chosen = [method(name, settings) for name in methods]
     explained, rule = _explained(model, images, preprocess, classes, batch, device)
     asked = target_index(explained.classes, target)
@@ -87,16 +87,16 @@ def _noted(one: Explanation, note: str) -> Explanation:
 
 def _explained(
     model: Any, images: Any, rule: Preprocess | None, classes: Sequence[str] | None, batch: int | None, device: str
-) -> tuple[Explained, Preprocess | None]:
+) -> tuple[ExplainedNetwork, Preprocess | None]:
     """The network's copy, and what prepares its images; None where they are given as it reads them."""
     if isinstance(model, str | Path | RunFolder):
-        model = Trained.load(model, device=device)
-    if isinstance(model, Trained):
-        return Explained.of(model.model, model.preprocess, batch=batch), model.preprocess
+        model = TrainedNetwork.load(model, device=device)
+    if isinstance(model, TrainedNetwork):
+        return ExplainedNetwork.of(model.model, model.preprocess, batch=batch), model.preprocess
     if not isinstance(model, nn.Module):
         raise InputError(f"explain: a {type(model).__name__} is no network; give a run folder or a torch.nn.Module")
     if rule is not None:
-        explained = Explained.of(model, rule, batch=batch)
+        explained = ExplainedNetwork.of(model, rule, batch=batch)
         _demand_outputs(explained, torch.zeros(1, rule.channels, rule.size, rule.size), rule.classes)
         return explained, rule
     if not (isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point() and len(images)):
@@ -104,14 +104,14 @@ def _explained(
             "explain: images of a module alone must be a float tensor (N, C, H, W), as it reads them; "
             "give `preprocess` for paths and uint8 arrays"
         )
-    bare = Explained.bare(model, images.shape[1], (), batch=batch)
+    bare = ExplainedNetwork.bare(model, images.shape[1], (), batch=batch)
     if classes is None:
         return replace(bare, classes=tuple(map(str, range(_outputs(bare, images[:1]))))), None
     _demand_outputs(bare, images[:1], classes)
     return replace(bare, classes=tuple(classes)), None
 
 
-def _outputs(explained: Explained, inputs: Tensor) -> int:
+def _outputs(explained: ExplainedNetwork, inputs: Tensor) -> int:
     """How many classes the network tells apart: two with a sigmoid head. Raises: InputError where it cannot read."""
     try:
         with torch.inference_mode():
@@ -121,14 +121,14 @@ def _outputs(explained: Explained, inputs: Tensor) -> int:
         raise InputError(f"explain: the network cannot read images of {tuple(inputs.shape[1:])}: {why}") from None
 
 
-def _demand_outputs(explained: Explained, inputs: Tensor, classes: Sequence[str]) -> None:
+def _demand_outputs(explained: ExplainedNetwork, inputs: Tensor, classes: Sequence[str]) -> None:
     """Raises: InputError where the network tells another number of classes apart than are named."""
     outputs = _outputs(explained, inputs)
     if len(classes) != outputs:
         raise InputError(f"explain: {len(classes)} classes are named, and the network tells {outputs} apart")
 
 
-def _subjects(explained: Explained, rule: Preprocess | None, images: Any, masks: Any) -> Iterator[_Subject]:
+def _subjects(explained: ExplainedNetwork, rule: Preprocess | None, images: Any, masks: Any) -> Iterator[_Subject]:
     """Raises: InputError where there are not as many masks; DataError where an image or its mask cannot be used."""
     given = list(images if rule is None else checked(images, "explain"))
     told = [None] * len(given) if masks is None else [None if mask is None else _bool(mask) for mask in masks]
@@ -162,7 +162,7 @@ def _picture(name: str, image: Path | NDArray[np.uint8], rule: Preprocess, mask:
     return from_array(name, image, rule, mask)
 
 
-def _bare(name: str, explained: Explained, image: Tensor, mask: Any) -> _Subject:
+def _bare(name: str, explained: ExplainedNetwork, image: Tensor, mask: Any) -> _Subject:
     """An image (C, H, W) as the network reads it, seen with its least number black and its largest white."""
     if mask is not None and mask.shape != image.shape[1:]:
         raise DataError(f"has {image.shape[2]}×{image.shape[1]} pixels, and its mask the shape {mask.shape}")

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightcnn.counting.other_tools import duplicate
+from lightcnn.counting.copies import duplicate
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.inference import class_probabilities, decide
@@ -66,7 +66,7 @@ class Batch:
 
 
 @dataclass(frozen=True, eq=False)
-class Explained:
+class ExplainedNetwork:
     """A network that methods may hook and differentiate: a copy in eval mode, frozen, with nothing done in place.
 
     `model` is (N, C, H, W) → logits (N, classes), or (N, 1) of a sigmoid head. `mean` and `deviation` (1, C, 1, 1)

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightcnn.document import nearest
 from lightcnn.errors import DataError, InputError, LightcnnError
 from lightcnn.explaining.checks.checker import LEVELS, Checker, Level
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution, Method
 from lightcnn.inference import decide
+from lightcnn.text import nearest
 
 SHOWN = 20
 """Classes that an error names."""
@@ -87,7 +87,7 @@ class Failure:
 class Explainer:
     """A network, what explains it, and what checks that."""
 
-    explained: Explained
+    explained: ExplainedNetwork
     methods: Sequence[Method]
     checker: Checker
 
@@ -128,7 +128,7 @@ class Explainer:
         return done, failed
 
 
-def demand_level(name: str) -> Level:
+def require_level(name: str) -> Level:
     """How much is checked. Raises: InputError."""
     for level in LEVELS:
         if level == name:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lightcnn.data.dataset import Dataset, Files
 from lightcnn.data.files.decode import SUFFIXES, decode, decode_mask, decode_whole, reduced
+from lightcnn.data.files.walk import hidden
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.sources.folder import hidden
 from lightcnn.errors import DataError, InputError
 from lightcnn.explaining.projection import Frame
 

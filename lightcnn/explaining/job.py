@@ -12,27 +12,27 @@ from typing import Any
 import torch
 
 from lightcnn.data.files.walk import Skipped
-from lightcnn.data.sources.read_files import Progress, silent
 from lightcnn.devices import device_name
 from lightcnn.errors import DataError, InputError, LightcnnError, RunError
 from lightcnn.explaining.checks.checker import Checker
 from lightcnn.explaining.checks.summary import sentence, summary
-from lightcnn.explaining.explained_network import Explained
-from lightcnn.explaining.explanation import Explainer, Explanation, demand_level, target_index
+from lightcnn.explaining.explained_network import ExplainedNetwork
+from lightcnn.explaining.explanation import Explainer, Explanation, require_level, target_index
 from lightcnn.explaining.figures.files import draw
 from lightcnn.explaining.inputs import MaskFolder, Picture
-from lightcnn.explaining.methods.catalogue import Options, method
-from lightcnn.explaining.methods.layer_choice import Layer, candidates, named
+from lightcnn.explaining.methods.catalogue import MethodOptions, method
+from lightcnn.explaining.methods.layer_choice import MapLayer, candidates, named
 from lightcnn.explaining.page import explain_page
-from lightcnn.explaining.results import Collected, Entry, table
+from lightcnn.explaining.results import Entry, Results, table
 from lightcnn.explaining.resume import begin, begun_for, digests
 from lightcnn.explaining.run_test_data import test_side
-from lightcnn.explaining.saved import keep, kept
-from lightcnn.explaining.selection import Gallery, of_files, of_side
+from lightcnn.explaining.saved import load, save
+from lightcnn.explaining.selection import Selection, of_files, of_side
 from lightcnn.output.caveats import STAND_IN
-from lightcnn.output.html import visible
+from lightcnn.progress import Progress, silent
 from lightcnn.run_folder import RunFolder
-from lightcnn.trained_network import Trained
+from lightcnn.text import visible
+from lightcnn.trained_network import TrainedNetwork
 from lightcnn.version import __version__
 
 LEARNED = "STAND-IN: this network learned from pictures drawn by code. What it says tells nothing about photographs."
@@ -48,7 +48,7 @@ class Settings:
 
     methods: tuple[str, ...] = ("gradcam", "ig", "lime")
     target: str | None = None
-    options: Options = field(default_factory=Options)
+    options: MethodOptions = field(default_factory=MethodOptions)
     checks: str = "quick"
     masks: Path | None = None
     data: str | None = None
@@ -65,14 +65,14 @@ class Work:
         """Raises: InputError where the run, a method, the class or the layer cannot be used."""
         if folder.suffix.lower() == ".onnx" and not folder.is_dir():
             raise RunError(f"run {folder}: exported models are not explained yet; give the run folder it came from")
-        level = demand_level(settings.checks)
+        level = require_level(settings.checks)
         self.settings = settings
         self.run = RunFolder.load(folder)
         methods = [method(name, settings.options) for name in dict.fromkeys(settings.methods)]
-        trained = Trained.load(self.run, device=settings.device)
+        trained = TrainedNetwork.load(self.run, device=settings.device)
         self.rule = trained.preprocess
         self.target = target_index(self.rule.classes, settings.target)
-        self.explained = Explained.of(trained.model, self.rule, batch=settings.batch)
+        self.explained = ExplainedNetwork.of(trained.model, self.rule, batch=settings.batch)
         if settings.options.layer is not None:
             named(self.layers(), settings.options.layer)
         checker = Checker(self.explained, level=level, seed=settings.options.seed)
@@ -80,7 +80,7 @@ class Work:
         self.count = self.done = 0
         self.path = Path()
 
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[MapLayer]:
         """What `--layers` lists, in the order they run."""
         blank = torch.zeros(1, self.rule.channels, self.rule.size, self.rule.size)
         return candidates(self.explained, self.explained.inputs(blank))
@@ -131,7 +131,7 @@ class Work:
             "checks": settings.checks,
         }
 
-    def _gallery(self, inputs: Sequence[Path], progress: Progress) -> Gallery:
+    def _gallery(self, inputs: Sequence[Path], progress: Progress) -> Selection:
         settings = self.settings
         if inputs and settings.data is not None:
             raise InputError("--data: images are given already; give images, or the data whose test side is explained")
@@ -145,14 +145,14 @@ class Work:
     def _write(
         self,
         run: RunFolder,
-        gallery: Gallery,
+        gallery: Selection,
         began: float,
         progress: Progress,
         tell: Callable[[list[Entry]], None],
     ) -> None:
         """The files of the run folder, an image's as soon as it is explained."""
         run.log(f"explain begins: {gallery.count:,} images")
-        held = Collected(self._warning(gallery))
+        held = Results(self._warning(gallery))
         for number, picture in enumerate(gallery.pictures(), 1):
             if isinstance(picture, Skipped):
                 held.skipped.append(picture)
@@ -175,12 +175,12 @@ class Work:
         run: RunFolder,
         number: int,
         picture: Picture,
-        held: Collected,
+        held: Results,
         progress: Progress,
         tell: Callable[[list[Entry]], None],
     ) -> None:
         """Explains a picture, unless the run folder has its explanations."""
-        before = kept(run, number, picture)
+        before = load(run, number, picture)
         if before is not None:
             held.seconds_before += sum(one.seconds for one in before[0])
             tell(held.add(picture, *before))
@@ -192,13 +192,13 @@ class Work:
         elif found:
             drawn = draw(number, picture, found, held.warning)
             if len(held.failures) == failures:
-                keep(run, number, picture, found, drawn)
+                save(run, number, picture, found, drawn)
             else:
                 for name, content in drawn.files.items():
                     run.write_bytes(name, content)
             tell(held.add(picture, found, drawn))
 
-    def _explained(self, picture: Picture, held: Collected, progress: Progress) -> list[Explanation] | Skipped:
+    def _explained(self, picture: Picture, held: Results, progress: Progress) -> list[Explanation] | Skipped:
         """The explanations of a picture, without those of methods that failed."""
         methods = len(self.explainer.methods)
 
@@ -214,13 +214,13 @@ class Work:
         held.failures += failed
         return found
 
-    def _warning(self, gallery: Gallery) -> str:
+    def _warning(self, gallery: Selection) -> str:
         """What is stamped on every figure; empty where network and images are of photographs."""
         if gallery.data is not None and gallery.data["stand_in"]:
             return STAND_IN
         return LEARNED if self.rule.stand_in else ""
 
-    def _report(self, gallery: Gallery, held: Collected, pictures: Mapping[str, bytes]) -> dict[str, Any]:
+    def _report(self, gallery: Selection, held: Results, pictures: Mapping[str, bytes]) -> dict[str, Any]:
         """report.json, but for the seconds."""
         settings = self.settings
         rows = summary(held.entries)
@@ -252,7 +252,7 @@ class Work:
         }
 
 
-def demand_whole(report: Mapping[str, Any]) -> None:
+def require_complete(report: Mapping[str, Any]) -> None:
     """Raises: LightcnnError where images were skipped or methods failed; it names the first."""
     said = []
     if skipped := report["skipped"]:

@@ -15,7 +15,7 @@ from lightcnn.explaining.figures.files import Drawn, figure_bytes
 from lightcnn.explaining.figures.overview import Overview
 from lightcnn.explaining.inputs import Picture
 from lightcnn.explaining.page import SHOWN
-from lightcnn.output.html import visible
+from lightcnn.text import visible
 
 COLUMNS = (
     "image", "label", "prediction", "target", "probability", "method", "layer", "seconds", "check", "value", "passed"
@@ -24,7 +24,7 @@ Entry = dict[str, Any]
 
 
 @dataclass(eq=False)
-class Collected:
+class Results:
     """Of all images: `entries` are the `explanations` of report.json, `seconds_before` those of earlier sessions."""
 
     warning: str

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lightcnn.errors import RunError
-from lightcnn.output.html import visible
 from lightcnn.run_folder import RunFolder, json_bytes
+from lightcnn.text import shorten, visible
 
 FILE = "explain.json"
 HELD = {"weights": "weights.safetensors", "network": "spec.yaml", "preprocessing": "preprocess.json"}
@@ -47,5 +47,4 @@ def begun_for(path: Path, asked: Mapping[str, Any]) -> RunFolder:
 
 
 def _short(value: Any) -> str:
-    text = visible(str(value))
-    return text if len(text) <= LETTERS else text[: LETTERS - 1] + "…"
+    return shorten(visible(str(value)), LETTERS)

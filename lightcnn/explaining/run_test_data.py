@@ -16,10 +16,10 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping.groups import grouped
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import load
-from lightcnn.data.sources.read_files import Progress
 from lightcnn.data.split import Split, data_document, split, subset
 from lightcnn.errors import DataError, InputError
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
+from lightcnn.progress import Progress
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 
@@ -29,7 +29,7 @@ CHUNK = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class TestSide:
     """A dataset whose test side is explained; `note` is what must be known about it, or empty."""
 
     dataset: Dataset
@@ -42,7 +42,9 @@ class Side:
         return told | {"note": "; ".join(filter(None, (told["note"], self.note)))}
 
 
-def test_side(run: RunFolder, rule: Preprocess, source: str | None, data_dir: Path | None, progress: Progress) -> Side:
+def test_side(
+    run: RunFolder, rule: Preprocess, source: str | None, data_dir: Path | None, progress: Progress
+) -> TestSide:
     """Of the run's own data, or of another `source` read by the same recipe.
 
     Raises: InputError where the data are not there, not those of the run, or of other classes.
@@ -70,16 +72,16 @@ def test_side(run: RunFolder, rule: Preprocess, source: str | None, data_dir: Pa
             "report.json; put back the data, give images, or name other data with --data SOURCE"
         )
     note = "" if known else "not the run's own data: whether it has learned from some of these images is not known"
-    return Side(dataset, split(dataset, recipe.seed, reading), note)
+    return TestSide(dataset, split(dataset, recipe.seed, reading), note)
 
 
-def candidates(side: Side, seed: int) -> NDArray[np.int64]:
+def candidates(side: TestSide, seed: int) -> NDArray[np.int64]:
     """Indices of the test side, all of it or ASKED of a large one, stratified by class."""
     return subset(side.dataset, side.split.test, ASKED, seed)
 
 
 def answers(
-    explained: Explained, rule: Preprocess, dataset: Dataset, indices: NDArray[np.int64], progress: Progress
+    explained: ExplainedNetwork, rule: Preprocess, dataset: Dataset, indices: NDArray[np.int64], progress: Progress
 ) -> NDArray[np.float64]:
     """Class probabilities (N, classes) of images of a dataset."""
     found = []

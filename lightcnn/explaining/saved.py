@@ -19,7 +19,7 @@ FOLDER = "explained"
 """A file an image; it is written last, so that its presence means that all others are there."""
 
 
-def keep(run: RunFolder, number: int, picture: Picture, found: Sequence[Explanation], drawn: Drawn) -> None:
+def save(run: RunFolder, number: int, picture: Picture, found: Sequence[Explanation], drawn: Drawn) -> None:
     """Writes the files of the image of that number, and its record last."""
     for name, content in drawn.files.items():
         run.write_bytes(name, content)
@@ -31,7 +31,7 @@ def keep(run: RunFolder, number: int, picture: Picture, found: Sequence[Explanat
     run.write_json(_name(number), told)
 
 
-def kept(run: RunFolder, number: int, picture: Picture) -> tuple[list[Explanation], Drawn] | None:
+def load(run: RunFolder, number: int, picture: Picture) -> tuple[list[Explanation], Drawn] | None:
     """The same read back; None where it is not there whole, or was of another picture."""
     try:
         told = json.loads((run / _name(number)).read_bytes())

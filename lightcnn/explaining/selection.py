@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.files.walk import Skipped, survey, walk
+from lightcnn.data.files.walk import Skipped, count_images, walk
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.sources.read_files import Progress
 from lightcnn.errors import DataError
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.inputs import MaskFolder, Picture, from_dataset, from_file
-from lightcnn.explaining.run_test_data import Side, answers, candidates, choose
+from lightcnn.explaining.run_test_data import TestSide, answers, candidates, choose
 from lightcnn.inference import decide
+from lightcnn.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)
-class Gallery:
+class Selection:
     """Pictures in their order, faulty ones as what is wrong with them.
 
     `count` of them come, chosen from `available`; `passed_over` files were no images by name. `data` is that of
@@ -46,9 +46,9 @@ class Gallery:
         )
 
 
-def of_files(inputs: Sequence[Path], rule: Preprocess, masks: MaskFolder | None) -> Gallery:
+def of_files(inputs: Sequence[Path], rule: Preprocess, masks: MaskFolder | None) -> Selection:
     """All images below files and folders. Raises: InputError where there are none, or none has a mask."""
-    met = survey(inputs, "explain")
+    met = count_images(inputs, "explain")
     if masks is not None:
         masks.demand_any([str(found) for found in walk(inputs) if isinstance(found, Path)])
 
@@ -59,19 +59,19 @@ def of_files(inputs: Sequence[Path], rule: Preprocess, masks: MaskFolder | None)
             else:
                 yield _read(str(found), partial(from_file, found, rule, masks))
 
-    return Gallery(pictures, met.images, met.images, met.passed_over)
+    return Selection(pictures, met.images, met.images, met.passed_over)
 
 
 def of_side(
-    side: Side,
-    explained: Explained,
+    side: TestSide,
+    explained: ExplainedNetwork,
     rule: Preprocess,
     masks: MaskFolder | None,
     *,
     most: int,
     seed: int,
     progress: Progress,
-) -> Gallery:
+) -> Selection:
     """At most so many images of a test side: some of every class, and of those answered rightly and wrongly."""
     chosen = _chosen(side, explained, rule, most, seed, progress)
     if masks is not None:
@@ -81,11 +81,11 @@ def of_side(
         for index in chosen.tolist():
             yield _read(side.dataset.paths[index], partial(from_dataset, side.dataset, index, rule, masks))
 
-    return Gallery(pictures, len(chosen), len(side.split.test), data=side.document())
+    return Selection(pictures, len(chosen), len(side.split.test), data=side.document())
 
 
 def _chosen(
-    side: Side, explained: Explained, rule: Preprocess, most: int, seed: int, progress: Progress
+    side: TestSide, explained: ExplainedNetwork, rule: Preprocess, most: int, seed: int, progress: Progress
 ) -> NDArray[np.int64]:
     """Indices into the dataset, ascending."""
     indices = candidates(side, seed)

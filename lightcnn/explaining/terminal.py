@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lightcnn.output.html import visible
 from lightcnn.output.terminal import table
+from lightcnn.text import visible
 
 MARKS = {True: "✓", False: "✗", None: "–"}
 MAIN = ("deletion", "insertion", "completeness", "fit", "seeds", "randomisation", "stability", "mask", "map")

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from lightcnn.progress import Progress
 from lightcnn.run_folder import environment
 
 LEAST, MOST = 10, 50
@@ -25,8 +26,6 @@ SPREAD = 0.2
 """Of the median: a wider middle half is measured again."""
 STEADY, WARM_SECONDS, TRIES = 0.1, 4.0, 30
 """The warm-up ends when the last three runs are as near each other, or after so many seconds or runs."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Latency:
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class TimedModel:
     """A network ready to be timed: `run` is one inference at batch 1, `many` one of `batch` images; milliseconds.
 
     `many` is asked once, at the end, and gives the better of two tries. `note` is what a reader must know of it.
@@ -67,7 +66,7 @@ class Candidate:
 
 
 def measure(
-    candidates: Sequence[Candidate], *, seconds: float, threads: int, progress: Progress, least: int = LEAST
+    candidates: Sequence[TimedModel], *, seconds: float, threads: int, progress: Progress, least: int = LEAST
 ) -> list[Latency]:
     """The latency of each, in `seconds` altogether or `least` rounds if those take longer; what spread, once more."""
     with threads_set(threads):
@@ -117,7 +116,7 @@ def threads_set(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _rounds(candidates: Sequence[Candidate], seconds: float, least: int, progress: Progress) -> list[list[float]]:
+def _rounds(candidates: Sequence[TimedModel], seconds: float, least: int, progress: Progress) -> list[list[float]]:
     times: list[list[float]] = [[] for _ in candidates]
     end = time.monotonic() + seconds
     for number in range(MOST):
@@ -129,7 +128,7 @@ def _rounds(candidates: Sequence[Candidate], seconds: float, least: int, progres
     return times
 
 
-def _latency(one: Candidate, held: Sequence[float], threads: int) -> Latency:
+def _latency(one: TimedModel, held: Sequence[float], threads: int) -> Latency:
     median = statistics.median(held)
     low, _, high = statistics.quantiles(held, n=4)
     return Latency(

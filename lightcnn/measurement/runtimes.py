@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightcnn.counting.folding import Pair, folded
-from lightcnn.counting.other_tools import duplicate
+from lightcnn.counting.copies import duplicate
+from lightcnn.counting.folding import FoldablePair, folded
 from lightcnn.errors import InputError
-from lightcnn.measurement.latency import Candidate, warm
-from lightcnn.onnxfiles.extra import demand_onnx
+from lightcnn.measurement.latency import TimedModel, warm
+from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import Graph
 from lightcnn.onnxfiles.runtime import answers, quantized, session
 from lightcnn.onnxfiles.write import written
@@ -26,7 +26,7 @@ SAME = 1e-3
 """Of the largest answer, or of 1 where that is less: as far apart torch and ONNX Runtime may be."""
 
 
-def demand_runtimes(names: Sequence[str]) -> tuple[str, ...]:
+def require_runtimes(names: Sequence[str]) -> tuple[str, ...]:
     """The names, each once. Raises: InputError for one that is not there, or whose extra is not installed."""
     if not names:
         raise InputError(f"--runtime: names none; there are: {', '.join(RUNTIMES)}")
@@ -34,20 +34,20 @@ def demand_runtimes(names: Sequence[str]) -> tuple[str, ...]:
         if name not in RUNTIMES:
             raise InputError(f"--runtime {name}: no such runtime; there are: {', '.join(RUNTIMES)}")
         if name in (ONNX, INT8):
-            demand_onnx(f"--runtime {name}")
+            require_onnx(f"--runtime {name}")
     return tuple(dict.fromkeys(names))
 
 
 def candidates(
     model: nn.Module,
-    found: Sequence[Pair],
+    found: Sequence[FoldablePair],
     shape: Shape,
     *,
     runtimes: Sequence[str],
     device: torch.device,
     batch: int,
     threads: int,
-) -> list[Candidate]:
+) -> list[TimedModel]:
     """Copies of the model as each runtime runs it, warmed up; ONNX Runtime's on the CPU.
 
     Raises: LightcnnError where it cannot be written as ONNX or run there.
@@ -70,12 +70,12 @@ def candidates(
     return [ready[runtime] for runtime in runtimes]
 
 
-def of_file(graph: Graph, *, batch: int, threads: int) -> Candidate:
+def of_file(graph: Graph, *, batch: int, threads: int) -> TimedModel:
     """An ONNX file as ONNX Runtime runs it, one image after another where it takes no more. Raises: LightcnnError."""
     return _of_session(session(graph.data, threads), ONNX, graph.images(batch if graph.free else 1))
 
 
-def _of_torch(subject: nn.Module, shape: Shape, runtime: str, device: torch.device, batch: int) -> Candidate:
+def _of_torch(subject: nn.Module, shape: Shape, runtime: str, device: torch.device, batch: int) -> TimedModel:
     """In the faster memory layout."""
     subject = subject.to(device)
     ways = []
@@ -83,7 +83,7 @@ def _of_torch(subject: nn.Module, shape: Shape, runtime: str, device: torch.devi
         ways.append((warm(_timed(subject.to(memory_format=layout), shape, 1, device, layout)), layout))
     layout = min(ways, key=lambda way: way[0])[1]
     subject = subject.to(memory_format=layout)
-    return Candidate(
+    return TimedModel(
         runtime=runtime,
         layout="channels_last" if layout is torch.channels_last else "contiguous",
         device=str(device),
@@ -95,7 +95,7 @@ def _of_torch(subject: nn.Module, shape: Shape, runtime: str, device: torch.devi
 
 def _of_session(
     running: Any, runtime: str, images: NDArray[Any], note: Callable[[Any, NDArray[Any]], str] = lambda *_: ""
-) -> Candidate:
+) -> TimedModel:
     """`note` looks at the session's answers to `images` (N, C, H, W) before they are timed."""
 
     def timed(given: NDArray[Any]) -> Callable[[], float]:
@@ -114,7 +114,7 @@ def _of_session(
     one = timed(images[:1])
     told = note(running, images[:1])
     warm(one)
-    return Candidate(
+    return TimedModel(
         runtime=runtime, layout="contiguous", device="cpu", batch=len(images), run=one, many=many, note=told
     )
 

@@ -9,15 +9,10 @@ from lightcnn.errors import InputError
 PARTS = ("onnx", "onnxruntime", "onnxscript")
 
 
-def demand_onnx(wanted_by: str) -> None:
+def require_onnx(wanted_by: str) -> None:
     """Raises: InputError where a part is missing, with how to get it; `wanted_by` is what the user typed."""
     for part in PARTS:
         try:
             import_module(part)
         except ImportError:
             raise InputError(f'{wanted_by}: {part} is not installed; pip install "lightcnn[onnx]"') from None
-
-
-def first_line(error: Exception) -> str:
-    """What another's library says, in one line."""
-    return (str(error).strip().splitlines() or [""])[0].strip() or type(error).__name__

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.onnxfiles.extra import first_line
 from lightcnn.onnxfiles.runtime import answers, session
+from lightcnn.text import first_line
 
 LIMIT = 2_000_000_000
 """Bytes of a file with its data, and of any tensor: what protobuf, the format below, can hold."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.errors import LightcnnError
-from lightcnn.onnxfiles.extra import first_line
+from lightcnn.text import first_line
 
 CALIBRATION = 2
 """Images of noise from which the ranges of activations are taken."""

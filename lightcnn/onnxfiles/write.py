@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from lightcnn.counting.other_tools import blank
+from lightcnn.counting.copies import blank
 from lightcnn.errors import LightcnnError
-from lightcnn.onnxfiles.extra import first_line
+from lightcnn.text import first_line
 
 IMAGE, LOGITS = "image", "logits"
 """Names of what goes into a file of ours and what comes out."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from PIL import Image, ImageDraw, ImageFont
 
-from lightcnn.output.html import visible
+from lightcnn.text import shorten, visible
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -38,8 +39,7 @@ def name_axes(axes: Axes, x: str, y: str) -> None:
 
 def shown(text: str) -> str:
     """A name from outside as a figure shows it: one line, not too long, no mathematics."""
-    seen = visible(text)
-    return plain(seen if len(seen) <= LETTERS else seen[: LETTERS - 1] + "…")
+    return plain(shorten(visible(text), LETTERS))
 
 
 def plain(text: str) -> str:
@@ -77,3 +77,16 @@ def stamped(picture: bytes, text: str) -> bytes:
     stream = io.BytesIO()
     sheet.save(stream, format="PNG", optimize=True)
     return stream.getvalue()
+
+
+MARKERS = ("o", "s", "^", "D")
+"""With the colours they tell 28 runs apart."""
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The (cost, score) of a list than which none is both cheaper and better, by rising cost."""
+    best: list[tuple[float, float]] = []
+    for cost, score in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not best or score > best[-1][1]:
+            best.append((cost, score))
+    return best

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lightcnn.text import visible
+
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
 h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
@@ -149,11 +151,6 @@ def row(thumbnails: Sequence[str], note: str = "") -> str:
 def escape(text: Any) -> str:
     """Text that is safe inside HTML; line breaks stay, other characters that do not print are spelled out."""
     return html.escape(visible(str(text), keep="\n\t"))
-
-
-def visible(text: str, keep: str = "") -> str:
-    r"""Text in which what does not print (control characters, bytes that are no text) is spelled out, as in \x1b."""
-    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def _spot(spot: Spot) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from lightcnn.output.html import visible
+from lightcnn.text import visible
 
 MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&$@]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 """What Markdown, HTML, mathematics, mentions and links are made of."""

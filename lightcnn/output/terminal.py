@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from lightcnn.output.html import visible
+from lightcnn.text import visible
 
 
 class LiveView(ABC):

@@ -14,12 +14,12 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.files.walk import Skipped, survey, walk
-from lightcnn.data.sources.read_files import Progress, silent
+from lightcnn.data.files.walk import Skipped, count_images, walk
 from lightcnn.errors import DataError, InputError, LightcnnError, RunError
-from lightcnn.output.html import visible
+from lightcnn.progress import Progress, silent
 from lightcnn.run_folder import RunFolder
-from lightcnn.trained_network import ABSTAINED, Trained, demand_probability
+from lightcnn.text import shorten, visible
+from lightcnn.trained_network import ABSTAINED, TrainedNetwork, require_probability
 from lightcnn.version import __version__
 
 SHOWN = 3
@@ -140,14 +140,14 @@ class Prediction:
     def __init__(self, folder: Path, inputs: Sequence[Path], *, device: str = "auto", abstain_below: float = 0.0):
         """Raises: InputError where the run or an input cannot be used."""
         self._began = time.monotonic()
-        demand_probability(abstain_below)
+        require_probability(abstain_below)
         if folder.suffix.lower() == ".onnx" and not folder.is_dir():
             raise RunError(f"run {folder}: exported models are not read yet; give the run folder it was exported from")
-        self.found = survey(inputs)
+        self.found = count_images(inputs)
         self._inputs = inputs
         self._abstain_below = abstain_below
         self.run = RunFolder.load(folder)
-        self.trained = Trained.load(self.run, device=device)
+        self.trained = TrainedNetwork.load(self.run, device=device)
         if abstain_below and ABSTAINED in self.trained.preprocess.classes:
             raise InputError(f"--abstain-below: the run has a class {ABSTAINED!r}, which could not be told from it")
         self.predicted = self.abstained = 0
@@ -210,5 +210,4 @@ class Prediction:
 
 def _short(name: str) -> str:
     """A class name as the table shows it."""
-    text = visible(name)
-    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
+    return shorten(visible(name), WIDTH)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightcnn.budget import human
-from lightcnn.document import nearest
 from lightcnn.errors import InputError
 from lightcnn.output import html as page
+from lightcnn.text import nearest, visible
 
 Row = Mapping[str, Any]
 
@@ -87,7 +87,7 @@ BESIDE = {"ms_folded": "folded", "ms_eager": "eager", "ms_onnx": "onnx", "ms_onn
 WORDS = ("name", "source", "accuracy_source", "input", "runtime")
 
 
-def demand(names: Sequence[str], option: str) -> tuple[str, ...]:
+def require_columns(names: Sequence[str], option: str) -> tuple[str, ...]:
     """The names of columns. Raises: InputError for one that is not there, with the nearest."""
     for name in names:
         if name not in COLUMNS:
@@ -119,7 +119,7 @@ def texts(row: Row, names: Sequence[str]) -> list[str]:
     cells = []
     for name in names:
         value = COLUMNS[name].value(row)
-        text = "" if value is None else page.visible(COLUMNS[name].text(value))
+        text = "" if value is None else visible(COLUMNS[name].text(value))
         if value is not None and _unsettled(row, name):
             text = f"~{text}"
         if name in ("accuracy", "per_megabyte", "per_second") and value is not None:

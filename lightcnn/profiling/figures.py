@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from lightcnn.budget import human
-from lightcnn.evaluation.plots import MARKERS, pareto
-from lightcnn.output.figures import BLUE, COLOURS, GREY, ORANGE, blank, shown
+from lightcnn.output.figures import BLUE, COLOURS, GREY, MARKERS, ORANGE, blank, pareto, shown
 from lightcnn.output.hotspots import Picture, name_points, picture
 
 Row = Mapping[str, Any]

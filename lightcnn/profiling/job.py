@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,21 @@ from lightcnn.counting.count import CONVENTION
 from lightcnn.counting.layers import LAYER_COLUMNS
 from lightcnn.devices import pick_device
 from lightcnn.errors import LightcnnError
-from lightcnn.measurement.latency import Candidate, machine, measure, threads_set
-from lightcnn.measurement.runtimes import demand_runtimes
+from lightcnn.measurement.latency import TimedModel, machine, measure, threads_set
+from lightcnn.measurement.runtimes import require_runtimes
 from lightcnn.profiling import columns
 from lightcnn.profiling.figures import charts
 from lightcnn.profiling.page import profile_page
 from lightcnn.profiling.profile import Profile, unchanged
 from lightcnn.profiling.targets import Subject, read_accuracies, subjects
+from lightcnn.progress import Progress
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.spec import Shape
+from lightcnn.text import first_line
 from lightcnn.version import __version__
 
 SECONDS = 45.0
 """Of the rounds of timing, for all networks together."""
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Settings:
     seconds: float = SECONDS
 
 
-def conduct(
+def run(
     targets: Sequence[str],
     settings: Settings = Settings(),
     *,
@@ -58,7 +59,7 @@ def conduct(
     What failed stands in `failures` of its report.json. Raises: InputError where nothing can be done.
     """
     began, path = time.monotonic(), RunFolder.free(Path(out)) if out is not None else RunFolder.fresh("profile")
-    settings = replace(settings, runtimes=demand_runtimes(settings.runtimes))
+    settings = replace(settings, runtimes=require_runtimes(settings.runtimes))
     device = pick_device(settings.device)
     accuracies = read_accuracies(settings.accuracy) if settings.accuracy else {}
     named = subjects(targets, baselines=settings.baselines, input=settings.input, accuracies=accuracies)
@@ -122,10 +123,10 @@ def _ready(
     device: torch.device,
     progress: Progress,
     failures: list[dict[str, str]],
-) -> list[tuple[str, Candidate]]:
+) -> list[tuple[str, TimedModel]]:
     """Every network in every runtime, warmed up, under its name; what cannot be timed is a failure."""
     by_name = {one.name: one for one in named}
-    ready: list[tuple[str, Candidate]] = []
+    ready: list[tuple[str, TimedModel]] = []
     with threads_set(settings.threads):
         for number, held in enumerate(profiles):
             progress("warming up", number, len(profiles))
@@ -186,5 +187,5 @@ def _layers(profiles: Sequence[Profile]) -> bytes:
 
 def _told(one: Subject, error: BaseException) -> str:
     """One line that begins with the subject's name."""
-    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    text = first_line(error)
     return text if one.name in text else f"{one.name}: {text}"

@@ -21,6 +21,7 @@ from lightcnn.measurement.memory import Resident
 from lightcnn.measurement.runtimes import candidates
 from lightcnn.profiling import columns, terminal
 from lightcnn.spec import NetworkSpec, Shape
+from lightcnn.text import first_line
 
 AnySpec = NetworkSpec | BaselineSpec
 IMAGE: Shape = (3, 224, 224)
@@ -153,4 +154,4 @@ def _subject(model: nn.Module | AnySpec, input: Shape | None) -> tuple[Shape, nn
 def _reason(error: ValueError) -> str:
     details: Any = getattr(error, "errors", None)
     told: Mapping[str, Any] = details(include_url=False)[0] if details else {"msg": str(error)}
-    return str(told["msg"]).splitlines()[0]
+    return first_line(told["msg"])

@@ -19,16 +19,17 @@ from lightcnn.baseline_spec import BASELINES, PREFIX, BaselineSpec, load_network
 from lightcnn.baselines import build_network, configuration
 from lightcnn.counting.count import Count, count
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.measurement.latency import Candidate
+from lightcnn.measurement.latency import TimedModel
 from lightcnn.measurement.memory import Resident, resident, resident_file
 from lightcnn.measurement.runtimes import candidates, of_file
 from lightcnn.onnxfiles.count import count_graph
-from lightcnn.onnxfiles.extra import demand_onnx
+from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import read
 from lightcnn.profiling.profile import Accuracy, AnySpec, Profile, notes_of, with_input
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import Shape
+from lightcnn.text import nearest
 
 PAPER = "micrompoxnet"
 PUBLISHED = {
@@ -58,7 +59,7 @@ class Subject:
 
     def candidates(
         self, counted: Count, *, runtimes: Sequence[str], device: torch.device, batch: int, threads: int
-    ) -> list[Candidate]:
+    ) -> list[TimedModel]:
         """Ready to be timed: a spec's network by each runtime, a file by ONNX Runtime. Raises: LightcnnError."""
         if self.file is not None:
             return [of_file(read(self.file, self.input), batch=batch, threads=threads)]
@@ -103,9 +104,7 @@ def subjects(
     unknown = [name for name in accuracies if name not in {one.name for one in found}]
     if unknown:
         names = [one.name for one in found]
-        raise InputError(
-            f"--accuracy: {unknown[0]}: no such row{document.nearest(unknown[0], names)}; rows: {', '.join(names)}"
-        )
+        raise InputError(f"--accuracy: {unknown[0]}: no such row{nearest(unknown[0], names)}; rows: {', '.join(names)}")
     return [_judged(one, accuracies) for one in found]
 
 
@@ -143,7 +142,7 @@ def _subject(target: str, input: Shape | None) -> Subject:
     if path.is_dir():
         return _of_run(path, input)
     if path.suffix.lower() == ONNX and path.is_file():
-        demand_onnx(target)
+        require_onnx(target)
         return Subject(path.stem, f"file {target}", file=path, input=input)
     if path.is_file():
         return _safely(path.stem, f"file {target}", lambda: _document(path), input)
@@ -158,7 +157,7 @@ def _subject(target: str, input: Shape | None) -> Subject:
     names = [*document.shipped("recipes"), *BASELINES]
     if target.endswith((".yaml", ".yml", ONNX)) or "/" in target:
         raise InputError(f"{target}: no such file or folder")
-    near = document.nearest(target, names)
+    near = nearest(target, names)
     raise InputError(f"{target}: no recipe, baseline, file or run folder{near}; {unknown}")
 
 

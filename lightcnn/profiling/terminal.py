@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lightcnn.output.html import visible
 from lightcnn.profiling.columns import COLUMNS, WORDS, texts
+from lightcnn.text import visible
 
 
 def table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str | None = None) -> Table:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lightcnn import document
-from lightcnn import run as trainedrun
 from lightcnn.budget import Budget
 from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.data.grouping.groups import grouped
@@ -26,15 +25,17 @@ from lightcnn.errors import LightcnnError, RunError, TrainingError
 from lightcnn.inference import probabilities
 from lightcnn.network import build, fold
 from lightcnn.recipe import Optimisation, Reading, Recipe, default_augment, default_training
+from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.plan import Plan, SearchClock, final_epochs
-from lightcnn.searching.progress import Watcher
+from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.report import Final, write_report, write_trials
 from lightcnn.searching.searcher import Fidelity, Outcome, Rungs, Searcher
 from lightcnn.searching.settings import PlanSettings, SearchSettings, make_settings
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
+from lightcnn.text import first_line
 
 
 def search(
@@ -50,7 +51,7 @@ def search(
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     reading: Reading | None = None,
     out: str | Path | None = None,
-) -> trainedrun.Run:
+) -> Run:
     """`lightcnn search` as a function: the finished run folder, silently. Two minutes where neither limit is given.
 
     Raises: InputError before any work is done; LightcnnError where no network could be trained.
@@ -60,15 +61,15 @@ def search(
         seconds=120.0 if trials is None and seconds is None else seconds, epochs=epochs, seed=seed, device=device,
         reading=reading or Reading(),
     )  # fmt: skip
-    return trainedrun.Run(conduct(settings, out=out).path)
+    return Run(run(settings, out=out).path)
 
 
-def conduct(
+def run(
     settings: SearchSettings,
     *,
     out: str | Path | None = None,
     resume: bool = False,
-    watcher: Watcher | None = None,
+    watcher: SearchProgress | None = None,
     began: float | None = None,
 ) -> RunFolder:
     """Searches as `settings` say and returns the finished run folder.
@@ -77,7 +78,7 @@ def conduct(
     in `out` goes on, under these settings. Raises: as `search`.
     """
     began = time.monotonic() if began is None else began
-    watcher = watcher or Watcher()
+    watcher = watcher or SearchProgress()
     if resume and out is None:
         raise RunError("--resume: needs --out with the run folder to go on with")
     out = Path(out) if out is not None else RunFolder.fresh("search")
@@ -93,15 +94,15 @@ def conduct(
     budgeted.candidate(budgeted.first(), Random(settings.seed))
     run = held or RunFolder.create(out, "search", {"search.yaml": _text(settings)})
     with run.locked():
-        bench = Bench(Pipeline(dataset, sides, device, progress=watcher.reading), settings, watcher)
+        bench = CandidateTrainer(Pipeline(dataset, sides, device, progress=watcher.reading), settings, watcher)
         plan, spent = _plan(run, bench, budgeted, dataset.fingerprint, began)
         return _Search(run, settings, budgeted, bench, plan, watcher).run(spent, began)
 
 
-class Bench:
+class CandidateTrainer:
     """Trains specs on one data set under one recipe."""
 
-    def __init__(self, pipeline: Pipeline, settings: SearchSettings, watcher: Watcher) -> None:
+    def __init__(self, pipeline: Pipeline, settings: SearchSettings, watcher: SearchProgress) -> None:
         self.pipeline = pipeline
         self.settings = settings
         self.watcher = watcher
@@ -131,9 +132,7 @@ class Bench:
                 watch=watch,
             )
         except (torch.OutOfMemoryError, MemoryError) as error:
-            raise TrainingError(
-                f"out of memory with batches of {training.batch}: {str(error).splitlines()[0]}"
-            ) from error
+            raise TrainingError(f"out of memory with batches of {training.batch}: {first_line(error)}") from error
         return model, epochs
 
     def predict(self, model: nn.Module, indices: NDArray[np.int64], size: int) -> NDArray[np.float64]:
@@ -151,7 +150,13 @@ class _Search:
     """One session of one search."""
 
     def __init__(
-        self, run: RunFolder, settings: SearchSettings, space: BudgetedSpace, bench: Bench, plan: Plan, watcher: Watcher
+        self,
+        run: RunFolder,
+        settings: SearchSettings,
+        space: BudgetedSpace,
+        bench: CandidateTrainer,
+        plan: Plan,
+        watcher: SearchProgress,
     ) -> None:
         self.run_folder = run
         self.settings = settings
@@ -261,7 +266,9 @@ def _text(settings: SearchSettings) -> bytes:
     return document.dump(settings, exclude_defaults=False).encode()
 
 
-def _plan(run: RunFolder, bench: Bench, space: BudgetedSpace, fingerprint: str, began: float) -> tuple[Plan, float]:
+def _plan(
+    run: RunFolder, bench: CandidateTrainer, space: BudgetedSpace, fingerprint: str, began: float
+) -> tuple[Plan, float]:
     """The plan, and the seconds that had been spent before the first trial; made once, then read back."""
     file = run / "plan.yaml"
     if file.is_file():
@@ -292,9 +299,9 @@ def _plan(run: RunFolder, bench: Bench, space: BudgetedSpace, fingerprint: str, 
     return plan, 0.0
 
 
-def _images_a_second(bench: Bench, space: BudgetedSpace) -> float:
+def _images_a_second(bench: CandidateTrainer, space: BudgetedSpace) -> float:
     """The speed of training on this machine, measured on the first network of the space after a warm-up."""
-    silent = Bench(bench.pipeline, bench.settings, Watcher())
+    silent = CandidateTrainer(bench.pipeline, bench.settings, SearchProgress())
     candidate = space.fit(space.first()) or space.inspect(space.space.smallest())
     indices = bench.pipeline.split.train[:2048]
     silent.train(candidate.spec, indices[:512], Optimisation(epochs=1), 0)

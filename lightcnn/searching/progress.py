@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lightcnn.searching.settings import SearchSettings
 
 
-class Watcher:
+class SearchProgress:
     """Hears what a search does; this one is silent."""
 
     def reading(self, what: str, done: int, total: int) -> None:

@@ -16,7 +16,7 @@ from lightcnn.cost import cost
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.engine.loop import Epoch
 from lightcnn.errors import LightcnnError
-from lightcnn.evaluation import figures, plots
+from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import repeated, scores
 from lightcnn.evaluation.thresholds import operating_points
@@ -24,6 +24,7 @@ from lightcnn.output import html
 from lightcnn.output.caveats import cautions
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching import figures
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.searcher import Outcome
@@ -225,10 +226,10 @@ def _plots(
     ]
     best = [(limit.resource.most(c), score) for c, score in front(space, outcomes)]
     pictures = {
-        "history": plots.history(report["history"], max(o.elapsed for o in outcomes)),
-        "front": plots.front(trained, best, limit.upper if not space.covered else None, limit.resource.label),
-        "loss": plots.curves([e.loss for e in final.epochs], [e.learning_rate for e in final.epochs]),
-        "confusion": figures.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
+        "history": figures.history(report["history"], max(o.elapsed for o in outcomes)),
+        "front": figures.front(trained, best, limit.upper if not space.covered else None, limit.resource.label),
+        "loss": figures.curves([e.loss for e in final.epochs], [e.learning_rate for e in final.epochs]),
+        "confusion": score_figures.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
     }
     for name, png in pictures.items():
         run.write_bytes(f"plots/{name}.png", png)

@@ -25,13 +25,14 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from lightcnn.errors import LightcnnError, RunError
 from lightcnn.searching.strategies import SeededSampler, Shapes, decode, distributions, randomness
+from lightcnn.text import first_line
 
 STUDY = "search"
 EXHAUSTED = 50
 """Duplicates in a row after which the space counts as known."""
 
 
-class Candidate(Protocol):
+class CandidateLike(Protocol):
     """Something to be scored: its shape, a key that is equal for equal ones, and relative violations of its limits."""
 
     @property
@@ -42,7 +43,7 @@ class Candidate(Protocol):
     def violations(self) -> Mapping[str, float]: ...
 
 
-Found = TypeVar("Found", bound=Candidate, covariant=True)
+Found = TypeVar("Found", bound=CandidateLike, covariant=True)
 
 
 class Space(Shapes, Protocol[Found]):
@@ -215,7 +216,7 @@ class Searcher:
         except (OperationalError, optuna.exceptions.StorageInternalError):
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = first_line(f"{type(error).__name__}: {error}")
             trial.set_user_attr("traceback", traceback.format_exc(limit=-5))
         trial.set_user_attr("reason", reason)
         trial.set_user_attr("elapsed", clock.elapsed())
@@ -364,5 +365,5 @@ def _opened(file: Path) -> Iterator[None]:
         with _stored(file):
             yield
     except (sqlite3.DatabaseError, DatabaseError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(getattr(error, "orig", error)).splitlines()[0]
+        reason = first_line(getattr(error, "orig", error))
         raise RunError(f"{file}: not a study of lightcnn ({reason}); give a fresh --out") from None

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from lightcnn import document
+from lightcnn.document import Frozen
 from lightcnn.errors import InputError, RunError
 from lightcnn.recipe import Augmentation, Reading, Seed
 from lightcnn.run_folder import RunFolder
 from lightcnn.space import SearchSpace
-from lightcnn.spec import Frozen
 
 
 class SearchSettings(Frozen):

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from lightcnn.budget import Budget, human
 from lightcnn.output.terminal import LiveView, clock, facts, table
-from lightcnn.searching.progress import Watcher
+from lightcnn.searching.progress import SearchProgress
 
 
-class SearchView(LiveView, Watcher):
+class SearchView(LiveView, SearchProgress):
     """A `Watcher` that shows a search: live on a terminal, a line a trial elsewhere, nothing when quiet."""
 
     def __init__(self, console: Console, quiet: bool) -> None:

@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from lightcnn import run
 from lightcnn.errors import RunError
 from lightcnn.recipe import Recipe
+from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.training import repeats, session
-from lightcnn.training.progress import TrainWatcher
-from lightcnn.training.recipe_argument import Draft, draft
+from lightcnn.training.progress import TrainingProgress
+from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.repeats import Repeats
 from lightcnn.training.setup import prepare
 
@@ -25,30 +25,30 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-) -> run.Run:
+) -> Run:
     """`lightcnn train` as a function: the finished run folder, silently.
 
     Raises: InputError before any work is done; TrainingError where the loss diverged or memory or disk ran out.
     """
-    given = Draft(recipe) if isinstance(recipe, Recipe) else draft(recipe)
-    return run.Run(conduct(given, folds=folds, seeds=seeds, out=out, resume=resume, device=device).path)
+    given = RecipeDraft(recipe) if isinstance(recipe, Recipe) else read_recipe_argument(recipe)
+    return Run(run(given, folds=folds, seeds=seeds, out=out, resume=resume, device=device).path)
 
 
-def conduct(
-    given: Draft,
+def run(
+    given: RecipeDraft,
     *,
     folds: int | None = None,
     seeds: int | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     device: str = "auto",
-    watcher: TrainWatcher | None = None,
+    watcher: TrainingProgress | None = None,
 ) -> RunFolder:
     """Trains as `given` says, with `folds` or `seeds` several times, and returns the finished run folder.
 
     Raises: as `train`.
     """
-    began, watcher = time.monotonic(), watcher or TrainWatcher()
+    began, watcher = time.monotonic(), watcher or TrainingProgress()
     if resume and out is None:
         raise RunError("--resume: needs --out with the run folder to go on with")
     path = Path(out) if out is not None else RunFolder.fresh("train")
@@ -62,12 +62,12 @@ def conduct(
 
 
 def estimate(
-    given: Draft,
+    given: RecipeDraft,
     *,
     folds: int | None = None,
     seeds: int | None = None,
     device: str = "auto",
-    watcher: TrainWatcher | None = None,
+    watcher: TrainingProgress | None = None,
 ) -> dict[str, Any]:
     """The `--dry-run` document; nothing is written. Raises: InputError."""
     several = _repeats(folds, seeds, None)
@@ -79,5 +79,5 @@ def estimate(
 def _repeats(folds: int | None, seeds: int | None, held: RunFolder | None) -> Repeats | None:
     """As given, else as a run folder was begun; None for one training. Raises: InputError."""
     if folds is None and seeds is None:
-        return None if held is None else repeats.begun_with(held)
+        return None if held is None else repeats.load_repeats(held)
     return Repeats(folds or 0, 1 if seeds is None else seeds)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightcnn.engine.history import Progress
+    from lightcnn.engine.history import History
     from lightcnn.recipe import Recipe
     from lightcnn.run_folder import RunFolder
 
 
-class TrainWatcher:
+class TrainingProgress:
     """Hears what a training does; this one is silent."""
 
     def reading(self, what: str, done: int, total: int) -> None:
@@ -19,13 +19,13 @@ class TrainWatcher:
     def part(self, number: int, total: int, name: str) -> None:
         """Of several trainings the next one begins: the `number`th, from 1."""
 
-    def planned(self, run: RunFolder, recipe: Recipe, data: dict[str, Any], progress: Progress) -> None:
+    def planned(self, run: RunFolder, recipe: Recipe, data: dict[str, Any], progress: History) -> None:
         """The training begins, or goes on after `progress`; `data` is that of report.json."""
 
     def stepped(self, images: int) -> None:
         """A batch of so many images was met."""
 
-    def epoch(self, progress: Progress) -> None:
+    def epoch(self, progress: History) -> None:
         """An epoch ended and is on disk."""
 
     def finishing(self) -> None:

@@ -9,15 +9,14 @@ from typing import Any
 
 from lightcnn import document, overrides
 from lightcnn.baseline_spec import PREFIX, as_baseline, load_network
-from lightcnn.document import Model
+from lightcnn.document import Frozen, Model
 from lightcnn.errors import InputError
 from lightcnn.overrides import Change
 from lightcnn.recipe import PRESETS, Recipe, default_augment, default_epochs, default_training
-from lightcnn.spec import Frozen
 
 
 @dataclass(frozen=True)
-class Draft:
+class RecipeDraft:
     """A recipe whose data have not been read; `bare`: a network alone, whose training they decide."""
 
     recipe: Recipe
@@ -37,7 +36,7 @@ class Draft:
         return recipe.model_copy(update={"data": source})
 
 
-def draft(name: str | Path, given: Sequence[Change] = ()) -> Draft:
+def read_recipe_argument(name: str | Path, given: Sequence[Change] = ()) -> RecipeDraft:
     """The recipe of a file or of a shipped one's name, changed; or a spec.yaml with `--data` among the changes.
 
     Raises: InputError, DocumentError.
@@ -46,14 +45,14 @@ def draft(name: str | Path, given: Sequence[Change] = ()) -> Draft:
     text = document.read_text(file)
     keys = document.keys(text, str(file))
     if "network" in keys or not keys & {"stages", "baseline"}:
-        return Draft(_changed(Recipe, text, str(file), given))
+        return RecipeDraft(_changed(Recipe, text, str(file), given))
     source = next((change.value for change in given if change.path == ("data",)), None)
     if source is None:
         raise InputError(f"{file}: a network alone; say what it learns from with --data, as in --data digits")
     network = load_network(file)
     bare = {"name": network.name.removeprefix(PREFIX), "data": source, "network": _plain(network)}
     _exchange(bare, given)
-    return Draft(overrides.validate(Recipe, bare, str(file), given), bare=True, changes=tuple(given))
+    return RecipeDraft(overrides.validate(Recipe, bare, str(file), given), bare=True, changes=tuple(given))
 
 
 def changed(recipe: Recipe, given: Sequence[Change], file: str) -> Recipe:

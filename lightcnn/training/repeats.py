@@ -15,11 +15,11 @@ from lightcnn.errors import InputError, RunError
 from lightcnn.recipe import SEEDS, Reading, Recipe
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.training import session
-from lightcnn.training.progress import TrainWatcher
-from lightcnn.training.recipe_argument import Draft
+from lightcnn.training.progress import TrainingProgress
+from lightcnn.training.recipe_argument import RecipeDraft
 from lightcnn.training.report.pooled import pooled_data, write_pooled
-from lightcnn.training.session import demand_the_same, train_on
-from lightcnn.training.setup import Bench, prepare, warning
+from lightcnn.training.session import require_same_recipe, train_on
+from lightcnn.training.setup import TrainingSetup, prepare, warning
 
 FILE = "repeats.json"
 """How many folds and seeds a run folder was begun with."""
@@ -82,24 +82,24 @@ class Repeats:
 
 
 def train_all(
-    given: Draft,
+    given: RecipeDraft,
     repeats: Repeats,
     path: Path,
     held: RunFolder | None = None,
     *,
     device: str = "auto",
-    watcher: TrainWatcher | None = None,
+    watcher: TrainingProgress | None = None,
     read: tuple[str, Dataset] | None = None,
 ) -> RunFolder:
     """Trains every part that is not finished, into a fresh folder or one that is `held`. Raises: as `job.train`."""
-    watcher = watcher or TrainWatcher()
-    if held is not None and begun_with(held) != repeats:
+    watcher = watcher or TrainingProgress()
+    if held is not None and load_repeats(held) != repeats:
         raise RunError(f"--resume: {path} was not begun with {repeats}; leave --folds and --seeds out")
-    benches = laid(given, repeats, device, watcher, read)
-    recipe = whole(given.recipe, benches)
+    benches = prepare_parts(given, repeats, device, watcher, read)
+    recipe = full_recipe(given.recipe, benches)
     data = pooled_data([bench.pipeline for _, bench in benches])
     if held is not None:
-        demand_the_same(held, recipe, data)
+        require_same_recipe(held, recipe, data)
     text = document.dump(recipe, warning(data), exclude_defaults=False)
     counts = {"folds": repeats.folds, "seeds": repeats.seeds}
     files = {"recipe.yaml": text.encode(), "data.json": json_bytes(data), FILE: json_bytes(counts)}
@@ -110,7 +110,7 @@ def train_all(
             path = run / "parts" / part.name
             begun = RunFolder.load(path) if path.exists() else None
             if begun is not None and (path / "report.json").is_file():
-                demand_the_same(begun, bench.recipe, bench.pipeline.document())
+                require_same_recipe(begun, bench.recipe, bench.pipeline.document())
             else:
                 watcher.part(number, len(benches), part.name)
                 train_on(bench, path, begun, watcher=watcher)
@@ -121,13 +121,13 @@ def train_all(
     return run
 
 
-def laid(
-    given: Draft,
+def prepare_parts(
+    given: RecipeDraft,
     repeats: Repeats,
     device: str,
-    watcher: TrainWatcher | None = None,
+    watcher: TrainingProgress | None = None,
     read: tuple[str, Dataset] | None = None,
-) -> list[tuple[Part, Bench]]:
+) -> list[tuple[Part, TrainingSetup]]:
     """Every part and its bench: whatever a split refuses is refused before any work. Raises: InputError."""
     _demand_no_teacher(given, repeats)
     first, *others = repeats.parts(given.recipe)
@@ -135,15 +135,17 @@ def laid(
     return [(first, bench), *((part, bench.repeated(part.seed, part.reading)) for part in others)]
 
 
-def whole(given: Recipe, benches: list[tuple[Part, Bench]]) -> Recipe:
+def full_recipe(given: Recipe, benches: list[tuple[Part, TrainingSetup]]) -> Recipe:
     """The recipe with every value, as it is without folds."""
     return benches[0][1].recipe.model_copy(update={"seed": given.seed, "reading": given.reading})
 
 
-def estimate(given: Draft, repeats: Repeats, device: str, watcher: TrainWatcher | None = None) -> dict[str, Any]:
+def estimate(
+    given: RecipeDraft, repeats: Repeats, device: str, watcher: TrainingProgress | None = None
+) -> dict[str, Any]:
     """The `--dry-run` document: that of the first part, with the recipe, sizes and time of them all."""
-    benches = laid(given, repeats, device, watcher)
-    plan, recipe = session.estimate(benches[0][1]), whole(given.recipe, benches)
+    benches = prepare_parts(given, repeats, device, watcher)
+    plan, recipe = session.estimate(benches[0][1]), full_recipe(given.recipe, benches)
     seconds = round(plan["estimate"]["seconds"] * len(benches), 3)
     return plan | {
         "folds": repeats.folds,
@@ -155,7 +157,7 @@ def estimate(given: Draft, repeats: Repeats, device: str, watcher: TrainWatcher 
     }
 
 
-def begun_with(run: RunFolder) -> Repeats | None:
+def load_repeats(run: RunFolder) -> Repeats | None:
     """The folds and seeds of a run folder; None where it holds one training. Raises: RunError."""
     if not (run / FILE).is_file():
         return None
@@ -170,7 +172,7 @@ def _recipe(recipe: Recipe, part: Part) -> Recipe:
     return recipe.model_copy(update={"seed": part.seed, "reading": part.reading})
 
 
-def _demand_no_teacher(given: Draft, repeats: Repeats) -> None:
+def _demand_no_teacher(given: RecipeDraft, repeats: Repeats) -> None:
     """Raises: InputError where a teacher has learned from what the folds are tested on."""
     if repeats.folds and given.recipe.distill:
         raise InputError(

@@ -17,7 +17,7 @@ from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import Baseline, build_network
 from lightcnn.counting.stages import network_cost
 from lightcnn.engine.checkpoints import Checkpoints
-from lightcnn.engine.history import Progress, Row
+from lightcnn.engine.history import History, Row
 from lightcnn.engine.loop import Epoch, fit
 from lightcnn.engine.state import State
 from lightcnn.errors import RunError, TrainingError
@@ -27,10 +27,11 @@ from lightcnn.inference import probabilities
 from lightcnn.network import Network
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
-from lightcnn.training.progress import TrainWatcher
+from lightcnn.text import first_line
+from lightcnn.training.progress import TrainingProgress
 from lightcnn.training.recipe_argument import differences
 from lightcnn.training.report.report import Finished, write_metrics, write_report
-from lightcnn.training.setup import Bench
+from lightcnn.training.setup import TrainingSetup
 from lightcnn.version import __version__
 
 MEASURED = 4
@@ -40,25 +41,25 @@ SHOWN = 3
 
 
 def train_on(
-    bench: Bench,
+    bench: TrainingSetup,
     path: Path,
     held: RunFolder | None = None,
     *,
-    watcher: TrainWatcher | None = None,
+    watcher: TrainingProgress | None = None,
     began: float | None = None,
 ) -> RunFolder:
     """Trains what is on the bench into a fresh folder, or goes on in one that is `held`. Raises: as `job.train`."""
     if held is not None:
-        demand_the_same(held, bench.recipe, bench.pipeline.document())
+        require_same_recipe(held, bench.recipe, bench.pipeline.document())
     begun = held is not None and Checkpoints(held / "checkpoints").begun()
     # Before the run folder is made: weights that cannot be had leave none behind.
     model = build_network(bench.recipe.network, bench.recipe.seed, pretrained=not begun)
     run = held or RunFolder.create(path, "train", bench.files())
     with run.locked():
-        return _Training(run, bench, model, watcher or TrainWatcher(), began or time.monotonic()).run()
+        return _Training(run, bench, model, watcher or TrainingProgress(), began or time.monotonic()).run()
 
 
-def demand_the_same(held: RunFolder, recipe: Recipe, data: Mapping[str, Any]) -> None:
+def require_same_recipe(held: RunFolder, recipe: Recipe, data: Mapping[str, Any]) -> None:
     """Raises: RunError where a run was begun with another recipe or on other data (the `data` of report.json)."""
     if not (held / "data.json").is_file():
         raise RunError(f"run {held.path}: not a training; --resume goes on with what `lightcnn train` began")
@@ -92,7 +93,7 @@ class _Training:
     """One session of one training."""
 
     def __init__(
-        self, run: RunFolder, bench: Bench, model: Network | Baseline, watcher: TrainWatcher, began: float
+        self, run: RunFolder, bench: TrainingSetup, model: Network | Baseline, watcher: TrainingProgress, began: float
     ) -> None:
         self.run_folder = run
         self.bench = bench
@@ -105,7 +106,7 @@ class _Training:
         self.checkpoints = Checkpoints(run / "checkpoints")
         self.progress = self.checkpoints.load(self.state)
         if not self.progress.epoch:
-            self.progress = Progress(first_weights=first_weights(model))
+            self.progress = History(first_weights=first_weights(model))
         self.spent = self.progress.seconds
 
     def run(self) -> RunFolder:
@@ -148,7 +149,7 @@ class _Training:
                 raise
             half, times = max(2, batch // 2), self.settings.accumulate
             raise TrainingError(
-                f"out of memory with batches of {batch}: {str(error).splitlines()[0]}; {half} should fit, and with "
+                f"out of memory with batches of {batch}: {first_line(error)}; {half} should fit, and with "
                 f"twice the batches a step the steps stay: --set training.batch={half} "
                 f"--set training.accumulate={2 * times}"
             ) from error
@@ -205,7 +206,7 @@ def first_weights(model: Network | Baseline) -> str:
     return model.note if isinstance(model, Baseline) else "random weights"
 
 
-def estimate(bench: Bench) -> dict[str, Any]:
+def estimate(bench: TrainingSetup) -> dict[str, Any]:
     """The `--dry-run` document: what the training would be, and its time, measured on a few steps."""
     pipeline, recipe = bench.pipeline, bench.recipe
     few = pipeline.split.train[: MEASURED * recipe.training.batch]

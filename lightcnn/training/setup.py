@@ -30,18 +30,18 @@ from lightcnn.inference import probabilities
 from lightcnn.recipe import Reading, Recipe
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.spec import NetworkSpec
-from lightcnn.trained_network import Trained
-from lightcnn.training.progress import TrainWatcher
-from lightcnn.training.recipe_argument import Draft
+from lightcnn.trained_network import TrainedNetwork
+from lightcnn.training.progress import TrainingProgress
+from lightcnn.training.recipe_argument import RecipeDraft
 
-STAND_IN = "synthetic-lesions"
+STAND_IN_SOURCE = "synthetic-lesions"
 """What a recipe learns from where its data set is not on this machine."""
 OF_RUN = ("report.json", "environment.json", "predictions.csv")
 """Files that tell a finished training's folder."""
 
 
 @dataclass(frozen=True)
-class Bench:
+class TrainingSetup:
     """A recipe with every value, its data on a device, and its teacher, if it has one."""
 
     recipe: Recipe
@@ -74,27 +74,27 @@ class Bench:
         text = document.dump(self.recipe, warning(data), exclude_defaults=False)
         return {"recipe.yaml": text.encode(), "data.json": json_bytes(data)}
 
-    def repeated(self, seed: int, reading: Reading) -> Bench:
+    def repeated(self, seed: int, reading: Reading) -> TrainingSetup:
         """The same with another seed and split; the images are not read again."""
         recipe = self.recipe.model_copy(update={"seed": seed, "reading": reading})
         pipeline = self.pipeline.resplit(split(self.pipeline.dataset, seed, reading))
         _demand_fit(recipe, pipeline.dataset, len(pipeline.split.train))
         _demand_unseen(recipe, pipeline.dataset, pipeline.split)
-        return Bench(recipe, pipeline, _teacher(recipe, pipeline))
+        return TrainingSetup(recipe, pipeline, _teacher(recipe, pipeline))
 
 
 def prepare(
-    given: Draft,
+    given: RecipeDraft,
     device: str = "auto",
-    watcher: TrainWatcher | None = None,
+    watcher: TrainingProgress | None = None,
     *,
     read: tuple[str, Dataset] | None = None,
-) -> Bench:
+) -> TrainingSetup:
     """Reads and splits the data and holds the recipe against them. Raises: InputError.
 
     `read`: the source and its data, where another bench has read them.
     """
-    watcher, place = watcher or TrainWatcher(), pick_device(device)
+    watcher, place = watcher or TrainingProgress(), pick_device(device)
     source, dataset = read or _read(given.recipe, watcher)
     sides = split(dataset, given.recipe.seed, given.recipe.reading)
     recipe = given.resolved(source, dataset.channels, len(sides.train))
@@ -102,10 +102,10 @@ def prepare(
     unknown = _demand_unseen(recipe, dataset, sides)
     dataset = replace(dataset, note="; ".join(filter(None, [dataset.note, *unknown])))
     pipeline = Pipeline(dataset, sides, place, recipe.preprocess, watcher.reading, normalised=_expected(recipe))
-    return Bench(recipe, pipeline, _teacher(recipe, pipeline))
+    return TrainingSetup(recipe, pipeline, _teacher(recipe, pipeline))
 
 
-def _read(recipe: Recipe, watcher: TrainWatcher) -> tuple[str, Dataset]:
+def _read(recipe: Recipe, watcher: TrainingProgress) -> tuple[str, Dataset]:
     """The data and their source: a stand-in where a named set is missing and the recipe allows one."""
     try:
         return recipe.data, grouped(load(recipe.data, recipe.reading, progress=watcher.reading),
@@ -114,7 +114,7 @@ def _read(recipe: Recipe, watcher: TrainWatcher) -> tuple[str, Dataset]:
         if recipe.reading.require_data:
             raise
         classes = recipe.network.classes
-        source = STAND_IN if classes == 2 else f"{STAND_IN}:classes={classes}"
+        source = STAND_IN_SOURCE if classes == 2 else f"{STAND_IN_SOURCE}:classes={classes}"
         dataset = grouped(load(source, recipe.reading, progress=watcher.reading), progress=watcher.reading)
         note = f"{dataset.note}; asked for was {recipe.data}: {missing}"
         return source, replace(dataset, note=note)
@@ -174,7 +174,7 @@ def _teacher(recipe: Recipe, pipeline: Pipeline) -> Teacher | None:
     """Raises: RunError where it cannot be read, InputError where it knows other classes."""
     if recipe.distill is None:
         return None
-    teacher = Trained.load(recipe.distill.teacher, device=pipeline.device.type)
+    teacher = TrainedNetwork.load(recipe.distill.teacher, device=pipeline.device.type)
     own = teacher.preprocess
     classes = pipeline.dataset.classes
     if own.classes != classes:
@@ -185,7 +185,7 @@ def _teacher(recipe: Recipe, pipeline: Pipeline) -> Teacher | None:
     return Teacher(teacher.model, own, pipeline.preprocess(recipe.network.input[1]), recipe.distill)
 
 
-def forerunners(recipe: Recipe) -> dict[str, RunFolder]:
+def upstream_runs(recipe: Recipe) -> dict[str, RunFolder]:
     """The runs whose networks a recipe builds upon, by the key that names each: a teacher, and pretrained weights."""
     found = {"distill.teacher": recipe.distill.teacher} if recipe.distill else {}
     weights = getattr(recipe.network, "weights", "none")
@@ -200,7 +200,7 @@ def _demand_unseen(recipe: Recipe, dataset: Dataset, sides: Split) -> list[str]:
 
     Raises: InputError where one has learned from images of the test side, which would flatter what is built upon it.
     """
-    return [_unknown(key, run, dataset, sides) for key, run in forerunners(recipe).items()]
+    return [_unknown(key, run, dataset, sides) for key, run in upstream_runs(recipe).items()]
 
 
 def _unknown(key: str, run: RunFolder, dataset: Dataset, sides: Split) -> str:

@@ -14,15 +14,15 @@ from rich.text import Text
 
 from lightcnn.budget import human
 from lightcnn.output.caveats import cautions
-from lightcnn.output.html import visible
 from lightcnn.output.terminal import LiveView, clock, facts, table
-from lightcnn.training.progress import TrainWatcher
+from lightcnn.text import visible
+from lightcnn.training.progress import TrainingProgress
 
 LINES = 20
 """Lines of epochs where there is no terminal, about."""
 
 
-class TrainView(LiveView, TrainWatcher):
+class TrainView(LiveView, TrainingProgress):
     """A `TrainWatcher` that shows a training: live on a terminal, some lines elsewhere, nothing when quiet."""
 
     def __init__(self, console: Console, quiet: bool) -> None:

@@ -24,7 +24,7 @@ from scipy.stats import binom, norm
 from sklearn.metrics import average_precision_score
 
 from lightcnn.evaluation.bootstrap import DRAWS, Curve, left_out, times_drawn
-from lightcnn.evaluation.intervals import Draws, Interval, bounded, positive, wilson
+from lightcnn.evaluation.intervals import BootstrapDraws, Interval, bounded, positive, wilson
 from lightcnn.evaluation.sample_size import OF_CLASS
 from lightcnn.evaluation.scores import scores
 
@@ -128,9 +128,9 @@ def of_population(area: float, images: int = 2_000_000) -> tuple[float, dict[str
     }
 
 
-def draws(values: np.ndarray, units: float, count: int, even: float | None = None) -> Draws:
+def draws(values: np.ndarray, units: float, count: int, even: float | None = None) -> BootstrapDraws:
     """As of that many groups."""
-    return Draws(values[:DRAWS], values[DRAWS:], count, float(units), "group", even)
+    return BootstrapDraws(values[:DRAWS], values[DRAWS:], count, float(units), "group", even)
 
 
 def holds(interval: Interval, truth: float) -> bool:

@@ -34,10 +34,10 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from lightcnn.baselines import build_baseline
-from lightcnn.counting.other_tools import duplicate
+from lightcnn.counting.copies import duplicate
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.lesion_painter import draw as lesions
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.methods.gradcam import GradCam
 from lightcnn.explaining.methods.integrated_gradients import IntegratedGradients, completeness_error
@@ -47,7 +47,7 @@ from lightcnn.explaining.methods.superpixels import superpixels
 from lightcnn.inference import class_probabilities
 from lightcnn.network import build
 from lightcnn.spec import NetworkSpec
-from lightcnn.trained_network import Trained
+from lightcnn.trained_network import TrainedNetwork
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "micrompoxnet.yaml"
 RULE = Preprocess(size=128, channels=3, shorter_side=128, mean=(0.5,) * 3, deviation=(0.25,) * 3, classes=("a", "b"))
@@ -78,7 +78,7 @@ class Clock:
 def networks(runs: Sequence[str]) -> Iterator[tuple[str, nn.Module, Preprocess]]:
     """Name, network and preprocessing."""
     for run in runs:
-        trained = Trained.load(run, device="cpu")
+        trained = TrainedNetwork.load(run, device="cpu")
         yield Path(run).name, trained.model, trained.preprocess
     if not runs:
         yield "MicroMPoxNet", settled(build(NetworkSpec.load(GOLDEN), 0)), RULE
@@ -141,7 +141,7 @@ class Scene:
     """What is explained: the network as a user has it, what our methods hold of it, a copy for peers, and an image."""
 
     model: nn.Module
-    explained: Explained
+    explained: ExplainedNetwork
     peer: nn.Module
     inputs: Tensor
     samples: int
@@ -348,7 +348,7 @@ def memory(batch: int) -> list[str]:
 
 
 def print_memory(method: str, batch: int) -> None:
-    explained = Explained.of(
+    explained = ExplainedNetwork.of(
         build(NetworkSpec.load(GOLDEN), 0).to(memory_format=torch.channels_last), RULE, batch=batch
     )
     inputs = explained.inputs(pictures(4)[:1])
@@ -392,7 +392,7 @@ def main() -> None:
 
 
 def scene_of(model: nn.Module, rule: Preprocess, options: argparse.Namespace) -> Scene:
-    explained = Explained.of(model, rule, batch=options.batch)
+    explained = ExplainedNetwork.of(model, rule, batch=options.batch)
     inputs = explained.inputs(pictures(4)[:1])
     peer = duplicate(explained.model).requires_grad_(True)
     target = int(explained.probabilities(inputs).argmax())

@@ -24,7 +24,7 @@ from lightcnn.baselines import build_network
 from lightcnn.cost import cost
 from lightcnn.counting.other_tools import fvcore_total, thop_total, torch_total
 from lightcnn.counting.trace import trace
-from lightcnn.profiling.job import Settings, conduct
+from lightcnn.profiling.job import Settings, run
 from lightcnn.profiling.targets import subjects
 from lightcnn.spec import NetworkSpec
 
@@ -68,7 +68,7 @@ def profiles() -> None:
         ways = {"without times": Settings(latency=False), "whole": Settings(), "with ONNX": onnx}
         for name, settings in ways.items():
             begin = time.perf_counter()
-            conduct((), settings, out=Path(folder) / name)
+            run((), settings, out=Path(folder) / name)
             seconds, held = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
             print(f"{name:<18} {seconds:6.1f} s, {held:.2f} GiB resident at most so far", flush=True)
 

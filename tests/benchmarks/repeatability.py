@@ -14,7 +14,7 @@ import itertools
 import tempfile
 from pathlib import Path
 
-from lightcnn.profiling.job import conduct
+from lightcnn.profiling.job import run
 from lightcnn.run_folder import RunFolder
 
 CLOSE = 1.15
@@ -32,7 +32,7 @@ def main() -> None:
     if len(given) not in (0, 2):
         parser.error("give two run folders, or none")
     with tempfile.TemporaryDirectory() as folder:
-        runs = [RunFolder.load(path) for path in given] or [conduct((), out=Path(folder) / str(n)) for n in (1, 2)]
+        runs = [RunFolder.load(path) for path in given] or [run((), out=Path(folder) / str(n)) for n in (1, 2)]
         first, second = map(medians, runs)
         seconds = [run.report["seconds"] for run in runs]
     print(f"{'':18}{'first, ms':>10}{'second, ms':>12}{'ratio':>7}")

@@ -25,9 +25,9 @@ from lightcnn.cli.main import run
 from lightcnn.data.sources.lesion_painter import STICKER_CENTRE, STICKER_RADIUS, Lesions, draw
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import split
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.recipe import Recipe
-from lightcnn.trained_network import Trained
+from lightcnn.trained_network import TrainedNetwork
 
 COUNT = 900
 DATA = f"synthetic-lesions:count={COUNT}"
@@ -57,15 +57,15 @@ def tested(folder: Path) -> np.ndarray:
     return split(load(DATA, recipe.reading), recipe.seed, recipe.reading).test
 
 
-def accuracy(trained: Trained, pictures: Lesions, indices: np.ndarray) -> float:
+def accuracy(trained: TrainedNetwork, pictures: Lesions, indices: np.ndarray) -> float:
     """Share of right answers on these pictures."""
     told = trained.predict([pictures.images[i] for i in indices]).predictions
     return float(np.mean(np.array(told) == np.array(pictures.classes)[pictures.labels[indices]]))
 
 
-def without(trained: Trained, pictures: Lesions, indices: np.ndarray, masks: np.ndarray) -> float:
+def without(trained: TrainedNetwork, pictures: Lesions, indices: np.ndarray, masks: np.ndarray) -> float:
     """Median probability of the first class where what the masks mark became the training mean."""
-    explained = Explained.of(trained.model, trained.preprocess)
+    explained = ExplainedNetwork.of(trained.model, trained.preprocess)
     pixels = torch.stack([trained.preprocess.prepare(pictures.images[i]) for i in indices])
     inputs = explained.inputs(pixels)
     inputs[torch.from_numpy(masks)[:, None].expand_as(inputs)] = 0
@@ -132,7 +132,7 @@ def main() -> None:
           "as it is, without the lesion, without the sticker")  # fmt: skip
     rows = []
     for name, folder in folders.items():
-        trained = Trained.load(folder)
+        trained = TrainedNetwork.load(folder)
         told = [accuracy(trained, pictures, test) for pictures in (marked, plain)]
         gone = [without(trained, marked, chosen, of) for of in (np.zeros_like(marks), marked.masks[chosen], marks)]
         print(f"{name:10}{told[0]:24.1%}{told[1]:9.1%}   " + "".join(f"{one:12.3f}" for one in gone))

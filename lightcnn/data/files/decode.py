@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, UnidentifiedImageError
 
 from lightcnn.errors import DataError
+from lightcnn.text import first_line
 
 FORMAT_OF = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".jpe": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP",
@@ -117,7 +118,7 @@ def _opened(path: Path) -> Iterator[tuple[Image.Image, str]]:
     except FileNotFoundError:
         raise DataError("is a link to a file that is not there" if path.is_symlink() else "is missing") from None
     except Exception as error:  # Pillow raises whatever a hostile file leads it into
-        raise DataError(f"is damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__})") from None
+        raise DataError(f"is damaged ({first_line(error)})") from None
 
 
 def _demand_sound(path: Path, kind: str, count: int) -> None:

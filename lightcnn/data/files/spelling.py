@@ -17,7 +17,7 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def demand_one_spelling(where: str, names: Iterable[str]) -> None:
+def require_one_spelling(where: str, names: Iterable[str]) -> None:
     """Raises: DataError where two names of classes differ in case or in Unicode's forms only."""
     seen: dict[str, str] = {}
     for name in names:

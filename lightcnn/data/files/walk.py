@@ -10,7 +10,6 @@ from pathlib import Path
 
 from lightcnn.data.files.decode import SUFFIXES
 from lightcnn.data.files.spelling import leads_out
-from lightcnn.data.sources.folder import hidden
 from lightcnn.errors import DataError
 
 
@@ -23,14 +22,14 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Met:
+class ImageCount:
     """What a walk would meet: images, skipped ones among them, and files that are no images by name."""
 
     images: int
     passed_over: int
 
 
-def survey(inputs: Sequence[Path], command: str = "predict") -> Met:
+def count_images(inputs: Sequence[Path], command: str = "predict") -> ImageCount:
     """Counts what `walk` will meet. Raises: DataError for what is not there, and for a folder without images.
 
     `command` is who asks, as errors say.
@@ -46,7 +45,7 @@ def survey(inputs: Sequence[Path], command: str = "predict") -> Met:
             raise DataError(f"{command} {path}: cannot be read ({error.strerror})") from None
         if images == before:
             raise DataError(f"{command} {path}: no images in this folder ({', '.join(sorted(SUFFIXES))})")
-    return Met(images, passed_over)
+    return ImageCount(images, passed_over)
 
 
 def walk(inputs: Sequence[Path]) -> Iterator[Path | Skipped]:
@@ -108,3 +107,8 @@ def _file(path: Path, root: Path) -> Iterator[Path | Skipped | None]:
             yield Skipped(str(path), "is a link that leads out of the folder")
     elif path.is_file() or (linked and not path.exists()):
         yield path if named else None
+
+
+def hidden(path: Path) -> bool:
+    """What systems leave in folders and people do not see: names with a dot, macOS's and Windows' own files."""
+    return path.name.startswith(".") or path.name in ("__MACOSX", "Thumbs.db", "desktop.ini")

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from lightcnn.data.dataset import Dataset, Files, GroupSource
 from lightcnn.data.grouping.name_groups import NameGroups, name_groups
 from lightcnn.data.grouping.near_duplicates import Near, near
-from lightcnn.data.sources.read_files import Progress, silent
+from lightcnn.progress import Progress, silent
 
 ALONE = "each image counts as its own source"
 
@@ -25,12 +25,12 @@ def grouped(dataset: Dataset, *, progress: Progress = silent) -> Dataset:
     Near duplicates are looked for in small sets only; in larger ones those that an audit has found are used.
     """
     if dataset.groups_from == "source":
-        return stated(dataset)
+        return groups_from_source(dataset)
     search = near(dataset, "some", progress=progress)
-    return joined(dataset, search) if dataset.groups_known else found(dataset, search)
+    return merge_with_duplicates(dataset, search) if dataset.groups_known else infer_groups(dataset, search)
 
 
-def stated(dataset: Dataset) -> Dataset:
+def groups_from_source(dataset: Dataset) -> Dataset:
     """The groups as the source gives them."""
     why = f"named by the {'manifest' if dataset.groups_from == 'manifest' else 'source'}"
     spanning = _spanning(dataset)
@@ -39,7 +39,7 @@ def stated(dataset: Dataset) -> Dataset:
     return dataset.grouped(dataset.groups, dataset.groups_from, why)
 
 
-def joined(dataset: Dataset, search: Near) -> Dataset:
+def merge_with_duplicates(dataset: Dataset, search: Near) -> Dataset:
     """The groups that the source gives, those joined that hold copies of one photograph.
 
     A column of running numbers called `group` would otherwise switch off what keeps copies on one side.
@@ -47,14 +47,14 @@ def joined(dataset: Dataset, search: Near) -> Dataset:
     links: list[Sequence[str] | NDArray[np.str_] | NDArray[np.int64]] = [dataset.groups, dataset.pixel_hashes]
     groups = dataset.groups[components(*links, *([] if search.found is None else [search.found.clusters]))]
     merged = len(np.unique(dataset.groups)) - len(np.unique(groups))
-    why = stated(dataset).groups_why + ("" if search.found else f"; {search.why}")
+    why = groups_from_source(dataset).groups_why + ("" if search.found else f"; {search.why}")
     if not merged:
         return dataset.grouped(dataset.groups, dataset.groups_from, why)
     said = f"{merged:,} of the given groups {_were(merged)} joined to others, with which they share a photograph"
     return _noted(dataset.grouped(groups, dataset.groups_from, f"{why}; {said}"), said)
 
 
-def found(dataset: Dataset, search: Near) -> Dataset:
+def infer_groups(dataset: Dataset, search: Near) -> Dataset:
     """Groups from file names, where these can be trusted, joined with near and exact duplicates."""
     clusters = None if search.found is None else search.found.clusters
     names = _names(dataset, clusters)

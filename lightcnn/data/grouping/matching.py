@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.data.grouping.sift import Features
-from lightcnn.data.sources.read_files import Progress
+from lightcnn.progress import Progress
 
 NEIGHBOURS = 12
 NEAR = 0.2

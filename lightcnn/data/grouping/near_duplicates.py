@@ -16,7 +16,7 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.cache import cache_folder
 from lightcnn.data.grouping import similar as search
 from lightcnn.data.grouping.similar import Similar
-from lightcnn.data.sources.read_files import Progress, silent
+from lightcnn.progress import Progress, silent
 
 NEAR_BY_ITSELF = 5_000
 """Images in which a training looks for near duplicates by itself; in more, an audit does."""

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.sources.read_files import Progress
+from lightcnn.progress import Progress
 
 SIDE = 192
 """Pixels of the longer side that features are found on; SIFT itself doubles them once."""

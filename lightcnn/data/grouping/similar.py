@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from lightcnn.data.grouping.matching import candidates
 from lightcnn.data.grouping.sift import SIDE, THUMBNAIL, Features, features
-from lightcnn.data.sources.read_files import Progress, silent
+from lightcnn.progress import Progress, silent
 
 LEAST_SIDE = 48
 """Images whose longer side is shorter (in the median) are not searched: too few pixels to tell copies from likes."""
@@ -55,7 +55,8 @@ def clusters_of(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     labels = connected_components(graph, directed=False)[1]
     lowest = np.full(count, count, dtype=np.int64)
     np.minimum.at(lowest, labels, np.arange(count))
-    return lowest[labels]
+    firsts: NDArray[np.int64] = lowest[labels]
+    return firsts
 
 
 def _verified(

@@ -8,10 +8,12 @@ import numpy as np
 
 from lightcnn.data.dataset import MOST_CLASSES, SPLITS, Dataset, assemble
 from lightcnn.data.files.decode import SUFFIXES
-from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, demand_one_spelling, leads_out
-from lightcnn.data.sources.read_files import SHOWN, Progress, read, silent
-from lightcnn.document import nearest
+from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, leads_out, require_one_spelling
+from lightcnn.data.files.walk import hidden
+from lightcnn.data.sources.read_files import SHOWN, read
 from lightcnn.errors import DataError
+from lightcnn.progress import Progress, silent
+from lightcnn.text import nearest
 
 
 def read_folder(path: Path, *, skip_corrupt: bool = False, progress: Progress = silent) -> Dataset:
@@ -110,7 +112,7 @@ def _class_folders(root: Path) -> list[Path]:
             f"data {root}: {len(folders):,} folders, each of which would be a class, more than {MOST_CLASSES:,}; give "
             "a folder with one folder a class"
         )
-    demand_one_spelling(f"data {root}", [folder.name for folder in folders])
+    require_one_spelling(f"data {root}", [folder.name for folder in folders])
     for folder in folders:
         nested = next((inner for inner in subfolders(folder) if image_files(inner)), None)
         if image_files(folder):
@@ -126,11 +128,6 @@ def _class_folders(root: Path) -> list[Path]:
             f"data {folder}: no image directly in this class folder ({', '.join(sorted(SUFFIXES))}); {remedy}"
         )
     return folders
-
-
-def hidden(path: Path) -> bool:
-    """What systems leave in folders and people do not see: names with a dot, macOS's and Windows' own files."""
-    return path.name.startswith(".") or path.name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 def subfolders(folder: Path) -> list[Path]:

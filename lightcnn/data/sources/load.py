@@ -11,11 +11,11 @@ from lightcnn.data.sources.manifest import read_manifest
 from lightcnn.data.sources.mpox import mpox2022, mpox2025
 from lightcnn.data.sources.npz import read_npz
 from lightcnn.data.sources.published import cifar10, digits, fashion_mnist
-from lightcnn.data.sources.read_files import Progress, silent
 from lightcnn.data.sources.synthetic import options_of, synthetic_lesions
-from lightcnn.document import nearest
 from lightcnn.errors import DataError
+from lightcnn.progress import Progress, silent
 from lightcnn.recipe import Reading
+from lightcnn.text import nearest
 
 LOADERS: dict[str, Callable[[str, Reading, Progress], Dataset]] = {
     "digits": digits,
@@ -58,7 +58,7 @@ def load(source: str, reading: Reading | None = None, *, progress: Progress = si
     )
 
 
-def outline(source: str) -> tuple[int, int, int]:
+def describe(source: str) -> tuple[int, int, int]:
     """Channels, classes and size of a source, told without reading it: exact for built-in data, else the least.
 
     The size of unread data is taken as unlimited. Raises: DataError for options that a named data set does not have.

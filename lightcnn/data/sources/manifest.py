@@ -16,10 +16,11 @@ from pathlib import Path, PureWindowsPath
 import numpy as np
 
 from lightcnn.data.dataset import SPLITS, Dataset, assemble
-from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, demand_one_spelling
-from lightcnn.data.sources.read_files import SHOWN, Progress, read, silent
-from lightcnn.document import nearest
+from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, require_one_spelling
+from lightcnn.data.sources.read_files import SHOWN, read
 from lightcnn.errors import DataError
+from lightcnn.progress import Progress, silent
+from lightcnn.text import nearest
 
 NEEDED, OPTIONAL = ("path", "label"), ("group", "split")
 MAX_BYTES = 200_000_000
@@ -44,7 +45,7 @@ def read_manifest(path: Path, *, skip_corrupt: bool = False, progress: Progress 
     """Every image that a manifest names, with its paths relative to the manifest's folder. Raises: DataError."""
     rows = _rows(path)
     labels = [row.label for row in rows]
-    demand_one_spelling(f"data {path}: label", dict.fromkeys(labels))
+    require_one_spelling(f"data {path}: label", dict.fromkeys(labels))
     classes = tuple(sorted(set(labels), key=_order(labels)))
     split_given = _demand_splits(path, rows, classes)
     groups_given = _all_or_none(path, rows, "group", "images of one patient or photograph share a value")

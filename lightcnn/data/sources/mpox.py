@@ -12,8 +12,8 @@ from lightcnn.data.files.archives import extract_images
 from lightcnn.data.files.decode import SUFFIXES
 from lightcnn.data.files.download import data_folder, fetch, install
 from lightcnn.data.sources.folder import image_files, read_folder, subfolders
-from lightcnn.data.sources.read_files import Progress
 from lightcnn.errors import DataError
+from lightcnn.progress import Progress
 from lightcnn.recipe import Reading
 
 PIP = "pip install 'lightcnn[mpox]' to have it downloaded"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lightcnn.data.dataset import SPLITS, Dataset, assemble
 from lightcnn.errors import DataError
+from lightcnn.text import first_line
 
 READ = frozenset((*(f"{side}_{kind}" for side in SPLITS for kind in ("images", "labels")), "class_names"))
 """Arrays that are unpacked; others, which may be as large as they like, stay in the file."""
@@ -61,7 +62,7 @@ def _plain_arrays(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] if name in READ else np.empty(0) for name in archive.files}
     except Exception as error:  # numpy and zipfile raise whatever a hostile file leads them into
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         if "Object arrays" in reason:
             raise DataError(
                 f"data {path}: holds an array of objects, which would have to be unpickled; images of several sizes "

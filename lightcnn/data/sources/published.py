@@ -11,8 +11,8 @@ from lightcnn.data.dataset import Dataset, assemble
 from lightcnn.data.files.archives import extract_named
 from lightcnn.data.files.binary_formats import read_cifar, read_labelled_idx
 from lightcnn.data.files.download import data_folder, fetch
-from lightcnn.data.sources.read_files import Progress
 from lightcnn.errors import DataError
+from lightcnn.progress import Progress
 from lightcnn.recipe import Reading
 
 FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"

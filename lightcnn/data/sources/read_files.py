@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +15,12 @@ from numpy.typing import NDArray
 from lightcnn.data.dataset import FileFacts, Files, facts
 from lightcnn.data.files.decode import decode
 from lightcnn.errors import DataError
+from lightcnn.progress import Progress, silent
 
 KEPT_BYTES = 1_500_000_000
 """Decoded pixels that stay in memory, at most; what is beyond is decoded again when needed."""
 SHOWN = 3
 """Faulty files that an error names."""
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done, and how many there are."""
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 @dataclass(frozen=True)

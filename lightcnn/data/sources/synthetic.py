@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lightcnn.data.dataset import Dataset, assemble
-from lightcnn.data.sources.read_files import Progress
-from lightcnn.document import nearest
 from lightcnn.errors import DataError
+from lightcnn.progress import Progress
 from lightcnn.recipe import Reading
+from lightcnn.text import nearest
 
 RANGES = {"count": (12, 1_000_000), "size": (16, 1024), "classes": (2, 6), "seed": (0, 2**32 - 1)}
 MAX_BYTES = 4_000_000_000
@@ -16,7 +16,7 @@ MAX_BYTES = 4_000_000_000
 
 
 @dataclass(frozen=True)
-class Options:
+class SyntheticOptions:
     """What is drawn: how many pictures, of how many pixels a side, in how many classes."""
 
     count: int = 300
@@ -26,7 +26,7 @@ class Options:
     shortcut: bool = False
 
 
-def options_of(source: str) -> Options:
+def options_of(source: str) -> SyntheticOptions:
     """The options after the colon of a source, each at most once. Raises: DataError."""
     _, colon, text = source.partition(":")
     numbers: dict[str, int] = {}
@@ -42,7 +42,7 @@ def options_of(source: str) -> Options:
             shortcut = True
         else:
             numbers[key] = _number(where, key, value)
-    options = Options(**numbers, shortcut=shortcut)
+    options = SyntheticOptions(**numbers, shortcut=shortcut)
     size = options.count * options.size**2 * 4
     if size > MAX_BYTES:
         raise DataError(

@@ -13,7 +13,7 @@ from torch import Tensor
 from lightcnn.explaining.checks import map_sanity, mask_overlap, reruns, self_reported
 from lightcnn.explaining.checks.deletion_insertion import Curves, area
 from lightcnn.explaining.checks.weight_randomisation import redrawn
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution, Method
 
 Level = Literal["none", "quick", "full"]
@@ -31,18 +31,18 @@ class Checker:
     The same seed gives the same numbers. The network whose top is redrawn is made once, at the first image.
     """
 
-    def __init__(self, explained: Explained, *, level: Level = "quick", seed: int = 0) -> None:
+    def __init__(self, explained: ExplainedNetwork, *, level: Level = "quick", seed: int = 0) -> None:
         self.explained = explained
         self.level = level
         self.seed = seed
-        self._forgetful: Explained | None = None
+        self._forgetful: ExplainedNetwork | None = None
 
-    def image(self, inputs: Tensor, target: int, mask: NDArray[np.bool_] | None = None) -> Judge:
+    def image(self, inputs: Tensor, target: int, mask: NDArray[np.bool_] | None = None) -> ImageChecks:
         """The judge of all maps of an image (1, C, H, W) and class. `mask` (H, W) says where the truth lies."""
         curves = Curves(self.explained, inputs, target, STEPS[self.level], RANDOMS[self.level], self.seed)
-        return Judge(self, inputs, target, mask, curves)
+        return ImageChecks(self, inputs, target, mask, curves)
 
-    def forgetful(self, inputs: Tensor) -> Explained:
+    def forgetful(self, inputs: Tensor) -> ExplainedNetwork:
         """The network whose top is redrawn; images (N, C, H, W) show the order of its parts."""
         if self._forgetful is None:
             self._forgetful = redrawn(self.explained, inputs, self.seed)
@@ -50,7 +50,7 @@ class Checker:
 
 
 @dataclass(frozen=True, eq=False)
-class Judge:
+class ImageChecks:
     """The checks of the maps of one image and class: `checks` of report.json, by name."""
 
     checker: Checker

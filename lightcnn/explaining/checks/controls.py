@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
 
 WIDTH = 1 / 4
 """Standard deviation of the Gaussian in the middle, in sides."""
@@ -27,7 +27,7 @@ def centre(height: int, width: int) -> Map:
     return np.exp(-(down[:, None] ** 2 + right[None, :] ** 2) / 2)
 
 
-def edges(explained: Explained, inputs: Tensor) -> Map:
+def edges(explained: ExplainedNetwork, inputs: Tensor) -> Map:
     """Sobel's magnitude (H, W) of an image (1, C, H, W) made grey, slightly blurred: what is merely conspicuous."""
     grey = explained.pixels(inputs)[0].double().mean(dim=0).cpu().numpy()
     strength = np.hypot(ndimage.sobel(grey, axis=0), ndimage.sobel(grey, axis=1))

@@ -16,7 +16,7 @@ from lightcnn.errors import LightcnnError
 from lightcnn.explaining.checks import controls
 from lightcnn.explaining.checks.map_sanity import WORDS, fault
 from lightcnn.explaining.checks.ranks import places
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.blur import blurred
 
 BLUR = 1 / 16
@@ -36,7 +36,7 @@ Numbers = NDArray[np.float64]
 class Curves:
     """The curves of maps of one image (1, C, H, W) and class; those of the controls are made once."""
 
-    explained: Explained
+    explained: ExplainedNetwork
     inputs: Tensor
     target: int
     steps: int

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
 
 FLAT = 1e-6
 """Of its largest magnitude: a map that varies by less is rounding, and the same everywhere."""
@@ -46,7 +46,7 @@ def energy(found: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return above / total if total > 0 else np.zeros_like(above)
 
 
-def shape_of(found: NDArray[np.float32], explained: Explained, inputs: Tensor) -> dict[str, Any]:
+def shape_of(found: NDArray[np.float32], explained: ExplainedNetwork, inputs: Tensor) -> dict[str, Any]:
     """The check `map` of a map (H, W) of an image (1, C, H, W): warnings, and shares of border and background."""
     shares, border = energy(found), frame(*found.shape)
     dark = black(explained, inputs)
@@ -76,7 +76,7 @@ def frame(height: int, width: int) -> NDArray[np.bool_]:
     return ~inside
 
 
-def black(explained: Explained, inputs: Tensor) -> NDArray[np.bool_]:
+def black(explained: ExplainedNetwork, inputs: Tensor) -> NDArray[np.bool_]:
     """Where an image (1, C, H, W) is black (H, W); nowhere in one with negative pixels, which has no black."""
     pixels = explained.pixels(inputs)[0]
     bound = BLACK * float(pixels.max())

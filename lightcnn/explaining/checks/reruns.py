@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightcnn.explaining.checks.ranks import agreement, overlap, pearson
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution, Method
 
 SEEDS, SAME, STABLE = 0.7, 0.5, 0.6
@@ -22,7 +22,7 @@ NO_ORDER = "one of the maps is without an order: they cannot be compared"
 
 
 def seeds(
-    attribution: Attribution, method: Method, explained: Explained, inputs: Tensor, target: int
+    attribution: Attribution, method: Method, explained: ExplainedNetwork, inputs: Tensor, target: int
 ) -> dict[str, Any]:
     """The check `seeds`: the map beside that of the method's next seed. A chance result is not an explanation.
 
@@ -38,7 +38,7 @@ def seeds(
 
 
 def randomisation(
-    attribution: Attribution, method: Method, forgetful: Explained, inputs: Tensor, target: int
+    attribution: Attribution, method: Method, forgetful: ExplainedNetwork, inputs: Tensor, target: int
 ) -> dict[str, Any]:
     """The check `randomisation`: the map beside that of the network whose top was redrawn, at the same layer.
 
@@ -51,7 +51,7 @@ def randomisation(
 
 
 def stability(
-    attribution: Attribution, method: Method, explained: Explained, inputs: Tensor, target: int, *, seed: int
+    attribution: Attribution, method: Method, explained: ExplainedNetwork, inputs: Tensor, target: int, *, seed: int
 ) -> dict[str, Any]:
     """The check `stability`: mean agreement with maps of the image under noise that leaves the prediction as it is."""
     rule = f"mean rank correlation under noise of {100 * NOISE:g} % of the image's range at least {STABLE}"
@@ -82,7 +82,7 @@ def _at_layer(method: Method, attribution: Attribution) -> Method:
     return pinned
 
 
-def _unmoved(explained: Explained, inputs: Tensor, seed: int) -> Tensor:
+def _unmoved(explained: ExplainedNetwork, inputs: Tensor, seed: int) -> Tensor:
     """Images (N, C, H, W), at most `DRAWS`: the image under noise, in its own range, where the prediction stays."""
     pixels = explained.pixels(inputs).cpu()
     low, high = float(pixels.min()), float(pixels.max())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.evaluation.bootstrap import CHUNK, LEFT_OUT, left_out, times_drawn
-from lightcnn.evaluation.intervals import Draws
+from lightcnn.evaluation.intervals import BootstrapDraws
 from lightcnn.evaluation.paired_tests import score_interval
 from lightcnn.evaluation.sample_size import GROUPS
 from lightcnn.explaining.checks.checker import NAMES
@@ -157,7 +157,7 @@ def _centre(values: Sequence[tuple[float | None, str]], lowest: float, highest: 
     return found | {"low": low, "high": high, "interval": draws.method}
 
 
-def _draws(numbers: Numbers, codes: NDArray[np.int64], unit: str) -> Draws:
+def _draws(numbers: Numbers, codes: NDArray[np.int64], unit: str) -> BootstrapDraws:
     """The mean in every draw of whole groups, and with each left out."""
     groups = int(codes.max()) + 1
     sums, counts = (np.bincount(codes, weights=of) for of in (numbers, np.ones_like(numbers)))
@@ -165,7 +165,7 @@ def _draws(numbers: Numbers, codes: NDArray[np.int64], unit: str) -> Draws:
     drawn = np.concatenate([(times @ sums) / (times @ counts) for times in times_drawn(groups, rows)])
     few = groups if groups <= LEFT_OUT else 0
     without = [(times @ sums) / (times @ counts) for times in left_out(few, rows)]
-    return Draws(drawn, np.concatenate([np.empty(0), *without]), groups, groups, unit)
+    return BootstrapDraws(drawn, np.concatenate([np.empty(0), *without]), groups, groups, unit)
 
 
 def _codes(witnesses: Sequence[str]) -> NDArray[np.int64]:

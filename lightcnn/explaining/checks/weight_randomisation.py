@@ -9,14 +9,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from lightcnn.counting.other_tools import duplicate
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.counting.copies import duplicate
+from lightcnn.explaining.explained_network import ExplainedNetwork
 
 TOP = 1 / 3
 """Share of the modules with parameters of their own that is redrawn: the classifier and about the last stage."""
 
 
-def redrawn(explained: Explained, inputs: Tensor, seed: int) -> Explained:
+def redrawn(explained: ExplainedNetwork, inputs: Tensor, seed: int) -> ExplainedNetwork:
     """A copy whose top is drawn anew: of the modules that hold parameters, the third that is called last.
 
     `inputs` (N, C, H, W) show the order of calls; a module that is called twice counts at its last call, and one that

@@ -15,7 +15,7 @@ from lightcnn.explaining.figures.colours import Pixels
 from lightcnn.explaining.figures.panels import Canvas, curves, laid_over, panel
 from lightcnn.explaining.inputs import Picture
 from lightcnn.output.figures import plain, png, shown, stamped
-from lightcnn.output.html import visible
+from lightcnn.text import visible
 
 NAME = 34
 """Letters of an image's name in its panel, the last ones."""

@@ -22,7 +22,7 @@ from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.projection import Frame
 from lightcnn.explaining.terminal import brief, ordered
 from lightcnn.output.figures import BLUE, COLOURS, GREY, name_axes, plain, shown
-from lightcnn.output.html import visible
+from lightcnn.text import visible
 
 SIDE = 420
 """Pixels of the longer side in which a picture is drawn in a figure."""

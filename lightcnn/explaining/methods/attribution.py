@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,5 +36,5 @@ class Method(Protocol):
     def name(self) -> str:
         """As in `--method`."""
 
-    def __call__(self, explained: Explained, inputs: Tensor, target: int) -> Attribution:
+    def __call__(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> Attribution:
         """The map of a class, numbered as the classes are. The same call gives the same map to the last digit."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lightcnn.document import nearest
 from lightcnn.errors import InputError
 from lightcnn.explaining.methods.attribution import Method
+from lightcnn.text import nearest
 
 NAMES = ("gradcam", "gradcam++", "layercam", "ig", "lime", "occlusion")
 
 
 @dataclass(frozen=True)
-class Options:
+class MethodOptions:
     """What the command line says of methods: `layer` goes to Grad-CAM and its kin, `baseline` and `smooth` to
     Integrated Gradients, `samples` and `segments` to LIME, the seed to all that draw.
     """
@@ -30,9 +30,9 @@ class Options:
             raise InputError(f"--seed {self.seed}: a whole number from 0 on")
 
 
-def method(name: str, options: Options | None = None) -> Method:
+def method(name: str, options: MethodOptions | None = None) -> Method:
     """The method of that name. Raises: InputError for another name, or for options that it cannot have."""
-    options = options or Options()
+    options = options or MethodOptions()
     match name:
         case "gradcam" | "gradcam++" | "layercam":
             from lightcnn.explaining.methods.gradcam import GradCam

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution
-from lightcnn.explaining.methods.layer_choice import LEAST, Layer, choose, named, trace
+from lightcnn.explaining.methods.layer_choice import LEAST, MapLayer, choose, named, trace
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class GradCam:
         """As in `--method`."""
         return self.variant
 
-    def __call__(self, explained: Explained, inputs: Tensor, target: int) -> Attribution:
+    def __call__(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> Attribution:
         """The layer's map, brought to the size of the image bilinearly. Raises: InputError without such a layer."""
         layer, coarse, below = self._found(explained, inputs, target)
         fine = functional.interpolate(coarse[None, None], inputs.shape[2:], mode="bilinear", align_corners=False)
@@ -43,7 +43,7 @@ class GradCam:
             (*_notes(layer), *self._silent(layer, coarse), *self._unfit(layer, below)),
         )
 
-    def _silent(self, layer: Layer, coarse: Tensor) -> list[str]:
+    def _silent(self, layer: MapLayer, coarse: Tensor) -> list[str]:
         """What else may show something where nothing is above 0, as happens to maps of Swish, which have both signs."""
         if bool((coarse > 0).any()) or self.variant == "layercam":
             return []
@@ -52,7 +52,7 @@ class GradCam:
             "may another --layer"
         ]
 
-    def _unfit(self, layer: Layer, below: bool) -> list[str]:
+    def _unfit(self, layer: MapLayer, below: bool) -> list[str]:
         """What is wrong with a layer that gives numbers below 0."""
         if not below or self.variant != "gradcam++":
             return []
@@ -61,16 +61,16 @@ class GradCam:
             "stand out by chance"
         ]
 
-    def coarse(self, explained: Explained, inputs: Tensor, target: int) -> tuple[Layer, Tensor]:
+    def coarse(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> tuple[MapLayer, Tensor]:
         """The layer, and its map (height, width) as large as it is there. Raises: InputError, LightcnnError."""
         layer, coarse, _ = self._found(explained, inputs, target)
         return layer, coarse
 
-    def _found(self, explained: Explained, inputs: Tensor, target: int) -> tuple[Layer, Tensor, bool]:
+    def _found(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> tuple[MapLayer, Tensor, bool]:
         """The same, and whether the layer gives numbers below 0."""
         return explained.batch.attempt(lambda _: self._once(explained, inputs, target), 1)
 
-    def _once(self, explained: Explained, inputs: Tensor, target: int) -> tuple[Layer, Tensor, bool]:
+    def _once(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> tuple[MapLayer, Tensor, bool]:
         run = trace(explained, inputs, target)
         layer = named(run.layers, self.layer) if self.layer else choose(run.layers)
         if not run.intact(layer):
@@ -107,7 +107,7 @@ _WEIGHED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def _notes(layer: Layer) -> list[str]:
+def _notes(layer: MapLayer) -> list[str]:
     notes = []
     if min(layer.height, layer.width) < LEAST:
         notes.append(f"the map of {layer.name} has {layer.height} × {layer.width} points: it shows nothing finer")

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightcnn.document import nearest
 from lightcnn.errors import InputError
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.methods.blur import blurred
+from lightcnn.text import nearest
 
 BASELINES = ("black", "mean", "blur", "random")
 FEWEST = 16
@@ -63,7 +63,7 @@ class IntegratedGradients:
         """As in `--method`."""
         return "ig"
 
-    def __call__(self, explained: Explained, inputs: Tensor, target: int) -> Attribution:
+    def __call__(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> Attribution:
         """The sum over the channels. Raises: InputError where the network gives no gradient."""
         with torch.inference_mode(False):
             paths = self._paths(explained, inputs.detach().clone())
@@ -74,7 +74,7 @@ class IntegratedGradients:
         return Attribution(self.name, found.sum(dim=1)[0].float().numpy(), facts=facts, notes=tuple(_notes(facts)))
 
     def _integrated(
-        self, explained: Explained, paths: Sequence[Path], target: int, ends: tuple[float, float]
+        self, explained: ExplainedNetwork, paths: Sequence[Path], target: int, ends: tuple[float, float]
     ) -> tuple[Tensor, dict[str, Any]]:
         """Attributions (1, C, H, W) in float64, and what is known of them."""
         steps = FEWEST
@@ -94,7 +94,7 @@ class IntegratedGradients:
             "last_change": change,
         }
 
-    def _paths(self, explained: Explained, inputs: Tensor) -> list[Path]:
+    def _paths(self, explained: ExplainedNetwork, inputs: Tensor) -> list[Path]:
         """One, or as many as there are noisy images or random baselines."""
         generator = torch.Generator().manual_seed(self.seed)
         count = max(self.smooth, RANDOM if self.baseline == "random" else 1)
@@ -106,7 +106,7 @@ class IntegratedGradients:
         noise = torch.randn(inputs.shape, generator=generator).to(inputs.device)
         return inputs + SIGMA * (inputs.max() - inputs.min()) * noise
 
-    def _baseline(self, explained: Explained, inputs: Tensor, generator: torch.Generator) -> Tensor:
+    def _baseline(self, explained: ExplainedNetwork, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """Black pixels, the mean of the training side, the image blurred, or noise in the range of each channel."""
         match self.baseline:
             case "black":
@@ -126,7 +126,7 @@ def completeness_error(total: float, score: float, score_baseline: float) -> flo
     return abs(total - difference) / scale
 
 
-def _attributions(explained: Explained, paths: Sequence[Path], target: int, steps: int) -> Tensor:
+def _attributions(explained: ExplainedNetwork, paths: Sequence[Path], target: int, steps: int) -> Tensor:
     """(1, C, H, W) by captum, the mean over the paths, in float64 on the CPU."""
     from captum import attr
 
@@ -144,7 +144,7 @@ def _captum(captum: Any, image: Tensor, baseline: Tensor, steps: int, size: int)
     return found
 
 
-def _ends(explained: Explained, paths: Sequence[Path], target: int) -> tuple[float, float]:
+def _ends(explained: ExplainedNetwork, paths: Sequence[Path], target: int) -> tuple[float, float]:
     """The mean scores of the images and of the baselines. Raises: InputError where they have no gradient."""
     image = paths[0][0].clone().requires_grad_()
     if not explained.batch.attempt(lambda _: explained.score(image, target), 1).requires_grad:
@@ -156,7 +156,7 @@ def _ends(explained: Explained, paths: Sequence[Path], target: int) -> tuple[flo
     return _mean_score(explained, images, target), _mean_score(explained, baselines, target)
 
 
-def _mean_score(explained: Explained, images: Tensor, target: int) -> float:
+def _mean_score(explained: ExplainedNetwork, images: Tensor, target: int) -> float:
     with torch.no_grad():
         scores = explained.batch.map(len(images), lambda start, end: explained.score(images[start:end], target))
     return float(scores.double().mean())

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightcnn.document import nearest
 from lightcnn.errors import InputError
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
+from lightcnn.text import nearest
 
 LEAST = 7
 """Pixels of a side that a map should have at least: the last maps of the networks that Grad-CAM was shown on."""
@@ -26,7 +26,7 @@ LISTED = 12
 
 
 @dataclass(frozen=True)
-class Layer:
+class MapLayer:
     """A module whose output is a map (1, channels, height, width), of its last call where it is called again.
 
     `depth` is the share of the network's layers with weights that have run by then. Everything that the network reads
@@ -47,25 +47,25 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class LayerTrace:
     """One run of a network: the score (1,) with its graph, the layers in the order they ran, and their maps by name."""
 
     score: Tensor
-    layers: tuple[Layer, ...]
+    layers: tuple[MapLayer, ...]
     maps: Mapping[str, Tensor]
     versions: Mapping[str, int]
 
-    def intact(self, layer: Layer) -> bool:
+    def intact(self, layer: MapLayer) -> bool:
         """Whether the map is still what the layer gave: nothing has been written into it since."""
         return self.maps[layer.name]._version == self.versions[layer.name]
 
 
-def candidates(explained: Explained, inputs: Tensor) -> list[Layer]:
+def candidates(explained: ExplainedNetwork, inputs: Tensor) -> list[MapLayer]:
     """The layers that Grad-CAM can take, in the order they run for an image (1, C, H, W)."""
     return list(trace(explained, inputs).layers)
 
 
-def choose(layers: Sequence[Layer]) -> Layer:
+def choose(layers: Sequence[MapLayer]) -> MapLayer:
     """The deepest whose map is at least 7 × 7, or the deepest of the largest maps where none is.
 
     Of maps of that size it is the last that is whole: inside a block with a shortcut a map is only a part of the story.
@@ -83,7 +83,7 @@ def choose(layers: Sequence[Layer]) -> Layer:
     return next((layer for layer in reversed(equal) if layer.whole), deepest)
 
 
-def named(layers: Sequence[Layer], name: str) -> Layer:
+def named(layers: Sequence[MapLayer], name: str) -> MapLayer:
     """The layer of that name. Raises: InputError, with the names there are."""
     for layer in layers:
         if name == layer.name or name in layer.also:
@@ -96,7 +96,7 @@ def named(layers: Sequence[Layer], name: str) -> Layer:
     )
 
 
-def trace(explained: Explained, inputs: Tensor, target: int = 0, *, keep: str | None = None) -> Trace:
+def trace(explained: ExplainedNetwork, inputs: Tensor, target: int = 0, *, keep: str | None = None) -> LayerTrace:
     """Runs the network on an image (1, C, H, W). What comes after the layer `keep` works on a copy of its map."""
     recorder = _Recorder(inputs, keep)
     with torch.inference_mode(False), ExitStack() as hooks:
@@ -106,7 +106,7 @@ def trace(explained: Explained, inputs: Tensor, target: int = 0, *, keep: str | 
     reached, crossed = _paths(score.grad_fn)
     seen = {name: one for name, one in recorder.seen.items() if one.node in reached}
     layers = tuple(_layers(seen, crossed, recorder.weighted))
-    return Trace(
+    return LayerTrace(
         score,
         layers,
         {layer.name: seen[layer.name].output for layer in layers},
@@ -152,7 +152,7 @@ class _Recorder:
         return bool(h == w if height == width else abs(h / height - w / width) <= OBLONG)
 
 
-def _layers(seen: Mapping[str, _Seen], crossed: set[Any], weighted: int) -> Iterator[Layer]:
+def _layers(seen: Mapping[str, _Seen], crossed: set[Any], weighted: int) -> Iterator[MapLayer]:
     """One for every map: of the module that made it, with those that hand it on."""
     makers: dict[tuple[int, int], list[str]] = {}
     for name, one in seen.items():
@@ -161,7 +161,7 @@ def _layers(seen: Mapping[str, _Seen], crossed: set[Any], weighted: int) -> Iter
         one = seen[name]
         channels, height, width = one.output.shape[1:]
         depth = one.weighted / weighted if weighted else 1.0
-        yield Layer(name, one.kind, channels, height, width, depth, one.node in crossed, tuple(also))
+        yield MapLayer(name, one.kind, channels, height, width, depth, one.node in crossed, tuple(also))
 
 
 def _paths(score: Any) -> tuple[set[Any], set[Any]]:

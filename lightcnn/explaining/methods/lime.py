@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightcnn.errors import InputError
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.methods.superpixels import superpixels
 
@@ -47,7 +47,7 @@ class Lime:
         if self.segments is not None and not 1 <= self.segments <= SEGMENTS:
             raise InputError(f"explain: LIME needs 1 superpixel or more, at most {SEGMENTS:,}, not {self.segments:,}")
 
-    def __call__(self, explained: Explained, inputs: Tensor, target: int) -> Attribution:
+    def __call__(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> Attribution:
         """The map of a class for one image (1, C, H, W)."""
         segments = superpixels(explained.pixels(inputs)[0].permute(1, 2, 0).cpu().numpy(), self.segments)
         shown = draw(self.samples, int(segments.max()) + 1, self.seed)
@@ -115,7 +115,7 @@ def hidden(inputs: Tensor, segments: NDArray[np.int64]) -> Tensor:
 
 
 def _answers(
-    explained: Explained, inputs: Tensor, target: int, segments: NDArray[np.int64], shown: NDArray[np.bool_]
+    explained: ExplainedNetwork, inputs: Tensor, target: int, segments: NDArray[np.int64], shown: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """The probability of a class for each sample, whose images are made a batch at a time."""
     flat, places = hidden(inputs, segments), torch.from_numpy(segments).to(inputs.device)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightcnn.errors import InputError
-from lightcnn.explaining.explained_network import Explained
+from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution
 
 SHARE = 8
@@ -32,7 +32,7 @@ class Occlusion:
         """As in `--method`."""
         return "occlusion"
 
-    def __call__(self, explained: Explained, inputs: Tensor, target: int) -> Attribution:
+    def __call__(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> Attribution:
         """Raises: InputError for a window or a stride that does not fit."""
         from captum import attr
 

@@ -15,9 +15,9 @@ from lightcnn.data.dataset import SPLITS
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import NAMES
 from lightcnn.output.caveats import cautions
-from lightcnn.output.html import visible
 from lightcnn.output.markdown import bullets, escape, table
 from lightcnn.recipe import Recipe
+from lightcnn.text import visible
 from lightcnn.training.report import wording
 from lightcnn.training.setup import warning
 
@@ -49,7 +49,7 @@ NOT_FOR_DIAGNOSIS = (
 
 
 @dataclass(frozen=True)
-class Facts:
+class CardFacts:
     """What a card tells. `given` are the sides that the source gives, `environment` is environment.json."""
 
     report: Mapping[str, Any]
@@ -140,7 +140,7 @@ class Facts:
         ]
 
 
-def model_card(facts: Facts) -> bytes:
+def model_card(facts: CardFacts) -> bytes:
     """The whole card, UTF-8."""
     report, recipe = facts.report, facts.recipe
     loud = warning(report["data"])
@@ -271,7 +271,7 @@ def sides(data: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     return [(name, *(f"{counts[side]:,}" for side in ("train", "val", "test"))) for name, counts in rows]
 
 
-def _data(facts: Facts) -> list[tuple[str, str]]:
+def _data(facts: CardFacts) -> list[tuple[str, str]]:
     data = facts.report["data"]
     return [
         ("source", facts.dataset),
@@ -284,7 +284,7 @@ def _data(facts: Facts) -> list[tuple[str, str]]:
     ]
 
 
-def _training(facts: Facts) -> list[tuple[str, str]]:
+def _training(facts: CardFacts) -> list[tuple[str, str]]:
     report, recipe, machine = facts.report, facts.recipe, facts.environment
     training, weights = recipe.training, report["class_weights"]
     changes = [f"{name} {value}" for name, value in recipe.augment if value not in (None, 0, False)]
@@ -337,7 +337,7 @@ def _cost(report: Mapping[str, Any]) -> str:
     )
 
 
-def _claim(facts: Facts) -> list[tuple[str, str]]:
+def _claim(facts: CardFacts) -> list[tuple[str, str]]:
     """By topic, since the numbers of the items differ between the checklist's two editions."""
     report, data, skipped = facts.report, facts.report["data"], facts.report["data"]["skipped"]
     return [

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from lightcnn import document
 from lightcnn.counting.stages import Stage
-from lightcnn.data.contact_sheets import tile
-from lightcnn.engine.history import Progress
+from lightcnn.data.contact_sheets import thumbnail
+from lightcnn.engine.history import History
 from lightcnn.output import html
 from lightcnn.output.caveats import cautions
 from lightcnn.recipe import Optimisation, Recipe
@@ -49,7 +47,7 @@ class Mistake:
 def train_page(
     report: Mapping[str, Any],
     recipe: Recipe,
-    progress: Progress,
+    progress: History,
     pictures: Mapping[str, bytes],
     mistakes: Sequence[Mistake],
     stages: Sequence[Stage],
@@ -124,20 +122,16 @@ def _mistakes(mistakes: Sequence[Mistake]) -> list[str]:
         return [html.paragraph("There are none on the test side.")]
     shown = [
         html.thumbnail(
-            _jpeg(one.image), f"{one.answer} {one.probability:.0%}", (f"is {one.label}", one.path.rpartition("/")[2])
+            thumbnail(one.image, SIDE),
+            f"{one.answer} {one.probability:.0%}",
+            (f"is {one.label}", one.path.rpartition("/")[2]),
         )
         for one in mistakes
     ]
     return [html.paragraph("The answer with its probability, and what it is."), html.row(shown)]
 
 
-def _jpeg(image: NDArray[np.uint8]) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(tile([image], 1, SIDE)).save(stream, format="JPEG", quality=85)
-    return stream.getvalue()
-
-
-def _training(report: Mapping[str, Any], recipe: Recipe, progress: Progress) -> dict[str, Any]:
+def _training(report: Mapping[str, Any], recipe: Recipe, progress: History) -> dict[str, Any]:
     """What was done, and every setting that is not the default."""
     usual, weights = Optimisation(), report["class_weights"]
     early = f"no gain in {progress.since} epochs" if report["stopped_early"] else "as many as the recipe has"

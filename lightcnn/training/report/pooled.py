@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lightcnn import document
 from lightcnn.data.dataset import SPLITS
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.evaluation import figures, plots
+from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.auc_variance import mean_area
 from lightcnn.evaluation.paired_tests import score_interval
 from lightcnn.evaluation.predictions import COLUMNS, read_predictions, write_predictions
@@ -21,6 +21,7 @@ from lightcnn.evaluation.scores import AREAS, scores
 from lightcnn.output.figures import stamped
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
+from lightcnn.training.report import figures
 from lightcnn.training.report.pooled_card import pooled_card
 from lightcnn.training.report.pooled_page import SHOWN, pooled_page
 from lightcnn.training.setup import warning
@@ -93,8 +94,8 @@ def _pictures(report: Mapping[str, Any]) -> dict[str, bytes]:
     names = [f"seed {part['seed']}" + (f", fold {part['fold']}" if part["fold"] else "") for part in report["parts"]]
     accuracy = [test["accuracy"][key] for key in ("value", "low", "high")]
     pictures = {
-        "parts": plots.parts(names, [part["accuracy"] for part in report["parts"]], accuracy),
-        "confusion": figures.confusion(test["confusion"], report["data"]["classes"]),
+        "parts": figures.parts(names, [part["accuracy"] for part in report["parts"]], accuracy),
+        "confusion": score_figures.confusion(test["confusion"], report["data"]["classes"]),
     }
     text = warning(report["data"])
     return {name: stamped(picture, text) if text else picture for name, picture in pictures.items()}

@@ -20,9 +20,9 @@ from lightcnn.data.dataset import SPLITS
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.devices import device_name
-from lightcnn.engine.history import Progress, Row
+from lightcnn.engine.history import History, Row
 from lightcnn.engine.losses import class_weights
-from lightcnn.evaluation import figures, plots
+from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.calibration import Temperature, calibration_error, cross_entropy, fitted, scaled
 from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import intervals, scores
@@ -31,7 +31,8 @@ from lightcnn.inference import decide
 from lightcnn.output.figures import stamped
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
-from lightcnn.training.report.model_card import Facts, model_card
+from lightcnn.training.report import figures
+from lightcnn.training.report.model_card import CardFacts, model_card
 from lightcnn.training.report.page import Mistake, train_page
 from lightcnn.training.setup import warning
 from lightcnn.version import __version__
@@ -49,7 +50,7 @@ class Finished:
 
     recipe: Recipe
     model: nn.Module
-    progress: Progress
+    progress: History
     probabilities: Mapping[str, NDArray[np.float64]]
     seconds: float
 
@@ -64,7 +65,7 @@ class Judged:
     operating: Mapping[str, Mapping[str, float | None]]
 
 
-def write_metrics(run: RunFolder, progress: Progress) -> None:
+def write_metrics(run: RunFolder, progress: History) -> None:
     """metrics.csv: a row an epoch."""
     rows = [[_number(name, value) for name, value in row] for row in progress.rows]
     run.write_csv("metrics.csv", METRIC_COLUMNS, rows)
@@ -93,11 +94,13 @@ def write_report(run: RunFolder, pipeline: Pipeline, done: Finished) -> None:
     run.write_json("report.json", report)
 
 
-def _facts(run: RunFolder, pipeline: Pipeline, report: Mapping[str, Any], recipe: Recipe, rule: Preprocess) -> Facts:
+def _facts(
+    run: RunFolder, pipeline: Pipeline, report: Mapping[str, Any], recipe: Recipe, rule: Preprocess
+) -> CardFacts:
     """What the card tells."""
     given = [side for side in SPLITS if (pipeline.dataset.split == side).any()]
     machine = json.loads((run / "environment.json").read_bytes())
-    return Facts(report, recipe, rule, given, device_name(pipeline.device), machine)
+    return CardFacts(report, recipe, rule, given, device_name(pipeline.device), machine)
 
 
 def judge(pipeline: Pipeline, raw: Mapping[str, NDArray[np.float64]]) -> Judged:
@@ -184,10 +187,10 @@ def _pictures(
     columns = zip(*((row.loss, row.val_loss, row.val_accuracy) for row in rows), strict=True)
     losses, val_losses, accuracies = map(list, columns)
     pictures = {
-        "curves": plots.learning(losses, val_losses, accuracies, done.progress.best),
-        "confusion": figures.confusion(test["confusion"], pipeline.dataset.classes),
+        "curves": figures.learning(losses, val_losses, accuracies, done.progress.best),
+        "confusion": score_figures.confusion(test["confusion"], pipeline.dataset.classes),
         **_charts(pipeline, done, judged, test),
-        "network": plots.stages([f"{s.name} {s.kind}" for s in parts], [s.macs for s in parts],
+        "network": figures.stages([f"{s.name} {s.kind}" for s in parts], [s.macs for s in parts],
                                 [s.params for s in parts]),
     }  # fmt: skip
     pictures |= {"errors": png(tile([mistake.image for mistake in mistakes], 8))} if mistakes else {}
@@ -199,13 +202,15 @@ def _charts(pipeline: Pipeline, done: Finished, judged: Judged, test: Mapping[st
     """Those of the test side's probabilities, as far as they are defined. `test` is that of the report's metrics."""
     dataset, indices, predicted = pipeline.dataset, pipeline.split.test, judged.probabilities["test"]
     labels, classes, groups = dataset.labels[indices], dataset.classes, dataset.groups[indices]
-    kinds = {"roc": (figures.ROC, "auc"), "precision_recall": (figures.PRECISION_RECALL, "pr_auc")}
+    kinds = {"roc": (score_figures.ROC, "auc"), "precision_recall": (score_figures.PRECISION_RECALL, "pr_auc")}
     drawn = {
-        name: figures.over_thresholds(kind, labels, predicted, classes, groups, intervals(test["per_class"], area))
+        name: score_figures.over_thresholds(
+            kind, labels, predicted, classes, groups, intervals(test["per_class"], area)
+        )
         for name, (kind, area) in kinds.items()
     }
-    drawn["reliability"] = figures.reliability(labels, done.probabilities["test"], predicted)
-    drawn["probabilities"] = figures.probabilities_by_class(labels, predicted, classes, judged.threshold)
+    drawn["reliability"] = score_figures.reliability(labels, done.probabilities["test"], predicted)
+    drawn["probabilities"] = score_figures.probabilities_by_class(labels, predicted, classes, judged.threshold)
     return {name: picture for name, picture in drawn.items() if picture}
 
 

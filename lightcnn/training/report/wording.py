@@ -25,7 +25,7 @@ METRICS = {
 OF_CLASS = ("sensitivity", "specificity", "precision", "f1", "auc", "pr_auc")
 
 
-class Told(NamedTuple):
+class ScoreText(NamedTuple):
     """A score as it is read: its name, value, interval and meaning; or why it has none of them. `method`: how the
     interval was found."""
 
@@ -36,7 +36,7 @@ class Told(NamedTuple):
     meaning: str
 
 
-def told(report: Mapping[str, Any]) -> list[Told]:
+def told(report: Mapping[str, Any]) -> list[ScoreText]:
     """Every score of the test side."""
     test, classes = report["metrics"]["test"], report["data"]["classes"]
     rows: list[Any] = []
@@ -44,7 +44,7 @@ def told(report: Mapping[str, Any]) -> list[Told]:
         score = test[key]
         meaning = "" if score["value"] is None else _meaning(key, score["value"], classes, test)
         method = "" if score["low"] is None else score["interval"]
-        rows.append(Told(name, value(score), interval(score), method, meaning))
+        rows.append(ScoreText(name, value(score), interval(score), method, meaning))
     return rows
 
 

@@ -1,0 +1,52 @@
+"""Figures of a search, as PNG bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.ticker import EngFormatter
+
+from lightcnn.output.figures import BLUE, ORANGE, blank, percent, png
+
+
+def history(points: Sequence[tuple[float, float]], end: float) -> bytes:
+    """Best validation accuracy so far over seconds of search, to its end."""
+    figure, axes = blank("seconds of search", "best validation accuracy so far")
+    seconds, accuracy = zip(*points, strict=True)
+    axes.step([*seconds, end], [*accuracy, accuracy[-1]], where="post", color=BLUE)
+    axes.plot(seconds, accuracy, "o", color=BLUE, markersize=4)
+    axes.set_xlim(left=0)
+    percent(axes)
+    return png(figure)
+
+
+def front(
+    trials: Sequence[tuple[int, float, int]], best: Sequence[tuple[int, float]], limit: int | None, label: str
+) -> bytes:
+    """Accuracy over cost of all trained networks (cost, accuracy, epochs), with the front and the budget."""
+    figure, axes = blank(label, "validation accuracy")
+    lengths = sorted({epochs for _, _, epochs in trials})
+    for index, length in enumerate(lengths):
+        costs, accuracies = zip(*[trial[:2] for trial in trials if trial[2] == length], strict=True)
+        shade = str(0.75 - 0.75 * index / max(1, len(lengths) - 1))
+        axes.scatter(costs, accuracies, s=18, color=shade, label=f"{length} epochs", zorder=2)
+    axes.plot(*zip(*best, strict=True), "-", color=BLUE, label="front", zorder=1)
+    if limit is not None:
+        axes.axvline(limit, color=ORANGE, linestyle="--", label="budget")
+    axes.xaxis.set_major_formatter(EngFormatter(places=3, sep=""))
+    axes.tick_params(axis="x", rotation=20)
+    percent(axes)
+    axes.legend(loc="best", frameon=False)
+    return png(figure)
+
+
+def curves(losses: Sequence[float], rates: Sequence[float]) -> bytes:
+    """Training loss and learning rate of every epoch."""
+    figure, axes = blank("epoch", "training loss")
+    epochs = range(1, len(losses) + 1)
+    axes.plot(epochs, losses, color=BLUE)
+    axes.set_yscale("log")
+    other = axes.twinx()
+    other.plot(epochs, rates, color=ORANGE, linestyle=":")
+    other.set_ylabel("learning rate (dotted)")
+    return png(figure)

@@ -1,0 +1,65 @@
+"""Figures of a training: its curves, its repetitions, and its network stage by stage, as PNG bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
+
+from lightcnn.output.figures import BLUE, GREY, ORANGE, name_axes, percent, png
+
+
+def learning(losses: Sequence[float], val_losses: Sequence[float], accuracies: Sequence[float], best: int) -> bytes:
+    """Loss on the training and the validation side, and validation accuracy, of every epoch; the best is marked."""
+    figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = range(1, len(losses) + 1)
+    marker = "o" if len(losses) < 3 else ""
+    left.plot(epochs, losses, color=BLUE, marker=marker, label="training (augmented, as the recipe weighs it)")
+    left.plot(epochs, val_losses, color=ORANGE, marker=marker, label="validation (cross-entropy)")
+    right.plot(epochs, accuracies, color=ORANGE, marker=marker)
+    for axes, name in ((left, "loss"), (right, "validation accuracy")):
+        axes.axvline(best, color=GREY, linestyle=":", label=f"best epoch, {best}")
+        name_axes(axes, "epoch", name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.set_ylim(bottom=0)
+    left.legend(frameon=False, fontsize=8)
+    percent(right)
+    return png(figure)
+
+
+def parts(names: Sequence[str], accuracies: Sequence[float], pooled: Sequence[float]) -> bytes:
+    """Test accuracy of every part of a repeated training, and of all together: value, low, high."""
+    figure = Figure(figsize=(6.4, 1.2 + 0.3 * len(names)), layout="constrained")
+    axes = figure.add_subplot()
+    value, low, high = pooled
+    axes.axvspan(low, high, color=BLUE, alpha=0.15, label="95 % interval of all")
+    axes.axvline(value, color=BLUE, label=f"all together, {value:.2%}")
+    axes.plot(accuracies, range(len(names)), "o", color=ORANGE, label="one part")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("test accuracy")
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    return png(figure)
+
+
+def stages(names: Sequence[str], macs: Sequence[int], params: Sequence[int]) -> bytes:
+    """The network from its input (top) to its head: what share of the operations and of the parameters stands where."""
+    figure = Figure(figsize=(9.6, 0.9 + 0.36 * len(names)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, values, colour, label in ((left, macs, BLUE, "multiply-adds"), (right, params, ORANGE, "parameters")):
+        bars = axes.barh(range(len(names)), values, color=colour)
+        total = max(1, sum(values))
+        axes.bar_label(bars, [f"{value / total:.1%}" for value in values], padding=3, fontsize=8)
+        axes.set_xlabel(label)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.set_xlim(right=max(1, *values) * 1.18)
+        axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+        axes.set_axisbelow(True)
+    left.set_yticks(range(len(names)), names)
+    left.invert_yaxis()
+    return png(figure)

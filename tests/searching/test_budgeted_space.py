@@ -1,0 +1,252 @@
+"""Spaces under a budget: proposals fill the tightest limit and break none; impossible budgets are refused."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from helpers.specs import SPACES
+
+from lightcnn import document
+from lightcnn.budget import Budget
+from lightcnn.cost import cost
+from lightcnn.errors import BudgetError
+from lightcnn.searching.budgeted_space import FULL, BudgetedSpace
+from lightcnn.space import SearchSpace
+
+BUDGETS = {
+    ("micro", 500): ("1MFLOPs", "0.3MFLOPs", "1MFLOPs,20kparams", "50KB", "20KB-RAM"),
+    ("micro", 60): ("0.9..1MFLOPs", "0.9..1MFLOPs,20..40kparams"),
+    ("mobilenet", 100): ("1MFLOPs", "30MFLOPs", "30MFLOPs,200kparams", "300KB", "100KB-RAM"),
+    ("micrompoxnet", 100): ("1MFLOPs", "50MFLOPs,630kparams", "50MFLOPs,100kparams,90KB", "50KB", "300KB-RAM"),
+}
+"""Per space and number of shapes to draw, budgets that every shape of the space can be brought to."""
+
+FITTABLE = [(space, count, text) for (space, count), texts in BUDGETS.items() for text in texts]
+
+
+def under(budget: str, space: str = "micro") -> BudgetedSpace:
+    return BudgetedSpace(SearchSpace.load(space), Budget.parse(budget))
+
+
+def refusal(budget: str, space: SearchSpace | None = None) -> str:
+    with pytest.raises(BudgetError) as caught:
+        BudgetedSpace(space or SearchSpace.load("micro"), Budget.parse(budget))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_every_shipped_space_is_fitted_here() -> None:
+    assert {space for space, _ in BUDGETS} == SPACES
+
+
+@pytest.mark.parametrize(("space", "count", "text"), FITTABLE)
+def test_proposals_fill_the_tightest_limit_and_break_none(space: str, count: int, text: str) -> None:
+    bound = under(text, space)
+    random = Random(text)
+    full = 0
+    for _ in range(count):
+        candidate = bound.candidate(bound.draw(random), random)
+        assert candidate.cost == cost(candidate.spec)
+        assert bound.budget.admits(candidate.cost)
+        assert all(violation <= 0 for violation in candidate.violations.values())
+        full += 0.9 <= bound.budget.use(candidate.cost) <= 1
+    assert full >= 0.99 * count
+
+
+@pytest.mark.parametrize(("space", "count", "text"), FITTABLE)
+def test_a_candidate_is_the_network_of_its_shape(space: str, count: int, text: str) -> None:
+    bound = under(text, space)
+    options = {gene.name: gene.options for gene in bound.genes()}
+    random = Random(1)
+    for _ in range(count // 10):
+        candidate = bound.candidate(bound.draw(random), random)
+        assert candidate.spec == bound.space.spec(candidate.shape)
+        assert candidate.key == candidate.spec.digest()
+        assert candidate.violations == bound.budget.excess(candidate.cost)
+        assert candidate.shape.keys() == options.keys()
+        assert all(candidate.shape[name] in options[name] for name in options)
+
+
+@pytest.mark.parametrize("text", ["1MFLOPs", "50KB", "20KB-RAM", "1MFLOPs,20kparams"])
+def test_a_fit_keeps_all_genes_but_widths_depths_and_size(text: str) -> None:
+    bound = under(text)
+    random = Random(2)
+    fitted = 0
+    for _ in range(100):
+        shape = bound.draw(random)
+        kept = dict(shape)
+        found = bound.fit(shape)
+        assert shape == kept
+        if found is None:
+            continue
+        fitted += 1
+        changed = {name for name in shape if found.shape[name] != shape[name]}
+        assert all(name == "size" or name.endswith((".width", ".depth")) for name in changed)
+        assert FULL <= bound.budget.use(found.cost) <= 1
+    assert fitted >= 50
+
+
+def test_a_fit_keeps_the_proportions_of_the_widths() -> None:
+    bound = under("3MFLOPs")
+    shape = bound.first() | {"stages.0.width": 20, "stages.1.width": 40, "stages.2.width": 80}
+    found = bound.fit(shape)
+    assert found is not None
+    factor = found.shape["stages.2.width"] / 80
+    for name, width in (("stages.0.width", 20), ("stages.1.width", 40)):
+        assert found.shape[name] == pytest.approx(factor * width, rel=0.25)
+
+
+@pytest.mark.parametrize("text", ["1MFLOPs", "50KB", "20KB-RAM", "1MFLOPs,20kparams"])
+def test_no_width_of_a_fit_has_room_for_a_step_more(text: str) -> None:
+    bound = under(text)
+    widths = {f"{path}.width": stage.width for path, stage in bound.space.stages_by_path()}
+    random = Random(6)
+    for _ in range(30):
+        candidate = bound.candidate(bound.draw(random), random)
+        for name, width in widths.items():
+            wider = candidate.shape[name] + width.step
+            if wider <= width.high:
+                assert not bound.budget.admits(cost(bound.space.spec({**candidate.shape, name: wider}))), name
+
+
+def test_a_fit_of_a_fitted_shape_is_itself() -> None:
+    bound = under("1MFLOPs")
+    random = Random(3)
+    for _ in range(20):
+        candidate = bound.candidate(bound.draw(random), random)
+        again = bound.fit(candidate.shape)
+        assert again is not None
+        assert bound.budget.use(again.cost) >= FULL
+
+
+@pytest.mark.parametrize("text", ["1MFLOPs", "20KB-RAM", "0.9..1MFLOPs,20..40kparams"])
+def test_the_same_shape_and_random_state_give_the_same_candidate(text: str) -> None:
+    one, other = under(text), under(text)
+    for seed in range(20):
+        shape = one.draw(Random(seed))
+        assert one.candidate(shape, Random(seed)) == other.candidate(dict(reversed(shape.items())), Random(seed))
+
+
+def test_the_first_shape_of_micro_fits_the_default_budget() -> None:
+    bound = under("1MFLOPs")
+    found = bound.fit(bound.first())
+    assert found is not None
+    assert bound.budget.use(found.cost) >= FULL
+
+
+@pytest.mark.parametrize("space", sorted(SPACES))
+def test_a_budget_beyond_the_largest_network_is_not_filled(space: str) -> None:
+    bound = under("1000GFLOPs,1Gparams", space)
+    assert bound.covered
+    random = Random(4)
+    for _ in range(20):
+        shape = bound.draw(random)
+        candidate = bound.candidate(shape, random)
+        assert candidate.shape == shape
+        assert bound.budget.admits(candidate.cost)
+
+
+def test_a_budget_that_covers_in_one_resource_only_is_filled_in_the_other() -> None:
+    bound = under("1MFLOPs,1Gparams")
+    assert not bound.covered
+    random = Random(5)
+    uses = [bound.budget.use(bound.candidate(bound.draw(random), random).cost) for _ in range(20)]
+    assert min(uses) >= FULL
+
+
+def test_the_largest_network_alone_decides_what_is_covered() -> None:
+    space = SearchSpace.load("micro")
+    largest = cost(space.spec(space.largest(lambda c: c.thop)))
+    assert under(f"{largest.thop}FLOPs").covered
+    assert not under(f"{largest.thop - 1}FLOPs").covered
+
+
+@pytest.mark.parametrize(
+    ("budget", "measure", "label"),
+    [
+        ("1kFLOPs", "thop", "FLOPs"),
+        ("10params", "params", "params"),
+        ("10B", "weight_bytes_int8", "B of int8 weights"),
+        ("10B-RAM", "peak_activations", "B of int8 activations"),
+    ],
+)
+@pytest.mark.parametrize("name", sorted(SPACES))
+def test_a_budget_below_the_smallest_network_says_its_cost_and_what_to_change(
+    name: str, budget: str, measure: str, label: str
+) -> None:
+    space = SearchSpace.load(name)
+    least = getattr(cost(space.spec(space.smallest(lambda c: getattr(c, measure)))), measure)
+    limit = Budget.parse(budget).limits[0].upper
+    assert refusal(budget, space) == (
+        f"budget {Budget.parse(budget)}: the smallest network of the space {name} needs {least} {label}, over the "
+        f"limit of {limit}; raise the limit, or use a space with smaller inputs than {space.size[0]} or narrower stages"
+    )
+
+
+def test_the_smallest_network_itself_is_not_refused() -> None:
+    space = SearchSpace.load("micro")
+    least = cost(space.spec(space.smallest(lambda c: c.thop))).thop
+    BudgetedSpace(space, Budget.parse(f"{least}FLOPs"))
+    assert f"needs {least} FLOPs" in refusal(f"{least - 1}FLOPs")
+
+
+def test_any_limit_of_a_conjunction_can_be_the_impossible_one() -> None:
+    assert "params, over the limit of 10;" in refusal("1MFLOPs,10params")
+
+
+CONFLICT = """\
+size: [16]
+channels: 1
+stem: {kind: [conv], width: {low: 16, high: 16}}
+stages: [{kind: [conv, separable], width: {low: 4, high: 4}}]
+"""
+
+
+def test_limits_that_only_conflict_together_are_refused() -> None:
+    # The convolution has the lower peak, (16 + 4)·256, and the separable one the fewer parameters.
+    space = document.parse(SearchSpace, CONFLICT)
+    conv, separable = (cost(space.spec({"stages.0.kind": kind})) for kind in ("conv", "separable"))
+    assert conv.peak_activations == 20 * 256 < separable.peak_activations
+    assert separable.params < conv.params
+    peak, params = f"{conv.peak_activations}B-RAM", f"{separable.params}params"
+    for possible in (peak, params):
+        BudgetedSpace(space, Budget.parse(possible))
+    message = refusal(f"{peak},{params}", space)
+    assert "no network of the space given was found that meets all limits at once; the nearest costs" in message
+    assert message.endswith("raise the limit it breaks")
+
+
+def test_a_lower_edge_over_the_largest_network_is_refused() -> None:
+    space = SearchSpace.load("micro")
+    largest = cost(space.spec(space.largest(lambda c: c.thop)))
+    assert refusal("20..30GFLOPs") == (
+        f"budget {Budget.parse('20..30GFLOPs')}: the largest network of the space micro has {largest.macs} FLOPs, "
+        "under the lower edge of 20000000000; lower the edge or widen the space"
+    )
+
+
+def test_lower_edges_are_never_covered() -> None:
+    assert not under("1..1000000000000FLOPs").covered
+
+
+def test_a_budget_that_no_shape_can_be_brought_to_ends_with_a_reason() -> None:
+    bound = under("999999..1000000FLOPs")
+    with pytest.raises(BudgetError) as caught:
+        bound.candidate(bound.first(), Random(0))
+    assert str(caught.value) == (
+        f"budget {bound.budget}: 100 shapes of the space micro in a row could not be made to meet it; "
+        "widen the space or the budget"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+@pytest.mark.parametrize("unit", ["FLOPs", "params"])
+def test_just_above_the_smallest_network_there_is_always_a_candidate(name: str, unit: str) -> None:
+    space = SearchSpace.load(name)
+    probe = Budget.parse(f"1G{unit}").limits[0].resource
+    least = probe.most(cost(space.spec(space.smallest(probe.most))))
+    bound = BudgetedSpace(space, Budget.parse(f"{round(least * 1.02)}{unit}"))
+    for seed in range(5):
+        random = Random(seed)
+        assert bound.budget.admits(bound.candidate(bound.draw(random), random).cost)

@@ -1,0 +1,169 @@
+"""Imports go one way, and what is heavy is imported late."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+import lightcnn
+
+PACKAGE = Path(lightcnn.__file__).parent
+LEVELS = (
+    ("version", "errors", "text", "progress"),
+    ("output", "budget", "document", "devices", "run_folder"),
+    ("spec", "overrides"),
+    ("cost", "baseline_spec", "blocks"),
+    ("space", "recipe", "network", "pretrained"),
+    ("baselines", "data"),
+    ("counting", "engine", "inference", "weights"),
+    ("evaluation", "onnxfiles", "trained_network"),
+    ("measurement", "run"),
+    ("searching", "training", "comparing", "auditing", "predicting", "profiling", "explaining"),
+    ("ablating",),
+    ("cli",),
+    ("__main__",),
+    ("__init__",),
+)
+"""Parts of lightcnn from the bottom up: each imports only from below, those of one level not each other."""
+
+LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
+TORCH_FREE = (
+    "version", "errors", "text", "progress", "document", "budget", "run_folder", "spec", "overrides", "cost",
+    "baseline_spec", "space",
+    "recipe", "run", "output.html", "output.markdown", "output.caveats", "output.terminal",
+    "searching.budgeted_space", "training.recipe_argument", "cli.*", "*.settings", "*.progress", "*.terminal",
+)  # fmt: skip
+"""Patterns of modules below lightcnn that load neither torch nor anything else that is heavy."""
+HEAVY = ("torch", "optuna", "fvcore", "thop", "sklearn", "matplotlib", "numpy")
+
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    """The dotted name of a file below lightcnn."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def modules_like(pattern: str) -> list[Path]:
+    """The files of the modules that match one of `TORCH_FREE`."""
+    return [path for path in SOURCES if fnmatch(module_of(path), pattern)]
+
+
+def part_of(path: Path) -> str:
+    """The module or package right below lightcnn that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of everything that a file imports anywhere, inside functions too; `from a import b` gives a.b."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where they lead"
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def parts_imported(path: Path) -> set[str]:
+    """The parts of lightcnn that a file imports."""
+    names = {name.split(".")[1] for name in imports(path) if name.startswith("lightcnn.")}
+    return {name for name in names if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()}
+
+
+def test_every_part_has_its_level() -> None:
+    assert {part_of(path) for path in SOURCES} == set(LEVEL)
+    assert len(SOURCES) >= 60
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_one_way(path: Path) -> None:
+    own = part_of(path)
+    for other in parts_imported(path) - {own}:
+        assert LEVEL[other] < LEVEL[own], f"{own} imports {other}"
+
+
+def test_the_reader_of_imports_sees_them() -> None:
+    assert parts_imported(PACKAGE / "engine" / "loop.py") >= {"data", "recipe"}
+    assert "searching" in parts_imported(PACKAGE / "cli" / "search.py")
+    assert "optuna" in imports(PACKAGE / "searching" / "searcher.py")
+
+
+@pytest.mark.parametrize("library", ["optuna", "sqlalchemy"])
+def test_only_searching_imports_the_search_library(library: str) -> None:
+    users = {part_of(path) for path in SOURCES if any(name.split(".")[0] == library for name in imports(path))}
+    assert users == {"searching"}
+
+
+def test_only_baselines_imports_timm_and_late() -> None:
+    users = {part_of(path) for path in SOURCES if any(name.split(".")[0] == "timm" for name in imports(path))}
+    assert users == {"baselines"}
+    assert not loaded_after("import lightcnn.baselines") & {"timm", "torchvision"}
+
+
+@pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
+def test_only_onnxfiles_and_a_fresh_process_import_the_extra_and_late(library: str) -> None:
+    users = {path.name for path in SOURCES if any(name.split(".")[0] == library for name in imports(path))}
+    assert users and users <= {"read.py", "runtime.py", "memory.py"}
+    assert not loaded_after("import lightcnn.profiling.job") & {"onnx", "onnxruntime", "onnxscript"}
+
+
+def test_only_terminals_and_the_command_line_import_what_draws_on_the_terminal() -> None:
+    users = {module_of(path) for path in SOURCES if {name.split(".")[0] for name in imports(path)} & {"rich", "typer"}}
+    others = {name for name in users if not name.startswith("cli.") and not name.endswith(".terminal")}
+    assert {"output.terminal", "searching.terminal", "cli.search"} <= users
+    assert others == {"profiling.profile"}
+
+
+def loaded_after(code: str) -> set[str]:
+    """The top-level names of all modules that a fresh interpreter has loaded after `code`."""
+    script = f"import sys\n{code}\nprint('LOADED', *{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True, cwd=PACKAGE.parent
+    )
+    return set(done.stdout.rpartition("LOADED")[2].split())
+
+
+def test_the_probe_sees_what_is_loaded() -> None:
+    assert {"lightcnn", "torch"} <= loaded_after("import lightcnn.blocks")
+
+
+def test_importing_lightcnn_loads_nothing_heavy() -> None:
+    loaded = loaded_after("import lightcnn")
+    assert "lightcnn" in loaded
+    assert not loaded & {*HEAVY, "pydantic", "typer", "rich"}
+
+
+def test_a_run_is_opened_without_torch() -> None:
+    assert not loaded_after("import lightcnn\nassert lightcnn.Run.load") & set(HEAVY)
+
+
+def test_the_help_loads_nothing_heavy() -> None:
+    loaded = loaded_after("from lightcnn.cli.main import run\nassert run(['--help']) == 0")
+    assert {"lightcnn", "typer"} <= loaded
+    assert not loaded & set(HEAVY)
+
+
+def test_the_help_of_search_loads_nothing_heavy() -> None:
+    assert not loaded_after("from lightcnn.cli.main import run\nassert run(['search', '--help']) == 0") & set(HEAVY)
+
+
+@pytest.mark.parametrize("pattern", TORCH_FREE)
+def test_torch_free_modules_import_no_torch(pattern: str) -> None:
+    files = modules_like(pattern)
+    tops = {name.split(".")[0] for path in files for name in imports(path)}
+    assert files
+    assert not tops & {"torch", "torchvision", "optuna", "safetensors", "fvcore", "thop"}
+
+
+def test_torch_free_modules_load_no_torch() -> None:
+    modules = sorted({module_of(path) for pattern in TORCH_FREE for path in modules_like(pattern)})
+    loaded = loaded_after("\n".join(f"import lightcnn.{module}" for module in modules))
+    assert "pydantic" in loaded
+    assert not loaded & set(HEAVY)
