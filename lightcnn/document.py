@@ -154,7 +154,7 @@ def find(kind: str, name: str) -> Path:
 def plain(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     """The plain data of a YAML text, and the line (from 1) of every path in it."""
     try:
-        _demand_plain(text, file)
+        _require_plain(text, file)
         node = YAML(typ="safe", pure=True).compose(text)
         data = json.loads(json.dumps(YAML(typ="safe", pure=True).load(text)))
     except MarkedYAMLError as error:
@@ -171,7 +171,7 @@ def plain(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     return data, dict(_lines(node, ()))
 
 
-def _demand_plain(text: str, file: str) -> None:
+def _require_plain(text: str, file: str) -> None:
     """Refuses what YAML can say and no document here needs. Raises: DocumentError, YAMLError."""
     depth = 0
     for event in YAML(typ="safe", pure=True).parse(text):

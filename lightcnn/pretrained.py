@@ -48,11 +48,11 @@ def load_file(backbone: nn.Module, file: str, left_out: tuple[str, ...]) -> str:
             names, heads = _names(list(held.keys()))
             classifying = {key for key in names if key.startswith(left_out)}
             shapes = {key: tuple(held.get_slice(names[key]).get_shape()) for key in names.keys() - classifying}
-            _demand_all(shapes, backbone, left_out, file)
+            _require_all(shapes, backbone, left_out, file)
             state = {key: held.get_tensor(names[key]) for key in shapes}
     except (SafetensorError, OSError) as error:
         raise InputError(f"network.weights: {file}: not a readable safetensors file: {error}") from None
-    _demand_numbers(state, file)
+    _require_numbers(state, file)
     backbone.load_state_dict(state, strict=False)
     said = _some([*sorted(classifying), *heads])
     return f"{file}: {len(state)} tensors" + (f"; left out, for they classify: {said}" if said else "")
@@ -125,7 +125,7 @@ def _names(keys: list[str]) -> tuple[dict[str, str], list[str]]:
     return {key.removeprefix("backbone."): key for key in own}, heads
 
 
-def _demand_all(shapes: dict[str, tuple[int, ...]], backbone: nn.Module, left_out: tuple[str, ...], file: str) -> None:
+def _require_all(shapes: dict[str, tuple[int, ...]], backbone: nn.Module, left_out: tuple[str, ...], file: str) -> None:
     state = backbone.state_dict()
     wanted = {key: tuple(tensor.shape) for key, tensor in state.items() if not key.startswith(left_out)}
     needed = [key for key in wanted if not key.endswith(COUNTER)]
@@ -143,7 +143,7 @@ def _demand_all(shapes: dict[str, tuple[int, ...]], backbone: nn.Module, left_ou
         raise InputError(f"network.weights: {file}: not this backbone of {len(needed)} tensors: {told}")
 
 
-def _demand_numbers(state: dict[str, Tensor], file: str) -> None:
+def _require_numbers(state: dict[str, Tensor], file: str) -> None:
     for key, tensor in state.items():
         if not key.endswith(COUNTER) and not (tensor.is_floating_point() and torch.isfinite(tensor).all()):
             raise InputError(f"network.weights: {file}: {key} holds other than finite floating-point numbers")

@@ -107,7 +107,7 @@ class RunFolder:
             raise RunError(f"run {folder}: cannot be read ({error.strerror})") from None
         return cls(folder)
 
-    def demand(self, *names: str) -> None:
+    def require(self, *names: str) -> None:
         """Raises: RunError where the run has not finished, or lacks one of these files."""
         if not (self / "report.json").is_file():
             raise RunError(
@@ -124,7 +124,7 @@ class RunFolder:
     @property
     def report(self) -> dict[str, Any]:
         """report.json. Raises: RunError where the run has not finished."""
-        self.demand()
+        self.require()
         try:
             document: dict[str, Any] = json.loads((self / "report.json").read_text(encoding="utf-8"))
         except ValueError as error:

@@ -61,11 +61,11 @@ class TrainedNetwork:
     def load(cls, run: RunFolder | str | Path, *, device: str = "auto") -> TrainedNetwork:
         """The network of a finished run. Raises: InputError where any file of it is missing, damaged or another's."""
         run = run if isinstance(run, RunFolder) else RunFolder.load(run)
-        run.demand("spec.yaml", "weights.safetensors", "preprocess.json")
+        run.require("spec.yaml", "weights.safetensors", "preprocess.json")
         place = pick_device(device)
         preprocess = _preprocess(run)
         spec = load_network(run / "spec.yaml")
-        _demand_agreement(run, spec, preprocess)
+        _require_agreement(run, spec, preprocess)
         model = read_network(run / "weights.safetensors", spec).eval().requires_grad_(False)
         return cls(spec, model.to(place).to(memory_format=torch.channels_last), preprocess)
 
@@ -163,7 +163,7 @@ def _preprocess(run: RunFolder) -> Preprocess:
         ) from None
 
 
-def _demand_agreement(run: RunFolder, spec: NetworkSpec | BaselineSpec, preprocess: Preprocess) -> None:
+def _require_agreement(run: RunFolder, spec: NetworkSpec | BaselineSpec, preprocess: Preprocess) -> None:
     """Raises: RunError where preprocessing and network are not of one run."""
     if len(preprocess.classes) != spec.classes:
         raise RunError(

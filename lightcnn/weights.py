@@ -40,8 +40,8 @@ def read_network(path: Path, spec: AnySpec) -> nn.Module:
     try:
         with safe_open(path, framework="pt") as file:
             held = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            _demand_one_network(path, spec, held, file.metadata() or {})
-            _demand_same(path, held, _shapes(spec))
+            _require_one_network(path, spec, held, file.metadata() or {})
+            _require_same(path, held, _shapes(spec))
             model = build_network(spec, seed=0, pretrained=False)
             weights = {name: file.get_tensor(name) for name in held}
     except SafetensorError as error:
@@ -57,7 +57,7 @@ def read_network(path: Path, spec: AnySpec) -> nn.Module:
     return model
 
 
-def _demand_one_network(path: Path, spec: AnySpec, held: dict[str, tuple[int, ...]], metadata: dict[str, str]) -> None:
+def _require_one_network(path: Path, spec: AnySpec, held: dict[str, tuple[int, ...]], metadata: dict[str, str]) -> None:
     """What can be said before a network is built, which a hostile spec could make as large as it likes."""
     if metadata.get("spec", spec.digest()) != spec.digest():
         raise RunError(f"{path}: the weights of another network than spec.yaml has; put back the file of this run")
@@ -75,7 +75,7 @@ def _shapes(spec: AnySpec) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in state.items()}
 
 
-def _demand_same(path: Path, held: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
+def _require_same(path: Path, held: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
     """Raises: RunError where names or shapes differ."""
     for names, fault in (
         (sorted(wanted.keys() - held.keys()), "lacks"),

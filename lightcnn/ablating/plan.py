@@ -80,7 +80,7 @@ def make_plan(
             left_out.append(SkippedChange(change=name, reason=what))
         else:
             trials.append(Trial(name=name, about=variant.about, recipe=made))
-    _demand_change(over, trials, left_out)
+    _require_change(over, trials, left_out)
     return AblationPlan(over=tuple(over), trials=tuple(trials), left_out=tuple(left_out), folds=folds, seeds=seeds)
 
 
@@ -88,7 +88,7 @@ def reduced(plan: AblationPlan, skipped: Sequence[SkippedChange]) -> AblationPla
     """The plan without these changes. Raises: InputError where none remains."""
     names = {skip.change for skip in skipped}
     trials, left_out = [trial for trial in plan.trials if trial.name not in names], [*plan.left_out, *skipped]
-    _demand_change(plan.over, trials, left_out)
+    _require_change(plan.over, trials, left_out)
     return plan.model_copy(update={"trials": tuple(trials), "left_out": tuple(left_out)})
 
 
@@ -116,7 +116,7 @@ def _named(recipe: Recipe, over: Sequence[str]) -> dict[str, Variant | LeftOut]:
     return found
 
 
-def _demand_change(over: Sequence[str], trials: Sequence[Trial], left_out: Sequence[SkippedChange]) -> None:
+def _require_change(over: Sequence[str], trials: Sequence[Trial], left_out: Sequence[SkippedChange]) -> None:
     """Raises: InputError where nothing but the unchanged recipe is left."""
     if len(trials) == 1:
         reasons = "; ".join(f"{skipped.change}: {skipped.reason}" for skipped in left_out)

@@ -66,4 +66,4 @@ def _predict(prediction: Any, write_csv: Any, *, lines: bool, as_json: bool, qui
         print_json(prediction.document(document.predictions))
     if not quiet and prediction.found.passed_over:
         console.print(Text(f"passed over {prediction.found.passed_over:,} files that are no images by name"))
-    prediction.demand_whole(listed=listed)
+    prediction.require_whole(listed=listed)

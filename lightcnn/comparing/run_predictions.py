@@ -135,7 +135,7 @@ class _Row:
 def read(run_folder: str | Path | RunFolder) -> RunPredictions:
     """The answers of a finished run. Raises: RunError where a file of it is missing, damaged or edited."""
     run = run_folder if isinstance(run_folder, RunFolder) else RunFolder.load(run_folder)
-    run.demand(FILE)
+    run.require(FILE)
     report = _validated(run, run.report)
     content = _content(run / FILE)
     if report.predictions and hashlib.sha256(content).hexdigest() != report.predictions.sha256:
@@ -147,9 +147,9 @@ def read(run_folder: str | Path | RunFolder) -> RunPredictions:
     rows = sorted(_rows(run / FILE, content, classes), key=lambda row: (row.seed, row.path))
     parts = {seed: list(of_seed) for seed, of_seed in groupby(rows, key=lambda row: row.seed)}
     seeds, by_seed = list(parts), list(parts.values())
-    _demand_whole(run / FILE, seeds, by_seed)
+    _require_whole(run / FILE, seeds, by_seed)
     if len(classes) == 2:
-        _demand_thresholds(run / FILE, rows)
+        _require_thresholds(run / FILE, rows)
     first = by_seed[0]
     return RunPredictions(
         name=run.path.resolve().name,
@@ -247,7 +247,7 @@ def _whole(cell: str, name: str) -> int:
     return int(cell)
 
 
-def _demand_whole(file: Path, seeds: Sequence[int], by_seed: Sequence[Sequence[_Row]]) -> None:
+def _require_whole(file: Path, seeds: Sequence[int], by_seed: Sequence[Sequence[_Row]]) -> None:
     """Raises: RunError where there is no test image, one stands twice, or seeds differ in more than their answers."""
     if not by_seed:
         raise RunError(f"{file}: has no row of the test side; give a run that was tested")
@@ -266,7 +266,7 @@ def _demand_whole(file: Path, seeds: Sequence[int], by_seed: Sequence[Sequence[_
             )
 
 
-def _demand_thresholds(file: Path, rows: Sequence[_Row]) -> None:
+def _require_thresholds(file: Path, rows: Sequence[_Row]) -> None:
     """Raises: RunError where no threshold on the second of two classes makes the predictions of a seed and fold."""
     first: dict[tuple[int, int], _Row] = {}
     second: dict[tuple[int, int], _Row] = {}

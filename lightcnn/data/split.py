@@ -146,7 +146,7 @@ def _cut(
     names, codes = np.unique(dataset.groups[indices], return_inverse=True)
     tables = np.zeros((len(names), len(dataset.classes)), dtype=np.int64)
     np.add.at(tables, (codes, dataset.labels[indices]), 1)
-    _demand_groups(dataset, tables, len(shares), what)
+    _require_groups(dataset, tables, len(shares), what)
     sides = _placed(tables, np.asarray(shares), np.random.default_rng(key))
     _every_class_everywhere(dataset, tables, sides, len(shares))
     return [indices[sides[codes] == side] for side in range(len(shares))]
@@ -182,7 +182,7 @@ def _quotas(lacks: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     return quotas
 
 
-def _demand_groups(dataset: Dataset, tables: NDArray[np.int64], sides: int, what: str) -> None:
+def _require_groups(dataset: Dataset, tables: NDArray[np.int64], sides: int, what: str) -> None:
     """Raises: DataError where a class has fewer groups than there are sides."""
     groups = (tables > 0).sum(axis=0)
     for label in np.flatnonzero(groups < sides):

@@ -27,7 +27,7 @@ def write_predictions(run: RunFolder, header: Sequence[str], rows: Sequence[Sequ
 
 def read_predictions(run: RunFolder) -> list[dict[str, str]]:
     """The rows of a finished run's table. Raises: RunError where it was edited after the run, or is missing."""
-    run.demand("predictions.csv")
+    run.require("predictions.csv")
     content, held = (run / "predictions.csv").read_bytes(), run.report.get("predictions") or {}
     if hashlib.sha256(content).hexdigest() != held.get("sha256"):
         raise RunError(

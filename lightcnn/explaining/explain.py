@@ -97,7 +97,7 @@ def _explained(
         raise InputError(f"explain: a {type(model).__name__} is no network; give a run folder or a torch.nn.Module")
     if rule is not None:
         explained = ExplainedNetwork.of(model, rule, batch=batch)
-        _demand_outputs(explained, torch.zeros(1, rule.channels, rule.size, rule.size), rule.classes)
+        _require_outputs(explained, torch.zeros(1, rule.channels, rule.size, rule.size), rule.classes)
         return explained, rule
     if not (isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point() and len(images)):
         raise InputError(
@@ -107,7 +107,7 @@ def _explained(
     bare = ExplainedNetwork.bare(model, images.shape[1], (), batch=batch)
     if classes is None:
         return replace(bare, classes=tuple(map(str, range(_outputs(bare, images[:1]))))), None
-    _demand_outputs(bare, images[:1], classes)
+    _require_outputs(bare, images[:1], classes)
     return replace(bare, classes=tuple(classes)), None
 
 
@@ -121,7 +121,7 @@ def _outputs(explained: ExplainedNetwork, inputs: Tensor) -> int:
         raise InputError(f"explain: the network cannot read images of {tuple(inputs.shape[1:])}: {why}") from None
 
 
-def _demand_outputs(explained: ExplainedNetwork, inputs: Tensor, classes: Sequence[str]) -> None:
+def _require_outputs(explained: ExplainedNetwork, inputs: Tensor, classes: Sequence[str]) -> None:
     """Raises: InputError where the network tells another number of classes apart than are named."""
     outputs = _outputs(explained, inputs)
     if len(classes) != outputs:

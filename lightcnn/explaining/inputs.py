@@ -59,7 +59,7 @@ class MaskFolder:
                 f"--masks {folder}: {twice.name} and {self._files[twice.stem].name} have one stem; keep one"
             )
 
-    def demand_any(self, names: Sequence[str]) -> None:
+    def require_any(self, names: Sequence[str]) -> None:
         """Raises: InputError where no picture has a mask."""
         if not any(Path(name).stem in self._files for name in names):
             shown = f", as {Path(names[0]).stem}.png" if names else ""

@@ -159,7 +159,7 @@ class Work:
             else:
                 self._picture(run, number, picture, held, progress, tell)
             self.done = number
-        held.demand_some(self.count)
+        held.require_some(self.count)
         pictures = held.overview_pictures() if gallery.data else {}
         seconds = time.monotonic() - began + held.seconds_before
         report = self._report(gallery, held, pictures) | {"seconds": round(seconds, 3)}

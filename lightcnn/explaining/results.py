@@ -59,7 +59,7 @@ class Results:
         shown = ", ".join(self.unmasked[:3]) + (", …" if len(self.unmasked) > 3 else "")
         return [f"{len(self.unmasked):,} images without a mask: {shown}"]
 
-    def demand_some(self, count: int) -> None:
+    def require_some(self, count: int) -> None:
         """Raises: InputError, a DataError too, where nothing was explained of so many images."""
         if self.entries:
             return

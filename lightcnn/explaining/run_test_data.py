@@ -49,7 +49,7 @@ def test_side(
 
     Raises: InputError where the data are not there, not those of the run, or of other classes.
     """
-    run.demand("recipe.yaml")
+    run.require("recipe.yaml")
     recipe = document.load(Recipe, run / "recipe.yaml")
     reading = recipe.reading if data_dir is None else recipe.reading.model_copy(update={"data_dir": str(data_dir)})
     try:

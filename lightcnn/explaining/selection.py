@@ -50,7 +50,7 @@ def of_files(inputs: Sequence[Path], rule: Preprocess, masks: MaskFolder | None)
     """All images below files and folders. Raises: InputError where there are none, or none has a mask."""
     met = count_images(inputs, "explain")
     if masks is not None:
-        masks.demand_any([str(found) for found in walk(inputs) if isinstance(found, Path)])
+        masks.require_any([str(found) for found in walk(inputs) if isinstance(found, Path)])
 
     def pictures() -> Iterator[Picture | Skipped]:
         for found in walk(inputs):
@@ -75,7 +75,7 @@ def of_side(
     """At most so many images of a test side: some of every class, and of those answered rightly and wrongly."""
     chosen = _chosen(side, explained, rule, most, seed, progress)
     if masks is not None:
-        masks.demand_any([side.dataset.paths[index] for index in chosen])
+        masks.require_any([side.dataset.paths[index] for index in chosen])
 
     def pictures() -> Iterator[Picture | Skipped]:
         for index in chosen.tolist():

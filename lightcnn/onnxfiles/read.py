@@ -97,7 +97,7 @@ def _parsed(path: Path) -> tuple[Any, int]:
         raise InputError(f"{size:,} bytes; at most {LIMIT:,} are read")
     try:
         proto = onnx.load_model_from_string(path.read_bytes())
-        size += _demand_inside(proto, path.parent)
+        size += _require_inside(proto, path.parent)
         onnx.load_external_data_for_model(proto, str(path.parent))
         onnx.checker.check_model(proto)
         return inline_local_functions(proto), size
@@ -107,7 +107,7 @@ def _parsed(path: Path) -> tuple[Any, int]:
         raise InputError(f"damaged, or no ONNX file: {first_line(error)}") from None
 
 
-def _demand_inside(proto: Any, folder: Path) -> int:
+def _require_inside(proto: Any, folder: Path) -> int:
     """Bytes of the files beside this one that hold its tensors. Raises: InputError where one lies elsewhere."""
     from onnx.external_data_helper import _get_all_tensors, uses_external_data
 
@@ -204,7 +204,7 @@ def _values(proto: Any, image: Any, shape: Shape) -> dict[str, Value]:
             found.setdefault(one.name, Value(tuple(dim.dim_value for dim in dims), _dtype(kind.elem_type).itemsize))
     missing = [name for node in sized.graph.node for name in node.output if name and name not in found]
     found |= _run(sized, missing, shape, _dtype(image.type.tensor_type.elem_type)) if missing else {}
-    _demand_small(found)
+    _require_small(found)
     return found
 
 
@@ -249,7 +249,7 @@ def _run(sized: Any, missing: list[str], shape: Shape, kind: np.dtype[Any]) -> d
     return {name: Value(one.shape, one.itemsize) for name, one in zip(missing, told, strict=True)}
 
 
-def _demand_small(values: Mapping[str, Value]) -> None:
+def _require_small(values: Mapping[str, Value]) -> None:
     """Raises: InputError for a tensor that no network for images has."""
     for name, value in values.items():
         if value.elements * value.itemsize > LIMIT:

@@ -135,7 +135,7 @@ class Document(Sink):
 
 
 class Prediction:
-    """One `lightcnn predict`: checked when made, done by `conduct`, told by `document`, judged by `demand_whole`."""
+    """One `lightcnn predict`: checked when made, done by `conduct`, told by `document`, judged by `require_whole`."""
 
     def __init__(self, folder: Path, inputs: Sequence[Path], *, device: str = "auto", abstain_below: float = 0.0):
         """Raises: InputError where the run or an input cannot be used."""
@@ -193,7 +193,7 @@ class Prediction:
             "skipped": [{"image": one.image, "reason": one.reason} for one in self.skipped],
         }
 
-    def demand_whole(self, *, listed: bool) -> None:
+    def require_whole(self, *, listed: bool) -> None:
         """Raises: LightcnnError where some images were skipped, and DataError where all were.
 
         It names the first of them, unless they are `listed` already.

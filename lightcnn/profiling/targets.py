@@ -163,7 +163,7 @@ def _subject(target: str, input: Shape | None) -> Subject:
 
 def _of_run(path: Path, input: Shape | None) -> Subject:
     run = RunFolder.load(path)
-    run.demand("spec.yaml")
+    run.require("spec.yaml")
     found = _safely(path.name or str(path), f"run {path}", lambda: load_network(run / "spec.yaml"), input)
     value = _tested(run.report)
     return found if value is None else replace(found, accuracy=Accuracy(value, f"run {path}, test side"))

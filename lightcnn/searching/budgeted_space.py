@@ -51,7 +51,7 @@ class BudgetedSpace:
         self.budget = budget
         self._widths = {f"{p}.width": s.width for p, s in space.stages_by_path() if s.width.low < s.width.high}
         self._ladder = {g.name: g.options for g in space.genes() if g.name.endswith(".depth") or g.name == "size"}
-        self._demand()
+        self._require()
         self.covered = self._covers()
         """Whether even the largest network leaves every limit unmet, so that there is nothing to fill."""
 
@@ -171,7 +171,7 @@ class BudgetedSpace:
             for limit in self.budget.limits
         )
 
-    def _demand(self) -> None:
+    def _require(self) -> None:
         """Refuses a budget that the smallest network misses, or the largest a lower edge. Raises: BudgetError."""
         for limit in self.budget.limits:
             most = limit.resource.most

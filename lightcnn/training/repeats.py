@@ -129,7 +129,7 @@ def prepare_parts(
     read: tuple[str, Dataset] | None = None,
 ) -> list[tuple[Part, TrainingSetup]]:
     """Every part and its bench: whatever a split refuses is refused before any work. Raises: InputError."""
-    _demand_no_teacher(given, repeats)
+    _require_no_teacher(given, repeats)
     first, *others = repeats.parts(given.recipe)
     bench = prepare(replace(given, recipe=_recipe(given.recipe, first)), device, watcher, read=read)
     return [(first, bench), *((part, bench.repeated(part.seed, part.reading)) for part in others)]
@@ -172,7 +172,7 @@ def _recipe(recipe: Recipe, part: Part) -> Recipe:
     return recipe.model_copy(update={"seed": part.seed, "reading": part.reading})
 
 
-def _demand_no_teacher(given: RecipeDraft, repeats: Repeats) -> None:
+def _require_no_teacher(given: RecipeDraft, repeats: Repeats) -> None:
     """Raises: InputError where a teacher has learned from what the folds are tested on."""
     if repeats.folds and given.recipe.distill:
         raise InputError(

@@ -78,8 +78,8 @@ class TrainingSetup:
         """The same with another seed and split; the images are not read again."""
         recipe = self.recipe.model_copy(update={"seed": seed, "reading": reading})
         pipeline = self.pipeline.resplit(split(self.pipeline.dataset, seed, reading))
-        _demand_fit(recipe, pipeline.dataset, len(pipeline.split.train))
-        _demand_unseen(recipe, pipeline.dataset, pipeline.split)
+        _require_fit(recipe, pipeline.dataset, len(pipeline.split.train))
+        _require_unseen(recipe, pipeline.dataset, pipeline.split)
         return TrainingSetup(recipe, pipeline, _teacher(recipe, pipeline))
 
 
@@ -98,8 +98,8 @@ def prepare(
     source, dataset = read or _read(given.recipe, watcher)
     sides = split(dataset, given.recipe.seed, given.recipe.reading)
     recipe = given.resolved(source, dataset.channels, len(sides.train))
-    _demand_fit(recipe, dataset, len(sides.train))
-    unknown = _demand_unseen(recipe, dataset, sides)
+    _require_fit(recipe, dataset, len(sides.train))
+    unknown = _require_unseen(recipe, dataset, sides)
     dataset = replace(dataset, note="; ".join(filter(None, [dataset.note, *unknown])))
     pipeline = Pipeline(dataset, sides, place, recipe.preprocess, watcher.reading, normalised=_expected(recipe))
     return TrainingSetup(recipe, pipeline, _teacher(recipe, pipeline))
@@ -120,7 +120,7 @@ def _read(recipe: Recipe, watcher: TrainingProgress) -> tuple[str, Dataset]:
         return source, replace(dataset, note=note)
 
 
-def _demand_fit(recipe: Recipe, dataset: Dataset, images: int) -> None:
+def _require_fit(recipe: Recipe, dataset: Dataset, images: int) -> None:
     """Raises: InputError where the network or the training cannot be that of these data."""
     network, training = recipe.network, recipe.training
     channels, height, width = network.input
@@ -195,7 +195,7 @@ def upstream_runs(recipe: Recipe) -> dict[str, RunFolder]:
     return {key: RunFolder.load(path) for key, path in found.items()}
 
 
-def _demand_unseen(recipe: Recipe, dataset: Dataset, sides: Split) -> list[str]:
+def _require_unseen(recipe: Recipe, dataset: Dataset, sides: Split) -> list[str]:
     """What is not known of forerunners that learned from other data.
 
     Raises: InputError where one has learned from images of the test side, which would flatter what is built upon it.

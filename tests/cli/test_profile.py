@@ -168,10 +168,10 @@ def test_a_count_of_a_spec_is_its_cost_by_every_counter(seed: int) -> None:
     assert counted.torch == 2 * told.macs
     assert counted.unfolded == ()
     assert counted.file_bytes == len(weights_file(build(spec, 0), spec, stand_in=False))
-    demand_sums(counted)
+    require_sums(counted)
 
 
-def demand_sums(told: Count) -> None:
+def require_sums(told: Count) -> None:
     """Layers add up to the network, and differences to what other counters print."""
     assert sum(layer.params for layer in told.layers) == told.params
     assert sum(layer.macs for layer in told.layers) == told.macs_as_given
@@ -189,7 +189,7 @@ def test_other_networks_add_up_as_well(name: str) -> None:
 
     model = bare(timm(name))
     told = count(model, (3, 224, 224))
-    demand_sums(told)
+    require_sums(told)
     assert (told.fvcore, told.thop) == (fvcore_total(model, (3, 224, 224)), thop_total(model, (3, 224, 224)))
     assert told.torch == 2 * told.macs
     assert told.peak_activation_bytes == 4 * told.peak_activations
@@ -226,7 +226,7 @@ def test_attention_that_torch_does_not_count_has_its_row_and_reason() -> None:
     """With values, attention runs as the CPU's fused operator, which torch's counter does not know before 2.15."""
     counted = count(AttentionOverValues(), SHAPE)
     fused = "_scaled_dot_product_flash_attention_for_cpu"
-    demand_sums(counted)
+    require_sums(counted)
     convolution, attention = 12 * 27 * 120, 2 * 4 * 4 * 360
     assert counted.macs == convolution + attention
     assert [(row.where, row.ours, row.theirs, row.reason) for row in counted.differences if row.counter == "torch"] == [
@@ -387,7 +387,7 @@ def test_the_papers_networks_have_the_static_columns_of_the_golden_file(request:
     found = {}
     for one in subjects((), baselines=False, input=None, accuracies={}):
         told = one.profile().count
-        demand_sums(told)
+        require_sums(told)
         row = told.document()
         found[one.name] = {name: row[name] for name in STATIC} | {"unfolded": len(row["unfolded"])}
     file = GOLDEN / "profile.json"

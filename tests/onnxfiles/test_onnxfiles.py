@@ -139,10 +139,10 @@ def test_known_networks_have_their_known_multiply_adds(name: str, macs: int, tmp
     assert told.params == sum(parameter.numel() for parameter in deployed.parameters())
     assert (told.fvcore, told.thop, told.torch) == (None, None, None)
     assert told.file_bytes == (tmp_path / "a.onnx").stat().st_size > 4 * told.params
-    demand_sums(told)
+    require_sums(told)
 
 
-def demand_sums(told: Any) -> None:
+def require_sums(told: Any) -> None:
     assert sum(layer.params for layer in told.layers) == told.params
     assert sum(layer.macs for layer in told.layers) == told.macs
     assert (
@@ -160,7 +160,7 @@ def test_the_file_of_a_spec_costs_what_the_spec_says(seed: int, tmp_path: Path) 
     assert (told.macs, told.params) == (cost(spec).macs, cost(spec).params_deployed)
     assert told.weight_bytes == {"fp32": cost(spec).weight_bytes_fp32, "int8": cost(spec).weight_bytes_int8}
     assert told.peak_activations >= cost(spec).peak_activations
-    demand_sums(told)
+    require_sums(told)
 
 
 @pytest.mark.parametrize("name", ["convnext_tiny", "deit_tiny_patch16_224"])
@@ -170,7 +170,7 @@ def test_norms_that_stay_and_attention_are_counted_as_in_torch(name: str, tmp_pa
     (tmp_path / "a.onnx").write_bytes(written(model, spec.input))
     told = count_graph(read(tmp_path / "a.onnx"))
     assert told.macs == count(model, spec.input).macs
-    demand_sums(told)
+    require_sums(told)
 
 
 def test_every_operator_is_counted_by_its_rule(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def _opened(path: Path) -> Iterator[tuple[Image.Image, str]]:
         # By path Pillow 13 maps uncompressed files into memory, with height for width in TIFFs that lie on their side.
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             kind = "JPEG" if image.format == "MPO" else str(image.format)
-            _demand_sound(path, kind, image.width * image.height)
+            _require_sound(path, kind, image.width * image.height)
             yield image, kind
     except DataError:
         raise
@@ -121,7 +121,7 @@ def _opened(path: Path) -> Iterator[tuple[Image.Image, str]]:
         raise DataError(f"is damaged ({first_line(error)})") from None
 
 
-def _demand_sound(path: Path, kind: str, count: int) -> None:
+def _require_sound(path: Path, kind: str, count: int) -> None:
     """Raises: DataError where a file has too many pixels or another format's name."""
     if count > MAX_PIXELS:
         raise DataError(f"has over {MAX_PIXELS / 1e6:.0f} megapixels")

@@ -25,7 +25,7 @@ def read_folder(path: Path, *, skip_corrupt: bool = False, progress: Progress = 
             f"data {roots[0][1]}: no class folders in it; put the images of each class into a folder of its name"
         )
     files = [(file, label, split) for split, root in roots for file, label in _labelled(root, classes)]
-    _demand_inside(path, [file for file, _, _ in files])
+    _require_inside(path, [file for file, _, _ in files])
     reading = read(str(path), path, [file for file, _, _ in files], skip_corrupt=skip_corrupt, progress=progress)
     whole = [files[place] for place in reading.places]
     return assemble(
@@ -53,7 +53,7 @@ def _labelled(root: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
     return files
 
 
-def _demand_inside(path: Path, files: list[Path]) -> None:
+def _require_inside(path: Path, files: list[Path]) -> None:
     """Raises: DataError for the first image that is reached by a link and lies elsewhere."""
     root = path.resolve()
     linked = {folder for folder in {file.parent for file in files} if leads_out(folder, root)}

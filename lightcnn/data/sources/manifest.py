@@ -47,7 +47,7 @@ def read_manifest(path: Path, *, skip_corrupt: bool = False, progress: Progress 
     labels = [row.label for row in rows]
     require_one_spelling(f"data {path}: label", dict.fromkeys(labels))
     classes = tuple(sorted(set(labels), key=_order(labels)))
-    split_given = _demand_splits(path, rows, classes)
+    split_given = _require_splits(path, rows, classes)
     groups_given = _all_or_none(path, rows, "group", "images of one patient or photograph share a value")
     files = _files(path, rows)
     reading = read(str(path), path.parent, files, skip_corrupt=skip_corrupt, progress=progress)
@@ -174,7 +174,7 @@ def _all_or_none(path: Path, rows: Sequence[_Row], key: str, remedy: str) -> boo
     return not empty
 
 
-def _demand_splits(path: Path, rows: Sequence[_Row], classes: Sequence[str]) -> bool:
+def _require_splits(path: Path, rows: Sequence[_Row], classes: Sequence[str]) -> bool:
     """Whether a split is given; where it is, train must have every class."""
     if not _all_or_none(path, rows, "split", f"one of {', '.join(SPLITS)}"):
         return False
@@ -220,7 +220,7 @@ def _files(path: Path, rows: Sequence[_Row]) -> list[Path]:
             raise DataError(f"{where} is no file; name an image")
         # The file itself tells two spellings of one path, which differ by file system; hard links are told by path.
         key = (found.st_dev, found.st_ino) if found.st_nlink == 1 and found.st_ino else real
-        _demand_new(where, row, seen.setdefault(key, row))
+        _require_new(where, row, seen.setdefault(key, row))
         files.append(file)
     if missing:
         shown = ", ".join(f"{row.path!r} (line {row.line})" for row in missing[:SHOWN])
@@ -242,7 +242,7 @@ def _spelt(folder: Path, where: str, name: str) -> Path:
     return next((folder / form for form in forms if os.path.lexists(folder / form)), folder / name)
 
 
-def _demand_new(where: str, row: _Row, first: _Row) -> None:
+def _require_new(where: str, row: _Row, first: _Row) -> None:
     """Raises: DataError where an earlier row names the same file."""
     if first is row:
         return
