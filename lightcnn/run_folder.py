@@ -87,6 +87,26 @@ class RunFolder:
             )
         return path
 
+    @classmethod
+    def resumed(cls, out: str | Path | None, *, resume: bool, command: str, settings: str) -> Self | None:
+        """The run folder `out` that a job resumes; None for a new run, for which `out` must be free.
+
+        `settings` is the file that `lightcnn COMMAND` writes first. Raises: RunError.
+        """
+        if not resume:
+            if out is not None:
+                cls.free(Path(out))
+            return None
+        if out is None:
+            raise RunError("--resume: --out is missing; name the run folder to resume")
+        run = cls.load(out)
+        if not (run / settings).is_file():
+            raise RunError(
+                f"--resume: {run.path} is not a run of `lightcnn {command}` (it has no {settings}); name the folder "
+                f"that `lightcnn {command}` wrote"
+            )
+        return run
+
     @staticmethod
     def fresh(command: str) -> Path:
         """The folder that a run gets where none is named: `runs/COMMAND-DATE-TIME`."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,6 +47,21 @@ class Device(StrEnum):
 
 class Interrupted(Exception):  # noqa: N818 (no error: the user asked for it)
     """Ctrl-C in the middle of something that can go on later; says how."""
+
+
+@contextmanager
+def resumable(command: str, out: Path, settings: str) -> Iterator[None]:
+    """Turns Ctrl-C into the line that resumes the run in `out`, once its file `settings` is written.
+
+    Raises: Interrupted.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (out / settings).is_file():
+            raise
+        resume = f"lightcnn {command} --resume --out {shlex.quote(str(out))}"
+        raise Interrupted(f"interrupted; resume with: {resume}") from None
 
 
 def duration(text: str | None) -> float | None:
