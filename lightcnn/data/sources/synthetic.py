@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lightcnn.data.dataset import Dataset, assemble
 from lightcnn.errors import DataError
+from lightcnn.output.caveats import STAND_IN_NOTE
 from lightcnn.progress import Progress
 from lightcnn.recipe import Reading
 from lightcnn.text import nearest
@@ -75,6 +76,6 @@ def synthetic_lesions(source: str, reading: Reading, progress: Progress) -> Data
         groups=drawn.patients,
         groups_from="source",
         stand_in=True,
-        note="drawn by code: a stand-in, never data of patients",
+        note=STAND_IN_NOTE,
         masks=drawn.masks,
     )
