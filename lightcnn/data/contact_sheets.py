@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightcnn.data.augmentation.batch import training_images
-from lightcnn.data.preprocess import resize
+from lightcnn.data.tensors import resize
 from lightcnn.recipe import Augment
 
 TILE = 96

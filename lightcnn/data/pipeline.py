@@ -13,9 +13,10 @@ from torch import Tensor
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.decode import SHORTER_SIDE
 from lightcnn.data.images import Images, Store, View
-from lightcnn.data.preprocess import Preprocess, statistics
+from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.split import Split, data_document
 from lightcnn.data.store import store
+from lightcnn.data.tensors import channel_statistics
 from lightcnn.progress import Progress, silent
 from lightcnn.recipe import Preparation
 
@@ -80,7 +81,7 @@ class Pipeline:
 
     def _measure(self, size: int) -> Preprocess:
         chosen = self.split.train[:: -(-len(self.split.train) // MEASURED)]
-        mean, deviation = self._normalised or statistics(self.images(chosen, size))
+        mean, deviation = self._normalised or channel_statistics(self.images(chosen, size))
         return Preprocess(
             **self.rule.model_dump(),
             size=size,

@@ -19,7 +19,7 @@ from torch import Tensor
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.cache import cache_folder
 from lightcnn.data.images import Store
-from lightcnn.data.preprocess import prepare, resize
+from lightcnn.data.tensors import prepare, resize
 from lightcnn.progress import Progress, silent
 from lightcnn.recipe import Preparation
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from lightcnn.data.files.decode import decode, reduced
 from lightcnn.data.files.walk import Skipped
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.tensors import network_pixels
 from lightcnn.errors import DataError
 
 Item = TypeVar("Item", bound=Path | Skipped | NDArray[np.uint8])
@@ -56,8 +57,8 @@ def _pixels(item: Path | Skipped | NDArray[np.uint8], rule: Preprocess) -> Tenso
         if isinstance(item, Path):
             if item.exists() and not item.is_file():
                 return "is no file"
-            return rule.prepare(decode(item).pixels)
-        return rule.prepare(reduced(item))
+            return network_pixels(decode(item).pixels, rule)
+        return network_pixels(reduced(item), rule)
     except DataError as error:
         return str(error)
     except OSError as error:  # a name that is too long, a folder that may not be entered

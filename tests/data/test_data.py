@@ -13,9 +13,10 @@ from PIL import Image
 
 from lightcnn.data.files.decode import decode
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.data.preprocess import Preprocess, resize, statistics
+from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import describe, load
 from lightcnn.data.split import split, subset
+from lightcnn.data.tensors import channel_statistics, normalise, resize
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
 
@@ -360,12 +361,12 @@ def test_resize_agrees_for_arrays_and_lists_and_keeps_equal_sizes():
 
 def test_normalised_training_images_have_mean_zero_and_deviation_one():
     images = torch.from_numpy(RANDOM.integers(0, 256, (50, 3, 8, 8), dtype=np.uint8))
-    mean, deviation = statistics(images)
+    mean, deviation = channel_statistics(images)
     rule = Preprocess(size=8, channels=3, shorter_side=256, mean=mean, deviation=deviation, classes=("a", "b"))
-    out = rule.normalise(images)
+    out = normalise(images, rule)
     torch.testing.assert_close(out.mean(dim=(0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-4)
     torch.testing.assert_close(out.std(dim=(0, 2, 3)), torch.ones(3), rtol=1e-3, atol=0)
-    assert statistics(torch.full((4, 1, 2, 2), 7, dtype=torch.uint8))[1][0] > 0
+    assert channel_statistics(torch.full((4, 1, 2, 2), 7, dtype=torch.uint8))[1][0] > 0
 
 
 def test_pipeline_reports_what_the_data_are():

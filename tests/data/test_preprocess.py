@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_layers import loaded_after
 
 from lightcnn.data import background, store
 from lightcnn.data.files.decode import decode
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.data.preprocess import Preprocess, prepare
+from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.lesion_painter import draw
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import split
+from lightcnn.data.tensors import network_pixels, prepare
 from lightcnn.errors import InputError
 from lightcnn.recipe import Preparation
 
@@ -56,7 +58,7 @@ def test_all_ways_to_the_pixels_give_the_same_bytes(folder, rule, tier, tmp_path
     held = json.loads(json.dumps(pipeline.preprocess(32).model_dump(mode="json")))
     saved = Preprocess.model_validate_json(json.dumps(held))
     assert saved == pipeline.preprocess(32)
-    alone = torch.stack([saved.prepare(decode(folder / data.paths[i]).pixels) for i in pipeline.split.train])
+    alone = torch.stack([network_pixels(decode(folder / data.paths[i]).pixels, saved) for i in pipeline.split.train])
     assert torch.equal(training[:], alone)
     assert torch.equal(training[torch.tensor([3, 0])], alone[[3, 0]])
     assert len(list(tmp_path.rglob("*.npy"))) == (tier == "disk")
@@ -177,7 +179,13 @@ def test_rembg_that_is_not_installed_is_one_sentence(monkeypatch):
 def test_another_number_of_channels_becomes_the_networks():
     rule = Preprocess(size=8, channels=1, shorter_side=256, mean=(0.5,), deviation=(0.2,), classes=("a", "b"))
     colour = np.full((8, 8, 3), 100, np.uint8)
-    assert rule.prepare(colour).shape == (1, 8, 8)
-    assert (rule.prepare(colour) == 100).all()
+    assert network_pixels(colour, rule).shape == (1, 8, 8)
+    assert (network_pixels(colour, rule) == 100).all()
     wide = rule.model_copy(update={"channels": 3})
-    assert wide.prepare(colour[..., :1]).shape == (3, 8, 8)
+    assert network_pixels(colour[..., :1], wide).shape == (3, 8, 8)
+
+
+def test_the_preprocessing_of_a_run_loads_without_torch():
+    loaded = loaded_after("import lightcnn.data.preprocess")
+    assert {"cv2", "PIL", "pydantic", "numpy"} <= loaded
+    assert "torch" not in loaded

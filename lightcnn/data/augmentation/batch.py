@@ -15,6 +15,7 @@ from lightcnn.data.augmentation.filters import inside
 from lightcnn.data.images import Images
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.randomness import Draws
+from lightcnn.data.tensors import normalise
 from lightcnn.recipe import Augment
 
 
@@ -49,7 +50,7 @@ def training_batch(
     if mix is not None:
         other = labels[torch.from_numpy(mix.partners).to(labels.device)]
         targets = soften(targets, other, mix.weights, len(preprocess.classes))
-    return preprocess.normalise(inputs), targets
+    return normalise(inputs, preprocess), targets
 
 
 def training_images(

@@ -19,6 +19,7 @@ from lightcnn.data.augmentation.geometry import mirrored
 from lightcnn.data.contact_sheets import EPOCHS, GAP, TILE, augment_sheet, png, tile
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.randomness import COLUMN, NAMES, Draws, uniform
+from lightcnn.data.tensors import normalise
 from lightcnn.engine.loop import fit, order
 from lightcnn.network import build
 from lightcnn.recipe import PRESETS, Augment, Optimisation, Recipe
@@ -460,7 +461,7 @@ def test_labels_stay_labels_where_nothing_is_mixed():
     rule = Preprocess(size=16, channels=3, shorter_side=256, mean=(0.5,) * 3, deviation=(0.25,) * 3, classes=("a", "b"))
     images, labels = picture(8), torch.arange(8) % 2
     inputs, targets = training_batch(images, labels, np.array([5, 2]), settings=NONE, seed=0, epoch=0, preprocess=rule)
-    assert torch.equal(inputs, rule.normalise(images[[5, 2]]))
+    assert torch.equal(inputs, normalise(images[[5, 2]], rule))
     assert targets.tolist() == [1, 0]
 
 
