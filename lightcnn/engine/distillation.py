@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.tensors import normalise, restore
 from lightcnn.recipe import Distillation
 
 LUMA = (0.299, 0.587, 0.114)
@@ -25,11 +26,11 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, inputs: Tensor) -> Tensor:
         """The student's inputs (N, C, H, W) → the teacher's logits (N, classes), or (N, 1)."""
-        pixels = self._coloured(self._student.restore(inputs))
+        pixels = self._coloured(restore(inputs, self._student))
         side = (self._own.size, self._own.size)
         if pixels.shape[2:] != side:
             pixels = functional.interpolate(pixels, side, mode="bilinear", antialias=True, align_corners=False)
-        ready = self._own.normalise(pixels).contiguous(memory_format=torch.channels_last)
+        ready = normalise(pixels, self._own).contiguous(memory_format=torch.channels_last)
         logits: Tensor = self._model(ready)
         return logits
 

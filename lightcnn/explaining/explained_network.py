@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lightcnn.counting.copies import duplicate
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.tensors import mean_and_deviation
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.inference import class_probabilities, decide
 
@@ -87,7 +88,7 @@ class ExplainedNetwork:
         """A network and the preprocessing of its run."""
         copy = _private(model)
         place = device_of(copy)
-        mean, deviation = preprocess.scale(place)
+        mean, deviation = mean_and_deviation(preprocess, place)
         rule = preprocess.temperature, preprocess.threshold
         return cls(copy, preprocess.classes, mean, deviation, *rule, _batch(batch, place))
 

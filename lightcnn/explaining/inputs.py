@@ -15,6 +15,7 @@ from lightcnn.data.dataset import Dataset, Files
 from lightcnn.data.files.decode import SUFFIXES, decode, decode_mask, decode_whole, reduced
 from lightcnn.data.files.walk import hidden
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.tensors import network_pixels
 from lightcnn.errors import DataError, InputError
 from lightcnn.explaining.projection import Frame
 
@@ -92,7 +93,7 @@ def from_file(path: Path, rule: Preprocess, masks: MaskFolder | NDArray[np.bool_
         mask = _mask_of(path, masks)
     frame = Frame.of(decoded.shape, rule)
     seen, notes = _at_input(mask, frame)
-    return Picture(str(path), rule.prepare(decoded), frame, lambda: decode_whole(path), mask=seen, notes=notes)
+    return Picture(str(path), network_pixels(decoded, rule), frame, lambda: decode_whole(path), mask=seen, notes=notes)
 
 
 def _mask_of(path: Path, masks: MaskFolder | NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
@@ -116,7 +117,7 @@ def from_array(
     smaller = reduced(pixels)
     frame = Frame.of(smaller.shape, rule)
     seen, notes = _at_input(mask, frame)
-    return Picture(name, rule.prepare(smaller), frame, lambda: (pixels, size), mask=seen, notes=notes)
+    return Picture(name, network_pixels(smaller, rule), frame, lambda: (pixels, size), mask=seen, notes=notes)
 
 
 def from_dataset(dataset: Dataset, index: int, rule: Preprocess, masks: MaskFolder | None = None) -> Picture:
@@ -132,7 +133,7 @@ def from_dataset(dataset: Dataset, index: int, rule: Preprocess, masks: MaskFold
     mask, notes = _at_input(own if masks is None else masks.read(name, whole()[1]), frame)
     group = str(dataset.groups[index]) if dataset.groups_known else None
     label = dataset.classes[dataset.labels[index]]
-    return Picture(name, rule.prepare(pixels), frame, whole, label=label, group=group, mask=mask, notes=notes)
+    return Picture(name, network_pixels(pixels, rule), frame, whole, label=label, group=group, mask=mask, notes=notes)
 
 
 def _at_input(mask: NDArray[np.bool_] | None, frame: Frame) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:

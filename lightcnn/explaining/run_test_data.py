@@ -17,6 +17,7 @@ from lightcnn.data.grouping.groups import grouped
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import Split, data_document, split, subset
+from lightcnn.data.tensors import network_pixels
 from lightcnn.errors import DataError, InputError
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.progress import Progress
@@ -87,7 +88,7 @@ def answers(
     found = []
     for start in range(0, len(indices), CHUNK):
         progress("predicting", start, len(indices))
-        pixels = torch.stack([rule.prepare(dataset.images[i]) for i in indices[start : start + CHUNK]])
+        pixels = torch.stack([network_pixels(dataset.images[i], rule) for i in indices[start : start + CHUNK]])
         found.append(explained.probabilities(explained.inputs(pixels)).numpy())
     progress("predicting", len(indices), len(indices))
     return np.concatenate(found)

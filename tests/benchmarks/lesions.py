@@ -22,9 +22,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lightcnn.cost import cost
-from lightcnn.data.preprocess import Preprocess, resize
-from lightcnn.data.preprocess import statistics as channel_statistics
+from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.lesion_painter import Lesions, draw
+from lightcnn.data.tensors import channel_statistics, resize
 from lightcnn.engine.loop import fit
 from lightcnn.inference import probabilities
 from lightcnn.network import build

@@ -25,6 +25,7 @@ from lightcnn.cli.main import run
 from lightcnn.data.sources.lesion_painter import STICKER_CENTRE, STICKER_RADIUS, Lesions, draw
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import split
+from lightcnn.data.tensors import network_pixels
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.recipe import Recipe
 from lightcnn.trained_network import TrainedNetwork
@@ -66,7 +67,7 @@ def accuracy(trained: TrainedNetwork, pictures: Lesions, indices: np.ndarray) ->
 def without(trained: TrainedNetwork, pictures: Lesions, indices: np.ndarray, masks: np.ndarray) -> float:
     """Median probability of the first class where what the masks mark became the training mean."""
     explained = ExplainedNetwork.of(trained.model, trained.preprocess)
-    pixels = torch.stack([trained.preprocess.prepare(pictures.images[i]) for i in indices])
+    pixels = torch.stack([network_pixels(pictures.images[i], trained.preprocess) for i in indices])
     inputs = explained.inputs(pixels)
     inputs[torch.from_numpy(masks)[:, None].expand_as(inputs)] = 0
     return float(explained.probabilities(inputs)[:, 0].median())

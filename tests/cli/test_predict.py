@@ -28,6 +28,7 @@ from lightcnn.data.files.walk import Skipped, count_images, walk
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.lesion_painter import draw
 from lightcnn.data.stream import prepared
+from lightcnn.data.tensors import normalise
 from lightcnn.errors import DataError, InputError, LightcnnError
 from lightcnn.inference import class_probabilities, decide, probabilities
 from lightcnn.network import build
@@ -630,5 +631,5 @@ def test_probabilities_of_a_calibrated_rule_are_the_networks_own():
     images = torch.randint(0, 256, (5, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     hot = PLAIN.model_copy(update={"temperature": 3.0})
     with torch.inference_mode():
-        logits = trained.model(PLAIN.normalise(images))
+        logits = trained.model(normalise(images, PLAIN))
     np.testing.assert_allclose(probabilities(trained.model, images, hot), class_probabilities(logits, 3.0), atol=1e-6)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.tensors import normalise
 from lightcnn.devices import pick_device
 from lightcnn.engine.loop import fit, order
 from lightcnn.errors import InputError, TrainingError
@@ -289,7 +290,7 @@ def test_the_same_network_is_the_same_teacher_in_any_statistics():
     model = build(SPEC, 0).eval()
     other = RULE.model_copy(update={"mean": (0.2,), "deviation": (0.7,)})
     teacher = Teacher(model, RULE, other, Distillation(teacher="x"))
-    torch.testing.assert_close(teacher(other.normalise(images)), model(RULE.normalise(images)), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(teacher(normalise(images, other)), model(normalise(images, RULE)), rtol=1e-3, atol=1e-4)
     larger = Teacher(model, RULE, other.model_copy(update={"size": 16}), Distillation(teacher="x"))
     assert larger(torch.zeros(2, 1, 16, 16)).shape == (2, 2)
     coloured = Teacher(model, RULE, other.model_copy(update={"mean": (0.2,) * 3, "deviation": (0.7,) * 3}),

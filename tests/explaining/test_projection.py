@@ -10,6 +10,7 @@ from PIL import Image
 
 from lightcnn.data.files.decode import LONGEST_SIDE, UPRIGHT, decode, decode_mask, decode_whole
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.tensors import network_pixels
 from lightcnn.errors import DataError
 from lightcnn.explaining.projection import Frame
 
@@ -43,7 +44,7 @@ def centre(values: np.ndarray) -> tuple[float, float]:
 def test_what_the_network_sees_of_a_mark_lies_on_the_mark_again(shape, fit):
     y, x, radius = shape[0] // 2 + 9, shape[1] // 2 - 7, min(shape) // 8
     picture = marked(shape, y, x, radius)
-    seen = rule(fit).prepare(picture)[0].numpy().astype(np.float32) / 255
+    seen = network_pixels(picture, rule(fit))[0].numpy().astype(np.float32) / 255
     frame = Frame.of(picture.shape, rule(fit))
     back = frame.onto(seen, *shape)
     assert back.shape == shape
@@ -57,7 +58,7 @@ def test_what_the_network_sees_of_a_mark_lies_on_the_mark_again(shape, fit):
 @pytest.mark.parametrize(("shape", "fit"), list(itertools.product(SHAPES, FITS)))
 def test_a_mask_goes_where_the_picture_goes(shape, fit):
     picture = marked(shape, shape[0] // 2 - 11, shape[1] // 2 + 8, min(shape) // 6)
-    seen = rule(fit).prepare(picture)[0].numpy() > 127
+    seen = network_pixels(picture, rule(fit))[0].numpy() > 127
     mask = Frame.of(picture.shape, rule(fit)).mask(picture[..., 0] > 0)
     assert mask.shape == (32, 32)
     assert mask.any()
@@ -122,7 +123,7 @@ def test_a_photograph_is_whole_and_upright_whatever_its_exif_says(tmp_path, orie
     assert np.abs(whole.astype(int) - upright).mean() < 3
     decoded = decode(tmp_path / "x.jpg").pixels
     for fit in FITS:
-        seen = rule(fit).prepare(decoded)[0].numpy().astype(np.float32) / 255
+        seen = network_pixels(decoded, rule(fit))[0].numpy().astype(np.float32) / 255
         back = np.nan_to_num(Frame.of(decoded.shape, rule(fit)).onto(seen, *size))
         assert back[100:140, 300:340].min() > 0.8, "the map lies where the mark is upright"
         assert back[440:520, 40:120].max() < 0.3
