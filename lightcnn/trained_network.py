@@ -22,7 +22,7 @@ from lightcnn import document
 from lightcnn.baseline_spec import BaselineSpec, load_network
 from lightcnn.data.files.walk import Skipped
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.stream import prepared
+from lightcnn.data.stream import prepare_stream
 from lightcnn.devices import pick_device
 from lightcnn.errors import DataError, InputError, LightcnnError, RunError
 from lightcnn.inference import decide, probabilities
@@ -97,7 +97,7 @@ class TrainedNetwork:
         Memory does not grow with the number of images.
         """
         size = max(1, min(MOST, PIXELS // self.preprocess.size**2))
-        coming = prepared(images, self.preprocess, ahead=2 * size)
+        coming = prepare_stream(images, self.preprocess, ahead=2 * size)
         while chunk := list(islice(coming, size)):
             rows = iter(self._probabilities([pixels for _, pixels in chunk if isinstance(pixels, Tensor)]))
             for image, pixels in chunk:

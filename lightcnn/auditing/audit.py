@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.auditing.verdict import Counts, command, verdict
-from lightcnn.data.dataset import SPLITS, Dataset, Files
-from lightcnn.data.grouping.groups import components, groups_from_source, infer_groups, merge_with_duplicates
-from lightcnn.data.grouping.near_duplicates import Near, near
+from lightcnn.data.dataset import SPLIT_NAMES, Dataset, ImageFiles
+from lightcnn.data.grouping.groups import groups_from_source, infer_groups, linked_images, merge_with_duplicates
+from lightcnn.data.grouping.near_duplicates import NearDuplicates, find_near_duplicates
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import Split, data_document, split
+from lightcnn.data.split import Split, data_document, make_split
 from lightcnn.errors import DataError
 from lightcnn.progress import Progress, silent
 from lightcnn.recipe import Reading
@@ -32,7 +32,7 @@ class Audit:
     """A data set with its groups, the near duplicates in it, and everything that follows from them."""
 
     dataset: Dataset
-    near: Near
+    near: NearDuplicates
     fast: bool
     seconds: float
     data_dir: str | None = None
@@ -40,12 +40,12 @@ class Audit:
     @cached_property
     def exact(self) -> tuple[Cluster, ...]:
         """Images of equal pixels."""
-        return self._clusters(components(self.dataset.pixel_hashes))
+        return self._clusters(linked_images(self.dataset.pixel_hashes))
 
     @cached_property
     def similar(self) -> tuple[Cluster, ...]:
         """Images verified to show one photograph, those of equal pixels among them; none where nobody looked."""
-        return self._clusters(self._alike) if self.near.found else ()
+        return self._clusters(self._alike) if self.near.similar else ()
 
     @cached_property
     def cross_class(self) -> tuple[Cluster, ...]:
@@ -56,7 +56,7 @@ class Audit:
     @cached_property
     def cross_split(self) -> tuple[Cluster, ...]:
         """Images of one source, by groups or duplicates, on more than one side of the split that the source gives."""
-        return tuple(c for c in self._clusters(components(self.dataset.groups, self._alike)) if self._sides(c) > 1)
+        return tuple(c for c in self._clusters(linked_images(self.dataset.groups, self._alike)) if self._sides(c) > 1)
 
     @cached_property
     def leaked(self) -> NDArray[np.int64]:
@@ -91,7 +91,7 @@ class Audit:
             else self.dataset
         )
         try:
-            split(data, 0, Reading(resplit=bool(self.cross_split)))
+            make_split(data, 0, Reading(resplit=bool(self.cross_split)))
         except DataError as error:
             return str(error).removeprefix(f"data {data.source}: ")
         return ""
@@ -100,7 +100,7 @@ class Audit:
     def own_shapes(self) -> list[tuple[int, int]]:
         """Width and height of every image, in files as they are before they are reduced."""
         images = self.dataset.images
-        if isinstance(images, Files):
+        if isinstance(images, ImageFiles):
             return [(file.width, file.height) for file in images.files]
         return [(width, height) for height, width in self.dataset.shapes]
 
@@ -120,9 +120,9 @@ class Audit:
             **self._files(),
             "corrupt": [{"path": path, "reason": reason} for path, reason in self.dataset.skipped],
             "exact_duplicates": self._paths(self.exact),
-            "near_searched": self.near.found is not None,
-            "near_reason": self.near.why,
-            "pairs": 0 if self.near.found is None else len(self.near.found.pairs),
+            "near_searched": self.near.similar is not None,
+            "near_reason": self.near.reason,
+            "pairs": 0 if self.near.similar is None else len(self.near.similar.pairs),
             "near_duplicates": self._paths(self.similar),
             "cross_class": self._paths(self.cross_class),
             "suspects": [self.suspects(cluster) for cluster in self.cross_class],
@@ -172,7 +172,7 @@ class Audit:
     @cached_property
     def _alike(self) -> NDArray[np.int64]:
         hashes = self.dataset.pixel_hashes
-        return components(hashes) if self.near.found is None else components(hashes, self.near.found.clusters)
+        return linked_images(hashes) if self.near.similar is None else linked_images(hashes, self.near.similar.clusters)
 
     def _clusters(self, joint: NDArray[np.int64]) -> tuple[Cluster, ...]:
         """The clusters of two or more, each by path, the clusters by their first path."""
@@ -194,7 +194,7 @@ class Audit:
         return float(sizes.max() / max(1, sizes.min()))
 
     def _data(self) -> dict[str, Any]:
-        train, val, test = (np.flatnonzero(self.dataset.split == side) for side in SPLITS)
+        train, val, test = (np.flatnonzero(self.dataset.split == side) for side in SPLIT_NAMES)
         return data_document(self.dataset, Split(train, val, test))
 
     def _counted(self) -> dict[str, Any]:
@@ -219,7 +219,7 @@ class Audit:
     def _files(self) -> dict[str, Any]:
         """Sizes, modes and formats as the files have them, before anything is reduced on decoding."""
         data, shapes = self.dataset, np.array(self.own_shapes)
-        if isinstance(data.images, Files):
+        if isinstance(data.images, ImageFiles):
             facts = data.images.files
             modes, formats = Counter(file.mode for file in facts), Counter(file.format for file in facts)
         else:
@@ -237,7 +237,7 @@ class Audit:
             "source": self.dataset.groups_from,
             "count": len(sizes),
             "largest": max(sizes.values()),
-            "why": self.dataset.groups_why,
+            "why": self.dataset.groups_reason,
             "shared_by_given_split": self.shared_groups,
             "contradicted": self._paths(self.contradicted),
         }
@@ -258,6 +258,6 @@ def audit(source: str, reading: Reading | None = None, *, fast: bool = False, pr
 def examine(dataset: Dataset, *, fast: bool = False, progress: Progress = silent, began: float | None = None) -> Audit:
     """The audit of images that have been read."""
     began = time.monotonic() if began is None else began
-    searched = near(dataset, "none" if fast else "all", progress=progress)
+    searched = find_near_duplicates(dataset, "none" if fast else "all", progress=progress)
     known = groups_from_source(dataset) if dataset.groups_known else infer_groups(dataset, searched)
     return Audit(known, searched, fast, time.monotonic() - began)

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.grouping.near_duplicates import Near
+from lightcnn.data.grouping.near_duplicates import NearDuplicates
 
 IMBALANCED = 10
 """From this ratio of the largest to the smallest class on, accuracy alone says little."""
@@ -30,12 +30,12 @@ class Counts:
     """Why a split cannot be cut, in the words of the error that a search ends with; empty where it can."""
 
 
-def verdict(dataset: Dataset, near: Near, counts: Counts, data_dir: str | None = None) -> str:
+def verdict(dataset: Dataset, near: NearDuplicates, counts: Counts, data_dir: str | None = None) -> str:
     """One paragraph in plain words."""
     faults = (_corrupt(dataset, counts), _labels(counts), _leak(counts), _refused(counts))
     wrong = [sentence for sentence in faults if sentence]
     lesser = [sentence for sentence in (_copies(near, counts), _contradicted(counts), _imbalance(counts)) if sentence]
-    looked = "" if near.found else ", as far as this audit looked"
+    looked = "" if near.similar else ", as far as this audit looked"
     opening = [] if wrong else [f"Nothing that must be mended was found in {counts.files:,} images{looked}."]
     drawn = ["STAND-IN: these images are drawn by code, not photographs."] * dataset.stand_in
     last = f"{_lead(near, counts)}: {command(dataset, counts, data_dir)}"
@@ -50,11 +50,11 @@ def command(dataset: Dataset, counts: Counts, data_dir: str | None = None) -> st
     return f"lightcnn search --budget 1MFLOPs --data {shlex.quote(dataset.source)}{where}{resplit}{skip}"
 
 
-def _lead(near: Near, counts: Counts) -> str:
+def _lead(near: NearDuplicates, counts: Counts) -> str:
     """What stands before the command: it is safe only where it runs, and where copies were looked for."""
     if counts.refused:
         return "As it is, this cannot be trained on; once it is mended, train with"
-    return "Train safely with" if near.found else "Train with"
+    return "Train safely with" if near.similar else "Train with"
 
 
 def _corrupt(dataset: Dataset, counts: Counts) -> str:
@@ -95,12 +95,12 @@ def _refused(counts: Counts) -> str:
     return f"No split can be cut: {counts.refused}." if counts.refused else ""
 
 
-def _copies(near: Near, counts: Counts) -> str:
+def _copies(near: NearDuplicates, counts: Counts) -> str:
     clusters, images = counts.near_duplicates
     same, files = counts.exact_duplicates
     exact = f"{files:,} images have the pixels of another" if same else "no two images have equal pixels"
-    if near.found is None:
-        return f"{exact[0].upper()}{exact[1:]}; {near.why}."
+    if near.similar is None:
+        return f"{exact[0].upper()}{exact[1:]}; {near.reason}."
     if not clusters:
         return "No image is a near duplicate of another."
     found = f"{images:,} images are near duplicates of others, in {_count(clusters, 'cluster', 'clusters')}"
@@ -130,8 +130,8 @@ def _groups(dataset: Dataset) -> str:
             "say so in a manifest (path,label,group)."
         )
     if dataset.groups_from in ("manifest", "source"):
-        return f"Groups are {dataset.groups_why}."
-    return f"Groups come from {_SOURCES.get(dataset.groups_from, dataset.groups_from)}: {dataset.groups_why}."
+        return f"Groups are {dataset.groups_reason}."
+    return f"Groups come from {_SOURCES.get(dataset.groups_from, dataset.groups_from)}: {dataset.groups_reason}."
 
 
 _SOURCES = {"names": "the file names", "names and near duplicates": "the file names and near duplicates"}

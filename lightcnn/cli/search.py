@@ -181,13 +181,13 @@ def _resumed(out: Path | None, given: dict[str, Any]) -> Any:
 def _dry_run(settings: Any, as_json: bool) -> None:
     from lightcnn.budget import Budget, human
     from lightcnn.cost import cost
-    from lightcnn.data.grouping.groups import grouped
+    from lightcnn.data.grouping.groups import find_groups
     from lightcnn.data.sources.load import load
-    from lightcnn.data.split import data_document, split
+    from lightcnn.data.split import data_document, make_split
     from lightcnn.searching.budgeted_space import BudgetedSpace
 
-    dataset = grouped(load(settings.data, settings.reading))
-    data = data_document(dataset, split(dataset, settings.seed, settings.reading))
+    dataset = find_groups(load(settings.data, settings.reading))
+    data = data_document(dataset, make_split(dataset, settings.seed, settings.reading))
     bound = BudgetedSpace(
         settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size), Budget.parse(settings.budget)
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lightcnn.data.files.decode import Decoded, decode
 from lightcnn.errors import DataError
 
-SPLITS = ("train", "val", "test")
+SPLIT_NAMES = ("train", "val", "test")
 MOST_CLASSES = 5_000
 """More classes than that are a mistake: a folder of images given as classes, an index column given as labels."""
 GroupSource = Literal["none", "manifest", "source", "names", "near duplicates", "names and near duplicates"]
@@ -27,7 +27,7 @@ class Dataset:
 
     `split[i]` is train, val, test, or empty where the source does not say. `groups[i]` names the photograph, patient
     or writer that an image comes from, and `groups_from` where that is known from; with none, every image is its own.
-    `groups_why` is one sentence on what was looked for and what was found.
+    `groups_reason` is one sentence on what was looked for and what was found.
     `skipped` are the paths and faults of files that were left out. `masks[i]`, where there are any, is bool (H, W).
     """
 
@@ -39,7 +39,7 @@ class Dataset:
     split: NDArray[np.str_]
     groups: NDArray[np.str_]
     groups_from: GroupSource = "none"
-    groups_why: str = ""
+    groups_reason: str = ""
     stand_in: bool = False
     note: str = ""
     skipped: tuple[tuple[str, str], ...] = ()
@@ -51,7 +51,7 @@ class Dataset:
     @property
     def channels(self) -> int:
         """1 for grey, 3 for colour."""
-        return self.images.channels if isinstance(self.images, Files) else int(self.images[0].shape[2])
+        return self.images.channels if isinstance(self.images, ImageFiles) else int(self.images[0].shape[2])
 
     @cached_property
     def size(self) -> int:
@@ -61,7 +61,7 @@ class Dataset:
     @property
     def shapes(self) -> list[tuple[int, int]]:
         """Height and width of every image as it is kept."""
-        if isinstance(self.images, Files):
+        if isinstance(self.images, ImageFiles):
             return [file.shape[:2] for file in self.images.files]
         if isinstance(self.images, np.ndarray):
             return [self.images.shape[1:3]] * len(self.images)
@@ -75,7 +75,7 @@ class Dataset:
     @cached_property
     def pixel_hashes(self) -> tuple[str, ...]:
         """SHA-256 of every image's pixels: two files with the same pixels have the same one."""
-        if isinstance(self.images, Files):
+        if isinstance(self.images, ImageFiles):
             return tuple(file.digest for file in self.images.files)
         return tuple(pixel_hash(image) for image in self.images)
 
@@ -87,9 +87,9 @@ class Dataset:
         digest.update("".join(self.pixel_hashes).encode())
         return digest.hexdigest()
 
-    def grouped(self, groups: Sequence[str] | NDArray[np.str_], groups_from: GroupSource, why: str = "") -> Dataset:
+    def with_groups(self, groups: Sequence[str] | NDArray[np.str_], groups_from: GroupSource, why: str = "") -> Dataset:
         """The same data with other groups, and one sentence on why these."""
-        return replace(self, groups=np.asarray(groups, dtype=np.str_), groups_from=groups_from, groups_why=why)
+        return replace(self, groups=np.asarray(groups, dtype=np.str_), groups_from=groups_from, groups_reason=why)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class FileFacts:
     several: bool = False
 
 
-class Files(Sequence[NDArray[np.uint8]]):
+class ImageFiles(Sequence[NDArray[np.uint8]]):
     """Images in files, each of which has been read once; those that were not kept are read again when asked for."""
 
     def __init__(

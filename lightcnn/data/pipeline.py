@@ -43,7 +43,7 @@ class Pipeline:
         self.dataset = dataset
         self.split = split
         self.device = device
-        self.rule = rule or Preparation()
+        self.preparation = rule or Preparation()
         self._progress = progress
         self._normalised = normalised
         self._stores: dict[int, Store] = {}
@@ -54,7 +54,7 @@ class Pipeline:
         if size not in self._stores:
             if sum(held.numel() for held in self._stores.values() if isinstance(held, Tensor)) > KEPT_BYTES:
                 self.forget()
-            self._stores[size] = store(self.dataset, self.rule, size, self.device, self._progress)
+            self._stores[size] = store(self.dataset, self.preparation, size, self.device, self._progress)
         return View(self._stores[size], indices, self.device)
 
     def labels(self, indices: NDArray[np.int64]) -> Tensor:
@@ -65,9 +65,11 @@ class Pipeline:
         """The rule for networks with that input, with the statistics that images are normalised with."""
         return self._preprocess(size)
 
-    def resplit(self, split: Split) -> Pipeline:
+    def with_split(self, split: Split) -> Pipeline:
         """The same images on other sides; those that are prepared serve both."""
-        other = Pipeline(self.dataset, split, self.device, self.rule, self._progress, normalised=self._normalised)
+        other = Pipeline(
+            self.dataset, split, self.device, self.preparation, self._progress, normalised=self._normalised
+        )
         other._stores = self._stores
         return other
 
@@ -83,7 +85,7 @@ class Pipeline:
         chosen = self.split.train[:: -(-len(self.split.train) // MEASURED)]
         mean, deviation = self._normalised or channel_statistics(self.images(chosen, size))
         return Preprocess(
-            **self.rule.model_dump(),
+            **self.preparation.model_dump(),
             size=size,
             channels=cast(Any, self.dataset.channels),
             shorter_side=SHORTER_SIDE,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.dataset import SPLITS, Dataset, require_every_class
+from lightcnn.data.dataset import SPLIT_NAMES, Dataset, require_every_class
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
 
@@ -32,14 +32,14 @@ class Split:
 
     def counts(self) -> dict[str, int]:
         """Images a side."""
-        return {name: len(getattr(self, name)) for name in SPLITS}
+        return {name: len(getattr(self, name)) for name in SPLIT_NAMES}
 
     def groups_shared(self, dataset: Dataset) -> int:
         """How many groups stand on more than one side, counted."""
-        return len(crossing([dataset.groups[getattr(self, name)] for name in SPLITS]))
+        return len(shared_groups([dataset.groups[getattr(self, name)] for name in SPLIT_NAMES]))
 
 
-def split(dataset: Dataset, seed: int, reading: Reading | None = None) -> Split:
+def make_split(dataset: Dataset, seed: int, reading: Reading | None = None) -> Split:
     """Train, val and test, disjoint by group and stratified by class as far as the groups allow.
 
     A split that the source gives is used, and what it lacks is cut from its train side; of `reading.folds` one is the
@@ -52,10 +52,10 @@ def split(dataset: Dataset, seed: int, reading: Reading | None = None) -> Split:
     if reading.folds:
         return folds(dataset, reading.folds, seed)[reading.fold - 1]
     every = np.arange(len(dataset))
-    given = {name: np.flatnonzero(dataset.split == name) for name in SPLITS}
+    given = {name: np.flatnonzero(dataset.split == name) for name in SPLIT_NAMES}
     if reading.resplit or not len(given["train"]):
         given = {"train": every, "val": every[:0], "test": every[:0]}
-    shared = crossing([dataset.groups[given[name]] for name in SPLITS])
+    shared = shared_groups([dataset.groups[given[name]] for name in SPLIT_NAMES])
     if shared and not reading.allow_leak:
         raise DataError(
             f"data {dataset.source}: {len(shared)} {_plural(len(shared), 'source')} ({_named(shared)}) with images on "
@@ -66,7 +66,7 @@ def split(dataset: Dataset, seed: int, reading: Reading | None = None) -> Split:
     shares = _shares(wanted, len(given["train"]))
     sides = _cut(dataset, given["train"], shares, [seed, 1])
     given |= dict(zip(("train", *wanted), sides, strict=True))
-    train, val, test = (np.sort(given[name]) for name in SPLITS)
+    train, val, test = (np.sort(given[name]) for name in SPLIT_NAMES)
     return Split(train, val, test, leak_allowed=bool(shared))
 
 
@@ -88,7 +88,7 @@ def folds(dataset: Dataset, count: int, seed: int) -> list[Split]:
 
 def data_document(dataset: Dataset, sides: Split) -> dict[str, Any]:
     """The `data` of a report.json."""
-    groups = {name: len(np.unique(dataset.groups[getattr(sides, name)])) for name in SPLITS}
+    groups = {name: len(np.unique(dataset.groups[getattr(sides, name)])) for name in SPLIT_NAMES}
     return {
         "source": dataset.source,
         "stand_in": dataset.stand_in,
@@ -98,7 +98,7 @@ def data_document(dataset: Dataset, sides: Split) -> dict[str, Any]:
         "groups": {
             "known": dataset.groups_known,
             "source": dataset.groups_from,
-            "why": dataset.groups_why,
+            "why": dataset.groups_reason,
             "counts": groups,
         },
         "groups_shared": sides.groups_shared(dataset),
@@ -121,7 +121,7 @@ def subset(dataset: Dataset, indices: NDArray[np.int64], most: int, seed: int) -
     return np.sort(np.concatenate(chosen))
 
 
-def crossing(sides: Sequence[NDArray[np.str_]]) -> list[str]:
+def shared_groups(sides: Sequence[NDArray[np.str_]]) -> list[str]:
     """The groups that stand on more than one of the sides, in order."""
     found = [np.unique(groups) for groups in sides]
     names, times = np.unique(np.concatenate(found), return_counts=True)

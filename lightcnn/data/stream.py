@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightcnn.data.files.decode import decode, reduced
+from lightcnn.data.files.decode import decode, reduce_pixels
 from lightcnn.data.files.walk import Skipped
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.tensors import network_pixels
@@ -23,7 +23,7 @@ from lightcnn.errors import DataError
 Item = TypeVar("Item", bound=Path | Skipped | NDArray[np.uint8])
 
 
-def prepared(items: Iterable[Item], rule: Preprocess, *, ahead: int) -> Iterator[tuple[Item, Tensor | str]]:
+def prepare_stream(items: Iterable[Item], rule: Preprocess, *, ahead: int) -> Iterator[tuple[Item, Tensor | str]]:
     """Each item in its order, with its pixels uint8 (C, size, size) or with what is wrong with it.
 
     Items are paths, uint8 arrays (H, W, C), which are treated as files with these pixels, and skipped ones. At most
@@ -58,7 +58,7 @@ def _pixels(item: Path | Skipped | NDArray[np.uint8], rule: Preprocess) -> Tenso
             if item.exists() and not item.is_file():
                 return "is no file"
             return network_pixels(decode(item).pixels, rule)
-        return network_pixels(reduced(item), rule)
+        return network_pixels(reduce_pixels(item), rule)
     except DataError as error:
         return str(error)
     except OSError as error:  # a name that is too long, a folder that may not be entered

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightcnn.data.dataset import Dataset, Files
-from lightcnn.data.files.decode import SUFFIXES, decode, decode_mask, decode_whole, reduced
+from lightcnn.data.dataset import Dataset, ImageFiles
+from lightcnn.data.files.decode import SUFFIXES, decode, decode_mask, decode_whole, reduce_pixels
 from lightcnn.data.files.walk import hidden
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.tensors import network_pixels
@@ -114,7 +114,7 @@ def from_array(
     size = pixels.shape[0], pixels.shape[1]
     if mask is not None and mask.shape != size:
         raise DataError(f"is {size[1]}×{size[0]} pixels, and its mask has the shape {mask.shape}")
-    smaller = reduced(pixels)
+    smaller = reduce_pixels(pixels)
     frame = Frame.of(smaller.shape, rule)
     seen, notes = _at_input(mask, frame)
     return Picture(name, network_pixels(smaller, rule), frame, lambda: (pixels, size), mask=seen, notes=notes)
@@ -123,7 +123,7 @@ def from_array(
 def from_dataset(dataset: Dataset, index: int, rule: Preprocess, masks: MaskFolder | None = None) -> Picture:
     """An image of a dataset, as a training prepares it; `masks` before the dataset's own. Raises: DataError."""
     pixels, name = dataset.images[index], dataset.paths[index]
-    files = dataset.images.files if isinstance(dataset.images, Files) else None
+    files = dataset.images.files if isinstance(dataset.images, ImageFiles) else None
 
     def whole() -> Whole:
         return decode_whole(files[index].path) if files else (pixels, (pixels.shape[0], pixels.shape[1]))

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from lightcnn import document
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.grouping.groups import grouped
+from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import Split, data_document, split, subset
+from lightcnn.data.split import Split, data_document, make_split, subset
 from lightcnn.data.tensors import network_pixels
 from lightcnn.errors import DataError, InputError
 from lightcnn.explaining.explained_network import ExplainedNetwork
@@ -54,7 +54,7 @@ def test_side(
     recipe = document.load(Recipe, run / "recipe.yaml")
     reading = recipe.reading if data_dir is None else recipe.reading.model_copy(update={"data_dir": str(data_dir)})
     try:
-        dataset = grouped(load(source or recipe.data, reading, progress=progress), progress=progress)
+        dataset = find_groups(load(source or recipe.data, reading, progress=progress), progress=progress)
     except DataError as error:
         if source is not None:
             raise
@@ -73,7 +73,7 @@ def test_side(
             "report.json; put back the data, give images, or name other data with --data SOURCE"
         )
     note = "" if known else "not the run's own data: whether it has learned from some of these images is not known"
-    return TestSide(dataset, split(dataset, recipe.seed, reading), note)
+    return TestSide(dataset, make_split(dataset, recipe.seed, reading), note)
 
 
 def candidates(side: TestSide, seed: int) -> NDArray[np.int64]:

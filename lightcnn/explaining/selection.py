@@ -59,7 +59,7 @@ def of_files(inputs: Sequence[Path], rule: Preprocess, masks: MaskFolder | None)
             else:
                 yield _read(str(found), partial(from_file, found, rule, masks))
 
-    return Selection(pictures, met.images, met.images, met.passed_over)
+    return Selection(pictures, met.images, met.images, met.ignored)
 
 
 def of_side(

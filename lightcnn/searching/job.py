@@ -15,10 +15,10 @@ from torch import nn
 from lightcnn import document
 from lightcnn.budget import Budget
 from lightcnn.counting.other_tools import fvcore_total, thop_total
-from lightcnn.data.grouping.groups import grouped
+from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import split, subset
+from lightcnn.data.split import make_split, subset
 from lightcnn.devices import pick_device
 from lightcnn.engine.loop import Epoch, fit
 from lightcnn.errors import LightcnnError, RunError, TrainingError
@@ -87,8 +87,8 @@ def run(
         RunFolder.free(out)
     device = pick_device(settings.device)
     dataset = load(settings.data, settings.reading, progress=watcher.reading)
-    dataset = grouped(dataset, progress=watcher.reading)
-    sides = split(dataset, settings.seed, settings.reading)
+    dataset = find_groups(dataset, progress=watcher.reading)
+    sides = make_split(dataset, settings.seed, settings.reading)
     space = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
     budgeted = BudgetedSpace(space, Budget.parse(settings.budget))
     budgeted.candidate(budgeted.first(), Random(settings.seed))

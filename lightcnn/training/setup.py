@@ -17,11 +17,11 @@ from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import pretrained_statistics
 from lightcnn.cost import idle_strides
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.grouping.groups import grouped
+from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import Split, split
+from lightcnn.data.split import Split, make_split
 from lightcnn.devices import pick_device
 from lightcnn.engine.distillation import Teacher
 from lightcnn.errors import DataMissing, InputError
@@ -77,7 +77,7 @@ class TrainingSetup:
     def repeated(self, seed: int, reading: Reading) -> TrainingSetup:
         """The same with another seed and split; the images are not read again."""
         recipe = self.recipe.model_copy(update={"seed": seed, "reading": reading})
-        pipeline = self.pipeline.resplit(split(self.pipeline.dataset, seed, reading))
+        pipeline = self.pipeline.with_split(make_split(self.pipeline.dataset, seed, reading))
         _require_fit(recipe, pipeline.dataset, len(pipeline.split.train))
         _require_unseen(recipe, pipeline.dataset, pipeline.split)
         return TrainingSetup(recipe, pipeline, _teacher(recipe, pipeline))
@@ -96,7 +96,7 @@ def prepare(
     """
     watcher, place = watcher or TrainingProgress(), pick_device(device)
     source, dataset = read or _read(given.recipe, watcher)
-    sides = split(dataset, given.recipe.seed, given.recipe.reading)
+    sides = make_split(dataset, given.recipe.seed, given.recipe.reading)
     recipe = given.resolved(source, dataset.channels, len(sides.train))
     _require_fit(recipe, dataset, len(sides.train))
     unknown = _require_unseen(recipe, dataset, sides)
@@ -108,14 +108,14 @@ def prepare(
 def _read(recipe: Recipe, watcher: TrainingProgress) -> tuple[str, Dataset]:
     """The data and their source: a stand-in where a named set is missing and the recipe allows one."""
     try:
-        return recipe.data, grouped(load(recipe.data, recipe.reading, progress=watcher.reading),
+        return recipe.data, find_groups(load(recipe.data, recipe.reading, progress=watcher.reading),
                                     progress=watcher.reading)  # fmt: skip
     except DataMissing as missing:
         if recipe.reading.require_data:
             raise
         classes = recipe.network.classes
         source = STAND_IN_SOURCE if classes == 2 else f"{STAND_IN_SOURCE}:classes={classes}"
-        dataset = grouped(load(source, recipe.reading, progress=watcher.reading), progress=watcher.reading)
+        dataset = find_groups(load(source, recipe.reading, progress=watcher.reading), progress=watcher.reading)
         note = f"{dataset.note}; asked for was {recipe.data}: {missing}"
         return source, replace(dataset, note=note)
 

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from lightcnn.baselines import build_baseline
 from lightcnn.counting.copies import duplicate
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.sources.lesion_painter import draw as lesions
+from lightcnn.data.sources.lesion_painter import paint_lesions as lesions
 from lightcnn.data.tensors import normalise
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution

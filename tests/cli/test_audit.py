@@ -19,10 +19,10 @@ from lightcnn.auditing.audit import audit, examine
 from lightcnn.cli.main import run
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping import similar as search
-from lightcnn.data.grouping.groups import components, grouped
-from lightcnn.data.grouping.similar import Similar
+from lightcnn.data.grouping.groups import find_groups, linked_images
+from lightcnn.data.grouping.similar import SimilarImages
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import split
+from lightcnn.data.split import make_split
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
 from lightcnn.run_folder import RunFolder
@@ -38,13 +38,13 @@ def _elsewhere(tmp_path, monkeypatch):
     """Images with the same pixels in any order pass for near duplicates."""
 
     def fake(images, *, progress=None):
-        clusters = components([np.sort(image, axis=None).tobytes().hex() for image in images])
+        clusters = linked_images([np.sort(image, axis=None).tobytes().hex() for image in images])
         pairs = np.array([(first, i) for i, first in enumerate(clusters) if first < i], dtype=np.int64).reshape(-1, 2)
         progress("comparing images", len(images), len(images))
-        return Similar(pairs, np.full(len(pairs), 9, dtype=np.int64), clusters)
+        return SimilarImages(pairs, np.full(len(pairs), 9, dtype=np.int64), clusters)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(search, "similar", fake)
+    monkeypatch.setattr(search, "find_similar", fake)
     monkeypatch.setattr(search, "LEAST_SIDE", 16)
     monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path / ".cache"))
 
@@ -385,7 +385,7 @@ def test_what_cannot_be_split_is_not_called_safe(tmp_path):
     data = manifest(["p1", "p2"] * 6, [""] * 12)
     document = examine(data).document()
     with pytest.raises(DataError, match="class 'a' has 6 images, all of 1 source"):
-        split(data, 0)
+        make_split(data, 0)
     assert (
         "No split can be cut: class 'a' has 6 images, all of 1 source, and 3 sides to stand on; " in document["verdict"]
     )
@@ -401,7 +401,7 @@ def test_groups_that_copies_contradict_are_joined_and_said():
     verdict = examine(data).document()["verdict"]
     assert "1 photograph stands in several groups of the source, as duplicates: a split joins these groups" in verdict
     assert "Train safely with: lightcnn" in verdict
-    joint = grouped(data)
+    joint = find_groups(data)
     assert joint.groups[0] == joint.groups[2]
 
 
@@ -414,7 +414,7 @@ def test_groups_that_span_classes_are_said():
     data = manifest([f"p{i // 2}" for i in range(12)], [""] * 12)
     said = "Groups are named by the manifest; 6 hold images of more than one class, which is allowed."
     assert said in examine(data).document()["verdict"]
-    assert grouped(data).groups_why in said
+    assert find_groups(data).groups_reason in said
 
 
 def test_a_stand_in_and_notes_are_said_on_the_terminal_and_the_page(clean, capsys):

@@ -23,7 +23,7 @@ from torch import nn
 import lightcnn
 from lightcnn.cli.main import run
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.sources.lesion_painter import draw
+from lightcnn.data.sources.lesion_painter import paint_lesions
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.explaining.checks.checker import NAMES, Checker
 from lightcnn.explaining.explained_network import ExplainedNetwork
@@ -48,7 +48,7 @@ FAST = ["--device", "cpu", "--samples", "40", "--segments", "8"]
 def place(tmp_path_factory):
     """A folder with `photos` in class folders, `masks` of them, and the finished `run` of a training on them."""
     root = tmp_path_factory.mktemp("explain")
-    drawn = draw(count=60, size=40)
+    drawn = paint_lesions(count=60, size=40)
     for index, image in enumerate(drawn.images):
         file = root / "photos" / drawn.classes[drawn.labels[index]] / f"p{index:02}.png"
         file.parent.mkdir(parents=True, exist_ok=True)

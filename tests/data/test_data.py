@@ -15,7 +15,7 @@ from lightcnn.data.files.decode import decode
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import describe, load
-from lightcnn.data.split import split, subset
+from lightcnn.data.split import make_split, subset
 from lightcnn.data.tensors import channel_statistics, normalise, resize
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
@@ -72,7 +72,7 @@ def test_npz_in_medmnist_layout(tmp_path):
     data = load(npz(tmp_path, **content, class_names=np.array(["a", "b", "c"])))
     assert data.classes == ("a", "b", "c")
     assert (len(data), data.channels) == (69, 3)
-    sides = split(data, 0)
+    sides = make_split(data, 0)
     assert len(sides.test) == 9
     assert set(sides.test.tolist()) == set(range(60, 69))
     np.testing.assert_array_equal(data.images[:60], content["train_images"])
@@ -140,13 +140,13 @@ def test_class_folders(tmp_path):
     assert data.channels == 3
     assert data.paths[0] == "cat/0.png"
     assert data.images[0].shape == (10, 12, 3)
-    assert {len(side) for side in (split(data, 0).val, split(data, 0).test)} == {2}
+    assert {len(side) for side in (make_split(data, 0).val, make_split(data, 0).test)} == {2}
 
 
 def test_class_folders_under_given_splits(tmp_path):
     names = [f"{s}/{c}/{i}" for s, n in (("train", 5), ("test", 2)) for c in "ab" for i in range(n)]
     data = load(photos(tmp_path, names, mode="L"))
-    sides = split(data, 0)
+    sides = make_split(data, 0)
     assert data.channels == 1
     assert [data.paths[i] for i in sides.test] == ["test/a/0.png", "test/a/1.png", "test/b/0.png", "test/b/1.png"]
     assert sides.counts() == {"train": 8, "val": 2, "test": 4}
@@ -252,7 +252,7 @@ def test_a_class_that_skipping_empties_is_an_error(tmp_path):
         DataError,
         match=r"class 'a' has no image after 1 faulty files were left out \(the first: a/0\.png is empty\); add some",
     ):
-        split(load(folder, Reading(skip_corrupt=True)), 0)
+        make_split(load(folder, Reading(skip_corrupt=True)), 0)
 
 
 @pytest.mark.parametrize(
@@ -308,14 +308,14 @@ def test_decoding_of_modes_and_orientation(tmp_path):
 
 def test_splits_are_disjoint_stratified_and_repeatable():
     data = load("digits")
-    sides = split(data, 3)
+    sides = make_split(data, 3)
     parts = [sides.train, sides.val, sides.test]
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(data)))
     assert sides.groups_shared(data) == 0
     for part in parts:
         shares = np.bincount(data.labels[part], minlength=10) / len(part)
         assert np.abs(shares - 0.1).max() < 0.02
-    again, other = split(data, 3), split(data, 4)
+    again, other = make_split(data, 3), make_split(data, 4)
     np.testing.assert_array_equal(sides.test, again.test)
     assert set(sides.test.tolist()) != set(other.test.tolist())
 
@@ -324,7 +324,7 @@ def test_a_class_too_small_to_split_is_named(tmp_path):
     labels = np.array([0] * 30 + [1] * 2)
     data = load(npz(tmp_path, train_images=np.zeros((32, 8, 8), dtype=np.uint8), train_labels=labels))
     with pytest.raises(DataError, match="class '1' has 2 images, and 3 sides to stand on; give it images of"):
-        split(data, 0)
+        make_split(data, 0)
 
 
 def test_the_fingerprint_knows_pixels_labels_classes_and_sides(tmp_path):
@@ -347,10 +347,10 @@ def test_the_fingerprint_knows_pixels_labels_classes_and_sides(tmp_path):
 
 def test_subset_is_stratified():
     data = load("digits")
-    chosen = subset(data, split(data, 0).train, 200, 0)
+    chosen = subset(data, make_split(data, 0).train, 200, 0)
     assert 190 <= len(chosen) <= 210
     assert np.bincount(data.labels[chosen]).min() >= 18
-    assert set(chosen.tolist()) <= set(split(data, 0).train.tolist())
+    assert set(chosen.tolist()) <= set(make_split(data, 0).train.tolist())
 
 
 def test_resize_agrees_for_arrays_and_lists_and_keeps_equal_sizes():
@@ -371,7 +371,7 @@ def test_normalised_training_images_have_mean_zero_and_deviation_one():
 
 def test_pipeline_reports_what_the_data_are():
     data = load("digits")
-    pipeline = Pipeline(data, split(data, 0), torch.device("cpu"))
+    pipeline = Pipeline(data, make_split(data, 0), torch.device("cpu"))
     document = pipeline.document()
     assert document["counts"] == {"train": 1221, "val": 216, "test": 360}
     assert document["groups"] == {"known": False, "source": "none", "why": "", "counts": document["counts"]}

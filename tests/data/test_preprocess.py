@@ -17,9 +17,9 @@ from lightcnn.data import background, store
 from lightcnn.data.files.decode import decode
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.sources.lesion_painter import draw
+from lightcnn.data.sources.lesion_painter import paint_lesions
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import split
+from lightcnn.data.split import make_split
 from lightcnn.data.tensors import network_pixels, prepare
 from lightcnn.errors import InputError
 from lightcnn.recipe import Preparation
@@ -37,7 +37,7 @@ RULES = (
 def folder(tmp_path_factory):
     """Photographs of several sizes, JPEG and PNG, in two class folders."""
     root = tmp_path_factory.mktemp("photographs")
-    drawn = draw(count=24, size=64)
+    drawn = paint_lesions(count=24, size=64)
     for index, image in enumerate(drawn.images):
         target = root / drawn.classes[drawn.labels[index]] / f"x{'abcdefghijklmnopqrstuvwxyz'[index]}"
         target.parent.mkdir(exist_ok=True)
@@ -53,7 +53,7 @@ def test_all_ways_to_the_pixels_give_the_same_bytes(folder, rule, tier, tmp_path
     monkeypatch.setattr(store, "MEMORY_BYTES", 1e9 if tier == "memory" else 0)
     monkeypatch.setattr(store, "DISK_BYTES", 1e9 if tier == "disk" else 0)
     data = load(str(folder))
-    pipeline = Pipeline(data, split(data, 0), CPU, rule)
+    pipeline = Pipeline(data, make_split(data, 0), CPU, rule)
     training = pipeline.images(pipeline.split.train, 32)
     held = json.loads(json.dumps(pipeline.preprocess(32).model_dump(mode="json")))
     saved = Preprocess.model_validate_json(json.dumps(held))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightcnn.data.dataset import SPLITS, assemble
-from lightcnn.data.split import Split, folds, split, subset
+from lightcnn.data.dataset import SPLIT_NAMES, assemble
+from lightcnn.data.split import Split, folds, make_split, subset
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
 
@@ -43,10 +43,10 @@ def grouped_sets(draw):
 
 def sides_of(data, cut: Split) -> None:
     """What holds for every split: each image placed once, ascending, no group on two sides, every class on each."""
-    placed = np.concatenate([getattr(cut, name) for name in SPLITS])
+    placed = np.concatenate([getattr(cut, name) for name in SPLIT_NAMES])
     assert sorted(placed.tolist()) == list(range(len(data)))
     assert cut.groups_shared(data) == 0
-    for name in SPLITS:
+    for name in SPLIT_NAMES:
         side = getattr(cut, name)
         assert (np.diff(side) > 0).all()
         assert set(data.labels[side].tolist()) == set(data.labels.tolist())
@@ -54,10 +54,10 @@ def sides_of(data, cut: Split) -> None:
 
 @given(grouped_sets(), st.integers(0, 2**32 - 1))
 def test_no_group_on_two_sides_and_classes_as_even_as_groups_allow(data, seed):
-    cut = split(data, seed)
+    cut = make_split(data, seed)
     sides_of(data, cut)
-    again = split(data, seed)
-    assert all(np.array_equal(getattr(cut, name), getattr(again, name)) for name in SPLITS)
+    again = make_split(data, seed)
+    assert all(np.array_equal(getattr(cut, name), getattr(again, name)) for name in SPLIT_NAMES)
     largest = np.unique(data.groups, return_counts=True)[1].max()
     for name, share in (("test", 0.2), ("val", 0.12), ("train", 0.68)):
         for label in range(len(data.classes)):
@@ -68,7 +68,7 @@ def test_no_group_on_two_sides_and_classes_as_even_as_groups_allow(data, seed):
 @given(st.lists(st.integers(10, 60), min_size=2, max_size=5), st.integers(0, 1000))
 def test_without_groups_the_proportions_are_exact_to_an_image(counts, seed):
     data = dataset(np.repeat(np.arange(len(counts)), counts))
-    cut = split(data, seed)
+    cut = make_split(data, seed)
     sides_of(data, cut)
     for label, count in enumerate(counts):
         for name, share in (("test", 0.2), ("val", 0.12), ("train", 0.68)):
@@ -93,42 +93,42 @@ def test_folds_are_disjoint_by_group_and_cover_everything(data, count, seed):
 
 def test_another_seed_is_another_split():
     data = dataset([0, 1] * 50)
-    assert not np.array_equal(split(data, 0).test, split(data, 1).test)
+    assert not np.array_equal(make_split(data, 0).test, make_split(data, 1).test)
     assert not np.array_equal(folds(data, 5, 0)[0].test, folds(data, 5, 1)[0].test)
 
 
 def test_a_split_is_the_same_on_every_machine():
     data = dataset(np.repeat([0, 1, 2], [30, 20, 10]), np.arange(60) // 2)
-    assert split(data, 7).test.tolist() == [12, 13, 18, 19, 26, 27, 42, 43, 46, 47, 50, 51]
+    assert make_split(data, 7).test.tolist() == [12, 13, 18, 19, 26, 27, 42, 43, 46, 47, 50, 51]
 
 
 def test_large_sets_do_not_cut_more_than_they_need():
     data = dataset(np.arange(200_000) % 2)
-    assert split(data, 0).counts() == {"train": 180_000, "val": 10_000, "test": 10_000}
+    assert make_split(data, 0).counts() == {"train": 180_000, "val": 10_000, "test": 10_000}
 
 
 def test_a_given_split_is_used_and_what_it_lacks_is_cut_from_train():
     labels = [0, 1] * 30
     data = dataset(labels, np.arange(60) // 2, ["train"] * 40 + ["test"] * 20)
-    cut = split(data, 0)
+    cut = make_split(data, 0)
     assert cut.test.tolist() == list(range(40, 60))
     assert sorted([*cut.train, *cut.val]) == list(range(40))
     assert cut.groups_shared(data) == 0
     assert not cut.leak_allowed
     other = dataset(labels, np.arange(60) // 2, ["train"] * 40 + ["val"] * 20)
-    assert split(other, 0).val.tolist() == list(range(40, 60))
+    assert make_split(other, 0).val.tolist() == list(range(40, 60))
 
 
 def test_a_given_split_that_groups_cross_is_refused_unless_told():
     sides = ["train"] * 41 + ["test"] * 19
     data = dataset([0, 1] * 30, [f"p{i // 2}" for i in range(60)], sides)
     with pytest.raises(DataError, match=r"1 source \(p20\) with images on more than one side.*--resplit.*--allow-leak"):
-        split(data, 0)
-    allowed = split(data, 0, Reading(allow_leak=True))
+        make_split(data, 0)
+    allowed = make_split(data, 0, Reading(allow_leak=True))
     assert allowed.leak_allowed
     assert allowed.groups_shared(data) == 1
     assert len(allowed.test) == 19
-    anew = split(data, 0, Reading(resplit=True))
+    anew = make_split(data, 0, Reading(resplit=True))
     sides_of(data, anew)
     assert not anew.leak_allowed
 
@@ -151,17 +151,17 @@ def test_groups_shared_is_counted_not_asserted():
 def test_a_class_that_cannot_stand_on_every_side_is_named(labels, groups, message):
     data = dataset(labels, groups)
     if message is None:
-        sides_of(data, split(data, 0))
+        sides_of(data, make_split(data, 0))
         return
     with pytest.raises(DataError, match=message):
-        split(data, 0)
+        make_split(data, 0)
 
 
 def test_sources_that_cannot_be_shared_out_are_a_clear_line():
     # The groups of each class must stand apart: x, y, z of one, x, y, w of another put z and w together, the third not.
     data = dataset([0, 1, 2, 0, 1, 0, 2, 1, 2], [*"xxxyyzzww"])
     with pytest.raises(DataError, match=r"cannot be shared out so that every class stands on 3 sides"):
-        split(data, 0)
+        make_split(data, 0)
     with pytest.raises(DataError, match=r"1 folds; give two or more"):
         folds(data, 1, 0)
 

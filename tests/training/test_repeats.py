@@ -16,9 +16,9 @@ import pytest
 
 import lightcnn
 from lightcnn.cli.main import run
-from lightcnn.data.grouping.groups import grouped
+from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import split
+from lightcnn.data.split import make_split
 from lightcnn.recipe import Reading, Recipe
 from lightcnn.run_folder import RunFolder
 
@@ -84,10 +84,10 @@ def test_every_image_is_tested_once_a_seed(repeated):
 
 
 def test_no_source_is_tested_by_a_network_that_knows_it(repeated, recipe):
-    dataset = grouped(load(Recipe.load(recipe).data))
+    dataset = find_groups(load(Recipe.load(recipe).data))
     for part in sorted((repeated / "parts").iterdir()):
         held = Recipe.load(part / "recipe.yaml")
-        sides = split(dataset, held.seed, held.reading)
+        sides = make_split(dataset, held.seed, held.reading)
         predicted = {row["path"] for row in rows(part / "predictions.csv") if row["split"] == "test"}
         assert predicted == {dataset.paths[i] for i in sides.test}
         groups = [set(dataset.groups[getattr(sides, side)]) for side in ("train", "val", "test")]

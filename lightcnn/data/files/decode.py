@@ -171,7 +171,7 @@ def _reduced(image: Image.Image) -> Image.Image:
     return image.resize(size, Image.Resampling.BILINEAR)
 
 
-def reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def reduce_pixels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Pixels (H, W, 1 or 3) as `decode` would give them, had they been read from a file that is stored exactly."""
     if min(pixels.shape[:2]) <= SHORTER_SIDE:
         return pixels

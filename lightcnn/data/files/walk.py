@@ -26,7 +26,7 @@ class ImageCount:
     """What a walk would meet: images, skipped ones among them, and files that are no images by name."""
 
     images: int
-    passed_over: int
+    ignored: int
 
 
 def count_images(inputs: Sequence[Path], command: str = "predict") -> ImageCount:
@@ -34,18 +34,18 @@ def count_images(inputs: Sequence[Path], command: str = "predict") -> ImageCount
 
     `command` is who asks, as errors say.
     """
-    images = passed_over = 0
+    images = ignored = 0
     for path in inputs:
         before = images
         try:
             for found in _below(path) if _is_folder(path, command) else [path]:
                 images += found is not None
-                passed_over += found is None
+                ignored += found is None
         except OSError as error:
             raise DataError(f"{command} {path}: cannot be read ({error.strerror})") from None
         if images == before:
             raise DataError(f"{command} {path}: no images in this folder ({', '.join(sorted(SUFFIXES))})")
-    return ImageCount(images, passed_over)
+    return ImageCount(images, ignored)
 
 
 def walk(inputs: Sequence[Path]) -> Iterator[Path | Skipped]:

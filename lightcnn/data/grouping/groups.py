@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from lightcnn.data.dataset import Dataset, Files, GroupSource
+from lightcnn.data.dataset import Dataset, GroupSource, ImageFiles
 from lightcnn.data.grouping.name_groups import NameGroups, name_groups
-from lightcnn.data.grouping.near_duplicates import Near, near
+from lightcnn.data.grouping.near_duplicates import NearDuplicates, find_near_duplicates
 from lightcnn.progress import Progress, silent
 
 ALONE = "each image counts as its own source"
 
 
-def grouped(dataset: Dataset, *, progress: Progress = silent) -> Dataset:
+def find_groups(dataset: Dataset, *, progress: Progress = silent) -> Dataset:
     """The same data with the groups that are known or can be found, and why these.
 
     Near duplicates are looked for in small sets only; in larger ones those that an audit has found are used.
     """
     if dataset.groups_from == "source":
         return groups_from_source(dataset)
-    search = near(dataset, "some", progress=progress)
+    search = find_near_duplicates(dataset, "some", progress=progress)
     return merge_with_duplicates(dataset, search) if dataset.groups_known else infer_groups(dataset, search)
 
 
@@ -36,45 +36,45 @@ def groups_from_source(dataset: Dataset) -> Dataset:
     spanning = _spanning(dataset)
     if spanning:
         why += f"; {spanning:,} {'holds' if spanning == 1 else 'hold'} images of more than one class, which is allowed"
-    return dataset.grouped(dataset.groups, dataset.groups_from, why)
+    return dataset.with_groups(dataset.groups, dataset.groups_from, why)
 
 
-def merge_with_duplicates(dataset: Dataset, search: Near) -> Dataset:
+def merge_with_duplicates(dataset: Dataset, search: NearDuplicates) -> Dataset:
     """The groups that the source gives, those joined that hold copies of one photograph.
 
     A column of running numbers called `group` would otherwise switch off what keeps copies on one side.
     """
     links: list[Sequence[str] | NDArray[np.str_] | NDArray[np.int64]] = [dataset.groups, dataset.pixel_hashes]
-    groups = dataset.groups[components(*links, *([] if search.found is None else [search.found.clusters]))]
+    groups = dataset.groups[linked_images(*links, *([] if search.similar is None else [search.similar.clusters]))]
     merged = len(np.unique(dataset.groups)) - len(np.unique(groups))
-    why = groups_from_source(dataset).groups_why + ("" if search.found else f"; {search.why}")
+    why = groups_from_source(dataset).groups_reason + ("" if search.similar else f"; {search.reason}")
     if not merged:
-        return dataset.grouped(dataset.groups, dataset.groups_from, why)
+        return dataset.with_groups(dataset.groups, dataset.groups_from, why)
     said = f"{merged:,} of the given groups {_were(merged)} joined to others, with which they share a photograph"
-    return _noted(dataset.grouped(groups, dataset.groups_from, f"{why}; {said}"), said)
+    return _noted(dataset.with_groups(groups, dataset.groups_from, f"{why}; {said}"), said)
 
 
-def infer_groups(dataset: Dataset, search: Near) -> Dataset:
+def infer_groups(dataset: Dataset, search: NearDuplicates) -> Dataset:
     """Groups from file names, where these can be trusted, joined with near and exact duplicates."""
-    clusters = None if search.found is None else search.found.clusters
+    clusters = None if search.similar is None else search.similar.clusters
     names = _names(dataset, clusters)
     links: list[Sequence[str] | NDArray[np.str_] | NDArray[np.int64]] = [dataset.pixel_hashes]
     links += [] if clusters is None else [clusters]
     links += [] if names is None else [names.groups]
-    joint = components(*links)
+    joint = linked_images(*links)
     shared = clusters is not None and len(np.unique(clusters)) < len(clusters)
     sources = (("names",) if names else ()) + (("near duplicates",) if shared else ())
     groups_from: GroupSource = " and ".join(sources) or "none"  # type: ignore[assignment]
     base = names.groups if names else np.array(dataset.paths, dtype=np.str_) if shared else dataset.groups
     groups = base[joint]
-    why = "; ".join((*_said(dataset, names), search.why, *_copies(dataset)))
+    why = "; ".join((*_said(dataset, names), search.reason, *_copies(dataset)))
     if sources:
-        return dataset.grouped(groups, groups_from, why)
+        return dataset.with_groups(groups, groups_from, why)
     note = why if dataset.note else f"{ALONE}: {why}"
-    return _noted(dataset.grouped(groups, groups_from, note), note)
+    return _noted(dataset.with_groups(groups, groups_from, note), note)
 
 
-def components(*keys: Sequence[str] | NDArray[np.str_] | NDArray[np.int64]) -> NDArray[np.int64]:
+def linked_images(*keys: Sequence[str] | NDArray[np.str_] | NDArray[np.int64]) -> NDArray[np.int64]:
     """For each image the lowest index among those it is linked to, through whatever two images have the same key in."""
     count = len(keys[0])
     images, nodes, offset = [], [], count
@@ -98,7 +98,7 @@ def _spanning(dataset: Dataset) -> int:
 
 def _names(dataset: Dataset, clusters: NDArray[np.int64] | None) -> NameGroups | None:
     """What the file names tell; arrays have none."""
-    if not isinstance(dataset.images, Files):
+    if not isinstance(dataset.images, ImageFiles):
         return None
     labels = [dataset.classes[label] for label in dataset.labels]
     return name_groups(dataset.paths, labels=labels, split=dataset.split.tolist(), clusters=clusters)
@@ -107,7 +107,7 @@ def _names(dataset: Dataset, clusters: NDArray[np.int64] | None) -> NameGroups |
 def _said(dataset: Dataset, names: NameGroups | None) -> tuple[str, ...]:
     if names is not None:
         return (names.why,)
-    named = isinstance(dataset.images, Files)
+    named = isinstance(dataset.images, ImageFiles)
     return ("no pattern of copies or patients in the file names" if named else "there are no file names to read",)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.cache import cache_folder
 from lightcnn.data.grouping import similar as search
-from lightcnn.data.grouping.similar import Similar
+from lightcnn.data.grouping.similar import SimilarImages
 from lightcnn.progress import Progress, silent
 
 NEAR_BY_ITSELF = 5_000
@@ -25,34 +25,38 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class Near:
+class NearDuplicates:
     """The near duplicates of a data set, None where they were not looked for, and a clause that says which and why."""
 
-    found: Similar | None
-    why: str
+    similar: SimilarImages | None
+    reason: str
 
 
-def near(dataset: Dataset, effort: Literal["none", "some", "all"], *, progress: Progress = silent) -> Near:
+def find_near_duplicates(
+    dataset: Dataset, effort: Literal["none", "some", "all"], *, progress: Progress = silent
+) -> NearDuplicates:
     """Looks for near duplicates: not at all, up to NEAR_BY_ITSELF images, or whatever it costs."""
     if effort == "none":
-        return Near(None, "near duplicates were not looked for (--fast)")
+        return NearDuplicates(None, "near duplicates were not looked for (--fast)")
     if dataset.size < search.LEAST_SIDE:
-        return Near(None, f"near duplicates were not looked for, {dataset.size} pixels are too few to tell them")
+        return NearDuplicates(
+            None, f"near duplicates were not looked for, {dataset.size} pixels are too few to tell them"
+        )
     file = cache_folder("groups") / f"{_fingerprint(dataset)}.npz"
     found = _kept(file, len(dataset))
     if found is None:
         if effort == "some" and len(dataset) > NEAR_BY_ITSELF:
-            return Near(
+            return NearDuplicates(
                 None,
                 f"near duplicates were not looked for among more than {NEAR_BY_ITSELF:,} images, which "
                 "`lightcnn audit` does",
             )
-        found = search.similar(dataset.images, progress=progress)
+        found = search.find_similar(dataset.images, progress=progress)
         _keep(file, found)
     clusters, images = _sizes(found.clusters)
     kind = "cluster" if clusters == 1 else "clusters"
     said = f"{images:,} images are near duplicates in {clusters:,} {kind}" if clusters else "no near duplicates found"
-    return Near(found, said)
+    return NearDuplicates(found, said)
 
 
 def _sizes(clusters: NDArray[np.int64]) -> tuple[int, int]:
@@ -67,7 +71,7 @@ def _fingerprint(dataset: Dataset) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _kept(file: Path, count: int) -> Similar | None:
+def _kept(file: Path, count: int) -> SimilarImages | None:
     """What is in the cache; None where there is nothing, or nothing sound."""
     try:
         with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
@@ -82,10 +86,10 @@ def _kept(file: Path, count: int) -> Similar | None:
         and bool((clusters >= 0).all() and (clusters <= np.arange(count)).all())
         and bool((pairs >= 0).all() and (pairs < count).all() and (pairs[:, 0] < pairs[:, 1]).all())
     )
-    return Similar(pairs, strength, clusters) if sound else None
+    return SimilarImages(pairs, strength, clusters) if sound else None
 
 
-def _keep(file: Path, found: Similar) -> None:
+def _keep(file: Path, found: SimilarImages) -> None:
     """Writes the arrays under a temporary name and renames it; a cache that cannot be written is none."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:

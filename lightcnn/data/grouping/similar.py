@@ -30,7 +30,7 @@ LEAST_COVERED = 90
 
 
 @dataclass(frozen=True)
-class Similar:
+class SimilarImages:
     """What was found among N images.
 
     `pairs` (M, 2), i < j: verified to show the same photograph, by `strength` (M,) places that one affine map brings
@@ -42,11 +42,11 @@ class Similar:
     clusters: NDArray[np.int64]
 
 
-def similar(images: Sequence[NDArray[np.uint8]], *, progress: Progress = silent) -> Similar:
+def find_similar(images: Sequence[NDArray[np.uint8]], *, progress: Progress = silent) -> SimilarImages:
     """Verified pairs and clusters of uint8 images (H, W, C) that show the same photograph."""
     found = features(images, progress)
     pairs, strength = _verified(found, candidates(found, progress), progress)
-    return Similar(pairs, strength, clusters_of(pairs, len(images)))
+    return SimilarImages(pairs, strength, clusters_of(pairs, len(images)))
 
 
 def clusters_of(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lightcnn.data.dataset import MOST_CLASSES, SPLITS, Dataset, assemble
+from lightcnn.data.dataset import MOST_CLASSES, SPLIT_NAMES, Dataset, assemble
 from lightcnn.data.files.decode import SUFFIXES
 from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, leads_out, require_one_spelling
 from lightcnn.data.files.walk import hidden
@@ -84,16 +84,18 @@ def _roots(path: Path) -> list[tuple[str, Path]]:
     """The folders that hold class folders, with the split each stands for; ('', path) where no split is given."""
     folders = {folder.name.lower(): folder for folder in subfolders(path)}
     twice = [folder for folder in subfolders(path) if folders[folder.name.lower()] != folder]
-    if twice and twice[0].name.lower() in SPLITS:
+    if twice and twice[0].name.lower() in SPLIT_NAMES:
         raise DataError(f"data {twice[0]}: stands beside {folders[twice[0].name.lower()].name}; put both into one")
-    given = [(name, folders[name]) for name in SPLITS if name in folders]
+    given = [(name, folders[name]) for name in SPLIT_NAMES if name in folders]
     meant = {alias: name for alias, name in SPLIT_ALIASES.items() if alias in folders}
     if not given and not {"train", "test"} <= set(meant.values()):
         return [("", path)]
     for name, folder in folders.items():
-        if name not in SPLITS:
+        if name not in SPLIT_NAMES:
             advice = f"rename it to {meant[name]}" if name in meant else "move it away"
-            raise DataError(f"data {folder}: stands beside split folders and is none of {', '.join(SPLITS)}; {advice}")
+            raise DataError(
+                f"data {folder}: stands beside split folders and is none of {', '.join(SPLIT_NAMES)}; {advice}"
+            )
     if "train" not in folders:
         raise DataError(f"data {path}: has {', '.join(name for name, _ in given)} but no train folder; add it")
     for _, folder in given:

@@ -77,7 +77,9 @@ class _Patient:
     border: float
 
 
-def draw(count: int = 300, size: int = 128, classes: int = 2, seed: int = 0, shortcut: bool = False) -> Lesions:
+def paint_lesions(
+    count: int = 300, size: int = 128, classes: int = 2, seed: int = 0, shortcut: bool = False
+) -> Lesions:
     """`count` pictures in `classes` classes, which take turns; one to five photographs a patient, all of one class.
 
     With `shortcut`, every picture of the first class, and no other, has a coloured sticker in its upper left corner.

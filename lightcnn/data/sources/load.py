@@ -25,7 +25,7 @@ LOADERS: dict[str, Callable[[str, Reading, Progress], Dataset]] = {
     "mpox2025": mpox2025,
     "mpox2022": mpox2022,
 }
-NAMES = tuple(LOADERS)
+DATASET_NAMES = tuple(LOADERS)
 OUTLINES = {"digits": (1, 10, 8), "fashion-mnist": (1, 10, 28), "cifar10": (3, 10, 32)}
 
 
@@ -53,8 +53,8 @@ def load(source: str, reading: Reading | None = None, *, progress: Progress = si
     except OSError as error:
         raise DataError(f"data {error.filename or source}: cannot be read ({error.strerror}); check the path") from None
     raise DataError(
-        f"data {source!r}: no such folder and no built-in data set{nearest(source, NAMES)}; "
-        f"give {', '.join(NAMES)}, a folder of class folders, a .csv or a .npz"
+        f"data {source!r}: no such folder and no built-in data set{nearest(source, DATASET_NAMES)}; "
+        f"give {', '.join(DATASET_NAMES)}, a folder of class folders, a .csv or a .npz"
     )
 
 

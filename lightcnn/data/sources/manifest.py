@@ -15,7 +15,7 @@ from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
-from lightcnn.data.dataset import SPLITS, Dataset, assemble
+from lightcnn.data.dataset import SPLIT_NAMES, Dataset, assemble
 from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, require_one_spelling
 from lightcnn.data.sources.read_files import SHOWN, read
 from lightcnn.errors import DataError
@@ -176,14 +176,14 @@ def _all_or_none(path: Path, rows: Sequence[_Row], key: str, remedy: str) -> boo
 
 def _require_splits(path: Path, rows: Sequence[_Row], classes: Sequence[str]) -> bool:
     """Whether a split is given; where it is, train must have every class."""
-    if not _all_or_none(path, rows, "split", f"one of {', '.join(SPLITS)}"):
+    if not _all_or_none(path, rows, "split", f"one of {', '.join(SPLIT_NAMES)}"):
         return False
     for row in rows:
-        if row.split not in SPLITS:
+        if row.split not in SPLIT_NAMES:
             alias = SPLIT_ALIASES.get(row.split.lower(), row.split.lower())
-            remedy = f"; write {alias}" if alias in SPLITS else nearest(row.split, SPLITS)
+            remedy = f"; write {alias}" if alias in SPLIT_NAMES else nearest(row.split, SPLIT_NAMES)
             raise DataError(
-                f"data {path}:{row.line}: split: {row.split!r} is none of {', '.join(SPLITS)}{remedy or '; write one'}"
+                f"data {path}:{row.line}: split: {row.split!r} is none of {', '.join(SPLIT_NAMES)}{remedy or '; write one'}"
             )
     trained = {row.label for row in rows if row.split == "train"}
     if not trained:

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.dataset import SPLITS, Dataset, assemble
+from lightcnn.data.dataset import SPLIT_NAMES, Dataset, assemble
 from lightcnn.errors import DataError
 from lightcnn.text import first_line
 
-READ = frozenset((*(f"{side}_{kind}" for side in SPLITS for kind in ("images", "labels")), "class_names"))
+READ = frozenset((*(f"{side}_{kind}" for side in SPLIT_NAMES for kind in ("images", "labels")), "class_names"))
 """Arrays that are unpacked; others, which may be as large as they like, stay in the file."""
 
 
 def read_npz(path: Path) -> Dataset:
     """`train_images`, `train_labels`, and the same of val and test. Raises: DataError."""
     arrays = _plain_arrays(path)
-    names = [name for name in SPLITS if f"{name}_images" in arrays]
+    names = [name for name in SPLIT_NAMES if f"{name}_images" in arrays]
     if "train" not in names:
         raise DataError(
             f"data {path}: no train_images among its arrays ({', '.join(arrays) or 'none'}); "

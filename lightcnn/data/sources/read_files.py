@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.dataset import FileFacts, Files, facts
+from lightcnn.data.dataset import FileFacts, ImageFiles, facts
 from lightcnn.data.files.decode import decode
 from lightcnn.errors import DataError
 from lightcnn.progress import Progress, silent
@@ -27,7 +27,7 @@ SHOWN = 3
 class ReadFiles:
     """What was read: images that are whole, the places in the list they had, and paths and faults of the others."""
 
-    images: Files
+    images: ImageFiles
     places: NDArray[np.int64]
     skipped: tuple[tuple[str, str], ...]
 
@@ -64,7 +64,7 @@ def read(
     if faults and not (skip_corrupt and whole):
         raise DataError(_refusal(source, faults, len(files)))
     colour = any(one.shape[2] == 3 for one in whole)
-    return ReadFiles(Files(whole, kept, 3 if colour else 1), np.array(places, dtype=np.int64), tuple(faults))
+    return ReadFiles(ImageFiles(whole, kept, 3 if colour else 1), np.array(places, dtype=np.int64), tuple(faults))
 
 
 def _refusal(source: str, faults: Sequence[tuple[str, str]], count: int) -> str:

@@ -65,9 +65,9 @@ def _number(where: str, key: str, value: str) -> int:
 def synthetic_lesions(source: str, reading: Reading, progress: Progress) -> Dataset:
     """Pictures that look like lesions on skin, drawn by code, several a patient. Raises: DataError."""
     options = options_of(source)
-    from lightcnn.data.sources.lesion_painter import draw
+    from lightcnn.data.sources.lesion_painter import paint_lesions
 
-    drawn = draw(options.count, options.size, options.classes, options.seed, options.shortcut)
+    drawn = paint_lesions(options.count, options.size, options.classes, options.seed, options.shortcut)
     return assemble(
         source,
         drawn.images,

@@ -11,9 +11,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from lightcnn.data.dataset import SPLITS
+from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.sources.load import NAMES
+from lightcnn.data.sources.load import DATASET_NAMES
 from lightcnn.output.caveats import cautions
 from lightcnn.output.markdown import bullets, escape, table
 from lightcnn.recipe import Recipe
@@ -75,7 +75,11 @@ class CardFacts:
     def source(self) -> str:
         """The source by name, of a path with what tells it from another of that name."""
         source, fingerprint = self.report["data"]["source"], self.report["data"]["fingerprint"]
-        return self.dataset if source.partition(":")[0] in NAMES else f"{self.dataset} (fingerprint {fingerprint[:16]})"
+        return (
+            self.dataset
+            if source.partition(":")[0] in DATASET_NAMES
+            else f"{self.dataset} (fingerprint {fingerprint[:16]})"
+        )
 
     @property
     def set_aside(self) -> str:
@@ -93,7 +97,7 @@ class CardFacts:
         data, reading = self.report["data"], self.recipe.reading
         seed = self.recipe.seed if reading.split_seed is None else reading.split_seed
         if self.given and not self.set_aside:
-            lacks = [side for side in SPLITS if side not in self.given]
+            lacks = [side for side in SPLIT_NAMES if side not in self.given]
             rule = f"as the source gives them ({', '.join(self.given)})" + (
                 f"; {' and '.join(lacks)} cut from its train side by lightcnn, seed {seed}" if lacks else ""
             )
@@ -190,7 +194,7 @@ def model_card(facts: CardFacts) -> bytes:
 def dataset(report: Mapping[str, Any]) -> str:
     """The source by name: of a path its last part, since the others tell of the machine alone."""
     source = str(report["data"]["source"])
-    return source if source.partition(":")[0] in NAMES else Path(source).name or source
+    return source if source.partition(":")[0] in DATASET_NAMES else Path(source).name or source
 
 
 def written(metadata: Mapping[str, Any], parts: Sequence[str]) -> bytes:
@@ -261,8 +265,8 @@ def network(report: Mapping[str, Any]) -> str:
 
 def _shares(counts: Mapping[str, int]) -> str:
     """The part of all images that each side has."""
-    total = sum(counts[side] for side in SPLITS)
-    return ", ".join(f"{side} {100 * counts[side] / total:.1f} %" for side in SPLITS) + " of the images"
+    total = sum(counts[side] for side in SPLIT_NAMES)
+    return ", ".join(f"{side} {100 * counts[side] / total:.1f} %" for side in SPLIT_NAMES) + " of the images"
 
 
 def sides(data: Mapping[str, Any]) -> list[tuple[Any, ...]]:

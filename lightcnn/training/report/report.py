@@ -16,7 +16,7 @@ from lightcnn.counting.folding import deploy
 from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.counting.stages import Stage, network_cost, stages
 from lightcnn.data.contact_sheets import png, tile
-from lightcnn.data.dataset import SPLITS
+from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.devices import device_name
@@ -98,7 +98,7 @@ def _facts(
     run: RunFolder, pipeline: Pipeline, report: Mapping[str, Any], recipe: Recipe, rule: Preprocess
 ) -> CardFacts:
     """What the card tells."""
-    given = [side for side in SPLITS if (pipeline.dataset.split == side).any()]
+    given = [side for side in SPLIT_NAMES if (pipeline.dataset.split == side).any()]
     machine = json.loads((run / "environment.json").read_bytes())
     return CardFacts(report, recipe, rule, given, device_name(pipeline.device), machine)
 

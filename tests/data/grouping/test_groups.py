@@ -12,11 +12,11 @@ from PIL import Image
 
 from lightcnn.data.grouping import near_duplicates as near_module
 from lightcnn.data.grouping import similar as search
-from lightcnn.data.grouping.groups import components, grouped, infer_groups, merge_with_duplicates
+from lightcnn.data.grouping.groups import find_groups, infer_groups, linked_images, merge_with_duplicates
 from lightcnn.data.grouping.name_groups import HANDFUL, name_groups
 from lightcnn.data.grouping.name_patterns import COPIES, PATIENTS, copy_of, patient_of
-from lightcnn.data.grouping.near_duplicates import Near, near
-from lightcnn.data.grouping.similar import Similar
+from lightcnn.data.grouping.near_duplicates import NearDuplicates, find_near_duplicates
+from lightcnn.data.grouping.similar import SimilarImages
 from lightcnn.data.sources.load import load
 
 UUID = "12345678-1234-1234-1234-123456789abc"
@@ -233,7 +233,7 @@ def test_names_never_crash_and_groups_hold_two_or_more(stems, folder):
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=12, max_size=12), min_size=1, max_size=3))
 def test_components_are_the_finest_that_all_keys_agree_with(keys):
-    joint = components(*(np.array(values) for values in keys))
+    joint = linked_images(*(np.array(values) for values in keys))
     assert (joint <= np.arange(12)).all()
     assert (joint[joint] == joint).all()
     for values in keys:
@@ -263,59 +263,59 @@ def searched(monkeypatch, tmp_path):
         runs.append(len(images))
         clusters = np.arange(len(images))
         clusters[1] = 0
-        return Similar(np.array([[0, 1]]), np.array([20]), clusters)
+        return SimilarImages(np.array([[0, 1]]), np.array([20]), clusters)
 
-    monkeypatch.setattr(search, "similar", fake)
+    monkeypatch.setattr(search, "find_similar", fake)
     monkeypatch.setattr(search, "LEAST_SIDE", 64)
     monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path / "cache"))
     return runs
 
 
 def test_groups_of_near_and_exact_duplicates(photographs, searched):
-    data = grouped(load(photographs))
+    data = find_groups(load(photographs))
     assert data.groups_from == "near duplicates"
     assert data.groups[0] == data.groups[1] == data.groups[data.paths.index("B/11.png")]
     assert len(set(data.groups.tolist())) == 10
-    assert "2 images are near duplicates in 1 cluster" in data.groups_why
-    assert "1 was joined to an image of equal pixels" in data.groups_why
+    assert "2 images are near duplicates in 1 cluster" in data.groups_reason
+    assert "1 was joined to an image of equal pixels" in data.groups_reason
     assert data.note == ""
 
 
 def test_near_duplicates_are_looked_for_once(photographs, searched, tmp_path):
-    once, again = grouped(load(photographs)), grouped(load(photographs))
+    once, again = find_groups(load(photographs)), find_groups(load(photographs))
     assert searched == [12]
     assert (once.groups == again.groups).all()
     (kept,) = (tmp_path / "cache" / "groups").iterdir()
     for damaged in (b"", b"PK\x03\x04", kept.read_bytes()[:-40]):
         kept.write_bytes(damaged)
-        assert (grouped(load(photographs)).groups == once.groups).all()
+        assert (find_groups(load(photographs)).groups == once.groups).all()
     np.savez(kept, pairs=np.zeros((1, 2), int), strength=np.zeros(1, int), clusters=np.full(12, 99))
-    assert (grouped(load(photographs)).groups == once.groups).all()
+    assert (find_groups(load(photographs)).groups == once.groups).all()
     np.savez(kept, pairs=np.array([{}], dtype=object), strength=np.zeros(1, int), clusters=np.zeros(12, int))
-    assert (grouped(load(photographs)).groups == once.groups).all()
+    assert (find_groups(load(photographs)).groups == once.groups).all()
     assert len(searched) == 6
     assert [file.name for file in kept.parent.iterdir()] == [kept.name], "no temporary file is left"
 
 
 def test_large_sets_wait_for_an_audit(photographs, searched, monkeypatch):
     monkeypatch.setattr(near_module, "NEAR_BY_ITSELF", 11)
-    data = grouped(load(photographs))
+    data = find_groups(load(photographs))
     assert (searched, data.groups_from) == ([], "none")
     assert "not looked for among more than 11 images, which `lightcnn audit` does" in data.note
     assert data.groups[0] == data.groups[data.paths.index("B/11.png")], "equal pixels are one source all the same"
-    assert near(load(photographs), "all").found is not None
-    assert grouped(load(photographs)).groups_from == "near duplicates"
+    assert find_near_duplicates(load(photographs), "all").found is not None
+    assert find_groups(load(photographs)).groups_from == "near duplicates"
     assert searched == [12]
 
 
 def test_a_cache_that_cannot_be_written_is_none(photographs, searched, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path / "file"))
-    assert grouped(load(photographs)).groups_from == "near duplicates"
+    assert find_groups(load(photographs)).groups_from == "near duplicates"
 
 
 def test_where_nothing_is_known_the_note_says_what_was_looked_for():
-    data = grouped(load("digits"))
+    data = find_groups(load("digits"))
     assert data.groups_from == "none"
     assert len(set(data.groups.tolist())) == 1797
     assert "there are no file names to read" in data.note
@@ -330,25 +330,27 @@ def test_names_and_near_duplicates_together(tmp_path, searched):
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(random.integers(0, 256, (70, 70), dtype=np.uint8)).save(folder / f"p{i}_{j}.png")
     data = load(str(tmp_path / "set"))
-    both = grouped(data)
+    both = find_groups(data)
     assert both.groups_from == "names and near duplicates"
     assert len(set(both.groups.tolist())) == 8
     assert set(both.groups.tolist()) == {f"p{i}" for i in range(8)}
-    only = infer_groups(data, Near(None, "near duplicates were not looked for"))
+    only = infer_groups(data, NearDuplicates(None, "near duplicates were not looked for"))
     assert (only.groups_from, set(only.groups.tolist())) == ("names", set(both.groups.tolist()))
-    assert "16 of 16 file names tell whom they show" in only.groups_why
+    assert "16 of 16 file names tell whom they show" in only.groups_reason
 
 
 def test_groups_of_a_manifest_are_joined_where_they_share_a_photograph(photographs, searched):
     data = load(photographs)
     given_groups = np.array([f"p{i // 2}" for i in range(12)])
-    kept = grouped(data.grouped(given_groups, "manifest"))
+    kept = find_groups(data.with_groups(given_groups, "manifest"))
     assert len(searched) == 1
     assert kept.groups_from == "manifest"
     assert kept.groups[data.paths.index("A/0.png")] == kept.groups[data.paths.index("B/11.png")]
     assert len(set(kept.groups.tolist())) == 5
     assert "joined to others, with which they share a photograph" in kept.note
-    unsearched = merge_with_duplicates(data.grouped(np.full(12, "one"), "manifest"), Near(None, "not looked for"))
+    unsearched = merge_with_duplicates(
+        data.with_groups(np.full(12, "one"), "manifest"), NearDuplicates(None, "not looked for")
+    )
     assert unsearched.note == ""
-    assert unsearched.groups_why.startswith("named by the manifest; 1 holds images of more than one class")
-    assert unsearched.groups_why.endswith("; not looked for")
+    assert unsearched.groups_reason.startswith("named by the manifest; 1 holds images of more than one class")
+    assert unsearched.groups_reason.endswith("; not looked for")

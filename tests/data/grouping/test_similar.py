@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_sample_images
 
 from lightcnn.data.grouping.matching import MIRROR
-from lightcnn.data.grouping.similar import PLACES, clusters_of, similar
+from lightcnn.data.grouping.similar import PLACES, clusters_of, find_similar
 
 SIZE = 128
 RANDOM = np.random.Generator(np.random.PCG64(0))
@@ -56,7 +56,7 @@ CHANGES = {
 def test_a_copy_is_found_under_every_change(name: str) -> None:
     RANDOM.bit_generator.state = np.random.PCG64(0).state
     copies = [np.ascontiguousarray(CHANGES[name](photograph)) for photograph in PHOTOGRAPHS]
-    found = similar(PHOTOGRAPHS + copies)
+    found = find_similar(PHOTOGRAPHS + copies)
     count = len(PHOTOGRAPHS)
     true = [[i, i + count] for i in range(count)]
     assert all(pair in true for pair in found.pairs.tolist())
@@ -67,7 +67,7 @@ def test_a_copy_is_found_under_every_change(name: str) -> None:
 
 
 def test_different_photographs_are_not_copies() -> None:
-    found = similar(PHOTOGRAPHS)
+    found = find_similar(PHOTOGRAPHS)
     assert found.pairs.shape == (0, 2)
     assert found.clusters.tolist() == list(range(len(PHOTOGRAPHS)))
 
@@ -76,19 +76,19 @@ def test_a_watermark_that_all_carry_makes_no_copies() -> None:
     marked = [photograph.copy() for photograph in PHOTOGRAPHS]
     for image in marked:
         cv2.putText(image, "atlas.org", (40, 120), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
-    assert not len(similar(marked).pairs)
+    assert not len(find_similar(marked).pairs)
 
 
 def test_empty_and_flat_images_have_no_copies() -> None:
     flat = [np.full((SIZE, SIZE, 3), value, np.uint8) for value in (0, 0, 128, 255)]
-    found = similar([*flat, *PHOTOGRAPHS[:2], PHOTOGRAPHS[0]])
+    found = find_similar([*flat, *PHOTOGRAPHS[:2], PHOTOGRAPHS[0]])
     assert found.pairs.tolist() == [[4, 6]]
 
 
 def test_the_same_images_give_the_same_answer_and_progress_reaches_the_end() -> None:
     images = PHOTOGRAPHS + [turned(photograph, 12) for photograph in PHOTOGRAPHS]
     seen: list[tuple[str, int, int]] = []
-    one, other = similar(images), similar(images, progress=lambda *args: seen.append(args))
+    one, other = find_similar(images), find_similar(images, progress=lambda *args: seen.append(args))
     assert np.array_equal(one.pairs, other.pairs)
     assert np.array_equal(one.strength, other.strength)
     assert {what for what, done, total in seen if done == total} == {

@@ -14,7 +14,7 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lightcnn.data.sources.lesion_painter import Lesions, draw
+from lightcnn.data.sources.lesion_painter import Lesions, paint_lesions
 from lightcnn.errors import DataError
 
 NAMES = ("domed", "ragged", "ringed", "scaled", "clustered", "flat")
@@ -23,12 +23,12 @@ NAMES = ("domed", "ragged", "ringed", "scaled", "clustered", "flat")
 @cache
 def many_of_two() -> Lesions:
     """Enough pictures that a share of them is known to some hundredths."""
-    return draw(600, 32, 2, seed=11)
+    return paint_lesions(600, 32, 2, seed=11)
 
 
 @cache
 def many_of_six() -> Lesions:
-    return draw(600, 16, 6, seed=12)
+    return paint_lesions(600, 16, 6, seed=12)
 
 
 def digest(pictures: Lesions) -> str:
@@ -36,27 +36,27 @@ def digest(pictures: Lesions) -> str:
 
 
 def test_the_same_arguments_give_the_same_bytes():
-    first, second = draw(12, 32, 3, seed=4), draw(12, 32, 3, seed=4)
+    first, second = paint_lesions(12, 32, 3, seed=4), paint_lesions(12, 32, 3, seed=4)
     assert digest(first) == digest(second)
     assert first.patients.tolist() == second.patients.tolist()
-    assert digest(first) != digest(draw(12, 32, 3, seed=5))
+    assert digest(first) != digest(paint_lesions(12, 32, 3, seed=5))
 
 
 def test_the_bytes_are_those_of_every_other_machine():
     # Also measured with NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL": numpy's plainest loops.
-    assert digest(draw(12, 40, 6, seed=1, shortcut=True)) == (
+    assert digest(paint_lesions(12, 40, 6, seed=1, shortcut=True)) == (
         "9d3ebc575c68dd3156b125288f9a97b3729ce6890cd6b0099abe35ee3d5c3d3a"
     )
 
 
 def test_the_callers_random_state_is_left_alone():
     before = np.random.get_state()[1].copy()
-    draw(4, 16)
+    paint_lesions(4, 16)
     assert (np.random.get_state()[1] == before).all()
 
 
 def test_a_larger_count_extends_a_smaller_one():
-    small, large = draw(10, 32, seed=2), draw(31, 32, seed=2)
+    small, large = paint_lesions(10, 32, seed=2), paint_lesions(31, 32, seed=2)
     assert (large.images[:10] == small.images).all()
     assert (large.masks[:10] == small.masks).all()
     assert large.patients[:10].tolist() == small.patients.tolist()
@@ -64,13 +64,13 @@ def test_a_larger_count_extends_a_smaller_one():
 
 @pytest.mark.parametrize("classes", range(2, 7))
 def test_classes_take_turns(classes):
-    pictures = draw(5 * classes + 1, 16, classes)
+    pictures = paint_lesions(5 * classes + 1, 16, classes)
     assert pictures.classes == NAMES[:classes]
     assert pictures.labels.tolist() == [i % classes for i in range(5 * classes + 1)]
 
 
 def test_a_patient_has_one_class_and_one_to_five_photographs_that_differ():
-    pictures = draw(300, 16, 3)
+    pictures = paint_lesions(300, 16, 3)
     seen = set()
     for patient in np.unique(pictures.patients):
         own = pictures.patients == patient
@@ -94,7 +94,7 @@ def test_photographs_of_a_patient_are_more_alike_than_those_of_two():
 
 @pytest.mark.parametrize("size", [16, 32, 64, 128, 200])
 def test_any_size(size):
-    pictures = draw(4, size)
+    pictures = paint_lesions(4, size)
     assert pictures.images.shape == (4, size, size, 3)
     assert pictures.images.dtype == np.uint8
     assert pictures.masks.shape == (4, size, size)
@@ -103,7 +103,7 @@ def test_any_size(size):
 
 
 def test_sizes_show_the_same_scene():
-    small, large = draw(12, 64, 6), draw(12, 128, 6)
+    small, large = paint_lesions(12, 64, 6), paint_lesions(12, 128, 6)
     halves = large.images.reshape(12, 64, 2, 64, 2, 3).mean(axis=(2, 4))
     # Noise and softness are the camera's, of one pixel of the size asked for; what is seen is the same.
     assert np.abs(halves - small.images).mean() < 5
@@ -112,13 +112,13 @@ def test_sizes_show_the_same_scene():
 
 def test_masks_lie_on_some_of_the_picture():
     for size in (16, 32):
-        share = draw(180, size, 6, seed=3).masks.mean(axis=(1, 2))
+        share = paint_lesions(180, size, 6, seed=3).masks.mean(axis=(1, 2))
         assert share.min() > 0.003
         assert share.max() < 0.55
 
 
 def test_masks_lie_where_the_spots_are():
-    pictures = draw(120, 64, 6, seed=6)
+    pictures = paint_lesions(120, 64, 6, seed=6)
     ratios = []
     for image, mask in zip(pictures.images.astype(float), pictures.masks, strict=True):
         # A spot's colour is far from that of the skin around it, on the scale of what lies around it.
@@ -128,7 +128,7 @@ def test_masks_lie_where_the_spots_are():
 
 
 def test_a_shortcut_marks_the_first_class_only_and_leaves_the_rest_of_the_picture():
-    plain, marked = draw(60, 64, 3, seed=8), draw(60, 64, 3, seed=8, shortcut=True)
+    plain, marked = paint_lesions(60, 64, 3, seed=8), paint_lesions(60, 64, 3, seed=8, shortcut=True)
     changed = (plain.images != marked.images).any(axis=3)
     assert changed[marked.labels == 0].any(axis=(1, 2)).all()
     assert not changed[marked.labels != 0].any()
@@ -193,15 +193,15 @@ def test_mean_colour_and_area_do_not_mark_any_of_six(label):
 )
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(DataError, match=message) as caught:
-        draw(**arguments)
+        paint_lesions(**arguments)
     assert "\n" not in str(caught.value)
 
 
 def test_the_least_that_is_allowed():
-    assert len(draw(4, 16).labels) == 4
-    assert len(draw(12, 16, 6).labels) == 12
+    assert len(paint_lesions(4, 16).labels) == 4
+    assert len(paint_lesions(12, 16, 6).labels) == 12
 
 
 def test_what_is_drawn_is_frozen():
     with pytest.raises(FrozenInstanceError):
-        draw(4, 16).labels = np.zeros(4)
+        paint_lesions(4, 16).labels = np.zeros(4)

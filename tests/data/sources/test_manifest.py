@@ -12,7 +12,7 @@ from PIL import Image
 
 from lightcnn.data.sources import manifest
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import split
+from lightcnn.data.split import make_split
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
 
@@ -225,14 +225,14 @@ def test_faulty_images_are_refused_or_left_out_and_no_class_may_vanish(folder):
     for name in FILES[:2]:
         (folder / name).write_bytes(b"")
     with pytest.raises(DataError, match="class 'cat' has no image after 3 faulty files were left out"):
-        split(load(path, Reading(skip_corrupt=True)), 0)
+        make_split(load(path, Reading(skip_corrupt=True)), 0)
 
 
 def test_a_class_that_loses_its_training_side_is_said(folder):
     (folder / "a" / "0.png").write_bytes(b"")
     path = write(folder, "path,label,split", *rows(("train", "test", "train", "train", "test")))
     with pytest.raises(DataError, match="class 'cat' has no image in train after 1 faulty files"):
-        split(load(path, Reading(skip_corrupt=True)), 0)
+        make_split(load(path, Reading(skip_corrupt=True)), 0)
 
 
 def test_the_page_on_data_shows_a_manifest_and_an_error_that_are_real(folder, monkeypatch):

@@ -22,7 +22,7 @@ from lightcnn.cli.catalogue import DATASETS, shipped_items
 from lightcnn.data.files import archives
 from lightcnn.data.files.download import SECONDS, data_folder, fetch
 from lightcnn.data.sources import published
-from lightcnn.data.sources.load import NAMES, OUTLINES, describe, load
+from lightcnn.data.sources.load import DATASET_NAMES, OUTLINES, describe, load
 from lightcnn.data.sources.synthetic import SyntheticOptions, options_of
 from lightcnn.errors import DataError, DataMissing
 from lightcnn.recipe import Reading
@@ -491,9 +491,9 @@ def test_drawn_lesions_carry_patients_masks_and_what_they_are():
 
 
 def test_the_list_of_data_sets_names_all_and_nothing_else():
-    assert NAMES == ("digits", "synthetic-lesions", "fashion-mnist", "cifar10", "mpox2025", "mpox2022")
-    assert tuple(DATASETS)[: len(NAMES)] == NAMES
-    assert list(DATASETS)[len(NAMES) :] == ["FOLDER", "FILE.csv", "FILE.npz"]
+    assert DATASET_NAMES == ("digits", "synthetic-lesions", "fashion-mnist", "cifar10", "mpox2025", "mpox2022")
+    assert tuple(DATASETS)[: len(DATASET_NAMES)] == DATASET_NAMES
+    assert list(DATASETS)[len(DATASET_NAMES) :] == ["FOLDER", "FILE.csv", "FILE.npz"]
     assert all(item["about"] and "\n" not in item["about"] for item in shipped_items("datasets"))
 
 
@@ -513,7 +513,7 @@ def test_names_that_are_none(source, message):
 
 
 def test_outlines_are_told_without_torch():
-    assert set(OUTLINES) < set(NAMES)
+    assert set(OUTLINES) < set(DATASET_NAMES)
     assert describe("mpox2025") == describe("some/folder") == (1, 2, 1 << 30)
     code = (
         "import sys\nfrom lightcnn.data.sources.load import NAMES, outline\n[outline(name) for name in NAMES]\n"
