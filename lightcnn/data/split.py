@@ -48,7 +48,7 @@ def make_split(dataset: Dataset, seed: int, reading: Reading | None = None) -> S
     """
     reading = reading or Reading()
     seed = seed if reading.split_seed is None else reading.split_seed
-    require_every_class(dataset, anew=reading.resplit or bool(reading.folds))
+    require_every_class(dataset, new_split=reading.resplit or bool(reading.folds))
     if reading.folds:
         return folds(dataset, reading.folds, seed)[reading.fold - 1]
     every = np.arange(len(dataset))

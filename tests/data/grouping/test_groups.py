@@ -303,7 +303,7 @@ def test_large_sets_wait_for_an_audit(photographs, searched, monkeypatch):
     assert (searched, data.groups_from) == ([], "none")
     assert "not looked for among more than 11 images, which `lightcnn audit` does" in data.note
     assert data.groups[0] == data.groups[data.paths.index("B/11.png")], "equal pixels are one source all the same"
-    assert find_near_duplicates(load(photographs), "all").found is not None
+    assert find_near_duplicates(load(photographs), "all").similar is not None
     assert find_groups(load(photographs)).groups_from == "near duplicates"
     assert searched == [12]
 
