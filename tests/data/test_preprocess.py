@@ -68,13 +68,13 @@ def test_the_cache_is_used_again_and_knows_its_rule(folder, tmp_path, monkeypatc
     monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path))
     monkeypatch.setattr(store, "MEMORY_BYTES", 0)
     data = load(str(folder))
-    first = store.store(data, Preparation(), 16, CPU)
+    first = store.make_store(data, Preparation(), 16, CPU)
     (file,) = tmp_path.rglob("*.npy")
     made = file.stat().st_ino
     first[torch.tensor([0])][:] = 0
-    assert torch.equal(store.store(data, Preparation(), 16, CPU)[:], first[:])
+    assert torch.equal(store.make_store(data, Preparation(), 16, CPU)[:], first[:])
     assert file.stat().st_ino == made
-    store.store(data, Preparation(clahe=2), 16, CPU)
+    store.make_store(data, Preparation(clahe=2), 16, CPU)
     assert len(list(tmp_path.rglob("*.npy"))) == 2
 
 
@@ -85,11 +85,11 @@ def test_the_cache_forgets_what_was_not_used_for_longest(folder, tmp_path, monke
     one = len(data) * 3 * 16 * 16
     monkeypatch.setattr(store, "DISK_BYTES", 2 * one + 1_000)
     rules = [Preparation(clahe=clip) for clip in (0, 1, 2)]
-    first = store.store(data, rules[0], 16, CPU)
+    first = store.make_store(data, rules[0], 16, CPU)
     names = {file.name for file in tmp_path.rglob("*.npy")}
     pixels = first[:].clone()
     for rule in rules[1:]:
-        store.store(data, rule, 16, CPU)
+        store.make_store(data, rule, 16, CPU)
     left = {file.name for file in tmp_path.rglob("*.npy")}
     assert len(left) == 2
     assert not left & names
@@ -98,18 +98,18 @@ def test_the_cache_forgets_what_was_not_used_for_longest(folder, tmp_path, monke
 
 def build(folder: str) -> int:
     store.MEMORY_BYTES = 0
-    return int(store.store(load(folder), Preparation(), 24, CPU)[:].sum())
+    return int(store.make_store(load(folder), Preparation(), 24, CPU)[:].sum())
 
 
 def test_a_cache_that_cannot_be_written_is_none(folder, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path / "file"))
     data = load(str(folder))
-    held = store.store(data, Preparation(), 16, CPU)
+    held = store.make_store(data, Preparation(), 16, CPU)
     monkeypatch.setattr(store, "MEMORY_BYTES", 0)
-    streamed = store.store(data, Preparation(), 16, CPU)
+    streamed = store.make_store(data, Preparation(), 16, CPU)
     every = torch.arange(len(data))
-    assert isinstance(streamed, store.Streamed)
+    assert isinstance(streamed, store.StreamedImages)
     assert torch.equal(streamed[every], held[every])
 
 

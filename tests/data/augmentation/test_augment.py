@@ -16,9 +16,9 @@ from lightcnn.data.augmentation.augment import augment
 from lightcnn.data.augmentation.batch import blend, mixes, soften, training_batch, training_images
 from lightcnn.data.augmentation.filters import DEVIATION, bell, inside
 from lightcnn.data.augmentation.geometry import mirrored
-from lightcnn.data.contact_sheets import EPOCHS, GAP, TILE, augment_sheet, png, tile
+from lightcnn.data.contact_sheets import EPOCHS, GAP, TILE_PIXELS, augment_sheet, png, tile
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.randomness import COLUMN, NAMES, Draws, uniform
+from lightcnn.data.randomness import COLUMN, DRAW_NAMES, Draws, uniform
 from lightcnn.data.tensors import normalise
 from lightcnn.engine.loop import fit, order
 from lightcnn.network import build
@@ -466,17 +466,17 @@ def test_labels_stay_labels_where_nothing_is_mixed():
 
 
 def test_uniform_numbers_are_uniform_and_in_range():
-    draws = uniform(0, 0, np.arange(20_000), len(NAMES))
+    draws = uniform(0, 0, np.arange(20_000), len(DRAW_NAMES))
     assert draws.min() >= 0
     assert draws.max() < 1
     assert np.abs(draws.mean(axis=0) - 0.5).max() < 0.01
-    assert np.abs(np.corrcoef(draws.T) - np.eye(len(NAMES))).max() < 0.03
+    assert np.abs(np.corrcoef(draws.T) - np.eye(len(DRAW_NAMES))).max() < 0.03
 
 
 def test_every_draw_has_its_own_column_and_the_first_keep_theirs():
-    assert len(COLUMN) == len(NAMES)
+    assert len(COLUMN) == len(DRAW_NAMES)
     # The columns of the first release: a recipe repeats its run only while they stay.
-    assert NAMES[:8] == ("rotate", "shear", "zoom", "flip", "shift", "shift_height", "warped", "order")
+    assert DRAW_NAMES[:8] == ("rotate", "shear", "zoom", "flip", "shift", "shift_height", "warped", "order")
 
 
 def test_whom_an_epoch_warps_has_nothing_to_do_with_its_order():
@@ -542,19 +542,19 @@ def test_a_faulty_augmentation_is_one_line(given, message, tmp_path: Path):
 def test_a_sheet_shows_the_originals_and_what_becomes_of_them():
     images = [np.full((30, 40, 3), 200, dtype=np.uint8), np.zeros((64, 64, 3), dtype=np.uint8)]
     sheet = augment_sheet(images, settings(brightness=0.5), 0)
-    step = TILE + GAP
+    step = TILE_PIXELS + GAP
     assert sheet.shape == (2 * step - GAP, (1 + EPOCHS) * step - GAP, 3)
     assert sheet.dtype == np.uint8
-    middles = sheet[TILE // 2 :: step, TILE // 2 :: step, 0]
+    middles = sheet[TILE_PIXELS // 2 :: step, TILE_PIXELS // 2 :: step, 0]
     assert middles.shape == (2, 1 + EPOCHS)
     assert middles[0, 0] == 200
     assert len(set(middles[0].tolist())) > 4
     assert set(middles[1].tolist()) == {0}
-    assert (sheet[TILE : TILE + GAP] == 255).all()
+    assert (sheet[TILE_PIXELS : TILE_PIXELS + GAP] == 255).all()
     with Image.open(io.BytesIO(png(sheet))) as read:
         np.testing.assert_array_equal(np.asarray(read), sheet)
     grey = augment_sheet([np.zeros((8, 8, 1), dtype=np.uint8)], settings(mixup=1.0, noise=0.2), 0, size=8)
-    assert grey.shape == (TILE, (1 + EPOCHS) * step - GAP, 3)
+    assert grey.shape == (TILE_PIXELS, (1 + EPOCHS) * step - GAP, 3)
 
 
 def test_tiles_keep_their_shape_and_the_rest_is_white():
