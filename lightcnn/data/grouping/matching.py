@@ -21,7 +21,7 @@ MAX_DISTANCE = 0.2
 MIN_VOTES = 5
 """Fewest matches of a candidate pair that agree on rotation (within 60°) and scale (within two octaves)."""
 MIN_VOTES_PER_SEARCH = 3
-"""Fewest of these that the search for one image's keypoints must find, before those of other searches are added."""
+"""Least number of these in the search for one image's keypoints, before those of other searches are added."""
 MAX_EXACT = 20_000
 """Most descriptors that are all compared with each other; above it, the search is approximate."""
 CHUNK = 50_000

@@ -81,9 +81,7 @@ def name_groups(
         count = sum(size for size in Counter(keys).values() if size > 1)
         used = {pattern for copy, key, file in zip(copies, keys, files, strict=True) if key != file.path
                 for pattern in copy.patterns}  # fmt: skip
-        reason = (
-            f"{count:,} of {len(files):,} file names are those of copies of another image ({', '.join(sorted(used))})"
-        )
+        reason = f"{count:,} of {len(files):,} file names mark copies of another image ({', '.join(sorted(used))})"
         return NameGroups(np.array(keys, dtype=np.str_), reason)
     return None
 

@@ -108,7 +108,7 @@ def _without_change(stem: str, known: Set[str], excluded: Set[str]) -> Copy | No
 
 
 def patient_of(stem: str, label: str) -> tuple[str, str] | None:
-    """Title of the pattern and the patient's identifier, in the name with or without its class name; None if neither."""
+    """Title of the pattern and the patient's identifier, in the name with or without the class name, or None."""
     short = re.sub(rf"{re.escape(label)}[ _-]+", "", stem[:MAX_CHARACTERS], count=1, flags=re.IGNORECASE)
     for name, pattern in _PATIENTS:
         match = pattern.fullmatch(stem[:MAX_CHARACTERS]) or pattern.fullmatch(short)
