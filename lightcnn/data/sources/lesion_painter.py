@@ -3,10 +3,9 @@
 The classes differ in the outline, the border and the texture of the spots. Everything else (skin, light, background,
 hair, and the spots' number, size, position, contrast and hue) has the same distribution in all classes.
 
-The images of patient k depend on (seed, k) alone: a larger count extends a smaller one. Pixels are computed from uniform
-random numbers by sums, products, quotients, roots and look-ups of single numbers, which IEEE 754 rounds equally
-everywhere, without sines, exponentials, matrix products or unordered sums: the same arguments give the same bytes on
-every machine.
+The images of patient k depend on (seed, k) alone: a larger count extends a smaller one. Pixels are sums, products,
+quotients, roots and look-ups of uniform random numbers, which IEEE 754 rounds equally everywhere; there are no sines,
+exponentials, matrix products or unordered sums. The same arguments give the same bytes on every machine.
 """
 
 from __future__ import annotations
