@@ -50,7 +50,7 @@ def photos(folder, names, size=(12, 10), mode="RGB", suffix="png"):
     return str(folder)
 
 
-def test_digits_are_what_the_outline_says():
+def test_digits_agree_with_their_description():
     digits = load("digits")
     assert (digits.channels, len(digits.classes), digits.size) == describe("digits")
     assert len(digits) == 1797
@@ -72,9 +72,9 @@ def test_npz_in_medmnist_layout(tmp_path):
     data = load(npz(tmp_path, **content, class_names=np.array(["a", "b", "c"])))
     assert data.classes == ("a", "b", "c")
     assert (len(data), data.channels) == (69, 3)
-    sides = make_split(data, 0)
-    assert len(sides.test) == 9
-    assert set(sides.test.tolist()) == set(range(60, 69))
+    split = make_split(data, 0)
+    assert len(split.test) == 9
+    assert set(split.test.tolist()) == set(range(60, 69))
     np.testing.assert_array_equal(data.images[:60], content["train_images"])
 
 
@@ -85,10 +85,10 @@ def test_npz_in_medmnist_layout(tmp_path):
         ({"train_labels": None}, "train_images without train_labels; add them"),
         ({"train_labels": np.arange(60) % 3 + 1}, "labels start at 1, not at 0; number the classes 0 to 2"),
         ({"train_labels": np.arange(60) % 3 - 1}, "labels start at -1, not at 0"),
-        ({"train_labels": np.zeros(60, dtype=int)}, "one class only, '0'; a classifier needs two or more"),
+        ({"train_labels": np.zeros(60, dtype=int)}, "only one class, '0'; a classifier needs two or more"),
         ({"train_labels": np.arange(59)}, "has 60 images and 59 labels"),
         ({"train_labels": np.linspace(0, 1, 60)}, r"train_labels are float64 of shape \(60,\); give integers"),
-        ({"train_images": np.zeros((60, 8, 8))}, "train_images are float64, not uint8; scale to 0..255"),
+        ({"train_images": np.zeros((60, 8, 8))}, "train_images are float64, not uint8; scale them to 0..255"),
         ({"train_images": np.zeros((60, 8), dtype=np.uint8)}, r"train_images have shape \(60, 8\)"),
         ({"train_images": np.zeros((60, 8, 8, 2), dtype=np.uint8)}, r"have shape \(60, 8, 8, 2\)"),
         ({"class_names": np.array(["a", "b"])}, "label 2, but class_names has 2 names"),
@@ -97,8 +97,8 @@ def test_npz_in_medmnist_layout(tmp_path):
         ({"class_names": np.array("abc")}, "class_names must be distinct texts"),
         ({"train_images": np.zeros((60, 0, 8), dtype=np.uint8)}, r"have shape \(60, 0, 8, 1\)"),
         ({"train_labels": np.where(np.arange(60), np.arange(60) % 3, 10**12)}, "highest label is 1000000000000 for"),
-        ({"train_images": np.array([{}] * 60)}, "holds an array of objects, which would have to be unpickled"),
-        ({"train_images": mixed_sizes()}, "images of several sizes belong into class folders or a .csv"),
+        ({"train_images": np.array([{}] * 60)}, "contains an array of objects, which would have to be unpickled"),
+        ({"train_images": mixed_sizes()}, "put images of several sizes into class folders or a .csv"),
         ({"train_images": np.full((60, 8, 8), np.nan, dtype=np.float32)}, "train_images are float32, not uint8"),
         ({"train_labels": np.where(np.arange(60), np.arange(60) % 3, np.nan)}, "train_labels are float64.*NaN among"),
         ({"train_labels": np.arange(60) % 3 * 2}, r"class 1 \(1\) has no image in train; number the labels .* without"),
@@ -106,7 +106,7 @@ def test_npz_in_medmnist_layout(tmp_path):
         ({"test_images": np.zeros((3, 9, 9), dtype=np.uint8), "test_labels": np.arange(3)}, "differ in image shape"),
     ],
 )  # fmt: skip
-def test_faulty_npz_is_one_clear_line(tmp_path, changes, message):
+def test_a_faulty_npz_is_one_clear_error(tmp_path, changes, message):
     content = {name: value for name, value in {**arrays(), **changes}.items() if value is not None}
     path = npz(tmp_path, **content)
     with pytest.raises(DataError, match=message) as caught:
@@ -115,17 +115,17 @@ def test_faulty_npz_is_one_clear_line(tmp_path, changes, message):
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_npz_at_all(tmp_path):
+def test_files_that_are_not_npz_are_refused(tmp_path):
     (tmp_path / "text.npz").write_text("hello")
     np.save(tmp_path / "array.npy", np.zeros(3))
     (tmp_path / "array.npy").rename(tmp_path / "array.npz")
-    with pytest.raises(DataError, match=r"array\.npz: not readable as npz of plain arrays"):
+    with pytest.raises(DataError, match=r"array\.npz: cannot be read as an npz of plain arrays"):
         load(str(tmp_path / "array.npz"))
-    with pytest.raises(DataError, match="a file of a kind that is not read"):
+    with pytest.raises(DataError, match="files of this type are not read"):
         load(__file__)
     with pytest.raises(DataError, match="cannot be read"):
         load("x" * 300)
-    for name, message in (("text.npz", "not readable as npz"), ("missing.npz", "no such file")):
+    for name, message in (("text.npz", "cannot be read as an npz"), ("missing.npz", "no such file")):
         with pytest.raises(DataError, match=message):
             load(str(tmp_path / name))
 
@@ -133,23 +133,23 @@ def test_what_is_no_npz_at_all(tmp_path):
 def test_class_folders(tmp_path):
     folder = photos(tmp_path / "set", [f"{c}/{i}" for c in ("cat", "dog é") for i in range(6)])
     (tmp_path / "set" / ".cache").mkdir()
-    (tmp_path / "set" / "cat" / "notes.txt").write_text("no image")
+    (tmp_path / "set" / "cat" / "notes.txt").write_text("not an image")
     data = load(folder)
     assert data.classes == ("cat", "dog é")
     assert len(data) == 12
     assert data.channels == 3
     assert data.paths[0] == "cat/0.png"
     assert data.images[0].shape == (10, 12, 3)
-    assert {len(side) for side in (make_split(data, 0).val, make_split(data, 0).test)} == {2}
+    assert {len(indices) for indices in (make_split(data, 0).val, make_split(data, 0).test)} == {2}
 
 
 def test_class_folders_under_given_splits(tmp_path):
     names = [f"{s}/{c}/{i}" for s, n in (("train", 5), ("test", 2)) for c in "ab" for i in range(n)]
     data = load(photos(tmp_path, names, mode="L"))
-    sides = make_split(data, 0)
+    split = make_split(data, 0)
     assert data.channels == 1
-    assert [data.paths[i] for i in sides.test] == ["test/a/0.png", "test/a/1.png", "test/b/0.png", "test/b/1.png"]
-    assert sides.counts() == {"train": 8, "val": 2, "test": 4}
+    assert [data.paths[i] for i in split.test] == ["test/a/0.png", "test/a/1.png", "test/b/0.png", "test/b/1.png"]
+    assert split.counts() == {"train": 8, "val": 2, "test": 4}
 
 
 def test_grey_and_colour_together_become_colour(tmp_path):
@@ -161,22 +161,25 @@ def test_grey_and_colour_together_become_colour(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: None, "no class folders in it"),
+        (lambda folder: None, "contains no class folders"),
         (lambda folder: photos(folder, ["a/x/0", "b/0"]), "a: no image directly in this class folder .* move them up"),
-        (lambda folder: photos(folder, ["a/0", "b/0"]) and (folder / "c").mkdir(), "c: no image directly .*fill it or"),
+        (
+            lambda folder: photos(folder, ["a/0", "b/0"]) and (folder / "c").mkdir(),
+            "c: no image directly .*add images or",
+        ),
         (lambda folder: photos(folder, ["Training/a/0", "Training/b/0", "Testing/a/0"]), "rename it to (test|train)"),
         (lambda folder: photos(folder, ["train/a/0", "train/b/0", "valid/a/0"]), "valid: .*rename it to val"),
-        (lambda folder: photos(folder, ["train/a/0", "train/b/0", "c/0"]), "c: stands beside split folders"),
+        (lambda folder: photos(folder, ["train/a/0", "train/b/0", "c/0"]), "c: is next to split folders"),
         (
             lambda folder: photos(folder, ["train/a/0", "train/b/0"]) and (folder / "test").mkdir(),
-            "test: no class folders",
+            "test: contains no class folders",
         ),
-        (lambda folder: photos(folder, ["a/0"]), "one class only, 'a'"),
-        (lambda folder: photos(folder, ["train/a/0", "train/b/0", "test/c/0"]), "c: a class that train does not have"),
+        (lambda folder: photos(folder, ["a/0"]), "only one class, 'a'"),
+        (lambda folder: photos(folder, ["train/a/0", "train/b/0", "test/c/0"]), "c: this class is not in train"),
         (lambda folder: photos(folder, ["test/a/0", "test/b/0"]), "has test but no train folder"),
     ],
 )
-def test_faulty_folders_are_one_clear_line(tmp_path, make, message):
+def test_a_faulty_folder_is_one_clear_error(tmp_path, make, message):
     make(tmp_path)
     with pytest.raises(DataError, match=message):
         load(str(tmp_path))
@@ -187,7 +190,7 @@ def link(folder, name, target):
     (folder / name).symlink_to(target)
 
 
-def test_what_systems_leave_behind_is_passed_over_and_the_rest_is_said(tmp_path):
+def test_system_files_are_ignored_and_other_files_are_reported(tmp_path):
     photos(tmp_path, [f"{c}/{i}" for c in "ab" for i in range(3)])
     photos(tmp_path, ["__MACOSX/a/0", ".cache/0", "overview"])
     for name in ("Thumbs.db", ".DS_Store", "desktop.ini", "._0.png"):
@@ -197,12 +200,12 @@ def test_what_systems_leave_behind_is_passed_over_and_the_rest_is_said(tmp_path)
     data = load(str(tmp_path))
     assert (data.classes, len(data)) == (("a", "b"), 6)
     assert data.note == (
-        "passed over 1 images beside the class folders (overview.png); "
-        "passed over 4 files that are no images by name (a/notes.txt, b/labels.json, b/scan.dcm, ...)"
+        "ignored 1 images outside the class folders (overview.png); "
+        "ignored 4 files without an image suffix (a/notes.txt, b/labels.json, b/scan.dcm, ...)"
     )
 
 
-def test_class_names_in_two_forms_of_unicode_are_one_across_splits(tmp_path):
+def test_class_names_in_two_unicode_forms_are_the_same_class_in_all_splits(tmp_path):
     nfc, nfd = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
     names = [f"train/{nfd}/0", "train/b/0", f"test/{nfc}/0", "test/b/0"]
     data = load(photos(tmp_path, names))
@@ -213,13 +216,22 @@ def test_class_names_in_two_forms_of_unicode_are_one_across_splits(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: photos(folder, ["Mpox/0", "mpox/0", "b/0"]), "'Mpox' and 'mpox' differ in case or in accents'"),
+        (
+            lambda folder: photos(folder, ["Mpox/0", "mpox/0", "b/0"]),
+            "'Mpox' and 'mpox' differ only in case or in the Unicode form of accents",
+        ),
         (
             lambda folder: photos(folder, [unicodedata.normalize(form, "é/0") for form in ("NFC", "NFD")]),
-            "differ in case or in accents' form only",
+            "differ only in case or in the Unicode form of accents",
         ),
-        (lambda folder: photos(folder, ["Train/a/0", "train/b/0", "test/a/0"]), "Train: stands beside train; put both"),
-        (lambda folder: photos(folder, ["a/0", "a/more/1", "b/0"]), "a/more: images in a folder inside a class folder"),
+        (
+            lambda folder: photos(folder, ["Train/a/0", "train/b/0", "test/a/0"]),
+            "Train: is next to train; merge the two folders",
+        ),
+        (
+            lambda folder: photos(folder, ["a/0", "a/more/1", "b/0"]),
+            "a/more: a folder with images inside a class folder",
+        ),
         (
             lambda base: photos(base, ["set/a/0", "set/b/0", "o/0"]) and link(base, "set/a/1.png", "../../o/0.png"),
             r"a/1\.png: a link that leads out of .*set; copy the image there",
@@ -230,7 +242,7 @@ def test_class_names_in_two_forms_of_unicode_are_one_across_splits(tmp_path):
         ),
     ],
 )  # fmt: skip
-def test_folders_that_could_be_misread_are_refused(tmp_path, make, message):
+def test_ambiguous_folders_are_refused(tmp_path, make, message):
     make(tmp_path)
     folder = tmp_path / "set" if (tmp_path / "set").exists() else tmp_path
     with pytest.raises(DataError, match=message) as caught:
@@ -245,7 +257,7 @@ def test_a_link_that_stays_inside_and_a_linked_root_are_read(tmp_path):
     assert len(load(str(tmp_path / "other"))) == 3
 
 
-def test_a_class_that_skipping_empties_is_an_error(tmp_path):
+def test_a_class_without_usable_files_is_an_error(tmp_path):
     folder = photos(tmp_path, ["a/0", "b/0", "b/1"])
     (tmp_path / "a" / "0.png").write_bytes(b"")
     with pytest.raises(
@@ -257,9 +269,14 @@ def test_a_class_that_skipping_empties_is_an_error(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "fault"),
-    [(b"", "is empty"), (b"not an image", "is no image that is read"), (None, "is damaged"), (b"BM", "is no image")],
+    [
+        (b"", "is empty"),
+        (b"not an image", "is not an image of a supported format"),
+        (None, "is damaged"),
+        (b"BM", "is not an image"),
+    ],
 )
-def test_an_image_that_is_not_one_is_named(tmp_path, content, fault):
+def test_a_file_that_is_not_an_image_is_named(tmp_path, content, fault):
     folder = photos(tmp_path, ["a/0", "a/1", "b/0", "b/1"])
     target = tmp_path / "b" / "0.png"
     target.write_bytes(target.read_bytes()[:60] if content is None else content)
@@ -270,10 +287,10 @@ def test_an_image_that_is_not_one_is_named(tmp_path, content, fault):
     assert list(left.paths) == ["a/0.png", "a/1.png", "b/1.png"]
 
 
-def test_a_file_that_is_named_as_another_format_is_found(tmp_path):
+def test_a_file_with_the_suffix_of_another_format_is_refused(tmp_path):
     folder = photos(tmp_path, ["a/0", "a/1", "b/0", "b/1"])
     (tmp_path / "b" / "1.png").rename(tmp_path / "b" / "1.JPG")
-    with pytest.raises(DataError, match=r"b/1\.JPG is a PNG file inside; rename it to 1\.png"):
+    with pytest.raises(DataError, match=r"b/1\.JPG contains a PNG image; rename it to 1\.png"):
         load(folder)
 
 
@@ -283,7 +300,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
         chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
         body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
         (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + body)
-        with pytest.raises(DataError, match=r"over 89 megapixels"):
+        with pytest.raises(DataError, match=r"more than 89 megapixels"):
             decode(tmp_path / name)
 
 
@@ -306,28 +323,28 @@ def test_decoding_of_modes_and_orientation(tmp_path):
     assert decode(tmp_path / "turned.jpg").pixels.shape == (6, 4, 3)
 
 
-def test_splits_are_disjoint_stratified_and_repeatable():
+def test_splits_of_digits_are_disjoint_stratified_and_repeatable():
     data = load("digits")
-    sides = make_split(data, 3)
-    parts = [sides.train, sides.val, sides.test]
+    split = make_split(data, 3)
+    parts = [split.train, split.val, split.test]
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(data)))
-    assert sides.groups_shared(data) == 0
+    assert split.groups_shared(data) == 0
     for part in parts:
         shares = np.bincount(data.labels[part], minlength=10) / len(part)
         assert np.abs(shares - 0.1).max() < 0.02
     again, other = make_split(data, 3), make_split(data, 4)
-    np.testing.assert_array_equal(sides.test, again.test)
-    assert set(sides.test.tolist()) != set(other.test.tolist())
+    np.testing.assert_array_equal(split.test, again.test)
+    assert set(split.test.tolist()) != set(other.test.tolist())
 
 
 def test_a_class_too_small_to_split_is_named(tmp_path):
     labels = np.array([0] * 30 + [1] * 2)
     data = load(npz(tmp_path, train_images=np.zeros((32, 8, 8), dtype=np.uint8), train_labels=labels))
-    with pytest.raises(DataError, match="class '1' has 2 images, and 3 sides to stand on; give it images of"):
+    with pytest.raises(DataError, match="class '1' has 2 images, too few to be in all 3 sets; give it images of"):
         make_split(data, 0)
 
 
-def test_the_fingerprint_knows_pixels_labels_classes_and_sides(tmp_path):
+def test_the_fingerprint_depends_on_pixels_labels_classes_and_splits(tmp_path):
     base = arrays(60, 2, test_images=np.zeros((20, 8, 8), dtype=np.uint8), test_labels=np.arange(20) % 2)
     moved = {
         "train_images": base["train_images"][:40],
@@ -338,14 +355,14 @@ def test_the_fingerprint_knows_pixels_labels_classes_and_sides(tmp_path):
     pixel = {**base, "train_images": base["train_images"] ^ (np.arange(60) == 3)[:, None, None].astype(np.uint8)}
     label = {**base, "train_labels": base["train_labels"][::-1].copy()}
     named = {**base, "class_names": np.array(["x", "y"])}
-    prints = []
+    fingerprints = []
     for index, content in enumerate((base, moved, pixel, label, named)):
         (tmp_path / str(index)).mkdir()
-        prints.append(load(npz(tmp_path / str(index), **content)).fingerprint)
-    assert len(set(prints)) == 5
+        fingerprints.append(load(npz(tmp_path / str(index), **content)).fingerprint)
+    assert len(set(fingerprints)) == 5
 
 
-def test_subset_is_stratified():
+def test_a_subset_of_digits_is_stratified():
     data = load("digits")
     chosen = subset(data, make_split(data, 0).train, 200, 0)
     assert 190 <= len(chosen) <= 210
@@ -369,7 +386,7 @@ def test_normalised_training_images_have_mean_zero_and_deviation_one():
     assert channel_statistics(torch.full((4, 1, 2, 2), 7, dtype=torch.uint8))[1][0] > 0
 
 
-def test_pipeline_reports_what_the_data_are():
+def test_the_pipeline_reports_its_data():
     data = load("digits")
     pipeline = Pipeline(data, make_split(data, 0), torch.device("cpu"))
     document = pipeline.document()
@@ -383,5 +400,5 @@ def test_pipeline_reports_what_the_data_are():
     assert images[:5].dtype == torch.uint8
 
 
-def test_arrays_of_an_npz_that_are_not_asked_for_are_not_unpacked(tmp_path):
+def test_other_arrays_of_an_npz_are_not_unpacked(tmp_path):
     assert len(load(npz(tmp_path, **arrays(), extra=np.array([{}])))) == 60

@@ -1,4 +1,4 @@
-"""What a network sees of a file: the same bytes wherever it is asked for, and each step doing what it says."""
+"""Preprocessing and stores: every way to the pixels gives the same bytes, and each step does what it promises."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lightcnn.errors import InputError
 from lightcnn.recipe import Preparation
 
 CPU = torch.device("cpu")
-RULES = (
+PREPARATIONS = (
     Preparation(),
     Preparation(fit="crop", clahe=2.0),
     Preparation(fit="pad"),
@@ -35,28 +35,28 @@ RULES = (
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Photographs of several sizes, JPEG and PNG, in two class folders."""
+    """Images of several sizes, JPEG and PNG, in two class folders."""
     root = tmp_path_factory.mktemp("photographs")
-    drawn = paint_lesions(count=24, size=64)
-    for index, image in enumerate(drawn.images):
-        target = root / drawn.classes[drawn.labels[index]] / f"x{'abcdefghijklmnopqrstuvwxyz'[index]}"
+    lesions = paint_lesions(count=24, size=64)
+    for index, image in enumerate(lesions.images):
+        target = root / lesions.classes[lesions.labels[index]] / f"x{'abcdefghijklmnopqrstuvwxyz'[index]}"
         target.parent.mkdir(exist_ok=True)
-        picture = Image.fromarray(image).resize((64 + 5 * (index % 3), 64))
-        picture.save(target.with_suffix(".jpg" if index % 2 else ".png"))
+        resized = Image.fromarray(image).resize((64 + 5 * (index % 3), 64))
+        resized.save(target.with_suffix(".jpg" if index % 2 else ".png"))
     return root
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("preparation", PREPARATIONS, ids=str)
 @pytest.mark.parametrize("tier", ["memory", "disk", "stream"])
-def test_all_ways_to_the_pixels_give_the_same_bytes(folder, rule, tier, tmp_path, monkeypatch):
+def test_all_ways_to_the_pixels_give_the_same_bytes(folder, preparation, tier, tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path))
     monkeypatch.setattr(store, "MEMORY_BYTES", 1e9 if tier == "memory" else 0)
     monkeypatch.setattr(store, "DISK_BYTES", 1e9 if tier == "disk" else 0)
     data = load(str(folder))
-    pipeline = Pipeline(data, make_split(data, 0), CPU, rule)
+    pipeline = Pipeline(data, make_split(data, 0), CPU, preparation)
     training = pipeline.images(pipeline.split.train, 32)
-    held = json.loads(json.dumps(pipeline.preprocess(32).model_dump(mode="json")))
-    saved = Preprocess.model_validate_json(json.dumps(held))
+    document = json.loads(json.dumps(pipeline.preprocess(32).model_dump(mode="json")))
+    saved = Preprocess.model_validate_json(json.dumps(document))
     assert saved == pipeline.preprocess(32)
     alone = torch.stack([network_pixels(decode(folder / data.paths[i]).pixels, saved) for i in pipeline.split.train])
     assert torch.equal(training[:], alone)
@@ -64,32 +64,32 @@ def test_all_ways_to_the_pixels_give_the_same_bytes(folder, rule, tier, tmp_path
     assert len(list(tmp_path.rglob("*.npy"))) == (tier == "disk")
 
 
-def test_the_cache_is_used_again_and_knows_its_rule(folder, tmp_path, monkeypatch):
+def test_the_cache_is_used_again_for_the_same_preparation(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path))
     monkeypatch.setattr(store, "MEMORY_BYTES", 0)
     data = load(str(folder))
     first = store.make_store(data, Preparation(), 16, CPU)
     (file,) = tmp_path.rglob("*.npy")
-    made = file.stat().st_ino
+    inode = file.stat().st_ino
     first[torch.tensor([0])][:] = 0
     assert torch.equal(store.make_store(data, Preparation(), 16, CPU)[:], first[:])
-    assert file.stat().st_ino == made
+    assert file.stat().st_ino == inode
     store.make_store(data, Preparation(clahe=2), 16, CPU)
     assert len(list(tmp_path.rglob("*.npy"))) == 2
 
 
-def test_the_cache_forgets_what_was_not_used_for_longest(folder, tmp_path, monkeypatch):
+def test_the_cache_removes_the_least_recently_used_file(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path))
     monkeypatch.setattr(store, "MEMORY_BYTES", 0)
     data = load(str(folder))
-    one = len(data) * 3 * 16 * 16
-    monkeypatch.setattr(store, "DISK_BYTES", 2 * one + 1_000)
-    rules = [Preparation(clahe=clip) for clip in (0, 1, 2)]
-    first = store.make_store(data, rules[0], 16, CPU)
+    size = len(data) * 3 * 16 * 16
+    monkeypatch.setattr(store, "DISK_BYTES", 2 * size + 1_000)
+    preparations = [Preparation(clahe=clip) for clip in (0, 1, 2)]
+    first = store.make_store(data, preparations[0], 16, CPU)
     names = {file.name for file in tmp_path.rglob("*.npy")}
     pixels = first[:].clone()
-    for rule in rules[1:]:
-        store.make_store(data, rule, 16, CPU)
+    for preparation in preparations[1:]:
+        store.make_store(data, preparation, 16, CPU)
     left = {file.name for file in tmp_path.rglob("*.npy")}
     assert len(left) == 2
     assert not left & names
@@ -101,23 +101,23 @@ def build(folder: str) -> int:
     return int(store.make_store(load(folder), Preparation(), 24, CPU)[:].sum())
 
 
-def test_a_cache_that_cannot_be_written_is_none(folder, tmp_path, monkeypatch):
+def test_without_a_writable_cache_images_are_prepared_when_read(folder, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path / "file"))
     data = load(str(folder))
-    held = store.make_store(data, Preparation(), 16, CPU)
+    in_memory = store.make_store(data, Preparation(), 16, CPU)
     monkeypatch.setattr(store, "MEMORY_BYTES", 0)
     streamed = store.make_store(data, Preparation(), 16, CPU)
-    every = torch.arange(len(data))
+    indices = torch.arange(len(data))
     assert isinstance(streamed, store.StreamedImages)
-    assert torch.equal(streamed[every], held[every])
+    assert torch.equal(streamed[indices], in_memory[indices])
 
 
 def test_two_processes_may_build_the_cache_at_once(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path))
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        one, other = pool.map(build, [str(folder)] * 2)
-    assert one == other > 0
+        first, second = pool.map(build, [str(folder)] * 2)
+    assert first == second > 0
     assert len(list(tmp_path.rglob("*.npy"))) == 1
     assert not list(tmp_path.rglob("*.making"))
 
@@ -162,13 +162,13 @@ def test_where_no_object_is_found_the_image_stays(value):
     assert background.remove(flat, "none") is flat
 
 
-def test_rembg_that_is_not_installed_is_one_sentence(monkeypatch):
-    real = builtins.__import__
+def test_missing_rembg_is_reported_in_one_line(monkeypatch):
+    original = builtins.__import__
 
     def without(name, *rest):
         if name == "rembg":
             raise ImportError(name)
-        return real(name, *rest)
+        return original(name, *rest)
 
     background._session.cache_clear()
     monkeypatch.setattr(builtins, "__import__", without)
@@ -176,12 +176,12 @@ def test_rembg_that_is_not_installed_is_one_sentence(monkeypatch):
         background.remove(np.zeros((9, 9, 3), np.uint8), "rembg")
 
 
-def test_another_number_of_channels_becomes_the_networks():
-    rule = Preprocess(size=8, channels=1, shorter_side=256, mean=(0.5,), deviation=(0.2,), classes=("a", "b"))
+def test_images_get_the_networks_number_of_channels():
+    preprocess = Preprocess(size=8, channels=1, shorter_side=256, mean=(0.5,), deviation=(0.2,), classes=("a", "b"))
     colour = np.full((8, 8, 3), 100, np.uint8)
-    assert network_pixels(colour, rule).shape == (1, 8, 8)
-    assert (network_pixels(colour, rule) == 100).all()
-    wide = rule.model_copy(update={"channels": 3})
+    assert network_pixels(colour, preprocess).shape == (1, 8, 8)
+    assert (network_pixels(colour, preprocess) == 100).all()
+    wide = preprocess.model_copy(update={"channels": 3})
     assert network_pixels(colour[..., :1], wide).shape == (3, 8, 8)
 
 
