@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.data_sets import npz
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lightcnn.data.dataset import SPLIT_NAMES, assemble
+from lightcnn.data.sources.load import load
 from lightcnn.data.split import Split, folds, make_split, subset
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
@@ -182,3 +184,32 @@ def test_subset_is_stratified():
     assert np.bincount(data.labels[chosen]).tolist() == [75, 25]
     assert (np.diff(chosen) > 0).all()
     assert subset(data, np.arange(50), 100, 0).tolist() == list(range(50))
+
+
+def test_splits_of_digits_are_disjoint_stratified_and_repeatable():
+    data = load("digits")
+    split = make_split(data, 3)
+    parts = [split.train, split.val, split.test]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(data)))
+    assert split.groups_shared(data) == 0
+    for part in parts:
+        shares = np.bincount(data.labels[part], minlength=10) / len(part)
+        assert np.abs(shares - 0.1).max() < 0.02
+    again, other = make_split(data, 3), make_split(data, 4)
+    np.testing.assert_array_equal(split.test, again.test)
+    assert set(split.test.tolist()) != set(other.test.tolist())
+
+
+def test_a_class_too_small_to_split_is_named(tmp_path):
+    labels = np.array([0] * 30 + [1] * 2)
+    data = load(npz(tmp_path, train_images=np.zeros((32, 8, 8), dtype=np.uint8), train_labels=labels))
+    with pytest.raises(DataError, match="class '1' has 2 images, too few to be in all 3 sets; give it images of"):
+        make_split(data, 0)
+
+
+def test_a_subset_of_digits_is_stratified():
+    data = load("digits")
+    chosen = subset(data, make_split(data, 0).train, 200, 0)
+    assert 190 <= len(chosen) <= 210
+    assert np.bincount(data.labels[chosen]).min() >= 18
+    assert set(chosen.tolist()) <= set(make_split(data, 0).train.tolist())

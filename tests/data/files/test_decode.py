@@ -333,3 +333,32 @@ def test_a_broken_link_is_a_faulty_file(tmp_path):
     with pytest.raises(DataError, match=r"1 of 5 files cannot be used: a/2\.png is a link to a missing file"):
         load(str(tmp_path))
     assert len(load(str(tmp_path), Reading(skip_corrupt=True))) == 4
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
+    for name, width in (("large.png", 11_000), ("bomb.png", 40_000)):
+        header = struct.pack(">IIBBBBB", width, width, 1, 0, 0, 0, 0)
+        chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
+        body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+        with pytest.raises(DataError, match=r"more than 89 megapixels"):
+            decode(tmp_path / name)
+
+
+def test_decoding_of_modes_and_orientation(tmp_path):
+    colour = Image.fromarray(np.full((4, 6, 3), 200, dtype=np.uint8))
+    colour.save(tmp_path / "rgb.png")
+    colour.convert("CMYK").save(tmp_path / "cmyk.tif")
+    colour.convert("P").save(tmp_path / "palette.png")
+    Image.new("RGBA", (6, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    Image.fromarray(np.full((4, 6), 200 * 257, dtype=np.uint16)).save(tmp_path / "deep.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    colour.save(tmp_path / "turned.jpg", exif=exif)
+    assert decode(tmp_path / "rgb.png").pixels.shape == (4, 6, 3)
+    assert abs(int(decode(tmp_path / "cmyk.tif").pixels.mean()) - 200) <= 2
+    assert decode(tmp_path / "palette.png").pixels.shape == (4, 6, 3)
+    assert decode(tmp_path / "clear.png").pixels.min() == 255
+    assert decode(tmp_path / "deep.png").pixels.shape == (4, 6, 1)
+    assert set(decode(tmp_path / "deep.png").pixels.ravel().tolist()) == {200}
+    assert decode(tmp_path / "turned.jpg").pixels.shape == (6, 4, 3)
