@@ -149,7 +149,7 @@ def test_fast_leaves_near_duplicates_out_and_says_so(planted, capsys):
     assert report["near_duplicates"] == []
     assert report["cross_class"] == []
     assert len(report["exact_duplicates"]) == len(report["cross_split"]) == 1
-    assert "near duplicates were not looked for (--fast)" in report["verdict"]
+    assert "near duplicates were not searched for (--fast)" in report["verdict"]
     assert "not looked for" in capsys.readouterr().out
 
 
@@ -183,7 +183,7 @@ def test_duplicates_that_a_manifest_holds_apart_are_said():
     document = examine(data).document()
     assert document["groups"]["contradicted"] == [["0.png", "1.png"]]
     assert "1 photograph stands in several groups of the source" in document["verdict"]
-    assert "Groups are named by the manifest." in document["verdict"]
+    assert "Groups are given by the manifest." in document["verdict"]
     assert document["groups"]["count"] == 3, "the manifest is believed"
 
 
@@ -299,10 +299,10 @@ def test_long_findings_are_cut_on_the_page_only(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "data 'nowhere': no such folder"),
+        (["nowhere"], "data 'nowhere': neither a folder nor a named data set"),
         (["clean", "--out", "clean"], "--out clean: exists already"),
         (["clean", "--augment", "ligth"], "--augment ligth: no such preset; did you mean 'light'.; there are: "),
-        (["broken"], "2 of 2 files cannot be used: .*; not one is whole"),
+        (["broken"], "2 of 2 files cannot be used: .*; no file is usable"),
         ([], "Missing argument 'SOURCE'"),
     ],
 )
@@ -384,10 +384,10 @@ def test_errors_hold_no_byte_that_a_terminal_obeys(command, capsys):
 def test_what_cannot_be_split_is_not_called_safe(tmp_path):
     data = manifest(["p1", "p2"] * 6, [""] * 12)
     document = examine(data).document()
-    with pytest.raises(DataError, match="class 'a' has 6 images, all of 1 source"):
+    with pytest.raises(DataError, match="class 'a' has 6 images in 1 group"):
         make_split(data, 0)
     assert (
-        "No split can be cut: class 'a' has 6 images, all of 1 source, and 3 sides to stand on; " in document["verdict"]
+        "No split can be cut: class 'a' has 6 images in 1 group, too few to be in all 3 sets; " in document["verdict"]
     )
     assert "Nothing that must be mended" not in document["verdict"]
     assert "safely" not in document["verdict"]
@@ -412,7 +412,7 @@ def test_what_was_not_looked_for_is_not_called_safe():
 
 def test_groups_that_span_classes_are_said():
     data = manifest([f"p{i // 2}" for i in range(12)], [""] * 12)
-    said = "Groups are named by the manifest; 6 hold images of more than one class, which is allowed."
+    said = "Groups are given by the manifest; 6 contain images of more than one class, which is allowed."
     assert said in examine(data).document()["verdict"]
     assert find_groups(data).groups_reason in said
 
@@ -423,9 +423,9 @@ def test_a_stand_in_and_notes_are_said_on_the_terminal_and_the_page(clean, capsy
     assert "STAND-IN" in capsys.readouterr().out
     Path("clean/cats/notes\x1b[31m.txt").write_text("")
     assert run(["audit", clean, "--out", "one"]) == 0
-    assert "passed over 1 files that are no images by name" in (Path("one") / "report.html").read_text(encoding="utf-8")
+    assert "ignored 1 files without an image suffix" in (Path("one") / "report.html").read_text(encoding="utf-8")
     printed = capsys.readouterr().out
-    assert "note: passed over 1 files that are no images by name (cats/notes\\x1b[31m.txt)" in printed
+    assert "note: ignored 1 files without an image suffix (cats/notes\\x1b[31m.txt)" in printed
 
 
 def test_the_command_of_the_verdict_names_the_data_folder(tmp_path):

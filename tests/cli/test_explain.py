@@ -282,7 +282,7 @@ def test_images_that_cannot_be_read_are_skipped_and_the_others_explained(tmp_pat
     assert [one["image"] for one in report["explanations"]] == [str(mixed / "a.png")]
     (skipped,) = report["skipped"]
     assert skipped["image"] == str(mixed / "b.png")
-    assert "is no image that is read" in skipped["reason"]
+    assert "is not an image of a supported format" in skipped["reason"]
     assert report["counts"] == {"explained": 1, "skipped": 1, "available": 2, "passed_over": 1}
     assert printed.err.startswith("lightcnn: explain: 1 of 2 images were skipped: ")
     assert len(printed.err.splitlines()) == 1
@@ -355,7 +355,10 @@ def test_too_little_memory_is_a_smaller_batch_and_a_note(tmp_path, capsys, monke
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "recipe.yaml"], "explain: none of 1 images could be explained: recipe.yaml is no image that is read"),
+        (
+            ["run", "recipe.yaml"],
+            "explain: none of 1 images could be explained: recipe.yaml is not an image of a supported format",
+        ),
         (["run", "nothing.png"], "explain nothing.png: no such file or folder"),
         (["run", "empty"], r"explain empty: no images in this folder \(.bmp, "),
         (["run", "photos", "--layer", "stem.9"], r"--layer stem.9: no layer of that name .*; those that do: .*stem"),
