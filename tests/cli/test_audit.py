@@ -45,7 +45,7 @@ def _elsewhere(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(search, "find_similar", fake)
-    monkeypatch.setattr(search, "LEAST_SIDE", 16)
+    monkeypatch.setattr(search, "MIN_PIXELS", 16)
     monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path / ".cache"))
 
 
@@ -154,7 +154,7 @@ def test_fast_leaves_near_duplicates_out_and_says_so(planted, capsys):
 
 
 def test_small_images_are_not_searched_and_the_report_says_why(clean, monkeypatch):
-    monkeypatch.setattr(search, "LEAST_SIDE", 48)
+    monkeypatch.setattr(search, "MIN_PIXELS", 48)
     report = audit(clean).document()
     assert report["near_searched"] is False
     assert "24 pixels are too few" in report["verdict"]
@@ -299,7 +299,7 @@ def test_long_findings_are_cut_on_the_page_only(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "data 'nowhere': neither a folder nor a named data set"),
+        (["nowhere"], "data 'nowhere': no such folder"),
         (["clean", "--out", "clean"], "--out clean: exists already"),
         (["clean", "--augment", "ligth"], "--augment ligth: no such preset; did you mean 'light'.; there are: "),
         (["broken"], "2 of 2 files cannot be used: .*; no file is usable"),
