@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
-from lightcnn.cli.catalogue import KINDS, SCHEMAS
+from lightcnn.cli.catalogue import DOCUMENT_KINDS, SCHEMAS
 
 
 class Plain(GenerateJsonSchema):
@@ -24,7 +24,7 @@ class Plain(GenerateJsonSchema):
 
 def schemas() -> dict[str, str]:
     """File name → text of every schema. They describe what a YAML file may hold, before defaults are filled in."""
-    return {f"{name}.json": schema(name, model) for name, model in KINDS.items()}
+    return {f"{name}.json": schema(name, model) for name, model in DOCUMENT_KINDS.items()}
 
 
 def schema(name: str, model: type[BaseModel]) -> str:

@@ -20,7 +20,7 @@ from lightcnn.text import nearest
 
 
 @dataclass(frozen=True)
-class Entry:
+class PaperBaseline:
     """One baseline of MicroMPoxNet's paper (doi:10.1016/j.bspc.2026.110404).
 
     `total` counts what Keras counts: weights, BatchNorm's running statistics, and the paper's head with one output.
@@ -34,23 +34,23 @@ class Entry:
     published: float | None = None
 
 
-BASELINES: dict[str, Entry] = {
-    "vgg16": Entry("VGG16", "vgg16", 512, 14_846_273),
-    "resnet50": Entry("ResNet50", "resnet50", 2048, 24_085_953),
-    "resnet101": Entry("ResNet101", "resnet101", 2048, 43_130_305),
-    "resnet50v2": Entry("ResNet50V2", "resnetv2_50", 2048, 24_070_593),
-    "xception": Entry("Xception", "legacy_xception", 2048, 21_386_281, 21.39),
-    "efficientnet_b0": Entry("EfficientNetB0", "tf_efficientnet_b0", 1280, 4_377_757),
-    "efficientnet_b3": Entry("EfficientNetB3", "tf_efficientnet_b3", 1536, 11_177_257, 11.18),
-    "efficientnet_b5": Entry("EfficientNetB5", "tf_efficientnet_b5", 2048, 29_038_321, 29.04),
-    "efficientnetv2_b2": Entry("EfficientNetV2B2", "tf_efficientnetv2_b2", 1408, 9_130_335),
-    "convnext_tiny": Entry("ConvNeXtTiny", "convnext_tiny", 768, 28_017_249, 28.02),
-    "mobilenetv2": Entry("MobileNetV2", "mobilenetv2_100", 1280, 2_586_177),
+BASELINES: dict[str, PaperBaseline] = {
+    "vgg16": PaperBaseline("VGG16", "vgg16", 512, 14_846_273),
+    "resnet50": PaperBaseline("ResNet50", "resnet50", 2048, 24_085_953),
+    "resnet101": PaperBaseline("ResNet101", "resnet101", 2048, 43_130_305),
+    "resnet50v2": PaperBaseline("ResNet50V2", "resnetv2_50", 2048, 24_070_593),
+    "xception": PaperBaseline("Xception", "legacy_xception", 2048, 21_386_281, 21.39),
+    "efficientnet_b0": PaperBaseline("EfficientNetB0", "tf_efficientnet_b0", 1280, 4_377_757),
+    "efficientnet_b3": PaperBaseline("EfficientNetB3", "tf_efficientnet_b3", 1536, 11_177_257, 11.18),
+    "efficientnet_b5": PaperBaseline("EfficientNetB5", "tf_efficientnet_b5", 2048, 29_038_321, 29.04),
+    "efficientnetv2_b2": PaperBaseline("EfficientNetV2B2", "tf_efficientnetv2_b2", 1408, 9_130_335),
+    "convnext_tiny": PaperBaseline("ConvNeXtTiny", "convnext_tiny", 768, 28_017_249, 28.02),
+    "mobilenetv2": PaperBaseline("MobileNetV2", "mobilenetv2_100", 1280, 2_586_177),
 }
 """The paper's 11 baselines by the names that users type. VGG16 is its convolutions and global pooling, without the two
 dense layers of 4096."""
 
-PREFIX = "timm:"
+TIMM_PREFIX = "timm:"
 TIMM_NAME = r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?"
 """A name of timm, and after a dot which of its weights."""
 PICKLES = (".pth", ".pt", ".bin", ".pkl", ".pickle", ".ckpt", ".tar")
@@ -59,11 +59,11 @@ SIDE = Annotated[int, Field(ge=1, le=4096)]
 
 def _known(name: str) -> str:
     """A name of the table, or `timm:NAME`. Other sources of timm (hf-hub:, local-dir:) are not taken."""
-    if name in BASELINES or re.fullmatch(PREFIX + TIMM_NAME, name):
+    if name in BASELINES or re.fullmatch(TIMM_PREFIX + TIMM_NAME, name):
         return name
     listed = f"{nearest(name, BASELINES)}; baselines: {', '.join(BASELINES)}"
     other = name if re.fullmatch(TIMM_NAME, name) else "NAME"
-    raise _fault("", f"'{name}' is no baseline{listed}; any other network of timm is written {PREFIX}{other}")
+    raise _fault("", f"'{name}' is no baseline{listed}; any other network of timm is written {TIMM_PREFIX}{other}")
 
 
 def _readable(weights: str) -> str:
@@ -71,12 +71,12 @@ def _readable(weights: str) -> str:
     if weights in ("none", "timm") or weights.endswith(".safetensors"):
         return weights
     if weights.lower().endswith(PICKLES):
-        raise _fault("", f"{weights} is a pickle and is not read; convert it with: {conversion(weights)}")
+        raise _fault("", f"{weights} is a pickle and is not read; convert it with: {conversion_command(weights)}")
     near = nearest(weights, ("none", "timm"))
     raise _fault("", f"'{weights}' is not none, timm or a file whose name ends in .safetensors{near}")
 
 
-def conversion(file: str) -> str:
+def conversion_command(file: str) -> str:
     """The command that turns a pickle of tensors into a safetensors file; it does not run what the pickle holds."""
     code = "import sys, torch; from safetensors.torch import save_file as s"
     return f'python -c "{code}; s(torch.load(sys.argv[1], weights_only=True), sys.argv[2])" {file} WEIGHTS.safetensors'
@@ -93,7 +93,7 @@ class BaselineSpec(Frozen):
     baseline: Annotated[
         str,
         AfterValidator(_known),
-        Field(json_schema_extra={"anyOf": [{"enum": list(BASELINES)}, {"pattern": f"^{PREFIX}"}]}),
+        Field(json_schema_extra={"anyOf": [{"enum": list(BASELINES)}, {"pattern": f"^{TIMM_PREFIX}"}]}),
     ]
     input: tuple[Annotated[int, Field(ge=1, le=3, description="1 (grey) or 3")], SIDE, SIDE] = (3, 224, 224)
     classes: Annotated[int, Field(ge=2, le=100_000)]
@@ -129,7 +129,7 @@ class BaselineSpec(Frozen):
     def timm(self) -> str:
         """The network's name in timm."""
         entry = BASELINES.get(self.baseline)
-        return entry.timm if entry else self.baseline.removeprefix(PREFIX)
+        return entry.timm if entry else self.baseline.removeprefix(TIMM_PREFIX)
 
     def digest(self) -> str:
         """SHA-256 of what the network computes, as `NetworkSpec.digest`: not of its weights and how it is trained."""
@@ -145,6 +145,10 @@ class BaselineSpec(Frozen):
     def save(self, path: str | Path) -> None:
         """Writes YAML that `load` reads back to an equal spec."""
         document.save(self, path)
+
+
+AnySpec = NetworkSpec | BaselineSpec
+"""Either kind of network as data."""
 
 
 def _kind(network: Any) -> str:

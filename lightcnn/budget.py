@@ -81,7 +81,7 @@ class Resource:
     lower: str
     """This one must be at least the lower edge."""
 
-    def most(self, cost: Cost) -> int:
+    def largest_count(self, cost: Cost) -> int:
         """The largest number that the upper limit is held against."""
         return max(int(getattr(cost, name)) for name in self.upper)
 
@@ -120,7 +120,7 @@ class Limit:
 
     def excess(self, cost: Cost) -> float:
         """How far a cost breaks this limit, relative to it; at most 0 where it holds."""
-        over = (self.resource.most(cost) - self.upper) / self.upper
+        over = (self.resource.largest_count(cost) - self.upper) / self.upper
         if self.lower is None:
             return over
         return max(over, (self.lower - int(getattr(cost, self.resource.lower))) / self.lower)
@@ -151,9 +151,9 @@ class Budget:
         """Whether the cost obeys every limit."""
         return all(limit.excess(cost) <= 0 for limit in self.limits)
 
-    def use(self, cost: Cost) -> float:
+    def used_share(self, cost: Cost) -> float:
         """The used share of the tightest limit: over 1 where an upper limit is broken."""
-        return max(limit.resource.most(cost) / limit.upper for limit in self.limits)
+        return max(limit.resource.largest_count(cost) / limit.upper for limit in self.limits)
 
     def document(self) -> dict[str, Any]:
         """The `budget` of report.json, in base units: counts and bytes."""

@@ -57,7 +57,7 @@ def read_text(path: str | Path) -> str:
 
 def parse(model: type[Model], text: str, file: str = "<text>") -> Model:
     """Reads YAML text as `model`. Raises: DocumentError with every problem found."""
-    data, lines = plain(text, file)
+    data, lines = plain_data(text, file)
     return validate(model, data, file, lines)
 
 
@@ -87,7 +87,7 @@ def validate(
 
 def keys(text: str, file: str = "<text>") -> set[str]:
     """The keys at the top of a YAML text. Raises: DocumentError where it is no mapping."""
-    data, _ = plain(text, file)
+    data, _ = plain_data(text, file)
     if not isinstance(data, dict):
         raise DocumentError([_not_a_mapping(file, data)])
     return {str(key) for key in data}
@@ -151,7 +151,7 @@ def find(kind: str, name: str) -> Path:
     raise InputError(f"{name}: no such file and no shipped {word}{nearest(stem, files)}; shipped: {', '.join(files)}")
 
 
-def plain(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
+def plain_data(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     """The plain data of a YAML text, and the line (from 1) of every path in it."""
     try:
         _require_plain(text, file)

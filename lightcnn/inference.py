@@ -44,10 +44,3 @@ def class_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
         # Not 1 - sigmoid, which is 0 from logits of 37 on: a temperature must find every probability as it is.
         return torch.cat([-wide, wide], dim=1).sigmoid()
     return wide.softmax(dim=1)
-
-
-def decide(probabilities: NDArray[np.float64], threshold: float = 0.5) -> NDArray[np.int64]:
-    """The class of each row of (N, classes): the most probable one; of two classes, the second from `threshold` on."""
-    if probabilities.shape[1] == 2 and threshold != 0.5:
-        return (probabilities[:, 1] >= threshold).astype(np.int64)
-    return np.asarray(probabilities.argmax(axis=1), dtype=np.int64)

@@ -13,7 +13,7 @@ from lightcnn.errors import DocumentError, InputError
 
 
 @dataclass(frozen=True)
-class Change:
+class Override:
     """One value, where it goes, and the option that gave it, which errors name."""
 
     option: str
@@ -21,33 +21,33 @@ class Change:
     value: Any
 
 
-def read(assignment: str) -> Change:
+def parse_assignment(assignment: str) -> Override:
     """`key.path=value` as people type it: a number in the path is a place in a list, the value is YAML.
 
     Raises: InputError.
     """
     key, equals, text = assignment.partition("=")
-    parts = path(key)
+    parts = split_path(key)
     if not equals or "" in parts:
         raise InputError(f"--set {assignment}: no assignment; give key.path=value, as in training.epochs=20")
     option = f"--set {key.strip()}"
     try:
-        data, _ = document.plain(f"value: {text}", option)
+        data, _ = document.plain_data(f"value: {text}", option)
     except DocumentError as error:
         raise InputError(f"{option}: {error.problems[0].message}") from None
     if not isinstance(data, dict) or data.keys() != {"value"}:
         raise InputError(f"{option}: {text!r} is no single value; give a number, a word, [a list] or {{a: mapping}}")
-    return Change(option, parts, data["value"])
+    return Override(option, parts, data["value"])
 
 
-def path(key: str) -> tuple[str | int, ...]:
+def split_path(key: str) -> tuple[str | int, ...]:
     """`key.path` in its parts; a number is a place in a list."""
     return tuple(int(part) if part.isdecimal() else part for part in key.strip().split("."))
 
 
-def parse(model: type[Model], text: str, file: str, changes: Sequence[Change]) -> Model:
+def parse(model: type[Model], text: str, file: str, changes: Sequence[Override]) -> Model:
     """YAML text with changes, read as `model`. Raises: DocumentError, whose problems name the options they are from."""
-    data, lines = document.plain(text, file)
+    data, lines = document.plain_data(text, file)
     return validate(model, data, file, changes, lines)
 
 
@@ -55,7 +55,7 @@ def validate(
     model: type[Model],
     data: Any,
     file: str,
-    changes: Sequence[Change],
+    changes: Sequence[Override],
     lines: Mapping[tuple[Any, ...], int] | None = None,
 ) -> Model:
     """Plain data with changes, checked as `model`; `lines` say where in the file a path stands. Raises: as `parse`."""
@@ -66,7 +66,7 @@ def validate(
     return document.validate(model, changed, file, lines or {}, options)
 
 
-def _apply(data: Any, change: Change) -> None:
+def _apply(data: Any, change: Override) -> None:
     """Puts a value where it goes; mappings that are not there are made. Raises: InputError."""
     here = data
     for place, part in enumerate(change.path):

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from lightcnn.baseline_spec import conversion
+from lightcnn.baseline_spec import conversion_command
 from lightcnn.errors import InputError
 from lightcnn.text import first_line
 
@@ -109,7 +109,7 @@ def unfetched(name: str, url: str, error: Exception) -> InputError:
     """The error that says what was tried and how to go on without a network."""
     reason = getattr(error, "reason", None) or first_line(error)
     safe = url.endswith(".safetensors")
-    convert = "" if safe else f", convert it with `{conversion(url.rpartition('/')[2])}`"
+    convert = "" if safe else f", convert it with `{conversion_command(url.rpartition('/')[2])}`"
     return InputError(
         f"network.weights: timm: the weights of {name} could not be fetched from {url} ({reason}); fetch that file "
         f"where there is a network{convert} and give it as network.weights: FILE.safetensors, or use none"

@@ -13,8 +13,8 @@ from lightcnn import document
 from lightcnn.baseline_spec import AnyNetwork
 from lightcnn.document import Frozen
 
-SEEDS = 2**32
-Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
+SEED_LIMIT = 2**32
+Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
 
 
 class Augment(Frozen):

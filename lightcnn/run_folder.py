@@ -52,7 +52,7 @@ class RunFolder:
 
         Raises: RunError where it exists or cannot be made.
         """
-        path = cls.free(Path(out) if out else cls.fresh(command))
+        path = cls.require_free(Path(out) if out else cls.default_path(command))
         temporary = cls(path.with_name(f".{path.name}.{os.getpid()}"))
         try:
             temporary.path.mkdir(parents=True)
@@ -70,7 +70,7 @@ class RunFolder:
         return cls(path)
 
     @staticmethod
-    def free(path: Path) -> Path:
+    def require_free(path: Path) -> Path:
         """`path`, where nothing is there yet. Raises: RunError."""
         try:
             path.lstat()
@@ -95,7 +95,7 @@ class RunFolder:
         """
         if not resume:
             if out is not None:
-                cls.free(Path(out))
+                cls.require_free(Path(out))
             return None
         if out is None:
             raise RunError("--resume: --out is missing; name the run folder to resume")
@@ -108,7 +108,7 @@ class RunFolder:
         return run
 
     @staticmethod
-    def fresh(command: str) -> Path:
+    def default_path(command: str) -> Path:
         """The folder that a run gets where none is named: `runs/COMMAND-DATE-TIME`."""
         name = f"{command}-{time.strftime('%Y-%m-%d-%H%M%S')}"
         taken = (Path("runs") / name, *(Path("runs") / f"{name}-{i}" for i in range(2, 100)))

@@ -23,9 +23,10 @@ from lightcnn.baseline_spec import BaselineSpec, load_network
 from lightcnn.data.files.walk import Skipped
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.stream import prepared
+from lightcnn.decisions import decide
 from lightcnn.devices import pick_device
 from lightcnn.errors import DataError, InputError, LightcnnError, RunError
-from lightcnn.inference import decide, probabilities
+from lightcnn.inference import probabilities
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
 from lightcnn.text import first_line
@@ -82,7 +83,7 @@ class TrainedNetwork:
         """
         require_probability(abstain_below)
         rows: list[NDArray[np.float64]] = []
-        for number, (image, row) in enumerate(self.stream(checked(images))):
+        for number, (image, row) in enumerate(self.stream(checked_images(images))):
             if isinstance(row, str):
                 name = image if isinstance(image, Path) else "an array"
                 raise DataError(f"predict: images[{number}] ({name}) {row}")
@@ -130,7 +131,7 @@ def _finite(row: NDArray[np.float64]) -> NDArray[np.float64] | str:
     return row if np.isfinite(row).all() else "makes the network's numbers overflow"
 
 
-def checked(images: Iterable[Any], command: str = "predict") -> Iterator[Path | NDArray[np.uint8]]:
+def checked_images(images: Iterable[Any], command: str = "predict") -> Iterator[Path | NDArray[np.uint8]]:
     """Paths, and arrays with their channels. Raises: InputError for anything else; `command` is who asks."""
     lone = isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim < 4)
     if lone or not isinstance(images, Iterable):

@@ -14,14 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from lightcnn.baseline_spec import BaselineSpec
+from lightcnn.baseline_spec import AnySpec, BaselineSpec
 from lightcnn.baselines import build_network
 from lightcnn.cost import cost
 from lightcnn.errors import RunError
-from lightcnn.spec import NetworkSpec
 from lightcnn.text import visible
-
-AnySpec = NetworkSpec | BaselineSpec
 
 
 def weights_file(model: nn.Module, spec: AnySpec, *, stand_in: bool) -> bytes:

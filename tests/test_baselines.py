@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lightcnn import document
-from lightcnn.baseline_spec import BASELINES, BaselineSpec, as_baseline, conversion, load_network
+from lightcnn.baseline_spec import BASELINES, BaselineSpec, as_baseline, conversion_command, load_network
 from lightcnn.baselines import (
     Baseline,
     build_baseline,
@@ -343,7 +343,7 @@ def test_pickles_are_refused_with_a_command_that_converts(name: str) -> None:
 
 def test_the_command_that_converts_works(tmp_path: Path) -> None:
     torch.save(small().backbone.state_dict(), tmp_path / "a.pth")
-    words = shlex.split(conversion("a.pth"))
+    words = shlex.split(conversion_command("a.pth"))
     assert words[0] == "python"
     subprocess.run([sys.executable, *words[1:]], cwd=tmp_path, check=True, timeout=120)
     assert load_file(tmp_path / "WEIGHTS.safetensors").keys() == small().backbone.state_dict().keys()

@@ -248,7 +248,7 @@ def test_a_flop_limit_is_held_against_every_counter() -> None:
     for over in (flops(101), flops(90, fvcore=101), flops(90, thop=101)):
         assert not budget.admits(over)
         assert budget.excess(over) == {"macs": pytest.approx(0.01)}
-        assert budget.use(over) == 1.01
+        assert budget.used_share(over) == 1.01
     assert budget.excess(flops(50, fvcore=60, thop=80)) == {"macs": pytest.approx(-0.2)}
 
 
@@ -277,7 +277,7 @@ def test_a_conjunction_admits_what_every_limit_admits() -> None:
     assert not budget.admits(Cost(macs=100, params=11))
     assert not budget.admits(Cost(macs=101, params=10))
     assert budget.excess(Cost(macs=50, params=15)) == {"macs": -0.5, "params": 0.5}
-    assert budget.use(Cost(macs=95, params=6)) == 0.95
+    assert budget.used_share(Cost(macs=95, params=6)) == 0.95
 
 
 def test_one_above_the_largest_limit_is_not_admitted() -> None:

@@ -14,7 +14,7 @@ import lightcnn
 
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
-    ("version", "errors", "text", "progress"),
+    ("version", "errors", "text", "progress", "decisions"),
     ("output", "budget", "document", "devices", "run_folder"),
     ("spec", "overrides"),
     ("cost", "baseline_spec", "blocks"),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from helpers.paths import ROOT
 
-from lightcnn.cli.catalogue import KINDS, SCHEMAS, check_file
+from lightcnn.cli.catalogue import DOCUMENT_KINDS, SCHEMAS, check_file
 from lightcnn.spec import BLOCKS
 
 SHIPPED = {"search_spaces": ("space", 3), "recipes": ("recipe", 6), "tests/golden": ("spec", 3)}
@@ -36,15 +36,15 @@ def documents(folder: str) -> list[Path]:
 def test_the_shipped_schemas_are_those_of_the_models(generator: ModuleType) -> None:
     made = generator.schemas()
     shipped = {file.name: file.read_text(encoding="utf-8") for file in SCHEMAS.iterdir()}
-    assert shipped.keys() == made.keys() == {f"{kind}.json" for kind in KINDS}
+    assert shipped.keys() == made.keys() == {f"{kind}.json" for kind in DOCUMENT_KINDS}
     for name in made:
         assert shipped[name] == made[name], f"{name} is out of date; run `python docs/generate.py`"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DOCUMENT_KINDS)
 def test_a_schema_describes_the_keys_that_the_loader_takes(kind: str) -> None:
     schema = json.loads((SCHEMAS / f"{kind}.json").read_text(encoding="utf-8"))
-    fields = KINDS[kind].model_fields
+    fields = DOCUMENT_KINDS[kind].model_fields
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["title"] == f"lightcnn {kind}"
     assert schema["additionalProperties"] is False

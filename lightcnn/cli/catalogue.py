@@ -9,13 +9,13 @@ from pydantic import BaseModel
 
 from lightcnn import document
 from lightcnn.ablating.variants import Changes
-from lightcnn.baseline_spec import BASELINES, BaselineSpec, Entry
+from lightcnn.baseline_spec import BASELINES, BaselineSpec, PaperBaseline
 from lightcnn.errors import DocumentError, Problem
 from lightcnn.recipe import Recipe
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
 
-KINDS: dict[str, type[BaseModel]] = {
+DOCUMENT_KINDS: dict[str, type[BaseModel]] = {
     "spec": NetworkSpec,
     "space": SearchSpace,
     "recipe": Recipe,
@@ -49,11 +49,11 @@ def check_file(file: Path) -> dict[str, Any]:
                     Problem(
                         str(file),
                         "",
-                        f"none of its keys belongs to a {', '.join(KINDS)}; see `lightcnn list schemas`",
+                        f"none of its keys belongs to a {', '.join(DOCUMENT_KINDS)}; see `lightcnn list schemas`",
                     )
                 ]
             )
-        document.parse(KINDS[kind], text, str(file))
+        document.parse(DOCUMENT_KINDS[kind], text, str(file))
     except DocumentError as error:
         return {"file": str(file), "kind": kind, "errors": [str(problem) for problem in error.problems]}
     return {"file": str(file), "kind": kind, "errors": []}
@@ -61,7 +61,7 @@ def check_file(file: Path) -> dict[str, Any]:
 
 def kind_of(keys: set[str]) -> str:
     """One of `KINDS` or unknown: the kind that knows most of the keys at the top of a document."""
-    known = {kind: len(keys & model.model_fields.keys() - {"name"}) for kind, model in KINDS.items()}
+    known = {kind: len(keys & model.model_fields.keys() - {"name"}) for kind, model in DOCUMENT_KINDS.items()}
     best = max(known, key=lambda kind: known[kind])
     return best if known[best] else "unknown"
 
@@ -74,13 +74,14 @@ def shipped_items(what: str) -> list[dict[str, str]]:
         return [{"name": name, "about": _described(entry)} for name, entry in BASELINES.items()]
     if what == "schemas":
         return [
-            {"name": name, "about": f"JSON Schema of a {name}", "file": str(SCHEMAS / f"{name}.json")} for name in KINDS
+            {"name": name, "about": f"JSON Schema of a {name}", "file": str(SCHEMAS / f"{name}.json")}
+            for name in DOCUMENT_KINDS
         ]
     files = document.shipped({"spaces": "search_spaces"}.get(what, what))
     return [{"name": name, "about": _about(path), "file": str(path)} for name, path in files.items()]
 
 
-def _described(entry: Entry) -> str:
+def _described(entry: PaperBaseline) -> str:
     """A baseline in one line: the paper's name, timm's, and the parameters with the paper's head."""
     published = f"; the paper prints {entry.published:.2f} M" if entry.published else ""
     return f"{entry.title}, timm's {entry.timm}: {entry.total:,} parameters as Keras counts{published}"

@@ -16,9 +16,9 @@ import typer
 
 from lightcnn import overrides
 from lightcnn.errors import InputError
-from lightcnn.overrides import Change
+from lightcnn.overrides import Override
 
-BEGAN = time.monotonic()
+STARTED_AT = time.monotonic()
 """When the command began: what `--time` counts from."""
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
@@ -64,7 +64,7 @@ def resumable(command: str, out: Path, settings: str) -> Iterator[None]:
         raise Interrupted(f"interrupted; resume with: {resume}") from None
 
 
-def duration(text: str | None) -> float | None:
+def parse_duration(text: str | None) -> float | None:
     """A duration such as 90s, 10m or 1h30m in seconds. Raises: InputError."""
     if text is None:
         return None
@@ -76,17 +76,17 @@ def duration(text: str | None) -> float | None:
     return seconds
 
 
-def recipe_changes(values: Mapping[str, Any], sets: Sequence[str]) -> list[Change]:
+def recipe_overrides(values: Mapping[str, Any], sets: Sequence[str]) -> list[Override]:
     """What options and `--set` change in a recipe. `values` are by dotted path; those not given (None, False) are none.
 
     Raises: InputError.
     """
     options = [
-        overrides.Change(f"--{path.rpartition('.')[2].replace('_', '-')}", tuple(path.split(".")), value)
+        overrides.Override(f"--{path.rpartition('.')[2].replace('_', '-')}", tuple(path.split(".")), value)
         for path, value in values.items()
         if value is not None and value is not False
     ]
-    return options + [overrides.read(text) for text in sets]
+    return options + [overrides.parse_assignment(text) for text in sets]
 
 
 def print_json(document: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 STAND_IN = "STAND-IN: these images are drawn by code. What is measured on them says nothing about photographs."
 
 
-def cautions(data: Mapping[str, Any]) -> list[str]:
+def caveats(data: Mapping[str, Any]) -> list[str]:
     """Sentences for the `data` of a report.json, gravest first."""
     leak = (
         f"The given split was used although {data['groups_shared']} sources stand on more than one of its sides "

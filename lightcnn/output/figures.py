@@ -17,7 +17,7 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours that keep apart for colour-blind readers (Okabe and Ito)."""
 GREY = "#888888"
-LETTERS = 24
+MAX_LABEL_LETTERS = 24
 """Of a name that a figure shows, at most."""
 
 
@@ -37,12 +37,12 @@ def name_axes(axes: Axes, x: str, y: str) -> None:
     axes.set_axisbelow(True)
 
 
-def shown(text: str) -> str:
+def label_text(text: str) -> str:
     """A name from outside as a figure shows it: one line, not too long, no mathematics."""
-    return plain(shorten(visible(text), LETTERS))
+    return without_mathematics(shorten(visible(text), MAX_LABEL_LETTERS))
 
 
-def plain(text: str) -> str:
+def without_mathematics(text: str) -> str:
     """Text that is not taken for mathematics."""
     return text.replace("$", r"\$")
 
@@ -64,7 +64,7 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def stamped(picture: bytes, text: str) -> bytes:
+def add_warning_bar(picture: bytes, text: str) -> bytes:
     """A PNG file with a red bar of text above it, for what must not be taken for something else."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
     font = ImageFont.load_default(size=14)

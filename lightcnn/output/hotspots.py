@@ -19,14 +19,14 @@ SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
 @dataclass(frozen=True)
-class Picture:
+class InteractiveFigure:
     """A PNG file, and what its parts say."""
 
     png: bytes
     spots: tuple[Spot, ...]
 
 
-def picture(figure: Figure, told: Sequence[tuple[Any, str]]) -> Picture:
+def interactive_figure(figure: Figure, told: Sequence[tuple[Any, str]]) -> InteractiveFigure:
     """The figure as it is, and where on it each of these artists is, with its words."""
     _draw(figure)
     width, height = figure.bbox.size
@@ -36,10 +36,10 @@ def picture(figure: Figure, told: Sequence[tuple[Any, str]]) -> Picture:
         left, top = box.x0 / width, 1 - box.y1 / height
         size = max(0.01, box.width / width), max(0.01, box.height / height)
         spots.append(Spot(float(left), float(top), float(size[0]), float(size[1]), words))
-    return Picture(png(figure), tuple(spots))
+    return InteractiveFigure(png(figure), tuple(spots))
 
 
-def name_points(axes: Any, points: Sequence[Any], names: Sequence[str]) -> None:
+def label_points(axes: Any, points: Sequence[Any], names: Sequence[str]) -> None:
     """Writes each name as near to its point as it can stand without lying on another one or on a point."""
     _draw(axes.figure)
     frame, taken = axes.get_window_extent(), [point.get_window_extent() for point in points]

@@ -70,11 +70,11 @@ class Spot:
     top: float
     width: float
     height: float
-    told: str
+    text: str
 
 
 @dataclass(frozen=True)
-class Shown:
+class NumberCell:
     """What a cell shows, and the number that it stands for: tables are sorted by that."""
 
     text: str
@@ -157,16 +157,16 @@ def _spot(spot: Spot) -> str:
     side = " right" if spot.left > 0.5 else ""
     edges = {"left": spot.left, "top": spot.top, "width": spot.width, "height": spot.height}
     style = ";".join(f"{name}:{share:.2%}" for name, share in edges.items())
-    return f'<span class="spot{side}" tabindex="0" role="img" aria-label="{escape(spot.told)}" style="{style}"></span>'
+    return f'<span class="spot{side}" tabindex="0" role="img" aria-label="{escape(spot.text)}" style="{style}"></span>'
 
 
 def _cell(value: Any, sortable: bool) -> str:
-    if isinstance(value, (Shown, float, int)):
-        number = value.value if isinstance(value, Shown) else value
+    if isinstance(value, (NumberCell, float, int)):
+        number = value.value if isinstance(value, NumberCell) else value
         kept = f' data-value="{float(number)!r}"' if sortable else ""
         text = (
             escape(value.text)
-            if isinstance(value, Shown)
+            if isinstance(value, NumberCell)
             else f"{value:,}"
             if isinstance(value, int)
             else f"{value:.4f}"

@@ -33,7 +33,7 @@ class LiveView(ABC):
             self._live.stop()
 
     @property
-    def drawn(self) -> bool:
+    def is_live(self) -> bool:
         """Whether there is a live picture."""
         return self._live is not None
 
@@ -75,7 +75,7 @@ class StepsView:
         self._bars.update(self._steps[what], completed=done, total=total)
 
 
-def facts() -> Table:
+def key_value_grid() -> Table:
     """An empty grid of names and values."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
@@ -91,7 +91,7 @@ def table(*names: str, left: tuple[int, ...] = (0,)) -> Table:
     return empty
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Minutes and seconds, hours where there are any."""
     minutes, rest = divmod(max(0, round(seconds)), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"

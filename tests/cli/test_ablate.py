@@ -358,10 +358,10 @@ def test_what_cannot_be_changed_is_one_clear_line(recipe: str, over: list[str], 
 
 
 def test_a_change_of_a_recipe_names_what_gave_it() -> None:
-    from lightcnn.overrides import Change
+    from lightcnn.overrides import Override
 
     with pytest.raises(DocumentError, match=r"^mine: unknown key 'epoch'"):
-        changed(MICRO, [Change("mine", ("training", "epoch"), 3)], "recipe")
+        changed(MICRO, [Override("mine", ("training", "epoch"), 3)], "recipe")
 
 
 TINY = """

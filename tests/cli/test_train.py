@@ -337,10 +337,12 @@ class Stop(Exception):  # noqa: N818
     ],
 )
 def test_every_optimizer_and_schedule_goes_on_to_the_last_bit(changes, recipe, monkeypatch):
-    from lightcnn.overrides import read
+    from lightcnn.overrides import parse_assignment
     from lightcnn.training import job
 
-    given = read_recipe_argument(recipe, [read(f"training.{change}") for change in (*changes.split(","), "epochs=3")])
+    given = read_recipe_argument(
+        recipe, [parse_assignment(f"training.{change}") for change in (*changes.split(","), "epochs=3")]
+    )
     monkeypatch.setattr("lightcnn.training.session.write_report", lambda *_: None)
     job.run(given, out="whole")
     real, calls = State.update, []
@@ -607,18 +609,22 @@ def test_a_search_is_no_training(recipe, tmp_path, capsys):
 
 
 def test_set_reaches_a_preset_and_a_list(recipe):
-    from lightcnn.overrides import read
+    from lightcnn.overrides import parse_assignment
 
-    given = [read("augment=light"), read("network.stages.0.width=8"), read("training.class_weights={o: 1, i: 2, z: 1}")]
+    given = [
+        parse_assignment("augment=light"),
+        parse_assignment("network.stages.0.width=8"),
+        parse_assignment("training.class_weights={o: 1, i: 2, z: 1}"),
+    ]
     made = read_recipe_argument(recipe, given).recipe
     assert (made.augment.flip, made.network.stages[0].width) == (True, 8)
     assert made.training.class_weights == {"o": 1, "i": 2, "z": 1}
     Path("preset.yaml").write_text(Path(recipe).read_text() + "augment: paper\n")
-    made = read_recipe_argument("preset.yaml", [read("augment.noise=0.1")]).recipe
+    made = read_recipe_argument("preset.yaml", [parse_assignment("augment.noise=0.1")]).recipe
     assert (made.augment.noise, made.augment.rotate) == (0.1, 20.0)
-    assert differences(read_recipe_argument(recipe).recipe, read_recipe_argument(recipe, [read("seed=3")]).recipe) == [
-        "seed: 0 there, 3 here"
-    ]
+    assert differences(
+        read_recipe_argument(recipe).recipe, read_recipe_argument(recipe, [parse_assignment("seed=3")]).recipe
+    ) == ["seed: 0 there, 3 here"]
 
 
 def test_a_bare_spec_gets_the_defaults_of_its_data(finished):
@@ -633,9 +639,9 @@ def test_a_bare_spec_gets_the_defaults_of_its_data(finished):
 
 
 def lightcnn_change(path, value):
-    from lightcnn.overrides import Change
+    from lightcnn.overrides import Override
 
-    return Change(f"--set {path}", tuple(path.split(".")), value)
+    return Override(f"--set {path}", tuple(path.split(".")), value)
 
 
 def test_a_dry_run_reads_weights_that_would_not_fit(recipe, finished, capsys):
@@ -843,9 +849,12 @@ def stop(*_):
 
 def draft_of(file, recipe):
     """The bare network's recipe on the digits of `recipe`, for one epoch."""
-    from lightcnn.overrides import read
+    from lightcnn.overrides import parse_assignment
 
-    given = [read(text) for text in (f"data={Recipe.load(recipe).data}", "training.epochs=1", "network.sigmoid=false")]
+    given = [
+        parse_assignment(text)
+        for text in (f"data={Recipe.load(recipe).data}", "training.epochs=1", "network.sigmoid=false")
+    ]
     held = read_recipe_argument(file, given)
     assert held.bare
     assert held.recipe.name == "mobilenetv3_small_050"

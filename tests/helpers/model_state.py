@@ -11,7 +11,7 @@ from torch import nn
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def everything(model: nn.Module) -> Any:
+def full_state(model: nn.Module) -> Any:
     """All that a counter could leave behind."""
     return (
         {name: tensor.clone() for name, tensor in model.state_dict().items()},
@@ -27,6 +27,6 @@ def everything(model: nn.Module) -> Any:
     )
 
 
-def same(one: Any, other: Any) -> bool:
+def same_state(one: Any, other: Any) -> bool:
     states = one[0].keys() == other[0].keys() and all(torch.equal(one[0][name], other[0][name]) for name in one[0])
     return states and one[1:] == other[1:]

@@ -14,10 +14,10 @@ import pytest
 from lightcnn.output import html
 
 ROWS = [
-    ("b", html.Shown("2k", 2000), 7),
-    ("a", html.Shown("~10", 10), 8),
+    ("b", html.NumberCell("2k", 2000), 7),
+    ("a", html.NumberCell("~10", 10), 8),
     ("c", "", 9),
-    ("<i>", html.Shown("300", 300), 1),
+    ("<i>", html.NumberCell("300", 300), 1),
 ]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
