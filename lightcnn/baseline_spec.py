@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
 
 from lightcnn import document
-from lightcnn.document import Frozen
+from lightcnn.document import Frozen, rule_error
 from lightcnn.spec import NetworkSpec, Rate
 from lightcnn.text import nearest
 
@@ -63,7 +62,7 @@ def _known(name: str) -> str:
         return name
     listed = f"{nearest(name, BASELINES)}; baselines: {', '.join(BASELINES)}"
     other = name if re.fullmatch(TIMM_NAME, name) else "NAME"
-    raise _fault("", f"'{name}' is no baseline{listed}; any other network of timm is written {TIMM_PREFIX}{other}")
+    raise rule_error("", f"'{name}' is no baseline{listed}; any other network of timm is written {TIMM_PREFIX}{other}")
 
 
 def _readable(weights: str) -> str:
@@ -71,9 +70,9 @@ def _readable(weights: str) -> str:
     if weights in ("none", "timm") or weights.endswith(".safetensors"):
         return weights
     if weights.lower().endswith(PICKLES):
-        raise _fault("", f"{weights} is a pickle and is not read; convert it with: {conversion_command(weights)}")
+        raise rule_error("", f"{weights} is a pickle and is not read; convert it with: {conversion_command(weights)}")
     near = nearest(weights, ("none", "timm"))
-    raise _fault("", f"'{weights}' is not none, timm or a file whose name ends in .safetensors{near}")
+    raise rule_error("", f"'{weights}' is not none, timm or a file whose name ends in .safetensors{near}")
 
 
 def conversion_command(file: str) -> str:
@@ -110,9 +109,9 @@ class BaselineSpec(Frozen):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.input[0] == 2:
-            raise _fault("input.0", "a baseline reads 1 (grey) or 3 channels, not 2")
+            raise rule_error("input.0", "a baseline reads 1 (grey) or 3 channels, not 2")
         if self.sigmoid and self.classes != 2:
-            raise _fault("sigmoid", f"one logit is for two classes, not {self.classes}; leave sigmoid out")
+            raise rule_error("sigmoid", f"one logit is for two classes, not {self.classes}; leave sigmoid out")
         return self
 
     @property
@@ -189,7 +188,3 @@ def as_baseline(network: Mapping[str, Any], name: str) -> dict[str, Any]:
     if isinstance(network.get("head"), Mapping) and network["head"].get("output") == "sigmoid":
         changed["sigmoid"] = True
     return {"baseline": name} | changed
-
-
-def _fault(path: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError("network", "{message}", {"path": path, "message": message})

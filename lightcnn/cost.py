@@ -235,14 +235,14 @@ def _repeat(meter: Meter, block: Any, path: str) -> None:
 
 def _conv(meter: Meter, block: spec.ConvBlock, first: bool) -> None:
     stride = block.stride if first else 1
-    meter.conv("", block.width, block.kernel, stride, block.groups, block.norm, spec.bias_of(block))
+    meter.conv("", block.width, block.kernel, stride, block.groups, block.norm, block.has_bias)
 
 
 def _separable(meter: Meter, block: spec.SeparableBlock, first: bool) -> None:
     stride = block.stride if first else 1
     norm = block.norm
     meter.conv("depthwise", meter.channels, block.kernel, stride, meter.channels, norm and block.inner)
-    meter.conv("pointwise", block.width, norm=norm, bias=spec.bias_of(block))
+    meter.conv("pointwise", block.width, norm=norm, bias=block.has_bias)
 
 
 def _mbconv(meter: Meter, block: spec.InvertedResidualBlock, first: bool) -> None:
@@ -288,11 +288,11 @@ def _residual(meter: Meter, block: spec.ResidualBlock, first: bool) -> None:
     before = (meter.channels, meter.height, meter.width)
     kept = meter.keep()
     for index, part in enumerate(block.body):
-        _repeat(meter, part if first else spec.unstrided(part), f"body.{index}" if meter.tracing else "")
+        _repeat(meter, part if first else part.unstrided(), f"body.{index}" if meter.tracing else "")
     after = (meter.channels, meter.height, meter.width)
     size = after[0] * after[1] * after[2]
-    stride = spec.stride_of(block.body) if first else 1
-    kind = spec.projection(block, stride, before, after)
+    stride = block.body_stride if first else 1
+    kind = block.shortcut_kind(stride, before, after)
     meter.release(kept)
     if kind != "identity":
         meter.held += size
@@ -300,7 +300,7 @@ def _residual(meter: Meter, block: spec.ResidualBlock, first: bool) -> None:
         if kind in spec.POOLED:
             meter.pool("shortcut.pool", kind.removesuffix("pool"), *after[1:])
             stride = 1
-        meter.conv("shortcut.project", after[0], stride=stride, norm=block.norm, bias=spec.bias_of(block))
+        meter.conv("shortcut.project", after[0], stride=stride, norm=block.norm, bias=block.has_bias)
         meter.held -= size
         kept = size
     meter.combine("sum", size + kept)

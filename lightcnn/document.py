@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
@@ -32,6 +33,11 @@ class Frozen(BaseModel):
     """Base of everything that is read from YAML: immutable, strict, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def rule_error(path: str, message: str) -> PydanticCustomError:
+    """The error of a rule that spans several keys; `path` is the place (`a.b.0`), relative to the model that checks."""
+    return PydanticCustomError("rule", "{message}", {"path": path, "message": message})
 
 
 def load(model: type[Model], path: str | Path) -> Model:
@@ -243,7 +249,7 @@ def _message(detail: Any, context: Any, owner: type[BaseModel] | None) -> str:
         case "literal_error":
             names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
             return f"{value} is not one of {', '.join(names)}{nearest(value.strip(chr(39)), names)}"
-        case "network" | "space" | "recipe" | "change":
+        case "rule" | "change":
             return str(context["message"])
     rule = detail["msg"][0].lower() + detail["msg"][1:]
     return f"{rule}, not {value}"

@@ -88,14 +88,14 @@ def _module(unit: Any, before: Shape, after: Shape) -> nn.Module:
 def _conv(unit: spec.ConvBlock, before: Shape, after: Shape) -> nn.Module:
     return ConvNormAct(
         before[0], unit.width, kernel=unit.kernel, stride=unit.stride, groups=unit.groups,
-        norm=unit.norm, bias=spec.bias_of(unit), act=unit.act,
+        norm=unit.norm, bias=unit.has_bias, act=unit.act,
     )  # fmt: skip
 
 
 def _separable(unit: spec.SeparableBlock, before: Shape, after: Shape) -> nn.Module:
     return SeparableConv(
         before[0], unit.width, kernel=unit.kernel, stride=unit.stride,
-        norm=unit.norm, bias=spec.bias_of(unit), act=unit.act, inner=unit.inner,
+        norm=unit.norm, bias=unit.has_bias, act=unit.act, inner=unit.inner,
     )  # fmt: skip
 
 
@@ -119,16 +119,16 @@ def _residual(unit: spec.ResidualBlock, before: Shape, after: Shape) -> nn.Modul
     body, shape = nn.Sequential(), before
     for part in unit.body:
         steps = nn.Sequential()
-        for inner in spec.copies(part):
-            start, shape = shape, spec.shape_after(inner, shape)
+        for inner in part.copies():
+            start, shape = shape, inner.output_shape(shape)
             steps.append(_module(inner, start, shape))
         body.append(steps)
-    stride = spec.stride_of(unit.body)
-    kind = spec.projection(unit, stride, before, after)
+    stride = unit.body_stride
+    kind = unit.shortcut_kind(stride, before, after)
     shortcut: nn.Module = nn.Identity()
     if kind != "identity":
         pool = None if kind == "conv" else kind
-        shortcut = Shortcut(before[0], after[0], stride=stride, pool=pool, norm=unit.norm, bias=spec.bias_of(unit))
+        shortcut = Shortcut(before[0], after[0], stride=stride, pool=pool, norm=unit.norm, bias=unit.has_bias)
     return Residual(body, shortcut, act=unit.act, drop_path=unit.drop_path)
 
 

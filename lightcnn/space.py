@@ -15,12 +15,11 @@ from random import Random
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
 
 from lightcnn import document
 from lightcnn.budget import Cost
 from lightcnn.cost import cost
-from lightcnn.document import Frozen
+from lightcnn.document import Frozen, rule_error
 from lightcnn.spec import (
     Activation,
     ConvBlock,
@@ -59,7 +58,9 @@ class Range(Frozen):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.high < self.low or (self.high - self.low) % self.step:
-            raise _fault("", f"steps of {self.step} do not lead from {self.low} up to {self.high}; mend high or step")
+            raise rule_error(
+                "", f"steps of {self.step} do not lead from {self.low} to {self.high}; change high or step"
+            )
         return self
 
     @property
@@ -100,11 +101,11 @@ class StageSpace(Frozen):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if ("mbconv" in self.kind) != bool(self.expand):
-            raise _fault("expand", "expand and the kind mbconv come together: give both or neither")
+            raise rule_error("expand", "expand and the kind mbconv come together: give both or neither")
         if self.skip != ("none",) and self.kind == ("mbconv",):
-            raise _fault("skip", "mbconv has its own skip; leave this key out")
+            raise rule_error("skip", "mbconv has its own skip; leave this key out")
         if self.depth.high > 64:
-            raise _fault("depth", f"at most 64 copies, not {self.depth.high}")
+            raise rule_error("depth", f"at most 64 copies, not {self.depth.high}")
         return self
 
 
@@ -133,20 +134,22 @@ class SearchSpace(Frozen):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if list(self.size) != sorted(set(self.size)):
-            raise _fault("size", f"sizes must ascend without repeats, not {list(self.size)}")
+            raise rule_error("size", f"sizes must ascend without repeats, not {list(self.size)}")
         halvings = sum(any(way.endswith("pool") for way in stage.down) for stage in (self.stem, *self.stages))
         strided = sum(stage.down != ("none",) for stage in (self.stem, *self.stages))
         if halvings and self.size[0] >> strided < 1:
-            raise _fault("size", f"{strided} stages may halve an input of {self.size[0]}; use {1 << strided} or more")
+            raise rule_error(
+                "size", f"{strided} stages may halve an input of {self.size[0]}; use {1 << strided} or more"
+            )
         genes = {gene.name: gene for gene in self.genes()}
         for gene in genes.values():
             if len(set(gene.options)) < len(gene.options):
-                raise _fault(gene.name, f"an option stands twice in {list(gene.options)}; leave one out")
+                raise rule_error(gene.name, f"an option stands twice in {list(gene.options)}; leave one out")
         for name, value in self.start.items():
             if name not in genes:
-                raise _fault(f"start.{name}", f"no such gene{nearest(name, genes)}; genes: {', '.join(genes)}")
+                raise rule_error(f"start.{name}", f"no such gene{nearest(name, genes)}; genes: {', '.join(genes)}")
             if (tuple(value) if isinstance(value, list) else value) not in genes[name].options:
-                raise _fault(f"start.{name}", f"{value} is not one of its options")
+                raise rule_error(f"start.{name}", f"{value} is not one of its options")
         return self
 
     @classmethod
@@ -288,7 +291,3 @@ def _changed(gene: Gene, value: Any, random: Random) -> Any:
 
 def _value(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _fault(path: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError("space", "{message}", {"path": path, "message": message})

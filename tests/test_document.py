@@ -235,7 +235,7 @@ def test_a_rule_about_the_whole_network_has_the_line_of_its_block() -> None:
         "input: [3, 4, 4]\nclasses: 2\nstages:\n  - {kind: conv, width: 4}\n"
         "  - kind: conv\n    groups: 3\n    width: 9\n"
     )
-    assert told == "some.yaml:6: stages.1.groups: 3 groups do not divide 4 into 9 channels"
+    assert told == "some.yaml:6: stages.1.groups: 3 groups do not divide 4 input channels and 9 output channels"
 
 
 def test_a_fault_in_a_recipe_is_found_inside_its_network() -> None:

@@ -269,7 +269,7 @@ FRAME = "size: [16]\nstem: {kind: [conv], width: {low: 4, high: 8}}\nstages:\n  
         ),
         (
             "{kind: [conv], width: {low: 4, high: 9, step: 2}}",
-            "stages.0.width: steps of 2 do not lead from 4 up to 9; mend high or step",
+            "stages.0.width: steps of 2 do not lead from 4 to 9; change high or step",
         ),
         (
             "{kind: [conv], width: {low: 4, high: 8}, kernel: [3, 3]}",

@@ -19,9 +19,7 @@ from lightcnn.spec import (
     ResidualBlock,
     SeparableBlock,
     SqueezeExciteBlock,
-    copies,
     hidden_width,
-    unstrided,
 )
 
 
@@ -77,9 +75,9 @@ def test_units_are_named_like_modules_and_chain() -> None:
 @pytest.mark.parametrize(
     ("groups", "width", "message"),
     [
-        (3, 6, "3 groups do not divide 4 into 6 channels"),
-        (4, 6, "4 groups do not divide 4 into 6 channels"),
-        (8, 8, "8 groups do not divide 4 into 8 channels"),
+        (3, 6, "3 groups do not divide 4 input channels and 6 output channels"),
+        (4, 6, "4 groups do not divide 4 input channels and 6 output channels"),
+        (8, 8, "8 groups do not divide 4 input channels and 8 output channels"),
     ],
 )
 def test_groups_must_divide_both_sides(groups: int, width: int, message: str) -> None:
@@ -97,7 +95,7 @@ def test_a_sigmoid_head_has_two_classes_and_one_logit() -> None:
     assert spec(ConvBlock(width=4)).logits == 2
     path, message = refusal(ConvBlock(width=4), head=head, classes=3)
     assert path == "head.output"
-    assert message == "a sigmoid head has two classes, not 3; use softmax"
+    assert message == "a sigmoid head needs two classes, not 3; use softmax"
 
 
 @pytest.mark.parametrize(
@@ -106,27 +104,27 @@ def test_a_sigmoid_head_has_two_classes_and_one_logit() -> None:
         (
             ResidualBlock(body=(ConvBlock(width=5),), shortcut="identity"),
             "stages.0.shortcut",
-            "an identity cannot carry (4, 9, 13) to (5, 9, 13); use auto or conv",
+            "an identity cannot lead from (4, 9, 13) to (5, 9, 13); use auto or conv",
         ),
         (
             ResidualBlock(body=(ConvBlock(width=4, stride=2),), shortcut="identity"),
             "stages.0.shortcut",
-            "an identity cannot carry (4, 9, 13) to (4, 5, 7); use auto or conv",
+            "an identity cannot lead from (4, 9, 13) to (4, 5, 7); use auto or conv",
         ),
         (
             ResidualBlock(body=(ConvBlock(width=5),), shortcut="avgpool"),
             "stages.0.shortcut",
-            "avgpool with a body of stride 1 has nothing to pool; use auto or conv",
+            "avgpool has nothing to pool, because the body has stride 1; use auto or conv",
         ),
         (
             ResidualBlock(body=(PoolBlock(),)),
             "stages.0",
-            "the body takes (9, 13) to (4, 6), no shortcut of stride 2 does; use an even size",
+            "the body leads from (9, 13) to (4, 6), but a shortcut of stride 2 does not; use an even input size",
         ),
         (
             ResidualBlock(body=(ConvBlock(width=4), ConvBlock(width=6, groups=3))),
             "stages.0.body.1.groups",
-            "3 groups do not divide 4 into 6 channels",
+            "3 groups do not divide 4 input channels and 6 output channels",
         ),
     ],
 )
@@ -137,20 +135,20 @@ def test_residuals_that_do_not_add_up_are_refused(block: ResidualBlock, path: st
 def test_pooling_needs_something_to_pool() -> None:
     assert refusal(PoolBlock(), PoolBlock(), input=(3, 3, 40)) == (
         "stages.1",
-        "pooling by 2 on 1×20; use a larger input or fewer halvings",
+        "a pooling of size 2 does not fit on 1×20; use a larger input or fewer strides",
     )
     assert after(PoolBlock(kernel=3), input=(3, 1, 1)) == (3, 1, 1)
 
 
 def test_copies_after_the_first_have_stride_one() -> None:
     block = ConvBlock(width=4, stride=2, depth=3, kernel=5)
-    assert list(copies(block)) == [ConvBlock(width=4, stride=2, kernel=5), *2 * [ConvBlock(width=4, kernel=5)]]
-    assert list(copies(SqueezeExciteBlock())) == [SqueezeExciteBlock()]
+    assert list(block.copies()) == [ConvBlock(width=4, stride=2, kernel=5), *2 * [ConvBlock(width=4, kernel=5)]]
+    assert list(SqueezeExciteBlock().copies()) == [SqueezeExciteBlock()]
     body = (ConvBlock(width=4, stride=2), InvertedResidualBlock(width=4, stride=2))
     plain = (ConvBlock(width=4), InvertedResidualBlock(width=4))
     residual = ResidualBlock(body=body, depth=2)
-    assert list(copies(residual)) == [ResidualBlock(body=body), ResidualBlock(body=plain)]
-    assert unstrided(ResidualBlock(body=body)) == ResidualBlock(body=plain)
+    assert list(residual.copies()) == [ResidualBlock(body=body), ResidualBlock(body=plain)]
+    assert ResidualBlock(body=body).unstrided() == ResidualBlock(body=plain)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +293,7 @@ def test_a_scale_beyond_the_bounds_is_refused() -> None:
     with pytest.raises(ValueError, match="less than or equal to 16384"):
         spec(ConvBlock(width=16)).scale(2000.0)
     grouped = spec(ConvBlock(width=16), ConvBlock(width=32, groups=16))
-    with pytest.raises(ValueError, match="16 groups do not divide 8 into 16 channels"):
+    with pytest.raises(ValueError, match="16 groups do not divide 8 input channels and 16 output channels"):
         grouped.scale(0.5)
 
 

@@ -44,9 +44,6 @@ from lightcnn.spec import (
     ResidualBlock,
     SeparableBlock,
     SqueezeExciteBlock,
-    copies,
-    has_skip,
-    shape_after,
 )
 from lightcnn.training.recipe_argument import changed, differences
 
@@ -65,9 +62,9 @@ def units(network: NetworkSpec) -> Iterator[tuple[Any, tuple[int, int, int]]]:
     for _, unit, before, _ in network.units():
         yield unit, before
         for part in getattr(unit, "body", ()):
-            for inner in copies(part):
+            for inner in part.copies():
                 yield inner, before
-                before = shape_after(inner, before)
+                before = inner.output_shape(before)
 
 
 def made(name: str) -> list[tuple[NetworkSpec, NetworkSpec]]:
@@ -111,7 +108,7 @@ def test_no_residual_leaves_no_sum_and_no_shortcut() -> None:
     for before, after in made("no-residual"):
         for unit, shape in units(after):
             assert not isinstance(unit, ResidualBlock)
-            assert not (isinstance(unit, InvertedResidualBlock) and has_skip(unit, shape[0]))
+            assert not (isinstance(unit, InvertedResidualBlock) and unit.has_skip(shape[0]))
         assert cost(after).params <= cost(before).params
         assert list(after.units())[-1][3] == list(before.units())[-1][3]
 
@@ -127,7 +124,7 @@ def test_plain_convolutions_leave_nothing_separable_and_every_sum() -> None:
 
 def sums(network: NetworkSpec) -> int:
     return sum(
-        isinstance(unit, ResidualBlock) or (isinstance(unit, InvertedResidualBlock) and has_skip(unit, shape[0]))
+        isinstance(unit, ResidualBlock) or (isinstance(unit, InvertedResidualBlock) and unit.has_skip(shape[0]))
         for unit, shape in units(network)
     )
 
