@@ -338,7 +338,7 @@ def test_a_damaged_file_is_refused(content: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.pth", "b.pt", "c.BIN", "d.pth.tar", "e.ckpt"])
 def test_pickles_are_refused_with_a_command_that_converts(name: str) -> None:
     (problem,) = problems(f"{{baseline: vgg16, classes: 2, weights: {name}}}")
-    assert problem.startswith(f"network.weights: {name} is a pickle and is not read; convert it with: python -c ")
+    assert problem.startswith(f"network.weights: {name} is a pickle, which is not read; convert it with: python -c ")
 
 
 def test_the_command_that_converts_works(tmp_path: Path) -> None:
@@ -488,18 +488,18 @@ def test_a_baseline_alone_is_a_document(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", BASELINES)
 def test_the_papers_spelling_leads_to_the_name(name: str) -> None:
     (problem,) = problems(f"{{baseline: {BASELINES[name].title}, classes: 2}}")
-    assert problem.startswith(f"network.baseline: '{BASELINES[name].title}' is no baseline; did you mean '{name}'?")
+    assert problem.startswith(f"network.baseline: '{BASELINES[name].title}' is not a baseline; did you mean '{name}'?")
     assert ", ".join(BASELINES) in problem
 
 
 @pytest.mark.parametrize(
     ("network", "told"),
     [
-        ("{baseline: resnet18, classes: 2}", {"network.baseline: .*is written timm:resnet18"}),
-        ("{baseline: 'hf-hub:a/b', classes: 2}", {"network.baseline: 'hf-hub:a/b' is no baseline.*timm:NAME"}),
-        ("{baseline: 'local-dir:/etc', classes: 2}", {"network.baseline: .*is no baseline"}),
-        ("{baseline: 'timm:hf-hub:a/b', classes: 2}", {"network.baseline: .*is no baseline"}),
-        ("{baseline: 'timm:../x', classes: 2}", {"network.baseline: .*is no baseline"}),
+        ("{baseline: resnet18, classes: 2}", {"network.baseline: .*write any other network of timm as timm:resnet18"}),
+        ("{baseline: 'hf-hub:a/b', classes: 2}", {"network.baseline: 'hf-hub:a/b' is not a baseline.*timm:NAME"}),
+        ("{baseline: 'local-dir:/etc', classes: 2}", {"network.baseline: .*is not a baseline"}),
+        ("{baseline: 'timm:hf-hub:a/b', classes: 2}", {"network.baseline: .*is not a baseline"}),
+        ("{baseline: 'timm:../x', classes: 2}", {"network.baseline: .*is not a baseline"}),
         (
             "{basline: vgg16, classes: 2}",
             {"network.basline: unknown key .*did you mean 'baseline'", "network.baseline: the key .* is missing"},
@@ -510,7 +510,7 @@ def test_the_papers_spelling_leads_to_the_name(name: str) -> None:
             {"network.stages: unknown key .*known: baseline, input, classes"},
         ),
         ("{input: [3, 8, 8], classes: 2, stage: []}", {"network.stage: .*'stages'", "network.stages: .*missing"}),
-        ("{baseline: vgg16, classes: 3, sigmoid: true}", {"network.sigmoid: one logit is for two classes, not 3"}),
+        ("{baseline: vgg16, classes: 3, sigmoid: true}", {"network.sigmoid: a single logit is for two classes, not 3"}),
         ("{baseline: vgg16, classes: 2, input: [2, 9, 9]}", {"network.input.0: a baseline reads 1 .*not 2"}),
         ("{baseline: vgg16, classes: 2, head: papr}", {"network.head: .*did you mean 'paper'"}),
         ("{baseline: vgg16, classes: 2, weights: tim}", {"network.weights: 'tim' is not none.*did you mean 'timm'"}),
@@ -530,7 +530,7 @@ def test_errors_speak_of_the_network_that_was_meant(network: str, told: set[str]
     [
         ("timm:resnt18", r"^network\.baseline: timm:resnt18: timm .* has no such network; did you mean 'resnet18'\?"),
         ("timm:resnet18.nothing", r"Invalid pretrained tag \(nothing\) for resnet18; its weights are a1_in1k, "),
-        ("mobilnetv2", r"^baseline: 'mobilnetv2' is no baseline; did you mean 'mobilenetv2'\?"),
+        ("mobilnetv2", r"^baseline: 'mobilnetv2' is not a baseline; did you mean 'mobilenetv2'\?"),
     ],
 )
 def test_names_that_are_not_there_are_refused(name: str, told: str) -> None:

@@ -94,7 +94,7 @@ def test_values_are_not_converted(text: str, message: str) -> None:
         ("a: 1\n\tb: 2", 2, "not readable as YAML"),
         ("a: 1\n---\nb: 2", 2, "not readable as YAML"),
         ("a: 'x", 1, "not readable as YAML"),
-        ("%YAML 1.1\n---\nword: no", 2, "only YAML 1.2 is read; leave the %YAML line out"),
+        ("%YAML 1.1\n---\nword: no", 2, "only YAML 1.2 is read; remove the %YAML line"),
     ],
 )
 def test_what_is_no_plain_yaml_is_refused_with_its_line(text: str, line: int, message: str) -> None:
@@ -107,7 +107,9 @@ def test_what_is_no_plain_yaml_is_refused_with_its_line(text: str, line: int, me
     "text", ["word: 2020-01-01", "word: 2020-01-01T10:00:00Z", "words: [2020-01-01]", "? [1, 2]\n: x"]
 )
 def test_dates_and_other_objects_are_refused(text: str) -> None:
-    assert problem(text, Probe).endswith("holds a date or another value that is no plain text or number; quote it")
+    assert problem(text, Probe).endswith(
+        "contains a date or another value that is neither text nor a number; put it in quotes"
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,8 +124,8 @@ def test_dates_and_other_objects_are_refused(text: str) -> None:
     ],
 )
 def test_a_document_is_a_mapping(text: str, shown: str) -> None:
-    assert f"some.yaml: a mapping of keys to values is needed, not {shown}" in problem(text)
-    with pytest.raises(DocumentError, match="a mapping of keys to values is needed"):
+    assert f"some.yaml: must be a mapping of keys to values, not {shown}" in problem(text)
+    with pytest.raises(DocumentError, match="must be a mapping of keys to values"):
         document.keys(text)
 
 
@@ -157,11 +159,11 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_too_long_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "long.yaml"
-    comment = "#" * (document.LIMIT - len(SPEC) - 1) + "\n"
+    comment = "#" * (document.MAX_CHARACTERS - len(SPEC) - 1) + "\n"
     path.write_text(comment + SPEC)
     assert document.load(NetworkSpec, path).classes == 2
     path.write_text("#" + comment + SPEC)
-    with pytest.raises(DocumentError, match=f"longer than {document.LIMIT} characters"):
+    with pytest.raises(DocumentError, match=f"longer than {document.MAX_CHARACTERS} characters"):
         document.load(NetworkSpec, path)
 
 
@@ -197,7 +199,7 @@ def test_every_problem_is_told_at_once_with_its_place() -> None:
         (
             5,
             "stem.0",
-            "'conf' is none of the kinds conv, separable, mbconv, se, pool, residual; did you mean 'conv'?",
+            "'conf' is not one of the kinds conv, separable, mbconv, se, pool, residual; did you mean 'conv'?",
         ),
         (6, "stem.1", "the key 'kind' is missing; add it"),
         (
@@ -227,7 +229,7 @@ def test_the_error_shows_the_first_problem_and_counts_the_others() -> None:
 
 def test_a_kind_without_a_near_name_lists_the_kinds() -> None:
     told = problem("input: [3, 8, 8]\nclasses: 2\nstages: [{kind: xyz}]")
-    assert told == "some.yaml:3: stages.0: 'xyz' is none of the kinds conv, separable, mbconv, se, pool, residual"
+    assert told == "some.yaml:3: stages.0: 'xyz' is not one of the kinds conv, separable, mbconv, se, pool, residual"
 
 
 def test_a_rule_about_the_whole_network_has_the_line_of_its_block() -> None:

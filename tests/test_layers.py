@@ -14,7 +14,8 @@ import lightcnn
 
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
-    ("version", "errors", "text", "progress", "decisions"),
+    ("version", "errors", "progress", "decisions"),
+    ("text",),
     ("output", "budget", "document", "devices", "run_folder"),
     ("spec", "overrides"),
     ("cost", "baseline_spec", "blocks"),

@@ -253,19 +253,19 @@ FRAME = "size: [16]\nstem: {kind: [conv], width: {low: 4, high: 8}}\nstages:\n  
     [
         (
             "{kind: [conv], width: {low: 4, high: 8}, expand: [2]}",
-            "stages.0.expand: expand and the kind mbconv come together: give both or neither",
+            "stages.0.expand: expand needs the kind mbconv, and mbconv needs expand; use both or neither",
         ),
         (
             "{kind: [conv, mbconv], width: {low: 4, high: 8}}",
-            "stages.0.expand: expand and the kind mbconv come together: give both or neither",
+            "stages.0.expand: expand needs the kind mbconv, and mbconv needs expand; use both or neither",
         ),
         (
             "{kind: [mbconv], width: {low: 4, high: 8}, expand: [2], skip: [unit]}",
-            "stages.0.skip: mbconv has its own skip; leave this key out",
+            "stages.0.skip: mbconv has a skip of its own; leave this key out",
         ),
         (
             "{kind: [conv], width: {low: 4, high: 8}, depth: {low: 1, high: 65}}",
-            "stages.0.depth: at most 64 copies, not 65",
+            "stages.0.depth: must be at most 64, not 65",
         ),
         (
             "{kind: [conv], width: {low: 4, high: 9, step: 2}}",
@@ -273,7 +273,7 @@ FRAME = "size: [16]\nstem: {kind: [conv], width: {low: 4, high: 8}}\nstages:\n  
         ),
         (
             "{kind: [conv], width: {low: 4, high: 8}, kernel: [3, 3]}",
-            "kernel: an option stands twice in [3, 3]; leave one out",
+            "kernel: an option occurs twice in [3, 3]; remove one",
         ),
         (
             "{kind: [conv], width: {low: 4, high: 8}, kernels: [3]}",
@@ -294,15 +294,15 @@ def test_contradictory_stages_are_refused_with_their_place(stage: str, told: str
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("size: [16, 8]", "size: sizes must ascend without repeats, not [16, 8]"),
-        ("size: [8, 8]", "size: sizes must ascend without repeats, not [8, 8]"),
-        ("act: [swish, silu]", "act: an option stands twice in ['silu', 'silu']; leave one out"),
+        ("size: [16, 8]", "size: must be in ascending order without repetitions, not [16, 8]"),
+        ("size: [8, 8]", "size: must be in ascending order without repetitions, not [8, 8]"),
+        ("act: [swish, silu]", "act: an option occurs twice in ['silu', 'silu']; remove one"),
         (
             "start: {stages.0.kernal: 3}",
-            "start.stages.0.kernal: no such gene; did you mean 'stages.0.kernel'?; genes: size, act,",
+            "start.stages.0.kernal: unknown gene; did you mean 'stages.0.kernel'?; genes: size, act,",
         ),
-        ("start: {stages.0.kernel: 5}", "start.stages.0.kernel: 5 is not one of its options"),
-        ("start: {hidden: [7]}", "start.hidden: [7] is not one of its options"),
+        ("start: {stages.0.kernel: 5}", "start.stages.0.kernel: 5 is not an option of this gene"),
+        ("start: {hidden: [7]}", "start.hidden: [7] is not an option of this gene"),
         ("sizes: [8]", "unknown key 'sizes' (value [8]); did you mean 'size'?"),
         ("classes: 1", "classes: input should be greater than or equal to 2, not 1"),
     ],

@@ -348,7 +348,7 @@ def test_a_network_is_strict_about_its_parts(changes: dict[str, Any]) -> None:
 
 def test_residuals_do_not_nest() -> None:
     text = "input: [3, 8, 8]\nclasses: 2\nstages: [{kind: residual, body: [{kind: residual, body: [{kind: se}]}]}]"
-    with pytest.raises(DocumentError, match=r"stages\.0\.body\.0: 'residual' is none of the kinds"):
+    with pytest.raises(DocumentError, match=r"stages\.0\.body\.0: 'residual' is not one of the kinds"):
         document.parse(NetworkSpec, text)
 
 

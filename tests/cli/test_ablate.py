@@ -474,7 +474,7 @@ def test_another_ablation_is_not_gone_on_with(finished: Path, recipe: Path, caps
     assert run([*arguments, "--epochs", "9", "--resume", "--out", str(finished)]) == 2
     assert "training.epochs: 2 there, 9 here" in capsys.readouterr().err
     assert run([*arguments, "--out", str(finished)]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_an_ablation_goes_on_after_kill_9_to_the_same_result(finished: Path, recipe: Path, tmp_path: Path) -> None:

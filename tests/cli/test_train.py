@@ -554,7 +554,7 @@ def test_a_resume_on_other_data_is_refused(half, recipe, capsys):
          "you mean 'learning_rate'?"),
         (["--set", "training.epochs=no"], "--set training.epochs: input should be a valid integer, not 'no'"),
         (["--epochs", "0"], "--epochs: input should be greater than or equal to 1"),
-        (["--set", "training.batch"], "no assignment; give key.path=value"),
+        (["--set", "training.batch"], "not an assignment; write key.path=value"),
         (["--set", "network.stages.7.width=3"], "network.stages is a list of 2"),
         (["--set", "training.optimizer=adem"], "did you mean 'adam'"),
         (["--set", "training.class_weights=balance"], "did you mean 'balanced'"),
