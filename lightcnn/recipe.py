@@ -182,9 +182,7 @@ class Optimisation(Frozen):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     class_weights: Annotated[
         ClassWeights,
-        Field(
-            description="none; balanced: inversely proportional to the images of a class, 1 on average; or a weight for every class"
-        ),
+        Field(description="none; balanced: inversely proportional to the images of a class, mean 1; or one per class"),
     ] = "none"
     monitor: Annotated[
         Literal["loss", "accuracy", "balanced_accuracy", "f1", "auc"],

@@ -263,7 +263,8 @@ def test_a_backbone_is_loaded_from_a_file(head: Any, channels: int, file: Path) 
     assert loaded == held.keys() - {"classifier.weight", "classifier.bias"}
     assert all(torch.equal(state[key], held[key]) for key in loaded)
     assert (
-        model.note == f"{file}: {len(loaded)} tensors; left out, for they classify: classifier.bias, classifier.weight"
+        model.note
+        == f"{file}: {len(loaded)} tensors; left out, because they classify: classifier.bias, classifier.weight"
     )
 
 
@@ -277,7 +278,7 @@ def test_the_weights_of_a_run_are_weights_of_a_backbone(tmp_path: Path) -> None:
     save_file(trained.state_dict(), file)
     model = small(weights=str(file), classes=7)
     assert same(model.backbone, trained.backbone)
-    assert "left out, for they classify: head.0.bias, head.0.weight, head.3.bias and 1 more" in model.note
+    assert "left out, because they classify: head.0.bias, head.0.weight, head.3.bias and 1 more" in model.note
 
 
 def test_old_files_without_counted_batches_are_loaded(file: Path) -> None:
@@ -323,7 +324,7 @@ def test_weights_that_are_no_finite_numbers_are_refused(change: Any, file: Path)
     def spoil(state: dict[str, Tensor]) -> None:
         state["conv_stem.weight"] = change(state["conv_stem.weight"])
 
-    with pytest.raises(InputError, match=r"conv_stem\.weight holds other than finite floating-point numbers"):
+    with pytest.raises(InputError, match=r"conv_stem\.weight contains other values than finite floating-point numbers"):
         small(weights=rewritten(file, spoil))
 
 
@@ -376,7 +377,9 @@ def test_without_a_network_the_error_says_what_was_tried_and_what_to_do(no_netwo
 
 
 def test_weights_that_timm_has_only_as_a_pickle_are_to_be_converted(no_network: list[str]) -> None:
-    with pytest.raises(InputError, match=r"xception-43020ad28\.pth .*convert it with `python -c .*and give it as"):
+    with pytest.raises(
+        InputError, match=r"xception-43020ad28\.pth .*convert it with `python -c .*and set network\.weights"
+    ):
         build_baseline("xception", weights="timm")
     assert len(no_network) == 1
 
@@ -419,7 +422,7 @@ def test_timm_loads_its_weights_whole(head: Any, file: Path, monkeypatch: pytest
 def test_timm_refuses_a_part_of_its_weights(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: str(file))
     rewritten(file, lambda state: state.pop("conv_stem.weight"))
-    with pytest.raises(InputError, match="cannot be made by timm"):
+    with pytest.raises(InputError, match="cannot be built by timm"):
         small(weights="timm")
 
 

@@ -813,7 +813,7 @@ def test_a_baseline_begins_with_a_runs_weights_and_their_statistics_and_resumes_
     assert seen == [True, False]
     done = lightcnn.Run.load("second")
     assert "first/weights.safetensors" in done.report["first_weights"]
-    assert "left out, for they classify" in done.report["first_weights"]
+    assert "left out, because they classify" in done.report["first_weights"]
     rule = json.loads((done / "preprocess.json").read_text())
     assert (rule["mean"], rule["deviation"]) == ([0.25], [0.125])
     assert done.report["network"]["cost"] == made.report["network"]["cost"], "freezing does not make it smaller"
@@ -876,7 +876,7 @@ def test_an_allowed_leak_stands_above_the_score(tmp_path):
     made = lightcnn.train("leak.yaml", out="leaky")
     text = (made / "report.html").read_text()
     assert made.report["data"]["leak_allowed"] is True
-    assert 0 < text.index("the scores are flattered") < text.index("test accuracy</p>")
+    assert 0 < text.index("the scores are too high") < text.index("test accuracy</p>")
 
 
 def test_divergence_names_the_batch(recipe, capsys):
