@@ -1,7 +1,7 @@
 """A network as data: its blocks, the network they form, and the shapes between them. No torch.
 
 A `NetworkSpec` has an input (channels, height, width), a stem, stages and a head. Stem and stages are lists of blocks
-from one closed union; the key `kind` selects the class. A block with `depth: n` stands for n copies: the first has the
+from one closed union; the key `kind` selects the class. A block with `depth: n` means n copies: the first has the
 block's stride, the others have stride 1. Convolutions are padded by `kernel // 2`, so stride 1 keeps height and width,
 and stride 2 halves them, rounded up.
 """
@@ -61,7 +61,7 @@ class Block(Frozen):
     """Base of all blocks. A block without a width, a stride or a depth keeps these defaults."""
 
     def copies(self) -> Iterator[Self]:
-        """The `depth` single blocks that this block stands for; those after the first have stride 1."""
+        """The `depth` single blocks of this block; those after the first have stride 1."""
         depth = getattr(self, "depth", 1)
         if depth == 1:
             yield self
