@@ -1,15 +1,16 @@
-"""A network as data: blocks, the network they form, and the shapes that flow through it. No torch.
+"""A network as data: its blocks, the network they form, and the shapes between them. No torch.
 
-A `NetworkSpec` is an input (channels, height, width), a stem, stages, and a head. Stem and stages are lists of
-blocks from one closed union, told apart by `kind`. A block with `depth: n` stands for n copies: the first has the
-block's stride, the others stride 1. Convolutions pad by `kernel // 2`, so stride 1 keeps height and width and
-stride 2 halves them, rounding up.
+A `NetworkSpec` has an input (channels, height, width), a stem, stages and a head. Stem and stages are lists of blocks
+from one closed union; the key `kind` selects the class. A block with `depth: n` means n copies: the first has the
+block's stride, the others have stride 1. Convolutions are padded by `kernel // 2`, so stride 1 keeps height and width,
+and stride 2 halves them, rounded up.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -18,10 +19,10 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from lightcnn import document
-from lightcnn.document import Frozen
+from lightcnn.document import Frozen, rule_error
 
 Shape = tuple[int, int, int]
-"""Channels, height, width of one image or feature map."""
+"""Channels, height and width of one image or feature map."""
 
 
 def _swish_is_silu(value: Any) -> Any:
@@ -36,23 +37,71 @@ Activation = Annotated[
 ]
 
 
-def _whole(value: Any) -> Any:
-    """A literal 1 would also take 1.0 and true."""
+def _require_integer(value: Any) -> Any:
+    """Without this, the literal 1 would also accept 1.0 and true."""
     if type(value) is not int:
         raise PydanticCustomError("int_type", "Input should be a valid integer")
     return value
 
 
-Kernel = Annotated[Literal[1, 3, 5, 7], BeforeValidator(_whole)]
-Stride = Annotated[Literal[1, 2], BeforeValidator(_whole)]
+Kernel = Annotated[Literal[1, 3, 5, 7], BeforeValidator(_require_integer)]
+Stride = Annotated[Literal[1, 2], BeforeValidator(_require_integer)]
 Width = Annotated[int, Field(ge=1, le=16384, description="output channels")]
-Depth = Annotated[int, Field(ge=1, le=64, description="copies of the block; only the first has its stride")]
-Ratio = Annotated[float, Field(gt=0, le=1, description="hidden channels over gated channels")]
+Depth = Annotated[int, Field(ge=1, le=64, description="number of copies; only the first has the block's stride")]
+Ratio = Annotated[float, Field(gt=0, le=1, description="hidden channels divided by gated channels")]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
-class ConvBlock(Frozen):
-    """Convolution, BatchNorm, activation. `groups` must divide the channels on both sides."""
+def hidden_width(ratio: float, channels: int) -> int:
+    """Channels of an expansion or of a squeeze: the nearest integer, at least 1."""
+    return max(1, round(ratio * channels))
+
+
+class Block(Frozen):
+    """Base of all blocks. A block without a width, a stride or a depth keeps these defaults."""
+
+    def copies(self) -> Iterator[Self]:
+        """The `depth` single blocks of this block; those after the first have stride 1."""
+        depth = getattr(self, "depth", 1)
+        if depth == 1:
+            yield self
+            return
+        first = self.model_copy(update={"depth": 1})
+        yield first
+        rest = first.unstrided()
+        for _ in range(depth - 1):
+            yield rest
+
+    def unstrided(self) -> Self:
+        """The same block with every stride 1."""
+        return self if getattr(self, "stride", 1) == 1 else self.model_copy(update={"stride": 1})
+
+    def scaled(self, width: float, depth: float, divisor: int) -> Self:
+        """The block with its width and depth multiplied, if it has them. Raises: ValidationError."""
+        return type(self)(**(dict(self) | self._scaled_fields(width, depth, divisor)))
+
+    def _scaled_fields(self, width: float, depth: float, divisor: int) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        if hasattr(self, "width"):
+            fields["width"] = max(divisor, round(self.width * width / divisor) * divisor)
+        if hasattr(self, "depth"):
+            fields["depth"] = max(1, round(self.depth * depth))
+        return fields
+
+    def output_shape(self, shape: Shape, path: str = "") -> Shape:
+        """The output shape of a single block for an input of that shape.
+
+        Raises: PydanticCustomError with the place `path` if the block does not fit the input.
+        """
+        return shape
+
+    def canonical(self, before: Shape, after: Shape) -> dict[str, Any]:
+        """What a single block computes between two shapes, as plain data; equal for blocks that compute the same."""
+        return self.model_dump(exclude={"depth"})
+
+
+class ConvBlock(Block):
+    """Convolution, BatchNorm, activation. `groups` must divide the input channels and the width."""
 
     kind: Literal["conv"] = "conv"
     width: Width
@@ -64,65 +113,135 @@ class ConvBlock(Frozen):
     act: Activation = "silu"
     depth: Depth = 1
 
+    @property
+    def has_bias(self) -> bool:
+        """Whether the convolution has a bias: by default only without a norm."""
+        return _has_bias(self.norm, self.bias)
 
-class SeparableBlock(Frozen):
-    """Depthwise k×k then pointwise 1×1 (MobileNetV1, arXiv:1704.04861; without inner norm and activation: Keras)."""
+    def _scaled_fields(self, width: float, depth: float, divisor: int) -> dict[str, Any]:
+        """Groups that equal the width (a depthwise convolution) follow it."""
+        fields = super()._scaled_fields(width, depth, divisor)
+        return fields | {"groups": fields["width"]} if self.groups == self.width > 1 else fields
+
+    def output_shape(self, shape: Shape, path: str = "") -> Shape:
+        """The width, and the input's height and width divided by the stride, rounded up."""
+        if shape[0] % self.groups or self.width % self.groups:
+            rule = f"{self.groups} groups do not divide {shape[0]} input channels and {self.width} output channels"
+            raise rule_error(f"{path}.groups", rule)
+        return self.width, *_strided(shape, self.stride)
+
+    def canonical(self, before: Shape, after: Shape) -> dict[str, Any]:
+        """With the bias filled in."""
+        return super().canonical(before, after) | {"bias": self.has_bias}
+
+
+class SeparableBlock(Block):
+    """Depthwise k×k, then pointwise 1×1 (MobileNetV1, arXiv:1704.04861; with `inner: false`, as in Keras)."""
 
     kind: Literal["separable"] = "separable"
     width: Width
     kernel: Kernel = 3
     stride: Stride = 1
     norm: bool = True
-    bias: Annotated[bool | None, Field(description="of the pointwise convolution; default: only without a norm")] = None
+    bias: Annotated[
+        bool | None, Field(description="bias of the pointwise convolution; default: only without a norm")
+    ] = None
     act: Activation = "silu"
-    inner: Annotated[bool, Field(description="norm and activation between depthwise and pointwise")] = True
+    inner: Annotated[
+        bool, Field(description="norm and activation between the depthwise and the pointwise convolution")
+    ] = True
     depth: Depth = 1
 
+    @property
+    def has_bias(self) -> bool:
+        """Whether the pointwise convolution has a bias: by default only without a norm."""
+        return _has_bias(self.norm, self.bias)
 
-class InvertedResidualBlock(Frozen):
-    """Expand 1×1, depthwise k×k, project 1×1, with a skip where the shape stays (MobileNetV2, arXiv:1801.04381)."""
+    def output_shape(self, shape: Shape, path: str = "") -> Shape:
+        """The width, and the input's height and width divided by the stride, rounded up."""
+        return self.width, *_strided(shape, self.stride)
+
+    def canonical(self, before: Shape, after: Shape) -> dict[str, Any]:
+        """With the bias filled in."""
+        return super().canonical(before, after) | {"bias": self.has_bias}
+
+
+class InvertedResidualBlock(Block):
+    """Expand 1×1, depthwise k×k, project 1×1, with a skip if the shape stays (MobileNetV2, arXiv:1801.04381)."""
 
     kind: Literal["mbconv"] = "mbconv"
     width: Width
     kernel: Kernel = 3
     stride: Stride = 1
     expand: Annotated[
-        float, Field(ge=1, le=16, description="hidden over input channels; 1 leaves the expansion out")
+        float, Field(ge=1, le=16, description="hidden channels divided by input channels; 1 leaves the expansion out")
     ] = 6.0
     se: Annotated[Ratio | None, Field(description="squeeze-and-excitation on the hidden channels")] = None
     act: Activation = "silu"
     drop_path: Rate = 0.0
     depth: Depth = 1
 
+    def has_skip(self, channels: int) -> bool:
+        """Whether a single block on so many input channels keeps the shape, and so has a skip."""
+        return self.stride == 1 and self.width == channels
 
-class SqueezeExciteBlock(Frozen):
-    """Squeeze-and-excitation as a step of its own (arXiv:1709.01507): pool, reduce, ReLU, expand, sigmoid, scale."""
+    def output_shape(self, shape: Shape, path: str = "") -> Shape:
+        """The width, and the input's height and width divided by the stride, rounded up."""
+        return self.width, *_strided(shape, self.stride)
+
+    def canonical(self, before: Shape, after: Shape) -> dict[str, Any]:
+        """With channels in place of ratios, and without a drop path if there is no skip."""
+        hidden = hidden_width(self.expand, before[0])
+        return super().canonical(before, after) | {
+            "expand": hidden,
+            "se": self.se and hidden_width(self.se, hidden),
+            "drop_path": self.drop_path if self.has_skip(before[0]) else 0.0,
+        }
+
+
+class SqueezeExciteBlock(Block):
+    """Squeeze-and-excitation as a block of its own (arXiv:1709.01507): pool, reduce, ReLU, expand, sigmoid, scale."""
 
     kind: Literal["se"] = "se"
     ratio: Ratio = 0.25
 
+    def canonical(self, before: Shape, after: Shape) -> dict[str, Any]:
+        """With channels in place of the ratio."""
+        return super().canonical(before, after) | {"ratio": hidden_width(self.ratio, before[0])}
 
-class PoolBlock(Frozen):
+
+class PoolBlock(Block):
     """Max or average pooling; kernel 2 without padding, kernel 3 padded by 1."""
 
     kind: Literal["pool"] = "pool"
     op: Literal["max", "avg"] = "max"
-    kernel: Annotated[Literal[2, 3], BeforeValidator(_whole)] = 2
+    kernel: Annotated[Literal[2, 3], BeforeValidator(_require_integer)] = 2
     stride: Stride = 2
 
+    def output_shape(self, shape: Shape, path: str = "") -> Shape:
+        """The same channels, pooled and rounded down. Raises: PydanticCustomError if the kernel exceeds the input."""
+        channels, height, width = shape
+        padding = self.kernel // 3
+        if min(height, width) + 2 * padding < self.kernel:
+            rule = f"a pooling of size {self.kernel} does not fit on {height}×{width}"
+            raise rule_error(path, f"{rule}; use a larger input or fewer strides")
+        height, width = ((n + 2 * padding - self.kernel) // self.stride + 1 for n in (height, width))
+        return channels, height, width
 
+
+_BodyBlock = ConvBlock | SeparableBlock | InvertedResidualBlock | SqueezeExciteBlock | PoolBlock
+BodyBlock = Annotated[_BodyBlock, Field(discriminator="kind")]
+"""A block that may be in the body of a residual block."""
 POOLED = ("avgpool", "maxpool")
-BodyBlock = Annotated[
-    ConvBlock | SeparableBlock | InvertedResidualBlock | SqueezeExciteBlock | PoolBlock, Field(discriminator="kind")
-]
+"""Shortcuts that pool before their 1×1 convolution."""
 
 
-class ResidualBlock(Frozen):
+class ResidualBlock(Block):
     """The sum of a body and a shortcut, then an activation (ResNet, arXiv:1512.03385).
 
     `shortcut`: `identity`; `conv`, a 1×1 convolution with the body's stride; `avgpool` or `maxpool`, pooling by the
-    body's stride and then a 1×1 convolution (ResNet-D, arXiv:1812.01187); `auto`, identity where the shape stays and
-    `conv` where it changes. `norm` and `bias` are those of the 1×1 convolution.
+    body's stride and then a 1×1 convolution (ResNet-D, arXiv:1812.01187); `auto`, identity if the shape stays and
+    `conv` if it changes. `norm` and `bias` are those of the 1×1 convolution.
     """
 
     kind: Literal["residual"] = "residual"
@@ -134,21 +253,80 @@ class ResidualBlock(Frozen):
     drop_path: Rate = 0.0
     depth: Depth = 1
 
+    @property
+    def has_bias(self) -> bool:
+        """Whether the convolution of the shortcut has a bias: by default only without a norm."""
+        return _has_bias(self.norm, self.bias)
 
-BlockSpec = Annotated[
-    ConvBlock | SeparableBlock | InvertedResidualBlock | SqueezeExciteBlock | PoolBlock | ResidualBlock,
-    Field(discriminator="kind"),
-]
-BLOCKS: dict[str, type[Frozen]] = {
-    get_args(c.model_fields["kind"].annotation)[0]: c
-    for c in (ConvBlock, SeparableBlock, InvertedResidualBlock, SqueezeExciteBlock, PoolBlock, ResidualBlock)
+    @property
+    def body_stride(self) -> int:
+        """The factor by which the body reduces height and width."""
+        return math.prod(getattr(block, "stride", 1) for block in self.body)
+
+    @property
+    def pools_nothing(self) -> bool:
+        """Whether the shortcut pools although the body has stride 1."""
+        return self.shortcut in POOLED and self.body_stride == 1
+
+    def shortcut_kind(self, stride: int, before: Shape, after: Shape) -> str:
+        """The kind of shortcut around a body of that stride: identity, conv, avgpool or maxpool.
+
+        With stride 1 there is nothing to pool (in the copies after the first): a pooled shortcut is then like `auto`.
+        """
+        if self.shortcut == "auto" or (self.shortcut in POOLED and stride == 1):
+            return "identity" if before == after else "conv"
+        return self.shortcut
+
+    def unstrided(self) -> Self:
+        """The same block with every stride of the body 1."""
+        return self.model_copy(update={"body": tuple(block.unstrided() for block in self.body)})
+
+    def _scaled_fields(self, width: float, depth: float, divisor: int) -> dict[str, Any]:
+        body = tuple(block.scaled(width, depth, divisor) for block in self.body)
+        return super()._scaled_fields(width, depth, divisor) | {"body": body}
+
+    def body_units(self, shape: Shape, path: str = "") -> Iterator[tuple[Block, Shape, Shape]]:
+        """Every single block of the body: (block, input shape, output shape)."""
+        for index, block in enumerate(self.body):
+            for unit in block.copies():
+                before, shape = shape, unit.output_shape(shape, f"{path}.body.{index}")
+                yield unit, before, shape
+
+    def output_shape(self, shape: Shape, path: str = "") -> Shape:
+        """The shape after the body. Raises: PydanticCustomError if the shortcut does not lead to it."""
+        *_, (_, _, after) = self.body_units(shape, path)
+        if self.shortcut == "identity" and after != shape:
+            raise rule_error(f"{path}.shortcut", f"an identity cannot lead from {shape} to {after}; use auto or conv")
+        if after[1:] != _strided(shape, self.body_stride):
+            rule = f"the body leads from {shape[1:]} to {after[1:]}"
+            remedy = f"a shortcut of stride {self.body_stride} does not; use an even input size"
+            raise rule_error(path, f"{rule}, but {remedy}")
+        return after
+
+    def canonical(self, before: Shape, after: Shape) -> dict[str, Any]:
+        """With the body unrolled, the shortcut resolved, and no norm or bias for an identity."""
+        shortcut = self.shortcut_kind(self.body_stride, before, after)
+        convolves = shortcut != "identity"
+        return super().canonical(before, after) | {
+            "shortcut": shortcut,
+            "body": [unit.canonical(start, end) for unit, start, end in self.body_units(before)],
+            "norm": self.norm and convolves,
+            "bias": self.has_bias and convolves,
+        }
+
+
+BlockSpec = Annotated[_BodyBlock | ResidualBlock, Field(discriminator="kind")]
+"""A block of a stem or of the stages."""
+BLOCKS: dict[str, type[Block]] = {
+    get_args(block.model_fields["kind"].annotation)[0]: block for block in get_args(get_args(BlockSpec)[0])
 }
+"""The class of every kind of block."""
 
 
 class HeadSpec(Frozen):
     """Global pooling, hidden dense layers with `act`, dropout, classifier.
 
-    `output: softmax` gives one logit a class; `sigmoid`, for two classes only, gives one logit: that of the second.
+    `output: softmax` gives one logit per class; `sigmoid`, only for two classes, gives one logit for the second class.
     """
 
     pool: Literal["avg", "max"] = "avg"
@@ -159,7 +337,24 @@ class HeadSpec(Frozen):
 
 
 class NetworkSpec(Frozen):
-    """A whole network: input (channels, height, width), stem, stages, head, classes."""
+    """A network as data: input (channels, height, width), stem, stages, head and number of classes.
+
+    Args:
+        name: A name for tables and reports, at most 100 characters.
+        input: Channels, height and width of the input, in pixels.
+        stem: Blocks before the stages, at most 16.
+        stages: One to 64 blocks.
+        head: Pooling, hidden layers, dropout and output.
+        classes: Number of classes, at least 2.
+
+    Raises:
+        ValidationError: If the blocks do not fit together.
+
+    Example:
+        >>> from lightcnn.spec import ConvBlock, NetworkSpec
+        >>> NetworkSpec(input=(1, 8, 8), stages=(ConvBlock(width=4),), classes=2).logits
+        2
+    """
 
     name: Annotated[str, Field(max_length=100, pattern=r"^[\w .+-]*$")] = ""
     input: tuple[
@@ -174,38 +369,44 @@ class NetworkSpec(Frozen):
     def _check(self) -> Self:
         for _ in self.units():
             pass
-        for part in ("stem", "stages"):
-            for index, block in enumerate(getattr(self, part)):
-                _check_shortcut(block, f"{part}.{index}.shortcut")
+        for path, block in self._blocks():
+            if isinstance(block, ResidualBlock) and block.pools_nothing:
+                rule = f"{block.shortcut} has nothing to pool, because the body has stride 1; use auto or conv"
+                raise rule_error(f"{path}.shortcut", rule)
         if self.head.output == "sigmoid" and self.classes != 2:
-            raise _fault("head.output", f"a sigmoid head has two classes, not {self.classes}; use softmax")
+            raise rule_error("head.output", f"a sigmoid head needs two classes, not {self.classes}; use softmax")
         return self
 
     @property
     def logits(self) -> int:
-        """Outputs of the network: 1 for a sigmoid head, `classes` otherwise."""
+        """Number of outputs of the network: 1 for a sigmoid head, `classes` otherwise."""
         return 1 if self.head.output == "sigmoid" else self.classes
 
-    def units(self) -> Iterator[tuple[str, BlockSpec, Shape, Shape]]:
+    def _blocks(self) -> Iterator[tuple[str, BlockSpec]]:
+        """Every block of stem and stages with its place."""
+        for part, blocks in (("stem", self.stem), ("stages", self.stages)):
+            for index, block in enumerate(blocks):
+                yield f"{part}.{index}", block
+
+    def units(self) -> Iterator[tuple[str, Block, Shape, Shape]]:
         """Every single block in order: (module name, block with depth 1, input shape, output shape).
 
-        Raises: PydanticCustomError where a block does not fit the shape it gets.
+        Raises:
+            PydanticCustomError: If a block does not fit its input shape.
         """
         shape: Shape = self.input
-        for part in ("stem", "stages"):
-            for index, block in enumerate(getattr(self, part)):
-                for copy, unit in enumerate(copies(block)):
-                    before, shape = shape, shape_after(unit, shape, f"{part}.{index}")
-                    yield f"{part}.{index}.{copy}", unit, before, shape
+        for path, block in self._blocks():
+            for copy, unit in enumerate(block.copies()):
+                before, shape = shape, unit.output_shape(shape, path)
+                yield f"{path}.{copy}", unit, before, shape
 
     def canonical(self) -> dict[str, Any]:
-        """What the network computes, and nothing else: two specs with equal canonical forms are one network.
+        """What the network computes, as plain data; equal for specs of the same network.
 
-        Names and the border between stem and stages are dropped, repeated blocks unrolled, defaults filled, ratios
-        exchanged for the channels they come to, and
-        knobs that have no effect at their place (drop path without a skip) set to zero.
+        Names and the border between stem and stages are dropped, repeated blocks unrolled, defaults filled in, ratios
+        replaced by numbers of channels, and settings without effect (a drop path without a skip) set to zero.
         """
-        blocks = [_canonical(unit, before, after) for _, unit, before, after in self.units()]
+        blocks = [unit.canonical(before, after) for _, unit, before, after in self.units()]
         head = self.head.model_dump()
         if not self.head.hidden:
             head["act"] = "none"
@@ -219,151 +420,47 @@ class NetworkSpec(Frozen):
     def scale(self, width: float = 1.0, depth: float = 1.0, divisor: int = 1) -> NetworkSpec:
         """The same network with widths and depths multiplied (MobileNet's α; EfficientNet's compound scaling).
 
-        Widths are rounded to the nearest multiple of `divisor`, at least one multiple; groups that equal the width
-        follow it. Raises: ValueError where the scaled spec is not a valid one.
+        Widths are rounded to the nearest multiple of `divisor`, at least one multiple; the groups of a depthwise
+        convolution follow its width.
+
+        Raises:
+            ValueError: If the scaled network is not valid.
         """
-
-        def scaled(block: Any) -> Any:
-            update: dict[str, Any] = {}
-            if hasattr(block, "width"):
-                update["width"] = max(divisor, round(block.width * width / divisor) * divisor)
-            if getattr(block, "groups", 1) == getattr(block, "width", 0) > 1:
-                update["groups"] = update["width"]
-            if hasattr(block, "depth"):
-                update["depth"] = max(1, round(block.depth * depth))
-            if isinstance(block, ResidualBlock):
-                update["body"] = tuple(scaled(inner) for inner in block.body)
-                update["depth"] = max(1, round(block.depth * depth))
-            return type(block)(**(dict(block) | update))
-
-        stem, stages = (tuple(scaled(block) for block in part) for part in (self.stem, self.stages))
+        stem, stages = (
+            tuple(block.scaled(width, depth, divisor) for block in blocks) for blocks in (self.stem, self.stages)
+        )
         return NetworkSpec(**(dict(self) | {"stem": stem, "stages": stages}))
 
     @classmethod
     def load(cls, path: str | Path) -> NetworkSpec:
-        """Reads a YAML file. Raises: DocumentError with every problem of the file."""
+        """Reads a network from a YAML file.
+
+        Args:
+            path: Path of the file.
+
+        Returns:
+            The network.
+
+        Raises:
+            DocumentError: If the file cannot be read or is not a valid spec; it holds every problem of the file.
+
+        Example:
+            >>> import lightcnn
+            >>> lightcnn.Recipe.load("quick").network.save("spec.yaml")
+            >>> lightcnn.NetworkSpec.load("spec.yaml").classes
+            10
+        """
         return document.load(cls, path)
 
     def save(self, path: str | Path) -> None:
-        """Writes YAML that `load` reads back to an equal spec."""
+        """Writes YAML from which `load` reads an equal spec."""
         document.save(self, path)
 
 
-def copies(block: Any) -> Iterator[Any]:
-    """The `depth` single blocks that a block stands for; copies after the first have stride 1 throughout."""
-    depth = getattr(block, "depth", 1)
-    if depth == 1:
-        yield block
-        return
-    first = block.model_copy(update={"depth": 1})
-    yield first
-    rest = unstrided(first)
-    for _ in range(depth - 1):
-        yield rest
+def _has_bias(norm: bool, bias: bool | None) -> bool:
+    return not norm if bias is None else bias
 
 
-def unstrided(block: Any) -> Any:
-    """The block with every stride 1: what copies after the first are."""
-    if isinstance(block, ResidualBlock):
-        return block.model_copy(update={"body": tuple(unstrided(inner) for inner in block.body)})
-    if hasattr(block, "stride") and block.stride != 1:
-        return block.model_copy(update={"stride": 1})
-    return block
-
-
-def hidden_width(ratio: float, channels: int) -> int:
-    """Channels of an expansion or of a squeeze: the nearest integer, at least 1."""
-    return max(1, round(ratio * channels))
-
-
-def has_skip(block: InvertedResidualBlock, channels: int) -> bool:
-    """An inverted residual has its skip where the shape stays."""
-    return block.stride == 1 and block.width == channels
-
-
-def projection(block: ResidualBlock, stride: int, before: Shape, after: Shape) -> str:
-    """How the shortcut around a body of that stride gets from `before` to `after`: identity, conv, avgpool, maxpool.
-
-    A pooled shortcut without anything to pool, in the copies after the first, is as `auto`.
-    """
-    if block.shortcut == "auto" or (block.shortcut in POOLED and stride == 1):
-        return "identity" if before == after else "conv"
-    return block.shortcut
-
-
-def stride_of(body: tuple[Any, ...]) -> int:
-    """By how much a body shrinks height and width."""
-    stride = 1
-    for block in body:
-        stride *= getattr(block, "stride", 1)
-    return stride
-
-
-def bias_of(block: Any) -> bool:
-    """Whether the block's (last) convolution has a bias: as given, else only without a norm."""
-    return not block.norm if block.bias is None else bool(block.bias)
-
-
-def _fault(path: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError("network", "{message}", {"path": path, "message": message})
-
-
-def shape_after(block: Any, shape: Shape, path: str = "") -> Shape:
-    """The shape that a single block makes of `shape`. Raises: PydanticCustomError where the block does not fit."""
-    channels, height, width = shape
-    if isinstance(block, ResidualBlock):
-        return _residual_after(block, shape, path)
-    if isinstance(block, SqueezeExciteBlock):
-        return shape
-    if isinstance(block, PoolBlock):
-        pad = block.kernel // 3
-        if min(height, width) + 2 * pad < block.kernel:
-            raise _fault(path, f"pooling by {block.kernel} on {height}×{width}; use a larger input or fewer halvings")
-        height, width = ((n + 2 * pad - block.kernel) // block.stride + 1 for n in (height, width))
-        return channels, height, width
-    groups = getattr(block, "groups", 1)
-    if channels % groups or block.width % groups:
-        raise _fault(f"{path}.groups", f"{groups} groups do not divide {channels} into {block.width} channels")
-    return block.width, -(-height // block.stride), -(-width // block.stride)
-
-
-def _check_shortcut(block: Any, path: str) -> None:
-    if isinstance(block, ResidualBlock) and block.shortcut in POOLED and stride_of(block.body) == 1:
-        raise _fault(path, f"{block.shortcut} with a body of stride 1 has nothing to pool; use auto or conv")
-
-
-def _residual_after(block: ResidualBlock, shape: Shape, path: str) -> Shape:
-    after = shape
-    for index, part in enumerate(block.body):
-        for unit in copies(part):
-            after = shape_after(unit, after, f"{path}.body.{index}")
-    if block.shortcut == "identity" and after != shape:
-        raise _fault(f"{path}.shortcut", f"an identity cannot carry {shape} to {after}; use auto or conv")
-    stride = stride_of(block.body)
-    if after[1:] != (-(-shape[1] // stride), -(-shape[2] // stride)):
-        raise _fault(
-            path, f"the body takes {shape[1:]} to {after[1:]}, no shortcut of stride {stride} does; use an even size"
-        )
-    return after
-
-
-def _canonical(block: Any, before: Shape, after: Shape) -> dict[str, Any]:
-    data: dict[str, Any] = block.model_dump(exclude={"depth"})
-    if "norm" in data:
-        data["bias"] = bias_of(block)
-    if isinstance(block, InvertedResidualBlock):
-        data["expand"] = hidden_width(block.expand, before[0])
-        data["se"] = block.se and hidden_width(block.se, data["expand"])
-        data["drop_path"] = block.drop_path if has_skip(block, before[0]) else 0.0
-    if isinstance(block, SqueezeExciteBlock):
-        data["ratio"] = hidden_width(block.ratio, before[0])
-    if isinstance(block, ResidualBlock):
-        data["shortcut"] = projection(block, stride_of(block.body), before, after)
-        data["body"], shape = [], before
-        for part in block.body:
-            for unit in copies(part):
-                start, shape = shape, shape_after(unit, shape)
-                data["body"].append(_canonical(unit, start, shape))
-        if data["shortcut"] == "identity":
-            data["norm"] = data["bias"] = False
-    return data
+def _strided(shape: Shape, stride: int) -> tuple[int, int]:
+    """Height and width after a padded convolution of that stride."""
+    return -(-shape[1] // stride), -(-shape[2] // stride)

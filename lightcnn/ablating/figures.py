@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from lightcnn.output.figures import COLOURS, GREY, MARKERS, blank, pareto, percent, png, shown
+from lightcnn.output.figures import COLOURS, GREY, MARKERS, blank, label_text, pareto, percent, png
 
 
 def score_against_cost(
@@ -30,7 +30,7 @@ def score_against_cost(
         aside = ScaledTranslation((same.index(place) - (len(same) - 1) / 2) * 7 / 72, 0, figure.dpi_scale_trans)
         bars = None if low is None or high is None else [[max(0.0, value - low)], [max(0.0, high - value)]]
         axes.errorbar(
-            [spent], [value], yerr=bars, fmt=MARKERS[place // len(COLOURS) % len(MARKERS)], label=shown(name),
+            [spent], [value], yerr=bars, fmt=MARKERS[place // len(COLOURS) % len(MARKERS)], label=label_text(name),
             color=COLOURS[place % len(COLOURS)], markersize=6, linewidth=1.2, capsize=2,
             transform=axes.transData + aside,
         )  # fmt: skip

@@ -51,7 +51,7 @@ def ablate(
         raise RunError("--resume: needs --out with the run folder to go on with")
     held = RunFolder.load(str(out)) if resume else None
     if held is None and out is not None:
-        RunFolder.free(Path(out))
+        RunFolder.require_free(Path(out))
     layout = prepare(given, kinds, only=only, repeats=Repeats(folds, seeds), device=device)
     return Run(run(layout, out=out, held=held, device=device).path)
 

@@ -13,7 +13,7 @@ from lightcnn.comparing.figures import forest
 from lightcnn.comparing.pairs import METRICS, Pair, compared, holm, scores_of
 from lightcnn.comparing.run_predictions import RunPredictions, read
 from lightcnn.comparing.wording import notes, sentence
-from lightcnn.output.figures import stamped
+from lightcnn.output.figures import add_warning_bar
 from lightcnn.run_folder import RunFolder
 from lightcnn.training.setup import warning
 from lightcnn.version import __version__
@@ -116,4 +116,4 @@ def _pictures(done: Sequence[Done], pairs: Sequence[Pair], report: Mapping[str, 
         points = [(row["change"], row["cost"][key], *(scores[row["change"]][METRIC] or ())) for row in report["rows"]]
         pictures[key] = figures.score_against_cost(points, METRIC, axis)
     text = warning(report["data"])
-    return {name: stamped(picture, text) if text else picture for name, picture in pictures.items()}
+    return {name: add_warning_bar(picture, text) if text else picture for name, picture in pictures.items()}

@@ -13,7 +13,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from lightcnn.spec import (
-    POOLED,
     ConvBlock,
     InvertedResidualBlock,
     NetworkSpec,
@@ -21,12 +20,7 @@ from lightcnn.spec import (
     SeparableBlock,
     Shape,
     SqueezeExciteBlock,
-    copies,
-    has_skip,
     hidden_width,
-    shape_after,
-    stride_of,
-    unstrided,
 )
 
 LEAST = 8
@@ -94,7 +88,7 @@ def no_residual(network: NetworkSpec) -> NetworkSpec:
             if block.act != "none" and getattr(last, "act", "") == "none" and last.kind in ("conv", "separable"):
                 last = _with(last, act=block.act)
             return *most, last
-        if isinstance(block, InvertedResidualBlock) and has_skip(block, shape[0]):
+        if isinstance(block, InvertedResidualBlock) and block.has_skip(shape[0]):
             hidden = hidden_width(block.expand, shape[0])
             expand = () if block.expand == 1 else (ConvBlock(width=hidden, kernel=1, act=block.act),)
             depthwise = ConvBlock(width=hidden, kernel=block.kernel, groups=hidden, act=block.act)
@@ -121,7 +115,7 @@ def plain_convolutions(network: NetworkSpec) -> NetworkSpec:
             hidden = hidden_width(block.expand, shape[0])
             fused = ConvBlock(width=hidden, kernel=block.kernel, stride=block.stride, act=block.act)
             body: tuple[Any, ...] = (fused, *_gate(block), _project(block))
-            if not has_skip(block, shape[0]):
+            if not block.has_skip(shape[0]):
                 return body
             return (ResidualBlock(body=body, shortcut="identity", drop_path=block.drop_path),)
         if isinstance(block, ResidualBlock):
@@ -209,7 +203,7 @@ def rolled(blocks: Sequence[Any]) -> tuple[Any, ...]:
     for block in blocks:
         last = found[-1] if found else None
         depth = getattr(last, "depth", DEEPEST) + getattr(block, "depth", 1)
-        if depth <= DEEPEST and block == unstrided(_with(last, depth=1)):
+        if depth <= DEEPEST and block == _with(last, depth=1).unstrided():
             found[-1] = _with(last, depth=depth)
         else:
             found.append(block)
@@ -236,15 +230,15 @@ def _inside(block: ResidualBlock, shape: Shape, change: Change) -> tuple[Any, ..
     """A body with each of its single blocks changed."""
     found: list[Any] = []
     for part in block.body:
-        for unit in copies(part):
+        for unit in part.copies():
             found += change(unit, shape)
-            shape = shape_after(unit, shape)
+            shape = unit.output_shape(shape)
     return rolled(found)
 
 
 def _settled(block: Any) -> Any:
     """A block that stands alone: a shortcut that pooled in an earlier copy, and has nothing to pool here, is `auto`."""
-    alone = isinstance(block, ResidualBlock) and block.shortcut in POOLED and stride_of(block.body) == 1
+    alone = isinstance(block, ResidualBlock) and block.pools_nothing
     return _with(block, shortcut="auto") if alone else block
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lightcnn.ablating.progress import AblationProgress
 from lightcnn.budget import human
-from lightcnn.output.terminal import LiveView, facts, table
+from lightcnn.output.terminal import LiveView, key_value_grid, table
 from lightcnn.text import visible
 
 
@@ -51,7 +51,7 @@ class AblateView(LiveView, AblationProgress):
 
     def render(self) -> RenderableType:
         """How things stand."""
-        rows = facts()
+        rows = key_value_grid()
         rows.add_row("change", Text(visible(self._change)))
         rows.add_row(Text(self._part), ProgressBar(total=self._of, completed=self._done, width=50))
         return Group(rows)

@@ -16,7 +16,7 @@ from lightcnn.ablating.surgery import OPERATIONS, NotPossible, operated
 from lightcnn.baseline_spec import BASELINES
 from lightcnn.document import Frozen
 from lightcnn.errors import InputError
-from lightcnn.overrides import Change
+from lightcnn.overrides import Override
 from lightcnn.recipe import PRESETS, Optimisation, Recipe
 from lightcnn.spec import NetworkSpec
 from lightcnn.text import nearest
@@ -51,7 +51,7 @@ def _fitting(name: str) -> str:
 
 def _free(key: str) -> str:
     """Raises: PydanticCustomError where a change leaves the key alone."""
-    if overrides.path(key)[0] in FIXED:
+    if overrides.split_path(key)[0] in FIXED:
         rule = (
             "a change is paired with the unchanged recipe on the same images, so it leaves "
             f"{', '.join(FIXED)} alone; run a second ablation"
@@ -79,7 +79,7 @@ class Variant:
 
     name: str
     about: str
-    changes: tuple[Change, ...]
+    changes: tuple[Override, ...]
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _of_file(file: str) -> Iterator[Variant | LeftOut]:
     """The changes of a file, in its order."""
     for name, values in document.load(Changes, file).changes.items():
         given = tuple(
-            Change(f"{file}: changes.{name}.{key}", overrides.path(key), value) for key, value in values.items()
+            Override(f"{file}: changes.{name}.{key}", overrides.split_path(key), value) for key, value in values.items()
         )
         yield Variant(name, ", ".join(f"{key}={_short(value)}" for key, value in values.items()), given)
 
@@ -197,8 +197,8 @@ def _optimizer(optimizer: str, training: Optimisation) -> Variant:
     )
 
 
-def _change(name: str, key: str, value: Any) -> Change:
-    return Change(f"change {name}: {key}", overrides.path(key), value)
+def _change(name: str, key: str, value: Any) -> Override:
+    return Override(f"change {name}: {key}", overrides.split_path(key), value)
 
 
 def _rounded(value: float) -> float:

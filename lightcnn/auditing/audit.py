@@ -19,7 +19,7 @@ from lightcnn.data.grouping.near_duplicates import Near, near
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import Split, data_document, split
 from lightcnn.errors import DataError
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Reading
 from lightcnn.version import __version__
 
@@ -243,7 +243,9 @@ class Audit:
         }
 
 
-def audit(source: str, reading: Reading | None = None, *, fast: bool = False, progress: Progress = silent) -> Audit:
+def audit(
+    source: str, reading: Reading | None = None, *, fast: bool = False, progress: Progress = no_progress
+) -> Audit:
     """Reads everything once and looks for what is wrong; files that cannot be read are listed, not refused.
 
     `fast` leaves near duplicates out. Raises: DataError where there is nothing to look at.
@@ -255,7 +257,9 @@ def audit(source: str, reading: Reading | None = None, *, fast: bool = False, pr
     return replace(done, data_dir=reading.data_dir)
 
 
-def examine(dataset: Dataset, *, fast: bool = False, progress: Progress = silent, began: float | None = None) -> Audit:
+def examine(
+    dataset: Dataset, *, fast: bool = False, progress: Progress = no_progress, began: float | None = None
+) -> Audit:
     """The audit of images that have been read."""
     began = time.monotonic() if began is None else began
     searched = near(dataset, "none" if fast else "all", progress=progress)

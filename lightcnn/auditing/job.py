@@ -16,7 +16,7 @@ from lightcnn.auditing.audit import Audit, audit
 from lightcnn.auditing.page import ROWS, audit_page
 from lightcnn.data.contact_sheets import augment_sheet, png, tile
 from lightcnn.errors import InputError
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import PRESETS, Reading
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.text import nearest
@@ -35,7 +35,7 @@ def run(
     out: str | Path | None = None,
     fast: bool = False,
     augment: str | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> RunFolder:
     """Audits `source` and returns the run folder, which is there whole or not at all.
 
@@ -45,7 +45,7 @@ def run(
         raise InputError(
             f"--augment {augment}: no such preset{nearest(augment, PRESETS)}; there are: {', '.join(PRESETS)}"
         )
-    path = RunFolder.free(Path(out)) if out is not None else RunFolder.fresh("audit")
+    path = RunFolder.require_free(Path(out)) if out is not None else RunFolder.default_path("audit")
     began = time.strftime("%Y-%m-%d %H:%M:%S")
     done = audit(source, reading, fast=fast, progress=progress)
     report = done.document()

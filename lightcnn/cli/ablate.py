@@ -23,7 +23,7 @@ from lightcnn.cli.options import (
     Resplit,
     SkipCorrupt,
     print_json,
-    recipe_changes,
+    recipe_overrides,
 )
 from lightcnn.errors import InputError
 from lightcnn.text import visible
@@ -73,7 +73,7 @@ def ablate(
     from lightcnn.run_folder import RunFolder
 
     held = _held(recipe, out, resume)
-    given = recipe_changes(
+    given = recipe_overrides(
         {
             "data": data, "training.epochs": epochs, "seed": seed, "reading.data_dir": data_dir and str(data_dir),
             "reading.skip_corrupt": skip_corrupt, "reading.resplit": resplit, "reading.allow_leak": allow_leak,
@@ -83,7 +83,7 @@ def ablate(
     )  # fmt: skip
     if recipe is None and (given or over or only or folds is not None or seeds is not None):
         raise InputError("--resume: options change what is trained; give RECIPE and all of them, or none")
-    path = out or RunFolder.fresh("ablate")
+    path = out or RunFolder.default_path("ablate")
     if held is not None and recipe is None and not dry_run and _whole(held):
         return _show(held, as_json, quiet)
     asked = (recipe, given, _listed(over), _listed(only), folds or 0, 1 if seeds is None else seeds)
@@ -112,7 +112,7 @@ def _held(recipe: str | None, out: Path | None, resume: bool) -> Any:
     if resume and out is None:
         raise InputError("--resume: needs --out with the run folder to go on with")
     if out is not None and not resume:
-        RunFolder.free(out)
+        RunFolder.require_free(out)
     return RunFolder.load(str(out)) if resume else None
 
 

@@ -37,7 +37,7 @@ def audit(
     from lightcnn.run_folder import RunFolder
 
     if out is not None:
-        RunFolder.free(out)
+        RunFolder.require_free(out)
     reading = Reading(data_dir=str(data_dir) if data_dir else None, require_data=require_data)
     with StepsView(Console(stderr=True, highlight=False), quiet) as view:
         from lightcnn.auditing import job

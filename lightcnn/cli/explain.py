@@ -93,7 +93,7 @@ def explain(
     if out is not None and not resume:
         from lightcnn.run_folder import RunFolder
 
-        RunFolder.free(out)
+        RunFolder.require_free(out)
     console = Console(stderr=True, highlight=False)
     with StepsView(console, quiet) as view:
         from lightcnn.explaining.job import IMAGES, Settings, Work

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lightcnn.cli.options import (
-    BEGAN,
+    STARTED_AT,
     AllowLeak,
     DataDir,
     Debug,
@@ -25,11 +25,11 @@ from lightcnn.cli.options import (
     RequireData,
     Resplit,
     SkipCorrupt,
-    duration,
+    parse_duration,
     print_json,
 )
 from lightcnn.errors import InputError
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import caveats
 from lightcnn.text import visible
 from lightcnn.version import __version__
 
@@ -85,7 +85,7 @@ def search(
 ) -> None:
     """Search the best network within a budget, train it, and leave a run folder."""
     given = {
-        "budget": budget, "space": space, "data": data, "trials": trials, "seconds": duration(time),
+        "budget": budget, "space": space, "data": data, "trials": trials, "seconds": parse_duration(time),
         "strategy": strategy and strategy.value, "epochs": epochs, "seed": seed, "device": device and device.value,
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
@@ -106,13 +106,13 @@ def search(
 
     if resume and out is not None and (out / "report.json").is_file() and not extended:
         return _show_search(RunFolder.load(out), as_json, quiet)
-    out = out or RunFolder.fresh("search")
+    out = out or RunFolder.default_path("search")
     console = Console(stderr=True, highlight=False)
     try:
         with SearchView(console, quiet) as view:
             from lightcnn.searching import job
 
-            finished = job.run(settings, out=out, resume=resume, watcher=view, began=BEGAN)
+            finished = job.run(settings, out=out, resume=resume, watcher=view, began=STARTED_AT)
     except KeyboardInterrupt:
         if (out / "search.yaml").is_file():
             raise Interrupted(
@@ -136,7 +136,7 @@ def _settings(given: dict[str, Any], out: Path | None) -> Any:
     if "budget" not in given:
         raise InputError("search: --budget is missing; say what the network may cost, as in --budget 1MFLOPs")
     if out is not None:
-        RunFolder.free(out)
+        RunFolder.require_free(out)
     budget = Budget.parse(given["budget"])
     space = SearchSpace.load(given.get("space", "micro"))
     source = given.get("data", "digits")
@@ -218,7 +218,7 @@ def _dry_run(settings: Any, as_json: bool) -> None:
         settings.seconds
     )
     typer.echo(f"ends    after {' or '.join(ends_at)}; nothing was trained")
-    for caution in cautions(data):
+    for caution in caveats(data):
         typer.echo(visible(f"note    {caution}"), err=True)
     return None
 
@@ -226,7 +226,7 @@ def _dry_run(settings: Any, as_json: bool) -> None:
 def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
     """The end of a search: the table of the best, the score, where it lies and how to go on."""
 
-    from lightcnn.output.caveats import cautions
+    from lightcnn.output.caveats import caveats
     from lightcnn.searching.terminal import search_table, summary
     from lightcnn.text import visible
 
@@ -240,7 +240,7 @@ def _show_search(run: Any, as_json: bool, quiet: bool) -> None:
         console.print()
     console.print(Text(summary(report)), soft_wrap=True)
     if not quiet:
-        for note in cautions(report["data"]):
+        for note in caveats(report["data"]):
             console.print(Text(f"note: {visible(note)}"), soft_wrap=True)
         console.print(
             Text(

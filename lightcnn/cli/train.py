@@ -23,10 +23,10 @@ from lightcnn.cli.options import (
     Resplit,
     SkipCorrupt,
     print_json,
-    recipe_changes,
+    recipe_overrides,
 )
 from lightcnn.errors import InputError
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import caveats
 from lightcnn.text import visible
 
 
@@ -74,7 +74,7 @@ def train(
         raise InputError("--resume: needs --out with the run folder to go on with")
     if resume and out is not None and not (RunFolder.load(out) / "data.json").is_file():
         raise InputError(f"--resume: {out} is not a training; give the folder that `lightcnn train` has begun")
-    given = recipe_changes(
+    given = recipe_overrides(
         {
             "data": data, "training.epochs": epochs, "seed": seed, "reading.data_dir": data_dir and str(data_dir),
             "reading.skip_corrupt": skip_corrupt, "reading.resplit": resplit, "reading.allow_leak": allow_leak,
@@ -86,13 +86,13 @@ def train(
         RunFolder.load(out) / "recipe.yaml" if recipe is None and out is not None else str(recipe), given
     )
     if out is not None and not resume:
-        RunFolder.free(out)
+        RunFolder.require_free(out)
     if dry_run:
         return _dry_run(wanted, folds, seeds, device.value, as_json, quiet)
     asked = recipe is not None or given or folds is not None or seeds is not None
     if resume and not asked and out is not None and (out / "report.json").is_file():
         return _show(RunFolder.load(out), as_json, quiet)
-    out = out or RunFolder.fresh("train")
+    out = out or RunFolder.default_path("train")
     try:
         with TrainView(Console(stderr=True, highlight=False), quiet) as view:
             from lightcnn.training import job
@@ -145,7 +145,7 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
         if report["data"]["stand_in"]:
             console.print(stand_in_panel(report["data"]))
         else:
-            for note in cautions(report["data"]):
+            for note in caveats(report["data"]):
                 console.print(Text(visible(f"note: {note}")), soft_wrap=True)
         folder = shlex.quote(str(run.path))
         again = "".join(f" --{name} {report[name]}" for name in ("folds", "seeds") if report.get(name))

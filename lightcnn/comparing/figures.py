@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from lightcnn.comparing.pairs import Pair
 from lightcnn.comparing.settings import TITLES
-from lightcnn.output.figures import BLUE, GREY, ORANGE, plain, png
+from lightcnn.output.figures import BLUE, GREY, ORANGE, png, without_mathematics
 from lightcnn.text import visible
 
 SHOWN = 40
@@ -67,7 +67,7 @@ def _interval(axes: Axes, place: int, score: tuple[float, float, float], colour:
 
 
 def _rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), [plain(name) for name in names], fontsize=8)
+    axes.set_yticks(range(len(names)), [without_mathematics(name) for name in names], fontsize=8)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)

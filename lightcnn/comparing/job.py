@@ -16,7 +16,7 @@ from lightcnn.comparing.run_predictions import RunPredictions, read
 from lightcnn.comparing.wording import notes, sentence
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import STAND_IN
-from lightcnn.output.figures import stamped
+from lightcnn.output.figures import add_warning_bar
 from lightcnn.run import Run
 from lightcnn.run_folder import json_bytes
 from lightcnn.text import nearest
@@ -34,7 +34,7 @@ def compare(runs: Sequence[str | Path], *, metric: str = "all", seed: int = 0, o
     """
     began, clock = time.strftime("%Y-%m-%d %H:%M:%S"), time.monotonic()
     metrics = _metrics(metric)
-    path = Run.free(Path(out)) if out is not None else Run.fresh("compare")
+    path = Run.require_free(Path(out)) if out is not None else Run.default_path("compare")
     answers = _read(runs)
     pairs = all_pairs(answers, metrics, seed)
     if not pairs:
@@ -42,7 +42,7 @@ def compare(runs: Sequence[str | Path], *, metric: str = "all", seed: int = 0, o
     scores = {run.name: scores_of(run) for run in answers}
     report = _document(answers, scores, pairs, metrics, seed) | {"seconds": round(time.monotonic() - clock, 3)}
     picture = forest(scores, pairs)
-    picture = stamped(picture, STAND_IN) if answers[0].report.data.stand_in else picture
+    picture = add_warning_bar(picture, STAND_IN) if answers[0].report.data.stand_in else picture
     said = f"{began} compare begins\n{time.strftime('%Y-%m-%d %H:%M:%S')} {len(answers)} runs compared\n"
     files = {
         "report.html": compare_page(report, picture),

@@ -8,7 +8,7 @@ from lightcnn.comparing.pairs import Pair
 from lightcnn.comparing.run_predictions import RunPredictions
 from lightcnn.comparing.settings import TITLES
 from lightcnn.evaluation.sample_size import too_few
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import caveats
 
 
 def sentence(pair: Pair) -> str:
@@ -43,7 +43,7 @@ def chance(pair: Pair) -> str:
 def notes(runs: Sequence[RunPredictions], metrics: Sequence[str], undefined: bool) -> list[str]:
     """What a reader must know of all numbers of a comparison, gravest first."""
     first = runs[0]
-    said = cautions(first.report.data.model_dump())
+    said = caveats(first.report.data.model_dump())
     said += filter(None, [too_few(first.labels, first.groups, first.classes)])
     if loose := [run.name for run in runs if run.report.predictions is None]:
         said.append(

@@ -16,7 +16,7 @@ from lightcnn.data.images import Images, Store, View
 from lightcnn.data.preprocess import Preprocess, statistics
 from lightcnn.data.split import Split, data_document
 from lightcnn.data.store import store
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Preparation
 
 KEPT_BYTES = 2_000_000_000
@@ -34,7 +34,7 @@ class Pipeline:
         split: Split,
         device: torch.device,
         rule: Preparation | None = None,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
         *,
         normalised: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
     ) -> None:

@@ -20,7 +20,7 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.cache import cache_folder
 from lightcnn.data.images import Store
 from lightcnn.data.preprocess import prepare, resize
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Preparation
 
 MEMORY_BYTES = 1_000_000_000
@@ -48,7 +48,9 @@ class Streamed:
         return torch.stack(list(prepared))
 
 
-def store(dataset: Dataset, rule: Preparation, size: int, device: torch.device, progress: Progress = silent) -> Store:
+def store(
+    dataset: Dataset, rule: Preparation, size: int, device: torch.device, progress: Progress = no_progress
+) -> Store:
     """All images of a dataset as networks of that input size see them, where there is room for them."""
     count = len(dataset) * dataset.channels * size * size
     if count <= MEMORY_BYTES:

@@ -20,7 +20,7 @@ from lightcnn.explaining.explanation import Explainer, Explanation, require_leve
 from lightcnn.explaining.inputs import Picture, from_array, from_file
 from lightcnn.explaining.methods.catalogue import MethodOptions, method
 from lightcnn.run_folder import RunFolder
-from lightcnn.trained_network import TrainedNetwork, checked
+from lightcnn.trained_network import TrainedNetwork, checked_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +130,7 @@ def _require_outputs(explained: ExplainedNetwork, inputs: Tensor, classes: Seque
 
 def _subjects(explained: ExplainedNetwork, rule: Preprocess | None, images: Any, masks: Any) -> Iterator[_Subject]:
     """Raises: InputError where there are not as many masks; DataError where an image or its mask cannot be used."""
-    given = list(images if rule is None else checked(images, "explain"))
+    given = list(images if rule is None else checked_images(images, "explain"))
     told = [None] * len(given) if masks is None else [None if mask is None else _bool(mask) for mask in masks]
     if len(told) != len(given):
         raise InputError(f"explain: {len(told)} masks for {len(given)} images; give one for each, or None")

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from lightcnn.counting.copies import duplicate
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.decisions import decide
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.inference import class_probabilities, decide
+from lightcnn.inference import class_probabilities
 
 Found = TypeVar("Found")
 

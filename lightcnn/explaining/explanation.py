@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightcnn.decisions import decide
 from lightcnn.errors import DataError, InputError, LightcnnError
 from lightcnn.explaining.checks.checker import LEVELS, Checker, Level
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution, Method
-from lightcnn.inference import decide
 from lightcnn.text import nearest
 
 SHOWN = 20

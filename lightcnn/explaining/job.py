@@ -29,7 +29,7 @@ from lightcnn.explaining.run_test_data import test_side
 from lightcnn.explaining.saved import load, save
 from lightcnn.explaining.selection import Selection, of_files, of_side
 from lightcnn.output.caveats import STAND_IN
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import visible
 from lightcnn.trained_network import TrainedNetwork
@@ -91,7 +91,7 @@ class Work:
         *,
         out: str | Path | None = None,
         resume: bool = False,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
         tell: Callable[[list[Entry]], None] = lambda entries: None,
     ) -> RunFolder:
         """Explains all `inputs`, or the test side, and returns the run folder; report.json is written last.
@@ -100,11 +100,11 @@ class Work:
         explanations of each image. Raises: InputError where nothing can be explained.
         """
         began = time.monotonic()
-        self.path = Path(out) if out is not None else RunFolder.fresh("explain")
+        self.path = Path(out) if out is not None else RunFolder.default_path("explain")
         asked = self._asked(inputs)
         held = begun_for(self.path, asked) if resume else None
         if held is None:
-            RunFolder.free(self.path)
+            RunFolder.require_free(self.path)
         gallery = self._gallery(inputs, progress)
         self.count = gallery.count
         done = held or begin(self.path, asked)

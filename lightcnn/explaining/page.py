@@ -8,7 +8,7 @@ from typing import Any
 from lightcnn.explaining.checks.summary import TITLES, sentences
 from lightcnn.explaining.terminal import MAIN, brief, image_heading
 from lightcnn.output import html
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import caveats
 
 SHOWN = 40
 """Images whose panels the page shows; the folder has all."""
@@ -56,7 +56,7 @@ def explain_page(
 
 def _cautions(report: Mapping[str, Any]) -> list[str]:
     """What stands on top: the first of the data's cautions as an alarm where they are a stand-in."""
-    said = cautions(report["data"]) if report["data"] else []
+    said = caveats(report["data"]) if report["data"] else []
     parts = [html.paragraph(report["warning"], "alarm")] if report["warning"] else []
     return parts + [html.paragraph(text, "note") for text in said if text != report["warning"]]
 

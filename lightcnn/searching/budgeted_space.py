@@ -81,11 +81,11 @@ class BudgetedSpace:
         for attempt in range(1, 101):
             found = self._solve(shape)
             if found is not None:
-                if self.covered or self.budget.use(found.cost) >= FULL:
+                if self.covered or self.budget.used_share(found.cost) >= FULL:
                     return found
-                fullest = max(fullest or found, found, key=lambda c: self.budget.use(c.cost))
+                fullest = max(fullest or found, found, key=lambda c: self.budget.used_share(c.cost))
             shape = self.mutate(shape, random) if attempt % 10 else self.draw(random)
-        fullest = fullest or self._solve(self.space.smallest(self.budget.use))
+        fullest = fullest or self._solve(self.space.smallest(self.budget.used_share))
         if fullest is None:
             raise BudgetError(
                 f"budget {self.budget}: 100 shapes of the space {self._name} in a row could not be made to meet it; "
@@ -101,7 +101,7 @@ class BudgetedSpace:
         widths step up until no further step fits. Where the budget covers the whole space, nothing is filled.
         """
         candidate = self._solve(shape)
-        full = candidate is not None and (self.covered or self.budget.use(candidate.cost) >= FULL)
+        full = candidate is not None and (self.covered or self.budget.used_share(candidate.cost) >= FULL)
         return candidate if full else None
 
     def _solve(self, shape: Mapping[str, Any]) -> Candidate | None:
@@ -126,7 +126,7 @@ class BudgetedSpace:
         return Candidate(shape, network, total, self.budget.excess(total))
 
     def _use(self, shape: Mapping[str, Any]) -> float:
-        return self.budget.use(cost(self.space.spec(shape)))
+        return self.budget.used_share(cost(self.space.spec(shape)))
 
     def _scaled(self, shape: Mapping[str, Any], factor: float) -> Shape:
         return {**shape, **{name: width.nearest(factor * shape[name]) for name, width in self._widths.items()}}
@@ -167,14 +167,15 @@ class BudgetedSpace:
     def _covers(self) -> bool:
         return all(
             limit.lower is None
-            and limit.resource.most(self._cost(self.space.largest(limit.resource.most))) <= limit.upper
+            and limit.resource.largest_count(self._cost(self.space.largest(limit.resource.largest_count)))
+            <= limit.upper
             for limit in self.budget.limits
         )
 
     def _require(self) -> None:
         """Refuses a budget that the smallest network misses, or the largest a lower edge. Raises: BudgetError."""
         for limit in self.budget.limits:
-            most = limit.resource.most
+            most = limit.resource.largest_count
             least = most(self._cost(self.space.smallest(most)))
             if least > limit.upper:
                 raise BudgetError(
@@ -189,8 +190,8 @@ class BudgetedSpace:
                     f"budget {self.budget}: the largest network of the space {self._name} has {reached} "
                     f"{limit.resource.label}, under the lower edge of {limit.lower}; lower the edge or widen the space"
                 )
-        joint = self._cost(self.space.smallest(self.budget.use))
-        if self.budget.use(joint) > 1:
+        joint = self._cost(self.space.smallest(self.budget.used_share))
+        if self.budget.used_share(joint) > 1:
             raise BudgetError(
                 f"budget {self.budget}: no network of the space {self._name} was found that meets all limits at once; "
                 f"the nearest costs {joint}; raise the limit it breaks"

@@ -81,10 +81,10 @@ def run(
     watcher = watcher or SearchProgress()
     if resume and out is None:
         raise RunError("--resume: needs --out with the run folder to go on with")
-    out = Path(out) if out is not None else RunFolder.fresh("search")
+    out = Path(out) if out is not None else RunFolder.default_path("search")
     held = RunFolder.load(out) if resume else None
     if held is None:
-        RunFolder.free(out)
+        RunFolder.require_free(out)
     device = pick_device(settings.device)
     dataset = load(settings.data, settings.reading, progress=watcher.reading)
     dataset = grouped(dataset, progress=watcher.reading)

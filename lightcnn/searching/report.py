@@ -21,7 +21,7 @@ from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import repeated, scores
 from lightcnn.evaluation.thresholds import operating_points
 from lightcnn.output import html
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import caveats
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import figures
@@ -178,7 +178,7 @@ def front(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[tuple[Cost,
         if o.scores and o.state in ("complete", "pruned")
     ]
     best: list[tuple[Cost, float]] = []
-    for c, score in sorted(trained, key=lambda pair: (resource.most(pair[0]), -pair[1])):
+    for c, score in sorted(trained, key=lambda pair: (resource.largest_count(pair[0]), -pair[1])):
         if not best or score > best[-1][1]:
             best.append((c, score))
     return best
@@ -222,9 +222,11 @@ def _plots(
     """The pictures of a run by caption, written under plots/ too."""
     limit = space.budget.limits[0]
     trained = [
-        (limit.resource.most(cost(space.space.spec(o.shape))), o.score or 0.0, o.epochs) for o in outcomes if o.scores
+        (limit.resource.largest_count(cost(space.space.spec(o.shape))), o.score or 0.0, o.epochs)
+        for o in outcomes
+        if o.scores
     ]
-    best = [(limit.resource.most(c), score) for c, score in front(space, outcomes)]
+    best = [(limit.resource.largest_count(c), score) for c, score in front(space, outcomes)]
     pictures = {
         "history": figures.history(report["history"], max(o.elapsed for o in outcomes)),
         "front": figures.front(trained, best, limit.upper if not space.covered else None, limit.resource.label),
@@ -246,7 +248,7 @@ def _page(
     test, data, total = report["best"]["test"]["accuracy"], report["data"], report["network"]["cost"]
     how = report["metrics"]["test"]["accuracy"]["interval"]
     counters = report["network"]["counters"]
-    notes = [html.paragraph(note, "note") for note in cautions(data)]
+    notes = [html.paragraph(note, "note") for note in caveats(data)]
     known = data["groups"]["known"]
     grouped = f"from {data['groups']['source']}" if known else "unknown: every image counted as its own"
     scored = sorted((o for o in outcomes if o.scores), key=lambda o: (-o.epochs, -(o.score or 0)))[:10]

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightcnn.budget import Budget, human
-from lightcnn.output.terminal import LiveView, clock, facts, table
+from lightcnn.output.terminal import LiveView, format_duration, key_value_grid, table
 from lightcnn.searching.progress import SearchProgress
 
 
@@ -36,7 +36,7 @@ class SearchView(LiveView, SearchProgress):
 
     def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any) -> None:
         """The search begins, or goes on."""
-        self._budget, self._clock, self._settings, self._phase = space.budget, clock, settings, "searching"
+        self._budget, self._clock, self._settings, self._phase = space.budget, format_duration, settings, "searching"
         epochs = ", ".join(map(str, plan.rungs.epochs))
         self.line(f"searching {space.space.name} under {space.budget} on {settings.data}: "
                    f"trainings of {epochs} epochs on {plan.images} images, into {run.path}")  # fmt: skip
@@ -63,7 +63,7 @@ class SearchView(LiveView, SearchProgress):
             self._best is None or (outcome.epochs, outcome.score) > (self._best.epochs, self._best.score)
         ):
             self._best = outcome
-        if not self.drawn:
+        if not self.is_live:
             self.line(f"trial {outcome.number}: {outcome.state}{score} {outcome.reason}".rstrip())
         elif outcome.state == "failed":
             self.line(f"trial {outcome.number} failed: {outcome.reason}")
@@ -81,12 +81,12 @@ class SearchView(LiveView, SearchProgress):
 
     def render(self) -> RenderableType:
         """How things stand."""
-        rows = facts()
+        rows = key_value_grid()
         rows.add_row(self._phase, Text(self._current))
         rows.add_row("", ProgressBar(total=self._of, completed=self._done, width=50))
         if self._cost is not None and self._budget is not None:
             for limit in self._budget.limits:
-                used = limit.resource.most(self._cost)
+                used = limit.resource.largest_count(self._cost)
                 rows.add_row(
                     "cost",
                     Text(f"{human(used)} of {human(limit.upper)} {limit.resource.label} ({used / limit.upper:.1%})"),
@@ -105,10 +105,10 @@ class SearchView(LiveView, SearchProgress):
         if self._clock is None:
             return ""
         left = self._clock.left()
-        spent = clock(self._clock.elapsed())
+        spent = format_duration(self._clock.elapsed())
         if left is None:
             return f"{spent} spent, {sum(self._counts.values())} of {self._settings.trials} trials"
-        return f"{spent} spent, {clock(max(left, 0))} left"
+        return f"{spent} spent, {format_duration(max(left, 0))} left"
 
 
 def search_table(report: Mapping[str, Any], outcomes: list[Mapping[str, Any]]) -> Table:

@@ -51,10 +51,10 @@ def run(
     began, watcher = time.monotonic(), watcher or TrainingProgress()
     if resume and out is None:
         raise RunError("--resume: needs --out with the run folder to go on with")
-    path = Path(out) if out is not None else RunFolder.fresh("train")
+    path = Path(out) if out is not None else RunFolder.default_path("train")
     held = RunFolder.load(path) if resume else None
     if held is None:
-        RunFolder.free(path)
+        RunFolder.require_free(path)
     several = _repeats(folds, seeds, held)
     if several is None:
         return session.train_on(prepare(given, device, watcher), path, held, watcher=watcher, began=began)

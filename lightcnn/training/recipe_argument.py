@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lightcnn import document, overrides
-from lightcnn.baseline_spec import PREFIX, as_baseline, load_network
+from lightcnn.baseline_spec import TIMM_PREFIX, as_baseline, load_network
 from lightcnn.document import Frozen, Model
 from lightcnn.errors import InputError
-from lightcnn.overrides import Change
+from lightcnn.overrides import Override
 from lightcnn.recipe import PRESETS, Recipe, default_augment, default_epochs, default_training
 
 
@@ -21,7 +21,7 @@ class RecipeDraft:
 
     recipe: Recipe
     bare: bool = False
-    changes: Sequence[Change] = field(default=())
+    changes: Sequence[Override] = field(default=())
 
     def resolved(self, source: str, channels: int, images: int) -> Recipe:
         """The recipe for data of `source` with so many channels and training images. Raises: DocumentError."""
@@ -36,7 +36,7 @@ class RecipeDraft:
         return recipe.model_copy(update={"data": source})
 
 
-def read_recipe_argument(name: str | Path, given: Sequence[Change] = ()) -> RecipeDraft:
+def read_recipe_argument(name: str | Path, given: Sequence[Override] = ()) -> RecipeDraft:
     """The recipe of a file or of a shipped one's name, changed; or a spec.yaml with `--data` among the changes.
 
     Raises: InputError, DocumentError.
@@ -50,12 +50,12 @@ def read_recipe_argument(name: str | Path, given: Sequence[Change] = ()) -> Reci
     if source is None:
         raise InputError(f"{file}: a network alone; say what it learns from with --data, as in --data digits")
     network = load_network(file)
-    bare = {"name": network.name.removeprefix(PREFIX), "data": source, "network": _plain(network)}
+    bare = {"name": network.name.removeprefix(TIMM_PREFIX), "data": source, "network": _plain(network)}
     _exchange(bare, given)
     return RecipeDraft(overrides.validate(Recipe, bare, str(file), given), bare=True, changes=tuple(given))
 
 
-def changed(recipe: Recipe, given: Sequence[Change], file: str) -> Recipe:
+def changed(recipe: Recipe, given: Sequence[Override], file: str) -> Recipe:
     """The recipe with some of its values changed. Raises: InputError, DocumentError naming what gave the value."""
     data = _plain(recipe)
     _exchange(data, given)
@@ -75,10 +75,10 @@ def _told(values: dict[str, Any], name: str) -> str:
     return repr(values[name]) if name in values else "nothing"
 
 
-def _changed(model: type[Model], text: str, file: str, given: Sequence[Change]) -> Model:
+def _changed(model: type[Model], text: str, file: str, given: Sequence[Override]) -> Model:
     """The document with its changes; a preset of augmentation is written out where one of its values is changed, and
     the network becomes a baseline where one is set."""
-    data, lines = document.plain(text, file)
+    data, lines = document.plain_data(text, file)
     if isinstance(data, dict) and any(change.path[:1] == ("augment",) and len(change.path) > 1 for change in given):
         preset = data.get("augment")
         if isinstance(preset, str) and preset in PRESETS:
@@ -87,7 +87,7 @@ def _changed(model: type[Model], text: str, file: str, given: Sequence[Change]) 
     return overrides.validate(model, data, file, given, lines)
 
 
-def _exchange(data: Any, given: Sequence[Change]) -> None:
+def _exchange(data: Any, given: Sequence[Override]) -> None:
     """Puts a baseline in the place of a recipe's network, where one is set: before the other changes, which meet it."""
     for change in given:
         if change.path == ("network", "baseline") and isinstance(data, dict) and isinstance(data.get("network"), dict):

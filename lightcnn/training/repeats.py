@@ -12,7 +12,7 @@ from typing import Any
 from lightcnn import document
 from lightcnn.data.dataset import Dataset
 from lightcnn.errors import InputError, RunError
-from lightcnn.recipe import SEEDS, Reading, Recipe
+from lightcnn.recipe import SEED_LIMIT, Reading, Recipe
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.training import session
 from lightcnn.training.progress import TrainingProgress
@@ -60,9 +60,9 @@ class Repeats:
 
     def parts(self, recipe: Recipe) -> list[Part]:
         """In the order in which they are trained. Raises: InputError where there are not so many seeds."""
-        if recipe.seed + self.seeds > SEEDS:
+        if recipe.seed + self.seeds > SEED_LIMIT:
             raise InputError(
-                f"--seeds {self.seeds}: from {recipe.seed} on there are fewer; the last seed is {SEEDS - 1}"
+                f"--seeds {self.seeds}: from {recipe.seed} on there are fewer; the last seed is {SEED_LIMIT - 1}"
             )
         return list(self._parts(recipe))
 

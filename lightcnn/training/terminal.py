@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lightcnn.budget import human
-from lightcnn.output.caveats import cautions
-from lightcnn.output.terminal import LiveView, clock, facts, table
+from lightcnn.output.caveats import caveats
+from lightcnn.output.terminal import LiveView, format_duration, key_value_grid, table
 from lightcnn.text import visible
 from lightcnn.training.progress import TrainingProgress
 
@@ -68,7 +68,7 @@ class TrainView(LiveView, TrainingProgress):
         self._progress, self._met, self._epoch_began = progress, 0, time.monotonic()
         every = max(1, self._settings.epochs // LINES)
         last = progress.ended(self._settings)
-        if not self.drawn and (progress.epoch % every == 0 or last or progress.epoch == 1):
+        if not self.is_live and (progress.epoch % every == 0 or last or progress.epoch == 1):
             self.line(f"epoch {progress.epoch} of {self._settings.epochs}: {_said(progress.rows[-1])}, "
                        f"{self._images / progress.rows[-1].seconds:,.0f} images/s, best so far epoch {progress.best}"
                        )  # fmt: skip
@@ -79,7 +79,7 @@ class TrainView(LiveView, TrainingProgress):
 
     def render(self) -> RenderableType:
         """How things stand."""
-        rows = facts()
+        rows = key_value_grid()
         if self._settings is None:
             rows.add_row(self._phase, Text(f"{self._done:,} of {self._of:,} images"))
             rows.add_row("", ProgressBar(total=max(1, self._of), completed=self._done, width=50))
@@ -103,14 +103,16 @@ class TrainView(LiveView, TrainingProgress):
         images = (epochs - done) * self._images - self._met
         recent = [row.seconds for row in self._progress.rows[self._first :]]
         each = sum(recent) / len(recent) / self._images if recent else 1 / self._speed
-        return f"about {clock(images * each)} left" + (", less if it stops early" if self._settings.patience else "")
+        return f"about {format_duration(images * each)} left" + (
+            ", less if it stops early" if self._settings.patience else ""
+        )
 
 
 def stand_in_panel(data: Mapping[str, Any]) -> Panel:
     """What nobody can overlook."""
     text = Text(f"STAND-IN DATA: {data['source']}\n", style="bold")
     text.append("Nothing that comes of this tells anything about patients.\n", style="bold")
-    text.append(visible("\n".join(cautions(data)[1:]), keep="\n"))
+    text.append(visible("\n".join(caveats(data)[1:]), keep="\n"))
     return Panel(text, style="white on red", title="no real data")
 
 
@@ -121,8 +123,8 @@ def dry_run_lines(plan: Mapping[str, Any]) -> str:
         f"data    {plan['data']['source']}: " + ", ".join(f"{count:,} {side}" for side, count in counts.items()),
         f"network {human(cost['macs'])} FLOPs, {human(cost['params'])} params, "
         f"{human(cost['weight_bytes']['int8'])}B int8 weights, {human(cost['peak_activations'])}B int8 activations",
-        f"time    about {clock(plan['estimate']['seconds'])} for {plan['epochs']} epochs on {plan['device']}, at "
-        f"{plan['estimate']['images_per_second']:,.0f} images/s as measured on a few steps, "
+        f"time    about {format_duration(plan['estimate']['seconds'])} for {plan['epochs']} epochs "
+        f"on {plan['device']}, at {plan['estimate']['images_per_second']:,.0f} images/s as measured on a few steps, "
         "reading and reports aside; nothing was written",
     ))  # fmt: skip
 
@@ -148,7 +150,7 @@ def parts_table(report: Mapping[str, Any]) -> Table:
     for part in report["parts"]:
         rows.add_row(
             str(part["seed"]), str(part["fold"] or "-"), f"{part['counts']['test']:,}",
-            *(_share(part[name]) for name in names), str(part["epochs"]), clock(part["seconds"]),
+            *(_share(part[name]) for name in names), str(part["epochs"]), format_duration(part["seconds"]),
         )  # fmt: skip
     for of in ("mean", "sd"):
         rows.add_row(of, "", "", *(_share(report["summary"][name][of]) for name in names), "", "")

@@ -44,9 +44,6 @@ from lightcnn.spec import (
     ResidualBlock,
     SeparableBlock,
     SqueezeExciteBlock,
-    copies,
-    has_skip,
-    shape_after,
 )
 from lightcnn.training.recipe_argument import changed, differences
 
@@ -65,9 +62,9 @@ def units(network: NetworkSpec) -> Iterator[tuple[Any, tuple[int, int, int]]]:
     for _, unit, before, _ in network.units():
         yield unit, before
         for part in getattr(unit, "body", ()):
-            for inner in copies(part):
+            for inner in part.copies():
                 yield inner, before
-                before = shape_after(inner, before)
+                before = inner.output_shape(before)
 
 
 def made(name: str) -> list[tuple[NetworkSpec, NetworkSpec]]:
@@ -111,7 +108,7 @@ def test_no_residual_leaves_no_sum_and_no_shortcut() -> None:
     for before, after in made("no-residual"):
         for unit, shape in units(after):
             assert not isinstance(unit, ResidualBlock)
-            assert not (isinstance(unit, InvertedResidualBlock) and has_skip(unit, shape[0]))
+            assert not (isinstance(unit, InvertedResidualBlock) and unit.has_skip(shape[0]))
         assert cost(after).params <= cost(before).params
         assert list(after.units())[-1][3] == list(before.units())[-1][3]
 
@@ -127,7 +124,7 @@ def test_plain_convolutions_leave_nothing_separable_and_every_sum() -> None:
 
 def sums(network: NetworkSpec) -> int:
     return sum(
-        isinstance(unit, ResidualBlock) or (isinstance(unit, InvertedResidualBlock) and has_skip(unit, shape[0]))
+        isinstance(unit, ResidualBlock) or (isinstance(unit, InvertedResidualBlock) and unit.has_skip(shape[0]))
         for unit, shape in units(network)
     )
 
@@ -358,10 +355,10 @@ def test_what_cannot_be_changed_is_one_clear_line(recipe: str, over: list[str], 
 
 
 def test_a_change_of_a_recipe_names_what_gave_it() -> None:
-    from lightcnn.overrides import Change
+    from lightcnn.overrides import Override
 
     with pytest.raises(DocumentError, match=r"^mine: unknown key 'epoch'"):
-        changed(MICRO, [Change("mine", ("training", "epoch"), 3)], "recipe")
+        changed(MICRO, [Override("mine", ("training", "epoch"), 3)], "recipe")
 
 
 TINY = """
@@ -477,7 +474,7 @@ def test_another_ablation_is_not_gone_on_with(finished: Path, recipe: Path, caps
     assert run([*arguments, "--epochs", "9", "--resume", "--out", str(finished)]) == 2
     assert "training.epochs: 2 there, 9 here" in capsys.readouterr().err
     assert run([*arguments, "--out", str(finished)]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_an_ablation_goes_on_after_kill_9_to_the_same_result(finished: Path, recipe: Path, tmp_path: Path) -> None:

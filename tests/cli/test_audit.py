@@ -300,7 +300,7 @@ def test_long_findings_are_cut_on_the_page_only(tmp_path):
     ("arguments", "message"),
     [
         (["nowhere"], "data 'nowhere': no such folder"),
-        (["clean", "--out", "clean"], "--out clean: exists already"),
+        (["clean", "--out", "clean"], "--out clean: already exists"),
         (["clean", "--augment", "ligth"], "--augment ligth: no such preset; did you mean 'light'.; there are: "),
         (["broken"], "2 of 2 files cannot be used: .*; not one is whole"),
         ([], "Missing argument 'SOURCE'"),

@@ -378,7 +378,7 @@ def test_too_little_memory_is_a_smaller_batch_and_a_note(tmp_path, capsys, monke
         (["nowhere", "photos"], "run nowhere: not a run folder of lightcnn"),
         (["model.onnx", "photos"], "run model.onnx: exported models are not explained yet"),
         (["unfinished", "photos"], "run unfinished: not finished"),
-        (["run", "photos", "--out", "run"], "--out run: exists already"),
+        (["run", "photos", "--out", "run"], "--out run: already exists"),
         (["run", "photos", "--device", "tpu"], "auto"),
         ([], "Missing argument"),
     ],
@@ -465,7 +465,7 @@ def test_what_was_explained_before_a_stop_is_not_explained_again(tmp_path, capsy
     assert not (out / "report.json").exists()
     command = ["explain", "run", photos, "--device", "cpu", "--quiet"]
     assert run([*command, *options, "--out", str(out)]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert run([*command, "--method", "ig", "--resume", "--out", str(out)]) == 2
     error = capsys.readouterr().err
     assert f"--resume: {out} was begun with other checks (none, not quick); give the same command" in error

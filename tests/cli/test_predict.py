@@ -28,8 +28,9 @@ from lightcnn.data.files.walk import Skipped, count_images, walk
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.lesion_painter import draw
 from lightcnn.data.stream import prepared
+from lightcnn.decisions import decide
 from lightcnn.errors import DataError, InputError, LightcnnError
-from lightcnn.inference import class_probabilities, decide, probabilities
+from lightcnn.inference import class_probabilities, probabilities
 from lightcnn.network import build
 from lightcnn.predicting.job import LineFile, Table
 from lightcnn.spec import ConvBlock, NetworkSpec

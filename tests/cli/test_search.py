@@ -269,7 +269,10 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         (["--budget", "1MFLOPs", "--strategy", "magic"], "evolution"),
         (["--budget", "1MFLOPs", "--resume"], "--resume: needs --out"),
         (["--budget", "1MFLOPs", "--resume", "--out", "nothing"], "run nothing: not a run folder"),
-        (["--budget", "1MFLOPs", "--out", "taken"], "--out taken: exists already; give a fresh folder, or --resume"),
+        (
+            ["--budget", "1MFLOPs", "--out", "taken"],
+            "--out taken: already exists; choose a new folder, or use --resume",
+        ),
         (["--budget", "1MFLOPs", "--out", "file/run"], "--out file/run: cannot be made"),
     ],
 )

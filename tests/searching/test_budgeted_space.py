@@ -50,7 +50,7 @@ def test_proposals_fill_the_tightest_limit_and_break_none(space: str, count: int
         assert candidate.cost == cost(candidate.spec)
         assert bound.budget.admits(candidate.cost)
         assert all(violation <= 0 for violation in candidate.violations.values())
-        full += 0.9 <= bound.budget.use(candidate.cost) <= 1
+        full += 0.9 <= bound.budget.used_share(candidate.cost) <= 1
     assert full >= 0.99 * count
 
 
@@ -83,7 +83,7 @@ def test_a_fit_keeps_all_genes_but_widths_depths_and_size(text: str) -> None:
         fitted += 1
         changed = {name for name in shape if found.shape[name] != shape[name]}
         assert all(name == "size" or name.endswith((".width", ".depth")) for name in changed)
-        assert FULL <= bound.budget.use(found.cost) <= 1
+        assert FULL <= bound.budget.used_share(found.cost) <= 1
     assert fitted >= 50
 
 
@@ -117,7 +117,7 @@ def test_a_fit_of_a_fitted_shape_is_itself() -> None:
         candidate = bound.candidate(bound.draw(random), random)
         again = bound.fit(candidate.shape)
         assert again is not None
-        assert bound.budget.use(again.cost) >= FULL
+        assert bound.budget.used_share(again.cost) >= FULL
 
 
 @pytest.mark.parametrize("text", ["1MFLOPs", "20KB-RAM", "0.9..1MFLOPs,20..40kparams"])
@@ -132,7 +132,7 @@ def test_the_first_shape_of_micro_fits_the_default_budget() -> None:
     bound = under("1MFLOPs")
     found = bound.fit(bound.first())
     assert found is not None
-    assert bound.budget.use(found.cost) >= FULL
+    assert bound.budget.used_share(found.cost) >= FULL
 
 
 @pytest.mark.parametrize("space", sorted(SPACES))
@@ -151,7 +151,7 @@ def test_a_budget_that_covers_in_one_resource_only_is_filled_in_the_other() -> N
     bound = under("1MFLOPs,1Gparams")
     assert not bound.covered
     random = Random(5)
-    uses = [bound.budget.use(bound.candidate(bound.draw(random), random).cost) for _ in range(20)]
+    uses = [bound.budget.used_share(bound.candidate(bound.draw(random), random).cost) for _ in range(20)]
     assert min(uses) >= FULL
 
 
@@ -245,7 +245,7 @@ def test_a_budget_that_no_shape_can_be_brought_to_ends_with_a_reason() -> None:
 def test_just_above_the_smallest_network_there_is_always_a_candidate(name: str, unit: str) -> None:
     space = SearchSpace.load(name)
     probe = Budget.parse(f"1G{unit}").limits[0].resource
-    least = probe.most(cost(space.spec(space.smallest(probe.most))))
+    least = probe.largest_count(cost(space.spec(space.smallest(probe.largest_count))))
     bound = BudgetedSpace(space, Budget.parse(f"{round(least * 1.02)}{unit}"))
     for seed in range(5):
         random = Random(seed)

@@ -14,12 +14,12 @@ from scipy.sparse.csgraph import connected_components
 from lightcnn.data.dataset import Dataset, Files, GroupSource
 from lightcnn.data.grouping.name_groups import NameGroups, name_groups
 from lightcnn.data.grouping.near_duplicates import Near, near
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 
 ALONE = "each image counts as its own source"
 
 
-def grouped(dataset: Dataset, *, progress: Progress = silent) -> Dataset:
+def grouped(dataset: Dataset, *, progress: Progress = no_progress) -> Dataset:
     """The same data with the groups that are known or can be found, and why these.
 
     Near duplicates are looked for in small sets only; in larger ones those that an audit has found are used.

@@ -16,7 +16,7 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.cache import cache_folder
 from lightcnn.data.grouping import similar as search
 from lightcnn.data.grouping.similar import Similar
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 
 NEAR_BY_ITSELF = 5_000
 """Images in which a training looks for near duplicates by itself; in more, an audit does."""
@@ -32,7 +32,7 @@ class Near:
     why: str
 
 
-def near(dataset: Dataset, effort: Literal["none", "some", "all"], *, progress: Progress = silent) -> Near:
+def near(dataset: Dataset, effort: Literal["none", "some", "all"], *, progress: Progress = no_progress) -> Near:
     """Looks for near duplicates: not at all, up to NEAR_BY_ITSELF images, or whatever it costs."""
     if effort == "none":
         return Near(None, "near duplicates were not looked for (--fast)")

@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from lightcnn.data.grouping.matching import candidates
 from lightcnn.data.grouping.sift import SIDE, THUMBNAIL, Features, features
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 
 LEAST_SIDE = 48
 """Images whose longer side is shorter (in the median) are not searched: too few pixels to tell copies from likes."""
@@ -42,7 +42,7 @@ class Similar:
     clusters: NDArray[np.int64]
 
 
-def similar(images: Sequence[NDArray[np.uint8]], *, progress: Progress = silent) -> Similar:
+def similar(images: Sequence[NDArray[np.uint8]], *, progress: Progress = no_progress) -> Similar:
     """Verified pairs and clusters of uint8 images (H, W, C) that show the same photograph."""
     found = features(images, progress)
     pairs, strength = _verified(found, candidates(found, progress), progress)

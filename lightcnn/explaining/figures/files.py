@@ -14,7 +14,7 @@ from lightcnn.explaining.explanation import Explanation
 from lightcnn.explaining.figures.colours import Pixels
 from lightcnn.explaining.figures.panels import Canvas, curves, laid_over, panel
 from lightcnn.explaining.inputs import Picture
-from lightcnn.output.figures import plain, png, shown, stamped
+from lightcnn.output.figures import add_warning_bar, label_text, png, without_mathematics
 from lightcnn.text import visible
 
 NAME = 34
@@ -69,16 +69,16 @@ def draw(number: int, picture: Picture, found: Sequence[Explanation], warning: s
 def figure_bytes(figure: Figure, warning: str) -> bytes:
     """A figure as a PNG file, under a warning where there is one."""
     picture = png(figure)
-    return stamped(picture, warning) if warning else picture
+    return add_warning_bar(picture, warning) if warning else picture
 
 
 def _heading(picture: Picture, one: Explanation) -> list[str]:
     """What stands under the picture in its panel."""
-    label = [f"labelled {shown(picture.label)}"] if picture.label is not None else []
-    said = f"predicted {shown(one.prediction)}"
-    asked = f"explained: {shown(one.target)}, p = {one.probability:.4f}"
+    label = [f"labelled {label_text(picture.label)}"] if picture.label is not None else []
+    said = f"predicted {label_text(one.prediction)}"
+    asked = f"explained: {label_text(one.target)}, p = {one.probability:.4f}"
     name = visible(picture.name.rpartition("/")[2])
-    return [plain(name if len(name) <= NAME else f"…{name[1 - NAME :]}"), *label, said, asked]
+    return [without_mathematics(name if len(name) <= NAME else f"…{name[1 - NAME :]}"), *label, said, asked]
 
 
 def _array(values: np.ndarray) -> bytes:

@@ -14,7 +14,7 @@ from lightcnn.explaining.checks.summary import TITLES
 from lightcnn.explaining.explanation import Explanation
 from lightcnn.explaining.figures.colours import RECTIFIED, Map, Pixels, Scale
 from lightcnn.explaining.figures.panels import Canvas, axes_image, bar, laid_over, silence
-from lightcnn.output.figures import shown
+from lightcnn.output.figures import label_text
 
 SIDE = 1.75
 """Of a picture in these figures, in inches."""
@@ -91,7 +91,7 @@ def means(sums: Mapping[tuple[str, str], tuple[Map, int]]) -> Figure:
             if not scale.signed and name in maps and maps[name].max() <= 0:
                 axes.text(0.5, 0.5, "nowhere above 0", color="white", ha="center", transform=axes.transAxes, fontsize=7)
             if column == 0:
-                axes.set_ylabel(f"{shown(name)}\nn = {counts[name]}", fontsize=8)
+                axes.set_ylabel(f"{label_text(name)}\nn = {counts[name]}", fontsize=8)
         grid[0, column].set_title(TITLES.get(method, method), fontsize=9)
         bar(figure, list(grid[:, column]), image)
     return figure
@@ -112,7 +112,9 @@ def cases(held: Mapping[str, Case]) -> Figure:
         first = case.found[0]
         row[0].imshow(case.pixels if case.pixels.shape[2] == 3 else case.pixels[..., 0], cmap="gray", vmin=0, vmax=255)
         row[0].set_ylabel(KINDS[kind], fontsize=8)
-        row[0].set_xlabel(f"is {shown(case.label)}\nsaid {shown(first.prediction)}, {case.confidence:.3f}", fontsize=7)
+        row[0].set_xlabel(
+            f"is {label_text(case.label)}\nsaid {label_text(first.prediction)}, {case.confidence:.3f}", fontsize=7
+        )
         for axes, method in zip(row[1:], methods, strict=True):
             one = next((one for one in case.found if one.attribution.method == method), None)
             if one is None:

@@ -21,7 +21,7 @@ from lightcnn.explaining.figures.colours import RECTIFIED, Map, Pixels, Scale, o
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.projection import Frame
 from lightcnn.explaining.terminal import brief, ordered
-from lightcnn.output.figures import BLUE, COLOURS, GREY, name_axes, plain, shown
+from lightcnn.output.figures import BLUE, COLOURS, GREY, label_text, name_axes, without_mathematics
 from lightcnn.text import visible
 
 SIDE = 420
@@ -141,7 +141,7 @@ def curves(found: Sequence[Explanation]) -> Figure | None:
     figure = Figure(figsize=(7.4, 2.7), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2, sharey=True), ("deletion", "insertion"), strict=True):
         verb = "taken away" if name == "deletion" else "shown"
-        name_axes(axes, f"share of the pixels {verb}", f"probability of {shown(found[0].target)}")
+        name_axes(axes, f"share of the pixels {verb}", f"probability of {label_text(found[0].target)}")
         axes.set_title(name, fontsize=9)
         for place, one in enumerate(with_curves):
             points = one.checks[name]["curves"]
@@ -175,7 +175,7 @@ def _map(figure: Figure, axes: Axes, canvas: Canvas, one: Explanation) -> None:
     found = one.attribution
     title = TITLES.get(found.method, found.method)
     axes.set_title(title, fontsize=9)
-    layer = textwrap.wrap(plain(visible(f"at {found.layer}")), LETTERS)
+    layer = textwrap.wrap(without_mathematics(visible(f"at {found.layer}")), LETTERS)
     axes.set_xlabel("\n".join(layer) if found.layer else UNITS.get(found.method, ""), fontsize=7, labelpad=2)
     if why := silence(one):
         _bare(axes)
@@ -222,4 +222,6 @@ def _lines(one: Explanation) -> list[str]:
     """The checks and the notes of a map, broken into lines."""
     told = [brief(name, check) for name, check in ordered(one.checks)]
     told += [f"note: {note}" for note in one.attribution.notes]
-    return [plain(line) for text in told for line in textwrap.wrap(text, LETTERS, subsequent_indent="   ")]
+    return [
+        without_mathematics(line) for text in told for line in textwrap.wrap(text, LETTERS, subsequent_indent="   ")
+    ]

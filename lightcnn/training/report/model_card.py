@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from lightcnn.data.dataset import SPLITS
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import NAMES
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import caveats
 from lightcnn.output.markdown import bullets, escape, table
 from lightcnn.recipe import Recipe
 from lightcnn.text import visible
@@ -124,7 +124,7 @@ class CardFacts:
         """What a reader of the scores must not overlook, gravest first."""
         report, data = self.report, self.report["data"]
         accuracy = report["metrics"]["test"]["accuracy"]
-        said = [*cautions(data), wording.warned(report)]
+        said = [*caveats(data), wording.warned(report)]
         if not data["groups"]["known"]:
             said.append("Images of one source may stand on two sides, which flatters scores: groups are not known.")
         if self.set_aside:

@@ -14,7 +14,7 @@ from lightcnn.counting.stages import Stage
 from lightcnn.data.contact_sheets import thumbnail
 from lightcnn.engine.history import History
 from lightcnn.output import html
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import caveats
 from lightcnn.recipe import Optimisation, Recipe
 from lightcnn.training.report import wording
 
@@ -83,7 +83,7 @@ def _cautions(data: Mapping[str, Any]) -> list[str]:
     """What a reader of the score must know first; that the data are a stand-in, loudest."""
     return [
         html.paragraph(text, "alarm" if data["stand_in"] and not place else "note")
-        for place, text in enumerate(cautions(data))
+        for place, text in enumerate(caveats(data))
     ]
 
 

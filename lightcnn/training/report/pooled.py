@@ -18,7 +18,7 @@ from lightcnn.evaluation.auc_variance import mean_area
 from lightcnn.evaluation.paired_tests import score_interval
 from lightcnn.evaluation.predictions import COLUMNS, read_predictions, write_predictions
 from lightcnn.evaluation.scores import AREAS, scores
-from lightcnn.output.figures import stamped
+from lightcnn.output.figures import add_warning_bar
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.training.report import figures
@@ -98,7 +98,7 @@ def _pictures(report: Mapping[str, Any]) -> dict[str, bytes]:
         "confusion": score_figures.confusion(test["confusion"], report["data"]["classes"]),
     }
     text = warning(report["data"])
-    return {name: stamped(picture, text) if text else picture for name, picture in pictures.items()}
+    return {name: add_warning_bar(picture, text) if text else picture for name, picture in pictures.items()}
 
 
 def _pooled(tables: Sequence[tuple[int, int, list[dict[str, str]]]], side: str, classes: Sequence[str]) -> Pooled:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import caveats
 from lightcnn.output.markdown import bullets, escape, table
 from lightcnn.recipe import Recipe
 from lightcnn.training.report import wording
@@ -63,7 +63,7 @@ def pooled_card(report: Mapping[str, Any], recipe: Recipe) -> bytes:
 
 def _limits(report: Mapping[str, Any]) -> list[str]:
     data, accuracy = report["data"], report["metrics"]["test"]["accuracy"]
-    said = [*cautions(data), wording.warned(report)]
+    said = [*caveats(data), wording.warned(report)]
     if not data["groups"]["known"]:
         said.append("Images of one source may stand on two sides, which flatters scores: groups are not known.")
     return [

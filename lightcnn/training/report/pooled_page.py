@@ -7,7 +7,7 @@ from typing import Any
 
 from lightcnn import document
 from lightcnn.output import html
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import caveats
 from lightcnn.recipe import Recipe
 from lightcnn.training.report import wording
 
@@ -26,7 +26,7 @@ def pooled_page(report: Mapping[str, Any], recipe: Recipe, pictures: Mapping[str
         f"lightcnn train: {recipe.name or 'a network'} on {data['source']}, {told(report)}",
         [
             *(html.paragraph(text, "alarm" if data["stand_in"] and not place else "note")
-              for place, text in enumerate(cautions(data))),
+              for place, text in enumerate(caveats(data))),
             html.paragraph(f"{accuracy['value']:.2%} test accuracy", "big"),
             html.paragraph(
                 f"95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%} ({accuracy['interval']}) on "

@@ -19,6 +19,7 @@ from lightcnn.data.contact_sheets import png, tile
 from lightcnn.data.dataset import SPLITS
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.decisions import decide
 from lightcnn.devices import device_name
 from lightcnn.engine.history import History, Row
 from lightcnn.engine.losses import class_weights
@@ -27,8 +28,7 @@ from lightcnn.evaluation.calibration import Temperature, calibration_error, cros
 from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import intervals, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
-from lightcnn.inference import decide
-from lightcnn.output.figures import stamped
+from lightcnn.output.figures import add_warning_bar
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.training.report import figures
@@ -195,7 +195,7 @@ def _pictures(
     }  # fmt: skip
     pictures |= {"errors": png(tile([mistake.image for mistake in mistakes], 8))} if mistakes else {}
     text = warning(report["data"])
-    return {name: stamped(picture, text) if text else picture for name, picture in pictures.items()}
+    return {name: add_warning_bar(picture, text) if text else picture for name, picture in pictures.items()}
 
 
 def _charts(pipeline: Pipeline, done: Finished, judged: Judged, test: Mapping[str, Any]) -> dict[str, bytes]:

@@ -249,7 +249,7 @@ def test_limits_name_what_is_wrong_with_the_data() -> None:
     unknown = facts().report["data"]["groups"] | {"known": False}
     few = facts(count=6, groups=unknown, leak_allowed=True, groups_shared=3, skipped=7)
     limits = "\n".join(few.limits)
-    for text in ("groups are not known", "3 sources stand on more than one", "7 files could not be read", "too few"):
+    for text in ("groups are not known", "3 groups have images in more", "7 files could not be read", "too few"):
         assert text in limits
     assert "groups are not known" not in "\n".join(facts().limits)
 
