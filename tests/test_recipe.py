@@ -66,7 +66,7 @@ def test_a_recipe_is_built_and_takes_a_step(name: str) -> None:
     losses: list[Any] = []
     fit(
         model, images, torch.tensor([0, 1]), preprocess=rule, settings=one_step, augmentation=held.augment,
-        seed=held.seed, watch=losses.append,
+        seed=held.seed, on_epoch=losses.append,
     )  # fmt: skip
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     assert len(losses) == 1

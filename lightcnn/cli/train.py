@@ -97,7 +97,7 @@ def train(
         with TrainView(Console(stderr=True, highlight=False), quiet) as view:
             from lightcnn.training import job
 
-            done = job.run(wanted, folds=folds, seeds=seeds, out=out, resume=resume, device=device.value, watcher=view)
+            done = job.run(wanted, folds=folds, seeds=seeds, out=out, resume=resume, device=device.value, progress=view)
     except KeyboardInterrupt:
         if (out / "data.json").is_file():
             raise Interrupted(
@@ -116,7 +116,7 @@ def _dry_run(wanted: Any, folds: int | None, seeds: int | None, device: str, as_
     with TrainView(Console(stderr=True, highlight=False), quiet) as view:
         from lightcnn.training.job import estimate
 
-        plan = estimate(wanted, folds=folds, seeds=seeds, device=device, watcher=view)
+        plan = estimate(wanted, folds=folds, seeds=seeds, device=device, progress=view)
     if as_json:
         return print_json(plan)
     if plan["data"]["stand_in"]:

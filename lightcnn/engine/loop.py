@@ -44,15 +44,17 @@ def fit(
     seed: int,
     teacher: Teaches | None = None,
     state: State | None = None,
-    watch: Callable[[Epoch], None] = lambda epoch: None,
-    stepped: Callable[[int], None] = lambda images: None,
-    named: Callable[[NDArray[np.int64]], str] = count_alone,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_batch: Callable[[int], None] = lambda images: None,
+    describe_batch: Callable[[NDArray[np.int64]], str] = count_alone,
 ) -> None:
     """Trains `model` in place on uint8 images (N, C, H, W) and labels (N,), all on the model's device.
 
-    `state` is where to begin, the start if not said; it is as `model` is after every epoch, when `watch` is called, and
-    ends the training where it says that it has stopped. `stepped` hears the images of every batch, `named` says which
-    they are. Raises: TrainingError where the loss is no longer finite.
+    `state` is where training starts (default: the beginning). After every epoch it describes `model`, `on_epoch` is
+    called, and training ends if `state.stopped` is set. `on_batch` gets the number of images of every batch,
+    `describe_batch` puts the images of a batch into words for an error message.
+
+    Raises: TrainingError if the loss is no longer finite.
     """
     device = next(model.parameters()).device
     state = state or State(model, settings, len(images))
@@ -60,7 +62,7 @@ def fit(
     mixed = device.type == "cuda" and settings.mixed_precision == "auto"
     for epoch in range(state.epoch, settings.epochs):
         model.train()
-        start, tally = time.perf_counter(), Tally(device, epoch + 1, named)
+        start, tally = time.perf_counter(), Tally(device, epoch + 1, describe_batch)
         with seeded(seed, epoch, device):
             for together in steps(order(len(images), seed, epoch), state.batches, settings.accumulate):
                 for batch in together:
@@ -72,10 +74,10 @@ def fit(
                         loss = objective(model(inputs), targets, inputs)
                     (loss * (len(batch) / sum(map(len, together)))).backward()  # type: ignore[no-untyped-call]
                     tally.add(loss.detach(), batch)
-                    stepped(len(batch))
+                    on_batch(len(batch))
                 state.update()
         state.epoch = epoch + 1
-        watch(Epoch(epoch + 1, tally.mean(), state.learning_rate, time.perf_counter() - start))
+        on_epoch(Epoch(epoch + 1, tally.mean(), state.learning_rate, time.perf_counter() - start))
         if state.stopped:
             break
 

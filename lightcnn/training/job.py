@@ -42,13 +42,13 @@ def run(
     out: str | Path | None = None,
     resume: bool = False,
     device: str = "auto",
-    watcher: TrainingProgress | None = None,
+    progress: TrainingProgress | None = None,
 ) -> RunFolder:
     """Trains as `given` says, with `folds` or `seeds` several times, and returns the finished run folder.
 
     Raises: as `train`.
     """
-    began, watcher = time.monotonic(), watcher or TrainingProgress()
+    began, progress = time.monotonic(), progress or TrainingProgress()
     if resume and out is None:
         raise RunError("--resume: needs --out with the run folder to go on with")
     path = Path(out) if out is not None else RunFolder.fresh("train")
@@ -57,8 +57,8 @@ def run(
         RunFolder.free(path)
     several = _repeats(folds, seeds, held)
     if several is None:
-        return session.train_on(prepare(given, device, watcher), path, held, watcher=watcher, began=began)
-    return repeats.train_all(given, several, path, held, device=device, watcher=watcher)
+        return session.train_one(prepare(given, device, progress), path, held, progress=progress, began=began)
+    return repeats.train_all(given, several, path, held, device=device, progress=progress)
 
 
 def estimate(
@@ -67,13 +67,13 @@ def estimate(
     folds: int | None = None,
     seeds: int | None = None,
     device: str = "auto",
-    watcher: TrainingProgress | None = None,
+    progress: TrainingProgress | None = None,
 ) -> dict[str, Any]:
     """The `--dry-run` document; nothing is written. Raises: InputError."""
     several = _repeats(folds, seeds, None)
     if several is None:
-        return session.estimate(prepare(given, device, watcher))
-    return repeats.estimate(given, several, device, watcher)
+        return session.estimate(prepare(given, device, progress))
+    return repeats.estimate(given, several, device, progress)
 
 
 def _repeats(folds: int | None, seeds: int | None, held: RunFolder | None) -> Repeats | None:

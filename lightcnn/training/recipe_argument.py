@@ -55,7 +55,7 @@ def read_recipe_argument(name: str | Path, given: Sequence[Change] = ()) -> Reci
     return RecipeDraft(overrides.validate(Recipe, bare, str(file), given), bare=True, changes=tuple(given))
 
 
-def changed(recipe: Recipe, given: Sequence[Change], file: str) -> Recipe:
+def changed_recipe(recipe: Recipe, given: Sequence[Change], file: str) -> Recipe:
     """The recipe with some of its values changed. Raises: InputError, DocumentError naming what gave the value."""
     data = _plain(recipe)
     _exchange(data, given)

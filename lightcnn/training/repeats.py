@@ -18,8 +18,8 @@ from lightcnn.training import session
 from lightcnn.training.progress import TrainingProgress
 from lightcnn.training.recipe_argument import RecipeDraft
 from lightcnn.training.report.pooled import pooled_data, write_pooled
-from lightcnn.training.session import require_same_recipe, train_on
-from lightcnn.training.setup import TrainingSetup, prepare, warning
+from lightcnn.training.session import require_same_recipe, train_one
+from lightcnn.training.setup import TrainingSetup, prepare, stand_in_warning
 
 FILE = "repeats.json"
 """How many folds and seeds a run folder was begun with."""
@@ -88,19 +88,19 @@ def train_all(
     held: RunFolder | None = None,
     *,
     device: str = "auto",
-    watcher: TrainingProgress | None = None,
+    progress: TrainingProgress | None = None,
     read: tuple[str, Dataset] | None = None,
 ) -> RunFolder:
     """Trains every part that is not finished, into a fresh folder or one that is `held`. Raises: as `job.train`."""
-    watcher = watcher or TrainingProgress()
+    progress = progress or TrainingProgress()
     if held is not None and load_repeats(held) != repeats:
         raise RunError(f"--resume: {path} was not begun with {repeats}; leave --folds and --seeds out")
-    benches = prepare_parts(given, repeats, device, watcher, read)
+    benches = prepare_parts(given, repeats, device, progress, read)
     recipe = full_recipe(given.recipe, benches)
     data = pooled_data([bench.pipeline for _, bench in benches])
     if held is not None:
         require_same_recipe(held, recipe, data)
-    text = document.dump(recipe, warning(data), exclude_defaults=False)
+    text = document.dump(recipe, stand_in_warning(data), exclude_defaults=False)
     counts = {"folds": repeats.folds, "seeds": repeats.seeds}
     files = {"recipe.yaml": text.encode(), "data.json": json_bytes(data), FILE: json_bytes(counts)}
     run = held or RunFolder.create(path, "train", files)
@@ -112,10 +112,10 @@ def train_all(
             if begun is not None and (path / "report.json").is_file():
                 require_same_recipe(begun, bench.recipe, bench.pipeline.document())
             else:
-                watcher.part(number, len(benches), part.name)
-                train_on(bench, path, begun, watcher=watcher)
+                progress.part(number, len(benches), part.name)
+                train_one(bench, path, begun, progress=progress)
             shutil.rmtree(path / "checkpoints", ignore_errors=True)  # what is finished needs none
-        watcher.finishing()
+        progress.finishing()
         parts = [(part.seed, part.fold, RunFolder(run / "parts" / part.name)) for part, _ in benches]
         write_pooled(run, recipe, data, parts, repeats.folds)
     return run
@@ -125,13 +125,13 @@ def prepare_parts(
     given: RecipeDraft,
     repeats: Repeats,
     device: str,
-    watcher: TrainingProgress | None = None,
+    progress: TrainingProgress | None = None,
     read: tuple[str, Dataset] | None = None,
 ) -> list[tuple[Part, TrainingSetup]]:
     """Every part and its bench: whatever a split refuses is refused before any work. Raises: InputError."""
     _require_no_teacher(given, repeats)
     first, *others = repeats.parts(given.recipe)
-    bench = prepare(replace(given, recipe=_recipe(given.recipe, first)), device, watcher, read=read)
+    bench = prepare(replace(given, recipe=_recipe(given.recipe, first)), device, progress, read=read)
     return [(first, bench), *((part, bench.repeated(part.seed, part.reading)) for part in others)]
 
 
@@ -141,10 +141,10 @@ def full_recipe(given: Recipe, benches: list[tuple[Part, TrainingSetup]]) -> Rec
 
 
 def estimate(
-    given: RecipeDraft, repeats: Repeats, device: str, watcher: TrainingProgress | None = None
+    given: RecipeDraft, repeats: Repeats, device: str, progress: TrainingProgress | None = None
 ) -> dict[str, Any]:
     """The `--dry-run` document: that of the first part, with the recipe, sizes and time of them all."""
-    benches = prepare_parts(given, repeats, device, watcher)
+    benches = prepare_parts(given, repeats, device, progress)
     plan, recipe = session.estimate(benches[0][1]), full_recipe(given.recipe, benches)
     seconds = round(plan["estimate"]["seconds"] * len(benches), 3)
     return plan | {

@@ -40,12 +40,12 @@ SHOWN = 3
 """Files of a batch, and differences between recipes, that an error names."""
 
 
-def train_on(
+def train_one(
     bench: TrainingSetup,
     path: Path,
     held: RunFolder | None = None,
     *,
-    watcher: TrainingProgress | None = None,
+    progress: TrainingProgress | None = None,
     began: float | None = None,
 ) -> RunFolder:
     """Trains what is on the bench into a fresh folder, or goes on in one that is `held`. Raises: as `job.train`."""
@@ -56,7 +56,7 @@ def train_on(
     model = build_network(bench.recipe.network, bench.recipe.seed, pretrained=not begun)
     run = held or RunFolder.create(path, "train", bench.files())
     with run.locked():
-        return _Training(run, bench, model, watcher or TrainingProgress(), began or time.monotonic()).run()
+        return _Training(run, bench, model, progress or TrainingProgress(), began or time.monotonic()).run()
 
 
 def require_same_recipe(held: RunFolder, recipe: Recipe, data: Mapping[str, Any]) -> None:
@@ -93,37 +93,37 @@ class _Training:
     """One session of one training."""
 
     def __init__(
-        self, run: RunFolder, bench: TrainingSetup, model: Network | Baseline, watcher: TrainingProgress, began: float
+        self, run: RunFolder, bench: TrainingSetup, model: Network | Baseline, progress: TrainingProgress, began: float
     ) -> None:
         self.run_folder = run
         self.bench = bench
-        self.watcher = watcher
+        self.progress = progress
         self.settings = bench.recipe.training
         self.began = began
         sides = bench.pipeline.split
         self.model = model.to(bench.pipeline.device)
         self.state = State(self.model, self.settings, len(sides.train))
         self.checkpoints = Checkpoints(run / "checkpoints")
-        self.progress = self.checkpoints.load(self.state)
-        if not self.progress.epoch:
-            self.progress = History(first_weights=first_weights(model))
-        self.spent = self.progress.seconds
+        self.history = self.checkpoints.load(self.state)
+        if not self.history.epoch:
+            self.history = History(first_weights=first_weights(model))
+        self.spent = self.history.seconds
 
     def run(self) -> RunFolder:
         """The epochs that are left, then the test side, once, and the report."""
         run, bench = self.run_folder, self.bench
-        self.watcher.planned(run, bench.recipe, bench.pipeline.document(), self.progress)
-        went_on = f"training, {self.progress.epoch} epochs are done"
-        run.log(went_on if self.progress.epoch else f"training begins with {self.progress.first_weights}")
+        self.progress.planned(run, bench.recipe, bench.pipeline.document(), self.history)
+        went_on = f"training, {self.history.epoch} epochs are done"
+        run.log(went_on if self.history.epoch else f"training begins with {self.history.first_weights}")
         (run / "report.json").unlink(missing_ok=True)
-        if not self.progress.ended(self.settings):
+        if not self.history.ended(self.settings):
             self._fit()
-        self.watcher.finishing()
+        self.progress.finishing()
         best = self.state.judged
         best.load_state_dict(dict(self.checkpoints.best(self.state)))
         predicted = {side: bench.predict(best, side) for side in ("val", "test")}
-        write_report(run, bench.pipeline, Finished(bench.recipe, best, self.progress, predicted, self._seconds()))
-        run.log(f"finished: the best epoch was {self.progress.best}")
+        write_report(run, bench.pipeline, Finished(bench.recipe, best, self.history, predicted, self._seconds()))
+        run.log(f"finished: the best epoch was {self.history.best}")
         return run
 
     def _fit(self) -> None:
@@ -140,9 +140,9 @@ class _Training:
                 seed=self.bench.recipe.seed,
                 teacher=self.bench.teacher,
                 state=self.state,
-                watch=self._epoch,
-                stepped=self.watcher.stepped,
-                named=self._named,
+                on_epoch=self._epoch,
+                on_batch=self.progress.stepped,
+                describe_batch=self._named,
             )
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
@@ -157,16 +157,16 @@ class _Training:
     def _epoch(self, epoch: Epoch) -> None:
         """Validates, judges, and writes everything down before the next epoch begins."""
         row = self._validated(epoch)
-        self.progress = self.progress.after(row, self.settings, self._seconds())
-        self.state.schedule.observe(self.progress.since)
-        self.state.stopped = self.progress.ended(self.settings)
-        self.checkpoints.save(self.state, self.progress)
-        write_metrics(self.run_folder, self.progress)
+        self.history = self.history.after(row, self.settings, self._seconds())
+        self.state.schedule.observe(self.history.since)
+        self.state.stopped = self.history.ended(self.settings)
+        self.checkpoints.save(self.state, self.history)
+        write_metrics(self.run_folder, self.history)
         self.run_folder.log(
             f"epoch {row.epoch}: loss {row.loss:.4f}, validation loss {row.val_loss:.4f}, "
             f"accuracy {row.val_accuracy:.4f}"
         )
-        self.watcher.epoch(self.progress)
+        self.progress.epoch(self.history)
 
     def _validated(self, epoch: Epoch) -> Row:
         pipeline = self.bench.pipeline
@@ -215,7 +215,7 @@ def estimate(bench: TrainingSetup) -> dict[str, Any]:
     held = isinstance(recipe.network, BaselineSpec) and recipe.network.weights != "timm"
     model = build_network(recipe.network, recipe.seed, pretrained=held).to(pipeline.device)
 
-    def train_on(indices: NDArray[np.int64]) -> float:
+    def timed_fit(indices: NDArray[np.int64]) -> float:
         begin = time.perf_counter()
         fit(
             model, pipeline.images(indices, bench.size), pipeline.labels(indices), preprocess=bench.preprocess,
@@ -223,8 +223,8 @@ def estimate(bench: TrainingSetup) -> dict[str, Any]:
         )  # fmt: skip
         return time.perf_counter() - begin
 
-    train_on(few[: recipe.training.batch])
-    speed = len(few) / train_on(few)
+    timed_fit(few[: recipe.training.batch])
+    speed = len(few) / timed_fit(few)
     begin = time.perf_counter()
     some = pipeline.split.val[: len(few)]
     probabilities(model, pipeline.images(some, bench.size), bench.preprocess)

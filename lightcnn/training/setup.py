@@ -71,7 +71,7 @@ class TrainingSetup:
     def files(self) -> dict[str, bytes]:
         """What a run folder begins with."""
         data = self.pipeline.document()
-        text = document.dump(self.recipe, warning(data), exclude_defaults=False)
+        text = document.dump(self.recipe, stand_in_warning(data), exclude_defaults=False)
         return {"recipe.yaml": text.encode(), "data.json": json_bytes(data)}
 
     def repeated(self, seed: int, reading: Reading) -> TrainingSetup:
@@ -86,7 +86,7 @@ class TrainingSetup:
 def prepare(
     given: RecipeDraft,
     device: str = "auto",
-    watcher: TrainingProgress | None = None,
+    progress: TrainingProgress | None = None,
     *,
     read: tuple[str, Dataset] | None = None,
 ) -> TrainingSetup:
@@ -94,28 +94,28 @@ def prepare(
 
     `read`: the source and its data, where another bench has read them.
     """
-    watcher, place = watcher or TrainingProgress(), pick_device(device)
-    source, dataset = read or _read(given.recipe, watcher)
+    progress, place = progress or TrainingProgress(), pick_device(device)
+    source, dataset = read or _read(given.recipe, progress)
     sides = split(dataset, given.recipe.seed, given.recipe.reading)
     recipe = given.resolved(source, dataset.channels, len(sides.train))
     _require_fit(recipe, dataset, len(sides.train))
     unknown = _require_unseen(recipe, dataset, sides)
     dataset = replace(dataset, note="; ".join(filter(None, [dataset.note, *unknown])))
-    pipeline = Pipeline(dataset, sides, place, recipe.preprocess, watcher.reading, normalised=_expected(recipe))
+    pipeline = Pipeline(dataset, sides, place, recipe.preprocess, progress.reading, normalised=_expected(recipe))
     return TrainingSetup(recipe, pipeline, _teacher(recipe, pipeline))
 
 
-def _read(recipe: Recipe, watcher: TrainingProgress) -> tuple[str, Dataset]:
+def _read(recipe: Recipe, progress: TrainingProgress) -> tuple[str, Dataset]:
     """The data and their source: a stand-in where a named set is missing and the recipe allows one."""
     try:
-        return recipe.data, grouped(load(recipe.data, recipe.reading, progress=watcher.reading),
-                                    progress=watcher.reading)  # fmt: skip
+        return recipe.data, grouped(load(recipe.data, recipe.reading, progress=progress.reading),
+                                    progress=progress.reading)  # fmt: skip
     except DataMissing as missing:
         if recipe.reading.require_data:
             raise
         classes = recipe.network.classes
         source = STAND_IN_SOURCE if classes == 2 else f"{STAND_IN_SOURCE}:classes={classes}"
-        dataset = grouped(load(source, recipe.reading, progress=watcher.reading), progress=watcher.reading)
+        dataset = grouped(load(source, recipe.reading, progress=progress.reading), progress=progress.reading)
         note = f"{dataset.note}; asked for was {recipe.data}: {missing}"
         return source, replace(dataset, note=note)
 
@@ -218,6 +218,6 @@ def _unknown(key: str, run: RunFolder, dataset: Dataset, sides: Split) -> str:
     return ""
 
 
-def warning(data: Mapping[str, Any]) -> str:
+def stand_in_warning(data: Mapping[str, Any]) -> str:
     """What stands over everything that was made with a stand-in; nothing otherwise. `data` is that of report.json."""
     return "STAND-IN DATA, drawn by code: nothing here tells anything about patients" if data["stand_in"] else ""

@@ -48,7 +48,7 @@ from lightcnn.spec import (
     has_skip,
     shape_after,
 )
-from lightcnn.training.recipe_argument import changed, differences
+from lightcnn.training.recipe_argument import changed_recipe, differences
 
 DRAWN = [random_spec(Random(seed)) for seed in range(300)]
 MICRO = Recipe.load("micrompoxnet")
@@ -361,7 +361,7 @@ def test_a_change_of_a_recipe_names_what_gave_it() -> None:
     from lightcnn.overrides import Change
 
     with pytest.raises(DocumentError, match=r"^mine: unknown key 'epoch'"):
-        changed(MICRO, [Change("mine", ("training", "epoch"), 3)], "recipe")
+        changed_recipe(MICRO, [Change("mine", ("training", "epoch"), 3)], "recipe")
 
 
 TINY = """

@@ -40,7 +40,7 @@ def trained(spec=SPEC, seed=0, **changes):
         settings=settings,
         augmentation=Augment(),
         seed=seed,
-        watch=epochs.append,
+        on_epoch=epochs.append,
     )
     return model, epochs
 

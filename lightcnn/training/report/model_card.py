@@ -19,7 +19,7 @@ from lightcnn.output.markdown import bullets, escape, table
 from lightcnn.recipe import Recipe
 from lightcnn.text import visible
 from lightcnn.training.report import wording
-from lightcnn.training.setup import warning
+from lightcnn.training.setup import stand_in_warning
 
 TYPES = {
     "accuracy": "accuracy",
@@ -143,7 +143,7 @@ class CardFacts:
 def model_card(facts: CardFacts) -> bytes:
     """The whole card, UTF-8."""
     report, recipe = facts.report, facts.recipe
-    loud = warning(report["data"])
+    loud = stand_in_warning(report["data"])
     accuracy = report["metrics"]["test"]["accuracy"]
     operating = wording.operating(report)
     parts = [

@@ -24,7 +24,7 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.training.report import figures
 from lightcnn.training.report.pooled_card import pooled_card
 from lightcnn.training.report.pooled_page import SHOWN, pooled_page
-from lightcnn.training.setup import warning
+from lightcnn.training.setup import stand_in_warning
 from lightcnn.version import __version__
 
 Parts = Sequence[tuple[int, int, RunFolder]]
@@ -77,7 +77,7 @@ def write_pooled(run: RunFolder, recipe: Recipe, data: Mapping[str, Any], parts:
         if row["split"] == "test"
     ]
     pooled = {side: _pooled(tables, side, classes) for side in ("val", "test")}
-    run.write_bytes("spec.yaml", document.dump(recipe.network, warning(data)).encode())
+    run.write_bytes("spec.yaml", document.dump(recipe.network, stand_in_warning(data)).encode())
     report = _report(run, recipe, data, parts, pooled) | {"folds": folds}
     report["predictions"] = write_predictions(run, header, tested)
     pictures = _pictures(report)
@@ -97,7 +97,7 @@ def _pictures(report: Mapping[str, Any]) -> dict[str, bytes]:
         "parts": figures.parts(names, [part["accuracy"] for part in report["parts"]], accuracy),
         "confusion": score_figures.confusion(test["confusion"], report["data"]["classes"]),
     }
-    text = warning(report["data"])
+    text = stand_in_warning(report["data"])
     return {name: stamped(picture, text) if text else picture for name, picture in pictures.items()}
 
 

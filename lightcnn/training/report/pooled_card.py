@@ -19,13 +19,13 @@ from lightcnn.training.report.model_card import (
     written,
 )
 from lightcnn.training.report.pooled_page import summary_rows, told
-from lightcnn.training.setup import warning
+from lightcnn.training.setup import stand_in_warning
 
 
 def pooled_card(report: Mapping[str, Any], recipe: Recipe) -> bytes:
     """The whole card, UTF-8."""
     data, accuracy = report["data"], report["metrics"]["test"]["accuracy"]
-    loud, operating = warning(data), wording.operating(report)
+    loud, operating = stand_in_warning(data), wording.operating(report)
     parts = [
         *([f"> **{escape(loud)}.**"] if loud else []),
         f"# {escape(title(recipe))}",

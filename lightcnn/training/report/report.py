@@ -34,7 +34,7 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.training.report import figures
 from lightcnn.training.report.model_card import CardFacts, model_card
 from lightcnn.training.report.page import Mistake, train_page
-from lightcnn.training.setup import warning
+from lightcnn.training.setup import stand_in_warning
 from lightcnn.version import __version__
 from lightcnn.weights import weights_file
 
@@ -77,7 +77,7 @@ def write_report(run: RunFolder, pipeline: Pipeline, done: Finished) -> None:
     report = report_document(pipeline, done, judged)
     data, recipe = report["data"], done.recipe
     write_metrics(run, done.progress)
-    run.write_bytes("spec.yaml", document.dump(recipe.network, warning(data)).encode())
+    run.write_bytes("spec.yaml", document.dump(recipe.network, stand_in_warning(data)).encode())
     run.write_bytes("weights.safetensors", weights_file(done.model, recipe.network, stand_in=data["stand_in"]))
     chosen = {"temperature": judged.temperature.value, "threshold": judged.threshold}
     rule = pipeline.preprocess(recipe.network.input[1]).model_copy(update=chosen)
@@ -194,7 +194,7 @@ def _pictures(
                                 [s.params for s in parts]),
     }  # fmt: skip
     pictures |= {"errors": png(tile([mistake.image for mistake in mistakes], 8))} if mistakes else {}
-    text = warning(report["data"])
+    text = stand_in_warning(report["data"])
     return {name: stamped(picture, text) if text else picture for name, picture in pictures.items()}
 
 
