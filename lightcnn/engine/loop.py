@@ -1,4 +1,4 @@
-"""One training from scratch: the loop that every network here goes through."""
+"""The training loop of every network that lightcnn trains."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lightcnn.recipe import Augment, Optimisation
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch gave: its number from 1, mean training loss, learning rate at its end, seconds."""
+    """A finished epoch: its number from 1, mean training loss, learning rate at its end, and seconds."""
 
     number: int
     loss: float
@@ -64,15 +64,15 @@ def fit(
         model.train()
         start, tally = time.perf_counter(), Tally(device, epoch + 1, describe_batch)
         with seeded(seed, epoch, device):
-            for together in steps(order(len(images), seed, epoch), state.batches, settings.accumulate):
-                for batch in together:
+            for batches in steps(order(len(images), seed, epoch), state.batches, settings.accumulate):
+                for batch in batches:
                     inputs, targets = training_batch(
                         images, labels, batch, settings=augmentation, seed=seed, epoch=epoch, preprocess=preprocess
                     )
                     inputs = inputs.contiguous(memory_format=torch.channels_last)
                     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
                         loss = objective(model(inputs), targets, inputs)
-                    (loss * (len(batch) / sum(map(len, together)))).backward()  # type: ignore[no-untyped-call]
+                    (loss * (len(batch) / sum(map(len, batches)))).backward()  # type: ignore[no-untyped-call]
                     tally.add(loss.detach(), batch)
                     on_batch(len(batch))
                 state.update()
@@ -83,23 +83,23 @@ def fit(
 
 
 def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order in which an epoch meets the images: from (seed, epoch, index) alone."""
-    # Its own column: sorted by the draw that chooses whom to warp, an epoch would begin with all warped images.
+    """The order of the images in an epoch, from (seed, epoch, index) alone."""
+    # A column of its own: sorted by the number that decides about warping, an epoch would begin with all warped images.
     return np.argsort(uniform(seed, epoch, np.arange(count), COLUMN["order"] + 1)[:, -1], kind="stable")
 
 
 def steps(indices: NDArray[np.int64], batches: int, accumulate: int) -> Iterator[list[NDArray[np.int64]]]:
-    """An epoch's batches, of nearly one size, and so many of them for each step of the optimizer."""
-    every = np.array_split(indices, batches)
+    """The batches of an epoch, of nearly equal size, in lists of `accumulate` for each optimizer step."""
+    parts = np.array_split(indices, batches)
     for group in np.array_split(np.arange(batches), math.ceil(batches / accumulate)):
-        yield [every[number] for number in group]
+        yield [parts[number] for number in group]
 
 
 @contextmanager
 def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Dropout and drop path draw from the global generator: here from (seed, epoch). The caller's state is given back.
+    """Seeds torch's global generator, which dropout and drop path use, from (seed, epoch); restores its state after.
 
-    An epoch that was interrupted so repeats itself from its beginning.
+    So an interrupted epoch repeats exactly when it is started again.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed * 1_000_003 + epoch)

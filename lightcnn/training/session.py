@@ -51,7 +51,7 @@ def train_one(
     """Trains what is on the bench into a fresh folder, or goes on in one that is `held`. Raises: as `job.train`."""
     if held is not None:
         require_same_recipe(held, bench.recipe, bench.pipeline.document())
-    begun = held is not None and Checkpoints(held / "checkpoints").begun()
+    begun = held is not None and Checkpoints(held / "checkpoints").exist()
     # Before the run folder is made: weights that cannot be had leave none behind.
     model = build_network(bench.recipe.network, bench.recipe.seed, pretrained=not begun)
     run = held or RunFolder.create(path, "train", bench.files())
