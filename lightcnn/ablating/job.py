@@ -21,7 +21,7 @@ from lightcnn.training import session
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.repeats import Repeats, full_recipe, prepare_parts, train_all
 from lightcnn.training.report.pooled import pooled_data
-from lightcnn.training.session import require_same_recipe
+from lightcnn.training.resume import require_same_recipe
 from lightcnn.training.setup import TrainingSetup, stand_in_warning
 from lightcnn.version import __version__
 
