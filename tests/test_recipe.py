@@ -66,7 +66,7 @@ def test_a_recipe_can_be_built_and_trained(name: str) -> None:
     losses: list[Any] = []
     fit(
         model, images, torch.tensor([0, 1]), preprocess=preprocess, settings=one_step, augmentation=loaded.augment,
-        seed=loaded.seed, watch=losses.append,
+        seed=loaded.seed, on_epoch=losses.append,
     )  # fmt: skip
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     assert len(losses) == 1

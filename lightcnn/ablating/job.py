@@ -21,8 +21,8 @@ from lightcnn.training import session
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.repeats import Repeats, full_recipe, prepare_parts, train_all
 from lightcnn.training.report.pooled import pooled_data
-from lightcnn.training.session import require_same_recipe
-from lightcnn.training.setup import TrainingSetup, warning
+from lightcnn.training.resume import require_same_recipe
+from lightcnn.training.setup import TrainingSetup, stand_in_warning
 from lightcnn.version import __version__
 
 FAILURES = (LightcnnError, RuntimeError, ValueError, MemoryError)
@@ -66,7 +66,7 @@ class AblationSetup:
 
     def files(self) -> dict[str, bytes]:
         """What a run folder begins with."""
-        text = document.dump(self.plan.trials[0].recipe, warning(self.data), exclude_defaults=False)
+        text = document.dump(self.plan.trials[0].recipe, stand_in_warning(self.data), exclude_defaults=False)
         return {
             FILE: self.plan.model_dump_json(indent=1).encode(),
             "recipe.yaml": text.encode(),
@@ -175,7 +175,7 @@ def _train(run: RunFolder, layout: AblationSetup, trial: Trial, device: str, wat
         return
     repeats, held = Repeats(layout.plan.folds, layout.plan.seeds), RunFolder.load(path) if path.exists() else None
     read = layout.benches[0].read
-    train_all(RecipeDraft(trial.recipe), repeats, path, held, device=device, watcher=watcher, read=read)
+    train_all(RecipeDraft(trial.recipe), repeats, path, held, device=device, progress=watcher, read=read)
 
 
 def _bench(trial: Trial, bench: TrainingSetup) -> TrainingSetup:

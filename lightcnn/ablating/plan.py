@@ -14,7 +14,7 @@ from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
 from lightcnn.text import nearest
-from lightcnn.training.recipe_argument import changed
+from lightcnn.training.recipe_argument import changed_recipe
 
 FILE = "ablation.json"
 """Where a plan stands in the run folder."""
@@ -126,7 +126,7 @@ def _require_change(over: Sequence[str], trials: Sequence[Trial], left_out: Sequ
 def _made(recipe: Recipe, variant: Variant) -> Recipe:
     """The changed recipe. Raises: DocumentError, whose problems name the change."""
     try:
-        return changed(recipe, variant.changes, f"change {variant.name}")
+        return changed_recipe(recipe, variant.changes, f"change {variant.name}")
     except DocumentError:
         raise
     except InputError as error:

@@ -15,7 +15,7 @@ from lightcnn.comparing.run_predictions import RunPredictions, read
 from lightcnn.comparing.wording import notes, sentence
 from lightcnn.output.figures import add_warning_bar
 from lightcnn.run_folder import RunFolder
-from lightcnn.training.setup import warning
+from lightcnn.training.setup import stand_in_warning
 from lightcnn.version import __version__
 
 METRIC = "accuracy"
@@ -115,5 +115,5 @@ def _pictures(done: Sequence[Done], pairs: Sequence[Pair], report: Mapping[str, 
     for key, axis in (("macs", "multiply-adds, one image"), ("params", "parameters")):
         points = [(row["change"], row["cost"][key], *(scores[row["change"]][METRIC] or ())) for row in report["rows"]]
         pictures[key] = figures.score_against_cost(points, METRIC, axis)
-    text = warning(report["data"])
+    text = stand_in_warning(report["data"])
     return {name: add_warning_bar(picture, text) if text else picture for name, picture in pictures.items()}

@@ -215,7 +215,7 @@ class Work:
         return found
 
     def _warning(self, gallery: Selection) -> str:
-        """What is stamped on every figure; empty where network and images are of photographs."""
+        """What is add_warning_bar on every figure; empty where network and images are of photographs."""
         if gallery.data is not None and gallery.data["stand_in"]:
             return STAND_IN
         return LEARNED if self.rule.stand_in else ""

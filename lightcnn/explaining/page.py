@@ -55,7 +55,7 @@ def explain_page(
 
 
 def _cautions(report: Mapping[str, Any]) -> list[str]:
-    """What stands on top: the first of the data's cautions as an alarm where they are a stand-in."""
+    """What stands on top: the first of the data's caveats as an alarm where they are a stand-in."""
     said = caveats(report["data"]) if report["data"] else []
     parts = [html.paragraph(report["warning"], "alarm")] if report["warning"] else []
     return parts + [html.paragraph(text, "note") for text in said if text != report["warning"]]

@@ -129,7 +129,7 @@ class CandidateTrainer:
                 settings=training,
                 augmentation=self.augment,
                 seed=seed,
-                watch=watch,
+                on_epoch=watch,
             )
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise TrainingError(f"out of memory with batches of {training.batch}: {first_line(error)}") from error

@@ -45,7 +45,7 @@ from lightcnn.spec import (
     SeparableBlock,
     SqueezeExciteBlock,
 )
-from lightcnn.training.recipe_argument import changed, differences
+from lightcnn.training.recipe_argument import changed_recipe, differences
 
 DRAWN = [random_spec(Random(seed)) for seed in range(300)]
 MICRO = Recipe.load("micrompoxnet")
@@ -358,7 +358,7 @@ def test_a_change_of_a_recipe_names_what_gave_it() -> None:
     from lightcnn.overrides import Override
 
     with pytest.raises(DocumentError, match=r"^mine: unknown key 'epoch'"):
-        changed(MICRO, [Override("mine", ("training", "epoch"), 3)], "recipe")
+        changed_recipe(MICRO, [Override("mine", ("training", "epoch"), 3)], "recipe")
 
 
 TINY = """
@@ -472,7 +472,7 @@ def test_another_ablation_is_not_gone_on_with(finished: Path, recipe: Path, caps
     assert run([*arguments, "--resume", "--out", str(finished)]) == 2
     assert "was begun with other changes" in capsys.readouterr().err
     assert run([*arguments, "--epochs", "9", "--resume", "--out", str(finished)]) == 2
-    assert "training.epochs: 2 there, 9 here" in capsys.readouterr().err
+    assert "training.epochs: 2 in the run, 9 given" in capsys.readouterr().err
     assert run([*arguments, "--out", str(finished)]) == 2
     assert "already exists" in capsys.readouterr().err
 
@@ -533,7 +533,7 @@ def test_a_change_that_does_not_fit_the_data_is_left_out(recipe: Path, tmp_path:
     (tmp_path / "changes.yaml").write_text("changes: {huge: {training.batch: 4096}, short: {training.epochs: 1}}\n")
     assert run(["ablate", str(recipe), "--over", "changes.yaml", "--dry-run"]) == 0
     printed = capsys.readouterr().out
-    assert "left out: huge: training.batch: 4096 images, but the training side" in printed
+    assert "left out: huge: training.batch: 4096 images, but the training set" in printed
     assert run(["ablate", str(recipe), "--over", "changes.yaml", "--only", "huge", "--out", "run"]) == 2
     assert "nothing to change" in capsys.readouterr().err
     assert not Path("run").exists()

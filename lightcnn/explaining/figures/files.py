@@ -35,7 +35,7 @@ class Drawn:
 
 
 def draw(number: int, picture: Picture, found: Sequence[Explanation], warning: str) -> Drawn:
-    """All files of the image of that number; a `warning` is stamped on its figures."""
+    """All files of the image of that number; a `warning` is add_warning_bar on its figures."""
     whole, size = picture.whole()
     canvas = Canvas(whole, picture.frame, picture.mask)
     names = [f"{number:03}-{one.attribution.method}" for one in found]
