@@ -18,7 +18,7 @@ from lightcnn.engine.history import History
 from lightcnn.engine.state import State
 from lightcnn.errors import TrainingError
 from lightcnn.network import build
-from lightcnn.overrides import read
+from lightcnn.overrides import parse_assignment
 from lightcnn.recipe import Optimisation
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import ConvBlock, NetworkSpec
@@ -54,7 +54,7 @@ class Stop(Exception):  # noqa: N818
 )
 def test_every_optimizer_and_schedule_resumes_bit_identically(changes, recipe, monkeypatch):
     assignments = (*changes.split(","), "epochs=3")
-    draft = read_recipe_argument(recipe, [read(f"training.{assignment}") for assignment in assignments])
+    draft = read_recipe_argument(recipe, [parse_assignment(f"training.{assignment}") for assignment in assignments])
     settings = make_settings(draft)
     monkeypatch.setattr("lightcnn.training.session.write_report", lambda *_: None)
     job.run(settings, out="whole")

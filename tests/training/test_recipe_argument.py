@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.training_runs import write_digits_recipe
 
-from lightcnn.overrides import Override, read
+from lightcnn.overrides import Override, parse_assignment
 from lightcnn.recipe import Recipe
 from lightcnn.training.recipe_argument import differences, read_recipe_argument
 
@@ -25,16 +25,20 @@ def recipe(tmp_path_factory):
 
 def test_set_changes_presets_and_items_of_lists(recipe):
     weights = "training.class_weights={o: 1, i: 2, z: 1}"
-    changes = [read("augment=light"), read("network.stages.0.width=8"), read(weights)]
+    changes = [
+        parse_assignment("augment=light"),
+        parse_assignment("network.stages.0.width=8"),
+        parse_assignment(weights),
+    ]
     changed = read_recipe_argument(recipe, changes).recipe
     assert (changed.augment.flip, changed.network.stages[0].width) == (True, 8)
     assert changed.training.class_weights == {"o": 1, "i": 2, "z": 1}
     Path("preset.yaml").write_text(Path(recipe).read_text() + "augment: paper\n")
-    changed = read_recipe_argument("preset.yaml", [read("augment.noise=0.1")]).recipe
+    changed = read_recipe_argument("preset.yaml", [parse_assignment("augment.noise=0.1")]).recipe
     assert (changed.augment.noise, changed.augment.rotate) == (0.1, 20.0)
-    assert differences(read_recipe_argument(recipe).recipe, read_recipe_argument(recipe, [read("seed=3")]).recipe) == [
-        "seed: 0 in the run, 3 given"
-    ]
+    assert differences(
+        read_recipe_argument(recipe).recipe, read_recipe_argument(recipe, [parse_assignment("seed=3")]).recipe
+    ) == ["seed: 0 in the run, 3 given"]
 
 
 def test_a_network_alone_gets_the_defaults_for_its_data(recipe):

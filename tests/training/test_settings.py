@@ -13,7 +13,7 @@ import lightcnn
 from lightcnn import document
 from lightcnn.cli.main import run
 from lightcnn.errors import InputError
-from lightcnn.overrides import read
+from lightcnn.overrides import parse_assignment
 from lightcnn.recipe import Recipe
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.settings import TrainSettings, make_settings
@@ -34,14 +34,14 @@ def test_a_run_folder_keeps_what_was_asked_for(recipe):
     command = ["train", recipe, "--folds", "2", "--seeds", "1", "--epochs", "1", "--device", "cpu", "--quiet"]
     assert run([*command, "--out", "folds"]) == 0
     settings = document.load(TrainSettings, "folds/train.yaml")
-    assert settings.recipe == read_recipe_argument(recipe, [read("training.epochs=1")]).recipe
+    assert settings.recipe == read_recipe_argument(recipe, [parse_assignment("training.epochs=1")]).recipe
     assert (settings.folds, settings.seeds, settings.device, settings.bare) == (2, 1, "cpu", False)
     assert not Path("folds/parts/seed-0-fold-1/train.yaml").exists(), "a part is repeated by its recipe.yaml"
 
 
 def test_the_settings_of_a_network_alone_keep_its_overrides(recipe):
     document.save(Recipe.load(recipe).network, "spec.yaml")
-    draft = read_recipe_argument("spec.yaml", [read("data=digits"), read("training.epochs=3")])
+    draft = read_recipe_argument("spec.yaml", [parse_assignment("data=digits"), parse_assignment("training.epochs=3")])
     settings = make_settings(draft, device="cpu")
     Path("train.yaml").write_bytes(settings.file("a comment")["train.yaml"])
     loaded = document.load(TrainSettings, "train.yaml")
@@ -83,4 +83,4 @@ def _interrupt(*_):
 
 
 def _of_two_epochs(recipe):
-    return read_recipe_argument(recipe, [read("training.epochs=2")]).recipe
+    return read_recipe_argument(recipe, [parse_assignment("training.epochs=2")]).recipe

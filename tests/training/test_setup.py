@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import lightcnn
 from lightcnn.cli.main import run
 from lightcnn.data.sources.load import load
-from lightcnn.overrides import read
+from lightcnn.overrides import parse_assignment
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.training.recipe_argument import read_recipe_argument
@@ -199,7 +199,7 @@ def draft_of(file, recipe):
     """The recipe of a network alone on the digits of `recipe`, for one epoch."""
 
     assignments = (f"data={Recipe.load(recipe).data}", "training.epochs=1", "network.sigmoid=false")
-    draft = read_recipe_argument(file, [read(assignment) for assignment in assignments])
+    draft = read_recipe_argument(file, [parse_assignment(assignment) for assignment in assignments])
     assert draft.bare
     assert draft.recipe.name == "mobilenetv3_small_050"
     return draft.recipe
