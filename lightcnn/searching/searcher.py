@@ -11,7 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from optuna.trial import FrozenTrial, Trial, TrialState
+import optuna
+from optuna.trial import FrozenTrial, Trial
 
 from lightcnn.searching.halving import Clock, Fidelity, Rungs, SuccessiveHalving
 from lightcnn.searching.storage import (
@@ -131,7 +132,7 @@ class Searcher:
         except STORAGE_ERRORS:
             raise
         except Exception as error:
-            result = TrialResult(TrialState.FAIL, first_line(f"{type(error).__name__}: {error}"))
+            result = TrialResult(optuna.trial.TrialState.FAIL, first_line(f"{type(error).__name__}: {error}"))
             trial.set_user_attr("traceback", traceback.format_exc(limit=-5))
         trial.set_user_attr("reason", result.reason)
         trial.set_user_attr("elapsed", clock.elapsed())
@@ -144,7 +145,7 @@ class Searcher:
         broken = [name for name, violation in candidate.violations.items() if violation > 0]
         twin = trial_with_key(self.study, candidate.key)
         if broken:
-            return TrialResult(TrialState.PRUNED, f"over budget: {', '.join(broken)}")
+            return TrialResult(optuna.trial.TrialState.PRUNED, f"over budget: {', '.join(broken)}")
         return halving.climb(trial, candidate) if twin is None else _copied_result(trial, twin)
 
     def _candidate(self, trial: Trial) -> Any:
@@ -174,8 +175,8 @@ def _copied_result(trial: Trial, twin: FrozenTrial) -> TrialResult:
     trial.set_user_attr("twin", twin.number)
     for epochs, score in sorted(twin.intermediate_values.items()):
         trial.report(score, epochs)
-    value = twin.value if twin.state == TrialState.COMPLETE else None
-    return TrialResult(twin.state, f"the network of trial {twin.number}", value)
+    value = twin.value if twin.state == optuna.trial.TrialState.COMPLETE else None
+    return TrialResult(twin.state, f"the same network as trial {twin.number}", value)
 
 
 def _typical_seconds(outcomes: list[Outcome]) -> float:
