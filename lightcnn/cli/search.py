@@ -89,7 +89,7 @@ def search(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Search the best network within a budget, train it, and write a run folder."""
+    """Search for the best network within a budget, train it, and write a run folder."""
     options = {
         "budget": budget, "space": space, "data": data, "trials": trials, "seconds": duration(time),
         "strategy": strategy and strategy.value, "epochs": epochs, "seed": seed, "device": device and device.value,

@@ -53,7 +53,7 @@ def search(
     reading: Reading | None = None,
     out: str | Path | None = None,
 ) -> Run:
-    """Searches the best network within a budget and trains it, as `lightcnn search` does, without output.
+    """Searches for the best network within a budget and trains it, as `lightcnn search` does but without output.
 
     Without `trials` and `seconds`, the search takes two minutes.
 
