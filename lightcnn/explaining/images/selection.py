@@ -15,8 +15,8 @@ from lightcnn.data.files.walk import Skipped, count_images, walk
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import DataError
 from lightcnn.explaining.explained_network import ExplainedNetwork
-from lightcnn.explaining.inputs import MaskFolder, Picture, from_dataset, from_file
-from lightcnn.explaining.run_test_data import TestSide, answers, candidates, choose
+from lightcnn.explaining.images.image import MaskFolder, Picture, from_dataset, from_file
+from lightcnn.explaining.images.run_test_data import TestSide, answers, candidates, choose
 from lightcnn.inference import decide
 from lightcnn.progress import Progress
 
