@@ -16,16 +16,11 @@ from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution, Method
 
 Map = NDArray[np.float32]
-
-
 CLASSES = ("clear", "ill")
-
-
 SIZE = 32
-
-
 PATCH = np.zeros((SIZE, SIZE), dtype=np.bool_)
 PATCH[2:10, 20:28] = True
+"""Not in the middle, and smooth in `patch_image`: no control finds it."""
 
 
 class WeightedSum(nn.Module):
@@ -43,15 +38,15 @@ class WeightedSum(nn.Module):
 
 @dataclass(frozen=True)
 class FakeMethod:
-    """A method that is any function of the network, image, target and seed."""
+    """A method whose map is any function of the network, image, target and seed."""
 
     find: Callable[[ExplainedNetwork, Tensor, int, int], Any]
     name: str = "fake"
     seed: int = 0
 
     def __call__(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> Attribution:
-        found = np.asarray(self.find(explained, inputs, target, self.seed), dtype=np.float32)
-        return Attribution(self.name, found, facts={"r2": 0.9} if self.name == "lime" else {})
+        values = np.asarray(self.find(explained, inputs, target, self.seed), dtype=np.float32)
+        return Attribution(self.name, values, facts={"r2": 0.9} if self.name == "lime" else {})
 
 
 def gradient_times_input(explained: ExplainedNetwork, inputs: Tensor, target: int, seed: int) -> Map:
@@ -69,13 +64,13 @@ def patch_image(seed: int = 0) -> Tensor:
 
 
 def patch_network(batch: int = 32) -> ExplainedNetwork:
-    """A network that sees the patch alone: all of it gives a logit of 4, none of it -4."""
+    """A network that sees only the patch: the whole patch gives a logit of 4, none of it -4."""
     return ExplainedNetwork.bare(WeightedSum(PATCH * 8 / PATCH.sum(), 4), 1, CLASSES, batch=batch)
 
 
 def checks_of(
     explained: ExplainedNetwork,
-    way: Method,
+    method: Method,
     image: Tensor | None = None,
     *,
     target: int = 1,
@@ -85,16 +80,17 @@ def checks_of(
 ) -> dict[str, dict[str, Any]]:
     """The checks of a method's map of an image, `patch_image` if none is given."""
     image = patch_image() if image is None else image
-    return Checker(explained, level=level, seed=seed).image(image, target, mask)(way(explained, image, target), way)
+    attribution = method(explained, image, target)
+    return Checker(explained, level=level, seed=seed).image(image, target, mask)(attribution, method)
 
 
-def checks_of_map(found: Any, level: str = "quick", **options: Any) -> dict[str, dict[str, Any]]:
+def checks_of_map(values: Any, level: str = "quick", **options: Any) -> dict[str, dict[str, Any]]:
     """The checks of one map of `patch_image`."""
-    return checks_of(patch_network(), FakeMethod(lambda *_: found), level=level, **options)
+    return checks_of(patch_network(), FakeMethod(lambda *_: values), level=level, **options)
 
 
 def convolutional_network() -> ExplainedNetwork:
-    """A convolution and a dense layer, drawn by a seed."""
+    """A convolution and a dense layer with seeded random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * SIZE**2, 2))
@@ -102,5 +98,5 @@ def convolutional_network() -> ExplainedNetwork:
 
 
 def image_of_signs() -> Tensor:
-    """An image of -1 and 1, whose magnitude tells nothing: (1, 1, SIZE, SIZE)."""
+    """An image of -1 and 1, whose magnitudes carry no information: (1, 1, SIZE, SIZE)."""
     return torch.from_numpy(np.random.default_rng(1).choice([-1.0, 1.0], (1, 1, SIZE, SIZE)).astype(np.float32))

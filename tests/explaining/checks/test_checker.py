@@ -29,7 +29,7 @@ from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.catalogue import MethodOptions, make_method
 
 
-def test_the_redrawn_network_is_made_once() -> None:
+def test_the_randomised_network_is_made_once() -> None:
     checker = Checker(convolutional_network(), level="full")
     assert checker.randomised_network(image_of_signs()) is checker.randomised_network(patch_image())
 
@@ -45,8 +45,8 @@ def test_the_redrawn_network_is_made_once() -> None:
     ],
 )
 def test_every_level_has_its_checks(level: str, name: str, mask: Any, expected: list[str]) -> None:
-    explained, way = patch_network(), FakeMethod(gradient_times_input, name)
-    checks = checks_of(explained, way, level=level, mask=mask)
+    explained, method = patch_network(), FakeMethod(gradient_times_input, name)
+    checks = checks_of(explained, method, level=level, mask=mask)
     assert list(checks) == expected
     assert set(checks) <= set(CHECKS)
     for check in checks.values():
@@ -57,25 +57,25 @@ def test_every_level_has_its_checks(level: str, name: str, mask: Any, expected: 
 
 
 @pytest.mark.parametrize(
-    ("name", "own"),
+    ("name", "more"),
     [("gradcam", set()), ("ig", {"completeness"}), ("lime", {"fit", "seeds"}), ("occlusion", set())],
 )
-def test_the_methods_that_are_there_are_judged(name: str, own: set[str]) -> None:
+def test_every_method_is_checked(name: str, more: set[str]) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         body = [nn.Conv2d(1, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()]
         model = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
     explained = ExplainedNetwork.bare(model, 1, ("a", "b", "c"))
     checks = checks_of(explained, make_method(name, MethodOptions(samples=64)), target=2, mask=PATCH)
-    assert set(checks) == {"map", "deletion", "insertion", "randomisation", "stability", "mask"} | own
-    for made in own:
-        assert checks[made]["value"] is not None, made
+    assert set(checks) == {"map", "deletion", "insertion", "randomisation", "stability", "mask"} | more
+    for check in more:
+        assert checks[check]["value"] is not None, check
     json.dumps(checks, allow_nan=False)
 
 
-def test_full_looks_more_closely() -> None:
+def test_full_checks_use_more_steps() -> None:
     for level in ("quick", "full"):
-        checks = checks_of_map(PATCH, level=level)  # type: ignore[arg-type]
+        checks = checks_of_map(PATCH, level=level)
         lines = checks["deletion"]["curves"]
         assert checks["deletion"]["steps"] == STEPS[level]
         assert set(lines) == {"fractions", "map", "random", "centre", "edges"}
@@ -83,30 +83,33 @@ def test_full_looks_more_closely() -> None:
     assert RANDOM_ORDERS["full"] > RANDOM_ORDERS["quick"]
 
 
-def test_the_same_seed_gives_the_same_digits_and_leaves_the_random_state() -> None:
+def test_equal_seeds_give_equal_numbers_and_leave_the_random_state() -> None:
     states = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]
-    found = []
+    documents = []
     for seed in (3, 3, 4):
-        explained, way = convolutional_network(), FakeMethod(gradient_times_input)
-        found.append(json.dumps(checks_of(explained, way, mask=PATCH, seed=seed)))
-    assert found[0] == found[1] != found[2]
+        explained, method = convolutional_network(), FakeMethod(gradient_times_input)
+        documents.append(json.dumps(checks_of(explained, method, mask=PATCH, seed=seed)))
+    assert documents[0] == documents[1] != documents[2]
     assert torch.equal(states[0], torch.random.get_rng_state())
     assert (states[1] == np.random.get_state()[1]).all()  # type: ignore[index]
 
 
-def test_the_network_never_reads_more_images_at_once_than_it_was_given_room_for() -> None:
+def test_the_network_never_reads_more_images_at_once_than_the_batch_size() -> None:
     areas = []
     for batch in (5, 64):
-        explained, way = patch_network(batch), FakeMethod(gradient_times_input)
-        checks = checks_of(explained, way)
+        explained, method = patch_network(batch), FakeMethod(gradient_times_input)
+        checks = checks_of(explained, method)
         assert explained.model.largest == batch
         areas.append(checks["insertion"]["value"])
     assert areas[0] == pytest.approx(areas[1], abs=1e-6)
 
 
-def test_the_smallest_image_is_judged() -> None:
-    explained, way = ExplainedNetwork.bare(WeightedSum(np.ones((1, 1))), 1, CLASSES), FakeMethod(gradient_times_input)
+def test_an_image_of_one_pixel_is_checked() -> None:
+    explained, method = (
+        ExplainedNetwork.bare(WeightedSum(np.ones((1, 1))), 1, CLASSES),
+        FakeMethod(gradient_times_input),
+    )
     image = torch.ones(1, 1, 1, 1)
-    checks = checks_of(explained, way, image)
+    checks = checks_of(explained, method, image)
     assert checks["map"]["warnings"] == ["constant"]
     json.dumps(checks, allow_nan=False)

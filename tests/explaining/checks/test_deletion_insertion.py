@@ -50,7 +50,7 @@ def test_deletion_by_hand() -> None:
     line = curves.compute("deletion", [weights])[0]
     expected = [1 / (1 + math.exp(-logit)) for logit in (15 - 7, 7 - 7, 3 - 7, 1 - 7, 0 - 7)]
     assert line == pytest.approx(expected, abs=1e-6)
-    by_hand = sum((one + other) / 2 for one, other in pairwise(expected)) / 4
+    by_hand = sum((left + right) / 2 for left, right in pairwise(expected)) / 4
     assert area(line, curves.fractions) == pytest.approx(by_hand)
     inverse = [1 / (1 + math.exp(-logit)) for logit in (15 - 7, 14 - 7, 12 - 7, 8 - 7, 0 - 7)]
     assert curves.compute("deletion", [-weights])[0] == pytest.approx(inverse, abs=1e-6)
@@ -61,7 +61,7 @@ def _of_first_class(curves: Curves, weights: NDArray[np.float64]) -> NDArray[np.
     return Curves(curves.explained, curves.inputs, 0, 4, 1, 0).compute("deletion", [weights])[0]
 
 
-def test_insertion_begins_with_the_blurred_image_and_ends_with_the_image() -> None:
+def test_insertion_starts_with_the_blurred_image_and_ends_with_the_image() -> None:
     explained, image = patch_network(), patch_image()
     line = Curves(explained, image, 1, 16, 1, 0).compute("insertion", [PATCH.astype(float)])[0]
     soft = blurred(image, START_BLUR * SIZE)
@@ -72,14 +72,14 @@ def test_insertion_begins_with_the_blurred_image_and_ends_with_the_image() -> No
     assert line[0] < 0.9 < line[1]
 
 
-def test_the_steps_of_a_curve_end_at_all_pixels_of_any_image() -> None:
+def test_the_last_step_of_a_curve_changes_all_pixels() -> None:
     for side, steps in ((1, 20), (3, 20), (28, 20), (128, 50)):
         curves = Curves(patch_network(), torch.zeros(1, 1, side, side), 0, steps, 1, 0)
         assert (curves.fractions[0], curves.fractions[-1]) == (0, 1)
         assert len(curves.fractions) == min(steps, side**2) + 1
 
 
-def test_a_constant_map_is_an_order_of_chance_and_fails() -> None:
+def test_a_constant_map_is_a_random_order_and_fails() -> None:
     flat = checks_of_map(np.ones((SIZE, SIZE)))
     order = pixel_ranks(np.ones((SIZE, SIZE)), 0)
     assert sorted(order.ravel()) == list(range(SIZE**2))
@@ -87,28 +87,28 @@ def test_a_constant_map_is_an_order_of_chance_and_fails() -> None:
     for name in ("deletion", "insertion"):
         assert flat[name]["value"] == pytest.approx(flat[name]["controls"]["random"], abs=0.05)
         assert flat[name]["passed"] is False
-        assert "chance" in flat[name]["says"]
+        assert "random" in flat[name]["says"]
 
 
-def test_the_control_of_chance_is_the_mean_of_several_curves() -> None:
+def test_the_random_control_is_the_mean_of_several_curves() -> None:
     curves = Curves(patch_network(), patch_image(), 1, 10, 3, 7)
     lines = curves.compute("deletion", [controls.random(SIZE, SIZE, 7, number) for number in range(3)])
     assert curves.controls["deletion"]["random"] == pytest.approx(lines.mean(axis=0))
 
 
-def test_a_network_that_is_blind_to_the_image_is_told() -> None:
-    explained, way = (
+def test_a_network_that_ignores_the_image_is_reported() -> None:
+    explained, method = (
         ExplainedNetwork.bare(WeightedSum(PATCH * 0.1 / PATCH.sum()), 1, CLASSES),
         FakeMethod(gradient_times_input),
     )
-    checks = checks_of(explained, way, level="quick")
+    checks = checks_of(explained, method, level="quick")
     for name in ("deletion", "insertion"):
         assert checks[name]["blind"] is True
-        assert "without the image is the same" in checks[name]["says"]
+        assert "without the image the probability differs by less than 0.1" in checks[name]["says"]
         assert checks_of_map(PATCH)[name]["blind"] is False
 
 
-def test_numbers_that_overflow_are_told() -> None:
+def test_overflow_is_reported() -> None:
     explained = ExplainedNetwork.bare(WeightedSum(np.full((4, 4), np.inf)), 1, CLASSES)
     with pytest.raises(LightcnnError, match="overflow"):
         Curves(explained, torch.zeros(1, 1, 4, 4), 1, 4, 1, 0).compute("deletion", [np.zeros((4, 4))])

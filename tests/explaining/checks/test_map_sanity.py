@@ -21,7 +21,7 @@ BUMP = np.exp(-((np.arange(SIZE)[:, None] - 12) ** 2 + (np.arange(SIZE)[None] - 
 
 
 @pytest.mark.parametrize(
-    ("found", "warning"),
+    ("values", "warning"),
     [
         (np.where(BUMP > 0.9, np.nan, BUMP), "nonfinite"),
         (np.where(BUMP > 0.9, np.inf, BUMP), "nonfinite"),
@@ -32,39 +32,41 @@ BUMP = np.exp(-((np.arange(SIZE)[:, None] - 12) ** 2 + (np.arange(SIZE)[None] - 
         (np.where(border_mask(SIZE, SIZE), 1, 0.01 * BUMP), "border"),
     ],
 )
-def test_degenerate_maps_each_have_their_warning(found: NDArray[np.float64], warning: str) -> None:
-    checks = checks_of_map(found, level="full", mask=PATCH)
+def test_every_degenerate_map_has_its_warning(values: NDArray[np.float64], warning: str) -> None:
+    checks = checks_of_map(values, level="full", mask=PATCH)
     assert checks["map"]["warnings"] == [warning]
     assert checks["map"]["passed"] is False
     assert checks["map"]["says"] == WARNINGS[warning]
     json.dumps(checks, allow_nan=False)
 
 
-def test_a_map_with_a_shape_has_no_warning() -> None:
+def test_a_localised_map_has_no_warning() -> None:
     checks = checks_of_map(BUMP)
     assert (checks["map"]["warnings"], checks["map"]["passed"], checks["map"]["says"]) == ([], True, "")
 
 
-def test_background_is_what_is_black() -> None:
+def test_background_is_black() -> None:
     image = torch.rand(1, 1, SIZE, SIZE) + 0.1
     image[..., :8] = 0.001
     on_black, elsewhere = np.zeros((SIZE, SIZE), np.float32), BUMP.astype(np.float32)
     on_black[10:20, 3:7] = 1
-    for found, warnings in ((on_black, ["background"]), (elsewhere, [])):
-        result = check_map(found, patch_network(), image)
+    for values, warnings in ((on_black, ["background"]), (elsewhere, [])):
+        result = check_map(values, patch_network(), image)
         assert result["warnings"] == warnings
-        assert result["background"] == {"energy": pytest.approx(float(energy(found)[:, :8].sum())), "area": 0.25}
-    assert check_map(on_black, patch_network(), image - 0.5)["background"]["area"] == 0, "no black below 0"
+        assert result["background"] == {"energy": pytest.approx(float(energy(values)[:, :8].sum())), "area": 0.25}
+    assert check_map(on_black, patch_network(), image - 0.5)["background"]["area"] == 0, (
+        "an image with negative pixels has no black"
+    )
 
 
-@pytest.mark.parametrize(("side", "told"), [(10, False), (11, True)])
-def test_from_11_pixels_on_a_map_can_sit_on_the_border(side: int, told: bool) -> None:
-    found = border_mask(side, side).astype(np.float32)
-    shape = check_map(found, patch_network(), torch.ones(1, 1, side, side))
-    assert ("border" in shape["warnings"]) == told
+@pytest.mark.parametrize(("side", "warns"), [(10, False), (11, True)])
+def test_maps_of_at_least_11_pixels_can_be_concentrated_on_the_border(side: int, warns: bool) -> None:
+    values = border_mask(side, side).astype(np.float32)
+    shape = check_map(values, patch_network(), torch.ones(1, 1, side, side))
+    assert ("border" in shape["warnings"]) == warns
 
 
-def test_the_border_of_any_image_is_at_least_a_pixel_wide() -> None:
+def test_the_border_is_at_least_one_pixel_wide() -> None:
     assert border_mask(100, 40).sum() == 100 * 40 - 90 * 36
     assert border_mask(4, 4).sum() == 12
     assert border_mask(1, 1).all()

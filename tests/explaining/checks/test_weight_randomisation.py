@@ -16,7 +16,7 @@ from lightcnn.explaining.explained_network import ExplainedNetwork
 
 
 class Scaled(nn.Module):
-    """A parameter of its own and no way to reset it."""
+    """Has a parameter but no `reset_parameters`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,29 +43,29 @@ class Reversed(nn.Module):
         return self.scaled(self.norm(x)).mean(dim=(2, 3))[:, :2]
 
 
-def test_the_third_that_is_called_last_is_redrawn_and_nothing_else() -> None:
+def test_only_the_third_that_is_called_last_is_randomised() -> None:
     model = Reversed()
     model.norm.running_mean.fill_(5.0)
     explained = ExplainedNetwork.bare(model, 1, CLASSES)
-    before = {name: held.clone() for name, held in explained.model.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in explained.model.state_dict().items()}
     state = torch.random.get_rng_state()
-    one, same, other = (randomised(explained, torch.zeros(1, 1, 8, 8), seed) for seed in (0, 0, 1))
+    first, same, other = (randomised(explained, torch.zeros(1, 1, 8, 8), seed) for seed in (0, 0, 1))
     assert torch.equal(state, torch.random.get_rng_state())
-    after = one.model.state_dict()
-    assert all(torch.equal(held, before[name]) for name, held in explained.model.state_dict().items())
-    assert all(torch.equal(held, same.model.state_dict()[name]) for name, held in after.items())
-    changed = {name for name, held in after.items() if not torch.equal(held, before[name])}
+    after = first.model.state_dict()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in explained.model.state_dict().items())
+    assert all(torch.equal(tensor, same.model.state_dict()[name]) for name, tensor in after.items())
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     assert changed == {"scaled.scale", "norm.running_mean"}
     assert not torch.equal(after["scaled.scale"], other.model.state_dict()["scaled.scale"])
     assert float(after["scaled.scale"].square().mean().sqrt()) == pytest.approx(3, rel=0.3)
     assert float(after["norm.running_mean"].abs().sum()) == 0
-    assert not one.model.training
-    assert not any(part._forward_hooks for part in one.model.modules())
-    assert not any(held.requires_grad for held in one.model.parameters())
+    assert not first.model.training
+    assert not any(part._forward_hooks for part in first.model.modules())
+    assert not any(tensor.requires_grad for tensor in first.model.parameters())
 
 
-def test_a_signal_survives_the_redrawn_top() -> None:
-    """Ten dense layers, as PyTorch draws them by default, answer every image alike to five digits."""
+def test_a_signal_survives_the_randomised_layers() -> None:
+    """In PyTorch's default initialisation, ten dense layers give all images the same logits to five digits."""
     layers = [part for _ in range(10) for part in (nn.Linear(64, 64), nn.ReLU())]
     model = nn.Sequential(nn.Flatten(), *[nn.Linear(64, 64) for _ in range(22)], *layers, nn.Linear(64, 2))
     images = torch.randn(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -78,7 +78,7 @@ def test_a_signal_survives_the_redrawn_top() -> None:
     assert float(randomised(explained, images, 0).logits(images).std(dim=0).min()) > 0.1
 
 
-def test_redrawing_seeds_no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_randomising_seeds_no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
     subject, seeded = convolutional_network(), list[int]()
     for accelerator in (torch.cuda, torch.mps, torch.xpu):
         monkeypatch.setattr(accelerator, "manual_seed_all", seeded.append, raising=False)
