@@ -153,7 +153,7 @@ def _network(
     if isinstance(model, TrainedNetwork):
         return ExplainedNetwork.of(model.model, model.preprocess, batch=batch), model.preprocess
     if not isinstance(model, nn.Module):
-        raise InputError(f"explain: model is a {type(model).__name__}; give a run folder or a torch.nn.Module")
+        raise InputError(f"explain: model has type {type(model).__name__}; give a run folder or a torch.nn.Module")
     if preprocess is not None:
         network = ExplainedNetwork.of(model, preprocess, batch=batch)
         blank = torch.zeros(1, preprocess.channels, preprocess.size, preprocess.size)

@@ -119,16 +119,16 @@ def test_outputs_that_are_not_maps_are_not_listed() -> None:
     ],
 )
 def test_a_network_without_maps_is_refused(model: nn.Module) -> None:
-    with pytest.raises(InputError, match=r"needs a layer that gives a map .* use --method ig, lime or occlusion"):
+    with pytest.raises(InputError, match=r"needs a layer whose output is a map .* use --method ig, lime or occlusion"):
         choose_layer(map_layers(explained(model), image()))
 
 
 def test_no_layer_is_listed_if_the_score_has_no_gradient() -> None:
-    class Deaf(Branched):
+    class Detached(Branched):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x).detach()
 
-    assert map_layers(explained(Deaf()), image()) == []
+    assert map_layers(explained(Detached()), image()) == []
 
 
 def test_a_map_that_is_overwritten_is_detected_and_kept() -> None:
