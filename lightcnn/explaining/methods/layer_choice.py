@@ -77,8 +77,9 @@ def choose_layer(layers: Sequence[MapLayer]) -> MapLayer:
     """
     if not layers:
         raise InputError(
-            "explain: Grad-CAM needs a layer whose output is a map (channels, height, width) with a gradient, for example "
-            f"a convolution; this network has none; use --method {methods_that_need('gradients', 'predictions')}"
+            "explain: Grad-CAM needs a layer whose output is a map (channels, height, width) with a gradient, such as "
+            "that of a convolution, and this network has none; "
+            f"use --method {methods_that_need('gradients', 'predictions')}"
         )
     fine = [layer for layer in layers if min(layer.height, layer.width) >= MIN_MAP_SIZE]
     largest = max(layer.height * layer.width for layer in layers)
