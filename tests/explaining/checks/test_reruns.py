@@ -139,5 +139,5 @@ def test_seeds_of_lime() -> None:
         lambda *arguments: np.random.default_rng(arguments[3]).normal(0, 0.01, (SIZE, SIZE)) + PATCH, "lime"
     )
     third = checks_of(patch_network(), peak, level="quick")["seeds"]
-    assert third["ranks"] < 0.5 < 0.99 < third["value"], "ranks arguments superpixels that hardly matter do not decide"
+    assert third["ranks"] < 0.5 < 0.99 < third["value"], "ranks of superpixels that hardly matter do not decide"
     assert third["passed"]

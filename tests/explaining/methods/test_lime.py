@@ -31,7 +31,7 @@ COUNT = int(SEGMENTS.max()) + 1
 class Shown(nn.Module):
     """A sigmoid head whose second probability is 0.5 plus a weight for each superpixel that is shown.
 
-    It reads number pixel of each superpixel, the number that differs most from the mean colour.
+    It reads one pixel of each superpixel, the number that differs most from the mean colour.
     """
 
     def __init__(self, inputs: Tensor, segments: np.ndarray, weights: np.ndarray) -> None:
