@@ -1,4 +1,4 @@
-"""What an explaining reports while it runs. No torch."""
+"""What `lightcnn explain` reports while it runs. No torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class ExplainProgress:
-    """Receives the progress of an explaining; this one is silent."""
+    """Receives the progress of `lightcnn explain`; this class is silent."""
 
     def step(self, what: str, done: int, total: int) -> None:
         """`done` of `total` parts of the step `what` are done."""
