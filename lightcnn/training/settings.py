@@ -20,7 +20,7 @@ MARKER_FILE = "data.json"
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
-class Override(Frozen):
+class RecipeOverride(Frozen):
     """A value that an option gives a key of the recipe, and the option's name."""
 
     option: str
@@ -33,7 +33,7 @@ class TrainSettings(Frozen):
 
     recipe: Recipe
     bare: Annotated[bool, Field(description="a network alone: its data set epochs, batch and augmentation")] = False
-    overrides: Annotated[tuple[Override, ...], Field(description="applied after the data have decided")] = ()
+    overrides: Annotated[tuple[RecipeOverride, ...], Field(description="applied after the data have decided")] = ()
     folds: Annotated[int | None, Field(description="number of folds; none: one split")] = None
     seeds: Annotated[int | None, Field(description="number of seeds; none: one")] = None
     device: DeviceName = "auto"
@@ -53,7 +53,9 @@ def make_settings(
     draft: RecipeDraft, *, folds: int | None = None, seeds: int | None = None, device: str = "auto"
 ) -> TrainSettings:
     """The settings of a training. Raises: InputError if one of the values is invalid."""
-    overrides = tuple(Override(option=change.option, path=change.path, value=change.value) for change in draft.changes)
+    overrides = tuple(
+        RecipeOverride(option=change.option, path=change.path, value=change.value) for change in draft.changes
+    )
     values = {"recipe": draft.recipe, "bare": draft.bare, "overrides": overrides}
     try:
         return TrainSettings.model_validate(values | {"folds": folds, "seeds": seeds, "device": device})
