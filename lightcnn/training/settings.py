@@ -20,8 +20,8 @@ MARKER_FILE = "data.json"
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
-class RecordedOverride(Frozen):
-    """An `Override` as train.yaml holds it: the option, the path of the key, and the new value."""
+class RecipeOverride(Frozen):
+    """A value that an option gives a key of the recipe, and the option's name."""
 
     option: str
     path: tuple[str | int, ...]
@@ -33,7 +33,7 @@ class TrainSettings(Frozen):
 
     recipe: Recipe
     bare: Annotated[bool, Field(description="a network alone: its data set epochs, batch and augmentation")] = False
-    overrides: Annotated[tuple[RecordedOverride, ...], Field(description="applied after the data have decided")] = ()
+    overrides: Annotated[tuple[RecipeOverride, ...], Field(description="applied after the data have decided")] = ()
     folds: Annotated[int | None, Field(description="number of folds; none: one split")] = None
     seeds: Annotated[int | None, Field(description="number of seeds; none: one")] = None
     device: DeviceName = "auto"
@@ -54,7 +54,7 @@ def make_settings(
 ) -> TrainSettings:
     """The settings of a training. Raises: InputError if one of the values is invalid."""
     overrides = tuple(
-        RecordedOverride(option=change.option, path=change.path, value=change.value) for change in draft.changes
+        RecipeOverride(option=change.option, path=change.path, value=change.value) for change in draft.changes
     )
     values = {"recipe": draft.recipe, "bare": draft.bare, "overrides": overrides}
     try:

@@ -175,7 +175,7 @@ def _meaning(key: str, score: float, classes: list[str], test: Mapping[str, Any]
         "pr_auc": "precision averaged over all thresholds" + (f"; guessing gives {share:.3f}" if two else mean),
         "mcc": "1: all predictions are correct; 0: no better than guessing; −1: all predictions are wrong",
         "kappa": "agreement beyond chance: 1 is perfect, 0 is none",
-        "brier": "mean squared error of the probabilities; 0 is best",
+        "brier": "mean squared distance between probabilities and true classes; 0 is best",
         "log_loss": f"0 is best; equal probabilities for all classes give {math.log(len(classes)):.3f}",
         "ece": f"the probability of a prediction is off by {count} in 100 on average",
     }[key]  # fmt: skip
