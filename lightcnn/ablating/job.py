@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lightcnn import document
 from lightcnn.ablating.plan import (
@@ -17,7 +17,7 @@ from lightcnn.ablating.plan import (
     make_plan,
     without_changes,
 )
-from lightcnn.ablating.progress import AblationProgress
+from lightcnn.ablating.progress import SILENT, AblationProgress
 from lightcnn.ablating.report import write_report
 from lightcnn.ablating.settings import PLAN_FILE, AblateSettings, make_settings
 from lightcnn.ablating.variants import SkippedChange
@@ -31,6 +31,7 @@ from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.repeats import Repeats, full_recipe, prepare_parts, train_all
 from lightcnn.training.report.pooled import pooled_data
 from lightcnn.training.resume import require_same_recipe
+from lightcnn.training.settings import DeviceName
 from lightcnn.training.setup import TrainingSetup, stand_in_warning
 from lightcnn.version import __version__
 
@@ -47,7 +48,7 @@ def ablate(
     seeds: int = 1,
     out: str | Path | None = None,
     resume: bool = False,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    device: DeviceName = "auto",
 ) -> Run:
     """Trains a recipe unchanged and once per change, and compares each change with the unchanged recipe.
 
@@ -83,14 +84,13 @@ def run(
     *,
     out: str | Path | None = None,
     resume: bool = False,
-    progress: AblationProgress | None = None,
+    progress: AblationProgress = SILENT,
 ) -> RunFolder:
     """Trains what is not finished yet and writes the report.
 
     With `resume`, the run folder `out` is resumed: with the settings that it was started with if `settings` has no
     recipe; otherwise the two must agree. Raises: as `ablate`.
     """
-    progress = progress or AblationProgress()
     resumed = RunFolder.resumed(out, resume=resume, command="ablate", settings=PLAN_FILE)
     setup = _prepare(settings, resumed, progress)
     if resumed is not None:
@@ -110,14 +110,14 @@ def estimate(
     *,
     out: str | Path | None = None,
     resume: bool = False,
-    progress: AblationProgress | None = None,
+    progress: AblationProgress = SILENT,
 ) -> dict[str, Any]:
     """The `--dry-run` document: every change with its exact cost and its time, measured on a few steps.
 
     Nothing is written. Arguments and Raises: as `run`.
     """
     resumed = RunFolder.resumed(out, resume=resume, command="ablate", settings=PLAN_FILE)
-    setup = _prepare(settings, resumed, progress or AblationProgress())
+    setup = _prepare(settings, resumed, progress)
     plan, first = setup.plan, setup.trainings[0]
     rows = [_estimate_trial(trial, first, plan.trainings) for trial in plan.trials]
     return {

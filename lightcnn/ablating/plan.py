@@ -73,13 +73,13 @@ def make_plan(
         if isinstance(variant, SkippedChange):
             left_out.append(variant)
             continue
-        changed_recipe = _apply(recipe, variant)
-        same = names.setdefault(_identity(changed_recipe), name)
+        applied = _apply(recipe, variant)
+        same = names.setdefault(_identity(applied), name)
         if same != name:
             reason = "the same as the unchanged recipe" if same == UNCHANGED else f"the same as {same}"
             left_out.append(SkippedChange(change=name, reason=reason))
         else:
-            trials.append(Trial(name=name, about=variant.about, recipe=changed_recipe))
+            trials.append(Trial(name=name, about=variant.about, recipe=applied))
     _require_change(over, trials, left_out)
     return AblationPlan(over=tuple(over), trials=tuple(trials), left_out=tuple(left_out), folds=folds, seeds=seeds)
 

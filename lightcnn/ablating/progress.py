@@ -6,10 +6,14 @@ from lightcnn.training.progress import TrainingProgress
 
 
 class AblationProgress(TrainingProgress):
-    """Receives the progress of an ablation and its trainings; this class ignores it."""
+    """Receives the events of an ablation and its trainings. This class ignores them; a view overrides its methods."""
 
     def change(self, number: int, total: int, name: str, about: str) -> None:
         """The next recipe is trained, or was trained before: the `number`th of `total`, from 1, the unchanged one."""
 
     def failed(self, name: str, reason: str) -> None:
         """A change could not be trained; the ablation continues with the others."""
+
+
+SILENT = AblationProgress()
+"""Ignores all events."""

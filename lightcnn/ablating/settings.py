@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from lightcnn.document import Frozen
+from lightcnn.errors import InputError
 from lightcnn.overrides import Override
 from lightcnn.recipe import Recipe
 from lightcnn.training.recipe_argument import RecipeDraft
+from lightcnn.training.settings import DeviceName, RecordedOverride
 
 PLAN_FILE = "ablation.json"
 """The file of the run folder that an ablation is resumed from."""
-
-
-class RecipeChange(Frozen):
-    """A value that an option changed in the recipe."""
-
-    option: str
-    path: tuple[str | int, ...]
-    value: Any
 
 
 class AblateSettings(Frozen):
     """The input of `lightcnn ablate`; a run folder holds it as ablate.yaml."""
 
     recipe: Annotated[Recipe | None, Field(description="the unchanged recipe; null: that of the resumed run")] = None
-    bare: Annotated[bool, Field(description="only a network was given: the data decide how it is trained")] = False
-    changes: Annotated[tuple[RecipeChange, ...], Field(description="values of a bare network's recipe")] = ()
+    bare: Annotated[bool, Field(description="a network alone: its data set epochs, batch and augmentation")] = False
+    overrides: Annotated[tuple[RecordedOverride, ...], Field(description="applied after the data have decided")] = ()
     over: Annotated[tuple[str, ...], Field(description="kinds of changes, or files of changes")] = ()
     only: Annotated[tuple[str, ...], Field(description="names of the changes to make; empty: all")] = ()
     folds: Annotated[int, Field(description="folds of each seed; 0: a single split")] = 0
     seeds: Annotated[int, Field(description="trainings with different seeds")] = 1
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: DeviceName = "auto"
 
     @property
     def draft(self) -> RecipeDraft | None:
         """The unchanged recipe, as it is before the data are read."""
         if self.recipe is None:
             return None
-        changes = tuple(Override(change.option, change.path, change.value) for change in self.changes)
+        changes = tuple(Override(override.option, override.path, override.value) for override in self.overrides)
         return RecipeDraft(self.recipe, self.bare, changes)
 
 
@@ -52,19 +46,24 @@ def make_settings(
     only: Sequence[str] = (),
     folds: int = 0,
     seeds: int = 1,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    device: DeviceName = "auto",
 ) -> AblateSettings:
-    """The settings of an ablation of the recipe `draft`."""
-    changes = tuple(
-        RecipeChange(option=change.option, path=change.path, value=change.value) for change in draft.changes
+    """The settings of an ablation of the recipe `draft`. Raises: InputError if one of the values is invalid."""
+    overrides = tuple(
+        RecordedOverride(option=change.option, path=change.path, value=change.value) for change in draft.changes
     )
-    return AblateSettings(
-        recipe=draft.recipe,
-        bare=draft.bare,
-        changes=changes,
-        over=tuple(over),
-        only=tuple(only),
-        folds=folds,
-        seeds=seeds,
-        device=device,
-    )
+    try:
+        return AblateSettings(
+            recipe=draft.recipe,
+            bare=draft.bare,
+            overrides=overrides,
+            over=tuple(over),
+            only=tuple(only),
+            folds=folds,
+            seeds=seeds,
+            device=device,
+        )
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        rule = detail["msg"][0].lower() + detail["msg"][1:]
+        raise InputError(f"ablate: {detail['loc'][0]}: {rule}, not {detail['input']!r}") from None

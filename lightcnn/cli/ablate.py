@@ -33,27 +33,31 @@ OVER = f"Kinds of changes: {', '.join(KINDS)}, or a FILE of changes; repeat the 
 def ablate(
     recipe: Annotated[
         str | None,
-        typer.Argument(metavar="RECIPE", help="Shipped recipe, recipe file, or a spec.yaml together with --data."),
+        typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, a recipe file, or a spec.yaml with --data."),
     ] = None,
     over: Annotated[list[str] | None, typer.Option(metavar="KIND|FILE", help=OVER)] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Names of the changes to make; repeat the option or separate by commas."),
     ] = None,
-    data: Annotated[str | None, typer.Option(help="SOURCE of the images (default: the recipe's).")] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Maximum epochs of each training; the same as --set training.epochs=N.")
+    data: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Data set to train on (default: the recipe's).")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed of split, initial weights and training.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Maximum number of epochs (default: the recipe's); sets training.epochs.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the split, the first weights and the training (default: the recipe's).")
+    ] = None,
     folds: Annotated[
-        int | None, typer.Option(metavar="K", help="Split the images into K folds by group, and test on each once.")
+        int | None, typer.Option(metavar="K", help="Cross-validate: make K folds by group and test each fold once.")
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(metavar="S", help="Train each recipe with S seeds, from --seed on (default: 1).")
     ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change any value of the recipe; repeatable."),
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set any value of the recipe; repeatable."),
     ] = None,
     device: Annotated[Device, typer.Option(help="Device to train on.")] = Device.auto,
     data_dir: DataDir = None,
@@ -63,10 +67,10 @@ def ablate(
     require_data: RequireData = False,
     out: Out = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Resume the ablation in --out; RECIPE and its options may be left out.")
+        bool, typer.Option("--resume", help="Resume the ablation in --out; RECIPE may be omitted.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the changes, their cost and their time, without training.")
+        bool, typer.Option("--dry-run", help="Print the changes, their cost and their time without training.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from helpers.paths import DOCS
 
 from lightcnn import document
 from lightcnn.ablating.settings import AblateSettings, make_settings
 from lightcnn.ablating.variants import KINDS
 from lightcnn.cli.ablate import OVER
+from lightcnn.errors import InputError
 from lightcnn.overrides import Override
 from lightcnn.recipe import Recipe
 from lightcnn.training.recipe_argument import RecipeDraft
@@ -31,3 +33,10 @@ def test_the_help_and_the_documents_list_every_kind_of_change() -> None:
     assert f"--over {'|'.join(KINDS)}|FILE" in contract
     assert all(f"| `{kind}` |" in page for kind in KINDS)
     assert all(kind in OVER for kind in KINDS)
+
+
+def test_an_unknown_device_is_reported_in_one_line() -> None:
+    with pytest.raises(
+        InputError, match=r"^ablate: device: input should be 'auto', 'cpu', 'cuda' or 'mps', not 'gpu'$"
+    ):
+        make_settings(RecipeDraft(Recipe.load("quick")), ["architecture"], device="gpu")  # type: ignore[arg-type]

@@ -136,9 +136,9 @@ def test_a_different_ablation_is_not_resumed(finished: Path, recipe: Path, capsy
     assert run([*arguments, "--resume", "--out", str(finished)]) == 2
     assert "was started with other changes" in capsys.readouterr().err
     assert run([*arguments, "--epochs", "9", "--resume", "--out", str(finished)]) == 2
-    assert "training.epochs: 2 there, 9 here" in capsys.readouterr().err
+    assert "training.epochs: 2 in the run, 9 given" in capsys.readouterr().err
     assert run([*arguments, "--out", str(finished)]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_an_ablation_resumes_after_kill_9_with_the_same_result(finished: Path, recipe: Path, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_change_that_does_not_fit_the_data_is_left_out(recipe: Path, tmp_path:
     (tmp_path / "changes.yaml").write_text("changes: {huge: {training.batch: 4096}, short: {training.epochs: 1}}\n")
     assert run(["ablate", str(recipe), "--over", "changes.yaml", "--dry-run"]) == 0
     printed = capsys.readouterr().out
-    assert "left out: huge: training.batch: 4096 images, but the training side" in printed
+    assert "left out: huge: training.batch: 4096 images, but the training set" in printed
     assert run(["ablate", str(recipe), "--over", "changes.yaml", "--only", "huge", "--out", "run"]) == 2
     assert "nothing to change" in capsys.readouterr().err
     assert not Path("run").exists()

@@ -92,7 +92,7 @@ def test_a_comparison_needs_two_different_runs(good: Path, capsys: pytest.Captur
 
 
 def test_an_existing_out_is_refused(good: Path, bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "exists already" in failure(capsys, good, bad, "--out", good)
+    assert "already exists" in failure(capsys, good, bad, "--out", good)
 
 
 def test_an_unfinished_run_is_refused(good: Path, bad: Path, capsys: pytest.CaptureFixture[str]) -> None:
