@@ -17,7 +17,7 @@ from lightcnn.errors import DataError, InputError
 from lightcnn.explaining.checks.checker import Checker
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.explanation import Explainer, Explanation, require_level, target_index
-from lightcnn.explaining.inputs import Picture, from_array, from_file
+from lightcnn.explaining.images.image import Picture, from_array, from_file
 from lightcnn.explaining.methods.catalogue import MethodOptions, method
 from lightcnn.run_folder import RunFolder
 from lightcnn.trained_network import TrainedNetwork, checked_images

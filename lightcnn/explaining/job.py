@@ -18,16 +18,16 @@ from lightcnn.explaining.checks.checker import Checker
 from lightcnn.explaining.checks.summary import sentence, summary
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.explanation import Explainer, Explanation, require_level, target_index
-from lightcnn.explaining.figures.files import draw
-from lightcnn.explaining.inputs import MaskFolder, Picture
+from lightcnn.explaining.figures.image_files import draw
+from lightcnn.explaining.images.image import MaskFolder, Picture
+from lightcnn.explaining.images.run_test_data import test_side
+from lightcnn.explaining.images.selection import Selection, of_files, of_side
 from lightcnn.explaining.methods.catalogue import MethodOptions, method
 from lightcnn.explaining.methods.layer_choice import MapLayer, candidates, named
 from lightcnn.explaining.page import explain_page
 from lightcnn.explaining.results import Entry, Results, table
 from lightcnn.explaining.resume import begin, begun_for, digests
-from lightcnn.explaining.run_test_data import test_side
-from lightcnn.explaining.saved import load, save
-from lightcnn.explaining.selection import Selection, of_files, of_side
+from lightcnn.explaining.saved_explanations import load, save
 from lightcnn.output.caveats import STAND_IN
 from lightcnn.progress import Progress, no_progress
 from lightcnn.run_folder import RunFolder

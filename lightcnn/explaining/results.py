@@ -11,9 +11,9 @@ from typing import Any
 from lightcnn.data.files.walk import Skipped
 from lightcnn.errors import DataError
 from lightcnn.explaining.explanation import Explanation, Failure
-from lightcnn.explaining.figures.files import Drawn, figure_bytes
+from lightcnn.explaining.figures.image_files import Drawn, figure_bytes
 from lightcnn.explaining.figures.overview import Overview
-from lightcnn.explaining.inputs import Picture
+from lightcnn.explaining.images.image import Picture
 from lightcnn.explaining.page import SHOWN
 from lightcnn.text import visible
 

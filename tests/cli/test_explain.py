@@ -31,13 +31,13 @@ from lightcnn.explaining.explanation import Explainer, Explanation
 from lightcnn.explaining.figures.colours import RECTIFIED, Scale, outlined, overlay, strongest
 from lightcnn.explaining.figures.overview import Overview
 from lightcnn.explaining.figures.panels import Canvas, laid_over, panel, silence
+from lightcnn.explaining.images.projection import Frame
+from lightcnn.explaining.images.run_test_data import choose
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.methods.catalogue import NAMES as METHODS
 from lightcnn.explaining.methods.gradcam import GradCam
 from lightcnn.explaining.methods.integrated_gradients import IntegratedGradients
 from lightcnn.explaining.methods.lime import Lime
-from lightcnn.explaining.projection import Frame
-from lightcnn.explaining.run_test_data import choose
 from lightcnn.explaining.terminal import brief
 
 SPACE = "size: [16]\nstem: {kind: [conv], width: 8}\nstages: [{kind: [conv], width: 8}]\n"

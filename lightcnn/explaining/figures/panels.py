@@ -18,8 +18,8 @@ from lightcnn.explaining.checks.map_sanity import WORDS, energy, fault
 from lightcnn.explaining.checks.summary import TITLES
 from lightcnn.explaining.explanation import Explanation
 from lightcnn.explaining.figures.colours import RECTIFIED, Map, Pixels, Scale, outlined, overlay, strongest
+from lightcnn.explaining.images.projection import Frame
 from lightcnn.explaining.methods.attribution import Attribution
-from lightcnn.explaining.projection import Frame
 from lightcnn.explaining.terminal import brief, ordered
 from lightcnn.output.figures import BLUE, COLOURS, GREY, label_text, name_axes, without_mathematics
 from lightcnn.text import visible

@@ -11,7 +11,7 @@ from PIL import Image
 from lightcnn.data.files.decode import LONGEST_SIDE, UPRIGHT, decode, decode_mask, decode_whole
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import DataError
-from lightcnn.explaining.projection import Frame
+from lightcnn.explaining.images.projection import Frame
 
 SHAPES = ((64, 64), (90, 64), (64, 90), (91, 64), (700, 301))
 FITS = ("stretch", "crop", "pad")

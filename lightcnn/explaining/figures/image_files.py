@@ -13,7 +13,7 @@ from PIL import Image
 from lightcnn.explaining.explanation import Explanation
 from lightcnn.explaining.figures.colours import Pixels
 from lightcnn.explaining.figures.panels import Canvas, curves, laid_over, panel
-from lightcnn.explaining.inputs import Picture
+from lightcnn.explaining.images.image import Picture
 from lightcnn.output.figures import add_warning_bar, label_text, png, without_mathematics
 from lightcnn.text import visible
 

@@ -16,8 +16,8 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.decisions import decide
 from lightcnn.errors import DataError
 from lightcnn.explaining.explained_network import ExplainedNetwork
-from lightcnn.explaining.inputs import MaskFolder, Picture, from_dataset, from_file
-from lightcnn.explaining.run_test_data import TestSide, answers, candidates, choose
+from lightcnn.explaining.images.image import MaskFolder, Picture, from_dataset, from_file
+from lightcnn.explaining.images.run_test_data import TestSide, answers, candidates, choose
 from lightcnn.progress import Progress
 
 

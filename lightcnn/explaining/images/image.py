@@ -16,7 +16,7 @@ from lightcnn.data.files.decode import SUFFIXES, decode, decode_mask, decode_who
 from lightcnn.data.files.walk import hidden
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import DataError, InputError
-from lightcnn.explaining.projection import Frame
+from lightcnn.explaining.images.projection import Frame
 
 Whole = tuple[NDArray[np.uint8], tuple[int, int]]
 """Pixels uint8 (H, W, 1 or 3), and height and width of the picture where these are fewer."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from lightcnn.explaining.explanation import Explanation
-from lightcnn.explaining.figures.files import Drawn
-from lightcnn.explaining.inputs import Picture
+from lightcnn.explaining.figures.image_files import Drawn
+from lightcnn.explaining.images.image import Picture
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.run_folder import RunFolder
 
