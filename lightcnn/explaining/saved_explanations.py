@@ -1,4 +1,4 @@
-"""What an explained image leaves in the run folder, so that a work that was stopped goes on where it was."""
+"""The explanations of an image in the run folder, from which a resumed run continues."""
 
 from __future__ import annotations
 
@@ -10,58 +10,65 @@ from typing import Any
 import numpy as np
 
 from lightcnn.explaining.explanation import Explanation
-from lightcnn.explaining.figures.image_files import Drawn
-from lightcnn.explaining.images.image import Picture
+from lightcnn.explaining.figures.image_files import ImageFiles
+from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.run_folder import RunFolder
 
 FOLDER = "explained"
-"""A file an image; it is written last, so that its presence means that all others are there."""
+"""Holds one record per image. A record is written last: if it exists, so do all other files of its image."""
 
 
-def save(run: RunFolder, number: int, picture: Picture, found: Sequence[Explanation], drawn: Drawn) -> None:
-    """Writes the files of the image of that number, and its record last."""
-    for name, content in drawn.files.items():
-        run.write_bytes(name, content)
-    told = {
-        "picture": digest(picture),
-        "drawn": {name: getattr(drawn, name) for name in ("panel", "curves", "maps", "overlays", "segments", "notes")},
-        "explanations": [one.document() for one in found],
+def save(
+    folder: RunFolder, number: int, image: ExplainedImage, explanations: Sequence[Explanation], files: ImageFiles
+) -> None:
+    """Writes the files of the image with that number, and its record last."""
+    for name, content in files.contents.items():
+        folder.write_bytes(name, content)
+    drawn = ("panel", "curves", "maps", "overlays", "segments", "notes")
+    record = {
+        "picture": digest(image),
+        "drawn": {name: getattr(files, name) for name in drawn},
+        "explanations": [explanation.document() for explanation in explanations],
     }
-    run.write_json(_name(number), told)
+    folder.write_json(_record_name(number), record)
 
 
-def load(run: RunFolder, number: int, picture: Picture) -> tuple[list[Explanation], Drawn] | None:
-    """The same read back; None where it is not there whole, or was of another picture."""
+def load(folder: RunFolder, number: int, image: ExplainedImage) -> tuple[list[Explanation], ImageFiles] | None:
+    """What `save` wrote; None if it is incomplete, damaged or belongs to another image."""
     try:
-        told = json.loads((run / _name(number)).read_bytes())
-        if told["picture"] != digest(picture):
+        record = json.loads((folder / _record_name(number)).read_bytes())
+        if record["picture"] != digest(image):
             return None
-        held = told["drawn"]
-        files = {name: (run / name).read_bytes() for name in (held["panel"], held["curves"]) if name}
-        drawn = Drawn(files, **held | {"notes": tuple(held["notes"])})
-        return [_explanation(run, entry, drawn, picture) for entry in told["explanations"]], drawn
+        drawn = record["drawn"]
+        contents = {name: (folder / name).read_bytes() for name in (drawn["panel"], drawn["curves"]) if name}
+        files = ImageFiles(contents, **drawn | {"notes": tuple(drawn["notes"])})
+        return [_explanation(folder, entry, files, image) for entry in record["explanations"]], files
     except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
 
 
-def digest(picture: Picture) -> str:
-    """SHA-256 of a picture's name, pixels and mask, as the network has them."""
-    content = hashlib.sha256(picture.name.encode("utf-8", "surrogateescape") + picture.pixels.numpy().tobytes())
-    if picture.mask is not None:
-        content.update(np.packbits(picture.mask).tobytes())
+def digest(image: ExplainedImage) -> str:
+    """SHA-256 of an image's name, and of its pixels and mask at the size of the network's input."""
+    content = hashlib.sha256(image.name.encode("utf-8", "surrogateescape") + image.pixels.numpy().tobytes())
+    if image.mask is not None:
+        content.update(np.packbits(image.mask).tobytes())
     return content.hexdigest()
 
 
-def _explanation(run: RunFolder, entry: dict[str, Any], drawn: Drawn, picture: Picture) -> Explanation:
+def _explanation(folder: RunFolder, entry: dict[str, Any], files: ImageFiles, image: ExplainedImage) -> Explanation:
     method = entry["method"]
-    segments = np.load(run / drawn.segments[method]) if method in drawn.segments else None
-    found = Attribution(
-        method, np.load(run / drawn.maps[method]), entry["layer"], entry["facts"], tuple(entry["notes"]), segments
+    segments = np.load(folder / files.segments[method]) if method in files.segments else None
+    values = np.load(folder / files.maps[method])
+    attribution = Attribution(method, values, entry["layer"], entry["facts"], tuple(entry["notes"]), segments)
+    names = ("image", "target", "target_index", "prediction", "probability", "checks")
+    return Explanation(
+        **{name: entry[name] for name in names},
+        attribution=attribution,
+        seconds=entry["seconds"],
+        seen=image.pixels.movedim(0, 2).numpy(),
     )
-    told = {name: entry[name] for name in ("image", "target", "target_index", "prediction", "probability", "checks")}
-    return Explanation(**told, attribution=found, seconds=entry["seconds"], seen=picture.pixels.movedim(0, 2).numpy())
 
 
-def _name(number: int) -> str:
+def _record_name(number: int) -> str:
     return f"{FOLDER}/{number:03}.json"

@@ -1,4 +1,4 @@
-"""The files of one explained image: maps as they are, overlays on the whole picture, the panel and the curves."""
+"""The files of one explained image: maps, overlays on the whole image, the panel and the curves."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from PIL import Image
 
 from lightcnn.explaining.explanation import Explanation
 from lightcnn.explaining.figures.colours import Pixels
-from lightcnn.explaining.figures.panels import Canvas, curves, laid_over, panel
-from lightcnn.explaining.images.image import Picture
+from lightcnn.explaining.figures.panels import Canvas, curves_figure, overlay_map, panel
+from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.output.figures import add_warning_bar, label_text, png, without_mathematics
 from lightcnn.text import visible
 
-NAME = 34
-"""Letters of an image's name in its panel, the last ones."""
+MAX_NAME_LENGTH = 34
+"""Characters of an image's name in its panel; the end of the name is kept."""
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The files of an image by their names in the run folder, and under which of them a method's are found."""
+class ImageFiles:
+    """The files of an image: `contents` by their names in the run folder, and the names of the files of each method."""
 
-    files: dict[str, bytes]
+    contents: dict[str, bytes]
     panel: str
     curves: str | None
     maps: dict[str, str]
@@ -34,60 +34,54 @@ class Drawn:
     notes: tuple[str, ...] = ()
 
 
-def draw(number: int, picture: Picture, found: Sequence[Explanation], warning: str) -> Drawn:
-    """All files of the image of that number; a `warning` is add_warning_bar on its figures."""
-    whole, size = picture.whole()
-    canvas = Canvas(whole, picture.frame, picture.mask)
-    names = [f"{number:03}-{one.attribution.method}" for one in found]
-    maps = {name: f"maps/{name}.npy" for name in names}
-    overlays = {name: f"overlays/{name}.png" for name in names}
-    files, segments = {}, {}
-    for name, one in zip(names, found, strict=True):
-        files[maps[name]] = _array(one.attribution.map.astype(np.float32))
-        files[overlays[name]] = _picture(laid_over(canvas, one))
-        if one.attribution.segments is not None:
-            segments[one.attribution.method] = f"maps/{name}-segments.npy"
-            files[f"maps/{name}-segments.npy"] = _array(one.attribution.segments)
-    panel_name, curve_name = f"panels/{number:03}.png", f"curves/{number:03}.png"
-    files[panel_name] = figure_bytes(panel(canvas, found, _heading(picture, found[0])), warning)
-    lines = curves(found)
-    if lines is not None:
-        files[curve_name] = figure_bytes(lines, warning)
-    told = () if whole.shape[:2] == size else (f"overlays are reduced from {size[1]}×{size[0]} pixels",)
-    by_method = [one.attribution.method for one in found]
-    return Drawn(
-        files,
-        panel_name,
-        curve_name if lines is not None else None,
-        dict(zip(by_method, maps.values(), strict=True)),
-        dict(zip(by_method, overlays.values(), strict=True)),
-        segments,
-        told,
-    )
+def make_files(number: int, image: ExplainedImage, explanations: Sequence[Explanation], warning: str) -> ImageFiles:
+    """All files of the image with that number; a `warning` is stamped on its figures."""
+    whole, size = image.whole()
+    canvas = Canvas(whole, image.frame, image.mask)
+    contents: dict[str, bytes] = {}
+    maps, overlays, segments = {}, {}, {}
+    for explanation in explanations:
+        attribution = explanation.attribution
+        method, name = attribution.method, f"{number:03}-{attribution.method}"
+        maps[method], overlays[method] = f"maps/{name}.npy", f"overlays/{name}.png"
+        contents[maps[method]] = _npy_bytes(attribution.map.astype(np.float32))
+        contents[overlays[method]] = _png_bytes(overlay_map(canvas, explanation))
+        if attribution.segments is not None:
+            segments[method] = f"maps/{name}-segments.npy"
+            contents[segments[method]] = _npy_bytes(attribution.segments)
+    panel_name = f"panels/{number:03}.png"
+    contents[panel_name] = figure_bytes(panel(canvas, explanations, _heading(image, explanations[0])), warning)
+    figure, curves_name = curves_figure(explanations), f"curves/{number:03}.png"
+    if figure is not None:
+        contents[curves_name] = figure_bytes(figure, warning)
+    notes = () if whole.shape[:2] == size else (f"overlays are reduced from {size[1]}×{size[0]} pixels",)
+    curves = curves_name if figure is not None else None
+    return ImageFiles(contents, panel_name, curves, maps, overlays, segments, notes)
 
 
 def figure_bytes(figure: Figure, warning: str) -> bytes:
-    """A figure as a PNG file, under a warning where there is one."""
-    picture = png(figure)
-    return add_warning_bar(picture, warning) if warning else picture
+    """A figure as a PNG file, with the warning stamped on it if there is one."""
+    content = png(figure)
+    return add_warning_bar(content, warning) if warning else content
 
 
-def _heading(picture: Picture, one: Explanation) -> list[str]:
-    """What stands under the picture in its panel."""
-    label = [f"labelled {label_text(picture.label)}"] if picture.label is not None else []
-    said = f"predicted {label_text(one.prediction)}"
-    asked = f"explained: {label_text(one.target)}, p = {one.probability:.4f}"
-    name = visible(picture.name.rpartition("/")[2])
-    return [without_mathematics(name if len(name) <= NAME else f"…{name[1 - NAME :]}"), *label, said, asked]
+def _heading(image: ExplainedImage, explanation: Explanation) -> list[str]:
+    """The lines below the image in its panel."""
+    label = [f"labelled {label_text(image.label)}"] if image.label is not None else []
+    prediction = f"predicted {label_text(explanation.prediction)}"
+    target = f"explained: {label_text(explanation.target)}, p = {explanation.probability:.4f}"
+    name = visible(image.name.rpartition("/")[2])
+    name = name if len(name) <= MAX_NAME_LENGTH else f"…{name[1 - MAX_NAME_LENGTH :]}"
+    return [without_mathematics(name), *label, prediction, target]
 
 
-def _array(values: np.ndarray) -> bytes:
+def _npy_bytes(values: np.ndarray) -> bytes:
     stream = io.BytesIO()
     np.save(stream, values)
     return stream.getvalue()
 
 
-def _picture(pixels: Pixels) -> bytes:
+def _png_bytes(pixels: Pixels) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG", compress_level=3)
     return stream.getvalue()

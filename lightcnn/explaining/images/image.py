@@ -1,9 +1,9 @@
-"""Pictures to be explained: as the network reads them, as people see them whole, and where the truth lies in them."""
+"""An image to explain: as the network reads it, as people see it, and with its ground-truth mask."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,132 +12,109 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightcnn.data.dataset import Dataset, Files
-from lightcnn.data.files.decode import SUFFIXES, decode, decode_mask, decode_whole, reduced
-from lightcnn.data.files.walk import hidden
+from lightcnn.data.files.decode import decode, decode_whole, reduced
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.errors import DataError, InputError
+from lightcnn.errors import DataError
+from lightcnn.explaining.images.masks import MaskFolder
 from lightcnn.explaining.images.projection import Frame
 
-Whole = tuple[NDArray[np.uint8], tuple[int, int]]
-"""Pixels uint8 (H, W, 1 or 3), and height and width of the picture where these are fewer."""
-UNSEEN = "the mask covers nothing of what the network sees"
+WholeImage = tuple[NDArray[np.uint8], tuple[int, int]]
+"""Pixels uint8 (H, W, 1 or 3), and the height and width of the original, which may be larger."""
+MASK_OUTSIDE = "the mask covers no part of the image that the network sees"
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """A picture: `pixels` uint8 (C, S, S), which are normalised for the network, and `whole()` as people see it.
+class ExplainedImage:
+    """An image to explain.
 
-    `frame` says where the one lies in the other. `label` and `group` where they are known; `mask` (S, S) where the
-    truth is.
+    `pixels` uint8 (C, S, S) are at the size of the network's input, before normalisation; `whole()` returns the image
+    as people see it, and `frame` describes where the pixels lie in it. `label` and `group` are None if unknown. `mask`
+    (S, S) is the ground truth.
     """
 
     name: str
     pixels: Tensor
     frame: Frame
-    whole: Callable[[], Whole]
+    whole: Callable[[], WholeImage]
     label: str | None = None
     group: str | None = None
     mask: NDArray[np.bool_] | None = None
     notes: tuple[str, ...] = ()
 
 
-class MaskFolder:
-    """Masks in files, found by the stem of the picture's name."""
-
-    def __init__(self, folder: Path) -> None:
-        """Raises: InputError where there is no folder with pictures in it."""
-        self.folder = folder
-        if not folder.is_dir():
-            raise InputError(f"--masks {folder}: no such folder; give one with a mask NAME.png for a picture NAME.jpg")
-        files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and not hidden(path)]
-        self._files = {path.stem: path for path in files}
-        if not files:
-            raise InputError(f"--masks {folder}: no images in this folder ({', '.join(sorted(SUFFIXES))})")
-        if len(self._files) < len(files):
-            twice = next(path for path in files if self._files[path.stem] != path)
-            raise InputError(
-                f"--masks {folder}: {twice.name} and {self._files[twice.stem].name} have one stem; keep one"
-            )
-
-    def require_any(self, names: Sequence[str]) -> None:
-        """Raises: InputError where no picture has a mask."""
-        if not any(Path(name).stem in self._files for name in names):
-            shown = f", as {Path(names[0]).stem}.png" if names else ""
-            raise InputError(
-                f"--masks {self.folder}: none of the {len(names)} images has a mask there; name them alike{shown}"
-            )
-
-    def read(self, name: str, size: tuple[int, int]) -> NDArray[np.bool_] | None:
-        """The mask (H, W) of a picture of that name, height and width; None where there is none. Raises: DataError."""
-        path = self._files.get(Path(name).stem)
-        if path is None:
-            return None
-        try:
-            mask = decode_mask(path)
-        except DataError as error:
-            raise DataError(f"its mask {path} {error}") from None
-        if mask.shape != size:
-            found, right = ("×".join(map(str, shape[::-1])) for shape in (mask.shape, size))
-            raise DataError(f"its mask {path} is {found} pixels, and the upright picture {right}; make them fit")
-        return mask
-
-
-def from_file(path: Path, rule: Preprocess, masks: MaskFolder | NDArray[np.bool_] | None = None) -> Picture:
-    """The picture in a file, its mask in a folder or an array. Raises: DataError that says what is wrong with it."""
+def from_file(
+    path: Path, preprocess: Preprocess, masks: MaskFolder | NDArray[np.bool_] | None = None
+) -> ExplainedImage:
+    """The image in a file, with its mask from a folder or an array. Raises: DataError if one of them is unusable."""
     if path.exists() and not path.is_file():
-        raise DataError("is no file")
+        raise DataError("is not a file")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, on damaged EXIF and bombs: what matters is an error here
+        warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF and huge images; what matters is an error here
         decoded = decode(path).pixels
-        mask = _mask_of(path, masks)
-    frame = Frame.of(decoded.shape, rule)
-    seen, notes = _at_input(mask, frame)
-    return Picture(str(path), rule.prepare(decoded), frame, lambda: decode_whole(path), mask=seen, notes=notes)
+        mask = _mask_of_file(path, masks)
+    frame = Frame.of(decoded.shape, preprocess)
+    input_mask, notes = _at_input(mask, frame)
+    pixels = preprocess.prepare(decoded)
+    return ExplainedImage(str(path), pixels, frame, lambda: decode_whole(path), mask=input_mask, notes=notes)
 
 
-def _mask_of(path: Path, masks: MaskFolder | NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+def _mask_of_file(path: Path, masks: MaskFolder | NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
     if masks is None:
         return None
     height, width = decode_whole(path)[1]
     if isinstance(masks, MaskFolder):
         return masks.read(str(path), (height, width))
     if masks.shape != (height, width):
-        raise DataError(f"is {width}×{height} pixels upright, and its mask has the shape {masks.shape}")
+        raise DataError(f"is {width}×{height} pixels upright, but its mask has the shape {masks.shape}")
     return masks
 
 
 def from_array(
-    name: str, pixels: NDArray[np.uint8], rule: Preprocess, mask: NDArray[np.bool_] | None = None
-) -> Picture:
-    """An array (H, W, 1 or 3), treated as a file with these pixels. Raises: DataError where the mask does not fit."""
+    name: str, pixels: NDArray[np.uint8], preprocess: Preprocess, mask: NDArray[np.bool_] | None = None
+) -> ExplainedImage:
+    """An array (H, W, 1 or 3), treated like a file with these pixels. Raises: DataError if the mask does not fit."""
     size = pixels.shape[0], pixels.shape[1]
     if mask is not None and mask.shape != size:
-        raise DataError(f"is {size[1]}×{size[0]} pixels, and its mask has the shape {mask.shape}")
+        raise DataError(f"is {size[1]}×{size[0]} pixels, but its mask has the shape {mask.shape}")
     smaller = reduced(pixels)
-    frame = Frame.of(smaller.shape, rule)
-    seen, notes = _at_input(mask, frame)
-    return Picture(name, rule.prepare(smaller), frame, lambda: (pixels, size), mask=seen, notes=notes)
+    frame = Frame.of(smaller.shape, preprocess)
+    input_mask, notes = _at_input(mask, frame)
+    return ExplainedImage(
+        name, preprocess.prepare(smaller), frame, lambda: (pixels, size), mask=input_mask, notes=notes
+    )
 
 
-def from_dataset(dataset: Dataset, index: int, rule: Preprocess, masks: MaskFolder | None = None) -> Picture:
-    """An image of a dataset, as a training prepares it; `masks` before the dataset's own. Raises: DataError."""
+def from_dataset(
+    dataset: Dataset, index: int, preprocess: Preprocess, masks: MaskFolder | None = None
+) -> ExplainedImage:
+    """An image of a data set, prepared as in training. `masks` replace those of the data set. Raises: DataError."""
     pixels, name = dataset.images[index], dataset.paths[index]
     files = dataset.images.files if isinstance(dataset.images, Files) else None
 
-    def whole() -> Whole:
+    def whole() -> WholeImage:
         return decode_whole(files[index].path) if files else (pixels, (pixels.shape[0], pixels.shape[1]))
 
-    own = None if dataset.masks is None else dataset.masks[index]
-    frame = Frame.of(pixels.shape, rule)
-    mask, notes = _at_input(own if masks is None else masks.read(name, whole()[1]), frame)
-    group = str(dataset.groups[index]) if dataset.groups_known else None
-    label = dataset.classes[dataset.labels[index]]
-    return Picture(name, rule.prepare(pixels), frame, whole, label=label, group=group, mask=mask, notes=notes)
+    if masks is not None:
+        mask = masks.read(name, whole()[1])
+    else:
+        mask = None if dataset.masks is None else dataset.masks[index]
+    frame = Frame.of(pixels.shape, preprocess)
+    input_mask, notes = _at_input(mask, frame)
+    return ExplainedImage(
+        name,
+        preprocess.prepare(pixels),
+        frame,
+        whole,
+        label=dataset.classes[dataset.labels[index]],
+        group=str(dataset.groups[index]) if dataset.groups_known else None,
+        mask=input_mask,
+        notes=notes,
+    )
 
 
 def _at_input(mask: NDArray[np.bool_] | None, frame: Frame) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:
-    """A mask of the picture at the input, (S, S), and what must be said of it."""
+    """A mask of the whole image at the size of the network's input, (S, S), and notes on it."""
     if mask is None:
         return None, ()
-    seen = frame.mask(mask)
-    return (seen, ()) if seen.any() else (None, (UNSEEN,))
+    input_mask = frame.mask(mask)
+    return (input_mask, ()) if input_mask.any() else (None, (MASK_OUTSIDE,))

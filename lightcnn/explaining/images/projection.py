@@ -1,4 +1,4 @@
-"""Where the pixels of a network's input lie in the picture that they were made of, and the way back."""
+"""Where the pixels of a network's input lie in the original image: from the image to the input, and back."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ BILINEAR = Image.Resampling.BILINEAR
 
 @dataclass(frozen=True)
 class Frame:
-    """How a picture of `height` × `width` pixels was brought to size × size: stretched, cropped or padded.
+    """How an image of `height` × `width` pixels was brought to size × size: stretched, cropped or padded.
 
-    The sizes are those of the decoded picture that was prepared; the same picture in more pixels is framed alike.
+    The sizes are those of the decoded image before preprocessing. The frame also applies to the same image in another
+    resolution.
     """
 
     height: int
@@ -26,56 +27,59 @@ class Frame:
     fit: str = "stretch"
 
     @classmethod
-    def of(cls, shape: tuple[int, ...], rule: Preprocess) -> Frame:
-        """Of a decoded picture (H, W, ...) and the rule that prepares it."""
-        return cls(shape[0], shape[1], rule.size, rule.fit)
+    def of(cls, shape: tuple[int, ...], preprocess: Preprocess) -> Frame:
+        """The frame of a decoded image (H, W, ...) under a preprocessing."""
+        return cls(shape[0], shape[1], preprocess.size, preprocess.fit)
 
     def onto(self, values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-        """A map (size, size) on the whole picture in height × width pixels, bilinear: nan where it was not seen."""
-        rows, columns = self._places(height, width)
-        return _blended(_blended(values, rows).T, columns).T
+        """A map (size, size) on the whole image of height × width, bilinear; nan where the network saw nothing."""
+        rows, columns = self._positions(height, width)
+        return _interpolate(_interpolate(values, rows).T, columns).T
 
     def nearest(self, numbers: NDArray[np.int64], height: int, width: int) -> NDArray[np.int64]:
-        """The same for numbers of regions (size, size), the nearest one's: -1 where nothing was seen."""
-        rows, columns = self._places(height, width)
+        """Numbers of regions (size, size) on the whole image, nearest neighbour; -1 where the network saw nothing."""
+        rows, columns = self._positions(height, width)
         seen = ~np.isnan(rows)[:, None] & ~np.isnan(columns)[None, :]
-        at = [np.clip(np.rint(np.nan_to_num(places)), 0, self.size - 1).astype(int) for places in (rows, columns)]
-        return np.where(seen, numbers[np.ix_(*at)], -1)
+        indices = [
+            np.clip(np.rint(np.nan_to_num(positions)), 0, self.size - 1).astype(int) for positions in (rows, columns)
+        ]
+        return np.where(seen, numbers[np.ix_(*indices)], -1)
 
     def mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """A mask (H, W) of the picture, in any number of pixels, at the input: (size, size).
+        """A mask (H, W) of the image, in any resolution, at the size of the input: (size, size).
 
-        Inside is what it covers to a half; where it is so small that it covers half of nothing, what it covers most.
+        A pixel is inside if the mask covers at least half of it. If the mask covers half of no pixel, those that it
+        covers most are inside.
         """
         cover = Image.fromarray(mask.astype(np.float32)).resize((self.width, self.height), BILINEAR)
         square = Image.fromarray(squared(np.asarray(cover)[..., None], self.fit)[..., 0])
         share = np.asarray(square.resize((self.size, self.size), BILINEAR))
         return (share > 0) & (share >= min(0.5, float(share.max())))
 
-    def _places(self, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """For each row and each column of the picture its place in the input, from 0 at the centre of the first pixel.
+    def _positions(self, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The position in the input of each row and each column of the image; 0 is the centre of the first pixel.
 
         nan outside of what the network sees.
         """
-        found = []
-        for own, pixels, other in ((self.height, height, self.width), (self.width, width, self.height)):
-            side, start = self._window(own, other)
-            places = ((np.arange(pixels) + 0.5) * own / pixels - start) / side
-            places[(places < 0) | (places > 1)] = np.nan
-            found.append(places * self.size - 0.5)
-        return found[0], found[1]
+        axes = []
+        for length, pixels, other_length in ((self.height, height, self.width), (self.width, width, self.height)):
+            extent, start = self._window(length, other_length)
+            positions = ((np.arange(pixels) + 0.5) * length / pixels - start) / extent
+            positions[(positions < 0) | (positions > 1)] = np.nan
+            axes.append(positions * self.size - 0.5)
+        return axes[0], axes[1]
 
-    def _window(self, own: int, other: int) -> tuple[int, int]:
-        """Of one direction: how many pixels the network sees, and the first of them; below 0 in a bar."""
+    def _window(self, length: int, other_length: int) -> tuple[int, int]:
+        """How many pixels the network sees in one direction, and the first of them; negative in padding."""
         if self.fit == "stretch":
-            return own, 0
-        side = min(own, other) if self.fit == "crop" else max(own, other)
-        return side, (own - side) // 2 if own >= side else -((side - own) // 2)
+            return length, 0
+        extent = min(length, other_length) if self.fit == "crop" else max(length, other_length)
+        return extent, (length - extent) // 2 if length >= extent else -((extent - length) // 2)
 
 
-def _blended(values: NDArray[np.float32], places: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Rows at `places` (n,) between those of (rows, columns): (n, columns), nan where a place is."""
-    at = np.clip(places, 0, len(values) - 1)
-    low = np.nan_to_num(at).astype(int)
-    share = (at - low)[:, None].astype(np.float32)
+def _interpolate(values: NDArray[np.float32], positions: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Values (rows, columns) interpolated at row `positions` (n,): (n, columns), nan where a position is nan."""
+    clipped = np.clip(positions, 0, len(values) - 1)
+    low = np.nan_to_num(clipped).astype(int)
+    share = (clipped - low)[:, None].astype(np.float32)
     return np.asarray(values[low] * (1 - share) + values[np.minimum(low + 1, len(values) - 1)] * share)

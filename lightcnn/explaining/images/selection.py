@@ -1,4 +1,4 @@
-"""Which pictures are explained: those of files and folders, or some of a test side."""
+"""Which images are explained: those of files and folders, or some of a test set."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.decisions import decide
 from lightcnn.errors import DataError
 from lightcnn.explaining.explained_network import ExplainedNetwork
-from lightcnn.explaining.images.image import MaskFolder, Picture, from_dataset, from_file
-from lightcnn.explaining.images.run_test_data import TestSide, answers, candidates, choose
+from lightcnn.explaining.images.image import ExplainedImage, from_dataset, from_file
+from lightcnn.explaining.images.masks import MaskFolder
+from lightcnn.explaining.images.run_test_data import RunTestData, candidate_indices, predict, sample_strata
 from lightcnn.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Pictures in their order, faulty ones as what is wrong with them.
+    """The images to explain, read one by one; an image that cannot be read is given as `Skipped`.
 
-    `count` of them come, chosen from `available`; `passed_over` files were no images by name. `data` is that of
-    report.json, None of files.
+    `count` images are chosen from `available` ones. `passed_over` files do not have an image's name. `data` is that of
+    report.json, or None for images of files.
     """
 
-    pictures: Callable[[], Iterator[Picture | Skipped]]
+    images: Callable[[], Iterator[ExplainedImage | Skipped]]
     count: int
     available: int
     passed_over: int = 0
@@ -37,67 +38,71 @@ class Selection:
 
     @property
     def note(self) -> str:
-        """How the pictures were chosen, where not all come."""
+        """How the images were chosen; empty if all are explained."""
         if self.count == self.available:
             return ""
         return (
-            f"{self.count:,} of the {self.available:,} images of the test side, chosen by the seed: one of every class "
-            "and of right and wrong answers first, then in proportion; shares are of these images"
+            f"{self.count:,} of the {self.available:,} images of the test set, chosen by the seed: first one of every "
+            "class and of correct and wrong predictions, then in proportion; shares are shares of these images"
         )
 
 
-def of_files(inputs: Sequence[Path], rule: Preprocess, masks: MaskFolder | None) -> Selection:
-    """All images below files and folders. Raises: InputError where there are none, or none has a mask."""
-    met = count_images(inputs, "explain")
+def select_files(inputs: Sequence[Path], preprocess: Preprocess, masks: MaskFolder | None) -> Selection:
+    """All images in files and folders. Raises: InputError if there are none, or none has a mask."""
+    counted = count_images(inputs, "explain")
     if masks is not None:
-        masks.require_any([str(found) for found in walk(inputs) if isinstance(found, Path)])
+        masks.require_any([str(path) for path in walk(inputs) if isinstance(path, Path)])
 
-    def pictures() -> Iterator[Picture | Skipped]:
-        for found in walk(inputs):
-            if isinstance(found, Skipped):
-                yield found
+    def images() -> Iterator[ExplainedImage | Skipped]:
+        for path in walk(inputs):
+            if isinstance(path, Skipped):
+                yield path
             else:
-                yield _read(str(found), partial(from_file, found, rule, masks))
+                yield _read(str(path), partial(from_file, path, preprocess, masks))
 
-    return Selection(pictures, met.images, met.images, met.passed_over)
+    return Selection(images, counted.images, counted.images, counted.passed_over)
 
 
-def of_side(
-    side: TestSide,
-    explained: ExplainedNetwork,
-    rule: Preprocess,
+def select_test_images(
+    data: RunTestData,
+    network: ExplainedNetwork,
+    preprocess: Preprocess,
     masks: MaskFolder | None,
     *,
-    most: int,
+    limit: int,
     seed: int,
     progress: Progress,
 ) -> Selection:
-    """At most so many images of a test side: some of every class, and of those answered rightly and wrongly."""
-    chosen = _chosen(side, explained, rule, most, seed, progress)
+    """At most `limit` images of a test set, some of every class and of correct and wrong predictions.
+
+    Raises: InputError if none of them has a mask.
+    """
+    indices = _chosen_indices(data, network, preprocess, limit, seed, progress)
     if masks is not None:
-        masks.require_any([side.dataset.paths[index] for index in chosen])
+        masks.require_any([data.dataset.paths[index] for index in indices])
 
-    def pictures() -> Iterator[Picture | Skipped]:
-        for index in chosen.tolist():
-            yield _read(side.dataset.paths[index], partial(from_dataset, side.dataset, index, rule, masks))
+    def images() -> Iterator[ExplainedImage | Skipped]:
+        for index in indices.tolist():
+            yield _read(data.dataset.paths[index], partial(from_dataset, data.dataset, index, preprocess, masks))
 
-    return Selection(pictures, len(chosen), len(side.split.test), data=side.document())
+    return Selection(images, len(indices), len(data.split.test), data=data.document())
 
 
-def _chosen(
-    side: TestSide, explained: ExplainedNetwork, rule: Preprocess, most: int, seed: int, progress: Progress
+def _chosen_indices(
+    data: RunTestData, network: ExplainedNetwork, preprocess: Preprocess, limit: int, seed: int, progress: Progress
 ) -> NDArray[np.int64]:
-    """Indices into the dataset, ascending."""
-    indices = candidates(side, seed)
-    if len(indices) <= most:
+    """Indices into the data set, in ascending order."""
+    indices = candidate_indices(data, seed)
+    if len(indices) <= limit:
         return indices
-    said = decide(answers(explained, rule, side.dataset, indices, progress), rule.threshold)
-    labels = side.dataset.labels[indices]
-    return indices[choose(list(zip(labels.tolist(), (said == labels).tolist(), strict=True)), most, seed)]
+    predictions = decide(predict(network, preprocess, data.dataset, indices, progress), preprocess.threshold)
+    labels = data.dataset.labels[indices]
+    strata = list(zip(labels.tolist(), (predictions == labels).tolist(), strict=True))
+    return indices[sample_strata(strata, limit, seed)]
 
 
-def _read(name: str, read: Callable[[], Picture]) -> Picture | Skipped:
-    """A picture, or what is wrong with it."""
+def _read(name: str, read: Callable[[], ExplainedImage]) -> ExplainedImage | Skipped:
+    """An image, or the reason why it cannot be read."""
     try:
         return read()
     except DataError as error:
@@ -105,4 +110,4 @@ def _read(name: str, read: Callable[[], Picture]) -> Picture | Skipped:
     except OSError as error:
         return Skipped(name, f"cannot be read ({error.strerror})")
     except MemoryError:
-        return Skipped(name, "needs more memory than there is")
+        return Skipped(name, "needs more memory than is available")
