@@ -64,8 +64,15 @@ class SeparableConv(nn.Module):
         self, channels: int, width: int, *, kernel: int, stride: int, norm: bool, bias: bool, act: str, inner: bool
     ) -> None:
         super().__init__()
-        between = {"norm": norm and inner, "act": act if inner else "none"}
-        self.depthwise = ConvNormAct(channels, channels, kernel=kernel, stride=stride, groups=channels, **between)  # type: ignore[arg-type]
+        self.depthwise = ConvNormAct(
+            channels,
+            channels,
+            kernel=kernel,
+            stride=stride,
+            groups=channels,
+            norm=norm and inner,
+            act=act if inner else "none",
+        )
         self.pointwise = ConvNormAct(channels, width, norm=norm, bias=bias, act=act)
 
     def forward(self, x: Tensor) -> Tensor:

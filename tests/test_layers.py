@@ -17,7 +17,8 @@ LEVELS = (
     ("version", "errors", "progress", "decisions"),
     ("text",),
     ("output", "budget", "document", "devices", "run_folder"),
-    ("spec", "overrides"),
+    ("block_specs", "overrides"),
+    ("spec",),
     ("cost", "baseline_spec", "blocks"),
     ("space", "recipe", "network", "pretrained"),
     ("baselines", "data"),
@@ -34,9 +35,8 @@ LEVELS = (
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "version", "errors", "text", "progress", "document", "budget", "run_folder", "spec", "overrides", "cost",
-    "baseline_spec", "space",
-    "recipe", "run", "output.html", "output.markdown", "output.caveats", "output.terminal",
+    "version", "errors", "text", "progress", "document", "budget", "run_folder", "block_specs", "spec", "overrides",
+    "cost", "baseline_spec", "space", "recipe", "run", "output.html", "output.markdown", "output.caveats", "output.terminal",
     "searching.budgeted_space", "training.recipe_argument", "cli.*", "*.settings", "*.progress", "*.terminal",
 )  # fmt: skip
 """Patterns of modules below lightcnn that load neither torch nor another heavy package."""
@@ -161,6 +161,12 @@ def test_torch_free_modules_import_no_torch(pattern: str) -> None:
     tops = {name.split(".")[0] for path in files for name in imports(path)}
     assert files
     assert not tops & {"torch", "torchvision", "optuna", "safetensors", "fvcore", "thop"}
+
+
+def test_decisions_load_numpy_but_no_torch() -> None:
+    loaded = loaded_after("import lightcnn.decisions")
+    assert "numpy" in loaded
+    assert not loaded & {"torch", "optuna", "sklearn", "matplotlib"}
 
 
 def test_torch_free_modules_load_no_torch() -> None:
