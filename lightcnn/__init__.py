@@ -9,6 +9,7 @@ from lightcnn.version import __version__
 
 if TYPE_CHECKING:
     from lightcnn.ablating.job import ablate
+    from lightcnn.auditing.job import audit
     from lightcnn.baseline_spec import BaselineSpec
     from lightcnn.baselines import Baseline, build_baseline, build_network
     from lightcnn.budget import Budget, Cost
@@ -38,6 +39,7 @@ __all__ = [
     "SearchSpace",
     "__version__",
     "ablate",
+    "audit",
     "build",
     "build_baseline",
     "build_network",
@@ -62,6 +64,7 @@ _HOMES = {
     "Run": "run",
     "SearchSpace": "space",
     "ablate": "ablating.job",
+    "audit": "auditing.job",
     "build": "network",
     "build_baseline": "baselines",
     "build_network": "baselines",

@@ -1,4 +1,4 @@
-"""The `lightcnn` command: runs the command line and turns how it ended into one line and an exit code."""
+"""The entry point of the `lightcnn` command: runs the command line and exits with its code."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 
 
 def main() -> None:
-    """Exit codes: 0 done, 1 the work failed, 2 the input was wrong, 130 interrupted."""
-    # GNU's OpenMP lets idle threads spin; two trainings on one machine then stand still. A short spin costs little
-    # alone. torch reads this once, when it is loaded.
+    """Exit codes: 0 success, 1 the work failed, 2 wrong input, 130 interrupted."""
+    # Idle threads of GNU's OpenMP spin, so that two trainings on one machine block each other. A short spin costs a
+    # single training little. torch reads this value once, when it is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         from lightcnn.cli.main import run

@@ -1,4 +1,4 @@
-"""Baselines: networks of timm under the paper's head or their own, built. The only place that imports timm."""
+"""Builds baselines: networks of timm with the paper's head or their own. The only module that imports timm."""
 
 from __future__ import annotations
 
@@ -14,19 +14,30 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.errors import InputError
 from lightcnn.network import Network, build
-from lightcnn.pretrained import Statistics, fetch, load_file, statistics_of, unfetched
+from lightcnn.pretrained import Statistics, download_failed, fetch, load_file, statistics_of
 from lightcnn.spec import NetworkSpec, Shape
 from lightcnn.text import first_line, nearest
 
-HIDDEN = 256
+HIDDEN_WIDTH = 256
 """Width of the dense layer in the paper's head."""
 
 
 class Baseline(nn.Module):
-    """A backbone of timm and what stands on it: (N, C, H, W) → logits (N, classes), or (N, 1) with a sigmoid.
+    """A backbone of timm and its head: images (N, C, H, W) → logits (N, classes), or (N, 1) with a sigmoid.
 
-    `.spec` is its spec, `.note` says where its weights came from and which tensors of a file were left out. With
-    `freeze` only the classifying layers have gradients, and the backbone stays in eval mode whatever `train` says.
+    `build_baseline` builds one. With `spec.freeze`, only the classifying layers have gradients, and the backbone always
+    stays in eval mode.
+
+    Args:
+        spec: The baseline as data.
+        backbone: The network of timm.
+        head: The layers on its features.
+        note: Where the weights come from, and which tensors of their file were left out.
+
+    Example:
+        >>> import lightcnn
+        >>> isinstance(lightcnn.build_baseline("timm:test_efficientnet", seed=0), lightcnn.Baseline)
+        True
     """
 
     def __init__(self, spec: BaselineSpec, backbone: nn.Module, head: nn.Module, note: str) -> None:
@@ -42,14 +53,14 @@ class Baseline(nn.Module):
             self.train(self.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """A grey image is repeated to three channels."""
+        """Logits of images; a greyscale image is repeated to three channels."""
         if self.spec.input[0] == 1:
             x = x.expand(-1, 3, -1, -1)
         logits: Tensor = self.head(self.backbone(x))
         return logits
 
     def train(self, mode: bool = True) -> Baseline:
-        """As of every module, but a frozen backbone stays in eval mode: its norms keep their statistics."""
+        """Sets the training mode; a frozen backbone stays in eval mode, so that its norms keep their statistics."""
         super().train(mode)
         if self.spec.freeze:
             self.backbone.eval()
@@ -61,8 +72,8 @@ class Baseline(nn.Module):
         """The layers of the backbone's own classifier that are trained with a frozen backbone."""
         if self.spec.head == "paper":
             return []
-        found = cast(Any, self.backbone).get_classifier()
-        return list(found) if isinstance(found, (tuple, list)) else [found]
+        classifier = cast(Any, self.backbone).get_classifier()
+        return list(classifier) if isinstance(classifier, (tuple, list)) else [classifier]
 
 
 def build_baseline(
@@ -77,9 +88,30 @@ def build_baseline(
     freeze: bool = False,
     seed: int | None = None,
 ) -> Baseline:
-    """The baseline of that name (a paper's, or `timm:NAME`); `classes=None` takes as many as timm's weights have.
+    """Builds a baseline.
 
-    Raises: InputError.
+    Args:
+        name: A name of `lightcnn list baselines`, or `timm:NAME` for any network of timm.
+        input: Channels (1 or 3), height and width in pixels.
+        classes: Number of classes; None: as many as the weights of timm have.
+        sigmoid: Whether two classes have a single logit.
+        head: `paper` (a hidden layer of 256, dropout, classifier) or `own` (timm's classifier).
+        weights: `none`, `timm`, or a `.safetensors` file.
+        dropout: Dropout rate before the classifier.
+        freeze: Whether only the head is trained.
+        seed: Seed of the random weights; None uses the global random state.
+
+    Returns:
+        The network; its `note` describes its weights.
+
+    Raises:
+        InputError: If timm has no such network or weights, or the input does not fit the network.
+
+    Example:
+        >>> import lightcnn, torch
+        >>> model = lightcnn.build_baseline("timm:test_efficientnet", input=(3, 64, 64), seed=0)
+        >>> model(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 2])
     """
     try:
         spec = BaselineSpec(
@@ -98,46 +130,59 @@ def build_baseline(
 def build_network(
     network: NetworkSpec | BaselineSpec, seed: int | None = None, *, pretrained: bool = True
 ) -> Network | Baseline:
-    """The module of either sort of network. With a seed its own weights depend on that alone.
+    """Builds a network of either kind: one of lightcnn's blocks, or a baseline.
 
-    `pretrained=False` leaves `weights` of a baseline aside: all weights are going to come from a run.
-    Raises: InputError where the input does not fit the baseline, or its weights cannot be had.
+    Args:
+        network: The network as data.
+        seed: Seed of the random weights; None uses the global random state.
+        pretrained: Whether to load the `weights` of a baseline; False if all weights come from a run afterwards.
+
+    Returns:
+        The network, in training mode.
+
+    Raises:
+        InputError: If the input does not fit the baseline, or its weights are not available.
+
+    Example:
+        >>> import lightcnn
+        >>> type(lightcnn.build_network(lightcnn.Recipe.load("quick").network, 0)).__name__
+        'Network'
     """
     return build(network, seed) if isinstance(network, NetworkSpec) else _baseline(network, seed, pretrained)
 
 
 def configuration(name: str) -> Any:
-    """timm's configuration of the weights of a network: classes, mean, std, interpolation, hub id, url.
+    """timm's configuration of a network's weights: classes, mean, std, interpolation, hub id, url.
 
-    Raises: InputError for a name that timm does not know, with the nearest one.
+    Raises: InputError for a name that timm does not know; the message has the nearest name.
     """
     import timm
 
     try:
-        found = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+        known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     except RuntimeError as error:
         tags = ", ".join(tag.partition(".")[2] for tag in timm.list_pretrained(name.partition(".")[0] + ".*"))
         raise InputError(
             f"network.baseline: timm:{name}: {str(error).rstrip('.')}; its weights are {tags or 'none'}"
         ) from None
-    if found is None:
+    if known is None:
         raise InputError(
             f"network.baseline: timm:{name}: timm {timm.__version__} has no such network"
             f"{nearest(name, timm.list_models())}"
         )
-    return found
+    return known
 
 
 def pretrained_statistics(network: BaselineSpec) -> Statistics | None:
-    """What to normalise images with for pretrained weights, a value a channel of `input`; None for weights: none.
+    """The statistics, per channel of `input`, for which pretrained weights expect images to be normalised.
 
-    Raises: InputError.
+    None for `weights: none`. Raises: InputError.
     """
     return statistics_of(network.weights, configuration(network.timm), network.input[0])
 
 
 def parameters_with_buffers(model: nn.Module) -> int:
-    """Parameters and BatchNorm's running statistics: the total that Keras prints (it has no `num_batches_tracked`)."""
+    """Parameters and running statistics of BatchNorm: the total that Keras prints, without `num_batches_tracked`."""
     norms = [part for part in model.modules() if isinstance(part, _BatchNorm)]
     statistics = [norm.running_mean for norm in norms] + [norm.running_var for norm in norms]
     return sum(p.numel() for p in model.parameters()) + sum(s.numel() for s in statistics if s is not None)
@@ -151,7 +196,7 @@ def _baseline(spec: BaselineSpec, seed: int | None, pretrained: bool) -> Baselin
         backbone = _backbone(spec, from_timm=weights == "timm")
         left_out = _classifiers(spec)
         if spec.head == "paper" and _is_vgg(backbone):
-            # VGG's dense layers of 4096: the paper's head stands on pooled convolutions.
+            # The dense layers of 4096 of VGG: the paper's head is on the pooled convolutions.
             backbone.pre_logits, left_out = nn.Identity(), (*left_out, "pre_logits.")
         width = _width(backbone, spec)
         head = nn.Identity() if spec.head == "own" else _paper_head(width, spec)
@@ -160,12 +205,14 @@ def _baseline(spec: BaselineSpec, seed: int | None, pretrained: bool) -> Baselin
 
 
 def _paper_head(width: int, spec: BaselineSpec) -> nn.Sequential:
-    """Dense 256, dropout, classifier; the ReLU is ours, the paper names no activation."""
-    return nn.Sequential(nn.Linear(width, HIDDEN), nn.ReLU(), nn.Dropout(spec.dropout), nn.Linear(HIDDEN, spec.logits))
+    """Dense 256, dropout, classifier. The paper names no activation; ReLU is the choice of lightcnn."""
+    return nn.Sequential(
+        nn.Linear(width, HIDDEN_WIDTH), nn.ReLU(), nn.Dropout(spec.dropout), nn.Linear(HIDDEN_WIDTH, spec.logits)
+    )
 
 
 def _backbone(spec: BaselineSpec, from_timm: bool) -> nn.Module:
-    """timm's network with as many outputs as are wanted, none for the paper's head. Raises: InputError."""
+    """timm's network with one output per logit, or with none for the paper's head. Raises: InputError."""
     import timm
 
     known = configuration(spec.timm)
@@ -176,42 +223,43 @@ def _backbone(spec: BaselineSpec, from_timm: bool) -> nn.Module:
     if known.fixed_input_size and spec.input[1:] != tuple(known.input_size[1:]):
         options["img_size"] = spec.input[1:]
     if from_timm:
-        # With as many classes as the weights have, timm loads strictly; it is lenient with any other number.
+        # With the number of classes of the weights, timm loads strictly; with any other number it does not.
         options |= {"pretrained": True, "pretrained_cfg_overlay": fetch(known, spec.timm)}
     else:
         options |= {"num_classes": outputs}
     try:
         backbone = timm.create_model(spec.timm, **options)
     except OSError as error:
-        raise unfetched(spec.timm, known.url or known.hf_hub_id, error) from None
+        raise download_failed(spec.timm, known.url or known.hf_hub_id, error) from None
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
-        raise InputError(f"network.baseline: {spec.baseline} cannot be made by timm: {first_line(error)}") from None
+        raise InputError(f"network.baseline: {spec.baseline} cannot be built by timm: {first_line(error)}") from None
     if from_timm:
         cast(Any, backbone).reset_classifier(outputs)
     return backbone
 
 
 def _width(backbone: nn.Module, spec: BaselineSpec) -> int:
-    """Features per image that the backbone gives, by a pass without values. Raises: InputError for a wrong input."""
+    """Number of features per image of the backbone, by a pass on the meta device. Raises: InputError."""
     training = backbone.training
     shapes = {name: tensor.to("meta") for name, tensor in chain(backbone.named_parameters(), backbone.named_buffers())}
-    size, usual = ("×".join(map(str, shape)) for shape in (spec.input, configuration(spec.timm).input_size))
+    size, default = ("×".join(map(str, shape)) for shape in (spec.input, configuration(spec.timm).input_size))
     try:
         with torch.no_grad():
             out = functional_call(backbone.eval(), shapes, (torch.zeros(1, 3, *spec.input[1:], device="meta"),))
     except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
         raise InputError(
-            f"network.input: {spec.baseline} cannot take {size} (its weights are for {usual}): {first_line(error)}"
+            f"network.input: {spec.baseline} cannot take {size} (its weights are for {default}): {first_line(error)}"
         ) from None
     finally:
         backbone.train(training)
     if not isinstance(out, Tensor) or out.ndim != 2 or (spec.head == "own" and out.shape[1] != spec.logits):
-        raise InputError(f"network.baseline: {spec.baseline} does not give what a {spec.head} head needs; use another")
+        rule = f"{spec.baseline} does not return the features that the head {spec.head!r} needs"
+        raise InputError(f"network.baseline: {rule}; use another network")
     return int(out.shape[1])
 
 
 def _classifiers(spec: BaselineSpec) -> tuple[str, ...]:
-    """How the names of the classifier's tensors begin."""
+    """The prefixes of the names of the classifier's tensors."""
     names = configuration(spec.timm).classifier
     return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names or ()))
 

@@ -1,4 +1,4 @@
-"""The modules that networks are made of. Feature maps are (N, C, H, W)."""
+"""The modules that networks consist of. Feature maps are (N, C, H, W)."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class ConvNormAct(nn.Module):
         act: str = "none",
     ) -> None:
         super().__init__()
-        # A strided 1×1 reads one pixel in stride²: dropping the others first is the same sum. It is done by hand
-        # because oneDNN's weight gradient of a strided 1×1 with fewer than 16 inputs in channels_last writes past
-        # its buffer (torch 2.15 on AVX-512: heap corruption after some steps).
+        # A strided 1×1 reads one pixel in stride², so dropping the others first gives the same result. It is done here
+        # because oneDNN's weight gradient of a strided 1×1 with fewer than 16 input channels in channels_last writes
+        # past its buffer (torch 2.15 on AVX-512: the heap is corrupted after some steps).
         self.skip_pixels = stride if kernel == 1 else 1
         step = 1 if kernel == 1 else stride
         self.conv = nn.Conv2d(channels, width, kernel, step, kernel // 2, groups=groups, bias=bias)
@@ -58,14 +58,21 @@ class ConvNormAct(nn.Module):
 
 
 class SeparableConv(nn.Module):
-    """Depthwise k×k, then pointwise 1×1 (MobileNetV1, arXiv:1704.04861); `inner`: norm and activation between."""
+    """Depthwise k×k, then pointwise 1×1 (MobileNetV1, arXiv:1704.04861); with `inner`, norm and activation between."""
 
     def __init__(
         self, channels: int, width: int, *, kernel: int, stride: int, norm: bool, bias: bool, act: str, inner: bool
     ) -> None:
         super().__init__()
-        between = {"norm": norm and inner, "act": act if inner else "none"}
-        self.depthwise = ConvNormAct(channels, channels, kernel=kernel, stride=stride, groups=channels, **between)  # type: ignore[arg-type]
+        self.depthwise = ConvNormAct(
+            channels,
+            channels,
+            kernel=kernel,
+            stride=stride,
+            groups=channels,
+            norm=norm and inner,
+            act=act if inner else "none",
+        )
         self.pointwise = ConvNormAct(channels, width, norm=norm, bias=bias, act=act)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -74,7 +81,7 @@ class SeparableConv(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Channels scaled by a gate computed from their means (arXiv:1709.01507); the shape stays."""
+    """Scales each channel by a gate computed from the means of all channels (arXiv:1709.01507); the shape stays."""
 
     def __init__(self, channels: int, ratio: float) -> None:
         super().__init__()
@@ -89,7 +96,7 @@ class SqueezeExcite(nn.Module):
 
 
 class DropPath(nn.Module):
-    """While training, drops the path of whole samples with probability `rate` (stochastic depth, arXiv:1603.09382)."""
+    """In training, drops the path of whole samples with probability `rate` (stochastic depth, arXiv:1603.09382)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -105,7 +112,7 @@ class DropPath(nn.Module):
 class InvertedResidual(nn.Module):
     """Expand 1×1, depthwise k×k, (squeeze-and-excitation,) project 1×1 (MobileNetV2, arXiv:1801.04381).
 
-    The skip is there where the shape stays. An expansion of 1 leaves the first convolution out.
+    There is a skip if the shape stays. An expansion of 1 leaves the first convolution out.
     """
 
     def __init__(
@@ -135,14 +142,14 @@ class InvertedResidual(nn.Module):
 
 
 class Shortcut(nn.Module):
-    """A 1×1 convolution that carries a residual's input to its body's shape, after pooling where one is given."""
+    """A 1×1 convolution from the shape of a residual's input to that of its body, after an optional pooling."""
 
     def __init__(self, channels: int, width: int, *, stride: int, pool: str | None, norm: bool, bias: bool) -> None:
         super().__init__()
         self.pool: nn.Module = nn.Identity()
         if pool:
             kind = nn.AvgPool2d if pool == "avgpool" else nn.MaxPool2d
-            self.pool = kind(stride, ceil_mode=True)  # rounds up, as strided convolutions do
+            self.pool = kind(stride, ceil_mode=True)  # rounds up like strided convolutions
         self.project = ConvNormAct(channels, width, stride=1 if pool else stride, norm=norm, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
-"""What a network costs and what it may cost: numbers with units.
+"""What a network costs, and what it may cost: numbers with units.
 
-A budget is any conjunction of limits, joined by commas, each with its unit:
+A budget is one or more limits with their units, joined by commas:
 
     1MFLOPs   0.5MMACs   50kparams   256KB   64KiB-RAM   0.9..1MFLOPs   "1MFLOPs,50kparams,64KB"
 
-FLOPs and MACs are the same number, multiply-adds. KB is 1000 bytes and KiB 1024. A bare byte limit is on the int8
-weights of the deployed network; `-RAM` is on the int8 activations at their peak. `low..high` adds a lower edge. Upper
+FLOPs and MACs are the same number: multiply-adds. KB is 1000 bytes and KiB 1024. A plain byte limit is on the int8
+weights of the deployed network; `-RAM` is on the peak of its int8 activations. `low..high` adds a lower limit. Upper
 and lower case do not matter.
 """
 
@@ -25,10 +25,24 @@ from lightcnn.errors import BudgetError
 class Cost:
     """What a network costs, in whole numbers.
 
-    `params` are the trainable ones as built; `params_with_buffers` adds the statistics of the norms, as Keras prints;
-    `params_deployed` is with norms folded. `macs` are multiply-adds of convolutions and linear layers; `fvcore` and
-    `thop` what these counters print for the deployed network, which adds pooling. As built they add 2 and 4 more for
-    each of `norm_elements`. `peak_activations` is in elements, weight bytes are the deployed network's.
+    Args:
+        params: Trainable parameters of the network as built.
+        params_with_buffers: The same with the running statistics of the norms, as Keras prints it.
+        params_deployed: Parameters with the norms folded into convolutions.
+        macs: Multiply-adds of convolutions and linear layers.
+        fvcore: What fvcore prints for the deployed network: multiply-adds and global average pooling. For the network
+            as built it prints 2 more for each of `norm_elements`.
+        thop: What thop prints for the deployed network: multiply-adds and average pooling. For the network as built it
+            prints 4 more for each of `norm_elements`.
+        norm_elements: Elements that norms write.
+        peak_activations: Elements that are alive at the same time, at most.
+        weight_bytes_fp32: Bytes of the deployed network's weights and biases, 4 each.
+        weight_bytes_int8: The same with 1 byte per weight and 4 per bias.
+
+    Example:
+        >>> import lightcnn
+        >>> lightcnn.Cost(macs=1000) + lightcnn.Cost(macs=500, params=20) == lightcnn.Cost(macs=1500, params=20)
+        True
     """
 
     params: int = 0
@@ -43,17 +57,17 @@ class Cost:
     weight_bytes_int8: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        """Both one after the other: everything adds up but the peak, which is the larger one."""
+        """The cost of two parts that run one after the other: the sums, and the larger peak."""
         sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
         return Cost(**sums | {"peak_activations": max(self.peak_activations, other.peak_activations)})
 
     def since(self, earlier: Cost, peak: int) -> Cost:
-        """What was added after `earlier`, with the given peak of its own."""
+        """The cost of what was added after `earlier`, with that peak."""
         differences = {f.name: getattr(self, f.name) - getattr(earlier, f.name) for f in fields(self)}
         return Cost(**differences | {"peak_activations": peak})
 
     def document(self) -> dict[str, Any]:
-        """The `cost` of report.json."""
+        """The value of `cost` in report.json."""
         return {
             "params": self.params,
             "params_with_buffers": self.params_with_buffers,
@@ -72,17 +86,17 @@ class Cost:
 
 @dataclass(frozen=True)
 class Resource:
-    """Something that can be limited: its name, how people read it, and which numbers of a cost must obey."""
+    """Something that can be limited: its name, its unit for people, and the numbers of a cost that a limit is on."""
 
     name: str
     label: str
     upper: tuple[str, ...]
-    """Every one of these must be at most the limit: a FLOP budget is met by every counter."""
+    """Each of these must be at most the upper limit: a FLOP budget holds for every counter."""
     lower: str
-    """This one must be at least the lower edge."""
+    """This one must be at least the lower limit."""
 
-    def most(self, cost: Cost) -> int:
-        """The largest number that the upper limit is held against."""
+    def largest_count(self, cost: Cost) -> int:
+        """The largest of the numbers that the upper limit is on."""
         return max(int(getattr(cost, name)) for name in self.upper)
 
 
@@ -100,27 +114,27 @@ _UNIT = r"[a-z/-]*"
 _TERM = re.compile(
     rf"(?:(?P<low>{_NUMBER})\s*(?P<low_unit>{_UNIT})\s*\.\.\s*)?(?P<high>{_NUMBER})\s*(?P<unit>{_UNIT})", re.ASCII
 )
-_ONE_EDGE = re.compile(rf"{_NUMBER}\s*{_UNIT}\s*\.\.\s*{_UNIT}|{_UNIT}\s*\.\.\s*{_NUMBER}\s*{_UNIT}", re.ASCII)
+_ONE_SIDED = re.compile(rf"{_NUMBER}\s*{_UNIT}\s*\.\.\s*{_UNIT}|{_UNIT}\s*\.\.\s*{_NUMBER}\s*{_UNIT}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One resource between a lower edge (or none) and an upper limit."""
+    """An upper limit on one resource, and a lower limit or None."""
 
     resource: Resource
     upper: int
     lower: int | None = None
 
     def __str__(self) -> str:
-        """Text that `Budget.parse` reads back to the same limit."""
+        """Text from which `Budget.parse` reads the same limit."""
         unit = {"weight_bytes": "B", "peak_bytes": "B-RAM"}.get(self.resource.name, self.resource.label)
         prefix, size = next((p, s) for p, s in (("G", 10**9), ("M", 10**6), ("k", 10**3), ("", 1)) if self.upper >= s)
-        numbers = [f"{Decimal(edge) / size:f}" for edge in (self.lower, self.upper) if edge is not None]
+        numbers = [f"{Decimal(bound) / size:f}" for bound in (self.lower, self.upper) if bound is not None]
         return "..".join(n.rstrip("0").rstrip(".") if "." in n else n for n in numbers) + prefix + unit
 
     def excess(self, cost: Cost) -> float:
-        """How far a cost breaks this limit, relative to it; at most 0 where it holds."""
-        over = (self.resource.most(cost) - self.upper) / self.upper
+        """By how much a cost exceeds this limit, relative to it; at most 0 if the limit holds."""
+        over = (self.resource.largest_count(cost) - self.upper) / self.upper
         if self.lower is None:
             return over
         return max(over, (self.lower - int(getattr(cost, self.resource.lower))) / self.lower)
@@ -128,35 +142,55 @@ class Limit:
 
 @dataclass(frozen=True)
 class Budget:
-    """A conjunction of limits."""
+    """One or more limits, which all hold. `Budget.parse` reads one from text.
+
+    Example:
+        >>> import lightcnn
+        >>> str(lightcnn.Budget.parse("0.5..1MMACs, 64KiB"))
+        '0.5..1MFLOPs,65.536kB'
+    """
 
     limits: tuple[Limit, ...]
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Reads a budget such as `1MFLOPs,50kparams`. Raises: BudgetError with the units there are."""
-        found: dict[str, Limit] = {}
+        """Reads a budget.
+
+        Args:
+            text: Limits joined by commas, each a number and a unit, such as `1MFLOPs,50kparams` or `0.9..1MFLOPs`.
+
+        Returns:
+            The budget, with one limit per resource.
+
+        Raises:
+            BudgetError: If the text is not a budget; the message lists the units.
+
+        Example:
+            >>> import lightcnn
+            >>> lightcnn.Budget.parse("1MFLOPs").document()
+            {'macs': {'lower': None, 'upper': 1000000}}
+        """
+        limits: dict[str, Limit] = {}
         for term in text.split(","):
-            limit = _limit(term.strip(), text)
-            found[limit.resource.name] = (
-                _both(found[limit.resource.name], limit) if limit.resource.name in found else limit
-            )
-        return cls(tuple(found[name] for name in RESOURCES if name in found))
+            limit = _parse_limit(term.strip(), text)
+            name = limit.resource.name
+            limits[name] = _intersection(limits[name], limit) if name in limits else limit
+        return cls(tuple(limits[name] for name in RESOURCES if name in limits))
 
     def excess(self, cost: Cost) -> dict[str, float]:
-        """Per limit, how far it is broken relative to itself: `macs / limit - 1`, at most 0 where it holds."""
+        """For each resource, by how much its limit is exceeded (`macs / limit - 1`); at most 0 if the limit holds."""
         return {limit.resource.name: limit.excess(cost) for limit in self.limits}
 
     def admits(self, cost: Cost) -> bool:
-        """Whether the cost obeys every limit."""
+        """Whether every limit holds for the cost."""
         return all(limit.excess(cost) <= 0 for limit in self.limits)
 
-    def use(self, cost: Cost) -> float:
-        """The used share of the tightest limit: over 1 where an upper limit is broken."""
-        return max(limit.resource.most(cost) / limit.upper for limit in self.limits)
+    def used_share(self, cost: Cost) -> float:
+        """The used share of the tightest limit: above 1 if an upper limit is exceeded."""
+        return max(limit.resource.largest_count(cost) / limit.upper for limit in self.limits)
 
     def document(self) -> dict[str, Any]:
-        """The `budget` of report.json, in base units: counts and bytes."""
+        """The value of `budget` in report.json, in base units: counts and bytes."""
         return {limit.resource.name: {"lower": limit.lower, "upper": limit.upper} for limit in self.limits}
 
     def __str__(self) -> str:
@@ -164,35 +198,35 @@ class Budget:
 
 
 def human(count: float) -> str:
-    """A count with its prefix, exact where three digits suffice and to four digits elsewhere: 1M, 63.58k."""
+    """A count with a prefix and at most four digits: 1M, 63.58k."""
     for prefix, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if abs(count) >= size:
             return f"{count / size:.4g}{prefix}"
     return f"{count:.4g}"
 
 
-def _limit(term: str, text: str) -> Limit:
-    if _ONE_EDGE.fullmatch(term.lower()):
-        raise BudgetError(f"budget {text!r}: {term!r} has one edge; write low..high, as in 0.9..1MFLOPs")
+def _parse_limit(term: str, text: str) -> Limit:
+    if _ONE_SIDED.fullmatch(term.lower()):
+        raise BudgetError(f"budget {text!r}: {term!r} has only one limit; write low..high, as in 0.9..1MFLOPs")
     match = _TERM.fullmatch(term.lower())
     if not match:
         raise BudgetError(f"budget {text!r}: cannot read {term!r}; write a number and a unit: {UNITS}")
     low, high, unit = match["low"], match["high"], match["unit"] or match["low_unit"]
-    resource, scale = _unit(unit, term, text)
+    resource, scale = _parse_unit(unit, term, text)
     low_scale = scale
     if low and match["low_unit"]:
-        low_resource, low_scale = _unit(match["low_unit"], term, text)
+        low_resource, low_scale = _parse_unit(match["low_unit"], term, text)
         if low_resource is not resource:
-            raise BudgetError(f"budget {text!r}: the edges of {term!r} have different units; give both the same")
-    upper = _whole(high, scale, term, text, up=False)
-    lower = _whole(low, low_scale, term, text, up=True) if low else None
-    return _ordered(Limit(resource, upper, lower), term)
+            raise BudgetError(f"budget {text!r}: the limits of {term!r} have different units; use one unit")
+    upper = _round_inwards(high, scale, term, text, up=False)
+    lower = _round_inwards(low, low_scale, term, text, up=True) if low else None
+    return _require_order(Limit(resource, upper, lower), term)
 
 
-def _unit(unit: str, term: str, text: str) -> tuple[Resource, int]:
+def _parse_unit(unit: str, term: str, text: str) -> tuple[Resource, int]:
     """The resource that a unit measures and its size in base units."""
     if not unit or unit in _PREFIX:
-        raise BudgetError(f"budget {text!r}: {term!r} has no unit; say of what: {UNITS}")
+        raise BudgetError(f"budget {text!r}: {term!r} has no unit; the units are: {UNITS}")
     for names, resource in ((("flops", "flop", "macs", "mac"), MACS), (("params", "param", "parameters"), PARAMS)):
         for name in names:
             if unit.endswith(name) and unit.removesuffix(name) in _PREFIX:
@@ -200,29 +234,27 @@ def _unit(unit: str, term: str, text: str) -> tuple[Resource, int]:
     if unit.removesuffix("-ram") in _BYTES:
         return (PEAK_BYTES if unit.endswith("-ram") else WEIGHT_BYTES), _BYTES[unit.removesuffix("-ram")]
     if unit in ("ms", "s", "us"):
-        raise BudgetError(
-            f"budget {text!r}: {term!r} is a latency; measured latency is no budget yet; limit FLOPs instead"
-        )
-    raise BudgetError(f"budget {text!r}: unknown unit in {term!r}; there are: {UNITS}")
+        raise BudgetError(f"budget {text!r}: {term!r} is a latency, which cannot be limited yet; limit FLOPs instead")
+    raise BudgetError(f"budget {text!r}: unknown unit in {term!r}; the units are: {UNITS}")
 
 
-def _whole(number: str, scale: int, term: str, text: str, up: bool) -> int:
-    """The number in base units, exactly: an upper limit rounds down, a lower edge up."""
+def _round_inwards(number: str, scale: int, term: str, text: str, up: bool) -> int:
+    """The number in base units, exactly: an upper limit is rounded down, a lower limit up."""
     value = Fraction(number) * scale if len(number) <= 40 else None
     if value is None or not 1 <= value <= 10**18:
         raise BudgetError(f"budget {text!r}: {term!r} must be at least 1 and at most 10^18 of its base unit")
     return math.ceil(value) if up else math.floor(value)
 
 
-def _both(one: Limit, other: Limit) -> Limit:
-    lowers = [limit.lower for limit in (one, other) if limit.lower is not None]
-    both = Limit(one.resource, min(one.upper, other.upper), max(lowers) if lowers else None)
-    return _ordered(both, f"{one},{other}")
+def _intersection(first: Limit, second: Limit) -> Limit:
+    lowers = [limit.lower for limit in (first, second) if limit.lower is not None]
+    limit = Limit(first.resource, min(first.upper, second.upper), max(lowers) if lowers else None)
+    return _require_order(limit, f"{first},{second}")
 
 
-def _ordered(limit: Limit, term: str) -> Limit:
+def _require_order(limit: Limit, term: str) -> Limit:
     if limit.lower is not None and limit.lower > limit.upper:
         raise BudgetError(
-            f"budget {term!r}: the lower edge {limit.lower} is above the upper limit {limit.upper}; swap them"
+            f"budget {term!r}: the lower limit {limit.lower} is above the upper limit {limit.upper}; swap them"
         )
     return limit

@@ -1,11 +1,11 @@
 """What a spec costs, exactly and without torch: parameters, multiply-adds, activation memory, weight bytes.
 
-One FLOP is one multiply-add. Counted are convolutions and linear layers, at batch 1 and the spec's input size; a test
-holds every number here equal to the network that `network.build` makes of the same spec.
+One FLOP is one multiply-add. Convolutions and linear layers are counted, with batch size 1 and the spec's input size. A
+test checks that every number equals that of the network which `network.build` builds from the same spec.
 
-The peak of the activations is that of the deployed network, where norms and activations are part of the convolution
-before them: each step needs its input, its output and whatever a later step still reads; the peak is the largest such
-sum over the graph, in elements. It is a bound from tensor lifetimes, not the arena of one device.
+The peak of the activations is that of the deployed network, where norms and activations are part of the preceding
+convolution: each step needs its input, its output, and everything that a later step still reads. The peak is the
+largest such sum, in elements. It is a bound from the lifetimes of tensors, not the arena of a particular device.
 """
 
 from __future__ import annotations
@@ -20,7 +20,20 @@ from lightcnn.spec import NetworkSpec, Shape
 
 
 def cost(network: NetworkSpec) -> Cost:
-    """The cost of a whole network."""
+    """The cost of a network, computed from its spec.
+
+    Args:
+        network: The spec.
+
+    Returns:
+        Parameters, multiply-adds, peak of the activations, and weight bytes.
+
+    Example:
+        >>> from lightcnn import Recipe
+        >>> from lightcnn.cost import cost
+        >>> cost(Recipe.load("quick").network).params
+        21876
+    """
     meter = Meter(network.input)
     _walk(meter, network)
     return meter.total()
@@ -28,7 +41,7 @@ def cost(network: NetworkSpec) -> Cost:
 
 @dataclass(frozen=True)
 class Layer:
-    """One row of the table of layers: a step of the network, named like the module that does it."""
+    """One row of the table of layers: a step of the network, named like the module that computes it."""
 
     name: str
     operator: str
@@ -37,28 +50,37 @@ class Layer:
 
 
 def layers(network: NetworkSpec) -> tuple[Layer, ...]:
-    """The cost of every step. Their sum (the peak: their maximum) is `cost(network)`."""
+    """The cost of every step. Their sum is `cost(network)`; its peak is their maximum."""
     tracer = _Tracer(network.input)
     _walk(tracer, network)
     return tuple(tracer.rows)
 
 
-class Meter:
-    """Running totals along a network: each method takes the current feature map through one step.
+def idle_strides(network: NetworkSpec) -> int:
+    """The number of strided convolutions whose input is a single pixel, where the stride has no effect."""
+    meter = Meter(network.input)
+    _walk(meter, network)
+    return meter.idle_strides
 
-    Written for speed (a search costs thousands of specs): plain integers, no object per layer.
+
+class Meter:
+    """Running totals along a network: each method applies one step to the current feature map.
+
+    It is written for speed, because a search computes the cost of thousands of specs: plain integers, and no object per
+    layer. `scope` is the name of the current module, if `tracing`.
     """
 
     tracing = False
+    scope = ""
 
     def __init__(self, shape: Shape) -> None:
         self.channels, self.height, self.width = shape
         self.weights = self.biases = self.deployed_biases = self.norms = 0
         self.macs = self.norm_elements = self.fvcore_pool = self.thop_pool = 0
-        self.held = self.pending = self.live = self.peak = 0
+        self.stored = self.pending = self.live = self.peak = self.idle_strides = 0
 
     def total(self) -> Cost:
-        """The sum of all steps so far."""
+        """The sum of the steps so far."""
         params = self.weights + self.biases + 2 * self.norms
         deployed = self.weights + self.deployed_biases
         return Cost(
@@ -88,6 +110,7 @@ class Meter:
         channels = self.channels
         read = channels * self.height * self.width
         if stride != 1:
+            self.idle_strides += self.height == self.width == 1
             self.height = -(-self.height // stride)
             self.width = -(-self.width // stride)
         area = self.height * self.width
@@ -102,44 +125,44 @@ class Meter:
             self.biases += width
         if norm or bias:
             self.deployed_biases += width
-        self._step(read, width * area)
+        self._step(name, "conv", read, width * area)
 
     def linear(self, name: str, width: int) -> None:
-        """A dense layer with bias on a pooled feature vector."""
-        self.weights += width * self.channels
-        self.macs += width * self.channels
+        """A dense layer with a bias on a pooled feature vector."""
+        channels, self.channels = self.channels, width
+        self.weights += width * channels
+        self.macs += width * channels
         self.biases += width
         self.deployed_biases += width
-        self._step(self.channels, width)
-        self.channels = width
+        self._step(name, "linear", channels, width)
 
     def pool(self, name: str, op: str, height: int, width: int) -> None:
-        """Max or average pooling to height × width. thop counts an average's outputs."""
+        """Max or average pooling to height × width. thop counts the outputs of average pooling."""
         read = self.channels * self.height * self.width
         self.height, self.width = height, width
         written = self.channels * height * width
         if op == "avg":
             self.thop_pool += written
-        self._step(read, written)
+        self._step(name, f"{op}pool", read, written)
 
     def global_pool(self, name: str, op: str) -> None:
-        """Pooling to 1×1. fvcore counts an average's inputs, thop its inputs and outputs."""
+        """Pooling to 1×1. fvcore counts the inputs of average pooling, thop its inputs and outputs."""
         read = self.channels * self.height * self.width
         if op == "avg":
             self.fvcore_pool += read
             self.thop_pool += read + self.channels
         self.height = self.width = 1
-        self._step(read, self.channels)
+        self._step(name, f"global {op}pool", read, self.channels)
 
-    def combine(self, name: str, read: int) -> None:
-        """An elementwise sum or product that reads `read` elements and writes the current feature map."""
-        self._step(read, self.channels * self.height * self.width)
+    def combine(self, name: str, operator: str, read: int) -> None:
+        """An elementwise sum or scale that reads `read` elements and writes the current feature map."""
+        self._step(name, operator, read, self.channels * self.height * self.width)
 
     def keep(self) -> int:
-        """Holds the current feature map for a later reader; returns the elements that `release` must give back.
+        """Stores the current feature map for a later step. Returns the number of elements that `release` must free.
 
-        The next step reads that map as its input, so it is held from the step after. Where it is held already the
-        answer is 0: it is counted once.
+        The next step reads the map as its input, so it counts as stored from the step after that. If it is stored
+        already, it is not counted again and the result is 0.
         """
         if self.pending:
             return 0
@@ -147,66 +170,36 @@ class Meter:
         return self.pending
 
     def release(self, kept: int) -> None:
-        """Ends what `keep` began."""
-        self.held -= kept
+        """Frees the elements that `keep` stored."""
+        self.stored -= kept
 
-    def _step(self, read: int, written: int) -> None:
-        self.live = live = read + written + self.held
+    def _step(self, name: str, operator: str, read: int, written: int) -> None:
+        self.live = live = read + written + self.stored
         if live > self.peak:
             self.peak = live
         if self.pending:
-            self.held += self.pending
+            self.stored += self.pending
             self.pending = 0
 
 
-def idle_strides(network: NetworkSpec) -> int:
-    """How many convolutions stride over a map of one pixel, where there is nothing left to halve."""
-    meter = _Strides(network.input)
-    _walk(meter, network)
-    return meter.idle
-
-
-class _Strides(Meter):
-    """A meter that counts strides which halve nothing."""
-
-    idle = 0
-
-    def conv(self, name: str, width: int, kernel: int = 1, stride: int = 1, *args: Any, **kwargs: Any) -> None:
-        self.idle += stride > 1 and self.height == self.width == 1
-        super().conv(name, width, kernel, stride, *args, **kwargs)
-
-
 class _Tracer(Meter):
-    """A meter that also keeps a row for every step, as the difference of the totals around it."""
+    """A meter that also records a row for every step, as the difference of the totals before and after it."""
 
     tracing = True
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape)
         self.rows: list[Layer] = []
-        self.scope = ""
+        self._total_before = Cost()
 
-    def conv(self, name: str, width: int, *args: Any, **kwargs: Any) -> None:
-        self._record(f"{name}.conv", "conv", super().conv, name, width, *args, **kwargs)
-
-    def linear(self, name: str, width: int) -> None:
-        self._record(name, "linear", super().linear, name, width)
-
-    def pool(self, name: str, op: str, height: int, width: int) -> None:
-        self._record(name, f"{op}pool", super().pool, name, op, height, width)
-
-    def global_pool(self, name: str, op: str) -> None:
-        self._record(name, f"global {op}pool", super().global_pool, name, op)
-
-    def combine(self, name: str, read: int) -> None:
-        self._record(name, name.rpartition(".")[2], super().combine, name, read)
-
-    def _record(self, name: str, operator: str, step: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        before = self.total()
-        step(*args, **kwargs)
-        path = ".".join(part for part in (self.scope, name) if part)
-        row = self.total().since(before, peak=self.live)
-        self.rows.append(Layer(path.replace("..", "."), operator, (self.channels, self.height, self.width), row))
+    def _step(self, name: str, operator: str, read: int, written: int) -> None:
+        super()._step(name, operator, read, written)
+        total = self.total()
+        parts = (self.scope, name, "conv" if operator == "conv" else "")
+        path = ".".join(part for part in parts if part).replace("..", ".")
+        cost = total.since(self._total_before, peak=self.live)
+        self.rows.append(Layer(path, operator, (self.channels, self.height, self.width), cost))
+        self._total_before = total
 
 
 def _walk(meter: Meter, network: NetworkSpec) -> None:
@@ -214,7 +207,7 @@ def _walk(meter: Meter, network: NetworkSpec) -> None:
         for index, block in enumerate(blocks):
             _repeat(meter, block, f"{part}.{index}" if meter.tracing else "")
     if meter.tracing:
-        meter.scope = "head"  # type: ignore[attr-defined]
+        meter.scope = "head"
     meter.global_pool("pool", network.head.pool)
     for index, width in enumerate(network.head.hidden):
         meter.linear(f"hidden.{index}", width)
@@ -222,27 +215,26 @@ def _walk(meter: Meter, network: NetworkSpec) -> None:
 
 
 def _repeat(meter: Meter, block: Any, path: str) -> None:
-    """All copies of a block; the first with its stride."""
+    """All copies of a block; the first has its stride."""
     walk = _BLOCKS[block.kind]
-    outer = meter.scope if meter.tracing else ""  # type: ignore[attr-defined]
+    outer = meter.scope
     for copy in range(getattr(block, "depth", 1)):
         if meter.tracing:
-            meter.scope = f"{outer}.{path}.{copy}" if outer else f"{path}.{copy}"  # type: ignore[attr-defined]
+            meter.scope = f"{outer}.{path}.{copy}" if outer else f"{path}.{copy}"
         walk(meter, block, copy == 0)
-    if meter.tracing:
-        meter.scope = outer  # type: ignore[attr-defined]
+    meter.scope = outer
 
 
 def _conv(meter: Meter, block: spec.ConvBlock, first: bool) -> None:
     stride = block.stride if first else 1
-    meter.conv("", block.width, block.kernel, stride, block.groups, block.norm, spec.bias_of(block))
+    meter.conv("", block.width, block.kernel, stride, block.groups, block.norm, block.has_bias)
 
 
 def _separable(meter: Meter, block: spec.SeparableBlock, first: bool) -> None:
     stride = block.stride if first else 1
     norm = block.norm
     meter.conv("depthwise", meter.channels, block.kernel, stride, meter.channels, norm and block.inner)
-    meter.conv("pointwise", block.width, norm=norm, bias=spec.bias_of(block))
+    meter.conv("pointwise", block.width, norm=norm, bias=block.has_bias)
 
 
 def _mbconv(meter: Meter, block: spec.InvertedResidualBlock, first: bool) -> None:
@@ -259,7 +251,7 @@ def _mbconv(meter: Meter, block: spec.InvertedResidualBlock, first: bool) -> Non
     meter.conv("project", block.width)
     if skip:
         meter.release(kept)
-        meter.combine("sum", channels * meter.height * meter.width + kept)
+        meter.combine("sum", "sum", channels * meter.height * meter.width + kept)
 
 
 def _se(meter: Meter, block: spec.SqueezeExciteBlock, first: bool) -> None:
@@ -267,7 +259,7 @@ def _se(meter: Meter, block: spec.SqueezeExciteBlock, first: bool) -> None:
 
 
 def _excite(meter: Meter, ratio: float, prefix: str) -> None:
-    """Pool, reduce, expand, scale; the gated map is held meanwhile."""
+    """Pool, reduce, expand, scale; the gated feature map is stored meanwhile."""
     channels, height, width = meter.channels, meter.height, meter.width
     kept = meter.keep()
     meter.global_pool(prefix + "pool", "avg")
@@ -275,7 +267,7 @@ def _excite(meter: Meter, ratio: float, prefix: str) -> None:
     meter.conv(prefix + "expand", channels, norm=False, bias=True)
     meter.release(kept)
     meter.height, meter.width = height, width
-    meter.combine(prefix + "scale", kept + channels)
+    meter.combine(prefix + "scale", "scale", kept + channels)
 
 
 def _pool(meter: Meter, block: spec.PoolBlock, first: bool) -> None:
@@ -288,22 +280,22 @@ def _residual(meter: Meter, block: spec.ResidualBlock, first: bool) -> None:
     before = (meter.channels, meter.height, meter.width)
     kept = meter.keep()
     for index, part in enumerate(block.body):
-        _repeat(meter, part if first else spec.unstrided(part), f"body.{index}" if meter.tracing else "")
+        _repeat(meter, part if first else part.unstrided(), f"body.{index}" if meter.tracing else "")
     after = (meter.channels, meter.height, meter.width)
     size = after[0] * after[1] * after[2]
-    stride = spec.stride_of(block.body) if first else 1
-    kind = spec.projection(block, stride, before, after)
+    stride = block.body_stride if first else 1
+    kind = block.shortcut_kind(stride, before, after)
     meter.release(kept)
     if kind != "identity":
-        meter.held += size
+        meter.stored += size
         meter.channels, meter.height, meter.width = before
         if kind in spec.POOLED:
             meter.pool("shortcut.pool", kind.removesuffix("pool"), *after[1:])
             stride = 1
-        meter.conv("shortcut.project", after[0], stride=stride, norm=block.norm, bias=spec.bias_of(block))
-        meter.held -= size
+        meter.conv("shortcut.project", after[0], stride=stride, norm=block.norm, bias=block.has_bias)
+        meter.stored -= size
         kept = size
-    meter.combine("sum", size + kept)
+    meter.combine("sum", "sum", size + kept)
 
 
 _BLOCKS: dict[str, Callable[[Meter, Any, bool], None]] = {

@@ -1,7 +1,7 @@
-"""YAML documents and the frozen models they are read into: one loader, one writer, every problem with its place.
+"""YAML documents and the frozen models that they are read into: one loader, one writer, every problem with its place.
 
-YAML 1.2, read safely: `1e-3` is a number and `no` a word; duplicate keys, aliases, tags, dates and files over 1 MB
-are refused. Shipped files (`search_spaces/`, `recipes/`) are found by bare name.
+Documents are YAML 1.2: `1e-3` is a number and `no` a word. Duplicate keys, aliases, tags, dates and files of more than
+a million characters are refused. Shipped files (`search_spaces/`, `recipes/`) are found by their bare names.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
@@ -22,42 +23,53 @@ from lightcnn.errors import DocumentError, InputError, Problem
 from lightcnn.text import first_line, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
-LIMIT = 1_000_000
-"""Characters of the largest document that is read."""
-DEPTH = 50
-"""Levels of the deepest document that is read: scanning takes time with their square."""
+MAX_CHARACTERS = 1_000_000
+"""Length of the longest document that is read."""
+MAX_DEPTH = 50
+"""Nesting depth of the deepest document that is read: the time of a scan grows with its square."""
+MAX_VALUE_CHARACTERS = 60
+"""Length to which a value is shortened in a message."""
+PYDANTIC_PARTS = (
+    "function-after[_check()", "function-before", "lax-or-strict", "int", "list", "float", "str", "dict", "bool",
+    "none", "[key]",
+)  # fmt: skip
+"""Parts of a location in an error of pydantic that are not keys of the document."""
 
 
 class Frozen(BaseModel):
-    """Base of everything that is read from YAML: immutable, strict, no unknown keys."""
+    """Base of all models that are read from YAML: immutable, strict, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+def rule_error(path: str, message: str) -> PydanticCustomError:
+    """The error of a rule that spans several keys; `path` is the place (`a.b.0`), relative to the model that checks."""
+    return PydanticCustomError("rule", "{message}", {"path": path, "message": message})
+
+
 def load(model: type[Model], path: str | Path) -> Model:
-    """Reads `path` as `model`. Raises: DocumentError with every problem found."""
+    """Reads a YAML file into a model. Raises: DocumentError with every problem of the file."""
     return parse(model, read_text(path), str(path))
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a UTF-8 file of at most `LIMIT` characters. Raises: DocumentError."""
+    """The text of a UTF-8 file of at most `MAX_CHARACTERS`. Raises: DocumentError."""
     try:
         with open(path, encoding="utf-8") as file:
-            text = file.read(LIMIT + 1)
+            text = file.read(MAX_CHARACTERS + 1)
     except UnicodeDecodeError:
         raise DocumentError([Problem(str(path), "", "not UTF-8 text; save it as UTF-8")]) from None
     except OSError as error:
         raise DocumentError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
-    if len(text) > LIMIT:
-        raise DocumentError(
-            [Problem(str(path), "", f"longer than {LIMIT} characters; not one of lightcnn's documents")]
-        )
+    if len(text) > MAX_CHARACTERS:
+        rule = f"longer than {MAX_CHARACTERS} characters; this is not a document of lightcnn"
+        raise DocumentError([Problem(str(path), "", rule)])
     return text
 
 
 def parse(model: type[Model], text: str, file: str = "<text>") -> Model:
-    """Reads YAML text as `model`. Raises: DocumentError with every problem found."""
-    data, lines = plain(text, file)
+    """Reads YAML text into a model. Raises: DocumentError with every problem of the text."""
+    data, lines = plain_data(text, file)
     return validate(model, data, file, lines)
 
 
@@ -68,9 +80,10 @@ def validate(
     lines: Mapping[tuple[Any, ...], int],
     options: Mapping[tuple[Any, ...], str] | None = None,
 ) -> Model:
-    """Plain data checked as `model`. `lines` are those of the file, `options` what on the command line gave a path.
+    """Reads plain data into a model.
 
-    Raises: DocumentError with every problem found.
+    `lines` maps a path in the data to its line in `file`, `options` a path to the command-line option that set it.
+    Raises: DocumentError with every problem of the data.
     """
     if not isinstance(data, dict):
         raise DocumentError([_not_a_mapping(file, data)])
@@ -78,7 +91,7 @@ def validate(
         return model.model_validate_json(json.dumps(data))
     except ValidationError as error:
         details = error.errors(include_url=False)
-        # A list that lost its faulty items is then also too short: only the cause is told.
+        # A list without its wrong items is also too short: only the cause is reported.
         causes = [
             d for d in details if d["type"] != "too_short" or not any(_inside(e["loc"], d["loc"]) for e in details)
         ]
@@ -86,20 +99,20 @@ def validate(
 
 
 def keys(text: str, file: str = "<text>") -> set[str]:
-    """The keys at the top of a YAML text. Raises: DocumentError where it is no mapping."""
-    data, _ = plain(text, file)
+    """The top-level keys of a YAML text. Raises: DocumentError if it is not a mapping."""
+    data, _ = plain_data(text, file)
     if not isinstance(data, dict):
         raise DocumentError([_not_a_mapping(file, data)])
     return {str(key) for key in data}
 
 
 def save(model: BaseModel, path: str | Path, header: str = "") -> None:
-    """Writes `model` as YAML; values that equal the defaults are left out. `header` lines become comments."""
+    """Writes a model as YAML without the values that equal their defaults; the lines of `header` become comments."""
     Path(path).write_text(dump(model, header), encoding="utf-8")
 
 
 def dump(model: BaseModel, header: str = "", exclude_defaults: bool = True) -> str:
-    """`model` as YAML text that `parse` reads back to an equal model."""
+    """A model as YAML text, from which `parse` reads an equal model."""
     stream = io.StringIO()
     stream.writelines(f"# {line}\n" for line in header.splitlines())
     writer = YAML(typ="safe", pure=True)
@@ -111,7 +124,7 @@ def dump(model: BaseModel, header: str = "", exclude_defaults: bool = True) -> s
 
 
 def _with_kind(value: Any, exclude_defaults: bool) -> Any:
-    """Like `model_dump`, but keeps the discriminating `kind`, which always equals its default."""
+    """Like `model_dump`, but keeps the key `kind` of a block, which always equals its default."""
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
         return {
@@ -130,16 +143,16 @@ def _with_kind(value: Any, exclude_defaults: bool) -> Any:
 
 
 def shipped(kind: str) -> dict[str, Path]:
-    """Name → file of everything shipped under `kind` (`search_spaces` or `recipes`), in a clone and in a wheel."""
+    """Name → file of all shipped files of a kind (`search_spaces` or `recipes`), in a clone and in a wheel."""
     package = Path(__file__).parent
     for folder in (package / "shipped" / kind, package.parent / kind):
         if folder.is_dir():
             return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-    raise FileNotFoundError(f"lightcnn was installed without its {kind}")
+    raise FileNotFoundError(f"this installation of lightcnn lacks its {kind}")
 
 
 def find(kind: str, name: str) -> Path:
-    """The file that `name` means: a path that exists, or the name of a shipped file. Raises: InputError."""
+    """The file of that path, or the shipped file of that name. Raises: InputError if there is neither."""
     path = Path(name)
     if path.is_file():
         return path
@@ -151,8 +164,8 @@ def find(kind: str, name: str) -> Path:
     raise InputError(f"{name}: no such file and no shipped {word}{nearest(stem, files)}; shipped: {', '.join(files)}")
 
 
-def plain(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
-    """The plain data of a YAML text, and the line (from 1) of every path in it."""
+def plain_data(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
+    """The plain data of a YAML text, and the line (from 1) of every path in it. Raises: DocumentError."""
     try:
         _require_plain(text, file)
         node = YAML(typ="safe", pure=True).compose(text)
@@ -166,13 +179,13 @@ def plain(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
         raise DocumentError([Problem(file, "", f"not readable as YAML: {first_line(error)}")]) from None
     except TypeError:
         raise DocumentError(
-            [Problem(file, "", "holds a date or another value that is no plain text or number; quote it")]
+            [Problem(file, "", "contains a date or another value that is neither text nor a number; put it in quotes")]
         ) from None
     return data, dict(_lines(node, ()))
 
 
 def _require_plain(text: str, file: str) -> None:
-    """Refuses what YAML can say and no document here needs. Raises: DocumentError, YAMLError."""
+    """Refuses the parts of YAML that no document of lightcnn needs. Raises: DocumentError, YAMLError."""
     depth = 0
     for event in YAML(typ="safe", pure=True).parse(text):
         if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
@@ -180,14 +193,14 @@ def _require_plain(text: str, file: str) -> None:
         if getattr(event, "tag", None):
             raise DocumentError([_at(file, event, f"the tag {event.tag} is not read; write a plain value")])
         if getattr(event, "version", None) not in (None, (1, 2)):
-            raise DocumentError([_at(file, event, "only YAML 1.2 is read; leave the %YAML line out")])
+            raise DocumentError([_at(file, event, "only YAML 1.2 is read; remove the %YAML line")])
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-        if depth > DEPTH:
-            raise DocumentError([_at(file, event, "nested too deeply; not one of lightcnn's documents")])
+        if depth > MAX_DEPTH:
+            raise DocumentError([_at(file, event, "nested too deeply; this is not a document of lightcnn")])
 
 
 def _not_a_mapping(file: str, data: Any) -> Problem:
-    return Problem(file, "", f"a mapping of keys to values is needed, not {_short(data)}")
+    return Problem(file, "", f"must be a mapping of keys to values, not {_format_value(data)}")
 
 
 def _at(file: str, event: Any, message: str) -> Problem:
@@ -220,15 +233,15 @@ def _problem(
     context = detail.get("ctx", {})
     if "path" in context:
         path += tuple(int(part) if part.isdigit() else part for part in context["path"].split(".") if part)
-    for given, option in options.items():
-        if path[: len(given)] == given or (given[: len(path)] == path and path not in lines):
-            return Problem(option, ".".join(map(str, path[len(given) :])), _message(detail, context, owner))
+    for set_path, option in options.items():
+        if path[: len(set_path)] == set_path or (set_path[: len(path)] == path and path not in lines):
+            return Problem(option, ".".join(map(str, path[len(set_path) :])), _message(detail, context, owner))
     line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), lines.get(()))
     return Problem(file, ".".join(map(str, path)), _message(detail, context, owner), line)
 
 
 def _message(detail: Any, context: Any, owner: type[BaseModel] | None) -> str:
-    key, value = (detail["loc"] or ("",))[-1], _short(detail["input"])
+    key, value = (detail["loc"] or ("",))[-1], _format_value(detail["input"])
     match detail["type"]:
         case "extra_forbidden":
             names = list(owner.model_fields) if owner else []
@@ -237,20 +250,20 @@ def _message(detail: Any, context: Any, owner: type[BaseModel] | None) -> str:
             return f"the key '{key}' is missing; add it"
         case "union_tag_invalid":
             tags = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
-            return f"'{context['tag']}' is none of the kinds {', '.join(tags)}{nearest(context['tag'], tags)}"
+            return f"'{context['tag']}' is not one of the kinds {', '.join(tags)}{nearest(context['tag'], tags)}"
         case "union_tag_not_found":
             return "the key 'kind' is missing; add it"
         case "literal_error":
             names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
             return f"{value} is not one of {', '.join(names)}{nearest(value.strip(chr(39)), names)}"
-        case "network" | "space" | "recipe" | "change":
+        case "rule" | "change":
             return str(context["message"])
     rule = detail["msg"][0].lower() + detail["msg"][1:]
     return f"{rule}, not {value}"
 
 
 def _locate(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[type[BaseModel] | None, tuple[Any, ...]]:
-    """The model that the last key of a pydantic location belongs to, and the location without union tags."""
+    """The model that has the last key of a location in an error of pydantic, and the location without other parts."""
     owner: type[BaseModel] | None = model
     path: list[Any] = []
     pending = [model]
@@ -262,19 +275,7 @@ def _locate(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[type[Bas
             pending = tagged
             owner = tagged[0]
             continue
-        if part in (
-            "function-after[_check()",
-            "function-before",
-            "lax-or-strict",
-            "int",
-            "list",
-            "float",
-            "str",
-            "dict",
-            "bool",
-            "none",
-            "[key]",
-        ):
+        if part in PYDANTIC_PARTS:
             continue
         path.append(part)
         if isinstance(part, int):
@@ -287,7 +288,7 @@ def _locate(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[type[Bas
 
 
 def _tag(model: type[BaseModel]) -> Any:
-    """What pydantic calls a model within a union: its kind, or its name where a function tells them apart."""
+    """How pydantic names a model of a union: by its kind, or by its class if a function selects the model."""
     field = model.model_fields.get("kind")
     return (get_args(field.annotation) or (None,))[0] if field else model.__name__
 
@@ -304,6 +305,6 @@ def _inside(location: tuple[Any, ...], outer: tuple[Any, ...]) -> bool:
     return len(location) > len(outer) and location[: len(outer)] == outer
 
 
-def _short(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[: MAX_VALUE_CHARACTERS - 3]}..."

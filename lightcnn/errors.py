@@ -1,13 +1,13 @@
 """Every error that lightcnn raises on purpose.
 
-LightcnnError              the work failed                                      exit code 1
+LightcnnError              the work failed                                          exit code 1
 ├── TrainingError          a training diverged or ran out of memory
-└── InputError             what the user gave is wrong, found before any work   exit code 2
-    ├── BudgetError        a budget that cannot be read, or that nothing can meet
+└── InputError             the user's input is wrong, detected before any work      exit code 2
+    ├── BudgetError        a budget that cannot be read, or that no network can meet
     ├── DataError          images or labels that cannot be used
-    │   └── DataMissing    a data set that is not on this machine and cannot be fetched
-    ├── DocumentError      a YAML file: carries every problem found in it
-    └── RunError           a run folder or its storage
+    │   └── DataMissing    a data set that is not on this machine and cannot be downloaded
+    ├── DocumentError      a YAML file with problems; holds all of them
+    └── RunError           a run folder or its storage that cannot be used
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from dataclasses import dataclass
 
 
 class LightcnnError(Exception):
-    """Base of all; its text is one line that says where, which rule, which value and what to do."""
+    """Base of all errors that lightcnn raises on purpose.
+
+    The text is one line with the place, the rule, the value and the remedy. `exit_code` is that of the command.
+
+    Example:
+        >>> import lightcnn
+        >>> lightcnn.Budget.parse("5 apples")
+        Traceback (most recent call last):
+        lightcnn.errors.BudgetError: budget '5 apples': unknown unit in '5 apples'; ...
+    """
 
     exit_code = 1
 
@@ -26,21 +35,21 @@ class TrainingError(LightcnnError):
 
 
 class InputError(LightcnnError):
-    """The user's input was wrong; nothing has been written."""
+    """The user's input is wrong; nothing has been written."""
 
     exit_code = 2
 
 
 class BudgetError(InputError):
-    """A budget that cannot be read, or that no network of the space can meet."""
+    """A budget that cannot be read, or that no network of the search space can meet."""
 
 
 class DataError(InputError):
     """Images or labels that cannot be used."""
 
 
-class DataMissing(DataError):  # noqa: N818 - what is raised is that the data are missing
-    """A published data set that is not on this machine and cannot be fetched; the text says how to get it by hand."""
+class DataMissing(DataError):  # noqa: N818 - the name states the condition
+    """A published data set that is not on this machine and cannot be downloaded; the text explains how to get it."""
 
 
 class RunError(InputError):
@@ -49,7 +58,7 @@ class RunError(InputError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault of one document: where it stands and what to do about it."""
+    """One problem of one document: its place, and what to do about it."""
 
     file: str
     path: str
@@ -62,7 +71,7 @@ class Problem:
 
 
 class DocumentError(InputError):
-    """A YAML document with one or more problems; the text is the first, `problems` holds all."""
+    """A YAML document with one or more problems; the text is that of the first, `problems` holds all of them."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems

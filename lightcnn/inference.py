@@ -1,4 +1,7 @@
-"""From images to class probabilities, and from these to a class: the one way that everything here uses."""
+"""From images to class probabilities, with torch. All of lightcnn predicts through these functions.
+
+`decisions` has the NumPy half: from probabilities to classes.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from lightcnn.data.tensors import normalise
 
 
 def probabilities(model: nn.Module, images: Images, preprocess: Preprocess, batch: int = 512) -> NDArray[np.float64]:
-    """Class probabilities (N, classes) of uint8 images (N, C, H, W), calibrated as `preprocess` says.
+    """Class probabilities (N, classes) of uint8 images (N, C, H, W), with the temperature of `preprocess`.
 
-    The model's modes are left as they were.
+    `batch` is the number of images per forward pass. The training modes of the model are restored afterwards.
     """
     modes = {part: part.training for part in model.modules()}
     model.eval()
@@ -23,7 +26,7 @@ def probabilities(model: nn.Module, images: Images, preprocess: Preprocess, batc
         with torch.inference_mode():
             parts = [
                 class_probabilities(
-                    # On the CPU, since not every device has float64.
+                    # On the CPU, because not every device has float64.
                     model(normalise(chunk, preprocess).contiguous(memory_format=torch.channels_last)).cpu(),
                     preprocess.temperature,
                 )
@@ -36,19 +39,13 @@ def probabilities(model: nn.Module, images: Images, preprocess: Preprocess, batc
 
 
 def class_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Logits (N, classes), or (N, 1) of a sigmoid head, over a temperature, to probabilities (N, classes) in float64.
+    """Class probabilities (N, classes) in float64 of logits (N, classes), or of logits (N, 1) of a sigmoid head.
 
-    The temperature is that of arXiv:1706.04599: above 1 it makes a network less sure, and never changes the order.
+    The logits are divided by the temperature (arXiv:1706.04599): above 1 it makes predictions less confident; it never
+    changes their order.
     """
     wide = logits.double() / temperature
     if wide.shape[1] == 1:
-        # Not 1 - sigmoid, which is 0 from logits of 37 on: a temperature must find every probability as it is.
+        # Not 1 - sigmoid, which is 0 for logits of 37 and more: a temperature needs the exact small probability.
         return torch.cat([-wide, wide], dim=1).sigmoid()
     return wide.softmax(dim=1)
-
-
-def decide(probabilities: NDArray[np.float64], threshold: float = 0.5) -> NDArray[np.int64]:
-    """The class of each row of (N, classes): the most probable one; of two classes, the second from `threshold` on."""
-    if probabilities.shape[1] == 2 and threshold != 0.5:
-        return (probabilities[:, 1] >= threshold).astype(np.int64)
-    return np.asarray(probabilities.argmax(axis=1), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""From a spec to a module, and to the folded module that is deployed: the only place where a spec meets `nn.Module`."""
+"""From a spec to a module, and to the folded module that is deployed. Only this module turns blocks into modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ from lightcnn.spec import NetworkSpec, Shape
 
 
 class Network(nn.Module):
-    """A built spec: (N, C, H, W) → logits (N, classes), or (N, 1) with a sigmoid head. `.spec` is its spec."""
+    """The module of a spec: images (N, C, H, W) → logits (N, classes), or (N, 1) with a sigmoid head.
+
+    Args:
+        network: The spec, which is the attribute `spec` afterwards. `build` also initialises the weights.
+
+    Example:
+        >>> import lightcnn
+        >>> lightcnn.Network(lightcnn.Recipe.load("quick").network).spec.input
+        (1, 16, 16)
+    """
 
     def __init__(self, network: NetworkSpec) -> None:
         super().__init__()
@@ -39,10 +48,23 @@ class Network(nn.Module):
 
 
 def build(network: NetworkSpec, seed: int | None = None) -> Network:
-    """The network of a spec. With a seed its weights depend on that alone and the global random state is untouched.
+    """Builds the network of a spec and initialises its weights.
 
-    Convolutions start from He's normal (arXiv:1502.01852, fan out), dense layers from PyTorch's default; the last
-    norm of a body starts at zero weight, so that a plain residual starts as its shortcut (arXiv:1706.02677).
+    Convolutions start with He's normal initialisation (arXiv:1502.01852, fan out), dense layers with the default of
+    PyTorch. The last norm of a body starts with zero weights, so that a residual starts as its shortcut
+    (arXiv:1706.02677).
+
+    Args:
+        network: The spec.
+        seed: Seed of the weights; the global random state is then not used or changed. None uses the global state.
+
+    Returns:
+        The network, in training mode.
+
+    Example:
+        >>> import lightcnn, torch
+        >>> lightcnn.build(lightcnn.Recipe.load("quick").network, seed=0)(torch.zeros(2, 1, 16, 16)).shape
+        torch.Size([2, 10])
     """
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
@@ -51,7 +73,7 @@ def build(network: NetworkSpec, seed: int | None = None) -> Network:
         for part in module.modules():
             if isinstance(part, nn.Conv2d):
                 nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
-                # A depthwise kernel has one input: fan out is k·k there, and groups divide it elsewhere alike.
+                # PyTorch ignores groups in the fan out, which is then too large by that factor.
                 part.weight.data.mul_(part.groups**0.5)
                 if part.bias is not None:
                     nn.init.zeros_(part.bias)
@@ -61,7 +83,20 @@ def build(network: NetworkSpec, seed: int | None = None) -> Network:
 
 
 def fold(module: nn.Module) -> nn.Module:
-    """A copy in eval mode with every BatchNorm folded into the convolution before it: what is deployed."""
+    """Folds every BatchNorm into the preceding convolution, as in the deployed network.
+
+    Args:
+        module: A built network, or any module that consists of lightcnn's blocks; it is not changed.
+
+    Returns:
+        A copy in eval mode without BatchNorm.
+
+    Example:
+        >>> import lightcnn
+        >>> folded = lightcnn.fold(lightcnn.build(lightcnn.Recipe.load("quick").network))
+        >>> folded.training
+        False
+    """
     deployed = copy.deepcopy(module).eval()
     for part in deployed.modules():
         if isinstance(part, ConvNormAct) and isinstance(part.norm, nn.BatchNorm2d):
@@ -76,7 +111,7 @@ def _start_as_shortcut(part: nn.Module) -> None:
     if isinstance(part, Residual):
         gates = {inner for gate in part.body.modules() if isinstance(gate, SqueezeExcite) for inner in gate.modules()}
         last = [inner for inner in part.body.modules() if isinstance(inner, ConvNormAct) and inner not in gates][-1:]
-        # A ReLU has no gradient at zero: a body that ends in one would never leave it.
+        # A ReLU has no gradient at zero: a body that ends with one would stay zero.
         if last and isinstance(last[0].norm, nn.BatchNorm2d) and not isinstance(last[0].act, (nn.ReLU, nn.ReLU6)):
             nn.init.zeros_(last[0].norm.weight)
 
@@ -88,14 +123,14 @@ def _module(unit: Any, before: Shape, after: Shape) -> nn.Module:
 def _conv(unit: spec.ConvBlock, before: Shape, after: Shape) -> nn.Module:
     return ConvNormAct(
         before[0], unit.width, kernel=unit.kernel, stride=unit.stride, groups=unit.groups,
-        norm=unit.norm, bias=spec.bias_of(unit), act=unit.act,
+        norm=unit.norm, bias=unit.has_bias, act=unit.act,
     )  # fmt: skip
 
 
 def _separable(unit: spec.SeparableBlock, before: Shape, after: Shape) -> nn.Module:
     return SeparableConv(
         before[0], unit.width, kernel=unit.kernel, stride=unit.stride,
-        norm=unit.norm, bias=spec.bias_of(unit), act=unit.act, inner=unit.inner,
+        norm=unit.norm, bias=unit.has_bias, act=unit.act, inner=unit.inner,
     )  # fmt: skip
 
 
@@ -119,16 +154,16 @@ def _residual(unit: spec.ResidualBlock, before: Shape, after: Shape) -> nn.Modul
     body, shape = nn.Sequential(), before
     for part in unit.body:
         steps = nn.Sequential()
-        for inner in spec.copies(part):
-            start, shape = shape, spec.shape_after(inner, shape)
+        for inner in part.copies():
+            start, shape = shape, inner.output_shape(shape)
             steps.append(_module(inner, start, shape))
         body.append(steps)
-    stride = spec.stride_of(unit.body)
-    kind = spec.projection(unit, stride, before, after)
+    stride = unit.body_stride
+    kind = unit.shortcut_kind(stride, before, after)
     shortcut: nn.Module = nn.Identity()
     if kind != "identity":
         pool = None if kind == "conv" else kind
-        shortcut = Shortcut(before[0], after[0], stride=stride, pool=pool, norm=unit.norm, bias=spec.bias_of(unit))
+        shortcut = Shortcut(before[0], after[0], stride=stride, pool=pool, norm=unit.norm, bias=unit.has_bias)
     return Residual(body, shortcut, act=unit.act, drop_path=unit.drop_path)
 
 

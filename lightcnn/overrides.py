@@ -1,4 +1,4 @@
-"""What the command line changes in a YAML document before it is read: `--set key.path=value`. No torch."""
+"""Values that the command line sets in a YAML document before it is read: `--set key.path=value`. No torch."""
 
 from __future__ import annotations
 
@@ -13,74 +13,76 @@ from lightcnn.errors import DocumentError, InputError
 
 
 @dataclass(frozen=True)
-class Change:
-    """One value, where it goes, and the option that gave it, which errors name."""
+class Override:
+    """A value, its place in the document, and the option that set it, which error messages name."""
 
     option: str
     path: tuple[str | int, ...]
     value: Any
 
 
-def read(assignment: str) -> Change:
-    """`key.path=value` as people type it: a number in the path is a place in a list, the value is YAML.
+def parse_assignment(assignment: str) -> Override:
+    """Reads `key.path=value` as typed; a number in the path is an index in a list, the value is YAML.
 
     Raises: InputError.
     """
     key, equals, text = assignment.partition("=")
-    parts = path(key)
-    if not equals or "" in parts:
-        raise InputError(f"--set {assignment}: no assignment; give key.path=value, as in training.epochs=20")
+    path = split_path(key)
+    if not equals or "" in path:
+        raise InputError(f"--set {assignment}: not an assignment; write key.path=value, as in training.epochs=20")
     option = f"--set {key.strip()}"
     try:
-        data, _ = document.plain(f"value: {text}", option)
+        data, _ = document.plain_data(f"value: {text}", option)
     except DocumentError as error:
         raise InputError(f"{option}: {error.problems[0].message}") from None
     if not isinstance(data, dict) or data.keys() != {"value"}:
-        raise InputError(f"{option}: {text!r} is no single value; give a number, a word, [a list] or {{a: mapping}}")
-    return Change(option, parts, data["value"])
+        rule = f"{text!r} is not a single value; write a number, a word, [a list] or {{a: mapping}}"
+        raise InputError(f"{option}: {rule}")
+    return Override(option, path, data["value"])
 
 
-def path(key: str) -> tuple[str | int, ...]:
-    """`key.path` in its parts; a number is a place in a list."""
+def split_path(key: str) -> tuple[str | int, ...]:
+    """The parts of `key.path`; a number is an index in a list."""
     return tuple(int(part) if part.isdecimal() else part for part in key.strip().split("."))
 
 
-def parse(model: type[Model], text: str, file: str, changes: Sequence[Change]) -> Model:
-    """YAML text with changes, read as `model`. Raises: DocumentError, whose problems name the options they are from."""
-    data, lines = document.plain(text, file)
-    return validate(model, data, file, changes, lines)
+def parse(model: type[Model], text: str, file: str, overrides: Sequence[Override]) -> Model:
+    """Reads YAML text with overrides into a model. Raises: DocumentError, whose problems name the options."""
+    data, lines = document.plain_data(text, file)
+    return validate(model, data, file, overrides, lines)
 
 
 def validate(
     model: type[Model],
     data: Any,
     file: str,
-    changes: Sequence[Change],
+    overrides: Sequence[Override],
     lines: Mapping[tuple[Any, ...], int] | None = None,
 ) -> Model:
-    """Plain data with changes, checked as `model`; `lines` say where in the file a path stands. Raises: as `parse`."""
-    changed = copy.deepcopy(data)
-    for change in changes:
-        _apply(changed, change)
-    options = {change.path: change.option for change in changes}
-    return document.validate(model, changed, file, lines or {}, options)
+    """Reads plain data with overrides into a model; `lines` maps a path to its line in the file. Raises: as `parse`."""
+    overridden = copy.deepcopy(data)
+    for override in overrides:
+        _apply(overridden, override)
+    options = {override.path: override.option for override in overrides}
+    return document.validate(model, overridden, file, lines or {}, options)
 
 
-def _apply(data: Any, change: Change) -> None:
-    """Puts a value where it goes; mappings that are not there are made. Raises: InputError."""
-    here = data
-    for place, part in enumerate(change.path):
-        so_far = ".".join(map(str, change.path[:place]))
-        if isinstance(here, list):
-            if not isinstance(part, int) or part >= len(here):
-                raise InputError(f"{change.option}: {so_far} is a list of {len(here)}; give a place from 0 in it")
-        elif isinstance(here, dict):
+def _apply(data: Any, override: Override) -> None:
+    """Sets the value in place; missing mappings are created. Raises: InputError."""
+    node = data
+    for depth, part in enumerate(override.path):
+        parent = ".".join(map(str, override.path[:depth]))
+        if isinstance(node, list):
+            if not isinstance(part, int) or part >= len(node):
+                rule = f"{parent} is a list of {len(node)} items, counted from 0; it has no item {part}"
+                raise InputError(f"{override.option}: {rule}")
+        elif isinstance(node, dict):
             part = str(part)
         else:
-            raise InputError(f"{change.option}: {so_far} is {here!r}, which has no keys; set it as a whole")
-        if place == len(change.path) - 1:
-            here[part] = change.value
+            raise InputError(f"{override.option}: {parent} is {node!r}, which has no keys; set {parent} as a whole")
+        if depth == len(override.path) - 1:
+            node[part] = override.value
         else:
-            if isinstance(here, dict) and here.get(part) is None:
-                here[part] = {}
-            here = here[part]
+            if isinstance(node, dict) and node.get(part) is None:
+                node[part] = {}
+            node = node[part]

@@ -1,4 +1,4 @@
-"""Weights for a baseline: from a safetensors file by hand, or where timm finds them; and the statistics they expect."""
+"""Pretrained weights of a baseline, from a safetensors file or from timm, and the image statistics that they expect."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from lightcnn.baseline_spec import conversion
+from lightcnn.baseline_spec import conversion_command
 from lightcnn.errors import InputError
 from lightcnn.text import first_line
 
-SHOWN = 3
-"""Names of tensors that an error tells; the others are counted."""
-COUNTER = "num_batches_tracked"
-"""BatchNorm's count of batches: not in files from before it existed, and of no effect on outputs."""
+MAX_LISTED = 3
+"""Names of tensors that a message lists; the others are counted."""
+BATCH_COUNTER = "num_batches_tracked"
+"""BatchNorm's counter of batches. Old files lack it, and it has no effect on outputs."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean and deviation per channel (0..1) that weights were trained with, timm's interpolation, and who says so."""
+    """Mean and deviation per channel (0 to 1) and the interpolation that weights were trained with, and the source."""
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
@@ -35,53 +35,52 @@ class Statistics:
 
 
 def load_file(backbone: nn.Module, file: str, left_out: tuple[str, ...]) -> str:
-    """Loads a file with timm's own keys, or the weights of a run of lightcnn, and says what was loaded and left out.
+    """Loads a file with timm's keys, or the weights of a run of lightcnn. Returns what was loaded and left out.
 
-    Tensors whose names begin as in `left_out` (a classifier's) are not loaded. Raises: InputError where any other
-    tensor is missing, is not the backbone's, or has another shape: a part of a backbone is none, and a deeper network
-    of the same family holds all tensors of a shallower one.
+    Tensors whose names start with one of `left_out` (those of a classifier) are not loaded. Raises: InputError if any
+    other tensor is missing, unexpected, or of another shape. This is strict because the file of a deeper network of the
+    same family contains all tensors of a shallower one.
     """
     if not Path(file).is_file():
         raise InputError(f"network.weights: {file}: no such file")
     try:
-        with safe_open(file, framework="pt") as held:
-            names, heads = _names(list(held.keys()))
+        with safe_open(file, framework="pt") as tensors:
+            names, heads = _names(list(tensors.keys()))
             classifying = {key for key in names if key.startswith(left_out)}
-            shapes = {key: tuple(held.get_slice(names[key]).get_shape()) for key in names.keys() - classifying}
+            shapes = {key: tuple(tensors.get_slice(names[key]).get_shape()) for key in names.keys() - classifying}
             _require_all(shapes, backbone, left_out, file)
-            state = {key: held.get_tensor(names[key]) for key in shapes}
+            state = {key: tensors.get_tensor(names[key]) for key in shapes}
     except (SafetensorError, OSError) as error:
         raise InputError(f"network.weights: {file}: not a readable safetensors file: {error}") from None
     _require_numbers(state, file)
     backbone.load_state_dict(state, strict=False)
-    said = _some([*sorted(classifying), *heads])
-    return f"{file}: {len(state)} tensors" + (f"; left out, for they classify: {said}" if said else "")
+    ignored = _format_names([*sorted(classifying), *heads])
+    return f"{file}: {len(state)} tensors" + (f"; left out, because they classify: {ignored}" if ignored else "")
 
 
 def statistics_of(weights: str, known: Any, channels: int) -> Statistics | None:
-    """What images are to be normalised with for these weights: a run's own, else timm's for that network.
+    """The statistics with which these weights expect images to be normalised; None without pretrained weights.
 
-    None without pretrained weights. Raises: InputError where a run's file beside the weights cannot be read.
+    They are those of the run whose weights they are, else those of timm for that network. Raises: InputError if the
+    preprocess.json next to the weights cannot be read.
     """
     if weights == "none":
         return None
-    beside = Path(weights).with_name("preprocess.json")
-    if weights != "timm" and beside.is_file():
-        mean, deviation, said = *_of_run(beside), ("bilinear-antialiased", str(beside))
+    run_file = Path(weights).with_name("preprocess.json")
+    if weights != "timm" and run_file.is_file():
+        mean, deviation = _statistics_of_run(run_file)
+        interpolation, source = "bilinear-antialiased", str(run_file)
     else:
-        mean, deviation, said = (
-            known.mean,
-            known.std,
-            (known.interpolation, f"timm:{known.architecture}.{known.tag or ''}".rstrip(".")),
-        )
-    return Statistics(_per_channel(mean, channels), _per_channel(deviation, channels), *said)
+        mean, deviation, interpolation = known.mean, known.std, known.interpolation
+        source = f"timm:{known.architecture}.{known.tag or ''}".rstrip(".")
+    return Statistics(_per_channel(mean, channels), _per_channel(deviation, channels), interpolation, source)
 
 
 def fetch(known: Any, name: str) -> dict[str, Any]:
-    """Where timm is to load the weights from: what it is told to override, nothing where it will fetch them itself.
+    """The overrides of timm's configuration with which it loads the weights; empty if it downloads them itself.
 
-    A file in the cache needs no network. Without one this asks once, where the hub's own client goes on for a minute.
-    Raises: InputError with how to give a file by hand.
+    A cached file needs no internet connection. Without one, this fails at the first request, while the client of the
+    hub would retry for a minute. Raises: InputError, which explains how to use a local file.
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
@@ -99,74 +98,74 @@ def fetch(known: Any, name: str) -> dict[str, Any]:
     try:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=15).close()
     except urllib.error.HTTPError:
-        pass  # there is a network: timm knows further names of files
+        pass  # the server responds, and timm tries other file names
     except OSError as error:
-        raise unfetched(name, url, error) from None
+        raise download_failed(name, url, error) from None
     return {}
 
 
-def unfetched(name: str, url: str, error: Exception) -> InputError:
-    """The error that says what was tried and how to go on without a network."""
+def download_failed(name: str, url: str, error: Exception) -> InputError:
+    """The error that reports what was tried, and how to use a local file instead."""
     reason = getattr(error, "reason", None) or first_line(error)
-    safe = url.endswith(".safetensors")
-    convert = "" if safe else f", convert it with `{conversion(url.rpartition('/')[2])}`"
+    is_pickle = not url.endswith(".safetensors")
+    convert = f", convert it with `{conversion_command(url.rpartition('/')[2])}`" if is_pickle else ""
     return InputError(
-        f"network.weights: timm: the weights of {name} could not be fetched from {url} ({reason}); fetch that file "
-        f"where there is a network{convert} and give it as network.weights: FILE.safetensors, or use none"
+        f"network.weights: timm: the weights of {name} could not be downloaded from {url} ({reason}); download that "
+        f"file on another machine{convert} and set network.weights: FILE.safetensors, or use none"
     )
 
 
 def _names(keys: list[str]) -> tuple[dict[str, str], list[str]]:
-    """timm's key → key in the file, and the keys of a run's own head: a run writes backbone.* and head.*."""
-    own = [key for key in keys if key.startswith("backbone.")]
+    """timm's key → key in the file, and the keys of the head of a run, which writes backbone.* and head.*."""
+    backbones = [key for key in keys if key.startswith("backbone.")]
     heads = [key for key in keys if key.startswith("head.")]
-    if not own or len(own) + len(heads) < len(keys):
+    if not backbones or len(backbones) + len(heads) < len(keys):
         return {key: key for key in keys}, []
-    return {key.removeprefix("backbone."): key for key in own}, heads
+    return {key.removeprefix("backbone."): key for key in backbones}, heads
 
 
 def _require_all(shapes: dict[str, tuple[int, ...]], backbone: nn.Module, left_out: tuple[str, ...], file: str) -> None:
     state = backbone.state_dict()
-    wanted = {key: tuple(tensor.shape) for key, tensor in state.items() if not key.startswith(left_out)}
-    needed = [key for key in wanted if not key.endswith(COUNTER)]
+    expected = {key: tuple(tensor.shape) for key, tensor in state.items() if not key.startswith(left_out)}
+    needed = [key for key in expected if not key.endswith(BATCH_COUNTER)]
     reasons = {
         "missing": [key for key in needed if key not in shapes],
-        "unexpected": sorted(shapes.keys() - wanted.keys()),
+        "unexpected": sorted(shapes.keys() - expected.keys()),
         "of another shape": [
-            f"{key} {_by(shapes[key])} instead of {_by(wanted[key])}"
-            for key in wanted
-            if key in shapes and shapes[key] != wanted[key]
+            f"{key} {_format_shape(shapes[key])} instead of {_format_shape(expected[key])}"
+            for key in expected
+            if key in shapes and shapes[key] != expected[key]
         ],
     }
     if any(reasons.values()):
-        told = ", ".join(f"{len(keys)} {reason} ({_some(keys)})" for reason, keys in reasons.items() if keys)
-        raise InputError(f"network.weights: {file}: not this backbone of {len(needed)} tensors: {told}")
+        details = ", ".join(f"{len(keys)} {reason} ({_format_names(keys)})" for reason, keys in reasons.items() if keys)
+        raise InputError(f"network.weights: {file}: not this backbone of {len(needed)} tensors: {details}")
 
 
 def _require_numbers(state: dict[str, Tensor], file: str) -> None:
     for key, tensor in state.items():
-        if not key.endswith(COUNTER) and not (tensor.is_floating_point() and torch.isfinite(tensor).all()):
-            raise InputError(f"network.weights: {file}: {key} holds other than finite floating-point numbers")
+        if not key.endswith(BATCH_COUNTER) and not (tensor.is_floating_point() and torch.isfinite(tensor).all()):
+            raise InputError(f"network.weights: {file}: {key} contains other values than finite floating-point numbers")
 
 
-def _of_run(file: Path) -> tuple[list[float], list[float]]:
+def _statistics_of_run(file: Path) -> tuple[list[float], list[float]]:
     try:
-        rule = json.loads(file.read_text(encoding="utf-8"))
-        return [float(value) for value in rule["mean"]], [float(value) for value in rule["deviation"]]
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return [float(value) for value in content["mean"]], [float(value) for value in content["deviation"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file}: beside the weights, but without mean and deviation ({error!r})") from None
+        raise InputError(f"{file}: is next to the weights, but without mean and deviation ({error!r})") from None
 
 
 def _per_channel(values: Iterable[float], channels: int) -> tuple[float, ...]:
-    """As many as there are channels: a grey image, which is repeated to three, takes the mean of them."""
+    """A value per channel; a greyscale image, which is repeated to three channels, has their mean."""
     values = tuple(values)
     return values if len(values) == channels else (sum(values) / len(values),) * channels
 
 
-def _some(names: Collection[str]) -> str:
-    shown = ", ".join(list(names)[:SHOWN])
-    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
+def _format_names(names: Collection[str]) -> str:
+    listed = ", ".join(list(names)[:MAX_LISTED])
+    return f"{listed} and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else listed
 
 
-def _by(shape: tuple[int, ...]) -> str:
+def _format_shape(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape)) or "scalar"

@@ -1,12 +1,12 @@
-"""How a long piece of work reports how far it is."""
+"""How a long piece of work reports its progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done, and how many there are."""
+"""Called with the name of the step, the number of finished items and their total."""
 
 
-def silent(what: str, done: int, total: int) -> None:
-    """Progress that nobody watches."""
+def no_progress(step: str, finished: int, total: int) -> None:
+    """Reports nothing."""

@@ -1,4 +1,4 @@
-"""`lightcnn.Run`: a run folder, and the network in it. torch is loaded when something is predicted, not before."""
+"""`lightcnn.Run`: a run folder and the network in it. torch is loaded only when something is predicted."""
 
 from __future__ import annotations
 
@@ -13,15 +13,34 @@ if TYPE_CHECKING:
 
 
 class Run(run_folder.RunFolder):
-    """A run folder whose network predicts: `Run.load("runs/mine").predict(["a.jpg"])`."""
+    """A run folder, and the network in it, which predicts: `Run.load("runs/mine").predict(["a.jpg"])`.
+
+    Example:
+        >>> import lightcnn
+        >>> run = lightcnn.Run.create("mine", "train", {"notes.txt": b"a first try"})
+        >>> sorted(file.name for file in lightcnn.Run.load("mine").path.iterdir())
+        ['environment.json', 'notes.txt']
+    """
 
     @cached_property
     def trained(self) -> TrainedNetwork:
-        """The network with its weights and preprocessing, read once. Raises: InputError where that is not possible."""
+        """The network with its weights and its preprocessing, read once. Raises: InputError if that is not possible."""
         from lightcnn.trained_network import TrainedNetwork
 
         return TrainedNetwork.load(self)
 
     def predict(self, images: Iterable[Any], *, abstain_below: float = 0.0) -> Predictions:
-        """Class probabilities of paths, or of uint8 arrays (H, W), (H, W, 1) or (H, W, 3). Raises: InputError."""
+        """Predicts the classes of images.
+
+        Args:
+            images: Paths of image files, or uint8 arrays (H, W), (H, W, 1) or (H, W, 3).
+            abstain_below: Lowest probability, from 0 to 1, with which a class is predicted; for images below it, the
+                prediction is "abstained".
+
+        Returns:
+            The classes, their probabilities (N, classes) and a prediction for each image.
+
+        Raises:
+            InputError: If the run has no network, or an image cannot be used.
+        """
         return self.trained.predict(images, abstain_below=abstain_below)

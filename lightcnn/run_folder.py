@@ -1,6 +1,6 @@
-"""The run folder: what every verb leaves on disk, and reading it back. No torch.
+"""The run folder: what every command leaves on disk, and how it is read back. No torch.
 
-Files are written whole or not at all, and nothing is overwritten: a folder belongs to one run.
+Files are written atomically, and nothing is overwritten: a folder belongs to a single run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from lightcnn.errors import RunError
+from lightcnn.errors import DataError, LightcnnError, RunError
+from lightcnn.text import visible
 from lightcnn.version import __version__
 
 PACKAGES = (
@@ -38,21 +39,24 @@ PACKAGES = (
     "faiss-cpu",
     "onnxruntime",
 )
+"""Packages whose versions environment.json records."""
+MAX_NAMED = 3
+"""Skipped images that an error names; the others are counted."""
 
 
 class RunFolder:
-    """A run folder. `create` makes a new one, `load` opens one that is there."""
+    """A run folder. `create` makes a new one, `load` opens an existing one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def create(cls, out: str | Path | None, command: str, files: Mapping[str, bytes]) -> Self:
-        """A fresh folder with `files` in it: `out`, or one under runs/; it is there whole or not at all.
+        """Creates a folder that contains `files`, atomically: the folder `out`, or a new one under runs/.
 
-        Raises: RunError where it exists or cannot be made.
+        Raises: RunError if it already exists or cannot be created.
         """
-        path = cls.free(Path(out) if out else cls.fresh(command))
+        path = cls.require_free(Path(out) if out else cls.default_path(command))
         temporary = cls(path.with_name(f".{path.name}.{os.getpid()}"))
         try:
             temporary.path.mkdir(parents=True)
@@ -64,28 +68,19 @@ class RunFolder:
             shutil.rmtree(temporary.path, ignore_errors=True)
             if not isinstance(error, OSError):
                 raise
-            raise RunError(
-                f"--out {path}: cannot be made ({error.strerror}); choose a folder you may write to"
-            ) from None
+            raise _not_creatable(path, error) from None
         return cls(path)
 
     @staticmethod
-    def free(path: Path) -> Path:
-        """`path`, where nothing is there yet. Raises: RunError."""
+    def require_free(path: Path) -> Path:
+        """The path, if nothing exists there yet. Raises: RunError."""
         try:
             path.lstat()
-            taken = True
         except FileNotFoundError:
-            taken = False
+            return path
         except OSError as error:
-            raise RunError(
-                f"--out {path}: cannot be made ({error.strerror}); choose a folder you may write to"
-            ) from None
-        if taken:
-            raise RunError(
-                f"--out {path}: exists already; give a fresh folder, or --resume where what was begun there is to go on"
-            )
-        return path
+            raise _not_creatable(path, error) from None
+        raise RunError(f"--out {path}: already exists; choose a new folder, or use --resume to continue the run in it")
 
     @classmethod
     def resumed(cls, out: str | Path | None, *, resume: bool, command: str, settings: str) -> Self | None:
@@ -95,7 +90,7 @@ class RunFolder:
         """
         if not resume:
             if out is not None:
-                cls.free(Path(out))
+                cls.require_free(Path(out))
             return None
         if out is None:
             raise RunError("--resume: --out is missing; name the run folder to resume")
@@ -108,54 +103,69 @@ class RunFolder:
         return run
 
     @staticmethod
-    def fresh(command: str) -> Path:
-        """The folder that a run gets where none is named: `runs/COMMAND-DATE-TIME`."""
+    def default_path(command: str) -> Path:
+        """The folder of a run without --out: `runs/COMMAND-DATE-TIME`."""
         name = f"{command}-{time.strftime('%Y-%m-%d-%H%M%S')}"
-        taken = (Path("runs") / name, *(Path("runs") / f"{name}-{i}" for i in range(2, 100)))
-        return next(path for path in taken if not path.exists())
+        candidates = (Path("runs") / name, *(Path("runs") / f"{name}-{i}" for i in range(2, 100)))
+        return next(path for path in candidates if not path.exists())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The run in a folder. Raises: RunError where there is none."""
+        """Opens the run in a folder.
+
+        Args:
+            path: The run folder that a command has written.
+
+        Returns:
+            The run; nothing but the existence of environment.json has been checked.
+
+        Raises:
+            RunError: If it is not a run folder, or cannot be read.
+
+        Example:
+            >>> import lightcnn
+            >>> lightcnn.Run.create("mine", "train", {}).path == lightcnn.Run.load("mine").path
+            True
+        """
         folder = Path(path)
         try:
             if folder.is_file():
-                raise RunError(f"run {folder}: a file, not a run folder; give the folder that a command has written")
+                raise RunError(f"run {folder}: a file, not a run folder; name the folder that a command has written")
             if not (folder / "environment.json").is_file():
-                raise RunError(f"run {folder}: not a run folder of lightcnn; give one that a command has written")
+                raise RunError(f"run {folder}: not a run folder of lightcnn; name one that a command has written")
         except OSError as error:
             raise RunError(f"run {folder}: cannot be read ({error.strerror})") from None
         return cls(folder)
 
     def require(self, *names: str) -> None:
-        """Raises: RunError where the run has not finished, or lacks one of these files."""
+        """Raises: RunError if the run has not finished, or lacks one of these files."""
         if not (self / "report.json").is_file():
             raise RunError(
-                f"run {self.path}: not finished, it has no report.json; go on with --resume --out {self.path}"
+                f"run {self.path}: not finished, it has no report.json; continue it with --resume --out {self.path}"
             )
         for name in names:
             if not (self / name).is_file():
-                one = "one of its parts/" if (self / "parts").is_dir() else "the run of a command that trains"
-                raise RunError(f"run {self.path}: has no {name}; give {one}")
+                remedy = "one of its parts/" if (self / "parts").is_dir() else "the run of a command that trains"
+                raise RunError(f"run {self.path}: has no {name}; give {remedy}")
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
 
     @property
     def report(self) -> dict[str, Any]:
-        """report.json. Raises: RunError where the run has not finished."""
+        """The content of report.json. Raises: RunError if the run has not finished."""
         self.require()
         try:
             document: dict[str, Any] = json.loads((self / "report.json").read_text(encoding="utf-8"))
         except ValueError as error:
             raise RunError(
-                f"run {self.path}: report.json is damaged ({error}); write it anew with --resume --time"
+                f"run {self.path}: report.json is damaged ({error}); write it again with --resume --time"
             ) from None
         return document
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the folder for this process; the lock ends with the process, however it ends. Raises: RunError."""
+        """Locks the folder for this process; the lock ends with the process at the latest. Raises: RunError."""
         lock = FileLock(self / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -169,11 +179,11 @@ class RunFolder:
             lock.release()
 
     def write_json(self, name: str, document: Any) -> None:
-        """Writes one JSON file, whole or not at all."""
+        """Writes a JSON file atomically."""
         self.write_bytes(name, json_bytes(document))
 
     def write_csv(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Writes one table, whole or not at all."""
+        """Writes a table atomically."""
         with tempfile.SpooledTemporaryFile(mode="w+", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
@@ -182,7 +192,7 @@ class RunFolder:
             self.write_bytes(name, file.read().encode())
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Writes one file under a temporary name and then renames it."""
+        """Writes a file under a temporary name and then renames it."""
         target = self / name
         target.parent.mkdir(exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
@@ -193,9 +203,41 @@ class RunFolder:
         temporary.replace(target)
 
     def log(self, message: str) -> None:
-        """Adds one line with the time to log.txt."""
+        """Appends a line with the time to log.txt."""
         with open(self / "log.txt", "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+
+
+def require_complete(
+    command: str,
+    completed: int,
+    skipped: Sequence[Mapping[str, str]],
+    failures: Sequence[Mapping[str, str]] = (),
+    *,
+    name_skipped: bool = True,
+) -> None:
+    """Checks that a command has processed all of its images, so that its exit code shows if a part failed.
+
+    `completed` images were processed; `skipped` are `{image, reason}` and `failures` are `{image, method, error}`, as
+    in report.json. The error names the first skipped images if `name_skipped`.
+
+    Raises: DataError if no image was processed, LightcnnError if images were skipped or methods failed.
+    """
+    problems = []
+    if skipped:
+        total = completed + len(skipped)
+        names = "; ".join(f"{entry['image']} {entry['reason']}" for entry in skipped[:MAX_NAMED])
+        more = "; and more" if len(skipped) > MAX_NAMED else ""
+        details = visible(f": {names}{more}") if name_skipped else ""
+        if not completed:
+            raise DataError(f"{command}: none of {total:,} images could be read{details}")
+        problems.append(f"{len(skipped):,} of {total:,} images were skipped{details}")
+    if failures:
+        methods = ", ".join(dict.fromkeys(entry["method"] for entry in failures))
+        images = len({entry["image"] for entry in failures})
+        problems.append(visible(f"{methods} could not explain {images:,} images: {failures[0]['error']}"))
+    if problems:
+        raise LightcnnError(f"{command}: {'; '.join(problems)}")
 
 
 def json_bytes(document: Any) -> bytes:
@@ -204,7 +246,7 @@ def json_bytes(document: Any) -> bytes:
 
 
 def environment() -> dict[str, Any]:
-    """The machine and the versions a run was made with."""
+    """The machine and the versions of the packages that a run uses."""
     versions: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
@@ -222,9 +264,13 @@ def environment() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's own name where the system tells it."""
+    """The name of the processor, if the system reports it."""
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _not_creatable(path: Path, error: OSError) -> RunError:
+    return RunError(f"--out {path}: cannot be made ({error.strerror}); choose a folder that you may write to")

@@ -1,9 +1,9 @@
-"""A search space as data: which networks there are to choose from, and how to draw and change them. No torch.
+"""A search space as data: the networks to choose from, and how to sample and mutate them. No torch.
 
-A *shape* is a plain dict from gene names (`size`, `stages.2.kernel`, ...) to values. Every shape of a space has the
-same genes, so that a sampler sees one space; genes without an effect (an expansion where no block expands) are let be
-and vanish in the canonical form of the spec. The widths of a drawn shape are relative; `fit.py` solves them
-for a budget.
+A *shape* is a dict from gene names (`size`, `stages.2.kernel`, ...) to values. Every shape of a space has the same
+genes, so that a sampler sees one fixed space; genes without an effect (the expansion of a stage that does not expand)
+are ignored and do not occur in the canonical form of the spec. The widths of a sampled shape are relative;
+`searching/budgeted_space.py` solves them for a budget.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from random import Random
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
 
 from lightcnn import document
 from lightcnn.budget import Cost
 from lightcnn.cost import cost
-from lightcnn.document import Frozen
+from lightcnn.document import Frozen, rule_error
 from lightcnn.spec import (
     Activation,
     ConvBlock,
@@ -42,7 +41,7 @@ Shape = dict[str, Any]
 
 @dataclass(frozen=True)
 class Gene:
-    """One choice: its options, in order where order has a meaning."""
+    """One choice: its name and its options; `ordered` if their order has a meaning."""
 
     name: str
     options: tuple[Any, ...]
@@ -50,7 +49,7 @@ class Gene:
 
 
 class Range(Frozen):
-    """Whole numbers from `low` to `high`, both included, in steps of `step`."""
+    """Integers from `low` to `high`, both included, in steps of `step`."""
 
     low: Annotated[int, Field(ge=1)]
     high: Annotated[int, Field(ge=1, le=16384)]
@@ -59,57 +58,80 @@ class Range(Frozen):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.high < self.low or (self.high - self.low) % self.step:
-            raise _fault("", f"steps of {self.step} do not lead from {self.low} up to {self.high}; mend high or step")
+            raise rule_error(
+                "", f"steps of {self.step} do not lead from {self.low} to {self.high}; change high or step"
+            )
         return self
 
     @property
     def options(self) -> tuple[int, ...]:
-        """All values, ascending."""
+        """All values in ascending order."""
         return tuple(range(self.low, self.high + 1, self.step))
 
     def nearest(self, value: float) -> int:
-        """The value of the range that is nearest to `value`."""
+        """The nearest value of the range."""
         steps = round((min(max(value, self.low), self.high) - self.low) / self.step)
         return self.low + steps * self.step
 
 
 class StageSpace(Frozen):
-    """The choices of one stage; a list with one option is no choice."""
+    """The choices of one stage; a list with a single option leaves no choice."""
 
     kind: Annotated[tuple[Literal["conv", "separable", "mbconv"], ...], Field(min_length=1)]
     width: Range
     depth: Range = Range(low=1, high=1)
     kernel: Annotated[tuple[Kernel, ...], Field(min_length=1)] = (3,)
     expand: Annotated[
-        tuple[Annotated[float, Field(ge=1, le=16)], ...], Field(description="of mbconv; at least one option")
+        tuple[Annotated[float, Field(ge=1, le=16)], ...],
+        Field(description="expansion ratios of mbconv, at least one; only with the kind mbconv"),
     ] = ()
     se: Annotated[
-        tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=1, description="ratio; 0 is none")
+        tuple[Annotated[float, Field(ge=0, le=1)], ...],
+        Field(min_length=1, description="ratios of squeeze-and-excitation; 0: none"),
     ] = (0.0,)
     skip: Annotated[
         tuple[Literal["none", "unit", "stage"], ...],
         Field(
-            min_length=1, description="of conv and separable: no residual, one around each unit, one around the stage"
+            min_length=1,
+            description="skips of conv and separable: no residual, one around each unit, or one around the stage",
         ),
     ] = ("none",)
     down: Annotated[
         tuple[Literal["none", "stride", "maxpool", "avgpool"], ...],
-        Field(min_length=1, description="how the stage halves height and width at its start"),
+        Field(min_length=1, description="how the first block of the stage halves height and width"),
     ] = ("none",)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if ("mbconv" in self.kind) != bool(self.expand):
-            raise _fault("expand", "expand and the kind mbconv come together: give both or neither")
+            raise rule_error("expand", "expand needs the kind mbconv, and mbconv needs expand; use both or neither")
         if self.skip != ("none",) and self.kind == ("mbconv",):
-            raise _fault("skip", "mbconv has its own skip; leave this key out")
+            raise rule_error("skip", "mbconv has a skip of its own; leave this key out")
         if self.depth.high > 64:
-            raise _fault("depth", f"at most 64 copies, not {self.depth.high}")
+            raise rule_error("depth", f"must be at most 64, not {self.depth.high}")
         return self
 
 
 class SearchSpace(Frozen):
-    """Everything a search may choose from. `channels` and `classes` are those of the data (`for_data`)."""
+    """A search space: a network with options in place of values.
+
+    Args:
+        name: A name for reports.
+        channels: Channels of the input; a search takes those of its data.
+        classes: Number of classes; a search takes those of its data.
+        size: Options for the input height and width in pixels, ascending.
+        act: Options for the activation.
+        stem: Choices of the stem.
+        stages: Choices of each stage, at least one stage.
+        hidden: Options for the widths of the hidden layers of the head.
+        dropout: Dropout rate of the head.
+        start: Genes of the shape that every search tries first.
+
+    Example:
+        >>> import lightcnn
+        >>> lightcnn.SearchSpace.load("micro").genes()[0].name
+        'size'
+    """
 
     name: Annotated[str, Field(max_length=100, pattern=r"^[\w .+-]*$")] = ""
     channels: Annotated[int, Field(ge=1, le=64)] = 3
@@ -123,7 +145,7 @@ class SearchSpace(Frozen):
     stages: Annotated[tuple[StageSpace, ...], Field(min_length=1, max_length=32)]
     hidden: Annotated[
         tuple[Annotated[tuple[Width, ...], Field(max_length=8)], ...],
-        Field(min_length=1, description="options for the widths of the head's hidden layers"),
+        Field(min_length=1, description="options for the widths of the hidden layers of the head"),
     ] = ((),)
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     start: Annotated[
@@ -133,32 +155,50 @@ class SearchSpace(Frozen):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if list(self.size) != sorted(set(self.size)):
-            raise _fault("size", f"sizes must ascend without repeats, not {list(self.size)}")
+            raise rule_error("size", f"must be in ascending order without repetitions, not {list(self.size)}")
         halvings = sum(any(way.endswith("pool") for way in stage.down) for stage in (self.stem, *self.stages))
         strided = sum(stage.down != ("none",) for stage in (self.stem, *self.stages))
         if halvings and self.size[0] >> strided < 1:
-            raise _fault("size", f"{strided} stages may halve an input of {self.size[0]}; use {1 << strided} or more")
+            raise rule_error(
+                "size", f"{strided} stages may halve an input of {self.size[0]}; use {1 << strided} or more"
+            )
         genes = {gene.name: gene for gene in self.genes()}
         for gene in genes.values():
             if len(set(gene.options)) < len(gene.options):
-                raise _fault(gene.name, f"an option stands twice in {list(gene.options)}; leave one out")
+                raise rule_error(gene.name, f"an option occurs twice in {list(gene.options)}; remove one")
         for name, value in self.start.items():
             if name not in genes:
-                raise _fault(f"start.{name}", f"no such gene{nearest(name, genes)}; genes: {', '.join(genes)}")
+                raise rule_error(f"start.{name}", f"unknown gene{nearest(name, genes)}; genes: {', '.join(genes)}")
             if (tuple(value) if isinstance(value, list) else value) not in genes[name].options:
-                raise _fault(f"start.{name}", f"{value} is not one of its options")
+                raise rule_error(f"start.{name}", f"{value} is not an option of this gene")
         return self
 
     @classmethod
     def load(cls, name: str | Path) -> SearchSpace:
-        """Reads a file, or the shipped space of that name. Raises: InputError, DocumentError."""
+        """Reads a search space.
+
+        Args:
+            name: Path of a YAML file, or the name of a shipped space (`lightcnn list spaces`).
+
+        Returns:
+            The search space.
+
+        Raises:
+            InputError: If there is neither such a file nor such a shipped space.
+            DocumentError: If the file is not a valid space; it holds every problem of the file.
+
+        Example:
+            >>> import lightcnn
+            >>> lightcnn.SearchSpace.load("micro").name
+            'micro'
+        """
         return document.load(cls, document.find("search_spaces", str(name)))
 
     def for_data(self, channels: int, classes: int, size: int) -> SearchSpace:
-        """This space for images of that many channels and classes.
+        """This space for images with so many channels and classes.
 
-        Input sizes more than a quarter above the images' own `size` are left out (but the smallest): an enlarged
-        image costs more and shows nothing new.
+        Input sizes that exceed the `size` of the images (pixels) by more than a quarter are left out, except the
+        smallest: enlarged images cost more and contain nothing new.
         """
         sizes = tuple(s for s in self.size if s <= max(self.size[0], 1.25 * size))
         start = {name: value for name, value in self.start.items() if name != "size" or value in sizes}
@@ -167,10 +207,10 @@ class SearchSpace(Frozen):
         return SearchSpace(**(dict(self) | {"channels": channels, "classes": classes, "size": sizes, "start": start}))
 
     def genes(self) -> tuple[Gene, ...]:
-        """Every choice that has more than one option, always in the same order."""
-        found = [Gene("size", self.size, True), Gene("act", self.act), Gene("hidden", self.hidden)]
+        """Every choice with more than one option, always in the same order."""
+        genes = [Gene("size", self.size, True), Gene("act", self.act), Gene("hidden", self.hidden)]
         for path, stage in self.stages_by_path():
-            found += [
+            genes += [
                 Gene(f"{path}.kind", stage.kind),
                 Gene(f"{path}.width", stage.width.options, True),
                 Gene(f"{path}.depth", stage.depth.options, True),
@@ -180,26 +220,26 @@ class SearchSpace(Frozen):
                 Gene(f"{path}.skip", stage.skip),
                 Gene(f"{path}.down", stage.down),
             ]
-        return tuple(gene for gene in found if len(gene.options) > 1)
+        return tuple(gene for gene in genes if len(gene.options) > 1)
 
     def draw(self, random: Random) -> Shape:
-        """A shape with every gene drawn uniformly."""
+        """A shape with every gene sampled uniformly."""
         return {gene.name: random.choice(gene.options) for gene in self.genes()}
 
     def first(self) -> Shape:
-        """The shape of `start`; genes it does not name take their middle option."""
-        return {g.name: _value(self.start.get(g.name, g.options[len(g.options) // 2])) for g in self.genes()}
+        """The shape of `start`; genes that it does not name have their middle option."""
+        return {g.name: _as_option(self.start.get(g.name, g.options[len(g.options) // 2])) for g in self.genes()}
 
     def mutate(self, shape: Mapping[str, Any], random: Random) -> Shape:
-        """A copy with one to three genes changed: ordered ones to a near option, the others to any."""
+        """A copy with one to three genes changed: ordered genes to a nearby option, the others to any other option."""
         child = dict(shape)
         genes = self.genes()
         for gene in random.sample(genes, min(random.choice((1, 1, 2, 3)), len(genes))):
-            child[gene.name] = _changed(gene, child[gene.name], random)
+            child[gene.name] = _mutated(gene, child[gene.name], random)
         return child
 
     def spec(self, shape: Mapping[str, Any]) -> NetworkSpec:
-        """The network of a shape with its widths as they stand. Raises: ValidationError where it cannot be."""
+        """The network of a shape with its widths as they are. Raises: ValidationError if it is not a valid network."""
         size = shape.get("size", self.size[0])
         act = shape.get("act", self.act[0])
         return NetworkSpec(
@@ -217,15 +257,15 @@ class SearchSpace(Frozen):
         )
 
     def smallest(self, by: Callable[[Cost], float] = lambda c: c.macs) -> Shape:
-        """The shape with the least of `by` (multiply-adds if not said), gene by gene until nothing improves."""
+        """The shape with the smallest `by` (default: multiply-adds), improved gene by gene until no change helps."""
         return self._extreme(by, -1)
 
     def largest(self, by: Callable[[Cost], float] = lambda c: c.macs) -> Shape:
-        """The shape with the most of `by`."""
+        """The shape with the largest value of `by`, found likewise."""
         return self._extreme(by, 1)
 
     def stages_by_path(self) -> list[tuple[str, StageSpace]]:
-        """The stem and the stages with the prefix of their genes."""
+        """The stem and the stages, each with the prefix of its genes."""
         return [("stem", self.stem), *((f"stages.{i}", stage) for i, stage in enumerate(self.stages))]
 
     def _extreme(self, by: Callable[[Cost], float], sign: int) -> Shape:
@@ -277,18 +317,14 @@ def _blocks(stage: StageSpace, path: str, shape: Mapping[str, Any], act: str) ->
     return (*before, main, *after)
 
 
-def _changed(gene: Gene, value: Any, random: Random) -> Any:
-    others = [option for option in gene.options if option != value]
+def _mutated(gene: Gene, value: Any, random: Random) -> Any:
+    alternatives = [option for option in gene.options if option != value]
     if not gene.ordered or value not in gene.options:
-        return random.choice(others)
-    index, reach = gene.options.index(value), max(1, len(gene.options) // 6)
-    near = [i for i in range(index - reach, index + reach + 1) if i != index and 0 <= i < len(gene.options)]
-    return gene.options[random.choice(near)]
+        return random.choice(alternatives)
+    index, distance = gene.options.index(value), max(1, len(gene.options) // 6)
+    nearby = [i for i in range(index - distance, index + distance + 1) if i != index and 0 <= i < len(gene.options)]
+    return gene.options[random.choice(nearby)]
 
 
-def _value(value: Any) -> Any:
+def _as_option(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _fault(path: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError("space", "{message}", {"path": path, "message": message})

@@ -1,7 +1,7 @@
-"""A trained network, read back from its run folder: what predicts, explains, exports and teaches.
+"""A trained network, read from its run folder, which predicts, is explained and exported, and teaches other networks.
 
-A run folder is hostile until read: its network is a strict spec, its weights are safetensors that fit that network
-exactly, and nothing large is allocated before the two are known to belong together.
+A run folder is untrusted input: its network must be a valid spec, its weights must be safetensors that fit the network
+exactly, and nothing large is allocated before that is known.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ from lightcnn.baseline_spec import BaselineSpec, load_network
 from lightcnn.data.files.walk import Skipped
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.stream import prepare_stream
+from lightcnn.decisions import decide
 from lightcnn.devices import pick_device
 from lightcnn.errors import DataError, InputError, LightcnnError, RunError
-from lightcnn.inference import decide, probabilities
+from lightcnn.inference import probabilities
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
 from lightcnn.text import first_line
 from lightcnn.weights import read_network
 
 ABSTAINED = "abstained"
-PIXELS = 2_000_000
-"""Of a batch, at most: 64 images of 176 × 176; small batches keep memory small and are fast enough on every device."""
-MOST = 64
-"""Images of a batch, at most."""
+MAX_BATCH_PIXELS = 2_000_000
+"""Largest number of pixels in a batch (64 images of 176×176): small batches need little memory and are fast enough."""
+MAX_BATCH_IMAGES = 64
+"""Largest number of images in a batch."""
 
 Image = Path | Skipped | NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Of N images: probabilities (N, classes) in float64, the classes in their order, and the prediction of each."""
+    """Predictions for N images: names of the classes, probabilities (N, classes) in float64, and a class per image."""
 
     classes: tuple[str, ...]
     probabilities: NDArray[np.float64]
@@ -59,30 +60,30 @@ class TrainedNetwork:
 
     @classmethod
     def load(cls, run: RunFolder | str | Path, *, device: str = "auto") -> TrainedNetwork:
-        """The network of a finished run. Raises: InputError where any file of it is missing, damaged or another's."""
+        """The network of a finished run. Raises: InputError if a file is missing, damaged, or of another run."""
         run = run if isinstance(run, RunFolder) else RunFolder.load(run)
         run.require("spec.yaml", "weights.safetensors", "preprocess.json")
-        place = pick_device(device)
+        target = pick_device(device)
         preprocess = _preprocess(run)
         spec = load_network(run / "spec.yaml")
         _require_agreement(run, spec, preprocess)
         model = read_network(run / "weights.safetensors", spec).eval().requires_grad_(False)
-        return cls(spec, model.to(place).to(memory_format=torch.channels_last), preprocess)
+        return cls(spec, model.to(target).to(memory_format=torch.channels_last), preprocess)
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device that the network is on."""
         return next(self.model.parameters()).device
 
     def predict(self, images: Iterable[Any], *, abstain_below: float = 0.0) -> Predictions:
-        """Class probabilities of paths, or of uint8 arrays (H, W), (H, W, 1) or (H, W, 3).
+        """Predicts images, given as paths or as uint8 arrays (H, W), (H, W, 1) or (H, W, 3).
 
-        An array is treated as a file with these pixels. Raises: InputError for anything else, and DataError for the
+        An array is processed like a file with these pixels. Raises: InputError for anything else, and DataError for the
         first file that cannot be read.
         """
         require_probability(abstain_below)
         rows: list[NDArray[np.float64]] = []
-        for number, (image, row) in enumerate(self.stream(checked(images))):
+        for number, (image, row) in enumerate(self.stream(checked_images(images))):
             if isinstance(row, str):
                 name = image if isinstance(image, Path) else "an array"
                 raise DataError(f"predict: images[{number}] ({name}) {row}")
@@ -92,19 +93,19 @@ class TrainedNetwork:
         return Predictions(classes, table, tuple(self.decide(row, abstain_below) for row in rows))
 
     def stream(self, images: Iterable[Image]) -> Iterator[tuple[Image, NDArray[np.float64] | str]]:
-        """Each image in its order, with its class probabilities (classes,) or with what is wrong with it.
+        """Yields each image in order, with its class probabilities (classes,) or with the reason why it has none.
 
-        Memory does not grow with the number of images.
+        The memory does not grow with the number of images.
         """
-        size = max(1, min(MOST, PIXELS // self.preprocess.size**2))
-        coming = prepare_stream(images, self.preprocess, ahead=2 * size)
-        while chunk := list(islice(coming, size)):
+        size = max(1, min(MAX_BATCH_IMAGES, MAX_BATCH_PIXELS // self.preprocess.size**2))
+        stream = prepare_stream(images, self.preprocess, ahead=2 * size)
+        while chunk := list(islice(stream, size)):
             rows = iter(self._probabilities([pixels for _, pixels in chunk if isinstance(pixels, Tensor)]))
             for image, pixels in chunk:
                 yield image, pixels if isinstance(pixels, str) else _finite(next(rows))
 
     def decide(self, row: NDArray[np.float64], abstain_below: float = 0.0) -> str:
-        """The class that probabilities (classes,) mean, or "abstained" where the highest is below a bound."""
+        """The predicted class for probabilities (classes,), or "abstained" if the highest is below `abstain_below`."""
         if row.max() < abstain_below:
             return ABSTAINED
         return self.preprocess.classes[int(decide(row[None], self.preprocess.threshold)[0])]
@@ -121,7 +122,7 @@ class TrainedNetwork:
 
 
 def require_probability(value: float) -> None:
-    """Raises: InputError where `value` is none."""
+    """Raises: InputError if `value` is not a probability."""
     if not 0 <= value <= 1:
         raise InputError(f"--abstain-below {value:g}: not a probability; give a number from 0 to 1")
 
@@ -130,11 +131,11 @@ def _finite(row: NDArray[np.float64]) -> NDArray[np.float64] | str:
     return row if np.isfinite(row).all() else "makes the network's numbers overflow"
 
 
-def checked(images: Iterable[Any], command: str = "predict") -> Iterator[Path | NDArray[np.uint8]]:
-    """Paths, and arrays with their channels. Raises: InputError for anything else; `command` is who asks."""
-    lone = isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim < 4)
-    if lone or not isinstance(images, Iterable):
-        raise InputError(f"{command}: images must be a list of paths and arrays; put a single one into brackets")
+def checked_images(images: Iterable[Any], command: str = "predict") -> Iterator[Path | NDArray[np.uint8]]:
+    """Yields paths, and arrays as (H, W, C). Raises: InputError for anything else; its text names `command`."""
+    is_single = isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim < 4)
+    if is_single or not isinstance(images, Iterable):
+        raise InputError(f"{command}: images must be a list of paths and arrays; put a single image into a list")
     for number, image in enumerate(images):
         if isinstance(image, str | Path):
             yield Path(image)
@@ -150,7 +151,7 @@ def checked(images: Iterable[Any], command: str = "predict") -> Iterator[Path | 
 
 
 def _preprocess(run: RunFolder) -> Preprocess:
-    """preprocess.json. Raises: InputError."""
+    """The content of preprocess.json. Raises: InputError."""
     text = document.read_text(run / "preprocess.json")
     try:
         return Preprocess.model_validate_json(text)
@@ -164,11 +165,11 @@ def _preprocess(run: RunFolder) -> Preprocess:
 
 
 def _require_agreement(run: RunFolder, spec: NetworkSpec | BaselineSpec, preprocess: Preprocess) -> None:
-    """Raises: RunError where preprocessing and network are not of one run."""
+    """Raises: RunError if preprocessing and network do not fit together."""
     if len(preprocess.classes) != spec.classes:
         raise RunError(
             f"run {run.path}: preprocess.json names {len(preprocess.classes)} classes, the network has {spec.classes}"
         )
-    seen = (preprocess.channels, preprocess.size, preprocess.size)
-    if seen != spec.input:
-        raise RunError(f"run {run.path}: preprocess.json makes images {seen}, the network reads {spec.input}")
+    prepared_shape = (preprocess.channels, preprocess.size, preprocess.size)
+    if prepared_shape != spec.input:
+        raise RunError(f"run {run.path}: preprocess.json makes images {prepared_shape}, the network reads {spec.input}")

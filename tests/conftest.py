@@ -1,4 +1,4 @@
-"""Runs before any test module: an environment in which two processes on one machine do not stand still."""
+"""Runs before any test module: an environment in which two processes on one machine do not block each other."""
 
 import os
 import signal
@@ -8,11 +8,11 @@ import pytest
 # Read once, when torch loads GNU's OpenMP: idle threads must not spin while another process computes.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-# A shell that runs the tests in the background has them ignore Ctrl-C, which every process they start inherits: those
-# that test Ctrl-C would wait for ever.
+# A shell that runs the tests in the background makes them ignore Ctrl-C, and so all processes that they start. The
+# tests of Ctrl-C would then wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--regenerate` writes the golden files anew."""
-    parser.addoption("--regenerate", action="store_true", help="write the golden files anew")
+    """`--regenerate` writes the golden files again."""
+    parser.addoption("--regenerate", action="store_true", help="write the golden files again")

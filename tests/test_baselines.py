@@ -1,4 +1,4 @@
-"""Baselines: parameter counts, heads, weights from files, freezing, grey input, seeds, and what is refused."""
+"""Baselines: parameter counts, heads, weights from files, freezing, greyscale input, seeds, and errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lightcnn import document
-from lightcnn.baseline_spec import BASELINES, BaselineSpec, as_baseline, conversion, load_network
+from lightcnn.baseline_spec import BASELINES, BaselineSpec, as_baseline, conversion_command, load_network
 from lightcnn.baselines import (
     Baseline,
     build_baseline,
@@ -55,7 +55,7 @@ PUBLISHED = {"xception": 21.39, "efficientnet_b3": 11.18, "efficientnet_b5": 29.
 """What the paper prints (doi:10.1016/j.bspc.2026.110404)."""
 
 SMALL = "timm:test_efficientnet"
-"""timm's own network for tests: 0.4 million parameters, with BatchNorm."""
+"""A network of timm for tests: 0.4 million parameters, with BatchNorm."""
 
 
 def small(**changes: Any) -> Baseline:
@@ -76,15 +76,15 @@ def problems(network: str) -> set[str]:
     return {str(problem).removeprefix("some.yaml:2: ") for problem in caught.value.problems}
 
 
-def same(one: nn.Module, other: nn.Module) -> bool:
-    a, b = one.state_dict(), other.state_dict()
+def same(first: nn.Module, second: nn.Module) -> bool:
+    a, b = first.state_dict(), second.state_dict()
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 # Counts
 
 
-def test_the_table_is_that_of_the_reference() -> None:
+def test_the_table_equals_the_reference() -> None:
     assert list(BASELINES) == list(REFERENCE)
     assert len(BASELINES) == 11
     for name, (features, millions) in REFERENCE.items():
@@ -95,7 +95,7 @@ def test_the_table_is_that_of_the_reference() -> None:
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_a_baseline_has_the_parameters_of_the_reference(name: str) -> None:
+def test_a_baseline_has_as_many_parameters_as_the_reference(name: str) -> None:
     with torch.device("meta"):
         model = build_baseline(name, sigmoid=True)
     assert parameters_with_buffers(model) == BASELINES[name].total
@@ -104,18 +104,18 @@ def test_a_baseline_has_the_parameters_of_the_reference(name: str) -> None:
     assert (model.head[0].out_features, model.head[3].out_features) == (256, 1)
 
 
-def test_batches_tracked_are_no_parameters() -> None:
+def test_the_batch_counter_is_not_a_parameter() -> None:
     norm = nn.BatchNorm2d(5)
     assert parameters_with_buffers(norm) == 20
     assert sum(tensor.numel() for tensor in norm.state_dict().values()) == 21
     assert parameters_with_buffers(nn.BatchNorm2d(5, track_running_stats=False)) == 10
 
 
-def test_vgg_has_its_dense_layers_only_under_its_own_head() -> None:
+def test_vgg_has_its_dense_layers_only_with_its_own_head() -> None:
     with torch.device("meta"):
-        own = build_baseline("vgg16", head="own", classes=None)
+        model = build_baseline("vgg16", head="own", classes=None)
         whole = timm.create_model("vgg16")
-    assert parameters_with_buffers(own) == sum(p.numel() for p in whole.parameters())
+    assert parameters_with_buffers(model) == sum(p.numel() for p in whole.parameters())
 
 
 # Building
@@ -124,7 +124,7 @@ def test_vgg_has_its_dense_layers_only_under_its_own_head() -> None:
 @pytest.mark.parametrize("name", ["mobilenetv2", SMALL, "timm:test_convnext", "timm:test_vit"])
 @pytest.mark.parametrize("head", ["paper", "own"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_batch_gives_its_logits(name: str, head: Any, channels: int) -> None:
+def test_a_batch_has_one_row_of_logits_per_image(name: str, head: Any, channels: int) -> None:
     model = build_baseline(name, input=(channels, 64, 64), classes=5, head=head, seed=0)
     for mode in (True, False):
         logits = model.train(mode)(images(2, channels, 64, 64))
@@ -140,7 +140,7 @@ def test_a_sigmoid_is_one_logit_and_two_probabilities() -> None:
     assert class_probabilities(logits).shape == (2, 2)
 
 
-def test_its_own_head_is_timms_network() -> None:
+def test_a_baseline_with_its_own_head_equals_timms_network() -> None:
     model = small(head="own", classes=None).eval()
     assert model.spec.classes == configuration("test_efficientnet").num_classes == 1000
     whole = timm.create_model("test_efficientnet").eval()
@@ -149,21 +149,21 @@ def test_its_own_head_is_timms_network() -> None:
     assert torch.equal(model(x), whole(x))
 
 
-def test_grey_images_are_repeated() -> None:
+def test_greyscale_images_are_repeated_to_three_channels() -> None:
     grey, colour = small(input=(1, 32, 32)).eval(), small().eval()
     assert same(grey, colour)
     x = images(2, 1, 32, 32)
     assert torch.equal(grey(x), colour(x.repeat(1, 3, 1, 1)))
 
 
-def test_a_seed_decides_the_weights_and_leaves_the_global_state() -> None:
+def test_a_seed_determines_the_weights_and_keeps_the_global_state() -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    one = small()
+    first = small()
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    assert same(one, small())
-    assert not same(one, small(seed=1))
+    assert same(first, small())
+    assert not same(first, small(seed=1))
     torch.manual_seed(1)
     free = small(seed=None)
     torch.manual_seed(1)
@@ -171,24 +171,24 @@ def test_a_seed_decides_the_weights_and_leaves_the_global_state() -> None:
     assert not same(free, small(seed=None))
 
 
-def test_one_function_builds_either_sort_of_network() -> None:
-    own = NetworkSpec(input=(3, 8, 8), stages=(ConvBlock(width=4),), classes=2)
+def test_one_function_builds_both_kinds_of_network() -> None:
+    spec = NetworkSpec(input=(3, 8, 8), stages=(ConvBlock(width=4),), classes=2)
     baseline = BaselineSpec(baseline=SMALL, input=(3, 32, 32), classes=2)
-    assert isinstance(build_network(own, 0), Network)
+    assert isinstance(build_network(spec, 0), Network)
     built = build_network(baseline, 0)
     assert isinstance(built, Baseline)
-    assert (build_network(own).spec, built.spec) == (own, baseline)
+    assert (build_network(spec).spec, built.spec) == (spec, baseline)
     assert same(built, small())
 
 
-def test_weights_of_a_run_need_no_pretrained_ones() -> None:
+def test_weights_of_a_run_need_no_pretrained_weights() -> None:
     spec = BaselineSpec(baseline=SMALL, input=(3, 32, 32), classes=2, weights="gone.safetensors")
     with pytest.raises(InputError, match=r"gone\.safetensors: no such file"):
         build_network(spec, 0)
     assert same(build_network(spec, 0, pretrained=False), small())
 
 
-def test_a_baseline_can_be_copied_and_its_state_goes_round() -> None:
+def test_a_baseline_can_be_copied_with_its_state() -> None:
     model, other = small(freeze=True), small(seed=1, freeze=True)
     other.load_state_dict(copy.deepcopy(model).state_dict())
     assert same(model, other)
@@ -218,7 +218,7 @@ def test_a_frozen_backbone_keeps_weights_and_statistics() -> None:
     assert model.head.training and not any(part.training for part in model.backbone.modules())
 
 
-def test_a_backbone_that_is_not_frozen_learns_throughout() -> None:
+def test_all_layers_of_an_unfrozen_backbone_are_trained() -> None:
     model = small()
     changed = stepped(model)
     assert {name for name, _ in model.named_parameters()} <= changed
@@ -227,7 +227,7 @@ def test_a_backbone_that_is_not_frozen_learns_throughout() -> None:
     assert not any(part.training for part in model.eval().modules())
 
 
-def test_its_own_classifier_learns_on_a_frozen_backbone() -> None:
+def test_the_own_classifier_of_a_frozen_backbone_is_trained() -> None:
     model = small(freeze=True, head="own", classes=3)
     assert stepped(model) == {"backbone.classifier.weight", "backbone.classifier.bias"}
     assert model.backbone.classifier.training and not model.backbone.training
@@ -256,14 +256,15 @@ def rewritten(file: Path, change: Any) -> str:
 @pytest.mark.parametrize("head", ["paper", "own"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_backbone_is_loaded_from_a_file(head: Any, channels: int, file: Path) -> None:
-    held = load_file(file)
+    tensors = load_file(file)
     model = small(weights=str(file), head=head, input=(channels, 32, 32))
     state = model.backbone.state_dict()
     loaded = {key for key in state if not key.startswith("classifier.")}
-    assert loaded == held.keys() - {"classifier.weight", "classifier.bias"}
-    assert all(torch.equal(state[key], held[key]) for key in loaded)
+    assert loaded == tensors.keys() - {"classifier.weight", "classifier.bias"}
+    assert all(torch.equal(state[key], tensors[key]) for key in loaded)
     assert (
-        model.note == f"{file}: {len(loaded)} tensors; left out, for they classify: classifier.bias, classifier.weight"
+        model.note
+        == f"{file}: {len(loaded)} tensors; left out, because they classify: classifier.bias, classifier.weight"
     )
 
 
@@ -277,10 +278,10 @@ def test_the_weights_of_a_run_are_weights_of_a_backbone(tmp_path: Path) -> None:
     save_file(trained.state_dict(), file)
     model = small(weights=str(file), classes=7)
     assert same(model.backbone, trained.backbone)
-    assert "left out, for they classify: head.0.bias, head.0.weight, head.3.bias and 1 more" in model.note
+    assert "left out, because they classify: head.0.bias, head.0.weight, head.3.bias and 1 more" in model.note
 
 
-def test_old_files_without_counted_batches_are_loaded(file: Path) -> None:
+def test_old_files_without_batch_counters_are_loaded(file: Path) -> None:
     def without(state: dict[str, Tensor]) -> None:
         for key in [key for key in state if key.endswith("num_batches_tracked")]:
             del state[key]
@@ -288,7 +289,7 @@ def test_old_files_without_counted_batches_are_loaded(file: Path) -> None:
     assert "tensors" in small(weights=rewritten(file, without)).note
 
 
-def test_a_file_that_is_not_all_of_the_backbone_is_refused(file: Path) -> None:
+def test_a_file_with_missing_and_unexpected_tensors_is_refused(file: Path) -> None:
     def spoil(state: dict[str, Tensor]) -> None:
         for key in [key for key in state if key.startswith(("conv_head.", "bn1."))]:
             del state[key]
@@ -319,11 +320,11 @@ def _meta(name: str) -> nn.Module:
 
 
 @pytest.mark.parametrize("change", [lambda t: t.index_fill(0, torch.tensor(3), torch.nan), lambda t: t.long()])
-def test_weights_that_are_no_finite_numbers_are_refused(change: Any, file: Path) -> None:
+def test_weights_that_are_not_finite_numbers_are_refused(change: Any, file: Path) -> None:
     def spoil(state: dict[str, Tensor]) -> None:
         state["conv_stem.weight"] = change(state["conv_stem.weight"])
 
-    with pytest.raises(InputError, match=r"conv_stem\.weight holds other than finite floating-point numbers"):
+    with pytest.raises(InputError, match=r"conv_stem\.weight contains other values than finite floating-point numbers"):
         small(weights=rewritten(file, spoil))
 
 
@@ -336,14 +337,14 @@ def test_a_damaged_file_is_refused(content: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.pth", "b.pt", "c.BIN", "d.pth.tar", "e.ckpt"])
-def test_pickles_are_refused_with_a_command_that_converts(name: str) -> None:
+def test_a_pickle_is_refused_with_the_command_that_converts_it(name: str) -> None:
     (problem,) = problems(f"{{baseline: vgg16, classes: 2, weights: {name}}}")
-    assert problem.startswith(f"network.weights: {name} is a pickle and is not read; convert it with: python -c ")
+    assert problem.startswith(f"network.weights: {name} is a pickle, which is not read; convert it with: python -c ")
 
 
-def test_the_command_that_converts_works(tmp_path: Path) -> None:
+def test_the_conversion_command_works(tmp_path: Path) -> None:
     torch.save(small().backbone.state_dict(), tmp_path / "a.pth")
-    words = shlex.split(conversion("a.pth"))
+    words = shlex.split(conversion_command("a.pth"))
     assert words[0] == "python"
     subprocess.run([sys.executable, *words[1:]], cwd=tmp_path, check=True, timeout=120)
     assert load_file(tmp_path / "WEIGHTS.safetensors").keys() == small().backbone.state_dict().keys()
@@ -352,20 +353,20 @@ def test_the_command_that_converts_works(tmp_path: Path) -> None:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """The urls that were asked for, none of which answers; and an empty cache."""
-    asked: list[str] = []
+    """The requested URLs, all of which fail; the cache is empty."""
+    urls: list[str] = []
 
     def refuse(request: urllib.request.Request, timeout: float) -> None:
-        asked.append(request.full_url)
+        urls.append(request.full_url)
         raise urllib.error.URLError("Name or service not known")
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
-    return asked
+    return urls
 
 
-def test_without_a_network_the_error_says_what_was_tried_and_what_to_do(no_network: list[str]) -> None:
+def test_a_failed_download_is_reported_with_a_remedy(no_network: list[str]) -> None:
     with pytest.raises(InputError) as caught:
         build_baseline("mobilenetv2", weights="timm")
     (url,) = no_network
@@ -375,13 +376,15 @@ def test_without_a_network_the_error_says_what_was_tried_and_what_to_do(no_netwo
     assert "\n" not in str(caught.value)
 
 
-def test_weights_that_timm_has_only_as_a_pickle_are_to_be_converted(no_network: list[str]) -> None:
-    with pytest.raises(InputError, match=r"xception-43020ad28\.pth .*convert it with `python -c .*and give it as"):
+def test_the_remedy_for_a_pickle_of_timm_includes_its_conversion(no_network: list[str]) -> None:
+    with pytest.raises(
+        InputError, match=r"xception-43020ad28\.pth .*convert it with `python -c .*and set network\.weights"
+    ):
         build_baseline("xception", weights="timm")
     assert len(no_network) == 1
 
 
-def test_a_pickle_that_timm_has_fetched_before_needs_no_network(
+def test_a_cached_pickle_of_timm_needs_no_download(
     no_network: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -406,7 +409,7 @@ def _without_weights() -> str:
 
 
 @pytest.mark.parametrize("head", ["paper", "own"])
-def test_timm_loads_its_weights_whole(head: Any, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timm_loads_all_of_its_weights(head: Any, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: str(file))
     model = small(weights="timm", head=head, classes=4)
     given = small(weights=str(file), head=head, classes=4)
@@ -416,17 +419,17 @@ def test_timm_loads_its_weights_whole(head: Any, file: Path, monkeypatch: pytest
     assert model.note == "weights of timm:test_efficientnet"
 
 
-def test_timm_refuses_a_part_of_its_weights(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timm_refuses_incomplete_weights(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: str(file))
     rewritten(file, lambda state: state.pop("conv_stem.weight"))
-    with pytest.raises(InputError, match="cannot be made by timm"):
+    with pytest.raises(InputError, match="cannot be built by timm"):
         small(weights="timm")
 
 
 # Statistics of preprocessing
 
 
-def test_pretrained_weights_bring_their_statistics(tmp_path: Path) -> None:
+def test_pretrained_weights_have_their_own_statistics(tmp_path: Path) -> None:
     def statistics(**changes: Any) -> Any:
         return pretrained_statistics(BaselineSpec(**({"baseline": "mobilenetv2", "classes": 2} | changes)))
 
@@ -453,7 +456,7 @@ def test_pretrained_weights_bring_their_statistics(tmp_path: Path) -> None:
 FULL = "{baseline: 'timm:resnet18.a1_in1k', input: [1, 96, 96], classes: 2, sigmoid: true, head: own, dropout: 0.1, "
 
 
-def test_a_recipe_takes_either_sort_of_network(tmp_path: Path) -> None:
+def test_a_recipe_accepts_both_kinds_of_network(tmp_path: Path) -> None:
     recipe = parse(FULL + "weights: a/b.safetensors, freeze: true}")
     assert recipe.network == BaselineSpec(
         baseline="timm:resnet18.a1_in1k", input=(1, 96, 96), classes=2, sigmoid=True, head="own", dropout=0.1,
@@ -464,7 +467,7 @@ def test_a_recipe_takes_either_sort_of_network(tmp_path: Path) -> None:
     assert document.parse(Recipe, document.dump(recipe)) == recipe
 
 
-def test_a_digest_is_of_what_is_computed() -> None:
+def test_the_digest_depends_only_on_what_is_computed() -> None:
     digest = BaselineSpec(baseline="vgg16", classes=2).digest()
     assert BaselineSpec(baseline="timm:vgg16", classes=2, weights="timm", freeze=True).digest() == digest
     changes: list[dict[str, Any]] = [
@@ -474,7 +477,7 @@ def test_a_digest_is_of_what_is_computed() -> None:
     assert len(others | {digest}) == len(changes) + 1
 
 
-def test_a_baseline_alone_is_a_document(tmp_path: Path) -> None:
+def test_a_baseline_is_a_document_of_its_own(tmp_path: Path) -> None:
     baseline = BaselineSpec(baseline="xception", classes=3)
     baseline.save(tmp_path / "spec.yaml")
     assert BaselineSpec.load(tmp_path / "spec.yaml") == load_network(tmp_path / "spec.yaml") == baseline
@@ -486,20 +489,20 @@ def test_a_baseline_alone_is_a_document(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_the_papers_spelling_leads_to_the_name(name: str) -> None:
+def test_the_spelling_of_the_paper_suggests_the_name(name: str) -> None:
     (problem,) = problems(f"{{baseline: {BASELINES[name].title}, classes: 2}}")
-    assert problem.startswith(f"network.baseline: '{BASELINES[name].title}' is no baseline; did you mean '{name}'?")
+    assert problem.startswith(f"network.baseline: '{BASELINES[name].title}' is not a baseline; did you mean '{name}'?")
     assert ", ".join(BASELINES) in problem
 
 
 @pytest.mark.parametrize(
-    ("network", "told"),
+    ("network", "messages"),
     [
-        ("{baseline: resnet18, classes: 2}", {"network.baseline: .*is written timm:resnet18"}),
-        ("{baseline: 'hf-hub:a/b', classes: 2}", {"network.baseline: 'hf-hub:a/b' is no baseline.*timm:NAME"}),
-        ("{baseline: 'local-dir:/etc', classes: 2}", {"network.baseline: .*is no baseline"}),
-        ("{baseline: 'timm:hf-hub:a/b', classes: 2}", {"network.baseline: .*is no baseline"}),
-        ("{baseline: 'timm:../x', classes: 2}", {"network.baseline: .*is no baseline"}),
+        ("{baseline: resnet18, classes: 2}", {"network.baseline: .*write any other network of timm as timm:resnet18"}),
+        ("{baseline: 'hf-hub:a/b', classes: 2}", {"network.baseline: 'hf-hub:a/b' is not a baseline.*timm:NAME"}),
+        ("{baseline: 'local-dir:/etc', classes: 2}", {"network.baseline: .*is not a baseline"}),
+        ("{baseline: 'timm:hf-hub:a/b', classes: 2}", {"network.baseline: .*is not a baseline"}),
+        ("{baseline: 'timm:../x', classes: 2}", {"network.baseline: .*is not a baseline"}),
         (
             "{basline: vgg16, classes: 2}",
             {"network.basline: unknown key .*did you mean 'baseline'", "network.baseline: the key .* is missing"},
@@ -510,7 +513,7 @@ def test_the_papers_spelling_leads_to_the_name(name: str) -> None:
             {"network.stages: unknown key .*known: baseline, input, classes"},
         ),
         ("{input: [3, 8, 8], classes: 2, stage: []}", {"network.stage: .*'stages'", "network.stages: .*missing"}),
-        ("{baseline: vgg16, classes: 3, sigmoid: true}", {"network.sigmoid: one logit is for two classes, not 3"}),
+        ("{baseline: vgg16, classes: 3, sigmoid: true}", {"network.sigmoid: a single logit is for two classes, not 3"}),
         ("{baseline: vgg16, classes: 2, input: [2, 9, 9]}", {"network.input.0: a baseline reads 1 .*not 2"}),
         ("{baseline: vgg16, classes: 2, head: papr}", {"network.head: .*did you mean 'paper'"}),
         ("{baseline: vgg16, classes: 2, weights: tim}", {"network.weights: 'tim' is not none.*did you mean 'timm'"}),
@@ -518,40 +521,40 @@ def test_the_papers_spelling_leads_to_the_name(name: str) -> None:
         ("vgg16", {"network: input should be an object"}),
     ],
 )
-def test_errors_speak_of_the_network_that_was_meant(network: str, told: set[str]) -> None:
-    found = problems(network)
-    assert len(found) == len(told)
-    for pattern in told:
-        assert [text for text in found if re.match(pattern, text)], f"{pattern}: {found}"
+def test_errors_refer_to_the_kind_of_network_that_was_meant(network: str, messages: set[str]) -> None:
+    refused = problems(network)
+    assert len(refused) == len(messages)
+    for pattern in messages:
+        assert [text for text in refused if re.match(pattern, text)], f"{pattern}: {refused}"
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("timm:resnt18", r"^network\.baseline: timm:resnt18: timm .* has no such network; did you mean 'resnet18'\?"),
         ("timm:resnet18.nothing", r"Invalid pretrained tag \(nothing\) for resnet18; its weights are a1_in1k, "),
-        ("mobilnetv2", r"^baseline: 'mobilnetv2' is no baseline; did you mean 'mobilenetv2'\?"),
+        ("mobilnetv2", r"^baseline: 'mobilnetv2' is not a baseline; did you mean 'mobilenetv2'\?"),
     ],
 )
-def test_names_that_are_not_there_are_refused(name: str, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_unknown_names_are_refused(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         build_baseline(name)
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "told"),
+    ("name", "shape", "message"),
     [
         ("vgg16", (3, 16, 16), r"vgg16 cannot take 3×16×16 \(its weights are for 3×224×224\): .*too small"),
         ("xception", (1, 4, 4), "xception cannot take 1×4×4"),
         ("timm:crossvit_9_240", (3, 64, 64), "timm:crossvit_9_240 cannot take 3×64×64 .*3×240×240"),
     ],
 )
-def test_an_input_that_a_backbone_cannot_take_is_refused(name: str, shape: Any, told: str) -> None:
-    with pytest.raises(InputError, match=f"^network.input: {told}"), torch.device("meta"):
+def test_an_input_that_does_not_fit_the_backbone_is_refused(name: str, shape: Any, message: str) -> None:
+    with pytest.raises(InputError, match=f"^network.input: {message}"), torch.device("meta"):
         build_baseline(name, input=shape)
 
 
-def test_what_a_recipes_network_becomes_as_a_baseline() -> None:
+def test_the_network_of_a_recipe_is_replaced_by_a_baseline() -> None:
     network = {"name": "n", "input": [1, 16, 16], "stages": [], "head": {"output": "sigmoid"}, "classes": 2}
     expected = {"baseline": "vgg16", "classes": 2, "input": [1, 224, 224], "sigmoid": True}
     assert as_baseline(network, "vgg16") == expected

@@ -1,4 +1,4 @@
-"""The grammar of budgets, and what they admit."""
+"""The grammar of budgets, and the costs that they admit."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_numbers_as_people_write_them(text: str, upper: int) -> None:
         ("0.0000011..0.0000029MFLOPs", (2, 2)),
     ],
 )
-def test_ranges_round_inwards(text: str, bound: tuple[int, int]) -> None:
+def test_ranges_are_rounded_inwards(text: str, bound: tuple[int, int]) -> None:
     assert bounds(text) == {"macs": bound}
 
 
@@ -118,7 +118,7 @@ def test_limits_are_exact_integers(number: int, places: int, width: int, prefix:
         assert bounds(f"{texts[1]}{prefix[0]}FLOPs") == {"macs": (None, upper)}
 
 
-def test_a_conjunction_holds_each_resource_once_in_one_order() -> None:
+def test_a_budget_has_one_limit_per_resource_in_a_fixed_order() -> None:
     text = "64KiB-RAM, 1MFLOPs ,50kparams,64KB"
     assert bounds(text) == {
         "macs": (None, 10**6),
@@ -148,7 +148,7 @@ EVERY_UNIT = ("FLOPs", "MACs", "params", "KB", "MB", "KiB", "MiB", "KB-RAM", "Ki
 
 
 @pytest.mark.parametrize("text", ["1M", "1", "1k", "1..2", "1..2M", "1MFLOPs,5k"])
-def test_a_number_without_a_unit_says_so_and_lists_them(text: str) -> None:
+def test_a_number_without_a_unit_is_refused_with_the_units(text: str) -> None:
     message = refusal(text)
     assert repr(text) in message
     assert f"'{text.lower().split(',')[-1]}' has no unit" in message.lower()
@@ -162,7 +162,7 @@ def test_a_number_without_a_unit_says_so_and_lists_them(text: str) -> None:
         "1eFLOPs", "1..2MHz", "1MHz..2MFLOPs",
     ],
 )  # fmt: skip
-def test_an_unknown_unit_lists_the_known(text: str) -> None:
+def test_an_unknown_unit_is_refused_with_the_known_units(text: str) -> None:
     message = refusal(text)
     assert f"unknown unit in {text!r}" in message
     assert all(unit in message for unit in EVERY_UNIT)
@@ -180,7 +180,7 @@ def test_an_unknown_unit_lists_the_known(text: str) -> None:
         ("1MFLOPs;50kparams", "1MFLOPs;50kparams"), ("0x10FLOPs", "0x10FLOPs"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_named(text: str, term: str) -> None:
+def test_unreadable_text_is_named(text: str, term: str) -> None:
     message = refusal(text)
     assert message.startswith(f"budget {text!r}: ")
     assert repr(term) in message
@@ -188,8 +188,8 @@ def test_what_cannot_be_read_is_named(text: str, term: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["..1MFLOPs", "1MFLOPs..", "0.9.. MFLOPs"])
-def test_one_edge_shows_how_to_write_two(text: str) -> None:
-    assert f"{text!r} has one edge; write low..high, as in 0.9..1MFLOPs" in refusal(text)
+def test_a_range_with_one_limit_is_refused_with_an_example(text: str) -> None:
+    assert f"{text!r} has only one limit; write low..high, as in 0.9..1MFLOPs" in refusal(text)
 
 
 @pytest.mark.parametrize(
@@ -201,22 +201,22 @@ def test_numbers_out_of_bounds_name_the_bounds(text: str) -> None:
     assert "at least 1 and at most 10^18 of its base unit" in message
 
 
-@pytest.mark.parametrize(("text", "edges"), [("2..1MFLOPs", (2 * 10**6, 10**6)), ("1.2..1.8FLOPs", (2, 1))])
-def test_edges_in_the_wrong_order_are_named(text: str, edges: tuple[int, int]) -> None:
-    assert f"the lower edge {edges[0]} is above the upper limit {edges[1]}" in refusal(text)
+@pytest.mark.parametrize(("text", "limits"), [("2..1MFLOPs", (2 * 10**6, 10**6)), ("1.2..1.8FLOPs", (2, 1))])
+def test_limits_in_the_wrong_order_are_named(text: str, limits: tuple[int, int]) -> None:
+    assert f"the lower limit {limits[0]} is above the upper limit {limits[1]}" in refusal(text)
 
 
-def test_an_empty_intersection_names_both_edges() -> None:
-    assert "the lower edge 2000000 is above the upper limit 1000000" in refusal("2..3MFLOPs,1MFLOPs")
+def test_an_empty_intersection_names_both_limits() -> None:
+    assert "the lower limit 2000000 is above the upper limit 1000000" in refusal("2..3MFLOPs,1MFLOPs")
 
 
-def test_edges_of_two_resources_are_refused() -> None:
-    assert "the edges of '1kparams..1MFLOPs' have different units; give both the same" in refusal("1kparams..1MFLOPs")
+def test_a_range_over_two_resources_is_refused() -> None:
+    assert "the limits of '1kparams..1MFLOPs' have different units; use one unit" in refusal("1kparams..1MFLOPs")
 
 
 @pytest.mark.parametrize("text", ["5ms", "5 s", "100us"])
-def test_a_latency_is_no_budget_yet(text: str) -> None:
-    assert f"{text!r} is a latency; measured latency is no budget yet; limit FLOPs instead" in refusal(text)
+def test_a_latency_cannot_be_limited_yet(text: str) -> None:
+    assert f"{text!r} is a latency, which cannot be limited yet; limit FLOPs instead" in refusal(text)
 
 
 @given(st.text(max_size=30))
@@ -242,17 +242,17 @@ def flops(macs: int, fvcore: int = 0, thop: int = 0) -> Cost:
     return Cost(macs=macs, fvcore=max(fvcore, macs), thop=max(thop, macs))
 
 
-def test_a_flop_limit_is_held_against_every_counter() -> None:
+def test_a_flop_limit_holds_for_every_counter() -> None:
     budget = Budget.parse("100FLOPs")
     assert budget.admits(flops(100))
     for over in (flops(101), flops(90, fvcore=101), flops(90, thop=101)):
         assert not budget.admits(over)
         assert budget.excess(over) == {"macs": pytest.approx(0.01)}
-        assert budget.use(over) == 1.01
+        assert budget.used_share(over) == 1.01
     assert budget.excess(flops(50, fvcore=60, thop=80)) == {"macs": pytest.approx(-0.2)}
 
 
-def test_a_lower_edge_is_held_against_our_own_count() -> None:
+def test_a_lower_limit_holds_for_multiply_adds() -> None:
     budget = Budget.parse("80..100FLOPs")
     assert budget.admits(flops(80, thop=100))
     assert not budget.admits(flops(79, fvcore=90, thop=100))
@@ -264,20 +264,20 @@ def test_a_lower_edge_is_held_against_our_own_count() -> None:
     ("text", "field"),
     [("10params", "params"), ("10B", "weight_bytes_int8"), ("10B-RAM", "peak_activations")],
 )
-def test_other_limits_are_on_one_number_each(text: str, field: str) -> None:
+def test_each_other_limit_is_on_a_single_number(text: str, field: str) -> None:
     budget = Budget.parse(text)
     others = {name: 10**6 for name in Cost.__slots__ if name != field}
     assert budget.admits(Cost(**{field: 10}, **others))
     assert not budget.admits(Cost(**{field: 11}))
 
 
-def test_a_conjunction_admits_what_every_limit_admits() -> None:
+def test_a_budget_admits_what_all_of_its_limits_admit() -> None:
     budget = Budget.parse("100FLOPs,10params")
     assert budget.admits(Cost(macs=100, params=10))
     assert not budget.admits(Cost(macs=100, params=11))
     assert not budget.admits(Cost(macs=101, params=10))
     assert budget.excess(Cost(macs=50, params=15)) == {"macs": -0.5, "params": 0.5}
-    assert budget.use(Cost(macs=95, params=6)) == 0.95
+    assert budget.used_share(Cost(macs=95, params=6)) == 0.95
 
 
 def test_one_above_the_largest_limit_is_not_admitted() -> None:
@@ -286,7 +286,7 @@ def test_one_above_the_largest_limit_is_not_admitted() -> None:
     assert not budget.admits(flops(10**18 + 1))
 
 
-def test_one_below_a_large_lower_edge_is_not_admitted() -> None:
+def test_one_below_a_large_lower_limit_is_not_admitted() -> None:
     budget = Budget.parse("1000000000..1000000000GFLOPs")
     assert not budget.admits(flops(10**18 - 1))
 
@@ -306,9 +306,9 @@ def test_a_budget_prints_in_the_order_and_units_of_its_limits(text: str) -> None
 @given(
     st.integers(1, 10**18), st.integers(0, 10**18), st.booleans(), st.sampled_from(["FLOPs", "params", "B", "B-RAM"])
 )
-def test_a_budget_prints_as_what_parses_to_it(number: int, more: int, edge: bool, unit: str) -> None:
+def test_a_printed_budget_is_parsed_to_an_equal_one(number: int, more: int, is_range: bool, unit: str) -> None:
     upper = min(number + more, 10**18)
-    budget = Budget.parse(f"{number}..{upper}{unit}" if edge else f"{upper}{unit}")
+    budget = Budget.parse(f"{number}..{upper}{unit}" if is_range else f"{upper}{unit}")
     assert Budget.parse(str(budget)) == budget
 
 
@@ -316,10 +316,10 @@ COSTS = st.builds(Cost, **dict.fromkeys(Cost.__slots__, st.integers(0, 10**15)))
 
 
 @given(COSTS, COSTS)
-def test_costs_add_and_their_peak_is_the_larger(one: Cost, other: Cost) -> None:
-    both = one + other
+def test_costs_are_added_and_their_peak_is_the_larger_one(first: Cost, second: Cost) -> None:
+    both = first + second
     for name in set(Cost.__slots__) - {"peak_activations"}:
-        assert getattr(both, name) == getattr(one, name) + getattr(other, name)
-    assert both.peak_activations == max(one.peak_activations, other.peak_activations)
-    assert one + other == other + one
-    assert one + Cost() == one
+        assert getattr(both, name) == getattr(first, name) + getattr(second, name)
+    assert both.peak_activations == max(first.peak_activations, second.peak_activations)
+    assert first + second == second + first
+    assert first + Cost() == first

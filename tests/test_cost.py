@@ -1,4 +1,4 @@
-"""The arithmetic of `cost` against the networks that `build` makes, with no tolerance anywhere."""
+"""The numbers of `cost` compared with those of the built networks, without any tolerance."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def multiply_adds(counts: Any) -> int:
 
 
 def outputs(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, tuple[int, ...]]:
-    """The shape that every module gives for one image, without the batch."""
-    found: dict[str, tuple[int, ...]] = {}
+    """The output shape of every module for one image, without the batch."""
+    shapes: dict[str, tuple[int, ...]] = {}
 
     def note(name: str) -> Any:
-        return lambda _module, _inputs, output: found.update({name: tuple(output.shape[1:])})
+        return lambda _module, _inputs, output: shapes.update({name: tuple(output.shape[1:])})
 
     hooks = [module.register_forward_hook(note(name)) for name, module in network.named_modules()]
     try:
@@ -57,7 +57,7 @@ def outputs(network: nn.Module, shape: tuple[int, int, int]) -> dict[str, tuple[
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return shapes
 
 
 @every_spec
@@ -71,7 +71,7 @@ def test_parameters_are_those_of_the_built_network(seed: int) -> None:
 
 
 @every_spec
-def test_weight_bytes_are_four_each_or_one_a_weight_and_four_a_bias(seed: int) -> None:
+def test_int8_weights_have_one_byte_and_all_other_numbers_four(seed: int) -> None:
     network, _, folded = drawn(seed)
     weights = numel(p for name, p in folded.named_parameters() if name.endswith(".weight"))
     biases = numel(p for name, p in folded.named_parameters() if name.endswith(".bias"))
@@ -81,7 +81,7 @@ def test_weight_bytes_are_four_each_or_one_a_weight_and_four_a_bias(seed: int) -
 
 
 @every_spec
-def test_multiply_adds_are_fvcores_operator_by_operator_built_and_folded(seed: int) -> None:
+def test_multiply_adds_equal_those_of_fvcore_operator_by_operator(seed: int) -> None:
     network, built, folded = drawn(seed)
     total = cost(network)
     rows = {row.name: row.cost.macs for row in layers(network) if row.operator in ("conv", "linear")}
@@ -98,7 +98,7 @@ def test_multiply_adds_are_fvcores_operator_by_operator_built_and_folded(seed: i
 
 
 @every_spec
-def test_thops_totals_are_predicted_built_and_folded(seed: int) -> None:
+def test_the_totals_of_thop_are_predicted(seed: int) -> None:
     network, built, folded = drawn(seed)
     total = cost(network)
     assert thop_total(folded, network.input) == total.thop
@@ -112,7 +112,7 @@ def test_rows_sum_to_the_total(seed: int) -> None:
 
 
 @every_spec
-def test_rows_have_the_shapes_of_the_modules_they_name(seed: int) -> None:
+def test_rows_have_the_output_shapes_of_their_modules(seed: int) -> None:
     network, built, _ = drawn(seed)
     shapes = outputs(built, network.input)
     for row in layers(network):
@@ -122,10 +122,10 @@ def test_rows_have_the_shapes_of_the_modules_they_name(seed: int) -> None:
 
 
 class Steps(fx.Interpreter):
-    """The steps of a folded network by their tensors: (elements read, elements written) with who reads what.
+    """The steps of a folded network: which tensors each of them reads, and which one it writes.
 
-    Norms and activations, dropout, reshaping and dropped pixels are part of a neighbouring step: what they give is the
-    tensor that they got.
+    Norms, activations, dropout, reshaping and dropped pixels are part of a neighbouring step: their output is the same
+    tensor as their input.
     """
 
     def __init__(self, traced: fx.GraphModule) -> None:
@@ -156,7 +156,7 @@ class Steps(fx.Interpreter):
 
 
 def live_elements(folded: nn.Module, shape: tuple[int, int, int]) -> list[int]:
-    """Elements alive in every step of a network, from the graph that torch.fx sees and the tensors that flow."""
+    """Elements that are alive in every step of a network, computed from the graph of torch.fx and its tensors."""
     steps = Steps(fx.symbolic_trace(folded))
     with torch.inference_mode():
         steps.run(torch.zeros(1, *shape))
@@ -173,7 +173,7 @@ def live_elements(folded: nn.Module, shape: tuple[int, int, int]) -> list[int]:
 
 
 @every_spec
-def test_peak_activations_are_those_of_the_graph_step_by_step(seed: int) -> None:
+def test_peak_activations_equal_those_of_the_graph_step_by_step(seed: int) -> None:
     network, _, folded = drawn(seed)
     live = live_elements(folded, network.input)
     assert [row.cost.peak_activations for row in layers(network)] == live
@@ -187,31 +187,31 @@ def network_of(*blocks: Any, size: int = 8, channels: int = 4) -> NetworkSpec:
 HAND = [
     # 4×8×8 in, 16×8×8 out.
     ("chain", (ConvBlock(width=16), ConvBlock(width=4)), 4 * 64 + 16 * 64),
-    # The depthwise reads and writes 8 channels while the input waits for the sum.
+    # The depthwise convolution reads and writes 8 channels while the input is stored for the sum.
     ("mbconv with skip", (InvertedResidualBlock(width=4, expand=2),), (8 + 8 + 4) * 64),
     ("mbconv without", (InvertedResidualBlock(width=6, expand=2),), (8 + 8) * 64),
-    # The projection reads the input (4) and writes 8 while the body's 8 wait; so does the sum: 8 + 8 in, 8 out.
+    # The projection reads the input (4) and writes 8 while the body's 8 are stored; the sum reads 8 + 8 and writes 8.
     ("projection", (ResidualBlock(body=(ConvBlock(width=8),)),), (8 + 8 + 8) * 64),
     # Strided: the body's output and the projection's are 8×4×4, the input 4×8×8.
     ("strided projection", (ResidualBlock(body=(ConvBlock(width=8, stride=2),)),), 4 * 64 + 2 * 8 * 16),
-    # The scale reads the map and one gate a channel and writes the map.
+    # The scale reads the map and one gate per channel, and writes the map.
     ("se", (SqueezeExciteBlock(),), (4 + 4) * 64 + 4),
-    # The map is read by the scale and later by the sum: one copy. The sum reads it and the scaled, writes the sum.
+    # The scale and later the sum read the map, which is stored once. The sum reads it and the scaled map.
     ("residual from se", (ResidualBlock(body=(SqueezeExciteBlock(),)),), 3 * 4 * 64),
     ("se, conv", (ResidualBlock(body=(SqueezeExciteBlock(), ConvBlock(width=16)), shortcut="conv"),), 3 * 16 * 64),
-    # Inner sum and outer sum wait for the same map while the depthwise reads and writes 8 channels.
+    # Both sums need the same stored map while the depthwise convolution reads and writes 8 channels.
     ("residual from mbconv", (ResidualBlock(body=(InvertedResidualBlock(width=4, expand=2),)),), (8 + 8 + 4) * 64),
-    # The second inner skip waits for another map than the outer: 8 + 8 + 4 + 4.
+    # The second inner skip needs another map than the outer one: 8 + 8 + 4 + 4.
     ("mbconvs", (ResidualBlock(body=(InvertedResidualBlock(width=4, expand=2, depth=2),)),), (8 + 8 + 4 + 4) * 64),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("blocks", "peak"), [pytest.param(blocks, peak, id=name) for name, blocks, peak in HAND])
-def test_peak_activations_by_hand(blocks: tuple[Any, ...], peak: int) -> None:
+def test_peak_activations_equal_those_computed_by_hand(blocks: tuple[Any, ...], peak: int) -> None:
     assert cost(network_of(*blocks)).peak_activations == peak
 
 
-def test_a_layer_table_by_hand() -> None:
+def test_a_table_of_layers_equals_one_computed_by_hand() -> None:
     network = NetworkSpec(
         input=(3, 8, 8),
         stem=(ConvBlock(width=4, stride=2, bias=True),),
@@ -242,12 +242,12 @@ GOLDEN_COSTS = {
 }
 
 
-def test_golden_folder_holds_the_networks_known_here() -> None:
+def test_every_golden_network_is_tested_here() -> None:
     assert sorted(path.name for path in GOLDEN.glob("*.yaml")) == sorted(f"{name}.yaml" for name in GOLDEN_COSTS)
 
 
 @pytest.mark.parametrize("name", GOLDEN_COSTS)
-def test_golden_networks_cost_what_is_published(name: str) -> None:
+def test_golden_networks_have_the_published_costs(name: str) -> None:
     total = cost(NetworkSpec.load(GOLDEN / f"{name}.yaml"))
     published = {key: value for key, value in vars_of(GOLDEN_COSTS[name]).items() if value}
     assert {key: vars_of(total)[key] for key in published} == published
@@ -258,7 +258,7 @@ def vars_of(total: Cost) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", GOLDEN_COSTS)
-def test_golden_networks_are_built_as_they_are_costed(name: str) -> None:
+def test_built_golden_networks_have_the_computed_costs(name: str) -> None:
     network = NetworkSpec.load(GOLDEN / f"{name}.yaml")
     total, built = cost(network), build(network, seed=0)
     folded = fold(built)

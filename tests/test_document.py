@@ -1,4 +1,4 @@
-"""YAML in and out: what is read, what is refused and where the fault is said to be."""
+"""YAML documents: what is read and written, what is refused, and the place that an error reports."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ def problems(text: str, model: type[Frozen] = NetworkSpec) -> list[Problem]:
 
 
 def problem(text: str, model: type[Frozen] = NetworkSpec) -> str:
-    found = problems(text, model)
-    assert len(found) == 1, found
-    return str(found[0])
+    refused = problems(text, model)
+    assert len(refused) == 1, refused
+    return str(refused[0])
 
 
 @pytest.mark.parametrize(
     ("text", "number"),
     [("1e-3", 0.001), ("1E3", 1000.0), ("1.5e+2", 150.0), ("-.5", -0.5), ("12", 12.0), ("012", 12.0), ("0o14", 12.0)],
 )
-def test_numbers_are_those_of_yaml_1_2(text: str, number: float) -> None:
+def test_numbers_are_read_as_in_yaml_1_2(text: str, number: float) -> None:
     assert document.parse(Probe, f"number: {text}").number == number
 
 
 @pytest.mark.parametrize("word", ["no", "yes", "on", "off", "y", "n", "No", "OFF", "1:30"])
-def test_words_of_yaml_1_1_are_words(word: str) -> None:
+def test_booleans_of_yaml_1_1_are_words(word: str) -> None:
     assert document.parse(Probe, f"word: {word}").word == word
 
 
 @pytest.mark.parametrize(("text", "flag"), [("true", True), ("False", False)])
-def test_flags_are_true_and_false(text: str, flag: bool) -> None:
+def test_true_and_false_are_booleans(text: str, flag: bool) -> None:
     assert document.parse(Probe, f"flag: {text}").flag is flag
 
 
@@ -94,20 +94,22 @@ def test_values_are_not_converted(text: str, message: str) -> None:
         ("a: 1\n\tb: 2", 2, "not readable as YAML"),
         ("a: 1\n---\nb: 2", 2, "not readable as YAML"),
         ("a: 'x", 1, "not readable as YAML"),
-        ("%YAML 1.1\n---\nword: no", 2, "only YAML 1.2 is read; leave the %YAML line out"),
+        ("%YAML 1.1\n---\nword: no", 2, "only YAML 1.2 is read; remove the %YAML line"),
     ],
 )
-def test_what_is_no_plain_yaml_is_refused_with_its_line(text: str, line: int, message: str) -> None:
-    told = problem(text, Probe)
-    assert told.startswith(f"some.yaml:{line}: ")
-    assert message in told
+def test_unsupported_yaml_is_refused_with_its_line(text: str, line: int, message: str) -> None:
+    refused = problem(text, Probe)
+    assert refused.startswith(f"some.yaml:{line}: ")
+    assert message in refused
 
 
 @pytest.mark.parametrize(
     "text", ["word: 2020-01-01", "word: 2020-01-01T10:00:00Z", "words: [2020-01-01]", "? [1, 2]\n: x"]
 )
 def test_dates_and_other_objects_are_refused(text: str) -> None:
-    assert problem(text, Probe).endswith("holds a date or another value that is no plain text or number; quote it")
+    assert problem(text, Probe).endswith(
+        "contains a date or another value that is neither text nor a number; put it in quotes"
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,9 +123,9 @@ def test_dates_and_other_objects_are_refused(text: str) -> None:
         ("[" * 20 + "]" * 20, "[[[["),
     ],
 )
-def test_a_document_is_a_mapping(text: str, shown: str) -> None:
-    assert f"some.yaml: a mapping of keys to values is needed, not {shown}" in problem(text)
-    with pytest.raises(DocumentError, match="a mapping of keys to values is needed"):
+def test_a_document_must_be_a_mapping(text: str, shown: str) -> None:
+    assert f"some.yaml: must be a mapping of keys to values, not {shown}" in problem(text)
+    with pytest.raises(DocumentError, match="must be a mapping of keys to values"):
         document.keys(text)
 
 
@@ -137,9 +139,9 @@ def test_deep_nesting_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("number", ["9" * 5_000, "0x" + "f" * 5_000, "-" + "9" * 5_000, "1e400"])
 def test_giant_numbers_are_refused(number: str) -> None:
-    found = problem(f"count: {number}", Probe)
-    assert found.startswith("some.yaml")
-    assert len(found) < 300
+    refused = problem(f"count: {number}", Probe)
+    assert refused.startswith("some.yaml")
+    assert len(refused) < 300
 
 
 @pytest.mark.parametrize("text", ["word: \x00", "word: \x07", "word: \ufffe"])
@@ -157,11 +159,11 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_too_long_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "long.yaml"
-    comment = "#" * (document.LIMIT - len(SPEC) - 1) + "\n"
+    comment = "#" * (document.MAX_CHARACTERS - len(SPEC) - 1) + "\n"
     path.write_text(comment + SPEC)
     assert document.load(NetworkSpec, path).classes == 2
     path.write_text("#" + comment + SPEC)
-    with pytest.raises(DocumentError, match=f"longer than {document.LIMIT} characters"):
+    with pytest.raises(DocumentError, match=f"longer than {document.MAX_CHARACTERS} characters"):
         document.load(NetworkSpec, path)
 
 
@@ -191,13 +193,13 @@ head: {output: sigmiod}
 """
 
 
-def test_every_problem_is_told_at_once_with_its_place() -> None:
+def test_all_problems_are_reported_at_once_with_their_places() -> None:
     assert {(p.line, p.path, p.message) for p in problems(FAULTY)} == {
         (2, "input.2", "the key '2' is missing; add it"),
         (
             5,
             "stem.0",
-            "'conf' is none of the kinds conv, separable, mbconv, se, pool, residual; did you mean 'conv'?",
+            "'conf' is not one of the kinds conv, separable, mbconv, se, pool, residual; did you mean 'conv'?",
         ),
         (6, "stem.1", "the key 'kind' is missing; add it"),
         (
@@ -225,20 +227,20 @@ def test_the_error_shows_the_first_problem_and_counts_the_others() -> None:
     assert str(caught.value) == f"{first} (and {more} more: `lightcnn check some.yaml` lists all)"
 
 
-def test_a_kind_without_a_near_name_lists_the_kinds() -> None:
-    told = problem("input: [3, 8, 8]\nclasses: 2\nstages: [{kind: xyz}]")
-    assert told == "some.yaml:3: stages.0: 'xyz' is none of the kinds conv, separable, mbconv, se, pool, residual"
+def test_an_unknown_kind_without_a_close_name_lists_the_kinds() -> None:
+    refused = problem("input: [3, 8, 8]\nclasses: 2\nstages: [{kind: xyz}]")
+    assert refused == "some.yaml:3: stages.0: 'xyz' is not one of the kinds conv, separable, mbconv, se, pool, residual"
 
 
-def test_a_rule_about_the_whole_network_has_the_line_of_its_block() -> None:
-    told = problem(
+def test_a_broken_rule_of_the_network_has_the_line_of_its_block() -> None:
+    refused = problem(
         "input: [3, 4, 4]\nclasses: 2\nstages:\n  - {kind: conv, width: 4}\n"
         "  - kind: conv\n    groups: 3\n    width: 9\n"
     )
-    assert told == "some.yaml:6: stages.1.groups: 3 groups do not divide 4 into 9 channels"
+    assert refused == "some.yaml:6: stages.1.groups: 3 groups do not divide 4 input channels and 9 output channels"
 
 
-def test_a_fault_in_a_recipe_is_found_inside_its_network() -> None:
+def test_a_problem_inside_the_network_of_a_recipe_has_its_place() -> None:
     text = "data: digits\nnetwork:\n  input: [3, 8, 8]\n  classes: 2\n  stages:\n    - {kind: conv, widht: 4}\n"
     assert {str(p) for p in problems(text, Recipe)} == {
         "some.yaml:6: network.stages.0.widht: unknown key 'widht' (value 4); did you mean 'width'?",
@@ -247,7 +249,7 @@ def test_a_fault_in_a_recipe_is_found_inside_its_network() -> None:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_random_specs_survive_the_round_trip(seed: int) -> None:
+def test_random_specs_are_read_as_they_were_written(seed: int) -> None:
     network = random_spec(Random(seed))
     assert document.parse(NetworkSpec, document.dump(network)) == network
     full = document.dump(network, exclude_defaults=False)
@@ -263,7 +265,7 @@ def test_a_saved_spec_is_loaded_as_it_was(tmp_path: Path) -> None:
 
 
 @given(st.text("abzAZé数_059 .+-eE", max_size=12))
-def test_any_name_survives_the_round_trip(name: str) -> None:
+def test_any_name_is_read_as_it_was_written(name: str) -> None:
     network = NetworkSpec(name=name, input=(1, 4, 4), stages=(ConvBlock(width=1),), classes=2)
     assert document.parse(NetworkSpec, document.dump(network)) == network
 
@@ -272,12 +274,12 @@ def test_any_name_survives_the_round_trip(name: str) -> None:
     "name",
     ["no", "1e-3", "null", "true", "2020-01-01", "12", "0x1F", "1_0", "- a", " a ", ".inf", "", "-", "+1", "0o7"],
 )
-def test_names_that_look_like_other_types_survive_the_round_trip(name: str) -> None:
+def test_names_that_look_like_other_types_are_read_as_written(name: str) -> None:
     network = NetworkSpec(name=name, input=(1, 4, 4), stages=(ConvBlock(width=1),), classes=2)
     assert document.parse(NetworkSpec, document.dump(network)) == network
 
 
-def test_the_shipped_files_are_those_known_here() -> None:
+def test_the_shipped_files_are_known_here() -> None:
     assert set(document.shipped("search_spaces")) == SPACES
     assert set(document.shipped("recipes")) == RECIPES
     with pytest.raises(FileNotFoundError):
@@ -285,14 +287,14 @@ def test_the_shipped_files_are_those_known_here() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SPACES))
-def test_shipped_spaces_survive_the_round_trip(name: str) -> None:
+def test_shipped_spaces_are_read_as_they_were_written(name: str) -> None:
     space = SearchSpace.load(name)
     assert space.name == name
     assert document.parse(SearchSpace, document.dump(space)) == space
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_shipped_recipes_survive_the_round_trip(name: str, tmp_path: Path) -> None:
+def test_shipped_recipes_are_read_as_they_were_written(name: str, tmp_path: Path) -> None:
     recipe = Recipe.load(name)
     recipe.save(tmp_path / "recipe.yaml")
     assert Recipe.load(tmp_path / "recipe.yaml") == recipe
@@ -309,7 +311,7 @@ def test_shipped_files_are_found_from_anywhere(kind: str, tmp_path: Path, monkey
     assert files
 
 
-def test_a_file_at_hand_goes_before_a_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_file_takes_precedence_over_a_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "micro").mkdir()
     assert document.find("search_spaces", "micro") == document.shipped("search_spaces")["micro"]
@@ -318,7 +320,7 @@ def test_a_file_at_hand_goes_before_a_shipped_one(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ["micor", "recipes/micro.yaml", "elsewhere/micro.yaml", "/search_space/micro"])
-def test_an_unknown_name_lists_the_shipped(name: str) -> None:
+def test_an_unknown_name_is_refused_with_the_shipped_names(name: str) -> None:
     with pytest.raises(InputError) as caught:
         document.find("search_spaces", name)
     message = str(caught.value)
@@ -326,6 +328,6 @@ def test_an_unknown_name_lists_the_shipped(name: str) -> None:
     assert message.endswith(", ".join(sorted(SPACES)))
 
 
-def test_a_name_near_to_none_has_no_suggestion() -> None:
+def test_a_name_without_a_close_one_has_no_suggestion() -> None:
     with pytest.raises(InputError, match=r"^zzz: no such file and no shipped recipe; shipped: "):
         document.find("recipes", "zzz")

@@ -1,4 +1,4 @@
-"""Imports go one way, and what is heavy is imported late."""
+"""Imports go one way, and heavy packages are imported late."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import lightcnn
 
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
-    ("version", "errors", "text", "progress"),
+    ("version", "errors", "progress", "decisions"),
+    ("text",),
     ("output", "budget", "document", "devices", "run_folder"),
-    ("spec", "overrides"),
+    ("block_specs", "overrides"),
+    ("spec",),
     ("cost", "baseline_spec", "blocks"),
     ("space", "recipe", "network", "pretrained"),
     ("baselines", "data"),
@@ -29,16 +31,15 @@ LEVELS = (
     ("__main__",),
     ("__init__",),
 )
-"""Parts of lightcnn from the bottom up: each imports only from below, those of one level not each other."""
+"""Parts of lightcnn from the bottom up: each imports only parts of lower levels, none of its own level."""
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "version", "errors", "text", "progress", "document", "budget", "run_folder", "spec", "overrides", "cost",
-    "baseline_spec", "space",
-    "recipe", "run", "output.html", "output.markdown", "output.caveats", "output.terminal",
+    "version", "errors", "text", "progress", "document", "budget", "run_folder", "block_specs", "spec", "overrides",
+    "cost", "baseline_spec", "space", "recipe", "run", "output.html", "output.markdown", "output.caveats", "output.terminal",
     "searching.budgeted_space", "training.recipe_argument", "cli.*", "*.settings", "*.progress", "*.terminal",
 )  # fmt: skip
-"""Patterns of modules below lightcnn that load neither torch nor anything else that is heavy."""
+"""Patterns of modules below lightcnn that load neither torch nor another heavy package."""
 HEAVY = ("torch", "optuna", "fvcore", "thop", "sklearn", "matplotlib", "numpy")
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -61,14 +62,14 @@ def part_of(path: Path) -> str:
 
 def imports(path: Path) -> set[str]:
     """Dotted names of everything that a file imports anywhere, inside functions too; `from a import b` gives a.b."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide where they lead"
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return found
+            assert node.level == 0, f"{path}: relative imports hide their target"
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
 
 
 def parts_imported(path: Path) -> set[str]:
@@ -77,19 +78,19 @@ def parts_imported(path: Path) -> set[str]:
     return {name for name in names if (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()}
 
 
-def test_every_part_has_its_level() -> None:
+def test_every_part_has_a_level() -> None:
     assert {part_of(path) for path in SOURCES} == set(LEVEL)
     assert len(SOURCES) >= 60
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_go_one_way(path: Path) -> None:
-    own = part_of(path)
-    for other in parts_imported(path) - {own}:
-        assert LEVEL[other] < LEVEL[own], f"{own} imports {other}"
+    part = part_of(path)
+    for imported in parts_imported(path) - {part}:
+        assert LEVEL[imported] < LEVEL[part], f"{part} imports {imported}"
 
 
-def test_the_reader_of_imports_sees_them() -> None:
+def test_the_reader_of_imports_finds_them() -> None:
     assert parts_imported(PACKAGE / "engine" / "loop.py") >= {"data", "recipe"}
     assert "searching" in parts_imported(PACKAGE / "cli" / "search.py")
     assert "optuna" in imports(PACKAGE / "searching" / "searcher.py")
@@ -101,20 +102,20 @@ def test_only_searching_imports_the_search_library(library: str) -> None:
     assert users == {"searching"}
 
 
-def test_only_baselines_imports_timm_and_late() -> None:
+def test_only_baselines_imports_timm_and_only_when_needed() -> None:
     users = {part_of(path) for path in SOURCES if any(name.split(".")[0] == "timm" for name in imports(path))}
     assert users == {"baselines"}
     assert not loaded_after("import lightcnn.baselines") & {"timm", "torchvision"}
 
 
 @pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
-def test_only_onnxfiles_and_a_fresh_process_import_the_extra_and_late(library: str) -> None:
+def test_only_onnxfiles_and_a_new_process_import_the_extra(library: str) -> None:
     users = {path.name for path in SOURCES if any(name.split(".")[0] == library for name in imports(path))}
     assert users and users <= {"read.py", "runtime.py", "memory.py"}
     assert not loaded_after("import lightcnn.profiling.job") & {"onnx", "onnxruntime", "onnxscript"}
 
 
-def test_only_terminals_and_the_command_line_import_what_draws_on_the_terminal() -> None:
+def test_only_terminals_and_the_command_line_import_rich_and_typer() -> None:
     users = {module_of(path) for path in SOURCES if {name.split(".")[0] for name in imports(path)} & {"rich", "typer"}}
     others = {name for name in users if not name.startswith("cli.") and not name.endswith(".terminal")}
     assert {"output.terminal", "searching.terminal", "cli.search"} <= users
@@ -130,7 +131,7 @@ def loaded_after(code: str) -> set[str]:
     return set(done.stdout.rpartition("LOADED")[2].split())
 
 
-def test_the_probe_sees_what_is_loaded() -> None:
+def test_the_list_of_loaded_modules_is_complete() -> None:
     assert {"lightcnn", "torch"} <= loaded_after("import lightcnn.blocks")
 
 
@@ -160,6 +161,12 @@ def test_torch_free_modules_import_no_torch(pattern: str) -> None:
     tops = {name.split(".")[0] for path in files for name in imports(path)}
     assert files
     assert not tops & {"torch", "torchvision", "optuna", "safetensors", "fvcore", "thop"}
+
+
+def test_decisions_load_numpy_but_no_torch() -> None:
+    loaded = loaded_after("import lightcnn.decisions")
+    assert "numpy" in loaded
+    assert not loaded & {"torch", "optuna", "sklearn", "matplotlib"}
 
 
 def test_torch_free_modules_load_no_torch() -> None:

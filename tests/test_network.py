@@ -35,7 +35,7 @@ def images(network: NetworkSpec, count: int = 2) -> Tensor:
 
 
 def randomised(module: nn.Module) -> nn.Module:
-    """A copy whose norms have weights and statistics as after a training."""
+    """A copy whose norms have weights and statistics like those of a trained network."""
     module = copy.deepcopy(module)
     random = torch.Generator().manual_seed(11)
     for norm in module.modules():
@@ -50,34 +50,34 @@ def randomised(module: nn.Module) -> nn.Module:
     return module
 
 
-def equal_states(one: nn.Module, other: nn.Module) -> bool:
-    a, b = one.state_dict(), other.state_dict()
+def equal_states(first: nn.Module, second: nn.Module) -> bool:
+    a, b = first.state_dict(), second.state_dict()
     return list(a) == list(b) and all(torch.equal(a[name], b[name]) for name in a)
 
 
 @some_specs
-def test_a_seed_decides_the_weights_and_leaves_the_global_state(seed: int) -> None:
+def test_a_seed_determines_the_weights_and_keeps_the_global_state(seed: int) -> None:
     network, _, _ = drawn(seed)
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    one = build(network, seed=7)
+    first = build(network, seed=7)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    assert equal_states(one, build(network, seed=7))
-    assert not equal_states(one, build(network, seed=8))
+    assert equal_states(first, build(network, seed=7))
+    assert not equal_states(first, build(network, seed=8))
 
 
-def test_without_a_seed_the_global_state_decides() -> None:
+def test_without_a_seed_the_global_state_determines_the_weights() -> None:
     network = spec(ConvBlock(width=4))
     torch.manual_seed(1)
-    one, other = build(network), build(network)
-    assert not equal_states(one, other)
+    first, second = build(network), build(network)
+    assert not equal_states(first, second)
     torch.manual_seed(1)
-    assert equal_states(one, build(network))
+    assert equal_states(first, build(network))
 
 
 @some_specs
-def test_a_batch_gives_its_logits_in_every_mode(seed: int) -> None:
+def test_a_batch_has_one_row_of_logits_per_image_in_every_mode(seed: int) -> None:
     network, built, folded = drawn(seed)
     assert built.spec == network
     for form in (copy.deepcopy(built).train(), built, folded):
@@ -87,7 +87,7 @@ def test_a_batch_gives_its_logits_in_every_mode(seed: int) -> None:
 
 
 @pytest.mark.parametrize(("output", "logits"), [("softmax", 2), ("sigmoid", 1)])
-def test_a_sigmoid_head_gives_one_logit(output: Any, logits: int) -> None:
+def test_a_sigmoid_head_has_one_logit(output: Any, logits: int) -> None:
     network = spec(ConvBlock(width=4), head=HeadSpec(output=output, hidden=(5,)), classes=2)
     assert build(network, seed=0)(images(network)).shape == (2, logits)
 
@@ -108,7 +108,7 @@ def test_folding_keeps_the_outputs_and_the_original(seed: int) -> None:
 
 
 @some_specs
-def test_state_dict_round_trip(seed: int) -> None:
+def test_a_loaded_state_computes_the_same(seed: int) -> None:
     network, built, _ = drawn(seed)
     source, target = randomised(built), build(network, seed=seed + 1).eval()
     x = images(network)
@@ -137,7 +137,7 @@ def test_residuals_start_as_their_shortcut(block: Any, training: bool) -> None:
 
 
 @pytest.mark.parametrize("act", ["relu", "relu6"])
-def test_bodies_that_end_in_a_relu_do_not_start_dead(act: Any) -> None:
+def test_bodies_that_end_with_a_relu_have_gradients_at_the_start(act: Any) -> None:
     block = build(spec(ResidualBlock(body=(ConvBlock(width=4, act=act),))), seed=0).stages[0][0]
     out = block.body(torch.randn(2, 4, 9, 8, generator=torch.Generator().manual_seed(0)))
     assert out.abs().max() > 0
@@ -153,7 +153,7 @@ def test_bodies_that_end_in_a_relu_do_not_start_dead(act: Any) -> None:
     ],
     ids=lambda block: block.kind,
 )
-def test_drop_path_drops_whole_samples_and_only_in_training(block: Any) -> None:
+def test_drop_path_drops_whole_samples_only_in_training(block: Any) -> None:
     network, count = spec(block), 64
     module = randomised(build(network, seed=0)).stages[0][0].eval()
     plain = randomised(build(spec(type(block)(**(dict(block) | {"drop_path": 0.0}))), seed=0)).stages[0][0].eval()
@@ -179,7 +179,7 @@ def test_drop_path_keeps_the_mean() -> None:
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 9), (1, 1), (2, 5)])
 @pytest.mark.parametrize("groups", [1, 2])
-def test_a_strided_1x1_is_the_strided_convolution(size: tuple[int, int], groups: int) -> None:
+def test_a_strided_1x1_equals_the_strided_convolution(size: tuple[int, int], groups: int) -> None:
     layer = ConvNormAct(4, 6, stride=2, groups=groups, norm=False, bias=True).double()
     x = torch.randn(2, 4, *size, dtype=torch.double, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(
@@ -194,14 +194,14 @@ def test_convolutions_start_with_hes_variance(groups: int) -> None:
     assert conv.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
 
 
-def test_pooling_shortcuts_average_only_what_is_there() -> None:
+def test_pooling_shortcuts_average_only_existing_pixels() -> None:
     block = ResidualBlock(body=(ConvBlock(width=4, stride=2),), shortcut="avgpool")
     pool = build(spec(block), seed=0).stages[0][0].shortcut.pool
     ones = torch.ones(1, 4, 9, 7)
     assert torch.equal(pool(ones), torch.ones(1, 4, 5, 4))
 
 
-def test_a_body_that_ends_in_squeeze_and_excitation_starts_at_zero_too() -> None:
+def test_a_body_that_ends_with_squeeze_and_excitation_starts_at_zero() -> None:
     block = ResidualBlock(body=(ConvBlock(width=4), SqueezeExciteBlock(ratio=0.5)))
     network = build(NetworkSpec(input=(4, 6, 6), classes=2, stages=(block,)), 0).eval()
     images = torch.randn(2, 4, 6, 6)

@@ -1,4 +1,4 @@
-"""Every shipped recipe: what it says at its top, the network it builds, and one step of training on random pixels."""
+"""Every shipped recipe: its comment, the network that it builds, and one training step on random pixels."""
 
 from __future__ import annotations
 
@@ -30,43 +30,43 @@ def recipe(name: str) -> Recipe:
 
 
 def comments(name: str) -> list[str]:
-    """The lines of the comment at the top, after the line for editors."""
+    """The lines of the comment at the top, without the line for editors."""
     lines = FILES[name].read_text(encoding="utf-8").splitlines()[1:]
     return [line.lstrip("# ") for line in lines[: next(n for n, line in enumerate(lines) if line[0] != "#")]]
 
 
-def test_these_are_all_recipes() -> None:
+def test_all_shipped_recipes_are_tested() -> None:
     assert set(FILES) == RECIPES
     assert len(RECIPES) == 6
 
 
 @every_recipe
-def test_a_recipe_says_how_it_is_run_where_it_is_from_and_what_comes_of_it(name: str) -> None:
-    told = comments(name)
+def test_the_comment_of_a_recipe_has_its_command_source_time_and_result(name: str) -> None:
+    lines = comments(name)
     assert recipe(name).name == name
-    assert next(line for line in told if line) == f"lightcnn train {name}"
+    assert next(line for line in lines if line) == f"lightcnn train {name}"
     for word in ("Source: ", "Time: ", "Hardware: ", "Result: "):
-        assert len([line for line in told if line.startswith(word)]) == 1, word
+        assert len([line for line in lines if line.startswith(word)]) == 1, word
 
 
 @every_recipe
-def test_a_recipe_is_built_and_takes_a_step(name: str) -> None:
-    held = recipe(name)
-    network = held.network
-    model = build_network(network, held.seed, pretrained=False)
+def test_a_recipe_can_be_built_and_trained(name: str) -> None:
+    loaded = recipe(name)
+    network = loaded.network
+    model = build_network(network, loaded.seed, pretrained=False)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2, *network.input), dtype=torch.uint8, generator=random)
-    rule = Preprocess(
+    preprocess = Preprocess(
         size=network.input[1], channels=network.input[0], shorter_side=network.input[1],
         mean=(0.5,) * network.input[0], deviation=(0.25,) * network.input[0],
-        classes=tuple(str(number) for number in range(network.classes)), **dict(held.preprocess),
+        classes=tuple(str(number) for number in range(network.classes)), **dict(loaded.preprocess),
     )  # fmt: skip
-    one_step = held.training.model_copy(update={"epochs": 1})
+    one_step = loaded.training.model_copy(update={"epochs": 1})
     losses: list[Any] = []
     fit(
-        model, images, torch.tensor([0, 1]), preprocess=rule, settings=one_step, augmentation=held.augment,
-        seed=held.seed, watch=losses.append,
+        model, images, torch.tensor([0, 1]), preprocess=preprocess, settings=one_step, augmentation=loaded.augment,
+        seed=loaded.seed, on_epoch=losses.append,
     )  # fmt: skip
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     assert len(losses) == 1
@@ -77,7 +77,7 @@ def test_a_recipe_is_built_and_takes_a_step(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MICROMPOXNET)
-def test_the_reconstruction_is_the_one_of_the_reference(name: str) -> None:
+def test_the_reconstruction_equals_the_reference(name: str) -> None:
     network = recipe(name).network
     golden = NetworkSpec.load(FILES[name].parents[1] / "tests" / "golden" / "micrompoxnet.yaml")
     assert isinstance(network, NetworkSpec)
@@ -99,23 +99,23 @@ def test_micrompoxnet_has_the_published_size() -> None:
 
 
 def test_the_studies_differ_in_what_they_study() -> None:
-    zero, one, two, three = (recipe(name) for name in sorted(RECIPES) if name.startswith("study"))
-    assert isinstance(zero.network, BaselineSpec)
-    assert zero.network.freeze and zero.network.weights == "timm" and zero.network.head == "paper"
-    assert one.augment == PRESETS["none"]
-    assert two.augment == PRESETS["paper"]
-    assert two.model_copy(update={"name": one.name, "augment": one.augment}) == one
-    assert (three.data, three.network.classes, three.network.logits) == ("mpox2022", 6, 6)
-    assert {held.data for held in (zero, one, two, recipe("micrompoxnet"))} == {"mpox2025"}
+    study0, study1, study2, study3 = (recipe(name) for name in sorted(RECIPES) if name.startswith("study"))
+    assert isinstance(study0.network, BaselineSpec)
+    assert study0.network.freeze and study0.network.weights == "timm" and study0.network.head == "paper"
+    assert study1.augment == PRESETS["none"]
+    assert study2.augment == PRESETS["paper"]
+    assert study2.model_copy(update={"name": study1.name, "augment": study1.augment}) == study1
+    assert (study3.data, study3.network.classes, study3.network.logits) == ("mpox2022", 6, 6)
+    assert {study.data for study in (study0, study1, study2, recipe("micrompoxnet"))} == {"mpox2025"}
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_a_baseline_takes_the_place_of_a_recipes_network(name: str) -> None:
-    held = recipe(name)
-    data = held.model_dump(mode="json")
+def test_a_baseline_replaces_the_network_of_a_recipe(name: str) -> None:
+    loaded = recipe(name)
+    data = loaded.model_dump(mode="json")
     data["network"] = as_baseline(data["network"], "efficientnet_b3")
     changed = Recipe.model_validate_json(json.dumps(data)).network
     assert isinstance(changed, BaselineSpec)
     assert changed.baseline == "efficientnet_b3"
-    assert (changed.classes, changed.logits) == (held.network.classes, held.network.logits)
-    assert changed.input == (held.network.input[0], 224, 224)
+    assert (changed.classes, changed.logits) == (loaded.network.classes, loaded.network.logits)
+    assert changed.input == (loaded.network.input[0], 224, 224)

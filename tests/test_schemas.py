@@ -1,4 +1,4 @@
-"""The shipped JSON Schemas are those of the models, and every shipped document is a valid one."""
+"""The shipped JSON Schemas equal those of the models, and every shipped document is valid."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from helpers.paths import ROOT
 
-from lightcnn.cli.catalogue import KINDS, SCHEMAS, check_file
+from lightcnn.cli.catalogue import DOCUMENT_KINDS, SCHEMAS, check_file
 from lightcnn.spec import BLOCKS
 
 SHIPPED = {"search_spaces": ("space", 3), "recipes": ("recipe", 6), "tests/golden": ("spec", 3)}
-"""Folder → kind and number of its documents: a new file is counted here."""
+"""Folder → kind and number of its documents; a new file is counted here."""
 
 
 @pytest.fixture(scope="module")
@@ -28,23 +28,23 @@ def generator() -> ModuleType:
 
 
 def documents(folder: str) -> list[Path]:
-    found = sorted((ROOT / folder).glob("*.yaml"))
-    assert len(found) == SHIPPED[folder][1], f"{folder}: {[file.name for file in found]}"
-    return found
+    files = sorted((ROOT / folder).glob("*.yaml"))
+    assert len(files) == SHIPPED[folder][1], f"{folder}: {[file.name for file in files]}"
+    return files
 
 
-def test_the_shipped_schemas_are_those_of_the_models(generator: ModuleType) -> None:
+def test_the_shipped_schemas_equal_those_of_the_models(generator: ModuleType) -> None:
     made = generator.schemas()
     shipped = {file.name: file.read_text(encoding="utf-8") for file in SCHEMAS.iterdir()}
-    assert shipped.keys() == made.keys() == {f"{kind}.json" for kind in KINDS}
+    assert shipped.keys() == made.keys() == {f"{kind}.json" for kind in DOCUMENT_KINDS}
     for name in made:
         assert shipped[name] == made[name], f"{name} is out of date; run `python docs/generate.py`"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_schema_describes_the_keys_that_the_loader_takes(kind: str) -> None:
+@pytest.mark.parametrize("kind", DOCUMENT_KINDS)
+def test_a_schema_describes_the_keys_that_the_loader_accepts(kind: str) -> None:
     schema = json.loads((SCHEMAS / f"{kind}.json").read_text(encoding="utf-8"))
-    fields = KINDS[kind].model_fields
+    fields = DOCUMENT_KINDS[kind].model_fields
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["title"] == f"lightcnn {kind}"
     assert schema["additionalProperties"] is False
@@ -52,7 +52,7 @@ def test_a_schema_describes_the_keys_that_the_loader_takes(kind: str) -> None:
     assert set(schema["required"]) == {name for name, field in fields.items() if field.is_required()}
 
 
-def test_every_block_of_the_schema_must_say_its_kind() -> None:
+def test_every_block_of_the_schema_requires_its_kind() -> None:
     definitions: dict[str, Any] = json.loads((SCHEMAS / "spec.json").read_text(encoding="utf-8"))["$defs"]
     blocks = {name: part for name, part in definitions.items() if name.endswith("Block")}
     assert {part["properties"]["kind"]["const"] for part in blocks.values()} == BLOCKS.keys()

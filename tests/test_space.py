@@ -1,4 +1,4 @@
-"""Search spaces: what can be drawn, how shapes change, and what the files may say."""
+"""Search spaces: sampling, mutation, and the rules of their files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def refusals(text: str) -> set[str]:
 
 
 @every_space
-def test_draws_reach_every_option_of_every_gene(name: str) -> None:
+def test_every_option_of_every_gene_is_sampled(name: str) -> None:
     space = SearchSpace.load(name)
     random = Random(0)
     draws = [space.draw(random) for _ in range(3000)]
@@ -60,7 +60,7 @@ def test_draws_reach_every_option_of_every_gene(name: str) -> None:
 
 
 @every_space
-def test_every_draw_is_a_network_of_the_space(name: str) -> None:
+def test_every_sample_is_a_network_of_the_space(name: str) -> None:
     space = SearchSpace.load(name)
     random = Random(1)
     for _ in range(300):
@@ -72,14 +72,14 @@ def test_every_draw_is_a_network_of_the_space(name: str) -> None:
 
 
 @every_space
-def test_the_same_random_state_draws_the_same(name: str) -> None:
+def test_equal_random_states_sample_equal_shapes(name: str) -> None:
     space = SearchSpace.load(name)
     assert space.draw(Random(3)) == space.draw(Random(3))
     shape = space.draw(Random(3))
     assert space.mutate(shape, Random(4)) == space.mutate(shape, Random(4))
 
 
-def test_genes_have_one_order_and_a_name_each() -> None:
+def test_genes_have_a_fixed_order_and_distinct_names() -> None:
     assert [(gene.name, gene.options) for gene in full().genes()] == [
         ("size", (8, 16)),
         ("act", ("silu", "relu")),
@@ -128,7 +128,7 @@ SHAPE: dict[str, Any] = {
         ({"kind": "mbconv", "se": 0.0, "expand": 1.0}, "[{kind: mbconv, width: 9, expand: 1, act: relu, depth: 2}]"),
     ],
 )
-def test_a_shape_is_the_network_it_says(changes: dict[str, Any], stages: str) -> None:
+def test_a_shape_becomes_the_network_that_it_describes(changes: dict[str, Any], stages: str) -> None:
     head = "head: {hidden: [6, 5], act: relu, dropout: 0.25}"
     text = f"input: [1, 16, 16]\nclasses: 4\nstem: [{{kind: conv, width: 4, act: relu}}]\nstages: {stages}\n{head}"
     shape = SHAPE | {f"stages.0.{name}": value for name, value in changes.items()}
@@ -136,7 +136,7 @@ def test_a_shape_is_the_network_it_says(changes: dict[str, Any], stages: str) ->
 
 
 @every_space
-def test_mutate_changes_one_to_three_genes_and_stays_in_the_space(name: str) -> None:
+def test_a_mutation_changes_one_to_three_genes_within_the_space(name: str) -> None:
     space = SearchSpace.load(name)
     random = Random(5)
     options = {gene.name: gene.options for gene in space.genes()}
@@ -156,7 +156,7 @@ def test_mutate_changes_one_to_three_genes_and_stays_in_the_space(name: str) -> 
 
 
 @every_space
-def test_mutations_of_ordered_genes_are_near(name: str) -> None:
+def test_mutations_of_ordered_genes_are_small(name: str) -> None:
     space = SearchSpace.load(name)
     random = Random(6)
     ordered = {gene.name: gene.options for gene in space.genes() if gene.ordered}
@@ -191,7 +191,7 @@ def test_smallest_and_largest_are_extremes(name: str) -> None:
 
 
 @every_space
-def test_the_first_shape_is_that_of_start(name: str) -> None:
+def test_the_first_shape_is_given_by_start(name: str) -> None:
     space = SearchSpace.load(name)
     first = space.first()
     assert list(first) == [gene.name for gene in space.genes()]
@@ -200,7 +200,7 @@ def test_the_first_shape_is_that_of_start(name: str) -> None:
     space.spec(first)
 
 
-def test_the_first_shape_takes_middle_options_where_start_is_silent() -> None:
+def test_genes_outside_start_have_their_middle_option() -> None:
     space = document.parse(SearchSpace, FULL + "start: {size: 8, hidden: [6, 5], stages.0.se: 0}")
     first = space.first()
     assert (first["size"], first["hidden"], first["stages.0.se"]) == (8, (6, 5), 0)
@@ -209,7 +209,7 @@ def test_the_first_shape_takes_middle_options_where_start_is_silent() -> None:
 
 
 @every_space
-def test_for_data_takes_channels_classes_and_fitting_sizes(name: str) -> None:
+def test_for_data_sets_channels_classes_and_suitable_sizes(name: str) -> None:
     space = SearchSpace.load(name)
     smallest, largest = space.size[0], space.size[-1]
     same = space.for_data(1, 7, largest)
@@ -221,7 +221,7 @@ def test_for_data_takes_channels_classes_and_fitting_sizes(name: str) -> None:
     assert bound.first().keys() == {gene.name for gene in bound.genes()}
 
 
-def test_for_data_drops_a_start_that_is_left_out() -> None:
+def test_for_data_drops_genes_of_start_without_an_option() -> None:
     space = document.parse(SearchSpace, FULL + "start: {size: 16, act: relu}")
     small = space.for_data(1, 2, 8)
     assert (small.size, small.start) == ((8,), {"act": "relu"})
@@ -240,7 +240,7 @@ def test_the_nearest_value_of_a_range(value: float, nearest: int) -> None:
     "bounds",
     [{"low": 4, "high": 3}, {"low": 4, "high": 9, "step": 2}, {"low": 0, "high": 3}, {"low": 1, "high": 2, "step": 0}],
 )
-def test_a_range_must_lead_from_end_to_end(bounds: dict[str, int]) -> None:
+def test_the_steps_of_a_range_must_end_at_its_upper_bound(bounds: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
         Range(**bounds)
 
@@ -249,31 +249,31 @@ FRAME = "size: [16]\nstem: {kind: [conv], width: {low: 4, high: 8}}\nstages:\n  
 
 
 @pytest.mark.parametrize(
-    ("stage", "told"),
+    ("stage", "message"),
     [
         (
             "{kind: [conv], width: {low: 4, high: 8}, expand: [2]}",
-            "stages.0.expand: expand and the kind mbconv come together: give both or neither",
+            "stages.0.expand: expand needs the kind mbconv, and mbconv needs expand; use both or neither",
         ),
         (
             "{kind: [conv, mbconv], width: {low: 4, high: 8}}",
-            "stages.0.expand: expand and the kind mbconv come together: give both or neither",
+            "stages.0.expand: expand needs the kind mbconv, and mbconv needs expand; use both or neither",
         ),
         (
             "{kind: [mbconv], width: {low: 4, high: 8}, expand: [2], skip: [unit]}",
-            "stages.0.skip: mbconv has its own skip; leave this key out",
+            "stages.0.skip: mbconv has a skip of its own; leave this key out",
         ),
         (
             "{kind: [conv], width: {low: 4, high: 8}, depth: {low: 1, high: 65}}",
-            "stages.0.depth: at most 64 copies, not 65",
+            "stages.0.depth: must be at most 64, not 65",
         ),
         (
             "{kind: [conv], width: {low: 4, high: 9, step: 2}}",
-            "stages.0.width: steps of 2 do not lead from 4 up to 9; mend high or step",
+            "stages.0.width: steps of 2 do not lead from 4 to 9; change high or step",
         ),
         (
             "{kind: [conv], width: {low: 4, high: 8}, kernel: [3, 3]}",
-            "kernel: an option stands twice in [3, 3]; leave one out",
+            "kernel: an option occurs twice in [3, 3]; remove one",
         ),
         (
             "{kind: [conv], width: {low: 4, high: 8}, kernels: [3]}",
@@ -285,37 +285,37 @@ FRAME = "size: [16]\nstem: {kind: [conv], width: {low: 4, high: 8}}\nstages:\n  
         ("{width: {low: 4, high: 8}}", "stages.0.kind: the key 'kind' is missing; add it"),
     ],
 )
-def test_contradictory_stages_are_refused_with_their_place(stage: str, told: str) -> None:
-    (found,) = refusals(FRAME + stage)
-    assert found.startswith("some.yaml:4: ")
-    assert told in found
+def test_contradictory_stages_are_refused_with_their_place(stage: str, message: str) -> None:
+    (refused,) = refusals(FRAME + stage)
+    assert refused.startswith("some.yaml:4: ")
+    assert message in refused
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
-        ("size: [16, 8]", "size: sizes must ascend without repeats, not [16, 8]"),
-        ("size: [8, 8]", "size: sizes must ascend without repeats, not [8, 8]"),
-        ("act: [swish, silu]", "act: an option stands twice in ['silu', 'silu']; leave one out"),
+        ("size: [16, 8]", "size: must be in ascending order without repetitions, not [16, 8]"),
+        ("size: [8, 8]", "size: must be in ascending order without repetitions, not [8, 8]"),
+        ("act: [swish, silu]", "act: an option occurs twice in ['silu', 'silu']; remove one"),
         (
             "start: {stages.0.kernal: 3}",
-            "start.stages.0.kernal: no such gene; did you mean 'stages.0.kernel'?; genes: size, act,",
+            "start.stages.0.kernal: unknown gene; did you mean 'stages.0.kernel'?; genes: size, act,",
         ),
-        ("start: {stages.0.kernel: 5}", "start.stages.0.kernel: 5 is not one of its options"),
-        ("start: {hidden: [7]}", "start.hidden: [7] is not one of its options"),
+        ("start: {stages.0.kernel: 5}", "start.stages.0.kernel: 5 is not an option of this gene"),
+        ("start: {hidden: [7]}", "start.hidden: [7] is not an option of this gene"),
         ("sizes: [8]", "unknown key 'sizes' (value [8]); did you mean 'size'?"),
         ("classes: 1", "classes: input should be greater than or equal to 2, not 1"),
     ],
 )
-def test_contradictory_spaces_are_refused_with_their_place(line: str, told: str) -> None:
+def test_contradictory_spaces_are_refused_with_their_place(line: str, message: str) -> None:
     key = line.split(":")[0]
     text = "\n".join(old for old in FULL.splitlines() if not old.startswith(f"{key}:")) + f"\n{line}\n"
-    (found,) = refusals(text)
-    assert told in found
-    assert found.startswith(f"some.yaml:{len(text.splitlines())}: ")
+    (refused,) = refusals(text)
+    assert message in refused
+    assert refused.startswith(f"some.yaml:{len(text.splitlines())}: ")
 
 
-def test_an_input_too_small_for_its_halvings_is_refused() -> None:
+def test_an_input_too_small_for_its_strides_is_refused() -> None:
     stage = "{kind: [conv], width: {low: 4, high: 8}, down: [maxpool]}"
     text = f"size: [4]\nstem: {{kind: [conv], width: {{low: 4, high: 8}}}}\nstages: [{', '.join([stage] * 3)}]"
     assert refusals(text) == {"some.yaml:1: size: 3 stages may halve an input of 4; use 8 or more"}

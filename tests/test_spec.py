@@ -1,4 +1,4 @@
-"""Specs: shapes, what is refused, canonical form and digest, scaling."""
+"""Specs: shapes, errors, canonical form and digest, scaling."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from lightcnn.spec import (
     ResidualBlock,
     SeparableBlock,
     SqueezeExciteBlock,
-    copies,
     hidden_width,
-    unstrided,
 )
 
 
@@ -30,7 +28,7 @@ def spec(*blocks: Any, **changes: Any) -> NetworkSpec:
 
 
 def refusal(*blocks: Any, **changes: Any) -> tuple[str, str]:
-    """Path and message of the only fault."""
+    """Path and message of the only error."""
     with pytest.raises(ValidationError) as caught:
         spec(*blocks, **changes)
     (error,) = caught.value.errors()
@@ -60,11 +58,11 @@ def after(*blocks: Any, **changes: Any) -> tuple[int, int, int]:
         (ResidualBlock(body=(PoolBlock(kernel=3),), shortcut="maxpool"), (4, 5, 7)),
     ],
 )
-def test_shapes(block: Any, shape: tuple[int, int, int]) -> None:
+def test_a_block_has_its_output_shape(block: Any, shape: tuple[int, int, int]) -> None:
     assert after(block) == shape
 
 
-def test_units_are_named_like_modules_and_chain() -> None:
+def test_units_are_named_like_modules_and_fit_together() -> None:
     network = spec(ConvBlock(width=8, depth=2, stride=2), PoolBlock(), stem=(ConvBlock(width=6),))
     assert [(name, before, now) for name, _, before, now in network.units()] == [
         ("stem.0.0", (4, 9, 13), (6, 9, 13)),
@@ -77,16 +75,16 @@ def test_units_are_named_like_modules_and_chain() -> None:
 @pytest.mark.parametrize(
     ("groups", "width", "message"),
     [
-        (3, 6, "3 groups do not divide 4 into 6 channels"),
-        (4, 6, "4 groups do not divide 4 into 6 channels"),
-        (8, 8, "8 groups do not divide 4 into 8 channels"),
+        (3, 6, "3 groups do not divide 4 input channels and 6 output channels"),
+        (4, 6, "4 groups do not divide 4 input channels and 6 output channels"),
+        (8, 8, "8 groups do not divide 4 input channels and 8 output channels"),
     ],
 )
-def test_groups_must_divide_both_sides(groups: int, width: int, message: str) -> None:
+def test_groups_must_divide_inputs_and_outputs(groups: int, width: int, message: str) -> None:
     assert refusal(PoolBlock(), ConvBlock(width=width, groups=groups)) == ("stages.1.groups", message)
 
 
-def test_groups_of_copies_are_held_against_the_width() -> None:
+def test_groups_of_copies_must_divide_the_width() -> None:
     assert after(ConvBlock(width=8, groups=4, depth=2)) == (8, 9, 13)
     assert after(ConvBlock(width=4, groups=4)) == (4, 9, 13)
 
@@ -97,7 +95,7 @@ def test_a_sigmoid_head_has_two_classes_and_one_logit() -> None:
     assert spec(ConvBlock(width=4)).logits == 2
     path, message = refusal(ConvBlock(width=4), head=head, classes=3)
     assert path == "head.output"
-    assert message == "a sigmoid head has two classes, not 3; use softmax"
+    assert message == "a sigmoid head needs two classes, not 3; use softmax"
 
 
 @pytest.mark.parametrize(
@@ -106,51 +104,51 @@ def test_a_sigmoid_head_has_two_classes_and_one_logit() -> None:
         (
             ResidualBlock(body=(ConvBlock(width=5),), shortcut="identity"),
             "stages.0.shortcut",
-            "an identity cannot carry (4, 9, 13) to (5, 9, 13); use auto or conv",
+            "an identity cannot lead from (4, 9, 13) to (5, 9, 13); use auto or conv",
         ),
         (
             ResidualBlock(body=(ConvBlock(width=4, stride=2),), shortcut="identity"),
             "stages.0.shortcut",
-            "an identity cannot carry (4, 9, 13) to (4, 5, 7); use auto or conv",
+            "an identity cannot lead from (4, 9, 13) to (4, 5, 7); use auto or conv",
         ),
         (
             ResidualBlock(body=(ConvBlock(width=5),), shortcut="avgpool"),
             "stages.0.shortcut",
-            "avgpool with a body of stride 1 has nothing to pool; use auto or conv",
+            "avgpool has nothing to pool, because the body has stride 1; use auto or conv",
         ),
         (
             ResidualBlock(body=(PoolBlock(),)),
             "stages.0",
-            "the body takes (9, 13) to (4, 6), no shortcut of stride 2 does; use an even size",
+            "the body leads from (9, 13) to (4, 6), but a shortcut of stride 2 does not; use an even input size",
         ),
         (
             ResidualBlock(body=(ConvBlock(width=4), ConvBlock(width=6, groups=3))),
             "stages.0.body.1.groups",
-            "3 groups do not divide 4 into 6 channels",
+            "3 groups do not divide 4 input channels and 6 output channels",
         ),
     ],
 )
-def test_residuals_that_do_not_add_up_are_refused(block: ResidualBlock, path: str, message: str) -> None:
+def test_residuals_whose_shapes_do_not_match_are_refused(block: ResidualBlock, path: str, message: str) -> None:
     assert refusal(block) == (path, message)
 
 
-def test_pooling_needs_something_to_pool() -> None:
+def test_pooling_needs_an_input_of_its_size() -> None:
     assert refusal(PoolBlock(), PoolBlock(), input=(3, 3, 40)) == (
         "stages.1",
-        "pooling by 2 on 1×20; use a larger input or fewer halvings",
+        "a pooling of size 2 does not fit on 1×20; use a larger input or fewer strides",
     )
     assert after(PoolBlock(kernel=3), input=(3, 1, 1)) == (3, 1, 1)
 
 
 def test_copies_after_the_first_have_stride_one() -> None:
     block = ConvBlock(width=4, stride=2, depth=3, kernel=5)
-    assert list(copies(block)) == [ConvBlock(width=4, stride=2, kernel=5), *2 * [ConvBlock(width=4, kernel=5)]]
-    assert list(copies(SqueezeExciteBlock())) == [SqueezeExciteBlock()]
+    assert list(block.copies()) == [ConvBlock(width=4, stride=2, kernel=5), *2 * [ConvBlock(width=4, kernel=5)]]
+    assert list(SqueezeExciteBlock().copies()) == [SqueezeExciteBlock()]
     body = (ConvBlock(width=4, stride=2), InvertedResidualBlock(width=4, stride=2))
     plain = (ConvBlock(width=4), InvertedResidualBlock(width=4))
     residual = ResidualBlock(body=body, depth=2)
-    assert list(copies(residual)) == [ResidualBlock(body=body), ResidualBlock(body=plain)]
-    assert unstrided(ResidualBlock(body=body)) == ResidualBlock(body=plain)
+    assert list(residual.copies()) == [ResidualBlock(body=body), ResidualBlock(body=plain)]
+    assert ResidualBlock(body=body).unstrided() == ResidualBlock(body=plain)
 
 
 @pytest.mark.parametrize(
@@ -237,9 +235,9 @@ DIFFERENT = [
 
 @pytest.mark.parametrize("what", SAME)
 def test_equal_networks_have_one_digest(what: str) -> None:
-    one, other = SAME[what]
-    assert one.canonical() == other.canonical()
-    assert one.digest() == other.digest()
+    first, second = SAME[what]
+    assert first.canonical() == second.canonical()
+    assert first.digest() == second.digest()
 
 
 def test_different_networks_have_different_digests() -> None:
@@ -247,10 +245,10 @@ def test_different_networks_have_different_digests() -> None:
     assert len(digests) == 1 + len(DIFFERENT)
 
 
-def test_a_digest_is_sha_256_and_stays() -> None:
+def test_a_digest_is_a_sha_256_that_does_not_change() -> None:
     digest = spec(ConvBlock(width=4)).digest()
     assert re.fullmatch(r"[0-9a-f]{64}", digest)
-    # Duplicates in stored studies go by it: a change of the canonical form must be meant.
+    # Stored studies find duplicates by their digests, so the canonical form must not change by accident.
     assert digest == "b45eebf6ab180e5e790842f3b5015c2c140eaac46a7474ee21e6654d8d8f6ade"
 
 
@@ -291,11 +289,11 @@ def test_scaled_widths_are_multiples_and_at_least_one(factor: float, divisor: in
     assert network.stages[0].width == width
 
 
-def test_a_scale_beyond_the_bounds_is_refused() -> None:
+def test_a_scale_out_of_bounds_is_refused() -> None:
     with pytest.raises(ValueError, match="less than or equal to 16384"):
         spec(ConvBlock(width=16)).scale(2000.0)
     grouped = spec(ConvBlock(width=16), ConvBlock(width=32, groups=16))
-    with pytest.raises(ValueError, match="16 groups do not divide 8 into 16 channels"):
+    with pytest.raises(ValueError, match="16 groups do not divide 8 input channels and 16 output channels"):
         grouped.scale(0.5)
 
 
@@ -307,7 +305,7 @@ def test_specs_are_frozen() -> None:
 
 
 @pytest.mark.parametrize(
-    "knobs",
+    "values",
     [
         {"width": "3"}, {"width": 3.0}, {"width": True}, {"width": 0}, {"width": 16385}, {"kernel": 2}, {"kernel": 9},
         {"kernel": 3.0}, {"stride": 3}, {"stride": 0}, {"stride": True}, {"kernel": True}, {"groups": 0}, {"norm": 1},
@@ -315,13 +313,13 @@ def test_specs_are_frozen() -> None:
         {"act": "tanh"}, {"act": None}, {"depth": 0}, {"depth": 65}, {"expand": 6}, {"ratio": 0.5}, {"kind": "se"},
     ],
 )  # fmt: skip
-def test_a_block_is_strict_about_its_knobs(knobs: dict[str, Any]) -> None:
+def test_a_block_refuses_wrong_values(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        ConvBlock(**({"width": 4} | knobs))
+        ConvBlock(**({"width": 4} | values))
 
 
 @pytest.mark.parametrize(
-    ("kind", "knobs"),
+    ("kind", "values"),
     [
         (InvertedResidualBlock, {"expand": 0.9}), (InvertedResidualBlock, {"expand": 17}),
         (InvertedResidualBlock, {"expand": float("nan")}), (InvertedResidualBlock, {"se": 0}),
@@ -330,9 +328,9 @@ def test_a_block_is_strict_about_its_knobs(knobs: dict[str, Any]) -> None:
         (SeparableBlock, {"inner": None}),
     ],
 )  # fmt: skip
-def test_other_blocks_are_strict_too(kind: Any, knobs: dict[str, Any]) -> None:
+def test_other_blocks_refuse_wrong_values(kind: Any, values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        kind(**({"width": 4} | knobs))
+        kind(**({"width": 4} | values))
 
 
 @pytest.mark.parametrize(
@@ -343,14 +341,14 @@ def test_other_blocks_are_strict_too(kind: Any, knobs: dict[str, Any]) -> None:
         {"stages": (ResidualBlock(body=(ConvBlock(width=4),)),) * 65}, {"head": None},
     ],
 )  # fmt: skip
-def test_a_network_is_strict_about_its_parts(changes: dict[str, Any]) -> None:
+def test_a_network_refuses_wrong_parts(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         spec(ConvBlock(width=4), **changes)
 
 
 def test_residuals_do_not_nest() -> None:
     text = "input: [3, 8, 8]\nclasses: 2\nstages: [{kind: residual, body: [{kind: residual, body: [{kind: se}]}]}]"
-    with pytest.raises(DocumentError, match=r"stages\.0\.body\.0: 'residual' is none of the kinds"):
+    with pytest.raises(DocumentError, match=r"stages\.0\.body\.0: 'residual' is not one of the kinds"):
         document.parse(NetworkSpec, text)
 
 
@@ -360,7 +358,7 @@ def test_later_copies_of_a_pooled_shortcut_are_identities() -> None:
     assert [block["shortcut"] for block in network.canonical()["blocks"]] == ["avgpool", "identity", "identity"]
 
 
-def test_ratios_that_come_to_the_same_channels_are_one_network() -> None:
+def test_ratios_with_equal_channels_are_the_same_network() -> None:
     def network(se: float) -> NetworkSpec:
         return NetworkSpec(input=(4, 8, 8), classes=2, stages=(InvertedResidualBlock(width=4, expand=2.0, se=se),))
 

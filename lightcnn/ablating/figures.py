@@ -1,4 +1,4 @@
-"""Scores of several runs over what they cost, as PNG bytes."""
+"""Scores of several runs against their cost, as PNG bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from lightcnn.output.figures import COLOURS, GREY, MARKERS, blank, pareto, percent, png, shown
+from lightcnn.output.figures import COLOURS, GREY, MARKERS, blank, label_text, pareto, percent, png
 
 
 def score_against_cost(
@@ -16,40 +16,40 @@ def score_against_cost(
     score: str,
     cost: str = "multiply-adds, one image",
 ) -> bytes:
-    """Runs as (name, cost, score, low, high), their 95 % intervals where known, and the front of the best.
+    """Draws runs as (name, cost, score, low, high) with their 95 % intervals, if known, and the front of the best.
 
-    Runs of one cost stand side by side, and the axis says so. `score` and `cost` name the axes.
+    Runs of equal cost are drawn side by side, and the axis label states that. `score` and `cost` label the axes.
     """
-    costs = [spent for _, spent, *_ in points]
-    beside = " (runs of one cost stand side by side)" if len(set(costs)) < len(costs) else ""
+    costs = [point[1] for point in points]
+    beside = " (runs of equal cost side by side)" if len(set(costs)) < len(costs) else ""
     figure, axes = blank(cost + beside, score, (8.6, 4.6))
-    ends = [(spent, end) for _, spent, *values in points for end in values if end is not None]
-    axes.plot(*zip(*ends, strict=True), linestyle="none")  # what is shifted aside does not count for the limits
-    for place, (name, spent, value, low, high) in enumerate(points):
-        same = [other for other, cost_of in enumerate(costs) if cost_of == spent]
-        aside = ScaledTranslation((same.index(place) - (len(same) - 1) / 2) * 7 / 72, 0, figure.dpi_scale_trans)
+    ends = [(run_cost, end) for _, run_cost, *values in points for end in values if end is not None]
+    axes.plot(*zip(*ends, strict=True), linestyle="none")  # shifted points do not count for the limits of the axes
+    for place, (name, run_cost, value, low, high) in enumerate(points):
+        equal = [index for index, other_cost in enumerate(costs) if other_cost == run_cost]
+        shift = ScaledTranslation((equal.index(place) - (len(equal) - 1) / 2) * 7 / 72, 0, figure.dpi_scale_trans)
         bars = None if low is None or high is None else [[max(0.0, value - low)], [max(0.0, high - value)]]
         axes.errorbar(
-            [spent], [value], yerr=bars, fmt=MARKERS[place // len(COLOURS) % len(MARKERS)], label=shown(name),
+            [run_cost], [value], yerr=bars, fmt=MARKERS[place // len(COLOURS) % len(MARKERS)], label=label_text(name),
             color=COLOURS[place % len(COLOURS)], markersize=6, linewidth=1.2, capsize=2,
-            transform=axes.transData + aside,
+            transform=axes.transData + shift,
         )  # fmt: skip
-    best = pareto([(spent, value) for _, spent, value, *_ in points])
-    if len(best) > 1:
-        named = "front: none is both\ncheaper and better"
-        axes.plot(*zip(*best, strict=True), color=GREY, drawstyle="steps-post", zorder=1, label=named)
+    front = pareto([(run_cost, value) for _, run_cost, value, *_ in points])
+    if len(front) > 1:
+        label = "front: no other run is\nboth cheaper and better"
+        axes.plot(*zip(*front, strict=True), color=GREY, drawstyle="steps-post", zorder=1, label=label)
     axes.set_xscale("log")
     axes.margins(x=0.12)
-    _few_ticks(axes)
+    _space_ticks(axes)
     percent(axes)
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return png(figure)
 
 
-def _few_ticks(axes: Axes) -> None:
-    """Labels of a horizontal log axis that keep apart: even steps on a short one, 1, 2 and 5 or 1 alone on a long one.
+def _space_ticks(axes: Axes) -> None:
+    """Labels of a logarithmic x axis that do not overlap: even steps on a short axis; 1, 2, 5 or only 1 on a long one.
 
-    To be called when everything is drawn, since it looks at the axis's ends.
+    Call it after everything is drawn, since it reads the limits of the axis.
     """
     low, high = axes.get_xlim()
     even = MaxNLocator(5, steps=[1, 2, 5, 10]) if high < 5 * low else None

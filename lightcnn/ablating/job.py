@@ -1,4 +1,4 @@
-"""`lightcnn ablate`: the recipe as it is and every change of it, each over seeds and folds, in one run folder."""
+"""`lightcnn ablate`: trains the unchanged recipe and every change of it over seeds and folds, in one run folder."""
 
 from __future__ import annotations
 
@@ -6,12 +6,21 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lightcnn import document
-from lightcnn.ablating.plan import FILE, FOLDER, AblationPlan, SkippedChange, Trial, load_plan, make_plan, reduced
-from lightcnn.ablating.progress import AblationProgress
+from lightcnn.ablating.plan import (
+    CHANGES_FOLDER,
+    AblationPlan,
+    Trial,
+    load_plan,
+    make_plan,
+    without_changes,
+)
+from lightcnn.ablating.progress import SILENT, AblationProgress
 from lightcnn.ablating.report import write_report
+from lightcnn.ablating.settings import PLAN_FILE, AblateSettings, make_settings
+from lightcnn.ablating.variants import SkippedChange
 from lightcnn.errors import InputError, LightcnnError, RunError
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
@@ -21,12 +30,13 @@ from lightcnn.training import session
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.repeats import Repeats, full_recipe, prepare_parts, train_all
 from lightcnn.training.report.pooled import pooled_data
-from lightcnn.training.session import require_same_recipe
-from lightcnn.training.setup import TrainingSetup, warning
+from lightcnn.training.resume import require_same_recipe
+from lightcnn.training.settings import DeviceName
+from lightcnn.training.setup import TrainingSetup, stand_in_warning
 from lightcnn.version import __version__
 
 FAILURES = (LightcnnError, RuntimeError, ValueError, MemoryError)
-"""What ends the training of one change and not the ablation."""
+"""Errors that end the training of one change, but not the ablation."""
 
 
 def ablate(
@@ -38,167 +48,203 @@ def ablate(
     seeds: int = 1,
     out: str | Path | None = None,
     resume: bool = False,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    device: DeviceName = "auto",
 ) -> Run:
-    """`lightcnn ablate` as a function: the finished run folder, silently.
+    """Trains a recipe unchanged and once per change, and compares each change with the unchanged recipe.
 
-    Changes that could not be trained stand under `failed` in its report. Raises: InputError before any work is done;
-    LightcnnError where the unchanged recipe could not be trained.
+    Args:
+        recipe: A recipe, the path of a recipe file, or the name of a shipped recipe.
+        over: Kinds of changes (`architecture`, `hyperparameters`, `augmentation`, `baselines`) or files of changes.
+        only: Names of the changes to make; all of them by default.
+        folds: Number of folds, each the test set once; 0 for a single split.
+        seeds: Number of trainings with different seeds, counted up from the recipe's seed.
+        out: Run folder to write, which must not exist unless `resume` is set; a new one under `runs/` by default.
+        resume: Whether to resume the ablation in `out`.
+        device: Device to train on.
+
+    Returns:
+        The run folder; `report["rows"]` has one row per change, `report["failed"]` the changes that failed to train.
+
+    Raises:
+        InputError: The recipe, the changes or the data cannot be used; nothing has been trained.
+        LightcnnError: The unchanged recipe failed to train.
+
+    Example:
+        >>> run = lightcnn.ablate("quick", over="architecture", only=["no-se", "relu"])  # doctest: +SKIP
+        >>> {row["change"]: row["difference"] for row in run.report["rows"]}  # doctest: +SKIP
     """
-    given = RecipeDraft(recipe) if isinstance(recipe, Recipe) else read_recipe_argument(recipe)
-    kinds = [over] if isinstance(over, str) else list(over)
-    if resume and out is None:
-        raise RunError("--resume: needs --out with the run folder to go on with")
-    held = RunFolder.load(str(out)) if resume else None
-    if held is None and out is not None:
-        RunFolder.free(Path(out))
-    layout = prepare(given, kinds, only=only, repeats=Repeats(folds, seeds), device=device)
-    return Run(run(layout, out=out, held=held, device=device).path)
-
-
-class AblationSetup:
-    """A plan, and the benches that the parts of its unchanged recipe are trained on."""
-
-    def __init__(self, plan: AblationPlan, benches: Sequence[TrainingSetup]) -> None:
-        self.plan = plan
-        self.benches = benches
-        self.data = pooled_data([bench.pipeline for bench in benches])
-
-    def files(self) -> dict[str, bytes]:
-        """What a run folder begins with."""
-        text = document.dump(self.plan.trials[0].recipe, warning(self.data), exclude_defaults=False)
-        return {
-            FILE: self.plan.model_dump_json(indent=1).encode(),
-            "recipe.yaml": text.encode(),
-            "data.json": json_bytes(self.data),
-        }
-
-
-def prepare(
-    given: RecipeDraft,
-    over: Sequence[str],
-    *,
-    only: Sequence[str] = (),
-    repeats: Repeats,
-    device: str = "auto",
-    watcher: AblationProgress | None = None,
-) -> AblationSetup:
-    """What would be trained: every change held against the recipe and the data. Raises: InputError, DocumentError."""
-    if not given.bare:
-        make_plan(given.recipe, over, only=only)  # what is wrong with the changes is said before any image is read
-    parts = prepare_parts(given, repeats, device, watcher)
-    benches = [bench for _, bench in parts]
-    recipe = full_recipe(given.recipe, parts).model_copy(update={"data": given.recipe.data})
-    plan = make_plan(recipe, over, only=only, folds=repeats.folds, seeds=repeats.seeds)
-    return AblationSetup(
-        reduced(plan, [skip for trial in plan.trials[1:] if (skip := _misfit(trial, benches[0]))]), benches
-    )
-
-
-def prepare_resumed(run: RunFolder, device: str = "auto", watcher: AblationProgress | None = None) -> AblationSetup:
-    """What a run folder was begun with. Raises: RunError where it is no ablation or its data have changed."""
-    plan = load_plan(run)
-    parts = prepare_parts(RecipeDraft(plan.trials[0].recipe), Repeats(plan.folds, plan.seeds), device, watcher)
-    return AblationSetup(plan, [bench for _, bench in parts])
+    draft = RecipeDraft(recipe) if isinstance(recipe, Recipe) else read_recipe_argument(recipe)
+    kinds = [over] if isinstance(over, str) else over
+    settings = make_settings(draft, kinds, only=only, folds=folds, seeds=seeds, device=device)
+    return Run(run(settings, out=out, resume=resume).path)
 
 
 def run(
-    layout: AblationSetup,
+    settings: AblateSettings,
     *,
     out: str | Path | None = None,
-    held: RunFolder | None = None,
-    device: str = "auto",
-    watcher: AblationProgress | None = None,
+    resume: bool = False,
+    progress: AblationProgress = SILENT,
 ) -> RunFolder:
-    """Trains what is not finished, into `out`, a fresh folder, or one that is `held`, and writes the report.
+    """Trains what is not finished yet and writes the report.
 
-    Raises: InputError before any work is done; LightcnnError where the unchanged recipe could not be trained.
+    With `resume`, the run folder `out` is resumed: with the settings that it was started with if `settings` has no
+    recipe; otherwise the two must agree. Raises: as `ablate`.
     """
-    watcher, plan = watcher or AblationProgress(), layout.plan
-    if held is not None:
-        require_same_recipe(held, plan.trials[0].recipe, layout.data)
-        if load_plan(held) != plan:
-            raise RunError(f"--resume: {held.path} was begun with other changes; leave RECIPE and the options out")
-    run = held or RunFolder.create(out, "ablate", layout.files())
-    failed: dict[str, str] = {}
-    with run.locked():
-        (run / "report.json").unlink(missing_ok=True)
-        for number, trial in enumerate(plan.trials, start=1):
-            watcher.change(number, len(plan.trials), trial.name, trial.about)
-            try:
-                _train(run, layout, trial, device, watcher)
-            except FAILURES as error:
-                if number == 1:
-                    raise
-                failed[trial.name] = _told(run, trial, error)
-                watcher.failed(trial.name, failed[trial.name])
-        watcher.finishing()
-        write_report(run, plan, layout.data, failed)
-        run.log(f"finished: {len(plan.trials) - 1} changes, {len(failed)} failed")
-    return run
+    resumed = RunFolder.resumed(out, resume=resume, command="ablate", settings=PLAN_FILE)
+    setup = _prepare(settings, resumed, progress)
+    if resumed is not None:
+        _require_same_ablation(resumed, setup)
+    folder = resumed or RunFolder.create(out, "ablate", setup.files(settings))
+    with folder.locked():
+        (folder / "report.json").unlink(missing_ok=True)
+        failed = _train_all(folder, setup, settings.device, progress)
+        progress.finishing()
+        write_report(folder, setup.plan, setup.data, failed)
+        folder.log(f"finished: {len(setup.plan.trials) - 1} changes, {len(failed)} failed")
+    return folder
 
 
-def estimate(layout: AblationSetup) -> dict[str, Any]:
-    """The `--dry-run` document: every change with its exact cost and its time, measured on a few steps."""
-    plan, rows = layout.plan, []
-    for trial in plan.trials:
-        bench = _bench(trial, layout.benches[0])
-        row: dict[str, Any] = {"change": trial.name, "about": trial.about}
-        try:
-            found = session.estimate(bench)
-        except FAILURES as error:
-            rows.append(row | {"cost": None, "seconds": None, "reason": _line(error)})
-            continue
-        seconds = round(found["estimate"]["seconds"] * plan.trainings, 3)
-        rows.append(row | {"cost": found["network"]["cost"], "seconds": seconds, "reason": ""})
+def estimate(
+    settings: AblateSettings,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: AblationProgress = SILENT,
+) -> dict[str, Any]:
+    """The `--dry-run` document: every change with its exact cost and its time, measured on a few steps.
+
+    Nothing is written. Arguments and Raises: as `run`.
+    """
+    resumed = RunFolder.resumed(out, resume=resume, command="ablate", settings=PLAN_FILE)
+    setup = _prepare(settings, resumed, progress)
+    plan, first = setup.plan, setup.trainings[0]
+    rows = [_estimate_trial(trial, first, plan.trainings) for trial in plan.trials]
     return {
         "lightcnn": __version__,
         "command": "ablate",
         "dry_run": True,
         "seed": plan.trials[0].recipe.seed,
-        "data": layout.data,
+        "data": setup.data,
         "over": list(plan.over),
         "folds": plan.folds,
         "seeds": plan.seeds,
         "epochs": plan.trials[0].recipe.training.epochs,
-        "device": str(layout.benches[0].pipeline.device),
+        "device": str(first.pipeline.device),
         "rows": rows,
         "left_out": [skipped.model_dump() for skipped in plan.left_out],
         "estimate": {"seconds": round(sum(row["seconds"] or 0.0 for row in rows), 3)},
     }
 
 
-def _train(run: RunFolder, layout: AblationSetup, trial: Trial, device: str, watcher: AblationProgress) -> None:
-    """Trains all parts of a recipe, or those that are left of them."""
-    path = run / FOLDER / trial.name
+class AblationSetup:
+    """A plan, and the setups that the parts of its unchanged recipe are trained with."""
+
+    def __init__(self, plan: AblationPlan, trainings: Sequence[TrainingSetup]) -> None:
+        self.plan = plan
+        self.trainings = trainings
+        self.data = pooled_data([training.pipeline for training in trainings])
+
+    def files(self, settings: AblateSettings) -> dict[str, bytes]:
+        """The first files of a run folder."""
+        recipe = document.dump(self.plan.trials[0].recipe, stand_in_warning(self.data), exclude_defaults=False)
+        return {
+            PLAN_FILE: self.plan.model_dump_json(indent=1).encode(),
+            "ablate.yaml": document.dump(settings, exclude_defaults=False).encode(),
+            "recipe.yaml": recipe.encode(),
+            "data.json": json_bytes(self.data),
+        }
+
+
+def _prepare(settings: AblateSettings, resumed: RunFolder | None, progress: AblationProgress) -> AblationSetup:
+    """The plan of the settings, or that of the resumed run. Raises: InputError."""
+    draft = settings.draft
+    if draft is not None:
+        return _prepare_new(settings, draft, progress)
+    if resumed is None:
+        raise InputError("ablate: RECIPE is missing; name a file or a shipped recipe, as in `lightcnn ablate quick`")
+    plan = load_plan(resumed)
+    unchanged = RecipeDraft(plan.trials[0].recipe)
+    parts = prepare_parts(unchanged, Repeats(plan.folds, plan.seeds), settings.device, progress)
+    return AblationSetup(plan, [training for _, training in parts])
+
+
+def _prepare_new(settings: AblateSettings, draft: RecipeDraft, progress: AblationProgress) -> AblationSetup:
+    """Checks every change against the recipe and the data. Raises: InputError, DocumentError."""
+    repeats = Repeats(settings.folds, settings.seeds)
+    if not draft.bare:
+        make_plan(draft.recipe, settings.over, only=settings.only)  # errors in the changes come before reading images
+    parts = prepare_parts(draft, repeats, settings.device, progress)
+    trainings = [training for _, training in parts]
+    recipe = full_recipe(draft.recipe, parts).model_copy(update={"data": draft.recipe.data})
+    plan = make_plan(recipe, settings.over, only=settings.only, folds=repeats.folds, seeds=repeats.seeds)
+    misfits = [skipped for trial in plan.trials[1:] if (skipped := _misfit(trial, trainings[0]))]
+    return AblationSetup(without_changes(plan, misfits), trainings)
+
+
+def _require_same_ablation(resumed: RunFolder, setup: AblationSetup) -> None:
+    """Raises: RunError if a run was started with another recipe, other data or other changes."""
+    require_same_recipe(resumed, setup.plan.trials[0].recipe, setup.data)
+    if not load_plan(resumed).trains_the_same(setup.plan):
+        raise RunError(f"--resume: {resumed.path} was started with other changes; leave out RECIPE and all options")
+
+
+def _train_all(folder: RunFolder, setup: AblationSetup, device: str, progress: AblationProgress) -> dict[str, str]:
+    """Trains every recipe of the plan; returns the changes that failed, with the reasons."""
+    failed: dict[str, str] = {}
+    trials = setup.plan.trials
+    for number, trial in enumerate(trials, start=1):
+        progress.change(number, len(trials), trial.name, trial.about)
+        try:
+            _train(folder, setup, trial, device, progress)
+        except FAILURES as error:
+            if number == 1:
+                raise
+            folder.log(f"change {trial.name} failed: {''.join(traceback.format_exception(error))}")
+            failed[trial.name] = _format_failure(error)
+            progress.failed(trial.name, failed[trial.name])
+    return failed
+
+
+def _train(folder: RunFolder, setup: AblationSetup, trial: Trial, device: str, progress: AblationProgress) -> None:
+    """Trains the parts of one recipe that are not finished."""
+    path = folder / CHANGES_FOLDER / trial.name
     if (path / "report.json").is_file():
         return
-    repeats, held = Repeats(layout.plan.folds, layout.plan.seeds), RunFolder.load(path) if path.exists() else None
-    read = layout.benches[0].read
-    train_all(RecipeDraft(trial.recipe), repeats, path, held, device=device, watcher=watcher, read=read)
+    repeats, started = Repeats(setup.plan.folds, setup.plan.seeds), RunFolder.load(path) if path.exists() else None
+    read = setup.trainings[0].read
+    train_all(RecipeDraft(trial.recipe), repeats, path, started, device=device, progress=progress, read=read)
 
 
-def _bench(trial: Trial, bench: TrainingSetup) -> TrainingSetup:
-    """The changed recipe on the images and the split of a bench. Raises: InputError where it cannot be that of them."""
-    own = bench.recipe
-    return replace(bench, recipe=trial.recipe.model_copy(update={"data": own.data})).repeated(own.seed, own.reading)
-
-
-def _misfit(trial: Trial, bench: TrainingSetup) -> SkippedChange | None:
-    """Why a change cannot be trained on these data, if it cannot."""
+def _estimate_trial(trial: Trial, first: TrainingSetup, trainings: int) -> dict[str, Any]:
+    """One of the `rows` of the dry run: cost, and the time of all trainings."""
+    row: dict[str, Any] = {"change": trial.name, "about": trial.about}
+    training = _changed_setup(trial, first)
     try:
-        _bench(trial, bench)
+        plan = session.estimate(training)
+    except FAILURES as error:
+        return row | {"cost": None, "seconds": None, "reason": _format_failure(error)}
+    seconds = round(plan["estimate"]["seconds"] * trainings, 3)
+    return row | {"cost": plan["network"]["cost"], "seconds": seconds, "reason": ""}
+
+
+def _changed_setup(trial: Trial, training: TrainingSetup) -> TrainingSetup:
+    """A changed recipe on the images and the split of `training`. Raises: InputError if it does not fit them."""
+    unchanged = training.recipe
+    recipe = trial.recipe.model_copy(update={"data": unchanged.data})
+    return replace(training, recipe=recipe).repeated(unchanged.seed, unchanged.reading)
+
+
+def _misfit(trial: Trial, training: TrainingSetup) -> SkippedChange | None:
+    """The change with the reason why it cannot be trained on these data; None if it can."""
+    try:
+        _changed_setup(trial, training)
     except InputError as error:
         return SkippedChange(change=trial.name, reason=str(error))
     return None
 
 
-def _told(run: RunFolder, trial: Trial, error: BaseException) -> str:
-    """Why a change could not be trained, in one line; all of it goes to the log."""
-    run.log(f"change {trial.name} failed: {''.join(traceback.format_exception(error))}")
-    return _line(error)
-
-
-def _line(error: BaseException) -> str:
+def _format_failure(error: BaseException) -> str:
+    """The reason for a failure in one line."""
     text = first_line(error)
     return text if isinstance(error, LightcnnError) else f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""What an ablation will train: the recipe as it is, every change of it that says something, and how often. No torch."""
+"""What an ablation trains: the unchanged recipe, every change of it that has an effect, and how often. No torch."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from lightcnn.ablating.variants import UNCHANGED, LeftOut, Variant, variants
+from lightcnn.ablating.settings import PLAN_FILE
+from lightcnn.ablating.variants import KINDS, UNCHANGED, SkippedChange, Variant, variants
 from lightcnn.document import Frozen
 from lightcnn.errors import DocumentError, InputError, RunError
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
 from lightcnn.text import nearest
-from lightcnn.training.recipe_argument import changed
+from lightcnn.training.recipe_argument import changed_recipe
 
-FILE = "ablation.json"
-"""Where a plan stands in the run folder."""
-FOLDER = "changes"
-"""Holds a run folder of every change and of the unchanged recipe."""
+CHANGES_FOLDER = "changes"
+"""The folder with one run folder per change, and one of the unchanged recipe."""
 
 
 class Trial(Frozen):
@@ -30,110 +29,115 @@ class Trial(Frozen):
     recipe: Recipe
 
 
-class SkippedChange(Frozen):
-    """A change that is not made, and why."""
-
-    change: str
-    reason: str
-
-
 class AblationPlan(Frozen):
-    """The trainings of an ablation; the first is the unchanged recipe."""
+    """The trainings of an ablation; the first is that of the unchanged recipe."""
 
     over: tuple[str, ...]
     trials: Annotated[tuple[Trial, ...], Field(min_length=2)]
     left_out: tuple[SkippedChange, ...]
-    folds: Annotated[int, Field(ge=0, description="0: a plain split")]
+    folds: Annotated[int, Field(ge=0, description="0: a single split")]
     seeds: Annotated[int, Field(ge=1)]
 
     @property
     def trainings(self) -> int:
-        """Of each recipe."""
+        """The number of trainings of each recipe."""
         return self.seeds * max(1, self.folds)
+
+    def trains_the_same(self, other: AblationPlan) -> bool:
+        """Whether two plans train the same recipes equally often, whatever words describe them."""
+        return self._trained() == other._trained()
+
+    def _trained(self) -> tuple[Any, ...]:
+        trials = [(trial.name, trial.recipe) for trial in self.trials]
+        return self.over, trials, [skipped.change for skipped in self.left_out], self.folds, self.seeds
 
 
 def make_plan(
     recipe: Recipe, over: Sequence[str], *, only: Sequence[str] = (), folds: int = 0, seeds: int = 1
 ) -> AblationPlan:
-    """The changes of `over`, or of these only the named ones, each held against the recipe and against each other.
+    """The changes of `over` that differ from the recipe and from each other; with `only`, the named ones of them.
 
     Raises: InputError, DocumentError.
     """
-    found = _named(recipe, over)
+    changes = _changes_by_name(recipe, over)
     for name in only:
-        if name not in found:
-            raise InputError(f"--only {name}: no such change{nearest(name, found)}; there are: "
-                             f"{', '.join(found)}")  # fmt: skip
-    trials = [Trial(name=UNCHANGED, about="the recipe as it is", recipe=recipe)]
+        if name not in changes:
+            raise InputError(f"--only {name}: no such change{nearest(name, changes)}; choose one of "
+                             f"{', '.join(changes)}")  # fmt: skip
+    trials = [Trial(name=UNCHANGED, about="the unchanged recipe", recipe=recipe)]
     left_out: list[SkippedChange] = []
-    seen = {_key(recipe): UNCHANGED}
-    for name, variant in found.items():
+    names = {_identity(recipe): UNCHANGED}
+    for name, variant in changes.items():
         if only and name not in only:
             continue
-        if isinstance(variant, LeftOut):
-            left_out.append(SkippedChange(change=name, reason=variant.reason))
+        if isinstance(variant, SkippedChange):
+            left_out.append(variant)
             continue
-        made = _made(recipe, variant)
-        same = seen.setdefault(_key(made), name)
+        applied = _apply(recipe, variant)
+        same = names.setdefault(_identity(applied), name)
         if same != name:
-            what = "the recipe as it is" if same == UNCHANGED else f"the same as {same}"
-            left_out.append(SkippedChange(change=name, reason=what))
+            reason = "the same as the unchanged recipe" if same == UNCHANGED else f"the same as {same}"
+            left_out.append(SkippedChange(change=name, reason=reason))
         else:
-            trials.append(Trial(name=name, about=variant.about, recipe=made))
+            trials.append(Trial(name=name, about=variant.about, recipe=applied))
     _require_change(over, trials, left_out)
     return AblationPlan(over=tuple(over), trials=tuple(trials), left_out=tuple(left_out), folds=folds, seeds=seeds)
 
 
-def reduced(plan: AblationPlan, skipped: Sequence[SkippedChange]) -> AblationPlan:
-    """The plan without these changes. Raises: InputError where none remains."""
-    names = {skip.change for skip in skipped}
+def without_changes(plan: AblationPlan, skipped: Sequence[SkippedChange]) -> AblationPlan:
+    """The plan without some changes. Raises: InputError if no change remains."""
+    names = {change.change for change in skipped}
     trials, left_out = [trial for trial in plan.trials if trial.name not in names], [*plan.left_out, *skipped]
     _require_change(plan.over, trials, left_out)
     return plan.model_copy(update={"trials": tuple(trials), "left_out": tuple(left_out)})
 
 
 def load_plan(run: RunFolder) -> AblationPlan:
-    """The plan of a run folder. Raises: RunError where there is none or it cannot be read."""
+    """The plan of a run folder. Raises: RunError if it has none or it cannot be read."""
     try:
-        return AblationPlan.model_validate_json((run / FILE).read_bytes())
-    except FileNotFoundError:
-        raise RunError(f"run {run.path}: not an ablation; --resume goes on with what `lightcnn ablate` began") from None
+        return AblationPlan.model_validate_json((run / PLAN_FILE).read_bytes())
     except (OSError, ValidationError):
-        raise RunError(f"run {run.path}: {FILE} is damaged; begin anew with a fresh --out") from None
+        raise RunError(f"run {run.path}: {PLAN_FILE} is missing or damaged; start again with a new --out") from None
 
 
-def _named(recipe: Recipe, over: Sequence[str]) -> dict[str, Variant | LeftOut]:
-    """All changes by name. Raises: InputError where two have one name."""
+def is_finished(run: RunFolder) -> bool:
+    """Whether every change was trained. Raises: RunError if the plan of the run cannot be read."""
+    load_plan(run)
+    return (run / "report.json").is_file() and not run.report.get("failed")
+
+
+def _changes_by_name(recipe: Recipe, over: Sequence[str]) -> dict[str, Variant | SkippedChange]:
+    """All changes. Raises: InputError if two have the same name."""
     if not over:
-        raise InputError("--over is missing; give architecture, hyperparameters, augmentation, baselines or a FILE")
-    found: dict[str, Variant | LeftOut] = {}
+        raise InputError(f"--over is missing; give {', '.join(KINDS)} or a FILE of changes")
+    changes: dict[str, Variant | SkippedChange] = {}
     for kind in dict.fromkeys(over):
         for variant in variants(recipe, kind):
             name = variant.name if isinstance(variant, Variant) else variant.change
-            if name.lower() in {UNCHANGED, *map(str.lower, found)}:
-                raise InputError(f"--over {kind}: change {name!r} has a name that is taken; give it another")
-            found[name] = variant
-    return found
+            if name.lower() in {UNCHANGED, *map(str.lower, changes)}:
+                raise InputError(f"--over {kind}: the change name {name!r} is already used; choose another name")
+            changes[name] = variant
+    return changes
 
 
 def _require_change(over: Sequence[str], trials: Sequence[Trial], left_out: Sequence[SkippedChange]) -> None:
-    """Raises: InputError where nothing but the unchanged recipe is left."""
+    """Raises: InputError if only the unchanged recipe remains."""
     if len(trials) == 1:
         reasons = "; ".join(f"{skipped.change}: {skipped.reason}" for skipped in left_out)
-        raise InputError(f"--over {','.join(over)}: nothing to change ({reasons})")
+        raise InputError(f"--over {','.join(over)}: nothing to change ({reasons}); choose other changes")
 
 
-def _made(recipe: Recipe, variant: Variant) -> Recipe:
+def _apply(recipe: Recipe, variant: Variant) -> Recipe:
     """The changed recipe. Raises: DocumentError, whose problems name the change."""
     try:
-        return changed(recipe, variant.changes, f"change {variant.name}")
+        return changed_recipe(recipe, variant.changes, f"change {variant.name}")
     except DocumentError:
         raise
     except InputError as error:
         raise InputError(f"change {variant.name}: {error}") from None
 
 
-def _key(recipe: Recipe) -> tuple[Any, str]:
+def _identity(recipe: Recipe) -> tuple[Any, str]:
     """Equal for recipes that train the same network in the same way."""
     network = recipe.network
     computed = network.digest() if isinstance(network, NetworkSpec) else network.model_dump_json()

@@ -1,4 +1,4 @@
-"""What an ablation tells while it runs. No torch: the terminal listens before anything heavy is loaded."""
+"""What an ablation reports while it runs. No torch: the terminal is shown before anything heavy is loaded."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from lightcnn.training.progress import TrainingProgress
 
 
 class AblationProgress(TrainingProgress):
-    """Hears what an ablation and its trainings do; this one is silent."""
+    """Receives the events of an ablation and its trainings. This class ignores them; a view overrides its methods."""
 
     def change(self, number: int, total: int, name: str, about: str) -> None:
-        """The recipe with the next change is trained, or found to be: the `number`th, from 1; the first is as it is."""
+        """The next recipe is trained, or was trained before: the `number`th of `total`, from 1, the unchanged one."""
 
     def failed(self, name: str, reason: str) -> None:
-        """A change could not be trained; the others go on."""
+        """A change could not be trained; the ablation continues with the others."""
+
+
+SILENT = AblationProgress()
+"""Ignores all events."""

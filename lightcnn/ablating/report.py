@@ -1,4 +1,4 @@
-"""What an ablation leaves behind: a row a change, paired with the unchanged recipe, report.json and report.html."""
+"""What an ablation writes when it is finished: report.json, report.html and the plots."""
 
 from __future__ import annotations
 
@@ -8,112 +8,121 @@ from typing import Any
 
 from lightcnn.ablating import figures
 from lightcnn.ablating.page import ablate_page
-from lightcnn.ablating.plan import FOLDER, AblationPlan, Trial
-from lightcnn.comparing.figures import forest
-from lightcnn.comparing.pairs import METRICS, Pair, compared, holm, scores_of
-from lightcnn.comparing.run_predictions import RunPredictions, read
+from lightcnn.ablating.plan import CHANGES_FOLDER, AblationPlan, Trial
+from lightcnn.comparing.figures import difference_figure
+from lightcnn.comparing.pairs import Pair, compare_pair, holm, scores_of
+from lightcnn.comparing.run_predictions import RunPredictions, read_run
+from lightcnn.comparing.settings import METRICS
 from lightcnn.comparing.wording import notes, sentence
-from lightcnn.output.figures import stamped
+from lightcnn.output.figures import add_warning_bar
 from lightcnn.run_folder import RunFolder
-from lightcnn.training.setup import warning
+from lightcnn.training.setup import stand_in_warning
 from lightcnn.version import __version__
 
-METRIC = "accuracy"
-"""What a row of the table tells; all pairs of all metrics stand beside it."""
+MAIN_METRIC = "accuracy"
+"""The metric of the table; the differences in every metric are listed below it."""
+METRIC_NAMES = tuple(METRICS)
 
 
 @dataclass(frozen=True)
-class Done:
-    """A recipe that was trained: its report.json, and what its networks answered."""
+class TrainedRecipe:
+    """A recipe that was trained: its report.json, and the predictions of its networks."""
 
     trial: Trial
     report: Mapping[str, Any]
-    answers: RunPredictions
+    predictions: RunPredictions
 
 
 def write_report(run: RunFolder, plan: AblationPlan, data: Mapping[str, Any], failed: Mapping[str, str]) -> None:
-    """report.json last, so that its presence means that the run is whole. `failed`: change → why.
+    """Writes report.json last, so that its presence means that the run is complete. `failed`: change → reason.
 
-    Raises: RunError where the files of a change were edited or damaged.
+    Raises: RunError if the files of a change were edited or damaged.
     """
-    done = [_done(run, trial) for trial in plan.trials if trial.name not in failed]
-    pairs = _pairs(done, plan.trials[0].recipe.seed)
-    report = _document(plan, data, done, pairs, failed)
-    pictures = _pictures(done, pairs, report)
-    for name, picture in pictures.items():
-        run.write_bytes(f"plots/{name}.png", picture)
-    run.write_bytes("report.html", ablate_page(report, pictures))
+    trained = [_load_trained(run, trial) for trial in plan.trials if trial.name not in failed]
+    pairs = _pairs(trained, plan.trials[0].recipe.seed)
+    report = _document(plan, data, trained, pairs, failed)
+    plots = _draw_plots(trained, pairs, report)
+    for name, plot in plots.items():
+        run.write_bytes(f"plots/{name}.png", plot)
+    run.write_bytes("report.html", ablate_page(report, plots))
     run.write_json("report.json", report)
 
 
-def _done(run: RunFolder, trial: Trial) -> Done:
-    part = RunFolder.load(run / FOLDER / trial.name)
-    return Done(trial, part.report, read(part))
+def _load_trained(run: RunFolder, trial: Trial) -> TrainedRecipe:
+    folder = RunFolder.load(run / CHANGES_FOLDER / trial.name)
+    return TrainedRecipe(trial, folder.report, read_run(folder))
 
 
-def _pairs(done: Sequence[Done], seed: int) -> list[Pair]:
-    """Every change less the unchanged recipe by every metric; Holm over the changes."""
-    base, *others = (one.answers for one in done)
-    found = [pair for other in others for pair in compared(other, base, METRICS, seed)]
-    return holm(sorted(found, key=lambda pair: METRICS.index(pair.metric)))
+def _pairs(trained: Sequence[TrainedRecipe], seed: int) -> list[Pair]:
+    """Every change minus the unchanged recipe in every metric, corrected by Holm for the number of changes."""
+    base, *others = (recipe.predictions for recipe in trained)
+    pairs = [pair for other in others for pair in compare_pair(other, base, METRIC_NAMES, seed)]
+    return holm(sorted(pairs, key=lambda pair: METRIC_NAMES.index(pair.metric)))
 
 
 def _document(
-    plan: AblationPlan, data: Mapping[str, Any], done: Sequence[Done], pairs: Sequence[Pair], failed: Mapping[str, str]
+    plan: AblationPlan,
+    data: Mapping[str, Any],
+    trained: Sequence[TrainedRecipe],
+    pairs: Sequence[Pair],
+    failed: Mapping[str, str],
 ) -> dict[str, Any]:
     """report.json."""
-    base = done[0]
+    base = trained[0]
     about = {trial.name: trial.about for trial in plan.trials}
-    undefined = bool(pairs) and all(pair.metric != "auc" for pair in pairs)
+    auc_undefined = bool(pairs) and all(pair.metric != "auc" for pair in pairs)
     return {
         "lightcnn": __version__,
         "command": "ablate",
         "seed": base.trial.recipe.seed,
-        "seconds": round(sum(one.report["seconds"] for one in done), 3),
+        "seconds": round(sum(recipe.report["seconds"] for recipe in trained), 3),
         "data": dict(data),
         "network": base.report["network"],
         "recipe": base.trial.recipe.name,
         "over": list(plan.over),
         "folds": plan.folds,
         "seeds": plan.seeds,
-        "metric": METRIC,
-        "rows": [row_of(one, pairs) for one in done],
+        "metric": MAIN_METRIC,
+        "rows": [report_row(recipe, pairs) for recipe in trained],
         "failed": [{"change": name, "about": about[name], "reason": reason} for name, reason in failed.items()],
         "left_out": [skipped.model_dump() for skipped in plan.left_out],
         "pairs": [pair.document() | {"sentence": sentence(pair)} for pair in pairs],
-        "notes": notes([one.answers for one in done], METRICS, undefined),
+        "notes": notes([recipe.predictions for recipe in trained], METRIC_NAMES, auc_undefined),
     }
 
 
-def row_of(done: Done, pairs: Sequence[Pair]) -> dict[str, Any]:
+def report_row(recipe: TrainedRecipe, pairs: Sequence[Pair]) -> dict[str, Any]:
     """One of the `rows` of report.json; the unchanged recipe has no difference.
 
-    The mean of a metric that `pairs` compares is over all answers, as its difference is: folds of unequal size count by
-    their images. Everything else of a metric is over the parts.
+    The mean of a metric in `pairs` is over all predictions, as is its difference: folds of unequal size are weighted by
+    their number of images. All other statistics of a metric are over the parts.
     """
-    name, summary = done.trial.name, done.report["summary"]
-    told = next((pair.document() for pair in pairs if pair.a == name and pair.metric == METRIC), {})
-    pooled = {pair.metric: value for pair in pairs for of, value in ((pair.a, pair.value_a), (pair.b, pair.value_b))
-              if of == name}  # fmt: skip
-    metrics = {of: found | {"mean": pooled.get(of, found["mean"])} for of, found in summary.items()}
-    names = ("difference", "low", "high", "test", "p", "p_adjusted", "shown", "detectable")
+    name, summary = recipe.trial.name, recipe.report["summary"]
+    difference = next((pair.document() for pair in pairs if pair.a == name and pair.metric == MAIN_METRIC), {})
+    sides = ((pair.metric, run, value) for pair in pairs
+             for run, value in ((pair.a, pair.value_a), (pair.b, pair.value_b)))  # fmt: skip
+    means = {metric: value for metric, run, value in sides if run == name}
+    metrics = {metric: values | {"mean": means.get(metric, values["mean"])} for metric, values in summary.items()}
+    keys = ("difference", "low", "high", "test", "p", "p_adjusted", "shown", "detectable")
     return {
         "change": name,
-        "about": done.trial.about,
-        "cost": done.report["network"]["cost"],
-        "metric": metrics[METRIC],
+        "about": recipe.trial.about,
+        "cost": recipe.report["network"]["cost"],
+        "metric": metrics[MAIN_METRIC],
         "metrics": metrics,
-        **{key: told.get(key) for key in names},
-        "seconds": done.report["seconds"],
+        **{key: difference.get(key) for key in keys},
+        "seconds": recipe.report["seconds"],
     }
 
 
-def _pictures(done: Sequence[Done], pairs: Sequence[Pair], report: Mapping[str, Any]) -> dict[str, bytes]:
-    """The plots by name."""
-    scores = {one.trial.name: scores_of(one.answers) for one in done}
-    pictures = {"differences": forest(scores, pairs)} if pairs else {}
+def _draw_plots(trained: Sequence[TrainedRecipe], pairs: Sequence[Pair], report: Mapping[str, Any]) -> dict[str, bytes]:
+    """PNG files by name."""
+    scores = {recipe.trial.name: scores_of(recipe.predictions) for recipe in trained}
+    plots = {"differences": difference_figure(scores, pairs)} if pairs else {}
     for key, axis in (("macs", "multiply-adds, one image"), ("params", "parameters")):
-        points = [(row["change"], row["cost"][key], *(scores[row["change"]][METRIC] or ())) for row in report["rows"]]
-        pictures[key] = figures.score_against_cost(points, METRIC, axis)
-    text = warning(report["data"])
-    return {name: stamped(picture, text) if text else picture for name, picture in pictures.items()}
+        points = [
+            (row["change"], row["cost"][key], *(scores[row["change"]][MAIN_METRIC] or ())) for row in report["rows"]
+        ]
+        plots[key] = figures.score_against_cost(points, MAIN_METRIC, axis)
+    text = stand_in_warning(report["data"])
+    return {name: add_warning_bar(plot, text) if text else plot for name, plot in plots.items()}

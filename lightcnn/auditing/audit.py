@@ -1,4 +1,4 @@
-"""What is wrong with labelled images, found before anything is trained on them."""
+"""What is wrong with labelled images: duplicates, contradictory labels, and splits that share groups."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.auditing.verdict import Counts, command, verdict
-from lightcnn.data.dataset import SPLIT_NAMES, Dataset, ImageFiles
+from lightcnn.auditing.settings import FINDINGS
+from lightcnn.data.dataset import Dataset, ImageFiles
 from lightcnn.data.grouping.groups import groups_from_source, infer_groups, linked_images, merge_with_duplicates
 from lightcnn.data.grouping.near_duplicates import NearDuplicates, find_near_duplicates
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import Split, data_document, make_split
+from lightcnn.data.split import make_split
 from lightcnn.errors import DataError
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Reading
-from lightcnn.version import __version__
 
 Cluster = tuple[int, ...]
-"""Indices of images that are one, in the order of their paths."""
+"""Indices of images that belong together, in the order of their paths."""
+GROUPS_BY_HAND = ("manifest", "source")
+"""Values of `Dataset.groups_from` for groups that the data set states itself."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """A data set with its groups, the near duplicates in it, and everything that follows from them."""
+    """A data set, its groups and near duplicates, and the problems that follow from them."""
 
     dataset: Dataset
     near: NearDuplicates
@@ -38,58 +39,60 @@ class Audit:
     data_dir: str | None = None
 
     @cached_property
-    def exact(self) -> tuple[Cluster, ...]:
-        """Images of equal pixels."""
+    def exact_duplicates(self) -> tuple[Cluster, ...]:
+        """Images with identical pixels."""
         return self._clusters(linked_images(self.dataset.pixel_hashes))
 
     @cached_property
-    def similar(self) -> tuple[Cluster, ...]:
-        """Images verified to show one photograph, those of equal pixels among them; none where nobody looked."""
-        return self._clusters(self._alike) if self.near.similar else ()
+    def near_duplicates(self) -> tuple[Cluster, ...]:
+        """Images verified to show one photograph, including identical pixels; empty if they were not searched for."""
+        return self._clusters(self._photographs) if self.near.similar else ()
 
     @cached_property
     def cross_class(self) -> tuple[Cluster, ...]:
-        """Exact and near duplicates under more than one class: a label in each is wrong."""
+        """Exact and near duplicates under more than one class: a label in each cluster is wrong."""
         labels = self.dataset.labels
-        return tuple(cluster for cluster in self._clusters(self._alike) if len(set(labels[list(cluster)].tolist())) > 1)
+        clusters = self._clusters(self._photographs)
+        return tuple(cluster for cluster in clusters if len(set(labels[list(cluster)].tolist())) > 1)
 
     @cached_property
     def cross_split(self) -> tuple[Cluster, ...]:
-        """Images of one source, by groups or duplicates, on more than one side of the split that the source gives."""
-        return tuple(c for c in self._clusters(linked_images(self.dataset.groups, self._alike)) if self._sides(c) > 1)
+        """Images of one group, by name or as duplicates, in more than one set of the split that the source gives."""
+        clusters = self._clusters(linked_images(self.dataset.groups, self._photographs))
+        return tuple(cluster for cluster in clusters if self._split_count(cluster) > 1)
 
     @cached_property
     def leaked(self) -> NDArray[np.int64]:
-        """The images outside train that have a relative in train."""
+        """The images outside the training set that share a group with training images."""
         split = self.dataset.split
-        behind = [np.array(c)[split[list(c)] != "train"] for c in self.cross_split if (split[list(c)] == "train").any()]
-        members: NDArray[np.int64] = np.concatenate([np.empty(0, dtype=np.int64), *behind])
+        outside = [
+            np.array(c)[split[list(c)] != "train"] for c in self.cross_split if (split[list(c)] == "train").any()
+        ]
+        members: NDArray[np.int64] = np.concatenate([np.empty(0, dtype=np.int64), *outside])
         return members[np.flatnonzero(split[members] != "")]
 
     @cached_property
     def contradicted(self) -> tuple[Cluster, ...]:
         """Exact and near duplicates that the source puts into different groups."""
         groups = self.dataset.groups
-        if self.dataset.groups_from not in ("manifest", "source"):
+        if self.dataset.groups_from not in GROUPS_BY_HAND:
             return ()
-        return tuple(c for c in self._clusters(self._alike) if len(set(groups[list(c)].tolist())) > 1)
+        clusters = self._clusters(self._photographs)
+        return tuple(cluster for cluster in clusters if len(set(groups[list(cluster)].tolist())) > 1)
 
     @cached_property
     def shared_groups(self) -> list[str]:
-        """The names of groups on more than one given side."""
-        on: dict[str, set[str]] = {}
-        for group, side in zip(self.dataset.groups.tolist(), self.dataset.split.tolist(), strict=True):
-            on.setdefault(group, set()).update({side} - {""})
-        return sorted(group for group, sides in on.items() if len(sides) > 1)
+        """The names of groups in more than one set of the given split."""
+        splits: dict[str, set[str]] = {}
+        for group, split_name in zip(self.dataset.groups.tolist(), self.dataset.split.tolist(), strict=True):
+            splits.setdefault(group, set()).update({split_name} - {""})
+        return sorted(group for group, names in splits.items() if len(names) > 1)
 
     @cached_property
-    def refused(self) -> str:
-        """Why a search cannot cut a split of these images, empty where it can."""
-        data = (
-            merge_with_duplicates(self.dataset, self.near)
-            if self.dataset.groups_from in ("manifest", "source")
-            else self.dataset
-        )
+    def split_error(self) -> str:
+        """Why a search cannot make a split of these images; empty if it can."""
+        by_hand = self.dataset.groups_from in GROUPS_BY_HAND
+        data = merge_with_duplicates(self.dataset, self.near) if by_hand else self.dataset
         try:
             make_split(data, 0, Reading(resplit=bool(self.cross_split)))
         except DataError as error:
@@ -97,68 +100,25 @@ class Audit:
         return ""
 
     @property
-    def own_shapes(self) -> list[tuple[int, int]]:
-        """Width and height of every image, in files as they are before they are reduced."""
+    def file_shapes(self) -> list[tuple[int, int]]:
+        """Width and height of every image as stored in its file, before it is reduced on decoding."""
         images = self.dataset.images
         if isinstance(images, ImageFiles):
             return [(file.width, file.height) for file in images.files]
         return [(width, height) for height, width in self.dataset.shapes]
 
-    def document(self) -> dict[str, Any]:
-        """report.json."""
-        return {
-            "lightcnn": __version__,
-            "command": "audit",
-            "seed": 0,
-            "seconds": round(self.seconds, 3),
-            "data": self._data(),
-            "verdict": verdict(self.dataset, self.near, self.counts(), self.data_dir),
-            "train_with": command(self.dataset, self.counts(), self.data_dir),
-            "fast": self.fast,
-            "counts": self._counted(),
-            "classes": self._classes(),
-            **self._files(),
-            "corrupt": [{"path": path, "reason": reason} for path, reason in self.dataset.skipped],
-            "exact_duplicates": self._paths(self.exact),
-            "near_searched": self.near.similar is not None,
-            "near_reason": self.near.reason,
-            "pairs": 0 if self.near.similar is None else len(self.near.similar.pairs),
-            "near_duplicates": self._paths(self.similar),
-            "cross_class": self._paths(self.cross_class),
-            "suspects": [self.suspects(cluster) for cluster in self.cross_class],
-            "cross_split": self._paths(self.cross_split),
-            "leaked": {side: int((self.dataset.split[self.leaked] == side).sum()) for side in ("val", "test")},
-            "groups": self._groups(),
-        }
-
-    def counts(self) -> Counts:
-        """What the verdict counts."""
-        shown = {name: (len(clusters), sum(map(len, clusters))) for name, clusters in self.findings().items()}
-        sizes = Counter(self.dataset.split.tolist())
-        outside = [("test", sizes["test"]), ("val", sizes["val"])]
-        side, size = next(((name, count) for name, count in outside if count), ("test", 0))
-        return Counts(
-            files=len(self.dataset) + len(self.dataset.skipped),
-            leaked=int((self.dataset.split[self.leaked] == side).sum()),
-            leaked_of=size,
-            leaked_side=side,
-            imbalance=self._imbalance(),
-            contradicted=len(self.contradicted),
-            refused=self.refused,
-            **shown,
-        )
+    @property
+    def imbalance(self) -> float:
+        """How many times as many images the largest class has as the smallest."""
+        sizes = np.bincount(self.dataset.labels, minlength=len(self.dataset.classes))
+        return float(sizes.max() / max(1, sizes.min()))
 
     def findings(self) -> dict[str, tuple[Cluster, ...]]:
-        """The clusters of each kind by their key in report.json, the gravest kind first."""
-        return {
-            "cross_class": self.cross_class,
-            "cross_split": self.cross_split,
-            "exact_duplicates": self.exact,
-            "near_duplicates": self.similar,
-        }
+        """The clusters of each kind, in the order of `FINDINGS`."""
+        return {name: getattr(self, name) for name in FINDINGS}
 
     def suspects(self, cluster: Cluster) -> dict[str, Any]:
-        """The class that most of a cluster has, null where two have as many, and which images differ from it."""
+        """The most frequent class of a cluster, None if two are equally frequent, and which images differ from it."""
         labels = Counter(self.dataset.classes[self.dataset.labels[i]] for i in cluster)
         (first, count), *others = labels.most_common()
         majority = None if others and others[0][1] == count else first
@@ -169,95 +129,49 @@ class Audit:
         ]  # fmt: skip
         return {"majority": majority, "members": members}
 
+    def paths(self, clusters: Iterable[Cluster]) -> list[list[str]]:
+        """The clusters with the paths of their images."""
+        return [[self.dataset.paths[i] for i in cluster] for cluster in clusters]
+
     @cached_property
-    def _alike(self) -> NDArray[np.int64]:
+    def _photographs(self) -> NDArray[np.int64]:
+        """For every image the first one that shows the same photograph."""
         hashes = self.dataset.pixel_hashes
         return linked_images(hashes) if self.near.similar is None else linked_images(hashes, self.near.similar.clusters)
 
-    def _clusters(self, joint: NDArray[np.int64]) -> tuple[Cluster, ...]:
-        """The clusters of two or more, each by path, the clusters by their first path."""
+    def _clusters(self, first_members: NDArray[np.int64]) -> tuple[Cluster, ...]:
+        """Clusters of two or more images, ordered by path, from the first image of the cluster of each image."""
         members: dict[int, list[int]] = {}
-        for index, first in enumerate(joint.tolist()):
+        for index, first in enumerate(first_members.tolist()):
             members.setdefault(first, []).append(index)
         paths = self.dataset.paths
         clusters = [tuple(sorted(c, key=lambda i: paths[i])) for c in members.values() if len(c) > 1]
         return tuple(sorted(clusters, key=lambda cluster: paths[cluster[0]]))
 
-    def _sides(self, cluster: Cluster) -> int:
+    def _split_count(self, cluster: Cluster) -> int:
+        """In how many sets of the given split a cluster has images."""
         return len(set(self.dataset.split[list(cluster)].tolist()) - {""})
 
-    def _paths(self, clusters: Iterable[Cluster]) -> list[list[str]]:
-        return [[self.dataset.paths[i] for i in cluster] for cluster in clusters]
 
-    def _imbalance(self) -> float:
-        sizes = np.bincount(self.dataset.labels, minlength=len(self.dataset.classes))
-        return float(sizes.max() / max(1, sizes.min()))
+def examine_source(
+    source: str, reading: Reading | None = None, *, fast: bool = False, progress: Progress = no_progress
+) -> Audit:
+    """Reads all images of a source and examines them; files that cannot be read are listed, not refused.
 
-    def _data(self) -> dict[str, Any]:
-        train, val, test = (np.flatnonzero(self.dataset.split == side) for side in SPLIT_NAMES)
-        return data_document(self.dataset, Split(train, val, test))
-
-    def _counted(self) -> dict[str, Any]:
-        data, sides = self.dataset, Counter(self.dataset.split.tolist())
-        return {
-            "files": len(data) + len(data.skipped),
-            "images": len(data),
-            "corrupt": len(data.skipped),
-            "classes": {name: int((data.labels == label).sum()) for label, name in enumerate(data.classes)},
-            "split": {side or "not given": count for side, count in sorted(sides.items())},
-            **{name: len(clusters) for name, clusters in self.findings().items()},
-        }
-
-    def _classes(self) -> dict[str, Any]:
-        sizes = np.bincount(self.dataset.labels, minlength=len(self.dataset.classes))
-        return {
-            "imbalance": self._imbalance(),
-            "largest": self.dataset.classes[int(sizes.argmax())],
-            "smallest": self.dataset.classes[int(sizes.argmin())],
-        }
-
-    def _files(self) -> dict[str, Any]:
-        """Sizes, modes and formats as the files have them, before anything is reduced on decoding."""
-        data, shapes = self.dataset, np.array(self.own_shapes)
-        if isinstance(data.images, ImageFiles):
-            facts = data.images.files
-            modes, formats = Counter(file.mode for file in facts), Counter(file.format for file in facts)
-        else:
-            modes, formats = Counter({"RGB" if data.channels == 3 else "L": len(data)}), Counter({"array": len(data)})
-        ends = {
-            name: {"min": int(column.min()), "median": float(np.median(column)), "max": int(column.max())}
-            for name, column in (("width", shapes[:, 0]), ("height", shapes[:, 1]))
-        }
-        sizes = ends | {"distinct": len({tuple(shape) for shape in shapes.tolist()})}
-        return {"sizes": sizes, "modes": dict(modes.most_common()), "formats": dict(formats.most_common())}
-
-    def _groups(self) -> dict[str, Any]:
-        sizes = Counter(self.dataset.groups.tolist())
-        return {
-            "source": self.dataset.groups_from,
-            "count": len(sizes),
-            "largest": max(sizes.values()),
-            "why": self.dataset.groups_reason,
-            "shared_by_given_split": self.shared_groups,
-            "contradicted": self._paths(self.contradicted),
-        }
-
-
-def audit(source: str, reading: Reading | None = None, *, fast: bool = False, progress: Progress = silent) -> Audit:
-    """Reads everything once and looks for what is wrong; files that cannot be read are listed, not refused.
-
-    `fast` leaves near duplicates out. Raises: DataError where there is nothing to look at.
+    `fast` omits the search for near duplicates. Raises: DataError if the source has no usable image.
     """
-    began = time.monotonic()
+    start = time.monotonic()
     reading = reading or Reading()
     dataset = load(source, reading.model_copy(update={"skip_corrupt": True}), progress=progress)
-    done = examine(dataset, fast=fast, progress=progress, began=began)
-    return replace(done, data_dir=reading.data_dir)
+    audit = examine(dataset, fast=fast, progress=progress, start=start)
+    return replace(audit, data_dir=reading.data_dir)
 
 
-def examine(dataset: Dataset, *, fast: bool = False, progress: Progress = silent, began: float | None = None) -> Audit:
-    """The audit of images that have been read."""
-    began = time.monotonic() if began is None else began
-    searched = find_near_duplicates(dataset, "none" if fast else "all", progress=progress)
-    known = groups_from_source(dataset) if dataset.groups_known else infer_groups(dataset, searched)
-    return Audit(known, searched, fast, time.monotonic() - began)
+def examine(
+    dataset: Dataset, *, fast: bool = False, progress: Progress = no_progress, start: float | None = None
+) -> Audit:
+    """Examines images that have been read. `start`: when reading began, by `time.monotonic()`."""
+    start = time.monotonic() if start is None else start
+    duplicates = find_near_duplicates(dataset, "none" if fast else "all", progress=progress)
+    grouped = groups_from_source(dataset) if dataset.groups_known else infer_groups(dataset, duplicates)
+    return Audit(grouped, duplicates, fast, time.monotonic() - start)

@@ -1,4 +1,4 @@
-"""Figures of an audit, as PNG bytes."""
+"""The figure of an audit, as PNG bytes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from lightcnn.output.figures import BLUE, blank, png
 
 
-def sizes(sides: Sequence[int]) -> bytes:
-    """How many images have longer sides of so many pixels."""
+def size_histogram(longer_sides: Sequence[int]) -> bytes:
+    """The number of images by the length of their longer side in pixels."""
     figure, axes = blank("longer side, pixels", "images")
-    axes.hist(sides, bins=50, range=(0, 1.1 * max(sides)), color=BLUE)
+    axes.hist(longer_sides, bins=50, range=(0, 1.1 * max(longer_sides)), color=BLUE)
     return png(figure)

@@ -1,4 +1,4 @@
-"""`lightcnn audit`: the audit of a source, and the run folder with everything that it found."""
+"""`lightcnn audit`: examines a data set and writes the run folder with everything that was found."""
 
 from __future__ import annotations
 
@@ -11,89 +11,111 @@ from typing import Any
 
 import numpy as np
 
+from lightcnn import document
 from lightcnn.auditing import figures
-from lightcnn.auditing.audit import Audit, audit
-from lightcnn.auditing.page import ROWS, audit_page
+from lightcnn.auditing.audit import Audit, examine_source
+from lightcnn.auditing.page import MAX_ROWS, audit_page
+from lightcnn.auditing.report import audit_report
+from lightcnn.auditing.settings import FINDINGS, AuditSettings
 from lightcnn.data.contact_sheets import augment_sheet, png, tile
-from lightcnn.errors import InputError
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import PRESETS, Reading
+from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder, json_bytes
-from lightcnn.text import nearest
 
-COLUMNS = 8
+SHEET_COLUMNS = 8
 """Images of a cluster that a contact sheet shows."""
-PREVIEWED = 6
-"""Images that the sheet of an augmentation shows, evenly taken from all."""
+PREVIEW_IMAGES = 6
+"""Images that the sheet of an augmentation shows, evenly spaced over the data set."""
 GROUP_COLUMNS = ("path", "label", "group", "split")
 
 
-def run(
-    source: str,
-    reading: Reading | None = None,
+def audit(
+    source: str | Path,
     *,
-    out: str | Path | None = None,
     fast: bool = False,
     augment: str | None = None,
-    progress: Progress = silent,
-) -> RunFolder:
-    """Audits `source` and returns the run folder, which is there whole or not at all.
+    data_dir: str | Path | None = None,
+    require_data: bool = False,
+    out: str | Path | None = None,
+) -> Run:
+    """Checks a labelled image data set for problems before anything is trained on it.
 
-    Raises: InputError where the source cannot be used, or nothing can be written to `out`.
+    Args:
+        source: Data set: a folder of class folders, a `.csv`, a `.npz`, or a name such as `digits`.
+        fast: Whether to omit the search for near duplicates.
+        augment: Name of an augmentation preset to show on some of the images, such as `light`.
+        data_dir: Folder of published data sets; `~/.cache/lightcnn/data` by default.
+        require_data: Whether to refuse a synthetic stand-in for a data set that is missing.
+        out: Run folder to write, which must not exist; a new folder under `runs/` by default.
+
+    Returns:
+        The run folder of the audit; `report["verdict"]` is a paragraph, and `report` has every finding.
+
+    Raises:
+        InputError: The source cannot be used, there is no such preset, or `out` cannot be written.
+
+    Example:
+        >>> run = lightcnn.audit("digits", fast=True)
+        >>> run.report["counts"]["images"]
+        1797
     """
-    if augment is not None and augment not in PRESETS:
-        raise InputError(
-            f"--augment {augment}: no such preset{nearest(augment, PRESETS)}; there are: {', '.join(PRESETS)}"
-        )
-    path = RunFolder.free(Path(out)) if out is not None else RunFolder.fresh("audit")
-    began = time.strftime("%Y-%m-%d %H:%M:%S")
-    done = audit(source, reading, fast=fast, progress=progress)
-    report = done.document()
-    pictures = _pictures(done, augment, progress)
+    reading = Reading(data_dir=None if data_dir is None else str(data_dir), require_data=require_data)
+    return Run(run(AuditSettings(source=str(source), reading=reading, fast=fast, augment=augment), out=out).path)
+
+
+def run(settings: AuditSettings, *, out: str | Path | None = None, progress: Progress = no_progress) -> RunFolder:
+    """Audits the source of `settings` and writes the run folder atomically.
+
+    An audit writes nothing before it is finished, so it cannot be resumed. Raises: InputError, as `audit`.
+    """
+    path = RunFolder.require_free(Path(out)) if out is not None else RunFolder.default_path("audit")
+    start = time.strftime("%Y-%m-%d %H:%M:%S")
+    audit = examine_source(settings.source, settings.reading, fast=settings.fast, progress=progress)
+    report = audit_report(audit)
+    images = _draw_figures(audit, settings.augment, progress)
     files = {
-        "report.html": audit_page(done, report, pictures),
-        "groups.csv": _groups(done),
-        "log.txt": _log(began, report).encode(),
-        **{f"plots/{name}.png": picture for name, picture in pictures.items()},
+        "audit.yaml": document.dump(settings, exclude_defaults=False).encode(),
+        "report.html": audit_page(audit, report, images),
+        "groups.csv": _groups_csv(audit),
+        "log.txt": _log(start, report).encode(),
+        **{f"plots/{name}.png": image for name, image in images.items()},
         "report.json": json_bytes(report),
     }
     return RunFolder.create(path, "audit", files)
 
 
-def _pictures(done: Audit, augment: str | None, progress: Progress) -> dict[str, bytes]:
-    """Contact sheets by name: one for every kind of finding, a row a cluster; sizes; what an augmentation does."""
-    images = done.dataset.images
-    pictures = {}
-    findings = {name: clusters[:ROWS] for name, clusters in done.findings().items() if clusters}
+def _draw_figures(audit: Audit, augment: str | None, progress: Progress) -> dict[str, bytes]:
+    """PNG files by name: a contact sheet for every kind of finding (one row per cluster), sizes, augmentation."""
+    images = audit.dataset.images
+    figures_by_name = {}
+    findings = {name: clusters[:MAX_ROWS] for name, clusters in audit.findings().items() if clusters}
     blank = np.full((1, 1, 1), 255, dtype=np.uint8)
     for step, (name, clusters) in enumerate(findings.items()):
         progress("drawing contact sheets", step, len(findings))
-        columns = min(COLUMNS, max(map(len, clusters)))
+        columns = min(SHEET_COLUMNS, max(map(len, clusters)))
         rows = [[images[i] for i in cluster[:columns]] + [blank] * (columns - len(cluster)) for cluster in clusters]
-        pictures[name] = png(tile([image for row in rows for image in row], columns))
-    pictures["sizes"] = figures.sizes([max(shape) for shape in done.own_shapes])
+        figures_by_name[name] = png(tile([image for row in rows for image in row], columns))
+    figures_by_name["sizes"] = figures.size_histogram([max(shape) for shape in audit.file_shapes])
     if augment is not None:
-        chosen = np.linspace(0, len(images) - 1, min(PREVIEWED, len(images))).round().astype(int)
-        pictures["augment"] = png(augment_sheet([images[i] for i in chosen], PRESETS[augment], 0))
-    return pictures
+        chosen = np.linspace(0, len(images) - 1, min(PREVIEW_IMAGES, len(images))).round().astype(int)
+        figures_by_name["augment"] = png(augment_sheet([images[i] for i in chosen], PRESETS[augment], 0))
+    return figures_by_name
 
 
-def _groups(done: Audit) -> bytes:
-    """groups.csv: a manifest of what was found, with paths as the source has them."""
-    data = done.dataset
+def _groups_csv(audit: Audit) -> bytes:
+    """groups.csv: a manifest of the groups, with paths as in the source."""
+    data = audit.dataset
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(GROUP_COLUMNS)
     labels = [data.classes[label] for label in data.labels]
     writer.writerows(zip(data.paths, labels, data.groups.tolist(), data.split.tolist(), strict=True))
-    # Names that are no UTF-8 are written as the bytes that the file system has.
+    # Names that are not UTF-8 are written as the bytes that the file system has.
     return stream.getvalue().encode("utf-8", "surrogateescape")
 
 
-def _log(began: str, report: Mapping[str, Any]) -> str:
+def _log(start: str, report: Mapping[str, Any]) -> str:
     counts = report["counts"]
-    said = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in ("images", "corrupt", *_FOUND))
-    return f"{began} audit begins\n{time.strftime('%Y-%m-%d %H:%M:%S')} audit ended: {said}\n"
-
-
-_FOUND = ("cross_class", "cross_split", "exact_duplicates", "near_duplicates")
+    summary = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in ("images", "corrupt", *FINDINGS))
+    return f"{start} audit started\n{time.strftime('%Y-%m-%d %H:%M:%S')} audit finished: {summary}\n"

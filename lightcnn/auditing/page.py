@@ -1,4 +1,4 @@
-"""report.html of an audit: the verdict, then what each part of it rests on."""
+"""report.html of an audit: the verdict, then the evidence for each part of it."""
 
 from __future__ import annotations
 
@@ -6,34 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightcnn.auditing.audit import Audit, Cluster
+from lightcnn.auditing.settings import FINDINGS
 from lightcnn.data.contact_sheets import thumbnail
+from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.output import html
 
-ROWS, COLUMNS, LISTED = 30, 8, 200
-"""Clusters of a kind, images of a cluster and rows of a table that the page shows; report.json has all."""
-SIDE = 96
-"""Pixels of a thumbnail's sides."""
-TITLES = {
-    "cross_class": (
-        "Under more than one class",
-        "Each row is one photograph. Images whose label differs from most of their row are framed; where no label has "
-        "the majority, all are.",
-    ),
-    "cross_split": (
-        "On more than one side of the given split",
-        "Each row is one source, by its group or as duplicates: what is trained on and what is tested on belong "
-        "together.",
-    ),
-    "exact_duplicates": ("Equal pixels", "Each row holds files that decode to the same image."),
-    "near_duplicates": (
-        "Near duplicates",
-        "Each row holds images verified to show one photograph: turned, mirrored, cropped, blurred or the like.",
-    ),
+MAX_ROWS, MAX_COLUMNS, MAX_LISTED = 30, 8, 200
+"""Clusters of a kind, images of a cluster and rows of a table that the page shows; report.json has all of them."""
+THUMBNAIL_PIXELS = 96
+"""Width and height of a thumbnail."""
+EXPLANATIONS = {
+    "cross_class": "Each row shows one photograph. Images whose label differs from the majority of their row are "
+    "framed; if no label has a majority, all images are framed.",
+    "cross_split": "Each row shows one group, known by name or as duplicates: images for training and images for "
+    "testing belong together.",
+    "exact_duplicates": "Each row shows files that decode to the same image.",
+    "near_duplicates": "Each row shows images verified to be one photograph: rotated, mirrored, cropped, blurred or "
+    "similarly changed.",
 }
+"""What a row of thumbnails means, for each of `FINDINGS`."""
 
 
-def audit_page(done: Audit, report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
-    """The whole page."""
+def audit_page(audit: Audit, report: Mapping[str, Any], figures: Mapping[str, bytes]) -> bytes:
+    """The whole page. `figures`: PNG files by name."""
     counts = report["counts"]
     return html.page(
         f"lightcnn audit: {report['data']['source']}",
@@ -41,61 +36,70 @@ def audit_page(done: Audit, report: Mapping[str, Any], pictures: Mapping[str, by
             html.paragraph(report["verdict"].removesuffix(report["train_with"]), "note"),
             html.code(report["train_with"]),
             *([html.paragraph(report["data"]["note"])] if report["data"]["note"] else []),
-            html.heading("What was found"),
+            html.heading("Findings"),
             html.pairs(
                 {
                     "files": counts["files"],
                     "images that can be used": counts["images"],
-                    **{f"clusters: {title.lower()}": counts[name] for name, (title, _) in TITLES.items()},
+                    **{title: counts[name] for name, title in FINDINGS.items()},
                     "near duplicates": report["near_reason"],
                 }
             ),
-            *_corrupt(report),
-            *(part for name, clusters in done.findings().items() for part in _finding(name, clusters, done)),
+            *_corrupt_files(report),
+            *(part for name, clusters in audit.findings().items() for part in _finding(name, clusters, audit)),
             html.heading("Classes"),
-            html.table(("class", "images", "share", *_sides(done)), _classes(done)),
+            html.table(("class", "images", "share", *_split_names(audit)), _class_rows(audit)),
             html.heading("Groups"),
-            *_groups(done, report),
+            *_groups(audit, report),
             html.heading("Files"),
             html.pairs(
                 {
-                    "width and height, in the middle": _sizes(report, "median"),
-                    "least and most": f"{_sizes(report, 'min')} to {_sizes(report, 'max')}",
+                    "median width and height": _format_size(report, "median"),
+                    "smallest and largest": f"{_format_size(report, 'min')} to {_format_size(report, 'max')}",
                     "different sizes": report["sizes"]["distinct"],
-                    "formats": _tally(report["formats"]),
-                    "modes": _tally(report["modes"]),
+                    "formats": _format_counts(report["formats"]),
+                    "modes": _format_counts(report["modes"]),
                 }
             ),
-            html.figure(pictures["sizes"], "Longer sides of the images as the files have them, in pixels"),
-            *_augment(pictures),
+            html.figure(figures["sizes"], "Longer side of the images as stored in their files, in pixels"),
+            *_augmentation(figures),
         ],
     )
 
 
-def _corrupt(report: Mapping[str, Any]) -> list[str]:
-    bad = report["corrupt"]
-    if not bad:
+def _corrupt_files(report: Mapping[str, Any]) -> list[str]:
+    corrupt = report["corrupt"]
+    if not corrupt:
         return []
-    rows = [(one["path"], one["reason"]) for one in bad[:LISTED]]
-    return [html.heading("Files that cannot be used"), html.table(("file", "reason"), rows), *_more(len(bad), LISTED)]
+    rows = [(file["path"], file["reason"]) for file in corrupt[:MAX_LISTED]]
+    return [
+        html.heading("Files that cannot be used"),
+        html.table(("file", "reason"), rows),
+        *_more(len(corrupt), MAX_LISTED),
+    ]
 
 
-def _finding(name: str, clusters: Sequence[Cluster], done: Audit) -> list[str]:
-    """A heading, an explanation and a row of thumbnails for every cluster; nothing where there is none."""
+def _finding(name: str, clusters: Sequence[Cluster], audit: Audit) -> list[str]:
+    """A heading, an explanation and one row of thumbnails per cluster; empty if there is no cluster."""
     if not clusters:
         return []
-    title, about = TITLES[name]
-    rows = [_row(cluster, done, framed=name == "cross_class") for cluster in clusters[:ROWS]]
-    return [html.heading(f"{title}: {len(clusters):,}"), html.paragraph(about), *rows, *_more(len(clusters), ROWS)]
+    rows = [_thumbnails(cluster, audit, framed=name == "cross_class") for cluster in clusters[:MAX_ROWS]]
+    return [
+        html.heading(f"{FINDINGS[name].capitalize()}: {len(clusters):,}"),
+        html.paragraph(EXPLANATIONS[name]),
+        *rows,
+        *_more(len(clusters), MAX_ROWS),
+    ]
 
 
-def _row(cluster: Cluster, done: Audit, framed: bool) -> str:
-    data = done.dataset
-    suspect = [member["suspect"] for member in done.suspects(cluster)["members"]]
-    order = sorted(range(len(cluster)), key=lambda place: not (framed and suspect[place]))[:COLUMNS]
+def _thumbnails(cluster: Cluster, audit: Audit, framed: bool) -> str:
+    """One row of thumbnails; with `framed`, suspects come first and have a frame."""
+    data = audit.dataset
+    suspect = [member["suspect"] for member in audit.suspects(cluster)["members"]]
+    order = sorted(range(len(cluster)), key=lambda place: not (framed and suspect[place]))[:MAX_COLUMNS]
     thumbnails = [
         html.thumbnail(
-            thumbnail(data.images[cluster[place]], SIDE),
+            thumbnail(data.images[cluster[place]], THUMBNAIL_PIXELS),
             data.classes[data.labels[cluster[place]]],
             (str(data.split[cluster[place]]), data.paths[cluster[place]]),
             framed=framed and suspect[place],
@@ -106,53 +110,58 @@ def _row(cluster: Cluster, done: Audit, framed: bool) -> str:
     return html.row(thumbnails, f"and {rest:,} more" if rest else "")
 
 
-def _more(count: int, shown: int) -> list[str]:
-    return [html.paragraph(f"and {count - shown:,} more in report.json")] if count > shown else []
+def _more(count: int, limit: int) -> list[str]:
+    return [html.paragraph(f"and {count - limit:,} more in report.json")] if count > limit else []
 
 
-def _sides(done: Audit) -> list[str]:
-    return [side for side in ("train", "val", "test") if (done.dataset.split == side).any()]
+def _split_names(audit: Audit) -> list[str]:
+    """The sets of the given split that have images."""
+    return [name for name in SPLIT_NAMES if (audit.dataset.split == name).any()]
 
 
-def _classes(done: Audit) -> list[tuple[Any, ...]]:
-    """A row a class: its name, images, share, and images on each given side."""
-    data = done.dataset
+def _class_rows(audit: Audit) -> list[tuple[Any, ...]]:
+    """One row per class: its name, images, share, and images in each set of the given split."""
+    data = audit.dataset
     rows = []
-    for label, name in enumerate(data.classes[:LISTED]):
-        mine = data.labels == label
-        sides = [int((mine & (data.split == side)).sum()) for side in _sides(done)]
-        rows.append((name, int(mine.sum()), f"{mine.mean():.1%}", *sides))
+    for label, name in enumerate(data.classes[:MAX_LISTED]):
+        members = data.labels == label
+        counts = [int((members & (data.split == split_name)).sum()) for split_name in _split_names(audit)]
+        rows.append((name, int(members.sum()), f"{members.mean():.1%}", *counts))
     return rows
 
 
-def _groups(done: Audit, report: Mapping[str, Any]) -> list[str]:
+def _groups(audit: Audit, report: Mapping[str, Any]) -> list[str]:
     groups, shared = report["groups"], report["groups"]["shared_by_given_split"]
     parts = [
         html.paragraph(f"Known from: {groups['source']}. {groups['why'][0].upper()}{groups['why'][1:]}."),
         html.pairs({"groups": groups["count"], "images of the largest": groups["largest"]}),
-        html.paragraph("groups.csv holds the group of every image, as a manifest: beside the images, it is a SOURCE."),
-    ]  # fmt: skip
+        html.paragraph(
+            "groups.csv lists the group of every image as a manifest: placed next to the images, it can be used as "
+            "SOURCE."
+        ),
+    ]
     if shared:
-        data = done.dataset
+        data = audit.dataset
         rows = [
-            (name, *(int(((data.groups == name) & (data.split == side)).sum()) for side in _sides(done)))
-            for name in shared[:LISTED]
-        ]
-        parts += [html.paragraph("Groups on more than one side of the given split:"),
-                  html.table(("group", *_sides(done)), rows), *_more(len(shared), LISTED)]  # fmt: skip
+            (name, *(int(((data.groups == name) & (data.split == split_name)).sum())
+                     for split_name in _split_names(audit)))
+            for name in shared[:MAX_LISTED]
+        ]  # fmt: skip
+        parts += [html.paragraph("Groups in more than one set of the given split:"),
+                  html.table(("group", *_split_names(audit)), rows), *_more(len(shared), MAX_LISTED)]  # fmt: skip
     return parts
 
 
-def _sizes(report: Mapping[str, Any], which: str) -> str:
-    return f"{report['sizes']['width'][which]:g}×{report['sizes']['height'][which]:g}"
+def _format_size(report: Mapping[str, Any], statistic: str) -> str:
+    return f"{report['sizes']['width'][statistic]:g}×{report['sizes']['height'][statistic]:g}"
 
 
-def _tally(counts: Mapping[str, int]) -> str:
+def _format_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
-def _augment(pictures: Mapping[str, bytes]) -> list[str]:
-    if "augment" not in pictures:
+def _augmentation(figures: Mapping[str, bytes]) -> list[str]:
+    if "augment" not in figures:
         return []
-    caption = "A row an image: as it is, then as training meets it in the first epochs"
-    return [html.heading("Augmentation"), html.figure(pictures["augment"], caption)]
+    caption = "One row per image: the original, then the augmented image of each of the first epochs"
+    return [html.heading("Augmentation"), html.figure(figures["augment"], caption)]

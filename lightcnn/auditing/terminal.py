@@ -1,4 +1,4 @@
-"""What people see of an audit: the tables at its end."""
+"""What the terminal shows of an audit: the tables at its end."""
 
 from __future__ import annotations
 
@@ -6,43 +6,55 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 
+from lightcnn.auditing.settings import FINDINGS
 from lightcnn.output.terminal import table
 from lightcnn.text import visible
 
-FINDINGS = {
-    "corrupt": "files that cannot be used",
-    "cross_class": "clusters under more than one class",
-    "cross_split": "sources on more than one given side",
-    "exact_duplicates": "clusters of equal pixels",
-    "near_duplicates": "clusters of near duplicates",
-}
+MAX_CLASSES = 20
+"""Classes that the terminal shows; report.html has more."""
+MAX_EXAMPLES = 3
+"""Paths of a cluster that the terminal shows."""
 
 
 def audit_tables(report: Mapping[str, Any]) -> Group:
-    """Classes, findings with their first examples, and groups, from an audit's report.json."""
-    classes = table("class", "images")
-    for name, count in list(report["counts"]["classes"].items())[:20]:
-        classes.add_row(Text(visible(name)), f"{count:,}")
-    if len(report["counts"]["classes"]) > 20:
-        classes.add_row(f"and {len(report['counts']['classes']) - 20:,} more", "")
-    found = table("found", "", "for example", left=(0, 2))
-    for name, title in FINDINGS.items():
-        unseen = name == "near_duplicates" and not report["near_searched"]
-        found.add_row(title, "not looked for" if unseen else f"{len(report[name]):,}", _example(report[name]))
-    groups = table("groups", "images of the largest", "known from", left=(2,))
-    held = report["groups"]
-    groups.add_row(f"{held['count']:,}", f"{held['largest']:,}", held["source"])
-    return Group(classes, Text(), found, Text(), groups)
+    """Classes, findings with an example of each, and groups, from an audit's report.json."""
+    return Group(_class_table(report), Text(), _finding_table(report), Text(), _group_table(report))
 
 
-def _example(found: list[Any]) -> Text:
-    """The first of what was found, in a few words."""
-    if not found:
+def _class_table(report: Mapping[str, Any]) -> Table:
+    classes = report["counts"]["classes"]
+    rows = table("class", "images")
+    for name, count in list(classes.items())[:MAX_CLASSES]:
+        rows.add_row(Text(visible(name)), f"{count:,}")
+    if len(classes) > MAX_CLASSES:
+        rows.add_row(f"and {len(classes) - MAX_CLASSES:,} more", "")
+    return rows
+
+
+def _finding_table(report: Mapping[str, Any]) -> Table:
+    rows = table("finding", "", "example", left=(0, 2))
+    for name, title in {"corrupt": "files that cannot be used", **FINDINGS}.items():
+        not_searched = name == "near_duplicates" and not report["near_searched"]
+        rows.add_row(title, "not searched" if not_searched else f"{len(report[name]):,}", _example(report[name]))
+    return rows
+
+
+def _group_table(report: Mapping[str, Any]) -> Table:
+    rows = table("groups", "images of the largest", "known from", left=(2,))
+    groups = report["groups"]
+    rows.add_row(f"{groups['count']:,}", f"{groups['largest']:,}", groups["source"])
+    return rows
+
+
+def _example(findings: list[Any]) -> Text:
+    """The first of some findings: a file with its fault, or the paths of a cluster."""
+    if not findings:
         return Text()
-    first = found[0]
+    first = findings[0]
     if isinstance(first, dict):
         return Text(visible(f"{first['path']} {first['reason']}"))
-    more = f" and {len(first) - 3} more" if len(first) > 3 else ""
-    return Text(visible(", ".join(first[:3]) + more))
+    more = f" and {len(first) - MAX_EXAMPLES} more" if len(first) > MAX_EXAMPLES else ""
+    return Text(visible(", ".join(first[:MAX_EXAMPLES]) + more))

@@ -1,4 +1,4 @@
-"""The findings of an audit as one paragraph: what is wrong, how bad it is, and the command that trains safely."""
+"""The verdict of an audit: one paragraph that states what is wrong, how bad it is, and the command to train with."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from dataclasses import dataclass
 
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping.near_duplicates import NearDuplicates
+from lightcnn.output.caveats import STAND_IN_AUDIT
 
-IMBALANCED = 10
-"""From this ratio of the largest to the smallest class on, accuracy alone says little."""
+IMBALANCE_RATIO = 10
+"""Ratio of the largest to the smallest class from which on accuracy alone is misleading."""
+SPLIT_TITLES = {"val": "validation set", "test": "test set"}
+GROUP_ORIGINS = {"names": "the file names", "names and near duplicates": "the file names and near duplicates"}
+"""Words for values of `Dataset.groups_from`; other values are words already."""
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What was found: clusters and the images in them for each kind, and numbers that say how bad it is."""
+class FindingCounts:
+    """How much was found: for each kind the number of clusters and of the images in them, and how severe it is."""
 
     files: int
     cross_class: tuple[int, int]
@@ -23,41 +27,41 @@ class Counts:
     near_duplicates: tuple[int, int]
     leaked: int
     leaked_of: int
-    leaked_side: str
+    leaked_split: str
     imbalance: float
     contradicted: int
-    refused: str
-    """Why a split cannot be cut, in the words of the error that a search ends with; empty where it can."""
+    split_error: str
+    """Why no split can be made, as in the error message of a search; empty if one can."""
 
 
-def verdict(dataset: Dataset, near: NearDuplicates, counts: Counts, data_dir: str | None = None) -> str:
-    """One paragraph in plain words."""
-    faults = (_corrupt(dataset, counts), _labels(counts), _leak(counts), _refused(counts))
-    wrong = [sentence for sentence in faults if sentence]
-    lesser = [sentence for sentence in (_copies(near, counts), _contradicted(counts), _imbalance(counts)) if sentence]
-    looked = "" if near.similar else ", as far as this audit looked"
-    opening = [] if wrong else [f"Nothing that must be mended was found in {counts.files:,} images{looked}."]
-    drawn = ["STAND-IN: these images are drawn by code, not photographs."] * dataset.stand_in
-    last = f"{_lead(near, counts)}: {command(dataset, counts, data_dir)}"
-    return " ".join((*drawn, *opening, *wrong, *lesser, _groups(dataset), last))
+def verdict(dataset: Dataset, near: NearDuplicates, counts: FindingCounts, data_dir: str | None = None) -> str:
+    """One paragraph, which ends with the command to train with."""
+    problems = (_corrupt(dataset, counts), _labels(counts), _leak(counts), _split_error(counts))
+    severe = [sentence for sentence in problems if sentence]
+    minor = [sentence for sentence in (_copies(near, counts), _contradicted(counts), _imbalance(counts)) if sentence]
+    limit = "" if near.similar else ", as far as this audit checked"
+    opening = [] if severe else [f"No problem that must be fixed was found in {counts.files:,} images{limit}."]
+    stand_in = [STAND_IN_AUDIT] * dataset.stand_in
+    last = f"{_lead(near, counts)}: {training_command(dataset, counts, data_dir)}"
+    return " ".join((*stand_in, *opening, *severe, *minor, _groups(dataset), last))
 
 
-def command(dataset: Dataset, counts: Counts, data_dir: str | None = None) -> str:
-    """The command that trains on what was found."""
+def training_command(dataset: Dataset, counts: FindingCounts, data_dir: str | None = None) -> str:
+    """The command that trains on these images, with the options that the findings require."""
     resplit = " --resplit" if counts.cross_split[0] else ""
     skip = " --skip-corrupt" if dataset.skipped else ""
     where = f" --data-dir {shlex.quote(data_dir)}" if data_dir else ""
     return f"lightcnn search --budget 1MFLOPs --data {shlex.quote(dataset.source)}{where}{resplit}{skip}"
 
 
-def _lead(near: NearDuplicates, counts: Counts) -> str:
-    """What stands before the command: it is safe only where it runs, and where copies were looked for."""
-    if counts.refused:
-        return "As it is, this cannot be trained on; once it is mended, train with"
+def _lead(near: NearDuplicates, counts: FindingCounts) -> str:
+    """The words before the command: it is safe only if it runs and near duplicates were searched for."""
+    if counts.split_error:
+        return "These images cannot be trained on as they are; after fixing them, train with"
     return "Train safely with" if near.similar else "Train with"
 
 
-def _corrupt(dataset: Dataset, counts: Counts) -> str:
+def _corrupt(dataset: Dataset, counts: FindingCounts) -> str:
     bad = len(dataset.skipped)
     if not bad:
         return ""
@@ -65,59 +69,59 @@ def _corrupt(dataset: Dataset, counts: Counts) -> str:
     return f"{bad:,} of {counts.files:,} files cannot be used: {remedy}."
 
 
-def _labels(counts: Counts) -> str:
+def _labels(counts: FindingCounts) -> str:
     clusters, images = counts.cross_class
     if not clusters:
         return ""
     return (
-        f"{_count(clusters, 'photograph stands', 'photographs stand')} under more than one class, {images:,} images in "
-        "all: at least one label of each is wrong, which caps what any network can score; correct or remove them first "
-        "(the report shows each with its labels)."
+        f"{_count(clusters, 'photograph appears', 'photographs appear')} under more than one class ({images:,} images "
+        "in total): at least one label of each is wrong, which limits the score that any network can reach; correct or "
+        "remove these images first (the report shows them with their labels)."
     )
 
 
-def _leak(counts: Counts) -> str:
+def _leak(counts: FindingCounts) -> str:
     clusters, images = counts.cross_split
     if not clusters:
         return ""
     share = f" ({counts.leaked / counts.leaked_of:.0%})" if counts.leaked_of else ""
-    seen = (
-        f"; {counts.leaked:,} of the {counts.leaked_of:,} images of its {counts.leaked_side} side{share} have a "
-        "relative in train, so that scores on it are flattered"
+    effect = (
+        f"; {counts.leaked:,} of the {counts.leaked_of:,} images of its {SPLIT_TITLES[counts.leaked_split]}{share} "
+        "share a group with training images, so that scores on it are too high"
     )
     return (
-        f"The given split leaks: {_count(clusters, 'source has', 'sources have')} images on more than one side "
-        f"({images:,} images){seen if counts.leaked else ''}; do not use it, cut it anew with --resplit."
+        f"The given split leaks: {_count(clusters, 'group has', 'groups have')} images in more than one of its sets "
+        f"({images:,} images){effect if counts.leaked else ''}; do not use it, make a new split with --resplit."
     )
 
 
-def _refused(counts: Counts) -> str:
-    return f"No split can be cut: {counts.refused}." if counts.refused else ""
+def _split_error(counts: FindingCounts) -> str:
+    return f"No split can be made: {counts.split_error}." if counts.split_error else ""
 
 
-def _copies(near: NearDuplicates, counts: Counts) -> str:
+def _copies(near: NearDuplicates, counts: FindingCounts) -> str:
     clusters, images = counts.near_duplicates
-    same, files = counts.exact_duplicates
-    exact = f"{files:,} images have the pixels of another" if same else "no two images have equal pixels"
+    exact_clusters, files = counts.exact_duplicates
+    exact = f"{files:,} images have pixels identical to another's" if exact_clusters else "no two images are identical"
     if near.similar is None:
         return f"{exact[0].upper()}{exact[1:]}; {near.reason}."
     if not clusters:
         return "No image is a near duplicate of another."
-    found = f"{images:,} images are near duplicates of others, in {_count(clusters, 'cluster', 'clusters')}"
-    return f"{found} ({exact}): they stay on one side of every split that lightcnn cuts."
+    copies = f"{images:,} images are near duplicates of others, in {_count(clusters, 'cluster', 'clusters')}"
+    return f"{copies} ({exact}): every split that lightcnn makes keeps each cluster in one set."
 
 
-def _contradicted(counts: Counts) -> str:
+def _contradicted(counts: FindingCounts) -> str:
     if not counts.contradicted:
         return ""
     return (
-        f"{_count(counts.contradicted, 'photograph stands', 'photographs stand')} in several groups of the source, as "
-        "duplicates: a split joins these groups; see whether they are one patient, and say so in the manifest."
+        f"{_count(counts.contradicted, 'photograph is', 'photographs are')} in several groups of the source, as "
+        "duplicates: a split joins these groups; check whether they are one patient, and correct the manifest."
     )
 
 
-def _imbalance(counts: Counts) -> str:
-    if counts.imbalance < IMBALANCED:
+def _imbalance(counts: FindingCounts) -> str:
+    if counts.imbalance < IMBALANCE_RATIO:
         return ""
     times = f"{counts.imbalance:.0f} times"
     return f"The largest class has {times} as many images as the smallest: judge by balanced accuracy."
@@ -126,16 +130,13 @@ def _imbalance(counts: Counts) -> str:
 def _groups(dataset: Dataset) -> str:
     if not dataset.groups_known:
         return (
-            "Which images come from one patient or place is not known, so each counts as its own; if you know it, "
-            "say so in a manifest (path,label,group)."
+            "It is not known which images come from one patient or place, so each image counts as a group of its own; "
+            "if you know it, state it in a manifest (path,label,group)."
         )
     if dataset.groups_from in ("manifest", "source"):
         return f"Groups are {dataset.groups_reason}."
-    return f"Groups come from {_SOURCES.get(dataset.groups_from, dataset.groups_from)}: {dataset.groups_reason}."
+    return f"Groups come from {GROUP_ORIGINS.get(dataset.groups_from, dataset.groups_from)}: {dataset.groups_reason}."
 
 
-_SOURCES = {"names": "the file names", "names and near duplicates": "the file names and near duplicates"}
-
-
-def _count(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
+def _count(count: int, singular: str, plural: str) -> str:
+    return f"{count:,} {singular if count == 1 else plural}"

@@ -9,21 +9,26 @@ from rich.console import Console
 from rich.text import Text
 
 from lightcnn.cli.options import DataDir, Debug, Json, Out, Quiet, RequireData, print_json
+from lightcnn.recipe import PRESETS
 from lightcnn.text import visible
 
 
 def audit(
     source: Annotated[
         str,
-        typer.Argument(metavar="SOURCE", help="A folder of class folders, a .csv, a .npz, or a name."),
+        typer.Argument(metavar="SOURCE", help="Data set: a folder of class folders, a .csv, a .npz, or a name."),
     ],
-    fast: Annotated[bool, typer.Option("--fast", help="Leave near duplicates out.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Omit the search for near duplicates.")] = False,
     augment: Annotated[
-        str | None, typer.Option(metavar="PRESET", help="Also show what that augmentation makes of some images.")
+        str | None,
+        typer.Option(
+            metavar="PRESET", help=f"Augmentation preset to show on some of the images: {', '.join(PRESETS)}."
+        ),
     ] = None,
     data_dir: DataDir = None,
     skip_corrupt: Annotated[
-        bool, typer.Option("--skip-corrupt", help="Changes nothing: an audit lists such files and goes on.")
+        bool,
+        typer.Option("--skip-corrupt", help="No effect: an audit always lists unreadable files and continues."),
     ] = False,
     require_data: RequireData = False,
     out: Out = None,
@@ -31,23 +36,25 @@ def audit(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Find what is wrong with images before anything is trained on them, and leave a run folder."""
+    """Check a labelled image data set for problems before training on it, and write a run folder."""
+    from lightcnn.auditing.settings import AuditSettings
     from lightcnn.output.terminal import StepsView
     from lightcnn.recipe import Reading
     from lightcnn.run_folder import RunFolder
 
     if out is not None:
-        RunFolder.free(out)
+        RunFolder.require_free(out)
     reading = Reading(data_dir=str(data_dir) if data_dir else None, require_data=require_data)
+    settings = AuditSettings(source=source, reading=reading, fast=fast, augment=augment)
     with StepsView(Console(stderr=True, highlight=False), quiet) as view:
         from lightcnn.auditing import job
 
-        done = job.run(source, reading, out=out, fast=fast, augment=augment, progress=view.progress)
-    _show_audit(done, as_json, quiet)
+        run = job.run(settings, out=out, progress=view.progress)
+    _show_audit(run, as_json, quiet)
 
 
 def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
-    """The end of an audit: what was found, the verdict, and where it lies."""
+    """Prints the findings, the verdict, and where the report is."""
     from lightcnn.auditing.terminal import audit_tables
 
     report = run.report

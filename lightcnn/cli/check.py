@@ -1,4 +1,4 @@
-"""`lightcnn check`."""
+"""`lightcnn check`: validates YAML files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from lightcnn.version import __version__
 
 
 def check(
-    files: Annotated[list[Path], typer.Argument(help="Network specs, search spaces, recipes, files of changes.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Network specs, baselines, search spaces, recipes, or files of changes.")
+    ],
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Validate YAML files and print every error of every file."""
+    """Validate YAML files and print all errors of every file."""
     from lightcnn.cli.catalogue import check_file
 
     results = [check_file(file) for file in files]

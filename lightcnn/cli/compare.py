@@ -11,43 +11,41 @@ from rich.console import Console
 from rich.text import Text
 
 from lightcnn.cli.options import Debug, Json, Out, Quiet, print_json
+from lightcnn.comparing.settings import ALL_METRICS, METRIC_CHOICES, CompareSettings
 from lightcnn.text import visible
 
-
-class Metric(StrEnum):
-    """What runs are compared by."""
-
-    accuracy = "accuracy"
-    balanced_accuracy = "balanced_accuracy"
-    auc = "auc"
-    all = "all"
+# mypy cannot see the members of an enum whose names are in another module.
+Metric = StrEnum("Metric", [(name, name) for name in METRIC_CHOICES], module=__name__)  # type: ignore[misc]
+ALL = Metric(ALL_METRICS)
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Folders of finished runs.")],
-    metric: Annotated[Metric, typer.Option(help="What to compare by.")] = Metric.all,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sign flips, where there are too many to try all.")] = 0,
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Folders of two or more finished runs.")],
+    metric: Annotated[Metric, typer.Option(help="Metric to compare by.")] = ALL,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed of the sign flips, used if there are too many to try all.")
+    ] = 0,
     out: Out = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Compare runs on the same test images: paired tests, intervals, and what could not have been seen."""
+    """Compare runs on the same test images with paired tests, intervals and the smallest detectable difference."""
     from lightcnn.comparing import job
-    from lightcnn.comparing.terminal import ROWS, compare_table
+    from lightcnn.comparing.terminal import MAX_ROWS, compare_table
 
-    done = job.compare(runs, metric=metric.value, seed=seed, out=out)
-    report = done.report
+    run = job.run(CompareSettings(runs=tuple(map(str, runs)), metric=metric.value, seed=seed), out=out)
+    report = run.report
     if as_json:
         return print_json(report)
     console = Console(highlight=False)
     if not quiet:
         console.print(compare_table(report))
         console.print()
-    for pair in report["pairs"][:ROWS]:
+    for pair in report["pairs"][:MAX_ROWS]:
         console.print(Text(visible(pair["sentence"])), soft_wrap=True)
     if not quiet:
         for note in report["notes"]:
             console.print(Text(f"note: {visible(note)}"), soft_wrap=True)
-        console.print(Text(f"run folder {done.path}: open {done / 'report.html'}"), soft_wrap=True)
+        console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
     return None

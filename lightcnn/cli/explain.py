@@ -3,182 +3,223 @@
 from __future__ import annotations
 
 import shlex
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from lightcnn.cli.options import DataDir, Debug, Device, Interrupted, Json, Out, Quiet, print_json
+from lightcnn.cli.options import DataDir, Debug, Device, Json, Out, Quiet, print_json, resumable
 from lightcnn.errors import InputError
+from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, METHODS, Baseline, MethodOptions
+from lightcnn.explaining.settings import DEFAULT_IMAGES, SETTINGS_FILE, CheckLevel, ExplainSettings
+from lightcnn.run_folder import RunFolder
 from lightcnn.text import visible
 from lightcnn.version import __version__
 
-
-class Baseline(StrEnum):
-    """What Integrated Gradients begins with."""
-
-    black = "black"
-    mean = "mean"
-    blur = "blur"
-    random = "random"
-
-
-class Checks(StrEnum):
-    """How much is checked."""
-
-    quick = "quick"
-    full = "full"
-    none = "none"
+if TYPE_CHECKING:
+    from lightcnn.explaining.methods.layer_choice import MapLayer
 
 
 def explain(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
+    context: typer.Context,
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     images: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="IMAGE|FOLDER ...", help="Files, or folders of them; none: the run's test side."),
+        typer.Argument(
+            metavar="IMAGE|FOLDER ...", help="Image files, or folders of them (default: the run's test set)."
+        ),
     ] = None,
     method: Annotated[
-        str,
-        typer.Option(metavar="LIST", help="With commas: gradcam, gradcam++, layercam, ig, lime, occlusion."),
-    ] = "gradcam,ig,lime",
+        str, typer.Option(metavar="LIST", help=f"Methods to use, separated by commas: {', '.join(METHODS)}.")
+    ] = ",".join(DEFAULT_METHODS),
     target: Annotated[
         str | None,
-        typer.Option(metavar="CLASS", help="The class explained; default: each image's predicted one."),
+        typer.Option(metavar="CLASS", help="Class to explain (default: the predicted class of each image)."),
     ] = None,
     layer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of Grad-CAM; default: the deepest of at least 7 × 7.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Layer for Grad-CAM and its variants (default: the deepest layer with a map of at least 7 × 7).",
+        ),
     ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="List the layers and their sizes, and end.")] = False,
-    baseline: Annotated[Baseline, typer.Option(help="What Integrated Gradients begins with.")] = Baseline.black,
-    smooth: Annotated[int, typer.Option(metavar="N", min=0, help="Noisy copies of Integrated Gradients.")] = 0,
-    samples: Annotated[int, typer.Option(metavar="N", min=2, help="Of LIME.")] = 1000,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="List the layers that --layer accepts, with the sizes of their maps.")
+    ] = False,
+    baseline: Annotated[
+        Baseline, typer.Option(help="Image at which Integrated Gradients starts its path.")
+    ] = Baseline.black,
+    smooth: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Average Integrated Gradients over N noisy copies of the image (SmoothGrad); 0: off.",
+        ),
+    ] = 0,
+    samples: Annotated[
+        int, typer.Option(metavar="N", min=2, help="Number of perturbed images that LIME fits its model on.")
+    ] = 1000,
     segments: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Superpixels of LIME; default: by the size of the image.")
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Number of superpixels of LIME (default: chosen by the size of the image)."
+        ),
     ] = None,
-    checks: Annotated[Checks, typer.Option(help="How much is checked.")] = Checks.quick,
+    checks: Annotated[
+        CheckLevel, typer.Option(help="How thoroughly to check the maps; full runs every method again.")
+    ] = CheckLevel.quick,
     masks: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where the truth lies: a file of each image's stem."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of ground-truth masks, one per image, with the same file name (any extension).",
+        ),
     ] = None,
-    data: Annotated[str | None, typer.Option(metavar="SOURCE", help="Other data whose test side is explained.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Explain the test set of this data instead of the run's own."),
+    ] = None,
     count: Annotated[
         int | None,
-        typer.Option("--images", metavar="N", min=1, help="Of a test side, at most; chosen by the seed; default 24."),
+        typer.Option(
+            "--images",
+            metavar="N",
+            min=1,
+            help=f"Explain at most N test images, sampled with --seed (default: {DEFAULT_IMAGES}).",
+        ),
     ] = None,
     batch: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Images at once through the network; default 8 on a CPU, else 64."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Maximum number of images that go through the network at once (default: 8 on a CPU, otherwise 64).",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the choice of images, of LIME, noise and checks.")] = 0,
-    device: Annotated[Device, typer.Option(help="Where to explain.")] = Device.auto,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the choice of images, of LIME, of noise and of the checks.")
+    ] = 0,
+    device: Annotated[Device, typer.Option(help="Device on which to explain.")] = Device.auto,
     data_dir: DataDir = None,
     out: Out = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on in --out, with the same command: what is explained stays.")
+        bool,
+        typer.Option("--resume", help="Resume the run in --out; repeat the same command. Explained images are kept."),
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Show where a trained network looks, by several methods, and how far each map can be trusted."""
+    """Show where a trained network looks, by several methods, and check how far each map can be trusted."""
+    if images and count is not None:
+        raise InputError("--images: images are given already; give images, or the number of test images to explain")
+    RunFolder.resumed(out, resume=resume, command="explain", settings=SETTINGS_FILE)
+    settings = ExplainSettings(
+        run=run_folder,
+        inputs=tuple(images or ()),
+        methods=_method_names(method),
+        target=target,
+        options=MethodOptions(layer, baseline.value, smooth, samples, segments, seed),
+        checks=checks.value,
+        masks=masks,
+        data=data,
+        images=count or DEFAULT_IMAGES,
+        batch=batch,
+        device=device.value,
+        data_dir=data_dir,
+    )
+    if layers:
+        return _print_layers(_list_layers(settings), as_json)
+    folder = out or RunFolder.default_path("explain")
+    with resumable(_typed_command(context), folder, SETTINGS_FILE):
+        run = _run(settings, folder, resume, quiet, list_images=not (as_json or quiet))
+    return _print_result(run, as_json, quiet)
+
+
+def _run(settings: ExplainSettings, out: Path, resume: bool, quiet: bool, *, list_images: bool) -> RunFolder:
+    """Explains the images, with bars and, with `list_images`, a table of each image on stderr."""
+    from lightcnn.explaining.terminal import TerminalProgress
     from lightcnn.output.terminal import StepsView
 
-    if images and count is not None:
-        raise InputError("--images: images are given already; give images, or how many of a test side are explained")
-    if resume and out is None:
-        raise InputError("--resume: needs --out with the run folder to go on with")
-    if out is not None and not resume:
-        from lightcnn.run_folder import RunFolder
-
-        RunFolder.free(out)
     console = Console(stderr=True, highlight=False)
     with StepsView(console, quiet) as view:
-        from lightcnn.explaining.job import IMAGES, Settings, Work
-        from lightcnn.explaining.methods.catalogue import MethodOptions
+        from lightcnn.explaining.job import run
 
-        options = MethodOptions(layer, baseline.value, smooth, samples, segments, seed)
-        work = Work(
-            run_folder,
-            Settings(
-                methods=_names(method), target=target, options=options, checks=checks.value, masks=masks, data=data,
-                images=count or IMAGES, batch=batch, device=device.value, data_dir=data_dir,
-            ),
-        )  # fmt: skip
-        if layers:
-            found = work.layers()
+        progress = TerminalProgress(view.progress, console if list_images else None)
+        return run(settings, out=out, resume=resume, progress=progress)
+
+
+def _list_layers(settings: ExplainSettings) -> list[MapLayer]:
+    from lightcnn.explaining.setup import layers_of, prepare
+
+    return layers_of(prepare(settings))
+
+
+def _typed_command(context: typer.Context) -> str:
+    """The command line as it was typed, without --out and --resume."""
+    words = ["explain"]
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE" or name in ("out", "resume"):
+            continue
+        value = context.params[name]
+        if parameter.param_type_name == "argument":
+            words += [str(part) for part in value] if isinstance(value, list | tuple) else [str(value)]
         else:
-            done = _conduct(work, images or [], out, resume, view, console, listed=not (as_json or quiet))
-    if layers:
-        return _list(found, as_json)
-    return _show(done, as_json, quiet)
+            words += [parameter.opts[0]] if value is True else [parameter.opts[0], str(value)]
+    return shlex.join(words)
 
 
-def _conduct(
-    work: Any, images: list[Path], out: Path | None, resume: bool, view: Any, console: Console, *, listed: bool
-) -> Any:
-    """The work itself, with a table of each image on stderr as soon as it is done."""
-    from lightcnn.explaining.terminal import image_heading, image_table
-
-    def tell(entries: list[dict[str, Any]]) -> None:
-        if listed:
-            console.print(Text(visible(image_heading(entries))), soft_wrap=True)
-            console.print(image_table(entries))
-
-    try:
-        return work.conduct(images, out=out, resume=resume, progress=view.progress, tell=tell)
-    except KeyboardInterrupt:
-        if not work.path.exists():
-            raise
-        raise Interrupted(
-            f"interrupted after {work.done} of {work.count} images; go on with the same command and "
-            f"--resume --out {shlex.quote(str(work.path))}"
-        ) from None
-
-
-def _list(layers: Any, as_json: bool) -> None:
-    """Names and sizes of maps, in the order they run."""
+def _print_layers(layers: Sequence[MapLayer], as_json: bool) -> None:
+    """Names and sizes of the layers with maps, in the order in which they run."""
     from lightcnn.explaining.terminal import layer_table
 
-    rows = [
-        {"name": one.name, "kind": one.kind, "channels": one.channels, "height": one.height, "width": one.width}
-        for one in layers
-    ]
+    names = ("name", "kind", "channels", "height", "width")
+    rows = [{name: getattr(layer, name) for name in names} for layer in layers]
     if as_json:
         return print_json({"lightcnn": __version__, "command": "explain", "layers": rows})
     Console(highlight=False).print(layer_table(rows))
     return None
 
 
-def _show(done: Any, as_json: bool, quiet: bool) -> None:
-    """The checks of all images, what they mean, and where everything lies."""
-    from lightcnn.explaining.job import require_complete
-    from lightcnn.explaining.terminal import summary_table
+def _print_result(run: RunFolder, as_json: bool, quiet: bool) -> None:
+    """The checks of all images, what they mean, and where the report is."""
+    from lightcnn.explaining.report import require_complete
 
-    report = done.report
+    report = run.report
     if as_json:
         print_json(report)
     else:
-        console = Console(highlight=False)
-        if not quiet and report["summary"]:
-            console.print(summary_table(report["summary"]))
-            console.print()
-        if report["warning"]:
-            console.print(Text(visible(report["warning"])), soft_wrap=True)
-        for line in report["sentence"].splitlines():
-            console.print(Text(visible(line)), soft_wrap=True)
-        if not quiet:
-            for note in report["notes"]:
-                console.print(Text(visible(f"note: {note}")), soft_wrap=True)
-            console.print(Text(visible(f"run folder {done.path}: open {done / 'report.html'}")), soft_wrap=True)
+        _print_summary(run, report, quiet)
     require_complete(report)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    """Raises: InputError."""
+def _print_summary(run: RunFolder, report: Mapping[str, Any], quiet: bool) -> None:
+    from lightcnn.explaining.terminal import summary_table
+
+    console = Console(highlight=False)
+    if not quiet and report["summary"]:
+        console.print(summary_table(report["summary"]))
+        console.print()
+    lines = [report["warning"]] if report["warning"] else []
+    lines += report["sentence"].splitlines()
+    if not quiet:
+        lines += [f"note: {note}" for note in report["notes"]]
+        lines.append(f"run folder {run.path}: open {run / 'report.html'}")
+    for line in lines:
+        console.print(Text(visible(line)), soft_wrap=True)
+
+
+def _method_names(text: str) -> tuple[str, ...]:
+    """The names in a list separated by commas. Raises: InputError if there are none."""
     names = tuple(part.strip() for part in text.split(",") if part.strip())
     if not names:
-        raise InputError("--method: no method is named; give one or several with commas, as in gradcam,ig,lime")
+        raise InputError(
+            f"--method: no method is named; give one or several, separated by commas, as in {','.join(DEFAULT_METHODS)}"
+        )
     return names

@@ -1,4 +1,4 @@
-"""`lightcnn list`."""
+"""`lightcnn list`: lists what lightcnn comes with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lightcnn.version import __version__
 
 
 class Listing(StrEnum):
-    """What `lightcnn list` lists."""
+    """The lists that `lightcnn list` prints."""
 
     recipes = "recipes"
     spaces = "spaces"
@@ -24,16 +24,18 @@ class Listing(StrEnum):
 
 
 def list_(
-    what: Annotated[Listing, typer.Argument(help="What to list.")],
-    show: Annotated[str | None, typer.Option(help="Print the shipped file of that name, to copy and change.")] = None,
+    what: Annotated[Listing, typer.Argument(help="The list to print.")],
+    show: Annotated[
+        str | None, typer.Option(help="Print the shipped file of that name, for copying and changing it.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """List what is shipped."""
+    """List recipes, search spaces, data sets, baselines or schemas."""
     from lightcnn.cli.catalogue import shipped_items
 
-    items = shipped_items(what.value)
+    items = shipped_items(what)
     if show is not None:
         from lightcnn.text import nearest
 
@@ -42,7 +44,7 @@ def list_(
             names = [item["name"] for item in items if "file" in item]
             raise InputError(
                 f"list {what.value} --show {show}: no such file{nearest(show, names)}; "
-                f"there are: {', '.join(names) or 'none'}"
+                f"files: {', '.join(names) or 'none'}"
             )
         text = Path(item["file"]).read_text(encoding="utf-8")
         if as_json:

@@ -1,8 +1,11 @@
-"""The command line: the commands under one name, and how their errors end. What a command does stands in its module."""
+"""The command line: all commands, and how their errors are reported. Each command is in a module of its own."""
 
 from __future__ import annotations
 
+import errno
+import inspect
 import traceback
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -21,7 +24,7 @@ from lightcnn.cli.profile import profile
 from lightcnn.cli.search import search
 from lightcnn.cli.train import train
 from lightcnn.errors import DocumentError, LightcnnError
-from lightcnn.text import first_line, visible
+from lightcnn.text import format_error, visible
 from lightcnn.version import __version__
 
 app = typer.Typer(
@@ -31,32 +34,44 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (search, train, ablate, profile, explain, audit, predict, compare, check):
-    app.command()(command)
-app.command("list")(list_)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "search": search,
+    "train": train,
+    "ablate": ablate,
+    "profile": profile,
+    "explain": explain,
+    "audit": audit,
+    "predict": predict,
+    "compare": compare,
+    "check": check,
+    "list": list_,
+}
+"""The function of every command."""
+for name, command in COMMANDS.items():
+    app.command(name)(command)
 
 UsageError: Any = typer.BadParameter.__mro__[1]
-"""Base of what typer raises for a wrong command line (typer carries its own copy of click)."""
+"""Base of the errors that typer raises for a wrong command line; typer has its own copy of click."""
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one command line and returns its exit code; errors are one line on stderr."""
+    """Runs a command line and returns its exit code; an error is one line on stderr."""
     debug = "--debug" in arguments
     try:
         code = app(arguments, standalone_mode=False)
-        if code == 130:  # typer's own answer to Ctrl-C, in silence
-            return _ended("interrupted", 130, debug=False)
+        if code == 130:  # typer handles Ctrl-C itself, without a message
+            return _fail("interrupted", 130, debug=False)
         return code if isinstance(code, int) else 0
     except DocumentError as error:
         for problem in error.problems[:-1]:
             typer.echo(f"lightcnn: {problem}", err=True)
-        return _ended(str(error.problems[-1]), error.exit_code, debug)
+        return _fail(str(error.problems[-1]), error.exit_code, debug)
     except LightcnnError as error:
-        return _ended(str(error), error.exit_code, debug)
+        return _fail(str(error), error.exit_code, debug)
     except Interrupted as hint:
-        return _ended(str(hint), 130, debug)
+        return _fail(str(hint), 130, debug)
     except (KeyboardInterrupt, typer.Abort):
-        return _ended("interrupted", 130, debug)
+        return _fail("interrupted", 130, debug)
     except UsageError as error:
         context = getattr(error, "ctx", None)
         message = error.format_message()
@@ -64,29 +79,34 @@ def run(arguments: list[str]) -> int:
             typer.echo(message, err=True)
             return 2
         message = " ".join(message.split())
-        return _ended(f"{message}; see `{context.command_path if context else 'lightcnn'} --help`", 2, debug)
+        return _fail(f"{message}; see `{context.command_path if context else 'lightcnn'} --help`", 2, debug)
     except BrokenPipeError:
         return 1
     except OSError as error:
-        return _ended(
-            f"{error.filename or 'output'}: {error.strerror}; see that the disk has room, then --resume", 1, debug
-        )
+        return _fail(f"{error.filename or 'output'}: {error.strerror}{_remedy(error, arguments)}", 1, debug)
     except Exception as error:
-        reason = first_line(error)
-        return _ended(f"{type(error).__name__}: {reason} (a fault of lightcnn; --debug shows where)", 1, debug)
+        return _fail(f"{format_error(error)} (a bug in lightcnn; run with --debug for the traceback)", 1, debug)
 
 
-def _ended(message: str, code: int, debug: bool) -> int:
+def _remedy(error: OSError, arguments: list[str]) -> str:
+    """What to do about an error of the operating system, if that is known."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return ""
+    can_resume = "resume" in inspect.signature(COMMANDS[arguments[0]]).parameters
+    return "; check the free disk space" + (", then continue with --resume" if can_resume else "")
+
+
+def _fail(message: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    # Names of files stand in it, which may hold what a terminal obeys.
+    # The message may contain file names with control characters, which a terminal would obey.
     Console(stderr=True, highlight=False).print(Text(visible(f"lightcnn: {message}")), soft_wrap=True)
     return code
 
 
 @app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="The version, and nothing else.")] = False,
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         typer.echo(f"lightcnn {__version__}")

@@ -1,4 +1,4 @@
-"""What the commands share: options, durations, JSON on stdout, and how an interrupted one ends."""
+"""What the commands share: options, durations, JSON on stdout, and the message of an interrupted command."""
 
 from __future__ import annotations
 
@@ -16,28 +16,32 @@ import typer
 
 from lightcnn import overrides
 from lightcnn.errors import InputError
-from lightcnn.overrides import Change
+from lightcnn.overrides import Override
 
-BEGAN = time.monotonic()
-"""When the command began: what `--time` counts from."""
+STARTED_AT = time.monotonic()
+"""The start of the command, from which `--time` is counted."""
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no messages.")]
-Debug = Annotated[bool, typer.Option("--debug", help="A traceback with every error.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and everything else on stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress and no messages.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Print a traceback with every error.")]
 DataDir = Annotated[
-    Path | None, typer.Option(help="Where published data sets lie or are put; default ~/.cache/lightcnn/data.")
+    Path | None, typer.Option(help="Folder of the published data sets (default: ~/.cache/lightcnn/data).")
 ]
-Out = Annotated[Path | None, typer.Option(help="The run folder; default a fresh one under runs/.")]
-SkipCorrupt = Annotated[bool, typer.Option("--skip-corrupt", help="Leave out files that cannot be read, and say so.")]
-RequireData = Annotated[bool, typer.Option("--require-data", help="Refuse a stand-in where the data set is not there.")]
-Resplit = Annotated[bool, typer.Option("--resplit", help="Cut the sides anew, whatever split is given.")]
+Out = Annotated[Path | None, typer.Option(help="The run folder (default: a new folder under runs/).")]
+SkipCorrupt = Annotated[bool, typer.Option("--skip-corrupt", help="Ignore files that cannot be read, and report them.")]
+RequireData = Annotated[
+    bool, typer.Option("--require-data", help="Fail if the data set is missing instead of using synthetic images.")
+]
+Resplit = Annotated[
+    bool, typer.Option("--resplit", help="Ignore the split that the data set comes with and make a new one.")
+]
 AllowLeak = Annotated[
-    bool, typer.Option("--allow-leak", help="Use a given split although sources stand on both sides of it.")
+    bool, typer.Option("--allow-leak", help="Use the given split even if images of one group are in more than one set.")
 ]
 
 
 class Device(StrEnum):
-    """Where networks are trained."""
+    """Devices that networks run on."""
 
     auto = "auto"
     cpu = "cpu"
@@ -45,13 +49,13 @@ class Device(StrEnum):
     mps = "mps"
 
 
-class Interrupted(Exception):  # noqa: N818 (no error: the user asked for it)
-    """Ctrl-C in the middle of something that can go on later; says how."""
+class Interrupted(Exception):  # noqa: N818 (not an error: the user interrupted the command)
+    """Ctrl-C during a command that can be resumed; the text is the message, with the command that resumes it."""
 
 
 @contextmanager
 def resumable(command: str, out: Path, settings: str) -> Iterator[None]:
-    """Turns Ctrl-C into the line that resumes the run in `out`, once its file `settings` is written.
+    """Turns Ctrl-C into the command that resumes the run in `out`, once its file `settings` has been written.
 
     Raises: Interrupted.
     """
@@ -64,8 +68,8 @@ def resumable(command: str, out: Path, settings: str) -> Iterator[None]:
         raise Interrupted(f"interrupted; resume with: {resume}") from None
 
 
-def duration(text: str | None) -> float | None:
-    """A duration such as 90s, 10m or 1h30m in seconds. Raises: InputError."""
+def parse_duration(text: str | None) -> float | None:
+    """The seconds of a duration such as 90s, 10m or 1h30m. Raises: InputError."""
     if text is None:
         return None
     match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip().lower())
@@ -76,19 +80,19 @@ def duration(text: str | None) -> float | None:
     return seconds
 
 
-def recipe_changes(values: Mapping[str, Any], sets: Sequence[str]) -> list[Change]:
-    """What options and `--set` change in a recipe. `values` are by dotted path; those not given (None, False) are none.
+def recipe_overrides(values: Mapping[str, Any], sets: Sequence[str]) -> list[Override]:
+    """The overrides of options and of `--set`. `values` maps dotted paths to values; None and False are not set.
 
     Raises: InputError.
     """
     options = [
-        overrides.Change(f"--{path.rpartition('.')[2].replace('_', '-')}", tuple(path.split(".")), value)
+        Override(f"--{path.rpartition('.')[2].replace('_', '-')}", tuple(path.split(".")), value)
         for path, value in values.items()
         if value is not None and value is not False
     ]
-    return options + [overrides.read(text) for text in sets]
+    return options + [overrides.parse_assignment(text) for text in sets]
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout; numbers that are not finite are refused."""
+    """Prints a JSON document on stdout; numbers that are not finite are refused."""
     typer.echo(json.dumps(document, indent=2, allow_nan=False))

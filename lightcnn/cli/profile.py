@@ -76,7 +76,7 @@ def profile(
     if sort is not None:
         require_columns([sort.removeprefix("-")], "--sort")
     if out is not None:
-        RunFolder.free(out)
+        RunFolder.require_free(out)
     with StepsView(Console(stderr=True, highlight=False), quiet) as terminal:
         from lightcnn.profiling import job
 

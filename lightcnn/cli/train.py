@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,6 @@ from lightcnn.cli.options import (
     DataDir,
     Debug,
     Device,
-    Interrupted,
     Json,
     Out,
     Quiet,
@@ -23,30 +23,41 @@ from lightcnn.cli.options import (
     Resplit,
     SkipCorrupt,
     print_json,
-    recipe_changes,
+    recipe_overrides,
+    resumable,
 )
 from lightcnn.errors import InputError
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import caveats
 from lightcnn.text import visible
 
 
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(metavar="RECIPE", help="A shipped recipe, a file, or a spec.yaml with --data.")
+        str | None,
+        typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, a recipe file, or a spec.yaml with --data."),
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Another SOURCE than the recipe's.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="At most; the same as --set training.epochs=N.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of split, first weights and trainings.")] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="SOURCE", help="Data set to train on (default: the recipe's).")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Maximum number of epochs (default: the recipe's); sets training.epochs.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the split, the first weights and the training (default: the recipe's).")
+    ] = None,
     folds: Annotated[
-        int | None, typer.Option(metavar="K", help="Cut the images into K folds by group and test on each once.")
+        int | None,
+        typer.Option(metavar="K", help="Cross-validate: make K folds by group and test each fold once."),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(metavar="S", help="Train with S seeds, from --seed on; with folds each cuts its own.")
+        int | None,
+        typer.Option(metavar="S", help="Train with S seeds from --seed on; with --folds each makes its own folds."),
     ] = None,
     sets: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any value of the recipe; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set any value of the recipe; repeatable."),
     ] = None,
-    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="Device to train on.")] = Device.auto,
     data_dir: DataDir = None,
     skip_corrupt: SkipCorrupt = False,
     resplit: Resplit = False,
@@ -54,27 +65,24 @@ def train(
     require_data: RequireData = False,
     out: Out = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the training in --out; RECIPE may be left out.")
+        bool, typer.Option("--resume", help="Resume the training in --out; RECIPE may be omitted.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the resolved recipe, sizes, cost and time; train nothing.")
+        bool, typer.Option("--dry-run", help="Print the complete recipe, data, cost and time without training.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train the network of a recipe, and leave a run folder."""
+    """Train the network of a recipe and write a run folder."""
     from lightcnn.run_folder import RunFolder
-    from lightcnn.training.recipe_argument import read_recipe_argument
+    from lightcnn.training.settings import MARKER_FILE, make_settings
     from lightcnn.training.terminal import TrainView
 
     if recipe is None and not (resume and out is not None):
-        raise InputError("train: RECIPE is missing; give a file or a shipped name, as in `lightcnn train quick`")
-    if resume and out is None:
-        raise InputError("--resume: needs --out with the run folder to go on with")
-    if resume and out is not None and not (RunFolder.load(out) / "data.json").is_file():
-        raise InputError(f"--resume: {out} is not a training; give the folder that `lightcnn train` has begun")
-    given = recipe_changes(
+        raise InputError("train: RECIPE is missing; name a file or a shipped recipe, as in `lightcnn train quick`")
+    resumed = RunFolder.resumed(out, resume=resume, command="train", settings=MARKER_FILE)
+    changes = recipe_overrides(
         {
             "data": data, "training.epochs": epochs, "seed": seed, "reading.data_dir": data_dir and str(data_dir),
             "reading.skip_corrupt": skip_corrupt, "reading.resplit": resplit, "reading.allow_leak": allow_leak,
@@ -82,33 +90,31 @@ def train(
         },
         sets or (),
     )  # fmt: skip
-    wanted = read_recipe_argument(
-        RunFolder.load(out) / "recipe.yaml" if recipe is None and out is not None else str(recipe), given
-    )
-    if out is not None and not resume:
-        RunFolder.free(out)
+    draft = _draft(recipe, resumed, changes)
+    settings = make_settings(draft, folds=folds, seeds=seeds, device=device.value)
     if dry_run:
-        return _dry_run(wanted, folds, seeds, device.value, as_json, quiet)
-    asked = recipe is not None or given or folds is not None or seeds is not None
-    if resume and not asked and out is not None and (out / "report.json").is_file():
-        return _show(RunFolder.load(out), as_json, quiet)
-    out = out or RunFolder.fresh("train")
-    try:
-        with TrainView(Console(stderr=True, highlight=False), quiet) as view:
-            from lightcnn.training import job
+        return _dry_run(settings, as_json, quiet)
+    unchanged = recipe is None and not changes and folds is None and seeds is None
+    if resumed is not None and unchanged and (resumed / "report.json").is_file():
+        return _show(resumed, as_json, quiet)
+    out = out or RunFolder.default_path("train")
+    with resumable("train", out, MARKER_FILE), TrainView(Console(stderr=True, highlight=False), quiet) as view:
+        from lightcnn.training import job
 
-            done = job.run(wanted, folds=folds, seeds=seeds, out=out, resume=resume, device=device.value, watcher=view)
-    except KeyboardInterrupt:
-        if (out / "data.json").is_file():
-            raise Interrupted(
-                f"interrupted; go on with: lightcnn train --resume --out {shlex.quote(str(out))}"
-            ) from None
-        raise
-    return _show(done, as_json, quiet)
+        run = job.run(settings, out=out, resume=resume, progress=view)
+    return _show(run, as_json, quiet)
 
 
-def _dry_run(wanted: Any, folds: int | None, seeds: int | None, device: str, as_json: bool, quiet: bool) -> None:
-    """The resolved recipe, sizes, cost and time of a training, or of all folds and seeds."""
+def _draft(recipe: str | None, resumed: Any, changes: Any) -> Any:
+    """The recipe that RECIPE names, else that of the resumed run, with the changes. Raises: InputError."""
+    from lightcnn.training.recipe_argument import read_recipe_argument
+
+    source: str | Path = resumed / "recipe.yaml" if recipe is None else recipe
+    return read_recipe_argument(source, changes)
+
+
+def _dry_run(settings: Any, as_json: bool, quiet: bool) -> None:
+    """Prints the complete recipe, data, cost and time of a training, or of all folds and seeds."""
     from lightcnn import document
     from lightcnn.recipe import Recipe
     from lightcnn.training.terminal import TrainView, dry_run_lines, stand_in_panel
@@ -116,7 +122,7 @@ def _dry_run(wanted: Any, folds: int | None, seeds: int | None, device: str, as_
     with TrainView(Console(stderr=True, highlight=False), quiet) as view:
         from lightcnn.training.job import estimate
 
-        plan = estimate(wanted, folds=folds, seeds=seeds, device=device, watcher=view)
+        plan = estimate(settings, progress=view)
     if as_json:
         return print_json(plan)
     if plan["data"]["stand_in"]:
@@ -128,7 +134,7 @@ def _dry_run(wanted: Any, folds: int | None, seeds: int | None, device: str, as_
 
 
 def _show(run: Any, as_json: bool, quiet: bool) -> None:
-    """The end of a training: the score, where it lies, and how to go on."""
+    """Prints the result of a training: the score, its caveats, the run folder, and how to repeat it."""
     from lightcnn.training.terminal import parts_table, stand_in_panel, train_summary
 
     report = run.report
@@ -145,15 +151,17 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
         if report["data"]["stand_in"]:
             console.print(stand_in_panel(report["data"]))
         else:
-            for note in cautions(report["data"]):
+            for note in caveats(report["data"]):
                 console.print(Text(visible(f"note: {note}")), soft_wrap=True)
-        folder = shlex.quote(str(run.path))
-        again = "".join(f" --{name} {report[name]}" for name in ("folds", "seeds") if report.get(name))
-        console.print(
-            Text(
-                f"run folder {run.path}: open {run / 'report.html'}; train the same again with: "
-                f"lightcnn train {folder}/recipe.yaml{again}"
-            ),
-            soft_wrap=True,
-        )
+        console.print(Text(_next_steps(run)), soft_wrap=True)
     return None
+
+
+def _next_steps(run: Any) -> str:
+    """Where the report is, and the command that repeats the training."""
+    folder = shlex.quote(str(run.path))
+    options = "".join(f" --{name} {run.report[name]}" for name in ("folds", "seeds") if run.report.get(name))
+    return (
+        f"run folder {run.path}: open {run / 'report.html'}; repeat the training with: "
+        f"lightcnn train {folder}/recipe.yaml{options}"
+    )

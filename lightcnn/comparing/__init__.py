@@ -1,1 +1,6 @@
-"""Finished runs on the same test images, held against each other."""
+"""`lightcnn compare`: finished runs compared on the same test images, pair by pair.
+
+Begin with `job.run`. Modules build on each other in this order: `settings`, `run_predictions` (what is read of a run),
+`pairs` (tests and intervals), `wording` (sentences and notes), `figures`, `page`, `report`, `job`; `terminal` prints
+the table. `lightcnn.ablating` uses `run_predictions`, `pairs`, `wording` and `figures` as well.
+"""

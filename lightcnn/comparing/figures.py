@@ -1,4 +1,4 @@
-"""The figure of a comparison: the runs' scores, and beside them the differences of all pairs, with 95 % intervals."""
+"""The figure of a comparison: the scores of the runs next to the differences of all pairs, with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -9,30 +9,34 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from lightcnn.comparing.pairs import Pair
-from lightcnn.comparing.settings import TITLES
-from lightcnn.output.figures import BLUE, GREY, ORANGE, plain, png
+from lightcnn.comparing.settings import METRICS
+from lightcnn.output.figures import BLUE, GREY, ORANGE, png, without_mathematics
 from lightcnn.text import visible
 
-SHOWN = 40
-"""Pairs of a metric that are drawn: those of the largest differences."""
-NAME = 28
+MAX_DRAWN = 40
+"""Pairs of a metric that are drawn: those with the largest differences."""
+NAME_LENGTH = 28
 """Characters of a run's name."""
 
 Scores = Mapping[str, tuple[float, float, float] | None]
+"""Value, low and high (95 %) by metric; None for an undefined AUC."""
 
 
-def forest(runs: Mapping[str, Scores], pairs: Sequence[Pair]) -> bytes:
-    """A row a metric: scores of the runs on the left, differences on the right; shown ones in orange."""
+def difference_figure(runs: Mapping[str, Scores], pairs: Sequence[Pair]) -> bytes:
+    """A PNG file with one row per metric: the scores of `runs` on the left, the differences on the right.
+
+    Differences that are shown after Holm's correction are orange.
+    """
     metrics = list(dict.fromkeys(pair.metric for pair in pairs))
     drawn = {metric: _largest([pair for pair in pairs if pair.metric == metric]) for metric in metrics}
     heights = [0.9 + 0.3 * max(len(runs), len(drawn[metric])) for metric in metrics]
     figure = Figure(figsize=(10.5, sum(heights)), layout="constrained")
     grid = figure.subplots(len(metrics), 2, squeeze=False, height_ratios=heights)
     for (left, right), metric in zip(grid, metrics, strict=True):
-        _scores(left, runs, metric)
-        _differences(right, drawn[metric])
-        left.set_xlabel(TITLES[metric])
-        right.set_xlabel(f"difference in {TITLES[metric]}" + ("" if metric == "auc" else ", points"))
+        _draw_scores(left, runs, metric)
+        _draw_differences(right, drawn[metric])
+        left.set_xlabel(METRICS[metric])
+        right.set_xlabel(f"difference in {METRICS[metric]}" + ("" if metric == "auc" else ", points"))
         if metric != "auc":
             left.xaxis.set_major_formatter(PercentFormatter(1))
             right.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
@@ -40,39 +44,41 @@ def forest(runs: Mapping[str, Scores], pairs: Sequence[Pair]) -> bytes:
 
 
 def _largest(pairs: Sequence[Pair]) -> list[Pair]:
-    kept = sorted(pairs, key=lambda pair: -abs(pair.estimate.difference))[:SHOWN]
-    return [pair for pair in pairs if pair in kept]
+    """The `MAX_DRAWN` pairs with the largest differences, in their order."""
+    largest = sorted(pairs, key=lambda pair: -abs(pair.estimate.difference))[:MAX_DRAWN]
+    return [pair for pair in pairs if pair in largest]
 
 
-def _scores(axes: Axes, runs: Mapping[str, Scores], metric: str) -> None:
-    for place, scores in enumerate(runs.values()):
+def _draw_scores(axes: Axes, runs: Mapping[str, Scores], metric: str) -> None:
+    for row, scores in enumerate(runs.values()):
         if (score := scores[metric]) is not None:
-            _interval(axes, place, score, BLUE)
-    _rows(axes, [_short(name) for name in runs])
+            _draw_interval(axes, row, score, BLUE)
+    _name_rows(axes, [_shorten(name) for name in runs])
 
 
-def _differences(axes: Axes, pairs: Sequence[Pair]) -> None:
+def _draw_differences(axes: Axes, pairs: Sequence[Pair]) -> None:
     axes.axvline(0, color=GREY, linewidth=1)
-    for place, pair in enumerate(pairs):
-        found, colour = pair.estimate, ORANGE if pair.shown else GREY
-        low, high = (found.difference if edge is None else edge for edge in (found.low, found.high))
-        _interval(axes, place, (found.difference, low, high), colour)
-    _rows(axes, [f"{_short(pair.a)} − {_short(pair.b)}" for pair in pairs])
+    for row, pair in enumerate(pairs):
+        estimate, colour = pair.estimate, ORANGE if pair.shown else GREY
+        low, high = (estimate.difference if edge is None else edge for edge in (estimate.low, estimate.high))
+        _draw_interval(axes, row, (estimate.difference, low, high), colour)
+    _name_rows(axes, [f"{_shorten(pair.a)} − {_shorten(pair.b)}" for pair in pairs])
 
 
-def _interval(axes: Axes, place: int, score: tuple[float, float, float], colour: str) -> None:
+def _draw_interval(axes: Axes, row: int, score: tuple[float, float, float], colour: str) -> None:
     value, low, high = score
-    axes.plot([low, high], [place, place], color=colour, linewidth=1.6)
-    axes.plot([value], [place], "o", color=colour, markersize=5)
+    axes.plot([low, high], [row, row], color=colour, linewidth=1.6)
+    axes.plot([value], [row], "o", color=colour, markersize=5)
 
 
-def _rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), [plain(name) for name in names], fontsize=8)
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), [without_mathematics(name) for name in names], fontsize=8)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
 
 
-def _short(name: str) -> str:
-    shown = visible(name)
-    return shown if len(shown) <= NAME else "…" + shown[1 - NAME :]
+def _shorten(name: str) -> str:
+    """The end of a name: runs in one folder differ there."""
+    text = visible(name)
+    return text if len(text) <= NAME_LENGTH else "…" + text[1 - NAME_LENGTH :]

@@ -1,120 +1,97 @@
-"""Finished runs in, a comparison out: `lightcnn compare`."""
+"""`lightcnn compare`: reads finished runs, compares every pair of them and writes the run folder of the comparison."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from lightcnn.comparing.figures import Scores, forest
+from lightcnn import document
+from lightcnn.comparing.figures import difference_figure
 from lightcnn.comparing.page import compare_page
-from lightcnn.comparing.pairs import METRICS, Pair, all_pairs, require_same_images, scores_of
-from lightcnn.comparing.run_predictions import RunPredictions, read
-from lightcnn.comparing.wording import notes, sentence
+from lightcnn.comparing.pairs import all_pairs, require_same_images, scores_of
+from lightcnn.comparing.report import compare_report
+from lightcnn.comparing.run_predictions import RunPredictions, read_run
+from lightcnn.comparing.settings import ALL_METRICS, CompareSettings
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import STAND_IN
-from lightcnn.output.figures import stamped
+from lightcnn.output.figures import add_warning_bar
+from lightcnn.progress import Progress, no_progress
 from lightcnn.run import Run
-from lightcnn.run_folder import json_bytes
-from lightcnn.text import nearest
-from lightcnn.version import __version__
+from lightcnn.run_folder import RunFolder, json_bytes
 
-MOST = 50
+MAX_RUNS = 50
 """Runs that are compared at once: 1,225 pairs."""
 
 
-def compare(runs: Sequence[str | Path], *, metric: str = "all", seed: int = 0, out: str | Path | None = None) -> Run:
-    """Compares finished runs on the same test images, pair by pair, and returns the run folder of the comparison.
+def compare(
+    runs: Sequence[str | Path], *, metric: str = ALL_METRICS, seed: int = 0, out: str | Path | None = None
+) -> Run:
+    """Compares finished runs on the same test images, pair by pair.
 
-    `metric` is accuracy, balanced_accuracy, auc or all; `seed` that of the sign flips. Raises: InputError where there
-    are not two runs, one of them is not finished or was edited, or they were not asked the same.
+    Args:
+        runs: Folders of 2 to 50 finished runs.
+        metric: Metric to compare by: `accuracy`, `balanced_accuracy`, `auc` or `all`.
+        seed: Random seed of the sign flips, used if there are too many to try all of them.
+        out: Run folder to write, which must not exist; a new folder under `runs/` by default.
+
+    Returns:
+        The run folder of the comparison; `report["pairs"]` holds one entry per pair and metric.
+
+    Raises:
+        InputError: Fewer than two runs are given, a run is unfinished or was edited, or the runs were not tested on the
+            same images.
+
+    Example:
+        >>> run = lightcnn.compare(["runs/short", "runs/long"], metric="accuracy")  # doctest: +SKIP
+        >>> print(run.report["pairs"][0]["sentence"])  # doctest: +SKIP
     """
-    began, clock = time.strftime("%Y-%m-%d %H:%M:%S"), time.monotonic()
-    metrics = _metrics(metric)
-    path = Run.free(Path(out)) if out is not None else Run.fresh("compare")
-    answers = _read(runs)
-    pairs = all_pairs(answers, metrics, seed)
+    folders = (runs,) if isinstance(runs, str | Path) else runs
+    return Run(run(CompareSettings(runs=tuple(map(str, folders)), metric=metric, seed=seed), out=out).path)
+
+
+def run(settings: CompareSettings, *, out: str | Path | None = None, progress: Progress = no_progress) -> RunFolder:
+    """Compares the runs of `settings` and writes the run folder atomically.
+
+    A comparison takes seconds, so it cannot be resumed. Raises: InputError, as `compare`.
+    """
+    started, clock = time.strftime("%Y-%m-%d %H:%M:%S"), time.monotonic()
+    path = RunFolder.require_free(Path(out)) if out is not None else RunFolder.default_path("compare")
+    runs = _read_runs(settings.runs, progress)
+    pairs = all_pairs(runs, settings.metrics, settings.seed)
     if not pairs:
-        raise InputError("--metric auc: a class has no test image, so no AUC is defined; compare by accuracy")
-    scores = {run.name: scores_of(run) for run in answers}
-    report = _document(answers, scores, pairs, metrics, seed) | {"seconds": round(time.monotonic() - clock, 3)}
-    picture = forest(scores, pairs)
-    picture = stamped(picture, STAND_IN) if answers[0].report.data.stand_in else picture
-    said = f"{began} compare begins\n{time.strftime('%Y-%m-%d %H:%M:%S')} {len(answers)} runs compared\n"
+        raise InputError("--metric auc: a class has no test image, so the AUC is undefined; compare by accuracy")
+    scores = {run.name: scores_of(run) for run in runs}
+    report = compare_report(settings, runs, scores, pairs, seconds=time.monotonic() - clock)
+    figure = difference_figure(scores, pairs)
+    figure = add_warning_bar(figure, STAND_IN) if runs[0].report.data.stand_in else figure
+    log = f"{started} compare started\n{time.strftime('%Y-%m-%d %H:%M:%S')} {len(runs)} runs compared\n"
     files = {
-        "report.html": compare_page(report, picture),
-        "plots/differences.png": picture,
-        "log.txt": said.encode(),
+        "compare.yaml": document.dump(settings, exclude_defaults=False).encode(),
+        "report.html": compare_page(report, figure),
+        "plots/differences.png": figure,
+        "log.txt": log.encode(),
         "report.json": json_bytes(report),
     }
-    return Run.create(path, "compare", files)
+    return RunFolder.create(path, "compare", files)
 
 
-def _metrics(metric: str) -> tuple[str, ...]:
-    """Raises: InputError."""
-    if metric == "all":
-        return METRICS
-    if metric not in METRICS:
-        raise InputError(
-            f"--metric {metric}: no such metric{nearest(metric, METRICS)}; there are: {', '.join((*METRICS, 'all'))}"
-        )
-    return (metric,)
-
-
-def _read(folders: Sequence[str | Path]) -> list[RunPredictions]:
-    """The answers of runs that may be compared, each under a name of its own. Raises: InputError."""
-    if isinstance(folders, str | Path) or len(folders) < 2:
-        raise InputError("compare: two runs or more are needed; give another run folder on the same test images")
-    if len(folders) > MOST:
-        raise InputError(f"compare: {len(folders)} runs, and {MOST} are the most; compare fewer at a time")
+def _read_runs(folders: Sequence[str], progress: Progress) -> list[RunPredictions]:
+    """The predictions of runs that may be compared, each under a unique name. Raises: InputError."""
+    if len(folders) < 2:
+        raise InputError("compare: at least two runs are required; add a run folder with the same test images")
+    if len(folders) > MAX_RUNS:
+        raise InputError(f"compare: {len(folders)} runs, but at most {MAX_RUNS} can be compared at once; give fewer")
     places = Counter(Path(folder).resolve() for folder in folders)
-    if twice := next((str(place) for place, times in places.items() if times > 1), None):
-        raise InputError(f"compare: {twice} is given twice; give each run once")
-    runs = [read(folder) for folder in folders]
+    if repeated := next((str(place) for place, times in places.items() if times > 1), None):
+        raise InputError(f"compare: {repeated} is given twice; give each run once")
+    runs = []
+    for number, folder in enumerate(folders):
+        progress("reading runs", number, len(folders))
+        runs.append(read_run(folder))
     for run in runs[1:]:
         require_same_images(runs[0], run)
-    named = Counter(run.name for run in runs)
-    return [run if named[run.name] == 1 else replace(run, name=str(run.path)) for run in runs]
-
-
-def _document(
-    runs: Sequence[RunPredictions],
-    scores: Mapping[str, Scores],
-    pairs: Sequence[Pair],
-    metrics: Sequence[str],
-    seed: int,
-) -> dict[str, Any]:
-    """report.json, but for the seconds."""
-    undefined = "auc" in metrics and all(pair.metric != "auc" for pair in pairs)
-    return {
-        "lightcnn": __version__,
-        "command": "compare",
-        "seed": seed,
-        "data": runs[0].report.data.model_dump(),
-        "runs": [_of_run(run, scores[run.name]) for run in runs],
-        "pairs": [pair.document() | {"sentence": sentence(pair)} for pair in pairs],
-        "notes": notes(runs, metrics, undefined),
-    }
-
-
-def _of_run(run: RunPredictions, scores: Scores) -> dict[str, Any]:
-    """One of the `runs` of report.json."""
-    report = run.report
-    return {
-        "name": run.name,
-        "path": str(run.path),
-        "command": report.command,
-        "images": len(run.images),
-        "seeds": run.seeds.tolist(),
-        "folds": run.fold_count,
-        "checked": report.predictions is not None,
-        "cost": report.network and report.network.cost.model_dump(),
-        "scores": {
-            metric: score and dict(zip(("value", "low", "high"), score, strict=True))
-            for metric, score in scores.items()
-        },
-        "accuracies": run.right.mean(axis=1).tolist(),
-    }
+    names = Counter(run.name for run in runs)
+    return [run if names[run.name] == 1 else replace(run, name=str(run.path)) for run in runs]

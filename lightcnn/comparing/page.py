@@ -1,60 +1,64 @@
-"""report.html of a comparison: what can be said, then what it rests on."""
+"""report.html of a comparison: the conclusions first, then the numbers they rest on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from lightcnn.comparing.figures import SHOWN
-from lightcnn.comparing.settings import TITLES
+from lightcnn.comparing.figures import MAX_DRAWN
+from lightcnn.comparing.settings import METRICS
 from lightcnn.output import html
 
-COLUMNS = ("a", "b", "metric", "a − b", "low", "high", "p", "p by Holm", "would be seen", "test")
+COLUMNS = ("a", "b", "metric", "a − b", "low", "high", "p", "p (Holm)", "detectable", "test")
+MAX_CLASSES = 30
+"""Classes that the page lists."""
 
 
-def compare_page(report: Mapping[str, Any], picture: bytes) -> bytes:
-    """The whole page."""
+def compare_page(report: Mapping[str, Any], figure: bytes) -> bytes:
+    """The whole page. `figure`: the PNG file of the differences."""
     data, runs, pairs = report["data"], report["runs"], report["pairs"]
-    most = max(sum(pair["metric"] == metric for pair in pairs) for metric in TITLES)
-    drawn = f", the {SHOWN} largest of each metric" if most > SHOWN else ""
+    largest = max(sum(pair["metric"] == metric for pair in pairs) for metric in METRICS)
+    drawn = f" (the {MAX_DRAWN} largest of each metric)" if largest > MAX_DRAWN else ""
     return html.page(
         f"lightcnn compare: {len(runs)} runs on {data['source']}",
         [
-            html.heading("What can be said"),
+            html.heading("Conclusions"),
             *(html.paragraph(pair["sentence"], "note" if pair["shown"] else "") for pair in pairs),
-            html.figure(picture, f"Scores, and differences{drawn}, with 95 % intervals; orange: shown to differ"),
+            html.figure(
+                figure, f"Scores and differences{drawn} with 95 % intervals (orange: shown to differ, after Holm)"
+            ),
             html.heading("Runs"),
             html.table(
-                ("run", "seeds", "folds", "test images", *TITLES.values(), "parameters", "multiply-adds"),
-                [_run(run) for run in runs],
+                ("run", "seeds", "folds", "test images", *METRICS.values(), "parameters", "multiply-adds"),
+                [_run_row(run) for run in runs],
             ),
             html.heading("Pairs"),
-            html.table(COLUMNS, [_pair(pair) for pair in pairs]),
+            html.table(COLUMNS, [_pair_row(pair) for pair in pairs]),
             html.paragraph(
-                "Intervals are of 95 % and of each difference by itself. p by Holm takes into account how many pairs "
-                "there are; below 0.05 a difference counts as shown. A true difference as large as in the column "
-                "“would be seen” is shown four times in five."
+                "Each interval is the 95 % interval of one difference. p (Holm) is corrected for the number of pairs; "
+                "if it is below 0.05, the difference counts as shown. A true difference of the size in the column "
+                "“detectable” is shown in 80 % of such comparisons."
             ),
-            html.heading("To be known"),
+            html.heading("Notes"),
             *(html.paragraph(note) for note in report["notes"]),
             html.heading("Data"),
             html.pairs({"source": data["source"], "fingerprint": data["fingerprint"][:16],
-                        "classes": ", ".join(data["classes"][:30])}),
+                        "classes": ", ".join(data["classes"][:MAX_CLASSES])}),
         ],
     )  # fmt: skip
 
 
-def _run(run: Mapping[str, Any]) -> tuple[Any, ...]:
+def _run_row(run: Mapping[str, Any]) -> tuple[Any, ...]:
     cost = run["cost"] or {"params": "", "macs": ""}
-    scores = (_score(run["scores"][metric]) for metric in TITLES)
+    scores = (_format_score(run["scores"][metric]) for metric in METRICS)
     return (run["name"], len(run["seeds"]), run["folds"], run["images"], *scores, cost["params"], cost["macs"])
 
 
-def _score(score: Mapping[str, float] | None) -> str:
+def _format_score(score: Mapping[str, float] | None) -> str:
     return "undefined" if score is None else f"{score['value']:.4f} ({score['low']:.4f} to {score['high']:.4f})"
 
 
-def _pair(pair: Mapping[str, Any]) -> tuple[Any, ...]:
-    numbers = ("difference", "low", "high", "p", "p_adjusted", "detectable")
-    cells = ("none" if pair[name] is None else float(pair[name]) for name in numbers)
-    return (pair["a"], pair["b"], TITLES[pair["metric"]], *cells, pair["test"])
+def _pair_row(pair: Mapping[str, Any]) -> tuple[Any, ...]:
+    names = ("difference", "low", "high", "p", "p_adjusted", "detectable")
+    cells = ("none" if pair[name] is None else float(pair[name]) for name in names)
+    return (pair["a"], pair["b"], METRICS[pair["metric"]], *cells, pair["test"])

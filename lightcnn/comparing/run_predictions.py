@@ -1,4 +1,4 @@
-"""What a run answered on its test side: predictions.csv, read as hostile, since files get edited and cut short."""
+"""What a run predicted on its test set: predictions.csv, read as untrusted, since files get edited and truncated."""
 
 from __future__ import annotations
 
@@ -19,30 +19,32 @@ from lightcnn.errors import RunError
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import first_line
 
-FILE = "predictions.csv"
-PLAIN = ("path", "split", "group", "label", "prediction")
-POOLED = (*PLAIN, "seed", "fold")
-SIDES = ("train", "val", "test")
-BYTES = 200_000_000
-"""Of the largest predictions.csv that is read: 100,000 images of 150 classes."""
-SEEDS = 1_000
-"""Seeds of a run, at most."""
+PREDICTIONS_FILE = "predictions.csv"
+SINGLE_COLUMNS = ("path", "split", "group", "label", "prediction")
+POOLED_COLUMNS = (*SINGLE_COLUMNS, "seed", "fold")
+SPLIT_NAMES = ("train", "val", "test")
+MAX_BYTES = 200_000_000
+"""Size of the largest predictions.csv that is read: 100,000 images of 150 classes."""
+MAX_SEEDS = 1_000
+"""Seeds that a run may have."""
+RESTORE = "restore the file that the run wrote"
+"""The remedy for a file that was edited or damaged."""
 
 
 class _Part(BaseModel):
-    """A part of a report.json: what is not named here is let be."""
+    """A part of a report.json; keys that are not named here are ignored."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
-class Groups(_Part):
-    """Whether it is known which images come from one source, and how many sources a side has."""
+class ReportGroups(_Part):
+    """Whether it is known which images share a group, and how many groups each split has."""
 
     known: bool
     counts: dict[str, Any] = {}
 
 
-class Data(_Part):
+class ReportData(_Part):
     """The `data` of a report.json."""
 
     source: str
@@ -50,7 +52,7 @@ class Data(_Part):
     fingerprint: str
     classes: list[str]
     counts: dict[str, Any] = {}
-    groups: Groups
+    groups: ReportGroups
     groups_shared: int = 0
     leak_allowed: bool = False
     skipped: int = 0
@@ -70,7 +72,7 @@ class _Network(_Part):
     cost: _Cost
 
 
-class Score(_Part):
+class ReportScore(_Part):
     """A score from 0 to 1 with its interval."""
 
     value: float = Field(ge=0, le=1)
@@ -78,29 +80,29 @@ class Score(_Part):
     high: float = Field(ge=0, le=1)
 
 
-class Report(_Part):
-    """What is needed of a run's report.json. `metrics` are read a score at a time: some have none."""
+class RunReport(_Part):
+    """What is read of a run's report.json. `metrics` are checked one score at a time: some have none."""
 
     command: str
-    data: Data
+    data: ReportData
     network: _Network | None = None
     predictions: _Predictions | None = None
     metrics: Any = None
 
-    def score(self, metric: str) -> Score | None:
-        """The run's own score of the test side; None where it holds none with an interval."""
+    def score(self, metric: str) -> ReportScore | None:
+        """The score on the test set that the run reports; None if it reports none with an interval."""
         try:
-            return Score.model_validate(self.metrics["test"][metric])
+            return ReportScore.model_validate(self.metrics["test"][metric])
         except (ValidationError, TypeError, KeyError, IndexError):
             return None
 
 
 @dataclass(frozen=True, eq=False)
 class RunPredictions:
-    """What S networks, one a seed, answered about the same N test images, which stand in the order of their paths.
+    """What S networks, one per seed, predicted for the same N test images, which are in the order of their paths.
 
-    labels (N,), groups (N,), right (S, N), probabilities (S, N, C), seeds (S,), folds (S, N): the fold on whose test
-    side an image was, all 0 without folds.
+    labels (N,), groups (N,), correct (S, N), probabilities (S, N, C), seeds (S,), folds (S, N): the fold whose test set
+    contained the image; all 0 without folds.
     """
 
     name: str
@@ -109,15 +111,15 @@ class RunPredictions:
     images: tuple[str, ...]
     labels: NDArray[np.int64]
     groups: NDArray[np.str_]
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
     probabilities: NDArray[np.float64]
     seeds: NDArray[np.int64]
     folds: NDArray[np.int64]
-    report: Report
+    report: RunReport
 
     @property
     def fold_count(self) -> int:
-        """How many folds; 1 for a single split."""
+        """The number of folds; 1 for a single split."""
         return len(np.unique(self.folds))
 
 
@@ -132,24 +134,24 @@ class _Row:
     probabilities: list[float]
 
 
-def read(run_folder: str | Path | RunFolder) -> RunPredictions:
-    """The answers of a finished run. Raises: RunError where a file of it is missing, damaged or edited."""
-    run = run_folder if isinstance(run_folder, RunFolder) else RunFolder.load(run_folder)
-    run.require(FILE)
+def read_run(folder: str | Path | RunFolder) -> RunPredictions:
+    """The predictions of a finished run. Raises: RunError if one of its files is missing, damaged or edited."""
+    run = folder if isinstance(folder, RunFolder) else RunFolder.load(folder)
+    run.require(PREDICTIONS_FILE)
     report = _validated(run, run.report)
-    content = _content(run / FILE)
+    content = _content(run / PREDICTIONS_FILE)
     if report.predictions and hashlib.sha256(content).hexdigest() != report.predictions.sha256:
         raise RunError(
-            f"{run / FILE}: its SHA-256 is not the one in report.json, it was edited after the run; "
-            "put back the file that the run wrote"
+            f"{run / PREDICTIONS_FILE}: its SHA-256 is not the one in report.json, so it was edited after the run; "
+            f"{RESTORE}"
         )
     classes = tuple(report.data.classes)
-    rows = sorted(_rows(run / FILE, content, classes), key=lambda row: (row.seed, row.path))
+    rows = sorted(_rows(run / PREDICTIONS_FILE, content, classes), key=lambda row: (row.seed, row.path))
     parts = {seed: list(of_seed) for seed, of_seed in groupby(rows, key=lambda row: row.seed)}
     seeds, by_seed = list(parts), list(parts.values())
-    _require_whole(run / FILE, seeds, by_seed)
+    _require_complete(run / PREDICTIONS_FILE, seeds, by_seed)
     if len(classes) == 2:
-        _require_thresholds(run / FILE, rows)
+        _require_thresholds(run / PREDICTIONS_FILE, rows)
     first = by_seed[0]
     return RunPredictions(
         name=run.path.resolve().name,
@@ -158,7 +160,7 @@ def read(run_folder: str | Path | RunFolder) -> RunPredictions:
         images=tuple(row.path for row in first),
         labels=np.array([row.label for row in first], dtype=np.int64),
         groups=np.array([row.group for row in first], dtype=np.str_),
-        right=np.array([[row.label == row.prediction for row in of_seed] for of_seed in by_seed]),
+        correct=np.array([[row.label == row.prediction for row in of_seed] for of_seed in by_seed]),
         probabilities=np.array([[row.probabilities for row in of_seed] for of_seed in by_seed]),
         seeds=np.array(seeds, dtype=np.int64),
         folds=np.array([[row.fold for row in of_seed] for of_seed in by_seed], dtype=np.int64),
@@ -166,117 +168,117 @@ def read(run_folder: str | Path | RunFolder) -> RunPredictions:
     )
 
 
-def _validated(run: RunFolder, document: Any) -> Report:
-    """Raises: RunError."""
+def _validated(run: RunFolder, document: Any) -> RunReport:
+    """The checked report.json of a run. Raises: RunError."""
     try:
-        report = Report.model_validate(document)
+        report = RunReport.model_validate(document)
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         place = ".".join(map(str, detail["loc"]))
         raise RunError(
             f"{run / 'report.json'}: {place + ': ' if place else ''}{first_line(detail['msg'])}; "
-            "give the run of a command that trains"
+            "name the run of a command that trains"
         ) from None
     classes = report.data.classes
     if len(classes) < 2 or len(set(classes)) < len(classes):
-        raise RunError(f"{run / 'report.json'}: data.classes: two or more different ones are needed; put back the file")
+        raise RunError(f"{run / 'report.json'}: data.classes: at least two different classes are required; {RESTORE}")
     return report
 
 
 def _content(file: Path) -> bytes:
-    """Raises: RunError where the file is too large, or cannot be read."""
+    """The bytes of a file. Raises: RunError if it is too large or cannot be read."""
     try:
         with open(file, "rb") as stream:
-            content = stream.read(BYTES + 1)
+            content = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise RunError(f"{file}: cannot be read ({error.strerror})") from None
-    if len(content) > BYTES:
-        raise RunError(f"{file}: longer than {BYTES:,} bytes; not the file that a run wrote")
+    if len(content) > MAX_BYTES:
+        raise RunError(f"{file}: larger than {MAX_BYTES:,} bytes; {RESTORE}")
     return content
 
 
 def _rows(file: Path, content: bytes, classes: Sequence[str]) -> Iterator[_Row]:
-    """The rows of the test side. Raises: RunError with the line of the first fault."""
+    """The rows of the test set. Raises: RunError with the number of the first line that is invalid."""
     try:
         reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
         header = next(reader, [])
         probabilities = [f"p_{name}" for name in classes]
-        pooled = header[: len(POOLED)] == list(POOLED)
-        if header != [*(POOLED if pooled else PLAIN), *probabilities]:
+        pooled = header[: len(POOLED_COLUMNS)] == list(POOLED_COLUMNS)
+        if header != [*(POOLED_COLUMNS if pooled else SINGLE_COLUMNS), *probabilities]:
             raise RunError(
-                f"{file}:1: the columns must be {','.join(PLAIN)}[,seed,fold] and p_CLASS for the classes of "
+                f"{file}:1: the columns must be {','.join(SINGLE_COLUMNS)}[,seed,fold] and p_CLASS for the classes of "
                 f"report.json in their order, not {','.join(header)[:200] or 'none'}"
             )
         numbers = {name: number for number, name in enumerate(classes)}
         for cells in reader:
             if len(cells) != len(header):
-                raise ValueError(f"{len(cells)} cells, not {len(header)}; the file was cut short or edited")
-            if cells[1] not in SIDES:
-                raise ValueError(f"split is {cells[1]!r}, not {', '.join(SIDES)}")
+                raise ValueError(f"{len(cells)} cells, not {len(header)}; the file was truncated or edited")
+            if cells[1] not in SPLIT_NAMES:
+                raise ValueError(f"split is {cells[1]!r}, not one of {', '.join(SPLIT_NAMES)}")
             if cells[1] == "test":
                 yield _row(cells, numbers, pooled)
     except UnicodeDecodeError:
-        raise RunError(f"{file}: not UTF-8 text; put back the file that the run wrote") from None
+        raise RunError(f"{file}: not UTF-8 text; {RESTORE}") from None
     except (csv.Error, ValueError) as error:
-        raise RunError(f"{file}:{reader.line_num}: {error}; put back the file that the run wrote") from None
+        raise RunError(f"{file}:{reader.line_num}: {error}; {RESTORE}") from None
 
 
 def _row(cells: Sequence[str], numbers: dict[str, int], pooled: bool) -> _Row:
-    """Raises: ValueError."""
+    """The row of one line; `numbers`: class → index. Raises: ValueError."""
     for name, cell in (("label", cells[3]), ("prediction", cells[4])):
         if cell not in numbers:
-            raise ValueError(f"{name} {cell[:80]!r} is none of the classes")
-    seed, fold = (_whole(cells[5], "seed"), _whole(cells[6], "fold")) if pooled else (0, 0)
-    given = cells[len(POOLED) if pooled else len(PLAIN) :]
+            raise ValueError(f"{name} {cell[:80]!r} is not one of the classes")
+    seed, fold = (_whole_number(cells[5], "seed"), _whole_number(cells[6], "fold")) if pooled else (0, 0)
+    texts = cells[len(POOLED_COLUMNS) if pooled else len(SINGLE_COLUMNS) :]
     try:
-        probabilities = [float(cell) for cell in given]
+        probabilities = [float(cell) for cell in texts]
     except ValueError:
-        raise ValueError(f"probabilities {','.join(given)[:80]!r} are not all numbers") from None
+        raise ValueError(f"probabilities {','.join(texts)[:80]!r} are not all numbers") from None
     if not all(0 <= p <= 1 for p in probabilities) or abs(sum(probabilities) - 1) > 1e-6 * len(numbers):
-        raise ValueError(f"probabilities {','.join(given)[:80]} are not from 0 to 1 with a sum of 1")
+        raise ValueError(f"probabilities {','.join(texts)[:80]} are not between 0 and 1 with a sum of 1")
     prediction = numbers[cells[4]]
     if len(numbers) > 2 and probabilities[prediction] < max(probabilities):
         raise ValueError(f"prediction {cells[4][:80]!r} is not the most probable class; the row is damaged or edited")
     return _Row(cells[0], cells[2], numbers[cells[3]], prediction, seed, fold, probabilities)
 
 
-def _whole(cell: str, name: str) -> int:
-    """Raises: ValueError."""
+def _whole_number(cell: str, name: str) -> int:
+    """The number in a cell. Raises: ValueError."""
     if not (cell.isascii() and cell.isdigit() and len(cell) < 16):
         raise ValueError(f"{name} {cell[:80]!r} is not a whole number")
     return int(cell)
 
 
-def _require_whole(file: Path, seeds: Sequence[int], by_seed: Sequence[Sequence[_Row]]) -> None:
-    """Raises: RunError where there is no test image, one stands twice, or seeds differ in more than their answers."""
+def _require_complete(file: Path, seeds: Sequence[int], by_seed: Sequence[Sequence[_Row]]) -> None:
+    """Raises: RunError if there is no test image, one appears twice, or its label or group depends on the seed."""
     if not by_seed:
-        raise RunError(f"{file}: has no row of the test side; give a run that was tested")
-    if len(seeds) > SEEDS:
-        raise RunError(f"{file}: {len(seeds):,} seeds, and {SEEDS:,} are the most; compare fewer")
+        raise RunError(f"{file}: has no row of the test set; name a run that was tested")
+    if len(seeds) > MAX_SEEDS:
+        raise RunError(f"{file}: {len(seeds):,} seeds, but at most {MAX_SEEDS:,} can be read; name a run with fewer")
     first = [(row.path, row.group, row.label) for row in by_seed[0]]
     for seed, rows in zip(seeds, by_seed, strict=True):
         paths = [row.path for row in rows]
-        twice = next((one for one, other in pairwise(paths) if one == other), None)
-        if twice is not None:
-            raise RunError(f"{file}: {twice} stands there twice; put back the file that the run wrote")
+        repeated = next((path for path, following in pairwise(paths) if path == following), None)
+        if repeated is not None:
+            raise RunError(f"{file}: {repeated} is listed twice; {RESTORE}")
         if [(row.path, row.group, row.label) for row in rows] != first:
             raise RunError(
-                f"{file}: the images, groups or labels of seed {seed} are not those of seed {seeds[0]}; "
-                "put back the file that the run wrote"
+                f"{file}: the images, groups or labels of seed {seed} are not those of seed {seeds[0]}; {RESTORE}"
             )
 
 
 def _require_thresholds(file: Path, rows: Sequence[_Row]) -> None:
-    """Raises: RunError where no threshold on the second of two classes makes the predictions of a seed and fold."""
-    first: dict[tuple[int, int], _Row] = {}
-    second: dict[tuple[int, int], _Row] = {}
+    """Raises: RunError if no threshold on the second of two classes yields the predictions of a seed and fold."""
+    highest_first: dict[tuple[int, int], _Row] = {}
+    lowest_second: dict[tuple[int, int], _Row] = {}
     for row in rows:
-        told, part, sign = (second, (row.seed, row.fold), 1) if row.prediction else (first, (row.seed, row.fold), -1)
-        if part not in told or sign * row.probabilities[1] < sign * told[part].probabilities[1]:
-            told[part] = row
-    for part in first.keys() & second.keys():
-        if second[part].probabilities[1] < first[part].probabilities[1]:
+        extreme, sign = (lowest_second, 1) if row.prediction else (highest_first, -1)
+        part = (row.seed, row.fold)
+        if part not in extreme or sign * row.probabilities[1] < sign * extreme[part].probabilities[1]:
+            extreme[part] = row
+    for part in highest_first.keys() & lowest_second.keys():
+        if lowest_second[part].probabilities[1] < highest_first[part].probabilities[1]:
             raise RunError(
-                f"{file}: no threshold on the second class tells {second[part].path} from {first[part].path} as they "
-                "were predicted; rows are damaged or edited, put back the file that the run wrote"
+                f"{file}: no threshold on the second class separates {lowest_second[part].path} from "
+                f"{highest_first[part].path} as they were predicted; rows are damaged or edited, {RESTORE}"
             )

@@ -1,4 +1,4 @@
-"""A comparison in plain words."""
+"""The sentences of a comparison: one for each pair of runs, and the notes that apply to all of them."""
 
 from __future__ import annotations
 
@@ -6,71 +6,76 @@ from collections.abc import Sequence
 
 from lightcnn.comparing.pairs import Pair
 from lightcnn.comparing.run_predictions import RunPredictions
-from lightcnn.comparing.settings import TITLES
+from lightcnn.comparing.settings import METRICS
 from lightcnn.evaluation.sample_size import too_few
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import caveats
 
 
 def sentence(pair: Pair) -> str:
-    """What can be said of two runs by one metric: which is better and by how much, or that nothing could be shown."""
-    estimate, metric = pair.estimate, TITLES[pair.metric]
+    """States which of two runs is better in one metric and by how much, or that no difference could be shown."""
+    estimate, metric = pair.estimate, METRICS[pair.metric]
     if pair.shown:
         best, other, sign = (pair.a, pair.b, 1) if estimate.difference > 0 else (pair.b, pair.a, -1)
         return (
-            f"{best} is better than {other} in {metric} by {amount(pair, sign * estimate.difference)} "
-            f"({_interval(pair, sign)}, {chance(pair)}; {pair.units:,} {pair.unit})."
+            f"{best} is better than {other} in {metric} by {format_amount(pair, sign * estimate.difference)} "
+            f"({_format_interval(pair, sign)}, {format_p(pair)}; {pair.units:,} {pair.unit_name})."
         )
-    found = f"{signed(pair, estimate.difference)}, {_interval(pair, 1)}, {chance(pair)}"
-    return f"{pair.a} and {pair.b}: no difference in {metric} could be shown ({found}); {_missed(pair)}."
+    numbers = f"{format_signed(pair, estimate.difference)}, {_format_interval(pair, 1)}, {format_p(pair)}"
+    return f"{pair.a} and {pair.b}: no difference in {metric} could be shown ({numbers}); {_format_power(pair)}."
 
 
-def amount(pair: Pair, value: float) -> str:
-    """A difference in its unit: percentage points, or the AUC's own."""
+def format_amount(pair: Pair, value: float) -> str:
+    """A difference in the unit of its metric: percentage points, or plain units for the AUC."""
     return f"{value:.3f}" if pair.metric == "auc" else f"{100 * value:.1f} points"
 
 
-def signed(pair: Pair, value: float) -> str:
-    """The same with its sign."""
+def format_signed(pair: Pair, value: float) -> str:
+    """A difference as in `format_amount`, with its sign."""
     return f"{value:+.3f}" if pair.metric == "auc" else f"{100 * value:+.1f} points"
 
 
-def chance(pair: Pair) -> str:
-    """The p value, adjusted where there are several pairs."""
+def format_p(pair: Pair) -> str:
+    """The p value, corrected for the number of pairs if there are several."""
     p = "p < 0.001" if pair.p_adjusted < 0.001 else f"p = {pair.p_adjusted:.3f}"
-    return p if pair.pairs == 1 else f"{p} by Holm over {pair.pairs} pairs"
+    return p if pair.pairs == 1 else f"{p}, Holm-corrected for {pair.pairs} pairs"
 
 
-def notes(runs: Sequence[RunPredictions], metrics: Sequence[str], undefined: bool) -> list[str]:
-    """What a reader must know of all numbers of a comparison, gravest first."""
+def notes(runs: Sequence[RunPredictions], metrics: Sequence[str], auc_undefined: bool) -> list[str]:
+    """What a reader must know about all numbers of a comparison, most severe first."""
     first = runs[0]
-    said = cautions(first.report.data.model_dump())
-    said += filter(None, [too_few(first.labels, first.groups, first.classes)])
-    if loose := [run.name for run in runs if run.report.predictions is None]:
-        said.append(
-            f"No checksum was kept of the predictions of {', '.join(loose)}: whether they were edited is not known."
+    texts = caveats(first.report.data.model_dump())
+    texts += filter(None, [too_few(first.labels, first.groups, first.classes)])
+    if unverified := [run.name for run in runs if run.report.predictions is None]:
+        texts.append(
+            f"No checksum was recorded for the predictions of {', '.join(unverified)}, so edits to them cannot be "
+            "detected."
         )
     if not first.report.data.groups.known:
-        said.append(
-            "Which images come from one source is not known: each counts as independent, and if they are not, the p "
-            "values are too small and the intervals too narrow."
+        texts.append(
+            "It is not known which images share a group, such as a patient, so each image counts as independent. If "
+            "images are related, the p values are too small and the intervals too narrow."
         )
     if first.fold_count > 1:
-        said.append(
-            "Networks of different folds share training images: their answers hang together a little more than the "
-            "tests assume. An AUC compares images within a fold only."
+        texts.append(
+            "Networks of different folds share training images, so their predictions are slightly more correlated than "
+            "the tests assume. The AUC compares only images within a fold."
         )
-    if undefined:
-        said.append("The AUC is left out: a class has no test image.")
+    if auc_undefined:
+        texts.append("The AUC is omitted because a class has no test image.")
     if len(metrics) > 1:
-        said.append("Holm's correction is over the pairs of one metric: choose the metric that counts before you look.")
-    said.append(
-        "The tests are about other images of the same kind. How much another training of the same recipe would differ "
-        "is not in them: train with several seeds to see it."
+        texts.append(
+            "Holm's correction covers the pairs of one metric: choose the metric that matters before looking at the "
+            "results."
+        )
+    texts.append(
+        "The tests generalise to other images of the same kind. They do not cover the variation between trainings of "
+        "the same recipe: train with several seeds to measure it."
     )
-    return said
+    return texts
 
 
-def _interval(pair: Pair, sign: int) -> str:
+def _format_interval(pair: Pair, sign: int) -> str:
+    """The 95 % interval of the difference, or of its negative if `sign` is -1."""
     low, high = pair.estimate.low, pair.estimate.high
     if low is None or high is None:
         return "no interval"
@@ -79,12 +84,13 @@ def _interval(pair: Pair, sign: int) -> str:
     return f"95 % interval {scale * edges[0]:.{digits}f} to {scale * edges[1]:.{digits}f}"
 
 
-def _missed(pair: Pair) -> str:
+def _format_power(pair: Pair) -> str:
+    """Which difference these images would have been enough to show."""
     if pair.estimate.low is None:
-        return "how it varies cannot be told from these images"
+        return "its variation cannot be estimated from these images"
     if pair.detectable is None:
-        return f"with {pair.units:,} {pair.unit} no difference, however large, would be shown reliably"
+        return f"with {pair.units:,} {pair.unit_name} no difference, however large, would be shown reliably"
     return (
-        f"with {pair.units:,} {pair.unit} a difference under {amount(pair, pair.detectable)} would be missed at least "
-        "one time in five"
+        f"with {pair.units:,} {pair.unit_name} a difference under {format_amount(pair, pair.detectable)} would be "
+        "missed at least one time in five"
     )

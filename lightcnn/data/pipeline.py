@@ -17,7 +17,7 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.split import Split, data_document
 from lightcnn.data.store import make_store
 from lightcnn.data.tensors import channel_statistics
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Preparation
 
 KEPT_BYTES = 2_000_000_000
@@ -36,7 +36,7 @@ class Pipeline:
         split: Split,
         device: torch.device,
         preparation: Preparation | None = None,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
         *,
         normalised: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
     ) -> None:

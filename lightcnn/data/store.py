@@ -20,7 +20,7 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.cache import cache_folder
 from lightcnn.data.images import Store
 from lightcnn.data.tensors import prepare, resize
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Preparation
 
 MEMORY_BYTES = 1_000_000_000
@@ -52,7 +52,7 @@ class StreamedImages:
 
 
 def make_store(
-    dataset: Dataset, preparation: Preparation, size: int, device: torch.device, progress: Progress = silent
+    dataset: Dataset, preparation: Preparation, size: int, device: torch.device, progress: Progress = no_progress
 ) -> Store:
     """All images of a dataset for networks of that input size, in memory, on disk or neither, as space allows."""
     count = len(dataset) * dataset.channels * size * size

@@ -1,9 +1,9 @@
-"""A training on disk, so that it can go on after whatever ended it.
+"""Checkpoints of a training on disk, so that it can be resumed after any interruption.
 
-    checkpoints/000012/  tensors.safetensors and progress.json, written under another name, on disk, then renamed
-    checkpoints/last.json  which folders count: renamed over the old one last, so that at any moment it names whole ones
+    checkpoints/000012/  tensors.safetensors and progress.json: written under another name, flushed to disk, renamed
+    checkpoints/last.json  names the valid folders; replaced last, so that at any moment it names complete folders
 
-The last epoch's folder and the best one's are kept. What is read back is taken for hostile until it fits.
+The folders of the last and of the best epoch are kept. Files are untrusted until they have been checked.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from lightcnn.errors import RunError, TrainingError
 from lightcnn.text import first_line
 
 VERSION: Final = 1
-LARGEST = 50_000_000
+MAX_JSON_BYTES = 50_000_000
 """Bytes of the largest JSON file that is read."""
 Document = TypeVar("Document", bound=Frozen)
 Count = Annotated[int, Field(ge=0)]
 
 
-class Held(Frozen):
-    """progress.json: what beside tensors a training needs to go on. Random numbers come from the recipe's seed."""
+class CheckpointFile(Frozen):
+    """progress.json: what a resumed training needs besides tensors. Random numbers come from the recipe's seed."""
 
     version: Literal[1]
     sha256: str
@@ -46,7 +46,7 @@ class Held(Frozen):
 
 
 class Pointer(Frozen):
-    """last.json."""
+    """last.json: the epochs whose folders are valid."""
 
     version: Literal[1]
     last: Annotated[int, Field(ge=1)]
@@ -59,130 +59,138 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save(self, state: State, progress: History) -> None:
-        """Adds this epoch. Raises: TrainingError where it cannot be written; what was there stays."""
+    def save(self, state: State, history: History) -> None:
+        """Adds this epoch. Raises: TrainingError if it cannot be written; earlier checkpoints are kept."""
         try:
-            self._write(state, progress)
+            self._write(state, history)
         except OSError as error:
             raise TrainingError(
-                f"checkpoint {self.folder}: epoch {progress.epoch} cannot be written ({error.strerror or error}); what "
-                f"was there is kept: make room, then: lightcnn train --resume --out {self.folder.parent}"
+                f"checkpoint {self.folder}: epoch {history.epoch} cannot be written ({error.strerror or error}); "
+                "earlier checkpoints are kept: check the free disk space, then resume with: lightcnn train --resume "
+                f"--out {self.folder.parent}"
             ) from error
 
-    def begun(self) -> bool:
-        """Whether there is one to go on from. Raises: RunError."""
+    def exist(self) -> bool:
+        """Whether there is a checkpoint to resume from. Raises: RunError."""
         return self._pointer() is not None
 
     def load(self, state: State) -> History:
-        """Brings `state` to the last epoch; an empty Progress where there is none. Raises: RunError."""
+        """Restores `state` to the last epoch and returns its history, which is empty without a checkpoint.
+
+        Raises: RunError.
+        """
         pointer = self._pointer()
         if pointer is None:
             return History()
-        held = self._held(pointer.last)
-        progress = held.progress
-        if progress.epoch != pointer.last or progress.best != pointer.best or not progress.whole():
-            raise self._refused(pointer.last, "its epochs do not fit together")
-        tensors = self._tensors(pointer.last, held)
-        with self._refusing(pointer.last):
-            state.restore(tensors, epoch=progress.epoch, step=held.step, plateaus=held.plateaus)
-        return progress
+        file = self._file(pointer.last)
+        history = file.progress
+        if history.epoch != pointer.last or history.best != pointer.best or not history.consistent():
+            raise self._invalid(pointer.last, "its epochs contradict each other")
+        tensors = self._tensors(pointer.last, file)
+        with self._run_errors(pointer.last):
+            state.restore(tensors, epoch=history.epoch, step=file.step, plateaus=file.plateaus)
+        return history
 
     def best(self, state: State) -> Mapping[str, Tensor]:
         """The weights of the best epoch, as a state_dict of `state.judged`. Raises: RunError."""
         pointer = self._pointer()
         if pointer is None:
-            raise RunError(f"checkpoint {self.folder}: there is none; begin anew with a fresh --out")
-        tensors = self._tensors(pointer.best, self._held(pointer.best))
+            raise RunError(f"checkpoint {self.folder}: there is none; start again with a new --out")
+        tensors = self._tensors(pointer.best, self._file(pointer.best))
         prefix = "average." if state.average else "model."
-        chosen = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-        own = state.judged.state_dict()
-        if {name: value.shape for name, value in chosen.items()} != {name: value.shape for name, value in own.items()}:
-            raise self._refused(pointer.best, "its weights are those of another network")
-        return chosen
+        weights = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        expected = {name: value.shape for name, value in state.judged.state_dict().items()}
+        if {name: value.shape for name, value in weights.items()} != expected:
+            raise self._invalid(pointer.best, "its weights are those of another network")
+        return weights
 
-    def _write(self, state: State, progress: History) -> None:
+    def _write(self, state: State, history: History) -> None:
         self.folder.mkdir(exist_ok=True)
-        making, made = self.folder / f".{progress.epoch:06}.{os.getpid()}", self._place(progress.epoch)
+        temporary, target = self.folder / f".{history.epoch:06}.{os.getpid()}", self._folder_of(history.epoch)
         try:
-            making.mkdir()
+            temporary.mkdir()
             tensors = safetensors_save(
                 {name: value.detach().cpu().contiguous() for name, value in state.tensors().items()}
             )
             digest = hashlib.sha256(tensors).hexdigest()
-            held = Held(
-                version=VERSION, sha256=digest, step=state.step, plateaus=state.schedule.plateaus, progress=progress
+            file = CheckpointFile(
+                version=VERSION, sha256=digest, step=state.step, plateaus=state.schedule.plateaus, progress=history
             )
-            write_file(making / "tensors.safetensors", tensors)
-            write_file(making / "progress.json", held.model_dump_json().encode())
-            _settle(making)
-            # One that is there already was written by a session that died before it counted.
-            shutil.rmtree(made, ignore_errors=True)
-            making.rename(made)
-            pointer = Pointer(version=VERSION, last=progress.epoch, best=progress.best)
-            write_file(making, pointer.model_dump_json().encode())
-            making.rename(self.folder / "last.json")
-            _settle(self.folder)
+            write_file(temporary / "tensors.safetensors", tensors)
+            write_file(temporary / "progress.json", file.model_dump_json().encode())
+            _sync_folder(temporary)
+            # A folder of this name was written by a session that died before last.json named it.
+            shutil.rmtree(target, ignore_errors=True)
+            temporary.rename(target)
+            pointer = Pointer(version=VERSION, last=history.epoch, best=history.best)
+            write_file(temporary, pointer.model_dump_json().encode())
+            temporary.rename(self.folder / "last.json")
+            _sync_folder(self.folder)
         except BaseException:
-            shutil.rmtree(making, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             with contextlib.suppress(OSError):
-                making.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
             raise
-        self._tidy({f"{pointer.last:06}", f"{pointer.best:06}", "last.json"})
+        self._remove_others({f"{pointer.last:06}", f"{pointer.best:06}", "last.json"})
 
-    def _tidy(self, kept: set[str]) -> None:
-        """Removes what does not count any more, and what a session that died left behind."""
+    def _remove_others(self, kept: set[str]) -> None:
+        """Removes old checkpoints, and files that an interrupted session left behind."""
         for path in self.folder.iterdir():
             if path.name not in kept:
                 shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
-    def _place(self, epoch: int) -> Path:
+    def _folder_of(self, epoch: int) -> Path:
         return self.folder / f"{epoch:06}"
 
     def _pointer(self) -> Pointer | None:
         path = self.folder / "last.json"
         return self._read(Pointer, path) if path.exists() else None
 
-    def _held(self, epoch: int) -> Held:
-        return self._read(Held, self._place(epoch) / "progress.json")
+    def _file(self, epoch: int) -> CheckpointFile:
+        return self._read(CheckpointFile, self._folder_of(epoch) / "progress.json")
 
     def _read(self, model: type[Document], path: Path) -> Document:
         try:
-            if path.stat().st_size > LARGEST:
-                raise RunError(f"checkpoint {path}: too large to be one; begin anew with a fresh --out")
+            if path.stat().st_size > MAX_JSON_BYTES:
+                raise RunError(
+                    f"checkpoint {path}: larger than {MAX_JSON_BYTES:,} bytes, so not written by lightcnn; start again "
+                    "with a new --out"
+                )
             return model.model_validate_json(path.read_bytes())
         except OSError as error:
             raise RunError(
-                f"checkpoint {path}: cannot be read ({error.strerror}); begin anew with a fresh --out"
+                f"checkpoint {path}: cannot be read ({error.strerror}); start again with a new --out"
             ) from None
         except ValidationError as error:
             detail = error.errors(include_url=False, include_context=False)[0]
             where = ".".join(map(str, detail["loc"])) or "the file"
             rule = first_line(detail["msg"])
             raise RunError(
-                f"checkpoint {path}: damaged or of another version ({where}: {rule[0].lower()}{rule[1:]}); begin anew "
-                "with a fresh --out"
+                f"checkpoint {path}: damaged or of another version ({where}: {rule[0].lower()}{rule[1:]}); start again "
+                "with a new --out"
             ) from None
 
-    def _tensors(self, epoch: int, held: Held) -> dict[str, Tensor]:
-        path = self._place(epoch) / "tensors.safetensors"
-        with self._refusing(epoch):
+    def _tensors(self, epoch: int, file: CheckpointFile) -> dict[str, Tensor]:
+        path = self._folder_of(epoch) / "tensors.safetensors"
+        with self._run_errors(epoch):
             content = path.read_bytes()
-            if hashlib.sha256(content).hexdigest() != held.sha256:
-                raise ValueError("the tensors are cut off or are not those that were written")
+            if hashlib.sha256(content).hexdigest() != file.sha256:
+                raise ValueError("the tensors are truncated or were changed after they were written")
             return safetensors_load(content)
 
     @contextlib.contextmanager
-    def _refusing(self, epoch: int) -> Iterator[None]:
+    def _run_errors(self, epoch: int) -> Iterator[None]:
+        """Turns errors of reading a checkpoint into RunError."""
         try:
             yield
         except OSError as error:
-            raise self._refused(epoch, error.strerror or str(error)) from None
+            raise self._invalid(epoch, error.strerror or str(error)) from None
         except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise self._refused(epoch, first_line(error)) from None
+            raise self._invalid(epoch, first_line(error)) from None
 
-    def _refused(self, epoch: int, reason: str) -> RunError:
+    def _invalid(self, epoch: int, reason: str) -> RunError:
         return RunError(
-            f"checkpoint {self._place(epoch)}: cannot be gone on with ({reason}); begin anew with a fresh --out"
+            f"checkpoint {self._folder_of(epoch)}: cannot be resumed ({reason}); start again with a new --out"
         )
 
 
@@ -194,8 +202,8 @@ def write_file(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _settle(folder: Path) -> None:
-    """Waits until the names in a folder are on disk, where the system can."""
+def _sync_folder(folder: Path) -> None:
+    """Waits until the file names in a folder are on disk, on systems that support it."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Which epoch is the best so far, and when a training has nothing more to gain. What it knows can be written down."""
+"""The epochs of a training so far: which one is the best, and whether training ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Row(Frozen):
-    """One epoch, as metrics.csv has it; what is undefined on the validation side is None."""
+    """One epoch, as in metrics.csv; metrics that are undefined on the validation set are None."""
 
     epoch: Annotated[int, Field(ge=1)]
     loss: float
@@ -26,15 +26,15 @@ class Row(Frozen):
     val_auc: float | None
 
     def value(self, metric: str) -> float:
-        """That validation metric, more being better; what is undefined is worse than anything."""
+        """The validation metric, negated if lower is better; an undefined one is below every other value."""
         value: float | None = getattr(self, f"val_{metric}")
         return float("-inf") if value is None else -value if metric == "loss" else value
 
 
 class History(Frozen):
-    """The epochs so far. `since`: epochs without a gain; `gained`: the epoch of the last one."""
+    """The epochs so far. `best`: the epoch to keep; `gained`: the last epoch that improved by `min_improvement`."""
 
-    first_weights: Annotated[str, Field(description="where the training began")] = ""
+    first_weights: Annotated[str, Field(description="the weights that training started from")] = ""
     rows: tuple[Row, ...] = ()
     best: Count = 0
     gained: Count = 0
@@ -42,34 +42,33 @@ class History(Frozen):
 
     @property
     def epoch(self) -> int:
-        """Epochs that are done."""
+        """Number of finished epochs."""
         return len(self.rows)
 
     @property
     def since(self) -> int:
-        """Epochs since the last gain."""
+        """Number of epochs since the last improvement."""
         return self.epoch - self.gained
 
     def after(self, row: Row, settings: Optimisation, seconds: float) -> History:
-        """With one more epoch: the best is the highest metric, the lower loss among equals, the earlier among those."""
+        """With one more epoch. The best has the highest metric, then the lowest loss, then the lowest number."""
         best, gained = self.best, self.gained
         if not best or _rank(row, settings) > _rank(self.rows[best - 1], settings):
             best = row.epoch
         metric = settings.monitor
         if not gained or row.value(metric) > self.rows[gained - 1].value(metric) + settings.min_improvement:
             gained = row.epoch
-        later = {"rows": (*self.rows, row), "best": best, "gained": gained, "seconds": seconds}
-        return self.model_copy(update=later)
+        update = {"rows": (*self.rows, row), "best": best, "gained": gained, "seconds": seconds}
+        return self.model_copy(update=update)
 
     def ended(self, settings: Optimisation) -> bool:
-        """Whether nothing more is to be trained."""
+        """Whether training ends here: all epochs are done, or `patience` is used up."""
         return self.epoch >= settings.epochs or 0 < settings.patience <= self.since
 
-    def whole(self) -> bool:
-        """Whether the numbers can be those of one training."""
+    def consistent(self) -> bool:
+        """Whether the epochs are numbered from 1 and the best and last improved ones are among them."""
         numbered = all(row.epoch == number for number, row in enumerate(self.rows, start=1))
-        held = (self.best, self.gained)
-        return numbered and all(bool(self.rows) <= number <= len(self.rows) for number in held)
+        return numbered and all(bool(self.rows) <= epoch <= len(self.rows) for epoch in (self.best, self.gained))
 
 
 def _rank(row: Row, settings: Optimisation) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""One training from scratch: the loop that every network here goes through."""
+"""The training loop of every network that lightcnn trains."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lightcnn.recipe import Augment, Optimisation
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch gave: its number from 1, mean training loss, learning rate at its end, seconds."""
+    """A finished epoch: its number from 1, mean training loss, learning rate at its end, and seconds."""
 
     number: int
     loss: float
@@ -44,15 +44,17 @@ def fit(
     seed: int,
     teacher: Teaches | None = None,
     state: State | None = None,
-    watch: Callable[[Epoch], None] = lambda epoch: None,
-    stepped: Callable[[int], None] = lambda images: None,
-    named: Callable[[NDArray[np.int64]], str] = count_alone,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_batch: Callable[[int], None] = lambda images: None,
+    describe_batch: Callable[[NDArray[np.int64]], str] = count_alone,
 ) -> None:
     """Trains `model` in place on uint8 images (N, C, H, W) and labels (N,), all on the model's device.
 
-    `state` is where to begin, the start if not said; it is as `model` is after every epoch, when `watch` is called, and
-    ends the training where it says that it has stopped. `stepped` hears the images of every batch, `named` says which
-    they are. Raises: TrainingError where the loss is no longer finite.
+    `state` is where training starts (default: the beginning). After every epoch it describes `model`, `on_epoch` is
+    called, and training ends if `state.stopped` is set. `on_batch` gets the number of images of every batch,
+    `describe_batch` puts the images of a batch into words for an error message.
+
+    Raises: TrainingError if the loss is no longer finite.
     """
     device = next(model.parameters()).device
     state = state or State(model, settings, len(images))
@@ -60,44 +62,44 @@ def fit(
     mixed = device.type == "cuda" and settings.mixed_precision == "auto"
     for epoch in range(state.epoch, settings.epochs):
         model.train()
-        start, tally = time.perf_counter(), Tally(device, epoch + 1, named)
+        start, tally = time.perf_counter(), Tally(device, epoch + 1, describe_batch)
         with seeded(seed, epoch, device):
-            for together in steps(order(len(images), seed, epoch), state.batches, settings.accumulate):
-                for batch in together:
+            for batches in steps(order(len(images), seed, epoch), state.batches, settings.accumulate):
+                for batch in batches:
                     inputs, targets = training_batch(
                         images, labels, batch, settings=augmentation, seed=seed, epoch=epoch, preprocess=preprocess
                     )
                     inputs = inputs.contiguous(memory_format=torch.channels_last)
                     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
                         loss = objective(model(inputs), targets, inputs)
-                    (loss * (len(batch) / sum(map(len, together)))).backward()  # type: ignore[no-untyped-call]
+                    (loss * (len(batch) / sum(map(len, batches)))).backward()  # type: ignore[no-untyped-call]
                     tally.add(loss.detach(), batch)
-                    stepped(len(batch))
+                    on_batch(len(batch))
                 state.update()
         state.epoch = epoch + 1
-        watch(Epoch(epoch + 1, tally.mean(), state.learning_rate, time.perf_counter() - start))
+        on_epoch(Epoch(epoch + 1, tally.mean(), state.learning_rate, time.perf_counter() - start))
         if state.stopped:
             break
 
 
 def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order in which an epoch meets the images: from (seed, epoch, index) alone."""
-    # Its own column: sorted by the draw that chooses whom to warp, an epoch would begin with all warped images.
+    """The order of the images in an epoch, from (seed, epoch, index) alone."""
+    # A column of its own: sorted by the number that decides about warping, an epoch would begin with all warped images.
     return np.argsort(uniform(seed, epoch, np.arange(count), COLUMN["order"] + 1)[:, -1], kind="stable")
 
 
 def steps(indices: NDArray[np.int64], batches: int, accumulate: int) -> Iterator[list[NDArray[np.int64]]]:
-    """An epoch's batches, of nearly one size, and so many of them for each step of the optimizer."""
-    every = np.array_split(indices, batches)
+    """The batches of an epoch, of nearly equal size, in lists of `accumulate` for each optimizer step."""
+    parts = np.array_split(indices, batches)
     for group in np.array_split(np.arange(batches), math.ceil(batches / accumulate)):
-        yield [every[number] for number in group]
+        yield [parts[number] for number in group]
 
 
 @contextmanager
 def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Dropout and drop path draw from the global generator: here from (seed, epoch). The caller's state is given back.
+    """Seeds torch's global generator, which dropout and drop path use, from (seed, epoch); restores its state after.
 
-    An epoch that was interrupted so repeats itself from its beginning.
+    So an interrupted epoch repeats exactly when it is started again.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed * 1_000_003 + epoch)

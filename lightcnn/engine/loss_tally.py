@@ -1,4 +1,4 @@
-"""The loss of an epoch, batch by batch, and the batch in which it stopped being a number."""
+"""The mean loss of an epoch, and the batch in which the loss stopped being finite."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from torch import Tensor
 
 from lightcnn.errors import TrainingError
 
-LATE = 32
-"""Batches after which losses on another device than the CPU are looked at: each look waits for the device."""
+CHECK_INTERVAL = 32
+"""Batches between two checks of the losses on a GPU: each check waits for the device."""
 
 
 def count_alone(indices: NDArray[np.int64]) -> str:
-    """A batch whose images have no names."""
+    """Describes a batch by its size, for images without names."""
     return f"{len(indices):,} images"
 
 
 class Tally:
-    """Losses of one epoch. `named` says in words which images are at some indices."""
+    """Sums the losses of one epoch. `describe_batch` puts the images at given indices into words."""
 
-    def __init__(self, device: torch.device, epoch: int, named: Callable[[NDArray[np.int64]], str]) -> None:
+    def __init__(self, device: torch.device, epoch: int, describe_batch: Callable[[NDArray[np.int64]], str]) -> None:
         self._total = torch.zeros((), device=device)
         self._images = 0
         self._epoch = epoch
-        self._named = named
-        self._unseen: list[tuple[Tensor, NDArray[np.int64]]] = []
-        self._patience = 1 if device.type == "cpu" else LATE
+        self._describe_batch = describe_batch
+        self._unchecked: list[tuple[Tensor, NDArray[np.int64]]] = []
+        self._interval = 1 if device.type == "cpu" else CHECK_INTERVAL
 
     def add(self, loss: Tensor, batch: NDArray[np.int64]) -> None:
-        """The mean loss of a batch. Raises: TrainingError where one is not finite, some batches late off the CPU."""
+        """Adds the mean loss of a batch. Raises: TrainingError if a loss is not finite, on a GPU some batches later."""
         self._total += loss * len(batch)
         self._images += len(batch)
-        self._unseen.append((loss, batch))
-        if len(self._unseen) >= self._patience:
-            self._look()
+        self._unchecked.append((loss, batch))
+        if len(self._unchecked) >= self._interval:
+            self._check()
 
     def mean(self) -> float:
-        """Over all images. Raises: as `add`."""
-        self._look()
+        """The mean loss over all images. Raises: TrainingError if a loss is not finite."""
+        self._check()
         return self._total.item() / self._images
 
-    def _look(self) -> None:
-        for loss, batch in self._unseen:
+    def _check(self) -> None:
+        for loss, batch in self._unchecked:
             if not math.isfinite(loss.item()):
                 raise TrainingError(
-                    f"the loss became {loss.item()} in epoch {self._epoch}; lower training.learning_rate, or limit "
-                    f"steps with training.clip_norm=1; the batch: {self._named(batch)}"
+                    f"the loss became {loss.item()} in epoch {self._epoch}; lower training.learning_rate, or clip "
+                    f"gradients with training.clip_norm=1; images of the batch: {self._describe_batch(batch)}"
                 )
-        self._unseen.clear()
+        self._unchecked.clear()

@@ -1,4 +1,4 @@
-"""What a training makes small: cross-entropy or focal loss, weighted by class, and a teacher's word."""
+"""The training loss: cross-entropy or focal loss, class weights, and distillation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lightcnn.recipe import Distillation, Optimisation
 
 
 class Teaches(Protocol):
-    """A trained network: the student's inputs (N, C, H, W) → logits (N, classes), or (N, 1) of a sigmoid head."""
+    """A teacher network: the student's inputs (N, C, H, W) → logits (N, classes), or (N, 1) of a sigmoid head."""
 
     settings: Distillation
 
@@ -24,7 +24,7 @@ class Objective:
     """The mean loss of a batch: logits (N, classes) or (N, 1), targets as of `training_batch`, and the inputs."""
 
     def __init__(self, settings: Optimisation, weights: Tensor | None = None, teacher: Teaches | None = None) -> None:
-        """`weights` (classes,): what an image of each class counts."""
+        """`weights` (classes,): the weight of an image of each class."""
         self._settings = settings
         self._weights = weights
         self._teacher = teacher
@@ -33,8 +33,9 @@ class Objective:
         loss = self._labelled(logits, targets)
         if self._teacher is None:
             return loss
-        how = self._teacher.settings
-        return (1 - how.alpha) * loss + how.alpha * distillation(logits, self._teacher(inputs), how.temperature)
+        settings = self._teacher.settings
+        soft = distillation(logits, self._teacher(inputs), settings.temperature)
+        return (1 - settings.alpha) * loss + settings.alpha * soft
 
     def _labelled(self, logits: Tensor, targets: Tensor) -> Tensor:
         plain = self._settings.loss == "cross-entropy" and self._weights is None
@@ -51,7 +52,7 @@ class Objective:
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, reduction: str) -> Tensor:
-    """Cross-entropy for one logit a class; binary cross-entropy for a single logit, that of the second of two."""
+    """Cross-entropy of logits (N, classes); binary cross-entropy of logits (N, 1), those of the second class."""
     if logits.shape[1] > 1:
         return functional.cross_entropy(logits, targets, label_smoothing=smoothing, reduction=reduction)
     positive = targets[:, 1] if targets.ndim == 2 else targets.float()
@@ -62,12 +63,12 @@ def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, reduction: 
 def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """T² KL(teacher ‖ student) of logits over T (arXiv:1503.02531)."""
     soft = (two_sided(teacher) / temperature).log_softmax(dim=1)
-    own = (two_sided(student) / temperature).log_softmax(dim=1)
-    return functional.kl_div(own, soft, reduction="batchmean", log_target=True) * temperature**2
+    predicted = (two_sided(student) / temperature).log_softmax(dim=1)
+    return functional.kl_div(predicted, soft, reduction="batchmean", log_target=True) * temperature**2
 
 
 def two_sided(logits: Tensor) -> Tensor:
-    """float32 logits (N, classes); a single logit gets a zero for the first class beside it."""
+    """float32 logits (N, classes); logits (N, 1) get a zero for the first class as their first column."""
     wide = logits.float()
     return torch.cat([torch.zeros_like(wide), wide], dim=1) if wide.shape[1] == 1 else wide
 
@@ -78,11 +79,11 @@ def probabilities_of(targets: Tensor, classes: int) -> Tensor:
 
 
 def class_weights(settings: Optimisation, labels: Tensor, classes: Sequence[str]) -> Tensor | None:
-    """What an image of each class counts, (classes,); None where all count the same."""
-    given = settings.class_weights
-    if given == "none":
+    """The weight of an image of each class, (classes,); None if all weights are equal."""
+    weights = settings.class_weights
+    if weights == "none":
         return None
-    if isinstance(given, dict):
-        return torch.tensor([given[name] for name in classes], dtype=torch.float32, device=labels.device)
+    if isinstance(weights, dict):
+        return torch.tensor([weights[name] for name in classes], dtype=torch.float32, device=labels.device)
     counts = torch.bincount(labels, minlength=len(classes)).float()
     return len(labels) / (len(classes) * counts.clamp_min(1))

@@ -1,4 +1,4 @@
-"""What turns gradients into steps."""
+"""The optimizers, and the moving average of weights."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from lightcnn.recipe import Optimisation
 
 
 def make_optimizer(model: nn.Module, settings: Optimisation) -> torch.optim.Optimizer:
-    """The recipe's optimizer of all parameters that learn."""
+    """The recipe's optimizer for all trainable parameters."""
     return _OPTIMIZERS[settings.optimizer](parameter_groups(model, settings.weight_decay), settings)
 
 
 def parameter_groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
     """Weight decay on the weights of convolutions and dense layers; none on norms and biases."""
-    learning = [p for p in model.parameters() if p.requires_grad]
-    matrices, vectors = [p for p in learning if p.ndim > 1], [p for p in learning if p.ndim <= 1]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices, vectors = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
 def state_keys(settings: Optimisation) -> set[str]:
-    """What the recipe's optimizer remembers of every parameter."""
+    """The names of the state that the recipe's optimizer has for every parameter."""
     momentum = {"momentum_buffer"} if settings.momentum else set()
     return {
         "adam": {"step", "exp_avg", "exp_avg_sq"},
@@ -36,17 +36,17 @@ def state_keys(settings: Optimisation) -> set[str]:
 
 
 def _adam(groups: Any, settings: Optimisation) -> torch.optim.Optimizer:
-    """Adam (arXiv:1412.6980): weight decay is part of the gradient."""
+    """Adam (arXiv:1412.6980): weight decay is added to the gradient."""
     return torch.optim.Adam(groups, lr=settings.learning_rate)
 
 
 def _adamw(groups: Any, settings: Optimisation) -> torch.optim.Optimizer:
-    """AdamW (arXiv:1711.05101): weight decay is apart from the gradient."""
+    """AdamW (arXiv:1711.05101): weight decay is decoupled from the gradient."""
     return torch.optim.AdamW(groups, lr=settings.learning_rate)
 
 
 def _sgd(groups: Any, settings: Optimisation) -> torch.optim.Optimizer:
-    """Stochastic gradient descent with Nesterov's momentum where there is any."""
+    """Stochastic gradient descent, with Nesterov momentum unless `momentum` is 0."""
     return torch.optim.SGD(
         groups, lr=settings.learning_rate, momentum=settings.momentum, nesterov=settings.momentum > 0
     )
@@ -66,7 +66,7 @@ _OPTIMIZERS: dict[str, Callable[[Any, Optimisation], torch.optim.Optimizer]] = {
 
 
 class Average:
-    """A network whose weights and norm statistics are the moving average of another's."""
+    """A copy of a network whose weights and norm statistics are moving averages of the original's."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False)
@@ -74,10 +74,10 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """After the step of that number, from 1; early ones weigh more, so that the start is soon forgotten."""
+        """Updates the average after step `step`, from 1. Early steps weigh more, so the start is soon forgotten."""
         decay = min(self._decay, (1 + step) / (10 + step))
-        for own, new in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
-            if own.is_floating_point():
-                own.lerp_(new, 1 - decay)
+        for average, new in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
+            if average.is_floating_point():
+                average.lerp_(new, 1 - decay)
             else:
-                own.copy_(new)
+                average.copy_(new)

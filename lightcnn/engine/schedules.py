@@ -1,4 +1,4 @@
-"""The learning rate of every step, as a share of the recipe's."""
+"""Learning-rate schedules: the learning rate of every step, as a share of the recipe's."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from lightcnn.recipe import Optimisation
 
 
 class Schedule:
-    """The share of the highest learning rate at a step. All of its state is how often a plateau was met."""
+    """The share of the highest learning rate at a step. Its only state is the number of plateaus so far."""
 
     def __init__(self, settings: Optimisation, steps: int) -> None:
-        """`steps` are those of one epoch."""
+        """`steps`: optimizer steps in one epoch."""
         self._shape = SHAPES[settings.schedule](settings, steps)
         self._settings = settings
         self.plateaus = 0
 
     def share(self, step: int) -> float:
-        """From step 0 on."""
+        """The share at `step`, from 0."""
         return self._shape(step) * self._settings.decay_factor**self.plateaus
 
     def observe(self, epochs_without_gain: int) -> None:
-        """Told after every epoch that was validated; only `plateau` listens."""
+        """Takes the number of epochs without improvement after every validation; only `plateau` uses it."""
         if self._settings.schedule == "plateau" and epochs_without_gain:
             self.plateaus += epochs_without_gain % self._settings.decay_epochs == 0
 
 
 def one_cycle(steps: int, warmup: float) -> Callable[[int], float]:
-    """Share of the highest learning rate at a step: a cosine up from 1/25, then one down to nearly nothing."""
+    """Share of the highest learning rate at a step: a cosine up from 1/25, then a cosine down to 1/10,000."""
 
     def share(step: int) -> float:
         done = step / steps
@@ -48,7 +48,7 @@ def _constant(settings: Optimisation, steps: int) -> Callable[[int], float]:
 
 
 def _cosine(settings: Optimisation, steps: int) -> Callable[[int], float]:
-    """Down to nothing over what the warm-up leaves (arXiv:1608.03983, without restarts)."""
+    """A cosine down to zero over the steps after the warm-up (arXiv:1608.03983, without restarts)."""
     total, warm = settings.epochs * steps, _warm_steps(settings, steps)
     return _warmed(settings, steps, lambda step: (1 + math.cos(math.pi * min(1, (step - warm) / (total - warm)))) / 2)
 
@@ -60,7 +60,7 @@ def _step(settings: Optimisation, steps: int) -> Callable[[int], float]:
 
 
 def _warmed(settings: Optimisation, steps: int, after: Callable[[int], float]) -> Callable[[int], float]:
-    """A straight line up to 1 in the steps of the warm-up, then `after`."""
+    """A straight line up to 1 over the warm-up, then `after`."""
     warm = _warm_steps(settings, steps)
     return lambda step: (step + 1) / (warm + 1) if step < warm else after(step)
 

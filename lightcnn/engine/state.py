@@ -1,4 +1,4 @@
-"""Everything that moves while a network is trained: weights, their average, optimizer, schedule, steps and epochs."""
+"""Everything that changes while a network is trained: weights, their average, optimizer, schedule, step and epoch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lightcnn.recipe import Optimisation
 
 
 class State:
-    """A training of `model`, in place. What is drawn comes from (seed, epoch, index) and is no part of it."""
+    """The state of training `model` in place. Random numbers come from (seed, epoch, index) and are not part of it."""
 
     def __init__(self, model: nn.Module, settings: Optimisation, images: int) -> None:
-        """`images` are those of the training side."""
+        """`images`: number of training images."""
         self.settings = settings
         self.model = model.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(model, settings)
@@ -30,16 +30,16 @@ class State:
 
     @property
     def judged(self) -> nn.Module:
-        """The network that is validated and kept: with averaged weights where the recipe averages."""
+        """The network that is validated and kept: the averaged one if the recipe averages weights."""
         return self.average.model if self.average else self.model
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step."""
+        """The learning rate of the next step."""
         return self.settings.learning_rate * self.schedule.share(self.step)
 
     def update(self) -> None:
-        """One step along the gradients that have gathered."""
+        """Takes one optimizer step with the accumulated gradients."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         if self.settings.clip_norm:
@@ -51,23 +51,23 @@ class State:
             self.average.update(self.model, self.step)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it that is tensors, by name; they are the ones that training goes on with."""
+        """All tensors of the state by name; not copies, so further training changes them."""
         named = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         if self.average:
             named |= {f"average.{name}": value for name, value in self.average.model.state_dict().items()}
-        for number, held in self.optimizer.state_dict()["state"].items():
-            named |= {f"optimizer.{number}.{key}": value for key, value in held.items() if isinstance(value, Tensor)}
+        for number, values in self.optimizer.state_dict()["state"].items():
+            named |= {f"optimizer.{number}.{key}": value for key, value in values.items() if isinstance(value, Tensor)}
         return named
 
     def restore(self, tensors: Mapping[str, Tensor], *, epoch: int, step: int, plateaus: int) -> None:
-        """Goes back to where `tensors` were written. Raises: ValueError where they belong to another training."""
+        """Restores the state at which `tensors` were saved. Raises: ValueError if they belong to another training."""
         _fill(self.model, tensors, "model.")
         if self.average:
             _fill(self.average.model, tensors, "average.")
         self._restore_optimizer({name: value for name, value in tensors.items() if name.startswith("optimizer.")})
         kinds = {"model", "optimizer", *(("average",) if self.average else ())}
-        if alien := sorted(name for name in tensors if name.partition(".")[0] not in kinds):
-            raise ValueError(f"{alien[0]} has no place in this training")
+        if unknown := sorted(name for name in tensors if name.partition(".")[0] not in kinds):
+            raise ValueError(f"{unknown[0]} is not part of this training")
         self.epoch, self.step, self.schedule.plateaus = epoch, step, plateaus
 
     def _restore_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
@@ -77,34 +77,34 @@ class State:
             number, _, key = name.removeprefix("optimizer.").partition(".")
             place = int(number) if number.isdecimal() and len(number) < 9 else -1
             if not 0 <= place < len(parameters) or (key != "step" and value.shape != parameters[place].shape):
-                raise ValueError(f"{name} of shape {tuple(value.shape)} belongs to no parameter")
-            state.setdefault(place, {})[key] = _laid_out(value, parameters[place]) if value.ndim else value
+                raise ValueError(f"{name} of shape {tuple(value.shape)} does not belong to any parameter")
+            state.setdefault(place, {})[key] = _in_layout_of(parameters[place], value) if value.ndim else value
         expected = state_keys(self.settings)
         # A parameter that never had a gradient has no state.
-        odd = [place for place, held in state.items() if held.keys() != expected]
-        if odd:
-            raise ValueError(f"optimizer.{odd[0]} does not hold {', '.join(sorted(expected)) or 'nothing'}")
+        wrong = [place for place, values in state.items() if values.keys() != expected]
+        if wrong:
+            raise ValueError(f"optimizer.{wrong[0]} does not have the state {', '.join(sorted(expected)) or 'none'}")
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
 
 
 def _fill(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> None:
-    """Copies values into a module's own tensors, whose layout in memory stays. Raises: ValueError."""
-    own = module.state_dict()
-    given = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-    if given.keys() != own.keys():
-        odd = sorted(given.keys() ^ own.keys())
-        raise ValueError(f"{prefix}{odd[0]} is {'missing' if odd[0] in own else 'not part of this network'}")
-    for name, value in own.items():
-        if given[name].shape != value.shape or given[name].dtype != value.dtype:
+    """Copies values into the tensors of a module, which keep their memory layout. Raises: ValueError."""
+    current = module.state_dict()
+    saved = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    if saved.keys() != current.keys():
+        wrong = sorted(saved.keys() ^ current.keys())
+        raise ValueError(f"{prefix}{wrong[0]} is {'missing' if wrong[0] in current else 'not part of this network'}")
+    for name, value in current.items():
+        if saved[name].shape != value.shape or saved[name].dtype != value.dtype:
             raise ValueError(
-                f"{prefix}{name} is {given[name].dtype} {tuple(given[name].shape)}, not {value.dtype} "
+                f"{prefix}{name} is {saved[name].dtype} {tuple(saved[name].shape)}, not {value.dtype} "
                 f"{tuple(value.shape)}"
             )
     with torch.no_grad():
-        for name, value in own.items():
-            value.copy_(given[name])
+        for name, value in current.items():
+            value.copy_(saved[name])
 
 
-def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
-    """The value in the parameter's layout: the same numbers in another order in memory can round differently."""
+def _in_layout_of(parameter: Tensor, value: Tensor) -> Tensor:
+    """The value in the parameter's memory layout: the same numbers in another layout can round differently."""
     return torch.empty_like(parameter).copy_(value)

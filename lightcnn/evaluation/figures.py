@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lightcnn.evaluation.calibration import calibration_error
 from lightcnn.evaluation.roc import GRID, RocCurve, Trace, curve, precision_recall, roc
-from lightcnn.output.figures import BLUE, COLOURS, GREY, ORANGE, blank, name_axes, png, shown
+from lightcnn.output.figures import BLUE, COLOURS, GREY, ORANGE, blank, label_text, name_axes, png
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
@@ -56,7 +56,7 @@ def _classes(axes: Axes, classes: Sequence[str]) -> None:
     """Names at the ticks, as many as can be read; numbers where they cannot."""
     if len(classes) > TICKED:
         return
-    ticks, names, size = range(len(classes)), [shown(one) for one in classes], 9 if len(classes) <= 20 else 7
+    ticks, names, size = range(len(classes)), [label_text(one) for one in classes], 9 if len(classes) <= 20 else 7
     turned = max(map(len, names)) * len(names) > 30
     axes.set_xticks(ticks, names, fontsize=size)
     if turned:
@@ -125,11 +125,11 @@ def over_thresholds(
     figure, axes = blank(kind.x, kind.y, (8.6, 5.0))
     for place, (label, drawn) in enumerate(sorted(curves.items(), key=lambda item: item[1].area)):
         _draw(axes, drawn, place)
-        _list(axes, drawn, shown(classes[label]), intervals.get(classes[label]), place)
+        _list(axes, drawn, label_text(classes[label]), intervals.get(classes[label]), place)
     shares = [float((labels == c).mean()) for c in defined]
     _chance(axes, shares if kind is PRECISION_RECALL else None)
     mean = float(np.mean([drawn.area for drawn in curves.values()]))
-    of = f" of {shown(classes[1])}" if len(classes) == 2 else f", mean {kind.area} {mean:.3f}"
+    of = f" of {label_text(classes[1])}" if len(classes) == 2 else f", mean {kind.area} {mean:.3f}"
     axes.set_title(kind.title + of, fontsize=10, loc="left")
     count = len(np.unique(groups))
     unit = "images" if count == len(groups) else f"{count:,} groups"
@@ -212,8 +212,8 @@ def probabilities_by_class(
     """How the probabilities are spread: of the second of two classes by true class; for more, of the true class."""
     edges = np.linspace(0, 1, 21).tolist()
     if len(classes) == 2:
-        figure, axes = blank(f"probability of {shown(classes[1])}", "images")
-        parts = [(f"is {shown(one)}", probabilities[labels == c, 1]) for c, one in enumerate(classes)]
+        figure, axes = blank(f"probability of {label_text(classes[1])}", "images")
+        parts = [(f"is {label_text(one)}", probabilities[labels == c, 1]) for c, one in enumerate(classes)]
         axes.axvline(threshold, color="black", linestyle="--", linewidth=1, label=f"threshold {threshold:.3f}")
     else:
         figure, axes = blank("probability of the true class", "images")

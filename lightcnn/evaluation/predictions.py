@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.split import Split
+from lightcnn.decisions import decide
 from lightcnn.errors import RunError
-from lightcnn.inference import decide
 from lightcnn.run_folder import RunFolder
 
 COLUMNS = ("path", "split", "group", "label", "prediction")

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lightcnn.decisions import decide
 from lightcnn.evaluation.bootstrap import DRAWS, Curve, resampled
 from lightcnn.evaluation.calibration import calibration_error
 from lightcnn.evaluation.intervals import BootstrapDraws, Interval, bounded, positive, wilson
 from lightcnn.evaluation.sample_size import GROUPS, OF_CLASS, too_few
-from lightcnn.inference import decide
 
 RATES = ("precision", "sensitivity", "specificity", "f1", "auc", "pr_auc")
 """Scores of a class against the rest."""

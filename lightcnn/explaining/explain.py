@@ -1,9 +1,9 @@
-"""`lightcnn.explain`: the maps of any network from Python."""
+"""`lightcnn.explain`: explains images by any network from Python."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,40 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import DataError, InputError
 from lightcnn.explaining.checks.checker import Checker
 from lightcnn.explaining.explained_network import ExplainedNetwork
-from lightcnn.explaining.explanation import Explainer, Explanation, require_level, target_index
-from lightcnn.explaining.inputs import Picture, from_array, from_file
-from lightcnn.explaining.methods.catalogue import MethodOptions, method
+from lightcnn.explaining.explanation import Explainer, Explanation, find_target
+from lightcnn.explaining.images.image import ExplainedImage, from_array, from_file
+from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, MethodOptions, make_method
+from lightcnn.explaining.settings import require_level
 from lightcnn.run_folder import RunFolder
-from lightcnn.trained_network import TrainedNetwork, checked
+from lightcnn.text import first_line
+from lightcnn.trained_network import TrainedNetwork, checked_images
+
+
+@dataclass(frozen=True, eq=False)
+class DrawableExplanation(Explanation):
+    """An explanation that draws itself: as a figure, in notebooks, and as a table in the terminal."""
+
+    def figure(self) -> Any:
+        """A matplotlib figure of the image, the map and the overlay, with the results of the checks below."""
+        from lightcnn.explaining.figures.panels import Canvas, panel
+
+        return panel(Canvas(self.seen), [self])
+
+    def _repr_html_(self) -> str:
+        from lightcnn.output import html
+        from lightcnn.output.figures import png
+
+        return html.figure(png(self.figure()), f"{self.attribution.method}: {self.target}")
+
+    def __rich__(self) -> Any:
+        from lightcnn.explaining.terminal import image_table
+
+        return image_table([self.document()])
 
 
 @dataclass(frozen=True, eq=False)
 class _Subject:
-    """An image (1, C, H, W) as the network reads it, as people see it, and where the truth lies in it, (H, W)."""
+    """An image (1, C, H, W) as the network reads it, the same for people, and its ground-truth mask (H, W)."""
 
     name: str
     inputs: Tensor
@@ -37,7 +61,7 @@ def explain(
     model: RunFolder | TrainedNetwork | nn.Module | str | Path,
     images: Iterable[Any],
     *,
-    methods: Sequence[str] = ("gradcam", "ig", "lime"),
+    methods: Sequence[str] = DEFAULT_METHODS,
     target: str | int | None = None,
     preprocess: Preprocess | None = None,
     classes: Sequence[str] | None = None,
@@ -51,123 +75,172 @@ def explain(
     seed: int = 0,
     batch: int | None = None,
     device: str = "auto",
-) -> list[Explanation]:
-    """Explains images by every method: image by image, in the order given.
+) -> list[DrawableExplanation]:
+    """Explains images by every method and checks every map.
 
-    `model` is a run, or a module. The images of a run, and of a module with a `preprocess`, are paths or uint8 arrays
-    (H, W), (H, W, 1) or (H, W, 3); those of a module alone float tensors (N, C, H, W) as it reads them. `target` is a
-    class, by default each image's predicted one. `masks` are bool (H, W), one an image or None. `device` is that of a
-    run; a module stays where it is, and as it is. Raises: InputError, DataError.
+    Args:
+        model: A run or its folder, a trained network, or any `torch.nn.Module`. A module is copied and left unchanged.
+        images: Paths, or uint8 arrays (H, W), (H, W, 1) or (H, W, 3). For a module without `preprocess`: a float
+            tensor (N, C, H, W) as the module reads it.
+        methods: Names of methods: gradcam, gradcam++, layercam, ig, lime, occlusion.
+        target: Name or index of the class to explain (default: the predicted class of each image).
+        preprocess: Preprocessing of the images of a module.
+        classes: Class names of a module without `preprocess` (default: the numbers from 0).
+        checks: How thoroughly maps are checked: none, quick or full.
+        masks: One ground-truth mask per image, bool (H, W) at the size of the image, or None.
+        layer: Layer for Grad-CAM and its variants (default: the deepest layer with a map of at least 7 × 7).
+        baseline: Start of the path of Integrated Gradients: black, mean, blur or random.
+        smooth: Number of noisy copies that Integrated Gradients is averaged over (SmoothGrad); 0 uses none.
+        samples: Number of perturbed images that LIME fits its model on.
+        segments: Number of superpixels of LIME (default: chosen by the size of the image).
+        seed: Seed of LIME, noise and checks.
+        batch: Maximum number of images that go through the network at once (default: 8 on a CPU, otherwise 64).
+        device: Device for a run: auto, cpu, cuda or mps. A module is explained on its own device.
+
+    Returns:
+        One explanation per image and method, image by image in the given order. `attribution.map` is float32 (H, W) at
+        the size of the network's input; values above 0 support the class, values below 0 oppose it.
+
+    Raises:
+        InputError: If an argument cannot be used, or a method cannot explain the network.
+        DataError: If an image or its mask cannot be used.
+
+    Example:
+        >>> import lightcnn, torch
+        >>> model = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+        >>> maps = lightcnn.explain(model, torch.rand(1, 3, 16, 16), methods=["gradcam", "ig"], checks="none")
     """
     level = require_level(checks)
     if isinstance(methods, str):
-        raise InputError(f"explain: methods must be a list of names; put a single one into brackets: [{methods!r}]")
-    settings = MethodOptions(layer, baseline, smooth, samples, segments, seed)
-    chosen = [method(name, settings) for name in methods]
-    explained, rule = _explained(model, images, preprocess, classes, batch, device)
-    asked = target_index(explained.classes, target)
-    work = Explainer(explained, chosen, Checker(explained, level=level, seed=seed))
-    found: list[Explanation] = []
-    for subject in _subjects(explained, rule, images, masks):
+        raise InputError(f"explain: methods must be a list of names; put a single name into brackets: [{methods!r}]")
+    options = MethodOptions(layer, baseline, smooth, samples, segments, seed)
+    chosen = [make_method(name, options) for name in methods]
+    network, preprocessing = _network(model, images, preprocess, classes, batch, device)
+    index = find_target(network.classes, target)
+    explainer = Explainer(network, chosen, Checker(network, level=level, seed=seed))
+    explanations: list[Explanation] = []
+    for subject in _subjects(network, preprocessing, images, masks):
         try:
-            done, failed = work(subject.name, subject.inputs, subject.seen, target=asked, mask=subject.mask)
+            results, failures = explainer(subject.name, subject.inputs, subject.seen, target=index, mask=subject.mask)
         except DataError as error:
             raise DataError(f"explain: {subject.name} {error}") from None
-        if failed:
-            raise failed[0].error
-        found += done
-    return [_noted(one, explained.batch.note) for one in found]
+        if failures:
+            raise failures[0].error
+        explanations += results
+    return [_drawable(explanation, network.batch.note) for explanation in explanations]
 
 
-def _noted(one: Explanation, note: str) -> Explanation:
-    """An explanation that says how far the memory sufficed, where it did not."""
-    found = one.attribution
-    return replace(one, attribution=replace(found, notes=(*found.notes, note))) if note else one
+def _drawable(explanation: Explanation, note: str) -> DrawableExplanation:
+    """The same explanation, with a note on the memory if it was short."""
+    drawable = DrawableExplanation(**{field.name: getattr(explanation, field.name) for field in fields(Explanation)})
+    if not note:
+        return drawable
+    attribution = replace(explanation.attribution, notes=(*explanation.attribution.notes, note))
+    return replace(drawable, attribution=attribution)
 
 
-def _explained(
-    model: Any, images: Any, rule: Preprocess | None, classes: Sequence[str] | None, batch: int | None, device: str
+def _network(
+    model: Any,
+    images: Any,
+    preprocess: Preprocess | None,
+    classes: Sequence[str] | None,
+    batch: int | None,
+    device: str,
 ) -> tuple[ExplainedNetwork, Preprocess | None]:
-    """The network's copy, and what prepares its images; None where they are given as it reads them."""
+    """A copy of the network, and the preprocessing of its images; None if they are given as the network reads them."""
     if isinstance(model, str | Path | RunFolder):
         model = TrainedNetwork.load(model, device=device)
     if isinstance(model, TrainedNetwork):
         return ExplainedNetwork.of(model.model, model.preprocess, batch=batch), model.preprocess
     if not isinstance(model, nn.Module):
-        raise InputError(f"explain: a {type(model).__name__} is no network; give a run folder or a torch.nn.Module")
-    if rule is not None:
-        explained = ExplainedNetwork.of(model, rule, batch=batch)
-        _require_outputs(explained, torch.zeros(1, rule.channels, rule.size, rule.size), rule.classes)
-        return explained, rule
+        raise InputError(f"explain: model has type {type(model).__name__}; give a run folder or a torch.nn.Module")
+    if preprocess is not None:
+        network = ExplainedNetwork.of(model, preprocess, batch=batch)
+        blank = torch.zeros(1, preprocess.channels, preprocess.size, preprocess.size)
+        _require_class_count(network, blank, preprocess.classes)
+        return network, preprocess
     if not (isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point() and len(images)):
         raise InputError(
-            "explain: images of a module alone must be a float tensor (N, C, H, W), as it reads them; "
+            "explain: images of a module without `preprocess` must be a float tensor (N, C, H, W); "
             "give `preprocess` for paths and uint8 arrays"
         )
     bare = ExplainedNetwork.bare(model, images.shape[1], (), batch=batch)
     if classes is None:
-        return replace(bare, classes=tuple(map(str, range(_outputs(bare, images[:1]))))), None
-    _require_outputs(bare, images[:1], classes)
+        return replace(bare, classes=tuple(map(str, range(_class_count(bare, images[:1]))))), None
+    _require_class_count(bare, images[:1], classes)
     return replace(bare, classes=tuple(classes)), None
 
 
-def _outputs(explained: ExplainedNetwork, inputs: Tensor) -> int:
-    """How many classes the network tells apart: two with a sigmoid head. Raises: InputError where it cannot read."""
+def _class_count(network: ExplainedNetwork, inputs: Tensor) -> int:
+    """The number of classes that the network distinguishes; 2 for a sigmoid head.
+
+    Raises: InputError if the network cannot read `inputs`.
+    """
     try:
         with torch.inference_mode():
-            return max(2, explained.logits(inputs.to(explained.device).float()).shape[1])
+            return max(2, network.logits(inputs.to(network.device).float()).shape[1])
     except RuntimeError as error:
-        why = str(error).partition("\n")[0]
-        raise InputError(f"explain: the network cannot read images of {tuple(inputs.shape[1:])}: {why}") from None
+        raise InputError(
+            f"explain: the network cannot read images of {tuple(inputs.shape[1:])}: {first_line(error)}"
+        ) from None
 
 
-def _require_outputs(explained: ExplainedNetwork, inputs: Tensor, classes: Sequence[str]) -> None:
-    """Raises: InputError where the network tells another number of classes apart than are named."""
-    outputs = _outputs(explained, inputs)
-    if len(classes) != outputs:
-        raise InputError(f"explain: {len(classes)} classes are named, and the network tells {outputs} apart")
+def _require_class_count(network: ExplainedNetwork, inputs: Tensor, classes: Sequence[str]) -> None:
+    """Raises: InputError if `classes` are not as many as the network distinguishes."""
+    count = _class_count(network, inputs)
+    if len(classes) != count:
+        raise InputError(
+            f"explain: {len(classes)} class names are given, but the network distinguishes {count} classes"
+        )
 
 
-def _subjects(explained: ExplainedNetwork, rule: Preprocess | None, images: Any, masks: Any) -> Iterator[_Subject]:
-    """Raises: InputError where there are not as many masks; DataError where an image or its mask cannot be used."""
-    given = list(images if rule is None else checked(images, "explain"))
-    told = [None] * len(given) if masks is None else [None if mask is None else _bool(mask) for mask in masks]
-    if len(told) != len(given):
-        raise InputError(f"explain: {len(told)} masks for {len(given)} images; give one for each, or None")
-    for number, (image, mask) in enumerate(zip(given, told, strict=True)):
+def _subjects(network: ExplainedNetwork, preprocess: Preprocess | None, images: Any, masks: Any) -> Iterator[_Subject]:
+    """The images, prepared one by one.
+
+    Raises: InputError if there are not as many masks as images; DataError if an image or its mask cannot be used.
+    """
+    all_images = list(images if preprocess is None else checked_images(images, "explain"))
+    all_masks = [None] * len(all_images) if masks is None else [_as_bool(mask) for mask in masks]
+    if len(all_masks) != len(all_images):
+        raise InputError(
+            f"explain: {len(all_masks)} masks for {len(all_images)} images; give one mask per image, or None"
+        )
+    for number, (image, mask) in enumerate(zip(all_images, all_masks, strict=True)):
         name = str(image) if isinstance(image, Path) else f"images[{number}]"
         try:
-            if rule is None:
-                yield _bare(name, explained, image, mask)
+            if preprocess is None:
+                yield _tensor_subject(name, network, image, mask)
                 continue
-            picture = _picture(name, image, rule, mask)
+            prepared = _prepare(name, image, preprocess, mask)
         except DataError as error:
             raise DataError(f"explain: {name} {error}") from None
-        inputs = explained.inputs(picture.pixels[None])
-        yield _Subject(name, inputs, picture.pixels.movedim(0, 2).numpy(), picture.mask)
+        inputs = network.inputs(prepared.pixels[None])
+        yield _Subject(name, inputs, prepared.pixels.movedim(0, 2).numpy(), prepared.mask)
 
 
-def _bool(mask: Any) -> NDArray[np.bool_]:
-    """Raises: InputError for anything else: numbers may be a truth, its inverse, or as many classes as there are."""
-    found = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
-    if found.dtype != np.bool_:
-        raise InputError(f"explain: a mask of {found.dtype}; give bool (H, W), as mask > 0 makes of it")
-    return found
+def _as_bool(mask: Any) -> NDArray[np.bool_] | None:
+    """A mask as a bool array. Raises: InputError for another type, in which it is unclear what is inside."""
+    if mask is None:
+        return None
+    array = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
+    if array.dtype != np.bool_:
+        raise InputError(f"explain: a mask has type {array.dtype}; give bool (H, W), for example mask > 0")
+    return array
 
 
-def _picture(name: str, image: Path | NDArray[np.uint8], rule: Preprocess, mask: Any) -> Picture:
+def _prepare(name: str, image: Path | NDArray[np.uint8], preprocess: Preprocess, mask: Any) -> ExplainedImage:
     """Raises: DataError."""
     if isinstance(image, Path):
-        return from_file(image, rule, mask)
-    return from_array(name, image, rule, mask)
+        return from_file(image, preprocess, mask)
+    return from_array(name, image, preprocess, mask)
 
 
-def _bare(name: str, explained: ExplainedNetwork, image: Tensor, mask: Any) -> _Subject:
-    """An image (C, H, W) as the network reads it, seen with its least number black and its largest white."""
+def _tensor_subject(name: str, network: ExplainedNetwork, image: Tensor, mask: Any) -> _Subject:
+    """An image (C, H, W) as the network reads it; people see its smallest value black and its largest white."""
     if mask is not None and mask.shape != image.shape[1:]:
-        raise DataError(f"has {image.shape[2]}×{image.shape[1]} pixels, and its mask the shape {mask.shape}")
+        raise DataError(f"has {image.shape[2]}×{image.shape[1]} pixels, but its mask has the shape {mask.shape}")
     values = np.nan_to_num(image.detach().float().cpu().numpy())
     grey = values if len(values) in (1, 3) else values.mean(axis=0, keepdims=True)
     scaled = (grey - grey.min()) / max(float(np.ptp(grey)), 1e-12)
     seen = np.rint(255 * np.moveaxis(scaled, 0, 2)).astype(np.uint8)
-    return _Subject(name, image[None].to(explained.device).float(), seen, mask)
+    return _Subject(name, image[None].to(network.device).float(), seen, mask)

@@ -1,4 +1,4 @@
-"""What is explained: a private copy of a network, the images as it reads them, and the score that methods attribute."""
+"""The network that is explained: a private copy, its inputs, and the score that methods attribute."""
 
 from __future__ import annotations
 
@@ -15,63 +15,71 @@ from torch import Tensor, nn
 from lightcnn.counting.copies import duplicate
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.tensors import mean_and_deviation
+from lightcnn.decisions import decide
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.inference import class_probabilities, decide
+from lightcnn.inference import class_probabilities
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
-
-ON_CPU, ELSEWHERE = 8, 64
-"""Images at once where nobody says: on a CPU more of them are slower (MicroMPoxNet at 128, one thread of an AMD EPYC:
-10 ms each in batches of 8, 17 of 32, 19 of 64)."""
+CPU_BATCH, DEVICE_BATCH = 8, 64
+"""Default number of images that go through the network at once. On a CPU larger batches are slower (MicroMPoxNet at 128
+pixels, one thread of an AMD EPYC: 10 ms per image in batches of 8, 17 ms of 32, 19 ms of 64)."""
 
 
 class Batch:
-    """How many images go through a network at once: halved where memory does not suffice, and `note` says so."""
+    """The number of images that go through a network at once.
 
-    def __init__(self, size: int = ON_CPU) -> None:
-        """Raises: InputError for less than one."""
+    It is halved if the memory does not suffice; `note` then reports it.
+    """
+
+    def __init__(self, size: int = CPU_BATCH) -> None:
+        """Raises: InputError for a size below 1."""
         if size < 1:
-            raise InputError(f"--batch {size}: a number of images from 1 on")
-        self.size = self.asked = size
+            raise InputError(f"--batch {size}: must be a number of images, 1 or more")
+        self.size = self.requested = size
 
     @property
     def note(self) -> str:
-        """Empty where the memory sufficed."""
-        return f"memory sufficed for {self.size} of {self.asked} images at once" if self.size < self.asked else ""
+        """A sentence if the memory did not suffice; otherwise empty."""
+        if self.size == self.requested:
+            return ""
+        return f"memory sufficed for {self.size} of {self.requested} images at once"
 
-    def attempt(self, work: Callable[[int], Found], most: int | None = None) -> Found:
-        """`work(size)` of at most `most` images at once, of half as many where memory does not suffice.
+    def attempt(self, work: Callable[[int], Result], limit: int | None = None) -> Result:
+        """Calls `work(size)` with at most `limit` images at once, and with half as many if the memory does not suffice.
 
-        Raises: LightcnnError where it does not suffice for one.
+        Raises: LightcnnError if the memory does not suffice for one image.
         """
-        size = min(self.size, most or self.size)
+        size = min(self.size, limit or self.size)
         while True:
             try:
                 return work(size)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _memory(error):
+                if not _is_out_of_memory(error):
                     raise
                 if size == 1:
-                    raise LightcnnError("explain: no memory for one image; use --device cpu") from None
+                    raise LightcnnError("explain: out of memory with a single image; use --device cpu") from None
                 size = self.size = size // 2
 
     def map(self, count: int, work: Callable[[int, int], Tensor]) -> Tensor:
-        """`work(start, end)` of all parts of 0..count, joined on the CPU. Raises: LightcnnError without memory."""
-        found: list[Tensor] = []
+        """`work(start, end)` for consecutive parts of 0..count, concatenated on the CPU.
+
+        Raises: LightcnnError if the memory does not suffice for one image.
+        """
+        parts: list[Tensor] = []
         start = 0
         while start < count:
-            found.append(self.attempt(partial(_part, work, start), count - start))
+            parts.append(self.attempt(partial(_part, work, start), count - start))
             start += min(self.size, count - start)
-        return torch.cat(found)
+        return torch.cat(parts)
 
 
 @dataclass(frozen=True, eq=False)
 class ExplainedNetwork:
-    """A network that methods may hook and differentiate: a copy in eval mode, frozen, with nothing done in place.
+    """A network that methods may hook and differentiate: a frozen copy in eval mode without in-place operations.
 
-    `model` is (N, C, H, W) → logits (N, classes), or (N, 1) of a sigmoid head. `mean` and `deviation` (1, C, 1, 1)
-    bring pixels on the scale 0..255 to its inputs; without a preprocessing they are 0 and 1, and pixels are inputs.
+    `model` maps (N, C, H, W) to logits (N, classes), or (N, 1) for a sigmoid head. `mean` and `deviation` (1, C, 1, 1)
+    normalise pixels on the scale 0..255; without preprocessing they are 0 and 1, so that pixels are inputs.
     `threshold` is that of the second of two classes.
     """
 
@@ -85,65 +93,71 @@ class ExplainedNetwork:
 
     @classmethod
     def of(cls, model: nn.Module, preprocess: Preprocess, *, batch: int | None = None) -> Self:
-        """A network and the preprocessing of its run."""
-        copy = _private(model)
-        place = device_of(copy)
-        mean, deviation = mean_and_deviation(preprocess, place)
-        rule = preprocess.temperature, preprocess.threshold
-        return cls(copy, preprocess.classes, mean, deviation, *rule, _batch(batch, place))
+        """A copy of a network with the preprocessing of its run."""
+        copy = _private_copy(model)
+        device = device_of(copy)
+        mean, deviation = mean_and_deviation(preprocess, device)
+        calibration = preprocess.temperature, preprocess.threshold
+        return cls(copy, preprocess.classes, mean, deviation, *calibration, _batch(batch, device))
 
     @classmethod
     def bare(cls, model: nn.Module, channels: int, classes: tuple[str, ...], *, batch: int | None = None) -> Self:
-        """Any module, whose images are given as it reads them."""
-        copy = _private(model)
-        one = torch.ones(1, channels, 1, 1, device=device_of(copy))
-        return cls(copy, classes, torch.zeros_like(one), one, batch=_batch(batch, one.device))
+        """A copy of a module whose images are given as it reads them."""
+        copy = _private_copy(model)
+        ones = torch.ones(1, channels, 1, 1, device=device_of(copy))
+        return cls(copy, classes, torch.zeros_like(ones), ones, batch=_batch(batch, ones.device))
 
     @property
     def device(self) -> torch.device:
-        """Where the network reads its images."""
+        """The device of the network and its inputs."""
         return device_of(self.model)
 
     def inputs(self, pixels: Tensor) -> Tensor:
-        """Pixels (N, C, H, W), uint8 or float on the scale 0..255, as the network reads them: float32."""
+        """Inputs of the network, float32, from pixels (N, C, H, W): uint8, or float on the scale 0..255."""
         return (pixels.to(self.device).float() - self.mean) / self.deviation
 
     def pixels(self, inputs: Tensor) -> Tensor:
-        """The way back: float32 (N, C, H, W)."""
+        """The inverse of `inputs`: float32 (N, C, H, W)."""
         return inputs * self.deviation + self.mean
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """(N, classes), or (N, 1) of a sigmoid head; gradients flow. Raises: InputError for any other output."""
-        found = self.model(inputs)
-        if not isinstance(found, Tensor) or found.ndim != 2 or found.shape[0] != len(inputs):
-            said = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise InputError(f"explain: the network gives {said} for {len(inputs)} images, not one row of logits each")
-        return found
+        """Logits (N, classes), or (N, 1) for a sigmoid head, with gradients. Raises: InputError for another output."""
+        logits = self.model(inputs)
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != len(inputs):
+            output = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise InputError(
+                f"explain: the network returns {output} for {len(inputs)} images; it must return one row of logits per "
+                "image"
+            )
+        return logits
 
     def score(self, inputs: Tensor, target: int) -> Tensor:
-        """What is attributed, (N,): the logit of a class; of a sigmoid head the logit, negated for the first class."""
+        """The score that is attributed, (N,): the logit of a class.
+
+        For the first class of a sigmoid head it is the negated logit.
+        """
         logits = self.logits(inputs)
         if logits.shape[1] == 1:
             return logits[:, 0] if target else -logits[:, 0]
         return logits[:, target]
 
     def probabilities(self, inputs: Tensor) -> Tensor:
-        """(N, classes) in float64 on the CPU, calibrated, a batch at a time."""
+        """Calibrated class probabilities (N, classes) in float64 on the CPU, computed in batches."""
         return self.batch.map(len(inputs), lambda start, end: self.probabilities_once(inputs[start:end]))
 
     def predictions(self, inputs: Tensor) -> NDArray[np.int64]:
-        """The classes (N,) that the network answers with."""
+        """The predicted classes (N,)."""
         return decide(self.probabilities(inputs).numpy(), self.threshold)
 
     def probabilities_once(self, inputs: Tensor) -> Tensor:
-        """The same, all at once: for what makes its inputs a batch at a time."""
+        """The same as `probabilities`, all at once: for callers that make their inputs in batches."""
         with torch.inference_mode():
             return class_probabilities(self.logits(inputs).cpu(), self.temperature)
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Of its first parameter; the CPU where it has none."""
-    return next((held.device for held in model.parameters()), torch.device("cpu"))
+    """The device of a model's first parameter; the CPU for a model without parameters."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def _part(work: Callable[[int, int], Tensor], start: int, size: int) -> Tensor:
@@ -151,17 +165,17 @@ def _part(work: Callable[[int, int], Tensor], start: int, size: int) -> Tensor:
 
 
 def _batch(size: int | None, device: torch.device) -> Batch:
-    return Batch(size if size is not None else ON_CPU if device.type == "cpu" else ELSEWHERE)
+    return Batch(size if size is not None else CPU_BATCH if device.type == "cpu" else DEVICE_BATCH)
 
 
-def _private(model: nn.Module) -> nn.Module:
-    """A copy that changes nothing of the caller's: nobody's hooks, no gradients of parameters, nothing in place.
+def _private_copy(model: nn.Module) -> nn.Module:
+    """A copy that shares nothing with the caller's model: no hooks, no parameter gradients, no in-place operations.
 
-    Hooks of torch's own stay that make a layer's weights before it runs, as its weight_norm and pruning do. In float32
-    whatever the model's: inputs are, and half precision would drown the small differences methods look at. In
-    channels_last, in which convolutions are faster.
+    Hooks of torch itself that compute a layer's weights before it runs, as in weight_norm and pruning, are kept. The
+    copy is in float32, because inputs are and because half precision would hide the small differences that methods
+    look at, and in channels_last, in which convolutions are faster.
     """
-    with torch.inference_mode(False):  # what is made in inference mode can never be differentiated
+    with torch.inference_mode(False):  # tensors made in inference mode can never be differentiated
         copy = duplicate(model).requires_grad_(False).float().to(memory_format=torch.channels_last)
     for part in copy.modules():
         for hooks in (part._forward_hooks, part._backward_hooks, part._backward_pre_hooks):
@@ -174,7 +188,8 @@ def _private(model: nn.Module) -> nn.Module:
     return copy
 
 
-def _memory(error: BaseException) -> bool:
-    """Whether it is one of the ways in which torch says that there is none left."""
-    said = ("can't allocate memory", "out of memory")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in said)
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch reports in one of its ways that there is no memory left."""
+    messages = ("can't allocate memory", "out of memory")
+    is_memory_error = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return is_memory_error or any(message in str(error) for message in messages)

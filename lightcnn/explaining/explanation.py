@@ -1,4 +1,4 @@
-"""What comes of explaining an image: maps of a class by several methods, and what their checks say."""
+"""An explanation of one image: maps of a class by several methods, and the results of their checks."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightcnn.decisions import decide
 from lightcnn.errors import DataError, InputError, LightcnnError
-from lightcnn.explaining.checks.checker import LEVELS, Checker, Level
+from lightcnn.explaining.checks.checker import Checker
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution, Method
-from lightcnn.inference import decide
 from lightcnn.text import nearest
 
-SHOWN = 20
-"""Classes that an error names."""
+MAX_LISTED = 20
+"""Number of classes that an error names."""
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """A method's map of one image and class, and its checks by name.
+    """The map of one image and class by one method, and its checks by name.
 
-    `seen` is the image as the network saw it, uint8 (H, W, 1 or 3); `probability` is that of the target.
+    `seen` is the image as the network saw it, uint8 (H, W, 1 or 3). `probability` is that of the class `target`.
     """
 
     image: str
@@ -41,7 +41,7 @@ class Explanation:
     seen: NDArray[np.uint8]
 
     def document(self) -> dict[str, Any]:
-        """As in report.json, but for the files."""
+        """The entry in report.json, without the names of files."""
         return {
             "image": self.image,
             "target": self.target,
@@ -56,23 +56,6 @@ class Explanation:
             "seconds": round(self.seconds, 3),
         }
 
-    def figure(self) -> Any:
-        """A matplotlib figure: the image, the map and the overlay, with the checks under them."""
-        from lightcnn.explaining.figures.panels import Canvas, panel
-
-        return panel(Canvas(self.seen), [self])
-
-    def _repr_html_(self) -> str:
-        from lightcnn.output import html
-        from lightcnn.output.figures import png
-
-        return html.figure(png(self.figure()), f"{self.attribution.method}: {self.target}")
-
-    def __rich__(self) -> Any:
-        from lightcnn.explaining.terminal import image_table
-
-        return image_table([self.document()])
-
 
 @dataclass(frozen=True)
 class Failure:
@@ -85,9 +68,9 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Explainer:
-    """A network, what explains it, and what checks that."""
+    """A network, the methods that explain it, and the checks of their maps."""
 
-    explained: ExplainedNetwork
+    network: ExplainedNetwork
     methods: Sequence[Method]
     checker: Checker
 
@@ -99,57 +82,51 @@ class Explainer:
         *,
         target: int | None = None,
         mask: NDArray[np.bool_] | None = None,
-        step: Callable[[int], None] = lambda done: None,
+        step: Callable[[int], None] = lambda methods_done: None,
     ) -> tuple[list[Explanation], list[Failure]]:
-        """All methods on one image (1, C, H, W), of a class or the predicted one; `mask` (H, W) is the truth.
+        """Explains one image (1, C, H, W) by all methods, for a class or, without `target`, the predicted one.
 
-        `step` is called with how many methods are done. Raises: DataError where the network's numbers are not finite.
+        `mask` (H, W) is the ground truth. `step` is called with the number of methods done.
+
+        Raises: DataError if the network's outputs are not finite.
         """
-        row = self.explained.probabilities(inputs).numpy()
+        row = self.network.probabilities(inputs).numpy()
         if not np.isfinite(row).all():
             raise DataError("makes the network's numbers overflow")
-        predicted = int(decide(row, self.explained.threshold)[0])
-        asked = predicted if target is None else target
-        judge = self.checker.image(inputs, asked, mask)
-        classes = self.explained.classes
-        done, failed = [], []
+        predicted = int(decide(row, self.network.threshold)[0])
+        index = predicted if target is None else target
+        check = self.checker.image(inputs, index, mask)
+        classes = self.network.classes
+        labels = image, classes[index], index, classes[predicted], float(row[0, index])
+        explanations, failures = [], []
         for number, method in enumerate(self.methods, 1):
             began = time.monotonic()
             try:
-                found = method(self.explained, inputs, asked)
+                attribution = method(self.network, inputs, index)
                 seconds = time.monotonic() - began
-                checks = judge(found, method)
+                checks = check(attribution, method)
             except LightcnnError as error:
-                failed.append(Failure(image, method.name, error))
+                failures.append(Failure(image, method.name, error))
                 continue
-            told = image, classes[asked], asked, classes[predicted], float(row[0, asked])
-            done.append(Explanation(*told, found, checks, seconds, seen))
+            explanations.append(Explanation(*labels, attribution, checks, seconds, seen))
             step(number)
-        return done, failed
+        return explanations, failures
 
 
-def require_level(name: str) -> Level:
-    """How much is checked. Raises: InputError."""
-    for level in LEVELS:
-        if level == name:
-            return level
-    raise InputError(f"--checks {name}: no such level{nearest(name, LEVELS)}; there are: {', '.join(LEVELS)}")
-
-
-def target_index(classes: Sequence[str], target: str | int | None) -> int | None:
-    """The number of a class that is given by its name or, from Python, by its number. Raises: InputError."""
+def find_target(classes: Sequence[str], target: str | int | None) -> int | None:
+    """The index of a class given by its name or, from Python, by its index; None for None. Raises: InputError."""
     if target is None:
         return None
     if isinstance(target, Integral) and not isinstance(target, bool):
         if not 0 <= target < len(classes):
             raise InputError(
-                f"target {target}: there are the classes 0 to {len(classes) - 1}; give one of these, or its name"
+                f"target {target}: no such class; give a number from 0 to {len(classes) - 1}, or the name of a class"
             )
         return int(target)
     if not isinstance(target, str) or target not in classes:
-        more = f" and {len(classes) - SHOWN} more" if len(classes) > SHOWN else ""
+        more = f" and {len(classes) - MAX_LISTED} more" if len(classes) > MAX_LISTED else ""
         raise InputError(
             f"--target {target}: no such class{nearest(str(target), classes)}; "
-            f"there are: {', '.join(classes[:SHOWN])}{more}"
+            f"known: {', '.join(classes[:MAX_LISTED])}{more}"
         )
     return list(classes).index(target)

@@ -1,90 +1,105 @@
-"""report.html of explanations: what the checks say together, the test side at a glance, and the images one by one."""
+"""report.html of explanations: the summary of the checks, an overview of the test set, and the images one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lightcnn.explaining.checks.summary import TITLES, sentences
-from lightcnn.explaining.terminal import MAIN, brief, image_heading
+from lightcnn.explaining.checks.catalogue import DISPLAY_ORDER
+from lightcnn.explaining.checks.summary import summary_paragraphs
+from lightcnn.explaining.methods.catalogue import title_of
+from lightcnn.explaining.terminal import format_check, image_heading
 from lightcnn.output import html
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import caveats
 
-SHOWN = 40
-"""Images whose panels the page shows; the folder has all."""
+MAX_PANELS = 40
+"""Number of images whose panels the page shows; the run folder has all panels."""
+MAX_FAILURES = 5
+"""Number of failed methods that the page lists."""
 SCALES = (
-    "Grad-CAM is shown from 0 up, as its paper rectifies it. Integrated Gradients, LIME and occlusion are shown with "
-    "both signs: green speaks for the class, purple against it; the scale ends where 99.5 % of the pixels lie. Each "
-    "map has a scale of its own, told by its colour bar. In an overlay there is the more colour the further a value is "
-    "from 0. Where the network saw nothing, the picture is faded. LIME's yellow lines go round the superpixels that "
-    "speak most for the class, five at most. A blue line goes round the truth, where a mask tells it."
+    "Grad-CAM is shown from 0 up, rectified as in its paper. Integrated Gradients, LIME and occlusion are shown with "
+    "both signs: green supports the class, purple opposes it; the scale covers 99.5 % of the pixels. Each map has its "
+    "own scale, shown by its colour bar. In overlays, colour intensity grows with the absolute value. Parts of the "
+    "image that the network did not see are faded. Yellow lines outline the superpixels that support the class most "
+    "according to LIME, at most five. A blue line outlines the ground-truth mask, if there is one."
 )
 CAPTIONS = {
-    "plots/means.png": "Mean of the maps of each class that was explained, at the input, each as it is shown: of "
-    "Grad-CAM from 0 up. The maps of a method share one scale.",
-    "plots/cases.png": "The surest and the least sure answers of the images that were explained, as the network saw "
+    "plots/means.png": "Mean maps of each explained class at the network's input, as they are shown: those of Grad-CAM "
+    "from 0 up. The maps of a method share one scale.",
+    "plots/cases.png": "The most and the least confident predictions among the explained images, as the network saw "
     "them. The maps of a method share one scale.",
 }
-CURVES = "Deletion, where a low curve is good, and insertion, where a high one is."
+CURVES = "Deletion (lower curves are better) and insertion (higher curves are better)."
 
 
 def explain_page(
-    report: Mapping[str, Any], pictures: Mapping[str, bytes], panels: Mapping[str, Sequence[bytes]]
+    report: Mapping[str, Any], figures: Mapping[str, bytes], panels: Mapping[str, Sequence[bytes]]
 ) -> bytes:
-    """The whole page. `panels`: of the first SHOWN images, by their `panel`, the panel and any curves."""
+    """The whole page.
+
+    `figures` are the overview figures by name. `panels` holds, for the first MAX_PANELS images by the name of their
+    panel, the panel and the curves if any.
+    """
     by_image: dict[str, list[Mapping[str, Any]]] = {}
     for entry in report["explanations"]:
         by_image.setdefault(entry["panel"], []).append(entry)
     return html.page(
         "lightcnn explain",
         [
-            *_cautions(report),
-            *(html.paragraph(said, "note") for said in sentences(report["summary"])),
+            *_caveats(report),
+            *(html.paragraph(text, "note") for text in summary_paragraphs(report["summary"])),
             html.pairs(_facts(report)),
             *(html.paragraph(note, "note") for note in report["notes"]),
-            *_skipped(report),
-            html.heading("What the checks say together"),
+            *_problems(report),
+            html.heading("Checks of all images"),
             _summary(report["summary"]),
-            *(html.figure(pictures[name], caption) for name, caption in CAPTIONS.items() if name in pictures),
+            *(html.figure(figures[name], caption) for name, caption in CAPTIONS.items() if name in figures),
             html.heading("Images"),
             html.paragraph(SCALES),
             *(part for name, entries in by_image.items() if name in panels for part in _image(entries, panels[name])),
-            *([html.paragraph(f"{len(by_image) - SHOWN:,} more images in panels/")] if len(by_image) > SHOWN else []),
+            *_more_images(len(by_image)),
         ],
     )
 
 
-def _cautions(report: Mapping[str, Any]) -> list[str]:
-    """What stands on top: the first of the data's cautions as an alarm where they are a stand-in."""
-    said = cautions(report["data"]) if report["data"] else []
-    parts = [html.paragraph(report["warning"], "alarm")] if report["warning"] else []
-    return parts + [html.paragraph(text, "note") for text in said if text != report["warning"]]
+def _caveats(report: Mapping[str, Any]) -> list[str]:
+    """The caveats at the top; the warning of a stand-in is an alarm."""
+    texts = caveats(report["data"]) if report["data"] else []
+    alarms = [html.paragraph(report["warning"], "alarm")] if report["warning"] else []
+    return alarms + [html.paragraph(text, "note") for text in texts if text != report["warning"]]
 
 
 def _facts(report: Mapping[str, Any]) -> dict[str, Any]:
     counts = report["counts"]
-    of = f" of {counts['available']:,}" if counts["available"] != counts["explained"] else ""
+    total = f" of {counts['available']:,}" if counts["available"] != counts["explained"] else ""
+    skipped = f", {counts['skipped']:,} skipped" if counts["skipped"] else ""
     return {
         "run": report["run"],
-        "images": f"{counts['explained']:,}{of}" + (f", {counts['skipped']:,} skipped" if counts["skipped"] else ""),
+        "images": f"{counts['explained']:,}{total}{skipped}",
         "data": report["data"]["source"] if report["data"] else "files",
         "classes": ", ".join(report["classes"]),
-        "methods": ", ".join(TITLES.get(name, name) for name in report["methods"]),
+        "methods": ", ".join(title_of(name) for name in report["methods"]),
         "checks": report["checks"],
         "seed": str(report["seed"]),
     }
 
 
-def _skipped(report: Mapping[str, Any]) -> list[str]:
-    parts = [html.paragraph(f"{one['method']}: {one['error']}", "alarm") for one in report["failures"][:5]]
+def _problems(report: Mapping[str, Any]) -> list[str]:
+    """Methods that failed and images that were skipped."""
+    failures = report["failures"][:MAX_FAILURES]
+    parts = [html.paragraph(f"{failure['method']}: {failure['error']}", "alarm") for failure in failures]
     if report["skipped"]:
-        rows = [(one["image"], one["reason"]) for one in report["skipped"]]
-        parts += [html.heading("Skipped"), html.table(("image", "reason"), rows)]
+        rows = [(skipped["image"], skipped["reason"]) for skipped in report["skipped"]]
+        parts += [html.heading("Skipped images"), html.table(("image", "reason"), rows)]
     return parts
 
 
+def _more_images(count: int) -> list[str]:
+    return [html.paragraph(f"{count - MAX_PANELS:,} more images are in panels/")] if count > MAX_PANELS else []
+
+
 def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A row a method and check, and the rule of every check."""
+    """One row per method and check, and the rule of every check."""
     if not rows:
         return html.paragraph("No checks were made (--checks none).")
     header = ("method", "check", "passed", "share", "95 % interval", "mean value", "95 % interval")
@@ -92,58 +107,55 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
     withheld = {row["value"]["interval"] for row in rows if row["value"] and row["value"]["low"] is None}
     return "\n".join(
         [
-            html.table(header, [_row(row) for row in rows]),
-            *(html.paragraph(f"An interval was {text}.") for text in sorted(withheld)),
-            html.paragraph("A check is passed by one rule, the same for every method and image:"),
+            html.table(header, [_summary_row(row) for row in rows]),
+            *(html.paragraph(f"Intervals {text}.") for text in sorted(withheld)),
+            html.paragraph("A map passes a check by one rule, which is the same for every method and image:"),
             html.table(("check", "rule"), list(rules.items())),
         ]
     )
 
 
-def _row(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _summary_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     share, value = row["share"], row["value"]
     return (
-        _title(row),
+        title_of(row["method"]),
         row["check"],
         f"{row['passed']} of {row['images']}" + (f", {row['unjudged']} unknown" if row["unjudged"] else ""),
         "" if share["value"] is None else f"{100 * share['value']:.0f} %",
-        _between(share, 100, ".0f", " %"),
+        _format_interval(share, 100, ".0f", " %"),
         "" if value is None else f"{value['mean']:.3f}",
-        "" if value is None else _between(value, 1, ".3f", "") or "withheld",
+        "" if value is None else _format_interval(value, 1, ".3f", "") or "withheld",
     )
 
 
-def _between(found: Mapping[str, Any], scale: float, form: str, unit: str) -> str:
-    if found["low"] is None:
+def _format_interval(interval: Mapping[str, Any], scale: float, form: str, unit: str) -> str:
+    if interval["low"] is None:
         return ""
-    return f"{scale * found['low']:{form}} to {scale * found['high']:{form}}{unit}"
+    return f"{scale * interval['low']:{form}} to {scale * interval['high']:{form}}{unit}"
 
 
-def _image(entries: Sequence[Mapping[str, Any]], pictures: Sequence[bytes]) -> list[str]:
+def _image(entries: Sequence[Mapping[str, Any]], figures: Sequence[bytes]) -> list[str]:
     """The panel of an image, its curves, its checks and its notes."""
     first = entries[0]
+    caption = f"Explained class: {first['target']}, probability {first['probability']:.4f}."
     return [
         html.heading(image_heading(entries)),
-        html.figure(pictures[0], f"Explained: {first['target']}, with a probability of {first['probability']:.4f}."),
-        *(html.figure(picture, CURVES) for picture in pictures[1:]),
+        html.figure(figures[0], caption),
+        *(html.figure(figure, CURVES) for figure in figures[1:]),
         *_checks(entries),
         *(html.paragraph(note) for note in dict.fromkeys(_notes(entries))),
     ]
 
 
 def _checks(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A row a check, a column a method."""
-    names = [name for name in MAIN if any(name in entry["checks"] for entry in entries)]
+    """One row per check and one column per method."""
+    names = [name for name in DISPLAY_ORDER if any(name in entry["checks"] for entry in entries)]
     rows = [
-        (name, *(brief(name, entry["checks"][name]) if name in entry["checks"] else "" for entry in entries))
+        (name, *(format_check(name, entry["checks"][name]) if name in entry["checks"] else "" for entry in entries))
         for name in names
     ]
-    return [html.table(("check", *(_title(entry) for entry in entries)), rows)] if rows else []
+    return [html.table(("check", *(title_of(entry["method"]) for entry in entries)), rows)] if rows else []
 
 
 def _notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [f"{_title(entry)}: {note}" for entry in entries for note in entry["notes"]]
-
-
-def _title(entry: Mapping[str, Any]) -> str:
-    return str(TITLES.get(entry["method"], entry["method"]))
+    return [f"{title_of(entry['method'])}: {note}" for entry in entries for note in entry["notes"]]

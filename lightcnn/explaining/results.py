@@ -1,4 +1,4 @@
-"""What is kept of explained images until the report is written: numbers, words, and the page's pictures."""
+"""What is collected from all explained images until the report is written: entries, panels and an overview."""
 
 from __future__ import annotations
 
@@ -11,95 +11,101 @@ from typing import Any
 from lightcnn.data.files.walk import Skipped
 from lightcnn.errors import DataError
 from lightcnn.explaining.explanation import Explanation, Failure
-from lightcnn.explaining.figures.files import Drawn, figure_bytes
+from lightcnn.explaining.figures.image_files import ImageFiles, figure_bytes
 from lightcnn.explaining.figures.overview import Overview
-from lightcnn.explaining.inputs import Picture
-from lightcnn.explaining.page import SHOWN
+from lightcnn.explaining.images.image import ExplainedImage
+from lightcnn.explaining.page import MAX_PANELS
 from lightcnn.text import visible
 
 COLUMNS = (
     "image", "label", "prediction", "target", "probability", "method", "layer", "seconds", "check", "value", "passed"
 )  # fmt: skip
+MAX_LISTED = 3
+"""Number of images that a note or an error names."""
 Entry = dict[str, Any]
 
 
 @dataclass(eq=False)
 class Results:
-    """Of all images: `entries` are the `explanations` of report.json, `seconds_before` those of earlier sessions."""
+    """The results of all images so far.
+
+    `entries` are the `explanations` of report.json. `seconds_before` is the time spent in earlier sessions of a resumed
+    run.
+    """
 
     warning: str
     entries: list[Entry] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     panels: dict[str, list[bytes]] = field(default_factory=dict)
-    unmasked: list[str] = field(default_factory=list)
+    without_mask: list[str] = field(default_factory=list)
     overview: Overview = field(default_factory=Overview)
     seconds_before: float = 0.0
 
-    def add(self, picture: Picture, found: Sequence[Explanation], drawn: Drawn) -> list[Entry]:
-        """An explained image; returns its entries."""
-        own = [_entry(picture, one, drawn) for one in found]
-        self.entries += own
-        if picture.mask is None:
-            self.unmasked.append(picture.name)
-        if picture.label is not None:
-            self.overview.add(found, picture.label)
-        if len(self.panels) < SHOWN:
-            self.panels[drawn.panel] = [drawn.files[name] for name in (drawn.panel, drawn.curves) if name]
-        return own
+    def add(self, image: ExplainedImage, explanations: Sequence[Explanation], files: ImageFiles) -> list[Entry]:
+        """Adds an explained image and returns its entries."""
+        entries = [_entry(image, explanation, files) for explanation in explanations]
+        self.entries += entries
+        if image.mask is None:
+            self.without_mask.append(image.name)
+        if image.label is not None:
+            self.overview.add(explanations, image.label)
+        if len(self.panels) < MAX_PANELS:
+            self.panels[files.panel] = [files.contents[name] for name in (files.panel, files.curves) if name]
+        return entries
 
     def counts(self) -> dict[str, int]:
-        """Images that were explained by one method or more, and that were skipped."""
+        """The number of images explained by at least one method, and of images skipped."""
         return {"explained": len({entry["panel"] for entry in self.entries}), "skipped": len(self.skipped)}
 
-    def notes(self, *, masked: bool) -> list[str]:
-        """What must be known of all; `masked` where masks were given."""
-        if not masked or not self.unmasked:
+    def notes(self, *, masks_given: bool) -> list[str]:
+        """Notes on all images together."""
+        if not masks_given or not self.without_mask:
             return []
-        shown = ", ".join(self.unmasked[:3]) + (", …" if len(self.unmasked) > 3 else "")
-        return [f"{len(self.unmasked):,} images without a mask: {shown}"]
+        more = ", …" if len(self.without_mask) > MAX_LISTED else ""
+        listed = ", ".join(self.without_mask[:MAX_LISTED]) + more
+        return [f"{len(self.without_mask):,} images without a mask: {listed}"]
 
-    def require_some(self, count: int) -> None:
-        """Raises: InputError, a DataError too, where nothing was explained of so many images."""
+    def require_any(self, count: int) -> None:
+        """Raises: InputError if none of `count` images was explained."""
         if self.entries:
             return
         if self.failures:
             raise self.failures[0].error
-        shown = "; ".join(visible(f"{one.image} {one.reason}") for one in self.skipped[:3])
-        raise DataError(f"explain: none of {count:,} images could be explained: {shown}")
+        listed = "; ".join(visible(f"{skipped.image} {skipped.reason}") for skipped in self.skipped[:MAX_LISTED])
+        raise DataError(f"explain: none of {count:,} images could be explained: {listed}")
 
-    def overview_pictures(self) -> dict[str, bytes]:
-        """The figures of a test side, as files."""
-        return {
-            f"plots/{name}.png": figure_bytes(drawn, self.warning) for name, drawn in self.overview.figures().items()
-        }
+    def overview_figures(self) -> dict[str, bytes]:
+        """The figures of a test set: PNG files by their name in the run folder."""
+        figures = self.overview.figures()
+        return {f"plots/{name}.png": figure_bytes(figure, self.warning) for name, figure in figures.items()}
 
 
-def table(entries: Sequence[Mapping[str, Any]]) -> bytes:
-    """explanations.csv: a row for each check of each explanation, and one for each without checks."""
+def explanations_table(entries: Sequence[Mapping[str, Any]]) -> bytes:
+    """explanations.csv: one row per check of each explanation; an explanation without checks has one row too."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for entry in entries:
         first = [entry[name] for name in COLUMNS[:8]]
         checks = [(name, check["value"], check["passed"]) for name, check in entry["checks"].items()]
-        writer.writerows([*first, *rest] for rest in checks or [("", None, None)])
-    # Names that are no UTF-8 are written as the bytes that the file system has.
+        writer.writerows([*first, *check] for check in checks or [("", None, None)])
+    # File names that are not UTF-8 are written as the bytes that the file system has.
     return stream.getvalue().encode("utf-8", "surrogateescape")
 
 
-def _entry(picture: Picture, one: Explanation, drawn: Drawn) -> Entry:
+def _entry(image: ExplainedImage, explanation: Explanation, files: ImageFiles) -> Entry:
     """One of the `explanations` of report.json."""
-    told = one.document()
-    name = one.attribution.method
+    document = explanation.document()
+    method = explanation.attribution.method
     return {
-        "image": told.pop("image"),
-        "label": picture.label,
-        "group": picture.group,
-        **told,
-        "notes": [*told["notes"], *picture.notes, *drawn.notes],
-        "map": drawn.maps[name],
-        "overlay": drawn.overlays[name],
-        "panel": drawn.panel,
-        "curves": drawn.curves,
+        "image": document.pop("image"),
+        "label": image.label,
+        "group": image.group,
+        **document,
+        "notes": [*document["notes"], *image.notes, *files.notes],
+        "map": files.maps[method],
+        "overlay": files.overlays[method],
+        "panel": files.panel,
+        "curves": files.curves,
     }

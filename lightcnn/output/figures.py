@@ -1,4 +1,4 @@
-"""What every figure shares: its frame, its colours, its letters, PNG bytes, and the bar over a stand-in's."""
+"""What all figures share: frame, colours, labels, PNG bytes, and the bar with a warning."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from lightcnn.text import shorten, visible
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Colours that keep apart for colour-blind readers (Okabe and Ito)."""
+"""Colours that colour-blind readers can distinguish (Okabe and Ito)."""
 GREY = "#888888"
-LETTERS = 24
-"""Of a name that a figure shows, at most."""
+MARKERS = ("o", "s", "^", "D")
+"""Markers; with the colours, 28 series can be distinguished."""
+MAX_LABEL_LETTERS = 24
+"""Length to which a name is shortened in a figure."""
 
 
 def blank(x: str, y: str, size: tuple[float, float] = (6.4, 4.0)) -> tuple[Figure, Axes]:
-    """A figure of one pair of axes with their labels; `size` in inches."""
+    """An empty figure with a pair of labelled axes; `size` is in inches."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     name_axes(axes, x, y)
@@ -30,25 +32,25 @@ def blank(x: str, y: str, size: tuple[float, float] = (6.4, 4.0)) -> tuple[Figur
 
 
 def name_axes(axes: Axes, x: str, y: str) -> None:
-    """Names of the two axes, and a light grid behind what is drawn."""
+    """Labels the two axes, and draws a light grid behind the data."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
 
 
-def shown(text: str) -> str:
-    """A name from outside as a figure shows it: one line, not too long, no mathematics."""
-    return plain(shorten(visible(text), LETTERS))
+def label_text(text: str) -> str:
+    """A user's name as a label: one line, shortened, and not read as mathematics."""
+    return without_mathematics(shorten(visible(text), MAX_LABEL_LETTERS))
 
 
-def plain(text: str) -> str:
-    """Text that is not taken for mathematics."""
+def without_mathematics(text: str) -> str:
+    """Text that matplotlib does not read as mathematics."""
     return text.replace("$", r"\$")
 
 
 def percent(axes: Axes) -> None:
-    """A vertical axis of shares as percentages, with a little room above 100 %."""
+    """Shows the fractions of the vertical axis as percentages, with a small margin above 100 %."""
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     low, high = axes.get_ylim()
     if high > 1:
@@ -56,7 +58,7 @@ def percent(axes: Axes) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as a PNG file. Letters that the font lacks are drawn as boxes."""
+    """A figure as a PNG file. Letters that the font lacks are drawn as boxes, without a warning."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
@@ -64,9 +66,9 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def stamped(picture: bytes, text: str) -> bytes:
-    """A PNG file with a red bar of text above it, for what must not be taken for something else."""
-    image = Image.open(io.BytesIO(picture)).convert("RGB")
+def add_warning_bar(image_file: bytes, text: str) -> bytes:
+    """A PNG file with a red bar above it that shows the text."""
+    image = Image.open(io.BytesIO(image_file)).convert("RGB")
     font = ImageFont.load_default(size=14)
     width = max(image.width, int(font.getlength(text)) + 16)
     sheet = Image.new("RGB", (width, image.height + 26), "white")
@@ -79,12 +81,8 @@ def stamped(picture: bytes, text: str) -> bytes:
     return stream.getvalue()
 
 
-MARKERS = ("o", "s", "^", "D")
-"""With the colours they tell 28 runs apart."""
-
-
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The (cost, score) of a list than which none is both cheaper and better, by rising cost."""
+    """The (cost, score) pairs that no other pair beats in both, in ascending order of cost."""
     best: list[tuple[float, float]] = []
     for cost, score in sorted(points, key=lambda point: (point[0], -point[1])):
         if not best or score > best[-1][1]:

@@ -1,4 +1,4 @@
-"""A figure as a picture whose parts can be pointed at, and names beside points that do not overlap."""
+"""Figures whose parts show a text under the pointer, and labels of points that do not overlap."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ from lightcnn.output.figures import GREY, png
 from lightcnn.output.html import Spot
 
 GAPS = (3, 10, 20, 32, 46, 64)
-"""Points between a point and its name, tried in this order."""
-SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))
+"""Distances in typographic points between a data point and its label, tried in this order."""
+DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))
+"""Directions (right, up) from a data point to its label, tried in this order."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A PNG file, and what its parts say."""
+class InteractiveFigure:
+    """A PNG file, and the texts of its parts."""
 
     png: bytes
     spots: tuple[Spot, ...]
 
 
-def picture(figure: Figure, told: Sequence[tuple[Any, str]]) -> Picture:
-    """The figure as it is, and where on it each of these artists is, with its words."""
+def interactive_figure(figure: Figure, texts: Sequence[tuple[Any, str]]) -> InteractiveFigure:
+    """The figure as a PNG file, with the place of each artist and its text."""
     _draw(figure)
     width, height = figure.bbox.size
     spots = []
-    for artist, words in told:
+    for artist, text in texts:
         box = artist.get_window_extent()
         left, top = box.x0 / width, 1 - box.y1 / height
         size = max(0.01, box.width / width), max(0.01, box.height / height)
-        spots.append(Spot(float(left), float(top), float(size[0]), float(size[1]), words))
-    return Picture(png(figure), tuple(spots))
+        spots.append(Spot(float(left), float(top), float(size[0]), float(size[1]), text))
+    return InteractiveFigure(png(figure), tuple(spots))
 
 
-def name_points(axes: Any, points: Sequence[Any], names: Sequence[str]) -> None:
-    """Writes each name as near to its point as it can stand without lying on another one or on a point."""
+def label_points(axes: Any, points: Sequence[Any], names: Sequence[str]) -> None:
+    """Writes each name as close to its point as possible without covering another name or a point."""
     _draw(axes.figure)
-    frame, taken = axes.get_window_extent(), [point.get_window_extent() for point in points]
+    frame, occupied = axes.get_window_extent(), [point.get_window_extent() for point in points]
     scale = axes.figure.dpi / 72
     for point, name in zip(points, names, strict=True):
         text = axes.annotate(
@@ -50,27 +51,30 @@ def name_points(axes: Any, points: Sequence[Any], names: Sequence[str]) -> None:
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 1},
         )  # fmt: skip
         text.set_in_layout(False)
-        own, room = point.get_window_extent(), text.get_window_extent()
-        places = list(_places(own, room, scale))
-        free = (box for box in places if _inside(box, frame) and not any(box.overlaps(other) for other in taken))
+        marker, size = point.get_window_extent(), text.get_window_extent()
+        places = list(_places(marker, size, scale))
+        free = (box for box in places if _inside(box, frame) and not any(map(box.overlaps, occupied)))
         box = next(free, places[0])
-        text.arrow_patch.set_visible(box not in places[: len(SIDES)])
-        taken.append(box)
+        text.arrow_patch.set_visible(box not in places[: len(DIRECTIONS)])
+        occupied.append(box)
         text.set_position(
-            ((box.x0 + box.x1 - own.x0 - own.x1) / 2 / scale, (box.y0 + box.y1 - own.y0 - own.y1) / 2 / scale)
+            (
+                (box.x0 + box.x1 - marker.x0 - marker.x1) / 2 / scale,
+                (box.y0 + box.y1 - marker.y0 - marker.y1) / 2 / scale,
+            )
         )
 
 
 def _draw(figure: Figure) -> None:
-    """So that everything has its place."""
+    """Draws the figure, so that the places of its parts are known."""
     FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
 
 
 def _places(point: Bbox, text: Bbox, scale: float) -> Iterator[Bbox]:
-    """Where a text of this size could stand, the nearest first; in pixels."""
+    """Candidate places for a text of this size, in pixels, the nearest first."""
     x, y = (point.x0 + point.x1) / 2, (point.y0 + point.y1) / 2
     for gap in GAPS:
-        for right, up in SIDES:
+        for right, up in DIRECTIONS:
             left = x + right * (point.width / 2 + gap * scale + text.width / 2) - text.width / 2
             low = y + up * (point.height / 2 + gap * scale + text.height / 2) - text.height / 2
             yield Bbox.from_bounds(left, low, text.width, text.height)

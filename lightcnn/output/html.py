@@ -1,6 +1,6 @@
-"""report.html: one file that opens offline. Nothing is fetched, and every text from outside is escaped.
+"""report.html: a single file that opens offline. It loads nothing, and all untrusted text is escaped.
 
-A page runs no script, but for one of ours that it was given: the browser runs that alone, by its SHA-256.
+A page runs at most one script, which is part of lightcnn; its SHA-256 in the page's policy allows no other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ img { max-width: 100% } figure { margin: 1rem 0 } figcaption { color: #555 }
 .row { display: flex; flex-wrap: wrap; gap: .6rem; padding: .6rem 0; border-bottom: 1px solid #ddd }
 .row figure { margin: 0; width: 6.6rem; font-size: .72rem; line-height: 1.3; overflow-wrap: anywhere }
 .row img { border: 3px solid transparent; display: block } .row .framed img { border-color: #d55e00 }
-.picture { position: relative; display: inline-block } .picture img { display: block } .spot { position: absolute }
+.hotspots { position: relative; display: inline-block } .hotspots img { display: block } .spot { position: absolute }
 .spot:hover, .spot:focus { outline: 2px solid #1a1a1a; border-radius: 3px; z-index: 1 }
 .spot:hover::after, .spot:focus::after { content: attr(aria-label); position: absolute; left: 0; top: 100%;
   width: max-content; max-width: 20rem; background: #1a1a1a; color: #fff; font-size: .8rem; padding: .15rem .5rem }
@@ -45,44 +45,45 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.append(...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {
-      const turned = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      const direction = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
       heads.forEach(other => other.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", turned > 0 ? "ascending" : "descending");
-      const order = (one, other) => {
-        const [a, b] = [one, other].map(row => row.cells[column]), [x, y] = [a, b].map(cell => cell.textContent.trim());
+      head.setAttribute("aria-sort", direction > 0 ? "ascending" : "descending");
+      const order = (first, second) => {
+        const [a, b] = [first, second].map(row => row.cells[column]);
+        const [x, y] = [a, b].map(cell => cell.textContent.trim());
         if (!x || !y) return !x - !y;
         const numbers = "value" in a.dataset && "value" in b.dataset;
-        return turned * (numbers ? a.dataset.value - b.dataset.value : x.localeCompare(y));
+        return direction * (numbers ? a.dataset.value - b.dataset.value : x.localeCompare(y));
       };
       body.append(...[...body.rows].sort(order));
     });
   });
 }
 """
-"""A script that turns the heads of sortable tables into buttons. Numbers go by value, and what is empty comes last."""
+"""A script that turns the headers of sortable tables into buttons. Numbers sort by value; empty cells are last."""
 
 
 @dataclass(frozen=True)
 class Spot:
-    """A place in a picture that says something when it is pointed at: its edges in shares of width and height."""
+    """A rectangle in a figure, in fractions of its width and height, that shows a text under the pointer."""
 
     left: float
     top: float
     width: float
     height: float
-    told: str
+    text: str
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What a cell shows, and the number that it stands for: tables are sorted by that."""
+class NumberCell:
+    """A cell that shows a text in place of a number; tables are sorted by the number."""
 
     text: str
     value: float | int
 
 
 def page(title: str, parts: Sequence[str], script: str = "") -> bytes:
-    """A whole page of HTML parts, UTF-8. A `script` of ours is the only one that the browser runs."""
+    """A page of HTML parts, in UTF-8. The browser runs only `script`, if any."""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     if script:
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -96,24 +97,24 @@ def page(title: str, parts: Sequence[str], script: str = "") -> bytes:
 
 
 def heading(text: str) -> str:
-    """A section's heading."""
+    """The heading of a section."""
     return f"<h2>{escape(text)}</h2>"
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """A paragraph; `kind` is big, note or alarm."""
+    """A paragraph; `kind` is empty, big, note or alarm."""
     return f'<p class="{kind}">{escape(text)}</p>'
 
 
 def code(text: str) -> str:
-    """Text in a fixed font, its line breaks kept."""
+    """Text in a fixed-width font, with its line breaks."""
     return f"<pre>{escape(text)}</pre>"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]], *, sortable: bool = False) -> str:
-    """A table that scrolls where it is wider than the page; numbers are set to the right.
+    """A table that scrolls if it is wider than the page; numbers are right-aligned.
 
-    `sortable`: by a click on a head, on a page that has the script `SORT`.
+    With `sortable`, a click on a header sorts it, on a page with the script `SORT`.
     """
     kind = ' class="sortable"' if sortable else ""
     head = "".join(f"<th>{escape(name)}</th>" for name in header)
@@ -127,16 +128,16 @@ def pairs(values: Mapping[str, Any]) -> str:
 
 
 def figure(png: bytes, caption: str, spots: Sequence[Spot] = ()) -> str:
-    """A picture inside the page, with what it shows, and what its spots say when pointed at or stepped to."""
+    """A PNG file as a figure with a caption; each spot shows its text under the pointer or the keyboard focus."""
     source = base64.b64encode(png).decode()
     image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{source}">'
     if spots:
-        image = f'<div class="picture">{image}{"".join(map(_spot, spots))}</div>'
+        image = f'<div class="hotspots">{image}{"".join(map(_spot, spots))}</div>'
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def thumbnail(jpeg: bytes, title: str, lines: Sequence[str], *, framed: bool = False) -> str:
-    """A small picture with its title and lines of text beneath, framed where it stands out."""
+    """A small image with its title and lines of text below it, optionally in a coloured frame."""
     source = base64.b64encode(jpeg).decode()
     text = "<br>".join((f"<b>{escape(title)}</b>", *(escape(line) for line in lines if line)))
     frame = ' class="framed"' if framed else ""
@@ -144,12 +145,12 @@ def thumbnail(jpeg: bytes, title: str, lines: Sequence[str], *, framed: bool = F
 
 
 def row(thumbnails: Sequence[str], note: str = "") -> str:
-    """Thumbnails side by side, and what is to be said behind them."""
+    """A row of thumbnails, and a note after them."""
     return f'<div class="row">{"".join(thumbnails)}<span>{escape(note)}</span></div>'
 
 
 def escape(text: Any) -> str:
-    """Text that is safe inside HTML; line breaks stay, other characters that do not print are spelled out."""
+    """Text that is safe in HTML: markup and unprintable characters are escaped, line breaks are kept."""
     return html.escape(visible(str(text), keep="\n\t"))
 
 
@@ -157,19 +158,14 @@ def _spot(spot: Spot) -> str:
     side = " right" if spot.left > 0.5 else ""
     edges = {"left": spot.left, "top": spot.top, "width": spot.width, "height": spot.height}
     style = ";".join(f"{name}:{share:.2%}" for name, share in edges.items())
-    return f'<span class="spot{side}" tabindex="0" role="img" aria-label="{escape(spot.told)}" style="{style}"></span>'
+    return f'<span class="spot{side}" tabindex="0" role="img" aria-label="{escape(spot.text)}" style="{style}"></span>'
 
 
 def _cell(value: Any, sortable: bool) -> str:
-    if isinstance(value, (Shown, float, int)):
-        number = value.value if isinstance(value, Shown) else value
-        kept = f' data-value="{float(number)!r}"' if sortable else ""
-        text = (
-            escape(value.text)
-            if isinstance(value, Shown)
-            else f"{value:,}"
-            if isinstance(value, int)
-            else f"{value:.4f}"
-        )
-        return f'<td class="number"{kept}>{text}</td>'
+    if isinstance(value, (NumberCell, float, int)):
+        number = value.value if isinstance(value, NumberCell) else value
+        data = f' data-value="{float(number)!r}"' if sortable else ""
+        plain_number = f"{number:,}" if isinstance(number, int) else f"{number:.4f}"
+        text = escape(value.text) if isinstance(value, NumberCell) else plain_number
+        return f'<td class="number"{data}>{text}</td>'
     return f"<td>{escape(value)}</td>"

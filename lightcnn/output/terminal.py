@@ -1,4 +1,4 @@
-"""How every view shows what happens: a live picture or bars on a terminal, lines elsewhere, nothing when quiet."""
+"""Views of running commands: a live view or progress bars on a terminal, lines elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightcnn.text import visible
 
 
 class LiveView(ABC):
-    """What `render` gives, drawn anew four times a second while a command works on a terminal."""
+    """Shows the result of `render` on a terminal, four times per second while a command runs."""
 
     def __init__(self, console: Console, quiet: bool) -> None:
         self._console = console
@@ -33,32 +33,32 @@ class LiveView(ABC):
             self._live.stop()
 
     @property
-    def drawn(self) -> bool:
-        """Whether there is a live picture."""
+    def is_live(self) -> bool:
+        """Whether the live view is shown."""
         return self._live is not None
 
     def line(self, text: str) -> None:
-        """A line that stays."""
+        """Prints a line that stays."""
         if not self._quiet:
             self._console.print(Text(visible(text)), soft_wrap=True)
 
-    def show(self, what: RenderableType) -> None:
-        """Something that stays."""
+    def show(self, renderable: RenderableType) -> None:
+        """Prints a panel or a table that stays."""
         if not self._quiet:
-            self._console.print(what)
+            self._console.print(renderable)
 
     @abstractmethod
     def render(self) -> RenderableType:
-        """How things stand."""
+        """The current state, to be shown live."""
 
 
 class StepsView:
-    """A bar on a terminal for each step of reading and looking; nothing elsewhere, and nothing when quiet."""
+    """A progress bar for each step of a command, on a terminal only and not when quiet."""
 
     def __init__(self, console: Console, quiet: bool) -> None:
-        shown = console.is_terminal and not quiet
+        visible_bars = console.is_terminal and not quiet
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bars = Progress(*columns, console=console, transient=True, disable=not shown)
+        self._bars = Progress(*columns, console=console, transient=True, disable=not visible_bars)
         self._steps: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
@@ -68,14 +68,14 @@ class StepsView:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
-    def progress(self, what: str, done: int, total: int) -> None:
-        """What is being done, how many are done, and how many there are."""
-        if what not in self._steps:
-            self._steps[what] = self._bars.add_task(what, total=total)
-        self._bars.update(self._steps[what], completed=done, total=total)
+    def progress(self, step: str, finished: int, total: int) -> None:
+        """Shows how many of `total` items a step has finished."""
+        if step not in self._steps:
+            self._steps[step] = self._bars.add_task(step, total=total)
+        self._bars.update(self._steps[step], completed=finished, total=total)
 
 
-def facts() -> Table:
+def key_value_grid() -> Table:
     """An empty grid of names and values."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
@@ -84,14 +84,14 @@ def facts() -> Table:
 
 
 def table(*names: str, left: tuple[int, ...] = (0,)) -> Table:
-    """An empty table with these columns; those not on the `left` are numbers."""
+    """An empty table with these columns; `left` are the indices of those that are left-aligned."""
     empty = Table(title=None, box=None, pad_edge=False, header_style="bold")
-    for place, name in enumerate(names):
-        empty.add_column(name, justify="left" if place in left else "right", overflow="fold")
+    for index, name in enumerate(names):
+        empty.add_column(name, justify="left" if index in left else "right", overflow="fold")
     return empty
 
 
-def clock(seconds: float) -> str:
-    """Minutes and seconds, hours where there are any."""
+def format_duration(seconds: float) -> str:
+    """A duration as minutes and seconds, or as hours, minutes and seconds."""
     minutes, rest = divmod(max(0, round(seconds)), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lightcnn.data.files.walk import Skipped, count_images, walk
 from lightcnn.errors import DataError, InputError, LightcnnError, RunError
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import shorten, visible
 from lightcnn.trained_network import ABSTAINED, TrainedNetwork, require_probability
@@ -153,7 +153,9 @@ class Prediction:
         self.predicted = self.abstained = 0
         self.skipped: list[Skipped] = []
 
-    def conduct(self, sinks: Sequence[Sink], *, skip: Callable[[Skipped], None], progress: Progress = silent) -> None:
+    def conduct(
+        self, sinks: Sequence[Sink], *, skip: Callable[[Skipped], None], progress: Progress = no_progress
+    ) -> None:
         """Predicts every image into every sink; `skip` is called with each that could not be."""
         for sink in sinks:
             sink.begin(self.trained.preprocess.classes)

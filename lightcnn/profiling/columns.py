@@ -172,8 +172,8 @@ def html(rows: Sequence[Row], names: Sequence[str]) -> str:
     return page.table([COLUMNS[name].title for name in names], cells, sortable=True)
 
 
-def _shown(value: Any, text: str) -> page.Shown | str:
-    return page.Shown(text, value) if isinstance(value, (int, float)) else text
+def _shown(value: Any, text: str) -> page.NumberCell | str:
+    return page.NumberCell(text, value) if isinstance(value, (int, float)) else text
 
 
 def _tex(text: str) -> str:

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from lightcnn.budget import human
-from lightcnn.output.figures import BLUE, COLOURS, GREY, MARKERS, ORANGE, blank, pareto, shown
-from lightcnn.output.hotspots import Picture, name_points, picture
+from lightcnn.output.figures import BLUE, COLOURS, GREY, MARKERS, ORANGE, blank, label_text, pareto
+from lightcnn.output.hotspots import InteractiveFigure, interactive_figure, label_points
 
 Row = Mapping[str, Any]
 BUBBLE = 40
@@ -18,12 +18,12 @@ BUBBLE = 40
 SIZE = (8.6, 4.6)
 
 
-def charts(rows: Sequence[Row]) -> dict[str, Picture]:
+def charts(rows: Sequence[Row]) -> dict[str, InteractiveFigure]:
     """The pictures for which there are values, by name."""
     judged = [row for row in rows if row["accuracy"]]
     timed = [row for row in rows if row["latency_ms"]]
     both = [row for row in judged if row["latency_ms"]]
-    drawn: dict[str, tuple[Sequence[Row], Callable[[Sequence[Row]], Picture]]] = {
+    drawn: dict[str, tuple[Sequence[Row], Callable[[Sequence[Row]], InteractiveFigure]]] = {
         "disk": (rows, _disk),
         "params_accuracy": (judged, lambda held: _against(held, _params, "parameters")),
         "macs_accuracy": (judged, lambda held: _against(held, _macs, "multiply-adds, one image")),
@@ -36,7 +36,7 @@ def charts(rows: Sequence[Row]) -> dict[str, Picture]:
     return {name: draw(held) for name, (held, draw) in drawn.items() if held}
 
 
-def _disk(rows: Sequence[Row]) -> Picture:
+def _disk(rows: Sequence[Row]) -> InteractiveFigure:
     """Bars of the size on disk: as a Keras file with Adam's moments, and as lightcnn saves it."""
     figure = Figure(figsize=(8.0, 1.3 + 0.34 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
@@ -45,15 +45,15 @@ def _disk(rows: Sequence[Row]) -> Picture:
     bars = axes.barh(places, keras, color=ORANGE, label="Keras file with Adam's moments (the paper's definition)")
     axes.barh(places, [row["file_bytes"] / 1e6 for row in rows], height=0.35, color=BLUE, label="as it is saved here")
     axes.bar_label(bars, [f"{value:.3g}" for value in keras], padding=3, fontsize=8)
-    axes.set_yticks(places, [shown(row["name"]) for row in rows])
+    axes.set_yticks(places, [label_text(row["name"]) for row in rows])
     axes.invert_yaxis()
     axes.set_xlabel("megabytes")
     axes.set_xlim(right=1.12 * max(keras))
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-    return picture(figure, _told(bars, rows))
+    return interactive_figure(figure, _told(bars, rows))
 
 
-def _efficiency(rows: Sequence[Row]) -> Picture:
+def _efficiency(rows: Sequence[Row]) -> InteractiveFigure:
     """Accuracy per second over accuracy per megabyte; the smaller the file, the larger the bubble."""
     figure, axes = blank("accuracy (%) per megabyte", "accuracy (%) per second of inference", SIZE)
     smallest = min(row["keras_adam_bytes"] for row in rows)
@@ -67,7 +67,7 @@ def _efficiency(rows: Sequence[Row]) -> Picture:
     return _named(figure, axes, points, rows)
 
 
-def _score_time(rows: Sequence[Row]) -> Picture:
+def _score_time(rows: Sequence[Row]) -> InteractiveFigure:
     """Accuracy as a bar, inference time on top of it on an axis of its own."""
     figure = Figure(figsize=(8.6, 4.4), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
@@ -80,11 +80,11 @@ def _score_time(rows: Sequence[Row]) -> Picture:
     upper.bar_label(times, fmt="%.3g", fontsize=7)
     upper.set_ylabel("ms, one image")
     upper.margins(y=0.15)
-    lower.set_xticks(places, [shown(row["name"]) for row in rows], rotation=30, ha="right", fontsize=8)
-    return picture(figure, _told([*scores, *times], [*rows, *rows]))
+    lower.set_xticks(places, [label_text(row["name"]) for row in rows], rotation=30, ha="right", fontsize=8)
+    return interactive_figure(figure, _told([*scores, *times], [*rows, *rows]))
 
 
-def _against(rows: Sequence[Row], cost: Callable[[Row], float], label: str) -> Picture:
+def _against(rows: Sequence[Row], cost: Callable[[Row], float], label: str) -> InteractiveFigure:
     """Accuracy over a cost on a logarithmic axis, and the front of those that none beats in both."""
     figure, axes = blank(label, "accuracy", SIZE)
     best = pareto([(cost(row), row["accuracy"]["value"]) for row in rows])
@@ -97,7 +97,7 @@ def _against(rows: Sequence[Row], cost: Callable[[Row], float], label: str) -> P
     return _named(figure, axes, points, rows)
 
 
-def _speed(rows: Sequence[Row]) -> Picture:
+def _speed(rows: Sequence[Row]) -> InteractiveFigure:
     """Latency over multiply-adds; lines of equal speed, the fastest network's the lowest."""
     figure, axes = blank("multiply-adds, one image", "milliseconds, one image", SIZE)
     fastest = max(_macs(row) / _latency(row) for row in rows)
@@ -112,7 +112,7 @@ def _speed(rows: Sequence[Row]) -> Picture:
     return _named(figure, axes, points, rows)
 
 
-def _roofline(rows: Sequence[Row]) -> Picture:
+def _roofline(rows: Sequence[Row]) -> InteractiveFigure:
     """Speed over multiply-adds a byte moved. The roof is the best seen, of speed (flat) and of bytes (slanted)."""
     figure, axes = blank("multiply-adds a byte of weights and activations moved", "multiply-adds a second", SIZE)
     speeds = [1000 * _macs(row) / _latency(row) for row in rows]
@@ -131,10 +131,10 @@ def _roofline(rows: Sequence[Row]) -> Picture:
     return _named(figure, axes, points, rows)
 
 
-def _named(figure: Figure, axes: Any, points: Sequence[Any], rows: Sequence[Row]) -> Picture:
+def _named(figure: Figure, axes: Any, points: Sequence[Any], rows: Sequence[Row]) -> InteractiveFigure:
     """The figure with a name at each point that overlaps no other."""
-    name_points(axes, points, [shown(row["name"]) for row in rows])
-    return picture(figure, _told(points, rows))
+    label_points(axes, points, [label_text(row["name"]) for row in rows])
+    return interactive_figure(figure, _told(points, rows))
 
 
 def _told(artists: Sequence[Any], rows: Sequence[Row]) -> list[tuple[Any, str]]:

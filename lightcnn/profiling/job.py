@@ -58,7 +58,10 @@ def run(
 
     What failed stands in `failures` of its report.json. Raises: InputError where nothing can be done.
     """
-    began, path = time.monotonic(), RunFolder.free(Path(out)) if out is not None else RunFolder.fresh("profile")
+    began, path = (
+        time.monotonic(),
+        RunFolder.require_free(Path(out)) if out is not None else RunFolder.default_path("profile"),
+    )
     settings = replace(settings, runtimes=require_runtimes(settings.runtimes))
     device = pick_device(settings.device)
     accuracies = read_accuracies(settings.accuracy) if settings.accuracy else {}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightcnn.output import html
-from lightcnn.output.hotspots import Picture
+from lightcnn.output.hotspots import InteractiveFigure
 from lightcnn.profiling import columns
 
 CAPTIONS = {
@@ -28,7 +28,7 @@ LISTED = 40
 """Layers of a network that the page shows, those with the most multiply-adds; layers.csv has all."""
 
 
-def profile_page(report: Mapping[str, Any], pictures: Mapping[str, Picture]) -> bytes:
+def profile_page(report: Mapping[str, Any], pictures: Mapping[str, InteractiveFigure]) -> bytes:
     """The whole page."""
     rows = report["rows"]
     return html.page(
@@ -129,5 +129,5 @@ def _left_aside(row: Mapping[str, Any]) -> dict[str, str]:
 def _layer(layer: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
         layer["name"] or "(itself)", layer["kind"], "×".join(map(str, layer["shape"])), layer["params"], layer["macs"],
-        html.Shown(f"{layer['share']:.1%}", layer["share"]), layer["activation_bytes"],
+        html.NumberCell(f"{layer['share']:.1%}", layer["share"]), layer["activation_bytes"],
     )  # fmt: skip

@@ -11,7 +11,7 @@ import torch
 from rich.table import Table
 from torch import nn
 
-from lightcnn.baseline_spec import BaselineSpec
+from lightcnn.baseline_spec import AnySpec, BaselineSpec
 from lightcnn.baselines import build_network
 from lightcnn.counting.count import Count, count
 from lightcnn.counting.layers import LayerRow
@@ -23,7 +23,6 @@ from lightcnn.profiling import columns, terminal
 from lightcnn.spec import NetworkSpec, Shape
 from lightcnn.text import first_line
 
-AnySpec = NetworkSpec | BaselineSpec
 IMAGE: Shape = (3, 224, 224)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from lightcnn import document
-from lightcnn.baseline_spec import BASELINES, PREFIX, BaselineSpec, load_network
+from lightcnn.baseline_spec import BASELINES, TIMM_PREFIX, AnySpec, BaselineSpec, load_network
 from lightcnn.baselines import build_network, configuration
 from lightcnn.counting.count import Count, count
 from lightcnn.errors import InputError, LightcnnError
@@ -25,7 +25,7 @@ from lightcnn.measurement.runtimes import candidates, of_file
 from lightcnn.onnxfiles.count import count_graph
 from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import read
-from lightcnn.profiling.profile import Accuracy, AnySpec, Profile, notes_of, with_input
+from lightcnn.profiling.profile import Accuracy, Profile, notes_of, with_input
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import Shape
@@ -148,10 +148,10 @@ def _subject(target: str, input: Shape | None) -> Subject:
         return _safely(path.stem, f"file {target}", lambda: _document(path), input)
     if target in document.shipped("recipes"):
         return _safely(target, f"recipe {target}", lambda: Recipe.load(target).network, input)
-    name = target.removeprefix(PREFIX)
+    name = target.removeprefix(TIMM_PREFIX)
     unknown = _unknown_to_timm(name)
     if not unknown:
-        return _safely(f"{PREFIX}{name}", "timm's own", lambda: _timm(name), input)
+        return _safely(f"{TIMM_PREFIX}{name}", "timm's own", lambda: _timm(name), input)
     if target in BASELINES:
         return _baseline(target, input)
     names = [*document.shipped("recipes"), *BASELINES]
@@ -192,7 +192,7 @@ def _timm(name: str) -> BaselineSpec:
     known = configuration(name)
     channels, height, width = known.input_size
     return BaselineSpec(
-        baseline=f"{PREFIX}{name}",
+        baseline=f"{TIMM_PREFIX}{name}",
         input=(channels, height, width),
         classes=max(2, known.num_classes),
         head="own",

@@ -10,7 +10,7 @@ from lightcnn.output.figures import BLUE, ORANGE, blank, percent, png
 
 
 def history(points: Sequence[tuple[float, float]], end: float) -> bytes:
-    """Best validation accuracy so far over seconds of search, to its end."""
+    """The best validation accuracy so far over the seconds of the search, up to its `end`."""
     figure, axes = blank("seconds of search", "best validation accuracy so far")
     seconds, accuracy = zip(*points, strict=True)
     axes.step([*seconds, end], [*accuracy, accuracy[-1]], where="post", color=BLUE)
@@ -23,7 +23,10 @@ def history(points: Sequence[tuple[float, float]], end: float) -> bytes:
 def front(
     trials: Sequence[tuple[int, float, int]], best: Sequence[tuple[int, float]], limit: int | None, label: str
 ) -> bytes:
-    """Accuracy over cost of all trained networks (cost, accuracy, epochs), with the front and the budget."""
+    """Accuracy over cost of all trained networks, with the Pareto front and the budget.
+
+    `trials` are (cost, accuracy, epochs), `best` the front as (cost, accuracy), `label` names the cost.
+    """
     figure, axes = blank(label, "validation accuracy")
     lengths = sorted({epochs for _, _, epochs in trials})
     for index, length in enumerate(lengths):
@@ -41,12 +44,12 @@ def front(
 
 
 def curves(losses: Sequence[float], rates: Sequence[float]) -> bytes:
-    """Training loss and learning rate of every epoch."""
+    """The training loss and the learning rate of each epoch."""
     figure, axes = blank("epoch", "training loss")
     epochs = range(1, len(losses) + 1)
     axes.plot(epochs, losses, color=BLUE)
     axes.set_yscale("log")
-    other = axes.twinx()
-    other.plot(epochs, rates, color=ORANGE, linestyle=":")
-    other.set_ylabel("learning rate (dotted)")
+    rate_axes = axes.twinx()
+    rate_axes.plot(epochs, rates, color=ORANGE, linestyle=":")
+    rate_axes.set_ylabel("learning rate (dotted)")
     return png(figure)

@@ -1,41 +1,42 @@
-"""The whole line of `lightcnn search`: data, space, trials, the best network trained in full, the run folder."""
+"""The job of `lightcnn search`: data, space, trials, the best network trained in full, the run folder."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from lightcnn import document
 from lightcnn.budget import Budget
+from lightcnn.cost import cost
 from lightcnn.counting.other_tools import fvcore_total, thop_total
+from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import make_split, subset
+from lightcnn.data.split import data_document, make_split, subset
 from lightcnn.devices import pick_device
-from lightcnn.engine.loop import Epoch, fit
-from lightcnn.errors import LightcnnError, RunError, TrainingError
-from lightcnn.inference import probabilities
-from lightcnn.network import build, fold
-from lightcnn.recipe import Optimisation, Reading, Recipe, default_augment, default_training
+from lightcnn.errors import LightcnnError
+from lightcnn.network import fold
+from lightcnn.recipe import Reading, Recipe, default_training
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
-from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
-from lightcnn.searching.plan import Plan, SearchClock, final_epochs
-from lightcnn.searching.progress import SearchProgress
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.plan import Plan, SearchClock, final_epochs, read_plan, write_plan
+from lightcnn.searching.progress import SILENT, SearchProgress
 from lightcnn.searching.report import Final, write_report, write_trials
-from lightcnn.searching.searcher import Fidelity, Outcome, Rungs, Searcher
-from lightcnn.searching.settings import PlanSettings, SearchSettings, make_settings
+from lightcnn.searching.scoring import CandidateTrainer, ShortTraining
+from lightcnn.searching.searcher import Searcher
+from lightcnn.searching.settings import DEFAULT_SECONDS, SETTINGS_FILE, SearchSettings, make_settings
+from lightcnn.searching.storage import Outcome
+from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.space import SearchSpace
-from lightcnn.spec import NetworkSpec
-from lightcnn.text import first_line
+from lightcnn.version import __version__
 
 
 def search(
@@ -45,266 +46,245 @@ def search(
     data: str = "digits",
     trials: int | None = None,
     seconds: float | None = None,
-    strategy: Literal["evolution", "tpe", "random"] = "evolution",
+    strategy: StrategyName = "evolution",
     epochs: int | None = None,
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     reading: Reading | None = None,
     out: str | Path | None = None,
 ) -> Run:
-    """`lightcnn search` as a function: the finished run folder, silently. Two minutes where neither limit is given.
+    """Searches for the best network within a budget and trains it, as `lightcnn search` does but without output.
 
-    Raises: InputError before any work is done; LightcnnError where no network could be trained.
+    Without `trials` and `seconds`, the search takes two minutes.
+
+    Args:
+        budget: Limits with units, joined by commas, as in "1MFLOPs,50kparams".
+        space: Name of a shipped search space, or path of a YAML file.
+        data: Name of a data set, folder of class folders, or path of a .csv or .npz file.
+        trials: Number of trials; the same seed then gives the same search on the same machine.
+        seconds: Time limit for everything, including the final training.
+        strategy: How networks are proposed: "evolution", "tpe" or "random".
+        epochs: Maximum epochs of the final training (default: as many as fit into the time).
+        seed: Seed of the split, the proposals and the trainings.
+        device: Where networks are trained.
+        reading: How the data are read and split (default: `Reading()`).
+        out: The new run folder (default: a new folder in runs/).
+
+    Returns:
+        The finished run, which predicts with the network that was found.
+
+    Raises:
+        InputError: If an argument is wrong or the budget cannot be met; no run folder is left then.
+        LightcnnError: If no network could be trained.
+
+    Example:
+        >>> from lightcnn import search
+        >>> search("100kFLOPs", seconds=3).report["best"]["cost"]["macs"] <= 100_000
+        True
     """
-    settings = make_settings(
-        budget=budget, space=SearchSpace.load(space), data=data, strategy=strategy, trials=trials,
-        seconds=120.0 if trials is None and seconds is None else seconds, epochs=epochs, seed=seed, device=device,
-        reading=reading or Reading(),
-    )  # fmt: skip
+    limit = DEFAULT_SECONDS if trials is None and seconds is None else seconds
+    settings = make_settings({
+        "budget": budget, "space": SearchSpace.load(space), "data": data, "strategy": strategy, "trials": trials,
+        "seconds": limit, "epochs": epochs, "seed": seed, "device": device, "reading": reading or Reading(),
+    })  # fmt: skip
     return Run(run(settings, out=out).path)
 
 
 def run(
     settings: SearchSettings,
     *,
-    out: str | Path | None = None,
+    out: str | Path | None,
     resume: bool = False,
-    watcher: SearchProgress | None = None,
+    progress: SearchProgress = SILENT,
     began: float | None = None,
 ) -> RunFolder:
-    """Searches as `settings` say and returns the finished run folder.
+    """Runs a search and returns its finished run folder: `out`, or a new folder in runs/.
 
-    `began` is the `time.monotonic()` that the time limit counts from, this moment if not said. With `resume`, the run
-    in `out` goes on, under these settings. Raises: as `search`.
+    With `resume`, continues the search in `out` under these settings. The time limit counts from `began`, a
+    `time.monotonic()` (default: now). Raises: as `search`.
     """
     began = time.monotonic() if began is None else began
-    watcher = watcher or SearchProgress()
-    if resume and out is None:
-        raise RunError("--resume: needs --out with the run folder to go on with")
-    out = Path(out) if out is not None else RunFolder.fresh("search")
-    held = RunFolder.load(out) if resume else None
-    if held is None:
-        RunFolder.free(out)
+    existing = RunFolder.resumed(out, resume=resume, command="search", settings=SETTINGS_FILE)
     device = pick_device(settings.device)
-    dataset = load(settings.data, settings.reading, progress=watcher.reading)
-    dataset = find_groups(dataset, progress=watcher.reading)
-    sides = make_split(dataset, settings.seed, settings.reading)
+    dataset = find_groups(load(settings.data, settings.reading, progress=progress.reading), progress=progress.reading)
+    sets = make_split(dataset, settings.seed, settings.reading)
+    space = _space_for(settings, dataset)
+    space.candidate(space.first(), Random(settings.seed))
+    folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: _settings_yaml(settings)})
+    with folder.locked():
+        pipeline = Pipeline(dataset, sets, device, progress=progress.reading)
+        trainer = CandidateTrainer(pipeline, settings, progress)
+        plan, spent = _plan(folder, trainer, space, began)
+        _Session(folder, settings, space, trainer, plan, progress).run(spent, began)
+    return folder
+
+
+def estimate(settings: SearchSettings) -> dict[str, Any]:
+    """What a search would do and what its networks may cost: the JSON document of `--dry-run`. Trains nothing.
+
+    `first` is the cost of the space's first network, None if it cannot be fitted to the budget.
+    """
+    dataset = find_groups(load(settings.data, settings.reading))
+    data = data_document(dataset, make_split(dataset, settings.seed, settings.reading))
+    space = _space_for(settings, dataset)
+    first = space.fit(space.first())
+    ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
+    return {
+        "lightcnn": __version__,
+        "command": "search",
+        "dry_run": True,
+        "seed": settings.seed,
+        "data": data,
+        "budget": space.budget.document(),
+        "space": {"name": space.space.name, "genes": len(space.genes())}
+        | {name: cost(space.space.spec(shape)).document() for name, shape in ends.items()},
+        "first": first and first.cost.document(),
+        "trials": settings.trials,
+        "time_limit_seconds": settings.seconds,
+    }
+
+
+def _space_for(settings: SearchSettings, dataset: Dataset) -> BudgetedSpace:
+    """The space under its budget, for the images of the data set. Raises: BudgetError."""
     space = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
-    budgeted = BudgetedSpace(space, Budget.parse(settings.budget))
-    budgeted.candidate(budgeted.first(), Random(settings.seed))
-    run = held or RunFolder.create(out, "search", {"search.yaml": _text(settings)})
-    with run.locked():
-        bench = CandidateTrainer(Pipeline(dataset, sides, device, progress=watcher.reading), settings, watcher)
-        plan, spent = _plan(run, bench, budgeted, dataset.fingerprint, began)
-        return _Search(run, settings, budgeted, bench, plan, watcher).run(spent, began)
+    return BudgetedSpace(space, Budget.parse(settings.budget))
 
 
-class CandidateTrainer:
-    """Trains specs on one data set under one recipe."""
+def _settings_yaml(settings: SearchSettings) -> bytes:
+    """search.yaml."""
+    return document.dump(settings, exclude_defaults=False).encode()
 
-    def __init__(self, pipeline: Pipeline, settings: SearchSettings, watcher: SearchProgress) -> None:
-        self.pipeline = pipeline
-        self.settings = settings
-        self.watcher = watcher
-        self.augment = settings.augment or default_augment(pipeline.dataset.channels, len(pipeline.split.train))
 
-    def train(
-        self, spec: NetworkSpec, indices: NDArray[np.int64], training: Optimisation, seed: int
-    ) -> tuple[nn.Module, list[Epoch]]:
-        """A network trained from scratch on the images at `indices`, and its epochs."""
-        size = spec.input[1]
-        model = build(spec, seed).to(self.pipeline.device)
-        epochs: list[Epoch] = []
+def _plan(folder: RunFolder, trainer: CandidateTrainer, space: BudgetedSpace, began: float) -> tuple[Plan, float]:
+    """The plan, and the seconds that had passed before the first trial of an earlier session; made only once."""
+    settings, fingerprint = trainer.settings, trainer.pipeline.dataset.fingerprint
+    stored = read_plan(folder, fingerprint)
+    if stored is not None:
+        return stored
+    train = len(trainer.pipeline.split.train)
+    if settings.seconds is None:
+        plan = Plan.fixed(train, settings.epochs)
+    else:
+        speed = trainer.images_per_second(space)
+        plan = Plan.timed(train, settings.seconds, time.monotonic() - began, speed, settings.epochs)
+    write_plan(folder, plan, fingerprint, time.monotonic() - began)
+    return plan, 0.0
 
-        def watch(epoch: Epoch) -> None:
-            epochs.append(epoch)
-            self.watcher.epoch(epoch, training.epochs)
 
-        try:
-            fit(
-                model,
-                self.pipeline.images(indices, size),
-                self.pipeline.labels(indices),
-                preprocess=self.pipeline.preprocess(size),
-                settings=training,
-                augmentation=self.augment,
-                seed=seed,
-                watch=watch,
-            )
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise TrainingError(f"out of memory with batches of {training.batch}: {first_line(error)}") from error
-        return model, epochs
+@dataclass(frozen=True)
+class _Session:
+    """One session of a search."""
 
-    def predict(self, model: nn.Module, indices: NDArray[np.int64], size: int) -> NDArray[np.float64]:
-        """Class probabilities (N, classes) of the images at `indices`."""
-        return probabilities(model, self.pipeline.images(indices, size), self.pipeline.preprocess(size))
+    folder: RunFolder
+    settings: SearchSettings
+    space: BudgetedSpace
+    trainer: CandidateTrainer
+    plan: Plan
+    progress: SearchProgress
 
-    def accuracy(self, model: nn.Module, indices: NDArray[np.int64], size: int) -> float:
-        """The share of right answers on the images at `indices`."""
-        return float(
-            (self.predict(model, indices, size).argmax(axis=1) == self.pipeline.dataset.labels[indices]).mean()
+    def run(self, spent: float, began: float) -> None:
+        """Runs the trials and the final training, and writes the report. `spent`: seconds of earlier sessions."""
+        searcher = self._searcher()
+        # Nothing can be refused from here on: these are now the settings, and an earlier session's report is outdated.
+        self.folder.write_bytes(SETTINGS_FILE, _settings_yaml(self.settings))
+        (self.folder / "report.json").unlink(missing_ok=True)
+        earlier = searcher.outcomes()
+        spent = max([spent, *(outcome.elapsed for outcome in earlier)])
+        limit = self.settings.seconds
+        clock = SearchClock(limit, self.plan.search_seconds(limit), spent, began)
+        self.progress.planned(self.folder, self.space, self.plan, clock, self.settings)
+        for outcome in earlier:
+            self.progress.finished(outcome)
+        searcher.run(
+            ShortTraining(self.trainer, self._trial_images()),
+            trials=self.settings.trials,
+            clock=clock,
+            started=self.progress.started,
+            finished=self._finished,
         )
+        outcomes = searcher.outcomes()
+        write_trials(self.folder, self.space.space, outcomes)
+        final = self._final(self._best(searcher, outcomes), clock)
+        write_report(
+            self.folder, self.settings, self.trainer.pipeline, self.space, self.plan, outcomes, final, clock
+        )  # fmt: skip
 
-
-class _Search:
-    """One session of one search."""
-
-    def __init__(
-        self,
-        run: RunFolder,
-        settings: SearchSettings,
-        space: BudgetedSpace,
-        bench: CandidateTrainer,
-        plan: Plan,
-        watcher: SearchProgress,
-    ) -> None:
-        self.run_folder = run
-        self.settings = settings
-        self.space = space
-        self.bench = bench
-        self.plan = plan
-        self.watcher = watcher
-        sides = bench.pipeline.split
-        self.indices = subset(bench.pipeline.dataset, sides.train, plan.images, settings.seed)
-
-    def run(self, spent: float, began: float) -> RunFolder:
-        """Trials, final training, report."""
-        settings, run = self.settings, self.run_folder
+    def _searcher(self) -> Searcher:
+        """The searcher over study.db. Raises: RunError if it cannot be used or holds another search."""
         fingerprint = {
             "budget": self.space.budget.document(),
             "space": self.space.space.model_dump(mode="json"),
-            "data": self.bench.pipeline.dataset.fingerprint,
-            "seed": settings.seed,
-            "strategy": settings.strategy,
+            "data": self.trainer.pipeline.dataset.fingerprint,
+            "seed": self.settings.seed,
+            "strategy": self.settings.strategy,
             "epochs": list(self.plan.rungs.epochs),
             "images": self.plan.images,
         }
-        searcher = Searcher(
+        return Searcher(
             self.space,
-            run / "study.db",
-            strategy=settings.strategy,
-            seed=settings.seed,
+            self.folder / "study.db",
+            strategy=self.settings.strategy,
+            seed=self.settings.seed,
             rungs=self.plan.rungs,
             fingerprint=fingerprint,
         )
-        # Nothing can be refused any more: the settings are these now, and an earlier session's report is out of date.
-        run.write_bytes("search.yaml", _text(settings))
-        (run / "report.json").unlink(missing_ok=True)
-        done = searcher.outcomes()
-        spent = max([spent, *(outcome.elapsed for outcome in done)])
-        clock = SearchClock(settings.seconds, self.plan.search_seconds(settings.seconds), spent, began)
-        self.watcher.planned(run, self.space, self.plan, clock, settings)
-        for outcome in done:
-            self.watcher.finished(outcome)
-        searcher.run(
-            self._score, trials=settings.trials, clock=clock, started=self.watcher.started, finished=self._finished
-        )
-        outcomes = searcher.outcomes()
-        write_trials(run, self.space.space, outcomes)
-        best = searcher.best()
-        if best is None:
-            reasons = {outcome.reason for outcome in outcomes if outcome.reason}
-            raise LightcnnError(
-                f"run {run.path}: no trial succeeded; the reasons: {'; '.join(sorted(reasons)) or 'no time for any'}"
-            )
-        write_report(
-            run, settings, self.bench.pipeline, self.space, self.plan, outcomes, self._final(best, clock), clock
-        )
-        return run
 
-    def _score(self, candidate: Candidate, fidelity: Fidelity) -> float:
-        """Validation accuracy after a short training."""
-        training = default_training(fidelity.epochs, len(self.indices))
-        model, _ = self.bench.train(candidate.spec, self.indices, training, fidelity.seed)
-        return self.bench.accuracy(model, self.bench.pipeline.split.val, candidate.spec.input[1])
+    def _trial_images(self) -> NDArray[np.int64]:
+        """Indices of the training images that trials use."""
+        pipeline = self.trainer.pipeline
+        return subset(pipeline.dataset, pipeline.split.train, self.plan.images, self.settings.seed)
 
     def _finished(self, outcome: Outcome) -> None:
-        score = (
-            "" if outcome.score is None else f", validation accuracy {outcome.score:.4f} after {outcome.epochs} epochs"
-        )
-        self.run_folder.log(
-            f"trial {outcome.number}: {outcome.state}{score}{', ' * bool(outcome.reason)}{outcome.reason}"
-        )
-        self.watcher.finished(outcome)
+        """Logs a finished trial and reports it."""
+        parts = [outcome.state]
+        if outcome.score is not None:
+            parts.append(f"validation accuracy {outcome.score:.4f} after {outcome.epochs} epochs")
+        parts += [outcome.reason] * bool(outcome.reason)
+        self.folder.log(f"trial {outcome.number}: {', '.join(parts)}")
+        self.progress.finished(outcome)
+
+    def _best(self, searcher: Searcher, outcomes: list[Outcome]) -> Outcome:
+        """The best trial. Raises: LightcnnError with all reasons if no trial succeeded."""
+        best = searcher.best()
+        if best is None:
+            reasons = "; ".join(sorted({outcome.reason for outcome in outcomes if outcome.reason}))
+            raise LightcnnError(
+                f"run {self.folder.path}: no trial succeeded; the reasons: {reasons or 'no time for any'}"
+            )
+        return best
 
     def _final(self, outcome: Outcome, clock: SearchClock) -> Final:
-        """The best network trained from scratch on the whole training side, and the test side looked at, once."""
-        pipeline, sides = self.bench.pipeline, self.bench.pipeline.split
+        """Trains the best network from scratch on the whole training set and predicts the test set, once."""
+        pipeline, sets = self.trainer.pipeline, self.trainer.pipeline.split
         candidate = self.space.inspect(outcome.shape)
         spec = candidate.spec
-        epochs = self._epochs(outcome, clock)
-        self.watcher.retraining(candidate, epochs)
+        epochs = self._final_epochs(outcome, clock)
+        self.progress.retraining(candidate, epochs)
         recipe = Recipe(
             name=spec.name,
             data=self.settings.data,
             reading=self.settings.reading,
             seed=self.settings.seed,
             network=spec,
-            augment=self.bench.augment,
-            training=default_training(epochs, len(sides.train)),
+            augment=self.trainer.augment,
+            training=default_training(epochs, len(sets.train)),
         )
         pipeline.forget()
-        model, history = self.bench.train(spec, sides.train, recipe.training, recipe.seed)
+        model, history = self.trainer.train(spec, sets.train, recipe.training, recipe.seed)
         deployed = fold(model).cpu()
         counters = {"fvcore": fvcore_total(deployed, spec.input), "thop": thop_total(deployed, spec.input)}
-        predicted = {side: self.bench.predict(model, getattr(sides, side), spec.input[1]) for side in ("val", "test")}
+        predicted = {
+            name: self.trainer.predict(model, indices, spec.input[1])
+            for name, indices in (("val", sets.val), ("test", sets.test))
+        }
         return Final(outcome, candidate, model, recipe, history, predicted, counters)
 
-    def _epochs(self, outcome: Outcome, clock: SearchClock) -> int:
-        """Epochs of the final training: as asked or planned, and no more than the time left allows."""
+    def _final_epochs(self, outcome: Outcome, clock: SearchClock) -> int:
+        """Epochs of the final training: as set or planned, but no more than the time left allows."""
         left = clock.left()
-        wanted = self.settings.epochs or self.plan.final_epochs
+        planned = self.settings.epochs or self.plan.final_epochs
         if left is None:
-            return wanted
-        trained = sum(outcome.scores) * len(self.indices)
-        seconds_an_epoch = outcome.seconds / trained * len(self.bench.pipeline.split.train)
-        return min(wanted, final_epochs(left, seconds_an_epoch))
-
-
-def _text(settings: SearchSettings) -> bytes:
-    """search.yaml."""
-    return document.dump(settings, exclude_defaults=False).encode()
-
-
-def _plan(
-    run: RunFolder, bench: CandidateTrainer, space: BudgetedSpace, fingerprint: str, began: float
-) -> tuple[Plan, float]:
-    """The plan, and the seconds that had been spent before the first trial; made once, then read back."""
-    file = run / "plan.yaml"
-    if file.is_file():
-        held = document.load(PlanSettings, file)
-        if held.fingerprint != fingerprint:
-            raise RunError(
-                f"run {run.path}: the data have changed since it began (fingerprint {fingerprint[:12]}, was "
-                f"{held.fingerprint[:12]}); give a fresh --out"
-            )
-        return Plan(held.images, Rungs(held.epochs, held.keep), held.final_epochs, held.final_seconds), held.spent
-    train = len(bench.pipeline.split.train)
-    seconds = bench.settings.seconds
-    plan = Plan.fixed(train, bench.settings.epochs)
-    if seconds is not None:
-        speed = _images_a_second(bench, space)
-        plan = Plan.timed(train, seconds, time.monotonic() - began, speed, bench.settings.epochs)
-    spent = time.monotonic() - began
-    made = PlanSettings(
-        fingerprint=fingerprint,
-        images=plan.images,
-        epochs=plan.rungs.epochs,
-        keep=plan.rungs.keep,
-        final_epochs=plan.final_epochs,
-        final_seconds=plan.final_seconds,
-        spent=spent,
-    )
-    run.write_bytes("plan.yaml", document.dump(made).encode())
-    return plan, 0.0
-
-
-def _images_a_second(bench: CandidateTrainer, space: BudgetedSpace) -> float:
-    """The speed of training on this machine, measured on the first network of the space after a warm-up."""
-    silent = CandidateTrainer(bench.pipeline, bench.settings, SearchProgress())
-    candidate = space.fit(space.first()) or space.inspect(space.space.smallest())
-    indices = bench.pipeline.split.train[:2048]
-    silent.train(candidate.spec, indices[:512], Optimisation(epochs=1), 0)
-    start = time.monotonic()
-    silent.train(candidate.spec, indices, Optimisation(epochs=1), 0)
-    return len(indices) / (time.monotonic() - start)
+            return planned
+        trained = sum(outcome.scores) * len(self._trial_images())
+        seconds_per_epoch = outcome.seconds / trained * len(self.trainer.pipeline.split.train)
+        return min(planned, final_epochs(left, seconds_per_epoch))

@@ -1,4 +1,4 @@
-"""What a search tells while it runs. No torch: the terminal listens before anything heavy is loaded."""
+"""What a search reports while it runs. No torch: the terminal is ready before anything heavy is loaded."""
 
 from __future__ import annotations
 
@@ -8,30 +8,34 @@ if TYPE_CHECKING:
     from lightcnn.engine.loop import Epoch
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
+    from lightcnn.searching.halving import Fidelity
     from lightcnn.searching.plan import Plan, SearchClock
-    from lightcnn.searching.searcher import Fidelity, Outcome
     from lightcnn.searching.settings import SearchSettings
+    from lightcnn.searching.storage import Outcome
 
 
 class SearchProgress:
-    """Hears what a search does; this one is silent."""
+    """Receives what a search reports; this one is silent."""
 
     def reading(self, what: str, done: int, total: int) -> None:
-        """What is being done to the images, and to how many so far."""
+        """Called while images are read and compared: the step, how many images are done, how many there are."""
 
     def planned(
         self, run: RunFolder, space: BudgetedSpace, plan: Plan, clock: SearchClock, settings: SearchSettings
     ) -> None:
-        """The search begins, or goes on."""
+        """Called when the search starts or resumes."""
 
     def started(self, number: int, candidate: Candidate, fidelity: Fidelity) -> None:
-        """A training of a trial begins."""
+        """Called when a training of a trial starts."""
 
     def epoch(self, epoch: Epoch, epochs: int) -> None:
-        """An epoch of any training ended."""
+        """Called after each epoch of any training of `epochs` epochs."""
 
     def finished(self, outcome: Outcome) -> None:
-        """A trial ended."""
+        """Called when a trial ends, and for every trial of earlier sessions when the search resumes."""
 
     def retraining(self, candidate: Candidate, epochs: int) -> None:
-        """The final training begins."""
+        """Called when the final training starts."""
+
+
+SILENT = SearchProgress()

@@ -1,4 +1,4 @@
-"""What a search leaves behind: trials.csv, the network, its predictions, plots, report.json and report.html."""
+"""The files that a search leaves in its run folder: trials.csv, the network, its predictions, plots, report.json."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import repeated, scores
 from lightcnn.evaluation.thresholds import operating_points
-from lightcnn.output import html
-from lightcnn.output.caveats import cautions
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import figures
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
+from lightcnn.searching.page import report_page
 from lightcnn.searching.plan import Plan, SearchClock
-from lightcnn.searching.searcher import Outcome
 from lightcnn.searching.settings import SearchSettings
+from lightcnn.searching.storage import Outcome
 from lightcnn.space import SearchSpace
 from lightcnn.version import __version__
 from lightcnn.weights import weights_file
@@ -37,15 +36,15 @@ TRIAL_COLUMNS = (
     "number", "state", "reason", "hash", "macs", "params", "weight_bytes", "peak_activations",
     "fidelity", "validation_accuracy", "seconds",
 )  # fmt: skip
-COUNTED = (
-    "One FLOP is one multiply-add; convolutions and linear layers are counted, at batch 1, on the network with its "
-    "norms folded. fvcore and thop add pooling."
-)
 
 
 @dataclass(frozen=True)
 class Final:
-    """The best network trained in full: the trial it came from, the module, its recipe, epochs and predictions."""
+    """The best network after its final training.
+
+    `outcome` is the trial that proposed it; `probabilities` are class probabilities (N, classes) of "val" and "test";
+    `counters` are the multiply-adds that fvcore and thop count.
+    """
 
     outcome: Outcome
     candidate: Candidate
@@ -57,14 +56,14 @@ class Final:
 
 
 def write_trials(run: RunFolder, space: SearchSpace, outcomes: Sequence[Outcome]) -> None:
-    """trials.csv: one row a trial."""
+    """Writes trials.csv: one row per trial."""
     rows = []
     for outcome in outcomes:
-        c = cost(space.spec(outcome.shape)) if outcome.shape else Cost()
+        total = cost(space.spec(outcome.shape)) if outcome.shape else Cost()
         score = "" if outcome.score is None else f"{outcome.score:.6f}"
-        numbers = (c.macs, c.params, c.weight_bytes_int8, c.peak_activations) if outcome.shape else ("",) * 4
+        numbers = (total.macs, total.params, total.weight_bytes_int8, total.peak_activations)
         rows.append((
-            outcome.number, outcome.state, outcome.reason, outcome.key, *numbers,
+            outcome.number, outcome.state, outcome.reason, outcome.key, *(numbers if outcome.shape else ("",) * 4),
             outcome.epochs, score, f"{outcome.seconds:.3f}",
         ))  # fmt: skip
     run.write_csv("trials.csv", TRIAL_COLUMNS, rows)
@@ -80,23 +79,24 @@ def write_report(
     final: Final,
     clock: SearchClock,
 ) -> None:
-    """Everything but trials.csv; report.json last, so that its presence means that the run is whole."""
+    """Writes all files except trials.csv; report.json last, since a folder that has it is a finished run.
+
+    Raises: LightcnnError if the network breaks the budget by any counter.
+    """
     report = report_document(settings, pipeline, space, plan, outcomes, final, clock)
     spec = final.candidate.spec
     run.write_bytes("spec.yaml", document.dump(spec).encode())
     run.write_bytes("recipe.yaml", document.dump(final.recipe, exclude_defaults=False).encode())
     stand_in = report["data"]["stand_in"]
     run.write_bytes("weights.safetensors", weights_file(final.model, spec, stand_in=stand_in))
-    rule = pipeline.preprocess(spec.input[1])
-    run.write_json("preprocess.json", rule.model_dump(mode="json"))
+    preprocess = pipeline.preprocess(spec.input[1])
+    run.write_json("preprocess.json", preprocess.model_dump(mode="json"))
     epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)
-    held = write_predictions(
-        run, *prediction_table(pipeline.dataset, pipeline.split, final.probabilities, rule.threshold)
-    )
-    report["predictions"] = held
-    pictures = _plots(run, report, space, outcomes, final)
-    run.write_bytes("report.html", _page(settings, report, spec, outcomes, pictures))
+    table = prediction_table(pipeline.dataset, pipeline.split, final.probabilities, preprocess.threshold)
+    report["predictions"] = write_predictions(run, *table)
+    plots = _write_plots(run, report, space, outcomes, final)
+    run.write_bytes("report.html", report_page(settings, report, spec, outcomes, plots))
     run.write_json("report.json", report)
 
 
@@ -109,10 +109,10 @@ def report_document(
     final: Final,
     clock: SearchClock,
 ) -> dict[str, Any]:
-    """report.json, but for `predictions`. Raises: LightcnnError where the network breaks the budget by any counter."""
+    """report.json without `predictions`. Raises: LightcnnError if the network breaks the budget by any counter."""
     metrics = _metrics(pipeline, final)
     total = final.candidate.cost
-    _held_against(space.budget, total, final.counters)
+    _require_budget(space.budget, total, final.counters)
     return {
         "lightcnn": __version__,
         "command": "search",
@@ -133,7 +133,7 @@ def report_document(
             "test": {"accuracy": repeated([metrics["test"]["accuracy"]["value"]], metrics["test"]["accuracy"])},
         },
         "metrics": metrics,
-        "front": [{"cost": c.document(), "accuracy": score} for c, score in front(space, outcomes)],
+        "front": [{"cost": point.document(), "accuracy": score} for point, score in front(space, outcomes)],
         "history": history(outcomes),
         "fidelity": {
             "images": plan.images,
@@ -144,21 +144,24 @@ def report_document(
 
 
 def _metrics(pipeline: Pipeline, final: Final) -> dict[str, Any]:
-    """Of both sides: answers at the preprocessing's threshold, further thresholds from the validation side."""
-    dataset, sides = pipeline.dataset, pipeline.split
+    """Scores of the validation and the test set at the threshold of the preprocessing.
+
+    The operating points are thresholds chosen on the validation set.
+    """
+    dataset, sets = pipeline.dataset, pipeline.split
     threshold = pipeline.preprocess(final.candidate.spec.input[1]).threshold
     binary = len(dataset.classes) == 2
-    operating = operating_points(dataset.labels[sides.val], final.probabilities["val"][:, 1]) if binary else {}
+    operating = operating_points(dataset.labels[sets.val], final.probabilities["val"][:, 1]) if binary else {}
     return {
-        side: scores(
+        split_name: scores(
             dataset.labels[indices], predicted, groups=dataset.groups[indices], threshold=threshold,
             classes=dataset.classes, operating=operating,
-        ) for side, predicted in final.probabilities.items() for indices in [getattr(sides, side)]
+        ) for split_name, predicted in final.probabilities.items() for indices in [getattr(sets, split_name)]
     }  # fmt: skip
 
 
 def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """Trials in all; trained at least once; of these stopped before the last rung; answered from memory; failed."""
+    """Numbers of trials: all; trained; pruned, which were trained but not at the last rung; duplicates; failed."""
     trained = [o for o in outcomes if o.scores and o.state in ("complete", "pruned")]
     return {
         "proposed": len(outcomes),
@@ -170,7 +173,7 @@ def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
 
 
 def front(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[tuple[Cost, float]]:
-    """The trained networks than which none is cheaper, in the budget's first resource, and better; cheapest first."""
+    """The Pareto front of the trained networks: cost in the budget's first resource and accuracy, cheapest first."""
     resource = space.budget.limits[0].resource
     trained = [
         (cost(space.space.spec(o.shape)), o.score or 0.0)
@@ -178,14 +181,14 @@ def front(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[tuple[Cost,
         if o.scores and o.state in ("complete", "pruned")
     ]
     best: list[tuple[Cost, float]] = []
-    for c, score in sorted(trained, key=lambda pair: (resource.most(pair[0]), -pair[1])):
+    for total, score in sorted(trained, key=lambda pair: (resource.largest_count(pair[0]), -pair[1])):
         if not best or score > best[-1][1]:
-            best.append((c, score))
+            best.append((total, score))
     return best
 
 
 def history(outcomes: Sequence[Outcome]) -> list[tuple[float, float]]:
-    """Seconds of search and the best validation accuracy seen by then, a pair for every improvement."""
+    """Seconds of search and the best validation accuracy by then, one pair per improvement."""
     points: list[tuple[float, float]] = []
     for outcome in outcomes:
         top = max(outcome.scores.values(), default=None)
@@ -195,9 +198,9 @@ def history(outcomes: Sequence[Outcome]) -> list[tuple[float, float]]:
 
 
 def _rank_correlation(outcomes: Sequence[Outcome]) -> float | None:
-    """Spearman's, between the first and the second score of the networks that have both.
+    """Spearman's correlation between the scores at the first and the second rung.
 
-    None for fewer than four of them, or where either score is the same for all.
+    None if fewer than four networks have both, or if one of the scores is the same for all.
     """
     from scipy.stats import spearmanr
 
@@ -207,86 +210,36 @@ def _rank_correlation(outcomes: Sequence[Outcome]) -> float | None:
     return float(spearmanr([first for first, _ in pairs], [second for _, second in pairs]).statistic)
 
 
-def _held_against(budget: Budget, total: Cost, counters: Mapping[str, int]) -> None:
-    """The last check before anything is called within budget: our prediction, and the counters themselves."""
+def _require_budget(budget: Budget, total: Cost, counters: Mapping[str, int]) -> None:
+    """The last check before a network is reported as within budget: by our cost and by the counters themselves.
+
+    Raises: LightcnnError if they disagree or the network breaks the budget.
+    """
     agree = counters == {"fvcore": total.fvcore, "thop": total.thop}
     if not agree or not budget.admits(total):
         raise LightcnnError(
-            f"budget {budget}: the final network costs {total}, counters {dict(counters)}; please report this"
+            f"budget {budget}: the final network costs {total}, the counters show {dict(counters)}; this is a bug in "
+            "lightcnn, please report it"
         )
 
 
-def _plots(
+def _write_plots(
     run: RunFolder, report: Mapping[str, Any], space: BudgetedSpace, outcomes: Sequence[Outcome], final: Final
 ) -> dict[str, bytes]:
-    """The pictures of a run by caption, written under plots/ too."""
+    """The figures of a run as PNG by name, which are also written to plots/."""
     limit = space.budget.limits[0]
     trained = [
-        (limit.resource.most(cost(space.space.spec(o.shape))), o.score or 0.0, o.epochs) for o in outcomes if o.scores
+        (limit.resource.largest_count(cost(space.space.spec(o.shape))), o.score or 0.0, o.epochs)
+        for o in outcomes
+        if o.scores
     ]
-    best = [(limit.resource.most(c), score) for c, score in front(space, outcomes)]
-    pictures = {
+    best = [(limit.resource.largest_count(point), score) for point, score in front(space, outcomes)]
+    plots = {
         "history": figures.history(report["history"], max(o.elapsed for o in outcomes)),
         "front": figures.front(trained, best, limit.upper if not space.covered else None, limit.resource.label),
         "loss": figures.curves([e.loss for e in final.epochs], [e.learning_rate for e in final.epochs]),
         "confusion": score_figures.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
     }
-    for name, png in pictures.items():
+    for name, png in plots.items():
         run.write_bytes(f"plots/{name}.png", png)
-    return pictures
-
-
-def _page(
-    settings: SearchSettings,
-    report: Mapping[str, Any],
-    spec: Any,
-    outcomes: Sequence[Outcome],
-    pictures: Mapping[str, bytes],
-) -> bytes:
-    test, data, total = report["best"]["test"]["accuracy"], report["data"], report["network"]["cost"]
-    how = report["metrics"]["test"]["accuracy"]["interval"]
-    counters = report["network"]["counters"]
-    notes = [html.paragraph(note, "note") for note in cautions(data)]
-    known = data["groups"]["known"]
-    grouped = f"from {data['groups']['source']}" if known else "unknown: every image counted as its own"
-    scored = sorted((o for o in outcomes if o.scores), key=lambda o: (-o.epochs, -(o.score or 0)))[:10]
-    return html.page(
-        f"lightcnn search: {settings.budget} on {data['source']}",
-        [
-            html.paragraph(f"{test['mean']:.2%} test accuracy", "big"),
-            html.paragraph(
-                f"95 % interval {test['low']:.2%} to {test['high']:.2%} ({how}) on {data['counts']['test']:,} images "
-                "that neither the search nor the training has seen, looked at once."
-            ),
-            *notes,
-            html.heading("The network"),
-            html.pairs({
-                "FLOPs (multiply-adds)": total["macs"],
-                "fvcore counts": counters["fvcore"],
-                "thop counts": counters["thop"],
-                "parameters": total["params"],
-                "int8 weight bytes": total["weight_bytes"]["int8"],
-                "peak int8 activation bytes": total["peak_activations"],
-            }),
-            html.paragraph(COUNTED),
-            html.code(document.dump(spec)),
-            html.figure(pictures["confusion"], "Test side: actual classes in rows, predicted ones in columns"),
-            html.figure(pictures["loss"], "The final training"),
-            html.heading("The search"),
-            html.pairs(report["counts"]),
-            html.figure(pictures["history"], "Best validation accuracy so far; trainings of different lengths"),
-            html.figure(pictures["front"], "All trained networks, each after its longest training"),
-            html.table(
-                ("trial", "epochs", "validation accuracy", "stem and stage widths"),
-                [(o.number, o.epochs, o.score, _widths(o)) for o in scored],
-            ),
-            html.heading("The data"),
-            html.pairs({**data["counts"], "groups": grouped, "how groups were found": data["groups"]["why"],
-                        "groups on two sides": data["groups_shared"],
-                        "fingerprint": data["fingerprint"][:16]}),
-        ],
-    )  # fmt: skip
-
-
-def _widths(outcome: Outcome) -> str:
-    return ", ".join(str(value) for name, value in outcome.shape.items() if name.endswith(".width"))
+    return plots

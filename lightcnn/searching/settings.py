@@ -1,7 +1,8 @@
-"""What a search was asked to do: kept in its run folder, so that resuming needs nothing but the folder."""
+"""The settings of a search, kept in its run folder, so that the folder is all that resuming needs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,22 +10,27 @@ from pydantic import Field, ValidationError
 
 from lightcnn import document
 from lightcnn.document import Frozen
-from lightcnn.errors import InputError, RunError
+from lightcnn.errors import InputError
 from lightcnn.recipe import Augmentation, Reading, Seed
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.space import SearchSpace
+
+DEFAULT_SECONDS = 120.0
+"""The time limit of a search with neither a time limit nor a number of trials."""
+SETTINGS_FILE = "search.yaml"
 
 
 class SearchSettings(Frozen):
-    """The resolved input of `lightcnn search`; `trials`, `seconds`: stop at whichever comes first."""
+    """The resolved input of `lightcnn search`. It stops at `trials` trials or after `seconds`, whichever is first."""
 
     budget: str
     data: str
     space: SearchSpace
-    strategy: Literal["evolution", "tpe", "random"] = "evolution"
+    strategy: StrategyName = "evolution"
     trials: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     seconds: Annotated[float | None, Field(gt=0)] = None
-    epochs: Annotated[int | None, Field(ge=1, le=100_000, description="of the final training")] = None
+    epochs: Annotated[int | None, Field(ge=1, le=100_000, description="maximum epochs of the final training")] = None
     seed: Seed = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     augment: Augmentation | None = None
@@ -32,7 +38,7 @@ class SearchSettings(Frozen):
 
 
 class PlanSettings(Frozen):
-    """What the first session decided from its data and its machine's speed; later sessions keep to it."""
+    """What the first session derived from its data and the speed of its machine; later sessions use the same."""
 
     fingerprint: str
     images: Annotated[int, Field(ge=1)]
@@ -43,8 +49,8 @@ class PlanSettings(Frozen):
     spent: Annotated[float, Field(ge=0, description="seconds before the first trial")]
 
 
-def make_settings(**values: Any) -> SearchSettings:
-    """Settings from plain values. Raises: InputError with one line where one of them is out of range."""
+def make_settings(values: Mapping[str, Any]) -> SearchSettings:
+    """Settings from plain values by name. Raises: InputError, in one line, if a value is out of range."""
     try:
         return SearchSettings(**values)
     except ValidationError as error:
@@ -53,9 +59,8 @@ def make_settings(**values: Any) -> SearchSettings:
         raise InputError(f"search: {detail['loc'][0]}: {rule}, not {detail['input']!r}") from None
 
 
-def load_settings(folder: str | Path) -> SearchSettings:
-    """The settings of a search's run folder. Raises: RunError where it holds none."""
-    run = RunFolder.load(folder)
-    if not (run / "search.yaml").is_file():
-        raise RunError(f"run {folder}: not a search; --resume goes on with searches only")
-    return document.load(SearchSettings, run / "search.yaml")
+def load_settings(folder: str | Path | None) -> SearchSettings:
+    """The settings of the search in a run folder. Raises: RunError if the folder holds no search."""
+    run = RunFolder.resumed(folder, resume=True, command="search", settings=SETTINGS_FILE)
+    assert run is not None
+    return document.load(SearchSettings, run / SETTINGS_FILE)

@@ -1,8 +1,8 @@
-"""What people see of a search: its live view, the table of the best, the end."""
+"""What people see of a search: the live view, the dry run, the table of the best networks, the summary."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -10,13 +10,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lightcnn.budget import Budget, human
-from lightcnn.output.terminal import LiveView, clock, facts, table
+from lightcnn.budget import Budget, Cost, human
+from lightcnn.output.terminal import LiveView, format_duration, key_value_grid, table
 from lightcnn.searching.progress import SearchProgress
+from lightcnn.searching.settings import SearchSettings
+
+MAX_NETWORKS = 5
+"""Networks in the table of the best."""
 
 
 class SearchView(LiveView, SearchProgress):
-    """A `Watcher` that shows a search: live on a terminal, a line a trial elsewhere, nothing when quiet."""
+    """Shows a search: live on a terminal, elsewhere one line per trial, nothing when quiet."""
 
     def __init__(self, console: Console, quiet: bool) -> None:
         super().__init__(console, quiet)
@@ -25,68 +29,64 @@ class SearchView(LiveView, SearchProgress):
         self._settings: Any = None
         self._current = ""
         self._cost: Any = None
-        self._done, self._of = 0, 1
+        self._completed, self._total = 0, 1
         self._best: Any = None
         self._counts: dict[str, int] = {}
         self._phase = "reading images"
 
     def reading(self, what: str, done: int, total: int) -> None:
-        """What is being done to the images, and to how many so far."""
-        self._phase, self._current, self._done, self._of = what, f"{done} of {total} images", done, total
+        """Shows the step and how many images are done."""
+        self._phase, self._current, self._completed, self._total = what, f"{done} of {total} images", done, total
 
     def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any) -> None:
-        """The search begins, or goes on."""
+        """Shows what is searched."""
         self._budget, self._clock, self._settings, self._phase = space.budget, clock, settings, "searching"
         epochs = ", ".join(map(str, plan.rungs.epochs))
-        self.line(f"searching {space.space.name} under {space.budget} on {settings.data}: "
+        self.line(f"searching {space.space.name} within {space.budget} on {settings.data}: "
                    f"trainings of {epochs} epochs on {plan.images} images, into {run.path}")  # fmt: skip
         if space.covered:
-            self.line("the budget covers the largest network of the space: nothing is filled up to it")
+            self.line("the budget admits the largest network of the space, so networks are not scaled up to it")
 
     def started(self, number: int, candidate: Any, fidelity: Any) -> None:
-        """A training of a trial begins."""
+        """Shows the network that is trained."""
         size = candidate.spec.input[1]
         self._current = (
             f"trial {number}: {size}×{size} input, {len(candidate.spec.stages)} stages, {fidelity.epochs} epochs"
         )
-        self._cost, self._done, self._of = candidate.cost, 0, fidelity.epochs
+        self._cost, self._completed, self._total = candidate.cost, 0, fidelity.epochs
 
     def epoch(self, epoch: Any, epochs: int) -> None:
-        """An epoch of any training ended."""
-        self._done, self._of = epoch.number, epochs
+        """Shows how many epochs are done."""
+        self._completed, self._total = epoch.number, epochs
 
     def finished(self, outcome: Any) -> None:
-        """A trial ended."""
+        """Shows the result of a trial: as a line if there is no live view or the trial failed."""
         self._counts[outcome.state] = self._counts.get(outcome.state, 0) + 1
         score = "" if outcome.score is None else f" {outcome.score:.2%} after {outcome.epochs} epochs"
         if outcome.scores and (
             self._best is None or (outcome.epochs, outcome.score) > (self._best.epochs, self._best.score)
         ):
             self._best = outcome
-        if not self.drawn:
+        if not self.is_live:
             self.line(f"trial {outcome.number}: {outcome.state}{score} {outcome.reason}".rstrip())
         elif outcome.state == "failed":
             self.line(f"trial {outcome.number} failed: {outcome.reason}")
 
     def retraining(self, candidate: Any, epochs: int) -> None:
-        """The final training begins."""
-        self._phase, self._cost, self._done, self._of = (
-            "training the best network from scratch",
-            candidate.cost,
-            0,
-            epochs,
-        )
-        self._current = f"{epochs} epochs on the whole training side"
+        """Shows the final training."""
+        self._phase, self._cost = "training the best network from scratch", candidate.cost
+        self._completed, self._total = 0, epochs
+        self._current = f"{epochs} epochs on the whole training set"
         self.line(f"training the best network from scratch: {epochs} epochs")
 
     def render(self) -> RenderableType:
-        """How things stand."""
-        rows = facts()
+        """The current state of the search."""
+        rows = key_value_grid()
         rows.add_row(self._phase, Text(self._current))
-        rows.add_row("", ProgressBar(total=self._of, completed=self._done, width=50))
+        rows.add_row("", ProgressBar(total=self._total, completed=self._completed, width=50))
         if self._cost is not None and self._budget is not None:
             for limit in self._budget.limits:
-                used = limit.resource.most(self._cost)
+                used = limit.resource.largest_count(self._cost)
                 rows.add_row(
                     "cost",
                     Text(f"{human(used)} of {human(limit.upper)} {limit.resource.label} ({used / limit.upper:.1%})"),
@@ -98,25 +98,52 @@ class SearchView(LiveView, SearchProgress):
             )
         counted = ", ".join(f"{count} {state}" for state, count in list(self._counts.items()))
         rows.add_row("trials", Text(counted or "none yet"))
-        rows.add_row("time", Text(self._time()))
+        rows.add_row("time", Text(self._format_time()))
         return Group(rows)
 
-    def _time(self) -> str:
+    def _format_time(self) -> str:
+        """Time spent, and what is left: seconds, or trials without a time limit."""
         if self._clock is None:
             return ""
         left = self._clock.left()
-        spent = clock(self._clock.elapsed())
+        spent = format_duration(self._clock.elapsed())
         if left is None:
             return f"{spent} spent, {sum(self._counts.values())} of {self._settings.trials} trials"
-        return f"{spent} spent, {clock(max(left, 0))} left"
+        return f"{spent} spent, {format_duration(max(left, 0))} left"
 
 
-def search_table(report: Mapping[str, Any], outcomes: list[Mapping[str, Any]]) -> Table:
+def format_estimate(document: Mapping[str, Any], settings: SearchSettings) -> list[str]:
+    """The lines of a dry run, from its document."""
+    space, first = document["space"], document["first"]
+    counts = ", ".join(f"{count} {name}" for name, count in document["data"]["counts"].items())
+    limits = [f"{settings.trials} trials"] if settings.trials else []
+    limits += [f"{settings.seconds:g} seconds"] if settings.seconds else []
+    return [
+        f"data    {settings.data}: {counts}",
+        f"space   {space['name']}: {space['genes']} genes, "
+        f"{human(space['smallest']['macs'])} to {human(space['largest']['macs'])} FLOPs",
+        f"budget  {Budget.parse(settings.budget)}",
+        f"first   {_cost(first) if first else 'a random network: the start of the space does not fit the budget'}",
+        f"ends    after {' or '.join(limits)}; nothing was trained",
+    ]
+
+
+def _cost(document: Mapping[str, Any]) -> Cost:
+    """The part of a cost that people read, from the document of a cost."""
+    return Cost(
+        macs=document["macs"],
+        params=document["params"],
+        weight_bytes_int8=document["weight_bytes"]["int8"],
+        peak_activations=document["peak_activations"],
+    )
+
+
+def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> Table:
     """The best networks of a search, from report.json and the rows of trials.csv."""
     rows = table("trial", "FLOPs", "params", "int8 weights", "int8 RAM", "epochs", "val accuracy", left=())
-    scored = [row for row in outcomes if row["validation_accuracy"] and row["state"] in ("complete", "pruned")]
+    scored = [row for row in trials if row["validation_accuracy"] and row["state"] in ("complete", "pruned")]
     scored.sort(key=lambda row: (-int(row["fidelity"]), -float(row["validation_accuracy"])))
-    for row in scored[:5]:
+    for row in scored[:MAX_NETWORKS]:
         style = "bold green" if int(row["number"]) == report["best"]["trial"] else ""
         rows.add_row(
             row["number"],

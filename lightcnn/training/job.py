@@ -1,19 +1,19 @@
-"""`lightcnn train`: from a recipe to the run folder of one training, or of all its folds and seeds."""
+"""`lightcnn train`: from settings to the run folder of one training, or of all its folds and seeds."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from lightcnn.errors import RunError
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.training import repeats, session
-from lightcnn.training.progress import TrainingProgress
+from lightcnn.training.progress import SILENT, TrainingProgress
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.repeats import Repeats
+from lightcnn.training.settings import MARKER_FILE, DeviceName, TrainSettings, make_settings
 from lightcnn.training.setup import prepare
 
 
@@ -24,60 +24,68 @@ def train(
     seeds: int | None = None,
     out: str | Path | None = None,
     resume: bool = False,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    device: DeviceName = "auto",
 ) -> Run:
-    """`lightcnn train` as a function: the finished run folder, silently.
+    """Trains the network of a recipe and writes a run folder, like `lightcnn train` but without output.
 
-    Raises: InputError before any work is done; TrainingError where the loss diverged or memory or disk ran out.
+    Args:
+        recipe: A `Recipe`, the path of a recipe file, or the name of a shipped recipe.
+        folds: Number of cross-validation folds, 2 or more. None: one split into training, validation and test set.
+        seeds: Number of trainings with different seeds, starting at the recipe's seed. None: one training.
+        out: The run folder, which must not exist unless `resume` is set. None: a new folder under `runs/`.
+        resume: Continue the interrupted training in `out`.
+        device: Where to train. "auto" takes CUDA if available, then MPS, then the CPU.
+
+    Returns:
+        The finished run: its `report` holds the scores, and `predict` classifies images.
+
+    Raises:
+        InputError: The recipe, its data or `out` are invalid. Nothing has been written.
+        TrainingError: The loss diverged, or memory or disk space ran out.
+
+    Example:
+        >>> from lightcnn import Recipe, train
+        >>> short = Recipe.load("quick").training.model_copy(update={"epochs": 1})
+        >>> run = train(Recipe.load("quick").model_copy(update={"training": short}))
     """
-    given = RecipeDraft(recipe) if isinstance(recipe, Recipe) else read_recipe_argument(recipe)
-    return Run(run(given, folds=folds, seeds=seeds, out=out, resume=resume, device=device).path)
+    draft = RecipeDraft(recipe) if isinstance(recipe, Recipe) else read_recipe_argument(recipe)
+    settings = make_settings(draft, folds=folds, seeds=seeds, device=device)
+    return Run(run(settings, out=out, resume=resume).path)
 
 
 def run(
-    given: RecipeDraft,
+    settings: TrainSettings,
     *,
-    folds: int | None = None,
-    seeds: int | None = None,
     out: str | Path | None = None,
     resume: bool = False,
-    device: str = "auto",
-    watcher: TrainingProgress | None = None,
+    progress: TrainingProgress = SILENT,
 ) -> RunFolder:
-    """Trains as `given` says, with `folds` or `seeds` several times, and returns the finished run folder.
+    """Trains into `out` or a new folder, or resumes the training in `out`, and returns the finished run folder.
 
-    Raises: as `train`.
+    Raises: InputError before any work is done; TrainingError if the loss diverged or memory or disk space ran out.
     """
-    began, watcher = time.monotonic(), watcher or TrainingProgress()
-    if resume and out is None:
-        raise RunError("--resume: needs --out with the run folder to go on with")
-    path = Path(out) if out is not None else RunFolder.fresh("train")
-    held = RunFolder.load(path) if resume else None
-    if held is None:
-        RunFolder.free(path)
-    several = _repeats(folds, seeds, held)
-    if several is None:
-        return session.train_on(prepare(given, device, watcher), path, held, watcher=watcher, began=began)
-    return repeats.train_all(given, several, path, held, device=device, watcher=watcher)
+    started = time.monotonic()
+    resumed = RunFolder.resumed(out, resume=resume, command="train", settings=MARKER_FILE)
+    path = Path(out) if out is not None else RunFolder.default_path("train")
+    several = _repeats(settings, resumed)
+    if several is not None:
+        return repeats.train_all(
+            settings.draft, several, path, resumed, device=settings.device, progress=progress, settings=settings
+        )
+    setup = prepare(settings.draft, settings.device, progress)
+    return session.train_one(setup, path, resumed, progress=progress, started=started, settings=settings)
 
 
-def estimate(
-    given: RecipeDraft,
-    *,
-    folds: int | None = None,
-    seeds: int | None = None,
-    device: str = "auto",
-    watcher: TrainingProgress | None = None,
-) -> dict[str, Any]:
-    """The `--dry-run` document; nothing is written. Raises: InputError."""
-    several = _repeats(folds, seeds, None)
-    if several is None:
-        return session.estimate(prepare(given, device, watcher))
-    return repeats.estimate(given, several, device, watcher)
+def estimate(settings: TrainSettings, *, progress: TrainingProgress = SILENT) -> dict[str, Any]:
+    """The document of `--dry-run`; nothing is written. Raises: InputError."""
+    several = _repeats(settings, None)
+    if several is not None:
+        return repeats.estimate(settings.draft, several, settings.device, progress)
+    return session.estimate(prepare(settings.draft, settings.device, progress))
 
 
-def _repeats(folds: int | None, seeds: int | None, held: RunFolder | None) -> Repeats | None:
-    """As given, else as a run folder was begun; None for one training. Raises: InputError."""
-    if folds is None and seeds is None:
-        return None if held is None else repeats.load_repeats(held)
-    return Repeats(folds or 0, 1 if seeds is None else seeds)
+def _repeats(settings: TrainSettings, resumed: RunFolder | None) -> Repeats | None:
+    """Folds and seeds of the settings, else those of the resumed run; None: one training. Raises: InputError."""
+    if settings.folds is None and settings.seeds is None:
+        return None if resumed is None else repeats.load_repeats(resumed)
+    return Repeats(settings.folds or 0, 1 if settings.seeds is None else settings.seeds)

@@ -1,4 +1,4 @@
-"""What a training tells while it runs. No torch: the terminal listens before anything heavy is loaded."""
+"""What a training reports while it runs. No torch: the terminal is ready before anything heavy is loaded."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ if TYPE_CHECKING:
 
 
 class TrainingProgress:
-    """Hears what a training does; this one is silent."""
+    """Receives the events of a training. This class ignores them; a view overrides its methods."""
 
     def reading(self, what: str, done: int, total: int) -> None:
-        """What is being done to the images, and to how many so far."""
+        """Images are being prepared: the step, the number of images done, and the number of all images."""
 
     def part(self, number: int, total: int, name: str) -> None:
-        """Of several trainings the next one begins: the `number`th, from 1."""
+        """The next of several trainings starts: its number from 1, how many there are, and its name."""
 
-    def planned(self, run: RunFolder, recipe: Recipe, data: dict[str, Any], progress: History) -> None:
-        """The training begins, or goes on after `progress`; `data` is that of report.json."""
+    def planned(self, run: RunFolder, recipe: Recipe, data: dict[str, Any], history: History) -> None:
+        """A training starts, or resumes after `history`. `data` is that of report.json."""
 
     def stepped(self, images: int) -> None:
-        """A batch of so many images was met."""
+        """A batch of `images` images was processed."""
 
-    def epoch(self, progress: History) -> None:
+    def epoch(self, history: History) -> None:
         """An epoch ended and is on disk."""
 
     def finishing(self) -> None:
-        """Training ended; the test side is looked at and the report written."""
+        """Training ended. The test set is evaluated and the report written next."""
+
+
+SILENT = TrainingProgress()
+"""Ignores all events."""

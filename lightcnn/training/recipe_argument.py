@@ -1,4 +1,7 @@
-"""From what people type after `lightcnn train` to a recipe: a file or a shipped name, or a bare network. No torch."""
+"""From the RECIPE argument and the options of `lightcnn train` to a recipe. No torch.
+
+RECIPE is a recipe file, the name of a shipped recipe, or a file with a network alone.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from lightcnn import document, overrides
-from lightcnn.baseline_spec import PREFIX, as_baseline, load_network
+from lightcnn.baseline_spec import TIMM_PREFIX, as_baseline, load_network
 from lightcnn.document import Frozen, Model
 from lightcnn.errors import InputError
-from lightcnn.overrides import Change
+from lightcnn.overrides import Override
 from lightcnn.recipe import PRESETS, Recipe, default_augment, default_epochs, default_training
 
 
 @dataclass(frozen=True)
 class RecipeDraft:
-    """A recipe whose data have not been read; `bare`: a network alone, whose training they decide."""
+    """A recipe whose data have not been read. `bare`: a network alone, whose training depends on its data."""
 
     recipe: Recipe
     bare: bool = False
-    changes: Sequence[Change] = field(default=())
+    changes: Sequence[Override] = field(default=())
 
     def resolved(self, source: str, channels: int, images: int) -> Recipe:
-        """The recipe for data of `source` with so many channels and training images. Raises: DocumentError."""
+        """The recipe for data of `source` with `channels` channels and `images` training images.
+
+        Raises: DocumentError.
+        """
         recipe = self.recipe
         if self.bare:
             training = default_training(default_epochs(images), images)
@@ -36,8 +42,8 @@ class RecipeDraft:
         return recipe.model_copy(update={"data": source})
 
 
-def read_recipe_argument(name: str | Path, given: Sequence[Change] = ()) -> RecipeDraft:
-    """The recipe of a file or of a shipped one's name, changed; or a spec.yaml with `--data` among the changes.
+def read_recipe_argument(name: str | Path, changes: Sequence[Override] = ()) -> RecipeDraft:
+    """Reads a recipe file or a shipped recipe and applies the changes; or a spec.yaml, with `--data` in the changes.
 
     Raises: InputError, DocumentError.
     """
@@ -45,51 +51,56 @@ def read_recipe_argument(name: str | Path, given: Sequence[Change] = ()) -> Reci
     text = document.read_text(file)
     keys = document.keys(text, str(file))
     if "network" in keys or not keys & {"stages", "baseline"}:
-        return RecipeDraft(_changed(Recipe, text, str(file), given))
-    source = next((change.value for change in given if change.path == ("data",)), None)
+        return RecipeDraft(_read_changed(Recipe, text, str(file), changes))
+    source = next((change.value for change in changes if change.path == ("data",)), None)
     if source is None:
-        raise InputError(f"{file}: a network alone; say what it learns from with --data, as in --data digits")
+        raise InputError(f"{file}: a network without data; name the data set to train on, for example --data digits")
     network = load_network(file)
-    bare = {"name": network.name.removeprefix(PREFIX), "data": source, "network": _plain(network)}
-    _exchange(bare, given)
-    return RecipeDraft(overrides.validate(Recipe, bare, str(file), given), bare=True, changes=tuple(given))
+    bare = {"name": network.name.removeprefix(TIMM_PREFIX), "data": source, "network": _plain(network)}
+    _insert_baseline(bare, changes)
+    return RecipeDraft(overrides.validate(Recipe, bare, str(file), changes), bare=True, changes=tuple(changes))
 
 
-def changed(recipe: Recipe, given: Sequence[Change], file: str) -> Recipe:
-    """The recipe with some of its values changed. Raises: InputError, DocumentError naming what gave the value."""
+def changed_recipe(recipe: Recipe, changes: Sequence[Override], file: str) -> Recipe:
+    """The recipe with some values changed. Raises: InputError, DocumentError, which name the option of the value."""
     data = _plain(recipe)
-    _exchange(data, given)
-    return overrides.validate(Recipe, data, file, given)
+    _insert_baseline(data, changes)
+    return overrides.validate(Recipe, data, file, changes)
 
 
-def differences(held: Frozen, asked: Frozen) -> list[str]:
-    """`key: its value there, its value here` for everything in which two recipes differ."""
-    one, two = dict(_flat(_plain(held), "")), dict(_flat(_plain(asked), ""))
-    names = [*one, *(name for name in two if name not in one)]
+def differences(earlier: Frozen, later: Frozen) -> list[str]:
+    """`key: earlier value in the run, later value given` for every value in which two recipes differ."""
+    before, after = dict(_flat(_plain(earlier), "")), dict(_flat(_plain(later), ""))
+    names = [*before, *(name for name in after if name not in before)]
     return [
-        f"{name}: {_told(one, name)} there, {_told(two, name)} here" for name in names if one.get(name) != two.get(name)
+        f"{name}: {_format_value(before, name)} in the run, {_format_value(after, name)} given"
+        for name in names
+        if before.get(name) != after.get(name)
     ]
 
 
-def _told(values: dict[str, Any], name: str) -> str:
+def _format_value(values: dict[str, Any], name: str) -> str:
     return repr(values[name]) if name in values else "nothing"
 
 
-def _changed(model: type[Model], text: str, file: str, given: Sequence[Change]) -> Model:
-    """The document with its changes; a preset of augmentation is written out where one of its values is changed, and
-    the network becomes a baseline where one is set."""
-    data, lines = document.plain(text, file)
-    if isinstance(data, dict) and any(change.path[:1] == ("augment",) and len(change.path) > 1 for change in given):
+def _read_changed(model: type[Model], text: str, file: str, changes: Sequence[Override]) -> Model:
+    """The document with its changes applied.
+
+    If a change sets one value of an augmentation preset, the preset is replaced with its values first. If a change
+    names a baseline, it replaces the network.
+    """
+    data, lines = document.plain_data(text, file)
+    if isinstance(data, dict) and any(change.path[:1] == ("augment",) and len(change.path) > 1 for change in changes):
         preset = data.get("augment")
         if isinstance(preset, str) and preset in PRESETS:
             data["augment"] = _plain(PRESETS[preset])
-    _exchange(data, given)
-    return overrides.validate(model, data, file, given, lines)
+    _insert_baseline(data, changes)
+    return overrides.validate(model, data, file, changes, lines)
 
 
-def _exchange(data: Any, given: Sequence[Change]) -> None:
-    """Puts a baseline in the place of a recipe's network, where one is set: before the other changes, which meet it."""
-    for change in given:
+def _insert_baseline(data: Any, changes: Sequence[Override]) -> None:
+    """Replaces a recipe's network with the baseline that a change names, so that the other changes apply to it."""
+    for change in changes:
         if change.path == ("network", "baseline") and isinstance(data, dict) and isinstance(data.get("network"), dict):
             data["network"] = as_baseline(data["network"], change.value)
 
@@ -100,6 +111,7 @@ def _plain(model: Frozen) -> dict[str, Any]:
 
 
 def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Dotted path and value of every leaf."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     inner = [leaf for key, part in pairs for leaf in _flat(part, f"{path}.{key}" if path else str(key))]
     yield from inner or [(path, value)]

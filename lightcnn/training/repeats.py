@@ -1,4 +1,4 @@
-"""`lightcnn train --folds K --seeds S`: one recipe over folds and seeds. Every part is a run of its own."""
+"""`lightcnn train --folds K --seeds S`: one recipe over folds and seeds. Each part is a run of its own."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lightcnn import document
 from lightcnn.data.dataset import Dataset
 from lightcnn.errors import InputError, RunError
-from lightcnn.recipe import SEEDS, Reading, Recipe
+from lightcnn.recipe import SEED_LIMIT, Reading, Recipe
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.training import session
-from lightcnn.training.progress import TrainingProgress
+from lightcnn.training.progress import SILENT, TrainingProgress
 from lightcnn.training.recipe_argument import RecipeDraft
 from lightcnn.training.report.pooled import pooled_data, write_pooled
-from lightcnn.training.session import require_same_recipe, train_on
-from lightcnn.training.setup import TrainingSetup, prepare, warning
+from lightcnn.training.resume import require_same_recipe
+from lightcnn.training.session import train_one
+from lightcnn.training.settings import TrainSettings
+from lightcnn.training.setup import TrainingSetup, first_files, prepare
 
-FILE = "repeats.json"
-"""How many folds and seeds a run folder was begun with."""
+REPEATS_FILE = "repeats.json"
+"""The number of folds and seeds that a run folder was started with."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One training of several. `fold` is 0 where there are none."""
+    """One of several trainings. `fold` is 0 without folds."""
 
     seed: int
     fold: int
@@ -35,15 +36,15 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Its folder's."""
+        """The name of its folder."""
         return f"seed-{self.seed}" + (f"-fold-{self.fold}" if self.fold else "")
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """So many folds (0: the split as it is) with each of so many seeds, the recipe's first.
+    """A number of folds (0: the split of the recipe) and a number of seeds, starting at the recipe's seed.
 
-    With folds every seed cuts its own; without, all seeds share the split of the first.
+    With folds each seed makes its own folds; without, all seeds share the split of the first seed.
     """
 
     folds: int = 0
@@ -54,128 +55,137 @@ class Repeats:
 
     def __post_init__(self) -> None:
         if self.folds == 1 or self.folds < 0:
-            raise InputError(f"--folds {self.folds}: a fold is tested by a network that learned from others; give 2 up")
+            raise InputError(f"--folds {self.folds}: at least 2 folds are needed, one to test and others to train on")
         if self.seeds < 1:
-            raise InputError(f"--seeds {self.seeds}: give one or more")
+            raise InputError(f"--seeds {self.seeds}: at least 1 seed is needed")
 
     def parts(self, recipe: Recipe) -> list[Part]:
-        """In the order in which they are trained. Raises: InputError where there are not so many seeds."""
-        if recipe.seed + self.seeds > SEEDS:
+        """All parts in the order of training. Raises: InputError if there are not enough seeds."""
+        if recipe.seed + self.seeds > SEED_LIMIT:
             raise InputError(
-                f"--seeds {self.seeds}: from {recipe.seed} on there are fewer; the last seed is {SEEDS - 1}"
+                f"--seeds {self.seeds}: too many from seed {recipe.seed} on; the last seed is {SEED_LIMIT - 1}"
             )
         return list(self._parts(recipe))
 
     def _parts(self, recipe: Recipe) -> Iterator[Part]:
-        own = recipe.reading.split_seed
+        split_seed = recipe.reading.split_seed
         for seed in range(recipe.seed, recipe.seed + self.seeds):
             for fold in range(1, self.folds + 1):
-                held = {
+                update = {
                     "folds": self.folds,
                     "fold": fold,
-                    "split_seed": None if own is None else own + seed - recipe.seed,
+                    "split_seed": None if split_seed is None else split_seed + seed - recipe.seed,
                 }
-                yield Part(seed, fold, recipe.reading.model_copy(update=held))
+                yield Part(seed, fold, recipe.reading.model_copy(update=update))
             if not self.folds:
-                held = {"split_seed": recipe.seed if own is None else own}
-                yield Part(seed, recipe.reading.fold, recipe.reading.model_copy(update=held))
+                update = {"split_seed": recipe.seed if split_seed is None else split_seed}
+                yield Part(seed, recipe.reading.fold, recipe.reading.model_copy(update=update))
 
 
 def train_all(
-    given: RecipeDraft,
+    draft: RecipeDraft,
     repeats: Repeats,
     path: Path,
-    held: RunFolder | None = None,
+    resumed: RunFolder | None = None,
     *,
     device: str = "auto",
-    watcher: TrainingProgress | None = None,
+    progress: TrainingProgress = SILENT,
     read: tuple[str, Dataset] | None = None,
+    settings: TrainSettings | None = None,
 ) -> RunFolder:
-    """Trains every part that is not finished, into a fresh folder or one that is `held`. Raises: as `job.train`."""
-    watcher = watcher or TrainingProgress()
-    if held is not None and load_repeats(held) != repeats:
-        raise RunError(f"--resume: {path} was not begun with {repeats}; leave --folds and --seeds out")
-    benches = prepare_parts(given, repeats, device, watcher, read)
-    recipe = full_recipe(given.recipe, benches)
-    data = pooled_data([bench.pipeline for _, bench in benches])
-    if held is not None:
-        require_same_recipe(held, recipe, data)
-    text = document.dump(recipe, warning(data), exclude_defaults=False)
+    """Trains every part that is not finished, into the new folder `path` or in the run `resumed`.
+
+    `read`: the source and its data set, if they have been read. `settings` are written into a new folder.
+
+    Raises: InputError before any work is done; TrainingError if the loss diverged or memory or disk space ran out.
+    """
+    if resumed is not None and load_repeats(resumed) != repeats:
+        raise RunError(f"--resume: {path} was not started with {repeats}; leave --folds and --seeds out")
+    setups = prepare_parts(draft, repeats, device, progress, read)
+    recipe = full_recipe(draft.recipe, setups)
+    data = pooled_data([setup.pipeline for _, setup in setups])
+    if resumed is not None:
+        require_same_recipe(resumed, recipe, data)
     counts = {"folds": repeats.folds, "seeds": repeats.seeds}
-    files = {"recipe.yaml": text.encode(), "data.json": json_bytes(data), FILE: json_bytes(counts)}
-    run = held or RunFolder.create(path, "train", files)
+    files = first_files(recipe, data, settings) | {REPEATS_FILE: json_bytes(counts)}
+    run = resumed or RunFolder.create(path, "train", files)
     with run.locked():
         (run / "report.json").unlink(missing_ok=True)
-        for number, (part, bench) in enumerate(benches, start=1):
-            path = run / "parts" / part.name
-            begun = RunFolder.load(path) if path.exists() else None
-            if begun is not None and (path / "report.json").is_file():
-                require_same_recipe(begun, bench.recipe, bench.pipeline.document())
-            else:
-                watcher.part(number, len(benches), part.name)
-                train_on(bench, path, begun, watcher=watcher)
-            shutil.rmtree(path / "checkpoints", ignore_errors=True)  # what is finished needs none
-        watcher.finishing()
-        parts = [(part.seed, part.fold, RunFolder(run / "parts" / part.name)) for part, _ in benches]
+        for number, (part, setup) in enumerate(setups, start=1):
+            _train_part(run, part, setup, (number, len(setups)), progress)
+        progress.finishing()
+        parts = [(part.seed, part.fold, RunFolder(run / "parts" / part.name)) for part, _ in setups]
         write_pooled(run, recipe, data, parts, repeats.folds)
     return run
 
 
+def _train_part(
+    run: RunFolder, part: Part, setup: TrainingSetup, number: tuple[int, int], progress: TrainingProgress
+) -> None:
+    """Trains a part unless it is finished. `number`: its number from 1, and the number of parts."""
+    path = run / "parts" / part.name
+    resumed = RunFolder.load(path) if path.exists() else None
+    if resumed is not None and (path / "report.json").is_file():
+        require_same_recipe(resumed, setup.recipe, setup.pipeline.document())
+    else:
+        progress.part(*number, part.name)
+        train_one(setup, path, resumed, progress=progress)
+    shutil.rmtree(path / "checkpoints", ignore_errors=True)  # a finished part does not need them
+
+
 def prepare_parts(
-    given: RecipeDraft,
+    draft: RecipeDraft,
     repeats: Repeats,
     device: str,
-    watcher: TrainingProgress | None = None,
+    progress: TrainingProgress | None = None,
     read: tuple[str, Dataset] | None = None,
 ) -> list[tuple[Part, TrainingSetup]]:
-    """Every part and its bench: whatever a split refuses is refused before any work. Raises: InputError."""
-    _require_no_teacher(given, repeats)
-    first, *others = repeats.parts(given.recipe)
-    bench = prepare(replace(given, recipe=_recipe(given.recipe, first)), device, watcher, read=read)
-    return [(first, bench), *((part, bench.repeated(part.seed, part.reading)) for part in others)]
+    """Every part and its setup: all splits are checked before any work is done. Raises: InputError."""
+    _require_no_teacher(draft, repeats)
+    first, *others = repeats.parts(draft.recipe)
+    setup = prepare(replace(draft, recipe=_part_recipe(draft.recipe, first)), device, progress or SILENT, read=read)
+    return [(first, setup), *((part, setup.repeated(part.seed, part.reading)) for part in others)]
 
 
-def full_recipe(given: Recipe, benches: list[tuple[Part, TrainingSetup]]) -> Recipe:
-    """The recipe with every value, as it is without folds."""
-    return benches[0][1].recipe.model_copy(update={"seed": given.seed, "reading": given.reading})
+def full_recipe(recipe: Recipe, setups: list[tuple[Part, TrainingSetup]]) -> Recipe:
+    """The complete recipe with the seed and split of `recipe`, as it was before it was repeated."""
+    return setups[0][1].recipe.model_copy(update={"seed": recipe.seed, "reading": recipe.reading})
 
 
-def estimate(
-    given: RecipeDraft, repeats: Repeats, device: str, watcher: TrainingProgress | None = None
-) -> dict[str, Any]:
-    """The `--dry-run` document: that of the first part, with the recipe, sizes and time of them all."""
-    benches = prepare_parts(given, repeats, device, watcher)
-    plan, recipe = session.estimate(benches[0][1]), full_recipe(given.recipe, benches)
-    seconds = round(plan["estimate"]["seconds"] * len(benches), 3)
+def estimate(draft: RecipeDraft, repeats: Repeats, device: str, progress: TrainingProgress = SILENT) -> dict[str, Any]:
+    """The document of `--dry-run`: that of the first part, with recipe, data and time of all parts."""
+    setups = prepare_parts(draft, repeats, device, progress)
+    plan, recipe = session.estimate(setups[0][1]), full_recipe(draft.recipe, setups)
+    seconds = round(plan["estimate"]["seconds"] * len(setups), 3)
     return plan | {
         "folds": repeats.folds,
         "seeds": repeats.seeds,
         "seed": recipe.seed,
-        "data": pooled_data([bench.pipeline for _, bench in benches]),
+        "data": pooled_data([setup.pipeline for _, setup in setups]),
         "estimate": plan["estimate"] | {"seconds": seconds},
         "recipe": recipe.model_dump(mode="json"),
     }
 
 
 def load_repeats(run: RunFolder) -> Repeats | None:
-    """The folds and seeds of a run folder; None where it holds one training. Raises: RunError."""
-    if not (run / FILE).is_file():
+    """The folds and seeds of a run folder; None for one training. Raises: RunError."""
+    if not (run / REPEATS_FILE).is_file():
         return None
     try:
-        held = json.loads((run / FILE).read_bytes())
-        return Repeats(int(held["folds"]), int(held["seeds"]))
+        counts = json.loads((run / REPEATS_FILE).read_bytes())
+        return Repeats(int(counts["folds"]), int(counts["seeds"]))
     except (OSError, ValueError, TypeError, KeyError, InputError):
-        raise RunError(f"run {run.path}: {FILE} is damaged; begin anew with a fresh --out") from None
+        raise RunError(f"run {run.path}: {REPEATS_FILE} is damaged; start again with a new --out") from None
 
 
-def _recipe(recipe: Recipe, part: Part) -> Recipe:
+def _part_recipe(recipe: Recipe, part: Part) -> Recipe:
     return recipe.model_copy(update={"seed": part.seed, "reading": part.reading})
 
 
-def _require_no_teacher(given: RecipeDraft, repeats: Repeats) -> None:
-    """Raises: InputError where a teacher has learned from what the folds are tested on."""
-    if repeats.folds and given.recipe.distill:
+def _require_no_teacher(draft: RecipeDraft, repeats: Repeats) -> None:
+    """Raises: InputError if a teacher was trained on images that the folds are tested on."""
+    if repeats.folds and draft.recipe.distill:
         raise InputError(
-            f"--folds: distill.teacher {given.recipe.distill.teacher} has learned from images on the test sides "
-            "of these folds; leave --folds or distill out"
+            f"--folds: distill.teacher {draft.recipe.distill.teacher} was trained on images of the test sets of these "
+            "folds; leave --folds or distill out"
         )

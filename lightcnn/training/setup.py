@@ -1,5 +1,7 @@
-"""What a training works on: a recipe with every value, its data on a device, and its teacher. All that can be refused
-is refused here, before any work."""
+"""What a training works on: a complete recipe, its data on a device, and its teacher.
+
+Everything that can be wrong with them is checked here, before any work is done.
+"""
 
 from __future__ import annotations
 
@@ -31,18 +33,21 @@ from lightcnn.recipe import Reading, Recipe
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.spec import NetworkSpec
 from lightcnn.trained_network import TrainedNetwork
-from lightcnn.training.progress import TrainingProgress
+from lightcnn.training.progress import SILENT, TrainingProgress
 from lightcnn.training.recipe_argument import RecipeDraft
+from lightcnn.training.settings import TrainSettings
 
 STAND_IN_SOURCE = "synthetic-lesions"
-"""What a recipe learns from where its data set is not on this machine."""
-OF_RUN = ("report.json", "environment.json", "predictions.csv")
-"""Files that tell a finished training's folder."""
+"""The data that a recipe is trained on if its data set is missing on this machine."""
+FINISHED_RUN_FILES = ("report.json", "environment.json", "predictions.csv")
+"""Files by which the folder of a finished training is recognised."""
+MAX_LISTED = 20
+"""Class names that an error lists."""
 
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """A recipe with every value, its data on a device, and its teacher, if it has one."""
+    """A complete recipe, its data on a device, and its teacher, if any."""
 
     recipe: Recipe
     pipeline: Pipeline
@@ -50,32 +55,30 @@ class TrainingSetup:
 
     @property
     def size(self) -> int:
-        """Of the network's input."""
+        """Height and width of the network's input in pixels."""
         return self.recipe.network.input[1]
 
     @property
     def preprocess(self) -> Preprocess:
-        """The rule of preparing an image for the network."""
+        """How an image is prepared for the network."""
         return self.pipeline.preprocess(self.size)
 
-    def predict(self, model: nn.Module, side: str) -> NDArray[np.float64]:
-        """Class probabilities (N, classes) of a side."""
-        indices = getattr(self.pipeline.split, side)
+    def predict(self, model: nn.Module, split_name: str) -> NDArray[np.float64]:
+        """Class probabilities (N, classes) of the images of one set: "train", "val" or "test"."""
+        indices = getattr(self.pipeline.split, split_name)
         return probabilities(model, self.pipeline.images(indices, self.size), self.preprocess)
 
     @property
     def read(self) -> tuple[str, Dataset]:
-        """What was read, for another bench."""
+        """The source and the data set that was read from it, for another setup."""
         return self.recipe.data, self.pipeline.dataset
 
-    def files(self) -> dict[str, bytes]:
-        """What a run folder begins with."""
-        data = self.pipeline.document()
-        text = document.dump(self.recipe, warning(data), exclude_defaults=False)
-        return {"recipe.yaml": text.encode(), "data.json": json_bytes(data)}
+    def files(self, settings: TrainSettings | None = None) -> dict[str, bytes]:
+        """The first files of a run folder."""
+        return first_files(self.recipe, self.pipeline.document(), settings)
 
     def repeated(self, seed: int, reading: Reading) -> TrainingSetup:
-        """The same with another seed and split; the images are not read again."""
+        """The same with another seed and split; the images are not read again. Raises: InputError."""
         recipe = self.recipe.model_copy(update={"seed": seed, "reading": reading})
         pipeline = self.pipeline.with_split(make_split(self.pipeline.dataset, seed, reading))
         _require_fit(recipe, pipeline.dataset, len(pipeline.split.train))
@@ -84,47 +87,72 @@ class TrainingSetup:
 
 
 def prepare(
-    given: RecipeDraft,
+    draft: RecipeDraft,
     device: str = "auto",
-    watcher: TrainingProgress | None = None,
+    progress: TrainingProgress = SILENT,
     *,
     read: tuple[str, Dataset] | None = None,
 ) -> TrainingSetup:
-    """Reads and splits the data and holds the recipe against them. Raises: InputError.
+    """Reads and splits the data and checks the recipe against them.
 
-    `read`: the source and its data, where another bench has read them.
+    `read`: the source and its data set, if another setup has read them. Raises: InputError.
     """
-    watcher, place = watcher or TrainingProgress(), pick_device(device)
-    source, dataset = read or _read(given.recipe, watcher)
-    sides = make_split(dataset, given.recipe.seed, given.recipe.reading)
-    recipe = given.resolved(source, dataset.channels, len(sides.train))
-    _require_fit(recipe, dataset, len(sides.train))
-    unknown = _require_unseen(recipe, dataset, sides)
+    torch_device = pick_device(device)
+    source, dataset = read or _read(draft.recipe, progress)
+    parts = make_split(dataset, draft.recipe.seed, draft.recipe.reading)
+    recipe = draft.resolved(source, dataset.channels, len(parts.train))
+    _require_fit(recipe, dataset, len(parts.train))
+    unknown = _require_unseen(recipe, dataset, parts)
     dataset = replace(dataset, note="; ".join(filter(None, [dataset.note, *unknown])))
-    pipeline = Pipeline(dataset, sides, place, recipe.preprocess, watcher.reading, normalised=_expected(recipe))
+    statistics = _pretrained_statistics(recipe)
+    pipeline = Pipeline(dataset, parts, torch_device, recipe.preprocess, progress.reading, normalised=statistics)
     return TrainingSetup(recipe, pipeline, _teacher(recipe, pipeline))
 
 
-def _read(recipe: Recipe, watcher: TrainingProgress) -> tuple[str, Dataset]:
-    """The data and their source: a stand-in where a named set is missing and the recipe allows one."""
+def first_files(recipe: Recipe, data: Mapping[str, Any], settings: TrainSettings | None) -> dict[str, bytes]:
+    """recipe.yaml, data.json and, with settings, train.yaml. `data` is that of report.json."""
+    header = stand_in_warning(data)
+    text = document.dump(recipe, header, exclude_defaults=False)
+    files = {"recipe.yaml": text.encode(), "data.json": json_bytes(data)}
+    return files | (settings.file(header) if settings else {})
+
+
+def _read(recipe: Recipe, progress: TrainingProgress) -> tuple[str, Dataset]:
+    """The data and their source: a stand-in if the data set is missing and the recipe allows it. Raises: DataError."""
     try:
-        return recipe.data, find_groups(load(recipe.data, recipe.reading, progress=watcher.reading),
-                                    progress=watcher.reading)  # fmt: skip
+        return recipe.data, find_groups(load(recipe.data, recipe.reading, progress=progress.reading),
+                                    progress=progress.reading)  # fmt: skip
     except DataMissing as missing:
         if recipe.reading.require_data:
             raise
         classes = recipe.network.classes
         source = STAND_IN_SOURCE if classes == 2 else f"{STAND_IN_SOURCE}:classes={classes}"
-        dataset = find_groups(load(source, recipe.reading, progress=watcher.reading), progress=watcher.reading)
-        note = f"{dataset.note}; asked for was {recipe.data}: {missing}"
+        dataset = find_groups(load(source, recipe.reading, progress=progress.reading), progress=progress.reading)
+        note = f"{dataset.note}; the recipe names {recipe.data}: {missing}"
         return source, replace(dataset, note=note)
 
 
 def _require_fit(recipe: Recipe, dataset: Dataset, images: int) -> None:
-    """Raises: InputError where the network or the training cannot be that of these data."""
-    network, training = recipe.network, recipe.training
+    """Raises: InputError if the network or the training does not fit the data set and its `images` training images."""
+    _require_network_fits(recipe, dataset)
+    training = recipe.training
+    if training.batch > images:
+        raise InputError(
+            f"training.batch: {training.batch} images, but the training set of data {dataset.source} has {images}; "
+            f"--set training.batch={max(2, images // 4)}"
+        )
+    if isinstance(training.class_weights, dict) and training.class_weights.keys() != set(dataset.classes):
+        wrong = sorted(training.class_weights.keys() ^ set(dataset.classes))[0]
+        missing = wrong in dataset.classes
+        raise InputError(
+            f"training.class_weights: class {wrong!r} {'has no weight' if missing else 'is not in the data'}; give "
+            f"a weight for each of {', '.join(dataset.classes[:MAX_LISTED])}"
+        )
+
+
+def _require_network_fits(recipe: Recipe, dataset: Dataset) -> None:
+    network, classes = recipe.network, len(dataset.classes)
     channels, height, width = network.input
-    classes = len(dataset.classes)
     if network.classes != classes:
         raise InputError(
             f"network.classes: {network.classes}, but data {dataset.source} has {classes} classes; "
@@ -137,87 +165,75 @@ def _require_fit(recipe: Recipe, dataset: Dataset, images: int) -> None:
         )
     if height != width:
         raise InputError(
-            f"network.input: {height}×{width}, but images are brought to squares; "
+            f"network.input: {height}×{width}, but images are resized to squares; "
             f"--set network.input=[{channels},{height},{height}]"
         )
     if isinstance(network, NetworkSpec) and idle_strides(network):
         raise InputError(
-            f"network.input: {height}×{width} is one pixel before the last stride; use a larger input or fewer halvings"
-        )
-    if training.batch > images:
-        raise InputError(
-            f"training.batch: {training.batch} images, but the training side of data {dataset.source} has {images}; "
-            f"--set training.batch={max(2, images // 4)}"
-        )
-    if isinstance(training.class_weights, dict) and training.class_weights.keys() != set(dataset.classes):
-        odd = sorted(training.class_weights.keys() ^ set(dataset.classes))[0]
-        lacks = odd in dataset.classes
-        raise InputError(
-            f"training.class_weights: class {odd!r} {'has no weight' if lacks else 'is not in the data'}; give one for "
-            f"each of {', '.join(dataset.classes[:20])}"
+            f"network.input: {height}×{width} is one pixel before the last stride; use a larger input or fewer strides"
         )
 
 
-def _expected(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Mean and deviation that pretrained weights were made with; None for random ones. Raises: InputError."""
+def _pretrained_statistics(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and deviation that pretrained weights expect; None for random weights. Raises: InputError."""
     if not isinstance(recipe.network, BaselineSpec):
         return None
     weights = recipe.network.weights
     if weights not in ("none", "timm") and not Path(weights).is_file():
-        # A resume does not read them, but images are normalised by what stands beside them.
+        # A resumed run does not read the weights, but normalises images with the statistics in their folder.
         raise InputError(f"network.weights: {weights}: no such file")
-    found = pretrained_statistics(recipe.network)
-    return None if found is None else (found.mean, found.deviation)
+    statistics = pretrained_statistics(recipe.network)
+    return None if statistics is None else (statistics.mean, statistics.deviation)
 
 
 def _teacher(recipe: Recipe, pipeline: Pipeline) -> Teacher | None:
-    """Raises: RunError where it cannot be read, InputError where it knows other classes."""
+    """The teacher of a recipe. Raises: RunError if it cannot be read, InputError if it has other classes."""
     if recipe.distill is None:
         return None
     teacher = TrainedNetwork.load(recipe.distill.teacher, device=pipeline.device.type)
-    own = teacher.preprocess
     classes = pipeline.dataset.classes
-    if own.classes != classes:
+    if teacher.preprocess.classes != classes:
         raise InputError(
-            f"distill.teacher {recipe.distill.teacher}: knows the classes {', '.join(own.classes[:20])}, but data "
-            f"{pipeline.dataset.source} has {', '.join(classes[:20])}; give one that was trained on the same classes"
+            f"distill.teacher {recipe.distill.teacher}: knows the classes "
+            f"{', '.join(teacher.preprocess.classes[:MAX_LISTED])}, but data {pipeline.dataset.source} has "
+            f"{', '.join(classes[:MAX_LISTED])}; choose a teacher that was trained on the same classes"
         )
-    return Teacher(teacher.model, own, pipeline.preprocess(recipe.network.input[1]), recipe.distill)
+    student = pipeline.preprocess(recipe.network.input[1])
+    return Teacher(teacher.model, teacher.preprocess, student, recipe.distill)
 
 
 def upstream_runs(recipe: Recipe) -> dict[str, RunFolder]:
-    """The runs whose networks a recipe builds upon, by the key that names each: a teacher, and pretrained weights."""
-    found = {"distill.teacher": recipe.distill.teacher} if recipe.distill else {}
+    """The runs whose networks a recipe uses, by the key that names each: a teacher, and pretrained weights."""
+    paths = {"distill.teacher": recipe.distill.teacher} if recipe.distill else {}
     weights = getattr(recipe.network, "weights", "none")
-    beside = Path(weights).parent
-    if weights not in ("none", "timm") and all((beside / name).is_file() for name in OF_RUN):
-        found["network.weights"] = str(beside)
-    return {key: RunFolder.load(path) for key, path in found.items()}
+    folder = Path(weights).parent
+    if weights not in ("none", "timm") and all((folder / name).is_file() for name in FINISHED_RUN_FILES):
+        paths["network.weights"] = str(folder)
+    return {key: RunFolder.load(path) for key, path in paths.items()}
 
 
-def _require_unseen(recipe: Recipe, dataset: Dataset, sides: Split) -> list[str]:
-    """What is not known of forerunners that learned from other data.
+def _require_unseen(recipe: Recipe, dataset: Dataset, parts: Split) -> list[str]:
+    """Notes on upstream runs with other data, of which it is unknown what they were trained on.
 
-    Raises: InputError where one has learned from images of the test side, which would flatter what is built upon it.
+    Raises: InputError if an upstream run was trained on images of the test set, which would inflate the scores.
     """
-    return [_unknown(key, run, dataset, sides) for key, run in upstream_runs(recipe).items()]
+    return [_require_run_unseen(key, run, dataset, parts) for key, run in upstream_runs(recipe).items()]
 
 
-def _unknown(key: str, run: RunFolder, dataset: Dataset, sides: Split) -> str:
-    """Of one forerunner; nothing where it has seen no image of the test side."""
+def _require_run_unseen(key: str, run: RunFolder, dataset: Dataset, parts: Split) -> str:
     data = run.report["data"] or {}
     if data.get("fingerprint") != dataset.fingerprint:
-        return f"{key} learned from {data.get('source')}: whether images of this test side were there is not known"
+        return f"{key} was trained on {data.get('source')}: it is unknown whether that contains images of this test set"
     tested = {row["path"] for row in read_predictions(run) if row["split"] == "test"}
-    known = [dataset.paths[index] for index in sides.test if dataset.paths[index] not in tested]
-    if known:
+    seen = [dataset.paths[index] for index in parts.test if dataset.paths[index] not in tested]
+    if seen:
         raise InputError(
-            f"{key} {run.path}: has learned from {len(known):,} of the {len(sides.test):,} test images "
-            f"({known[0]}); train it on the same split: with the same seed and options of reading"
+            f"{key} {run.path}: was trained on {len(seen):,} of the {len(parts.test):,} test images ({seen[0]}); "
+            "train it on the same split: with the same seed and the same data options"
         )
     return ""
 
 
-def warning(data: Mapping[str, Any]) -> str:
-    """What stands over everything that was made with a stand-in; nothing otherwise. `data` is that of report.json."""
-    return "STAND-IN DATA, drawn by code: nothing here tells anything about patients" if data["stand_in"] else ""
+def stand_in_warning(data: Mapping[str, Any]) -> str:
+    """The warning above everything that was made with a stand-in, else nothing. `data` is that of report.json."""
+    return "STAND-IN DATA, generated by code: these results say nothing about patients" if data["stand_in"] else ""

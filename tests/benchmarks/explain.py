@@ -153,7 +153,7 @@ class Scene:
     @property
     def batch(self) -> int:
         """Images at once."""
-        return self.explained.batch.asked
+        return self.explained.batch.requested
 
     def signed(self, logits: Tensor) -> Tensor:
         """The scores of a class (N,) from logits, as `Explained.score` has them."""
@@ -244,7 +244,7 @@ def integrated(scene: Scene) -> None:
 
 def ours(scene: Scene, steps: int) -> Attribution:
     """As many steps as told, whatever the error."""
-    return IntegratedGradients(tolerance=-1.0, most=steps)(scene.explained, scene.inputs, scene.target)
+    return IntegratedGradients(tolerance=-1.0, max_steps=steps)(scene.explained, scene.inputs, scene.target)
 
 
 def lime(scene: Scene) -> None:
@@ -353,7 +353,7 @@ def print_memory(method: str, batch: int) -> None:
         build(NetworkSpec.load(GOLDEN), 0).to(memory_format=torch.channels_last), RULE, batch=batch
     )
     inputs = explained.inputs(pictures(4)[:1])
-    ways = {"lime": Lime(samples=128), "ig": IntegratedGradients(tolerance=-1.0, most=128)}
+    ways = {"lime": Lime(samples=128), "ig": IntegratedGradients(tolerance=-1.0, max_steps=128)}
     superpixels(inputs[0].permute(1, 2, 0).numpy())
     clock, before = Clock(explained.model), resident("VmRSS")
     ways[method](explained, inputs, 0)

@@ -29,8 +29,9 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.lesion_painter import paint_lesions
 from lightcnn.data.stream import prepare_stream
 from lightcnn.data.tensors import normalise
+from lightcnn.decisions import decide
 from lightcnn.errors import DataError, InputError, LightcnnError
-from lightcnn.inference import class_probabilities, decide, probabilities
+from lightcnn.inference import class_probabilities, probabilities
 from lightcnn.network import build
 from lightcnn.predicting.job import LineFile, Table
 from lightcnn.spec import ConvBlock, NetworkSpec

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.model_state import everything, same
+from helpers.model_state import full_state, same_state
 from helpers.paths import DOCS, GOLDEN
 from helpers.specs import random_spec
 from matplotlib.text import Text
@@ -38,7 +38,7 @@ from lightcnn.measurement.memory import resident
 from lightcnn.measurement.runtimes import candidates
 from lightcnn.network import build, fold
 from lightcnn.output.figures import blank
-from lightcnn.output.hotspots import name_points
+from lightcnn.output.hotspots import label_points
 from lightcnn.profiling import columns, job
 from lightcnn.profiling.figures import charts
 from lightcnn.profiling.job import Settings
@@ -305,9 +305,9 @@ def test_a_profile_leaves_no_trace(work: Callable[..., Any], training: bool, mon
     monkeypatch.setattr("lightcnn.measurement.latency.LEAST", 2)
     model = network().train(training)
     other, threads = copy.deepcopy(model).eval(), torch.get_num_threads()
-    before = everything(model)
+    before = full_state(model)
     work(model, SHAPE)
-    assert same(everything(model), before)
+    assert same_state(full_state(model), before)
     assert torch.get_num_threads() == threads
     x = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -317,10 +317,10 @@ def test_a_profile_leaves_no_trace(work: Callable[..., Any], training: bool, mon
 @pytest.mark.parametrize("work", [count, trace, profile])
 def test_a_profile_leaves_no_trace_when_the_model_raises(work: Callable[..., Any]) -> None:
     model = Failing().train()
-    before = everything(model)
+    before = full_state(model)
     with pytest.raises(InputError, match="ZeroDivisionError"):
         work(model, SHAPE)
-    assert same(everything(model), before)
+    assert same_state(full_state(model), before)
 
 
 # Folding
@@ -579,13 +579,13 @@ def test_what_is_drawn_says_its_name_where_it_is(tmp_path: Path) -> None:
     held = rows()[:2]
     for name, one in charts(held).items():
         assert len(one.spots) == (4 if name == "score_time" else 2)
-        assert [spot.told.split(",")[0] for spot in one.spots[:2]] == ["one|$&", "other"]
+        assert [spot.text.split(",")[0] for spot in one.spots[:2]] == ["one|$&", "other"]
         assert all(0 <= edge <= 1 for s in one.spots for edge in (s.left, s.top, s.left + s.width, s.top + s.height))
         picture = Image.open(BytesIO(one.png)).convert("RGB")
         for spot in one.spots:
             middle = (spot.left + spot.width / 2) * picture.width, (spot.top + spot.height / 2) * picture.height
             red, green, blue = picture.getpixel((int(middle[0]), int(middle[1])))  # type: ignore[misc]
-            assert max(red, green, blue) - min(red, green, blue) > 40, f"{name}: no colour where {spot.told} is told"
+            assert max(red, green, blue) - min(red, green, blue) > 40, f"{name}: no colour where {spot.text} is told"
     page = profile_page(report_of(held), charts(held)).decode()
     assert page.count('aria-label="one|$&amp;, ') == len(CAPTIONS) + 1
 
@@ -594,7 +594,7 @@ def test_names_beside_points_overlap_neither_names_nor_points() -> None:
     _, axes = blank("x", "y")
     random = Random(0)
     points = [axes.plot([random.random()], [random.random()], "o")[0] for _ in range(14)]
-    name_points(axes, points, [f"network_{place}" for place in range(14)])
+    label_points(axes, points, [f"network_{place}" for place in range(14)])
     names = [Text.get_window_extent(text) for text in axes.texts]  # an annotation's own extent has its line in it
     held = [*(point.get_window_extent() for point in points), *names]
     assert not any(name.overlaps(other) for place, name in enumerate(names) for other in held[: len(points) + place])

@@ -1,4 +1,4 @@
-"""`lightcnn search` from the command line, on small data: what it leaves, what it refuses, how it goes on."""
+"""`lightcnn search` from the command line, on small data: what it writes, what it refuses, how it resumes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    """Dark and bright squares, 80 of them, the first half of the file's test side given."""
+    """80 dark and bright squares in a file with a test set."""
     folder = tmp_path_factory.mktemp("data")
     random = np.random.default_rng(0)
     labels = np.arange(80) % 2
@@ -59,9 +59,9 @@ def finished(data, tmp_path_factory):
     """One finished search and what it printed as JSON."""
     out = tmp_path_factory.mktemp("runs") / "one"
     command = [sys.executable, "-m", "lightcnn", *SMALL, "--data", data, "--out", str(out), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    return out, done
+    process = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert process.returncode == 0, process.stderr
+    return out, process
 
 
 def rows(folder, name="trials.csv"):
@@ -74,9 +74,9 @@ def timeless(folder):
 
 
 def test_json_is_the_report_and_nothing_else(finished):
-    out, done = finished
-    assert json.loads(done.stdout) == RunFolder.load(out).report
-    assert "trial 0" in done.stderr
+    out, process = finished
+    assert json.loads(process.stdout) == RunFolder.load(out).report
+    assert "trial 0" in process.stderr
 
 
 def test_the_report_has_the_keys_of_the_contract(finished):
@@ -123,7 +123,7 @@ def test_the_network_meets_the_budget_by_every_counter(finished):
     assert report["network"]["cost"]["peak_activations"] <= 4_000
 
 
-def test_the_folder_holds_what_it_should(finished):
+def test_the_run_folder_has_all_its_files(finished):
     out = finished[0]
     expected = {
         "report.json", "report.html", "spec.yaml", "weights.safetensors", "recipe.yaml", "metrics.csv",
@@ -149,32 +149,32 @@ def test_weights_and_preprocessing_reproduce_the_predictions(finished, data):
     spec = NetworkSpec.load(out / "spec.yaml")
     model = build(spec)
     model.load_state_dict(load_file(out / "weights.safetensors"))
-    held = json.loads((out / "preprocess.json").read_text())
-    rule = Preprocess.model_validate_json(
-        json.dumps({k: v for k, v in held.items() if k not in ("temperature", "threshold")})
+    stored = json.loads((out / "preprocess.json").read_text())
+    preprocess = Preprocess.model_validate_json(
+        json.dumps({k: v for k, v in stored.items() if k not in ("temperature", "threshold")})
     )
     dataset = load(data)
     predictions = rows(out, "predictions.csv")
     assert {row["split"] for row in predictions} == {"val", "test"}
     indices = [dataset.paths.index(row["path"]) for row in predictions]
-    images = resize(dataset.images[np.array(indices)], rule.size)
+    images = resize(dataset.images[np.array(indices)], preprocess.size)
     expected = np.array([[float(row["p_dark"]), float(row["p_bright"])] for row in predictions])
-    np.testing.assert_allclose(probabilities(model, images, rule), expected, atol=1e-5)
-    right = [row["label"] == row["prediction"] for row in predictions if row["split"] == "test"]
-    assert np.mean(right) == pytest.approx(RunFolder.load(out).report["best"]["test"]["accuracy"]["mean"])
+    np.testing.assert_allclose(probabilities(model, images, preprocess), expected, atol=1e-5)
+    correct = [row["label"] == row["prediction"] for row in predictions if row["split"] == "test"]
+    assert np.mean(correct) == pytest.approx(RunFolder.load(out).report["best"]["test"]["accuracy"]["mean"])
 
 
-def test_the_recipe_is_whole(finished):
+def test_the_recipe_is_complete(finished):
     recipe = Recipe.load(finished[0] / "recipe.yaml")
     assert recipe.network == NetworkSpec.load(finished[0] / "spec.yaml")
     assert recipe.training.epochs == 4
 
 
-def test_the_same_seed_searches_the_same(finished, data, tmp_path):
+def test_the_same_seed_gives_the_same_search(finished, data, tmp_path):
     assert run([*SMALL, "--data", data, "--out", "two", "--quiet"]) == 0
     assert timeless(tmp_path / "two") == timeless(finished[0])
-    one, two = (load_file(folder / "weights.safetensors") for folder in (finished[0], tmp_path / "two"))
-    assert all(torch.equal(one[name], two[name]) for name in one)
+    first, second = (load_file(folder / "weights.safetensors") for folder in (finished[0], tmp_path / "two"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_a_finished_run_shows_its_report_again(finished, capsys):
@@ -184,7 +184,7 @@ def test_a_finished_run_shows_its_report_again(finished, capsys):
     assert (finished[0] / "report.json").stat().st_mtime_ns == before
 
 
-def test_a_finished_run_goes_on_where_more_is_asked(finished, tmp_path, capsys):
+def test_a_finished_search_resumes_with_more_trials(finished, tmp_path, capsys):
     shutil.copytree(finished[0], tmp_path / "more")
     assert run(["search", "--resume", "--out", "more", "--trials", "4", "--epochs", "2"]) == 0
     report = RunFolder.load("more").report
@@ -192,37 +192,20 @@ def test_a_finished_run_goes_on_where_more_is_asked(finished, tmp_path, capsys):
     assert report["best"]["epochs"] == 2
     assert timeless(tmp_path / "more")[:3] == timeless(finished[0])
     assert "--resume --out more --trials 8" in capsys.readouterr().out
-    held = (tmp_path / "more" / "search.yaml").read_text()
+    before = (tmp_path / "more" / "search.yaml").read_text()
     assert run(["search", "--resume", "--out", "more", "--trials", "2000000"]) == 2
-    assert (tmp_path / "more" / "search.yaml").read_text() == held
+    assert (tmp_path / "more" / "search.yaml").read_text() == before
 
 
-def test_a_side_without_a_class_is_reported_not_crashed_on(tmp_path):
+def test_a_test_set_without_a_class_gets_no_score_of_that_class(tmp_path):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (70, 8, 8), dtype=np.uint8)
     labels = np.arange(60) % 2
     np.savez(
         "odd.npz", train_images=images[:60], train_labels=labels, test_images=images[60:], test_labels=np.zeros(10, int)
     )
-    assert (
-        run(
-            [
-                "search",
-                "--budget",
-                "50kFLOPs",
-                "--trials",
-                "1",
-                "--epochs",
-                "1",
-                "--data",
-                "odd.npz",
-                "--out",
-                "odd",
-                "--quiet",
-            ]
-        )
-        == 0
-    )
+    command = ["search", "--budget", "50kFLOPs", "--trials", "1", "--epochs", "1", "--data", "odd.npz", "--out", "odd"]
+    assert run([*command, "--quiet"]) == 0
     assert RunFolder.load("odd").report["metrics"]["test"]["sensitivity"]["value"] is None
 
 
@@ -271,9 +254,12 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         (["--budget", "1MFLOPs", "--out", "x" * 300], "cannot be made"),
         (["--budget", "1MFLOPs", "--seed", "-1"], "--seed"),
         (["--budget", "1MFLOPs", "--strategy", "magic"], "evolution"),
-        (["--budget", "1MFLOPs", "--resume"], "--resume: needs --out"),
+        (["--budget", "1MFLOPs", "--resume"], "--resume: --out is missing"),
         (["--budget", "1MFLOPs", "--resume", "--out", "nothing"], "run nothing: not a run folder"),
-        (["--budget", "1MFLOPs", "--out", "taken"], "--out taken: exists already; give a fresh folder, or --resume"),
+        (
+            ["--budget", "1MFLOPs", "--out", "taken"],
+            "--out taken: already exists; choose a new folder, or use --resume",
+        ),
         (["--budget", "1MFLOPs", "--out", "file/run"], "--out file/run: cannot be made"),
     ],
 )
@@ -307,21 +293,21 @@ def test_resuming_as_another_search_is_refused(finished, capsys):
         ("--data-dir", "elsewhere", "data_dir"),
     ):
         assert run(["search", "--resume", "--out", out, option, value]) == 2
-        assert f"was begun with {name}" in capsys.readouterr().err
+        assert f"was started with {name}" in capsys.readouterr().err
 
 
 def test_resuming_with_changed_data_is_refused(data, tmp_path, capsys):
     content = dict(np.load(data))
     np.savez(tmp_path / "mine.npz", **content)
     assert run([*SMALL, "--data", "mine.npz", "--out", "run", "--quiet"]) == 0
-    held = {
+    before = {
         name: (tmp_path / "run" / name).read_bytes() for name in ("report.json", "search.yaml", "weights.safetensors")
     }
     content["train_images"][0, 0, 0] ^= 1
     np.savez(tmp_path / "mine.npz", **content)
     assert run(["search", "--resume", "--out", "run", "--trials", "5"]) == 2
-    assert "the data have changed since it began" in capsys.readouterr().err
-    assert all((tmp_path / "run" / name).read_bytes() == content for name, content in held.items()), "nothing is lost"
+    assert "the data have changed since the search started" in capsys.readouterr().err
+    assert all((tmp_path / "run" / name).read_bytes() == content for name, content in before.items()), "nothing is lost"
 
 
 def test_a_folder_in_use_is_refused(finished, capsys):
@@ -338,17 +324,16 @@ def test_a_folder_in_use_is_refused(finished, capsys):
     assert "another process works in it" in child.stderr
 
 
-def test_killed_and_resumed_is_as_undisturbed(finished, data, tmp_path):
+def test_a_killed_search_resumes_to_the_same_end(finished, data, tmp_path):
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "lightcnn", *SMALL, "--data", data, "--out", str(out), "--quiet"]
-    for wanted in (1, 2):
-        resume = ["--resume"] if wanted > 1 else []
-        arguments = command if wanted == 1 else [sys.executable, "-m", "lightcnn", "search", *resume, "--out", str(out)]
+    resume = [sys.executable, "-m", "lightcnn", "search", "--resume", "--out", str(out)]
+    for trials, arguments in ((1, command), (2, resume)):
         child = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and child.poll() is None:
             log = (out / "log.txt").read_text() if (out / "log.txt").exists() else ""
-            if log.count("trial ") >= wanted:
+            if log.count("trial ") >= trials:
                 break
             time.sleep(0.02)
         child.kill()
@@ -358,11 +343,11 @@ def test_killed_and_resumed_is_as_undisturbed(finished, data, tmp_path):
     assert timeless(out) == timeless(finished[0])
     logged = [line.split(" ", 2)[2] for line in (out / "log.txt").read_text().splitlines()]
     assert len(logged) == len(set(logged)) == 3, "no finished trial is run twice"
-    one, two = (load_file(folder / "weights.safetensors") for folder in (finished[0], out))
-    assert all(torch.equal(one[name], two[name]) for name in one)
+    first, second = (load_file(folder / "weights.safetensors") for folder in (finished[0], out))
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_ctrl_c_says_how_to_go_on(data, tmp_path):
+def test_ctrl_c_prints_the_command_that_resumes(data, tmp_path):
     out = tmp_path / "stopped"
     command = [sys.executable, "-m", "lightcnn", *SMALL, "--data", data, "--out", str(out)]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -372,7 +357,7 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path):
     child.send_signal(signal.SIGINT)
     _, error = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert f"go on with: lightcnn search --resume --out {out}" in error
+    assert f"resume with: lightcnn search --resume --out {out}" in error
     assert "Traceback" not in error
     assert run(["search", "--resume", "--out", str(out), "--quiet"]) == 0
 
@@ -383,6 +368,18 @@ def test_dry_run_writes_nothing(data, tmp_path, capsys):
     assert document["dry_run"] is True
     assert document["data"]["counts"] == {"train": 52, "val": 8, "test": 20}
     assert document["first"]["macs"] <= 100_000
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_prints_data_space_budget_and_limits(data, tmp_path, capsys):
+    arguments = ["search", "--budget", "100kFLOPs", "--data", data, "--trials", "3", "--time", "3m", "--dry-run"]
+    assert run(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"data    {data}: 52 train, 8 val, 20 test"
+    assert re.fullmatch(r"space   micro: 31 genes, [\d.]+k to [\d.]+M FLOPs", lines[1])
+    assert lines[2] == "budget  100kFLOPs"
+    assert re.match(r"first   [\d.]+k FLOPs, [\d.]+k params, ", lines[3])
+    assert lines[4:] == ["ends    after 3 trials or 180 seconds; nothing was trained"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -403,7 +400,7 @@ def test_check_prints_every_error_of_every_file(tmp_path, capsys):
     assert [(file["kind"], len(file["errors"])) for file in files] == [("spec", 0), ("spec", 3)]
 
 
-def test_list_shows_what_is_shipped(capsys):
+def test_list_prints_what_is_shipped(capsys):
     for what, name in (("spaces", "micro"), ("recipes", "quick"), ("datasets", "digits"), ("schemas", "spec")):
         assert run(["list", what, "--json"]) == 0
         items = json.loads(capsys.readouterr().out)["items"]

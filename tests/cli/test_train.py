@@ -1,13 +1,11 @@
-"""`lightcnn train` from the command line, on small data: what it leaves, what it refuses, how it goes on."""
+"""`lightcnn train` from the command line, on small data: its run folder, its errors, and resuming."""
 
 from __future__ import annotations
 
-import csv
 import errno
 import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from helpers.paths import ROOT
+from helpers.training_runs import outcome, rows, write_digits_recipe, write_squares_recipe
 from PIL import Image
-from safetensors.torch import load_file, save_file
-from sklearn.datasets import load_digits
+from safetensors.torch import load_file
 from sklearn.metrics import log_loss
 
 import lightcnn
@@ -29,31 +26,16 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import load
 from lightcnn.data.tensors import resize
 from lightcnn.engine import checkpoints
-from lightcnn.engine.history import History
-from lightcnn.engine.state import State
-from lightcnn.errors import DataMissing, TrainingError
+from lightcnn.errors import DataMissing
 from lightcnn.inference import probabilities
 from lightcnn.network import build
-from lightcnn.recipe import Optimisation, Recipe
+from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
-from lightcnn.training.recipe_argument import differences, read_recipe_argument
 
-TINY = """
-name: tiny
-data: {data}
-network:
-  input: [1, 8, 8]
-  stages:
-    - {{kind: conv, width: 6, stride: 2}}
-    - {{kind: mbconv, width: 6, expand: 2.0, drop_path: 0.1}}
-  head: {{dropout: 0.1}}
-  classes: 3
-training: {{epochs: 4, batch: 16, accumulate: 2, ema: 0.8, clip_norm: 1.0, schedule: cosine, monitor: loss}}
-"""
 FILES = {
     "report.json", "report.html", "spec.yaml", "weights.safetensors", "recipe.yaml", "metrics.csv", "preprocess.json",
-    "predictions.csv", "environment.json", "data.json", "log.txt", "plots", "checkpoints", "README.md",
+    "predictions.csv", "environment.json", "data.json", "train.yaml", "log.txt", "plots", "checkpoints", "README.md",
 }  # fmt: skip
 
 
@@ -62,65 +44,39 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     """A recipe of a tiny network on 240 digits of three classes."""
-    folder = tmp_path_factory.mktemp("digits")
-    digits = load_digits(n_class=3)
-    images, labels = digits.images[:240].astype(np.uint8) * 15, digits.target[:240]
-    np.savez(folder / "three.npz", train_images=images, train_labels=labels, class_names=np.array(["o", "i", "z"]))
-    (folder / "tiny.yaml").write_text(TINY.format(data=folder / "three.npz"))
-    return str(folder / "tiny.yaml")
+    return write_digits_recipe(tmp_path_factory.mktemp("digits"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def binary(tmp_path_factory):
-    """A recipe of a sigmoid head on dark and bright squares, and its data."""
-    folder = tmp_path_factory.mktemp("squares")
-    random = np.random.default_rng(0)
-    labels = np.arange(160) % 2
-    images = (random.integers(0, 200, (160, 8, 8)) + 40 * labels[:, None, None]).astype(np.uint8)
-    np.savez(folder / "two.npz", train_images=images, train_labels=labels, class_names=np.array(["dark", "bright"]))
-    (folder / "binary.yaml").write_text(
-        f"data: {folder / 'two.npz'}\nnetwork: {{input: [1, 8, 8], stages: [{{kind: conv, width: 4}}], classes: 2, "
-        "head: {output: sigmoid}}\naugment: none\ntraining: {epochs: 2, batch: 16}\n"
-    )
-    return str(folder / "binary.yaml")
+    """A recipe of a sigmoid head on dark and bright squares."""
+    return write_squares_recipe(tmp_path_factory.mktemp("squares"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def finished(recipe, tmp_path_factory):
-    """One finished training and what it printed as JSON."""
+    """A finished training, and the process that printed its report as JSON."""
     out = tmp_path_factory.mktemp("runs") / "one"
     command = [sys.executable, "-m", "lightcnn", "train", recipe, "--out", str(out), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    return out, done
+    process = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert process.returncode == 0, process.stderr
+    return out, process
 
 
-def rows(folder, name):
-    with open(folder / name, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def outcome(folder):
-    """What must be the same to the last bit."""
-    metrics = [{name: value for name, value in row.items() if name != "seconds"} for row in rows(folder, "metrics.csv")]
-    files = ("weights.safetensors", "predictions.csv", "preprocess.json", "spec.yaml")
-    return metrics, {name: (folder / name).read_bytes() for name in files}
-
-
-# what a run leaves
+# The run folder
 
 
 def test_json_is_the_report_and_nothing_else(finished):
-    out, done = finished
-    assert json.loads(done.stdout) == RunFolder.load(out).report
-    assert "epoch 4 of 4: loss" in done.stderr
+    out, process = finished
+    assert json.loads(process.stdout) == RunFolder.load(out).report
+    assert "epoch 4 of 4: loss" in process.stderr
     assert {path.name for path in out.iterdir()} >= FILES
-    pictures = {path.name for path in (out / "plots").iterdir()}
+    plots = {path.name for path in (out / "plots").iterdir()}
     assert {"curves.png", "confusion.png", "roc.png", "precision_recall.png", "reliability.png", "probabilities.png",
-            "network.png"} <= pictures  # fmt: skip
+            "network.png"} <= plots  # fmt: skip
 
 
 def test_the_report_has_the_keys_of_the_contract(finished):
@@ -130,27 +86,27 @@ def test_the_report_has_the_keys_of_the_contract(finished):
     assert report["data"]["stand_in"] is False
     assert report["network"]["counters"].keys() == {"fvcore", "thop"}
     assert report["epochs"] == 4
-    for side in ("val", "test"):
-        assert report["metrics"][side].keys() == {
+    for split_name in ("val", "test"):
+        assert report["metrics"][split_name].keys() == {
             "accuracy", "balanced_accuracy", "precision", "sensitivity", "specificity", "f1", "auc", "pr_auc", "mcc",
             "kappa", "brier", "log_loss", "ece", "confusion", "per_class", "at_specificity", "at_sensitivity", "images",
             "groups", "warning",
         }  # fmt: skip
-        accuracy = report["metrics"][side]["accuracy"]
+        accuracy = report["metrics"][split_name]["accuracy"]
         assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
         assert accuracy["interval"] == "Wilson"
 
 
-def test_the_best_epoch_is_the_one_of_the_metric(finished):
+def test_the_best_epoch_is_the_best_by_the_monitored_metric(finished):
     report, metrics = RunFolder.load(finished[0]).report, rows(finished[0], "metrics.csv")
     losses = [float(row["val_loss"]) for row in metrics]
     assert report["best_epoch"] == 1 + int(np.argmin(losses))
-    assert report["metrics"]["val"]["log_loss"]["value"] <= min(losses) + 1e-7, "calibrated there"
+    assert report["metrics"]["val"]["log_loss"]["value"] <= min(losses) + 1e-7, "calibrated on the validation set"
 
 
-def test_the_temperature_is_the_validation_sides_and_is_in_the_predictions(finished):
-    """The weights at a temperature of 1 have the validation loss of their epoch."""
-    report, held = RunFolder.load(finished[0]).report, rows(finished[0], "predictions.csv")
+def test_the_temperature_is_fitted_on_the_validation_set_and_applied_to_the_predictions(finished):
+    """At a temperature of 1 the weights have the validation loss of their epoch."""
+    report, predictions = RunFolder.load(finished[0]).report, rows(finished[0], "predictions.csv")
     chosen = report["calibration"]
     assert chosen["temperature"] != 1
     assert chosen["rule"].startswith("lowest log loss on the validation side")
@@ -159,21 +115,22 @@ def test_the_temperature_is_the_validation_sides_and_is_in_the_predictions(finis
     assert report["predictions"]["sha256"] == hashlib.sha256((finished[0] / "predictions.csv").read_bytes()).hexdigest()
     classes = report["data"]["classes"]
     losses = {}
-    for side in ("val", "test"):
-        ours = [row for row in held if row["split"] == side]
-        labels = np.array([classes.index(row["label"]) for row in ours])
-        after = np.array([[float(row[f"p_{name}"]) for name in classes] for row in ours])
+    for split_name in ("val", "test"):
+        of_split = [row for row in predictions if row["split"] == split_name]
+        labels = np.array([classes.index(row["label"]) for row in of_split])
+        after = np.array([[float(row[f"p_{name}"]) for name in classes] for row in of_split])
         raw = after ** chosen["temperature"] / (after ** chosen["temperature"]).sum(axis=1, keepdims=True)
-        losses[side] = [log_loss(labels, p, labels=range(3)) for p in (raw, after)]
+        losses[split_name] = [log_loss(labels, p, labels=range(3)) for p in (raw, after)]
     before = rows(finished[0], "metrics.csv")[report["best_epoch"] - 1]["val_loss"]
     assert losses["val"][0] == pytest.approx(float(before), abs=1e-5)
     assert losses["val"][1] < losses["val"][0]
     assert [chosen["log_loss"]["before"], chosen["log_loss"]["after"]] == pytest.approx(losses["test"], abs=1e-5)
     assert report["metrics"]["test"]["log_loss"]["value"] == chosen["log_loss"]["after"]
     dataset = load(Recipe.load(finished[0] / "recipe.yaml").data)
-    mine = lightcnn.Run.load(finished[0]).predict([dataset.images[dataset.paths.index(row["path"])] for row in held])
-    expected = [[float(row[f"p_{name}"]) for name in classes] for row in held]
-    np.testing.assert_allclose(mine.probabilities, expected, atol=1e-6)
+    images = [dataset.images[dataset.paths.index(row["path"])] for row in predictions]
+    predicted = lightcnn.Run.load(finished[0]).predict(images)
+    expected = [[float(row[f"p_{name}"]) for name in classes] for row in predictions]
+    np.testing.assert_allclose(predicted.probabilities, expected, atol=1e-6)
     assert report["metrics"]["test"]["ece"]["value"] == chosen["ece"]["after"] != chosen["ece"]["before"]
 
 
@@ -190,36 +147,38 @@ def test_weights_and_preprocessing_reproduce_the_predictions(finished):
     np.testing.assert_allclose(probabilities(model, images, rule), expected, atol=1e-5)
 
 
-def test_the_page_is_whole_and_fetches_nothing(finished):
+def test_the_page_is_complete_and_loads_nothing(finished):
     page = (finished[0] / "report.html").read_text()
-    assert all(text in page for text in ("test accuracy", "stages.1", "mbconv", "training.ema", "The surest mistakes"))
+    assert all(
+        text in page for text in ("test accuracy", "stages.1", "mbconv", "training.ema", "Most confident mistakes")
+    )
     assert "http" not in page.replace("http-equiv", "")
     assert "<script" not in page
 
 
-def test_the_recipe_of_a_run_repeats_it(finished, recipe):
+def test_the_recipe_of_a_run_repeats_the_run(finished, recipe):
     assert run(["train", str(finished[0] / "recipe.yaml"), "--out", "again", "--quiet"]) == 0
     assert outcome(Path("again")) == outcome(finished[0])
 
 
-def test_from_python(finished, recipe):
-    made = lightcnn.train(Recipe.load(recipe), out="python")
-    assert outcome(made.path) == outcome(finished[0])
+def test_the_python_function_gives_the_same_run(finished, recipe):
+    trained = lightcnn.train(Recipe.load(recipe), out="python")
+    assert outcome(trained.path) == outcome(finished[0])
 
 
-# resuming
+# Resuming
 
 
 SERVER = """
 import json, os, signal, sys, warnings
 from importlib import import_module
 import lightcnn.training.job, lightcnn.training.terminal, sklearn.metrics
-from lightcnn.cli import run
-from lightcnn.evaluation import plots
+from lightcnn.cli.main import run
+from lightcnn.training.report import figures
 with warnings.catch_warnings(action="ignore"):
     import fvcore.nn, thop, torch._dynamo
 
-plots._png = lambda figure: b"not drawn: half of the time"
+figures.png = lambda figure: b"not drawn, which saves half of the time"
 
 def deadly(place, number):
     module, _, path = place.partition(":")
@@ -251,7 +210,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def server():
-    """A process that has everything loaded and forks one real process a command; some die by SIGKILL at a call."""
+    """A process with all modules loaded that forks a process for each command; it can kill it at a given call."""
     process = subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     yield process
     process.stdin.close()
@@ -275,25 +234,27 @@ UPDATE, FSYNC, RENAME, REMOVE = (
     "pathlib:Path.rename",
     "shutil:rmtree",
 )
+
+
 MOMENTS = [
     (UPDATE, 2),  # in the first epoch
     (UPDATE, 13),  # in the middle of a later one
-    (FSYNC, 4),  # the first checkpoint: Run.create has three files
-    (FSYNC, 5),
-    (FSYNC, 7),  # its pointer
-    (FSYNC, 12),  # a later checkpoint
-    (RENAME, 2),  # the folder is written, not named
-    (RENAME, 3),  # named, not pointed to
+    (FSYNC, 5),  # the first checkpoint: RunFolder.create writes four files
+    (FSYNC, 6),
+    (FSYNC, 8),  # its pointer
+    (FSYNC, 13),  # a later checkpoint
+    (RENAME, 2),  # the folder is written, not renamed
+    (RENAME, 3),  # renamed, not in last.json
     (RENAME, 5),
-    (REMOVE, 2),  # pointed to, the old one is still there
-    ("lightcnn.run_folder:RunFolder.write_csv", 2),  # the checkpoint has the epoch, metrics.csv has not
+    (REMOVE, 2),  # in last.json, the old folder is still there
+    ("lightcnn.run_folder:RunFolder.write_csv", 2),  # the epoch is in the checkpoint, not in metrics.csv
     ("lightcnn.training.session:write_report", 1),
     ("lightcnn.run_folder:RunFolder.write_json", 3),
 ]
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: f"{moment[0].rpartition(':')[2]}-{moment[1]}")
-def test_killed_at_any_call_and_resumed_is_as_undisturbed(moment, server, recipe, finished, tmp_path):
+def test_a_run_killed_at_any_call_resumes_to_the_same_result(moment, server, recipe, finished, tmp_path):
     out = str(tmp_path / "killed")
     begin(server, ["train", recipe, "--out", out, "--quiet"], moment)
     assert ended(server) == -signal.SIGKILL
@@ -301,10 +262,10 @@ def test_killed_at_any_call_and_resumed_is_as_undisturbed(moment, server, recipe
     begin(server, ["train", "--resume", "--out", out, "--quiet"])
     assert ended(server) == 0
     assert outcome(Path(out)) == outcome(finished[0])
-    assert len(list(Path(out, "checkpoints").iterdir())) <= 3, "what the dead left behind is removed"
+    assert len(list(Path(out, "checkpoints").iterdir())) <= 3, "files of the killed process are removed"
 
 
-def test_killed_from_outside_in_the_middle_of_an_epoch(server, recipe, finished, tmp_path):
+def test_a_run_killed_within_an_epoch_resumes_to_the_same_result(server, recipe, finished, tmp_path):
     out = tmp_path / "killed"
     for epochs in ("epoch 1:", "epoch 3:"):
         started = (
@@ -327,51 +288,7 @@ class Stop(Exception):  # noqa: N818
     pass
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        "optimizer=sgd,schedule=step,decay_epochs=1",
-        "optimizer=sgd,momentum=0.0,schedule=constant",
-        "optimizer=rmsprop,schedule=plateau,decay_epochs=1,learning_rate=0.05",
-        "optimizer=adam,loss=focal,class_weights=balanced,patience=2",
-        "optimizer=adamw,schedule=one-cycle,ema=0.0,accumulate=1",
-    ],
-)
-def test_every_optimizer_and_schedule_goes_on_to_the_last_bit(changes, recipe, monkeypatch):
-    from lightcnn.overrides import read
-    from lightcnn.training import job
-
-    given = read_recipe_argument(recipe, [read(f"training.{change}") for change in (*changes.split(","), "epochs=3")])
-    monkeypatch.setattr("lightcnn.training.session.write_report", lambda *_: None)
-    job.run(given, out="whole")
-    real, calls = State.update, []
-
-    def update(state):
-        calls.append(state)
-        if len(calls) in (8, 13):
-            raise Stop
-        real(state)
-
-    monkeypatch.setattr(State, "update", update)
-    for resume in (False, True):
-        with pytest.raises(Stop):
-            job.run(given, out="parts", resume=resume)
-    job.run(given, out="parts", resume=True)
-    one, two = (last(Path(folder)) for folder in ("whole", "parts"))
-    assert one == two
-
-
-def last(folder):
-    """The last checkpoint's tensors and, seconds aside, progress."""
-    place = folder / "checkpoints" / f"{json.loads((folder / 'checkpoints/last.json').read_text())['last']:06}"
-    held = json.loads((place / "progress.json").read_text())
-    held["progress"]["seconds"] = 0
-    for row in held["progress"]["rows"]:
-        row["seconds"] = 0
-    return (place / "tensors.safetensors").read_bytes(), held
-
-
-def test_ctrl_c_says_how_to_go_on(recipe, tmp_path):
+def test_ctrl_c_prints_the_command_that_resumes(recipe, tmp_path):
     out = tmp_path / "stopped"
     command = [sys.executable, "-m", "lightcnn", "train", recipe, "--epochs", "5000", "--out", str(out)]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -381,23 +298,23 @@ def test_ctrl_c_says_how_to_go_on(recipe, tmp_path):
     child.send_signal(signal.SIGINT)
     _, error = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert f"go on with: lightcnn train --resume --out {out}" in error
+    assert f"resume with: lightcnn train --resume --out {out}" in error
     assert "Traceback" not in error
 
 
-def test_a_finished_run_shows_its_report_again(finished, capsys):
+def test_resuming_a_finished_run_shows_its_report(finished, capsys):
     before = (finished[0] / "report.json").stat().st_mtime_ns
     assert run(["train", "--resume", "--out", str(finished[0])]) == 0
     assert "test accuracy" in capsys.readouterr().out
     assert (finished[0] / "report.json").stat().st_mtime_ns == before
 
 
-def test_a_full_disk_loses_nothing(recipe, finished, monkeypatch, capsys):
+def test_a_full_disk_keeps_earlier_checkpoints(recipe, finished, monkeypatch, capsys):
     real, calls = checkpoints.write_file, []
 
     def full(path, content):
         calls.append(path)
-        if len(calls) == 7:  # three files a checkpoint: the third one's tensors
+        if len(calls) == 7:  # three files per checkpoint: the tensors of the third
             path.write_bytes(content[: len(content) // 2])
             raise OSError(errno.ENOSPC, "No space left on device")
         real(path, content)
@@ -405,15 +322,12 @@ def test_a_full_disk_loses_nothing(recipe, finished, monkeypatch, capsys):
     monkeypatch.setattr(checkpoints, "write_file", full)
     assert run(["train", recipe, "--out", "full", "--quiet"]) == 1
     error = capsys.readouterr().err
-    assert "epoch 3 cannot be written (No space left on device); what was there is kept: make room" in error
+    assert "epoch 3 cannot be written (No space left on device); earlier checkpoints are kept: check the free" in error
     assert "lightcnn train --resume --out full" in error
     assert {path.name for path in Path("full/checkpoints").iterdir()} <= {"000001", "000002", "last.json"}
     monkeypatch.setattr(checkpoints, "write_file", real)
     assert run(["train", "--resume", "--out", "full", "--quiet"]) == 0
     assert outcome(Path("full")) == outcome(finished[0])
-
-
-# checkpoints are hostile until read
 
 
 @pytest.fixture
@@ -432,116 +346,26 @@ def half(recipe, monkeypatch):
     return Path("half")
 
 
-def spoil_truncate(folder):
-    path = folder / "checkpoints" / "000002" / "tensors.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
+# Errors
 
 
-def spoil_version(folder):
-    path = folder / "checkpoints" / "000002" / "progress.json"
-    path.write_text(path.read_text().replace('"version":1', '"version":2'))
-
-
-def spoil_json(folder):
-    (folder / "checkpoints" / "last.json").write_text('{"version": 1, "last": 2')
-
-
-def spoil_missing(folder):
-    (folder / "checkpoints" / "000002" / "progress.json").unlink()
-
-
-def spoil_path(folder):
-    (folder / "checkpoints" / "last.json").write_text('{"version": 1, "last": "../../etc", "best": 1}')
-
-
-def spoil_rows(folder):
-    path = folder / "checkpoints" / "000002" / "progress.json"
-    held = json.loads(path.read_text())
-    held["progress"]["rows"][1]["epoch"] = 7
-    path.write_text(json.dumps(held))
-
-
-def spoil_pickle(folder):
-    rewrite(folder, b"\x80\x04cos\nsystem\n(S'false'\ntR.")
-
-
-def rewrite(folder, content):
-    """Other tensors under their right digest."""
-    import hashlib
-
-    place = folder / "checkpoints" / "000002"
-    (place / "tensors.safetensors").write_bytes(content)
-    held = json.loads((place / "progress.json").read_text())
-    held["sha256"] = hashlib.sha256(content).hexdigest()
-    (place / "progress.json").write_text(json.dumps(held))
-
-
-def reshaped(change):
-    def spoil(folder):
-        path = folder / "checkpoints" / "000002" / "tensors.safetensors"
-        tensors = load_file(path)
-        change(tensors)
-        save_file(tensors, folder / "other.safetensors")
-        rewrite(folder, (folder / "other.safetensors").read_bytes())
-
-    return spoil
-
-
-def first(tensors, prefix):
-    return next(name for name in sorted(tensors) if name.startswith(prefix))
-
-
-SPOILS = {
-    "truncated": (spoil_truncate, "cut off"),
-    "version": (spoil_version, "another version"),
-    "json": (spoil_json, "damaged or of another version"),
-    "missing": (spoil_missing, "cannot be read"),
-    "path": (spoil_path, "last: input should be a valid integer"),
-    "rows": (spoil_rows, "do not fit together"),
-    "pickle": (spoil_pickle, "cannot be gone on with"),
-    "shape": (reshaped(lambda t: t.update({first(t, "model."): torch.zeros(5)})), r"is torch.float32 \(5,\)"),
-    "type": (reshaped(lambda t: t.update({k: v.double() for k, v in t.items() if k.startswith("model.")})), "float64"),
-    "less": (reshaped(lambda t: t.pop(first(t, "average."))), "is missing"),
-    "alien": (reshaped(lambda t: t.update({"evil": torch.zeros(1)})), "evil has no place"),
-    "moment": (reshaped(lambda t: t.pop(first(t, "optimizer.0"))), "does not hold"),
-    "far": (reshaped(lambda t: t.update({"optimizer.99.step": torch.zeros(())})), "belongs to no parameter"),
-}
-
-
-@pytest.mark.parametrize("name", SPOILS)
-def test_a_spoiled_checkpoint_is_refused_in_one_line(name, half, capsys):
-    import re
-
-    spoil, message = SPOILS[name]
-    spoil(half)
-    capsys.readouterr()
-    assert run(["train", "--resume", "--out", "half", "--quiet"]) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert re.search(message, lines[0]), lines[0]
-    assert "fresh --out" in lines[0]
-
-
-# what is refused
-
-
-def test_a_resume_with_another_recipe_shows_the_difference(half, recipe, capsys):
+def test_resuming_with_another_recipe_shows_the_difference(half, recipe, capsys):
     command = ["train", recipe, "--resume", "--out", "half", "--set", "training.learning_rate=0.5", "--seed", "3"]
     assert run(command) == 2
     error = capsys.readouterr().err
-    assert "seed: 0 there, 3 here" in error
-    assert "training.learning_rate: 0.01 there, 0.5 here" in error
+    assert "seed: 0 in the run, 3 given" in error
+    assert "training.learning_rate: 0.01 in the run, 0.5 given" in error
 
 
-def test_a_resume_on_other_data_is_refused(half, recipe, capsys):
+def test_resuming_on_other_data_is_an_error(half, recipe, capsys):
     data = Path(Recipe.load(recipe).data)
-    content, held = data.read_bytes(), dict(np.load(data))
+    content, arrays = data.read_bytes(), dict(np.load(data))
     try:
-        np.savez(data, **(held | {"train_images": 255 - held["train_images"]}))
+        np.savez(data, **(arrays | {"train_images": 255 - arrays["train_images"]}))
         assert run(["train", "--resume", "--out", "half"]) == 2
     finally:
         data.write_bytes(content)
-    assert "have changed since it began (fingerprint" in capsys.readouterr().err
+    assert "have changed since it was started (fingerprint" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -562,14 +386,14 @@ def test_a_resume_on_other_data_is_refused(half, recipe, capsys):
         (["--set", "network.classes=4"], "network.classes: 4, but"),
         (["--set", "network.classes=4"], "--set network.classes=3"),
         (["--set", "network.input=[3,8,8]"], "--set network.input=[1,8,8]"),
-        (["--set", "network.input=[1,8,9]"], "images are brought to squares"),
-        (["--set", "training.batch=4000"], "training.batch: 4000 images, but the training side"),
+        (["--set", "network.input=[1,8,9]"], "images are resized to squares"),
+        (["--set", "training.batch=4000"], "training.batch: 4000 images, but the training set"),
         (["--set", "distill.teacher=nowhere"], "run nowhere: not a run folder"),
         (["--data", "nowhere"], "data 'nowhere': no such folder"),
-        (["--resume"], "--resume: needs --out"),
+        (["--resume"], "--resume: --out is missing"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line_and_writes_nothing(arguments, message, recipe, tmp_path, capsys):
+def test_invalid_input_is_an_error_of_one_line_and_writes_nothing(arguments, message, recipe, tmp_path, capsys):
     arguments = arguments if arguments[0] in ("nope", "quik") else [recipe, *arguments]
     assert run(["train", *arguments]) == 2
     lines = capsys.readouterr().err.splitlines()
@@ -578,12 +402,12 @@ def test_bad_input_is_one_line_and_writes_nothing(arguments, message, recipe, tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_all_errors_of_a_recipe_are_told_at_once(recipe, capsys):
+def test_all_errors_of_a_recipe_are_reported_at_once(recipe, capsys):
     assert run(["train", recipe, "--set", "training.epoks=3", "--set", "seed=x", "--set", "augment.flp=true"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 3
 
 
-def test_a_network_that_cannot_halve_so_often_is_refused(tmp_path, capsys):
+def test_a_network_with_too_many_strides_is_an_error(tmp_path, capsys):
     spec = ROOT / "tests" / "golden" / "micrompoxnet.yaml"
     assert run(["train", str(spec), "--data", "synthetic-lesions", "--set", "network.input=[3,8,8]"]) == 2
     assert "use a larger input or fewer halvings" in capsys.readouterr().err
@@ -595,60 +419,16 @@ def test_a_network_that_cannot_halve_so_often_is_refused(tmp_path, capsys):
     assert "1×1 is one pixel before the last stride" in capsys.readouterr().err
     assert not Path("none").exists()
     assert run(["train", str(spec)]) == 2
-    assert "say what it learns from with --data" in capsys.readouterr().err
+    assert "name the data set to train on, for example --data digits" in capsys.readouterr().err
 
 
-def test_a_search_is_no_training(recipe, tmp_path, capsys):
+def test_a_search_cannot_be_resumed_as_a_training(recipe, tmp_path, capsys):
     RunFolder.create("other", "search", {"recipe.yaml": Path(recipe).read_bytes()})
     assert run(["train", "--resume", "--out", "other"]) == 2
-    assert "not a training" in capsys.readouterr().err
+    assert "is not a run of `lightcnn train`" in capsys.readouterr().err
 
 
-# recipes
-
-
-def test_set_reaches_a_preset_and_a_list(recipe):
-    from lightcnn.overrides import read
-
-    given = [read("augment=light"), read("network.stages.0.width=8"), read("training.class_weights={o: 1, i: 2, z: 1}")]
-    made = read_recipe_argument(recipe, given).recipe
-    assert (made.augment.flip, made.network.stages[0].width) == (True, 8)
-    assert made.training.class_weights == {"o": 1, "i": 2, "z": 1}
-    Path("preset.yaml").write_text(Path(recipe).read_text() + "augment: paper\n")
-    made = read_recipe_argument("preset.yaml", [read("augment.noise=0.1")]).recipe
-    assert (made.augment.noise, made.augment.rotate) == (0.1, 20.0)
-    assert differences(read_recipe_argument(recipe).recipe, read_recipe_argument(recipe, [read("seed=3")]).recipe) == [
-        "seed: 0 there, 3 here"
-    ]
-
-
-def test_a_bare_spec_gets_the_defaults_of_its_data(finished):
-    plain = read_recipe_argument(str(finished[0] / "spec.yaml"), [lightcnn_change("data", "digits")])
-    resolved = plain.resolved("digits", 3, 10_000)
-    assert (resolved.training.epochs, resolved.training.label_smoothing, resolved.augment.flip) == (60, 0.1, True)
-    fewer = read_recipe_argument(
-        str(finished[0] / "spec.yaml"), [lightcnn_change("data", "digits"), lightcnn_change("training.epochs", 3)]
-    )
-    assert fewer.resolved("digits", 1, 20).training.epochs == 3
-    assert fewer.resolved("digits", 1, 20).training.batch == 20
-
-
-def lightcnn_change(path, value):
-    from lightcnn.overrides import Change
-
-    return Change(f"--set {path}", tuple(path.split(".")), value)
-
-
-def test_a_dry_run_reads_weights_that_would_not_fit(recipe, finished, capsys):
-    baseline = ["--set", "network.baseline=timm:resnet10t", "--set", "network.input=[1,32,32]"]
-    given = [*baseline, "--set", f"network.weights={finished[0] / 'weights.safetensors'}"]
-    assert run(["train", recipe, *given, "--dry-run"]) == 2
-    error = capsys.readouterr().err
-    assert "not this backbone" in error
-    assert error.count("\n") == 1
-
-
-def test_dry_run_says_what_would_be_and_writes_nothing(recipe, tmp_path, capsys):
+def test_a_dry_run_shows_the_plan_and_writes_nothing(recipe, tmp_path, capsys):
     assert run(["train", recipe, "--dry-run", "--epochs", "7"]) == 0
     out = capsys.readouterr().out
     assert "epochs: 7" in out
@@ -661,12 +441,12 @@ def test_dry_run_says_what_would_be_and_writes_nothing(recipe, tmp_path, capsys)
     assert list(tmp_path.iterdir()) == []
 
 
-# the stand-in
+# Stand-in data
 
 
 @pytest.fixture
 def missing(monkeypatch):
-    """A machine without mpox2025 and without a way to get it."""
+    """A machine on which mpox2025 is missing and cannot be downloaded."""
 
     def nothing(source, reading, progress):
         raise DataMissing("data mpox2025: not in here; put it there by hand")
@@ -678,182 +458,49 @@ def missing(monkeypatch):
     )
 
 
-def test_where_data_are_missing_a_stand_in_is_told_everywhere(missing, capsys):
-    assert run(["train", "real.yaml", "--out", "stand"]) == 0
+def test_a_stand_in_is_shown_in_every_output(missing, capsys):
+    assert run(["train", "real.yaml", "--out", "synthetic"]) == 0
     captured = capsys.readouterr()
     assert "STAND-IN DATA" in captured.err
     assert "STAND-IN DATA" in captured.out
     assert "put it there by hand" in captured.err.replace("│\n│ ", "")
-    report = RunFolder.load("stand").report
+    report = RunFolder.load("synthetic").report
     assert report["data"]["stand_in"] is True
-    assert json.loads(Path("stand/data.json").read_text())["stand_in"] is True
-    assert json.loads(Path("stand/preprocess.json").read_text())["stand_in"] is True
+    assert json.loads(Path("synthetic/data.json").read_text())["stand_in"] is True
+    assert json.loads(Path("synthetic/preprocess.json").read_text())["stand_in"] is True
     from safetensors import safe_open
 
-    with safe_open("stand/weights.safetensors", "pt") as file:
+    with safe_open("synthetic/weights.safetensors", "pt") as file:
         assert file.metadata()["stand_in"] == "true"
     for name in ("recipe.yaml", "spec.yaml"):
-        assert Path("stand", name).read_text().startswith("# STAND-IN DATA")
-    assert 'class="alarm"' in Path("stand/report.html").read_text()
-    card = Path("stand/README.md").read_text().partition("\n---\n")
+        assert Path("synthetic", name).read_text().startswith("# STAND-IN DATA")
+    assert 'class="alarm"' in Path("synthetic/report.html").read_text()
+    card = Path("synthetic/README.md").read_text().partition("\n---\n")
     assert "stand_in: true" in card[0]
     assert card[2].lstrip().startswith("> **STAND-IN DATA")
-    assert Recipe.load("stand/recipe.yaml").data == "synthetic-lesions"
+    assert Recipe.load("synthetic/recipe.yaml").data == "synthetic-lesions"
     assert report["metrics"]["test"]["accuracy"]["interval"].startswith(("bootstrap of", "Wilson on"))
-    assert run(["train", "real.yaml", "--resume", "--out", "stand", "--json"]) == 0
+    assert run(["train", "real.yaml", "--resume", "--out", "synthetic", "--json"]) == 0
 
 
-def test_required_data_are_required(missing, capsys):
+def test_require_data_forbids_a_stand_in(missing, capsys):
     assert run(["train", "real.yaml", "--require-data"]) == 2
     assert "put it there by hand" in capsys.readouterr().err
 
 
-# two classes, teachers, failures
+def test_two_classes_get_a_threshold_from_the_validation_set(binary):
+    trained = lightcnn.train(binary, out="two")
+    report, preprocess = trained.report, json.loads((trained / "preprocess.json").read_text())
+    assert preprocess["threshold"] == report["threshold"]["value"]
+    assert "highest balanced accuracy on the validation set" in report["threshold"]["rule"]
+    predictions = rows(trained.path, "predictions.csv")
+    for row in predictions:
+        assert row["prediction"] == ("bright" if float(row["p_bright"]) >= preprocess["threshold"] else "dark")
+    correct = [row["label"] == row["prediction"] for row in predictions if row["split"] == "test"]
+    assert np.mean(correct) == pytest.approx(report["metrics"]["test"]["accuracy"]["value"])
 
 
-def test_two_classes_get_a_threshold_from_the_validation_side(binary):
-    made = lightcnn.train(binary, out="two")
-    report, held = made.report, json.loads((made / "preprocess.json").read_text())
-    assert held["threshold"] == report["threshold"]["value"]
-    assert "highest balanced accuracy on the validation side" in report["threshold"]["rule"]
-    for row in rows(made.path, "predictions.csv"):
-        assert row["prediction"] == ("bright" if float(row["p_bright"]) >= held["threshold"] else "dark")
-    right = [row["label"] == row["prediction"] for row in rows(made.path, "predictions.csv") if row["split"] == "test"]
-    assert np.mean(right) == pytest.approx(report["metrics"]["test"]["accuracy"]["value"])
-
-
-def test_a_teacher_of_another_size_teaches_and_is_part_of_the_recipe(finished, recipe):
-    sets = [
-        "--set",
-        f"distill.teacher={finished[0]}",
-        "--set",
-        "distill.temperature=2",
-        "--set",
-        "network.input=[1,10,10]",
-    ]
-    assert run(["train", recipe, *sets, "--epochs", "1", "--out", "taught", "--quiet"]) == 0
-    assert Recipe.load("taught/recipe.yaml").distill.temperature == 2
-    assert RunFolder.load("taught").report["teacher"] == str(finished[0])
-    assert run(["train", recipe, "--set", "network.input=[1,10,10]", "--epochs", "1", "--out", "alone", "--quiet"]) == 0
-    assert Path("taught/weights.safetensors").read_bytes() != Path("alone/weights.safetensors").read_bytes()
-
-
-def test_a_teacher_that_knows_test_images_is_refused(finished, recipe, capsys):
-    taught = ["train", recipe, "--set", f"distill.teacher={finished[0]}", "--epochs", "1", "--out", "flattered"]
-    assert run([*taught, "--seed", "1"]) == 2
-    error = capsys.readouterr().err
-    assert "has learned from" in error
-    assert "of the 48 test images" in error
-    assert not Path("flattered").exists()
-    shutil.copytree(finished[0], "cut")
-    Path("cut/predictions.csv").write_text("path\na.png\n")
-    assert run(["train", recipe, "--set", "distill.teacher=cut"]) == 2
-    assert "it was edited after the run" in capsys.readouterr().err
-
-
-def test_a_teacher_of_other_classes_or_none_is_refused(finished, binary, half, capsys):
-    assert run(["train", binary, "--set", f"distill.teacher={finished[0]}"]) == 2
-    assert "knows the classes o, i, z, but data" in capsys.readouterr().err
-    assert run(["train", binary, "--set", "distill.teacher=half"]) == 2
-    assert "run half: not finished" in capsys.readouterr().err
-    shutil.copytree(finished[0], "spoiled")
-    Path("spoiled/weights.safetensors").write_bytes(b"\x00")
-    assert run(["train", recipe_of(finished), "--set", "distill.teacher=spoiled"]) == 2
-    assert "damaged, or no safetensors file" in capsys.readouterr().err
-
-
-def recipe_of(finished):
-    return str(finished[0] / "recipe.yaml")
-
-
-def test_a_baseline_in_the_networks_place_trains_predicts_and_teaches(recipe):
-    sets = ["--set", "network.baseline=timm:mobilenetv3_small_050", "--set", "network.input=[1,32,32]"]
-    assert run(["train", recipe, *sets, "--set", "network.head=own", "--epochs", "1", "--out", "large", "--quiet"]) == 0
-    made = lightcnn.Run.load("large")
-    cost = made.report["network"]["cost"]
-    assert cost["macs"] > 100_000
-    assert 0 < cost["params_deployed"] < cost["params"] < cost["params_with_buffers"]
-    assert cost["peak_activations"] > 3 * 16 * 16
-    assert cost["weight_bytes"]["fp32"] == 4 * cost["params_deployed"]
-    assert "blocks.0" in Path("large/report.html").read_text()
-    dataset, predictions = load(Recipe.load(recipe).data), rows(made.path, "predictions.csv")
-    images = [dataset.images[dataset.paths.index(row["path"])] for row in predictions]
-    expected = [[float(row[f"p_{name}"]) for name in dataset.classes] for row in predictions]
-    np.testing.assert_allclose(made.predict(images).probabilities, expected, atol=1e-6)
-    assert run(["train", recipe, "--set", "distill.teacher=large", "--epochs", "1", "--out", "small", "--quiet"]) == 0
-
-
-def test_a_baseline_begins_with_a_runs_weights_and_their_statistics_and_resumes_without_reading_them(
-    recipe, monkeypatch, capsys
-):
-    Path("bare.yaml").write_text("baseline: timm:mobilenetv3_small_050\ninput: [1, 32, 32]\nclasses: 3\n")
-    made = lightcnn.train(draft_of("bare.yaml", recipe), out="first")
-    assert made.report["first_weights"] == "random weights"
-    rule = json.loads(Path("first/preprocess.json").read_text()) | {"mean": [0.25], "deviation": [0.125]}
-    Path("first/preprocess.json").write_text(json.dumps(rule))
-    own = Recipe.load("first/recipe.yaml")
-    network = own.network.model_copy(update={"weights": "first/weights.safetensors", "freeze": True})
-    recipe_two = own.model_copy(update={"network": network, "training": own.training.model_copy(update={"epochs": 2})})
-    recipe_two.save("two.yaml")
-    seen: list[bool] = []
-    real = __import__("lightcnn.training.session", fromlist=["build_network"]).build_network
-    monkeypatch.setattr(
-        "lightcnn.training.session.build_network",
-        lambda *given, pretrained: seen.append(pretrained) or real(*given, pretrained=pretrained),
-    )
-    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
-        stopped.setattr("lightcnn.training.session.write_report", stop)
-        lightcnn.train("two.yaml", out="second")
-    assert run(["train", "--resume", "--out", "second", "--quiet"]) == 0
-    assert seen == [True, False]
-    done = lightcnn.Run.load("second")
-    assert "first/weights.safetensors" in done.report["first_weights"]
-    assert "left out, for they classify" in done.report["first_weights"]
-    rule = json.loads((done / "preprocess.json").read_text())
-    assert (rule["mean"], rule["deviation"]) == ([0.25], [0.125])
-    assert done.report["network"]["cost"] == made.report["network"]["cost"], "freezing does not make it smaller"
-    one, two = (load_file(Path(folder, "weights.safetensors")) for folder in ("first", "second"))
-    changed = {name for name in one if not torch.equal(one[name], two[name])}
-    assert changed and all(name.startswith("head.") for name in changed)
-    Path("first/weights.safetensors").unlink()
-    capsys.readouterr()
-    assert run(["train", "two.yaml"]) == 2
-    assert "network.weights: first/weights.safetensors: no such file" in capsys.readouterr().err
-    assert not Path("runs").exists()
-
-
-def test_weights_that_know_test_images_are_refused(recipe, tmp_path, capsys):
-    """Weights of a run on the same data: with its split they go on, with another they have seen what is tested."""
-    small = ["--set", "network.baseline=timm:mobilenetv3_small_050", "--set", "network.input=[1,32,32]",
-             "--set", "network.head=own", "--epochs", "1"]  # fmt: skip
-    assert run(["train", recipe, *small, "--quiet", "--out", "first"]) == 0
-    onwards = ["train", recipe, *small, "--set", "network.weights=first/weights.safetensors", "--quiet"]
-    assert run([*onwards, "--seed", "1", "--out", "flattered"]) == 2
-    error = capsys.readouterr().err
-    assert "network.weights first: has learned from" in error and "of the 48 test images" in error
-    assert run([*onwards, "--folds", "3", "--out", "flattered"]) == 2
-    assert "has learned from" in capsys.readouterr().err
-    assert not Path("flattered").exists()
-    assert run([*onwards, "--out", "second"]) == 0
-    assert "learned from" not in json.loads(Path("second/report.json").read_text())["data"]["note"]
-
-
-def stop(*_):
-    raise KeyboardInterrupt
-
-
-def draft_of(file, recipe):
-    """The bare network's recipe on the digits of `recipe`, for one epoch."""
-    from lightcnn.overrides import read
-
-    given = [read(text) for text in (f"data={Recipe.load(recipe).data}", "training.epochs=1", "network.sigmoid=false")]
-    held = read_recipe_argument(file, given)
-    assert held.bare
-    assert held.recipe.name == "mobilenetv3_small_050"
-    return held.recipe
-
-
-def test_an_allowed_leak_stands_above_the_score(tmp_path):
+def test_an_allowed_leak_is_shown_above_the_score(tmp_path):
     random = np.random.default_rng(0)
     lines = ["path,label,group,split"]
     for number in range(48):
@@ -865,66 +512,7 @@ def test_an_allowed_leak_stands_above_the_score(tmp_path):
         "data: leak.csv\nreading: {allow_leak: true}\nnetwork: {input: [1, 16, 16], stages: [{kind: conv, width: 4}], "
         "classes: 2}\ntraining: {epochs: 1, batch: 8}\n"
     )
-    made = lightcnn.train("leak.yaml", out="leaky")
-    text = (made / "report.html").read_text()
-    assert made.report["data"]["leak_allowed"] is True
+    trained = lightcnn.train("leak.yaml", out="leaky")
+    text = (trained / "report.html").read_text()
+    assert trained.report["data"]["leak_allowed"] is True
     assert 0 < text.index("the scores are flattered") < text.index("test accuracy</p>")
-
-
-def test_divergence_names_the_batch(recipe, capsys):
-    sets = ["--set", "training.learning_rate=10", "--set", "training.optimizer=sgd", "--set", "training.clip_norm=0"]
-    spec = ["--set", "network.stages=[{kind: conv, width: 8, norm: false, act: none, depth: 12}]"]
-    assert run(["train", recipe, *sets, *spec, "--out", "nan", "--quiet"]) == 1
-    error = capsys.readouterr().err
-    assert "the loss became" in error
-    assert "lower training.learning_rate" in error
-    assert "training.clip_norm=1" in error
-    assert "three.npz#" in error
-    assert "more" in error
-
-
-def test_out_of_memory_suggests_a_batch_that_fits(recipe, monkeypatch, capsys):
-    def full(*args, **kwargs):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
-
-    monkeypatch.setattr("lightcnn.training.session.fit", full)
-    assert run(["train", recipe, "--out", "big", "--quiet"]) == 1
-    assert "--set training.batch=8 --set training.accumulate=4" in capsys.readouterr().err
-
-
-def test_early_stopping_ends_after_its_patience(recipe):
-    sets = ["--set", "training.patience=2", "--set", "training.min_improvement=1", "--epochs", "9"]
-    assert run(["train", recipe, *sets, "--out", "early", "--quiet"]) == 0
-    report = RunFolder.load("early").report
-    assert report["stopped_early"] is True
-    assert report["epochs"] == 3
-    assert "no gain in 2 epochs" in Path("early/report.html").read_text()
-
-
-def test_progress_judges_by_metric_then_loss():
-    from lightcnn.engine.history import Row
-
-    settings = Optimisation(epochs=9, patience=2, min_improvement=0.05)
-    progress = History()
-    for epoch, (accuracy, loss) in enumerate([(0.5, 1.0), (0.9, 0.5), (0.9, 0.4), (0.92, 0.3)], start=1):
-        row = Row(
-            epoch=epoch, loss=1, learning_rate=1, seconds=1, val_loss=loss, val_accuracy=accuracy,
-            val_balanced_accuracy=None, val_f1=None, val_auc=None,
-        )  # fmt: skip
-        progress = progress.after(row, settings, 1.0)
-    assert (progress.best, progress.gained, progress.since) == (4, 2, 2)
-    assert progress.ended(settings)
-    assert not progress.ended(settings.model_copy(update={"patience": 3}))
-    assert progress.rows[0].value("auc") == float("-inf")
-
-
-def test_unreadable_disks_are_told(tmp_path):
-    state = State(build(draft_spec(), 0), Optimisation(), 10)
-    with pytest.raises(TrainingError, match="cannot be written"):
-        checkpoints.Checkpoints(tmp_path / "no" / "where").save(state, History())
-
-
-def draft_spec():
-    from lightcnn.spec import ConvBlock
-
-    return NetworkSpec(input=(1, 8, 8), stages=(ConvBlock(width=4),), classes=2)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.model_state import everything, same
+from helpers.model_state import full_state, same_state
 from helpers.paths import GOLDEN
 from torch import Tensor, nn
 
@@ -46,9 +46,9 @@ def network() -> nn.Module:
 def test_a_counter_leaves_no_trace(counter: Callable[..., Any], training: bool) -> None:
     model = network().train(training)
     x = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0))
-    before = everything(model)
+    before = full_state(model)
     first = counter(model, SHAPE)
-    assert same(everything(model), before)
+    assert same_state(full_state(model), before)
     assert counter(model, SHAPE) == first
     with torch.inference_mode():
         assert torch.equal(model.eval()(x), network().eval()(x))
@@ -59,10 +59,10 @@ def test_a_counter_leaves_no_trace(counter: Callable[..., Any], training: bool) 
 def test_a_counter_leaves_no_trace_when_the_model_raises(counter: Callable[..., Any], training: bool) -> None:
     model = network().train(training)
     model.head = Raising()
-    before = everything(model)
+    before = full_state(model)
     with pytest.raises(ZeroDivisionError, match="in forward"):
         counter(model, SHAPE)
-    assert same(everything(model), before)
+    assert same_state(full_state(model), before)
 
 
 @pytest.mark.parametrize("counter", EVERY)

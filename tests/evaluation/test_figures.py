@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from lightcnn.ablating import figures as cost_figures
 from lightcnn.evaluation import figures as charts
 from lightcnn.evaluation.roc import GRID, curve, precision_recall, roc
-from lightcnn.output.figures import LETTERS, pareto, shown, stamped
+from lightcnn.output.figures import MAX_LABEL_LETTERS, add_warning_bar, label_text, pareto
 
 HOSTILE = ("$\\frac{", "_hidden", "a\nb | <b>*_`", "健康", "x" * 300, "$1 and $2")
 
@@ -97,9 +97,9 @@ def test_no_curve_where_only_one_class_is_on_a_side() -> None:
 
 
 def test_names_are_short_single_lines_without_mathematics() -> None:
-    assert shown("a\nb") == "a\\nb"
-    assert shown("$x$") == r"\$x\$"
-    assert shown("x" * 300) == "x" * (LETTERS - 1) + "…"
+    assert label_text("a\nb") == "a\\nb"
+    assert label_text("$x$") == r"\$x\$"
+    assert label_text("x" * 300) == "x" * (MAX_LABEL_LETTERS - 1) + "…"
 
 
 def test_the_front_is_what_none_is_cheaper_and_better_than() -> None:
@@ -149,6 +149,6 @@ def test_the_legend_names_a_front_only_where_one_is_drawn(
 
 def test_a_stamp_is_a_red_bar_above_the_picture() -> None:
     plain = charts.confusion([[1, 2], [3, 4]], ("a", "b"))
-    before, after = opened(plain), opened(stamped(plain, "STAND-IN"))
+    before, after = opened(plain), opened(add_warning_bar(plain, "STAND-IN"))
     assert after.size == (before.size[0], before.size[1] + 26)
     assert after.getpixel((after.size[0] - 1, 5)) == (176, 0, 32)

@@ -11,12 +11,13 @@ from scipy.special import softmax
 from scipy.stats import t
 from sklearn import metrics
 
+from lightcnn.decisions import decide
 from lightcnn.evaluation.bootstrap import DRAWS, left_out, resampled, times_drawn
 from lightcnn.evaluation.calibration import calibration_error, fitted, scaled
 from lightcnn.evaluation.intervals import BootstrapDraws, bounded, wilson
 from lightcnn.evaluation.scores import RATES, drawn_values, points, repeated, scores, side
 from lightcnn.evaluation.thresholds import operating_points
-from lightcnn.inference import class_probabilities, decide
+from lightcnn.inference import class_probabilities
 
 
 def value(result: dict[str, Any], name: str) -> float | None:
@@ -337,8 +338,8 @@ def test_cross_entropy_of_certain_errors_is_finite():
 
 
 def test_the_best_threshold_is_the_best_as_predict_decides() -> None:
+    from lightcnn.decisions import decide
     from lightcnn.evaluation.thresholds import best_threshold
-    from lightcnn.inference import decide
 
     for seed in range(50):
         random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Every method leaves the caller's model as it was, whatever happens, and its own copy ready for the next."""
+"""Every method leaves the caller's model unchanged, whatever happens, and its own copy ready for the next method."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import InputError
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution
-from lightcnn.explaining.methods.catalogue import NAMES, MethodOptions, method
+from lightcnn.explaining.methods.catalogue import METHODS, MethodOptions, make_method
 
 SIZE = 16
 PREPROCESS = Preprocess(
@@ -23,11 +23,11 @@ PREPROCESS = Preprocess(
 PIXELS = torch.randint(256, (1, 3, SIZE, SIZE), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 BOTH = pytest.mark.parametrize("bare", [False, True])
-EVERY = pytest.mark.parametrize("name", NAMES)
+EVERY = pytest.mark.parametrize("name", METHODS)
 
 
 class Model(nn.Module):
-    """In training mode, half frozen, with activations in place, a user's hooks, and a failure when asked for."""
+    """In training mode, half frozen, with in-place activations, a user's hooks, and failures on request."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,11 +61,14 @@ def seeded() -> Model:
         return Model()
 
 
-def everything(model: Model) -> Any:
-    """All that a method could leave behind."""
+def full_state(model: Model) -> Any:
+    """Everything that a method could change."""
     return (
         [(name, tensor.clone().numpy().tobytes(), tensor.data_ptr()) for name, tensor in model.state_dict().items()],
-        [(one.requires_grad, None if one.grad is None else one.grad.sum().item()) for one in model.parameters()],
+        [
+            (parameter.requires_grad, None if parameter.grad is None else parameter.grad.sum().item())
+            for parameter in model.parameters()
+        ],
         [
             (name, module.training, getattr(module, "inplace", None), sorted(vars(module)))
             for name, module in model.named_modules()
@@ -81,12 +84,12 @@ def everything(model: Model) -> Any:
 def explained(model: nn.Module, bare: bool) -> tuple[ExplainedNetwork, Tensor]:
     if bare:
         return ExplainedNetwork.bare(model, 3, ("a", "b"), batch=4), PIXELS.float() / 255
-    found = ExplainedNetwork.of(model, PREPROCESS, batch=4)
-    return found, found.inputs(PIXELS)
+    network = ExplainedNetwork.of(model, PREPROCESS, batch=4)
+    return network, network.inputs(PIXELS)
 
 
 def run(name: str, subject: ExplainedNetwork, inputs: Tensor, target: int = 1) -> Attribution:
-    return method(name, MethodOptions(samples=40, segments=6))(subject, inputs, target)
+    return make_method(name, MethodOptions(samples=40, segments=6))(subject, inputs, target)
 
 
 def hooked(subject: ExplainedNetwork) -> int:
@@ -97,15 +100,15 @@ def hooked(subject: ExplainedNetwork) -> int:
 @BOTH
 def test_a_method_leaves_no_trace(name: str, bare: bool) -> None:
     model = seeded()
-    before = everything(model)
+    before = full_state(model)
     subject, inputs = explained(model, bare)
     kept = inputs.clone()
     copied = {key: value.clone() for key, value in subject.model.state_dict().items()}
     first = run(name, subject, inputs)
-    assert everything(model) == before
+    assert full_state(model) == before
     assert hooked(subject) == 0
     assert all(torch.equal(value, copied[key]) for key, value in subject.model.state_dict().items())
-    assert all(one.grad is None and not one.requires_grad for one in subject.model.parameters())
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in subject.model.parameters())
     assert torch.equal(inputs, kept) and not inputs.requires_grad
     assert np.array_equal(run(name, subject, inputs).map, first.map)
     assert first.method == name and first.map.shape == (SIZE, SIZE) and first.map.any()
@@ -117,21 +120,21 @@ def test_a_method_leaves_no_trace(name: str, bare: bool) -> None:
 @pytest.mark.parametrize("failure", [ZeroDivisionError("in forward"), KeyboardInterrupt()])
 def test_a_method_leaves_no_trace_when_it_is_stopped(name: str, bare: bool, after: int, failure: BaseException) -> None:
     if after and name in ("gradcam", "gradcam++", "layercam"):
-        after = 0  # the first run is the only one
+        after = 0  # these methods run the network once
     model = seeded()
-    before = everything(model)
+    before = full_state(model)
     subject, inputs = explained(model, bare)
     expected = run(name, subject, inputs).map
     subject.model.failures = [failure, *[None] * after]
     with pytest.raises(type(failure)):
         run(name, subject, inputs)
-    assert everything(model) == before
+    assert full_state(model) == before
     assert hooked(subject) == 0
     assert np.array_equal(run(name, subject, inputs).map, expected)
 
 
 @EVERY
-def test_gradients_that_are_off_are_no_hindrance(name: str) -> None:
+def test_methods_work_where_gradients_are_off(name: str) -> None:
     subject, inputs = explained(seeded(), bare=False)
     expected = run(name, subject, inputs).map
     with torch.no_grad():
@@ -141,7 +144,7 @@ def test_gradients_that_are_off_are_no_hindrance(name: str) -> None:
 
 
 @EVERY
-def test_the_users_model_works_on(name: str) -> None:
+def test_the_users_model_still_works(name: str) -> None:
     model = seeded()
     subject, inputs = explained(model, bare=True)
     run(name, subject, inputs)
@@ -150,7 +153,7 @@ def test_the_users_model_works_on(name: str) -> None:
 
 
 @EVERY
-def test_hooks_that_make_weights_stay(name: str) -> None:
+def test_hooks_that_compute_weights_are_kept(name: str) -> None:
     model = seeded()
     expected = run(name, *explained(model, bare=False)).map
     prune.l1_unstructured(model.conv, "weight", 0.5)
@@ -169,17 +172,3 @@ def test_a_network_without_convolutions(name: str) -> None:
             run(name, subject, inputs)
     else:
         assert run(name, subject, inputs).map.any()
-
-
-def test_a_method_that_is_none_names_the_nearest() -> None:
-    with pytest.raises(InputError, match=r"--method gradcm: .* did you mean 'gradcam'\?; known: "):
-        method("gradcm")
-    assert [method(name).name for name in NAMES] == list(NAMES)
-
-
-def test_options_reach_the_methods() -> None:
-    options = MethodOptions(layer="conv", baseline="blur", smooth=3, samples=70, segments=9, seed=5)
-    assert method("layercam", options).layer == "conv"
-    ig, lime = method("ig", options), method("lime", options)
-    assert (ig.baseline, ig.smooth, ig.seed) == ("blur", 3, 5)
-    assert (lime.samples, lime.segments, lime.seed) == (70, 9, 5)

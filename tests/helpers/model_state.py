@@ -1,4 +1,4 @@
-"""All of a model's state that counting or profiling could change, to be compared before and after."""
+"""The state of a model that counting or profiling could change, for comparison before and after."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import nn
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def everything(model: nn.Module) -> Any:
-    """All that a counter could leave behind."""
+def full_state(model: nn.Module) -> Any:
+    """Everything that a counter could change."""
     return (
         {name: tensor.clone() for name, tensor in model.state_dict().items()},
         {
@@ -27,6 +27,8 @@ def everything(model: nn.Module) -> Any:
     )
 
 
-def same(one: Any, other: Any) -> bool:
-    states = one[0].keys() == other[0].keys() and all(torch.equal(one[0][name], other[0][name]) for name in one[0])
-    return states and one[1:] == other[1:]
+def same_state(first: Any, second: Any) -> bool:
+    states = first[0].keys() == second[0].keys() and all(
+        torch.equal(first[0][name], second[0][name]) for name in first[0]
+    )
+    return states and first[1:] == second[1:]

@@ -1,4 +1,4 @@
-"""Where things are in a clone."""
+"""Paths of the folders of a clone."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Random valid specs of every block kind and knob, and the networks they become."""
+"""Random valid specs with blocks of every kind and every setting, and the networks built from them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ RECIPES = {
     "study2-augmented",
     "study3-multiclass",
 }
-"""Names of what is shipped: a new file belongs here."""
+"""Names of the shipped recipes; a new file is listed here."""
 
 ACTIVATIONS = ("silu", "relu", "relu6", "hardswish", "gelu", "none")
 WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16)
 
 
 def random_spec(random: Random) -> NetworkSpec:
-    """A small valid spec: 1 to 5 channels of 5 to 40 pixels a side, one to six blocks of any kind."""
+    """A small valid spec: 1 to 5 channels, 5 to 40 pixels, one to six blocks of any kind."""
     frame = {
         "input": (random.randint(1, 5), random.randint(5, 40), random.randint(5, 40)),
         "classes": 2,
@@ -54,14 +54,14 @@ def random_spec(random: Random) -> NetworkSpec:
 
 @cache
 def drawn(seed: int) -> tuple[NetworkSpec, nn.Module, nn.Module]:
-    """A random spec, its built network and its folded network; to be read only."""
+    """A random spec, its built network and its folded network; not to be changed."""
     network = random_spec(Random(seed))
     built = build(network, seed=seed).eval()
     return network, built, fold(built)
 
 
 def _longer(random: Random, frame: dict[str, Any], blocks: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The blocks and one more that fits behind them."""
+    """The blocks and another one that fits after them."""
     channels = list(NetworkSpec(stages=blocks, **frame).units())[-1][3][0] if blocks else frame["input"][0]
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The random specs of these tests really reach every block kind and every knob value of importance."""
+"""The random specs of these tests contain blocks of every kind with every important value."""
 
 from __future__ import annotations
 
@@ -61,18 +61,18 @@ def units(kind: str) -> list[tuple[Any, tuple[int, int, int], tuple[int, int, in
     ]
 
 
-def test_table_names_every_kind() -> None:
+def test_the_table_lists_every_kind() -> None:
     assert set(VALUES) == set(BLOCKS)
 
 
 @pytest.mark.parametrize("kind", BLOCKS)
-def test_every_value_of_every_knob_occurs(kind: str) -> None:
+def test_every_value_of_every_setting_occurs(kind: str) -> None:
     blocks = [block for block in BLOCKS_DRAWN if block.kind == kind]
-    for knob, values in VALUES[kind].items():
-        assert {getattr(block, knob) for block in blocks} == values, knob
+    for setting, values in VALUES[kind].items():
+        assert {getattr(block, setting) for block in blocks} == values, setting
 
 
-def test_groups_occur_of_every_sort() -> None:
+def test_groups_of_every_kind_occur() -> None:
     convs = units("conv")
     assert any(unit.groups == before[0] == after[0] > 1 for unit, before, after in convs), "depthwise"
     assert any(unit.groups == before[0] > 1 and after[0] > before[0] for unit, before, after in convs), (
@@ -86,7 +86,7 @@ def test_inverted_residuals_occur_with_and_without_their_skip() -> None:
     assert shapes == {True, False}
 
 
-def test_bodies_occur_of_every_kind_and_length() -> None:
+def test_bodies_of_every_kind_and_length_occur() -> None:
     assert {part.kind for part in PARTS} == set(BLOCKS) - {"residual"}
     assert {body[0].kind for body in BODIES} == set(BLOCKS) - {"residual"}
     assert {len(body) for body in BODIES} >= {1, 2, 3}
@@ -94,24 +94,24 @@ def test_bodies_occur_of_every_kind_and_length() -> None:
 
 
 @pytest.mark.parametrize("shortcut", ["auto", "conv", "avgpool", "maxpool"])
-def test_shortcuts_occur_strided_and_over_odd_sizes(shortcut: str) -> None:
+def test_strided_shortcuts_on_odd_sizes_occur(shortcut: str) -> None:
     strided = [(b, a) for unit, b, a in units("residual") if unit.shortcut == shortcut and b[1:] != a[1:]]
     assert any(before[1] % 2 and before[1] > 1 for before, _ in strided)
 
 
-def test_networks_occur_of_every_sort() -> None:
+def test_networks_of_every_kind_occur() -> None:
     heads = [network.head for network in DRAWN]
     assert {head.pool for head in heads} == {"avg", "max"}
     assert {head.output for head in heads} == {"softmax", "sigmoid"}
     assert {len(head.hidden) for head in heads} == {0, 1, 2}
     assert {network.input[0] for network in DRAWN} == {1, 2, 3, 4, 5}
-    sides = {side for network in DRAWN for side in network.input[1:]}
-    assert {min(sides), max(sides)} == {5, 40}
+    sizes = {size for network in DRAWN for size in network.input[1:]}
+    assert {min(sizes), max(sizes)} == {5, 40}
     assert any(network.input[1] != network.input[2] for network in DRAWN)
     assert {bool(network.stem) for network in DRAWN} == {True, False}
 
 
-def test_the_same_random_state_draws_the_same_spec() -> None:
+def test_equal_random_states_generate_equal_specs() -> None:
     twice: list[NetworkSpec] = [random_spec(Random(5)), random_spec(Random(5))]
     assert twice[0] == twice[1]
     assert len({network.digest() for network in DRAWN}) == len(DRAWN)

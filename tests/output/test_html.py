@@ -1,4 +1,4 @@
-"""Pages: one script at most, told to the browser by its hash; tables that sort, places that say what they show."""
+"""Pages: at most one script, allowed by its hash; sortable tables; figures with hotspots."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 from lightcnn.output import html
 
 ROWS = [
-    ("b", html.Shown("2k", 2000), 7),
-    ("a", html.Shown("~10", 10), 8),
+    ("b", html.NumberCell("2k", 2000), 7),
+    ("a", html.NumberCell("~10", 10), 8),
     ("c", "", 9),
-    ("<i>", html.Shown("300", 300), 1),
+    ("<i>", html.NumberCell("300", 300), 1),
 ]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -27,31 +27,31 @@ def sorted_page(script: str = "") -> str:
     return html.page("t", [table], html.SORT).decode().replace("</body>", f"{script}</body>")
 
 
-def test_the_policy_allows_the_script_that_is_there_and_no_other() -> None:
-    made = sorted_page()
-    (allowed,) = re.findall(r"script-src 'sha256-([^']+)'", made)
-    (script,) = re.findall(r"<script>(.*?)</script>", made, flags=re.DOTALL)
+def test_the_policy_allows_only_the_script_of_the_page() -> None:
+    page = sorted_page()
+    (allowed,) = re.findall(r"script-src 'sha256-([^']+)'", page)
+    (script,) = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
     assert base64.b64decode(allowed) == hashlib.sha256(script.encode()).digest()
-    assert "default-src 'none'" in made and "unsafe-inline'; script-src" in made
+    assert "default-src 'none'" in page and "unsafe-inline'; script-src" in page
 
 
 def test_a_page_without_a_script_allows_none() -> None:
-    made = html.page("t", [html.table(("n",), [(1,)])]).decode()
-    assert "<script" not in made and "script-src" not in made and "data-value" not in made
+    page = html.page("t", [html.table(("n",), [(1,)])]).decode()
+    assert "<script" not in page and "script-src" not in page and "data-value" not in page
 
 
-def test_cells_keep_the_numbers_that_they_stand_for() -> None:
-    made = sorted_page()
-    assert '<td class="number" data-value="2000.0">2k</td>' in made
-    assert '<td class="number" data-value="7.0">7</td>' in made
-    assert "<td>&lt;i&gt;</td>" in made
+def test_cells_contain_their_numbers() -> None:
+    page = sorted_page()
+    assert '<td class="number" data-value="2000.0">2k</td>' in page
+    assert '<td class="number" data-value="7.0">7</td>' in page
+    assert "<td>&lt;i&gt;</td>" in page
 
 
 def test_spots_are_escaped_and_placed() -> None:
     spot = html.Spot(0.25, 0.5, 0.1, 0.125, 'a"b<c>')
-    made = html.figure(b"png", "what", [spot])
-    assert 'aria-label="a&quot;b&lt;c&gt;"' in made and 'tabindex="0"' in made
-    assert "left:25.00%;top:50.00%;width:10.00%;height:12.50%" in made
+    page = html.figure(b"png", "what", [spot])
+    assert 'aria-label="a&quot;b&lt;c&gt;"' in page and 'tabindex="0"' in page
+    assert "left:25.00%;top:50.00%;width:10.00%;height:12.50%" in page
     assert "spot" not in html.figure(b"png", "what")
 
 
@@ -60,17 +60,17 @@ def test_spots_are_escaped_and_placed() -> None:
     ("clicks", "names", "order"),
     [([1], "a,<i>,b,c", "ascending"), ([1, 1], "b,<i>,a,c", "descending"), ([1, 0], "<i>,a,b,c", "ascending")],
 )
-def test_a_click_on_a_head_sorts(clicks: list[int], names: str, order: str, tmp_path: Path) -> None:
-    """By a script that the page's policy allows only here, since the browser needs somebody who clicks."""
+def test_a_click_on_a_header_sorts(clicks: list[int], names: str, order: str, tmp_path: Path) -> None:
+    """The click is made by a second script, which the policy allows only in this test."""
     script = "".join(f"document.querySelectorAll('th button')[{column}].click();" for column in clicks)
     script += "document.title = [...document.querySelectorAll('tbody tr')].map(row => row.cells[0].textContent).join();"
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    made = sorted_page(f"<script>{script}</script>").replace("script-src ", f"script-src 'sha256-{digest}' ")
+    page = sorted_page(f"<script>{script}</script>").replace("script-src ", f"script-src 'sha256-{digest}' ")
     file = tmp_path / "page.html"
-    file.write_text(made, encoding="utf-8")
+    file.write_text(page, encoding="utf-8")
     command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    done = subprocess.run([*command, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-500:]
-    (title,) = re.findall(r"<title>(.*?)</title>", done.stdout)
+    process = subprocess.run([*command, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stderr[-500:]
+    (title,) = re.findall(r"<title>(.*?)</title>", process.stdout)
     assert title.replace("&lt;", "<").replace("&gt;", ">") == names
-    assert re.findall(r'aria-sort="(\w+)"', done.stdout.split("</style>")[1]) == [order]
+    assert re.findall(r'aria-sort="(\w+)"', process.stdout.split("</style>")[1]) == [order]

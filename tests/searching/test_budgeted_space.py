@@ -1,4 +1,4 @@
-"""Spaces under a budget: proposals fill the tightest limit and break none; impossible budgets are refused."""
+"""Spaces under a budget: proposals use the tightest limit and break none; impossible budgets are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightcnn import document
 from lightcnn.budget import Budget
 from lightcnn.cost import cost
 from lightcnn.errors import BudgetError
-from lightcnn.searching.budgeted_space import FULL, BudgetedSpace
+from lightcnn.searching.budgeted_space import MIN_USE, BudgetedSpace
 from lightcnn.space import SearchSpace
 
 BUDGETS = {
@@ -20,7 +20,7 @@ BUDGETS = {
     ("mobilenet", 100): ("1MFLOPs", "30MFLOPs", "30MFLOPs,200kparams", "300KB", "100KB-RAM"),
     ("micrompoxnet", 100): ("1MFLOPs", "50MFLOPs,630kparams", "50MFLOPs,100kparams,90KB", "50KB", "300KB-RAM"),
 }
-"""Per space and number of shapes to draw, budgets that every shape of the space can be brought to."""
+"""By space and number of shapes to draw: budgets that every shape of the space can be fitted to."""
 
 FITTABLE = [(space, count, text) for (space, count), texts in BUDGETS.items() for text in texts]
 
@@ -36,12 +36,12 @@ def refusal(budget: str, space: SearchSpace | None = None) -> str:
     return str(caught.value)
 
 
-def test_every_shipped_space_is_fitted_here() -> None:
+def test_every_shipped_space_is_tested_here() -> None:
     assert {space for space, _ in BUDGETS} == SPACES
 
 
 @pytest.mark.parametrize(("space", "count", "text"), FITTABLE)
-def test_proposals_fill_the_tightest_limit_and_break_none(space: str, count: int, text: str) -> None:
+def test_proposals_use_the_tightest_limit_and_break_none(space: str, count: int, text: str) -> None:
     bound = under(text, space)
     random = Random(text)
     full = 0
@@ -50,7 +50,7 @@ def test_proposals_fill_the_tightest_limit_and_break_none(space: str, count: int
         assert candidate.cost == cost(candidate.spec)
         assert bound.budget.admits(candidate.cost)
         assert all(violation <= 0 for violation in candidate.violations.values())
-        full += 0.9 <= bound.budget.use(candidate.cost) <= 1
+        full += 0.9 <= bound.budget.used_share(candidate.cost) <= 1
     assert full >= 0.99 * count
 
 
@@ -69,36 +69,36 @@ def test_a_candidate_is_the_network_of_its_shape(space: str, count: int, text: s
 
 
 @pytest.mark.parametrize("text", ["1MFLOPs", "50KB", "20KB-RAM", "1MFLOPs,20kparams"])
-def test_a_fit_keeps_all_genes_but_widths_depths_and_size(text: str) -> None:
+def test_a_fit_changes_only_widths_depths_and_size(text: str) -> None:
     bound = under(text)
     random = Random(2)
     fitted = 0
     for _ in range(100):
         shape = bound.draw(random)
-        kept = dict(shape)
-        found = bound.fit(shape)
-        assert shape == kept
-        if found is None:
+        before = dict(shape)
+        candidate = bound.fit(shape)
+        assert shape == before
+        if candidate is None:
             continue
         fitted += 1
-        changed = {name for name in shape if found.shape[name] != shape[name]}
+        changed = {name for name in shape if candidate.shape[name] != shape[name]}
         assert all(name == "size" or name.endswith((".width", ".depth")) for name in changed)
-        assert FULL <= bound.budget.use(found.cost) <= 1
+        assert MIN_USE <= bound.budget.used_share(candidate.cost) <= 1
     assert fitted >= 50
 
 
 def test_a_fit_keeps_the_proportions_of_the_widths() -> None:
     bound = under("3MFLOPs")
     shape = bound.first() | {"stages.0.width": 20, "stages.1.width": 40, "stages.2.width": 80}
-    found = bound.fit(shape)
-    assert found is not None
-    factor = found.shape["stages.2.width"] / 80
+    candidate = bound.fit(shape)
+    assert candidate is not None
+    factor = candidate.shape["stages.2.width"] / 80
     for name, width in (("stages.0.width", 20), ("stages.1.width", 40)):
-        assert found.shape[name] == pytest.approx(factor * width, rel=0.25)
+        assert candidate.shape[name] == pytest.approx(factor * width, rel=0.25)
 
 
 @pytest.mark.parametrize("text", ["1MFLOPs", "50KB", "20KB-RAM", "1MFLOPs,20kparams"])
-def test_no_width_of_a_fit_has_room_for_a_step_more(text: str) -> None:
+def test_no_width_of_a_fit_can_be_one_step_wider(text: str) -> None:
     bound = under(text)
     widths = {f"{path}.width": stage.width for path, stage in bound.space.stages_by_path()}
     random = Random(6)
@@ -110,33 +110,33 @@ def test_no_width_of_a_fit_has_room_for_a_step_more(text: str) -> None:
                 assert not bound.budget.admits(cost(bound.space.spec({**candidate.shape, name: wider}))), name
 
 
-def test_a_fit_of_a_fitted_shape_is_itself() -> None:
+def test_a_fitted_shape_can_be_fitted_again() -> None:
     bound = under("1MFLOPs")
     random = Random(3)
     for _ in range(20):
         candidate = bound.candidate(bound.draw(random), random)
         again = bound.fit(candidate.shape)
         assert again is not None
-        assert bound.budget.use(again.cost) >= FULL
+        assert bound.budget.used_share(again.cost) >= MIN_USE
 
 
 @pytest.mark.parametrize("text", ["1MFLOPs", "20KB-RAM", "0.9..1MFLOPs,20..40kparams"])
 def test_the_same_shape_and_random_state_give_the_same_candidate(text: str) -> None:
-    one, other = under(text), under(text)
+    first, second = under(text), under(text)
     for seed in range(20):
-        shape = one.draw(Random(seed))
-        assert one.candidate(shape, Random(seed)) == other.candidate(dict(reversed(shape.items())), Random(seed))
+        shape = first.draw(Random(seed))
+        assert first.candidate(shape, Random(seed)) == second.candidate(dict(reversed(shape.items())), Random(seed))
 
 
 def test_the_first_shape_of_micro_fits_the_default_budget() -> None:
     bound = under("1MFLOPs")
-    found = bound.fit(bound.first())
-    assert found is not None
-    assert bound.budget.use(found.cost) >= FULL
+    candidate = bound.fit(bound.first())
+    assert candidate is not None
+    assert bound.budget.used_share(candidate.cost) >= MIN_USE
 
 
 @pytest.mark.parametrize("space", sorted(SPACES))
-def test_a_budget_beyond_the_largest_network_is_not_filled(space: str) -> None:
+def test_shapes_stay_as_they_are_if_the_budget_admits_the_largest_network(space: str) -> None:
     bound = under("1000GFLOPs,1Gparams", space)
     assert bound.covered
     random = Random(4)
@@ -147,15 +147,15 @@ def test_a_budget_beyond_the_largest_network_is_not_filled(space: str) -> None:
         assert bound.budget.admits(candidate.cost)
 
 
-def test_a_budget_that_covers_in_one_resource_only_is_filled_in_the_other() -> None:
+def test_a_budget_that_limits_one_of_two_resources_is_used() -> None:
     bound = under("1MFLOPs,1Gparams")
     assert not bound.covered
     random = Random(5)
-    uses = [bound.budget.use(bound.candidate(bound.draw(random), random).cost) for _ in range(20)]
-    assert min(uses) >= FULL
+    uses = [bound.budget.used_share(bound.candidate(bound.draw(random), random).cost) for _ in range(20)]
+    assert min(uses) >= MIN_USE
 
 
-def test_the_largest_network_alone_decides_what_is_covered() -> None:
+def test_a_budget_is_covered_if_the_largest_network_meets_it() -> None:
     space = SearchSpace.load("micro")
     largest = cost(space.spec(space.largest(lambda c: c.thop)))
     assert under(f"{largest.thop}FLOPs").covered
@@ -172,7 +172,7 @@ def test_the_largest_network_alone_decides_what_is_covered() -> None:
     ],
 )
 @pytest.mark.parametrize("name", sorted(SPACES))
-def test_a_budget_below_the_smallest_network_says_its_cost_and_what_to_change(
+def test_the_message_for_a_budget_below_the_smallest_network_has_its_cost_and_a_remedy(
     name: str, budget: str, measure: str, label: str
 ) -> None:
     space = SearchSpace.load(name)
@@ -191,7 +191,7 @@ def test_the_smallest_network_itself_is_not_refused() -> None:
     assert f"needs {least} FLOPs" in refusal(f"{least - 1}FLOPs")
 
 
-def test_any_limit_of_a_conjunction_can_be_the_impossible_one() -> None:
+def test_an_impossible_limit_is_refused_wherever_it_is_listed() -> None:
     assert "params, over the limit of 10;" in refusal("1MFLOPs,10params")
 
 
@@ -204,7 +204,7 @@ stages: [{kind: [conv, separable], width: {low: 4, high: 4}}]
 
 
 def test_limits_that_only_conflict_together_are_refused() -> None:
-    # The convolution has the lower peak, (16 + 4)·256, and the separable one the fewer parameters.
+    # The convolution has the lower peak, (16 + 4)·256, the separable block has fewer parameters.
     space = document.parse(SearchSpace, CONFLICT)
     conv, separable = (cost(space.spec({"stages.0.kind": kind})) for kind in ("conv", "separable"))
     assert conv.peak_activations == 20 * 256 < separable.peak_activations
@@ -213,8 +213,8 @@ def test_limits_that_only_conflict_together_are_refused() -> None:
     for possible in (peak, params):
         BudgetedSpace(space, Budget.parse(possible))
     message = refusal(f"{peak},{params}", space)
-    assert "no network of the space given was found that meets all limits at once; the nearest costs" in message
-    assert message.endswith("raise the limit it breaks")
+    assert "no network in the space given meets all limits at once; the closest costs" in message
+    assert message.endswith("raise the limit that it breaks")
 
 
 def test_a_lower_edge_over_the_largest_network_is_refused() -> None:
@@ -222,20 +222,20 @@ def test_a_lower_edge_over_the_largest_network_is_refused() -> None:
     largest = cost(space.spec(space.largest(lambda c: c.thop)))
     assert refusal("20..30GFLOPs") == (
         f"budget {Budget.parse('20..30GFLOPs')}: the largest network of the space micro has {largest.macs} FLOPs, "
-        "under the lower edge of 20000000000; lower the edge or widen the space"
+        "below the lower edge of 20000000000; lower the edge or widen the space"
     )
 
 
-def test_lower_edges_are_never_covered() -> None:
+def test_a_budget_with_a_lower_edge_is_never_covered() -> None:
     assert not under("1..1000000000000FLOPs").covered
 
 
-def test_a_budget_that_no_shape_can_be_brought_to_ends_with_a_reason() -> None:
+def test_a_budget_that_no_shape_can_be_fitted_to_is_refused() -> None:
     bound = under("999999..1000000FLOPs")
     with pytest.raises(BudgetError) as caught:
         bound.candidate(bound.first(), Random(0))
     assert str(caught.value) == (
-        f"budget {bound.budget}: 100 shapes of the space micro in a row could not be made to meet it; "
+        f"budget {bound.budget}: none of 100 shapes of the space micro could be fitted to it; "
         "widen the space or the budget"
     )
 
@@ -245,7 +245,7 @@ def test_a_budget_that_no_shape_can_be_brought_to_ends_with_a_reason() -> None:
 def test_just_above_the_smallest_network_there_is_always_a_candidate(name: str, unit: str) -> None:
     space = SearchSpace.load(name)
     probe = Budget.parse(f"1G{unit}").limits[0].resource
-    least = probe.most(cost(space.spec(space.smallest(probe.most))))
+    least = probe.largest_count(cost(space.spec(space.smallest(probe.largest_count))))
     bound = BudgetedSpace(space, Budget.parse(f"{round(least * 1.02)}{unit}"))
     for seed in range(5):
         random = Random(seed)

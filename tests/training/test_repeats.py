@@ -1,4 +1,4 @@
-"""`lightcnn train --folds K --seeds S`: every image is tested once a seed, by networks that do not know its source."""
+"""`lightcnn train --folds K --seeds S`: each image is tested once per seed, by networks not trained on its group."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def _elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def recipe(tmp_path_factory):
-    """A recipe on 96 squares of 32 sources, three of each, in a manifest that names the sources."""
+    """A recipe on 96 squares in 32 groups of three, with a manifest that names the groups."""
     from PIL import Image
 
-    folder = tmp_path_factory.mktemp("sources")
+    folder = tmp_path_factory.mktemp("groups")
     random = np.random.default_rng(0)
     rows = ["path,label,group"]
     for number in range(96):
-        source, label = number // 3, number // 3 % 2
+        group, label = number // 3, number // 3 % 2
         pixels = (random.integers(0, 200, (8, 8)) + 40 * label).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
-        rows.append(f"{number}.png,{CLASSES[label]},patient{source}")
+        rows.append(f"{number}.png,{CLASSES[label]},patient{group}")
     (folder / "data.csv").write_text("\n".join(rows) + "\n")
     (folder / "squares.yaml").write_text(
         f"name: squares\ndata: {folder / 'data.csv'}\nnetwork: {{input: [1, 8, 8], stages: [{{kind: conv, width: 4}}], "
@@ -65,7 +65,7 @@ def rows(file):
 
 
 def outcome(folder):
-    """What must be the same to the last bit."""
+    """The results that must be bit-identical."""
     names = [
         "predictions.csv",
         *(str(p.relative_to(folder)) for p in sorted(folder.glob("parts/*/weights.safetensors"))),
@@ -73,7 +73,7 @@ def outcome(folder):
     return {name: (folder / name).read_bytes() for name in names}
 
 
-def test_every_image_is_tested_once_a_seed(repeated):
+def test_every_image_is_tested_once_per_seed(repeated):
     tested = rows(repeated / "predictions.csv")
     assert len(tested) == 192
     assert {row["split"] for row in tested} == {"test"}
@@ -83,31 +83,31 @@ def test_every_image_is_tested_once_a_seed(repeated):
         assert {row["fold"] for row in tested if row["seed"] == seed} == {"1", "2", "3"}
 
 
-def test_no_source_is_tested_by_a_network_that_knows_it(repeated, recipe):
+def test_no_group_is_tested_by_a_network_trained_on_it(repeated, recipe):
     dataset = find_groups(load(Recipe.load(recipe).data))
     for part in sorted((repeated / "parts").iterdir()):
-        held = Recipe.load(part / "recipe.yaml")
-        sides = make_split(dataset, held.seed, held.reading)
+        part_recipe = Recipe.load(part / "recipe.yaml")
+        parts = make_split(dataset, part_recipe.seed, part_recipe.reading)
         predicted = {row["path"] for row in rows(part / "predictions.csv") if row["split"] == "test"}
-        assert predicted == {dataset.paths[i] for i in sides.test}
-        groups = [set(dataset.groups[getattr(sides, side)]) for side in ("train", "val", "test")]
+        assert predicted == {dataset.paths[i] for i in parts.test}
+        groups = [set(dataset.groups[getattr(parts, name)]) for name in ("train", "val", "test")]
         assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
-        assert all(set(dataset.labels[getattr(sides, side)]) == {0, 1} for side in ("train", "val", "test"))
+        assert all(set(dataset.labels[getattr(parts, name)]) == {0, 1} for name in ("train", "val", "test"))
 
 
-def test_seeds_cut_their_own_folds(repeated):
+def test_each_seed_makes_its_own_folds(repeated):
     folds = {(row["seed"], row["path"]): row["fold"] for row in rows(repeated / "predictions.csv")}
     assert any(folds["0", path] != folds["1", path] for _, path in folds)
 
 
-def test_the_report_adds_up(repeated):
+def test_the_report_agrees_with_the_predictions(repeated):
     report, tested = RunFolder.load(repeated).report, rows(repeated / "predictions.csv")
-    right = np.mean([row["label"] == row["prediction"] for row in tested])
-    assert report["metrics"]["test"]["accuracy"]["value"] == pytest.approx(right)
+    accuracy = np.mean([row["label"] == row["prediction"] for row in tested])
+    assert report["metrics"]["test"]["accuracy"]["value"] == pytest.approx(accuracy)
     parts = []
     for seed, fold in ((seed, fold) for seed in "01" for fold in "123"):
-        own = [row for row in tested if (row["seed"], row["fold"]) == (seed, fold)]
-        parts.append(np.mean([row["label"] == row["prediction"] for row in own]))
+        of_part = [row for row in tested if (row["seed"], row["fold"]) == (seed, fold)]
+        parts.append(np.mean([row["label"] == row["prediction"] for row in of_part]))
     assert report["summary"]["accuracy"]["values"] == pytest.approx(parts)
     assert report["summary"]["accuracy"]["mean"] == pytest.approx(np.mean(parts))
     assert report["summary"]["accuracy"]["sd"] == pytest.approx(np.std(parts, ddof=1))
@@ -121,7 +121,7 @@ def test_the_report_adds_up(repeated):
     assert page.count('<td class="number">96</td>') >= 1
 
 
-def test_a_part_is_a_run_that_its_recipe_repeats(repeated):
+def test_the_recipe_of_a_part_repeats_the_part(repeated):
     part = repeated / "parts" / "seed-1-fold-2"
     assert run(["train", str(part / "recipe.yaml"), "--out", "again", "--quiet"]) == 0
     for name in ("weights.safetensors", "predictions.csv"):
@@ -129,12 +129,12 @@ def test_a_part_is_a_run_that_its_recipe_repeats(repeated):
     assert not (part / "checkpoints").exists()
 
 
-def test_from_python_the_same(repeated, recipe):
-    made = lightcnn.train(recipe, folds=3, seeds=2, out="python")
-    assert outcome(made.path) == outcome(repeated)
+def test_the_python_function_gives_the_same_run(repeated, recipe):
+    trained = lightcnn.train(recipe, folds=3, seeds=2, out="python")
+    assert outcome(trained.path) == outcome(repeated)
 
 
-def test_a_killed_one_goes_on_to_the_same(repeated, recipe):
+def test_a_killed_run_resumes_to_the_same_result(repeated, recipe):
     command = [sys.executable, "-m", "lightcnn", "train", recipe, "--folds", "3", "--seeds", "2", "--out", "killed"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -144,24 +144,24 @@ def test_a_killed_one_goes_on_to_the_same(repeated, recipe):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not Path("killed/report.json").exists()
-    done = Path("killed/parts/seed-0-fold-1/report.json")
-    before = done.stat().st_mtime_ns
+    finished = Path("killed/parts/seed-0-fold-1/report.json")
+    before = finished.stat().st_mtime_ns
     assert run(["train", "--resume", "--out", "killed", "--quiet"]) == 0
-    assert done.stat().st_mtime_ns == before
+    assert finished.stat().st_mtime_ns == before
     assert outcome(Path("killed")) == outcome(repeated)
 
 
 def test_seeds_alone_share_one_split(recipe):
     assert run(["train", recipe, "--seeds", "2", "--out", "seeds", "--quiet"]) == 0
     tested = rows("seeds/predictions.csv")
-    sides = [{row["path"] for row in tested if row["seed"] == seed} for seed in "01"]
-    assert sides[0] == sides[1]
-    assert RunFolder.load("seeds").report["data"]["counts"]["test"] == len(sides[0])
+    test_sets = [{row["path"] for row in tested if row["seed"] == seed} for seed in "01"]
+    assert test_sets[0] == test_sets[1]
+    assert RunFolder.load("seeds").report["data"]["counts"]["test"] == len(test_sets[0])
     weights = [Path(f"seeds/parts/seed-{seed}/weights.safetensors").read_bytes() for seed in "01"]
     assert weights[0] != weights[1]
 
 
-def test_a_dry_run_counts_all_parts(recipe, capsys):
+def test_a_dry_run_includes_all_parts(recipe, capsys):
     assert run(["train", recipe, "--folds", "3", "--seeds", "2", "--dry-run", "--json"]) == 0
     six = json.loads(capsys.readouterr().out)
     assert (six["folds"], six["seeds"], six["data"]["counts"]["test"]) == (3, 2, 96)
@@ -170,34 +170,34 @@ def test_a_dry_run_counts_all_parts(recipe, capsys):
 
 
 @pytest.mark.parametrize(
-    "options, told",
+    "options, message",
     [
         (["--folds", "1"], "--folds 1: "),
         (["--seeds", "0"], "--seeds 0: "),
         (["--seeds", "2", "--seed", "4294967295"], "the last seed is 4294967295"),
         (["--folds", "17"], "has 48 images in 16 groups, too few to be in all 17 folds; give it images of at least 17 "
                             "groups, make at most 16 folds"),
-        (["--folds", "3", "--set", "distill.teacher=somewhere"], "--folds: distill.teacher somewhere has learned"),
+        (["--folds", "3", "--set", "distill.teacher=somewhere"], "--folds: distill.teacher somewhere was trained on"),
         (["--set", "reading.folds=3"], "reading"),
         (["--set", "reading.folds=3", "--set", "reading.fold=4"], "fold 4 of 3; give one from 1 to 3"),
         (["--set", "reading.folds=1"], "1 fold leaves nothing to learn from"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_one_line(recipe, options, told, capsys):
+def test_invalid_folds_and_seeds_are_an_error_of_one_line(recipe, options, message, capsys):
     assert run(["train", recipe, *options, "--out", "no", "--quiet"]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
     assert not Path("no").exists()
 
 
-def test_another_number_of_folds_is_refused_on_resume(repeated, capsys):
+def test_resuming_with_another_number_of_folds_is_an_error(repeated, capsys):
     assert run(["train", "--resume", "--folds", "4", "--out", str(repeated), "--quiet"]) == 2
-    assert "was not begun with --folds 4 --seeds 1" in capsys.readouterr().err
+    assert "was not started with --folds 4 --seeds 1" in capsys.readouterr().err
     assert (repeated / "report.json").is_file()
 
 
-def test_edited_predictions_of_a_part_are_not_pooled(repeated, tmp_path, capsys):
+def test_edited_predictions_of_a_part_are_an_error(repeated, tmp_path, capsys):
     shutil.copytree(repeated, "edited")
     Path("edited/report.json").unlink()
     table = Path("edited/parts/seed-0-fold-1/predictions.csv")
@@ -207,61 +207,61 @@ def test_edited_predictions_of_a_part_are_not_pooled(repeated, tmp_path, capsys)
     assert not Path("edited/report.json").exists()
 
 
-def test_areas_rank_images_within_one_network(repeated):
+def test_areas_under_curves_rank_images_within_one_network(repeated):
     test = RunFolder.load(repeated).report["metrics"]["test"]
     tested = rows(repeated / "predictions.csv")
     areas = []
     for seed in "01":
-        right = pairs = 0.0
+        ordered = pairs = 0.0
         for fold in "123":
-            own = [row for row in tested if (row["seed"], row["fold"]) == (seed, fold)]
-            yes, no = ([float(row["p_bright"]) for row in own if row["label"] == name] for name in ("bright", "dark"))
-            right += sum((a > b) + (a == b) / 2 for a in yes for b in no)
+            part = [row for row in tested if (row["seed"], row["fold"]) == (seed, fold)]
+            yes, no = ([float(row["p_bright"]) for row in part if row["label"] == name] for name in ("bright", "dark"))
+            ordered += sum((a > b) + (a == b) / 2 for a in yes for b in no)
             pairs += len(yes) * len(no)
-        areas.append(right / pairs)
+        areas.append(ordered / pairs)
     assert test["auc"]["value"] == pytest.approx(np.mean(areas))
     assert test["auc"]["low"] < test["auc"]["value"] < test["auc"]["high"]
     assert test["images"] == 96
-    assert sum(of["images"] for of in test["per_class"].values()) == 96
+    assert sum(scores["images"] for scores in test["per_class"].values()) == 96
 
 
-def test_other_thresholds_are_those_of_each_part(repeated):
+def test_operating_points_use_the_thresholds_of_each_part(repeated):
     tested = [row for row in rows(repeated / "predictions.csv") if row["split"] == "test"]
     report = json.loads((repeated / "report.json").read_text())
     second = report["data"]["classes"][1]
     for name, target in (("at_specificity", "0.90"), ("at_sensitivity", "0.95")):
         thresholds = {}
         for part in report["parts"]:
-            own = json.loads((repeated / part["folder"] / "report.json").read_text())["metrics"]["test"][name][target]
-            thresholds[str(part["seed"]), str(part["fold"])] = own["threshold"]
+            metrics = json.loads((repeated / part["folder"] / "report.json").read_text())["metrics"]
+            thresholds[str(part["seed"]), str(part["fold"])] = metrics["test"][name][target]["threshold"]
         point = report["metrics"]["test"][name][target]
         assert point["threshold"] is None and None not in thresholds.values()
         taken = [float(row[f"p_{second}"]) >= thresholds[row["seed"], row["fold"]] for row in tested]
         for rate, label in (("sensitivity", True), ("specificity", False)):
-            right = [
+            correct = [
                 took == label for took, row in zip(taken, tested, strict=True) if (row["label"] == second) == label
             ]
-            assert point[rate]["value"] == pytest.approx(sum(right) / len(right))
+            assert point[rate]["value"] == pytest.approx(sum(correct) / len(correct))
             assert point[rate]["low"] <= point[rate]["value"] <= point[rate]["high"]
     assert "each part&#x27;s own" in (repeated / "report.html").read_text()
 
 
-def test_one_fold_of_a_recipe_over_seeds_is_one_fold(recipe):
-    one = ["--set", "reading.folds=3", "--set", "reading.fold=2"]
-    assert run(["train", recipe, *one, "--seeds", "2", "--epochs", "1", "--out", "second", "--quiet"]) == 0
+def test_a_fold_of_a_recipe_is_repeated_with_every_seed(recipe):
+    fold = ["--set", "reading.folds=3", "--set", "reading.fold=2"]
+    assert run(["train", recipe, *fold, "--seeds", "2", "--epochs", "1", "--out", "second", "--quiet"]) == 0
     report = RunFolder.load("second").report
     assert (report["folds"], report["seeds"]) == (0, 2)
     assert [part["fold"] for part in report["parts"]] == [2, 2]
 
 
-def test_a_side_of_few_sources_is_told_to_be_small(repeated):
+def test_a_test_set_of_enough_groups_has_no_warning(repeated):
     page = (repeated / "report.html").read_text()
     assert RunFolder.load(repeated).report["metrics"]["test"]["warning"] is None
     assert "too few to say anything" not in page
     assert "32 groups" in page
 
 
-def test_a_damaged_plan_is_told(recipe, capsys):
+def test_a_damaged_repeats_file_is_an_error(recipe, capsys):
     assert run(["train", recipe, "--seeds", "1", "--out", "one", "--quiet"]) == 0
     Path("one/repeats.json").write_text("{")
     Path("one/report.json").unlink()
@@ -277,6 +277,6 @@ def test_a_fold_of_a_recipe_is_checked():
     assert Reading(folds=2, fold=2).fold == 2
 
 
-def test_the_whole_has_no_network_of_its_own(repeated, capsys):
+def test_a_repeated_run_has_no_network_of_its_own(repeated, capsys):
     assert run(["predict", str(repeated), __file__]) == 2
     assert "has no weights.safetensors; give one of its parts/" in capsys.readouterr().err

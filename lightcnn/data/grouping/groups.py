@@ -14,12 +14,12 @@ from scipy.sparse.csgraph import connected_components
 from lightcnn.data.dataset import Dataset, GroupSource, ImageFiles
 from lightcnn.data.grouping.name_groups import NameGroups, name_groups
 from lightcnn.data.grouping.near_duplicates import NearDuplicates, find_near_duplicates
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 
 NO_GROUPS = "each image counts as its own group"
 
 
-def find_groups(dataset: Dataset, *, progress: Progress = silent) -> Dataset:
+def find_groups(dataset: Dataset, *, progress: Progress = no_progress) -> Dataset:
     """The same data with the groups that are known or can be found, and the reason for them.
 
     Near duplicates are searched for only in small data sets; in larger ones, those that an audit has found are used.

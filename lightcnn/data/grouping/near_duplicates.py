@@ -16,7 +16,7 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.cache import cache_folder
 from lightcnn.data.grouping import similar as search
 from lightcnn.data.grouping.similar import SimilarImages
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 
 MAX_IMAGES_WITHOUT_AUDIT = 5_000
 """Most images among which a training searches for near duplicates itself; in larger data sets, only an audit does."""
@@ -33,7 +33,7 @@ class NearDuplicates:
 
 
 def find_near_duplicates(
-    dataset: Dataset, effort: Literal["none", "some", "all"], *, progress: Progress = silent
+    dataset: Dataset, effort: Literal["none", "some", "all"], *, progress: Progress = no_progress
 ) -> NearDuplicates:
     """Searches for near duplicates: never (`none`), among up to MAX_IMAGES_WITHOUT_AUDIT images (`some`), or always."""
     if effort == "none":

@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from lightcnn.data.grouping.matching import candidate_pairs
 from lightcnn.data.grouping.sift import IMAGE_PIXELS, THUMBNAIL_PIXELS, Features, extract_features
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 
 MIN_PIXELS = 48
 """Smallest median longer side of images that are searched: below it, copies and similar motifs look alike."""
@@ -42,7 +42,7 @@ class SimilarImages:
     clusters: NDArray[np.int64]
 
 
-def find_similar(images: Sequence[NDArray[np.uint8]], *, progress: Progress = silent) -> SimilarImages:
+def find_similar(images: Sequence[NDArray[np.uint8]], *, progress: Progress = no_progress) -> SimilarImages:
     """Verified pairs and clusters of uint8 images (H, W, C) that show the same photograph."""
     features = extract_features(images, progress)
     pairs, strength = _verified(features, candidate_pairs(features, progress), progress)

@@ -12,11 +12,11 @@ from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, leads_out, req
 from lightcnn.data.files.walk import hidden
 from lightcnn.data.sources.read_files import MAX_LISTED, read
 from lightcnn.errors import DataError
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 from lightcnn.text import nearest
 
 
-def read_folder(path: Path, *, skip_corrupt: bool = False, progress: Progress = silent) -> Dataset:
+def read_folder(path: Path, *, skip_corrupt: bool = False, progress: Progress = no_progress) -> Dataset:
     """Reads all images of all class folders. Raises: DataError."""
     roots = _roots(path)
     classes = tuple(composed(folder.name) for folder in _class_folders(roots[0][1]))

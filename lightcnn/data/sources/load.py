@@ -13,7 +13,7 @@ from lightcnn.data.sources.npz import read_npz
 from lightcnn.data.sources.published import cifar10, digits, fashion_mnist
 from lightcnn.data.sources.synthetic import options_of, synthetic_lesions
 from lightcnn.errors import DataError
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Reading
 from lightcnn.text import nearest
 
@@ -30,7 +30,7 @@ OUTLINES = {"digits": (1, 10, 8), "fashion-mnist": (1, 10, 28), "cifar10": (3, 1
 """Channels, classes and image size in pixels of the data sets for which they are known."""
 
 
-def load(source: str, reading: Reading | None = None, *, progress: Progress = silent) -> Dataset:
+def load(source: str, reading: Reading | None = None, *, progress: Progress = no_progress) -> Dataset:
     """Loads a source: a named data set, a folder of class folders, a .csv manifest, or a .npz in MedMNIST's layout.
 
     Raises: DataError in one line that names the file, the rule and the remedy; DataMissing if a named data set is not

@@ -19,7 +19,7 @@ from lightcnn.data.dataset import SPLIT_NAMES, Dataset, assemble
 from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, require_one_spelling
 from lightcnn.data.sources.read_files import MAX_LISTED, read
 from lightcnn.errors import DataError
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 from lightcnn.text import nearest
 
 REQUIRED_COLUMNS, OPTIONAL_COLUMNS = ("path", "label"), ("group", "split")
@@ -41,7 +41,7 @@ class _Row:
     split: str
 
 
-def read_manifest(path: Path, *, skip_corrupt: bool = False, progress: Progress = silent) -> Dataset:
+def read_manifest(path: Path, *, skip_corrupt: bool = False, progress: Progress = no_progress) -> Dataset:
     """Reads every image that a manifest names; paths are relative to the manifest's folder. Raises: DataError."""
     rows = _rows(path)
     labels = [row.label for row in rows]

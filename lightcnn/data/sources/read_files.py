@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lightcnn.data.dataset import FileFacts, ImageFiles, file_facts
 from lightcnn.data.files.decode import decode
 from lightcnn.errors import DataError
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 
 KEPT_BYTES = 1_500_000_000
 """Most bytes of decoded pixels that stay in memory; further images are decoded again when needed."""
@@ -39,7 +39,7 @@ class ReadFiles:
 
 
 def read(
-    source: str, root: Path, files: Sequence[Path], *, skip_corrupt: bool = False, progress: Progress = silent
+    source: str, root: Path, files: Sequence[Path], *, skip_corrupt: bool = False, progress: Progress = no_progress
 ) -> ReadFiles:
     """Decodes `files`, which are below `root`, on all cores.
 

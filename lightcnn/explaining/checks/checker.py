@@ -1,52 +1,52 @@
-"""The checks that tell a faithful explanation from a pretty one, of every map by one rule."""
+"""The checks that separate a faithful explanation from a plausible one; every map is checked by the same rules."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lightcnn.explaining.checks import map_sanity, mask_overlap, reruns, self_reported
+from lightcnn.explaining.checks.catalogue import CHECKS
 from lightcnn.explaining.checks.deletion_insertion import Curves, area
-from lightcnn.explaining.checks.weight_randomisation import redrawn
+from lightcnn.explaining.checks.weight_randomisation import randomised
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution, Method
+from lightcnn.explaining.methods.catalogue import is_random
 
-Level = Literal["none", "quick", "full"]
-LEVELS: tuple[Level, ...] = ("none", "quick", "full")
-NAMES = ("map", "deletion", "insertion", "completeness", "fit", "seeds", "randomisation", "stability", "mask")
 STEPS = {"none": 1, "quick": 20, "full": 50}
-"""Of a curve."""
-RANDOMS = {"none": 1, "quick": 2, "full": 3}
-"""Orders of chance whose mean curve is a control."""
+"""Number of steps of a curve at each check level."""
+RANDOM_ORDERS = {"none": 1, "quick": 2, "full": 3}
+"""Number of random orders whose mean curve is a control, at each check level."""
 
 
 class Checker:
-    """What judges maps of a network: `quick` from its answers, `full` also by running each method again, `none` not.
+    """Checks the maps of a network.
 
-    The same seed gives the same numbers. The network whose top is redrawn is made once, at the first image.
+    Level `quick` uses the network's predictions, `full` also runs each method again, and `none` checks nothing. Equal
+    seeds give equal numbers. The network with randomised last layers is made once, at the first image.
     """
 
-    def __init__(self, explained: ExplainedNetwork, *, level: Level = "quick", seed: int = 0) -> None:
+    def __init__(self, explained: ExplainedNetwork, *, level: str = "quick", seed: int = 0) -> None:
         self.explained = explained
         self.level = level
         self.seed = seed
-        self._forgetful: ExplainedNetwork | None = None
+        self._randomised: ExplainedNetwork | None = None
 
     def image(self, inputs: Tensor, target: int, mask: NDArray[np.bool_] | None = None) -> ImageChecks:
-        """The judge of all maps of an image (1, C, H, W) and class. `mask` (H, W) says where the truth lies."""
-        curves = Curves(self.explained, inputs, target, STEPS[self.level], RANDOMS[self.level], self.seed)
+        """The checks of all maps of one image (1, C, H, W) and class. `mask` (H, W) is the ground truth."""
+        curves = Curves(self.explained, inputs, target, STEPS[self.level], RANDOM_ORDERS[self.level], self.seed)
         return ImageChecks(self, inputs, target, mask, curves)
 
-    def forgetful(self, inputs: Tensor) -> ExplainedNetwork:
-        """The network whose top is redrawn; images (N, C, H, W) show the order of its parts."""
-        if self._forgetful is None:
-            self._forgetful = redrawn(self.explained, inputs, self.seed)
-        return self._forgetful
+    def randomised_network(self, inputs: Tensor) -> ExplainedNetwork:
+        """The network with randomised last layers; images (N, C, H, W) show the order of its modules."""
+        if self._randomised is None:
+            self._randomised = randomised(self.explained, inputs, self.seed)
+        return self._randomised
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,40 +60,45 @@ class ImageChecks:
     curves: Curves
 
     def __call__(self, attribution: Attribution, method: Method) -> dict[str, dict[str, Any]]:
-        """Each `{value, passed, rule, says, ...}`: `passed` is None where a check could not be made, and `says` why."""
+        """The checks of one map, each `{value, passed, rule, says, ...}`.
+
+        If a check cannot be made, `passed` is None and `says` explains why.
+        """
         if self.checker.level == "none":
             return {}
-        explained, found = self.checker.explained, attribution.map
-        checks = {"map": map_sanity.shape_of(found, explained, self.inputs)}
-        checks |= {name: self.curves.judge(name, found) for name in ("deletion", "insertion")}
-        checks |= self_reported.claims(attribution.facts)
-        if attribution.method == "lime":
-            checks["seeds"] = reruns.seeds(attribution, method, explained, self.inputs, self.target)
+        explained, values = self.checker.explained, attribution.map
+        checks = {"map": map_sanity.check_map(values, explained, self.inputs)}
+        checks |= {name: self.curves.check(name, values) for name in ("deletion", "insertion")}
+        checks |= self_reported.check_facts(attribution.facts)
+        if is_random(attribution.method):
+            checks["seeds"] = reruns.check_seeds(attribution, method, explained, self.inputs, self.target)
         if self.checker.level == "full":
-            checks |= self._again(attribution, method)
+            checks |= self._reruns(attribution, method)
         if self.mask is not None:
-            checks["mask"] = mask_overlap.inside(found, self.mask) | {"needed": self._needed}
-        return {name: checks[name] for name in NAMES if name in checks}
+            checks["mask"] = mask_overlap.check_mask(values, self.mask) | {"needed": self._needed}
+        return {name: checks[name] for name in CHECKS if name in checks}
 
     @cached_property
     def _needed(self) -> dict[str, float] | None:
-        """What the network does without the mask, whatever a map says of it: None where it marks nothing or all.
+        """How much the network needs the masked pixels, whatever the maps show; None if the mask marks nothing or all.
 
-        The area of deletion in which the pixels of the mask go first, beside that of chance: the smaller, the more the
-        answer hangs on what is in the mask.
+        The area under deletion if the masked pixels are removed first, next to that of a random order: the smaller, the
+        more the prediction depends on the masked pixels.
         """
         if self.mask is None or self.mask.all() or not self.mask.any():
             return None
         curves = self.curves
-        without = curves.walk("deletion", [self.mask.astype(np.float64)])[0]
-        chance = curves.controls["deletion"]["random"]
-        return {"deletion": area(without, curves.fractions), "random": area(chance, curves.fractions)}
+        masked_first = curves.compute("deletion", [self.mask.astype(np.float64)])[0]
+        random = curves.controls["deletion"]["random"]
+        return {"deletion": area(masked_first, curves.fractions), "random": area(random, curves.fractions)}
 
-    def _again(self, attribution: Attribution, method: Method) -> dict[str, dict[str, Any]]:
-        """What costs as much as the method itself, several times."""
+    def _reruns(self, attribution: Attribution, method: Method) -> dict[str, dict[str, Any]]:
+        """The checks that cost several times as much as the method itself."""
         checker, image, target = self.checker, self.inputs, self.target
-        forgetful = checker.forgetful(image)
+        network = checker.randomised_network(image)
         return {
-            "randomisation": reruns.randomisation(attribution, method, forgetful, image, target),
-            "stability": reruns.stability(attribution, method, checker.explained, image, target, seed=checker.seed),
+            "randomisation": reruns.check_randomisation(attribution, method, network, image, target),
+            "stability": reruns.check_stability(
+                attribution, method, checker.explained, image, target, seed=checker.seed
+            ),
         }

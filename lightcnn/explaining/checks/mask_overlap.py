@@ -1,4 +1,4 @@
-"""Whether a map lies where somebody who knows has marked the image."""
+"""Whether a map lies where an expert has marked the image."""
 
 from __future__ import annotations
 
@@ -9,36 +9,38 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lightcnn.errors import InputError
-from lightcnn.explaining.checks.map_sanity import WORDS, energy
+from lightcnn.explaining.checks.map_sanity import WARNINGS, energy
 
-RATIO, MOST = 1.5, 0.5
-"""Energy in the mask over its area, at least; share of the image above which a mask is too large to tell anything."""
+MIN_RATIO, MAX_AREA = 1.5, 0.5
+"""Minimum share of the energy in the mask over the mask's share of the area; largest mask that is informative."""
 TOLERANCE = 15 / 224
-"""Of the longer side, by which the highest point may miss (Zhang et al., arXiv:1608.00507: 15 pixels of about 224)."""
+"""Distance by which the highest point may miss the mask, as a share of the larger of height and width.
+
+Zhang et al. (arXiv:1608.00507) allow 15 pixels of about 224."""
 RULE = (
-    f"at least {RATIO:g} times as much of the energy above 0 in the mask as of the area, and the highest point in it "
-    f"or within {100 * TOLERANCE:.1f} % of a side"
+    f"the mask has at least {MIN_RATIO:g} times as large a share of the energy above 0 as of the area, and the highest "
+    f"point lies in it or within {100 * TOLERANCE:.1f} % of the longer of height and width"
 )
 
 
-def inside(found: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[str, Any]:
+def check_mask(values: NDArray[np.float32], mask: NDArray[np.bool_]) -> dict[str, Any]:
     """The check `mask` of a map (H, W): the share of its energy in the mask (H, W), and the pointing game.
 
-    Of a plateau of highest points, half must hit. Raises: InputError for a mask of another size.
+    If several points are the highest, half of them must hit. Raises: InputError for a mask of another size.
     """
-    if mask.shape != found.shape:
-        raise InputError(f"mask: {mask.shape} does not fit a map of {found.shape}; give (height, width) of the input")
+    if mask.shape != values.shape:
+        raise InputError(f"mask: {mask.shape} does not fit a map of {values.shape}; give (height, width) of the input")
     covered = float(mask.mean())
     result: dict[str, Any] = {"value": None, "passed": None, "rule": RULE, "says": "", "area": covered}
     result |= {"ratio": None, "pointing": None}
-    if not 0 < covered <= MOST:
-        return result | {"says": f"the mask is {'empty' if not covered else 'over half of the image'}"}
-    shares = energy(found)
+    if not 0 < covered <= MAX_AREA:
+        return result | {"says": f"the mask {'is empty' if not covered else 'covers more than half of the image'}"}
+    shares = energy(values)
     if not shares.any():
-        why = "negative" if np.isfinite(found).all() else "nonfinite"
-        return result | {"passed": False, "says": WORDS[why]}
+        why = "negative" if np.isfinite(values).all() else "nonfinite"
+        return result | {"passed": False, "says": WARNINGS[why]}
     share = float(shares[mask].sum())
     near = ndimage.distance_transform_edt(~mask) <= TOLERANCE * max(mask.shape)
-    pointing = bool(near[found == found.max()].mean() >= 0.5)
+    pointing = bool(near[values == values.max()].mean() >= 0.5)
     ratio = share / covered
-    return result | {"value": share, "passed": ratio >= RATIO and pointing, "ratio": ratio, "pointing": pointing}
+    return result | {"value": share, "passed": ratio >= MIN_RATIO and pointing, "ratio": ratio, "pointing": pointing}

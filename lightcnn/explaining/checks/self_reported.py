@@ -1,4 +1,4 @@
-"""What methods say of their own faithfulness, held against a bound."""
+"""Numbers with which methods measure themselves, checked against a bound."""
 
 from __future__ import annotations
 
@@ -6,32 +6,34 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-COMPLETENESS, FIT = 0.01, 0.5
-"""Largest error of the sum of a map; least share of the variance that LIME's line explains: as much as it leaves."""
+MAX_COMPLETENESS_ERROR, MIN_FIT = 0.01, 0.5
+"""Largest error of the sum of a map; smallest share of the variance that LIME's linear model must explain."""
 RULES = {
-    "completeness": f"the map adds up to the change of the score from the baseline within {100 * COMPLETENESS:g} %",
-    "fit": f"around the image the superpixels explain at least {FIT:g} of the variance (R²): as much as they leave",
+    "completeness": "the map adds up to the change of the score from the baseline within "
+    f"{100 * MAX_COMPLETENESS_ERROR:g} %",
+    "fit": f"around the image the superpixels explain at least {MIN_FIT:g} of the variance (R²)",
 }
 
 
-def claims(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The checks `completeness` and `fit` of the methods whose facts have `completeness_error` or `r2`.
+def check_facts(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The check `completeness` for facts with `completeness_error`, and `fit` for facts with `r2`.
 
-    A number that is missing, as where nothing varies, is not judged.
+    A missing number, for example because nothing varies, is not judged.
     """
-    found: dict[str, dict[str, Any]] = {}
+    checks: dict[str, dict[str, Any]] = {}
     if "completeness_error" in facts:
         value = _finite(facts["completeness_error"])
-        found["completeness"] = _check("completeness", value, None if value is None else value <= COMPLETENESS)
-        found["completeness"]["steps"] = facts.get("steps")
+        passed = None if value is None else value <= MAX_COMPLETENESS_ERROR
+        checks["completeness"] = _check("completeness", value, passed)
+        checks["completeness"]["steps"] = facts.get("steps")
     if "r2" in facts:
         value = _finite(facts["r2"])
-        found["fit"] = _check("fit", value, None if value is None else value >= FIT)
-    return found
+        checks["fit"] = _check("fit", value, None if value is None else value >= MIN_FIT)
+    return checks
 
 
 def _check(name: str, value: float | None, passed: bool | None) -> dict[str, Any]:
-    says = "" if value is not None else "the method could not tell"
+    says = "" if value is not None else "the method could not measure it"
     return {"value": value, "passed": passed, "rule": RULES[name], "says": says}
 
 

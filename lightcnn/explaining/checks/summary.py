@@ -1,4 +1,4 @@
-"""What the checks of many maps say together: a table method × check with intervals, and the sentences on it."""
+"""The checks of many maps together: a table of methods and checks with intervals, and sentences about it."""
 
 from __future__ import annotations
 
@@ -13,154 +13,132 @@ from lightcnn.evaluation.bootstrap import CHUNK, LEFT_OUT, left_out, times_drawn
 from lightcnn.evaluation.intervals import BootstrapDraws
 from lightcnn.evaluation.paired_tests import score_interval
 from lightcnn.evaluation.sample_size import GROUPS
-from lightcnn.explaining.checks.checker import NAMES
+from lightcnn.explaining.checks.catalogue import CHECKS
+from lightcnn.explaining.methods.catalogue import title_of
 
 Numbers = NDArray[np.float64]
 Row = dict[str, Any]
-TITLES = {
-    "gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "layercam": "Layer-CAM", "ig": "Integrated Gradients",
-    "lime": "LIME", "occlusion": "Occlusion",
-}  # fmt: skip
-PASSED = {
-    "deletion": "beat every control at deletion",
-    "insertion": "beat every control at insertion",
-    "completeness": "added up to the change of the score",
-    "fit": "had a local model that fits",
-    "seeds": "came out alike with another seed",
-    "randomisation": "changed when the top of the network was redrawn",
-    "stability": "kept its order under slight noise",
-    "mask": "pointed into the mask",
-    "map": "gave no warning",
-}
-FAILED = {
-    "deletion": "taking away what it marks changes the answer no faster than a map that knows nothing of the network",
-    "insertion": "showing what it marks brings the answer no faster than a map that knows nothing of the network",
-    "completeness": "its numbers do not add up to the change of the score",
-    "fit": "its superpixels explain less of the answer than they leave",
-    "seeds": "another seed gives another map",
-    "randomisation": "its map hardly changes when the top of the network is redrawn",
-    "stability": "noise that leaves the prediction as it is changes the map",
-    "mask": "it does not lie where the mask is",
-    "map": "its maps are empty, flat, or lie on the border or on background",
-}
-LIMITS = {"completeness": (0.0, np.inf), "fit": (-np.inf, 1.0), "deletion": (0.0, 1.0), "insertion": (0.0, 1.0)}
-LIMITS |= {"mask": (0.0, 1.0)}
-"""Between which the values of a check lie; -1 to 1 where it is not named."""
 
 
 def summary(explanations: Sequence[Mapping[str, Any]]) -> list[Row]:
-    """A row for every method and check of `explanations` of report.json, in the order in which the methods come.
+    """One row per method and check of the `explanations` of report.json, in the order of the methods.
 
-    Shares of passed ones have Wilson's interval, on groups where images have a `group`; values and margins that of a
-    bootstrap of these, withheld where there are fewer than 20. `unjudged` are those that a check could not be made on,
-    `blind` those whose answer is much the same without the image, where a curve tells little. `needed` is by how much
-    the area under deletion is smaller when the mask goes first than by chance, whatever the maps say.
+    Shares of passed images have Wilson's interval, based on groups if images have a `group`. Values and margins have a
+    bootstrap interval over groups, withheld if there are fewer than 20. `unjudged` counts the images on which a check
+    could not be made, `blind` those on which the probability hardly changes without the image, so that a curve shows
+    little. `needed` is by how much the area under deletion is smaller if the masked pixels are removed first than with
+    a random order, whatever the maps show.
     """
     rows = []
     for method in dict.fromkeys(explanation["method"] for explanation in explanations):
-        own = [(number, entry) for number, entry in enumerate(explanations) if entry["method"] == method]
-        witnesses = [_witness(entry, number) for number, entry in own]
-        for name in NAMES:
-            made = [
-                (entry["checks"][name], witness)
-                for (_, entry), witness in zip(own, witnesses, strict=True)
+        entries = [(number, entry) for number, entry in enumerate(explanations) if entry["method"] == method]
+        units = [_unit(entry, number) for number, entry in entries]
+        for name in CHECKS:
+            checks = [
+                (entry["checks"][name], unit)
+                for (_, entry), unit in zip(entries, units, strict=True)
                 if name in entry["checks"]
             ]
-            if made:
-                rows.append(_row(method, name, made))
+            if checks:
+                rows.append(_row(method, name, checks))
     return rows
 
 
-def sentence(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows of `summary` in plain words: what each method passed, what it failed, and what that does not show."""
-    return "\n".join(sentences(rows))
+def summary_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows of `summary` in words: what each method passed and failed, and what the checks do not show."""
+    return "\n".join(summary_paragraphs(rows))
 
 
-def sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The same in parts: one a method, one on what all of them share, one on what that does not show."""
+def summary_paragraphs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One paragraph per method, one on what all methods share, and one on what the checks do not show."""
     if not rows:
-        return ["No map was checked: nothing is known of how far the maps follow the network."]
-    said, explained = list[str](), set[str]()
-    for method, own in groupby(rows, lambda row: row["method"]):
-        said.append(_of_method(TITLES.get(method, method), list(own), explained))
-    failing = {row["method"] for row in rows if row["passed"] < row["images"]}
+        return ["No map was checked: it is unknown how far the maps follow the network."]
+    paragraphs, explained = list[str](), set[str]()
+    for method, method_rows in groupby(rows, lambda row: row["method"]):
+        paragraphs.append(_method_paragraph(title_of(method), list(method_rows), explained))
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    clean = [TITLES.get(method, method) for method in methods if method not in failing]
-    if clean:
-        end = f"{' and '.join(clean)} passed every check made; in medicine every method fails some"
-    else:
-        end = "No method passed every check on every image" if len(methods) > 1 else "It did not pass every check"
     first = [row for row in rows if row["method"] == methods[0]]
-    shared = [_needed(row["needed"]) for row in first if row["needed"]] + [_blind(row) for row in first if row["blind"]]
-    said += [" ".join(shared)] if shared else []
-    said.append(f"{end}. None of this shows that the network is right, only how far a map follows the network.")
-    return said
+    shared = [_needed_sentence(row["needed"]) for row in first if row["needed"]]
+    shared += [_blind_sentence(row) for row in first if row["blind"]]
+    paragraphs += [" ".join(shared)] if shared else []
+    return [*paragraphs, _conclusion(rows, methods)]
 
 
-def _witness(entry: Mapping[str, Any], number: int) -> str:
-    """What an explanation counts as: its group, else its image, else itself."""
+def _conclusion(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> str:
+    """Whether any method passed all checks, and what the checks do not show."""
+    failing = {row["method"] for row in rows if row["passed"] < row["images"]}
+    passing = [title_of(method) for method in methods if method not in failing]
+    if passing:
+        result = f"{' and '.join(passing)} passed every check made; on medical images every method fails some"
+    else:
+        result = "No method passed every check on every image" if len(methods) > 1 else "It did not pass every check"
+    return f"{result}. The checks do not show that the network is right, only how far a map follows the network."
+
+
+def _unit(entry: Mapping[str, Any], number: int) -> str:
+    """The unit of resampling that an explanation belongs to: its group, else its image, else itself."""
     for key in ("group", "image"):
         if entry.get(key) is not None:
             return f"{key} {entry[key]}"
     return f"number {number}"
 
 
-def _row(method: str, name: str, made: Sequence[tuple[Mapping[str, Any], str]]) -> Row:
-    judged = [(check, witness) for check, witness in made if check["passed"] is not None]
-    row: Row = {"method": method, "check": name, "images": len(judged), "unjudged": len(made) - len(judged)}
-    limits = LIMITS.get(name, (-1.0, 1.0))
+def _row(method: str, name: str, checks: Sequence[tuple[Mapping[str, Any], str]]) -> Row:
+    judged = [(check, unit) for check, unit in checks if check["passed"] is not None]
+    row: Row = {"method": method, "check": name, "images": len(judged), "unjudged": len(checks) - len(judged)}
+    kind = CHECKS[name]
     return row | {
         "passed": sum(check["passed"] for check, _ in judged),
         "share": _share(judged),
-        "value": _centre([(check["value"], of) for check, of in made], *limits),
-        "margin": _centre([(check["margin"], of) for check, of in made if "margin" in check], -1.0, 1.0),
-        "needed": _centre([(_faster(check), of) for check, of in made], -1.0, 1.0),
+        "value": _mean([(check["value"], unit) for check, unit in checks], kind.lowest, kind.highest),
+        "margin": _mean([(check["margin"], unit) for check, unit in checks if "margin" in check], -1.0, 1.0),
+        "needed": _mean([(_needed_area(check), unit) for check, unit in checks], -1.0, 1.0),
         "blind": sum(bool(check.get("blind")) for check, _ in judged),
-        "rule": made[0][0]["rule"],
+        "rule": checks[0][0]["rule"],
     }
 
 
-def _faster(check: Mapping[str, Any]) -> float | None:
-    """How much sooner than by chance the answer falls when the mask goes first: an area; None without a mask."""
+def _needed_area(check: Mapping[str, Any]) -> float | None:
+    """How much smaller the area is with the masked pixels removed first than with a random order; None without mask."""
     needed = check.get("needed")
     return None if needed is None else needed["random"] - needed["deletion"]
 
 
 def _share(judged: Sequence[tuple[Mapping[str, Any], str]]) -> Row:
-    """Of those passed: Wilson's interval, on as many images as would spread as much as the groups do."""
+    """The share of passed images with Wilson's interval, on as many images as would vary as much as the groups do."""
     if not judged:
         return {"value": None, "low": None, "high": None, "interval": "none: no image could be judged"}
     passed = np.array([check["passed"] for check, _ in judged], dtype=np.float64)
-    codes = _codes([witness for _, witness in judged])
+    codes = _codes([unit for _, unit in judged])
     share, groups = float(passed.mean()), int(codes.max()) + 1
     low, high = score_interval(share, (passed - share) / len(passed), codes)
     unit = "images" if groups == len(passed) else "groups"
     return {"value": share, "low": low, "high": high, "interval": f"Wilson on {groups:,} {unit}"}
 
 
-def _centre(values: Sequence[tuple[float | None, str]], lowest: float, highest: float) -> Row | None:
-    """Mean and median of the values that there are, with the mean's interval; None without any."""
-    told = [(value, witness) for value, witness in values if value is not None]
-    if not told:
+def _mean(values: Sequence[tuple[float | None, str]], lowest: float, highest: float) -> Row | None:
+    """Mean and median of the known values, with the interval of the mean; None if no value is known."""
+    known = [(value, unit) for value, unit in values if value is not None]
+    if not known:
         return None
-    numbers = np.array([value for value, _ in told], dtype=np.float64)
-    found: Row = {"images": len(told), "mean": float(numbers.mean()), "median": float(np.median(numbers))}
-    found |= {"low": None, "high": None}
-    codes = _codes([witness for _, witness in told])
+    numbers = np.array([value for value, _ in known], dtype=np.float64)
+    row: Row = {"images": len(known), "mean": float(numbers.mean()), "median": float(np.median(numbers))}
+    row |= {"low": None, "high": None}
+    codes = _codes([unit for _, unit in known])
     groups = int(codes.max()) + 1
-    unit = "image" if groups == len(told) else "group"
+    unit = "image" if groups == len(known) else "group"
     if groups < GROUPS:
-        return found | {"interval": f"withheld: {groups} {unit}s, under {GROUPS}"}
+        return row | {"interval": f"withheld: {groups} {unit}s, fewer than {GROUPS}"}
     draws = _draws(numbers, codes, unit)
     error, quantile = draws.spread()
-    low, high = (max(lowest, found["mean"] - quantile * error), min(highest, found["mean"] + quantile * error))
-    return found | {"low": low, "high": high, "interval": draws.method}
+    low, high = (max(lowest, row["mean"] - quantile * error), min(highest, row["mean"] + quantile * error))
+    return row | {"low": low, "high": high, "interval": draws.method}
 
 
 def _draws(numbers: Numbers, codes: NDArray[np.int64], unit: str) -> BootstrapDraws:
-    """The mean in every draw of whole groups, and with each left out."""
+    """The mean in every bootstrap draw of whole groups, and without each group."""
     groups = int(codes.max()) + 1
-    sums, counts = (np.bincount(codes, weights=of) for of in (numbers, np.ones_like(numbers)))
+    sums, counts = (np.bincount(codes, weights=weights) for weights in (numbers, np.ones_like(numbers)))
     rows = max(1, CHUNK // groups)
     drawn = np.concatenate([(times @ sums) / (times @ counts) for times in times_drawn(groups, rows)])
     few = groups if groups <= LEFT_OUT else 0
@@ -168,50 +146,54 @@ def _draws(numbers: Numbers, codes: NDArray[np.int64], unit: str) -> BootstrapDr
     return BootstrapDraws(drawn, np.concatenate([np.empty(0), *without]), groups, groups, unit)
 
 
-def _codes(witnesses: Sequence[str]) -> NDArray[np.int64]:
-    return np.unique(witnesses, return_inverse=True)[1].astype(np.int64)
+def _codes(units: Sequence[str]) -> NDArray[np.int64]:
+    return np.unique(units, return_inverse=True)[1].astype(np.int64)
 
 
-def _of_method(title: str, rows: Sequence[Mapping[str, Any]], explained: set[str]) -> str:
-    """What a method's maps did, check by check; what under half of the images passed is a failure.
+def _method_paragraph(title: str, rows: Sequence[Mapping[str, Any]], explained: set[str]) -> str:
+    """The results of one method, check by check; a check passed on less than half of the images is a failure.
 
-    What a failure means is said once: `explained` are the checks of which it was, and grows.
+    What a failure means is written once: `explained` holds the checks for which it was, and grows.
     """
     judged = [row for row in rows if row["images"]]
     failed = [row for row in judged if 2 * row["passed"] < row["images"]]
     passed = [row for row in judged if row not in failed]
-    said = []
+    sentences = []
     if passed:
-        said.append(f"{title} " + "; ".join(f"{PASSED[row['check']]} on {_count(row)}" for row in passed) + ".")
+        clauses = "; ".join(f"{CHECKS[row['check']].passed} on {_format_count(row)}" for row in passed)
+        sentences.append(f"{title} {clauses}.")
     for row in failed:
-        start = f"{title} fails" if not said else "It fails"
-        meaning = "" if row["check"] in explained else f": {FAILED[row['check']]}"
+        start = f"{title} fails" if not sentences else "It fails"
+        meaning = "" if row["check"] in explained else f": {CHECKS[row['check']].failed}"
         explained.add(row["check"])
-        said.append(f"{start} the {row['check']} check, passed on {_count(row)}{meaning}.")
-    if silent := [row["check"] for row in rows if not row["images"]]:
-        said.append(f"Of {title}, {', '.join(silent)} could not be judged.")
-    return " ".join(said)
+        sentences.append(f"{start} the {row['check']} check, passed on {_format_count(row)}{meaning}.")
+    if unjudged := [row["check"] for row in rows if not row["images"]]:
+        sentences.append(f"For {title}, {', '.join(unjudged)} could not be judged.")
+    return " ".join(sentences)
 
 
-def _needed(found: Mapping[str, Any]) -> str:
-    """What the network does without the mask."""
-    bounds = f" (95 % interval {found['low']:+.2f} to {found['high']:+.2f})" if found["low"] is not None else ""
+def _needed_sentence(needed: Mapping[str, Any]) -> str:
+    """How much the network depends on the masked pixels."""
+    bounds = ""
+    if needed["low"] is not None:
+        bounds = f" (95 % interval {needed['low']:+.2f} to {needed['high']:+.2f})"
     return (
-        "Whatever the maps say: with the mask's pixels taken away first, the area under the probability is smaller "
-        f"than by chance by {found['mean']:+.2f}{bounds}; the larger, the more the network needs what is marked."
+        "Independent of the maps: if the masked pixels are removed first, the area under the probability is smaller "
+        f"than with a random order by {needed['mean']:+.2f}{bounds}; the larger this number, the more the network "
+        "depends on the masked pixels."
     )
 
 
-def _blind(row: Mapping[str, Any]) -> str:
-    """Of the curves of any method: their ends are those of the image, not of the map."""
-    given = {"deletion": "an image of the training mean", "insertion": "its blurred image"}[row["check"]]
-    told = f"On {row['blind']} of {row['images']} images the network gives much the same answer to {given}"
-    return f"{told}: there {row['check']} tells little."
+def _blind_sentence(row: Mapping[str, Any]) -> str:
+    """On how many images a curve shows little. It is the same for all methods: the ends do not depend on the map."""
+    replacement = {"deletion": "an image of the training mean", "insertion": "its blurred image"}[row["check"]]
+    start = f"On {row['blind']} of {row['images']} images the network gives nearly the same probability for"
+    return f"{start} {replacement}: there {row['check']} shows little."
 
 
-def _count(row: Mapping[str, Any]) -> str:
+def _format_count(row: Mapping[str, Any]) -> str:
     """As in `17 of 20 images (64 to 95 %)`."""
     share = row["share"]
-    unit = "image" if row["images"] == 1 else "images"
+    noun = "image" if row["images"] == 1 else "images"
     interval = f" ({100 * share['low']:.0f} to {100 * share['high']:.0f} %)" if row["images"] > 1 else ""
-    return f"{row['passed']} of {row['images']} {unit}{interval}"
+    return f"{row['passed']} of {row['images']} {noun}{interval}"

@@ -1,4 +1,4 @@
-"""The same network with its top forgotten, for the randomisation test (Adebayo et al., arXiv:1810.03292)."""
+"""A copy of the network with randomised last layers, for the randomisation test (arXiv:1810.03292)."""
 
 from __future__ import annotations
 
@@ -12,38 +12,39 @@ from torch import Tensor, nn
 from lightcnn.counting.copies import duplicate
 from lightcnn.explaining.explained_network import ExplainedNetwork
 
-TOP = 1 / 3
-"""Share of the modules with parameters of their own that is redrawn: the classifier and about the last stage."""
+RANDOMISED_SHARE = 1 / 3
+"""Share of the modules with parameters that is randomised: the classifier and roughly the last stage."""
 
 
-def redrawn(explained: ExplainedNetwork, inputs: Tensor, seed: int) -> ExplainedNetwork:
-    """A copy whose top is drawn anew: of the modules that hold parameters, the third that is called last.
+def randomised(explained: ExplainedNetwork, inputs: Tensor, seed: int) -> ExplainedNetwork:
+    """A copy in which the third of the modules with parameters that is called last has random parameters.
 
-    `inputs` (N, C, H, W) show the order of calls; a module that is called twice counts at its last call, and one that
-    is never called stays. A module draws by its own `reset_parameters`, norms with their statistics too, and its
-    weights from He's normal (arXiv:1502.01852): PyTorch's default shrinks a signal at every layer, and maps of rounding
-    would be compared. Where it has none, a parameter is drawn from a normal law of mean 0 with the root mean square
-    that it had. The same seed draws the same on every device.
+    `inputs` (N, C, H, W) show the order of calls. A module that is called twice counts at its last call; a module that
+    is never called is unchanged. A module uses its own `reset_parameters`, which also resets the statistics of norms,
+    and then He's normal distribution (arXiv:1502.01852) for its weights: PyTorch's default shrinks a signal at every
+    layer, so that maps of rounding errors would be compared. A parameter of a module without `reset_parameters` is
+    drawn from a normal distribution with mean 0 and the root mean square that it had. Equal seeds give equal networks
+    on every device.
     """
     model = duplicate(explained.model).cpu()
-    order = _calls(model, inputs[:1].cpu())
-    top = order[len(order) - math.ceil(TOP * len(order)) :]
+    order = _call_order(model, inputs[:1].cpu())
+    last = order[len(order) - math.ceil(RANDOMISED_SHARE * len(order)) :]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every accelerator too
-        for part in top:
-            _redraw(part)
+        for module in last:
+            _randomise(module)
     return replace(explained, model=model.eval().requires_grad_(False).to(explained.device))
 
 
-def _calls(model: nn.Module, inputs: Tensor) -> list[nn.Module]:
-    """The modules with parameters of their own in the order in which their last calls end."""
+def _call_order(model: nn.Module, inputs: Tensor) -> list[nn.Module]:
+    """The modules with parameters of their own, in the order in which their last calls end."""
     ended: dict[nn.Module, None] = {}
 
-    def note(part: nn.Module, *_: object) -> None:
-        ended.pop(part, None)
-        ended[part] = None
+    def note(module: nn.Module, *_: object) -> None:
+        ended.pop(module, None)
+        ended[module] = None
 
-    handles = [part.register_forward_hook(note) for part in _holding(model.modules())]
+    handles = [module.register_forward_hook(note) for module in _with_parameters(model.modules())]
     try:
         with torch.inference_mode():
             model(inputs)
@@ -53,18 +54,18 @@ def _calls(model: nn.Module, inputs: Tensor) -> list[nn.Module]:
     return list(ended)
 
 
-def _holding(parts: Iterable[nn.Module]) -> list[nn.Module]:
-    return [part for part in parts if any(True for _ in part.parameters(recurse=False))]
+def _with_parameters(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    return [module for module in modules if any(True for _ in module.parameters(recurse=False))]
 
 
-def _redraw(part: nn.Module) -> None:
-    """New values for a module's own parameters."""
-    reset = getattr(part, "reset_parameters", None)
+def _randomise(module: nn.Module) -> None:
+    """Draws new values for a module's own parameters."""
+    reset = getattr(module, "reset_parameters", None)
     if callable(reset):
         reset()
-        weight = getattr(part, "weight", None)
+        weight = getattr(module, "weight", None)
         if isinstance(weight, Tensor) and weight.ndim > 1:
             nn.init.kaiming_normal_(weight, nonlinearity="relu")
         return
-    for held in part.parameters(recurse=False):
-        held.normal_(0, float(held.double().square().mean().sqrt()))
+    for parameter in module.parameters(recurse=False):
+        parameter.normal_(0, float(parameter.double().square().mean().sqrt()))

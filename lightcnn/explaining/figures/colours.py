@@ -1,4 +1,4 @@
-"""Maps as colours: what scale they are shown on, and how they are laid over a picture."""
+"""Maps as colours: their scale, and how they are overlaid on an image."""
 
 from __future__ import annotations
 
@@ -11,94 +11,95 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.segmentation import find_boundaries
 
-RECTIFIED = ("gradcam", "gradcam++", "layercam")
-"""Methods of whose maps only what speaks for the class is shown; those of others are shown with both signs."""
-SPREAD = 0.995
-"""Share of the pixels of a signed map that its scale holds: single pixels of a gradient stand out from all others."""
-STRONGEST = 0.85
-"""Share of the colour in an overlay where a map is at the end of its scale."""
-INK = 0.9
-"""Place in the scale whose colour a signed map has in an overlay: those in its middle are white, a fog on a picture."""
-OUTLINED, WORTH = 5, 0.1
-"""Superpixels that are outlined, at most, as the paper of LIME draws them; of the strongest weight, what each needs."""
+from lightcnn.explaining.methods.catalogue import is_rectified
+
+SCALE_QUANTILE = 0.995
+"""Share of the pixels of a signed map that its scale covers: single pixels of a gradient exceed all others."""
+MAX_OPACITY = 0.85
+"""Opacity of an overlay where a map is at the end of its scale."""
+OVERLAY_COLOUR = 0.9
+"""Position in the scale whose colour a signed map has in an overlay; colours near the middle are white, like fog."""
+MAX_OUTLINES, MIN_OUTLINE_SHARE = 5, 0.1
+"""Maximum number of outlined superpixels, as in the paper of LIME; minimum weight as a share of the largest."""
 YELLOW = (255, 221, 0)
-ROWS = 256
-"""Of a picture that are coloured at once: a photograph in floats would fill the memory."""
+ROWS_AT_ONCE = 256
+"""Rows of an image that are coloured at once: a whole photograph in floats would fill the memory."""
 Pixels = NDArray[np.uint8]
 Map = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Values from `low` to `high` and their colours: from 0 up, or the same to both sides of 0."""
+    """The values from `low` to `high` and their colours: from 0 up, or symmetric around 0."""
 
     low: float
     high: float
 
     @classmethod
     def of(cls, method: str, maps: Sequence[Map]) -> Scale:
-        """One for all maps of a method that are compared."""
-        values = np.concatenate([found[np.isfinite(found)] for found in maps])
-        if method in RECTIFIED:
+        """One scale for all maps of a method that are compared."""
+        values = np.concatenate([values[np.isfinite(values)] for values in maps])
+        if is_rectified(method):
             return cls(0.0, max(float(values.max(initial=0)), 1e-12))
-        reach = float(np.quantile(np.abs(values), SPREAD)) if len(values) else 0.0
+        reach = float(np.quantile(np.abs(values), SCALE_QUANTILE)) if len(values) else 0.0
         reach = max(reach or float(np.abs(values).max(initial=0)), 1e-12)
         return cls(-reach, reach)
 
     @property
     def signed(self) -> bool:
-        """Whether values below 0 have colours of their own."""
+        """Whether values below 0 have their own colours."""
         return self.low < 0
 
     @property
     def colours(self) -> str:
-        """Name of matplotlib's colour map: perceptually uniform, or purple and green, which skin is not."""
+        """The name of matplotlib's colour map: perceptually uniform, or purple and green, which skin does not have."""
         return "PRGn" if self.signed else "inferno"
 
-    def inked(self, values: Map) -> Pixels:
-        """Colours (..., 3) of values over a picture."""
-        return self.coloured(np.sign(values) * (2 * INK - 1) * self.high if self.signed else values)
+    def overlay_colours(self, values: Map) -> Pixels:
+        """Colours (..., 3) of values in an overlay."""
+        return self.coloured(np.sign(values) * (2 * OVERLAY_COLOUR - 1) * self.high if self.signed else values)
 
     def coloured(self, values: Map) -> Pixels:
-        """Colours (..., 3) of values; nan is the lowest one's."""
+        """Colours (..., 3) of values; nan has the colour of the lowest value."""
         table = np.rint(255 * mpl.colormaps[self.colours](np.linspace(0, 1, 256))[:, :3]).astype(np.uint8)
         share = (np.nan_to_num(values, nan=self.low) - self.low) / (self.high - self.low)
         return np.asarray(table[np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)])
 
     def strength(self, values: Map) -> Map:
-        """From 0 at nothing to 1 at the end of the scale; 0 for nan."""
+        """From 0 for a value of 0 to 1 at the end of the scale; 0 for nan."""
         return np.clip(np.nan_to_num(np.abs(values) if self.signed else values) / self.high, 0, 1)
 
 
-def overlay(picture: Pixels, values: Map, scale: Scale) -> Pixels:
-    """A picture (H, W, 1 or 3) under a map (H, W): the stronger, the more colour; what was not seen (nan) is faded."""
-    out = np.empty((*picture.shape[:2], 3), dtype=np.uint8)
-    for start in range(0, len(picture), ROWS):
-        rows = slice(start, start + ROWS)
-        below = np.broadcast_to(picture[rows], out[rows].shape).astype(np.float32)
-        held = values[rows]
-        share = STRONGEST * scale.strength(held)[..., None].astype(np.float32)
-        mixed = below * (1 - share) + scale.inked(held) * share
+def overlay(image: Pixels, values: Map, scale: Scale) -> Pixels:
+    """A map (H, W) over an image (H, W, 1 or 3): opacity grows with the value; pixels not seen (nan) are faded."""
+    out = np.empty((*image.shape[:2], 3), dtype=np.uint8)
+    for start in range(0, len(image), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        below = np.broadcast_to(image[rows], out[rows].shape).astype(np.float32)
+        part = values[rows]
+        share = MAX_OPACITY * scale.strength(part)[..., None].astype(np.float32)
+        mixed = below * (1 - share) + scale.overlay_colours(part) * share
         faded = 0.35 * below.mean(axis=2, keepdims=True) + 0.65 * 255
-        out[rows] = np.rint(np.where(np.isnan(held)[..., None], faded, mixed)).astype(np.uint8)
+        out[rows] = np.rint(np.where(np.isnan(part)[..., None], faded, mixed)).astype(np.uint8)
     return out
 
 
-def outlined(picture: Pixels, regions: NDArray[np.int64], chosen: Sequence[int]) -> Pixels:
-    """A picture (H, W, 3) with a line round each of the chosen regions of (H, W)."""
+def outline_regions(image: Pixels, regions: NDArray[np.int64], chosen: Sequence[int]) -> Pixels:
+    """An image (H, W, 3) with a line around each of the chosen regions of (H, W)."""
     kept = np.where(np.isin(regions, chosen), regions + 1, 0).astype(np.int32)
     line: NDArray[np.bool_] = find_boundaries(kept, mode="inner")  # type: ignore[no-untyped-call]
-    for _ in range(max(picture.shape) // 300):
+    for _ in range(max(image.shape) // 300):
         line[1:] |= line[:-1]
         line[:, 1:] |= line[:, :-1]
-    out = picture.copy()
+    out = image.copy()
     out[line] = YELLOW
     return out
 
 
-def strongest(values: Map, regions: NDArray[np.int64]) -> list[int]:
-    """The regions of (H, W) that are outlined, the first the one whose value speaks most for the class."""
+def strongest_regions(values: Map, regions: NDArray[np.int64]) -> list[int]:
+    """The regions of (H, W) to outline: those that support the class most, the largest value first."""
     first = np.unique(regions, return_index=True)
     weights = dict(zip(first[0].tolist(), values.ravel()[first[1]].tolist(), strict=True))
-    bound = WORTH * max(0.0, *weights.values(), 0.0)
-    return [region for region in sorted(weights, key=lambda one: -weights[one]) if weights[region] > bound][:OUTLINED]
+    bound = MIN_OUTLINE_SHARE * max(0.0, *weights.values(), 0.0)
+    ordered = sorted(weights, key=lambda region: -weights[region])
+    return [region for region in ordered if weights[region] > bound][:MAX_OUTLINES]

@@ -1,4 +1,4 @@
-"""The figure of one image: the picture, each method's map with its colour bar, the overlay, and the checks in words."""
+"""The figure of one image: the image, each method's map with its colour bar, the overlay, and the checks in words."""
 
 from __future__ import annotations
 
@@ -14,33 +14,31 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from lightcnn.explaining.checks.map_sanity import WORDS, energy, fault
-from lightcnn.explaining.checks.summary import TITLES
+from lightcnn.explaining.checks.map_sanity import WARNINGS, energy, missing_order
 from lightcnn.explaining.explanation import Explanation
-from lightcnn.explaining.figures.colours import RECTIFIED, Map, Pixels, Scale, outlined, overlay, strongest
+from lightcnn.explaining.figures.colours import Map, Pixels, Scale, outline_regions, overlay, strongest_regions
+from lightcnn.explaining.images.projection import Frame
 from lightcnn.explaining.methods.attribution import Attribution
-from lightcnn.explaining.projection import Frame
-from lightcnn.explaining.terminal import brief, ordered
-from lightcnn.output.figures import BLUE, COLOURS, GREY, name_axes, plain, shown
+from lightcnn.explaining.methods.catalogue import is_rectified, title_of, unit_of
+from lightcnn.explaining.terminal import format_check, ordered_checks
+from lightcnn.output.figures import BLUE, COLOURS, GREY, label_text, name_axes, without_mathematics
 from lightcnn.text import visible
 
-SIDE = 420
-"""Pixels of the longer side in which a picture is drawn in a figure."""
-COLUMN = 2.7
-"""Width of a column, in inches."""
-LETTERS = 38
-"""Of a line of text under a column."""
-UNITS = {"ig": "of the logit, by pixel", "lime": "of the probability", "occlusion": "of the logit"}
-"""What the numbers of a map are shares of; those of Grad-CAM and its kin have no unit, and the layer is told."""
-CONTROLS = {"random": ":", "centre": "--", "edges": "-."}
+IMAGE_PIXELS = 420
+"""Pixels of the larger of height and width of an image in a figure."""
+COLUMN_INCHES = 2.7
+LINE_LENGTH = 38
+"""Characters of a line of text below a column."""
+CONTROL_STYLES = {"random": ":", "centre": "--", "edges": "-."}
 
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """A picture (H, W, 1 or 3) that maps of the input are laid on, by its frame; without one they are its size.
+    """An image (H, W, 1 or 3) on which maps of the network's input are drawn.
 
-    Everything is `zoom` times as large: lines on small pictures are then thinner than their pixels, and a map that is
-    finer than its picture is seen in full.
+    `frame` describes where the input lies in the image; without it a map has the size of the image. Everything is
+    enlarged `zoom` times, so that lines are thinner than the pixels of a small image, and every pixel of a map that is
+    finer than its image is visible.
     """
 
     pixels: Pixels
@@ -49,177 +47,188 @@ class Canvas:
     zoom: int = 1
 
     def fitted(self) -> Canvas:
-        """The same for a figure: with a frame at most SIDE pixels, and none smaller than half of that."""
+        """The same at the size of a figure: with a frame at most IMAGE_PIXELS, and never less than half of that."""
         pixels = self.pixels
         if self.frame is not None:
-            picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-            picture.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
-            pixels = np.asarray(picture, dtype=np.uint8).reshape(picture.height, picture.width, -1)
-        return replace(self, pixels=pixels, zoom=max(1, SIDE // max(pixels.shape)))
+            image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+            image.thumbnail((IMAGE_PIXELS, IMAGE_PIXELS), Image.Resampling.BILINEAR)
+            pixels = np.asarray(image, dtype=np.uint8).reshape(image.height, image.width, -1)
+        return replace(self, pixels=pixels, zoom=max(1, IMAGE_PIXELS // max(pixels.shape)))
 
     @property
-    def picture(self) -> Pixels:
-        """The picture, zoomed."""
-        return self._zoomed(self.pixels)
+    def image(self) -> Pixels:
+        """The image, enlarged."""
+        return self._enlarged(self.pixels)
 
-    def lay(self, found: Map) -> Map:
-        """A map of the input over the picture, nan where the network saw nothing."""
+    def project(self, values: Map) -> Map:
+        """A map of the input at the size of the image; nan where the network saw nothing."""
         if self.frame is None:
-            return self._zoomed(found)
-        height, width = (self.zoom * side for side in self.pixels.shape[:2])
-        return self.frame.onto(found.astype(np.float32), height, width)
+            return self._enlarged(values)
+        height, width = (self.zoom * length for length in self.pixels.shape[:2])
+        return self.frame.onto(values.astype(np.float32), height, width)
 
     def regions(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Regions of the input over the picture, -1 where the network saw nothing."""
+        """Numbers of regions of the input at the size of the image; -1 where the network saw nothing."""
         if self.frame is None:
-            return self._zoomed(numbers)
-        height, width = (self.zoom * side for side in self.pixels.shape[:2])
+            return self._enlarged(numbers)
+        height, width = (self.zoom * length for length in self.pixels.shape[:2])
         return self.frame.nearest(numbers, height, width)
 
-    def _zoomed(self, values: NDArray[Any]) -> NDArray[Any]:
+    def _enlarged(self, values: NDArray[Any]) -> NDArray[Any]:
         return values if self.zoom == 1 else values.repeat(self.zoom, axis=0).repeat(self.zoom, axis=1)
 
 
-def laid_over(canvas: Canvas, one: Explanation, scale: Scale | None = None) -> Pixels:
-    """The picture under a map, uint8 (H, W, 3), LIME's with outlines; a map without an order leaves it grey."""
-    found = one.attribution
-    if silence(one):
-        grey = canvas.picture.mean(axis=2, keepdims=True).astype(np.uint8)
+def overlay_map(canvas: Canvas, explanation: Explanation, scale: Scale | None = None) -> Pixels:
+    """The image with a map over it, uint8 (H, W, 3), and outlines for LIME; grey for a map that shows nothing."""
+    attribution = explanation.attribution
+    if empty_reason(explanation):
+        grey = canvas.image.mean(axis=2, keepdims=True).astype(np.uint8)
         return np.repeat(grey, 3, axis=2)
-    scale = scale or Scale.of(found.method, [found.map])
-    picture = overlay(canvas.picture, _laid(canvas, found), scale)
-    if found.segments is None:
-        return picture
-    return outlined(picture, canvas.regions(found.segments), strongest(found.map, found.segments))
+    scale = scale or Scale.of(attribution.method, [attribution.map])
+    image = overlay(canvas.image, _project(canvas, attribution), scale)
+    if attribution.segments is None:
+        return image
+    regions = canvas.regions(attribution.segments)
+    return outline_regions(image, regions, strongest_regions(attribution.map, attribution.segments))
 
 
-def _laid(canvas: Canvas, found: Attribution) -> Map:
-    """A map over the picture; LIME's superpixel by superpixel, since between two of them there is nothing."""
-    if found.segments is None:
-        return canvas.lay(found.map)
-    regions = canvas.regions(found.segments)
-    weights = np.full(int(found.segments.max()) + 1, np.nan, dtype=np.float32)
-    weights[found.segments] = found.map
+def _project(canvas: Canvas, attribution: Attribution) -> Map:
+    """A map at the size of the image; LIME's by superpixel, since there is nothing between two of them."""
+    if attribution.segments is None:
+        return canvas.project(attribution.map)
+    regions = canvas.regions(attribution.segments)
+    weights = np.full(int(attribution.segments.max()) + 1, np.nan, dtype=np.float32)
+    weights[attribution.segments] = attribution.map
     return np.where(regions < 0, np.nan, weights[regions])
 
 
-def silence(one: Explanation) -> str:
-    """Why a map shows nothing, in words; empty where it does."""
-    found = one.attribution
-    if why := fault(found.map):
-        return WORDS[why]
-    return WORDS["negative"] if found.method in RECTIFIED and not energy(found.map).any() else ""
+def empty_reason(explanation: Explanation) -> str:
+    """Why a map shows nothing, in words; empty if it shows something."""
+    attribution = explanation.attribution
+    if why := missing_order(attribution.map):
+        return WARNINGS[why]
+    return WARNINGS["negative"] if is_rectified(attribution.method) and not energy(attribution.map).any() else ""
 
 
-def panel(canvas: Canvas, found: Sequence[Explanation], heading: Sequence[str] = ()) -> Figure:
-    """The picture, and what the network saw of it; of every method the map, the overlay and the checks in words."""
+def panel(canvas: Canvas, explanations: Sequence[Explanation], heading: Sequence[str] = ()) -> Figure:
+    """The image and what the network saw of it; for every method the map, the overlay and the checks in words."""
     canvas = canvas.fitted()
     height, width = canvas.pixels.shape[:2]
-    tall = min(2.2, max(0.5, height / width)) * (COLUMN - 0.5)
-    texts = [_lines(one) for one in found]
+    tall = min(2.2, max(0.5, height / width)) * (COLUMN_INCHES - 0.5)
+    texts = [_text_lines(explanation) for explanation in explanations]
     room = 0.14 * max([len(lines) for lines in texts], default=1) + 0.1
-    figure = Figure(figsize=(COLUMN * (1 + len(found)), 2 * tall + room + 0.7), layout="constrained")
-    grid = figure.subplots(3, 1 + len(found), height_ratios=(tall, tall, room), squeeze=False)
-    _picture(grid[0, 0], canvas)
-    _show(grid[1, 0], found[0].seen)
+    size = (COLUMN_INCHES * (1 + len(explanations)), 2 * tall + room + 0.7)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(3, 1 + len(explanations), height_ratios=(tall, tall, room), squeeze=False)
+    _draw_image(grid[0, 0], canvas)
+    _draw_pixels(grid[1, 0], explanations[0].seen)
     grid[1, 0].set_xlabel("as the network saw it", fontsize=7, labelpad=2)
     grid[2, 0].axis("off")
     grid[2, 0].text(0, 1, "\n".join(heading), va="top", fontsize=8, linespacing=1.4)
-    for column, (one, lines) in enumerate(zip(found, texts, strict=True), 1):
-        _map(figure, grid[0, column], canvas, one)
-        _show(grid[1, column], laid_over(canvas, one))
+    for column, (explanation, lines) in enumerate(zip(explanations, texts, strict=True), 1):
+        _draw_map(figure, grid[0, column], canvas, explanation)
+        _draw_pixels(grid[1, column], overlay_map(canvas, explanation))
         grid[2, column].axis("off")
         grid[2, column].text(0, 1, "\n".join(lines), va="top", fontsize=7, linespacing=1.35)
     return figure
 
 
-def curves(found: Sequence[Explanation]) -> Figure | None:
-    """Deletion and insertion of all methods, with the controls in grey; None where no check has curves."""
-    with_curves = [one for one in found if "deletion" in one.checks and one.checks["deletion"]["curves"]]
+def curves_figure(explanations: Sequence[Explanation]) -> Figure | None:
+    """Deletion and insertion of all methods, with the controls in grey; None if no check has curves."""
+    with_curves = [
+        explanation
+        for explanation in explanations
+        if "deletion" in explanation.checks and explanation.checks["deletion"]["curves"]
+    ]
     if not with_curves:
         return None
     figure = Figure(figsize=(7.4, 2.7), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2, sharey=True), ("deletion", "insertion"), strict=True):
-        verb = "taken away" if name == "deletion" else "shown"
-        name_axes(axes, f"share of the pixels {verb}", f"probability of {shown(found[0].target)}")
+        verb = "removed" if name == "deletion" else "shown"
+        name_axes(axes, f"share of the pixels {verb}", f"probability of {label_text(explanations[0].target)}")
         axes.set_title(name, fontsize=9)
-        for place, one in enumerate(with_curves):
-            points = one.checks[name]["curves"]
-            title = TITLES.get(one.attribution.method, one.attribution.method)
-            # The later, the thinner: curves that lie on each other are all seen.
-            width = 1.2 + 0.9 * (len(with_curves) - 1 - place)
-            colour = COLOURS[place % len(COLOURS)]
-            axes.plot(points["fractions"], points["map"], color=colour, linewidth=width, label=title)
-        for control, style in CONTROLS.items():
-            axes.plot(
-                points["fractions"], points[control], style, color=GREY, linewidth=1.2, label=f"{control} control"
-            )
-        axes.set_ylim(-0.02, 1.02)
+        _draw_curves(axes, name, with_curves)
     axes.set_ylabel("")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
     return figure
 
 
-def _picture(axes: Axes, canvas: Canvas) -> None:
-    """The picture, with a line round the truth where it is known."""
-    _show(axes, canvas.picture)
+def _draw_curves(axes: Axes, name: str, explanations: Sequence[Explanation]) -> None:
+    """The curves of the check `name`."""
+    for place, explanation in enumerate(explanations):
+        points = explanation.checks[name]["curves"]
+        # Later curves are thinner, so that curves that coincide are all visible.
+        width = 1.2 + 0.9 * (len(explanations) - 1 - place)
+        colour, title = COLOURS[place % len(COLOURS)], title_of(explanation.attribution.method)
+        axes.plot(points["fractions"], points["map"], color=colour, linewidth=width, label=title)
+    for control, style in CONTROL_STYLES.items():
+        axes.plot(points["fractions"], points[control], style, color=GREY, linewidth=1.2, label=f"{control} control")
+    axes.set_ylim(-0.02, 1.02)
+
+
+def _draw_image(axes: Axes, canvas: Canvas) -> None:
+    """The image, with the outline of its ground-truth mask if there is one."""
+    _draw_pixels(axes, canvas.image)
     axes.set_title("image", fontsize=9)
     if canvas.mask is not None:
-        inside = np.nan_to_num(canvas.lay(canvas.mask.astype(np.float32)))
+        inside = np.nan_to_num(canvas.project(canvas.mask.astype(np.float32)))
         axes.contour(inside, [0.5], colors=["white"], linewidths=2.2)
         axes.contour(inside, [0.5], colors=[BLUE], linewidths=1.2)
 
 
-def _map(figure: Figure, axes: Axes, canvas: Canvas, one: Explanation) -> None:
-    """A map with its colour bar, or in words why there is none to see."""
-    found = one.attribution
-    title = TITLES.get(found.method, found.method)
-    axes.set_title(title, fontsize=9)
-    layer = textwrap.wrap(plain(visible(f"at {found.layer}")), LETTERS)
-    axes.set_xlabel("\n".join(layer) if found.layer else UNITS.get(found.method, ""), fontsize=7, labelpad=2)
-    if why := silence(one):
-        _bare(axes)
+def _draw_map(figure: Figure, axes: Axes, canvas: Canvas, explanation: Explanation) -> None:
+    """A map with its colour bar, or the reason why it shows nothing."""
+    attribution = explanation.attribution
+    axes.set_title(title_of(attribution.method), fontsize=9)
+    layer = textwrap.wrap(without_mathematics(visible(f"at {attribution.layer}")), LINE_LENGTH)
+    axes.set_xlabel("\n".join(layer) if attribution.layer else unit_of(attribution.method), fontsize=7, labelpad=2)
+    if why := empty_reason(explanation):
+        _remove_ticks(axes)
         axes.set_facecolor("#e1e1e1")
         axes.text(
             0.5, 0.5, "\n".join(textwrap.wrap(why, 24)), transform=axes.transAxes, ha="center", va="center", fontsize=8
         )
         return
-    scale = Scale.of(found.method, [found.map])
-    bar(figure, axes, axes_image(axes, _laid(canvas, found), scale))
+    scale = Scale.of(attribution.method, [attribution.map])
+    add_colour_bar(figure, axes, draw_scaled_map(axes, _project(canvas, attribution), scale))
 
 
-def axes_image(axes: Axes, values: Map, scale: Scale) -> object:
-    """A map on a scale; what the network did not see is grey."""
+def draw_scaled_map(axes: Axes, values: Map, scale: Scale) -> object:
+    """Draws a map on a scale; what the network did not see is grey."""
     axes.set_facecolor("#cccccc")
-    _bare(axes)
+    _remove_ticks(axes)
     return axes.imshow(values, cmap=scale.colours, vmin=scale.low, vmax=scale.high, interpolation="nearest")
 
 
-def bar(figure: Figure, axes: Axes | Sequence[Axes], image: object) -> None:
-    """The colour bar of an image, with few numbers."""
-    held = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02)  # type: ignore[arg-type]
-    held.locator = MaxNLocator(4)
-    held.formatter.set_powerlimits((-2, 3))  # type: ignore[attr-defined]
-    held.ax.tick_params(labelsize=6)
-    held.ax.yaxis.get_offset_text().set_fontsize(6)
-    held.update_ticks()
+def add_colour_bar(figure: Figure, axes: Axes | Sequence[Axes], image: object) -> None:
+    """Adds the colour bar of a map, with few numbers."""
+    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02)  # type: ignore[arg-type]
+    bar.locator = MaxNLocator(4)
+    bar.formatter.set_powerlimits((-2, 3))  # type: ignore[attr-defined]
+    bar.ax.tick_params(labelsize=6)
+    bar.ax.yaxis.get_offset_text().set_fontsize(6)
+    bar.update_ticks()
 
 
-def _show(axes: Axes, pixels: Pixels) -> None:
-    _bare(axes)
+def _draw_pixels(axes: Axes, pixels: Pixels) -> None:
+    _remove_ticks(axes)
     if pixels.shape[2] == 1:
         axes.imshow(pixels[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     else:
         axes.imshow(pixels, interpolation="nearest")
 
 
-def _bare(axes: Axes) -> None:
+def _remove_ticks(axes: Axes) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
 
 
-def _lines(one: Explanation) -> list[str]:
-    """The checks and the notes of a map, broken into lines."""
-    told = [brief(name, check) for name, check in ordered(one.checks)]
-    told += [f"note: {note}" for note in one.attribution.notes]
-    return [plain(line) for text in told for line in textwrap.wrap(text, LETTERS, subsequent_indent="   ")]
+def _text_lines(explanation: Explanation) -> list[str]:
+    """The checks and the notes of a map, wrapped into lines."""
+    texts = [format_check(name, check) for name, check in ordered_checks(explanation.checks)]
+    texts += [f"note: {note}" for note in explanation.attribution.notes]
+    return [
+        without_mathematics(line)
+        for text in texts
+        for line in textwrap.wrap(text, LINE_LENGTH, subsequent_indent="   ")
+    ]

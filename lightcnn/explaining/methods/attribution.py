@@ -1,4 +1,4 @@
-"""What a method says of one image, and what every method is."""
+"""What an explanation method is, and what it returns for one image."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from lightcnn.explaining.explained_network import ExplainedNetwork
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """A map (H, W) in float32 of the network's input, signed: above 0 speaks for the class, below 0 against it.
+    """A signed map (H, W), float32, at the size of the network's input.
 
-    `facts` is what the method knows of its own faithfulness, numbers and words for report.json; `notes` are sentences
-    that must stand beside the map. `segments` (H, W) are LIME's superpixels, numbered from 0.
+    Values above 0 support the class, values below 0 oppose it. `facts` are numbers and words for report.json with which
+    the method measures itself; `notes` are sentences that must be shown next to the map. `segments` (H, W) are LIME's
+    superpixels, numbered from 0.
     """
 
     method: str
@@ -30,11 +31,11 @@ class Attribution:
 
 
 class Method(Protocol):
-    """A way of explaining, with its settings: a frozen dataclass that is called with one image (1, C, H, W)."""
+    """An explanation method with its options: a frozen dataclass that is called with one image (1, C, H, W)."""
 
     @property
     def name(self) -> str:
-        """As in `--method`."""
+        """The method's name, as in `--method`."""
 
     def __call__(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> Attribution:
-        """The map of a class, numbered as the classes are. The same call gives the same map to the last digit."""
+        """The map of the class with index `target`. Equal calls return equal maps."""

@@ -1,4 +1,4 @@
-"""Images without their details: where Integrated Gradients may begin, and where insertion does."""
+"""Blurred images: a baseline of Integrated Gradients, and the start of insertion."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from torch import Tensor
 
 
 def blurred(inputs: Tensor, sigma: float) -> Tensor:
-    """Images (N, C, H, W) under a Gaussian of that deviation in pixels, their borders continued; on the same device."""
+    """Images (N, C, H, W) blurred by a Gaussian with standard deviation `sigma` in pixels, on the same device."""
     soft = ndimage.gaussian_filter(inputs.cpu().numpy(), (0, 0, sigma, sigma), mode="nearest")
     return torch.from_numpy(soft).to(inputs.device)

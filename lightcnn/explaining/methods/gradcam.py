@@ -1,4 +1,4 @@
-"""Grad-CAM and its kin: the maps of one layer, weighted by what the score's gradient says of them."""
+"""Grad-CAM, Grad-CAM++ and Layer-CAM: the maps of one layer, weighted by the gradient of the score."""
 
 from __future__ import annotations
 
@@ -12,87 +12,89 @@ from torch.nn import functional
 
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution
-from lightcnn.explaining.methods.layer_choice import LEAST, MapLayer, choose, named, trace
+from lightcnn.explaining.methods.layer_choice import MIN_MAP_SIZE, MapLayer, choose_layer, find_layer, trace_layers
+
+Variant = Literal["gradcam", "gradcam++", "layercam"]
 
 
 @dataclass(frozen=True)
 class GradCam:
     """Grad-CAM (arXiv:1610.02391), Grad-CAM++ (arXiv:1710.11063) and Layer-CAM (doi:10.1109/TIP.2021.3089943), signed.
 
-    The papers cut off what is below 0; here that is left to the picture. Ours and not captum's, which cannot choose
-    the layer in the run that it explains, and whose maps go wrong where a network writes into a layer's output.
+    The papers cut off values below 0; here only the figures do. captum's implementation is not used: it cannot choose
+    the layer in the run that it explains, and its maps are wrong if a network writes into a layer's output.
     """
 
     layer: str | None = None
-    variant: Literal["gradcam", "gradcam++", "layercam"] = "gradcam"
+    variant: Variant = "gradcam"
 
     @property
     def name(self) -> str:
-        """As in `--method`."""
+        """The method's name, as in `--method`."""
         return self.variant
 
     def __call__(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> Attribution:
-        """The layer's map, brought to the size of the image bilinearly. Raises: InputError without such a layer."""
-        layer, coarse, below = self._found(explained, inputs, target)
+        """The layer's map, resized bilinearly to the image (1, C, H, W). Raises: InputError without such a layer."""
+        layer, coarse, has_negative = self._compute(explained, inputs, target)
         fine = functional.interpolate(coarse[None, None], inputs.shape[2:], mode="bilinear", align_corners=False)
         return Attribution(
             self.name,
             fine[0, 0].cpu().numpy(),
             layer.name,
             {"kind": layer.kind, "size": [layer.height, layer.width], "depth": layer.depth},
-            (*_notes(layer), *self._silent(layer, coarse), *self._unfit(layer, below)),
+            (*_layer_notes(layer), *self._empty_note(layer, coarse), *self._negative_note(layer, has_negative)),
         )
 
-    def _silent(self, layer: MapLayer, coarse: Tensor) -> list[str]:
-        """What else may show something where nothing is above 0, as happens to maps of Swish, which have both signs."""
+    def _empty_note(self, layer: MapLayer, coarse: Tensor) -> list[str]:
+        """What may show more if no value is above 0, which happens after Swish, whose outputs have both signs."""
         if bool((coarse > 0).any()) or self.variant == "layercam":
             return []
         return [
-            f"nothing at {layer.name} speaks for the class: layercam weighs each place by itself and may say more, as "
-            "may another --layer"
+            f"nothing at {layer.name} supports the class: layercam weights each position by itself and may show more, "
+            "as may another --layer"
         ]
 
-    def _unfit(self, layer: MapLayer, below: bool) -> list[str]:
-        """What is wrong with a layer that gives numbers below 0."""
-        if not below or self.variant != "gradcam++":
+    def _negative_note(self, layer: MapLayer, has_negative: bool) -> list[str]:
+        """A warning if Grad-CAM++ is applied to a layer with outputs below 0."""
+        if not has_negative or self.variant != "gradcam++":
             return []
         return [
-            f"{layer.name} gives numbers below 0, which the weights of Grad-CAM++ are not made for: single places may "
-            "stand out by chance"
+            f"{layer.name} has outputs below 0, for which the weights of Grad-CAM++ are not defined: single positions "
+            "may dominate by chance"
         ]
 
     def coarse(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> tuple[MapLayer, Tensor]:
-        """The layer, and its map (height, width) as large as it is there. Raises: InputError, LightcnnError."""
-        layer, coarse, _ = self._found(explained, inputs, target)
+        """The layer, and its map (height, width) at the layer's resolution. Raises: InputError, LightcnnError."""
+        layer, coarse, _ = self._compute(explained, inputs, target)
         return layer, coarse
 
-    def _found(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> tuple[MapLayer, Tensor, bool]:
-        """The same, and whether the layer gives numbers below 0."""
-        return explained.batch.attempt(lambda _: self._once(explained, inputs, target), 1)
+    def _compute(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> tuple[MapLayer, Tensor, bool]:
+        """The same as `coarse`, and whether the layer has outputs below 0."""
+        return explained.batch.attempt(lambda _: self._compute_once(explained, inputs, target), 1)
 
-    def _once(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> tuple[MapLayer, Tensor, bool]:
-        run = trace(explained, inputs, target)
-        layer = named(run.layers, self.layer) if self.layer else choose(run.layers)
-        if not run.intact(layer):
-            run = trace(explained, inputs, target, keep=layer.name)
-        maps = run.maps[layer.name]
-        (gradient,) = torch.autograd.grad(run.score, maps)
-        coarse = _WEIGHED[self.variant](maps.detach()[0], gradient[0])
+    def _compute_once(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> tuple[MapLayer, Tensor, bool]:
+        trace = trace_layers(explained, inputs, target)
+        layer = find_layer(trace.layers, self.layer) if self.layer else choose_layer(trace.layers)
+        if not trace.is_unchanged(layer):
+            trace = trace_layers(explained, inputs, target, keep=layer.name)
+        maps = trace.maps[layer.name]
+        (gradient,) = torch.autograd.grad(trace.score, maps)
+        coarse = _WEIGHTED_SUMS[self.variant](maps.detach()[0], gradient[0])
         return layer, coarse, bool((maps < 0).any())
 
 
 def _gradcam(maps: Tensor, gradient: Tensor) -> Tensor:
-    """Maps and gradients (C, h, w) to one map (h, w), as every function here."""
+    """One map (h, w) from the maps and gradients (C, h, w) of a layer, like the two functions below."""
     return (gradient.mean(dim=(1, 2), keepdim=True) * maps).sum(dim=0)
 
 
 def _gradcam_plus_plus(maps: Tensor, gradient: Tensor) -> Tensor:
-    """Equations 11 and 19 of the paper, which means maps that are nowhere below 0, as after a ReLU.
+    """Equations 11 and 19 of the paper, which assume maps that are nowhere below 0, as after a ReLU.
 
     The package grad-cam adds 1e-6 to the denominator, which is more than the square of most networks' gradients.
     """
-    below = 2 * gradient.square() + maps.sum(dim=(1, 2), keepdim=True) * gradient.pow(3)
-    share = torch.where(below != 0, gradient.square() / torch.where(below != 0, below, 1), 0)
+    denominator = 2 * gradient.square() + maps.sum(dim=(1, 2), keepdim=True) * gradient.pow(3)
+    share = torch.where(denominator != 0, gradient.square() / torch.where(denominator != 0, denominator, 1), 0)
     return ((share * gradient.relu()).sum(dim=(1, 2), keepdim=True) * maps).sum(dim=0)
 
 
@@ -100,20 +102,22 @@ def _layercam(maps: Tensor, gradient: Tensor) -> Tensor:
     return (gradient.relu() * maps).sum(dim=0)
 
 
-_WEIGHED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+_WEIGHTED_SUMS: dict[Variant, Callable[[Tensor, Tensor], Tensor]] = {
     "gradcam": _gradcam,
     "gradcam++": _gradcam_plus_plus,
     "layercam": _layercam,
 }
 
 
-def _notes(layer: MapLayer) -> list[str]:
+def _layer_notes(layer: MapLayer) -> list[str]:
     notes = []
-    if min(layer.height, layer.width) < LEAST:
-        notes.append(f"the map of {layer.name} has {layer.height} × {layer.width} points: it shows nothing finer")
+    if min(layer.height, layer.width) < MIN_MAP_SIZE:
+        notes.append(
+            f"the map of {layer.name} has only {layer.height} × {layer.width} points and shows no finer detail"
+        )
     if layer.depth < 0.5:
         notes.append(
             f"{1 - layer.depth:.0%} of the network's layers with weights come after {layer.name}: "
-            "its map says little of what they make of it"
+            "its map shows little of what they compute"
         )
     return notes

@@ -1,4 +1,4 @@
-"""Figures of a training: its curves, its repetitions, and its network stage by stage, as PNG bytes."""
+"""Figures of a training as PNG bytes: its curves, its parts, and its network stage by stage."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 from lightcnn.output.figures import BLUE, GREY, ORANGE, name_axes, percent, png
 
 
-def learning(losses: Sequence[float], val_losses: Sequence[float], accuracies: Sequence[float], best: int) -> bytes:
-    """Loss on the training and the validation side, and validation accuracy, of every epoch; the best is marked."""
+def learning_curves(
+    losses: Sequence[float], val_losses: Sequence[float], accuracies: Sequence[float], best: int
+) -> bytes:
+    """Training loss, validation loss and validation accuracy over the epochs; the best epoch is marked."""
     figure = Figure(figsize=(9.6, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = range(1, len(losses) + 1)
     marker = "o" if len(losses) < 3 else ""
-    left.plot(epochs, losses, color=BLUE, marker=marker, label="training (augmented, as the recipe weighs it)")
+    left.plot(epochs, losses, color=BLUE, marker=marker, label="training (augmented images, loss of the recipe)")
     left.plot(epochs, val_losses, color=ORANGE, marker=marker, label="validation (cross-entropy)")
     right.plot(epochs, accuracies, color=ORANGE, marker=marker)
     for axes, name in ((left, "loss"), (right, "validation accuracy")):
@@ -29,13 +31,13 @@ def learning(losses: Sequence[float], val_losses: Sequence[float], accuracies: S
     return png(figure)
 
 
-def parts(names: Sequence[str], accuracies: Sequence[float], pooled: Sequence[float]) -> bytes:
-    """Test accuracy of every part of a repeated training, and of all together: value, low, high."""
+def part_accuracies(names: Sequence[str], accuracies: Sequence[float], pooled: Sequence[float]) -> bytes:
+    """Test accuracy of each part of a repeated training. `pooled`: that of all parts, and both ends of its interval."""
     figure = Figure(figsize=(6.4, 1.2 + 0.3 * len(names)), layout="constrained")
     axes = figure.add_subplot()
     value, low, high = pooled
-    axes.axvspan(low, high, color=BLUE, alpha=0.15, label="95 % interval of all")
-    axes.axvline(value, color=BLUE, label=f"all together, {value:.2%}")
+    axes.axvspan(low, high, color=BLUE, alpha=0.15, label="95 % interval of all parts")
+    axes.axvline(value, color=BLUE, label=f"all parts, {value:.2%}")
     axes.plot(accuracies, range(len(names)), "o", color=ORANGE, label="one part")
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
@@ -47,8 +49,8 @@ def parts(names: Sequence[str], accuracies: Sequence[float], pooled: Sequence[fl
     return png(figure)
 
 
-def stages(names: Sequence[str], macs: Sequence[int], params: Sequence[int]) -> bytes:
-    """The network from its input (top) to its head: what share of the operations and of the parameters stands where."""
+def stage_costs(names: Sequence[str], macs: Sequence[int], params: Sequence[int]) -> bytes:
+    """Operations and parameters of each stage of a network, from its input (top) to its head."""
     figure = Figure(figsize=(9.6, 0.9 + 0.36 * len(names)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, values, colour, label in ((left, macs, BLUE, "multiply-adds"), (right, params, ORANGE, "parameters")):

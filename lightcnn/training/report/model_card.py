@@ -1,27 +1,24 @@
-"""README.md of a run: a model card in the form of Hugging Face, filled in with what the run knows and no more."""
+"""README.md of a run: a model card in the format of Hugging Face, filled in with what the run knows."""
 
 from __future__ import annotations
 
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.sources.load import DATASET_NAMES
-from lightcnn.output.caveats import cautions
 from lightcnn.output.markdown import bullets, escape, table
 from lightcnn.recipe import Recipe
 from lightcnn.text import visible
 from lightcnn.training.report import wording
-from lightcnn.training.setup import warning
+from lightcnn.training.report.card_facts import MAX_LISTED, UNKNOWN, CardFacts, dataset_name
+from lightcnn.training.setup import stand_in_warning
 
-TYPES = {
+METRIC_TYPES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced_accuracy",
     "sensitivity": "recall",
@@ -36,184 +33,79 @@ TYPES = {
     "log_loss": "log_loss",
     "ece": "expected_calibration_error",
 }
-"""What Hugging Face calls our scores, or would."""
-NAMED = 20
-"""Classes that a sentence names, at most."""
-LISTED = 30
-"""Classes that the card's table has, at most: report.html has them all."""
-UNKNOWN = "not known to the run"
+"""Our scores by Hugging Face's metric names, or by names in their style."""
+MAX_CLASS_ROWS = 30
+"""Rows of the card's table of classes; report.html lists all."""
 NOT_FOR_DIAGNOSIS = (
-    "**Not for diagnosis.** This is no medical device and nobody has evaluated it in a clinic. No decision about a "
-    "person may rest on its answers."
+    "**Not for diagnosis.** This network is not a medical device and has not been evaluated clinically. Do not base "
+    "decisions about a person on its predictions."
 )
-
-
-@dataclass(frozen=True)
-class CardFacts:
-    """What a card tells. `given` are the sides that the source gives, `environment` is environment.json."""
-
-    report: Mapping[str, Any]
-    recipe: Recipe
-    rule: Preprocess
-    given: Sequence[str]
-    device: str
-    environment: Mapping[str, Any]
-
-    @property
-    def classes(self) -> str:
-        """Their names, the first ones of many."""
-        names = [visible(name) for name in self.report["data"]["classes"]]
-        more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-        return ", ".join(names[:NAMED]) + more
-
-    @property
-    def dataset(self) -> str:
-        """The source by name: of a path its last part, since the others tell of the machine alone."""
-        return dataset(self.report)
-
-    @property
-    def source(self) -> str:
-        """The source by name, of a path with what tells it from another of that name."""
-        source, fingerprint = self.report["data"]["source"], self.report["data"]["fingerprint"]
-        return (
-            self.dataset
-            if source.partition(":")[0] in DATASET_NAMES
-            else f"{self.dataset} (fingerprint {fingerprint[:16]})"
-        )
-
-    @property
-    def set_aside(self) -> str:
-        """Why the split that the source gives is not used, if it gives one and it is not."""
-        reading = self.recipe.reading
-        if not self.given:
-            return ""
-        if reading.folds:
-            return "--folds"
-        return "--resplit" if reading.resplit else "" if "train" in self.given else "it has no train side"
-
-    @property
-    def split(self) -> str:
-        """How the sides came about."""
-        data, reading = self.report["data"], self.recipe.reading
-        seed = self.recipe.seed if reading.split_seed is None else reading.split_seed
-        if self.given and not self.set_aside:
-            lacks = [side for side in SPLIT_NAMES if side not in self.given]
-            rule = f"as the source gives them ({', '.join(self.given)})" + (
-                f"; {' and '.join(lacks)} cut from its train side by lightcnn, seed {seed}" if lacks else ""
-            )
-        else:
-            fold = f"fold {reading.fold} of {reading.folds}, " if reading.folds else ""
-            group = "by group " if data["groups"]["known"] else ""
-            rule = f"{fold}cut by lightcnn {group}from seed {seed}, stratified by class: {_shares(data['counts'])}"
-        if not data["groups"]["known"]:
-            return f"{rule}; groups are not known"
-        shared = data["groups_shared"]
-        return f"{rule}; {f'{shared:,} groups stand' if shared else 'no group stands'} on more than one side"
-
-    @property
-    def groups(self) -> str:
-        """What an image's group is, and how many there are."""
-        groups = self.report["data"]["groups"]
-        return f"from {groups['source']}: {groups['why']}" if groups["known"] else "not known: every image is its own"
-
-    @property
-    def first_weights(self) -> str:
-        """Where the training began, a file by its name."""
-        file = str(getattr(self.recipe.network, "weights", ""))
-        said = str(self.report["first_weights"])
-        return said.replace(file, Path(file).name) if file else said
-
-    @property
-    def limits(self) -> list[str]:
-        """What a reader of the scores must not overlook, gravest first."""
-        report, data = self.report, self.report["data"]
-        accuracy = report["metrics"]["test"]["accuracy"]
-        said = [*cautions(data), wording.warned(report)]
-        if not data["groups"]["known"]:
-            said.append("Images of one source may stand on two sides, which flatters scores: groups are not known.")
-        if self.set_aside:
-            said.append(f"The split that the source gives was set aside ({self.set_aside}).")
-        if report["class_weights"]:
-            said.append("The training weighed classes, which shifts the probabilities.")
-        return [
-            *filter(None, said),
-            f"The 95 % interval of the test accuracy is {100 * (accuracy['high'] - accuracy['low']):.1f} points wide.",
-            "One training with one seed: intervals tell of other test images, not of other trainings.",
-            "The test images are of the same source as the training's: nothing is known of images from elsewhere.",
-            "It answers with one of its classes on any image, also on one that shows none of them.",
-        ]
+OUT_OF_SCOPE = (
+    "Diagnosis, triage, screening and any other decision about a person; other kinds of images, and images from other "
+    "sources, on which the network has not been tested."
+)
+REFERENCES = "Figures: `plots/`. All results: `report.html`, `report.json`."
 
 
 def model_card(facts: CardFacts) -> bytes:
-    """The whole card, UTF-8."""
+    """The complete card, UTF-8."""
     report, recipe = facts.report, facts.recipe
-    loud = warning(report["data"])
-    accuracy = report["metrics"]["test"]["accuracy"]
-    operating = wording.operating(report)
+    warning = stand_in_warning(report["data"])
+    thresholds = wording.threshold_rows(report)
     parts = [
-        *([f"> **{escape(loud)}.**"] if loud else []),
+        *([f"> **{escape(warning)}.**"] if warning else []),
         f"# {escape(title(recipe))}",
-        f"{escape(network(report))} that tells {len(report['data']['classes']):,} classes of images apart, trained "
-        f"by lightcnn {escape(report['lightcnn'])} on {escape(facts.source)}. Test accuracy "
-        f"**{accuracy['value']:.2%}** (95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%}, "
-        f"{escape(accuracy['interval'])}).",
+        f"{escape(network(report))} that distinguishes {len(report['data']['classes']):,} classes of images, trained "
+        f"by lightcnn {escape(report['lightcnn'])} on {escape(facts.source)}. Test accuracy {accuracy(report)}.",
         NOT_FOR_DIAGNOSIS,
         "## Intended use",
-        f"To tell images like those of {escape(facts.dataset)} apart, for research and teaching, and as a "
-        f"baseline for other networks. Classes: {escape(facts.classes)}.",
+        f"To classify images like those of {escape(facts.dataset)} in research and teaching, and as a baseline for "
+        f"other networks. Classes: {escape(facts.classes)}.",
         "```sh\nlightcnn predict . IMAGE\n```",
         "## Out of scope",
-        "Diagnosis, triage, screening, and any other decision about a person; images of other kinds or from other "
-        "sources, on which it has not been tested.",
+        OUT_OF_SCOPE,
         "## Limits",
         bullets(facts.limits),
         "## Data",
-        table(("", "train", "val", "test"), sides(report["data"])),
-        table(("", ""), _data(facts)),
-        "## Scores on the test side",
-        escape(wording.counted(report)),
-        table(("score", "value", "95 % interval", "in words"),
-              [(one.name, one.value, one.interval, one.meaning) for one in wording.told(report)]),
-        escape(wording.decided(report)),
-        escape(wording.calibrated(report)),
-        table(wording.CLASS_HEADER, wording.by_class(report, LISTED)),
-        *([table(wording.OPERATING_HEADER, operating)] if operating else []),
-        "Pictures: `plots/`. Everything else: `report.html`, `report.json`.",
+        table(("", "train", "val", "test"), split_rows(report["data"])),
+        table(("", ""), _data_rows(facts)),
+        "## Scores on the test set",
+        escape(wording.sample_size(report)),
+        table(wording.SCORE_HEADER, wording.score_rows(report)),
+        escape(wording.decision_rule(report)),
+        escape(wording.calibration(report)),
+        table(wording.CLASS_HEADER, wording.class_rows(report, MAX_CLASS_ROWS)),
+        *([table(wording.THRESHOLD_HEADER, thresholds)] if thresholds else []),
+        REFERENCES,
         "## Training",
-        table(("", ""), _training(facts)),
-        "Again, in this folder, with the same data:",
+        table(("", ""), _training_rows(facts)),
+        "To repeat the training with the same data, run in this folder:",
         "```sh\nlightcnn train recipe.yaml --out again\n```",
         "## CLAIM",
-        "What this run can answer of CLAIM, the Checklist for Artificial Intelligence in Medical Imaging (Mongan, Moy "
-        "and Kahn 2020; update by Tejani and others 2024). The rest is for the authors of a study to answer.",
-        table(("topic", "answer"), _claim(facts)),
+        "The items of CLAIM, the Checklist for Artificial Intelligence in Medical Imaging (Mongan, Moy and Kahn 2020; "
+        "update by Tejani and others 2024), as far as this run knows them. The authors of a study must add the others.",
+        table(("topic", "information"), _claim_rows(facts)),
     ]  # fmt: skip
-    return written(front_matter(report, title(recipe)), parts)
+    return join_card(front_matter(report, title(recipe)), parts)
 
 
-def dataset(report: Mapping[str, Any]) -> str:
-    """The source by name: of a path its last part, since the others tell of the machine alone."""
-    source = str(report["data"]["source"])
-    return source if source.partition(":")[0] in DATASET_NAMES else Path(source).name or source
-
-
-def written(metadata: Mapping[str, Any], parts: Sequence[str]) -> bytes:
-    """A card of its metadata and its paragraphs, UTF-8."""
+def join_card(metadata: Mapping[str, Any], parts: Sequence[str]) -> bytes:
+    """A card from its metadata and its paragraphs, UTF-8."""
     return ("---\n" + _yaml(metadata) + "---\n\n" + "\n\n".join(parts) + "\n").encode()
 
 
 def front_matter(report: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The card's metadata. No licence: the run knows none."""
+    """The card's metadata. There is no licence, since the run knows none."""
     data = report["data"]
     test = report["metrics"]["test"]
     defined = [key for key in wording.METRICS if test[key]["value"] is not None]
-    source = visible(dataset(report))
+    source = visible(dataset_name(report))
     return {
         "library_name": "lightcnn",
         "pipeline_tag": "image-classification",
         "tags": ["lightcnn", "image-classification", *(["stand-in-data"] if data["stand_in"] else [])],
         "stand_in": data["stand_in"],
-        "metrics": [TYPES[key] for key in defined],
+        "metrics": [METRIC_TYPES[key] for key in defined],
         "model-index": [
             {
                 "name": name,
@@ -227,7 +119,7 @@ def front_matter(report: Mapping[str, Any], name: str) -> dict[str, Any]:
                             "revision": data["fingerprint"],
                         },
                         "metrics": [
-                            {"type": TYPES[key], "value": test[key]["value"], "name": _titled(key, test[key])}
+                            {"type": METRIC_TYPES[key], "value": test[key]["value"], "name": _score_title(key, test)}
                             for key in defined
                         ],
                     }
@@ -238,13 +130,36 @@ def front_matter(report: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def title(recipe: Recipe) -> str:
-    """What the card is called."""
+    """The title of the card."""
     return recipe.name or "A network of lightcnn"
 
 
-def _titled(key: str, score: Mapping[str, Any]) -> str:
-    known = score["low"] is not None
-    return wording.METRICS[key] + (f", 95 % interval {wording.interval(score)} ({score['interval']})" if known else "")
+def network(report: Mapping[str, Any]) -> str:
+    """The network by its size."""
+    total = report["network"]["cost"]
+    return f"A network with {total['params']:,} parameters and {total['macs']:,} multiply-adds per image"
+
+
+def accuracy(report: Mapping[str, Any]) -> str:
+    """The test accuracy with its interval, in Markdown."""
+    score = report["metrics"]["test"]["accuracy"]
+    return (
+        f"**{score['value']:.2%}** (95 % interval {score['low']:.2%} to {score['high']:.2%}, "
+        f"{escape(score['interval'])})"
+    )
+
+
+def split_rows(data: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """The number of images and groups in each set."""
+    rows = (("images", data["counts"]), ("groups", data["groups"]["counts"]))
+    return [(name, *(f"{counts[split_name]:,}" for split_name in ("train", "val", "test"))) for name, counts in rows]
+
+
+def _score_title(key: str, test: Mapping[str, Any]) -> str:
+    score = test[key]
+    if score["low"] is None:
+        return wording.METRICS[key]
+    return f"{wording.METRICS[key]}, 95 % interval {wording.format_interval(score)} ({score['interval']})"
 
 
 def _yaml(values: Mapping[str, Any]) -> str:
@@ -257,75 +172,60 @@ def _yaml(values: Mapping[str, Any]) -> str:
     return stream.getvalue()
 
 
-def network(report: Mapping[str, Any]) -> str:
-    """What was trained, in words."""
-    total = report["network"]["cost"]
-    return f"A network of {total['params']:,} parameters and {total['macs']:,} multiply-adds an image"
-
-
-def _shares(counts: Mapping[str, int]) -> str:
-    """The part of all images that each side has."""
-    total = sum(counts[side] for side in SPLIT_NAMES)
-    return ", ".join(f"{side} {100 * counts[side] / total:.1f} %" for side in SPLIT_NAMES) + " of the images"
-
-
-def sides(data: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Rows of images and groups on each side."""
-    rows = (("images", data["counts"]), ("groups", data["groups"]["counts"]))
-    return [(name, *(f"{counts[side]:,}" for side in ("train", "val", "test"))) for name, counts in rows]
-
-
-def _data(facts: CardFacts) -> list[tuple[str, str]]:
+def _data_rows(facts: CardFacts) -> list[tuple[str, str]]:
     data = facts.report["data"]
     return [
         ("source", facts.dataset),
-        ("stand-in", "yes: drawn by code" if data["stand_in"] else "no"),
+        ("stand-in", "yes: generated by code" if data["stand_in"] else "no"),
         ("fingerprint (SHA-256)", data["fingerprint"]),
         ("groups", facts.groups),
         ("split", facts.split),
-        ("files that could not be read", f"{data['skipped']:,}"),
+        ("unreadable files", f"{data['skipped']:,}"),
         ("licence", UNKNOWN),
     ]
 
 
-def _training(facts: CardFacts) -> list[tuple[str, str]]:
+def _training_rows(facts: CardFacts) -> list[tuple[str, str]]:
     report, recipe, machine = facts.report, facts.recipe, facts.environment
     training, weights = recipe.training, report["class_weights"]
-    changes = [f"{name} {value}" for name, value in recipe.augment if value not in (None, 0, False)]
+    augmentations = [f"{name} {value}" for name, value in recipe.augment if value not in (None, 0, False)]
     epochs = f"{report['epochs']} of {training.epochs}" + (", stopped early" if report["stopped_early"] else "")
     return [
         ("first weights", facts.first_weights),
-        ("epochs", f"{epochs}; the best by validation {report['monitor']} was {report['best_epoch']}, and is kept"),
+        ("epochs", f"{epochs}; the weights are those of epoch {report['best_epoch']}, the best by validation "
+         f"{report['monitor']}"),
         ("optimisation", f"{training.optimizer}, schedule {training.schedule}, learning rate "
          f"{training.learning_rate:g}, batches of {training.batch}, {training.loss}; all values: recipe.yaml"),
-        ("preprocessing", _preprocessing(facts.rule)),
-        ("augmentation, training side only", ", ".join(changes) or "none"),
-        ("class weights", "none" if weights is None else _weights(weights)),
-        ("threshold", wording.decided(report)),
+        ("preprocessing", _preprocessing(facts.preprocess)),
+        ("augmentation of the training set", ", ".join(augmentations) or "none"),
+        ("class weights", "none" if weights is None else _class_weights(weights)),
+        ("threshold", wording.decision_rule(report)),
         ("temperature", f"{report['calibration']['temperature']:.4f}: {report['calibration']['rule']}"),
         ("teacher", Path(report["teacher"]).name if report["teacher"] else "none"),
         ("seed", str(recipe.seed)),
-        ("time", f"{report['seconds']:,.1f} s, data and test side included"),
+        ("time", f"{report['seconds']:,.1f} s, including reading the data and evaluating the test set"),
         ("hardware", f"{machine['processor']}, {machine['cores']} cores; trained on {facts.device}"),
         ("software", _software(machine)),
         ("cost", f"{_cost(report)}; one FLOP is one multiply-add"),
     ]  # fmt: skip
 
 
-def _preprocessing(rule: Preprocess) -> str:
-    mean, deviation = (", ".join(f"{one:.4f}" for one in values) for values in (rule.mean, rule.deviation))
+def _preprocessing(preprocess: Preprocess) -> str:
+    mean, deviation = (
+        ", ".join(f"{value:.4f}" for value in values) for values in (preprocess.mean, preprocess.deviation)
+    )
     steps = [
-        *([f"background removed by {rule.background}"] if rule.background != "none" else []),
-        f"brought to a square ({rule.fit}) of {rule.size} pixels, {rule.resize}",
-        *([f"CLAHE, clip limit {rule.clahe:g}"] if rule.clahe else []),
-        f"minus mean {mean}, over deviation {deviation}, on the scale 0 to 1",
+        *([f"background removed by {preprocess.background}"] if preprocess.background != "none" else []),
+        f"resized to a square ({preprocess.fit}) of {preprocess.size} pixels, {preprocess.resize}",
+        *([f"CLAHE with clip limit {preprocess.clahe:g}"] if preprocess.clahe else []),
+        f"scaled to 0 to 1, minus mean {mean}, divided by deviation {deviation}",
     ]
     return "; ".join(steps)
 
 
-def _weights(weights: Mapping[str, float]) -> str:
-    shown = [f"{visible(name)} {weight:.3f}" for name, weight in list(weights.items())[:NAMED]]
-    return ", ".join(shown) + (f" and {len(weights) - NAMED:,} more" if len(weights) > NAMED else "")
+def _class_weights(weights: Mapping[str, float]) -> str:
+    names = [f"{visible(name)} {weight:.3f}" for name, weight in list(weights.items())[:MAX_LISTED]]
+    return ", ".join(names) + (f" and {len(weights) - MAX_LISTED:,} more" if len(weights) > MAX_LISTED else "")
 
 
 def _software(machine: Mapping[str, Any]) -> str:
@@ -336,41 +236,38 @@ def _software(machine: Mapping[str, Any]) -> str:
 def _cost(report: Mapping[str, Any]) -> str:
     total = report["network"]["cost"]
     return (
-        f"{total['macs']:,} FLOPs an image, {total['params']:,} parameters, {total['weight_bytes']['int8']:,} bytes of "
-        "int8 weights"
+        f"{total['macs']:,} FLOPs per image, {total['params']:,} parameters, {total['weight_bytes']['int8']:,} bytes "
+        "of int8 weights"
     )
 
 
-def _claim(facts: CardFacts) -> list[tuple[str, str]]:
-    """By topic, since the numbers of the items differ between the checklist's two editions."""
+def _claim_rows(facts: CardFacts) -> list[tuple[str, str]]:
+    """Rows by topic, since the numbers of the items differ between the two editions of the checklist."""
     report, data, skipped = facts.report, facts.report["data"], facts.report["data"]["skipped"]
     return [
         ("data sources", f"{facts.dataset}, fingerprint {data['fingerprint'][:16]}; collection and dates: {UNKNOWN}"),
-        ("inclusion and exclusion", f"{skipped:,} files that could not be read were left out; other rules: {UNKNOWN}"),
-        ("preprocessing of images", _preprocessing(facts.rule)),
+        ("inclusion and exclusion", f"{skipped:,} unreadable files were left out; other criteria: {UNKNOWN}"),
+        ("preprocessing of images", _preprocessing(facts.preprocess)),
         ("de-identification", UNKNOWN),
-        ("reference standard and annotators", f"the labels of the source; who gave them, and how: {UNKNOWN}"),
+        ("reference standard and annotators", f"labels of the data source; who assigned them, and how: {UNKNOWN}"),
         ("assignment to partitions", facts.split),
         ("level at which partitions are disjoint", f"groups, {facts.groups}"),
-        ("sample size", f"as many as the source has; an intended size: {UNKNOWN}"),
-        ("flow of images", ", ".join(f"{side} {count:,}" for side, count in data["counts"].items())),
+        ("sample size", f"all images of the source; intended size: {UNKNOWN}"),
+        ("flow of images", ", ".join(f"{split_name} {count:,}" for split_name, count in data["counts"].items())),
         ("demographic and clinical characteristics", UNKNOWN),
         ("description of the model", f"spec.yaml; {_cost(report)}"),
         ("software and libraries", _software(facts.environment)),
         ("initialisation of parameters", facts.first_weights),
-        ("details of training", "above, and every value in recipe.yaml"),
+        ("details of training", "see Training; every value is in recipe.yaml"),
         ("selection of the final model", f"the epoch with the best validation {report['monitor']}"),
         ("ensembling", "none"),
-        ("metrics of performance", "above; the test side was looked at once"),
-        ("uncertainty", f"95 % intervals: {wording.methods(report)}"),
+        ("metrics of performance", "see Scores on the test set; the test set was evaluated once"),
+        ("uncertainty", f"95 % intervals: {wording.interval_methods(report)}"),
         ("sensitivity and robustness analyses", "none in this run"),
         ("explainability", "none in this run"),
-        ("testing on internal data", f"the test side: {wording.counted(report)}"),
+        ("testing on internal data", f"the test set: {wording.sample_size(report)}"),
         ("testing on external data", "none"),
-        (
-            "failure analysis",
-            "the surest mistakes of the test side, if any: report.html, plots/errors.png",
-        ),
-        ("limitations", "above, under Limits"),
+        ("failure analysis", "most confident wrong predictions on the test set, if any: report.html, plots/errors.png"),
+        ("limitations", "see Limits"),
         ("registration, protocol, funding", UNKNOWN),
     ]

@@ -1,4 +1,4 @@
-"""report.html of a training: the score, the network, how it was trained, where it is wrong."""
+"""report.html of a training: the score, the network, how it was trained, and its mistakes."""
 
 from __future__ import annotations
 
@@ -14,64 +14,64 @@ from lightcnn.counting.stages import Stage
 from lightcnn.data.contact_sheets import thumbnail
 from lightcnn.engine.history import History
 from lightcnn.output import html
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import caveats
 from lightcnn.recipe import Optimisation, Recipe
 from lightcnn.training.report import wording
 
-COUNTED = (
-    "One FLOP is one multiply-add; convolutions, linear layers and matrix products are counted, at batch 1, on the "
-    "network with its norms folded. fvcore and thop add pooling, and norms that cannot be folded."
+COUNTING_NOTE = (
+    "One FLOP is one multiply-add. Convolutions, linear layers and matrix products are counted for one image, on the "
+    "network with its norms folded. fvcore and thop also count pooling, and norms that cannot be folded."
 )
-SIDE = 96
+THUMBNAIL_PIXELS = 96
 CAPTIONS = {
-    "confusion": "Actual classes in rows, predicted ones in columns",
-    "roc": "For every threshold: how much of a class is found, and how much of the others is taken for it",
-    "precision_recall": "For every threshold: how much of a class is found, and how often that answer is right",
-    "probabilities": "How the probabilities are spread over the images",
-    "reliability": "Whether of the answers with a probability of 80 % four in five are right",
+    "confusion": "Confusion matrix (rows: true class, columns: predicted class)",
+    "roc": "Sensitivity over 1 − specificity for every threshold",
+    "precision_recall": "Precision over recall for every threshold",
+    "probabilities": "Distribution of the predicted probabilities",
+    "reliability": "Calibration: of the predictions with a probability of 80 %, four in five should be correct",
 }
-"""Pictures of the test side, in order, and what they show."""
+"""The figures of the test set in their order, and their captions."""
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer on the test side. `image` is uint8 (H, W, C)."""
+    """A wrong prediction on the test set. `image` is uint8 (H, W, C)."""
 
     image: NDArray[np.uint8]
     path: str
     label: str
-    answer: str
+    prediction: str
     probability: float
 
 
 def train_page(
     report: Mapping[str, Any],
     recipe: Recipe,
-    progress: History,
-    pictures: Mapping[str, bytes],
+    history: History,
+    figures: Mapping[str, bytes],
     mistakes: Sequence[Mistake],
     stages: Sequence[Stage],
 ) -> bytes:
-    """The whole page."""
+    """The complete page."""
     data = report["data"]
     return html.page(
         f"lightcnn train: {recipe.name or 'a network'} on {data['source']}",
         [
-            *_cautions(data),
+            *caution_paragraphs(data),
             *_score(report),
-            html.heading("The test side"),
+            html.heading("Scores on the test set"),
             *_test(report),
-            *(html.figure(pictures[name], caption) for name, caption in CAPTIONS.items() if name in pictures),
-            html.heading("The surest mistakes"),
+            *(html.figure(figures[name], caption) for name, caption in CAPTIONS.items() if name in figures),
+            html.heading("Most confident mistakes"),
             *_mistakes(mistakes),
             html.heading("The training"),
-            html.figure(pictures["curves"], f"The best epoch by validation {recipe.training.monitor} is kept"),
-            html.pairs(_training(report, recipe, progress)),
+            html.figure(figures["curves"], f"The epoch with the best validation {recipe.training.monitor} is kept"),
+            html.pairs(_training(report, recipe, history)),
             html.heading("The network"),
             html.pairs(_cost(report)),
-            html.paragraph(COUNTED),
-            html.figure(pictures["network"], "From the input (top) to the head: where operations and parameters are"),
-            html.table(("part", "kind", "shape after it", "FLOPs", "parameters"), _stages(stages)),
+            html.paragraph(COUNTING_NOTE),
+            html.figure(figures["network"], "Operations and parameters from the input (top) to the head"),
+            html.table(("part", "kind", "output shape", "FLOPs", "parameters"), _stages(stages)),
             html.code(document.dump(recipe.network)),
             html.heading("The data"),
             html.pairs(_data(data)),
@@ -79,77 +79,78 @@ def train_page(
     )
 
 
-def _cautions(data: Mapping[str, Any]) -> list[str]:
-    """What a reader of the score must know first; that the data are a stand-in, loudest."""
+def caution_paragraphs(data: Mapping[str, Any]) -> list[str]:
+    """What a reader of the score must know, with an alarm if the data are a stand-in. `data`: that of report.json."""
     return [
         html.paragraph(text, "alarm" if data["stand_in"] and not place else "note")
-        for place, text in enumerate(cautions(data))
+        for place, text in enumerate(caveats(data))
     ]
 
 
 def _score(report: Mapping[str, Any]) -> list[str]:
     accuracy, images = report["metrics"]["test"]["accuracy"], report["data"]["counts"]["test"]
+    warning = wording.small_test_set(report)
     return [
         html.paragraph(f"{accuracy['value']:.2%} test accuracy", "big"),
         html.paragraph(
             f"95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%} ({accuracy['interval']}) on {images:,} "
-            "images that the training has not seen, looked at once, with weights, temperature and threshold chosen on "
-            "the validation side."
+            "images that were not used in training. They were evaluated once, with weights, temperature and threshold "
+            "chosen on the validation set."
         ),
-        *([html.paragraph(warned, "note")] if (warned := wording.warned(report)) else []),
+        *([html.paragraph(warning, "note")] if warning else []),
     ]
 
 
 def _test(report: Mapping[str, Any]) -> list[str]:
-    """Every score with its interval and its meaning, of all and of each class, and what other thresholds reach."""
-    rows = [(one.name, one.value, one.interval, one.meaning) for one in wording.told(report)]
-    operating = wording.operating(report)
+    """Every score with its interval and meaning, in total and per class, and the scores at other thresholds."""
+    thresholds = wording.threshold_rows(report)
     return [
-        html.table(("score", "value", "95 % interval", "in words"), rows),
-        html.paragraph(wording.counted(report)),
-        html.paragraph(f"How intervals were found: {wording.methods(report)}."),
-        html.paragraph(wording.decided(report)),
-        html.paragraph(wording.calibrated(report)),
-        html.heading("Each class"),
-        html.table(wording.CLASS_HEADER, wording.by_class(report)),
-        *([html.heading("Other thresholds"), html.table(wording.OPERATING_HEADER, operating)] if operating else []),
-        html.heading("The test side in pictures"),
+        html.table(wording.SCORE_HEADER, wording.score_rows(report)),
+        html.paragraph(wording.sample_size(report)),
+        html.paragraph(f"Methods of the intervals: {wording.interval_methods(report)}."),
+        html.paragraph(wording.decision_rule(report)),
+        html.paragraph(wording.calibration(report)),
+        html.heading("Scores per class"),
+        html.table(wording.CLASS_HEADER, wording.class_rows(report)),
+        *([html.heading("Other thresholds"), html.table(wording.THRESHOLD_HEADER, thresholds)] if thresholds else []),
+        html.heading("Figures of the test set"),
     ]
 
 
 def _mistakes(mistakes: Sequence[Mistake]) -> list[str]:
     if not mistakes:
-        return [html.paragraph("There are none on the test side.")]
-    shown = [
+        return [html.paragraph("All test images are classified correctly.")]
+    thumbnails = [
         html.thumbnail(
-            thumbnail(one.image, SIDE),
-            f"{one.answer} {one.probability:.0%}",
-            (f"is {one.label}", one.path.rpartition("/")[2]),
+            thumbnail(mistake.image, THUMBNAIL_PIXELS),
+            f"{mistake.prediction} {mistake.probability:.0%}",
+            (f"true class: {mistake.label}", mistake.path.rpartition("/")[2]),
         )
-        for one in mistakes
+        for mistake in mistakes
     ]
-    return [html.paragraph("The answer with its probability, and what it is."), html.row(shown)]
+    return [html.paragraph("The predicted class with its probability, and the true class."), html.row(thumbnails)]
 
 
-def _training(report: Mapping[str, Any], recipe: Recipe, progress: History) -> dict[str, Any]:
-    """What was done, and every setting that is not the default."""
-    usual, weights = Optimisation(), report["class_weights"]
-    early = f"no gain in {progress.since} epochs" if report["stopped_early"] else "as many as the recipe has"
+def _training(report: Mapping[str, Any], recipe: Recipe, history: History) -> dict[str, Any]:
+    """How the network was trained, with every setting that is not the default."""
+    default, weights = Optimisation(), report["class_weights"]
+    reason = f"no gain in {history.since} epochs" if report["stopped_early"] else "all epochs of the recipe"
     rows: dict[str, Any] = {
-        "epochs": f"{progress.epoch} ({early}); the best was {progress.best}",
+        "epochs": f"{history.epoch} ({reason}); the best was {history.best}",
         "seconds": report["seconds"],
         "first weights": report["first_weights"],
-        "class weights": "none: every image counts the same"
+        "class weights": "none: all images have the same weight"
         if weights is None
         else ", ".join(f"{name} {weight:.3f}" for name, weight in weights.items())
-        + " (they change the probabilities: calibrate before these are read as such)",
+        + " (class weights shift the probabilities; calibrate them before use)",
     }
     if recipe.distill:
-        rows["teacher"] = f"{recipe.distill.teacher}, share {recipe.distill.alpha:g} of the loss, at temperature " + (
+        rows["teacher"] = (
+            f"{recipe.distill.teacher}, with weight {recipe.distill.alpha:g} in the loss, at temperature "
             f"{recipe.distill.temperature:g}"
         )
     for name, value in recipe.training:
-        if name in ("optimizer", "schedule", "learning_rate", "batch") or value != getattr(usual, name):
+        if name in ("optimizer", "schedule", "learning_rate", "batch") or value != getattr(default, name):
             rows.setdefault(f"training.{name}", str(value))
     return rows | {f"augment.{name}": str(value) for name, value in recipe.augment if value}
 
@@ -172,10 +173,10 @@ def _stages(stages: Sequence[Stage]) -> list[tuple[Any, ...]]:
 
 def _data(data: Mapping[str, Any]) -> dict[str, Any]:
     groups = data["groups"]
-    known = f"{groups['source']}: {groups['why']}" if groups["known"] else "unknown: every image counted as its own"
+    origin = f"{groups['source']}: {groups['why']}" if groups["known"] else "unknown: each image is a group of its own"
     return {
         **data["counts"],
-        "groups": known,
-        "groups on two sides": data["groups_shared"],
+        "groups": origin,
+        "groups in more than one set": data["groups_shared"],
         "fingerprint": data["fingerprint"][:16],
     }

@@ -1,82 +1,85 @@
-"""README.md of several trainings of one recipe: the model card of the recipe; every network has its own in parts/."""
+"""README.md of several trainings of one recipe: the model card of the recipe. Each network has its own in parts/."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import caveats
 from lightcnn.output.markdown import bullets, escape, table
 from lightcnn.recipe import Recipe
 from lightcnn.training.report import wording
+from lightcnn.training.report.card_facts import SAME_SOURCE, UNKNOWN_GROUPS, dataset_name, interval_width
 from lightcnn.training.report.model_card import (
     NOT_FOR_DIAGNOSIS,
-    dataset,
+    OUT_OF_SCOPE,
+    REFERENCES,
+    accuracy,
     front_matter,
+    join_card,
     network,
-    sides,
+    split_rows,
     title,
-    written,
 )
-from lightcnn.training.report.pooled_page import summary_rows, told
-from lightcnn.training.setup import warning
+from lightcnn.training.report.pooled_page import SUMMARY_HEADER, format_repeats, summary_rows
+from lightcnn.training.setup import stand_in_warning
 
 
 def pooled_card(report: Mapping[str, Any], recipe: Recipe) -> bytes:
-    """The whole card, UTF-8."""
-    data, accuracy = report["data"], report["metrics"]["test"]["accuracy"]
-    loud, operating = warning(data), wording.operating(report)
+    """The complete card, UTF-8."""
+    data, dataset = report["data"], dataset_name(report)
+    warning, thresholds = stand_in_warning(data), wording.threshold_rows(report)
     parts = [
-        *([f"> **{escape(loud)}.**"] if loud else []),
+        *([f"> **{escape(warning)}.**"] if warning else []),
         f"# {escape(title(recipe))}",
-        f"{escape(network(report))}, trained {len(report['parts'])} times ({escape(told(report))}) by lightcnn "
-        f"{escape(report['lightcnn'])} on {escape(dataset(report))}. Test accuracy of all together "
-        f"**{accuracy['value']:.2%}** (95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%}, "
-        f"{escape(accuracy['interval'])}).",
+        f"{escape(network(report))}, trained {len(report['parts'])} times ({escape(format_repeats(report))}) by "
+        f"lightcnn {escape(report['lightcnn'])} on {escape(dataset)}. Test accuracy over all parts {accuracy(report)}.",
         NOT_FOR_DIAGNOSIS,
         "## Intended use",
-        f"To judge this recipe on images like those of {escape(dataset(report))}, for research and teaching. The "
-        "networks are in `parts/`, each with a card of its own; the scores here are of all of them and of none alone. "
-        "To predict, take one, or train the recipe once more without folds.",
+        f"To evaluate this recipe on images like those of {escape(dataset)}, in research and teaching. The networks "
+        "are in `parts/`, each with a card of its own; the scores here are those of all networks together. To classify "
+        "images, use one of the networks, or train the recipe again without folds.",
         "```sh\nlightcnn predict parts/" + report["parts"][0]["folder"].rpartition("/")[2] + " IMAGE\n```",
         "## Out of scope",
-        "Diagnosis, triage, screening, and any other decision about a person; images of other kinds or from other "
-        "sources, on which it has not been tested.",
+        OUT_OF_SCOPE,
         "## Limits",
         bullets(_limits(report)),
         "## Data",
-        f"{escape(_split(report))} Of train and val the table has the mean of a part, of test all parts together.",
-        table(("", "train", "val", "test"), sides(data)),
+        f"{escape(_split(report))} In the table, train and val are means over the parts; test is the total of all "
+        "parts.",
+        table(("", "train", "val", "test"), split_rows(data)),
         table(("", ""), [("groups", data["groups"]["why"]), ("fingerprint (SHA-256)", data["fingerprint"])]),
         "## Scores of all test images",
-        escape(wording.counted(report)),
-        table(("score", "value", "95 % interval", "in words"),
-              [(one.name, one.value, one.interval, one.meaning) for one in wording.told(report)]),
-        table(wording.CLASS_HEADER, wording.by_class(report)),
-        *([table(wording.OPERATING_HEADER, operating)] if operating else []),
-        "## Over the parts",
-        table(("metric", "mean", "standard deviation"), summary_rows(report["summary"])),
-        "Pictures: `plots/`. Everything else: `report.html`, `report.json`.",
+        escape(wording.sample_size(report)),
+        table(wording.SCORE_HEADER, wording.score_rows(report)),
+        table(wording.CLASS_HEADER, wording.class_rows(report)),
+        *([table(wording.THRESHOLD_HEADER, thresholds)] if thresholds else []),
+        "## Variation over the parts",
+        table(SUMMARY_HEADER, summary_rows(report["summary"])),
+        REFERENCES,
     ]  # fmt: skip
-    return written(front_matter(report, title(recipe)), parts)
+    return join_card(front_matter(report, title(recipe)), parts)
 
 
 def _limits(report: Mapping[str, Any]) -> list[str]:
-    data, accuracy = report["data"], report["metrics"]["test"]["accuracy"]
-    said = [*cautions(data), wording.warned(report)]
+    """What a reader of the scores must know, most severe first."""
+    data = report["data"]
+    warnings = [*caveats(data), wording.small_test_set(report)]
     if not data["groups"]["known"]:
-        said.append("Images of one source may stand on two sides, which flatters scores: groups are not known.")
+        warnings.append(UNKNOWN_GROUPS)
     return [
-        *filter(None, said),
-        f"The 95 % interval of the test accuracy is {100 * (accuracy['high'] - accuracy['low']):.1f} points wide.",
-        "Networks of different parts share most of their training images: their deviation is not that of new data.",
-        "The test images are of the same source as the training's: nothing is known of images from elsewhere.",
+        *filter(None, warnings),
+        interval_width(report),
+        "The networks share most of their training images, so their deviation underestimates that of new data.",
+        SAME_SOURCE,
     ]
 
 
 def _split(report: Mapping[str, Any]) -> str:
-    """How the sides came about."""
+    """How the images were split."""
     if not report["folds"]:
         return "All parts share one split."
-    group = "by group, " if report["data"]["groups"]["known"] else ""
-    return f"Cut into {report['folds']} folds {group}stratified by class, by each seed anew; each fold is tested once."
+    group = "by group and " if report["data"]["groups"]["known"] else ""
+    return (
+        f"Split into {report['folds']} folds {group}stratified by class, again for each seed; each fold is tested once."
+    )

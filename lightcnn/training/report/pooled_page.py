@@ -1,4 +1,4 @@
-"""report.html of several trainings of one recipe: the score they have together, and each part's."""
+"""report.html of several trainings of one recipe: their joint scores, and the scores of each part."""
 
 from __future__ import annotations
 
@@ -7,79 +7,85 @@ from typing import Any
 
 from lightcnn import document
 from lightcnn.output import html
-from lightcnn.output.caveats import cautions
 from lightcnn.recipe import Recipe
 from lightcnn.training.report import wording
+from lightcnn.training.report.page import caution_paragraphs
 
 CAPTIONS = {
-    "parts": "Test accuracy of every part, and of all together with its interval",
-    "confusion": "Answers of all parts, an image once a seed: actual classes in rows, predicted in columns",
+    "parts": "Test accuracy of each part, and of all parts together with its interval",
+    "confusion": "Confusion matrix over all parts, each image counted once per seed (rows: true class, columns: "
+    "predicted class)",
 }
-SHOWN = ("accuracy", "balanced_accuracy", "f1", "auc", "sensitivity", "specificity")
+"""The figures in their order, and their captions."""
+SUMMARY_METRICS = ("accuracy", "balanced_accuracy", "f1", "auc", "sensitivity", "specificity")
+"""The scores of each part in report.json and in the tables."""
+SUMMARY_HEADER = ("score", "mean", "standard deviation")
 
 
-def pooled_page(report: Mapping[str, Any], recipe: Recipe, pictures: Mapping[str, bytes]) -> bytes:
-    """The whole page."""
+def pooled_page(report: Mapping[str, Any], recipe: Recipe, figures: Mapping[str, bytes]) -> bytes:
+    """The complete page."""
     data, accuracy = report["data"], report["metrics"]["test"]["accuracy"]
-    operating = wording.operating(report)
+    warning, thresholds = wording.small_test_set(report), wording.threshold_rows(report)
     return html.page(
-        f"lightcnn train: {recipe.name or 'a network'} on {data['source']}, {told(report)}",
+        f"lightcnn train: {recipe.name or 'a network'} on {data['source']}, {format_repeats(report)}",
         [
-            *(html.paragraph(text, "alarm" if data["stand_in"] and not place else "note")
-              for place, text in enumerate(cautions(data))),
+            *caution_paragraphs(data),
             html.paragraph(f"{accuracy['value']:.2%} test accuracy", "big"),
             html.paragraph(
                 f"95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%} ({accuracy['interval']}) on "
-                f"{data['counts']['test']:,} images, each predicted by networks that have not seen it or its source. "
-                "Weights and threshold of each were chosen on its own validation side."
+                f"{data['counts']['test']:,} images. Each was predicted by networks that were not trained on it or on "
+                "its group. Weights and threshold of each network were chosen on its own validation set."
             ),
-            *([html.paragraph(warned, "note")] if (warned := wording.warned(report)) else []),
+            *([html.paragraph(warning, "note")] if warning else []),
             html.heading("All test images"),
-            html.table(("score", "value", "95 % interval", "in words"),
-                       [(one.name, one.value, one.interval, one.meaning) for one in wording.told(report)]),
-            html.paragraph(wording.counted(report)),
-            html.paragraph("Areas rank images within one network and are then averaged; probabilities of different "
-                           "networks are not held against each other."),
-            *(html.figure(pictures[name], caption) for name, caption in CAPTIONS.items() if name in pictures),
-            html.heading("Each class"),
-            html.table(wording.CLASS_HEADER, wording.by_class(report)),
-            *([html.heading("Other thresholds"), html.table(wording.OPERATING_HEADER, operating)] if operating else []),
-            html.heading("Over the parts"),
-            html.table(("metric", "mean", "standard deviation"), summary_rows(report["summary"])),
-            html.paragraph("The interval says how far other images would move the score of these networks; the "
-                           "deviation how far another training does. Parts share most of their training images."),
-            html.table(("seed", "fold", "train", "val", "test", *map(_name, SHOWN), "epochs", "seconds"),
-                       [_part(part) for part in report["parts"]]),
+            html.table(wording.SCORE_HEADER, wording.score_rows(report)),
+            html.paragraph(wording.sample_size(report)),
+            html.paragraph("Areas under curves are computed for each network and averaged, since probabilities of "
+                           "different networks are not comparable."),
+            *(html.figure(figures[name], caption) for name, caption in CAPTIONS.items() if name in figures),
+            html.heading("Scores per class"),
+            html.table(wording.CLASS_HEADER, wording.class_rows(report)),
+            *([html.heading("Other thresholds"), html.table(wording.THRESHOLD_HEADER, thresholds)] if thresholds
+              else []),
+            html.heading("Variation over the parts"),
+            html.table(SUMMARY_HEADER, summary_rows(report["summary"])),
+            html.paragraph("The interval shows how much the score of these networks would vary with other test images, "
+                           "the standard deviation how much it varies between trainings. The parts share most of "
+                           "their training images."),
+            html.table(("seed", "fold", "train", "val", "test", *map(_title, SUMMARY_METRICS), "epochs", "seconds"),
+                       [_part_row(part) for part in report["parts"]]),
             html.heading("The recipe"),
             html.code(document.dump(recipe)),
             html.heading("The data"),
-            html.pairs({"images": data["counts"]["test"], "sources": data["groups"]["counts"]["test"],
-                        "sources are": data["groups"]["why"], "fingerprint": data["fingerprint"][:16]}),
+            html.pairs({"images": data["counts"]["test"], "groups": data["groups"]["counts"]["test"],
+                        "groups are": data["groups"]["why"], "fingerprint": data["fingerprint"][:16]}),
         ],
     )  # fmt: skip
 
 
-def told(report: Mapping[str, Any]) -> str:
-    """How often it was trained, in words."""
+def format_repeats(report: Mapping[str, Any]) -> str:
+    """The number of folds and seeds, in words."""
     folds, seeds = report["folds"], report["seeds"]
-    wording = [f"{folds} folds"] * bool(folds) + [f"{seeds} seed{'s' * (seeds != 1)}"] * (seeds > 1 or not folds)
-    return " × ".join(wording)
+    parts = [f"{folds} folds"] * bool(folds) + [f"{seeds} seed{'s' * (seeds != 1)}"] * (seeds > 1 or not folds)
+    return " × ".join(parts)
 
 
 def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Mean and standard deviation of every metric over the parts, as they are shown."""
-    return [(_name(name), _said(values["mean"]), _said(values["sd"])) for name, values in summary.items()]
+    """Mean and standard deviation of every score over the parts."""
+    return [
+        (_title(name), _format_value(values["mean"]), _format_value(values["sd"])) for name, values in summary.items()
+    ]
 
 
-def _part(part: Mapping[str, Any]) -> tuple[Any, ...]:
-    counts = (part["counts"][side] for side in ("train", "val", "test"))
-    scores = (_said(part[name]) for name in SHOWN)
+def _part_row(part: Mapping[str, Any]) -> tuple[Any, ...]:
+    counts = (part["counts"][split_name] for split_name in ("train", "val", "test"))
+    scores = (_format_value(part[name]) for name in SUMMARY_METRICS)
     return (part["seed"], part["fold"] or "", *counts, *scores, part["epochs"], round(part["seconds"]))
 
 
-def _name(metric: str) -> str:
+def _title(metric: str) -> str:
     return metric.replace("_", " ").replace("auc", "AUC")
 
 
-def _said(value: float | None) -> str:
+def _format_value(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.4f}"

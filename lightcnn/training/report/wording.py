@@ -1,4 +1,4 @@
-"""The scores of a report.json in rows and sentences, for the page and the card: numbers with what they mean."""
+"""The scores of a report.json as table rows and sentences, for the page and the model card."""
 
 from __future__ import annotations
 
@@ -21,13 +21,19 @@ METRICS = {
     "log_loss": "log loss",
     "ece": "expected calibration error",
 }
-"""Scores of a side, in the order in which they are told, and their names."""
-OF_CLASS = ("sensitivity", "specificity", "precision", "f1", "auc", "pr_auc")
+"""The scores of a split in the order of the tables, and their titles."""
+CLASS_METRICS = ("sensitivity", "specificity", "precision", "f1", "auc", "pr_auc")
+"""The scores of a single class."""
+SCORE_HEADER = ("score", "value", "95 % interval", "meaning")
+CLASS_HEADER = ("class", "images", "groups", *(METRICS[name].partition(" (")[0] for name in CLASS_METRICS))
+THRESHOLD_HEADER = ("chosen on the validation set for", "threshold", "sensitivity", "specificity", "meaning")
 
 
 class ScoreText(NamedTuple):
-    """A score as it is read: its name, value, interval and meaning; or why it has none of them. `method`: how the
-    interval was found."""
+    """A score in words: title, value, interval and meaning. `method`: how the interval was computed.
+
+    `value` gives the reason if the score is undefined; the others are then empty.
+    """
 
     name: str
     value: str
@@ -36,131 +42,140 @@ class ScoreText(NamedTuple):
     meaning: str
 
 
-def told(report: Mapping[str, Any]) -> list[ScoreText]:
-    """Every score of the test side."""
+def score_texts(report: Mapping[str, Any]) -> list[ScoreText]:
+    """Every score of the test set."""
     test, classes = report["metrics"]["test"], report["data"]["classes"]
-    rows: list[Any] = []
+    rows: list[ScoreText] = []
     for key, name in METRICS.items():
         score = test[key]
         meaning = "" if score["value"] is None else _meaning(key, score["value"], classes, test)
         method = "" if score["low"] is None else score["interval"]
-        rows.append(ScoreText(name, value(score), interval(score), method, meaning))
+        rows.append(ScoreText(name, format_value(score), format_interval(score), method, meaning))
     return rows
 
 
-def value(score: Mapping[str, Any]) -> str:
-    """A score's number, or why there is none."""
+def score_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """One row of `SCORE_HEADER` per score of the test set."""
+    return [(text.name, text.value, text.interval, text.meaning) for text in score_texts(report)]
+
+
+def format_value(score: Mapping[str, Any]) -> str:
+    """The value of a score, or why it is undefined."""
     return f"undefined: {score['undefined']}" if score["value"] is None else f"{score['value']:.3f}"
 
 
-def interval(score: Mapping[str, Any]) -> str:
-    """From where to where, or why there is none; nothing of a score that is undefined."""
+def format_interval(score: Mapping[str, Any]) -> str:
+    """Both ends of a score's interval, or why it has none; empty if the score is undefined."""
     return score["interval"] or "" if score["low"] is None else f"{score['low']:.3f} to {score['high']:.3f}"
 
 
-def both(score: Mapping[str, Any]) -> str:
-    """Number and interval in one cell."""
-    return value(score) if score["low"] is None else f"{value(score)} ({interval(score)})"
+def format_score(score: Mapping[str, Any]) -> str:
+    """Value and interval in one table cell."""
+    return format_value(score) if score["low"] is None else f"{format_value(score)} ({format_interval(score)})"
 
 
-def by_class(report: Mapping[str, Any], most: int | None = None) -> list[tuple[Any, ...]]:
-    """A row a class: name, images, groups and scores; at most so many, those of the lowest sensitivity first then."""
+def class_rows(report: Mapping[str, Any], limit: int | None = None) -> list[tuple[Any, ...]]:
+    """One row of `CLASS_HEADER` per class.
+
+    If there are more classes than `limit`, the rows are those with the lowest sensitivity, in ascending order of it.
+    """
     rows = list(report["metrics"]["test"]["per_class"].items())
-    if most is not None and len(rows) > most:
-        found = [(of["sensitivity"]["value"] is None, of["sensitivity"]["value"]) for _, of in rows]
-        rows = [rows[place] for place in sorted(range(len(rows)), key=lambda place: found[place])[:most]]
-    return [(name, of["images"], of["groups"], *(both(of[score]) for score in OF_CLASS)) for name, of in rows]
+    if limit is not None and len(rows) > limit:
+        ranks = [(scores["sensitivity"]["value"] is None, scores["sensitivity"]["value"]) for _, scores in rows]
+        rows = [rows[place] for place in sorted(range(len(rows)), key=lambda place: ranks[place])[:limit]]
+    return [
+        (name, scores["images"], scores["groups"], *(format_score(scores[metric]) for metric in CLASS_METRICS))
+        for name, scores in rows
+    ]
 
 
-CLASS_HEADER = ("class", "images", "groups", *(METRICS[name].partition(" (")[0] for name in OF_CLASS))
-
-
-def operating(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A row a threshold, of two classes: what it is chosen for, the threshold, what it reaches, what that means."""
+def threshold_rows(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """One row of `THRESHOLD_HEADER` per threshold that was chosen for a target; none for more than two classes."""
     test, classes = report["metrics"]["test"], report["data"]["classes"]
-    rows: list[Any] = []
+    rows: list[tuple[str, ...]] = []
     for key, rate in (("at_specificity", "specificity"), ("at_sensitivity", "sensitivity")):
         for target, point in (test[key] or {}).items():
-            found, spared = point["sensitivity"], point["specificity"]
-            meaning = "" if None in (found["value"], spared["value"]) else (
-                f"of 100 images of {classes[1]} {hundred(found['value'])} are found, and of 100 of {classes[0]} "
-                f"{hundred(1 - spared['value'])} are taken for it"
+            sensitivity, specificity = point["sensitivity"], point["specificity"]
+            meaning = "" if None in (sensitivity["value"], specificity["value"]) else (
+                f"{per_hundred(sensitivity['value'])} of 100 images of {classes[1]} are recognised; "
+                f"{per_hundred(1 - specificity['value'])} of 100 images of {classes[0]} are classified as {classes[1]}"
             )  # fmt: skip
-            several = "each part's own" if "parts" in report else "none"
-            threshold = several if point["threshold"] is None else f"{point['threshold']:.3f}"
-            rows.append((f"{rate} of {target}", threshold, both(found), both(spared), meaning))
+            missing = "each part's own" if "parts" in report else "none"
+            threshold = missing if point["threshold"] is None else f"{point['threshold']:.3f}"
+            rows.append(
+                (f"{rate} of {target}", threshold, format_score(sensitivity), format_score(specificity), meaning)
+            )
     return rows
 
 
-OPERATING_HEADER = ("chosen on the validation side for", "threshold", "sensitivity", "specificity", "in words")
+def interval_methods(report: Mapping[str, Any]) -> str:
+    """How the intervals were computed, each method once."""
+    return "; ".join(dict.fromkeys(text.method for text in score_texts(report) if text.method))
 
 
-def methods(report: Mapping[str, Any]) -> str:
-    """How intervals were found, each way once."""
-    return "; ".join(dict.fromkeys(one.method for one in told(report) if one.method))
+def small_test_set(report: Mapping[str, Any]) -> str:
+    """A warning if the test set is small, else nothing."""
+    warning = report["metrics"]["test"]["warning"]
+    return f"Test set: {warning}." if warning else ""
 
 
-def warned(report: Mapping[str, Any]) -> str:
-    """What the test side has too little of; nothing where it has enough."""
-    found = report["metrics"]["test"]["warning"]
-    return f"The test side is {found}." if found else ""
-
-
-def counted(report: Mapping[str, Any]) -> str:
-    """How many images and groups the scores rest on."""
+def sample_size(report: Mapping[str, Any]) -> str:
+    """The number of images and groups that the scores are computed on."""
     test, known = report["metrics"]["test"], report["data"]["groups"]["known"]
     groups = (
-        f"of {test['groups']:,} groups (images of one group are no independent witnesses: intervals count groups)"
+        f"from {test['groups']:,} groups (images of one group are not independent, so intervals resample groups)"
         if known
-        else "whose groups are not known: every image counts as independent, and intervals may be too narrow"
+        else "without known groups: each image counts as independent, so intervals may be too narrow"
     )
     return f"{test['images']:,} images {groups}."
 
 
-def calibrated(report: Mapping[str, Any]) -> str:
-    """What calibration did, in one sentence."""
-    found = report["calibration"]
+def calibration(report: Mapping[str, Any]) -> str:
+    """The effect of temperature scaling."""
+    result = report["calibration"]
     change = ", ".join(
-        f"{METRICS[name]} {found[name]['before']:.3f} before, {found[name]['after']:.3f} after"
+        f"{METRICS[name]} {result[name]['before']:.3f} before and {result[name]['after']:.3f} after"
         for name in ("ece", "log_loss")
     )
-    return f"Logits are divided by the temperature {found['temperature']:.3f} ({found['rule']}). Test side: {change}."
+    return f"Logits are divided by the temperature {result['temperature']:.3f} ({result['rule']}). Test set: {change}."
 
 
-def decided(report: Mapping[str, Any]) -> str:
-    """When an answer is given."""
+def decision_rule(report: Mapping[str, Any]) -> str:
+    """How a class is predicted from the probabilities."""
     if report["threshold"] is None:
-        return "The answer is the most probable class."
-    second, chosen = report["data"]["classes"][1], report["threshold"]
-    return f"The answer is {second} from a probability of {chosen['value']:.4f} on ({chosen['rule']})."
+        return "The predicted class is the most probable one."
+    second, threshold = report["data"]["classes"][1], report["threshold"]
+    return f"{second} is predicted if its probability is at least {threshold['value']:.4f} ({threshold['rule']})."
 
 
-def hundred(share: float) -> str:
-    """How many of 100, with a digit behind the point where that is not 0."""
+def per_hundred(share: float) -> str:
+    """A share as a number out of 100, with one decimal unless it is 0."""
     return f"{100 * share:.1f}".removesuffix(".0")
 
 
 def _meaning(key: str, score: float, classes: list[str], test: Mapping[str, Any]) -> str:
-    """A defined score in plain words."""
-    two, many, half = len(classes) == 2, hundred(score), " (mean over the classes)"
+    """What a defined score means."""
+    two, count, mean = len(classes) == 2, per_hundred(score), " (mean over the classes)"
     first, second = classes[:2]
     share = test["per_class"][second]["images"] / test["images"]
     return {
-        "accuracy": f"of 100 images {many} are told right",
-        "balanced_accuracy": f"the same if every class had as many images: {many} of 100",
-        "sensitivity": f"of 100 images of {second} {many} are found" if two
-        else f"of 100 images of a class {many} are found{half}",
-        "specificity": f"of 100 images of {first} {many} are not taken for {second}" if two
-        else f"of 100 images of other classes {many} are not taken for a class{half}",
-        "precision": f"of 100 answers “{second}” {many} are right, at this share of {second} among the images" if two
-        else f"of 100 answers for a class {many} are right{half}",
-        "f1": "harmonic mean of sensitivity and precision: 1 is best" + ("" if two else half),
-        "auc": f"of 100 pairs of an image of {second} and one of {first}, {many} are ranked rightly" if two
-        else f"of 100 pairs of an image of a class and another, {many} are ranked rightly{half}",
-        "pr_auc": "precision, averaged over all thresholds" + (f"; guessing reaches {share:.3f}" if two else half),
-        "mcc": "1: answers and classes agree; 0: no more than by guessing; −1: they are opposite",
-        "kappa": "agreement beyond chance: 1 is full, 0 is none",
-        "brier": "mean squared distance of the probabilities from the truth: 0 is best",
-        "log_loss": f"0 is best; equal probabilities have {math.log(len(classes)):.3f}",
-        "ece": f"the probability of an answer is off by {many} in 100, on the mean",
+        "accuracy": f"{count} of 100 images are classified correctly",
+        "balanced_accuracy": f"accuracy if all classes had the same number of images: {count} of 100",
+        "sensitivity": f"{count} of 100 images of {second} are recognised" if two
+        else f"{count} of 100 images of a class are recognised{mean}",
+        "specificity": f"{count} of 100 images of {first} are not classified as {second}" if two
+        else f"{count} of 100 images of other classes are not classified as a class{mean}",
+        "precision": f"{count} of 100 predictions of “{second}” are correct, at this share of {second} among the images"
+        if two else f"{count} of 100 predictions of a class are correct{mean}",
+        "f1": "harmonic mean of sensitivity and precision; 1 is best" + ("" if two else mean),
+        "auc": f"in {count} of 100 pairs of an image of {second} and one of {first}, the image of {second} gets the "
+        "higher probability" if two
+        else f"in {count} of 100 pairs of an image of a class and another image, the former gets the higher "
+        f"probability of the class{mean}",
+        "pr_auc": "precision averaged over all thresholds" + (f"; guessing gives {share:.3f}" if two else mean),
+        "mcc": "1: all predictions are correct; 0: no better than guessing; −1: all predictions are wrong",
+        "kappa": "agreement beyond chance: 1 is perfect, 0 is none",
+        "brier": "mean squared distance between probabilities and true classes; 0 is best",
+        "log_loss": f"0 is best; equal probabilities for all classes give {math.log(len(classes)):.3f}",
+        "ece": f"the probability of a prediction is off by {count} in 100 on average",
     }[key]  # fmt: skip

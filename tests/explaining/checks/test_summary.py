@@ -1,4 +1,4 @@
-"""The table and the sentences over many maps, from entries that are written by hand."""
+"""The table and the sentences about many maps, from hand-written entries."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 from lightcnn.evaluation.intervals import wilson
 from lightcnn.evaluation.paired_tests import score_interval
-from lightcnn.explaining.checks.checker import NAMES
-from lightcnn.explaining.checks.summary import FAILED, PASSED, sentence, summary
+from lightcnn.explaining.checks.catalogue import CHECKS
+from lightcnn.explaining.checks.summary import summary, summary_text
 
 
 def check(passed: bool | None, value: float | None = None, **more: Any) -> dict[str, Any]:
-    """As a judge gives it."""
+    """A check as `ImageChecks` returns it."""
     return {"value": value, "passed": passed, "rule": "a rule", "says": "", **more}
 
 
@@ -27,13 +27,13 @@ def entries(
     name: str = "deletion",
     groups: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """One image each, whose value is its number and whose margin is ten times less."""
-    found: list[dict[str, Any]] = []
+    """One entry per result; the value is a hundredth of its number, the margin a thousandth."""
+    explanations: list[dict[str, Any]] = []
     for number, passed in enumerate(results):
         entry = {"image": f"{number}.png", "method": method}
         entry |= {"checks": {name: check(passed, number / 100, margin=number / 1000)}}
-        found.append(entry | ({"group": groups[number]} if groups else {}))
-    return found
+        explanations.append(entry | ({"group": groups[number]} if groups else {}))
+    return explanations
 
 
 def only(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -66,14 +66,14 @@ def test_images_of_one_group_count_together() -> None:
     assert row["share"]["interval"] == "Wilson on 12 groups"
 
 
-def test_several_classes_of_one_image_are_one_witness() -> None:
+def test_several_classes_of_one_image_count_as_one_group() -> None:
     twice = [entry for entry in entries([True, False] * 5) for _ in range(2)]
     share = only(summary(twice))["share"]
     assert (share["low"], share["high"]) == pytest.approx(wilson(5, 10), abs=0.05)
     assert share["interval"] == "Wilson on 10 groups"
 
 
-def test_explanations_without_image_or_group_are_their_own() -> None:
+def test_explanations_without_image_or_group_count_separately() -> None:
     loose = [{key: entry[key] for key in ("method", "checks")} for entry in entries([True] * 4)]
     assert only(summary(loose))["share"]["interval"] == "Wilson on 4 images"
 
@@ -89,34 +89,36 @@ def test_values_and_margins_have_a_mean_a_median_and_an_interval() -> None:
     assert value["interval"] == "bootstrap of 40 images, 2,000 draws"
 
 
-def test_with_few_images_the_interval_is_withheld_and_said() -> None:
+def test_the_interval_is_withheld_with_few_images() -> None:
     value = only(summary(entries([True] * 19)))["value"]
-    assert (value["low"], value["high"], value["interval"]) == (None, None, "withheld: 19 images, under 20")
+    assert (value["low"], value["high"], value["interval"]) == (None, None, "withheld: 19 images, fewer than 20")
     assert only(summary(entries([True] * 20)))["value"]["low"] is not None
     groups = [f"p{number // 2}" for number in range(30)]
-    assert only(summary(entries([True] * 30, groups=groups)))["value"]["interval"] == "withheld: 15 groups, under 20"
+    assert (
+        only(summary(entries([True] * 30, groups=groups)))["value"]["interval"] == "withheld: 15 groups, fewer than 20"
+    )
 
 
-def test_an_interval_stays_where_values_can_be() -> None:
-    found = entries([True] * 25, name="mask")
-    for number, entry in enumerate(found):
+def test_an_interval_stays_in_the_range_of_the_check() -> None:
+    explanations = entries([True] * 25, name="mask")
+    for number, entry in enumerate(explanations):
         entry["checks"]["mask"] = check(True, 0.0 if number else 0.5)
-    assert only(summary(found))["value"]["low"] == 0
-    assert only(summary(found))["margin"] is None
+    assert only(summary(explanations))["value"]["low"] == 0
+    assert only(summary(explanations))["margin"] is None
 
 
-def test_what_could_not_be_judged_is_counted_apart() -> None:
+def test_images_that_could_not_be_judged_are_counted_separately() -> None:
     row = only(summary(entries([True, None, False, None], name="stability")))
     assert (row["images"], row["unjudged"], row["passed"], row["share"]["value"]) == (2, 2, 1, 0.5)
     none = only(summary(entries([None, None], name="stability")))
     assert (none["images"], none["share"]["low"]) == (0, None)
-    assert "could not be judged" in sentence([none])
+    assert "could not be judged" in summary_text([none])
 
 
-def test_rows_come_method_by_method_in_the_order_of_the_checks() -> None:
-    found = entries([True], method="lime", name="stability") + entries([True], method="ig", name="deletion")
-    found += entries([True], method="lime", name="map")
-    rows = summary(found)
+def test_rows_are_sorted_by_method_and_check() -> None:
+    explanations = entries([True], method="lime", name="stability") + entries([True], method="ig", name="deletion")
+    explanations += entries([True], method="lime", name="map")
+    rows = summary(explanations)
     assert [(row["method"], row["check"]) for row in rows] == [
         ("lime", "map"),
         ("lime", "stability"),
@@ -126,65 +128,67 @@ def test_rows_come_method_by_method_in_the_order_of_the_checks() -> None:
     json.dumps(rows, allow_nan=False)
 
 
-def test_the_sentence_counts_and_names_the_failures() -> None:
-    found = entries([True] * 17 + [False] * 3) + entries([True] * 2 + [False] * 18, name="randomisation")
-    said = sentence(summary(found))
-    assert "Grad-CAM beat every control at deletion on 17 of 20 images (64 to 95 %)." in said
-    assert "It fails the randomisation check, passed on 2 of 20 images (3 to 30 %): " in said
-    assert "hardly changes when the top of the network is redrawn" in said
-    assert said.endswith("None of this shows that the network is right, only how far a map follows the network.")
-    assert "It did not pass every check." in said
+def test_the_text_counts_and_names_the_failures() -> None:
+    explanations = entries([True] * 17 + [False] * 3) + entries([True] * 2 + [False] * 18, name="randomisation")
+    text = summary_text(summary(explanations))
+    assert "Grad-CAM beat every control at deletion on 17 of 20 images (64 to 95 %)." in text
+    assert "It fails the randomisation check, passed on 2 of 20 images (3 to 30 %): " in text
+    assert "hardly changes when the last layers of the network are randomised" in text
+    assert text.endswith("The checks do not show that the network is right, only how far a map follows the network.")
+    assert "It did not pass every check." in text
 
 
-def test_half_is_no_failure_and_less_is() -> None:
-    assert "fails" not in sentence(summary(entries([True, False] * 4)))
-    assert "Grad-CAM fails the deletion check" in sentence(summary(entries([True, False, False] * 4)))
+def test_fewer_than_half_passed_is_a_failure() -> None:
+    assert "fails" not in summary_text(summary(entries([True, False] * 4)))
+    assert "Grad-CAM fails the deletion check" in summary_text(summary(entries([True, False, False] * 4)))
 
 
-def test_the_sentence_of_several_methods() -> None:
+def test_the_text_on_several_methods() -> None:
     clean, other = entries([True] * 3, method="ig"), entries([True, True, False], method="lime")
-    said = sentence(summary(clean + other))
-    assert "Integrated Gradients passed every check made; in medicine every method fails some." in said
-    assert "LIME passed" not in said
-    assert "No method passed every check on every image." in sentence(summary(entries([False], method="ig") + other))
-    assert "No map was checked" in sentence([])
+    text = summary_text(summary(clean + other))
+    assert "Integrated Gradients passed every check made; on medical images every method fails some." in text
+    assert "LIME passed" not in text
+    assert "No method passed every check on every image." in summary_text(
+        summary(entries([False], method="ig") + other)
+    )
+    assert "No map was checked" in summary_text([])
 
 
-def test_one_image_has_no_interval_in_words() -> None:
-    assert "on 1 of 1 image." in sentence(summary(entries([True])))
+def test_the_text_gives_no_interval_for_one_image() -> None:
+    assert "on 1 of 1 image." in summary_text(summary(entries([True])))
 
 
-def test_images_whose_curves_tell_little_are_counted() -> None:
-    found = entries([True] * 5) + entries([True] * 5, name="insertion") + entries([True] * 5, method="ig")
-    for entry in (*found[:2], *found[5:8]):
-        for made in entry["checks"].values():
-            made["blind"] = True
-    rows = summary(found)
+def test_images_whose_curves_show_little_are_counted() -> None:
+    explanations = entries([True] * 5) + entries([True] * 5, name="insertion") + entries([True] * 5, method="ig")
+    for entry in (*explanations[:2], *explanations[5:8]):
+        for check_ in entry["checks"].values():
+            check_["blind"] = True
+    rows = summary(explanations)
     assert [row["blind"] for row in rows] == [2, 3, 0]
-    said = sentence(rows)
-    assert "On 2 of 5 images the network gives much the same answer to an image of the training mean: " in said
-    assert "its blurred image: there insertion tells little." in said
+    text = summary_text(rows)
+    assert "On 2 of 5 images the network gives nearly the same probability for an image of the training mean: " in text
+    assert "its blurred image: there insertion shows little." in text
 
 
-def test_whether_the_network_needs_the_mask_is_told_apart_from_the_maps() -> None:
-    found = entries([True] * 3, name="mask")
-    for number, entry in enumerate(found[:2]):
+def test_how_much_the_network_needs_the_mask_is_reported_separately() -> None:
+    explanations = entries([True] * 3, name="mask")
+    for number, entry in enumerate(explanations[:2]):
         entry["checks"]["mask"]["needed"] = {"deletion": 0.1 * number, "random": 0.6}
-    found[2]["checks"]["mask"]["needed"] = None
-    row = only(summary(found))
+    explanations[2]["checks"]["mask"]["needed"] = None
+    row = only(summary(explanations))
     assert (row["needed"]["images"], row["needed"]["mean"]) == (2, pytest.approx(0.55))
-    assert "is smaller than by chance by +0.55;" in sentence([row])
+    assert "is smaller than with a random order by +0.55;" in summary_text([row])
     assert only(summary(entries([True])))["needed"] is None
 
 
-def test_what_a_failure_means_is_said_once() -> None:
-    said = sentence(summary(entries([False] * 3) + entries([False] * 3, method="ig")))
-    assert said.count("fails the deletion check, passed on 0 of 3 images") == 2
-    assert said.count(FAILED["deletion"]) == 1
+def test_the_meaning_of_a_failure_is_given_once() -> None:
+    text = summary_text(summary(entries([False] * 3) + entries([False] * 3, method="ig")))
+    assert text.count("fails the deletion check, passed on 0 of 3 images") == 2
+    assert text.count(CHECKS["deletion"].failed) == 1
 
 
-def test_every_check_has_its_words() -> None:
-    assert set(PASSED) == set(FAILED) == set(NAMES)
-    for name in NAMES:
-        assert PASSED[name] in sentence(summary(entries([True], name=name)))
-        assert FAILED[name] in sentence(summary(entries([False], name=name)))
+def test_every_check_has_its_sentences() -> None:
+    assert len(CHECKS) == 9
+    for name, kind in CHECKS.items():
+        assert kind.passed in summary_text(summary(entries([True], name=name)))
+        assert kind.failed in summary_text(summary(entries([False], name=name)))

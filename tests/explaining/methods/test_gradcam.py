@@ -1,4 +1,4 @@
-"""Grad-CAM and its kin: equal to hand computations, and to the package grad-cam."""
+"""Grad-CAM and its variants agree with hand computations and with the package grad-cam."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def seeded(make: Any) -> nn.Module:
 
 
 class Plain(nn.Module):
-    """A convolution's maps A (2, h, w), the ReLU of A + 1, and logits that weigh the means of its squares."""
+    """A convolution with maps A (2, h, w), the ReLU of A + 1, and logits that weight the means of its squares."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Plain(nn.Module):
 
 
 class Writing(Plain):
-    """The same by functions that write into what a layer gave, twice."""
+    """The same with functions that write into a layer's output, twice."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
@@ -60,7 +60,7 @@ class Writing(Plain):
 
 
 def by_hand(model: Plain, inputs: Tensor, target: int, variant: str, layer: str = "act") -> NDArray[np.float64]:
-    """From the papers' equations: the gradient of w·mean(ReLU(A + 1)²) is 2·w·ReLU(A + 1) / (h·w) for both layers."""
+    """By the papers' equations: the gradient of w·mean(ReLU(A + 1)²) is 2·w·ReLU(A + 1) / (h·w) for both layers."""
     values = model.conv(inputs)[0].detach().double().numpy()
     active = np.maximum(values + 1, 0)
     gradient = 2 * active * model.head.weight[target].detach().double().numpy()[:, None, None] / active[0].size
@@ -73,15 +73,15 @@ def by_hand(model: Plain, inputs: Tensor, target: int, variant: str, layer: str 
             out += np.maximum(g, 0) * a
         else:
             weight = 0.0
-            for one in g.ravel():
-                weight += one**2 / (2 * one**2 + a.sum() * one**3) * max(one, 0) if one > 0 else 0
+            for value in g.ravel():
+                weight += value**2 / (2 * value**2 + a.sum() * value**3) * max(value, 0) if value > 0 else 0
             out += weight * a
     return out
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("target", [0, 1, 2])
-def test_a_map_is_what_the_paper_computes(variant: Any, target: int) -> None:
+def test_a_map_follows_the_equations_of_the_paper(variant: Any, target: int) -> None:
     model = seeded(Plain)
     inputs = random(1, 3, 9, 11)
     layer, coarse = GradCam(variant=variant).coarse(ExplainedNetwork.bare(model, 3, CLASSES), inputs, target)
@@ -92,27 +92,32 @@ def test_a_map_is_what_the_paper_computes(variant: Any, target: int) -> None:
 
 
 @pytest.mark.parametrize("layer", ["conv", "act"])
-def test_the_layer_is_the_one_asked_for(layer: str) -> None:
+def test_the_requested_layer_is_used(layer: str) -> None:
     model = seeded(Plain)
     inputs = random(1, 3, 8, 8)
-    found = GradCam(layer)(ExplainedNetwork.bare(model, 3, CLASSES), inputs, 1)
-    assert (found.method, found.layer, found.facts["size"], found.notes) == ("gradcam", layer, [8, 8], ())
-    assert found.map == pytest.approx(by_hand(model, inputs, 1, "gradcam", layer), rel=1e-4, abs=1e-6)
-    assert found.map.min() < 0 < found.map.max()
+    attribution = GradCam(layer)(ExplainedNetwork.bare(model, 3, CLASSES), inputs, 1)
+    assert (attribution.method, attribution.layer, attribution.facts["size"], attribution.notes) == (
+        "gradcam",
+        layer,
+        [8, 8],
+        (),
+    )
+    assert attribution.map == pytest.approx(by_hand(model, inputs, 1, "gradcam", layer), rel=1e-4, abs=1e-6)
+    assert attribution.map.min() < 0 < attribution.map.max()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_writing_into_a_layers_output_changes_nothing(variant: Any) -> None:
+def test_writing_into_the_output_of_a_layer_does_not_change_its_map(variant: Any) -> None:
     plain, writing = seeded(Plain), seeded(Writing)
     inputs = random(1, 3, 8, 8)
     expected = GradCam("conv", variant)(ExplainedNetwork.bare(plain, 3, CLASSES), inputs, 2).map
-    found = GradCam("conv", variant)(ExplainedNetwork.bare(writing, 3, CLASSES), inputs, 2).map
-    assert found == pytest.approx(expected, rel=1e-5, abs=1e-8)
+    attribution = GradCam("conv", variant)(ExplainedNetwork.bare(writing, 3, CLASSES), inputs, 2).map
+    assert attribution == pytest.approx(expected, rel=1e-5, abs=1e-8)
     assert np.abs(expected).max() > 1e-4
 
 
 def as_the_package_shows(coarse: Tensor, size: int) -> NDArray[np.float32]:
-    """Rectified, scaled to 0..1, brought to the image's size, and scaled again."""
+    """A map rectified, scaled to 0..1, resized to the image, and scaled again."""
     rectified = np.maximum(coarse.numpy(), 0)
     return scaled(cv2.resize(scaled(rectified), (size, size)))
 
@@ -123,8 +128,10 @@ def scaled(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class Louder(nn.Module):
-    """A network whose logits are a million times as large: the package adds 1e-6 to Grad-CAM++'s denominators,
-    which is nothing only beside large gradients."""
+    """A network with logits that are a million times as large.
+
+    The package adds 1e-6 to the denominators of Grad-CAM++, which is negligible only for large gradients.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -145,7 +152,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_map_is_what_the_package_grad_cam_gives(name: str, variant: Any) -> None:
+def test_a_map_agrees_with_the_package_grad_cam(name: str, variant: Any) -> None:
     package = pytest.importorskip("pytorch_grad_cam")
     model = Louder(seeded(NETWORKS[name])).eval()
     inputs = random(1, 3, 64, 64, seed=1)
@@ -160,7 +167,7 @@ def test_a_map_is_what_the_package_grad_cam_gives(name: str, variant: Any) -> No
     assert signed.std() > 0.01 * np.abs(signed).max() > 0
 
 
-def test_the_map_is_brought_to_the_images_size_bilinearly() -> None:
+def test_the_map_is_resized_bilinearly_to_the_image() -> None:
     model = nn.Sequential(nn.AvgPool2d(4), nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3))
     inputs = random(1, 3, 32, 40)
     model(inputs)
@@ -171,7 +178,7 @@ def test_the_map_is_brought_to_the_images_size_bilinearly() -> None:
 
 
 class Symmetric(nn.Module):
-    """Kernels that are their own mirror images, with even sizes, so that nothing tells left from right."""
+    """Kernels that are their own mirror images, at even sizes, so that left and right are equivalent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -190,9 +197,9 @@ class Symmetric(nn.Module):
 def test_a_mirrored_image_has_a_mirrored_map(variant: Any) -> None:
     subject = ExplainedNetwork.bare(seeded(Symmetric), 3, CLASSES)
     inputs = random(1, 3, 32, 32)
-    one, other = (GradCam(variant=variant)(subject, images, 1).map for images in (inputs, inputs.flip(3)))
-    assert other[:, ::-1] == pytest.approx(one, rel=1e-4, abs=1e-7)
-    assert not np.allclose(other, one, rtol=0.1)
+    first, second = (GradCam(variant=variant)(subject, images, 1).map for images in (inputs, inputs.flip(3)))
+    assert second[:, ::-1] == pytest.approx(first, rel=1e-4, abs=1e-7)
+    assert not np.allclose(second, first, rtol=0.1)
 
 
 def test_the_classes_of_a_sigmoid_head_have_opposite_maps() -> None:
@@ -205,25 +212,25 @@ def test_the_classes_of_a_sigmoid_head_have_opposite_maps() -> None:
     assert np.abs(first).max() > 0
 
 
-def test_a_network_without_maps_is_told_of() -> None:
+def test_a_network_without_maps_is_refused() -> None:
     dense = ExplainedNetwork.bare(nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), 3, ("a", "b"))
     with pytest.raises(InputError, match=r"Grad-CAM needs a layer .* use --method ig"):
         GradCam()(dense, random(1, 3, 4, 4), 0)
-    with pytest.raises(InputError, match=r"--layer x: .* those that do: none"):
+    with pytest.raises(InputError, match=r"--layer x: .* layers with maps: none"):
         GradCam("x")(dense, random(1, 3, 4, 4), 0)
 
 
 @pytest.mark.parametrize("size", [1, 6])
-def test_small_maps_are_taken_and_told_of(size: int) -> None:
+def test_small_maps_are_used_and_noted(size: int) -> None:
     model = nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
     )
-    found = GradCam()(ExplainedNetwork.bare(model, 3, CLASSES), random(1, 3, size, size), 0)
-    assert found.map.shape == (size, size)
-    assert any(f"has {size} × {size} points" in note for note in found.notes)
+    attribution = GradCam()(ExplainedNetwork.bare(model, 3, CLASSES), random(1, 3, size, size), 0)
+    assert attribution.map.shape == (size, size)
+    assert any(f"has only {size} × {size} points" in note for note in attribution.notes)
 
 
-def test_an_early_layer_is_told_of() -> None:
+def test_an_early_layer_is_noted() -> None:
     convolutions = [nn.Conv2d(3, 3, 3, padding=1) for _ in range(3)]
     model = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(192, 3))
     subject = ExplainedNetwork.bare(model, 3, CLASSES)
@@ -231,8 +238,8 @@ def test_an_early_layer_is_told_of() -> None:
     assert GradCam()(subject, random(1, 3, 8, 8), 0).notes == ()
 
 
-@pytest.mark.parametrize(("variant", "told"), [("gradcam", True), ("layercam", False)])
-def test_a_map_that_is_nowhere_above_0_names_what_may_say_more(variant: Any, told: bool) -> None:
+@pytest.mark.parametrize(("variant", "noted"), [("gradcam", True), ("layercam", False)])
+def test_a_map_that_is_nowhere_above_0_names_an_alternative(variant: Any, noted: bool) -> None:
     model = nn.Sequential(
         nn.Conv2d(3, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2, bias=False)
     )
@@ -242,22 +249,25 @@ def test_a_map_that_is_nowhere_above_0_names_what_may_say_more(variant: Any, tol
         for target in (0, 1)
     )
     assert against.map.max() <= 0 < for_it.map.max()
-    assert [("layercam weighs each place" in " ".join(found.notes)) for found in (against, for_it)] == [told, False]
+    assert [("layercam weights each position" in " ".join(attribution.notes)) for attribution in (against, for_it)] == [
+        noted,
+        False,
+    ]
 
 
-def test_no_memory_for_the_image_is_one_line() -> None:
+def test_out_of_memory_with_one_image_is_one_line() -> None:
     class Large(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(LightcnnError, match="no memory for one image"):
+    with pytest.raises(LightcnnError, match="out of memory with a single image"):
         GradCam()(ExplainedNetwork.bare(Large(), 3, CLASSES), random(1, 3, 8, 8), 0)
 
 
-@pytest.mark.parametrize(("act", "told"), [(nn.ReLU(), False), (nn.SiLU(), True)])
-def test_a_layer_below_0_is_told_of_for_grad_cam_plus_plus(act: nn.Module, told: bool) -> None:
+@pytest.mark.parametrize(("act", "noted"), [(nn.ReLU(), False), (nn.SiLU(), True)])
+def test_outputs_below_0_are_noted_for_grad_cam_plus_plus(act: nn.Module, noted: bool) -> None:
     model = seeded(lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), act, nn.Flatten(), nn.Linear(4 * 64, 3)))
     subject = ExplainedNetwork.bare(model, 3, CLASSES)
     for variant in VARIANTS:
         notes = GradCam("1", variant)(subject, random(1, 3, 8, 8), 1).notes
-        assert any("below 0" in note for note in notes) == (told and variant == "gradcam++")
+        assert any("below 0" in note for note in notes) == (noted and variant == "gradcam++")

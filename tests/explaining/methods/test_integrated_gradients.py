@@ -1,4 +1,4 @@
-"""Integrated Gradients: exact where the integral is known, complete where it is not, and honest where it fails."""
+"""Integrated Gradients: exact if the integral is known, complete otherwise, and a note if the tolerance is missed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import InputError
 from lightcnn.explaining.explained_network import ExplainedNetwork
+from lightcnn.explaining.methods.catalogue import Baseline
 from lightcnn.explaining.methods.integrated_gradients import (
-    BASELINES,
-    FEWEST,
-    RANDOM,
+    MIN_STEPS,
+    RANDOM_BASELINES,
     IntegratedGradients,
     completeness_error,
 )
@@ -34,7 +34,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 
 class Linear(nn.Module):
-    """Logits (N, 3) that weigh every pixel, and a constant."""
+    """Logits (N, 3): a weighted sum of all pixels, and a bias."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ def network(act: Any = "silu", output: Any = "softmax", classes: int = 3, size: 
 
 
 def unbiased() -> nn.Module:
-    """A network that doubles its logits for an image of doubled values."""
+    """A network whose logits double if all values of the image double."""
     layers = (
         nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(240, 3, bias=False),
@@ -71,15 +71,17 @@ def unbiased() -> nn.Module:
 @pytest.mark.parametrize("target", [0, 2])
 def test_a_linear_network_is_explained_exactly(target: int) -> None:
     model, inputs = Linear(), random(*SHAPE)
-    found = IntegratedGradients()(ExplainedNetwork.bare(model, 3, CLASSES), inputs, target)
-    assert found.map == pytest.approx((model.weight[target] * inputs[0]).sum(0).detach().numpy(), rel=1e-4, abs=1e-5)
-    assert found.map.dtype == np.float32 and found.map.shape == (12, 10)
-    assert found.facts["completeness_error"] < 1e-5
-    assert found.facts["steps"] == FEWEST
-    assert found.notes == ()
+    attribution = IntegratedGradients()(ExplainedNetwork.bare(model, 3, CLASSES), inputs, target)
+    assert attribution.map == pytest.approx(
+        (model.weight[target] * inputs[0]).sum(0).detach().numpy(), rel=1e-4, abs=1e-5
+    )
+    assert attribution.map.dtype == np.float32 and attribution.map.shape == (12, 10)
+    assert attribution.facts["completeness_error"] < 1e-5
+    assert attribution.facts["steps"] == MIN_STEPS
+    assert attribution.notes == ()
 
 
-def test_the_baseline_is_taken_off() -> None:
+def test_the_baseline_is_subtracted() -> None:
     model, pixels = Linear(), torch.randint(256, SHAPE, generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
     subject = ExplainedNetwork.of(model, PREPROCESS)
     inputs = subject.inputs(pixels)
@@ -88,30 +90,32 @@ def test_the_baseline_is_taken_off() -> None:
         assert IntegratedGradients(name)(subject, inputs, 1).map == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
-def test_of_a_network_without_biases_it_is_gradient_times_image() -> None:
+def test_without_biases_the_map_is_gradient_times_image() -> None:
     model = unbiased()
     inputs = random(*SHAPE).requires_grad_()
     (gradient,) = torch.autograd.grad(model(inputs)[0, 1], inputs)
-    found = IntegratedGradients()(ExplainedNetwork.bare(model, 3, CLASSES), inputs, 1)
-    assert found.map == pytest.approx((gradient * inputs)[0].sum(0).detach().numpy(), rel=1e-3, abs=1e-5)
-    assert found.facts["steps"] == FEWEST
-    assert np.abs(found.map).max() > 1e-2
+    attribution = IntegratedGradients()(ExplainedNetwork.bare(model, 3, CLASSES), inputs, 1)
+    assert attribution.map == pytest.approx((gradient * inputs)[0].sum(0).detach().numpy(), rel=1e-3, abs=1e-5)
+    assert attribution.facts["steps"] == MIN_STEPS
+    assert np.abs(attribution.map).max() > 1e-2
 
 
-@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize("baseline", list(Baseline))
 @pytest.mark.parametrize("smooth", [0, 3])
-def test_the_map_sums_up_to_the_difference_of_the_scores(baseline: str, smooth: int) -> None:
+def test_the_map_adds_up_to_the_difference_of_the_scores(baseline: str, smooth: int) -> None:
     subject = ExplainedNetwork.bare(network(), 3, CLASSES)
-    found = IntegratedGradients(baseline, smooth)(subject, 3 * random(1, 3, 12, 12), 1)
-    difference = found.facts["score"] - found.facts["score_baseline"]
-    assert found.map.sum() == pytest.approx(difference, rel=0.0101)
-    assert found.facts["completeness_error"] == pytest.approx(abs(found.map.sum() / difference - 1), abs=1e-3)
-    assert found.facts["reached"] is True
-    assert found.facts["paths"] == max(smooth, RANDOM if baseline == "random" else 1)
+    attribution = IntegratedGradients(baseline, smooth)(subject, 3 * random(1, 3, 12, 12), 1)
+    difference = attribution.facts["score"] - attribution.facts["score_baseline"]
+    assert attribution.map.sum() == pytest.approx(difference, rel=0.0101)
+    assert attribution.facts["completeness_error"] == pytest.approx(
+        abs(attribution.map.sum() / difference - 1), abs=1e-3
+    )
+    assert attribution.facts["reached"] is True
+    assert attribution.facts["paths"] == max(smooth, RANDOM_BASELINES if baseline == "random" else 1)
     assert abs(difference) > 0.01
 
 
-def test_the_scores_told_are_those_of_the_ends() -> None:
+def test_the_reported_scores_are_those_of_image_and_baseline() -> None:
     subject, inputs = ExplainedNetwork.bare(network(), 3, CLASSES), random(1, 3, 12, 12)
     facts = IntegratedGradients()(subject, inputs, 1).facts
     assert facts["score"] == pytest.approx(subject.score(inputs, 1).item())
@@ -119,7 +123,7 @@ def test_the_scores_told_are_those_of_the_ends() -> None:
 
 
 class Counting(nn.Module):
-    """Counts the images that go through it with a gradient."""
+    """Counts the images that pass through it with a gradient."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -138,34 +142,36 @@ def test_steps_double_until_the_error_is_small() -> None:
     subject = ExplainedNetwork.bare(Counting(network("relu")), 3, CLASSES, batch=16)
     inputs = 3 * random(1, 3, 12, 12, seed=1)
     few, many = (IntegratedGradients(tolerance=tolerance)(subject, inputs, 2).facts for tolerance in (1.0, 0.01))
-    assert few["steps"] == FEWEST < many["steps"]
+    assert few["steps"] == MIN_STEPS < many["steps"]
     assert many["completeness_error"] <= 0.01 < few["completeness_error"]
-    assert (few["evaluations"], few["last_change"]) == (FEWEST, None)
-    assert many["evaluations"] == 2 * many["steps"] - FEWEST
+    assert (few["evaluations"], few["last_change"]) == (MIN_STEPS, None)
+    assert many["evaluations"] == 2 * many["steps"] - MIN_STEPS
     assert 0 < many["last_change"] < 0.5
-    # And one gradient each, to see whether there is one.
+    # One more gradient each, to test whether there is one.
     assert subject.model.counted == [few["evaluations"] + many["evaluations"] + 2, 16]
 
 
-def test_a_limit_that_is_not_enough_is_told() -> None:
+def test_a_missed_tolerance_is_reported() -> None:
     subject = ExplainedNetwork.bare(network("relu"), 3, CLASSES)
-    found = IntegratedGradients(tolerance=0, most=64)(subject, 3 * random(1, 3, 12, 12), 2)
-    assert (found.facts["steps"], found.facts["reached"]) == (64, False)
-    assert found.notes[0].startswith("after 64 steps the map still misses the difference of the scores by ")
-    assert f"{found.facts['completeness_error']:.1%} (wanted: 0.0%)" in found.notes[0]
-    assert found.facts["completeness_error"] > 1e-3
+    attribution = IntegratedGradients(tolerance=0, max_steps=64)(subject, 3 * random(1, 3, 12, 12), 2)
+    assert (attribution.facts["steps"], attribution.facts["reached"]) == (64, False)
+    assert attribution.notes[0].startswith(
+        "after 64 steps the sum of the map still differs from the difference of the scores by "
+    )
+    assert f"{attribution.facts['completeness_error']:.1%} (tolerance: 0.0%)" in attribution.notes[0]
+    assert attribution.facts["completeness_error"] > 1e-3
 
 
-def test_the_error_of_scores_that_hardly_differ() -> None:
+def test_the_error_for_scores_that_hardly_differ() -> None:
     assert completeness_error(1.98, 2, 0) == pytest.approx(0.01)
     assert completeness_error(0.02, 2, 2) == pytest.approx(1)
     assert completeness_error(-0.02, -2, -2) == pytest.approx(1)
     assert completeness_error(0, 0, 0) == 0
     black = torch.zeros(1, 3, 12, 12)
-    found = IntegratedGradients()(ExplainedNetwork.bare(network(), 3, CLASSES), black, 0)
-    assert not found.map.any()
-    assert found.facts["completeness_error"] == 0
-    assert "nearly the same score" in found.notes[0]
+    attribution = IntegratedGradients()(ExplainedNetwork.bare(network(), 3, CLASSES), black, 0)
+    assert not attribution.map.any()
+    assert attribution.facts["completeness_error"] == 0
+    assert "nearly the same score" in attribution.notes[0]
 
 
 def test_the_classes_of_a_sigmoid_head_have_opposite_maps() -> None:
@@ -177,16 +183,16 @@ def test_the_classes_of_a_sigmoid_head_have_opposite_maps() -> None:
 
 
 @pytest.mark.parametrize("options", [{"baseline": "random"}, {"smooth": 4}])
-def test_a_seed_gives_one_map(options: dict[str, Any]) -> None:
+def test_equal_seeds_give_equal_maps(options: dict[str, Any]) -> None:
     subject, inputs = ExplainedNetwork.bare(network(), 3, CLASSES), random(1, 3, 12, 12)
     state = torch.get_rng_state()
-    one, again, other = (IntegratedGradients(**options, seed=seed)(subject, inputs, 1).map for seed in (0, 0, 1))
-    assert np.array_equal(one, again)
-    assert not np.allclose(one, other, rtol=1e-3)
+    first, again, other = (IntegratedGradients(**options, seed=seed)(subject, inputs, 1).map for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.allclose(first, other, rtol=1e-3)
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_the_batch_changes_nothing_but_memory() -> None:
+def test_the_batch_size_changes_only_memory() -> None:
     inputs = 3 * random(1, 3, 12, 12)
     maps = []
     for batch in (1, 3, 32):
@@ -197,7 +203,7 @@ def test_the_batch_changes_nothing_but_memory() -> None:
     assert maps[1] == pytest.approx(maps[2], rel=1e-3, abs=1e-6)
 
 
-def test_memory_that_suffices_for_few_is_told() -> None:
+def test_a_batch_reduced_for_lack_of_memory_is_reported() -> None:
     class Large(Counting):
         def forward(self, x: Tensor) -> Tensor:
             if len(x) > 3:
@@ -224,7 +230,7 @@ def test_half_precision_is_explained_in_float32() -> None:
 
 def test_a_single_pixel_and_a_network_without_convolutions() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(3, 3))
-    for baseline in BASELINES:
+    for baseline in Baseline:
         assert IntegratedGradients(baseline)(
             ExplainedNetwork.bare(model, 3, CLASSES), random(1, 3, 1, 1), 1
         ).map.shape == (
@@ -233,14 +239,14 @@ def test_a_single_pixel_and_a_network_without_convolutions() -> None:
         )
 
 
-def test_options_that_are_none() -> None:
-    with pytest.raises(InputError, match=r"--baseline blak: there is no such baseline; did you mean 'black'\?"):
+def test_invalid_options_are_refused() -> None:
+    with pytest.raises(InputError, match=r"--baseline blak: no such baseline; did you mean 'black'\?"):
         IntegratedGradients("blak")
     with pytest.raises(InputError, match="--smooth -1"):
         IntegratedGradients(smooth=-1)
 
 
-def test_a_network_without_gradients_is_told_of() -> None:
+def test_a_network_without_gradients_is_refused() -> None:
     class Rounded(Linear):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x).detach()

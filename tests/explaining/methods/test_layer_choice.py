@@ -1,4 +1,4 @@
-"""Which layers Grad-CAM can take, and which it takes."""
+"""Which layers Grad-CAM can use, and which it chooses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightcnn.baselines import build_baseline
 from lightcnn.errors import InputError
 from lightcnn.explaining.explained_network import ExplainedNetwork
-from lightcnn.explaining.methods.layer_choice import MapLayer, candidates, choose, named, trace
+from lightcnn.explaining.methods.layer_choice import MapLayer, choose_layer, find_layer, map_layers, trace_layers
 from lightcnn.network import build
 from lightcnn.recipe import Recipe
 
@@ -28,7 +28,7 @@ def layer(name: str, size: int, *, whole: bool = True) -> MapLayer:
 
 
 class Branched(nn.Module):
-    """A convolution, a residual body with an activation that runs twice, and a side branch that leads nowhere."""
+    """A convolution, a residual body with an activation that runs twice, and a branch that is not used."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,21 +46,21 @@ class Branched(nn.Module):
         return out
 
 
-def test_layers_are_told_in_the_order_of_their_last_call() -> None:
-    found = candidates(explained(Branched()), image())
-    assert [(one.name, one.kind, one.also) for one in found] == [
+def test_layers_are_listed_in_the_order_of_their_last_call() -> None:
+    layers = map_layers(explained(Branched()), image())
+    assert [(layer_.name, layer_.kind, layer_.also) for layer_ in layers] == [
         ("stem", "Conv2d", ()),
         ("body.0", "Conv2d", ("body",)),
         ("act", "ReLU", ()),
     ]
-    assert {(one.channels, one.height, one.width) for one in found} == {(4, 32, 32)}
-    assert [one.depth for one in found] == [1 / 4, 3 / 4, 3 / 4]
-    assert [one.whole for one in found] == [True, False, True]
+    assert {(layer_.channels, layer_.height, layer_.width) for layer_ in layers} == {(4, 32, 32)}
+    assert [layer_.depth for layer_ in layers] == [1 / 4, 3 / 4, 3 / 4]
+    assert [layer_.whole for layer_ in layers] == [True, False, True]
 
 
 def test_an_oblong_image_has_oblong_maps() -> None:
-    found = candidates(explained(Branched()), torch.randn(1, 3, 8, 12))
-    assert {(one.height, one.width) for one in found} == {(8, 12)}
+    layers = map_layers(explained(Branched()), torch.randn(1, 3, 8, 12))
+    assert {(layer_.height, layer_.width) for layer_ in layers} == {(8, 12)}
 
 
 @pytest.mark.parametrize(
@@ -74,24 +74,24 @@ def test_an_oblong_image_has_oblong_maps() -> None:
         ([MapLayer("long", "Conv2d", 8, 6, 60, 0.9, True), layer("a", 7), layer("b", 6)], "a"),
     ],
 )
-def test_the_deepest_of_at_least_7_is_chosen(layers: list[MapLayer], name: str) -> None:
-    assert choose(layers).name == name
+def test_the_deepest_map_of_at_least_7_by_7_is_chosen(layers: list[MapLayer], name: str) -> None:
+    assert choose_layer(layers).name == name
 
 
-def test_a_layer_is_found_by_any_of_its_names() -> None:
-    layers = candidates(explained(Branched()), image())
-    assert named(layers, "body") == named(layers, "body.0") == layers[1]
+def test_a_layer_has_all_names_of_its_map() -> None:
+    layers = map_layers(explained(Branched()), image())
+    assert find_layer(layers, "body") == find_layer(layers, "body.0") == layers[1]
 
 
-def test_a_layer_that_is_not_there_names_those_that_are() -> None:
-    layers = candidates(explained(Branched()), image())
+def test_an_unknown_layer_lists_the_known_ones() -> None:
+    layers = map_layers(explained(Branched()), image())
     with pytest.raises(InputError, match=r"--layer body.1: .* did you mean 'body.0'\?; .*act \(ReLU, 4 × 32 × 32\)"):
-        named(layers, "body.1")
-    with pytest.raises(InputError, match="those that do: 88 before, layer88 "):
-        named([layer(f"layer{number}", 8) for number in range(100)], "x")
+        find_layer(layers, "body.1")
+    with pytest.raises(InputError, match="layers with maps: 88 earlier layers, layer88 "):
+        find_layer([layer(f"layer{number}", 8) for number in range(100)], "x")
 
 
-def test_what_is_no_map_is_not_listed() -> None:
+def test_outputs_that_are_not_maps_are_not_listed() -> None:
     class Tokens(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -108,7 +108,7 @@ def test_what_is_no_map_is_not_listed() -> None:
             out: Tensor = self.head((shares @ tokens).movedim(1, 2).flatten(2).mean(dim=1))
             return out
 
-    assert [one.name for one in candidates(explained(Tokens()), image())] == ["conv"]
+    assert [layer_.name for layer_ in map_layers(explained(Tokens()), image())] == ["conv"]
 
 
 @pytest.mark.parametrize(
@@ -118,20 +118,20 @@ def test_what_is_no_map_is_not_listed() -> None:
         nn.Sequential(nn.Identity(), nn.Flatten(), nn.Linear(3 * 32 * 32, 2)),
     ],
 )
-def test_a_network_without_maps_is_told_of(model: nn.Module) -> None:
-    with pytest.raises(InputError, match=r"needs a layer that gives a map .* use --method ig, lime or occlusion"):
-        choose(candidates(explained(model), image()))
+def test_a_network_without_maps_is_refused(model: nn.Module) -> None:
+    with pytest.raises(InputError, match=r"needs a layer whose output is a map .* use --method ig, lime or occlusion"):
+        choose_layer(map_layers(explained(model), image()))
 
 
-def test_no_layer_has_a_gradient_where_the_score_has_none() -> None:
-    class Deaf(Branched):
+def test_no_layer_is_listed_if_the_score_has_no_gradient() -> None:
+    class Detached(Branched):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x).detach()
 
-    assert candidates(explained(Deaf()), image()) == []
+    assert map_layers(explained(Detached()), image()) == []
 
 
-def test_a_map_that_is_written_into_is_noticed_and_kept() -> None:
+def test_a_map_that_is_overwritten_is_detected_and_kept() -> None:
     class Writing(Branched):
         def forward(self, x: Tensor) -> Tensor:
             x = self.stem(x)
@@ -140,20 +140,20 @@ def test_a_map_that_is_written_into_is_noticed_and_kept() -> None:
             return out
 
     subject = explained(Writing())
-    run = trace(subject, image())
-    stem = named(run.layers, "stem")
-    assert not run.intact(stem)
-    kept = trace(subject, image(), keep="stem")
-    assert kept.intact(stem)
+    run = trace_layers(subject, image())
+    stem = find_layer(run.layers, "stem")
+    assert not run.is_unchanged(stem)
+    kept = trace_layers(subject, image(), keep="stem")
+    assert kept.is_unchanged(stem)
     assert torch.equal(kept.maps["stem"], subject.model.stem(image()))
     assert torch.equal(kept.score, run.score)
 
 
-def test_a_trace_works_where_gradients_are_off() -> None:
+def test_layers_are_traced_where_gradients_are_off() -> None:
     subject = explained(Branched())
     with torch.inference_mode():
-        inside = candidates(subject, image())
-    assert inside == candidates(subject, image())
+        inside = map_layers(subject, image())
+    assert inside == map_layers(subject, image())
 
 
 @pytest.mark.parametrize(
@@ -167,12 +167,12 @@ def test_a_trace_works_where_gradients_are_off() -> None:
     ],
 )
 def test_networks_of_timm(name: str, size: int, chosen: str) -> None:
-    assert choose(candidates(explained(timm.create_model(name, num_classes=2)), image(size))).name == chosen
+    assert choose_layer(map_layers(explained(timm.create_model(name, num_classes=2)), image(size))).name == chosen
 
 
-def test_our_networks_and_baselines() -> None:
-    micro = candidates(explained(build(Recipe.load("micrompoxnet").network, seed=0)), image(128))
-    assert str(choose(micro)) == "stages.9.0.act (Identity, 256 × 8 × 8)"
-    assert named(micro, "stages.9") == choose(micro)
-    grey = candidates(explained(build_baseline("mobilenetv2", input=(1, 96, 96), seed=0), 1), image(96, 1))
-    assert choose(grey).name == "backbone.blocks.3.0.bn1.act"
+def test_networks_and_baselines_of_lightcnn() -> None:
+    micro = map_layers(explained(build(Recipe.load("micrompoxnet").network, seed=0)), image(128))
+    assert str(choose_layer(micro)) == "stages.9.0.act (Identity, 256 × 8 × 8)"
+    assert find_layer(micro, "stages.9") == choose_layer(micro)
+    grey = map_layers(explained(build_baseline("mobilenetv2", input=(1, 96, 96), seed=0), 1), image(96, 1))
+    assert choose_layer(grey).name == "backbone.blocks.3.0.bn1.act"

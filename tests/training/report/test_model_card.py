@@ -1,4 +1,4 @@
-"""The model card and the words of a report: well-formed whatever the names are, and nothing told that is not known."""
+"""The model card and the wording of a report: well-formed for any names, and without anything unknown."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from lightcnn.output.markdown import escape, table
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.training.report import wording
-from lightcnn.training.report.model_card import LISTED, NOT_FOR_DIAGNOSIS, TYPES, CardFacts, model_card
+from lightcnn.training.report.card_facts import CardFacts
+from lightcnn.training.report.model_card import MAX_CLASS_ROWS, METRIC_TYPES, NOT_FOR_DIAGNOSIS, model_card
 
-HOSTILE = (
+UNTRUSTED_NAMES = (
     "<script>alert(1)</script>",
     "a\n---\nlicense: mit\n# title",
     "x | y `z` *b* [l](http://e.vil) ${m} @me www.e.vil",
@@ -34,7 +35,7 @@ COST = {"params": 10, "macs": 20, "weight_bytes": {"int8": 30}}
 
 @cache
 def scored(classes: tuple[str, ...], count: int) -> dict[str, Any]:
-    """Scores of answers drawn at random; to be read only."""
+    """Scores of random predictions; cached, so do not change them."""
     kinds, random = len(classes), np.random.default_rng(0)
     labels, groups = np.arange(count) % kinds, (np.arange(count) // 2).astype(str)
     probabilities = random.dirichlet(np.ones(kinds), count)
@@ -43,7 +44,7 @@ def scored(classes: tuple[str, ...], count: int) -> dict[str, Any]:
 
 
 def facts(classes: tuple[str, ...] = ("benign", "malignant"), count: int = 60, **changes: Any) -> CardFacts:
-    """Of a run with answers drawn at random; `changes` go into the report's data."""
+    """The facts of a run with random predictions; `changes` replace values in the `data` of the report."""
     kinds, test = len(classes), scored(classes, count)
     data = {
         "source": "lesions", "stand_in": False, "fingerprint": "f" * 64, "classes": list(classes),
@@ -59,23 +60,23 @@ def facts(classes: tuple[str, ...] = ("benign", "malignant"), count: int = 60, *
         "calibration": {"temperature": 1.5, "rule": "lowest", "ece": {"before": 0.2, "after": 0.1},
                         "log_loss": {"before": 0.7, "after": 0.6}},
     }  # fmt: skip
-    rule = Preprocess(size=8, channels=1, shorter_side=64, mean=(0.5,), deviation=(0.25,), classes=("a", "b"))
+    preprocess = Preprocess(size=8, channels=1, shorter_side=64, mean=(0.5,), deviation=(0.25,), classes=("a", "b"))
     machine = {"lightcnn": "0", "python": "3", "processor": "Quick 1", "cores": 2,
                "packages": {"torch": "2", "numpy": "2", "scikit-learn": "1"}}  # fmt: skip
     recipe = Recipe.model_validate_json('{"data": "lesions", "network": ' + str(NETWORK).replace("'", '"') + "}")
-    return CardFacts(report, recipe, rule, (), "cpu", machine)
+    return CardFacts(report, recipe, preprocess, (), "cpu", machine)
 
 
-def parted(card: bytes) -> tuple[Any, str]:
-    """Metadata and body, as Hugging Face parts them."""
-    found = re.match(r"\A---\n([\s\S]*?)\n---\n([\s\S]*)\Z", card.decode())
-    assert found
-    return YAML(typ="safe").load(found[1]), found[2].lstrip()
+def split_card(card: bytes) -> tuple[Any, str]:
+    """Metadata and body, split as Hugging Face does."""
+    match = re.match(r"\A---\n([\s\S]*?)\n---\n([\s\S]*)\Z", card.decode())
+    assert match
+    return YAML(typ="safe").load(match[1]), match[2].lstrip()
 
 
-def test_the_metadata_are_those_of_hugging_face() -> None:
-    told = facts()
-    metadata, body = parted(model_card(told))
+def test_the_metadata_follow_hugging_face() -> None:
+    card_facts = facts()
+    metadata, body = split_card(model_card(card_facts))
     assert metadata["library_name"] == "lightcnn"
     assert metadata["pipeline_tag"] == "image-classification"
     assert metadata["stand_in"] is False
@@ -84,9 +85,9 @@ def test_the_metadata_are_those_of_hugging_face() -> None:
     (result,) = model["results"]
     assert result["task"]["type"] == "image-classification"
     assert result["dataset"]["split"] == "test"
-    test = told.report["metrics"]["test"]
-    values = {one["type"]: one["value"] for one in result["metrics"]}
-    assert values == {TYPES[key]: test[key]["value"] for key in wording.METRICS}
+    test = card_facts.report["metrics"]["test"]
+    values = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert values == {METRIC_TYPES[key]: test[key]["value"] for key in wording.METRICS}
     assert metadata["metrics"] == list(values)
     accuracy = test["accuracy"]
     assert f"{accuracy['low']:.3f} to {accuracy['high']:.3f}" in result["metrics"][0]["name"]
@@ -94,17 +95,17 @@ def test_the_metadata_are_those_of_hugging_face() -> None:
     assert NOT_FOR_DIAGNOSIS in body
 
 
-def test_a_stand_in_is_loud_and_in_the_metadata() -> None:
-    metadata, body = parted(model_card(facts(stand_in=True)))
+def test_a_stand_in_is_in_the_first_line_and_in_the_metadata() -> None:
+    metadata, body = split_card(model_card(facts(stand_in=True)))
     assert metadata["stand_in"] is True
     assert "stand-in-data" in metadata["tags"]
     assert body.startswith("> **STAND-IN DATA")
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_names_from_outside_stay_text(name: str) -> None:
-    clean, _ = parted(model_card(facts()))
-    metadata, body = parted(model_card(facts(("benign", name), source=name, note=name)))
+@pytest.mark.parametrize("name", UNTRUSTED_NAMES)
+def test_untrusted_names_stay_text(name: str) -> None:
+    clean, _ = split_card(model_card(facts()))
+    metadata, body = split_card(model_card(facts(("benign", name), source=name, note=name)))
     assert metadata.keys() == clean.keys()
     assert "\n" not in metadata["model-index"][0]["results"][0]["dataset"]["name"]
     plain = re.sub(r"\\[\\`*_{}\[\]<>#|~&$@:.]", "", body)
@@ -115,24 +116,24 @@ def test_names_from_outside_stay_text(name: str) -> None:
         assert line.count("|") in (3, 5, 6, 10), line
 
 
-def test_what_does_not_print_is_spelled_out() -> None:
+def test_unprintable_characters_are_escaped() -> None:
     assert escape("a\nb\x1b") == "a\\\\nb\\\\x1b"
     assert table(("a", "b"), [("x|y", 1)]).splitlines()[2] == "| x\\|y | 1 |"
 
 
-def test_what_is_undefined_says_why_and_is_no_number() -> None:
-    told = facts()
+def test_an_undefined_score_has_a_reason_instead_of_a_number() -> None:
+    card_facts = facts()
     labels, probabilities = np.zeros(20, dtype=np.int64), np.tile([0.9, 0.1], (20, 1))
     test = scores(
         labels, probabilities, classes=("benign", "malignant"), operating=operating_points(labels, probabilities[:, 1])
     )
-    told.report["metrics"]["test"] = test  # type: ignore[index]
+    card_facts.report["metrics"]["test"] = test  # type: ignore[index]
     undefined = {key for key in wording.METRICS if test[key]["value"] is None}
     assert {"sensitivity", "auc", "balanced_accuracy"} <= undefined
-    metadata, body = parted(model_card(told))
-    types = {one["type"] for one in metadata["model-index"][0]["results"][0]["metrics"]}
-    assert types == {TYPES[key] for key in wording.METRICS if key not in undefined}
-    rows = {one.name: one for one in wording.told(told.report)}
+    metadata, body = split_card(model_card(card_facts))
+    types = {metric["type"] for metric in metadata["model-index"][0]["results"][0]["metrics"]}
+    assert types == {METRIC_TYPES[key] for key in wording.METRICS if key not in undefined}
+    rows = {text.name: text for text in wording.score_texts(card_facts.report)}
     for key in undefined:
         row = rows[wording.METRICS[key]]
         assert row.value == f"undefined: {test[key]['undefined']}"
@@ -141,62 +142,65 @@ def test_what_is_undefined_says_why_and_is_no_number() -> None:
     assert "too few to say anything" in body
 
 
-def test_a_reader_is_told_how_many_of_a_hundred() -> None:
-    told = facts()
-    test = told.report["metrics"]["test"]
-    rows = {one.name: one.meaning for one in wording.told(told.report)}
-    found, spared = (wording.hundred(test[key]["value"]) for key in ("sensitivity", "specificity"))
-    assert rows["sensitivity (recall)"] == f"of 100 images of malignant {found} are found"
-    assert rows["specificity"] == f"of 100 images of benign {spared} are not taken for malignant"
-    assert wording.hundred(0.25) == "25"
-    assert wording.hundred(0.953) == "95.3"
-    several = {one.name: one.meaning for one in wording.told(facts(("a", "b", "c")).report)}
-    assert several["sensitivity (recall)"].endswith("are found (mean over the classes)")
-    assert wording.operating(facts(("a", "b", "c")).report) == []
-    assert [row[0] for row in wording.operating(told.report)] == [
+def test_scores_are_explained_per_hundred_images() -> None:
+    card_facts = facts()
+    test = card_facts.report["metrics"]["test"]
+    rows = {text.name: text.meaning for text in wording.score_texts(card_facts.report)}
+    sensitivity, specificity = (wording.per_hundred(test[key]["value"]) for key in ("sensitivity", "specificity"))
+    assert rows["sensitivity (recall)"] == f"{sensitivity} of 100 images of malignant are recognised"
+    assert rows["specificity"] == f"{specificity} of 100 images of benign are not classified as malignant"
+    assert wording.per_hundred(0.25) == "25"
+    assert wording.per_hundred(0.953) == "95.3"
+    several = {text.name: text.meaning for text in wording.score_texts(facts(("a", "b", "c")).report)}
+    assert several["sensitivity (recall)"].endswith("are recognised (mean over the classes)")
+    assert wording.threshold_rows(facts(("a", "b", "c")).report) == []
+    assert [row[0] for row in wording.threshold_rows(card_facts.report)] == [
         f"{rate} of {target}" for rate in ("specificity", "sensitivity") for target in ("0.90", "0.95")
     ]
 
 
-def test_of_many_classes_the_card_has_the_ones_least_found() -> None:
-    names = tuple(f"kind {number}" for number in range(LISTED + 5))
-    told = facts(names, count=4 * len(names))
-    rows = wording.by_class(told.report, LISTED)
-    assert len(rows) == LISTED
-    assert len(wording.by_class(told.report)) == len(names)
-    values = {name: of["sensitivity"]["value"] for name, of in told.report["metrics"]["test"]["per_class"].items()}
+def test_a_card_of_many_classes_lists_those_with_the_lowest_sensitivity() -> None:
+    names = tuple(f"kind {number}" for number in range(MAX_CLASS_ROWS + 5))
+    card_facts = facts(names, count=4 * len(names))
+    rows = wording.class_rows(card_facts.report, MAX_CLASS_ROWS)
+    assert len(rows) == MAX_CLASS_ROWS
+    assert len(wording.class_rows(card_facts.report)) == len(names)
+    values = {
+        name: scores["sensitivity"]["value"]
+        for name, scores in card_facts.report["metrics"]["test"]["per_class"].items()
+    }
     listed = [values[row[0]] for row in rows]
     assert listed == sorted(listed)
     assert max(listed) <= min(values[name] for name in set(names) - {row[0] for row in rows})
-    assert "and 15 more" in model_card(told).decode()
+    assert "and 15 more" in model_card(card_facts).decode()
 
 
 @pytest.mark.parametrize(
     ("given", "reading", "rule"),
     [
-        ((), {}, "cut by lightcnn by group from seed 0, stratified by class: train 66.7 %, val 13.3 %, test 20.0 %"),
-        ((), {"split_seed": 7}, "cut by lightcnn by group from seed 7, stratified"),
-        (("train", "test"), {"split_seed": 7}, "as the source gives them .*; val cut .* by lightcnn, seed 7"),
-        (("test",), {}, "cut by lightcnn by group from seed 0"),
+        ((), {}, "made by lightcnn by group with seed 0, stratified by class: train 66.7 %, val 13.3 %, test 20.0 %"),
+        ((), {"split_seed": 7}, "made by lightcnn by group with seed 7, stratified"),
+        (("train", "test"), {"split_seed": 7}, "as in the source .*; val made .* by lightcnn, seed 7"),
+        (("test",), {}, "made by lightcnn by group with seed 0"),
         (("train", "test"), {"folds": 3, "fold": 2, "split_seed": 4},
-         "fold 2 of 3, cut by lightcnn by group from seed 4, stratified by class: train 66.7"),
-        (("train", "test"), {}, r"as the source gives them \(train, test\); val cut from its train side by lightcnn"),
-        (("train", "val", "test"), {}, r"as the source gives them \(train, val, test\); no group"),
-        (("train", "test"), {"resplit": True}, "cut by lightcnn by group from seed 0"),
+         "fold 2 of 3, made by lightcnn by group with seed 4, stratified by class: train 66.7"),
+        (("train", "test"), {}, r"as in the source \(train, test\); val made from its training set by lightcnn"),
+        (("train", "val", "test"), {}, r"as in the source \(train, val, test\); no group"),
+        (("train", "test"), {"resplit": True}, "made by lightcnn by group with seed 0"),
     ],
 )  # fmt: skip
-def test_the_rule_of_the_split_is_told(given: tuple[str, ...], reading: dict[str, Any], rule: str) -> None:
-    told = facts()
-    recipe = told.recipe.model_copy(update={"reading": told.recipe.reading.model_copy(update=reading)})
-    told = replace(told, given=given, recipe=recipe)
-    assert re.match(rule, told.split)
-    aside = [limit for limit in told.limits if "was set aside" in limit]
-    assert len(aside) == (bool(given) and (given == ("test",) or "resplit" in reading or "folds" in reading))
-    assert all(f"({told.set_aside})" in limit for limit in aside)
+def test_the_card_states_how_the_images_were_split(given: tuple[str, ...], reading: dict[str, Any], rule: str) -> None:
+    card_facts = facts()
+    recipe = card_facts.recipe.model_copy(update={"reading": card_facts.recipe.reading.model_copy(update=reading)})
+    card_facts = replace(card_facts, given=given, recipe=recipe)
+    assert re.match(rule, card_facts.split)
+    ignored = [limit for limit in card_facts.limits if "was not used" in limit]
+    assert len(ignored) == (bool(given) and (given == ("test",) or "resplit" in reading or "folds" in reading))
+    assert all(f"({card_facts.ignored_split})" in limit for limit in ignored)
 
 
 @pytest.mark.parametrize(("folds", "seeds"), [(2, 2), (0, 2)])
-def test_all_parts_have_a_card_and_each_tells_its_own_split(folds: int, seeds: int, tmp_path) -> None:
+def test_every_part_has_a_card_with_its_own_split(folds: int, seeds: int, tmp_path) -> None:
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 255, (60, 8, 8), dtype=np.uint8), np.arange(60) % 2
     np.savez(tmp_path / "squares.npz", train_images=images[:40], train_labels=labels[:40], test_images=images[40:],
@@ -205,59 +209,60 @@ def test_all_parts_have_a_card_and_each_tells_its_own_split(folds: int, seeds: i
         "data": str(tmp_path / "squares.npz"), "training": {"epochs": 1, "batch": 8}, "augment": "none",
         "network": {"input": (1, 8, 8), "stages": ({"kind": "conv", "width": 4},), "classes": 2},
     })  # fmt: skip
-    made = lightcnn.train(recipe, folds=folds, seeds=seeds, out=tmp_path / "run")
-    metadata, body = parted((made.path / "README.md").read_bytes())
-    test = made.report["metrics"]["test"]
-    told = {one["type"]: one["value"] for one in metadata["model-index"][0]["results"][0]["metrics"]}
-    assert (told["accuracy"], told["f1"]) == (test["accuracy"]["value"], test["f1"]["value"])
-    assert f"trained {len(made.report['parts'])} times" in body and NOT_FOR_DIAGNOSIS in body
-    assert ("Cut into 2 folds stratified by class" in body) == bool(folds)
-    assert "groups are not known" in body and str(tmp_path) not in body
-    assert (made.path / re.search(r"lightcnn predict (\S+) IMAGE", body)[1] / "weights.safetensors").is_file()
-    for part in made.report["parts"]:
-        held, counts = Recipe.load(made.path / part["folder"] / "recipe.yaml"), part["counts"]
-        card = (made.path / part["folder"] / "README.md").read_text().replace("\\", "")
-        seed = held.seed if held.reading.split_seed is None else held.reading.split_seed
+    trained = lightcnn.train(recipe, folds=folds, seeds=seeds, out=tmp_path / "run")
+    metadata, body = split_card((trained.path / "README.md").read_bytes())
+    test = trained.report["metrics"]["test"]
+    metrics = {metric["type"]: metric["value"] for metric in metadata["model-index"][0]["results"][0]["metrics"]}
+    assert (metrics["accuracy"], metrics["f1"]) == (test["accuracy"]["value"], test["f1"]["value"])
+    assert f"trained {len(trained.report['parts'])} times" in body and NOT_FOR_DIAGNOSIS in body
+    assert ("Split into 2 folds stratified by class" in body) == bool(folds)
+    assert "Groups are not known" in body and str(tmp_path) not in body
+    assert (trained.path / re.search(r"lightcnn predict (\S+) IMAGE", body)[1] / "weights.safetensors").is_file()
+    for part in trained.report["parts"]:
+        part_recipe, counts = Recipe.load(trained.path / part["folder"] / "recipe.yaml"), part["counts"]
+        card = (trained.path / part["folder"] / "README.md").read_text().replace("\\", "")
+        reading = part_recipe.reading
+        seed = part_recipe.seed if reading.split_seed is None else reading.split_seed
         if folds:
-            rule = f"fold {part['fold']} of {folds}, cut by lightcnn from seed {seed}, stratified by class: train "
+            rule = f"fold {part['fold']} of {folds}, made by lightcnn with seed {seed}, stratified by class: train "
             assert f"test {100 * counts['test'] / sum(counts.values()):.1f} % of the images" in card
         else:
-            rule = f"as the source gives them (train, test); val cut from its train side by lightcnn, seed {seed};"
+            rule = f"as in the source (train, test); val made from its training set by lightcnn, seed {seed};"
         assert f"| split | {rule}" in card
         assert f"| assignment to partitions | {rule}" in card
-        assert ("The split that the source gives was set aside (--folds)." in card) == bool(folds)
+        assert ("The split that the source comes with was not used (--folds)." in card) == bool(folds)
         assert str(tmp_path) not in card
         assert "on squares.npz (fingerprint " in card
 
 
-def test_a_card_has_names_and_no_paths() -> None:
-    told = facts(source="/home/someone/scans/lesions.csv")
-    told.report.update(teacher="/home/someone/runs/large", first_weights="weights of /home/someone/w.safetensors")  # type: ignore[attr-defined]
+def test_a_card_has_names_without_paths() -> None:
+    card_facts = facts(source="/home/someone/scans/lesions.csv")
+    card_facts.report.update(teacher="/home/someone/runs/large", first_weights="weights of /home/someone/w.safetensors")  # type: ignore[attr-defined]
     network = BaselineSpec(baseline="vgg16", input=(3, 32, 32), classes=2, weights="/home/someone/w.safetensors")
-    card = model_card(replace(told, recipe=told.recipe.model_copy(update={"network": network}))).decode()
+    card = model_card(replace(card_facts, recipe=card_facts.recipe.model_copy(update={"network": network}))).decode()
     assert "someone" not in card
     assert "lesions.csv (fingerprint ffffffffffffffff)" in card.replace("\\", "")
     assert "| teacher | large |" in card and "weights of w.safetensors" in card.replace("\\", "")
-    metadata, _ = parted(card.encode())
+    metadata, _ = split_card(card.encode())
     dataset = metadata["model-index"][0]["results"][0]["dataset"]
     assert (dataset["name"], dataset["revision"]) == ("lesions.csv", "f" * 64)
     named = model_card(facts(source="synthetic-lesions:count=60,size=16")).decode()
     assert "on synthetic-lesions:count=60,size=16. Test" in named.replace("\\", "")
 
 
-def test_limits_name_what_is_wrong_with_the_data() -> None:
+def test_the_limits_list_problems_of_the_data() -> None:
     unknown = facts().report["data"]["groups"] | {"known": False}
     few = facts(count=6, groups=unknown, leak_allowed=True, groups_shared=3, skipped=7)
     limits = "\n".join(few.limits)
-    for text in ("groups are not known", "3 sources stand on more than one", "7 files could not be read", "too few"):
+    for text in ("Groups are not known", "3 sources stand on more than one", "7 files could not be read", "too few"):
         assert text in limits
-    assert "groups are not known" not in "\n".join(facts().limits)
+    assert "Groups are not known" not in "\n".join(facts().limits)
 
 
-def test_the_card_is_there_before_the_report(tmp_path, monkeypatch) -> None:
+def test_the_card_is_written_before_the_report(tmp_path, monkeypatch) -> None:
     digits = load_digits(n_class=2)
     np.savez(tmp_path / "two.npz", train_images=digits.images.astype(np.uint8) * 15, train_labels=digits.target,
-             class_names=np.array(HOSTILE[:2]))  # fmt: skip
+             class_names=np.array(UNTRUSTED_NAMES[:2]))  # fmt: skip
     (tmp_path / "two.yaml").write_text(
         f"data: {tmp_path / 'two.npz'}\nnetwork: {{input: [1, 8, 8], stages: [{{kind: conv, width: 4}}], classes: 2}}\n"
         "training: {epochs: 1, batch: 16}\n"
@@ -267,12 +272,12 @@ def test_the_card_is_there_before_the_report(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(
         RunFolder, "write_bytes", lambda run, name, content: (written.append(name), write(run, name, content))
     )
-    made = lightcnn.train(tmp_path / "two.yaml", out=tmp_path / "run")
+    trained = lightcnn.train(tmp_path / "two.yaml", out=tmp_path / "run")
     assert written[-2:] == ["README.md", "report.json"]
-    metadata, body = parted((made.path / "README.md").read_bytes())
+    metadata, body = split_card((trained.path / "README.md").read_bytes())
     accuracy = metadata["model-index"][0]["results"][0]["metrics"][0]
-    assert accuracy["value"] == made.report["metrics"]["test"]["accuracy"]["value"]
+    assert accuracy["value"] == trained.report["metrics"]["test"]["accuracy"]["value"]
     assert "<script" not in body.replace("\\<", "")
-    page = (made.path / "report.html").read_text()
+    page = (trained.path / "report.html").read_text()
     assert "<script" not in page
     assert "of 100 images" in page and "95 % interval" in page and "expected calibration error" in page

@@ -1,0 +1,121 @@
+"""An image to explain: as the network reads it, as people see it, and with its ground-truth mask."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightcnn.data.dataset import Dataset, ImageFiles
+from lightcnn.data.files.decode import decode, decode_whole, reduce_pixels
+from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.tensors import network_pixels
+from lightcnn.errors import DataError
+from lightcnn.explaining.images.masks import MaskFolder
+from lightcnn.explaining.images.projection import Frame
+
+WholeImage = tuple[NDArray[np.uint8], tuple[int, int]]
+"""Pixels uint8 (H, W, 1 or 3), and the height and width of the original, which may be larger."""
+MASK_OUTSIDE = "the mask covers no part of the image that the network sees"
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedImage:
+    """An image to explain.
+
+    `pixels` uint8 (C, S, S) are at the size of the network's input, before normalisation; `whole()` returns the image
+    as people see it, and `frame` describes where the pixels lie in it. `label` and `group` are None if unknown. `mask`
+    (S, S) is the ground truth.
+    """
+
+    name: str
+    pixels: Tensor
+    frame: Frame
+    whole: Callable[[], WholeImage]
+    label: str | None = None
+    group: str | None = None
+    mask: NDArray[np.bool_] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def from_file(
+    path: Path, preprocess: Preprocess, masks: MaskFolder | NDArray[np.bool_] | None = None
+) -> ExplainedImage:
+    """The image in a file, with its mask from a folder or an array. Raises: DataError if one of them is unusable."""
+    if path.exists() and not path.is_file():
+        raise DataError("is not a file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF and huge images; what matters is an error here
+        decoded = decode(path).pixels
+        mask = _mask_of_file(path, masks)
+    frame = Frame.of(decoded.shape, preprocess)
+    input_mask, notes = _at_input(mask, frame)
+    pixels = network_pixels(decoded, preprocess)
+    return ExplainedImage(str(path), pixels, frame, lambda: decode_whole(path), mask=input_mask, notes=notes)
+
+
+def _mask_of_file(path: Path, masks: MaskFolder | NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    if masks is None:
+        return None
+    height, width = decode_whole(path)[1]
+    if isinstance(masks, MaskFolder):
+        return masks.read(str(path), (height, width))
+    if masks.shape != (height, width):
+        raise DataError(f"is {width}×{height} pixels upright, but its mask has the shape {masks.shape}")
+    return masks
+
+
+def from_array(
+    name: str, pixels: NDArray[np.uint8], preprocess: Preprocess, mask: NDArray[np.bool_] | None = None
+) -> ExplainedImage:
+    """An array (H, W, 1 or 3), treated like a file with these pixels. Raises: DataError if the mask does not fit."""
+    size = pixels.shape[0], pixels.shape[1]
+    if mask is not None and mask.shape != size:
+        raise DataError(f"is {size[1]}×{size[0]} pixels, but its mask has the shape {mask.shape}")
+    smaller = reduce_pixels(pixels)
+    frame = Frame.of(smaller.shape, preprocess)
+    input_mask, notes = _at_input(mask, frame)
+    return ExplainedImage(
+        name, network_pixels(smaller, preprocess), frame, lambda: (pixels, size), mask=input_mask, notes=notes
+    )
+
+
+def from_dataset(
+    dataset: Dataset, index: int, preprocess: Preprocess, masks: MaskFolder | None = None
+) -> ExplainedImage:
+    """An image of a data set, prepared as in training. `masks` replace those of the data set. Raises: DataError."""
+    pixels, name = dataset.images[index], dataset.paths[index]
+    files = dataset.images.files if isinstance(dataset.images, ImageFiles) else None
+
+    def whole() -> WholeImage:
+        return decode_whole(files[index].path) if files else (pixels, (pixels.shape[0], pixels.shape[1]))
+
+    if masks is not None:
+        mask = masks.read(name, whole()[1])
+    else:
+        mask = None if dataset.masks is None else dataset.masks[index]
+    frame = Frame.of(pixels.shape, preprocess)
+    input_mask, notes = _at_input(mask, frame)
+    return ExplainedImage(
+        name,
+        network_pixels(pixels, preprocess),
+        frame,
+        whole,
+        label=dataset.classes[dataset.labels[index]],
+        group=str(dataset.groups[index]) if dataset.groups_known else None,
+        mask=input_mask,
+        notes=notes,
+    )
+
+
+def _at_input(mask: NDArray[np.bool_] | None, frame: Frame) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:
+    """A mask of the whole image at the size of the network's input, (S, S), and notes on it."""
+    if mask is None:
+        return None, ()
+    input_mask = frame.mask(mask)
+    return (input_mask, ()) if input_mask.any() else (None, (MASK_OUTSIDE,))

@@ -1,0 +1,103 @@
+"""report.html of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lightcnn import document
+from lightcnn.output import html
+from lightcnn.output.caveats import caveats
+from lightcnn.searching.settings import SearchSettings
+from lightcnn.searching.storage import Outcome
+from lightcnn.spec import NetworkSpec
+
+COUNTING_NOTE = (
+    "One FLOP is one multiply-add. Convolutions and linear layers are counted, for a batch of 1, with normalisation "
+    "folded into them. fvcore and thop also count pooling."
+)
+MAX_TRIALS = 10
+"""Trials in the table of the best."""
+
+
+def report_page(
+    settings: SearchSettings,
+    report: Mapping[str, Any],
+    spec: NetworkSpec,
+    outcomes: Sequence[Outcome],
+    plots: Mapping[str, bytes],
+) -> bytes:
+    """The page, as UTF-8. `plots` has the figures as PNG by name."""
+    return html.page(
+        f"lightcnn search: {settings.budget} on {report['data']['source']}",
+        [*_result(report), *_network(report, spec, plots), *_search(report, outcomes, plots), *_data(report["data"])],
+    )
+
+
+def _result(report: Mapping[str, Any]) -> list[str]:
+    """The test accuracy with its interval, and the caveats."""
+    test, data = report["best"]["test"]["accuracy"], report["data"]
+    method = report["metrics"]["test"]["accuracy"]["interval"]
+    return [
+        html.paragraph(f"{test['mean']:.2%} test accuracy", "big"),
+        html.paragraph(
+            f"95 % interval {test['low']:.2%} to {test['high']:.2%} ({method}) on {data['counts']['test']:,} images "
+            "that were used neither in the search nor in training, and were evaluated once."
+        ),
+        *(html.paragraph(note, "note") for note in caveats(data)),
+    ]
+
+
+def _network(report: Mapping[str, Any], spec: NetworkSpec, plots: Mapping[str, bytes]) -> list[str]:
+    """What the network costs, its spec, its confusion matrix and its training."""
+    total, counters = report["network"]["cost"], report["network"]["counters"]
+    return [
+        html.heading("The network"),
+        html.pairs({
+            "FLOPs (multiply-adds)": total["macs"],
+            "fvcore counts": counters["fvcore"],
+            "thop counts": counters["thop"],
+            "parameters": total["params"],
+            "int8 weight bytes": total["weight_bytes"]["int8"],
+            "peak int8 activation bytes": total["peak_activations"],
+        }),
+        html.paragraph(COUNTING_NOTE),
+        html.code(document.dump(spec)),
+        html.figure(plots["confusion"], "Test set: confusion matrix (rows: true class, columns: predicted class)"),
+        html.figure(plots["loss"], "Final training"),
+    ]  # fmt: skip
+
+
+def _search(report: Mapping[str, Any], outcomes: Sequence[Outcome], plots: Mapping[str, bytes]) -> list[str]:
+    """The trials: how many, how the accuracy rose, and the best of them."""
+    scored = sorted((o for o in outcomes if o.scores), key=lambda o: (-o.epochs, -(o.score or 0)))[:MAX_TRIALS]
+    return [
+        html.heading("The search"),
+        html.pairs(report["counts"]),
+        html.figure(plots["history"], "Best validation accuracy so far, over trainings of all lengths"),
+        html.figure(plots["front"], "All trained networks, each after its longest training"),
+        html.table(
+            ("trial", "epochs", "validation accuracy", "stem and stage widths"),
+            [(o.number, o.epochs, o.score, _format_widths(o)) for o in scored],
+        ),
+    ]
+
+
+def _data(data: Mapping[str, Any]) -> list[str]:
+    """The sizes of the sets and how images are grouped."""
+    groups = data["groups"]
+    return [
+        html.heading("The data"),
+        html.pairs({
+            **data["counts"],
+            "groups": f"from {groups['source']}" if groups["known"] else "unknown: each image is its own group",
+            "how groups were found": groups["why"],
+            "groups in two sets": data["groups_shared"],
+            "fingerprint": data["fingerprint"][:16],
+        }),
+    ]  # fmt: skip
+
+
+def _format_widths(outcome: Outcome) -> str:
+    """The widths of stem and stages, as in `8, 24, 48`."""
+    return ", ".join(str(value) for name, value in outcome.shape.items() if name.endswith(".width"))

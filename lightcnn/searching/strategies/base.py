@@ -1,0 +1,95 @@
+"""What all strategies share: the protocols, the mapping between genes and Optuna's parameters, and the sampler."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, Protocol
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from lightcnn.space import Gene, Shape
+
+
+class Shapes(Protocol):
+    """What a strategy proposes from: genes, a first shape, random shapes and mutations."""
+
+    def genes(self) -> Sequence[Gene]: ...
+    def first(self) -> Shape: ...
+    def draw(self, random: Random) -> Shape: ...
+    def mutate(self, shape: Mapping[str, Any], random: Random) -> Shape: ...
+
+
+class Strategy(Protocol):
+    """Proposes the shape of a trial from the finished trials of the study, the seed and the trial's number."""
+
+    def __call__(self, shapes: Shapes, study: Study, trial: FrozenTrial, seed: int, /) -> Shape: ...
+
+
+def randomness(seed: int, number: int, purpose: str) -> Random:
+    """The random numbers for one purpose of one trial."""
+    return Random(hashlib.sha256(f"{seed}/{number}/{purpose}".encode()).digest())
+
+
+def distributions(genes: Sequence[Gene]) -> dict[str, BaseDistribution]:
+    """One Optuna distribution per gene: integers if the options are evenly spaced, else categories."""
+    by_gene: dict[str, BaseDistribution] = {}
+    for gene in genes:
+        steps = {b - a for a, b in zip(gene.options, gene.options[1:], strict=False)} if gene.ordered else set()
+        if len(steps) == 1:
+            by_gene[gene.name] = IntDistribution(gene.options[0], gene.options[-1], step=steps.pop())
+        else:
+            by_gene[gene.name] = CategoricalDistribution([encode(option) for option in gene.options])
+    return by_gene
+
+
+def encode(option: Any) -> Any:
+    """An option as Optuna stores it: plain values as they are, tuples as JSON text."""
+    return json.dumps(option) if isinstance(option, (tuple, list)) else option
+
+
+def decode(genes: Sequence[Gene], params: Mapping[str, Any]) -> Shape:
+    """Optuna's parameters as a shape."""
+    return {gene.name: next(o for o in gene.options if encode(o) == params[gene.name]) for gene in genes}
+
+
+def ranked_trials(study: Study) -> list[FrozenTrial]:
+    """Trials with a score, best first: by their longest training, then by validation accuracy after it."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    scored = [t for t in trials if t.intermediate_values and "twin" not in t.user_attrs]
+    return sorted(
+        scored,
+        key=lambda t: (-max(t.intermediate_values), -t.intermediate_values[max(t.intermediate_values)], t.number),
+    )
+
+
+class SeededSampler(optuna.samplers.BaseSampler):
+    """A strategy as an Optuna sampler. Its proposals depend on the finished trials, the seed and the trial's number."""
+
+    def __init__(self, shapes: Shapes, strategy: Strategy, seed: int) -> None:
+        self._shapes = shapes
+        self._strategy = strategy
+        self._seed = seed
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """All genes, in every trial."""
+        return distributions(self._shapes.genes())
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The parameters of one trial."""
+        first = trial.number == 0
+        shape = self._shapes.first() if first else self._strategy(self._shapes, study, trial, self._seed)
+        return {name: encode(value) for name, value in shape.items()}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Never called, since every gene is in the relative space."""
+        raise KeyError(param_name)

@@ -1,0 +1,47 @@
+"""Whether a run folder may be resumed: it must have been started with the same recipe and the same data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from lightcnn import document
+from lightcnn.errors import RunError
+from lightcnn.recipe import Recipe
+from lightcnn.run_folder import RunFolder
+from lightcnn.training.recipe_argument import differences
+from lightcnn.training.settings import MARKER_FILE
+
+MAX_LISTED = 3
+"""Differences between recipes that an error lists."""
+
+
+def require_same_recipe(run: RunFolder, recipe: Recipe, data: Mapping[str, Any]) -> None:
+    """Raises: RunError if a run was started with another recipe or other data; `data` is that of report.json."""
+    if not (run / MARKER_FILE).is_file():
+        raise RunError(f"run {run.path}: not a training; --resume continues a run of `lightcnn train`")
+    other = differences(document.load(Recipe, run / "recipe.yaml"), recipe)
+    if other:
+        more = f" and {len(other) - MAX_LISTED} more" if len(other) > MAX_LISTED else ""
+        raise RunError(
+            f"--resume: {run.path} was started with another recipe ({'; '.join(other[:MAX_LISTED])}{more}); leave "
+            "RECIPE and the options out, or choose a new --out"
+        )
+    earlier = _data_of(run)
+    if earlier.get("fingerprint") != data["fingerprint"]:
+        changes = [f"{name} {earlier.get(name)} in the run, {data[name]} now" for name in ("counts", "classes")
+                   if earlier.get(name) != data[name]]  # fmt: skip
+        raise RunError(
+            f"--resume: the data of {run.path} have changed since it was started (fingerprint "
+            f"{str(earlier.get('fingerprint'))[:12]} in the run, {data['fingerprint'][:12]} now"
+            f"{''.join(f'; {change}' for change in changes)}); restore the data, or choose a new --out"
+        )
+
+
+def _data_of(run: RunFolder) -> dict[str, Any]:
+    try:
+        data: dict[str, Any] = dict(json.loads((run / MARKER_FILE).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        raise RunError(f"run {run.path}: {MARKER_FILE} is damaged; start again with a new --out") from None
+    return data

@@ -1,0 +1,90 @@
+"""How the command line reports errors: one line, the right exit code, and a remedy only if there is one."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+import pytest
+import typer
+
+from lightcnn.cli import main
+from lightcnn.errors import InputError, LightcnnError
+
+
+def failing(error: BaseException) -> Any:
+    """A command that accepts files and `--debug`, and raises the error."""
+
+    def command(files: list[str], debug: bool = False) -> None:
+        raise error
+
+    return command
+
+
+def report(
+    name: str, error: BaseException, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *options: str
+) -> tuple[int, str]:
+    """Exit code and error output of a command line whose command raises the error."""
+    app = typer.Typer()
+    app.command(name)(failing(error))
+    app.command("second")(failing(error))
+    monkeypatch.setattr(main, "app", app)
+    code = main.run([name, "file", *options])
+    return code, capsys.readouterr().err
+
+
+def test_every_command_is_registered_under_its_name() -> None:
+    root: Any = typer.main.get_command(main.app)
+    assert list(root.commands) == list(main.COMMANDS)
+    assert len(main.COMMANDS) == 10
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (LightcnnError("work"), 1, "lightcnn: work\n"),
+        (InputError("input"), 2, "lightcnn: input\n"),
+        (KeyboardInterrupt(), 130, "lightcnn: interrupted\n"),
+        (
+            ValueError("first\nsecond"),
+            1,
+            "lightcnn: ValueError: first (a bug in lightcnn; run with --debug for the traceback)\n",
+        ),
+        (BrokenPipeError(), 1, ""),
+    ],
+)
+def test_an_error_is_one_line_with_its_exit_code(
+    error: BaseException, code: int, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert report("check", error, capsys, monkeypatch) == (code, text)
+
+
+def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    code, text = report("check", ValueError("x"), capsys, monkeypatch, "--debug")
+    assert code == 1
+    assert "Traceback (most recent call last)" in text
+    assert text.splitlines()[-1].startswith("lightcnn: ValueError: x (a bug in lightcnn")
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "remedy"),
+    [
+        ("train", errno.ENOSPC, "; check the free disk space, then continue with --resume"),
+        ("explain", errno.EDQUOT, "; check the free disk space, then continue with --resume"),
+        ("audit", errno.ENOSPC, "; check the free disk space"),
+        ("predict", errno.ENOSPC, "; check the free disk space"),
+        ("train", errno.EACCES, ""),
+        ("check", errno.EIO, ""),
+    ],
+)
+def test_an_error_of_the_system_has_a_remedy_that_fits(
+    command: str,
+    number: int,
+    remedy: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = OSError(number, os.strerror(number), "out/report.json")
+    expected = f"lightcnn: out/report.json: {os.strerror(number)}{remedy}\n"
+    assert report(command, error, capsys, monkeypatch) == (1, expected)

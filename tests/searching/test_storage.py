@@ -1,0 +1,33 @@
+"""The study on disk: what belongs to another search, is damaged or is locked is refused."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from searching.table_space import table_searcher
+
+from lightcnn.errors import RunError
+
+
+def test_a_study_of_another_search_is_refused_with_the_difference(tmp_path):
+    table_searcher(tmp_path, fingerprint={"budget": "1M", "seed": 0})
+    with pytest.raises(RunError, match=r"study\.db: holds another search: its budget is '1M', not '2M'"):
+        table_searcher(tmp_path, fingerprint={"budget": "2M", "seed": 0})
+
+
+def test_a_damaged_study_is_refused(tmp_path):
+    (tmp_path / "study.db").write_bytes(b"this is no database, whatever its name says" * 100)
+    with pytest.raises(RunError, match=r"study\.db: not a study of lightcnn"):
+        table_searcher(tmp_path)
+
+
+def test_a_locked_study_is_refused(tmp_path):
+    table_searcher(tmp_path)
+    holder = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        with pytest.raises(RunError, match=r"study\.db: the study cannot be read or written \(database is locked\)"):
+            table_searcher(tmp_path)
+    finally:
+        holder.close()

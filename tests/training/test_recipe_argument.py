@@ -1,0 +1,55 @@
+"""From the RECIPE argument and `--set` to a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers.training_runs import write_digits_recipe
+
+from lightcnn.overrides import Override, parse_assignment
+from lightcnn.recipe import Recipe
+from lightcnn.training.recipe_argument import differences, read_recipe_argument
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """A recipe of a tiny network on 240 digits of three classes."""
+    return write_digits_recipe(tmp_path_factory.mktemp("digits"))
+
+
+def test_set_changes_presets_and_items_of_lists(recipe):
+    weights = "training.class_weights={o: 1, i: 2, z: 1}"
+    changes = [
+        parse_assignment("augment=light"),
+        parse_assignment("network.stages.0.width=8"),
+        parse_assignment(weights),
+    ]
+    changed = read_recipe_argument(recipe, changes).recipe
+    assert (changed.augment.flip, changed.network.stages[0].width) == (True, 8)
+    assert changed.training.class_weights == {"o": 1, "i": 2, "z": 1}
+    Path("preset.yaml").write_text(Path(recipe).read_text() + "augment: paper\n")
+    changed = read_recipe_argument("preset.yaml", [parse_assignment("augment.noise=0.1")]).recipe
+    assert (changed.augment.noise, changed.augment.rotate) == (0.1, 20.0)
+    assert differences(
+        read_recipe_argument(recipe).recipe, read_recipe_argument(recipe, [parse_assignment("seed=3")]).recipe
+    ) == ["seed: 0 in the run, 3 given"]
+
+
+def test_a_network_alone_gets_the_defaults_for_its_data(recipe):
+    Recipe.load(recipe).network.save("spec.yaml")
+    plain = read_recipe_argument("spec.yaml", [change("data", "digits")])
+    resolved = plain.resolved("digits", 3, 10_000)
+    assert (resolved.training.epochs, resolved.training.label_smoothing, resolved.augment.flip) == (60, 0.1, True)
+    fewer = read_recipe_argument("spec.yaml", [change("data", "digits"), change("training.epochs", 3)])
+    assert fewer.resolved("digits", 1, 20).training.epochs == 3
+    assert fewer.resolved("digits", 1, 20).training.batch == 20
+
+
+def change(path, value):
+    return Override(f"--set {path}", tuple(path.split(".")), value)

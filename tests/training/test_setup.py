@@ -1,0 +1,205 @@
+"""What a training works on: teachers and pretrained weights, and which of them are errors."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.training_runs import rows, write_digits_recipe, write_squares_recipe
+from safetensors.torch import load_file
+
+import lightcnn
+from lightcnn.cli.main import run
+from lightcnn.data.sources.load import load
+from lightcnn.overrides import parse_assignment
+from lightcnn.recipe import Recipe
+from lightcnn.run_folder import RunFolder
+from lightcnn.training.recipe_argument import read_recipe_argument
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """A recipe of a tiny network on 240 digits of three classes."""
+    return write_digits_recipe(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory):
+    """A recipe of a sigmoid head on dark and bright squares."""
+    return write_squares_recipe(tmp_path_factory.mktemp("squares"))
+
+
+@pytest.fixture(scope="module")
+def finished(recipe, tmp_path_factory):
+    """The folder of a finished training, in a tuple."""
+    out = tmp_path_factory.mktemp("runs") / "one"
+    assert run(["train", recipe, "--out", str(out), "--quiet"]) == 0
+    return (out,)
+
+
+class Stop(Exception):  # noqa: N818
+    pass
+
+
+@pytest.fixture
+def half(recipe, monkeypatch):
+    """A run that ended after two epochs."""
+    real = RunFolder.log
+
+    def log(self, message):
+        real(self, message)
+        if message.startswith("epoch 2"):
+            raise Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "log", log)
+        assert run(["train", recipe, "--out", "half", "--quiet"]) == 1
+    return Path("half")
+
+
+def test_a_dry_run_reports_weights_that_do_not_fit(recipe, finished, capsys):
+    baseline = ["--set", "network.baseline=timm:resnet10t", "--set", "network.input=[1,32,32]"]
+    options = [*baseline, "--set", f"network.weights={finished[0] / 'weights.safetensors'}"]
+    assert run(["train", recipe, *options, "--dry-run"]) == 2
+    error = capsys.readouterr().err
+    assert "not this backbone" in error
+    assert error.count("\n") == 1
+
+
+def test_a_teacher_may_have_another_input_size_and_is_part_of_the_recipe(finished, recipe):
+    sets = [
+        "--set",
+        f"distill.teacher={finished[0]}",
+        "--set",
+        "distill.temperature=2",
+        "--set",
+        "network.input=[1,10,10]",
+    ]
+    assert run(["train", recipe, *sets, "--epochs", "1", "--out", "taught", "--quiet"]) == 0
+    assert Recipe.load("taught/recipe.yaml").distill.temperature == 2
+    assert RunFolder.load("taught").report["teacher"] == str(finished[0])
+    assert run(["train", recipe, "--set", "network.input=[1,10,10]", "--epochs", "1", "--out", "alone", "--quiet"]) == 0
+    assert Path("taught/weights.safetensors").read_bytes() != Path("alone/weights.safetensors").read_bytes()
+
+
+def test_a_teacher_that_was_trained_on_test_images_is_an_error(finished, recipe, capsys):
+    taught = ["train", recipe, "--set", f"distill.teacher={finished[0]}", "--epochs", "1", "--out", "inflated"]
+    assert run([*taught, "--seed", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "was trained on" in error
+    assert "of the 48 test images" in error
+    assert not Path("inflated").exists()
+    shutil.copytree(finished[0], "cut")
+    Path("cut/predictions.csv").write_text("path\na.png\n")
+    assert run(["train", recipe, "--set", "distill.teacher=cut"]) == 2
+    assert "it was edited after the run" in capsys.readouterr().err
+
+
+def test_a_teacher_of_other_classes_or_without_a_network_is_an_error(finished, binary, half, capsys):
+    assert run(["train", binary, "--set", f"distill.teacher={finished[0]}"]) == 2
+    assert "knows the classes o, i, z, but data" in capsys.readouterr().err
+    assert run(["train", binary, "--set", "distill.teacher=half"]) == 2
+    assert "run half: not finished" in capsys.readouterr().err
+    shutil.copytree(finished[0], "spoiled")
+    Path("spoiled/weights.safetensors").write_bytes(b"\x00")
+    assert run(["train", recipe_of(finished), "--set", "distill.teacher=spoiled"]) == 2
+    assert "damaged, or no safetensors file" in capsys.readouterr().err
+
+
+def recipe_of(finished):
+    return str(finished[0] / "recipe.yaml")
+
+
+def test_a_baseline_trains_predicts_and_teaches(recipe):
+    sets = ["--set", "network.baseline=timm:mobilenetv3_small_050", "--set", "network.input=[1,32,32]"]
+    assert run(["train", recipe, *sets, "--set", "network.head=own", "--epochs", "1", "--out", "large", "--quiet"]) == 0
+    trained = lightcnn.Run.load("large")
+    cost = trained.report["network"]["cost"]
+    assert cost["macs"] > 100_000
+    assert 0 < cost["params_deployed"] < cost["params"] < cost["params_with_buffers"]
+    assert cost["peak_activations"] > 3 * 16 * 16
+    assert cost["weight_bytes"]["fp32"] == 4 * cost["params_deployed"]
+    assert "blocks.0" in Path("large/report.html").read_text()
+    dataset, predictions = load(Recipe.load(recipe).data), rows(trained.path, "predictions.csv")
+    images = [dataset.images[dataset.paths.index(row["path"])] for row in predictions]
+    expected = [[float(row[f"p_{name}"]) for name in dataset.classes] for row in predictions]
+    np.testing.assert_allclose(trained.predict(images).probabilities, expected, atol=1e-6)
+    assert run(["train", recipe, "--set", "distill.teacher=large", "--epochs", "1", "--out", "small", "--quiet"]) == 0
+
+
+def test_a_baseline_starts_from_a_runs_weights_and_statistics_and_resumes_without_reading_them(
+    recipe, monkeypatch, capsys
+):
+    Path("bare.yaml").write_text("baseline: timm:mobilenetv3_small_050\ninput: [1, 32, 32]\nclasses: 3\n")
+    first_run = lightcnn.train(draft_of("bare.yaml", recipe), out="first")
+    assert first_run.report["first_weights"] == "random weights"
+    rule = json.loads(Path("first/preprocess.json").read_text()) | {"mean": [0.25], "deviation": [0.125]}
+    Path("first/preprocess.json").write_text(json.dumps(rule))
+    first_recipe = Recipe.load("first/recipe.yaml")
+    network = first_recipe.network.model_copy(update={"weights": "first/weights.safetensors", "freeze": True})
+    training = first_recipe.training.model_copy(update={"epochs": 2})
+    first_recipe.model_copy(update={"network": network, "training": training}).save("two.yaml")
+    seen: list[bool] = []
+    real = __import__("lightcnn.training.session", fromlist=["build_network"]).build_network
+    monkeypatch.setattr(
+        "lightcnn.training.session.build_network",
+        lambda *arguments, pretrained: seen.append(pretrained) or real(*arguments, pretrained=pretrained),
+    )
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr("lightcnn.training.session.write_report", stop)
+        lightcnn.train("two.yaml", out="second")
+    assert run(["train", "--resume", "--out", "second", "--quiet"]) == 0
+    assert seen == [True, False]
+    second_run = lightcnn.Run.load("second")
+    assert "first/weights.safetensors" in second_run.report["first_weights"]
+    assert "left out, for they classify" in second_run.report["first_weights"]
+    rule = json.loads((second_run / "preprocess.json").read_text())
+    assert (rule["mean"], rule["deviation"]) == ([0.25], [0.125])
+    assert second_run.report["network"]["cost"] == first_run.report["network"]["cost"], "freezing changes no cost"
+    before, after = (load_file(Path(folder, "weights.safetensors")) for folder in ("first", "second"))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all(name.startswith("head.") for name in changed)
+    Path("first/weights.safetensors").unlink()
+    capsys.readouterr()
+    assert run(["train", "two.yaml"]) == 2
+    assert "network.weights: first/weights.safetensors: no such file" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_weights_that_were_trained_on_test_images_are_an_error(recipe, tmp_path, capsys):
+    """Weights of a run on the same data are used with the same split; with another they have seen test images."""
+    small = ["--set", "network.baseline=timm:mobilenetv3_small_050", "--set", "network.input=[1,32,32]",
+             "--set", "network.head=own", "--epochs", "1"]  # fmt: skip
+    assert run(["train", recipe, *small, "--quiet", "--out", "first"]) == 0
+    onwards = ["train", recipe, *small, "--set", "network.weights=first/weights.safetensors", "--quiet"]
+    assert run([*onwards, "--seed", "1", "--out", "inflated"]) == 2
+    error = capsys.readouterr().err
+    assert "network.weights first: was trained on" in error and "of the 48 test images" in error
+    assert run([*onwards, "--folds", "3", "--out", "inflated"]) == 2
+    assert "was trained on" in capsys.readouterr().err
+    assert not Path("inflated").exists()
+    assert run([*onwards, "--out", "second"]) == 0
+    assert "was trained on" not in json.loads(Path("second/report.json").read_text())["data"]["note"]
+
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+
+def draft_of(file, recipe):
+    """The recipe of a network alone on the digits of `recipe`, for one epoch."""
+
+    assignments = (f"data={Recipe.load(recipe).data}", "training.epochs=1", "network.sigmoid=false")
+    draft = read_recipe_argument(file, [parse_assignment(assignment) for assignment in assignments])
+    assert draft.bare
+    assert draft.recipe.name == "mobilenetv3_small_050"
+    return draft.recipe
