@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lightcnn.data.images import Images
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.tensors import normalise
 
 
 def probabilities(model: nn.Module, images: Images, preprocess: Preprocess, batch: int = 512) -> NDArray[np.float64]:
@@ -26,7 +27,7 @@ def probabilities(model: nn.Module, images: Images, preprocess: Preprocess, batc
             parts = [
                 class_probabilities(
                     # On the CPU, because not every device has float64.
-                    model(preprocess.normalise(chunk).contiguous(memory_format=torch.channels_last)).cpu(),
+                    model(normalise(chunk, preprocess).contiguous(memory_format=torch.channels_last)).cpu(),
                     preprocess.temperature,
                 )
                 for chunk in (images[start : start + batch] for start in range(0, len(images), batch))

@@ -22,7 +22,7 @@ from lightcnn import document
 from lightcnn.baseline_spec import BaselineSpec, load_network
 from lightcnn.data.files.walk import Skipped
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.stream import prepared
+from lightcnn.data.stream import prepare_stream
 from lightcnn.decisions import decide
 from lightcnn.devices import pick_device
 from lightcnn.errors import DataError, InputError, LightcnnError, RunError
@@ -98,7 +98,7 @@ class TrainedNetwork:
         The memory does not grow with the number of images.
         """
         size = max(1, min(MAX_BATCH_IMAGES, MAX_BATCH_PIXELS // self.preprocess.size**2))
-        stream = prepared(images, self.preprocess, ahead=2 * size)
+        stream = prepare_stream(images, self.preprocess, ahead=2 * size)
         while chunk := list(islice(stream, size)):
             rows = iter(self._probabilities([pixels for _, pixels in chunk if isinstance(pixels, Tensor)]))
             for image, pixels in chunk:

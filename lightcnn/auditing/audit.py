@@ -13,11 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.auditing.settings import FINDINGS
-from lightcnn.data.dataset import Dataset, Files
-from lightcnn.data.grouping.groups import components, groups_from_source, infer_groups, merge_with_duplicates
-from lightcnn.data.grouping.near_duplicates import Near, near
+from lightcnn.data.dataset import Dataset, ImageFiles
+from lightcnn.data.grouping.groups import (
+    groups_from_source,
+    infer_groups,
+    linked_images,
+    merge_with_duplicates,
+)
+from lightcnn.data.grouping.near_duplicates import NearDuplicates, find_near_duplicates
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import split
+from lightcnn.data.split import make_split
 from lightcnn.errors import DataError
 from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Reading
@@ -33,7 +38,7 @@ class Audit:
     """A data set, its groups and near duplicates, and the problems that follow from them."""
 
     dataset: Dataset
-    near: Near
+    near: NearDuplicates
     fast: bool
     seconds: float
     data_dir: str | None = None
@@ -41,12 +46,12 @@ class Audit:
     @cached_property
     def exact_duplicates(self) -> tuple[Cluster, ...]:
         """Images with identical pixels."""
-        return self._clusters(components(self.dataset.pixel_hashes))
+        return self._clusters(linked_images(self.dataset.pixel_hashes))
 
     @cached_property
     def near_duplicates(self) -> tuple[Cluster, ...]:
         """Images verified to show one photograph, including identical pixels; empty if they were not searched for."""
-        return self._clusters(self._photographs) if self.near.found else ()
+        return self._clusters(self._photographs) if self.near.similar else ()
 
     @cached_property
     def cross_class(self) -> tuple[Cluster, ...]:
@@ -58,7 +63,7 @@ class Audit:
     @cached_property
     def cross_split(self) -> tuple[Cluster, ...]:
         """Images of one group, by name or as duplicates, in more than one set of the split that the source gives."""
-        clusters = self._clusters(components(self.dataset.groups, self._photographs))
+        clusters = self._clusters(linked_images(self.dataset.groups, self._photographs))
         return tuple(cluster for cluster in clusters if self._split_count(cluster) > 1)
 
     @cached_property
@@ -94,7 +99,7 @@ class Audit:
         by_hand = self.dataset.groups_from in GROUPS_BY_HAND
         data = merge_with_duplicates(self.dataset, self.near) if by_hand else self.dataset
         try:
-            split(data, 0, Reading(resplit=bool(self.cross_split)))
+            make_split(data, 0, Reading(resplit=bool(self.cross_split)))
         except DataError as error:
             return str(error).removeprefix(f"data {data.source}: ")
         return ""
@@ -103,7 +108,7 @@ class Audit:
     def file_shapes(self) -> list[tuple[int, int]]:
         """Width and height of every image as stored in its file, before it is reduced on decoding."""
         images = self.dataset.images
-        if isinstance(images, Files):
+        if isinstance(images, ImageFiles):
             return [(file.width, file.height) for file in images.files]
         return [(width, height) for height, width in self.dataset.shapes]
 
@@ -137,7 +142,7 @@ class Audit:
     def _photographs(self) -> NDArray[np.int64]:
         """For every image the first one that shows the same photograph."""
         hashes = self.dataset.pixel_hashes
-        return components(hashes) if self.near.found is None else components(hashes, self.near.found.clusters)
+        return linked_images(hashes) if self.near.similar is None else linked_images(hashes, self.near.similar.clusters)
 
     def _clusters(self, first_members: NDArray[np.int64]) -> tuple[Cluster, ...]:
         """Clusters of two or more images, ordered by path, from the first image of the cluster of each image."""
@@ -172,6 +177,6 @@ def examine(
 ) -> Audit:
     """Examines images that have been read. `start`: when reading began, by `time.monotonic()`."""
     start = time.monotonic() if start is None else start
-    duplicates = near(dataset, "none" if fast else "all", progress=progress)
+    duplicates = find_near_duplicates(dataset, "none" if fast else "all", progress=progress)
     grouped = groups_from_source(dataset) if dataset.groups_known else infer_groups(dataset, duplicates)
     return Audit(grouped, duplicates, fast, time.monotonic() - start)

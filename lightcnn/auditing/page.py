@@ -8,7 +8,7 @@ from typing import Any
 from lightcnn.auditing.audit import Audit, Cluster
 from lightcnn.auditing.settings import FINDINGS
 from lightcnn.data.contact_sheets import thumbnail
-from lightcnn.data.dataset import SPLITS
+from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.output import html
 
 MAX_ROWS, MAX_COLUMNS, MAX_LISTED = 30, 8, 200
@@ -116,7 +116,7 @@ def _more(count: int, limit: int) -> list[str]:
 
 def _split_names(audit: Audit) -> list[str]:
     """The sets of the given split that have images."""
-    return [name for name in SPLITS if (audit.dataset.split == name).any()]
+    return [name for name in SPLIT_NAMES if (audit.dataset.split == name).any()]
 
 
 def _class_rows(audit: Audit) -> list[tuple[Any, ...]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lightcnn.auditing.audit import Audit
 from lightcnn.auditing.verdict import FindingCounts, training_command, verdict
-from lightcnn.data.dataset import SPLITS, Files
+from lightcnn.data.dataset import SPLIT_NAMES, ImageFiles
 from lightcnn.data.split import Split, data_document
 from lightcnn.version import __version__
 
@@ -32,9 +32,9 @@ def audit_report(audit: Audit) -> dict[str, Any]:
         **_files(audit),
         "corrupt": [{"path": path, "reason": reason} for path, reason in audit.dataset.skipped],
         "exact_duplicates": audit.paths(audit.exact_duplicates),
-        "near_searched": audit.near.found is not None,
-        "near_reason": audit.near.why,
-        "pairs": 0 if audit.near.found is None else len(audit.near.found.pairs),
+        "near_searched": audit.near.similar is not None,
+        "near_reason": audit.near.reason,
+        "pairs": 0 if audit.near.similar is None else len(audit.near.similar.pairs),
         "near_duplicates": audit.paths(audit.near_duplicates),
         "cross_class": audit.paths(audit.cross_class),
         "suspects": [audit.suspects(cluster) for cluster in audit.cross_class],
@@ -63,7 +63,7 @@ def finding_counts(audit: Audit) -> FindingCounts:
 
 
 def _data(audit: Audit) -> dict[str, Any]:
-    train, val, test = (np.flatnonzero(audit.dataset.split == name) for name in SPLITS)
+    train, val, test = (np.flatnonzero(audit.dataset.split == name) for name in SPLIT_NAMES)
     return data_document(audit.dataset, Split(train, val, test))
 
 
@@ -92,7 +92,7 @@ def _classes(audit: Audit) -> dict[str, Any]:
 def _files(audit: Audit) -> dict[str, Any]:
     """Sizes, modes and formats as stored in the files, before images are reduced on decoding."""
     data, shapes = audit.dataset, np.array(audit.file_shapes)
-    if isinstance(data.images, Files):
+    if isinstance(data.images, ImageFiles):
         facts = data.images.files
         modes, formats = Counter(file.mode for file in facts), Counter(file.format for file in facts)
     else:
@@ -111,7 +111,7 @@ def _groups(audit: Audit) -> dict[str, Any]:
         "source": audit.dataset.groups_from,
         "count": len(sizes),
         "largest": max(sizes.values()),
-        "why": audit.dataset.groups_why,
+        "why": audit.dataset.groups_reason,
         "shared_by_given_split": audit.shared_groups,
         "contradicted": audit.paths(audit.contradicted),
     }

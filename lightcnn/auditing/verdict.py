@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.grouping.near_duplicates import Near
+from lightcnn.data.grouping.near_duplicates import NearDuplicates
 from lightcnn.output.caveats import STAND_IN_AUDIT
 
 IMBALANCE_RATIO = 10
@@ -34,12 +34,12 @@ class FindingCounts:
     """Why no split can be made, as in the error message of a search; empty if one can."""
 
 
-def verdict(dataset: Dataset, near: Near, counts: FindingCounts, data_dir: str | None = None) -> str:
+def verdict(dataset: Dataset, near: NearDuplicates, counts: FindingCounts, data_dir: str | None = None) -> str:
     """One paragraph, which ends with the command to train with."""
     problems = (_corrupt(dataset, counts), _labels(counts), _leak(counts), _split_error(counts))
     severe = [sentence for sentence in problems if sentence]
     minor = [sentence for sentence in (_copies(near, counts), _contradicted(counts), _imbalance(counts)) if sentence]
-    limit = "" if near.found else ", as far as this audit checked"
+    limit = "" if near.similar else ", as far as this audit checked"
     opening = [] if severe else [f"No problem that must be fixed was found in {counts.files:,} images{limit}."]
     stand_in = [STAND_IN_AUDIT] * dataset.stand_in
     last = f"{_lead(near, counts)}: {training_command(dataset, counts, data_dir)}"
@@ -54,11 +54,11 @@ def training_command(dataset: Dataset, counts: FindingCounts, data_dir: str | No
     return f"lightcnn search --budget 1MFLOPs --data {shlex.quote(dataset.source)}{where}{resplit}{skip}"
 
 
-def _lead(near: Near, counts: FindingCounts) -> str:
+def _lead(near: NearDuplicates, counts: FindingCounts) -> str:
     """The words before the command: it is safe only if it runs and near duplicates were searched for."""
     if counts.split_error:
         return "These images cannot be trained on as they are; after fixing them, train with"
-    return "Train safely with" if near.found else "Train with"
+    return "Train safely with" if near.similar else "Train with"
 
 
 def _corrupt(dataset: Dataset, counts: FindingCounts) -> str:
@@ -99,12 +99,12 @@ def _split_error(counts: FindingCounts) -> str:
     return f"No split can be made: {counts.split_error}." if counts.split_error else ""
 
 
-def _copies(near: Near, counts: FindingCounts) -> str:
+def _copies(near: NearDuplicates, counts: FindingCounts) -> str:
     clusters, images = counts.near_duplicates
     exact_clusters, files = counts.exact_duplicates
     exact = f"{files:,} images have pixels identical to another's" if exact_clusters else "no two images are identical"
-    if near.found is None:
-        return f"{exact[0].upper()}{exact[1:]}; {near.why}."
+    if near.similar is None:
+        return f"{exact[0].upper()}{exact[1:]}; {near.reason}."
     if not clusters:
         return "No image is a near duplicate of another."
     copies = f"{images:,} images are near duplicates of others, in {_count(clusters, 'cluster', 'clusters')}"
@@ -134,8 +134,8 @@ def _groups(dataset: Dataset) -> str:
             "if you know it, state it in a manifest (path,label,group)."
         )
     if dataset.groups_from in ("manifest", "source"):
-        return f"Groups are {dataset.groups_why}."
-    return f"Groups come from {GROUP_ORIGINS.get(dataset.groups_from, dataset.groups_from)}: {dataset.groups_why}."
+        return f"Groups are {dataset.groups_reason}."
+    return f"Groups come from {GROUP_ORIGINS.get(dataset.groups_from, dataset.groups_from)}: {dataset.groups_reason}."
 
 
 def _count(count: int, singular: str, plural: str) -> str:

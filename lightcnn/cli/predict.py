@@ -64,6 +64,6 @@ def _predict(prediction: Any, write_csv: Any, *, lines: bool, as_json: bool, qui
         prediction.conduct(sinks or [Table(typer.echo)], skip=told, progress=view.progress)
     if as_json:
         print_json(prediction.document(document.predictions))
-    if not quiet and prediction.found.passed_over:
-        console.print(Text(f"passed over {prediction.found.passed_over:,} files that are no images by name"))
+    if not quiet and prediction.found.ignored:
+        console.print(Text(f"passed over {prediction.found.ignored:,} files that are no images by name"))
     prediction.require_whole(listed=listed)

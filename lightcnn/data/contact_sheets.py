@@ -1,4 +1,4 @@
-"""Contact sheets: many images in one picture, and what an augmentation makes of some of them."""
+"""Contact sheets: many images in one, or examples of what an augmentation does to some of them."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightcnn.data.augmentation.batch import training_images
-from lightcnn.data.preprocess import resize
+from lightcnn.data.tensors import resize
 from lightcnn.recipe import Augment
 
-TILE = 96
-"""Pixels of a tile's sides where nothing else is said."""
+TILE_PIXELS = 96
+"""Default side of a tile, in pixels."""
 GAP = 2
 """White pixels between tiles."""
 EPOCHS = 7
-"""Draws that a row of `augment_sheet` shows."""
+"""Augmented versions in a row of `augment_sheet`."""
 
 
 def augment_sheet(
-    images: Sequence[NDArray[np.uint8]], settings: Augment, seed: int, size: int = TILE
+    images: Sequence[NDArray[np.uint8]], settings: Augment, seed: int, size: int = TILE_PIXELS
 ) -> NDArray[np.uint8]:
-    """A row an image: as it is, then as training meets it in the epochs 0 to 6, in one picture (H, W, 3).
+    """A contact sheet (H, W, 3) with one row per image: the image, then its augmented versions in epochs 0 to 6.
 
-    `images` are (H, W, C), of the same C; they are brought to `size`, the input of the network, first.
+    `images` are (H, W, C) with the same C; they are first resized to `size`, the network's input size.
     """
     originals = resize(list(images), size)
     indices = np.arange(len(images))
     columns = [originals.float()]
     for epoch in range(EPOCHS):
         columns.append(training_images(originals, indices, settings=settings, seed=seed, epoch=epoch)[0])
-    shown = [column.round().byte().movedim(1, 3).numpy() for column in columns]
-    return tile([column[row] for row in indices for column in shown], len(columns), TILE)
+    pixels = [column.round().byte().movedim(1, 3).numpy() for column in columns]
+    return tile([column[row] for row in indices for column in pixels], len(columns), TILE_PIXELS)
 
 
-def tile(images: Sequence[NDArray[np.uint8]], columns: int, size: int = TILE) -> NDArray[np.uint8]:
-    """Images (H, W, 1 or 3) of any sizes in rows of `columns` squares, white between them and where none is left.
+def tile(images: Sequence[NDArray[np.uint8]], columns: int, size: int = TILE_PIXELS) -> NDArray[np.uint8]:
+    """A contact sheet (H, W, 3) of images (H, W, 1 or 3) of any sizes, in rows of `columns` squares on white.
 
-    Each is scaled to fit its square and put in the middle of it; enlarged ones show their pixels.
+    Each image is scaled to fit its square of `size` pixels and centred; enlarged images show their pixels as blocks.
     """
     rows = -(-len(images) // columns)
     sheet = np.full((rows * (size + GAP) - GAP, columns * (size + GAP) - GAP, 3), 255, dtype=np.uint8)
@@ -52,10 +52,10 @@ def tile(images: Sequence[NDArray[np.uint8]], columns: int, size: int = TILE) ->
     return sheet
 
 
-def png(picture: NDArray[np.uint8]) -> bytes:
-    """A picture (H, W, 3) as a PNG file."""
+def png(image: NDArray[np.uint8]) -> bytes:
+    """An image (H, W, 3) as a PNG file."""
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, format="PNG", optimize=True)
+    Image.fromarray(image).save(stream, format="PNG", optimize=True)
     return stream.getvalue()
 
 

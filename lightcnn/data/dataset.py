@@ -1,4 +1,4 @@
-"""Labelled images, whatever they come from."""
+"""The labelled images of any data source, and what is known about their splits and groups."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Literal, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 from lightcnn.data.files.decode import Decoded, decode
 from lightcnn.errors import DataError
 
-SPLITS = ("train", "val", "test")
-MOST_CLASSES = 5_000
-"""More classes than that are a mistake: a folder of images given as classes, an index column given as labels."""
+SPLIT_NAMES = ("train", "val", "test")
+MAX_CLASSES = 5_000
+"""More classes than that are a mistake: a folder of images taken for classes, or an index column taken for labels."""
 GroupSource = Literal["none", "manifest", "source", "names", "near duplicates", "names and near duplicates"]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled images. `images[i]` is uint8 (H, W, C) with C the same throughout; sizes may differ.
+    """Labelled images. `images[i]` is uint8 (H, W, C) with the same C for all images; sizes may differ.
 
-    `split[i]` is train, val, test, or empty where the source does not say. `groups[i]` names the photograph, patient
-    or writer that an image comes from, and `groups_from` where that is known from; with none, every image is its own.
-    `groups_why` is one sentence on what was looked for and what was found.
-    `skipped` are the paths and faults of files that were left out. `masks[i]`, where there are any, is bool (H, W).
+    `split[i]` is train, val or test, or empty if the source gives no split. `groups[i]` names the photograph, patient
+    or writer that the image comes from, and `groups_from` how that is known; with `none`, every image is its own group.
+    `groups_reason` is one sentence on how groups were searched for, and the result.
+    `skipped` lists path and fault of the files that were left out. `masks[i]`, if any, is bool (H, W).
     """
 
     source: str
@@ -39,7 +39,7 @@ class Dataset:
     split: NDArray[np.str_]
     groups: NDArray[np.str_]
     groups_from: GroupSource = "none"
-    groups_why: str = ""
+    groups_reason: str = ""
     stand_in: bool = False
     note: str = ""
     skipped: tuple[tuple[str, str], ...] = ()
@@ -50,18 +50,18 @@ class Dataset:
 
     @property
     def channels(self) -> int:
-        """1 for grey, 3 for colour."""
-        return self.images.channels if isinstance(self.images, Files) else int(self.images[0].shape[2])
+        """1 for grey images, 3 for colour images."""
+        return self.images.channels if isinstance(self.images, ImageFiles) else int(self.images[0].shape[2])
 
     @cached_property
     def size(self) -> int:
-        """The median of the images' longer sides, in pixels."""
+        """The median longer side of the images, in pixels."""
         return int(np.median([max(height, width) for height, width in self.shapes]))
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
-        """Height and width of every image as it is kept."""
-        if isinstance(self.images, Files):
+        """Height and width of every image as it is stored, in pixels."""
+        if isinstance(self.images, ImageFiles):
             return [file.shape[:2] for file in self.images.files]
         if isinstance(self.images, np.ndarray):
             return [self.images.shape[1:3]] * len(self.images)
@@ -69,34 +69,36 @@ class Dataset:
 
     @property
     def groups_known(self) -> bool:
-        """Whether anything is known about which images come from one source."""
+        """Whether it is known which images belong together."""
         return self.groups_from != "none"
 
     @cached_property
     def pixel_hashes(self) -> tuple[str, ...]:
-        """SHA-256 of every image's pixels: two files with the same pixels have the same one."""
-        if isinstance(self.images, Files):
+        """SHA-256 of every image's pixels: files with equal pixels have equal hashes."""
+        if isinstance(self.images, ImageFiles):
             return tuple(file.digest for file in self.images.files)
         return tuple(pixel_hash(image) for image in self.images)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over pixels, labels, classes, groups and given splits: the same data has the same one."""
+        """SHA-256 over pixels, labels, classes, groups and the given split: equal data have equal fingerprints."""
         digest = hashlib.sha256(repr((self.classes, self.split.tolist())).encode() + self.labels.tobytes())
         digest.update(repr((self.channels, self.groups.tolist() if self.groups_known else [])).encode())
         digest.update("".join(self.pixel_hashes).encode())
         return digest.hexdigest()
 
-    def grouped(self, groups: Sequence[str] | NDArray[np.str_], groups_from: GroupSource, why: str = "") -> Dataset:
-        """The same data with other groups, and one sentence on why these."""
-        return replace(self, groups=np.asarray(groups, dtype=np.str_), groups_from=groups_from, groups_why=why)
+    def with_groups(
+        self, groups: Sequence[str] | NDArray[np.str_], groups_from: GroupSource, reason: str = ""
+    ) -> Dataset:
+        """The same data with other groups, and one sentence on how they were determined."""
+        return replace(self, groups=np.asarray(groups, dtype=np.str_), groups_from=groups_from, groups_reason=reason)
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What is kept of a file that was read: size, format and Pillow mode of its own, hash and shape of its pixels.
+    """Facts about a file that was read: its size, format and Pillow mode, and hash and shape of the decoded pixels.
 
-    `several` where the file holds more pages or frames, of which the first counts.
+    `multi_frame`: the file holds several pages or frames, of which the first was read.
     """
 
     path: Path
@@ -106,11 +108,11 @@ class FileFacts:
     height: int
     digest: str
     shape: tuple[int, int, int]
-    several: bool = False
+    multi_frame: bool = False
 
 
-class Files(Sequence[NDArray[np.uint8]]):
-    """Images in files, each of which has been read once; those that were not kept are read again when asked for."""
+class ImageFiles(Sequence[NDArray[np.uint8]]):
+    """Images in files, which have all been read once; those that are not kept in memory are decoded again on access."""
 
     def __init__(
         self, files: Sequence[FileFacts], kept: Sequence[NDArray[np.uint8] | None], channels: Literal[1, 3]
@@ -135,63 +137,99 @@ class Files(Sequence[NDArray[np.uint8]]):
 
 
 def as_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """A grey image (H, W, 1) as colour where colour is wanted."""
+    """The image (H, W, C); a grey one is repeated to 3 channels if `channels` is 3."""
     return np.repeat(pixels, channels, axis=2) if pixels.shape[2] < channels else pixels
 
 
-def facts(path: Path, decoded: Decoded) -> FileFacts:
-    """What is kept of a decoded file beside its pixels."""
+def file_facts(path: Path, decoded: Decoded) -> FileFacts:
+    """The facts about a decoded file that are kept with its pixels."""
     height, width, channels = decoded.pixels.shape
     digest, shape = pixel_hash(decoded.pixels), (height, width, channels)
-    return FileFacts(path, decoded.format, decoded.mode, decoded.width, decoded.height, digest, shape, decoded.several)
+    return FileFacts(
+        path, decoded.format, decoded.mode, decoded.width, decoded.height, digest, shape, decoded.multi_frame
+    )
 
 
 def pixel_hash(pixels: NDArray[np.uint8]) -> str:
-    """SHA-256 of shape and pixels; a grey image in three equal channels counts as grey."""
+    """SHA-256 of shape and pixels (H, W, C); an image with three equal channels has the hash of the grey image."""
     if pixels.shape[2] == 3 and (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
         pixels = pixels[..., :1]
     return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
-def assemble(source: str, images: Any, labels: NDArray[np.int64], classes: tuple[str, ...], **more: Any) -> Dataset:
-    """A dataset, with what is the same for all sources checked and filled in. Raises: DataError."""
-    if len(classes) < 2:
-        raise DataError(f"data {source}: one class only, {classes[0]!r}; a classifier needs two or more")
-    if len(classes) > MOST_CLASSES:
-        raise DataError(
-            f"data {source}: {len(classes):,} classes, more than {MOST_CLASSES:,}; give folders or labels of classes, "
-            "not of single images"
-        )
+def assemble(
+    source: str,
+    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    classes: tuple[str, ...],
+    *,
+    paths: tuple[str, ...] | None = None,
+    split: NDArray[np.str_] | None = None,
+    groups: NDArray[np.str_] | None = None,
+    groups_from: GroupSource = "none",
+    stand_in: bool = False,
+    note: str = "",
+    skipped: tuple[tuple[str, str], ...] = (),
+    masks: Sequence[NDArray[np.bool_]] | NDArray[np.bool_] | None = None,
+) -> Dataset:
+    """A dataset after the checks that all sources share; what a source does not know is filled in. Raises: DataError.
+
+    Default paths are `SOURCE#0`, `SOURCE#1` and so on; by default there is no split, and every image is its own group.
+    """
     count = len(labels)
-    if len(classes) > 50 and len(classes) * 2 > count:
-        raise DataError(
-            f"data {source}: {len(classes):,} classes for {count:,} images, fewer than two each; give folders or "
-            "labels of classes, not of single images"
-        )
-    paths = more.pop("paths", tuple(f"{source}#{i}" for i in range(count)))
-    split = more.pop("split", np.full(count, "", dtype="<U5"))
-    groups = more.pop("groups", np.array([str(i) for i in range(count)]))
-    dataset = Dataset(source, images, labels, classes, paths, split, groups, **more)
-    if not dataset.skipped:  # what faulty files cost is an audit's to tell, and a split's to refuse
+    _require_plausible_classes(source, classes, count)
+    dataset = Dataset(
+        source,
+        cast("Sequence[NDArray[np.uint8]]", images),  # an array (N, H, W, C) is a sequence in everything that is used
+        labels,
+        classes,
+        paths=tuple(f"{source}#{i}" for i in range(count)) if paths is None else paths,
+        split=np.full(count, "", dtype="<U5") if split is None else split,
+        groups=np.array([str(i) for i in range(count)]) if groups is None else groups,
+        groups_from=groups_from,
+        stand_in=stand_in,
+        note=note,
+        skipped=skipped,
+        masks=cast("Sequence[NDArray[np.bool_]] | None", masks),
+    )
+    if not skipped:  # an audit reports the classes that lost all images to faulty files; making a split refuses them
         require_every_class(dataset)
     return dataset
 
 
-def require_every_class(dataset: Dataset, *, anew: bool = False) -> None:
-    """Raises: DataError where a class has no image, or none to train on where the source says which those are.
+def _require_plausible_classes(source: str, classes: tuple[str, ...], count: int) -> None:
+    """Raises: DataError if there are fewer than two classes, or so many that they must be single images."""
+    if len(classes) < 2:
+        raise DataError(f"data {source}: only one class, {classes[0]!r}; a classifier needs two or more")
+    remedy = "give folders or labels of classes, not of single images"
+    if len(classes) > MAX_CLASSES:
+        raise DataError(f"data {source}: {len(classes):,} classes, more than {MAX_CLASSES:,}; {remedy}")
+    if len(classes) > 50 and len(classes) * 2 > count:
+        raise DataError(
+            f"data {source}: {len(classes):,} classes for {count:,} images, fewer than two images per class; {remedy}"
+        )
 
-    `anew`: the sides are cut anew, so that what the source says of them does not matter.
+
+def require_every_class(dataset: Dataset, *, new_split: bool = False) -> None:
+    """Raises: DataError if a class has no image, or none in the training set of a given split.
+
+    `new_split`: the split that the source gives will not be used, and is ignored here.
     """
-    given = bool((dataset.split == "train").any()) and not anew
+    given = bool((dataset.split == "train").any()) and not new_split
     usable = dataset.labels[dataset.split == "train"] if given else dataset.labels
-    there = set(usable.tolist())
+    present = set(usable.tolist())
     for label, name in enumerate(dataset.classes):
-        if label not in there:
-            lost = ""
-            if dataset.skipped:
-                shown = " ".join(dataset.skipped[0])
-                lost = f" after {len(dataset.skipped)} faulty files were left out (the first: {shown})"
-            side = " in train" if given else ""
+        if label not in present:
+            where = " in train" if given else ""
             raise DataError(
-                f"data {dataset.source}: class {name!r} has no image{side}{lost}; add some, or drop the class"
+                f"data {dataset.source}: class {name!r} has no image{where}{_format_skipped(dataset)}; "
+                "add some, or remove the class"
             )
+
+
+def _format_skipped(dataset: Dataset) -> str:
+    """How many files were left out, as the end of a clause; empty if none."""
+    if not dataset.skipped:
+        return ""
+    first = " ".join(dataset.skipped[0])
+    return f" after {len(dataset.skipped)} faulty files were left out (the first: {first})"

@@ -1,4 +1,4 @@
-"""What a training and an evaluation read: prepared images, wherever they are kept."""
+"""Protocols of prepared images, which training and evaluation read in batches, wherever they are stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Images(Protocol):
-    """uint8 images (N, C, H, W). A tensor is one."""
+    """uint8 images (N, C, H, W), in order; a tensor satisfies it."""
 
     @property
     def shape(self) -> torch.Size: ...
@@ -22,7 +22,7 @@ class Images(Protocol):
 
 
 class Store(Protocol):
-    """Images that are asked for by their numbers."""
+    """uint8 images (N, C, H, W) that are read by their indices."""
 
     @property
     def shape(self) -> torch.Size: ...
@@ -32,7 +32,7 @@ class Store(Protocol):
 
 
 class View:
-    """The images of a store at `indices`, on a device when read."""
+    """The images of a store at `indices`, moved to a device when they are read."""
 
     def __init__(self, store: Store, indices: NDArray[np.int64], device: torch.device) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""A dataset, its split and its preprocessing, ready for networks of any input size."""
+"""A dataset with its split and preprocessing, which provides images for networks of any input size."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from torch import Tensor
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.decode import SHORTER_SIDE
 from lightcnn.data.images import Images, Store, View
-from lightcnn.data.preprocess import Preprocess, statistics
+from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.split import Split, data_document
-from lightcnn.data.store import store
+from lightcnn.data.store import make_store
+from lightcnn.data.tensors import channel_statistics
 from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Preparation
 
 KEPT_BYTES = 2_000_000_000
-"""Prepared images of several sizes that are kept for the next training; beyond it they are prepared anew."""
-MEASURED = 20_000
-"""Images that mean and deviation are taken from: they fix the mean to a few thousandths of the deviation."""
+"""Bytes of prepared images of several sizes that are kept for the next training; above it all are freed."""
+STATISTICS_IMAGES = 20_000
+"""About the most images from which mean and deviation are computed: enough to fix the mean to a few thousandths of the
+deviation."""
 
 
 class Pipeline:
@@ -33,40 +35,42 @@ class Pipeline:
         dataset: Dataset,
         split: Split,
         device: torch.device,
-        rule: Preparation | None = None,
+        preparation: Preparation | None = None,
         progress: Progress = no_progress,
         *,
         normalised: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
     ) -> None:
-        """`normalised`: mean and deviation per channel (0..1) that pretrained weights expect."""
+        """`normalised`: mean and deviation per channel (0..1) that pretrained weights expect; default: measured."""
         self.dataset = dataset
         self.split = split
         self.device = device
-        self.rule = rule or Preparation()
+        self.preparation = preparation or Preparation()
         self._progress = progress
         self._normalised = normalised
         self._stores: dict[int, Store] = {}
         self._preprocess = lru_cache(maxsize=16)(self._measure)
 
     def images(self, indices: NDArray[np.int64], size: int) -> Images:
-        """uint8 (N, C, size, size) of the images at `indices`, on the device when read."""
+        """The images at `indices`, uint8 (N, C, size, size), moved to the device when they are read."""
         if size not in self._stores:
-            if sum(held.numel() for held in self._stores.values() if isinstance(held, Tensor)) > KEPT_BYTES:
+            if sum(images.numel() for images in self._stores.values() if isinstance(images, Tensor)) > KEPT_BYTES:
                 self.forget()
-            self._stores[size] = store(self.dataset, self.rule, size, self.device, self._progress)
+            self._stores[size] = make_store(self.dataset, self.preparation, size, self.device, self._progress)
         return View(self._stores[size], indices, self.device)
 
     def labels(self, indices: NDArray[np.int64]) -> Tensor:
-        """int64 (N,) on the device."""
+        """The labels at `indices`, int64 (N,) on the device."""
         return torch.from_numpy(self.dataset.labels[indices]).to(self.device)
 
     def preprocess(self, size: int) -> Preprocess:
-        """The rule for networks with that input, with the statistics that images are normalised with."""
+        """The preprocessing for networks of that input size, with the mean and deviation that normalise images."""
         return self._preprocess(size)
 
-    def resplit(self, split: Split) -> Pipeline:
-        """The same images on other sides; those that are prepared serve both."""
-        other = Pipeline(self.dataset, split, self.device, self.rule, self._progress, normalised=self._normalised)
+    def with_split(self, split: Split) -> Pipeline:
+        """The same images with another split; both share the prepared images."""
+        other = Pipeline(
+            self.dataset, split, self.device, self.preparation, self._progress, normalised=self._normalised
+        )
         other._stores = self._stores
         return other
 
@@ -79,10 +83,10 @@ class Pipeline:
         return data_document(self.dataset, self.split)
 
     def _measure(self, size: int) -> Preprocess:
-        chosen = self.split.train[:: -(-len(self.split.train) // MEASURED)]
-        mean, deviation = self._normalised or statistics(self.images(chosen, size))
+        chosen = self.split.train[:: -(-len(self.split.train) // STATISTICS_IMAGES)]
+        mean, deviation = self._normalised or channel_statistics(self.images(chosen, size))
         return Preprocess(
-            **self.rule.model_dump(),
+            **self.preparation.model_dump(),
             size=size,
             channels=cast(Any, self.dataset.channels),
             shorter_side=SHORTER_SIDE,

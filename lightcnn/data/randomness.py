@@ -1,4 +1,4 @@
-"""Random numbers with an address: a hash of (seed, epoch, index of the image, name), never a state that moves on."""
+"""Random numbers as hashes of (seed, epoch, image index, name): without a state, and equal in any order of calls."""
 
 from __future__ import annotations
 
@@ -7,48 +7,49 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NAMES = (
+DRAW_NAMES = (
     "rotate", "shear", "zoom", "flip", "shift", "shift_height", "warped", "order", "flip_vertical", "crop", "crop_x",
     "crop_y", "filtered", "sharpened", "sharpen", "blur", "brightness", "contrast", "saturation", "noise", "noise_key",
     "erased", "erase", "erase_ratio", "erase_x", "erase_y", "red", "green", "blue", "partner", "cut", "weight",
     "cut_x", "cut_y",
 )  # fmt: skip
-"""What is drawn for an image in an epoch. New names go to the end: a place in the list is a column of the hash."""
+"""The numbers that are drawn for an image in an epoch. Add new names at the end: a position is a column of the hash."""
 
-COLUMN = {name: column for column, name in enumerate(NAMES)}
+COLUMN = {name: column for column, name in enumerate(DRAW_NAMES)}
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Numbers in [0, 1), shape (N, len(NAMES)): a row an image."""
+    """Numbers in [0, 1), shape (N, len(DRAW_NAMES)): one row per image."""
 
     values: NDArray[np.float64]
 
     @classmethod
     def of(cls, seed: int, epoch: int, indices: NDArray[np.int64]) -> Draws:
-        """What the images at `indices` draw in that epoch."""
-        return cls(uniform(seed, epoch, indices, len(NAMES)))
+        """The numbers for the images at `indices` in an epoch."""
+        return cls(uniform(seed, epoch, indices, len(DRAW_NAMES)))
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
+        """Numbers in [0, 1), shape (N,)."""
         return self.values[:, COLUMN[name]]
 
     def signed(self, name: str) -> NDArray[np.float64]:
-        """Numbers in [-1, 1)."""
+        """Numbers in [-1, 1), shape (N,)."""
         return 2 * self[name] - 1
 
     def chosen(self, name: str, share: float) -> NDArray[np.int64]:
-        """Rows of the images that belong to that share."""
+        """Rows of the images that are selected when a `share` of all images is selected at random."""
         return np.flatnonzero(self[name] < share)
 
     def at(self, rows: NDArray[np.int64]) -> Draws:
-        """The draws of some of the images."""
+        """The numbers of some of the images."""
         return Draws(self.values[rows])
 
 
 def uniform(seed: int, epoch: int, indices: NDArray[np.int64], count: int) -> NDArray[np.float64]:
     """Numbers in [0, 1), shape (len(indices), count), each a hash of (seed, epoch, index, column).
 
-    The mixing is SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014), applied once for each part of the key.
+    The mixing is SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014), applied once per part of the key.
     """
     columns = np.arange(count, dtype=np.uint64)
     with np.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""Prepared images, ready for a network: in memory, in a file that is mapped into it, or prepared when asked for."""
+"""Images prepared for a network: in memory, in a memory-mapped file, or prepared again whenever they are read."""
 
 from __future__ import annotations
 
@@ -19,82 +19,85 @@ from torch import Tensor
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.cache import cache_folder
 from lightcnn.data.images import Store
-from lightcnn.data.preprocess import prepare, resize
+from lightcnn.data.tensors import prepare, resize
 from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Preparation
 
 MEMORY_BYTES = 1_000_000_000
-"""Prepared images of one size that stay in memory, at most; more go into a file on disk."""
+"""Most bytes of prepared images of one size that stay in memory; more are written to a file."""
 DISK_BYTES = 40_000_000_000
-"""Of all such files, at most, and of one half of what is free on its disk; what is more is prepared when asked for."""
+"""Most bytes of all such files, and at most half of the free disk space; more images are prepared whenever read."""
 CHUNK = 64
+"""Images that are prepared and written at once."""
 
 
-class Streamed:
-    """Images of a dataset, prepared on all cores whenever they are asked for."""
+class StreamedImages:
+    """Images of a dataset, prepared on all cores whenever they are read."""
 
     device = torch.device("cpu")
 
-    def __init__(self, dataset: Dataset, rule: Preparation, size: int) -> None:
+    def __init__(self, dataset: Dataset, preparation: Preparation, size: int) -> None:
         self._dataset = dataset
-        self._rule = rule
+        self._preparation = preparation
         self._size = size
         self._pool = ThreadPoolExecutor(os.cpu_count())
         self.shape = torch.Size((len(dataset), dataset.channels, size, size))
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         """uint8 (rows, C, size, size)."""
-        prepared = self._pool.map(lambda row: prepare(self._dataset.images[row], self._rule, self._size), rows.tolist())
+        prepared = self._pool.map(
+            lambda row: prepare(self._dataset.images[row], self._preparation, self._size), rows.tolist()
+        )
         return torch.stack(list(prepared))
 
 
-def store(
-    dataset: Dataset, rule: Preparation, size: int, device: torch.device, progress: Progress = no_progress
+def make_store(
+    dataset: Dataset, preparation: Preparation, size: int, device: torch.device, progress: Progress = no_progress
 ) -> Store:
-    """All images of a dataset as networks of that input size see them, where there is room for them."""
+    """All images of a dataset for networks of that input size, in memory, on disk or neither, as space allows."""
     count = len(dataset) * dataset.channels * size * size
     if count <= MEMORY_BYTES:
-        return _filled(dataset, rule, size, lambda shape: np.empty(shape, dtype=np.uint8), progress).to(device)
+        return _filled(dataset, preparation, size, lambda shape: np.empty(shape, dtype=np.uint8), progress).to(device)
     folder = cache_folder("images")
-    with suppress(OSError):  # a cache that cannot be used is none: it only costs time
+    with suppress(OSError):  # without a usable cache, preparing takes longer
         if count <= min(DISK_BYTES, _free(folder) // 2):
-            return _mapped(folder, dataset, rule, size, progress)
-    return Streamed(dataset, rule, size)
+            return _mapped(folder, dataset, preparation, size, progress)
+    return StreamedImages(dataset, preparation, size)
 
 
-def _mapped(folder: Path, dataset: Dataset, rule: Preparation, size: int, progress: Progress) -> Tensor:
-    """The prepared images in a file that is named by what is in it; made by one process, whole or not at all.
+def _mapped(folder: Path, dataset: Dataset, preparation: Preparation, size: int, progress: Progress) -> Tensor:
+    """The prepared images in a file named by a hash of its content; one process writes it, atomically.
 
-    Raises: OSError where the folder cannot be written.
+    Raises: OSError if the folder is not writable.
     """
-    key = repr((dataset.fingerprint, sorted(rule.model_dump().items()), size, 1))
+    key = repr((dataset.fingerprint, sorted(preparation.model_dump().items()), size, 1))
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()}.npy"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
             _make_room(folder, len(dataset) * dataset.channels * size * size)
-            making = path.with_suffix(".making")
+            partial = path.with_suffix(".making")
             _filled(
                 dataset,
-                rule,
+                preparation,
                 size,
-                lambda shape: np.lib.format.open_memmap(making, mode="w+", dtype=np.uint8, shape=shape),
+                lambda shape: np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape),
                 progress,
             )
-            making.replace(path)
+            partial.replace(path)
         os.utime(path)
-    # Copy on write: a tensor must be writable, the file stays as it is.
+    # Copy on write: a tensor must be writable, and the file must not change.
     return torch.from_numpy(np.lib.format.open_memmap(path, mode="c"))
 
 
 def _make_room(folder: Path, size: int) -> None:
-    """Removes the files that were not used for longest until one of `size` bytes fits beside the others.
+    """Removes the least recently used files until a file of `size` bytes fits next to the others.
 
-    A file that another process has mapped stays readable to it.
+    Another process can still read a file that it has mapped.
     """
-    held = sorted(folder.glob("*.npy"), key=lambda file: file.stat().st_mtime)
-    room = DISK_BYTES - size - sum(file.stat().st_size for file in held)
-    for file in held:
+    files = sorted(folder.glob("*.npy"), key=lambda file: file.stat().st_mtime)
+    room = DISK_BYTES - size - sum(file.stat().st_size for file in files)
+    for file in files:
         if room >= 0:
             return
         room += file.stat().st_size
@@ -103,36 +106,36 @@ def _make_room(folder: Path, size: int) -> None:
 
 def _filled(
     dataset: Dataset,
-    rule: Preparation,
+    preparation: Preparation,
     size: int,
     empty: Callable[[tuple[int, ...]], NDArray[np.uint8]],
     progress: Progress,
 ) -> Tensor:
-    """Every image prepared, into the array that `empty` makes of a shape."""
+    """All images prepared, (N, C, size, size), in the array that `empty` creates for that shape."""
     out = empty((len(dataset), dataset.channels, size, size))
-    done = 0
-    for chunk in _prepared(dataset, rule, size):
-        out[done : done + len(chunk)] = chunk
-        done += len(chunk)
-        progress("preparing images", done, len(dataset))
+    count = 0
+    for chunk in _chunks(dataset, preparation, size):
+        out[count : count + len(chunk)] = chunk
+        count += len(chunk)
+        progress("preparing images", count, len(dataset))
     return torch.from_numpy(out)
 
 
-def _prepared(dataset: Dataset, rule: Preparation, size: int) -> Iterator[NDArray[np.uint8]]:
-    """Chunks (n, C, size, size) in order."""
+def _chunks(dataset: Dataset, preparation: Preparation, size: int) -> Iterator[NDArray[np.uint8]]:
+    """The prepared images in order, in chunks (n, C, size, size)."""
     starts = range(0, len(dataset), CHUNK)
-    if isinstance(dataset.images, np.ndarray) and rule == Preparation():
+    if isinstance(dataset.images, np.ndarray) and preparation == Preparation():
         for start in starts:
             yield resize(dataset.images[start : start + CHUNK], size).numpy()
         return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in starts:
             rows = range(start, min(start + CHUNK, len(dataset)))
-            yield torch.stack(list(pool.map(lambda row: prepare(dataset.images[row], rule, size), rows))).numpy()
+            yield torch.stack(list(pool.map(lambda row: prepare(dataset.images[row], preparation, size), rows))).numpy()
 
 
 def _free(folder: Path) -> int:
-    """Bytes that are free on the disk of a folder that may not be there yet."""
+    """Free bytes on the disk of a folder, which may not exist yet."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free

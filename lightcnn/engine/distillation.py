@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.tensors import normalise, restore
 from lightcnn.recipe import Distillation
 
 LUMA = (0.299, 0.587, 0.114)
@@ -26,11 +27,11 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, inputs: Tensor) -> Tensor:
         """The student's inputs (N, C, H, W) → the teacher's logits (N, classes), or (N, 1) of a sigmoid head."""
-        pixels = self._with_channels(self._student.restore(inputs))
+        pixels = self._with_channels(restore(inputs, self._student))
         size = (self._preprocess.size, self._preprocess.size)
         if pixels.shape[2:] != size:
             pixels = functional.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
-        normalised = self._preprocess.normalise(pixels).contiguous(memory_format=torch.channels_last)
+        normalised = normalise(pixels, self._preprocess).contiguous(memory_format=torch.channels_last)
         logits: Tensor = self._model(normalised)
         return logits
 

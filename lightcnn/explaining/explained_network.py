@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lightcnn.counting.copies import duplicate
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.tensors import mean_and_deviation
 from lightcnn.decisions import decide
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.inference import class_probabilities
@@ -95,7 +96,7 @@ class ExplainedNetwork:
         """A copy of a network with the preprocessing of its run."""
         copy = _private_copy(model)
         device = device_of(copy)
-        mean, deviation = preprocess.scale(device)
+        mean, deviation = mean_and_deviation(preprocess, device)
         calibration = preprocess.temperature, preprocess.threshold
         return cls(copy, preprocess.classes, mean, deviation, *calibration, _batch(batch, device))
 

@@ -189,7 +189,7 @@ class Prediction:
                 "predicted": self.predicted,
                 "abstained": int(self.abstained),
                 "skipped": len(self.skipped),
-                "passed_over": self.found.passed_over,
+                "passed_over": self.found.ignored,
             },
             "predictions": predictions,
             "skipped": [{"image": one.image, "reason": one.reason} for one in self.skipped],

@@ -16,10 +16,10 @@ from lightcnn.budget import Budget
 from lightcnn.cost import cost
 from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.grouping.groups import grouped
+from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import data_document, split, subset
+from lightcnn.data.split import data_document, make_split, subset
 from lightcnn.devices import pick_device
 from lightcnn.errors import LightcnnError
 from lightcnn.network import fold
@@ -106,8 +106,8 @@ def run(
     began = time.monotonic() if began is None else began
     existing = RunFolder.resumed(out, resume=resume, command="search", settings=SETTINGS_FILE)
     device = pick_device(settings.device)
-    dataset = grouped(load(settings.data, settings.reading, progress=progress.reading), progress=progress.reading)
-    sets = split(dataset, settings.seed, settings.reading)
+    dataset = find_groups(load(settings.data, settings.reading, progress=progress.reading), progress=progress.reading)
+    sets = make_split(dataset, settings.seed, settings.reading)
     space = _space_for(settings, dataset)
     space.candidate(space.first(), Random(settings.seed))
     folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: _settings_yaml(settings)})
@@ -124,8 +124,8 @@ def estimate(settings: SearchSettings) -> dict[str, Any]:
 
     `first` is the cost of the space's first network, None if it cannot be fitted to the budget.
     """
-    dataset = grouped(load(settings.data, settings.reading))
-    data = data_document(dataset, split(dataset, settings.seed, settings.reading))
+    dataset = find_groups(load(settings.data, settings.reading))
+    data = data_document(dataset, make_split(dataset, settings.seed, settings.reading))
     space = _space_for(settings, dataset)
     first = space.fit(space.first())
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}

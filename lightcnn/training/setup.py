@@ -19,11 +19,11 @@ from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import pretrained_statistics
 from lightcnn.cost import idle_strides
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.grouping.groups import grouped
+from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import Split, split
+from lightcnn.data.split import Split, make_split
 from lightcnn.devices import pick_device
 from lightcnn.engine.distillation import Teacher
 from lightcnn.errors import DataMissing, InputError
@@ -80,7 +80,7 @@ class TrainingSetup:
     def repeated(self, seed: int, reading: Reading) -> TrainingSetup:
         """The same with another seed and split; the images are not read again. Raises: InputError."""
         recipe = self.recipe.model_copy(update={"seed": seed, "reading": reading})
-        pipeline = self.pipeline.resplit(split(self.pipeline.dataset, seed, reading))
+        pipeline = self.pipeline.with_split(make_split(self.pipeline.dataset, seed, reading))
         _require_fit(recipe, pipeline.dataset, len(pipeline.split.train))
         _require_unseen(recipe, pipeline.dataset, pipeline.split)
         return TrainingSetup(recipe, pipeline, _teacher(recipe, pipeline))
@@ -99,7 +99,7 @@ def prepare(
     """
     torch_device = pick_device(device)
     source, dataset = read or _read(draft.recipe, progress)
-    parts = split(dataset, draft.recipe.seed, draft.recipe.reading)
+    parts = make_split(dataset, draft.recipe.seed, draft.recipe.reading)
     recipe = draft.resolved(source, dataset.channels, len(parts.train))
     _require_fit(recipe, dataset, len(parts.train))
     unknown = _require_unseen(recipe, dataset, parts)
@@ -120,14 +120,14 @@ def first_files(recipe: Recipe, data: Mapping[str, Any], settings: TrainSettings
 def _read(recipe: Recipe, progress: TrainingProgress) -> tuple[str, Dataset]:
     """The data and their source: a stand-in if the data set is missing and the recipe allows it. Raises: DataError."""
     try:
-        return recipe.data, grouped(load(recipe.data, recipe.reading, progress=progress.reading),
+        return recipe.data, find_groups(load(recipe.data, recipe.reading, progress=progress.reading),
                                     progress=progress.reading)  # fmt: skip
     except DataMissing as missing:
         if recipe.reading.require_data:
             raise
         classes = recipe.network.classes
         source = STAND_IN_SOURCE if classes == 2 else f"{STAND_IN_SOURCE}:classes={classes}"
-        dataset = grouped(load(source, recipe.reading, progress=progress.reading), progress=progress.reading)
+        dataset = find_groups(load(source, recipe.reading, progress=progress.reading), progress=progress.reading)
         note = f"{dataset.note}; the recipe names {recipe.data}: {missing}"
         return source, replace(dataset, note=note)
 

@@ -10,8 +10,8 @@ from helpers.audited_images import manifest, photo, use_quick_search, write_clea
 
 from lightcnn.auditing.audit import examine, examine_source
 from lightcnn.auditing.report import audit_report
-from lightcnn.data.grouping.groups import grouped
-from lightcnn.data.split import split
+from lightcnn.data.grouping.groups import find_groups
+from lightcnn.data.split import make_split
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
 
@@ -63,7 +63,7 @@ def test_training_is_not_called_safe_if_no_split_can_be_made(tmp_path):
     data = manifest(["p1", "p2"] * 6, [""] * 12)
     document = audit_report(examine(data))
     with pytest.raises(DataError, match="class 'a' has 6 images, all of 1 source"):
-        split(data, 0)
+        make_split(data, 0)
     assert (
         "No split can be made: class 'a' has 6 images, all of 1 source, and 3 sides to stand on; "
         in document["verdict"]
@@ -80,7 +80,7 @@ def test_groups_with_copies_of_one_photograph_are_joined_and_reported():
     verdict = audit_report(examine(data))["verdict"]
     assert "1 photograph is in several groups of the source, as duplicates: a split joins these groups" in verdict
     assert "Train safely with: lightcnn" in verdict
-    joined = grouped(data)
+    joined = find_groups(data)
     assert joined.groups[0] == joined.groups[2]
 
 
@@ -93,7 +93,7 @@ def test_groups_with_several_classes_are_stated():
     data = manifest([f"p{i // 2}" for i in range(12)], [""] * 12)
     sentence = "Groups are named by the manifest; 6 hold images of more than one class, which is allowed."
     assert sentence in audit_report(examine(data))["verdict"]
-    assert grouped(data).groups_why in sentence
+    assert find_groups(data).groups_why in sentence
 
 
 def test_the_command_in_the_verdict_names_the_data_folder(tmp_path):

@@ -22,9 +22,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lightcnn.cost import cost
-from lightcnn.data.preprocess import Preprocess, resize
-from lightcnn.data.preprocess import statistics as channel_statistics
-from lightcnn.data.sources.lesion_painter import Lesions, draw
+from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.sources.lesion_painter import Lesions, paint_lesions
+from lightcnn.data.tensors import channel_statistics, resize
 from lightcnn.engine.loop import fit
 from lightcnn.inference import probabilities
 from lightcnn.network import build
@@ -97,7 +97,7 @@ def main() -> None:
 
 def measured(classes: int, seed: int) -> tuple[float, float, float, float]:
     """Pictures on the test side, accuracy of the linear model and of the CNN, seconds that the CNN took."""
-    pictures = draw(size=SIZE, classes=classes, seed=seed)
+    pictures = paint_lesions(size=SIZE, classes=classes, seed=seed)
     test = test_side(pictures, seed)
     begin = time.perf_counter()
     cnn = small_cnn(pictures, test, seed)

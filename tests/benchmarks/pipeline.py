@@ -29,9 +29,9 @@ from torch import Tensor, nn
 from lightcnn.budget import Budget
 from lightcnn.data.augmentation.batch import training_batch
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.data.sources.lesion_painter import draw
+from lightcnn.data.sources.lesion_painter import paint_lesions
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import split
+from lightcnn.data.split import make_split
 from lightcnn.engine.loop import order
 from lightcnn.network import build
 from lightcnn.recipe import PRESETS, Augment
@@ -60,7 +60,7 @@ def fits(bounded: BudgetedSpace, shape: dict, size: int) -> bool:
 
 
 def files(folder: Path, count: int, size: int) -> None:
-    drawn = draw(count=count, size=size, seed=0)
+    drawn = paint_lesions(count=count, size=size, seed=0)
     for number, image in enumerate(drawn.images):
         target = folder / drawn.classes[drawn.labels[number]] / f"{drawn.patients[number]}_{number}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def fixed(folder: Path, size: int, batch: int) -> Batches:
 def ours(preset: Augment) -> Callable[[Path, int, int], Batches]:
     def batches(folder: Path, size: int, batch: int) -> Batches:
         data = load(str(folder))
-        pipeline = Pipeline(data, split(data, 0), torch.device("cpu"))
+        pipeline = Pipeline(data, make_split(data, 0), torch.device("cpu"))
         rows = pipeline.split.train
         images, labels, rule = pipeline.images(rows, size), pipeline.labels(rows), pipeline.preprocess(size)
         for epoch in itertools.count():

@@ -26,8 +26,9 @@ import lightcnn
 from lightcnn.cli.main import run
 from lightcnn.data.files.walk import Skipped, count_images, walk
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.sources.lesion_painter import draw
-from lightcnn.data.stream import prepared
+from lightcnn.data.sources.lesion_painter import paint_lesions
+from lightcnn.data.stream import prepare_stream
+from lightcnn.data.tensors import normalise
 from lightcnn.decisions import decide
 from lightcnn.errors import DataError, InputError, LightcnnError
 from lightcnn.inference import class_probabilities, probabilities
@@ -45,7 +46,7 @@ PLAIN = Preprocess(size=8, channels=1, shorter_side=256, mean=(0.5,), deviation=
 def place(tmp_path_factory):
     """A folder with `photos` in two class folders, and the finished `run` of a search on them."""
     root = tmp_path_factory.mktemp("predict")
-    drawn = draw(count=40, size=40)
+    drawn = paint_lesions(count=40, size=40)
     for index, image in enumerate(drawn.images):
         file = root / "photos" / drawn.classes[drawn.labels[index]] / f"{index * 7919 % 1000:03}"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -294,7 +295,7 @@ def test_a_walk_is_sorted_and_stays_inside(tmp_path):
         Skipped(str(root / "leads"), out), Skipped(str(root / "out.png"), out),
     ]  # fmt: skip
     met = count_images([root, root / "a.png", root / "notes.txt"])
-    assert (met.images, met.passed_over) == (10, 1)
+    assert (met.images, met.ignored) == (10, 1)
     (tmp_path / "link").symlink_to(root)
     assert len(list(walk([tmp_path / "link"]))) == len(found), "a folder that is named may be a link"
 
@@ -332,7 +333,7 @@ def test_a_stream_holds_few_images_at_a_time():
             yield np.zeros((8, 8, 1), np.uint8)
 
     bound = max(8, os.cpu_count() or 1)
-    for given, (_, one) in enumerate(prepared(source(), PLAIN, ahead=8)):
+    for given, (_, one) in enumerate(prepare_stream(source(), PLAIN, ahead=8)):
         assert one.shape == (1, 8, 8)
         assert taken - given <= bound
     assert taken == 400
@@ -631,5 +632,5 @@ def test_probabilities_of_a_calibrated_rule_are_the_networks_own():
     images = torch.randint(0, 256, (5, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     hot = PLAIN.model_copy(update={"temperature": 3.0})
     with torch.inference_mode():
-        logits = trained.model(PLAIN.normalise(images))
+        logits = trained.model(normalise(images, PLAIN))
     np.testing.assert_allclose(probabilities(trained.model, images, hot), class_probabilities(logits, 3.0), atol=1e-6)

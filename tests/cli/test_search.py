@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 
 from lightcnn.cli.main import run
 from lightcnn.counting.other_tools import fvcore_total, thop_total
-from lightcnn.data.preprocess import Preprocess, resize
+from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import load
+from lightcnn.data.tensors import resize
 from lightcnn.inference import probabilities
 from lightcnn.network import build, fold
 from lightcnn.recipe import Reading, Recipe

@@ -22,8 +22,9 @@ from sklearn.metrics import log_loss
 
 import lightcnn
 from lightcnn.cli.main import run
-from lightcnn.data.preprocess import Preprocess, resize
+from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import load
+from lightcnn.data.tensors import resize
 from lightcnn.engine import checkpoints
 from lightcnn.errors import DataMissing
 from lightcnn.inference import probabilities

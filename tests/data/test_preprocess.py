@@ -1,123 +1,12 @@
-"""What a network sees of a file: the same bytes wherever it is asked for, and each step doing what it says."""
+"""Preprocessing: each step does what it promises, and none of it needs torch."""
 
 from __future__ import annotations
 
-import builtins
-import json
-import multiprocessing
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
-import pytest
-import torch
-from PIL import Image
+from test_layers import loaded_after
 
-from lightcnn.data import background, store
-from lightcnn.data.files.decode import decode
-from lightcnn.data.pipeline import Pipeline
-from lightcnn.data.preprocess import Preprocess, prepare
-from lightcnn.data.sources.lesion_painter import draw
-from lightcnn.data.sources.load import load
-from lightcnn.data.split import split
-from lightcnn.errors import InputError
+from lightcnn.data.tensors import prepare
 from lightcnn.recipe import Preparation
-
-CPU = torch.device("cpu")
-RULES = (
-    Preparation(),
-    Preparation(fit="crop", clahe=2.0),
-    Preparation(fit="pad"),
-    Preparation(background="grabcut", clahe=4.0),
-)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Photographs of several sizes, JPEG and PNG, in two class folders."""
-    root = tmp_path_factory.mktemp("photographs")
-    drawn = draw(count=24, size=64)
-    for index, image in enumerate(drawn.images):
-        target = root / drawn.classes[drawn.labels[index]] / f"x{'abcdefghijklmnopqrstuvwxyz'[index]}"
-        target.parent.mkdir(exist_ok=True)
-        picture = Image.fromarray(image).resize((64 + 5 * (index % 3), 64))
-        picture.save(target.with_suffix(".jpg" if index % 2 else ".png"))
-    return root
-
-
-@pytest.mark.parametrize("rule", RULES, ids=str)
-@pytest.mark.parametrize("tier", ["memory", "disk", "stream"])
-def test_all_ways_to_the_pixels_give_the_same_bytes(folder, rule, tier, tmp_path, monkeypatch):
-    monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path))
-    monkeypatch.setattr(store, "MEMORY_BYTES", 1e9 if tier == "memory" else 0)
-    monkeypatch.setattr(store, "DISK_BYTES", 1e9 if tier == "disk" else 0)
-    data = load(str(folder))
-    pipeline = Pipeline(data, split(data, 0), CPU, rule)
-    training = pipeline.images(pipeline.split.train, 32)
-    held = json.loads(json.dumps(pipeline.preprocess(32).model_dump(mode="json")))
-    saved = Preprocess.model_validate_json(json.dumps(held))
-    assert saved == pipeline.preprocess(32)
-    alone = torch.stack([saved.prepare(decode(folder / data.paths[i]).pixels) for i in pipeline.split.train])
-    assert torch.equal(training[:], alone)
-    assert torch.equal(training[torch.tensor([3, 0])], alone[[3, 0]])
-    assert len(list(tmp_path.rglob("*.npy"))) == (tier == "disk")
-
-
-def test_the_cache_is_used_again_and_knows_its_rule(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path))
-    monkeypatch.setattr(store, "MEMORY_BYTES", 0)
-    data = load(str(folder))
-    first = store.store(data, Preparation(), 16, CPU)
-    (file,) = tmp_path.rglob("*.npy")
-    made = file.stat().st_ino
-    first[torch.tensor([0])][:] = 0
-    assert torch.equal(store.store(data, Preparation(), 16, CPU)[:], first[:])
-    assert file.stat().st_ino == made
-    store.store(data, Preparation(clahe=2), 16, CPU)
-    assert len(list(tmp_path.rglob("*.npy"))) == 2
-
-
-def test_the_cache_forgets_what_was_not_used_for_longest(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path))
-    monkeypatch.setattr(store, "MEMORY_BYTES", 0)
-    data = load(str(folder))
-    one = len(data) * 3 * 16 * 16
-    monkeypatch.setattr(store, "DISK_BYTES", 2 * one + 1_000)
-    rules = [Preparation(clahe=clip) for clip in (0, 1, 2)]
-    first = store.store(data, rules[0], 16, CPU)
-    names = {file.name for file in tmp_path.rglob("*.npy")}
-    pixels = first[:].clone()
-    for rule in rules[1:]:
-        store.store(data, rule, 16, CPU)
-    left = {file.name for file in tmp_path.rglob("*.npy")}
-    assert len(left) == 2
-    assert not left & names
-    assert torch.equal(first[:], pixels)
-
-
-def build(folder: str) -> int:
-    store.MEMORY_BYTES = 0
-    return int(store.store(load(folder), Preparation(), 24, CPU)[:].sum())
-
-
-def test_a_cache_that_cannot_be_written_is_none(folder, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path / "file"))
-    data = load(str(folder))
-    held = store.store(data, Preparation(), 16, CPU)
-    monkeypatch.setattr(store, "MEMORY_BYTES", 0)
-    streamed = store.store(data, Preparation(), 16, CPU)
-    every = torch.arange(len(data))
-    assert isinstance(streamed, store.Streamed)
-    assert torch.equal(streamed[every], held[every])
-
-
-def test_two_processes_may_build_the_cache_at_once(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path))
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        one, other = pool.map(build, [str(folder)] * 2)
-    assert one == other > 0
-    assert len(list(tmp_path.rglob("*.npy"))) == 1
-    assert not list(tmp_path.rglob("*.making"))
 
 
 def test_fit_stretches_crops_or_pads():
@@ -141,43 +30,7 @@ def test_clahe_spreads_a_narrow_range_and_keeps_hues():
     assert (changed[0] > changed[1] + 30).float().mean() > 0.99
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_grabcut_makes_the_surroundings_black_and_is_the_same_in_every_thread(channels):
-    random = np.random.default_rng(0)
-    image = random.integers(0, 30, (100, 120, channels), dtype=np.uint8)
-    image[30:70, 40:80] = random.integers(180, 220, (40, 40, channels), dtype=np.uint8)
-    cut = background.remove(image, "grabcut")
-    assert (cut[:20] == 0).all()
-    assert (cut[35:65, 45:75] == image[35:65, 45:75]).all()
-    with ThreadPoolExecutor(2) as pool:
-        assert all(np.array_equal(cut, other) for other in pool.map(background.remove, [image] * 6, ["grabcut"] * 6))
-
-
-@pytest.mark.parametrize("value", [0, 128])
-def test_where_no_object_is_found_the_image_stays(value):
-    flat = np.full((50, 50, 3), value, np.uint8)
-    assert np.array_equal(background.remove(flat, "grabcut"), flat)
-    assert background.remove(flat, "none") is flat
-
-
-def test_rembg_that_is_not_installed_is_one_sentence(monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *rest):
-        if name == "rembg":
-            raise ImportError(name)
-        return real(name, *rest)
-
-    background._session.cache_clear()
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"rembg is not installed; pip install 'lightcnn\[background\]'"):
-        background.remove(np.zeros((9, 9, 3), np.uint8), "rembg")
-
-
-def test_another_number_of_channels_becomes_the_networks():
-    rule = Preprocess(size=8, channels=1, shorter_side=256, mean=(0.5,), deviation=(0.2,), classes=("a", "b"))
-    colour = np.full((8, 8, 3), 100, np.uint8)
-    assert rule.prepare(colour).shape == (1, 8, 8)
-    assert (rule.prepare(colour) == 100).all()
-    wide = rule.model_copy(update={"channels": 3})
-    assert wide.prepare(colour[..., :1]).shape == (3, 8, 8)
+def test_the_preprocessing_of_a_run_loads_without_torch():
+    loaded = loaded_after("import lightcnn.data.preprocess")
+    assert {"cv2", "PIL", "pydantic", "numpy"} <= loaded
+    assert "torch" not in loaded

@@ -13,8 +13,8 @@ from PIL import Image
 
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping import similar as search
-from lightcnn.data.grouping.groups import components
-from lightcnn.data.grouping.similar import Similar
+from lightcnn.data.grouping.groups import linked_images
+from lightcnn.data.grouping.similar import SimilarImages
 
 STRANGE = "a\x1b[31m\n<script>alert(1)<b>"
 
@@ -22,11 +22,11 @@ STRANGE = "a\x1b[31m\n<script>alert(1)<b>"
 def use_quick_search(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Works in `folder`, and takes images with the same pixels in any order for near duplicates."""
 
-    def find(images: Any, *, progress: Any = None) -> Similar:
-        clusters = components([np.sort(image, axis=None).tobytes().hex() for image in images])
+    def find(images: Any, *, progress: Any = None) -> SimilarImages:
+        clusters = linked_images([np.sort(image, axis=None).tobytes().hex() for image in images])
         pairs = np.array([(first, i) for i, first in enumerate(clusters) if first < i], dtype=np.int64).reshape(-1, 2)
         progress("comparing images", len(images), len(images))
-        return Similar(pairs, np.full(len(pairs), 9, dtype=np.int64), clusters)
+        return SimilarImages(pairs, np.full(len(pairs), 9, dtype=np.int64), clusters)
 
     monkeypatch.chdir(folder)
     monkeypatch.setattr(search, "similar", find)

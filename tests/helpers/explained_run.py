@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 import lightcnn
-from lightcnn.data.sources.lesion_painter import draw
+from lightcnn.data.sources.lesion_painter import paint_lesions
 
 FAST = ["--device", "cpu", "--samples", "40", "--segments", "8"]
 """Options of `lightcnn explain` that make it quick."""
@@ -30,7 +30,7 @@ preprocess: {fit: crop}
 
 def make_run_folder(root: Path) -> Path:
     """Writes `photos` in class folders, their `masks`, `recipe.yaml`, and the finished `run` of a training on them."""
-    lesions = draw(count=60, size=40)
+    lesions = paint_lesions(count=60, size=40)
     (root / "masks").mkdir()
     for index, image in enumerate(lesions.images):
         file = root / "photos" / lesions.classes[lesions.labels[index]] / f"p{index:02}.png"

@@ -16,9 +16,9 @@ import pytest
 
 import lightcnn
 from lightcnn.cli.main import run
-from lightcnn.data.grouping.groups import grouped
+from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import split
+from lightcnn.data.split import make_split
 from lightcnn.recipe import Reading, Recipe
 from lightcnn.run_folder import RunFolder
 
@@ -84,10 +84,10 @@ def test_every_image_is_tested_once_per_seed(repeated):
 
 
 def test_no_group_is_tested_by_a_network_trained_on_it(repeated, recipe):
-    dataset = grouped(load(Recipe.load(recipe).data))
+    dataset = find_groups(load(Recipe.load(recipe).data))
     for part in sorted((repeated / "parts").iterdir()):
         part_recipe = Recipe.load(part / "recipe.yaml")
-        parts = split(dataset, part_recipe.seed, part_recipe.reading)
+        parts = make_split(dataset, part_recipe.seed, part_recipe.reading)
         predicted = {row["path"] for row in rows(part / "predictions.csv") if row["split"] == "test"}
         assert predicted == {dataset.paths[i] for i in parts.test}
         groups = [set(dataset.groups[getattr(parts, name)]) for name in ("train", "val", "test")]

@@ -1,7 +1,7 @@
-"""Changes to training images, drawn for each image by itself and applied to a whole batch at once.
+"""Random changes to training images, drawn per image and applied to a whole batch at once.
 
-What an image gets depends on (seed, epoch, index of the image) and on nothing else: not on its place in a batch, the
-size of the batch, the worker or the hour.
+The changes depend on (seed, epoch, image index) and on nothing else: not on the position in the batch, the size of the
+batch, the worker or the time.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightcnn.data.augmentation.filters import change
-from lightcnn.data.augmentation.geometry import place
+from lightcnn.data.augmentation.filters import filter_images
+from lightcnn.data.augmentation.geometry import transform
 from lightcnn.data.randomness import Draws
 from lightcnn.recipe import Augment
 
@@ -19,7 +19,7 @@ from lightcnn.recipe import Augment
 def augment(images: Tensor, settings: Augment, seed: int, epoch: int, indices: NDArray[np.int64]) -> Tensor:
     """Images (N, C, H, W) on the scale 0..255, uint8 or float32 → new float32 images on that scale, each changed.
 
-    First where the pixels are, then what they are; mixing of images is `lightcnn.data.augmentation.batch`'s.
+    Geometry comes first, then filters; images are mixed in `lightcnn.data.augmentation.batch`.
     """
     draws = Draws.of(seed, epoch, indices)
-    return change(place(images, settings, draws), settings, draws)
+    return filter_images(transform(images, settings, draws), settings, draws)

@@ -1,4 +1,4 @@
-"""A step's inputs and targets: images of the training side, augmented, mixed where the recipe says so, normalised."""
+"""The inputs and targets of a training step: images are augmented, mixed if the recipe says so, and normalised."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from lightcnn.data.augmentation.filters import inside
 from lightcnn.data.images import Images
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.randomness import Draws
+from lightcnn.data.tensors import normalise
 from lightcnn.recipe import Augment
 
 
 @dataclass(frozen=True)
 class Mix:
-    """For each image of a batch: its partner's index, its own share of the mixture, the box that shows the partner.
+    """For each image of a batch: its partner's index, its own share of the mixture, and the box with the partner.
 
-    `boxes` (N, 4) are top, bottom, left and right; the box of an image that is blended all over is empty.
+    `boxes` (N, 4) are top, bottom, left and right; the box of an image that is blended as a whole is empty.
     """
 
     partners: NDArray[np.int64]
@@ -40,22 +41,22 @@ def training_batch(
     epoch: int,
     preprocess: Preprocess,
 ) -> tuple[Tensor, Tensor]:
-    """Normalised inputs (N, C, H, W) and targets: labels (N,), or where images are mixed probabilities (N, classes).
+    """Normalised inputs (N, C, H, W), and targets: labels (N,), or probabilities (N, classes) if images are mixed.
 
-    `images` and `labels` are the whole training side, `indices` the batch's places in it.
+    `images` and `labels` are the whole training set, `indices` (N,) the batch's positions in it.
     """
     inputs, mix = training_images(images, indices, settings=settings, seed=seed, epoch=epoch)
     targets = labels[torch.from_numpy(indices).to(labels.device)]
     if mix is not None:
-        other = labels[torch.from_numpy(mix.partners).to(labels.device)]
-        targets = soften(targets, other, mix.weights, len(preprocess.classes))
-    return preprocess.normalise(inputs), targets
+        partner_labels = labels[torch.from_numpy(mix.partners).to(labels.device)]
+        targets = soften(targets, partner_labels, mix.weights, len(preprocess.classes))
+    return normalise(inputs, preprocess), targets
 
 
 def training_images(
     images: Images, indices: NDArray[np.int64], *, settings: Augment, seed: int, epoch: int
 ) -> tuple[Tensor, Mix | None]:
-    """The images at `indices` as training meets them, float32 on the scale 0..255, and how they were mixed."""
+    """The images at `indices`, augmented and mixed, float32 on the scale 0..255, and how they were mixed."""
 
     def augmented(chosen: NDArray[np.int64]) -> Tensor:
         return augment(images[torch.from_numpy(chosen).to(images.device)], settings, seed, epoch, chosen)
@@ -63,18 +64,18 @@ def training_images(
     if not settings.mixes:
         return augmented(indices), None
     height, width = images.shape[2:]
-    mix = mixes(settings, seed, epoch, indices, count=len(images), size=(height, width))
+    mix = draw_mix(settings, seed, epoch, indices, count=len(images), size=(height, width))
     return blend(augmented(indices), augmented(mix.partners), mix), mix
 
 
-def mixes(
+def draw_mix(
     settings: Augment, seed: int, epoch: int, indices: NDArray[np.int64], *, count: int, size: tuple[int, int]
 ) -> Mix:
     """Partners among `count` images of `size` (H, W), and shares drawn from Beta(alpha, alpha).
 
-    Mixup (arXiv:1710.09412) and CutMix (arXiv:1905.04899); where both are set, an image gets one of them, half each.
+    Mixup (arXiv:1710.09412) or CutMix (arXiv:1905.04899); if both are set, each for half of the images.
     """
-    # Only recipes that mix wait for it to be loaded.
+    # Imported late: only recipes that mix images need it.
     from scipy.special import betaincinv
 
     draws = Draws.of(seed, epoch, indices)
@@ -82,29 +83,29 @@ def mixes(
     alpha = np.where(cut, settings.cutmix, settings.mixup)
     weights = betaincinv(alpha, alpha, draws["weight"])
     boxes = _boxes(np.where(cut, 1 - weights, 0), draws, size)
-    shown = (boxes[:, 1] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 2]) / (size[0] * size[1])
+    box_shares = (boxes[:, 1] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 2]) / (size[0] * size[1])
     partners = np.floor(count * draws["partner"]).astype(np.int64)
-    return Mix(partners, np.where(cut, 1 - shown, weights), boxes)
+    return Mix(partners, np.where(cut, 1 - box_shares, weights), boxes)
 
 
 def blend(images: Tensor, partners: Tensor, mix: Mix) -> Tensor:
-    """Each image with its partner: all over by its weight, or inside its box only. Both as `augment` gives them."""
+    """Blends augmented images with their partners, both (N, C, H, W): as a whole by weight, or only inside the box."""
     cut = mix.boxes.any(axis=1)
     share = np.where(cut, 1.0, mix.weights).astype(np.float32)
-    own = torch.from_numpy(share).to(images.device).view(-1, 1, 1, 1)
-    mixed = images * own + partners * (1 - own)
+    weights = torch.from_numpy(share).to(images.device).view(-1, 1, 1, 1)
+    mixed = images * weights + partners * (1 - weights)
     return torch.where(inside(mix.boxes, images), partners, mixed) if cut.any() else mixed
 
 
 def soften(labels: Tensor, partners: Tensor, weights: NDArray[np.float64], classes: int) -> Tensor:
-    """Probabilities (N, classes): `weights` of the images' own labels (N,), the rest of their partners'."""
-    own, other = (functional.one_hot(side, classes).float() for side in (labels, partners))
+    """Probabilities (N, classes): `weights` (N,) for the images' labels (N,), the rest for their partners' labels."""
+    targets, partner_targets = (functional.one_hot(numbers, classes).float() for numbers in (labels, partners))
     share = torch.from_numpy(weights.astype(np.float32)).to(labels.device)[:, None]
-    return own * share + other * (1 - share)
+    return targets * share + partner_targets * (1 - share)
 
 
 def _boxes(areas: NDArray[np.float64], draws: Draws, size: tuple[int, int]) -> NDArray[np.int64]:
-    """Boxes of those shares of the image around uniform centres, cut off at the border as in CutMix's paper."""
+    """Boxes (N, 4) of those shares of the image around uniform centres, cut off at the border as in CutMix's paper."""
     edges = []
     for pixels, name in ((size[0], "cut_y"), (size[1], "cut_x")):
         side, centre = np.floor(pixels * np.sqrt(areas)), np.floor(pixels * draws[name])

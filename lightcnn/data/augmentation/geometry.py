@@ -1,8 +1,7 @@
-"""Where the pixels go: whole-pixel shifts and mirroring for every image, interpolation for a share of them.
+"""Geometric changes: whole-pixel shifts and mirroring of every image, interpolated changes of a share of them.
 
-Between pixels there is only interpolation, which blurs, and a network that never meets sharp images is worse on them:
-so shifts are whole pixels, and only the share `warped` is rotated, sheared, zoomed or cropped. What comes in over the
-border is the image's mirror image.
+Interpolation blurs, and a network that is never trained on sharp images classifies them less accurately: so shifts are
+whole pixels, and only the share `warped` is rotated, sheared, zoomed or cropped. Images are mirrored at their borders.
 """
 
 from __future__ import annotations
@@ -17,46 +16,48 @@ from lightcnn.data.randomness import Draws
 from lightcnn.recipe import Augment
 
 
-def place(images: Tensor, settings: Augment, draws: Draws) -> Tensor:
+def transform(images: Tensor, settings: Augment, draws: Draws) -> Tensor:
     """Images (N, C, H, W) → a new float32 tensor: shifted and mirrored, the share `warped` also interpolated."""
-    placed = _moved(images, settings, draws).to(torch.float32, copy=True)
+    transformed = _moved(images, settings, draws).to(torch.float32, copy=True)
     rows = draws.chosen("warped", settings.warped * settings.warps)
     if len(rows):
         chosen = torch.from_numpy(rows).to(images.device)
-        placed.index_copy_(0, chosen, _warped(images.index_select(0, chosen).float(), settings, draws.at(rows)))
-    return placed
+        transformed.index_copy_(0, chosen, _warped(images.index_select(0, chosen).float(), settings, draws.at(rows)))
+    return transformed
 
 
 def mirrored(coordinates: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Coordinates of any size to 0..size-1, as between two mirrors on the outer edges: -1 is 0, `size` is size-1."""
+    """Any coordinates mapped to 0..size-1 by mirroring at the outer edges: -1 → 0, `size` → size-1."""
     folded = coordinates % (2 * size)
     return np.minimum(folded, 2 * size - 1 - folded)
 
 
 def _moved(images: Tensor, settings: Augment, draws: Draws) -> Tensor:
-    """Whole pixels only, so nothing is lost; rows are copied, columns gathered, in the images' own type."""
+    """Shifted by whole pixels and mirrored, without loss: rows are copied, columns gathered, in the images' type."""
     count, channels, height, width = images.shape
     down, right = _shifts(settings, draws, (height, width))
     if settings.flip_vertical or down.any():
-        rows = _sources(height, down, settings.flip_vertical, draws["flip_vertical"])
+        rows = _source_coordinates(height, down, settings.flip_vertical, draws["flip_vertical"])
         flat = (np.arange(count * channels)[:, None] * height + rows.repeat(channels, axis=0)).reshape(-1)
         chosen = torch.from_numpy(flat).to(images.device)
         images = images.reshape(-1, width).index_select(0, chosen).view(count, channels, height, width)
     if settings.flip or right.any():
-        columns = torch.from_numpy(_sources(width, right, settings.flip, draws["flip"])).to(images.device)
+        columns = torch.from_numpy(_source_coordinates(width, right, settings.flip, draws["flip"])).to(images.device)
         images = images.gather(3, columns[:, None, None, :].expand(images.shape))
     return images
 
 
-def _sources(size: int, shift: NDArray[np.float64], flips: bool, draw: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(N, size): the coordinate that each pixel of a line is read from."""
+def _source_coordinates(
+    size: int, shift: NDArray[np.float64], flips: bool, draw: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """The coordinate from which each pixel along an axis is read, (N, size)."""
     line = np.arange(size)
     lines = np.where((draw < 0.5)[:, None] & flips, line[::-1], line)
     return mirrored(lines + shift.astype(np.int64)[:, None], size)
 
 
 def _shifts(settings: Augment, draws: Draws, size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Whole pixels down and to the right."""
+    """Whole pixels down and to the right, (N,) each."""
     down = settings.shift if settings.shift_height is None else settings.shift_height
     return (
         np.rint(down * size[0] * draws.signed("shift_height")),
@@ -65,11 +66,11 @@ def _shifts(settings: Augment, draws: Draws, size: tuple[int, int]) -> tuple[NDA
 
 
 def _warped(images: Tensor, settings: Augment, draws: Draws) -> Tensor:
-    """Every one of the images read through its own affine map, bilinearly."""
+    """Each image interpolated bilinearly through its own affine map."""
     height, width = images.shape[2:]
     maps = torch.from_numpy(_maps(settings, draws, (height, width)).astype(np.float32)).to(images.device)
-    # Coordinates run from -1 to 1 over the image. Products and sums one by one, where a matrix product would round
-    # as the size of the batch decides.
+    # Coordinates run from -1 to 1 over the image. Products and sums are computed one by one, since the rounding of a
+    # matrix product depends on the size of the batch.
     across, along = (
         ((torch.arange(pixels, device=images.device) * 2 + 1) / pixels - 1).float() for pixels in (width, height)
     )
@@ -81,7 +82,7 @@ def _warped(images: Tensor, settings: Augment, draws: Draws) -> Tensor:
 
 
 def _maps(settings: Augment, draws: Draws, size: tuple[int, int]) -> NDArray[np.float64]:
-    """(N, 2, 3): from a place in the result to the place in the image that it is read from."""
+    """Affine maps (N, 2, 3) from a position in the result to the position in the image from which it is read."""
     height, width = size
     angle = np.radians(settings.rotate) * draws.signed("rotate")
     shear = np.radians(settings.shear) * draws.signed("shear")

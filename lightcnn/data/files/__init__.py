@@ -1,0 +1,6 @@
+"""Files and archives, which are untrusted until read, and the cache.
+
+Begin with `decode.py`, which turns one image file into pixels. The modules build on each other in this order:
+`cache.py` and `spelling.py`, `decode.py` and `binary_formats.py`, `walk.py` (images below folders), `download.py`, and
+`archives.py`.
+"""

@@ -1,4 +1,4 @@
-"""Where lightcnn keeps what it can make again: downloaded data sets, resized images, groups that were found."""
+"""The cache folder, for what can be made again: downloaded data sets, resized images, near duplicates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def cache_folder(part: str) -> Path:
-    """`$LIGHTCNN_CACHE`, else `$XDG_CACHE_HOME/lightcnn`, else `~/.cache/lightcnn`, and in it a part; not made yet."""
-    given = os.environ.get("LIGHTCNN_CACHE")
-    root = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lightcnn"
+    """The subfolder `part` of `$LIGHTCNN_CACHE`, else of `$XDG_CACHE_HOME/lightcnn`, else of `~/.cache/lightcnn`.
+
+    It is not created.
+    """
+    variable = os.environ.get("LIGHTCNN_CACHE")
+    root = Path(variable) if variable else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lightcnn"
     return root / part

@@ -1,4 +1,4 @@
-"""Data sets from the network: whole, or not at all and in one line."""
+"""Downloads of data sets: installed completely or not at all, with failures reported in one line."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from lightcnn.data.files.cache import cache_folder
 from lightcnn.errors import DataMissing
 from lightcnn.recipe import Reading
 
-SECONDS = 15.0
-"""How long a server may stay silent."""
+TIMEOUT_SECONDS = 15.0
+"""The longest time to wait for a response of a server."""
 
 
 def data_folder(reading: Reading) -> Path:
-    """Where published data sets lie; not made yet."""
+    """The folder of published data sets: `data_dir`, else `data` in the cache. It is not created."""
     return Path(reading.data_dir).expanduser() if reading.data_dir else cache_folder("data")
 
 
 @contextlib.contextmanager
 def staging(folder: Path) -> Iterator[Path]:
-    """A fresh folder in `folder`, on the same disk, which is gone at the end whatever happens."""
-    made = not folder.exists()
+    """A new temporary folder in `folder`, hence on the same disk; it is always removed at the end."""
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
     try:
         yield staged
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-        if made:
+        if is_new:
             with contextlib.suppress(OSError):
-                folder.rmdir()  # nothing came: what was not there is not there again
+                folder.rmdir()  # fails unless empty: no trace is left of a failed download
 
 
 def install(staged: Path, target: Path) -> None:
-    """Moves a whole folder to where it will be found; one that another process has put there meanwhile is kept."""
+    """Moves a complete folder to `target`; if another process has installed it in the meantime, that one is kept."""
     try:
         staged.replace(target)
     except OSError:
@@ -47,21 +47,22 @@ def install(staged: Path, target: Path) -> None:
 
 
 def fetch(name: str, folder: Path, origin: str, by_hand: str, get: Callable[[Path], None]) -> None:
-    """Runs `get` on a staging folder in `folder`; `get` moves out of it what is whole.
+    """Calls `get` with a staging folder in `folder`, from which `get` moves what is complete.
 
-    Raises: DataMissing, which says what was tried and how to get the data by hand.
+    `origin` is where the data come from, `by_hand` how to get them manually. Raises: DataMissing, with both and the
+    reason of the failure.
     """
-    patience = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SECONDS)  # the loaders made for these data take no limit of their own
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT_SECONDS)  # the data sets' download libraries have no timeout option
     try:
         with staging(folder) as staged:
             get(staged)
     except ImportError as error:
         reason = f"{error.name or error} is not installed"
-    except Exception as error:  # each loader has errors of its own
+    except Exception as error:  # each library raises errors of its own
         reason = " ".join(str(getattr(error, "reason", None) or error).split())[:300] or type(error).__name__
     else:
         return
     finally:
-        socket.setdefaulttimeout(patience)
-    raise DataMissing(f"data {name}: not in {folder}, and {origin} did not give it ({reason}); {by_hand}")
+        socket.setdefaulttimeout(timeout)
+    raise DataMissing(f"data {name}: not in {folder}, and the download from {origin} failed ({reason}); {by_hand}")

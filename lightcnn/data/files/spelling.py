@@ -1,4 +1,4 @@
-"""Names of classes, splits and files, as people and file systems spell them."""
+"""Spellings of class, split and file names that people and file systems use."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pathlib import Path
 from lightcnn.errors import DataError
 
 SPLIT_ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
-"""What people also call the splits: recognised, and refused with the name that is read."""
+"""Other common names of the splits: they are refused with the name that lightcnn reads."""
 
 
 def composed(name: str) -> str:
-    """A name in Unicode's composed form: macOS writes `é` as two characters into file names, others as one."""
+    """A name in Unicode's composed form (NFC): macOS writes `é` into file names as two characters, others as one."""
     return unicodedata.normalize("NFC", name)
 
 
 def require_one_spelling(where: str, names: Iterable[str]) -> None:
-    """Raises: DataError where two names of classes differ in case or in Unicode's forms only."""
-    seen: dict[str, str] = {}
+    """Raises: DataError if two class names differ only in case or in their Unicode form."""
+    spellings: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(composed(name).casefold(), name)
-        if other != name:
+        earlier = spellings.setdefault(composed(name).casefold(), name)
+        if earlier != name:
             raise DataError(
-                f"{where}: the classes {other!r} and {name!r} differ in case or in accents' form only; "
-                "give both one name, or rename one if they are meant apart"
+                f"{where}: the classes {earlier!r} and {name!r} differ only in case or in the Unicode form of accents; "
+                "give both the same name, or rename one if they are different classes"
             )
 
 
 def leads_out(file: Path, root: Path) -> bool:
-    """Whether a file, its links followed, lies outside `root`, which is resolved already."""
+    """Whether a file, with links followed, is outside of `root`, a resolved path."""
     return not file.resolve().is_relative_to(root)

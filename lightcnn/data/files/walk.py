@@ -1,4 +1,4 @@
-"""The images below files and folders that somebody names, met one by one, however many there are."""
+"""The images among the files and folders that a user names, listed one by one, however many there are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lightcnn.errors import DataError
 
 @dataclass(frozen=True)
 class Skipped:
-    """An image that is not read, and why."""
+    """An image that is skipped, and the reason."""
 
     image: str
     reason: str
@@ -23,66 +23,66 @@ class Skipped:
 
 @dataclass(frozen=True)
 class ImageCount:
-    """What a walk would meet: images, skipped ones among them, and files that are no images by name."""
+    """How many images a walk yields, including skipped ones, and how many files it ignores because of their suffix."""
 
     images: int
-    passed_over: int
+    ignored: int
 
 
 def count_images(inputs: Sequence[Path], command: str = "predict") -> ImageCount:
-    """Counts what `walk` will meet. Raises: DataError for what is not there, and for a folder without images.
+    """Counts what `walk` will yield. Raises: DataError if a path is missing, or a folder contains no images.
 
-    `command` is who asks, as errors say.
+    `command` is the command whose name begins the error messages.
     """
-    images = passed_over = 0
+    images = ignored = 0
     for path in inputs:
         before = images
         try:
-            for found in _below(path) if _is_folder(path, command) else [path]:
-                images += found is not None
-                passed_over += found is None
+            for entry in _below(path) if _is_folder(path, command) else [path]:
+                images += entry is not None
+                ignored += entry is None
         except OSError as error:
             raise DataError(f"{command} {path}: cannot be read ({error.strerror})") from None
         if images == before:
-            raise DataError(f"{command} {path}: no images in this folder ({', '.join(sorted(SUFFIXES))})")
-    return ImageCount(images, passed_over)
+            raise DataError(f"{command} {path}: no images in this folder (suffixes: {', '.join(sorted(SUFFIXES))})")
+    return ImageCount(images, ignored)
 
 
 def walk(inputs: Sequence[Path]) -> Iterator[Path | Skipped]:
-    """Files as they are given; of folders every file named as an image, in the order of names, subfolders included.
+    """Yields the given files, and from folders and their subfolders every file with an image suffix, ordered by name.
 
-    Hidden files are passed over. Links to folders are not followed, and those to files only inside the folder.
+    Hidden files are ignored. Links to folders are not followed; links to files only within the folder.
     """
     for path in inputs:
         if path.is_dir():
-            yield from (found for found in _below(path) if found is not None)
+            yield from (entry for entry in _below(path) if entry is not None)
         else:
             yield path
 
 
 def _is_folder(path: Path, command: str) -> bool:
-    """Raises: DataError where `path` is neither a folder nor a file, OSError where that cannot be known."""
+    """Raises: DataError if `path` is neither a folder nor a file; OSError if that cannot be determined."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        linked = "is a link to a file that is not there" if path.is_symlink() else "no such file or folder"
-        raise DataError(f"{command} {path}: {linked}") from None
+        reason = "is a link to a missing file" if path.is_symlink() else "no such file or folder"
+        raise DataError(f"{command} {path}: {reason}") from None
     if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-        raise DataError(f"{command} {path}: neither a file nor a folder; give image files, or folders of them")
+        raise DataError(f"{command} {path}: neither a file nor a folder; give image files, or folders with images")
     return stat.S_ISDIR(mode)
 
 
 def _below(folder: Path) -> Iterator[Path | Skipped | None]:
-    """Images and faults below a folder; None for every file that is no image by name."""
+    """Images and skipped images below a folder; None for every file without an image suffix."""
     root = folder.resolve()
-    open_folders = [(folder, _names(folder))]  # no recursion: folders may be nested more deeply than Python's stack
+    open_folders = [(folder, _names(folder))]  # no recursion: folders may be nested deeper than Python's stack
     while open_folders:
-        inside, names = open_folders[-1]
+        parent, names = open_folders[-1]
         name = next(names, None)
         if name is None:
             open_folders.pop()
             continue
-        path = inside / name
+        path = parent / name
         try:
             if path.is_dir() and not path.is_symlink():
                 open_folders.append((path, _names(path)))
@@ -93,22 +93,22 @@ def _below(folder: Path) -> Iterator[Path | Skipped | None]:
 
 
 def _names(folder: Path) -> Iterator[str]:
-    """What people see in a folder, in order. Raises: OSError."""
+    """The names in a folder that are not hidden, in order. Raises: OSError."""
     with os.scandir(folder) as entries:
         return iter(sorted(entry.name for entry in entries if not hidden(Path(entry.name))))
 
 
 def _file(path: Path, root: Path) -> Iterator[Path | Skipped | None]:
-    """A file, or a link. A link to a folder below the root leads to what is met anyway."""
+    """The entry for a file or a link. A link to a folder below the root is ignored: that folder is walked anyway."""
     linked = path.is_symlink()
-    named = path.suffix.lower() in SUFFIXES
+    has_image_suffix = path.suffix.lower() in SUFFIXES
     if linked and path.exists() and leads_out(path, root):
-        if named or path.is_dir():
+        if has_image_suffix or path.is_dir():
             yield Skipped(str(path), "is a link that leads out of the folder")
     elif path.is_file() or (linked and not path.exists()):
-        yield path if named else None
+        yield path if has_image_suffix else None
 
 
 def hidden(path: Path) -> bool:
-    """What systems leave in folders and people do not see: names with a dot, macOS's and Windows' own files."""
+    """Whether a file is hidden (its name starts with a dot), or is left behind by macOS or Windows."""
     return path.name.startswith(".") or path.name in ("__MACOSX", "Thumbs.db", "desktop.ini")

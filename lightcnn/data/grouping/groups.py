@@ -1,4 +1,4 @@
-"""Which images come from one source: by what the source says, else by file names and near duplicates together."""
+"""Which images belong together: as the source says, else by file names and near duplicates."""
 
 from __future__ import annotations
 
@@ -11,71 +11,75 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from lightcnn.data.dataset import Dataset, Files, GroupSource
+from lightcnn.data.dataset import Dataset, GroupSource, ImageFiles
 from lightcnn.data.grouping.name_groups import NameGroups, name_groups
-from lightcnn.data.grouping.near_duplicates import Near, near
+from lightcnn.data.grouping.near_duplicates import NearDuplicates, find_near_duplicates
 from lightcnn.progress import Progress, no_progress
 
-ALONE = "each image counts as its own source"
+NO_GROUPS = "each image counts as its own group"
 
 
-def grouped(dataset: Dataset, *, progress: Progress = no_progress) -> Dataset:
-    """The same data with the groups that are known or can be found, and why these.
+def find_groups(dataset: Dataset, *, progress: Progress = no_progress) -> Dataset:
+    """The same data with the groups that are known or can be found, and the reason for them.
 
-    Near duplicates are looked for in small sets only; in larger ones those that an audit has found are used.
+    Near duplicates are searched for only in small data sets; in larger ones, those that an audit has found are used.
     """
     if dataset.groups_from == "source":
         return groups_from_source(dataset)
-    search = near(dataset, "some", progress=progress)
+    search = find_near_duplicates(dataset, "some", progress=progress)
     return merge_with_duplicates(dataset, search) if dataset.groups_known else infer_groups(dataset, search)
 
 
 def groups_from_source(dataset: Dataset) -> Dataset:
-    """The groups as the source gives them."""
-    why = f"named by the {'manifest' if dataset.groups_from == 'manifest' else 'source'}"
+    """The same data with the groups that the source gives."""
+    reason = f"given by the {'manifest' if dataset.groups_from == 'manifest' else 'source'}"
     spanning = _spanning(dataset)
     if spanning:
-        why += f"; {spanning:,} {'holds' if spanning == 1 else 'hold'} images of more than one class, which is allowed"
-    return dataset.grouped(dataset.groups, dataset.groups_from, why)
+        verb = "contains" if spanning == 1 else "contain"
+        reason += f"; {spanning:,} {verb} images of more than one class, which is allowed"
+    return dataset.with_groups(dataset.groups, dataset.groups_from, reason)
 
 
-def merge_with_duplicates(dataset: Dataset, search: Near) -> Dataset:
-    """The groups that the source gives, those joined that hold copies of one photograph.
+def merge_with_duplicates(dataset: Dataset, search: NearDuplicates) -> Dataset:
+    """The groups that the source gives; groups with copies of the same photograph are joined.
 
-    A column of running numbers called `group` would otherwise switch off what keeps copies on one side.
+    Otherwise a column of row numbers called `group` would disable what keeps copies in the same set.
     """
     links: list[Sequence[str] | NDArray[np.str_] | NDArray[np.int64]] = [dataset.groups, dataset.pixel_hashes]
-    groups = dataset.groups[components(*links, *([] if search.found is None else [search.found.clusters]))]
+    groups = dataset.groups[linked_images(*links, *([] if search.similar is None else [search.similar.clusters]))]
     merged = len(np.unique(dataset.groups)) - len(np.unique(groups))
-    why = groups_from_source(dataset).groups_why + ("" if search.found else f"; {search.why}")
+    reason = groups_from_source(dataset).groups_reason + ("" if search.similar else f"; {search.reason}")
     if not merged:
-        return dataset.grouped(dataset.groups, dataset.groups_from, why)
-    said = f"{merged:,} of the given groups {_were(merged)} joined to others, with which they share a photograph"
-    return _noted(dataset.grouped(groups, dataset.groups_from, f"{why}; {said}"), said)
+        return dataset.with_groups(dataset.groups, dataset.groups_from, reason)
+    joined = f"{merged:,} of the given groups {_were(merged)} joined to others that contain the same photograph"
+    return _with_note(dataset.with_groups(groups, dataset.groups_from, f"{reason}; {joined}"), joined)
 
 
-def infer_groups(dataset: Dataset, search: Near) -> Dataset:
-    """Groups from file names, where these can be trusted, joined with near and exact duplicates."""
-    clusters = None if search.found is None else search.found.clusters
+def infer_groups(dataset: Dataset, search: NearDuplicates) -> Dataset:
+    """Groups inferred from file names, if these are plausible, joined with near and exact duplicates."""
+    clusters = None if search.similar is None else search.similar.clusters
     names = _names(dataset, clusters)
     links: list[Sequence[str] | NDArray[np.str_] | NDArray[np.int64]] = [dataset.pixel_hashes]
     links += [] if clusters is None else [clusters]
     links += [] if names is None else [names.groups]
-    joint = components(*links)
-    shared = clusters is not None and len(np.unique(clusters)) < len(clusters)
-    sources = (("names",) if names else ()) + (("near duplicates",) if shared else ())
+    firsts = linked_images(*links)
+    has_duplicates = clusters is not None and len(np.unique(clusters)) < len(clusters)
+    sources = (("names",) if names else ()) + (("near duplicates",) if has_duplicates else ())
     groups_from: GroupSource = " and ".join(sources) or "none"  # type: ignore[assignment]
-    base = names.groups if names else np.array(dataset.paths, dtype=np.str_) if shared else dataset.groups
-    groups = base[joint]
-    why = "; ".join((*_said(dataset, names), search.why, *_copies(dataset)))
+    base = names.groups if names else np.array(dataset.paths, dtype=np.str_) if has_duplicates else dataset.groups
+    groups = base[firsts]
+    reason = "; ".join((_format_names(dataset, names), search.reason, *_format_copies(dataset)))
     if sources:
-        return dataset.grouped(groups, groups_from, why)
-    note = why if dataset.note else f"{ALONE}: {why}"
-    return _noted(dataset.grouped(groups, groups_from, note), note)
+        return dataset.with_groups(groups, groups_from, reason)
+    note = reason if dataset.note else f"{NO_GROUPS}: {reason}"
+    return _with_note(dataset.with_groups(groups, groups_from, note), note)
 
 
-def components(*keys: Sequence[str] | NDArray[np.str_] | NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each image the lowest index among those it is linked to, through whatever two images have the same key in."""
+def linked_images(*keys: Sequence[str] | NDArray[np.str_] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each image the lowest index among the images that it is linked to, directly or through others, (N,).
+
+    `keys` are arrays (N,): two images are linked if their values in any of them are equal.
+    """
     count = len(keys[0])
     images, nodes, offset = [], [], count
     for values in keys:
@@ -91,32 +95,34 @@ def components(*keys: Sequence[str] | NDArray[np.str_] | NDArray[np.int64]) -> N
 
 
 def _spanning(dataset: Dataset) -> int:
-    """How many groups hold images of more than one class."""
+    """How many groups contain images of more than one class."""
     pairs = set(zip(dataset.groups.tolist(), dataset.labels.tolist(), strict=True))
     return sum(count > 1 for count in Counter(group for group, _ in pairs).values())
 
 
 def _names(dataset: Dataset, clusters: NDArray[np.int64] | None) -> NameGroups | None:
-    """What the file names tell; arrays have none."""
-    if not isinstance(dataset.images, Files):
+    """Groups inferred from file names; None for arrays, and if the names are not plausible."""
+    if not isinstance(dataset.images, ImageFiles):
         return None
     labels = [dataset.classes[label] for label in dataset.labels]
     return name_groups(dataset.paths, labels=labels, split=dataset.split.tolist(), clusters=clusters)
 
 
-def _said(dataset: Dataset, names: NameGroups | None) -> tuple[str, ...]:
+def _format_names(dataset: Dataset, names: NameGroups | None) -> str:
+    """A clause on what the file names show."""
     if names is not None:
-        return (names.why,)
-    named = isinstance(dataset.images, Files)
-    return ("no pattern of copies or patients in the file names" if named else "there are no file names to read",)
+        return names.reason
+    if isinstance(dataset.images, ImageFiles):
+        return "the file names follow no known pattern of copies or patients"
+    return "the images have no file names"
 
 
-def _copies(dataset: Dataset) -> tuple[str, ...]:
+def _format_copies(dataset: Dataset) -> tuple[str, ...]:
     copies = len(dataset) - len(set(dataset.pixel_hashes))
-    return (f"{copies:,} {_were(copies)} joined to an image of equal pixels",) if copies else ()
+    return (f"{copies:,} {_were(copies)} joined to an image with equal pixels",) if copies else ()
 
 
-def _noted(dataset: Dataset, note: str) -> Dataset:
+def _with_note(dataset: Dataset, note: str) -> Dataset:
     return replace(dataset, note="; ".join(filter(None, (dataset.note, note))))
 
 

@@ -1,6 +1,6 @@
-"""What the name of one image file may tell: that it is a copy of another, or whom it shows.
+"""Patterns of file names: that a file is a copy of another, or which patient it shows.
 
-Whether a name is believed is decided over all files together, in `groups`.
+Whether a pattern is plausible is decided over all files together, in `name_groups`.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ MEASURED = rf"(?:{CHANGE})(?:[ _-]?{DETAIL}){{0,3}}[ _-]?{NUMBER}"
 
 KERAS = "Keras' PREFIX_SOURCE_NUMBER"
 INDEXED = frozenset({"aug_SOURCE_NUMBER", KERAS})
-"""Patterns whose source is a place in a list of files, which may begin anew in every folder."""
+"""Patterns whose source is a position in a list of files, which may restart in every folder."""
 COPIES = (
     ("Roboflow's", rf"(?P<source>.+)_{SUFFIX}\.rf\.[0-9A-Za-z]{{8,}}"),  # x_jpg.rf.2fc6a1.jpg
     ("Augmentor's", rf".+_original_(?P<source>.+?)\.{SUFFIX}_[0-9A-Fa-f-]{{36}}"),  # class_original_x.jpg_UUID.jpg
     ("aug_SOURCE_NUMBER", r"aug(?:mented)?[_-](?P<source>\d+)[_-](?P<number>\d+)"),  # aug_12_8831.png
-    ("aug_SOURCE_NUMBER", r"aug(?:mented)?[_-](?P<known>.+)[_-]\d+"),  # aug_IMG_7_3.png beside IMG_7.png
+    ("aug_SOURCE_NUMBER", r"aug(?:mented)?[_-](?P<known>.+)[_-]\d+"),  # aug_IMG_7_3.png next to IMG_7.png
     (KERAS, r"(?P<source>[A-Za-z][A-Za-z _-]*_\d{1,5})_(?P<scattered>\d{1,7})"),  # x_12_8831
     ("copies of files", r"copy of (?P<source>.+)"),
     ("copies of files", r"(?P<source>.+?)(?: - |[ _-])(?:copy|kopie|copie|copia)(?:[ _-]?\(?\d{1,2}\)?)?"),
-    ("copies of files", r"(?P<known>.+?) ?\([1-9]\)"),  # x (2).png beside x.png
+    ("copies of files", r"(?P<known>.+?) ?\([1-9]\)"),  # x (2).png next to x.png
     ("words of augmentation", rf"(?:{MEASURED}[ _-]+)(?P<source>.+)"),  # rotated_90_x.png
     ("words of augmentation", rf"(?:{PLAIN}[ _-]+)(?P<source>.+)"),  # flip_x.png
     ("words of augmentation", rf"(?P<source>.+?)[ _-]+(?:{PLAIN})(?:[ _-]?{NUMBER}){{0,2}}"),  # x_aug3.png
 )
-"""Name and pattern of a whole file name without its suffix. `known` is a source that must be there as a file of its
-own, `scattered` a number drawn at random."""
+"""Title and pattern of a whole file name without its suffix. `source` is the original, `known` an original that must
+exist as a file, `scattered` a random number."""
 
 TAIL = r"(?:\d{1,3}|[LR]|left|right|od|os)"
 PATIENTS = (
@@ -54,46 +54,47 @@ PATIENTS = (
         r"(?P<id>(?:patients?|pat|pt|subject|subj?|case|person|participant|volunteer|donor|lesion|slide|study|series"
         r"|video|vid|clip|seq(?:uence)?)[ _-]?\d+[a-z]?)(?:[ _.-].+)?",
     ),
-    # M01_02.jpg, p23_1.png; what cameras write is no patient
+    # M01_02.jpg, p23_1.png; names that cameras write are not patients
     ("LETTER-NUMBER_NUMBER", rf"(?P<id>(?!(?:IMG|IMA|IM|DSC|PIC|MVI|CAM)\d)[A-Z]{{1,3}}\d{{1,5}})[ _-]{TAIL}"),
     ("LETTER-NUMBER_NUMBER", rf"(?P<id>(?:P|S|PT|ID)[_-]\d{{1,5}})[ _-]{TAIL}"),  # P-001_L.png
 )
-"""As COPIES; `id` is one person's, or one slide's, in every class and on every side."""
+"""As COPIES; `id` identifies a person or a slide, in all classes and splits."""
 _COPIES = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in COPIES)
 _PATIENTS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in PATIENTS)
-LONGEST, DEEPEST = 255, 4
+MAX_CHARACTERS, MAX_CHANGES = 255, 4
+"""Most characters of a name that are read, and most changes that are removed from it."""
 
 
 class Copy(NamedTuple):
-    """The source that a name tells, itself where it tells none; the patterns read; a number drawn at random."""
+    """The original's name, the file's own if it is not a copy; the titles of the patterns; a random number, if any."""
 
     source: str
     patterns: frozenset[str] = frozenset()
-    scattered: int | None = None
+    random_number: int | None = None
 
 
-def copy_of(stem: str, known: Set[str], barred: Set[str] = frozenset()) -> Copy:
-    """What `stem` is a copy of, by patterns that are not `barred`; `known` are the names in its folder.
+def copy_of(stem: str, known: Set[str], excluded: Set[str] = frozenset()) -> Copy:
+    """What `stem` is a copy of, without `excluded` patterns; `known` are the names in its folder.
 
-    Changes are taken off one by one: `flip_x_aug3` is a copy of `x`.
+    Changes are removed one by one: `flip_x_aug3` is a copy of `x`.
     """
-    found = Copy(stem[:LONGEST])
-    for _ in range(DEEPEST):
-        if found.patterns and found.source in known:
+    copy = Copy(stem[:MAX_CHARACTERS])
+    for _ in range(MAX_CHANGES):
+        if copy.patterns and copy.source in known:
             break
-        step = _step(found.source, known, barred)
+        step = _without_change(copy.source, known, excluded)
         if step is None:
             break
-        scattered = step.scattered if found.scattered is None else found.scattered
-        found = Copy(step.source, found.patterns | step.patterns, scattered)
-    return found
+        number = step.random_number if copy.random_number is None else copy.random_number
+        copy = Copy(step.source, copy.patterns | step.patterns, number)
+    return copy
 
 
-def _step(stem: str, known: Set[str], barred: Set[str]) -> Copy | None:
-    """The first reading whose source is there as a file, else the first at all."""
+def _without_change(stem: str, known: Set[str], excluded: Set[str]) -> Copy | None:
+    """The first match whose source exists as a file, else the first match."""
     first = None
     for name, pattern in _COPIES:
-        match = None if name in barred else pattern.fullmatch(stem)
+        match = None if name in excluded else pattern.fullmatch(stem)
         if match is None:
             continue
         parts = match.groupdict()
@@ -107,10 +108,10 @@ def _step(stem: str, known: Set[str], barred: Set[str]) -> Copy | None:
 
 
 def patient_of(stem: str, label: str) -> tuple[str, str] | None:
-    """Name of the pattern and the id of whom a file shows, the name of its class before it left out; or None."""
-    short = re.sub(rf"{re.escape(label)}[ _-]+", "", stem[:LONGEST], count=1, flags=re.IGNORECASE)
+    """Title of the pattern and the patient's identifier, in the name with or without the class name, or None."""
+    short = re.sub(rf"{re.escape(label)}[ _-]+", "", stem[:MAX_CHARACTERS], count=1, flags=re.IGNORECASE)
     for name, pattern in _PATIENTS:
-        match = pattern.fullmatch(stem[:LONGEST]) or pattern.fullmatch(short)
+        match = pattern.fullmatch(stem[:MAX_CHARACTERS]) or pattern.fullmatch(short)
         if match:
             return name, match["id"].lower()
     return None

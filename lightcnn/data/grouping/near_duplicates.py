@@ -1,4 +1,4 @@
-"""Near duplicates of a data set: looked for once, kept in the cache, found there again."""
+"""Near duplicates of a data set: searched for once, then read from the cache."""
 
 from __future__ import annotations
 
@@ -15,66 +15,71 @@ from numpy.typing import NDArray
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.cache import cache_folder
 from lightcnn.data.grouping import similar as search
-from lightcnn.data.grouping.similar import Similar
+from lightcnn.data.grouping.similar import SimilarImages
 from lightcnn.progress import Progress, no_progress
 
-NEAR_BY_ITSELF = 5_000
-"""Images in which a training looks for near duplicates by itself; in more, an audit does."""
-VERSION = 1
-"""Of the search: another one finds other pairs, so that what is in the cache counts no more."""
+MAX_IMAGES_WITHOUT_AUDIT = 5_000
+"""Most images among which a training searches for near duplicates itself; in larger data sets, only an audit does."""
+SEARCH_VERSION = 1
+"""Increase it when the search changes, so that cached results of the earlier search are not used."""
 
 
 @dataclass(frozen=True)
-class Near:
-    """The near duplicates of a data set, None where they were not looked for, and a clause that says which and why."""
+class NearDuplicates:
+    """The near duplicates of a data set, None if they were not searched for, and a clause on the result or reason."""
 
-    found: Similar | None
-    why: str
+    similar: SimilarImages | None
+    reason: str
 
 
-def near(dataset: Dataset, effort: Literal["none", "some", "all"], *, progress: Progress = no_progress) -> Near:
-    """Looks for near duplicates: not at all, up to NEAR_BY_ITSELF images, or whatever it costs."""
+def find_near_duplicates(
+    dataset: Dataset, effort: Literal["none", "some", "all"], *, progress: Progress = no_progress
+) -> NearDuplicates:
+    """Searches for near duplicates: never (`none`), among up to MAX_IMAGES_WITHOUT_AUDIT images (`some`), or always."""
     if effort == "none":
-        return Near(None, "near duplicates were not looked for (--fast)")
-    if dataset.size < search.LEAST_SIDE:
-        return Near(None, f"near duplicates were not looked for, {dataset.size} pixels are too few to tell them")
+        return NearDuplicates(None, "near duplicates were not searched for (--fast)")
+    if dataset.size < search.MIN_PIXELS:
+        return NearDuplicates(
+            None,
+            f"near duplicates were not searched for: images of {dataset.size} pixels are too small to recognise them",
+        )
     file = cache_folder("groups") / f"{_fingerprint(dataset)}.npz"
-    found = _kept(file, len(dataset))
-    if found is None:
-        if effort == "some" and len(dataset) > NEAR_BY_ITSELF:
-            return Near(
+    similar = _read(file, len(dataset))
+    if similar is None:
+        if effort == "some" and len(dataset) > MAX_IMAGES_WITHOUT_AUDIT:
+            return NearDuplicates(
                 None,
-                f"near duplicates were not looked for among more than {NEAR_BY_ITSELF:,} images, which "
-                "`lightcnn audit` does",
+                f"near duplicates were not searched for among more than {MAX_IMAGES_WITHOUT_AUDIT:,} images; "
+                "`lightcnn audit` does that",
             )
-        found = search.similar(dataset.images, progress=progress)
-        _keep(file, found)
-    clusters, images = _sizes(found.clusters)
-    kind = "cluster" if clusters == 1 else "clusters"
-    said = f"{images:,} images are near duplicates in {clusters:,} {kind}" if clusters else "no near duplicates found"
-    return Near(found, said)
+        similar = search.find_similar(dataset.images, progress=progress)
+        _write(file, similar)
+    clusters, images = _sizes(similar.clusters)
+    noun = "cluster" if clusters == 1 else "clusters"
+    reason = f"{images:,} images are near duplicates in {clusters:,} {noun}" if clusters else "no near duplicates found"
+    return NearDuplicates(similar, reason)
 
 
 def _sizes(clusters: NDArray[np.int64]) -> tuple[int, int]:
-    """Clusters of two or more, and the images in them."""
+    """The number of clusters of two or more images, and of the images in them."""
     counts = np.unique(clusters, return_counts=True)[1]
     return int((counts > 1).sum()), int(counts[counts > 1].sum())
 
 
 def _fingerprint(dataset: Dataset) -> str:
-    """SHA-256 over the pixels in their order: labels, sides and names may change."""
-    text = f"near duplicates {VERSION} {dataset.channels} " + "".join(dataset.pixel_hashes)
+    """SHA-256 over the pixels in order, whatever the labels, splits and names."""
+    text = f"near duplicates {SEARCH_VERSION} {dataset.channels} " + "".join(dataset.pixel_hashes)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _kept(file: Path, count: int) -> Similar | None:
-    """What is in the cache; None where there is nothing, or nothing sound."""
+def _read(file: Path, count: int) -> SimilarImages | None:
+    """The result in the cache; None if there is none, or it is invalid."""
     try:
         with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             pairs, strength, clusters = (arrays[name] for name in ("pairs", "strength", "clusters"))
-    except Exception:  # numpy and zipfile raise whatever a damaged file leads them into
+    except Exception:  # a damaged file can cause any error in numpy and zipfile
         return None
-    sound = (
+    is_valid = (
         all(array.dtype == np.int64 for array in (pairs, strength, clusters))
         and pairs.shape == (len(strength), 2)
         and strength.ndim == 1
@@ -82,16 +87,16 @@ def _kept(file: Path, count: int) -> Similar | None:
         and bool((clusters >= 0).all() and (clusters <= np.arange(count)).all())
         and bool((pairs >= 0).all() and (pairs < count).all() and (pairs[:, 0] < pairs[:, 1]).all())
     )
-    return Similar(pairs, strength, clusters) if sound else None
+    return SimilarImages(pairs, strength, clusters) if is_valid else None
 
 
-def _keep(file: Path, found: Similar) -> None:
-    """Writes the arrays under a temporary name and renames it; a cache that cannot be written is none."""
+def _write(file: Path, similar: SimilarImages) -> None:
+    """Writes the arrays atomically; without a writable cache, nothing is written."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as stream:
-            np.savez(stream, pairs=found.pairs, strength=found.strength, clusters=found.clusters)
+            np.savez(stream, pairs=similar.pairs, strength=similar.strength, clusters=similar.clusters)
         temporary.replace(file)
     except OSError:
         with suppress(OSError):

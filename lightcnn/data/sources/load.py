@@ -1,4 +1,4 @@
-"""From a SOURCE, as people type it, to labelled images."""
+"""Loads a SOURCE, as users write it, as a dataset."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ LOADERS: dict[str, Callable[[str, Reading, Progress], Dataset]] = {
     "mpox2025": mpox2025,
     "mpox2022": mpox2022,
 }
-NAMES = tuple(LOADERS)
+DATASET_NAMES = tuple(LOADERS)
 OUTLINES = {"digits": (1, 10, 8), "fashion-mnist": (1, 10, 28), "cifar10": (3, 10, 32)}
+"""Channels, classes and image size in pixels of the data sets for which they are known."""
 
 
 def load(source: str, reading: Reading | None = None, *, progress: Progress = no_progress) -> Dataset:
-    """The images of a source: a named data set, a folder of class folders, a .csv, or a .npz in MedMNIST's layout.
+    """Loads a source: a named data set, a folder of class folders, a .csv manifest, or a .npz in MedMNIST's layout.
 
-    Raises: DataError with one line that names the file, the rule and the remedy; DataMissing where a named data set is
-    not on this machine and cannot be fetched.
+    Raises: DataError in one line that names the file, the rule and the remedy; DataMissing if a named data set is not
+    on this machine and cannot be downloaded.
     """
     reading = reading or Reading()
     path = Path(source)
@@ -48,20 +49,20 @@ def load(source: str, reading: Reading | None = None, *, progress: Progress = no
             return read_folder(path, skip_corrupt=reading.skip_corrupt, progress=progress)
         if path.is_file():
             raise DataError(
-                f"data {source!r}: a file of a kind that is not read; give a folder of class folders, a .csv or a .npz"
+                f"data {source!r}: files of this type are not read; give a folder of class folders, a .csv or a .npz"
             )
     except OSError as error:
         raise DataError(f"data {error.filename or source}: cannot be read ({error.strerror}); check the path") from None
     raise DataError(
-        f"data {source!r}: no such folder and no built-in data set{nearest(source, NAMES)}; "
-        f"give {', '.join(NAMES)}, a folder of class folders, a .csv or a .npz"
+        f"data {source!r}: neither a folder nor a named data set{nearest(source, DATASET_NAMES)}; "
+        f"give {', '.join(DATASET_NAMES)}, a folder of class folders, a .csv or a .npz"
     )
 
 
 def describe(source: str) -> tuple[int, int, int]:
-    """Channels, classes and size of a source, told without reading it: exact for built-in data, else the least.
+    """Channels, classes and image size of a source without reading it: exact for built-in data, else the minimum.
 
-    The size of unread data is taken as unlimited. Raises: DataError for options that a named data set does not have.
+    The size of unread images counts as unlimited. Raises: DataError for unknown options of a named data set.
     """
     name = _named(source)
     if name == "synthetic-lesions":
@@ -71,7 +72,7 @@ def describe(source: str) -> tuple[int, int, int]:
 
 
 def _named(source: str) -> str:
-    """The named data set that a source is, or nothing. Raises: DataError where it has options and takes none."""
+    """The name of a named data set, else an empty text. Raises: DataError if it has options and takes none."""
     name, colon, _ = source.partition(":")
     if name in LOADERS and colon and name != "synthetic-lesions":
         raise DataError(f"data {source!r}: {name} takes no options; give {name}")

@@ -1,4 +1,4 @@
-"""The two public sets of photographs that MicroMPoxNet's paper used, found by hand or downloaded."""
+"""The two public data sets of photographs that MicroMPoxNet's paper used, found in the data folder or downloaded."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lightcnn.errors import DataError
 from lightcnn.progress import Progress
 from lightcnn.recipe import Reading
 
-PIP = "pip install 'lightcnn[mpox]' to have it downloaded"
+PIP = "pip install 'lightcnn[mpox]' to download it"
 DRIVE_ID = "1P3ZZ01TSJS4v9uhBy0USzfbMXWbO8QIh"
 KAGGLE = "maxmelichov/monkeypox-2022-remastered"
-DEEPEST = 6
-"""Folders around the class folders of an archive, at most."""
+MAX_DEPTH = 6
+"""Most folders around the class folders of an archive."""
 
 
 @dataclass(frozen=True)
 class _Published:
-    """What the paper says of a set, and where it comes from."""
+    """A data set as the paper describes it, and where to get it."""
 
     classes: int
     images: int | None
@@ -53,7 +53,7 @@ def _load(source: str, reading: Reading, progress: Progress, published: _Publish
         extract_images(archive, home)
     if not home.is_dir():
         progress(f"downloading {source}", 0, 1)
-        by_hand = f"{PIP}, or get the archive by hand from {published.page} and put it into {folder} as {archive.name}"
+        by_hand = f"{PIP}, or download the archive by hand from {published.page} and save it as {archive}"
         fetch(source, folder, published.origin, by_hand, lambda staged: published.get(staged, home))
     dataset = read_folder(class_root(home), skip_corrupt=reading.skip_corrupt, progress=progress)
     note = "; ".join(part for part in (dataset.note, _difference(dataset, published)) if part)
@@ -61,7 +61,7 @@ def _load(source: str, reading: Reading, progress: Progress, published: _Publish
 
 
 def _difference(dataset: Dataset, published: _Published) -> str:
-    """Where the set is not the paper's, in words."""
+    """A clause on how the data set differs from the paper's; empty if it does not."""
     notes = []
     if len(dataset.classes) != published.classes:
         notes.append(f"{len(dataset.classes)} classes, {published.classes} in the paper")
@@ -71,25 +71,25 @@ def _difference(dataset: Dataset, published: _Published) -> str:
 
 
 def class_root(home: Path) -> Path:
-    """The folder in `home` that holds the class folders, or the split folders: archives wrap them.
+    """The folder in `home` that contains the class folders, or the split folders: archives wrap them in others.
 
-    Raises: DataError where images lie at several depths, so that it is not clear which folders are classes.
+    Raises: DataError if images are at several depths, so that it is not clear which folders are classes.
     """
     root = home
-    for _ in range(DEEPEST):
-        inner = subfolders(root)
-        if len(inner) != 1 or image_files(root) or not subfolders(inner[0]):
+    for _ in range(MAX_DEPTH):
+        children = subfolders(root)
+        if len(children) != 1 or image_files(root) or not subfolders(children[0]):
             break
-        root = inner[0]
-    holders = sorted(
+        root = children[0]
+    parents = sorted(
         {file.parent for file in root.rglob("*") if file.suffix.lower() in SUFFIXES and "__MACOSX" not in file.parts}
     )
-    depths = {len(holder.relative_to(root).parts): holder for holder in reversed(holders)}
+    depths = {len(parent.relative_to(root).parts): parent for parent in reversed(parents)}
     if len(depths) > 1:
-        shown = " and ".join(str(depths[depth].relative_to(home)) for depth in sorted(depths))
+        folders = " and ".join(str(depths[depth].relative_to(home)) for depth in sorted(depths))
         raise DataError(
-            f"data {home}: images at several depths ({shown}), so which folders are classes is not clear; "
-            f"leave the class folders only in {home}"
+            f"data {home}: images are at several depths ({folders}), so it is not clear which folders are classes; "
+            f"leave only the class folders in {home}"
         )
     return root
 
@@ -99,7 +99,7 @@ def _from_drive(staged: Path, home: Path) -> None:
 
     archive = staged / "archive.zip"
     if gdown.download(id=DRIVE_ID, output=str(archive), quiet=True) is None or not archive.is_file():
-        raise DataError("it gave no file")
+        raise DataError("it returned no file")
     extract_images(archive, home)
 
 
@@ -113,5 +113,5 @@ def _from_kaggle(staged: Path, home: Path) -> None:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
     if not (staged / "images").is_dir():
-        raise DataError("it gave no image")
+        raise DataError("it returned no image")
     install(staged / "images", home)

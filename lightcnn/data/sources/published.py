@@ -1,4 +1,4 @@
-"""Data sets that others have published: digits with scikit-learn, Fashion-MNIST and CIFAR-10 in their binary forms."""
+"""Published data sets: digits from scikit-learn; Fashion-MNIST and CIFAR-10 in their binary formats."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FASHION_MD5 = {
     "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
     "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
 }
-"""MD5 of each file as gzipped by its publishers; a test holds this and the address against torchvision's."""
+"""MD5 of each gzipped file as published; a test compares these and the address with torchvision's."""
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
@@ -34,7 +34,7 @@ CIFAR_META = "batches.meta.txt"
 
 
 def digits(source: str, reading: Reading, progress: Progress) -> Dataset:
-    """UCI's optical recognition of handwritten digits, as scikit-learn ships it: 1,797 scans of 8×8, 17 levels."""
+    """UCI's optical recognition of handwritten digits, as included in scikit-learn: 1,797 scans of 8×8, 17 levels."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -44,24 +44,24 @@ def digits(source: str, reading: Reading, progress: Progress) -> Dataset:
         images,
         bunch.target.astype(np.int64),
         tuple(str(name) for name in bunch.target_names),
-        note="the writers of the digits are unknown: each image counts as its own, so scores may be flattered",
+        note="the writers of the digits are unknown: each image counts as its own group, so scores may be too high",
     )
 
 
 def fashion_mnist(source: str, reading: Reading, progress: Progress) -> Dataset:
-    """Zalando's Fashion-MNIST (arXiv:1708.07747) from its four idx files. Raises: DataError, DataMissing."""
+    """Zalando's Fashion-MNIST (arXiv:1708.07747) from its four IDX files. Raises: DataError, DataMissing."""
     folder = data_folder(reading)
     files = _fashion_files(folder)
     if not files:
         progress(f"downloading {source}", 0, 1)
         _fetch_fashion(source, folder)
         files = _fashion_files(folder)
-    parts = [read_labelled_idx(files[f"{side}-images-idx3-ubyte"], files[f"{side}-labels-idx1-ubyte"])
-             for side in ("train", "t10k")]  # fmt: skip
+    parts = [read_labelled_idx(files[f"{prefix}-images-idx3-ubyte"], files[f"{prefix}-labels-idx1-ubyte"])
+             for prefix in ("train", "t10k")]  # fmt: skip
     for images, _ in parts:
         if images.shape[1:] != (28, 28):
-            raise DataError(f"data {source}: images of {images.shape[1:]} in {folder}, not (28, 28); get it again")
-    return _sided(source, [(images[..., None], labels) for images, labels in parts], FASHION_CLASSES, 70_000)
+            raise DataError(f"data {source}: images of {images.shape[1:]} in {folder}, not (28, 28); download it again")
+    return _train_and_test(source, [(images[..., None], labels) for images, labels in parts], FASHION_CLASSES, 70_000)
 
 
 def cifar10(source: str, reading: Reading, progress: Progress) -> Dataset:
@@ -74,20 +74,22 @@ def cifar10(source: str, reading: Reading, progress: Progress) -> Dataset:
     missing = [name for name in (*CIFAR_TRAIN, "test_batch.bin") if not (home / name).is_file()]
     if missing:
         raise DataError(
-            f"data {home}: {', '.join(missing)} missing beside the other batches; add them from {CIFAR_URL}"
+            f"data {home}: {', '.join(missing)} missing next to the other batches; add them from {CIFAR_URL}"
         )
     batches = [read_cifar(home / name) for name in CIFAR_TRAIN]
     train = (np.concatenate([images for images, _ in batches]), np.concatenate([labels for _, labels in batches]))
-    return _sided(source, [train, read_cifar(home / "test_batch.bin")], _cifar_classes(home / CIFAR_META), 60_000)
+    return _train_and_test(
+        source, [train, read_cifar(home / "test_batch.bin")], _cifar_classes(home / CIFAR_META), 60_000
+    )
 
 
-def _sided(
+def _train_and_test(
     source: str, parts: list[tuple[NDArray[np.uint8], NDArray[np.int64]]], classes: tuple[str, ...], published: int
 ) -> Dataset:
-    """A dataset of a training and a test side."""
+    """A dataset of images and labels of the training set and of the test set."""
     labels = np.concatenate([labels for _, labels in parts])
     if labels.max() >= len(classes):
-        raise DataError(f"data {source}: label {labels.max()} for {len(classes)} classes; get the data again")
+        raise DataError(f"data {source}: label {labels.max()} for {len(classes)} classes; download the data again")
     return assemble(
         source,
         np.concatenate([images for images, _ in parts]),
@@ -99,19 +101,19 @@ def _sided(
 
 
 def _fashion_files(folder: Path) -> dict[str, Path]:
-    """The four files by name, where they are; torchvision's folder first, for MNIST's files are named alike."""
+    """Name → path of the four files, or empty; torchvision's folder first, since MNIST's files have the same names."""
     for home in (folder / "FashionMNIST" / "raw", folder / "fashion-mnist", folder):
-        there = {
+        present = {
             name: home / f"{name}{end}"
             for name in FASHION_MD5
             for end in (".gz", "")
             if (home / f"{name}{end}").is_file()
         }
-        if there and len(there) < len(FASHION_MD5):
-            missing = [name for name in FASHION_MD5 if name not in there]
-            raise DataError(f"data {home}: {', '.join(missing)} missing beside {', '.join(there)}; add what is missing")
-        if there:
-            return there
+        if present and len(present) < len(FASHION_MD5):
+            missing = [name for name in FASHION_MD5 if name not in present]
+            raise DataError(f"data {home}: {', '.join(missing)} missing next to {', '.join(present)}; add it")
+        if present:
+            return present
     return {}
 
 
@@ -127,11 +129,11 @@ def _fetch_fashion(source: str, folder: Path) -> None:
             (staged / "FashionMNIST" / "raw" / name).replace(raw / name)
 
     files = ", ".join(f"{name}.gz (MD5 {md5})" for name, md5 in FASHION_MD5.items())
-    fetch(source, folder, FASHION_URL, f"get by hand from there, and put into {raw}: {files}", get)
+    fetch(source, folder, FASHION_URL, f"download these files from there by hand into {raw}: {files}", get)
 
 
 def _cifar_home(folder: Path) -> Path | None:
-    """The folder with the batches; unpacked where only the archive is there."""
+    """The folder of the batches, unpacked if only the archive is present; None if neither is."""
     for home in (folder / "cifar-10-batches-bin", folder / "cifar10", folder):
         if any((home / name).is_file() for name in (*CIFAR_TRAIN, "test_batch.bin")):
             return home
@@ -141,30 +143,30 @@ def _cifar_home(folder: Path) -> Path | None:
 
 def _unpacked_cifar(archive: Path, folder: Path) -> Path:
     home = folder / "cifar-10-batches-bin"
-    extract_named(archive, CIFAR_MD5, (*CIFAR_TRAIN, "test_batch.bin", CIFAR_META), home, most=100_000_000)
+    extract_named(archive, CIFAR_MD5, (*CIFAR_TRAIN, "test_batch.bin", CIFAR_META), home, max_bytes=100_000_000)
     return home
 
 
 def _fetch_cifar(source: str, folder: Path) -> Path:
     def get(staged: Path) -> None:
-        # torchvision's own CIFAR10 takes the version that has to be unpickled; its downloader takes any file.
+        # torchvision's CIFAR10 downloads the version that has to be unpickled; its download_url works for any file.
         from torchvision.datasets.utils import download_url
 
         download_url(CIFAR_URL, str(staged), md5=CIFAR_MD5)
         _unpacked_cifar(staged / Path(CIFAR_URL).name, folder)
 
-    by_hand = f"get it by hand (MD5 {CIFAR_MD5}) and put it into {folder}, packed as it is"
+    by_hand = f"download it by hand (MD5 {CIFAR_MD5}) into {folder}, without unpacking it"
     fetch(source, folder, CIFAR_URL, by_hand, get)
     return folder / "cifar-10-batches-bin"
 
 
 def _cifar_classes(path: Path) -> tuple[str, ...]:
-    """The names in `batches.meta.txt`, one a line; as they are known where the file is not there."""
+    """The names in `batches.meta.txt`, one per line; CIFAR_CLASSES if the file is missing."""
     if not path.is_file():
         return CIFAR_CLASSES
     names = tuple(
         line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
     )
     if len(set(names)) != len(CIFAR_CLASSES) or len(names) != len(CIFAR_CLASSES):
-        raise DataError(f"data {path}: not {len(CIFAR_CLASSES)} distinct class names, one a line; get it again")
+        raise DataError(f"data {path}: not {len(CIFAR_CLASSES)} distinct class names, one per line; download it again")
     return names

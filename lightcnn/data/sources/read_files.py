@@ -1,4 +1,4 @@
-"""Reading many image files: in parallel, each once, with every fault found before anything is done with the rest."""
+"""Reads many image files in parallel, each once; all faulty files are found before any image is used."""
 
 from __future__ import annotations
 
@@ -12,82 +12,83 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.dataset import FileFacts, Files, facts
+from lightcnn.data.dataset import FileFacts, ImageFiles, file_facts
 from lightcnn.data.files.decode import decode
 from lightcnn.errors import DataError
 from lightcnn.progress import Progress, no_progress
 
 KEPT_BYTES = 1_500_000_000
-"""Decoded pixels that stay in memory, at most; what is beyond is decoded again when needed."""
-SHOWN = 3
-"""Faulty files that an error names."""
+"""Most bytes of decoded pixels that stay in memory; further images are decoded again when needed."""
+MAX_LISTED = 3
+"""Most files that a message names."""
 
 
 @dataclass(frozen=True)
 class ReadFiles:
-    """What was read: images that are whole, the places in the list they had, and paths and faults of the others."""
+    """The usable images, their positions in the list of files, and path and fault of every other file."""
 
-    images: Files
-    places: NDArray[np.int64]
+    images: ImageFiles
+    positions: NDArray[np.int64]
     skipped: tuple[tuple[str, str], ...]
 
     @property
     def note(self) -> str:
-        """What a reader of results should know of the files."""
-        several = sum(one.several for one in self.images.files)
-        return f"the first picture of {several} files that hold several" if several else ""
+        """A clause for the report's note on files of which only a part was read; empty if none."""
+        count = sum(file.multi_frame for file in self.images.files)
+        return f"only the first image of {count} files with several images was read" if count else ""
 
 
 def read(
     source: str, root: Path, files: Sequence[Path], *, skip_corrupt: bool = False, progress: Progress = no_progress
 ) -> ReadFiles:
-    """Decodes `files`, which lie below `root`, on all cores.
+    """Decodes `files`, which are below `root`, on all cores.
 
-    Raises: DataError that names the first faulty files and counts them, unless `skip_corrupt` leaves them out; also
-    where no file is whole.
+    Raises: DataError that names the first faulty files and counts all, unless `skip_corrupt` leaves them out; also if
+    no file is usable.
     """
-    whole: list[FileFacts] = []
+    facts: list[FileFacts] = []
     kept: list[NDArray[np.uint8] | None] = []
-    places: list[int] = []
+    positions: list[int] = []
     faults: list[tuple[str, str]] = []
     budget = KEPT_BYTES
-    for place, (file, result) in enumerate(zip(files, _decoded(files), strict=True)):
+    for position, (file, result) in enumerate(zip(files, _decoded(files), strict=True)):
         if isinstance(result, str):
             faults.append((str(file.relative_to(root)), result))
         else:
-            one, pixels = result
+            facts_of_file, pixels = result
             budget -= pixels.nbytes
-            whole.append(one)
+            facts.append(facts_of_file)
             kept.append(pixels if budget >= 0 else None)
-            places.append(place)
-        progress("reading images", place + 1, len(files))
-    if faults and not (skip_corrupt and whole):
-        raise DataError(_refusal(source, faults, len(files)))
-    colour = any(one.shape[2] == 3 for one in whole)
-    return ReadFiles(Files(whole, kept, 3 if colour else 1), np.array(places, dtype=np.int64), tuple(faults))
+            positions.append(position)
+        progress("reading images", position + 1, len(files))
+    if faults and not (skip_corrupt and facts):
+        raise DataError(_format_faults(source, faults, len(files)))
+    colour = any(file.shape[2] == 3 for file in facts)
+    return ReadFiles(ImageFiles(facts, kept, 3 if colour else 1), np.array(positions, dtype=np.int64), tuple(faults))
 
 
-def _refusal(source: str, faults: Sequence[tuple[str, str]], count: int) -> str:
-    shown = "; ".join(f"{path} {reason}" for path, reason in faults[:SHOWN])
-    more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+def _format_faults(source: str, faults: Sequence[tuple[str, str]], count: int) -> str:
+    """The error message for faulty files among `count` files."""
+    first = "; ".join(f"{path} {reason}" for path, reason in faults[:MAX_LISTED])
+    more = f"; and {len(faults) - MAX_LISTED} more" if len(faults) > MAX_LISTED else ""
     if len(faults) == count:
-        remedy = "not one is whole"  # an audit cannot list them either: it has nothing to look at
+        remedy = "no file is usable"  # nor can an audit list them: it needs at least one image
     else:
         more += " (`lightcnn audit` lists all)" if more else ""
         remedy = "repair or remove them, or leave them out with --skip-corrupt"
-    return f"data {source}: {len(faults)} of {count} files cannot be used: {shown}{more}; {remedy}"
+    return f"data {source}: {len(faults)} of {count} files cannot be used: {first}{more}; {remedy}"
 
 
 def _decoded(files: Sequence[Path]) -> Iterator[tuple[FileFacts, NDArray[np.uint8]] | str]:
-    """Facts and pixels of each file, or what is wrong with it, in order."""
+    """Facts and pixels of each file, or its fault, in order."""
 
-    def one(file: Path) -> tuple[FileFacts, NDArray[np.uint8]] | str:
+    def decoded_file(file: Path) -> tuple[FileFacts, NDArray[np.uint8]] | str:
         try:
             decoded = decode(file)
         except DataError as error:
             return str(error)
-        return facts(file, decoded), decoded.pixels
+        return file_facts(file, decoded), decoded.pixels
 
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # Pillow's, on damaged EXIF and bombs: what matters is an error here
-        yield from pool.map(one, files)
+        warnings.simplefilter("ignore")  # Pillow warns about damaged EXIF and bombs; what matters is an error here
+        yield from pool.map(decoded_file, files)

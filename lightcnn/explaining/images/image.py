@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightcnn.data.dataset import Dataset, Files
-from lightcnn.data.files.decode import decode, decode_whole, reduced
+from lightcnn.data.dataset import Dataset, ImageFiles
+from lightcnn.data.files.decode import decode, decode_whole, reduce_pixels
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.tensors import network_pixels
 from lightcnn.errors import DataError
 from lightcnn.explaining.images.masks import MaskFolder
 from lightcnn.explaining.images.projection import Frame
@@ -54,7 +55,7 @@ def from_file(
         mask = _mask_of_file(path, masks)
     frame = Frame.of(decoded.shape, preprocess)
     input_mask, notes = _at_input(mask, frame)
-    pixels = preprocess.prepare(decoded)
+    pixels = network_pixels(decoded, preprocess)
     return ExplainedImage(str(path), pixels, frame, lambda: decode_whole(path), mask=input_mask, notes=notes)
 
 
@@ -76,11 +77,11 @@ def from_array(
     size = pixels.shape[0], pixels.shape[1]
     if mask is not None and mask.shape != size:
         raise DataError(f"is {size[1]}×{size[0]} pixels, but its mask has the shape {mask.shape}")
-    smaller = reduced(pixels)
+    smaller = reduce_pixels(pixels)
     frame = Frame.of(smaller.shape, preprocess)
     input_mask, notes = _at_input(mask, frame)
     return ExplainedImage(
-        name, preprocess.prepare(smaller), frame, lambda: (pixels, size), mask=input_mask, notes=notes
+        name, network_pixels(smaller, preprocess), frame, lambda: (pixels, size), mask=input_mask, notes=notes
     )
 
 
@@ -89,7 +90,7 @@ def from_dataset(
 ) -> ExplainedImage:
     """An image of a data set, prepared as in training. `masks` replace those of the data set. Raises: DataError."""
     pixels, name = dataset.images[index], dataset.paths[index]
-    files = dataset.images.files if isinstance(dataset.images, Files) else None
+    files = dataset.images.files if isinstance(dataset.images, ImageFiles) else None
 
     def whole() -> WholeImage:
         return decode_whole(files[index].path) if files else (pixels, (pixels.shape[0], pixels.shape[1]))
@@ -102,7 +103,7 @@ def from_dataset(
     input_mask, notes = _at_input(mask, frame)
     return ExplainedImage(
         name,
-        preprocess.prepare(pixels),
+        network_pixels(pixels, preprocess),
         frame,
         whole,
         label=dataset.classes[dataset.labels[index]],

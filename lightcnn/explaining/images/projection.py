@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lightcnn.data.preprocess import Preprocess, squared
+from lightcnn.data.preprocess import Preprocess, to_square
 
 BILINEAR = Image.Resampling.BILINEAR
 
@@ -52,7 +52,7 @@ class Frame:
         covers most are inside.
         """
         cover = Image.fromarray(mask.astype(np.float32)).resize((self.width, self.height), BILINEAR)
-        square = Image.fromarray(squared(np.asarray(cover)[..., None], self.fit)[..., 0])
+        square = Image.fromarray(to_square(np.asarray(cover)[..., None], self.fit)[..., 0])
         share = np.asarray(square.resize((self.size, self.size), BILINEAR))
         return (share > 0) & (share >= min(0.5, float(share.max())))
 

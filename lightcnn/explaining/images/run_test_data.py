@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from lightcnn import document
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.grouping.groups import grouped
+from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import Split, data_document, split, subset
+from lightcnn.data.split import Split, data_document, make_split, subset
+from lightcnn.data.tensors import network_pixels
 from lightcnn.errors import DataError, InputError
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.progress import Progress
@@ -68,12 +69,12 @@ def load_test_data(
             "report.json; restore the data, give images, or give other data with --data SOURCE"
         )
     note = "" if is_own else "not the run's own data: the network may have been trained on some of these images"
-    return RunTestData(dataset, split(dataset, recipe.seed, reading), note)
+    return RunTestData(dataset, make_split(dataset, recipe.seed, reading), note)
 
 
 def _load_dataset(run: RunFolder, recipe: Recipe, reading: Reading, source: str | None, progress: Progress) -> Dataset:
     try:
-        return grouped(load(source or recipe.data, reading, progress=progress), progress=progress)
+        return find_groups(load(source or recipe.data, reading, progress=progress), progress=progress)
     except DataError as error:
         if source is not None:
             raise
@@ -98,7 +99,7 @@ def predict(
     parts = []
     for start in range(0, len(indices), CHUNK):
         progress("predicting", start, len(indices))
-        pixels = torch.stack([preprocess.prepare(dataset.images[i]) for i in indices[start : start + CHUNK]])
+        pixels = torch.stack([network_pixels(dataset.images[i], preprocess) for i in indices[start : start + CHUNK]])
         parts.append(network.probabilities(network.inputs(pixels)).numpy())
     progress("predicting", len(indices), len(indices))
     return np.concatenate(parts)

@@ -60,7 +60,7 @@ def select_files(inputs: Sequence[Path], preprocess: Preprocess, masks: MaskFold
             else:
                 yield _read(str(path), partial(from_file, path, preprocess, masks))
 
-    return Selection(images, counted.images, counted.images, counted.passed_over)
+    return Selection(images, counted.images, counted.images, counted.ignored)
 
 
 def select_test_images(

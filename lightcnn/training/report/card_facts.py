@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightcnn.data.dataset import SPLITS
+from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.sources.load import NAMES
+from lightcnn.data.sources.load import DATASET_NAMES
 from lightcnn.output.caveats import caveats
 from lightcnn.recipe import Recipe
 from lightcnn.text import visible
@@ -55,7 +55,11 @@ class CardFacts:
     def source(self) -> str:
         """The name of the data set; with its fingerprint if the name comes from a path."""
         source, fingerprint = self.report["data"]["source"], self.report["data"]["fingerprint"]
-        return self.dataset if source.partition(":")[0] in NAMES else f"{self.dataset} (fingerprint {fingerprint[:16]})"
+        return (
+            self.dataset
+            if source.partition(":")[0] in DATASET_NAMES
+            else f"{self.dataset} (fingerprint {fingerprint[:16]})"
+        )
 
     @property
     def ignored_split(self) -> str:
@@ -73,7 +77,7 @@ class CardFacts:
         data, reading = self.report["data"], self.recipe.reading
         seed = self.recipe.seed if reading.split_seed is None else reading.split_seed
         if self.given and not self.ignored_split:
-            missing = [name for name in SPLITS if name not in self.given]
+            missing = [name for name in SPLIT_NAMES if name not in self.given]
             rule = f"as in the source ({', '.join(self.given)})" + (
                 f"; {' and '.join(missing)} made from its training set by lightcnn, seed {seed}" if missing else ""
             )
@@ -124,7 +128,7 @@ class CardFacts:
 def dataset_name(report: Mapping[str, Any]) -> str:
     """The source by name: the last part of a path, since the folders concern only the machine."""
     source = str(report["data"]["source"])
-    return source if source.partition(":")[0] in NAMES else Path(source).name or source
+    return source if source.partition(":")[0] in DATASET_NAMES else Path(source).name or source
 
 
 def interval_width(report: Mapping[str, Any]) -> str:
@@ -136,5 +140,5 @@ def interval_width(report: Mapping[str, Any]) -> str:
 
 def _shares(counts: Mapping[str, int]) -> str:
     """The share of all images in each set."""
-    total = sum(counts[name] for name in SPLITS)
-    return ", ".join(f"{name} {100 * counts[name] / total:.1f} %" for name in SPLITS) + " of the images"
+    total = sum(counts[name] for name in SPLIT_NAMES)
+    return ", ".join(f"{name} {100 * counts[name] / total:.1f} %" for name in SPLIT_NAMES) + " of the images"

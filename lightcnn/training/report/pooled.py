@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn import document
-from lightcnn.data.dataset import SPLITS
+from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.auc_variance import mean_area
@@ -41,7 +41,7 @@ def pooled_data(pipelines: Sequence[Pipeline]) -> dict[str, Any]:
     documents = [pipeline.document() for pipeline in pipelines]
     tested = np.unique(np.concatenate([pipeline.split.test for pipeline in pipelines]))
     counts, groups = (
-        {name: round(float(np.mean([part[name] for part in parts]))) for name in SPLITS}
+        {name: round(float(np.mean([part[name] for part in parts]))) for name in SPLIT_NAMES}
         for parts in ([d["counts"] for d in documents], [d["groups"]["counts"] for d in documents])
     )
     dataset = pipelines[0].dataset

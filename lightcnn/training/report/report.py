@@ -17,7 +17,7 @@ from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.counting.stages import Stage, network_cost
 from lightcnn.counting.stages import stages as network_stages
 from lightcnn.data.contact_sheets import png, tile
-from lightcnn.data.dataset import SPLITS
+from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.decisions import decide
@@ -102,7 +102,7 @@ def write_report(run: RunFolder, pipeline: Pipeline, training: FinishedTraining)
 def _card_facts(
     run: RunFolder, pipeline: Pipeline, report: Mapping[str, Any], recipe: Recipe, preprocess: Preprocess
 ) -> CardFacts:
-    given = [name for name in SPLITS if (pipeline.dataset.split == name).any()]
+    given = [name for name in SPLIT_NAMES if (pipeline.dataset.split == name).any()]
     machine = json.loads((run / "environment.json").read_bytes())
     return CardFacts(report, recipe, preprocess, given, device_name(pipeline.device), machine)
 

@@ -1,4 +1,4 @@
-"""Image files as people have them, and as they should not be: every one is read right or refused in one line."""
+"""Image files, usual and faulty: each is decoded correctly, or refused in one line."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def grey(pixels=GRADIENT):
     return Image.fromarray(pixels)
 
 
-def see_through(picture):
-    """The picture with a left half that is not there."""
-    picture.putalpha(Image.fromarray(np.where(np.arange(SIZE[0]) < 24, 0, 255).astype(np.uint8)[None].repeat(32, 0)))
-    return picture
+def half_transparent(image):
+    """The image with a transparent left half."""
+    image.putalpha(Image.fromarray(np.where(np.arange(SIZE[0]) < 24, 0, 255).astype(np.uint8)[None].repeat(32, 0)))
+    return image
 
 
 def chunk(kind, content):
@@ -44,14 +44,14 @@ def chunk(kind, content):
 
 
 def png(width, height, depth, colour, rows, *, before=(), interlace=0):
-    """A PNG file by hand: `rows` are the unfiltered bytes of the picture, each row led by its filter's number."""
+    """A PNG file made by hand: `rows` are the bytes of the image, each row preceded by its filter's number."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace))
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(before) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def jpeg(picture, **options):
+def jpeg(image, **options):
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=95, **options)
+    image.save(file, "JPEG", quality=95, **options)
     return file.getvalue()
 
 
@@ -74,7 +74,7 @@ def without_adobe(content):
 
 
 def plain_cmyk():
-    """Four inks stored as they are, and no word of Adobe: Pillow stores them inverted, so they are inverted before."""
+    """CMYK that is not inverted, without Adobe's marker: Pillow inverts it on saving, so it is inverted before."""
     return without_adobe(
         jpeg(Image.merge("CMYK", [band.point(lambda v: 255 - v) for band in rgb().convert("CMYK").split()]))
     )
@@ -103,9 +103,9 @@ FILES = {
     "RGB.PNG": (lambda: rgb(), {"format": "PNG"}, COLOUR, EXACT, "RGB"),
     "grey.png": (lambda: grey(), {}, GRADIENT[..., None], EXACT, "L"),
     "palette.png": (lambda: rgb().quantize(256), {}, COLOUR, 3, "P"),
-    "clear palette.png": (lambda: see_through(rgb()).quantize(256), {}, WHITE_LEFT, 20, "P"),
-    "rgba.png": (lambda: see_through(rgb()), {}, WHITE_LEFT, EXACT, "RGBA"),
-    "la.png": (lambda: see_through(grey()), {}, GREY_WHITE_LEFT, EXACT, "LA"),
+    "clear palette.png": (lambda: half_transparent(rgb()).quantize(256), {}, WHITE_LEFT, 20, "P"),
+    "rgba.png": (lambda: half_transparent(rgb()), {}, WHITE_LEFT, EXACT, "RGBA"),
+    "la.png": (lambda: half_transparent(grey()), {}, GREY_WHITE_LEFT, EXACT, "LA"),
     "bits.png": (lambda: grey(BITS[..., 0].astype(np.uint8)).convert("1"), {}, BITS, EXACT, "1"),
     "deep.png": (lambda: Image.fromarray(GRADIENT.astype(np.uint16) * 257), {}, GRADIENT[..., None], EXACT, "I;16"),
     "deep rgb.png": (deep_rgb, {}, COLOUR, EXACT, "RGB"),
@@ -114,7 +114,7 @@ FILES = {
     "rgb.bmp": (lambda: rgb(), {}, COLOUR, EXACT, "RGB"),
     "grey.bmp": (lambda: grey(), {}, GRADIENT[..., None], EXACT, "L"),
     "lossy.webp": (lambda: rgb(), {"quality": 95}, COLOUR, 16, "RGB"),
-    "alpha.webp": (lambda: see_through(rgb()), {"lossless": True}, WHITE_LEFT, EXACT, "RGBA"),
+    "alpha.webp": (lambda: half_transparent(rgb()), {"lossless": True}, WHITE_LEFT, EXACT, "RGBA"),
     "rgb.tif": (lambda: rgb(), {}, COLOUR, EXACT, "RGB"),
     "packed.TIFF": (lambda: rgb(), {"format": "TIFF", "compression": "tiff_lzw"}, COLOUR, EXACT, "RGB"),
     "grey.tiff": (lambda: grey(), {}, GRADIENT[..., None], EXACT, "L"),
@@ -133,11 +133,11 @@ def test_formats_and_modes(tmp_path, name):
     read = decode(save(tmp_path, name, make(), **options))
     assert read.pixels.dtype == np.uint8
     assert read.pixels.shape == expected.shape
-    assert (read.mode, read.width, read.height, read.several) == (mode, *SIZE, False)
+    assert (read.mode, read.width, read.height, read.multi_frame) == (mode, *SIZE, False)
     assert np.abs(read.pixels.astype(int) - expected.astype(int)).max() <= tolerance
 
 
-def test_the_formats_are_all_there():
+def test_all_formats_are_tested():
     assert {FORMAT_OF[Path(name).suffix.lower()] for name in FILES} == set(FORMAT_OF.values())
     assert len(SUFFIXES) == 9
 
@@ -148,9 +148,9 @@ MODES = {"jpg": ("RGB", "L"), "webp": ("RGB", "RGBA"), "png": ("RGB", "RGBA", "L
 
 @pytest.mark.parametrize(("suffix", "mode"), [(suffix, mode) for suffix, modes in MODES.items() for mode in modes])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_gives_the_same_upright_picture(tmp_path, suffix, mode, orientation):
+def test_every_orientation_gives_the_same_upright_image(tmp_path, suffix, mode, orientation):
     upright = rgb(CORNER).convert("L" if mode == "I;16" else mode)
-    # A picture that needs UPRIGHT[n] to stand was turned by the inverse, which is itself but for the quarter turns.
+    # An image that UPRIGHT[n] turns upright was turned by its inverse, which is the same except for quarter turns.
     inverse = {6: UPRIGHT[8], 8: UPRIGHT[6]}.get(orientation, UPRIGHT.get(orientation))
     stored = upright if inverse is None else upright.transpose(inverse)
     if mode == "I;16":
@@ -170,24 +170,24 @@ def test_large_photographs_are_reduced_to_the_shorter_side(tmp_path):
     assert (read.width, read.height) == (900, 600)
 
 
-@pytest.mark.parametrize(("suffix", "several"), [("tif", True), ("webp", True), ("png", True)])
-def test_of_several_pictures_the_first_is_read_and_that_is_said(tmp_path, suffix, several):
+@pytest.mark.parametrize(("suffix", "multi_frame"), [("tif", True), ("webp", True), ("png", True)])
+def test_only_the_first_of_several_frames_is_read_and_the_note_reports_it(tmp_path, suffix, multi_frame):
     for folder in "ab":
         (tmp_path / folder).mkdir()
         for index in range(3):
             save(tmp_path / folder, f"{index}.png", grey())
-    more = {"lossless": True} if suffix == "webp" else {}
-    file = save(tmp_path / "a", f"9.{suffix}", rgb(), save_all=True, append_images=[rgb(CORNER)], **more)
-    assert decode(file).several is several
+    options = {"lossless": True} if suffix == "webp" else {}
+    file = save(tmp_path / "a", f"9.{suffix}", rgb(), save_all=True, append_images=[rgb(CORNER)], **options)
+    assert decode(file).multi_frame is multi_frame
     np.testing.assert_array_equal(decode(file).pixels, COLOUR)
-    assert "the first picture of 1 files that hold several" in load(str(tmp_path)).note
+    assert "only the first image of 1 files with several images was read" in load(str(tmp_path)).note
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (0.0, 3000.0), (float("nan"), 1.0), (0.0, float("inf"))])
-def test_floats_that_no_rule_scales_are_refused(tmp_path, low, high):
+def test_floats_of_an_unknown_scale_are_refused(tmp_path, low, high):
     values = np.full((8, 8), high, dtype=np.float32)
     values[0, 0] = low
-    with pytest.raises(DataError, match=r"has values from .* to .*; save it with 8 bits a channel"):
+    with pytest.raises(DataError, match=r"has values from .* to .*; save it with 8 bits per channel"):
         decode(save(tmp_path, "x.tif", Image.fromarray(values)))
 
 
@@ -201,18 +201,18 @@ BOMB_TIFF = struct.pack("<2sHI", b"II", 42, 8) + struct.pack("<H", 8) + b"".join
     struct.pack("<HHII", tag, 4, 1, value)
     for tag, value in ((256, 60_000), (257, 60_000), (258, 8), (259, 1), (262, 1), (273, 8), (278, 60_000), (279, 4))
 ) + struct.pack("<I", 0)  # fmt: skip
-HOSTILE = {
+FAULTY = {
     "empty.jpg": (b"", "is empty"),
-    "text.png": (b"these are not the pixels", "is no image that is read"),
-    "random.jpg": (np.random.default_rng(3).bytes(5000), "is no image that is read"),
-    "moving.jpg": (gif(), "is a GIF file inside, which is not read; convert it to PNG"),
-    "phone.jpg": (b"\0\0\0\x18ftypheic" + bytes(100), "is a HEIC, AVIF or video file inside"),
-    "png.jpg": (png(1, 1, 8, 0, b"\0\0"), "is a PNG file inside; rename it to png.png"),
-    "jpeg.bmp": (jpeg(rgb()), "is a JPEG file inside; rename it to jpeg.jpg"),
-    "bomb.png": (png(60_000, 60_000, 1, 0, b""), "has over 89 megapixels"),
-    "wide.png": (png(9_000, 10_000, 8, 6, b""), "has over 89 megapixels"),
-    "bomb.tif": (BOMB_TIFF, "has over 89 megapixels"),
-    "flat.png": (png(0, 5, 8, 0, b""), "is (damaged|no image)"),
+    "text.png": (b"these are not the pixels", "is not an image of a supported format"),
+    "random.jpg": (np.random.default_rng(3).bytes(5000), "is not an image of a supported format"),
+    "moving.jpg": (gif(), "is a GIF file, which is not supported; convert it to PNG"),
+    "phone.jpg": (b"\0\0\0\x18ftypheic" + bytes(100), "is a HEIC, AVIF or video file, which"),
+    "png.jpg": (png(1, 1, 8, 0, b"\0\0"), "contains a PNG image; rename it to png.png"),
+    "jpeg.bmp": (jpeg(rgb()), "contains a JPEG image; rename it to jpeg.jpg"),
+    "bomb.png": (png(60_000, 60_000, 1, 0, b""), "has more than 89 megapixels"),
+    "wide.png": (png(9_000, 10_000, 8, 6, b""), "has more than 89 megapixels"),
+    "bomb.tif": (BOMB_TIFF, "has more than 89 megapixels"),
+    "flat.png": (png(0, 5, 8, 0, b""), "is (damaged|not an image)"),
     "profile.png": (
         png(1, 1, 8, 0, b"\0\0", before=[chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(50_000_000)))]),
         "is damaged .*Decompressed data too large",
@@ -224,10 +224,10 @@ HOSTILE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", FAULTY)
 @pytest.mark.timeout(60)
-def test_hostile_files_are_refused_in_one_line(tmp_path, name):
-    content, message = HOSTILE[name]
+def test_faulty_files_are_refused_in_one_line(tmp_path, name):
+    content, message = FAULTY[name]
     with pytest.raises(DataError, match=message) as caught, quiet():
         decode(save(tmp_path, name, content))
     assert "\n" not in str(caught.value)
@@ -236,7 +236,7 @@ def test_hostile_files_are_refused_in_one_line(tmp_path, name):
 
 @contextlib.contextmanager
 def quiet():
-    """As `read` has it: Pillow's warnings about damaged files are of no use."""
+    """Ignores Pillow's warnings about damaged files, as `read` does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -251,14 +251,14 @@ def quiet():
         b"Exif\0\0MM\0*" + b"\0\0\0\x08\xff\xff" * 9,
     ],
 )
-def test_damaged_exif_does_not_cost_the_picture(tmp_path, block):
+def test_damaged_exif_does_not_prevent_decoding(tmp_path, block):
     for name, content in (("x.jpg", jpeg(rgb(), exif=block)), ("y.jpg", jpeg(rgb(), exif=block[:60_000]))):
         with quiet():
             read = decode(save(tmp_path, name, content))
         assert np.abs(read.pixels.astype(int) - COLOUR).max() <= LOSSY
 
 
-def test_the_largest_exif_and_profile_that_a_jpeg_holds(tmp_path):
+def test_the_largest_exif_and_profile_of_a_jpeg(tmp_path):
     exif = Image.Exif()
     exif[0x010E], exif[0x0112] = "x" * 60_000, 3
     content = jpeg(rgb(), exif=exif.tobytes(), icc_profile=bytes(3_000_000))
@@ -266,14 +266,14 @@ def test_the_largest_exif_and_profile_that_a_jpeg_holds(tmp_path):
     assert decode(save(tmp_path, "x.jpg", content)).pixels.shape == COLOUR.shape
 
 
-def whole(name, picture=None):
-    """The bytes of one of `FILES`, or of another picture saved the same way."""
+def content_of(name, image=None):
+    """The bytes of one of `FILES`, or of another image saved in the same way."""
     make, options, *_ = FILES[name]
-    made = make() if picture is None else picture
-    if isinstance(made, bytes):
-        return made
+    content = make() if image is None else image
+    if isinstance(content, bytes):
+        return content
     file = io.BytesIO()
-    made.save(file, **({"format": FORMAT_OF[Path(name).suffix.lower()]} | options))
+    content.save(file, **({"format": FORMAT_OF[Path(name).suffix.lower()]} | options))
     return file.getvalue()
 
 
@@ -285,22 +285,22 @@ NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), d
     ["rgb.jpg", "rgb.png", "rgb.bmp", "lossy.webp", "rgb.tif", "packed.TIFF"],
 )
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
-def test_truncated_files_are_found(tmp_path, name, share):
-    content = whole(name, NOISE)
-    with pytest.raises(DataError, match=r"is (damaged|no image)"), quiet():
+def test_truncated_files_are_refused(tmp_path, name, share):
+    content = content_of(name, NOISE)
+    with pytest.raises(DataError, match=r"is (damaged|not an image)"), quiet():
         decode(save(tmp_path, name, content[: int(share * len(content))]))
 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.timeout(120)
-def test_flipped_and_cut_bytes_end_in_pixels_or_in_one_line(tmp_path, name):
-    random, content = np.random.default_rng(len(name)), whole(name)
+def test_changed_and_truncated_bytes_give_pixels_or_one_line(tmp_path, name):
+    random, content = np.random.default_rng(len(name)), content_of(name)
     outcomes = set()
     with quiet():
         for _ in range(60):
             broken = bytearray(content)
-            for place in random.integers(0, len(broken) if random.random() < 0.5 else min(120, len(broken)), 4):
-                broken[place] = random.integers(256)
+            for position in random.integers(0, len(broken) if random.random() < 0.5 else min(120, len(broken)), 4):
+                broken[position] = random.integers(256)
             if random.random() < 0.3:
                 del broken[random.integers(1, len(broken)) :]
             try:
@@ -314,7 +314,7 @@ def test_flipped_and_cut_bytes_end_in_pixels_or_in_one_line(tmp_path, name):
     assert "refused" in outcomes
 
 
-def test_names_as_people_write_them(tmp_path):
+def test_usual_file_names_are_read(tmp_path):
     for folder in ("Mpox vélo", "other skin"):
         (tmp_path / folder).mkdir()
         for index, name in enumerate(("IMG 1.JPG", "b.Jpeg", "c.jfif", "日本.PNG", "e.TIF")):
@@ -324,12 +324,41 @@ def test_names_as_people_write_them(tmp_path):
     assert (len(data), data.skipped, data.note) == (10, (), "")
 
 
-def test_a_link_to_nothing_is_a_faulty_file(tmp_path):
+def test_a_broken_link_is_a_faulty_file(tmp_path):
     for folder in "ab":
         (tmp_path / folder).mkdir()
         save(tmp_path / folder, "0.png", grey())
         save(tmp_path / folder, "1.png", grey())
     (tmp_path / "a" / "2.png").symlink_to("gone.png")
-    with pytest.raises(DataError, match=r"1 of 5 files cannot be used: a/2\.png is a link to a file that is not there"):
+    with pytest.raises(DataError, match=r"1 of 5 files cannot be used: a/2\.png is a link to a missing file"):
         load(str(tmp_path))
     assert len(load(str(tmp_path), Reading(skip_corrupt=True))) == 4
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
+    for name, width in (("large.png", 11_000), ("bomb.png", 40_000)):
+        header = struct.pack(">IIBBBBB", width, width, 1, 0, 0, 0, 0)
+        chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
+        body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+        with pytest.raises(DataError, match=r"more than 89 megapixels"):
+            decode(tmp_path / name)
+
+
+def test_decoding_of_modes_and_orientation(tmp_path):
+    colour = Image.fromarray(np.full((4, 6, 3), 200, dtype=np.uint8))
+    colour.save(tmp_path / "rgb.png")
+    colour.convert("CMYK").save(tmp_path / "cmyk.tif")
+    colour.convert("P").save(tmp_path / "palette.png")
+    Image.new("RGBA", (6, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    Image.fromarray(np.full((4, 6), 200 * 257, dtype=np.uint16)).save(tmp_path / "deep.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    colour.save(tmp_path / "turned.jpg", exif=exif)
+    assert decode(tmp_path / "rgb.png").pixels.shape == (4, 6, 3)
+    assert abs(int(decode(tmp_path / "cmyk.tif").pixels.mean()) - 200) <= 2
+    assert decode(tmp_path / "palette.png").pixels.shape == (4, 6, 3)
+    assert decode(tmp_path / "clear.png").pixels.min() == 255
+    assert decode(tmp_path / "deep.png").pixels.shape == (4, 6, 1)
+    assert set(decode(tmp_path / "deep.png").pixels.ravel().tolist()) == {200}
+    assert decode(tmp_path / "turned.jpg").pixels.shape == (6, 4, 3)

@@ -1,4 +1,4 @@
-"""Near duplicates: copies are found under every change, and what only looks alike is not."""
+"""Near duplicates: copies are found after every kind of change, other images are not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from sklearn.datasets import load_sample_images
 
 from lightcnn.data.grouping.matching import MIRROR
-from lightcnn.data.grouping.similar import PLACES, clusters_of, similar
+from lightcnn.data.grouping.similar import MIN_POSITIONS, clusters_of, find_similar
 
 SIZE = 128
 RANDOM = np.random.Generator(np.random.PCG64(0))
@@ -17,10 +17,10 @@ RANDOM = np.random.Generator(np.random.PCG64(0))
 def photographs() -> list[np.ndarray]:
     """Parts of scikit-learn's two sample photographs that do not overlap."""
     parts = []
-    for picture in load_sample_images().images:
+    for image in load_sample_images().images:
         for top in (0, 213):
             for left in (0, 213, 426):
-                parts.append(cv2.resize(picture[top : top + 213, left : left + 213], (SIZE, SIZE)))
+                parts.append(cv2.resize(image[top : top + 213, left : left + 213], (SIZE, SIZE)))
     return parts
 
 
@@ -53,62 +53,63 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_copy_is_found_under_every_change(name: str) -> None:
+def test_a_copy_is_found_after_every_change(name: str) -> None:
     RANDOM.bit_generator.state = np.random.PCG64(0).state
     copies = [np.ascontiguousarray(CHANGES[name](photograph)) for photograph in PHOTOGRAPHS]
-    found = similar(PHOTOGRAPHS + copies)
+    similar = find_similar(PHOTOGRAPHS + copies)
     count = len(PHOTOGRAPHS)
     true = [[i, i + count] for i in range(count)]
-    assert all(pair in true for pair in found.pairs.tolist())
-    # One of the twelve is a patch out of focus, of which a crop keeps no feature.
-    assert len(found.pairs) >= count - (name == "crop")
-    assert (found.strength >= PLACES).all()
-    assert np.array_equal(found.clusters, clusters_of(found.pairs, 2 * count))
+    assert all(pair in true for pair in similar.pairs.tolist())
+    # One of the twelve is out of focus, and a crop of it has no features.
+    assert len(similar.pairs) >= count - (name == "crop")
+    assert (similar.strength >= MIN_POSITIONS).all()
+    assert np.array_equal(similar.clusters, clusters_of(similar.pairs, 2 * count))
 
 
 def test_different_photographs_are_not_copies() -> None:
-    found = similar(PHOTOGRAPHS)
-    assert found.pairs.shape == (0, 2)
-    assert found.clusters.tolist() == list(range(len(PHOTOGRAPHS)))
+    similar = find_similar(PHOTOGRAPHS)
+    assert similar.pairs.shape == (0, 2)
+    assert similar.clusters.tolist() == list(range(len(PHOTOGRAPHS)))
 
 
-def test_a_watermark_that_all_carry_makes_no_copies() -> None:
+def test_images_with_the_same_watermark_are_not_copies() -> None:
     marked = [photograph.copy() for photograph in PHOTOGRAPHS]
     for image in marked:
         cv2.putText(image, "atlas.org", (40, 120), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
-    assert not len(similar(marked).pairs)
+    assert not len(find_similar(marked).pairs)
 
 
 def test_empty_and_flat_images_have_no_copies() -> None:
     flat = [np.full((SIZE, SIZE, 3), value, np.uint8) for value in (0, 0, 128, 255)]
-    found = similar([*flat, *PHOTOGRAPHS[:2], PHOTOGRAPHS[0]])
-    assert found.pairs.tolist() == [[4, 6]]
+    similar = find_similar([*flat, *PHOTOGRAPHS[:2], PHOTOGRAPHS[0]])
+    assert similar.pairs.tolist() == [[4, 6]]
 
 
-def test_the_same_images_give_the_same_answer_and_progress_reaches_the_end() -> None:
+def test_the_same_images_give_the_same_result_and_progress_reaches_the_end() -> None:
     images = PHOTOGRAPHS + [turned(photograph, 12) for photograph in PHOTOGRAPHS]
-    seen: list[tuple[str, int, int]] = []
-    one, other = similar(images), similar(images, progress=lambda *args: seen.append(args))
-    assert np.array_equal(one.pairs, other.pairs)
-    assert np.array_equal(one.strength, other.strength)
-    assert {what for what, done, total in seen if done == total} == {
-        "looking for near duplicates", "comparing features", "verifying near duplicates",
+    reports: list[tuple[str, int, int]] = []
+    first, second = find_similar(images), find_similar(images, progress=lambda *args: reports.append(args))
+    assert np.array_equal(first.pairs, second.pairs)
+    assert np.array_equal(first.strength, second.strength)
+    assert {what for what, done, total in reports if done == total} == {
+        "searching for near duplicates", "comparing features", "verifying near duplicates",
     }  # fmt: skip
 
 
-def test_mirroring_a_descriptor_is_mirroring_the_image() -> None:
-    picture = cv2.cvtColor(PHOTOGRAPHS[0], cv2.COLOR_RGB2GRAY)
-    places, descriptors = cv2.SIFT_create().detectAndCompute(picture, None)
+def test_mirroring_a_descriptor_equals_mirroring_the_image() -> None:
+    grey = cv2.cvtColor(PHOTOGRAPHS[0], cv2.COLOR_RGB2GRAY)
+    keypoints, descriptors = cv2.SIFT_create().detectAndCompute(grey, None)
     mirrored = [
-        cv2.KeyPoint(SIZE - 1 - p.pt[0], p.pt[1], p.size, (180 - p.angle) % 360, p.response, p.octave) for p in places
+        cv2.KeyPoint(SIZE - 1 - p.pt[0], p.pt[1], p.size, (180 - p.angle) % 360, p.response, p.octave)
+        for p in keypoints
     ]
-    _, expected = cv2.SIFT_create().compute(np.ascontiguousarray(picture[:, ::-1]), mirrored)
+    _, expected = cv2.SIFT_create().compute(np.ascontiguousarray(grey[:, ::-1]), mirrored)
     cosine = (descriptors[:, MIRROR] * expected).sum(1) / np.linalg.norm(descriptors, axis=1)
     cosine /= np.linalg.norm(expected, axis=1)
     assert np.median(cosine) > 0.95
 
 
-def test_clusters_are_what_pairs_lead_to() -> None:
+def test_clusters_are_the_images_that_pairs_link() -> None:
     pairs = np.array([[1, 4], [4, 5], [2, 3]])
     assert clusters_of(pairs, 7).tolist() == [0, 1, 2, 2, 1, 1, 6]
     assert clusters_of(np.zeros((0, 2), np.int64), 3).tolist() == [0, 1, 2]

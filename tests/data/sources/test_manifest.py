@@ -1,4 +1,4 @@
-"""Manifests: what a .csv may say, and the one line that answers each thing it may not."""
+"""Manifests: what a .csv may contain, and the one-line error for everything else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from lightcnn.data.sources import manifest
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import split
+from lightcnn.data.split import make_split
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
 
@@ -22,7 +22,7 @@ LABELS = ("cat", "cat", "dog", "dog", "dog")
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder of five images, each of another grey."""
+    """A folder of five images in different greys."""
     root = tmp_path / "set"
     for index, name in enumerate(FILES):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def quoted(name):
 
 
 def rows(*columns):
-    """A line for each of `FILES`: its path, its label and further values."""
+    """A row for each of `FILES`: its path, its label and further values."""
     return [",".join((quoted(name), *values)) for name, *values in zip(FILES, LABELS, *columns, strict=True)]
 
 
@@ -59,7 +59,7 @@ def test_a_manifest_names_images_labels_groups_and_splits(folder, encoding, end)
     assert [int(image[0, 0, 0]) for image in data.images] == [0, 40, 80, 120, 160]
 
 
-def test_columns_in_any_order_and_empty_ones_count_as_left_out(folder):
+def test_columns_may_be_in_any_order_and_empty_ones_are_ignored(folder):
     lines = [f"{label},,{quoted(name)}, " for name, label in zip(FILES, LABELS, strict=True)]
     data = load(write(folder, "label,group, path ,split", *lines))
     assert data.paths == FILES
@@ -67,27 +67,27 @@ def test_columns_in_any_order_and_empty_ones_count_as_left_out(folder):
     assert len(set(data.groups)) == 5
 
 
-def test_classes_in_order_numbers_by_value(folder):
+def test_classes_are_in_order_and_numbers_sorted_by_value(folder):
     lines = [f"{quoted(name)},{label}" for name, label in zip(FILES, ("10", "9", "9", "-1", "10"), strict=True)]
     assert load(write(folder, "path,label", *lines)).classes == ("-1", "9", "10")
     lines = [f"{quoted(name)},{label}" for name, label in zip(FILES, ("10", "9", "9", "b", "10"), strict=True)]
     assert load(write(folder, "path,label", *lines)).classes == ("10", "9", "b")
 
 
-def test_a_group_may_span_classes_and_none_is_a_name(folder):
+def test_a_group_may_span_classes_and_none_is_a_valid_label(folder):
     lines = [f"{quoted(name)},{label},g" for name, label in zip(FILES, ("none", "none", "na", "na", "na"), strict=True)]
     data = load(write(folder, "path,label,group", *lines))
     assert data.classes == ("na", "none")
     assert set(data.groups) == {"g"}
 
 
-def test_names_in_either_form_of_unicode_are_found(folder):
+def test_names_in_both_unicode_forms_are_found(folder):
     (folder / "a" / "0.png").rename(folder / "a" / unicodedata.normalize("NFD", "é.png"))
     table = [unicodedata.normalize("NFC", "a/é.png,cat"), *rows()[1:]]
     assert len(load(write(folder, "path,label", *table))) == 5
 
 
-def test_paths_may_go_up_and_come_back_and_links_may_stay_inside(folder):
+def test_paths_and_links_that_stay_in_the_folder_are_read(folder):
     (folder / "b" / "link.png").symlink_to("../a/1.png")
     data = load(write(folder, "path,label", "a/../a/0.png,cat", "b/link.png,cat", "./b/0.png,dog", "b/1.png,dog"))
     assert [int(image[0, 0, 0]) for image in data.images] == [0, 40, 80, 120]
@@ -96,27 +96,30 @@ def test_paths_may_go_up_and_come_back_and_links_may_stay_inside(folder):
 HEAD = "path,label"
 FAULTS = [
     ([HEAD], r"set\.csv: no rows below the column names"),
-    ([""], r"csv:1: no column 'path' \(there are: none\)"),
-    (["Path,label", *rows()], r"csv:1: no column 'path' \(there are: Path, label\); did you mean 'Path'\?"),
-    (["file,class", *rows()], r"csv:1: no column 'path' \(there are: file, class\)"),
-    (["path,lable", *rows()], r"csv:1: no column 'label' \(there are: path, lable\); did you mean 'lable'\?"),
+    ([""], r"csv:1: no column 'path' \(columns: none\)"),
+    (["Path,label", *rows()], r"csv:1: no column 'path' \(columns: Path, label\); did you mean 'Path'\?"),
+    (["file,class", *rows()], r"csv:1: no column 'path' \(columns: file, class\)"),
+    (["path,lable", *rows()], r"csv:1: no column 'label' \(columns: path, lable\); did you mean 'lable'\?"),
     (["path;label", "a/0.png;cat"], "csv:1: columns are separated by semicolons; save it with commas"),
     (["path\tlabel", "a/0.png\tcat"], "csv:1: columns are separated by tabs"),
-    (["path,label,label", *rows(LABELS)], "csv:1: column 'label' stands there 2 times"),
-    (["path,label,Group", *rows(LABELS)], "csv:1: column 'Group' is not read; name it 'group', or drop it"),
-    (["path,label,groups", *rows(LABELS)], "csv:1: column 'groups' is not read; name it 'group'"),
-    (["path,label,Split", *rows(LABELS)], "csv:1: column 'Split' is not read; name it 'split'"),
-    ([HEAD, *rows()[:4], "b/x, y.png,dog"], "csv:6: 3 values for 2 columns; quote a value that holds a comma"),
+    (["path,label,label", *rows(LABELS)], "csv:1: column 'label' occurs 2 times"),
+    (["path,label,Group", *rows(LABELS)], "csv:1: column 'Group' is not read; rename it to 'group', or remove it"),
+    (["path,label,groups", *rows(LABELS)], "csv:1: column 'groups' is not read; rename it to 'group'"),
+    (["path,label,Split", *rows(LABELS)], "csv:1: column 'Split' is not read; rename it to 'split'"),
+    ([HEAD, *rows()[:4], "b/x, y.png,dog"], "csv:6: 3 values for 2 columns; quote values that contain a comma"),
     ([HEAD, "a/0.png"], "csv:2: 1 values for 2 columns"),
-    ([HEAD, *rows()[:2], "b/0.png,"], "csv:4: label: '' is no label; fill it or drop the row"),
-    ([HEAD, *rows()[:2], "b/0.png,NaN"], "csv:4: label: 'NaN' is no label"),
-    ([HEAD, *rows()[:2], "b/0.png, nan "], "csv:4: label: 'nan' is no label"),
-    ([HEAD, *rows()[:2], "b/0.png,None"], "csv:4: label: 'None' is no label"),
-    ([HEAD, ",cat"], "csv:2: path: '' is no path"),
-    ([HEAD, *rows()[:2], "b/0.png,Cat"], "label: the classes 'cat' and 'Cat' differ in case or in accents' form only"),
-    ([HEAD, *rows()[:2]], "one class only, 'cat'"),
-    ([HEAD, *rows(), "a/1.png,cat"], r"csv:7: path: 'a/1\.png' stands in line 3 already; keep one"),
-    ([HEAD, *rows(), "b/../a/1.png,cat"], r"csv:7: path: 'b/\.\./a/1\.png' stands in line 3 already, as 'a/1\.png'"),
+    ([HEAD, *rows()[:2], "b/0.png,"], "csv:4: label: '' is not a label; fill it in, or remove the row"),
+    ([HEAD, *rows()[:2], "b/0.png,NaN"], "csv:4: label: 'NaN' is not a label"),
+    ([HEAD, *rows()[:2], "b/0.png, nan "], "csv:4: label: 'nan' is not a label"),
+    ([HEAD, *rows()[:2], "b/0.png,None"], "csv:4: label: 'None' is not a label"),
+    ([HEAD, ",cat"], "csv:2: path: '' is not a path"),
+    (
+        [HEAD, *rows()[:2], "b/0.png,Cat"],
+        "label: the classes 'cat' and 'Cat' differ only in case or in the Unicode form of accents",
+    ),
+    ([HEAD, *rows()[:2]], "only one class, 'cat'"),
+    ([HEAD, *rows(), "a/1.png,cat"], r"csv:7: path: 'a/1\.png' is in line 3 already; keep one"),
+    ([HEAD, *rows(), "b/../a/1.png,cat"], r"csv:7: path: 'b/\.\./a/1\.png' is in line 3 already, as 'a/1\.png'"),
     (
         [HEAD, *rows(), "a/./1.png,dog"],
         r"csv:7: path: 'a/\./1\.png' has label 'dog' here and 'cat' in line 3, as 'a/1\.png'; one image has one label",
@@ -125,34 +128,37 @@ FAULTS = [
     ([HEAD, *rows(), "/etc/hosts,cat"], "csv:7: path: '/etc/hosts' is not relative to"),
     ([HEAD, *rows(), "~/x.png,cat"], "csv:7: path: '~/x.png' is not relative to"),
     ([HEAD, *rows(), "C:/x.png,cat"], "csv:7: path: 'C:/x.png' is not relative to"),
-    ([HEAD, *rows(), "a\\0.png,cat"], r"csv:7: path: .* is written with \\; write / between"),
-    ([HEAD, *rows(), "a,cat"], "csv:7: path: 'a' is no file; name an image"),
+    ([HEAD, *rows(), "a\\0.png,cat"], r"csv:7: path: .* contains \\; write / between"),
+    ([HEAD, *rows(), "a,cat"], "csv:7: path: 'a' is not a file; name an image"),
     (
         [HEAD, *rows(), *(f"gone/{index}.png,cat" for index in range(5)), "x" * 500 + ",cat"],
-        r"path: 6 of 11 files are not there: 'gone/0\.png' \(line 7\), .* \(line 9\) and 3 more; paths are relative to",
+        r"path: 6 of 11 files are missing: 'gone/0\.png' \(line 7\), .* \(line 9\) and 3 more; paths are relative to",
     ),
-    (["path,label,split", *rows(("train",) * 4 + ("valid",))], "csv:6: split: 'valid' is none of .*; write val$"),
-    (["path,label,split", *rows(("train",) * 4 + ("Testing",))], "csv:6: split: 'Testing' is none of .*; write test$"),
-    (["path,label,split", *rows(("train",) * 4 + ("Test",))], "csv:6: split: 'Test' is none of .*; write test$"),
-    (["path,label,split", *rows(("train",) * 4 + ("tset",))], r"split: 'tset' is none of .*; did you mean 'test'\?"),
+    (["path,label,split", *rows(("train",) * 4 + ("valid",))], "csv:6: split: 'valid' is not one of .*; write val$"),
+    (
+        ["path,label,split", *rows(("train",) * 4 + ("Testing",))],
+        "csv:6: split: 'Testing' is not one of .*; write test$",
+    ),
+    (["path,label,split", *rows(("train",) * 4 + ("Test",))], "csv:6: split: 'Test' is not one of .*; write test$"),
+    (["path,label,split", *rows(("train",) * 4 + ("tset",))], r"split: 'tset' is not one of .*; did you mean 'test'\?"),
     (["path,label,split", *rows(("train",) * 4 + ("",))], "csv:6: split: empty here and in 0 other rows"),
-    (["path,label,split", *rows(("test",) * 5)], "split: no row has train; mark the rows to train on"),
+    (["path,label,split", *rows(("test",) * 5)], "split: no row has train; write it into the rows to train on"),
     (
         ["path,label,split", *rows(("train", "train", "test", "val", "val"))],
-        "csv:4: split: class 'dog' stands in test but not in train",
+        "csv:4: split: class 'dog' is in test but not in train",
     ),
     (
         ["path,label,group", *rows(("p", "", "q", "nan", "q"))],
-        "csv:3: group: empty here and in 1 other rows, but not in all; fill it .*images of one patient",
+        "csv:3: group: empty here and in 1 other rows, but not in all; fill it in .*images of one patient",
     ),
-    ([HEAD, *rows(), f"a/0.png,{'x' * 2_000}"], "csv:7: label: 2,000 characters; give 1,000 at most"),
-    ([HEAD, *rows()[:3], '"b/1.png,dog'], r"csv:5: not readable as CSV \(unexpected end of data\); check the quotes"),
-    ([HEAD, *rows(), f"a/0.png,{'x' * 200_000}"], r"csv:7: not readable as CSV \(field larger than field limit"),
+    ([HEAD, *rows(), f"a/0.png,{'x' * 2_000}"], "csv:7: label: 2,000 characters; give at most 1,000"),
+    ([HEAD, *rows()[:3], '"b/1.png,dog'], r"csv:5: not valid CSV \(unexpected end of data\); check the quotes"),
+    ([HEAD, *rows(), f"a/0.png,{'x' * 200_000}"], r"csv:7: not valid CSV \(field larger than field limit"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("lines", "message"), FAULTS, ids=[message[:40] for _, message in FAULTS])
-def test_a_faulty_manifest_is_one_clear_line(folder, lines, message):
+def test_a_faulty_manifest_is_one_clear_error(folder, lines, message):
     Image.fromarray(np.zeros((6, 5), dtype=np.uint8)).save(folder.parent / "outside.png")
     path = write(folder, *lines)
     with pytest.raises(DataError, match=message) as caught:
@@ -167,28 +173,28 @@ def test_a_faulty_manifest_is_one_clear_line(folder, lines, message):
         (b"", "csv:1: no column 'path'"),
         (b"path,label\na/0.png,caf\xe9\n", "csv:2: byte 0xe9 is not UTF-8; save the file as CSV in UTF-8"),
         ("path,label\n".encode("utf-16"), "is UTF-16 text; save it as CSV in UTF-8"),
-        (b"PK\x03\x04\0\0\0\0", "holds zero bytes, so it is no CSV"),
+        (b"PK\x03\x04\0\0\0\0", "contains zero bytes, so it is not a CSV file"),
         (bytes(range(1, 256)), "is not UTF-8"),
     ],
 )
-def test_what_is_no_csv_is_said(folder, content, message):
+def test_files_that_are_not_csv_are_refused(folder, content, message):
     (folder / "set.csv").write_bytes(content)
     with pytest.raises(DataError, match=message):
         load(str(folder / "set.csv"))
 
 
-def test_no_file_a_folder_and_too_large_a_file(folder, monkeypatch):
+def test_missing_files_folders_and_too_large_files_are_refused(folder, monkeypatch):
     with pytest.raises(DataError, match=r"no\.csv: no such file; check the path"):
         load(str(folder / "no.csv"))
     (folder / "folder.csv").mkdir()
     with pytest.raises(DataError, match=r"folder\.csv: no such file"):
         load(str(folder / "folder.csv"))
     monkeypatch.setattr(manifest, "MAX_BYTES", 20)
-    with pytest.raises(DataError, match="bytes, over 20; a manifest has one short line an image"):
+    with pytest.raises(DataError, match="bytes, more than 20; a manifest has one short row per image"):
         load(write(folder, HEAD, *rows()))
 
 
-def test_links_that_lead_out_and_two_names_of_one_file(folder):
+def test_links_that_lead_out_and_two_names_of_one_file_are_refused(folder):
     outside = folder.parent / "outside.png"
     Image.fromarray(np.zeros((6, 5), dtype=np.uint8)).save(outside)
     (folder / "a" / "link.png").symlink_to(outside)
@@ -210,41 +216,41 @@ def test_too_many_classes_are_a_mistake(folder):
         load(write(folder, HEAD, *lines))
     for index in range(60):
         Image.fromarray(np.full((2, 2), index, dtype=np.uint8)).save(folder / f"{index}.png")
-    with pytest.raises(DataError, match="60 classes for 60 images, fewer than two each"):
+    with pytest.raises(DataError, match="60 classes for 60 images, fewer than two images per class"):
         load(write(folder, HEAD, *(f"{index}.png,id{index}" for index in range(60))))
 
 
-def test_faulty_images_are_refused_or_left_out_and_no_class_may_vanish(folder):
+def test_faulty_images_are_refused_or_left_out_and_no_class_may_lose_all(folder):
     (folder / "b" / "0.png").write_bytes(b"")
     path = write(folder, "path,label,group", *rows(("p", "p", "q", "r", "r")))
     with pytest.raises(DataError, match=r"1 of 5 files cannot be used: b/0\.png is empty"):
         load(path)
-    left = load(path, Reading(skip_corrupt=True))
-    assert left.skipped == (("b/0.png", "is empty"),)
-    assert left.groups.tolist() == ["p", "p", "r", "r"]
+    data = load(path, Reading(skip_corrupt=True))
+    assert data.skipped == (("b/0.png", "is empty"),)
+    assert data.groups.tolist() == ["p", "p", "r", "r"]
     for name in FILES[:2]:
         (folder / name).write_bytes(b"")
     with pytest.raises(DataError, match="class 'cat' has no image after 3 faulty files were left out"):
-        split(load(path, Reading(skip_corrupt=True)), 0)
+        make_split(load(path, Reading(skip_corrupt=True)), 0)
 
 
-def test_a_class_that_loses_its_training_side_is_said(folder):
+def test_a_class_that_loses_all_training_images_is_named(folder):
     (folder / "a" / "0.png").write_bytes(b"")
     path = write(folder, "path,label,split", *rows(("train", "test", "train", "train", "test")))
     with pytest.raises(DataError, match="class 'cat' has no image in train after 1 faulty files"):
-        split(load(path, Reading(skip_corrupt=True)), 0)
+        make_split(load(path, Reading(skip_corrupt=True)), 0)
 
 
-def test_the_page_on_data_shows_a_manifest_and_an_error_that_are_real(folder, monkeypatch):
+def test_the_manifest_and_the_error_in_the_docs_are_real(folder, monkeypatch):
     page = (DOCS / "concepts" / "data.md").read_text(encoding="utf-8")
     monkeypatch.chdir(folder)
     write(folder, HEAD, *rows(), "a/./1.png,dog")
     with pytest.raises(DataError) as caught:
         load("set.csv")
     assert f"```\n{caught.value}\n```" in page
-    (shown,) = re.findall(r"^```csv\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (example,) = re.findall(r"^```csv\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     for index, name in enumerate(("p07_1.jpg", "p07_2.jpg", "left arm, day 2.jpg")):
         (folder / "photos").mkdir(exist_ok=True)
         Image.fromarray(np.full((6, 5), index, dtype=np.uint8)).save(folder / "photos" / name)
-    write(folder, *shown.splitlines())
+    write(folder, *example.splitlines())
     assert load("set.csv").groups.tolist() == ["p07", "p07", "p11"]

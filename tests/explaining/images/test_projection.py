@@ -10,6 +10,7 @@ from PIL import Image
 
 from lightcnn.data.files.decode import LONGEST_SIDE, UPRIGHT, decode, decode_mask, decode_whole
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.tensors import network_pixels
 from lightcnn.errors import DataError
 from lightcnn.explaining.images.projection import Frame
 
@@ -43,7 +44,7 @@ def centre(values: np.ndarray) -> tuple[float, float]:
 def test_a_mark_seen_by_the_network_is_projected_back_onto_the_mark(shape, fit):
     y, x, radius = shape[0] // 2 + 9, shape[1] // 2 - 7, min(shape) // 8
     image = marked(shape, y, x, radius)
-    seen = preprocess(fit).prepare(image)[0].numpy().astype(np.float32) / 255
+    seen = network_pixels(image, preprocess(fit))[0].numpy().astype(np.float32) / 255
     frame = Frame.of(image.shape, preprocess(fit))
     back = frame.onto(seen, *shape)
     assert back.shape == shape
@@ -57,7 +58,7 @@ def test_a_mark_seen_by_the_network_is_projected_back_onto_the_mark(shape, fit):
 @pytest.mark.parametrize(("shape", "fit"), list(itertools.product(SHAPES, FITS)))
 def test_a_mask_is_transformed_like_its_image(shape, fit):
     image = marked(shape, shape[0] // 2 - 11, shape[1] // 2 + 8, min(shape) // 6)
-    seen = preprocess(fit).prepare(image)[0].numpy() > 127
+    seen = network_pixels(image, preprocess(fit))[0].numpy() > 127
     mask = Frame.of(image.shape, preprocess(fit)).mask(image[..., 0] > 0)
     assert mask.shape == (32, 32)
     assert mask.any()
@@ -122,7 +123,7 @@ def test_a_photograph_is_complete_and_upright_for_every_exif_orientation(tmp_pat
     assert np.abs(whole.astype(int) - upright).mean() < 3
     decoded = decode(tmp_path / "x.jpg").pixels
     for fit in FITS:
-        seen = preprocess(fit).prepare(decoded)[0].numpy().astype(np.float32) / 255
+        seen = network_pixels(decoded, preprocess(fit))[0].numpy().astype(np.float32) / 255
         back = np.nan_to_num(Frame.of(decoded.shape, preprocess(fit)).onto(seen, *size))
         assert back[100:140, 300:340].min() > 0.8, "the map lies on the mark of the upright image"
         assert back[440:520, 40:120].max() < 0.3

@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.sources.lesion_painter import draw as lesions
+from lightcnn.data.sources.lesion_painter import paint_lesions as lesions
 from lightcnn.errors import InputError
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.lime import Lime, draw, fit, hidden, proximity
