@@ -79,7 +79,7 @@ def test_suspects_are_the_images_that_differ_from_the_majority(planted):
 
 
 def test_small_images_are_not_searched_and_the_report_gives_the_reason(clean, monkeypatch):
-    monkeypatch.setattr(search, "LEAST_SIDE", 48)
+    monkeypatch.setattr(search, "MIN_PIXELS", 48)
     report = audit_report(examine_source(clean))
     assert report["near_searched"] is False
     assert "24 pixels are too few" in report["verdict"]

@@ -93,7 +93,7 @@ def test_groups_with_several_classes_are_stated():
     data = manifest([f"p{i // 2}" for i in range(12)], [""] * 12)
     sentence = "Groups are named by the manifest; 6 hold images of more than one class, which is allowed."
     assert sentence in audit_report(examine(data))["verdict"]
-    assert find_groups(data).groups_why in sentence
+    assert find_groups(data).groups_reason in sentence
 
 
 def test_the_command_in_the_verdict_names_the_data_folder(tmp_path):

@@ -29,8 +29,8 @@ def use_quick_search(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return SimilarImages(pairs, np.full(len(pairs), 9, dtype=np.int64), clusters)
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(search, "similar", find)
-    monkeypatch.setattr(search, "LEAST_SIDE", 16)
+    monkeypatch.setattr(search, "find_similar", find)
+    monkeypatch.setattr(search, "MIN_PIXELS", 16)
     monkeypatch.setenv("LIGHTCNN_CACHE", str(folder / ".cache"))
 
 
