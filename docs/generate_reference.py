@@ -140,10 +140,10 @@ def signature(name: str, function: Any) -> str:
     if first is not None and not any(each.kind is each.VAR_POSITIONAL for each in parameters):
         texts.insert(first, "*")
     end = ")" if shown.return_annotation is shown.empty else f") -> {_type(shown.return_annotation)}"
-    line = f"def {name}({', '.join(texts)}{end}: ..."
-    if len(line) <= MAX_SIGNATURE:
-        return line
-    return f"def {name}(\n" + "".join(f"    {text},\n" for text in texts) + f"{end}: ..."
+    text = f"def {name}({', '.join(texts)}{end}: ..."
+    if len(text) > MAX_SIGNATURE:
+        text = f"def {name}(\n" + "".join(f"    {line},\n" for line in texts) + f"{end}: ..."
+    return text if '"' in text else text.replace("'", '"')
 
 
 def _parameter(parameter: inspect.Parameter) -> str:
