@@ -30,7 +30,7 @@ def run_guide(guide: Path, read_output: Callable[[], str]) -> None:
     """Runs the blocks of a guide in order in the current folder, and checks each quoted output.
 
     `read_output` returns what was printed since its last call. A `text` block quotes lines of the output of the block
-    before it, in order; `…` in it stands for any text, and a run of spaces for any other.
+    before it, in order; `…` in it matches any text, and a run of spaces any other.
     """
     namespace: dict[str, Any] = {"__name__": "guide"}
     output = ""

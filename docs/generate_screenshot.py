@@ -1,6 +1,6 @@
 """Writes docs/pictures/report.png: the beginning of a search's report.html, in two columns, as Chromium shows it.
 
-python docs/generate_picture.py [--run DIR]
+python docs/generate_screenshot.py [--run DIR]
 
 Without `--run` it first searches for two minutes, with the command in `COMMAND`. Chromium: `apt-get install chromium`.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-PICTURE = Path(__file__).parent / "pictures" / "report.png"
+SCREENSHOT = Path(__file__).parent / "pictures/report.png"
 COMMAND = ("search", "--budget", "1MFLOPs", "--time", "2m")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH = 1100
@@ -77,8 +77,8 @@ def main() -> None:
             subprocess.run([sys.executable, "-m", "lightcnn", *COMMAND, "--out", str(run)], check=True)
         png = columns(screenshot(run / "report.html", folder))
     if len(png) > MAX_BYTES:
-        raise SystemExit(f"the picture has {len(png):,} bytes, more than {MAX_BYTES:,}; lower COLOURS")
-    PICTURE.write_bytes(png)
+        raise SystemExit(f"the screenshot has {len(png):,} bytes, more than {MAX_BYTES:,}; lower COLOURS")
+    SCREENSHOT.write_bytes(png)
 
 
 if __name__ == "__main__":
