@@ -1,6 +1,6 @@
-"""Writes docs/reference/python.md: every name of `lightcnn.__all__`, from its signature and docstring.
+"""The text of docs/reference/python.md: every name of `lightcnn.__all__`, from its signature and docstring.
 
-python docs/generate_reference.py
+`docs/generate_pages.py` writes the page.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ INTRODUCTION = """\
 # Python reference
 
 Every public name of lightcnn. This page is generated from the docstrings: edit those, then run
-`python docs/generate_reference.py`. `import lightcnn` loads neither torch nor Optuna; the first use of a name loads its
-module. Every error that you can cause is a [`LightcnnError`](#lightcnnerror) with a message of one line.
+`python docs/generate_pages.py`. `import lightcnn` loads neither torch nor Optuna; the first use of a name loads its
+module. lightcnn's own errors are children of [`LightcnnError`](#lightcnnerror) and have a message of one line.
 """
 
 
@@ -231,7 +231,3 @@ def _is_ours(cls: type) -> bool:
 
 def _fenced(language: str, text: str) -> str:
     return f"```{language}\n{text}\n```\n"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")

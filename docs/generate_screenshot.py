@@ -21,9 +21,9 @@ from PIL import Image
 SCREENSHOT = Path(__file__).parent / "pictures/report.png"
 COMMAND = ("search", "--budget", "1MFLOPs", "--time", "2m")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-WIDTH = 1100
+WIDTH = 900
 """Pixels of one column."""
-BREAK = (1000, 1400)
+BREAK = (900, 1350)
 """The first column ends in the largest blank space between these rows."""
 FADE = 60
 """Pixels at the bottom right that fade to white: the page continues there."""
@@ -60,9 +60,8 @@ def columns(page: Image.Image) -> bytes:
     both.paste(page.crop((0, 0, WIDTH, height)), (0, 0))
     both.paste(page.crop((0, height, WIDTH, 2 * height)), (WIDTH, 0))
     both.paste("white", (WIDTH, height - FADE), Image.linear_gradient("L").resize((WIDTH, FADE)))
-    small = both.resize((int(1.5 * WIDTH), int(0.75 * height)), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    small.quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+    both.quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
     return buffer.getvalue()
 
 
