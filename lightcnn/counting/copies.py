@@ -12,22 +12,22 @@ from torch import Tensor, nn
 from lightcnn.spec import Shape
 
 
-def skeleton(model: nn.Module) -> nn.Module:
+def meta_copy(model: nn.Module) -> nn.Module:
     """A copy in eval mode whose tensors have shapes and no values, so that it costs neither memory nor arithmetic."""
     return _copied(model, lambda tensor: tensor.to("meta"))
 
 
-def duplicate(model: nn.Module) -> nn.Module:
+def eval_copy(model: nn.Module) -> nn.Module:
     """A copy in eval mode with the same values and no gradients, whatever tensors its modules hold."""
     return _copied(model, Tensor.clone)
 
 
-def material(model: nn.Module) -> nn.Module:
+def value_copy(model: nn.Module) -> nn.Module:
     """A duplicate that has values in any case: zeros on the CPU for tensors that have none."""
     return _copied(model, lambda held: torch.zeros_like(held, device="cpu") if held.is_meta else held.clone())
 
 
-def blank(model: nn.Module, shape: Shape, batch: int = 1) -> Tensor:
+def zero_image(model: nn.Module, shape: Shape, batch: int = 1) -> Tensor:
     """An image of zeros (N, C, H, W), of the model's type and on its device."""
     first = next((held for held in model.parameters() if held.is_floating_point()), torch.zeros(1))
     device = next((held.device for held in model.parameters()), torch.device("cpu"))

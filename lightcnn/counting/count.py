@@ -9,10 +9,10 @@ from typing import Any
 from torch import nn
 
 from lightcnn.baselines import parameters_with_buffers
-from lightcnn.counting.copies import skeleton
-from lightcnn.counting.folding import FoldablePair, deploy, unfolded
-from lightcnn.counting.layers import LayerRow, layers
-from lightcnn.counting.liveness import liveness, moved, peak
+from lightcnn.counting.copies import meta_copy
+from lightcnn.counting.folding import FoldablePair, deploy, unfolded_norms
+from lightcnn.counting.layers import LayerRow, layer_table
+from lightcnn.counting.liveness import liveness, moved_bytes, peak
 from lightcnn.counting.other_tools import fvcore_operators, thop_modules, torch_operators
 from lightcnn.counting.reconcile import Difference, by_fvcore, by_thop, by_torch
 from lightcnn.counting.sizes import keras_bytes, saved_bytes, weight_bytes
@@ -54,8 +54,8 @@ class Count:
     moved_bytes: int
     differences: tuple[Difference, ...]
     uncounted: Mapping[str, int]
-    unfolded: tuple[str, ...]
-    layers: tuple[LayerRow, ...]
+    unfolded_norms: tuple[str, ...]
+    layer_table: tuple[LayerRow, ...]
     notes: tuple[str, ...]
     pairs: tuple[FoldablePair, ...]
 
@@ -79,7 +79,7 @@ def count(model: nn.Module, shape: Shape, notes: Mapping[str, str] | None = None
 
     Raises: InputError where it cannot take the image, or has no one count.
     """
-    bare, deployed = skeleton(model), deploy(model, shape)
+    bare, deployed = meta_copy(model), deploy(model, shape)
     given, top = deployed.given, peak(liveness(deployed.runs))
     tools, differences, failed = _counters(model, bare, given, shape)
     weights = weight_bytes(deployed.model)
@@ -96,11 +96,11 @@ def count(model: nn.Module, shape: Shape, notes: Mapping[str, str] | None = None
         keras_adam_bytes=keras_bytes(params, with_buffers),
         peak_activations=top.elements,
         peak_activation_bytes=top.bytes,
-        moved_bytes=moved(deployed.runs) + weights["fp32"],
+        moved_bytes=moved_bytes(deployed.runs) + weights["fp32"],
         differences=tuple(differences),
         uncounted=given.uncounted,
-        unfolded=unfolded(deployed.runs),
-        layers=layers(bare, given),
+        unfolded=unfolded_norms(deployed.runs),
+        layers=layer_table(bare, given),
         notes=tuple(failed),
         pairs=deployed.pairs,
     )

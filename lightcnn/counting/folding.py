@@ -15,11 +15,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lightcnn.counting.copies import duplicate, skeleton
+from lightcnn.counting.copies import eval_copy, meta_copy
 from lightcnn.counting.trace import BATCH_NORMS, Call, Trace, trace
 from lightcnn.spec import Shape
 
-PLAIN = (nn.BatchNorm1d.forward, nn.BatchNorm2d.forward, nn.BatchNorm3d.forward)
+PLAIN_NORMS = (nn.BatchNorm1d.forward, nn.BatchNorm2d.forward, nn.BatchNorm3d.forward)
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Deployed:
     model: nn.Module
     runs: Trace
     given: Trace
-    pairs: tuple[FoldablePair, ...]
+    foldable_pairs: tuple[FoldablePair, ...]
 
 
 def deploy(model: nn.Module, shape: Shape) -> Deployed:
@@ -45,13 +45,13 @@ def deploy(model: nn.Module, shape: Shape) -> Deployed:
 
     Raises: InputError where it cannot take them, or has no one count.
     """
-    bare, given = skeleton(model), trace(model, shape)
-    found = tuple(pairs(bare, given))
-    subject = folded(bare, found) if found else bare
+    bare, given = meta_copy(model), trace(model, shape)
+    found = tuple(foldable_pairs(bare, given))
+    subject = fold_pairs(bare, found) if found else bare
     return Deployed(subject, trace(subject, shape) if found else given, given, found)
 
 
-def pairs(model: nn.Module, trace: Trace) -> list[FoldablePair]:
+def foldable_pairs(model: nn.Module, trace: Trace) -> list[FoldablePair]:
     """What can be folded of a model, of which this is a trace."""
     readers: dict[int, list[Call]] = {}
     writers: dict[int, list[Call]] = {}
@@ -72,9 +72,9 @@ def pairs(model: nn.Module, trace: Trace) -> list[FoldablePair]:
     return found
 
 
-def folded(model: nn.Module, found: Iterable[FoldablePair]) -> nn.Module:
+def fold_pairs(model: nn.Module, found: Iterable[FoldablePair]) -> nn.Module:
     """A copy in eval mode with these pairs folded."""
-    subject = duplicate(model)
+    subject = eval_copy(model)
     for pair in found:
         conv, norm = subject.get_submodule(pair.conv), subject.get_submodule(pair.norm)
         _put(subject, pair.conv, fuse_conv_bn_eval(cast(_ConvNd, conv), cast(_BatchNorm, norm)))
@@ -82,7 +82,7 @@ def folded(model: nn.Module, found: Iterable[FoldablePair]) -> nn.Module:
     return subject
 
 
-def unfolded(trace: Trace) -> tuple[str, ...]:
+def unfolded_norms(trace: Trace) -> tuple[str, ...]:
     """Names of the modules whose BatchNorm still runs, of a trace of the deployed network."""
     return tuple(dict.fromkeys(call.module for call in trace.calls if call.operator in BATCH_NORMS and call.reads))
 
@@ -105,7 +105,7 @@ def _foldable(model: nn.Module, before: Call, after: Call, uses: Counter[str]) -
 
 def _known(norm: nn.Module) -> bool:
     """Whether all that the module does beside the norm is known: nothing, or timm's `drop` and `act`."""
-    return type(norm).forward in PLAIN or _is_norm_act(norm)
+    return type(norm).forward in PLAIN_NORMS or _is_norm_act(norm)
 
 
 def _is_norm_act(norm: nn.Module) -> bool:
@@ -113,7 +113,7 @@ def _is_norm_act(norm: nn.Module) -> bool:
 
 
 def _rest(norm: nn.Module) -> nn.Module:
-    if type(norm).forward in PLAIN:
+    if type(norm).forward in PLAIN_NORMS:
         return nn.Identity()
     return nn.Sequential(norm.get_submodule("drop"), norm.get_submodule("act"))
 

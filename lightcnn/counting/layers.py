@@ -42,13 +42,13 @@ class LayerRow:
         return [*(self.document() | {"operators": " ".join(self.operators), "shape": shape}).values()]
 
 
-def layers(model: nn.Module, trace: Trace) -> tuple[LayerRow, ...]:
+def layer_table(model: nn.Module, trace: Trace) -> tuple[LayerRow, ...]:
     """The rows of a model, of which this is a trace."""
     kinds = {name: type(module).__name__ for name, module in model.named_modules(remove_duplicate=False)}
-    return rows(trace, kinds, _params(model))
+    return layer_rows(trace, kinds, _params(model))
 
 
-def rows(trace: Trace, kinds: Mapping[str, str], params: Mapping[str, int]) -> tuple[LayerRow, ...]:
+def layer_rows(trace: Trace, kinds: Mapping[str, str], params: Mapping[str, int]) -> tuple[LayerRow, ...]:
     """A row for each module of the trace and each with `params`; these and multiply-adds add up, the peak is the most.
 
     `kinds` are what modules are, by name.

@@ -16,14 +16,14 @@ IMAGE = 0
 
 
 @dataclass(frozen=True)
-class Live:
+class LiveMemory:
     """Elements and bytes that live while one call runs."""
 
     elements: int
     bytes: int
 
 
-def liveness(trace: Trace) -> list[Live]:
+def liveness(trace: Trace) -> list[LiveMemory]:
     """What lives during each call of the trace; 0 for views."""
     spans = _spans(trace)
     count = len(trace.calls)
@@ -35,17 +35,17 @@ def liveness(trace: Trace) -> list[Live]:
             changes[min(end, count - 1) + 1] -= trace.buffers[buffer][size]
         columns.append(list(accumulate(changes))[:count])
     return [
-        Live(0, 0) if call.view else Live(elements, size)
+        LiveMemory(0, 0) if call.view else LiveMemory(elements, size)
         for call, elements, size in zip(trace.calls, *columns, strict=True)
     ]
 
 
-def peak(lives: list[Live]) -> Live:
+def peak(lives: list[LiveMemory]) -> LiveMemory:
     """The largest of each."""
-    return Live(max((live.elements for live in lives), default=0), max((live.bytes for live in lives), default=0))
+    return LiveMemory(max((live.elements for live in lives), default=0), max((live.bytes for live in lives), default=0))
 
 
-def moved(trace: Trace) -> int:
+def moved_bytes(trace: Trace) -> int:
     """Bytes of activations that all calls together read and write, what is done in place aside."""
     _, last = _ends(trace)
     return sum(

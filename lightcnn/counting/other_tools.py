@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lightcnn.counting.copies import blank, material, skeleton
+from lightcnn.counting.copies import zero_image, value_copy, meta_copy
 from lightcnn.spec import Shape
 
 Counted = TypeVar("Counted")
@@ -31,7 +31,7 @@ def fvcore_total(model: nn.Module, shape: Shape) -> int:
 def fvcore_operators(model: nn.Module, shape: Shape) -> dict[str, Counter[str]]:
     """fvcore's counts per module name and operator; the name '' is the whole model."""
     with _quiet():  # torch's tracer, on which fvcore stands, cannot do without values
-        return _fvcore(subject := material(model), blank(subject, shape))
+        return _fvcore(subject := value_copy(model), zero_image(subject, shape))
 
 
 def thop_total(model: nn.Module, shape: Shape) -> int:
@@ -58,11 +58,11 @@ def _counted(count: Callable[[nn.Module, Tensor], Counted], model: nn.Module, sh
     """`count` on a copy without values, or with them where the model or the tool needs them."""
     with _quiet():
         try:
-            subject = skeleton(model)
-            return count(subject, blank(subject, shape))
+            subject = meta_copy(model)
+            return count(subject, zero_image(subject, shape))
         except Exception:
-            subject = material(model)
-            return count(subject, blank(subject, shape))
+            subject = value_copy(model)
+            return count(subject, zero_image(subject, shape))
 
 
 def _fvcore(subject: nn.Module, image: Tensor) -> dict[str, Counter[str]]:

@@ -10,7 +10,7 @@ from torch import nn
 
 from lightcnn.counting.trace import Trace
 
-FVCORE = {
+FVCORE_FAMILIES = {
     **dict.fromkeys(("conv",), "convolution"),
     **dict.fromkeys(("linear", "addmm", "mm", "matmul", "bmm", "baddbmm", "einsum"), "matrix products"),
 }
@@ -42,7 +42,7 @@ def by_fvcore(trace: Trace, told: Mapping[str, int]) -> list[Difference]:
     """The whole model's operators as fvcore counts them, beside ours."""
     theirs: Counter[str] = Counter()
     for operator, count in told.items():
-        theirs[FVCORE.get(operator, operator)] += count
+        theirs[FVCORE_FAMILIES.get(operator, operator)] += count
     return _differences("fvcore", _families(trace), theirs)
 
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from lightcnn.errors import InputError
 
-FLOAT = 4
-ADAM = 3
+FLOAT_BYTES = 4
+ADAM_COPIES = 3
 """A weight and Adam's two moments of it: what a Keras file of a model compiled with Adam holds."""
-TYPES = {
+SAFETENSORS_TYPES = {
     torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8", torch.float8_e5m2: "F8_E5M2",
     torch.float8_e4m3fn: "F8_E4M3", torch.int16: "I16", torch.uint16: "U16", torch.float16: "F16",
     torch.bfloat16: "BF16", torch.int32: "I32", torch.uint32: "U32", torch.float32: "F32", torch.complex64: "C64",
@@ -26,8 +26,8 @@ def weight_bytes(deployed: nn.Module) -> dict[str, int]:
     """Of a deployed network: fp32, and int8 with 1 byte a weight and 4 a bias, or a scale or shift of a norm left."""
     sizes = [(parameter.numel(), parameter.ndim > 1) for parameter in deployed.parameters()]
     return {
-        "fp32": FLOAT * sum(size for size, _ in sizes),
-        "int8": sum(size if weight else FLOAT * size for size, weight in sizes),
+        "fp32": FLOAT_BYTES * sum(size for size, _ in sizes),
+        "int8": sum(size if weight else FLOAT_BYTES * size for size, weight in sizes),
     }
 
 
@@ -36,19 +36,19 @@ def saved_bytes(state: Mapping[str, Tensor], notes: Mapping[str, str] | None = N
 
     Raises: InputError for a tensor that such a file cannot hold.
     """
-    foreign = [name for name, tensor in state.items() if tensor.dtype not in TYPES]
+    foreign = [name for name, tensor in state.items() if tensor.dtype not in SAFETENSORS_TYPES]
     if foreign:
         raise InputError(f"tensor {foreign[0]} is {state[foreign[0]].dtype}, which a safetensors file cannot hold")
-    order = list(TYPES.values())
+    order = list(SAFETENSORS_TYPES.values())
     header: dict[str, object] = {"__metadata__": dict(notes)} if notes else {}
     end = 0
-    for name, tensor in sorted(state.items(), key=lambda item: (-order.index(TYPES[item[1].dtype]), item[0])):
+    for name, tensor in sorted(state.items(), key=lambda item: (-order.index(SAFETENSORS_TYPES[item[1].dtype]), item[0])):
         start, end = end, end + tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+        header[name] = {"dtype": SAFETENSORS_TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
     length = len(json.dumps(header, separators=(",", ":")).encode())
     return 8 + length + -length % 8 + end
 
 
 def keras_bytes(params: int, params_with_buffers: int) -> int:
     """A Keras file with Adam's moments, its own structure aside: 12 bytes a parameter, 4 a statistic of a norm."""
-    return FLOAT * (ADAM * params + params_with_buffers - params)
+    return FLOAT_BYTES * (ADAM_COPIES * params + params_with_buffers - params)

@@ -23,7 +23,7 @@ from lightcnn.counting.liveness import liveness, peak
 from lightcnn.counting.sizes import weight_bytes
 from lightcnn.spec import NetworkSpec, Shape
 
-UNFOLDED = 2
+MODULE_DEPTH = 2
 """How deep the tree of a baseline's modules is told: `backbone`, its parts, and the blocks of those in sequence."""
 
 
@@ -115,7 +115,7 @@ def _named(module: nn.Module, prefix: str = "", depth: int = 0) -> Iterator[tupl
     """Modules by name: those of the first level, and what is in sequence, are unfolded."""
     for name, child in module.named_children():
         path = f"{prefix}{name}"
-        unfolded = depth == 0 or (depth < UNFOLDED and isinstance(child, nn.Sequential))
+        unfolded = depth == 0 or (depth < MODULE_DEPTH and isinstance(child, nn.Sequential))
         inner = list(_named(child, f"{path}.", depth + 1)) if unfolded else []
         yield from inner or [(path, child)]
 

@@ -17,20 +17,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lightcnn.counting.copies import blank, material, skeleton
+from lightcnn.counting.copies import zero_image, value_copy, meta_copy
 from lightcnn.errors import InputError
 from lightcnn.spec import Shape
 from lightcnn.text import first_line
 
-READERS = ("_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2", "unique_consecutive")
+VALUE_READERS = ("_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2", "unique_consecutive")
 """Operators after which a Python program knows the values in a tensor, or a shape depends on them."""
 NORMS = (
     "native_batch_norm", "_native_batch_norm_legit_no_training", "_native_batch_norm_legit", "cudnn_batch_norm",
     "miopen_batch_norm", "native_layer_norm", "native_group_norm",
 )  # fmt: skip
 BATCH_NORMS = tuple(name for name in NORMS if "batch" in name)
-COPIES = ("clone", "_to_copy", "copy_")
-UNTAGGED = ("hardswish", "hardsigmoid", "mish", "elu", "leaky_relu", "softplus", "_prelu_kernel")
+COPY_OPERATORS = ("clone", "_to_copy", "copy_")
+UNTAGGED_ACTIVATIONS = ("hardswish", "hardsigmoid", "mish", "elu", "leaky_relu", "softplus", "_prelu_kernel")
 """Activations, some of which torch does not mark as pointwise."""
 
 
@@ -91,7 +91,7 @@ def trace(model: nn.Module, shape: Shape, *, batch: int = 1) -> Trace:
 
     Raises: InputError where the network cannot take them, or does with one image what it does not do with another.
     """
-    for copied in (skeleton, material):
+    for copied in (meta_copy, value_copy):
         try:
             return _trace(copied, model, shape, batch)
         except DataDependentError:
@@ -104,7 +104,7 @@ def trace(model: nn.Module, shape: Shape, *, batch: int = 1) -> Trace:
 
 def _trace(copied: Callable[[nn.Module], nn.Module], model: nn.Module, shape: Shape, batch: int) -> Trace:
     subject = copied(model)
-    image = blank(subject, shape, batch)
+    image = zero_image(subject, shape, batch)
     recorder = _Recorder(subject, image)
     with torch.no_grad(), recorder:
         out = subject(image)
@@ -140,7 +140,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return out
         given = list(_tensors((args, tuple(kwargs.values()))))
         reads = tuple(dict.fromkeys(number for tensor in given if (number := self.number(tensor)) is not None))
-        if operator in READERS and self._seen & set(reads):
+        if operator in VALUE_READERS and self._seen & set(reads):
             raise DataDependentError(
                 f"what it computes depends on the values in its image ({operator} in "
                 f"{self._path[-1] or 'its forward'}); it has no one count"
@@ -175,8 +175,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 reads=reads,
                 writes=writes,
                 weights=tuple(name for tensor in given if (name := self._weights.get(_address(tensor))) is not None),
-                fusable=operator in (*NORMS, *UNTAGGED)
-                or (torch.Tag.pointwise in func.tags and operator not in COPIES),
+                fusable=operator in (*NORMS, *UNTAGGED_ACTIVATIONS)
+                or (torch.Tag.pointwise in func.tags and operator not in COPY_OPERATORS),
                 view=not func._schema.is_mutable and {_address(tensor) for tensor in made} <= before,
             )
         )

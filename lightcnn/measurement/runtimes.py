@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightcnn.counting.copies import duplicate
-from lightcnn.counting.folding import FoldablePair, folded
+from lightcnn.counting.copies import eval_copy
+from lightcnn.counting.folding import FoldablePair, fold_pairs
 from lightcnn.errors import InputError
 from lightcnn.measurement.latency import TimedModel, warm
 from lightcnn.onnxfiles.extra import require_onnx
@@ -54,13 +54,13 @@ def candidates(
     """
     ready = {
         runtime: _of_torch(
-            folded(model, found) if runtime == "folded" else duplicate(model), shape, runtime, device, batch
+            fold_pairs(model, found) if runtime == "folded" else eval_copy(model), shape, runtime, device, batch
         )
         for runtime in runtimes
         if runtime not in (ONNX, INT8)
     }
     if set(runtimes) & {ONNX, INT8}:
-        subject = folded(model, found).cpu()
+        subject = fold_pairs(model, found).cpu()
         file = written(subject, shape)
         if ONNX in runtimes:
             ready[ONNX] = _of_session(session(file, threads), ONNX, _images(subject, shape, batch), _parity(subject))

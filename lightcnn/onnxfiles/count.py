@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from lightcnn.counting.count import Count
-from lightcnn.counting.layers import rows
-from lightcnn.counting.liveness import liveness, moved, peak
-from lightcnn.counting.sizes import FLOAT, keras_bytes
+from lightcnn.counting.layers import layer_rows
+from lightcnn.counting.liveness import liveness, moved_bytes, peak
+from lightcnn.counting.sizes import FLOAT_BYTES, keras_bytes
 from lightcnn.counting.trace import Call, Trace
 from lightcnn.errors import InputError
 from lightcnn.onnxfiles.read import Graph, Node
@@ -60,13 +60,13 @@ def count_graph(graph: Graph) -> Count:
     return Count(
         params=params, params_with_buffers=with_statistics, params_deployed=params,
         macs=trace.macs, macs_as_given=trace.macs, fvcore=None, thop=None, torch=None,
-        weight_bytes={"fp32": FLOAT * params, "int8": matrices + FLOAT * (params - matrices)},
+        weight_bytes={"fp32": FLOAT_BYTES * params, "int8": matrices + FLOAT_BYTES * (params - matrices)},
         file_bytes=graph.file_bytes, keras_adam_bytes=keras_bytes(params, with_statistics),
         peak_activations=top.elements, peak_activation_bytes=top.bytes,
-        moved_bytes=moved(trace) + read.bytes(read.learnt),
+        moved_bytes=moved_bytes(trace) + read.bytes(read.learnt),
         differences=(), uncounted=trace.uncounted,
         unfolded=tuple(node.name for node in graph.nodes if node.operator in STATISTICS),
-        layers=rows(trace, {node.name: node.operator for node in graph.nodes}, read.params),
+        layers=layer_rows(trace, {node.name: node.operator for node in graph.nodes}, read.params),
         notes=(NOT_MODULES,), pairs=(),
     )  # fmt: skip
 

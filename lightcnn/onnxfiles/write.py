@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lightcnn.counting.copies import blank
+from lightcnn.counting.copies import zero_image
 from lightcnn.errors import LightcnnError
 from lightcnn.text import first_line
 
@@ -26,7 +26,7 @@ def written(model: nn.Module, shape: tuple[int, int, int]) -> bytes:
     try:
         with redirect_stdout(io.StringIO()), torch.no_grad():
             program = torch.onnx.export(
-                model, (blank(model, shape),), dynamo=True, verbose=False, dynamic_shapes=(batch,),
+                model, (zero_image(model, shape),), dynamo=True, verbose=False, dynamic_shapes=(batch,),
                 input_names=[IMAGE], output_names=[LOGITS],
             )  # fmt: skip
         assert program is not None

@@ -27,8 +27,8 @@ from lightcnn.baselines import build_network
 from lightcnn.cli import main
 from lightcnn.cost import cost
 from lightcnn.counting.count import Count, count
-from lightcnn.counting.folding import folded, pairs, unfolded
-from lightcnn.counting.liveness import liveness, moved, peak
+from lightcnn.counting.folding import fold_pairs, foldable_pairs, unfolded_norms
+from lightcnn.counting.liveness import liveness, moved_bytes, peak
 from lightcnn.counting.sizes import saved_bytes
 from lightcnn.counting.trace import trace
 from lightcnn.errors import InputError, LightcnnError
@@ -152,7 +152,7 @@ def test_a_traced_spec_is_what_cost_says(seed: int) -> None:
     given, deployed = trace(model, spec.input), trace(fold(model), spec.input)
     assert given.macs == deployed.macs == told.macs
     assert peak(liveness(given)).elements == peak(liveness(deployed)).elements == told.peak_activations
-    own = folded(model, pairs(model, given))
+    own = fold_pairs(model, foldable_pairs(model, given))
     assert [tuple(p.shape) for p in own.parameters()] == [tuple(p.shape) for p in fold(model).parameters()]
 
 
@@ -274,7 +274,7 @@ def test_the_peak_of_a_chain_is_its_widest_step() -> None:
 
 def test_what_moves_is_what_is_read_and_written_but_in_place() -> None:
     chain = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 2, 1), nn.Flatten())
-    assert moved(trace(chain, (3, 5, 5))) == 4 * 25 * ((3 + 8) + (8 + 2))
+    assert moved_bytes(trace(chain, (3, 5, 5))) == 4 * 25 * ((3 + 8) + (8 + 2))
     assert count(chain, (3, 5, 5)).moved_bytes == 4 * 25 * 21 + 4 * (24 + 8 + 16 + 2)
 
 
@@ -338,12 +338,12 @@ def test_a_folded_network_answers_the_same(name: str, left: int) -> None:
             part.running_mean.normal_(0, 0.1, generator=random)  # type: ignore[union-attr]
             part.running_var.uniform_(0.5, 1.5, generator=random)  # type: ignore[union-attr]
             part.weight.data.uniform_(0.5, 1.5, generator=random)
-    deployed = folded(model, pairs(model, trace(model, spec.input)))
+    deployed = fold_pairs(model, foldable_pairs(model, trace(model, spec.input)))
     x = torch.randn(1, *spec.input, generator=random)
     with torch.inference_mode():
         one, other = model(x), deployed(x)
     assert float((one - other).abs().max() / one.abs().max()) < 1e-4
-    assert len(unfolded(trace(deployed, spec.input))) == left
+    assert len(unfolded_norms(trace(deployed, spec.input))) == left
     if not left:
         assert not any(isinstance(part, nn.BatchNorm2d) for part in deployed.modules())
 
@@ -358,7 +358,7 @@ def test_a_norm_that_others_share_is_left() -> None:
             y = self.conv(x)
             return self.norm(y) + y
 
-    assert pairs(Twice(), trace(Twice(), SHAPE)) == []
+    assert foldable_pairs(Twice(), trace(Twice(), SHAPE)) == []
     told = count(Twice(), SHAPE)
     assert told.unfolded == ("norm",)
     assert told.weight_bytes["int8"] == 9 + 4 * (3 + 6)
@@ -370,11 +370,11 @@ def test_a_norm_that_others_share_is_left() -> None:
 def test_bytes_on_disk_of_any_module_are_those_of_its_file() -> None:
     from safetensors.torch import save
 
-    from lightcnn.counting.sizes import TYPES
+    from lightcnn.counting.sizes import SAFETENSORS_TYPES
 
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).double()
     assert saved_bytes(model.state_dict()) == len(save(dict(model.state_dict())))
-    kinds = {f"tensor{place}": torch.zeros(place + 1, dtype=kind) for place, kind in enumerate(TYPES)}
+    kinds = {f"tensor{place}": torch.zeros(place + 1, dtype=kind) for place, kind in enumerate(SAFETENSORS_TYPES)}
     header = json.loads(save(kinds)[8:].partition(b"}}")[0] + b"}}")
     assert list(header) == list(reversed(kinds))
     assert saved_bytes(kinds) == len(save(kinds))

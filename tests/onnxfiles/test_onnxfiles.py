@@ -18,9 +18,9 @@ from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import build_network
 from lightcnn.cli import main
 from lightcnn.cost import cost
-from lightcnn.counting.copies import duplicate
+from lightcnn.counting.copies import eval_copy
 from lightcnn.counting.count import count
-from lightcnn.counting.folding import folded, pairs
+from lightcnn.counting.folding import fold_pairs, foldable_pairs
 from lightcnn.counting.trace import trace
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.network import fold
@@ -56,7 +56,7 @@ def lively(model: nn.Module) -> nn.Module:
 def file_of(spec: Any, path: Path) -> nn.Module:
     """Writes the deployed network of a spec and returns that."""
     model = lively(build_network(spec, 0, pretrained=False))
-    deployed = folded(model, pairs(model, trace(model, spec.input)))
+    deployed = fold_pairs(model, foldable_pairs(model, trace(model, spec.input)))
     path.write_bytes(written(deployed, spec.input))
     return deployed
 
@@ -378,7 +378,7 @@ def test_answers_that_differ_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build_network(spec, 0)
     other = written(fold(build_network(spec, 1)), spec.input)
     found = {"runtimes": ("onnx",), "device": torch.device("cpu"), "batch": 2, "threads": 1}
-    (same,) = runtimes.candidates(duplicate(model), pairs(model, trace(model, spec.input)), spec.input, **found)  # type: ignore[arg-type]
+    (same,) = runtimes.candidates(eval_copy(model), foldable_pairs(model, trace(model, spec.input)), spec.input, **found)  # type: ignore[arg-type]
     assert same.note == ""
     monkeypatch.setattr(runtimes, "written", lambda *_: other)
     (wrong,) = runtimes.candidates(model, (), spec.input, **found)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from lightcnn.counting.copies import duplicate
+from lightcnn.counting.copies import eval_copy
 from lightcnn.explaining.explained_network import ExplainedNetwork
 
 TOP = 1 / 3
@@ -25,7 +25,7 @@ def redrawn(explained: ExplainedNetwork, inputs: Tensor, seed: int) -> Explained
     would be compared. Where it has none, a parameter is drawn from a normal law of mean 0 with the root mean square
     that it had. The same seed draws the same on every device.
     """
-    model = duplicate(explained.model).cpu()
+    model = eval_copy(explained.model).cpu()
     order = _calls(model, inputs[:1].cpu())
     top = order[len(order) - math.ceil(TOP * len(order)) :]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
