@@ -67,11 +67,11 @@ def _of_file(task: Mapping[str, Any]) -> tuple[int, int]:
     """The peak before the file is opened, and after an inference."""
     import numpy as np
 
-    from lightcnn.onnxfiles.runtime import answers, session
+    from lightcnn.onnxfiles.runtime import session_outputs, open_session
 
     before = _peak()
-    running = session(task["path"], task["threads"])
-    answers(running, np.zeros((1, *task["input"]), task["type"]))
+    running = open_session(task["path"], task["threads"])
+    session_outputs(running, np.zeros((1, *task["input"]), task["type"]))
     return before, _peak()
 
 

@@ -16,8 +16,8 @@ from lightcnn.errors import InputError
 from lightcnn.measurement.latency import TimedModel, warm
 from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import Graph
-from lightcnn.onnxfiles.runtime import answers, quantized, session
-from lightcnn.onnxfiles.write import written
+from lightcnn.onnxfiles.runtime import session_outputs, quantize, open_session
+from lightcnn.onnxfiles.write import onnx_bytes
 from lightcnn.spec import Shape
 
 RUNTIMES = ("folded", "eager", "onnx", "onnx-int8")
@@ -61,18 +61,18 @@ def candidates(
     }
     if set(runtimes) & {ONNX, INT8}:
         subject = fold_pairs(model, found).cpu()
-        file = written(subject, shape)
+        file = onnx_bytes(subject, shape)
         if ONNX in runtimes:
-            ready[ONNX] = _of_session(session(file, threads), ONNX, _images(subject, shape, batch), _parity(subject))
+            ready[ONNX] = _of_session(open_session(file, threads), ONNX, _images(subject, shape, batch), _parity(subject))
         if INT8 in runtimes:
-            small = session(quantized(file, shape), threads)
+            small = open_session(quantize(file, shape), threads)
             ready[INT8] = _of_session(small, INT8, _images(subject, shape, batch))
     return [ready[runtime] for runtime in runtimes]
 
 
 def of_file(graph: Graph, *, batch: int, threads: int) -> TimedModel:
     """An ONNX file as ONNX Runtime runs it, one image after another where it takes no more. Raises: LightcnnError."""
-    return _of_session(session(graph.data, threads), ONNX, graph.images(batch if graph.free else 1))
+    return _of_session(open_session(graph.data, threads), ONNX, graph.images(batch if graph.free else 1))
 
 
 def _of_torch(subject: nn.Module, shape: Shape, runtime: str, device: torch.device, batch: int) -> TimedModel:
@@ -101,14 +101,14 @@ def _of_session(
     def timed(given: NDArray[Any]) -> Callable[[], float]:
         def run() -> float:
             begin = time.perf_counter()
-            answers(running, given)
+            session_outputs(running, given)
             return 1000 * (time.perf_counter() - begin)
 
         return run
 
     def many() -> float:
         found = _twice(timed(images))()
-        answers(running, images[:1], shrink=True)  # what many images needed is not held while others are timed
+        session_outputs(running, images[:1], shrink=True)  # what many images needed is not held while others are timed
         return found
 
     one = timed(images[:1])
@@ -129,7 +129,7 @@ def _parity(subject: nn.Module) -> Callable[[Any, NDArray[Any]], str]:
     def note(running: Any, images: NDArray[Any]) -> str:
         with torch.inference_mode():
             expected = subject(torch.from_numpy(images))
-        apart = float((torch.from_numpy(answers(running, images)[0]) - expected).abs().max())
+        apart = float((torch.from_numpy(session_outputs(running, images)[0]) - expected).abs().max())
         if apart <= SAME * max(1.0, float(expected.abs().max())):
             return ""
         return f"ONNX Runtime's answers differ from torch's by up to {apart:.2g}"

@@ -19,8 +19,8 @@ from lightcnn.counting.trace import Call, Trace
 from lightcnn.errors import InputError
 from lightcnn.onnxfiles.read import Graph, Node
 
-NOT_MODULES = "fvcore, thop and torch's counter count modules of torch, and not ONNX files"
-WEIGHTS: dict[str, tuple[int, ...]] = {
+NO_OTHER_COUNTERS = "fvcore, thop and torch's counter count modules of torch, and not ONNX files"
+LEARNT_INPUTS: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("Conv", "FusedConv", "ConvTranspose"), (1, 2)), "ConvInteger": (1,), "QLinearConv": (3, 8),
     "Gemm": (0, 1, 2), "QGemm": (0, 3, 6), **dict.fromkeys(("MatMul", "FusedMatMul", "MatMulInteger"), (0, 1)),
     "QLinearMatMul": (0, 3), "PRelu": (1,), "Gather": (0,), **dict.fromkeys(("LSTM", "GRU", "RNN"), (1, 2, 3)),
@@ -29,8 +29,8 @@ WEIGHTS: dict[str, tuple[int, ...]] = {
     ),
 }  # fmt: skip
 """Which inputs of an operator are learnt."""
-STATISTICS = {"BatchNormalization": (3, 4)}
-FACTORS = {
+STATISTIC_INPUTS = {"BatchNormalization": (3, 4)}
+FACTOR_INPUTS = {
     **dict.fromkeys(("Conv", "FusedConv", "ConvTranspose", "ConvInteger"), (0, 1)), "QLinearConv": (0, 3),
     **dict.fromkeys(("Gemm", "MatMul", "FusedMatMul", "MatMulInteger"), (0, 1)),
     **dict.fromkeys(("QGemm", "QLinearMatMul"), (0, 3)),
@@ -45,8 +45,8 @@ ACTIVATIONS = (
     "LayerNormalization",
 )  # fmt: skip
 """What is done in place of its one activation, where nobody reads that again."""
-VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
-SHAPES = ("Shape", "Size")
+VIEW_OPERATORS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
+SHAPE_OPERATORS = ("Shape", "Size")
 """What they give is known once the size of the image is."""
 
 
@@ -65,9 +65,9 @@ def count_graph(graph: Graph) -> Count:
         peak_activations=top.elements, peak_activation_bytes=top.bytes,
         moved_bytes=moved_bytes(trace) + read.bytes(read.learnt),
         differences=(), uncounted=trace.uncounted,
-        unfolded=tuple(node.name for node in graph.nodes if node.operator in STATISTICS),
+        unfolded=tuple(node.name for node in graph.nodes if node.operator in STATISTIC_INPUTS),
         layers=layer_rows(trace, {node.name: node.operator for node in graph.nodes}, read.params),
-        notes=(NOT_MODULES,), pairs=(),
+        notes=(NO_OTHER_COUNTERS,), pairs=(),
     )  # fmt: skip
 
 
@@ -101,13 +101,13 @@ class _Reader:
 
     def _call(self, node: Node) -> Call | None:
         given = [name for name in node.inputs if name]
-        if node.operator in SHAPES or all(name in self._roots for name in given):
+        if node.operator in SHAPE_OPERATORS or all(name in self._roots for name in given):
             # Of all others the first input is the tensor, and the rest says what to do with it.
             found = self._stored(given if node.operator in ELEMENTWISE else given[:1])
             self._roots |= {name: found for name in node.outputs if name not in self._roots}
             return None
         reads = tuple(dict.fromkeys(self._number(name) for name in given if name not in self._roots))
-        view = node.operator in VIEWS and given[0] in self._numbers
+        view = node.operator in VIEW_OPERATORS and given[0] in self._numbers
         if view:
             self._numbers[node.outputs[0]] = self._numbers[given[0]]
         writes = [self._numbers[name] if name in self._numbers else self._new(name) for name in node.outputs]
@@ -130,14 +130,14 @@ class _Reader:
 
     def _weights(self, node: Node) -> tuple[str, ...]:
         """What the node learns; noted with the first that reads it."""
-        places = range(len(node.inputs)) if node.operator in ELEMENTWISE else WEIGHTS.get(node.operator, ())
+        places = range(len(node.inputs)) if node.operator in ELEMENTWISE else LEARNT_INPUTS.get(node.operator, ())
         found = set(self._at(node, places))
         if node.operator in ELEMENTWISE:
             found = {name for name in found if self._graph.values[name].elements > 1}
         self.params[node.name] += self.size(found - self.learnt)
         self.learnt |= found
-        self.matrices |= found & self._at(node, FACTORS.get(node.operator, ()))
-        self.statistics |= self._at(node, STATISTICS.get(node.operator, ()))
+        self.matrices |= found & self._at(node, FACTOR_INPUTS.get(node.operator, ()))
+        self.statistics |= self._at(node, STATISTIC_INPUTS.get(node.operator, ()))
         return tuple(sorted(found))
 
     def _at(self, node: Node, places: Iterable[int]) -> frozenset[str]:
@@ -149,9 +149,9 @@ class _Reader:
 
     def _macs(self, node: Node) -> int | None:
         """Multiply-adds of one image; None for an operator that is not counted."""
-        if node.operator not in FACTORS:
+        if node.operator not in FACTOR_INPUTS:
             return None
-        one, other = (self._graph.values[node.inputs[place]] for place in FACTORS[node.operator])
+        one, other = (self._graph.values[node.inputs[place]] for place in FACTOR_INPUTS[node.operator])
         out = self._graph.values[node.outputs[0]]
         if "Conv" in node.operator:
             return (one if node.operator == "ConvTranspose" else out).elements * math.prod(other.shape[1:])

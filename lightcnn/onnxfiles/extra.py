@@ -6,12 +6,12 @@ from importlib import import_module
 
 from lightcnn.errors import InputError
 
-PARTS = ("onnx", "onnxruntime", "onnxscript")
+PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
 
 def require_onnx(wanted_by: str) -> None:
     """Raises: InputError where a part is missing, with how to get it; `wanted_by` is what the user typed."""
-    for part in PARTS:
+    for part in PACKAGES:
         try:
             import_module(part)
         except ImportError:

@@ -16,18 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.onnxfiles.runtime import answers, session
+from lightcnn.onnxfiles.runtime import session_outputs, open_session
 from lightcnn.text import first_line
 
-LIMIT = 2_000_000_000
+MAX_BYTES = 2_000_000_000
 """Bytes of a file with its data, and of any tensor: what protobuf, the format below, can hold."""
-OPERATORS = ("", "ai.onnx", "com.microsoft")
+KNOWN_DOMAINS = ("", "ai.onnx", "com.microsoft")
 """Domains whose operators are known by name: ONNX's own and ONNX Runtime's."""
 Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Value:
+class TensorInfo:
     """A tensor: its shape, and bytes an element."""
 
     shape: tuple[int, ...]
@@ -62,7 +62,7 @@ class Graph:
     kind: np.dtype[Any]
     free: bool
     nodes: tuple[Node, ...]
-    values: Mapping[str, Value]
+    values: Mapping[str, TensorInfo]
     stored: frozenset[str]
     outputs: tuple[str, ...]
     file_bytes: int
@@ -73,7 +73,7 @@ class Graph:
         return np.random.default_rng(0).random((count, *self.input)).astype(self.kind)
 
 
-def read(path: Path, input: Shape | None = None) -> Graph:
+def read_graph(path: Path, input: Shape | None = None) -> Graph:
     """The graph of a file, for its own input size, or for `input` (C, H, W) where the file leaves that free.
 
     Raises: InputError, one line that begins with the path.
@@ -93,8 +93,8 @@ def _parsed(path: Path) -> tuple[Any, int]:
     from onnx.inliner import inline_local_functions
 
     size = path.stat().st_size
-    if size > LIMIT:
-        raise InputError(f"{size:,} bytes; at most {LIMIT:,} are read")
+    if size > MAX_BYTES:
+        raise InputError(f"{size:,} bytes; at most {MAX_BYTES:,} are read")
     try:
         proto = onnx.load_model_from_string(path.read_bytes())
         size += _require_inside(proto, path.parent)
@@ -112,7 +112,7 @@ def _require_inside(proto: Any, folder: Path) -> int:
     from onnx.external_data_helper import _get_all_tensors, uses_external_data
 
     files: set[Path] = set()
-    read = 0
+    read_graph = 0
     for tensor in _get_all_tensors(proto):
         if not uses_external_data(tensor):
             continue
@@ -123,9 +123,9 @@ def _require_inside(proto: Any, folder: Path) -> int:
                 f"keeps tensor {tensor.name!r} in {place.get('location', '')!r}, which is no file of its folder"
             )
         files.add(file)
-        read += int(place["length"]) if place.get("length", "").isdigit() else file.stat().st_size
-        if read > LIMIT:
-            raise InputError(f"more than {LIMIT:,} bytes of tensors beside it; at most so many are read")
+        read_graph += int(place["length"]) if place.get("length", "").isdigit() else file.stat().st_size
+        if read_graph > MAX_BYTES:
+            raise InputError(f"more than {MAX_BYTES:,} bytes of tensors beside it; at most so many are read")
     return sum(file.stat().st_size for file in files)
 
 
@@ -186,22 +186,22 @@ def _nodes(proto: Any) -> Iterator[Node]:
         made = tuple(name for name in node.output if name)
         if not made:
             raise InputError(f"{node.op_type} {name!r} gives nothing")
-        operator = node.op_type if node.domain in OPERATORS else f"{node.domain}.{node.op_type}"
+        operator = node.op_type if node.domain in KNOWN_DOMAINS else f"{node.domain}.{node.op_type}"
         attributes = {
             one.name: onnx.helper.get_attribute_value(one) for one in node.attribute if one.type != one.TENSOR
         }
         yield Node(name, operator, tuple(node.input), made, attributes)
 
 
-def _values(proto: Any, image: Any, shape: Shape) -> dict[str, Value]:
+def _values(proto: Any, image: Any, shape: Shape) -> dict[str, TensorInfo]:
     """Shape and type of every tensor for one image: as ONNX infers them, else as they come out when it is run."""
     sized = _sized(proto, image.name, shape)
-    found = {one.name: Value(tuple(one.dims), _dtype(one.data_type).itemsize) for one in sized.graph.initializer}
+    found = {one.name: TensorInfo(tuple(one.dims), _dtype(one.data_type).itemsize) for one in sized.graph.initializer}
     for one in _inferred(sized, shape):
         kind = one.type.tensor_type
         dims = kind.shape.dim
         if kind.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
-            found.setdefault(one.name, Value(tuple(dim.dim_value for dim in dims), _dtype(kind.elem_type).itemsize))
+            found.setdefault(one.name, TensorInfo(tuple(dim.dim_value for dim in dims), _dtype(kind.elem_type).itemsize))
     missing = [name for node in sized.graph.node for name in node.output if name and name not in found]
     found |= _run(sized, missing, shape, _dtype(image.type.tensor_type.elem_type)) if missing else {}
     _require_small(found)
@@ -235,7 +235,7 @@ def _inferred(sized: Any, shape: Shape) -> Iterator[Any]:
     yield from (*graph.input, *graph.value_info, *graph.output)
 
 
-def _run(sized: Any, missing: list[str], shape: Shape, kind: np.dtype[Any]) -> dict[str, Value]:
+def _run(sized: Any, missing: list[str], shape: Shape, kind: np.dtype[Any]) -> dict[str, TensorInfo]:
     """The tensors of which only a run tells the shape."""
     import onnx
 
@@ -243,17 +243,17 @@ def _run(sized: Any, missing: list[str], shape: Shape, kind: np.dtype[Any]) -> d
     probe.CopyFrom(sized)
     del probe.graph.output[:]
     probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in missing)
-    told = answers(session(probe.SerializeToString(), 1), np.zeros((1, *shape), kind))
+    told = session_outputs(open_session(probe.SerializeToString(), 1), np.zeros((1, *shape), kind))
     if not all(isinstance(one, np.ndarray) for one in told):
         raise InputError("holds sequences; only networks of tensors are profiled")
-    return {name: Value(one.shape, one.itemsize) for name, one in zip(missing, told, strict=True)}
+    return {name: TensorInfo(one.shape, one.itemsize) for name, one in zip(missing, told, strict=True)}
 
 
-def _require_small(values: Mapping[str, Value]) -> None:
+def _require_small(values: Mapping[str, TensorInfo]) -> None:
     """Raises: InputError for a tensor that no network for images has."""
     for name, value in values.items():
-        if value.elements * value.itemsize > LIMIT:
-            raise InputError(f"tensor {name!r} of {value.elements:,} elements; at most {LIMIT:,} bytes are held")
+        if value.elements * value.itemsize > MAX_BYTES:
+            raise InputError(f"tensor {name!r} of {value.elements:,} elements; at most {MAX_BYTES:,} bytes are held")
 
 
 def _dtype(kind: int) -> np.dtype[Any]:

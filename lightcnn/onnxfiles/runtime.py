@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from lightcnn.errors import LightcnnError
 from lightcnn.text import first_line
 
-CALIBRATION = 2
+CALIBRATION_IMAGES = 2
 """Images of noise from which the ranges of activations are taken."""
-ERRORS_ONLY = 3
+LOG_ERRORS_ONLY = 3
 
 
-def session(file: bytes | str, threads: int) -> Any:
+def open_session(file: bytes | str, threads: int) -> Any:
     """An `onnxruntime.InferenceSession` of a file or its path: sequential, on so many threads, without spinning.
 
     Raises: LightcnnError where ONNX Runtime cannot run it.
@@ -32,14 +32,14 @@ def session(file: bytes | str, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = LOG_ERRORS_ONLY
     try:
         return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common base
         raise LightcnnError(f"ONNX Runtime cannot run it: {first_line(error)}") from error
 
 
-def answers(running: Any, images: NDArray[Any], *, shrink: bool = False) -> list[NDArray[Any]]:
+def session_outputs(running: Any, images: NDArray[Any], *, shrink: bool = False) -> list[NDArray[Any]]:
     """What a session of one input gives for images (N, C, H, W); `shrink` then frees memory that larger ones needed.
 
     Raises: LightcnnError.
@@ -56,7 +56,7 @@ def answers(running: Any, images: NDArray[Any], *, shrink: bool = False) -> list
     return found
 
 
-def quantized(data: bytes, shape: tuple[int, int, int]) -> bytes:
+def quantize(data: bytes, shape: tuple[int, int, int]) -> bytes:
     """The file in int8: weights by channel, activations by ranges that images of noise give. For its speed alone.
 
     What it answers is worth nothing: a file to be used is calibrated on images of its own kind. Raises: LightcnnError.
@@ -107,5 +107,5 @@ def _reader(name: str, shape: tuple[int, int, int]) -> Any:
 
 def _noise(name: str, shape: tuple[int, int, int]) -> Iterator[dict[str, NDArray[np.float32]]]:
     random = np.random.default_rng(0)
-    for _ in range(CALIBRATION):
+    for _ in range(CALIBRATION_IMAGES):
         yield {name: random.standard_normal((1, *shape), dtype=np.float32)}

@@ -13,11 +13,11 @@ from lightcnn.counting.copies import zero_image
 from lightcnn.errors import LightcnnError
 from lightcnn.text import first_line
 
-IMAGE, LOGITS = "image", "logits"
+INPUT_NAME, OUTPUT_NAME = "image", "logits"
 """Names of what goes into a file of ours and what comes out."""
 
 
-def written(model: nn.Module, shape: tuple[int, int, int]) -> bytes:
+def onnx_bytes(model: nn.Module, shape: tuple[int, int, int]) -> bytes:
     """The ONNX file of a model in eval mode on the CPU: `image` (N, C, H, W), any N → `logits` (N, classes).
 
     It holds nothing of the machine it was written on. Raises: LightcnnError where torch cannot write it.
@@ -27,7 +27,7 @@ def written(model: nn.Module, shape: tuple[int, int, int]) -> bytes:
         with redirect_stdout(io.StringIO()), torch.no_grad():
             program = torch.onnx.export(
                 model, (zero_image(model, shape),), dynamo=True, verbose=False, dynamic_shapes=(batch,),
-                input_names=[IMAGE], output_names=[LOGITS],
+                input_names=[INPUT_NAME], output_names=[OUTPUT_NAME],
             )  # fmt: skip
         assert program is not None
         return bytes(_bare(program.model_proto).SerializeToString(deterministic=True))

@@ -24,7 +24,7 @@ from lightcnn.measurement.memory import Resident, resident, resident_file
 from lightcnn.measurement.runtimes import candidates, of_file
 from lightcnn.onnxfiles.count import count_graph
 from lightcnn.onnxfiles.extra import require_onnx
-from lightcnn.onnxfiles.read import read
+from lightcnn.onnxfiles.read import read_graph
 from lightcnn.profiling.profile import Accuracy, Profile, notes_of, with_input
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
@@ -62,7 +62,7 @@ class Subject:
     ) -> list[TimedModel]:
         """Ready to be timed: a spec's network by each runtime, a file by ONNX Runtime. Raises: LightcnnError."""
         if self.file is not None:
-            return [of_file(read(self.file, self.input), batch=batch, threads=threads)]
+            return [of_file(read_graph(self.file, self.input), batch=batch, threads=threads)]
         spec = self._spec()
         model = build_network(spec, seed=0, pretrained=False)
         return candidates(
@@ -72,12 +72,12 @@ class Subject:
     def resident(self, threads: int) -> Resident:
         """The memory that a fresh process holds. Raises: LightcnnError."""
         if self.file is not None:
-            return resident_file(self.file, read(self.file, self.input), threads=threads)
+            return resident_file(self.file, read_graph(self.file, self.input), threads=threads)
         return resident(self._spec(), threads=threads)
 
     def _counted(self) -> tuple[Shape, Count]:
         if self.file is not None:
-            graph = read(self.file, self.input)
+            graph = read_graph(self.file, self.input)
             return graph.input, count_graph(graph)
         spec = self._spec()
         with torch.device("meta"):

@@ -33,9 +33,9 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 from lightcnn.measurement import latency, runtimes  # noqa: E402
-from lightcnn.onnxfiles.read import LIMIT, read  # noqa: E402
-from lightcnn.onnxfiles.runtime import answers, quantized, session  # noqa: E402
-from lightcnn.onnxfiles.write import written  # noqa: E402
+from lightcnn.onnxfiles.read import MAX_BYTES, read_graph  # noqa: E402
+from lightcnn.onnxfiles.runtime import session_outputs, quantize, open_session  # noqa: E402
+from lightcnn.onnxfiles.write import onnx_bytes  # noqa: E402
 
 FLOAT = 1  # of onnx.TensorProto
 
@@ -57,7 +57,7 @@ def file_of(spec: Any, path: Path) -> nn.Module:
     """Writes the deployed network of a spec and returns that."""
     model = lively(build_network(spec, 0, pretrained=False))
     deployed = fold_pairs(model, foldable_pairs(model, trace(model, spec.input)))
-    path.write_bytes(written(deployed, spec.input))
+    path.write_bytes(onnx_bytes(deployed, spec.input))
     return deployed
 
 
@@ -90,9 +90,9 @@ def test_a_written_file_answers_as_torch_does_and_tells_nothing_of_the_machine(t
     images = np.random.default_rng(0).random((3, *spec.input), dtype=np.float32)
     with torch.inference_mode():
         expected = deployed(torch.from_numpy(images)).numpy()
-    np.testing.assert_allclose(answers(session(data, 1), images)[0], expected, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(session_outputs(open_session(data, 1), images)[0], expected, atol=1e-4, rtol=1e-4)
     assert str(Path.cwd()).encode() not in data and b"lightcnn" not in data
-    assert written(deployed, spec.input) == data
+    assert onnx_bytes(deployed, spec.input) == data
 
 
 def test_a_file_in_int8_is_smaller_and_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -100,13 +100,13 @@ def test_a_file_in_int8_is_smaller_and_runs(tmp_path: Path, caplog: pytest.LogCa
     file_of(spec, tmp_path / "a.onnx")
     whole = (tmp_path / "a.onnx").read_bytes()
     caplog.clear()
-    data = quantized(whole, spec.input)
+    data = quantize(whole, spec.input)
     assert not caplog.records
     assert len(data) < len(whole) / 2
-    assert answers(session(data, 1), np.zeros((2, *spec.input), np.float32))[0].shape == (2, 1)
-    assert quantized(whole, spec.input) == data
+    assert session_outputs(open_session(data, 1), np.zeros((2, *spec.input), np.float32))[0].shape == (2, 1)
+    assert quantize(whole, spec.input) == data
     (tmp_path / "b.onnx").write_bytes(data)
-    one, other = (count_graph(read(tmp_path / name)) for name in ("a.onnx", "b.onnx"))
+    one, other = (count_graph(read_graph(tmp_path / name)) for name in ("a.onnx", "b.onnx"))
     assert (other.macs, other.params, other.weight_bytes) == (one.macs, one.params, one.weight_bytes)
     assert {"QuantizeLinear", "DequantizeLinear"} <= other.uncounted.keys()
 
@@ -117,9 +117,9 @@ def test_what_cannot_be_written_or_run_says_so_in_one_line() -> None:
             return x if x.sum() > 0 else -x
 
     with pytest.raises(LightcnnError, match="cannot be written as ONNX: ") as error:
-        written(Choosing(), (3, 8, 8))
+        onnx_bytes(Choosing(), (3, 8, 8))
     assert "\n" not in str(error.value)
-    for work in (lambda: session(b"\x00nothing", 1), lambda: quantized(b"\x00nothing", (3, 8, 8))):
+    for work in (lambda: open_session(b"\x00nothing", 1), lambda: quantize(b"\x00nothing", (3, 8, 8))):
         with pytest.raises(LightcnnError) as error:
             work()
         assert "\n" not in str(error.value)
@@ -134,7 +134,7 @@ def test_what_cannot_be_written_or_run_says_so_in_one_line() -> None:
 def test_known_networks_have_their_known_multiply_adds(name: str, macs: int, tmp_path: Path) -> None:
     spec = NetworkSpec.load(GOLDEN / f"{name}.yaml")
     deployed = file_of(spec, tmp_path / "a.onnx")
-    told = count_graph(read(tmp_path / "a.onnx"))
+    told = count_graph(read_graph(tmp_path / "a.onnx"))
     assert (told.macs, told.macs_as_given) == (macs, macs)
     assert told.params == sum(parameter.numel() for parameter in deployed.parameters())
     assert (told.fvcore, told.thop, told.torch) == (None, None, None)
@@ -155,8 +155,8 @@ def require_sums(told: Any) -> None:
 def test_the_file_of_a_spec_costs_what_the_spec_says(seed: int, tmp_path: Path) -> None:
     spec = random_spec(Random(seed))
     model = fold(lively(build_network(spec, 0)))
-    (tmp_path / "a.onnx").write_bytes(written(model, spec.input))
-    told = count_graph(read(tmp_path / "a.onnx"))
+    (tmp_path / "a.onnx").write_bytes(onnx_bytes(model, spec.input))
+    told = count_graph(read_graph(tmp_path / "a.onnx"))
     assert (told.macs, told.params) == (cost(spec).macs, cost(spec).params_deployed)
     assert told.weight_bytes == {"fp32": cost(spec).weight_bytes_fp32, "int8": cost(spec).weight_bytes_int8}
     assert told.peak_activations >= cost(spec).peak_activations
@@ -167,8 +167,8 @@ def test_the_file_of_a_spec_costs_what_the_spec_says(seed: int, tmp_path: Path) 
 def test_norms_that_stay_and_attention_are_counted_as_in_torch(name: str, tmp_path: Path) -> None:
     spec = BaselineSpec(baseline=f"timm:{name}", input=(3, 224, 224), classes=10, head="own", dropout=0.0)
     model = build_network(spec, 0, pretrained=False).eval()
-    (tmp_path / "a.onnx").write_bytes(written(model, spec.input))
-    told = count_graph(read(tmp_path / "a.onnx"))
+    (tmp_path / "a.onnx").write_bytes(onnx_bytes(model, spec.input))
+    told = count_graph(read_graph(tmp_path / "a.onnx"))
     assert told.macs == count(model, spec.input).macs
     require_sums(told)
 
@@ -188,7 +188,7 @@ def test_every_operator_is_counted_by_its_rule(tmp_path: Path) -> None:
         tensor("w", 3, 1, 2, 2), tensor("t", 3, 2, 2, 2), *(tensor(name, 2) for name in ("s", "s2", "m", "v")),
         tensor("two"), tensor("g", 5, 32), tensor("bias", 5), tensor("p", 5, 7),
     ]  # fmt: skip
-    told = count_graph(read(small(tmp_path / "a.onnx", nodes, tensors, rank=2)))
+    told = count_graph(read_graph(small(tmp_path / "a.onnx", nodes, tensors, rank=2)))
     by_kind = {layer.kind: (layer.macs, layer.params) for layer in told.layers}
     assert by_kind == {
         "Conv": (27 * 4, 12), "ConvTranspose": (27 * 8, 24), "BatchNormalization": (0, 4), "Mul": (0, 0),
@@ -207,7 +207,7 @@ def test_int8_files_of_others_are_counted_alike(form: str, tmp_path: Path) -> No
 
     spec = Recipe.load("quick").network
     file_of(spec, tmp_path / "a.onnx")
-    one, graph = count_graph(read(tmp_path / "a.onnx")), read(tmp_path / "a.onnx")
+    one, graph = count_graph(read_graph(tmp_path / "a.onnx")), read_graph(tmp_path / "a.onnx")
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         left = iter([{graph.image: graph.images()}])
@@ -222,7 +222,7 @@ def test_int8_files_of_others_are_counted_alike(form: str, tmp_path: Path) -> No
     else:
         kind = getattr(quantization.QuantFormat, form)
         quantization.quantize_static(tmp_path / "a.onnx", tmp_path / "b.onnx", Reader(), quant_format=kind)
-    told = count_graph(read(tmp_path / "b.onnx"))
+    told = count_graph(read_graph(tmp_path / "b.onnx"))
     assert (told.macs, told.params) == (one.macs, one.params)
     assert told.file_bytes < one.file_bytes
 
@@ -232,7 +232,7 @@ def test_int8_files_of_others_are_counted_alike(form: str, tmp_path: Path) -> No
 
 def refused(path: Path, input: Any = None) -> str:
     with pytest.raises(InputError) as error:
-        count_graph(read(path, input))
+        count_graph(read_graph(path, input))
     assert "\n" not in str(error.value)
     assert str(error.value).startswith(str(path))
     return str(error.value)
@@ -245,7 +245,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(whole[:cut])
         refused(path)
     path.write_bytes(whole)
-    assert count_graph(read(path)).macs == 0
+    assert count_graph(read_graph(path)).macs == 0
     assert "cannot be read" in refused(tmp_path / "none.onnx")
 
 
@@ -259,7 +259,7 @@ def test_a_file_with_wrong_bytes_is_read_or_refused(seed: int, tmp_path: Path) -
         spoiled[random.randrange(len(spoiled))] = random.randrange(256)
     path.write_bytes(spoiled)
     try:
-        count_graph(read(path))
+        count_graph(read_graph(path))
     except InputError as error:
         assert "\n" not in str(error)
 
@@ -283,11 +283,11 @@ def outside(path: Path, place: str) -> Path:
 def test_tensors_beside_the_file_are_read(tmp_path: Path) -> None:
     path = outside(tmp_path / "a.onnx", "w.bin")
     (tmp_path / "w.bin").write_bytes(np.ones(12, np.float32).tobytes())
-    graph = read(path)
+    graph = read_graph(path)
     told = count_graph(graph)
     assert (told.params, told.macs) == (12, 9 * 12)
     assert told.file_bytes == path.stat().st_size + 48
-    assert answers(session(graph.data, 1), np.ones((1, 3, 4, 4), np.float32))[0].max() == 12
+    assert session_outputs(open_session(graph.data, 1), np.ones((1, 3, 4, 4), np.float32))[0].max() == 12
     (tmp_path / "w.bin").write_bytes(b"short")
     assert "damaged" in refused(path)
 
@@ -295,8 +295,8 @@ def test_tensors_beside_the_file_are_read(tmp_path: Path) -> None:
 def test_too_large_a_file_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     with open(path, "wb") as file:
-        file.truncate(LIMIT + 1)
-    assert f"at most {LIMIT:,} are read" in refused(path)
+        file.truncate(MAX_BYTES + 1)
+    assert f"at most {MAX_BYTES:,} are read" in refused(path)
 
 
 def test_a_tensor_that_no_network_has_is_refused(tmp_path: Path) -> None:
@@ -328,9 +328,9 @@ def test_a_file_that_chooses_what_it_computes_has_no_count(tmp_path: Path) -> No
 
 def test_sizes_that_are_free_are_set(tmp_path: Path) -> None:
     path, conv = tmp_path / "a.onnx", ([node("Conv", "image,w")], [tensor("w", 2, 3, 1, 1)])
-    graph = read(small(path, *conv, dims=("n", 3, "h", "w")), (3, 10, 5))
+    graph = read_graph(small(path, *conv, dims=("n", 3, "h", "w")), (3, 10, 5))
     assert (graph.input, graph.free, count_graph(graph).macs) == ((3, 10, 5), True, 50 * 6)
-    assert not read(small(path, *conv)).free
+    assert not read_graph(small(path, *conv)).free
     small(path, [node("Add", "image,b")], [tensor("b", 3, 1, 1)], dims=("n", "c", "h", "w"))
     assert "do not fit an image of 4×10×5" in refused(path, (4, 10, 5))
 
@@ -376,7 +376,7 @@ def test_a_file_that_is_refused_is_a_row_that_failed(tmp_path: Path, capsys: pyt
 def test_answers_that_differ_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = Recipe.load("quick").network
     model = build_network(spec, 0)
-    other = written(fold(build_network(spec, 1)), spec.input)
+    other = onnx_bytes(fold(build_network(spec, 1)), spec.input)
     found = {"runtimes": ("onnx",), "device": torch.device("cpu"), "batch": 2, "threads": 1}
     (same,) = runtimes.candidates(eval_copy(model), foldable_pairs(model, trace(model, spec.input)), spec.input, **found)  # type: ignore[arg-type]
     assert same.note == ""
