@@ -20,11 +20,11 @@ import torch
 from lightcnn.progress import Progress
 from lightcnn.run_folder import environment
 
-LEAST, MOST = 10, 50
+MIN_ROUNDS, MAX_ROUNDS = 10, 50
 """Rounds that are measured."""
-SPREAD = 0.2
+MAX_SPREAD = 0.2
 """Of the median: a wider middle half is measured again."""
-STEADY, WARM_SECONDS, TRIES = 0.1, 4.0, 30
+STEADY_SPREAD, MAX_WARM_SECONDS, MAX_WARM_RUNS = 0.1, 4.0, 30
 """The warm-up ends when the last three runs are as near each other, or after so many seconds or runs."""
 
 
@@ -66,12 +66,12 @@ class TimedModel:
 
 
 def measure(
-    candidates: Sequence[TimedModel], *, seconds: float, threads: int, progress: Progress, least: int = LEAST
+    candidates: Sequence[TimedModel], *, seconds: float, threads: int, progress: Progress, least: int = MIN_ROUNDS
 ) -> list[Latency]:
     """The latency of each, in `seconds` altogether or `least` rounds if those take longer; what spread, once more."""
-    with threads_set(threads):
+    with torch_threads(threads):
         times = _rounds(candidates, seconds, least, progress)
-        wide = [index for index, held in enumerate(times) if _spread(held) > SPREAD]
+        wide = [index for index, held in enumerate(times) if _spread(held) > MAX_SPREAD]
         if wide:
             again = _rounds([candidates[index] for index in wide], seconds / 4, least, progress)
             for index, held in zip(wide, again, strict=True):
@@ -83,15 +83,15 @@ def measure(
         return found
 
 
-def warm(run: Callable[[], float]) -> float:
+def warm_up(run: Callable[[], float]) -> float:
     """Runs until it is steady; milliseconds of the last runs' median."""
-    end, held = time.monotonic() + WARM_SECONDS, [run(), run(), run()]
-    while len(held) < TRIES and time.monotonic() < end and max(held[-3:]) > (1 + STEADY) * min(held[-3:]):
+    end, held = time.monotonic() + MAX_WARM_SECONDS, [run(), run(), run()]
+    while len(held) < MAX_WARM_RUNS and time.monotonic() < end and max(held[-3:]) > (1 + STEADY_SPREAD) * min(held[-3:]):
         held.append(run())
     return statistics.median(held[-3:])
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """Processor, cores, load and versions that the times belong to."""
     told = environment()
     return {
@@ -106,7 +106,7 @@ def machine() -> dict[str, Any]:
 
 
 @contextmanager
-def threads_set(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
     """So many threads inside one operator, and as many as before afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -119,7 +119,7 @@ def threads_set(count: int) -> Iterator[None]:
 def _rounds(candidates: Sequence[TimedModel], seconds: float, least: int, progress: Progress) -> list[list[float]]:
     times: list[list[float]] = [[] for _ in candidates]
     end = time.monotonic() + seconds
-    for number in range(MOST):
+    for number in range(MAX_ROUNDS):
         if number >= least and time.monotonic() > end:
             break
         for index, (one, held) in enumerate(zip(candidates, times, strict=True)):
@@ -140,7 +140,7 @@ def _latency(one: TimedModel, held: Sequence[float], threads: int) -> Latency:
         runtime=one.runtime,
         layout=one.layout,
         device=one.device,
-        unstable=_spread(held) > SPREAD,
+        unstable=_spread(held) > MAX_SPREAD,
         batch=one.batch,
         images_per_second=1000 * one.batch / one.many(),
     )

@@ -20,46 +20,46 @@ from lightcnn.errors import LightcnnError
 from lightcnn.onnxfiles.read import Graph
 from lightcnn.spec import NetworkSpec
 
-SECONDS = 300
-FILE = "onnx"
+TIMEOUT_SECONDS = 300
+ONNX_TASK = "onnx"
 
 
 @dataclass(frozen=True)
-class Resident:
+class ResidentMemory:
     """Bytes: `peak` of the whole process, Python and torch with it; `own` is what network and inference added."""
 
     peak: int
     own: int
 
 
-def resident(spec: NetworkSpec | BaselineSpec, *, threads: int) -> Resident:
+def spec_memory(spec: NetworkSpec | BaselineSpec, *, threads: int) -> ResidentMemory:
     """Peak resident memory of building a network and one inference. Raises: LightcnnError."""
     task = {"kind": type(spec).__name__, "spec": spec.model_dump(mode="json"), "threads": threads}
     return _fresh(spec.name, task)
 
 
-def resident_file(path: Path, graph: Graph, *, threads: int) -> Resident:
+def file_memory(path: Path, graph: Graph, *, threads: int) -> ResidentMemory:
     """Peak resident memory of opening an ONNX file, whose graph this is, and one inference. Raises: LightcnnError."""
-    task = {"kind": FILE, "path": str(path), "input": graph.input, "type": graph.kind.str, "threads": threads}
+    task = {"kind": ONNX_TASK, "path": str(path), "input": graph.input, "type": graph.kind.str, "threads": threads}
     return _fresh(str(path), task)
 
 
-def _fresh(name: str, task: Mapping[str, Any]) -> Resident:
+def _fresh(name: str, task: Mapping[str, Any]) -> ResidentMemory:
     command = [sys.executable, "-m", "lightcnn.measurement.memory"]
     try:
         done = subprocess.run(
-            command, input=json.dumps(task), capture_output=True, text=True, timeout=SECONDS, check=True
+            command, input=json.dumps(task), capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise LightcnnError(f"memory of {name}: the fresh process failed: {error}") from None
     peak, own = (int(word) for word in done.stdout.split()[-2:])
-    return Resident(peak, own)
+    return ResidentMemory(peak, own)
 
 
 def _main() -> None:
     """Reads the task from stdin and prints the two numbers."""
     task = json.load(sys.stdin)
-    before, after = (_of_file if task["kind"] == FILE else _of_spec)(task)
+    before, after = (_of_file if task["kind"] == ONNX_TASK else _of_spec)(task)
     sys.stdout.write(f"{after} {after - before}\n")
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lightcnn.counting.copies import eval_copy
 from lightcnn.counting.folding import FoldablePair, fold_pairs
 from lightcnn.errors import InputError
-from lightcnn.measurement.latency import TimedModel, warm
+from lightcnn.measurement.latency import TimedModel, warm_up
 from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import Graph
 from lightcnn.onnxfiles.runtime import session_outputs, quantize, open_session
@@ -22,7 +22,7 @@ from lightcnn.spec import Shape
 
 RUNTIMES = ("folded", "eager", "onnx", "onnx-int8")
 ONNX, INT8 = RUNTIMES[2:]
-SAME = 1e-3
+OUTPUT_TOLERANCE = 1e-3
 """Of the largest answer, or of 1 where that is less: as far apart torch and ONNX Runtime may be."""
 
 
@@ -38,7 +38,7 @@ def require_runtimes(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def candidates(
+def timed_models(
     model: nn.Module,
     found: Sequence[FoldablePair],
     shape: Shape,
@@ -70,7 +70,7 @@ def candidates(
     return [ready[runtime] for runtime in runtimes]
 
 
-def of_file(graph: Graph, *, batch: int, threads: int) -> TimedModel:
+def timed_file(graph: Graph, *, batch: int, threads: int) -> TimedModel:
     """An ONNX file as ONNX Runtime runs it, one image after another where it takes no more. Raises: LightcnnError."""
     return _of_session(open_session(graph.data, threads), ONNX, graph.images(batch if graph.free else 1))
 
@@ -80,7 +80,7 @@ def _of_torch(subject: nn.Module, shape: Shape, runtime: str, device: torch.devi
     subject = subject.to(device)
     ways = []
     for layout in (torch.contiguous_format, torch.channels_last):
-        ways.append((warm(_timed(subject.to(memory_format=layout), shape, 1, device, layout)), layout))
+        ways.append((warm_up(_timed(subject.to(memory_format=layout), shape, 1, device, layout)), layout))
     layout = min(ways, key=lambda way: way[0])[1]
     subject = subject.to(memory_format=layout)
     return TimedModel(
@@ -113,7 +113,7 @@ def _of_session(
 
     one = timed(images[:1])
     told = note(running, images[:1])
-    warm(one)
+    warm_up(one)
     return TimedModel(
         runtime=runtime, layout="contiguous", device="cpu", batch=len(images), run=one, many=many, note=told
     )
@@ -130,7 +130,7 @@ def _parity(subject: nn.Module) -> Callable[[Any, NDArray[Any]], str]:
         with torch.inference_mode():
             expected = subject(torch.from_numpy(images))
         apart = float((torch.from_numpy(session_outputs(running, images)[0]) - expected).abs().max())
-        if apart <= SAME * max(1.0, float(expected.abs().max())):
+        if apart <= OUTPUT_TOLERANCE * max(1.0, float(expected.abs().max())):
             return ""
         return f"ONNX Runtime's answers differ from torch's by up to {apart:.2g}"
 

@@ -14,7 +14,7 @@ from lightcnn.counting.count import CONVENTION
 from lightcnn.counting.layers import LAYER_COLUMNS
 from lightcnn.devices import pick_device
 from lightcnn.errors import LightcnnError
-from lightcnn.measurement.latency import TimedModel, machine, measure, threads_set
+from lightcnn.measurement.latency import TimedModel, describe_machine, measure, torch_threads
 from lightcnn.measurement.runtimes import require_runtimes
 from lightcnn.profiling import columns
 from lightcnn.profiling.figures import charts
@@ -130,7 +130,7 @@ def _ready(
     """Every network in every runtime, warmed up, under its name; what cannot be timed is a failure."""
     by_name = {one.name: one for one in named}
     ready: list[tuple[str, TimedModel]] = []
-    with threads_set(settings.threads):
+    with torch_threads(settings.threads):
         for number, held in enumerate(profiles):
             progress("warming up", number, len(profiles))
             one = by_name[held.name]
@@ -176,7 +176,7 @@ def _report(
         "seconds": round(time.monotonic() - began, 2),
         "data": None,
         "convention": CONVENTION,
-        "machine": machine() | {"threads": settings.threads},
+        "machine": describe_machine() | {"threads": settings.threads},
         "rows": [one.document() for one in profiles],
         "failures": list(failures),
         "layers": {one.name: [layer.document() for layer in one.layers] for one in profiles},

@@ -16,9 +16,9 @@ from lightcnn.baselines import build_network
 from lightcnn.counting.count import Count, count
 from lightcnn.counting.layers import LayerRow
 from lightcnn.errors import InputError
-from lightcnn.measurement.latency import Latency, measure, threads_set
-from lightcnn.measurement.memory import Resident
-from lightcnn.measurement.runtimes import candidates
+from lightcnn.measurement.latency import Latency, measure, torch_threads
+from lightcnn.measurement.memory import ResidentMemory
+from lightcnn.measurement.runtimes import timed_models
 from lightcnn.profiling import columns, terminal
 from lightcnn.spec import NetworkSpec, Shape
 from lightcnn.text import first_line
@@ -46,7 +46,7 @@ class Profile:
     input: Shape
     count: Count
     latencies: tuple[Latency, ...] = ()
-    resident: Resident | None = None
+    resident: ResidentMemory | None = None
     accuracy: Accuracy | None = None
     notes: tuple[str, ...] = ()
 
@@ -105,11 +105,11 @@ def profile(
     seconds. Raises: InputError where it cannot take the image or has no one count.
     """
     shape, module, name = _subject(model, input)
-    with unchanged(), threads_set(threads):
+    with unchanged(), torch_threads(threads):
         counted = count(module, shape, notes_of(module))
         times: tuple[Latency, ...] = ()
         if latency:
-            ready = candidates(
+            ready = timed_models(
                 module, counted.pairs, shape, runtimes=("folded",), device=torch.device("cpu"), batch=1, threads=threads
             )
             times = tuple(measure(ready, seconds=3.0, threads=threads, progress=lambda *_: None))

@@ -20,8 +20,8 @@ from lightcnn.baselines import build_network, configuration
 from lightcnn.counting.count import Count, count
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.measurement.latency import TimedModel
-from lightcnn.measurement.memory import Resident, resident, resident_file
-from lightcnn.measurement.runtimes import candidates, of_file
+from lightcnn.measurement.memory import ResidentMemory, spec_memory, file_memory
+from lightcnn.measurement.runtimes import timed_models, timed_file
 from lightcnn.onnxfiles.count import count_graph
 from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import read_graph
@@ -62,18 +62,18 @@ class Subject:
     ) -> list[TimedModel]:
         """Ready to be timed: a spec's network by each runtime, a file by ONNX Runtime. Raises: LightcnnError."""
         if self.file is not None:
-            return [of_file(read_graph(self.file, self.input), batch=batch, threads=threads)]
+            return [timed_file(read_graph(self.file, self.input), batch=batch, threads=threads)]
         spec = self._spec()
         model = build_network(spec, seed=0, pretrained=False)
-        return candidates(
+        return timed_models(
             model, counted.pairs, spec.input, runtimes=runtimes, device=device, batch=batch, threads=threads
         )
 
-    def resident(self, threads: int) -> Resident:
+    def resident(self, threads: int) -> ResidentMemory:
         """The memory that a fresh process holds. Raises: LightcnnError."""
         if self.file is not None:
-            return resident_file(self.file, read_graph(self.file, self.input), threads=threads)
-        return resident(self._spec(), threads=threads)
+            return file_memory(self.file, read_graph(self.file, self.input), threads=threads)
+        return spec_memory(self._spec(), threads=threads)
 
     def _counted(self) -> tuple[Shape, Count]:
         if self.file is not None:

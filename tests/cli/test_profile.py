@@ -34,8 +34,8 @@ from lightcnn.counting.trace import trace
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.measurement import latency
 from lightcnn.measurement.latency import Latency, TimedModel, measure
-from lightcnn.measurement.memory import resident
-from lightcnn.measurement.runtimes import candidates
+from lightcnn.measurement.memory import spec_memory
+from lightcnn.measurement.runtimes import timed_models
 from lightcnn.network import build, fold
 from lightcnn.output.figures import blank
 from lightcnn.output.hotspots import label_points
@@ -301,8 +301,8 @@ def network() -> nn.Module:
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("work", [count, trace, lambda model, shape: profile(model, shape, latency=True)])
 def test_a_profile_leaves_no_trace(work: Callable[..., Any], training: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightcnn.measurement.latency.MOST", 2)
-    monkeypatch.setattr("lightcnn.measurement.latency.LEAST", 2)
+    monkeypatch.setattr("lightcnn.measurement.latency.MAX_ROUNDS", 2)
+    monkeypatch.setattr("lightcnn.measurement.latency.MIN_ROUNDS", 2)
     model = network().train(training)
     other, threads = copy.deepcopy(model).eval(), torch.get_num_threads()
     before = full_state(model)
@@ -453,7 +453,7 @@ def test_a_network_is_timed_in_both_runtimes_of_torch(monkeypatch: pytest.Monkey
     spec = Recipe.load("quick").network
     model = build_network(spec, 0)
     told = count(model, spec.input)
-    ready = candidates(
+    ready = timed_models(
         model, told.pairs, spec.input, runtimes=("folded", "eager"), device=torch.device("cpu"), batch=2, threads=1
     )
     found = measure(ready, seconds=5, threads=1, progress=quiet)
@@ -471,7 +471,7 @@ def test_on_cuda_times_are_between_events(monkeypatch: pytest.MonkeyPatch) -> No
     spec, device = Recipe.load("quick").network, torch.device("cuda")
     model = build_network(spec, 0)
     told = count(model, spec.input)
-    (ready,) = candidates(model, told.pairs, spec.input, runtimes=("folded",), device=device, batch=2, threads=1)
+    (ready,) = timed_models(model, told.pairs, spec.input, runtimes=("folded",), device=device, batch=2, threads=1)
     begin = time.perf_counter()
     within = ready.run()
     assert 0 < within <= 1000 * (time.perf_counter() - begin)
@@ -483,7 +483,7 @@ def test_on_cuda_times_are_between_events(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_memory_is_measured_in_a_fresh_process() -> None:
     spec = Recipe.load("quick").network
-    told = resident(spec, threads=1)
+    told = spec_memory(spec, threads=1)
     assert told.peak > told.own > 0
     assert 2**26 < told.peak < 2**33
 
@@ -491,7 +491,7 @@ def test_memory_is_measured_in_a_fresh_process() -> None:
 def test_a_fresh_process_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     with pytest.raises(LightcnnError, match="the fresh process failed"):
-        resident(Recipe.load("quick").network, threads=1)
+        spec_memory(Recipe.load("quick").network, threads=1)
 
 
 # Rows, tables, charts

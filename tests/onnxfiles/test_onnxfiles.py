@@ -378,8 +378,8 @@ def test_answers_that_differ_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build_network(spec, 0)
     other = onnx_bytes(fold(build_network(spec, 1)), spec.input)
     found = {"runtimes": ("onnx",), "device": torch.device("cpu"), "batch": 2, "threads": 1}
-    (same,) = runtimes.candidates(eval_copy(model), foldable_pairs(model, trace(model, spec.input)), spec.input, **found)  # type: ignore[arg-type]
+    (same,) = runtimes.timed_models(eval_copy(model), foldable_pairs(model, trace(model, spec.input)), spec.input, **found)  # type: ignore[arg-type]
     assert same.note == ""
     monkeypatch.setattr(runtimes, "written", lambda *_: other)
-    (wrong,) = runtimes.candidates(model, (), spec.input, **found)  # type: ignore[arg-type]
+    (wrong,) = runtimes.timed_models(model, (), spec.input, **found)  # type: ignore[arg-type]
     assert "ONNX Runtime's answers differ from torch's by up to" in wrong.note
