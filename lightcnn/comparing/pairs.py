@@ -208,5 +208,5 @@ def _pair(
 def _detectable(pair: Pair, pairs: int) -> float | None:
     """At Holm's first and strictest step."""
     least = 2.0 ** (1 - pair.units) if pair.metric != "auc" else 0.0
-    value = paired_tests.detectable(pair.estimate, ALPHA / pairs)
+    value = paired_tests.detectable_difference(pair.estimate, ALPHA / pairs)
     return value if value and value <= 1 and least * pairs < ALPHA else None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lightcnn.comparing.pairs import Pair
 from lightcnn.comparing.run_predictions import RunPredictions
 from lightcnn.comparing.settings import TITLES
-from lightcnn.evaluation.sample_size import too_few
+from lightcnn.evaluation.sample_size import sample_size_warning
 from lightcnn.output.caveats import caveats
 
 
@@ -44,7 +44,7 @@ def notes(runs: Sequence[RunPredictions], metrics: Sequence[str], undefined: boo
     """What a reader must know of all numbers of a comparison, gravest first."""
     first = runs[0]
     said = caveats(first.report.data.model_dump())
-    said += filter(None, [too_few(first.labels, first.groups, first.classes)])
+    said += filter(None, [sample_size_warning(first.labels, first.groups, first.classes)])
     if loose := [run.name for run in runs if run.report.predictions is None]:
         said.append(
             f"No checksum was kept of the predictions of {', '.join(loose)}: whether they were edited is not known."

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from lightcnn.evaluation.intervals import Z
-from lightcnn.evaluation.paired_tests import ALPHA, Estimate, Test, flipped
+from lightcnn.evaluation.paired_tests import ALPHA, Estimate, Test, flip_signs
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def area_difference(
     fewest = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
     variance = 0.0 if fewest < 2 else _variance(components, labels, groups)
     if variance < 1e-24:
-        test = flipped(np.bincount(groups, weights=_exchanged(a, b, labels)), seed)
+        test = flip_signs(np.bincount(groups, weights=_exchanged(a, b, labels)), seed)
         return Estimate(difference, None, None, 0.0, math.inf), Test(test.p, f"no variance to be seen: {test.name}")
     error = math.sqrt(variance)
     degrees = math.inf if alone else fewest - 1

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 DRAWS = 2_000
-LEFT_OUT = 500
+MAX_LEFT_OUT = 500
 """Groups that are left out one by one, at most: of more, no few can make the spread."""
-CHUNK = 1_000_000
+MAX_NUMBERS = 1_000_000
 """Numbers of a bootstrap that are held at once, about."""
 Numbers = NDArray[np.float64]
 
 
-def times_drawn(count: int, rows: int, *, seed: int = 0, draws: int = DRAWS) -> Iterator[Numbers]:
+def draw_counts(count: int, rows: int, *, seed: int = 0, draws: int = DRAWS) -> Iterator[Numbers]:
     """How often each of `count` groups is drawn, (rows, count) at a time, until there are as many rows as `draws`."""
     random = np.random.default_rng([seed, 5])
     for start in range(0, draws, rows):
@@ -27,14 +27,14 @@ def times_drawn(count: int, rows: int, *, seed: int = 0, draws: int = DRAWS) -> 
         yield np.bincount(places.ravel(), minlength=some * count).reshape(some, count).astype(np.float64)
 
 
-def left_out(count: int, rows: int) -> Iterator[Numbers]:
+def leave_one_out_counts(count: int, rows: int) -> Iterator[Numbers]:
     """The same for each of `count` groups left out once: (rows, count) at a time."""
     for start in range(0, count, rows):
         yield 1 - np.eye(min(rows, count - start), count, start)
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class RankedScores:
     """What the areas under ROC and precision-recall curves need of one class, sorted once, the highest score first.
 
     `order` sorts the images (N,), `found` are the places in it that the class has, `first` says where in `found` a new
@@ -48,7 +48,7 @@ class Curve:
     end: NDArray[np.intp]
 
     @classmethod
-    def of(cls, positive: NDArray[np.bool_], scores: Numbers) -> Curve:
+    def of(cls, positive: NDArray[np.bool_], scores: Numbers) -> RankedScores:
         """Of labels (N,), at least one of them True, and scores (N,)."""
         order = np.argsort(-scores, kind="stable")
         ranked = -scores[order]
@@ -76,8 +76,8 @@ class Curve:
         return roc, average
 
 
-def resampled(
-    codes: NDArray[np.intp], columns: Numbers, curves: Sequence[Curve | None], *, seed: int = 0, draws: int = DRAWS
+def resample(
+    codes: NDArray[np.intp], columns: Numbers, curves: Sequence[RankedScores | None], *, seed: int = 0, draws: int = DRAWS
 ) -> tuple[Numbers, Numbers, Numbers]:
     """Sums (R, M) of columns (N, M) over the images drawn, and both areas (R, classes) of each class's curve.
 
@@ -86,9 +86,9 @@ def resampled(
     """
     count = int(codes.max()) + 1
     of_groups = np.stack([np.bincount(codes, weights=column, minlength=count) for column in columns.T], axis=1)
-    sums, areas, rows = [], [], max(1, CHUNK // len(codes))
+    sums, areas, rows = [], [], max(1, MAX_NUMBERS // len(codes))
     for times in chain(
-        times_drawn(count, rows, seed=seed, draws=draws), left_out(count if count <= LEFT_OUT else 0, rows)
+        draw_counts(count, rows, seed=seed, draws=draws), leave_one_out_counts(count if count <= MAX_LEFT_OUT else 0, rows)
     ):
         sums.append(times @ of_groups)
         weights = times.astype(np.float32)[:, codes]

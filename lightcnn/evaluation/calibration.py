@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LOWEST, HIGHEST = 0.05, 20.0
-FEWEST = 10
+MIN_GROUPS = 10
 """Groups of the validation side, at least: of fewer, the lowest log loss is chance."""
 
 
@@ -20,7 +20,7 @@ class Temperature:
     rule: str
 
 
-def scaled(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+def apply_temperature(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
     """What probabilities (N, classes) are where their logits are divided by a temperature."""
     if temperature == 1:
         return probabilities
@@ -44,7 +44,7 @@ def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float
     return float(sum(gaps) / len(labels))
 
 
-def fitted(
+def fit_temperature(
     labels: NDArray[np.int64], probabilities: NDArray[np.float64], groups: NDArray[np.str_] | None = None
 ) -> Temperature:
     """The temperature with the lowest log loss on a side, for labels (N,) and probabilities (N, classes) at 1.
@@ -55,12 +55,12 @@ def fitted(
     from scipy.optimize import minimize_scalar
 
     known = len(labels) if groups is None else len(np.unique(groups))
-    if known < FEWEST:
-        return Temperature(1.0, f"kept at 1: the validation side has fewer than {FEWEST} groups")
+    if known < MIN_GROUPS:
+        return Temperature(1.0, f"kept at 1: the validation side has fewer than {MIN_GROUPS} groups")
     if (probabilities.argmax(axis=1) == labels).all():
         return Temperature(1.0, "kept at 1: every validation image is told right, so that none is the best")
     found = minimize_scalar(
-        lambda power: cross_entropy(labels, scaled(probabilities, float(np.exp(power)))),
+        lambda power: cross_entropy(labels, apply_temperature(probabilities, float(np.exp(power)))),
         bounds=(np.log(LOWEST), np.log(HIGHEST)),
         method="bounded",
         options={"xatol": 1e-6},

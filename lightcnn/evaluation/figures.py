@@ -13,18 +13,18 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lightcnn.evaluation.calibration import calibration_error
-from lightcnn.evaluation.roc import GRID, RocCurve, Trace, curve, precision_recall, roc
+from lightcnn.evaluation.roc import BAND_GRID, RocCurve, Trace, curve, precision_recall, roc
 from lightcnn.output.figures import BLUE, COLOURS, GREY, ORANGE, blank, label_text, name_axes, png
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
-BANDED = 4
+MAX_BANDED = 4
 """Classes whose curves are drawn with bands; more would hide each other."""
-LISTED = 2 * len(COLOURS)
+MAX_LISTED = 2 * len(COLOURS)
 """Curves that a legend names: those of the smallest areas."""
-BESIDE = 10
+MAX_SIDE_BY_SIDE = 10
 """Classes up to which the two panels of a confusion matrix stand side by side."""
-NUMBERED, TICKED = 30, 60
+MAX_NUMBERED, MAX_TICKED = 30, 60
 """Classes up to which a confusion matrix has numbers in its cells, and names at its sides."""
 BINS = 15
 """Of confidence, as in the expected calibration error."""
@@ -35,7 +35,7 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
     counts = np.asarray(matrix)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(10.0, max(4.6, 0.3 * len(classes) + 2.2))
-    beside = len(classes) <= BESIDE
+    beside = len(classes) <= MAX_SIDE_BY_SIDE
     figure = Figure(figsize=(2 * side, side + 0.4) if beside else (side, 2 * side + 0.4), layout="constrained")
     left, right = figure.subplots(1, 2) if beside else figure.subplots(2, 1)
     for axes, cells, title in (
@@ -47,20 +47,20 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
         axes.set_xlabel("predicted")
         axes.set_ylabel("actual")
         _classes(axes, classes)
-        if len(classes) <= NUMBERED:
+        if len(classes) <= MAX_NUMBERED:
             _write(axes, cells, shares > 0.5, 72 * (side - 1.6) / len(classes))
     return png(figure)
 
 
 def _classes(axes: Axes, classes: Sequence[str]) -> None:
     """Names at the ticks, as many as can be read; numbers where they cannot."""
-    if len(classes) > TICKED:
+    if len(classes) > MAX_TICKED:
         return
     ticks, names, size = range(len(classes)), [label_text(one) for one in classes], 9 if len(classes) <= 20 else 7
     turned = max(map(len, names)) * len(names) > 30
     axes.set_xticks(ticks, names, fontsize=size)
     if turned:
-        slanted = len(names) <= BESIDE
+        slanted = len(names) <= MAX_SIDE_BY_SIDE
         axes.tick_params(axis="x", rotation=40 if slanted else 90)
         for one in axes.get_xticklabels():
             one.set_horizontalalignment("right" if slanted else "center")
@@ -78,7 +78,7 @@ def _write(axes: Axes, cells: Sequence[Sequence[str]], dark: NDArray[np.bool_], 
 
 
 @dataclass(frozen=True)
-class Kind:
+class CurveKind:
     """A curve over all thresholds: how it is traced, and its words."""
 
     trace: Trace
@@ -88,14 +88,14 @@ class Kind:
     area: str
 
 
-ROC = Kind(
+ROC = CurveKind(
     roc,
     "ROC curve",
     "1 − specificity: share of the others that are taken for the class",
     "sensitivity: share of the class that is found",
     "area",
 )
-PRECISION_RECALL = Kind(
+PRECISION_RECALL = CurveKind(
     precision_recall,
     "Precision-recall curve",
     "recall (sensitivity): share of the class that is found",
@@ -105,7 +105,7 @@ PRECISION_RECALL = Kind(
 
 
 def over_thresholds(
-    kind: Kind,
+    kind: CurveKind,
     labels: Labels,
     probabilities: Probabilities,
     classes: Sequence[str],
@@ -120,7 +120,7 @@ def over_thresholds(
     defined = [c for c in ([1] if len(classes) == 2 else range(len(classes))) if 0 < (labels == c).sum() < len(labels)]
     if not defined:
         return None
-    banded = len(defined) <= BANDED
+    banded = len(defined) <= MAX_BANDED
     curves = {c: curve(kind.trace, labels == c, probabilities[:, c], groups if banded else None) for c in defined}
     figure, axes = blank(kind.x, kind.y, (8.6, 5.0))
     for place, (label, drawn) in enumerate(sorted(curves.items(), key=lambda item: item[1].area)):
@@ -150,21 +150,21 @@ def _legend(figure: Figure, title: str) -> None:
 def _draw(axes: Axes, drawn: RocCurve, place: int) -> None:
     """One curve and its band."""
     style = "steps-pre" if drawn.stepped else "default"
-    axes.plot(drawn.x, drawn.y, **_look(place), drawstyle=style, zorder=3 if place < LISTED else 2)
+    axes.plot(drawn.x, drawn.y, **_look(place), drawstyle=style, zorder=3 if place < MAX_LISTED else 2)
     if drawn.low is not None and drawn.high is not None:
-        axes.fill_between(GRID, drawn.low, drawn.high, color=_look(place)["color"], alpha=0.15, linewidth=0)
+        axes.fill_between(BAND_GRID, drawn.low, drawn.high, color=_look(place)["color"], alpha=0.15, linewidth=0)
 
 
 def _list(axes: Axes, drawn: RocCurve, name: str, interval: tuple[float, float] | None, place: int) -> None:
     """A curve's line in the legend, where that is not full."""
-    if place < LISTED:
+    if place < MAX_LISTED:
         spread = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
         axes.plot([], [], **_look(place), label=f"{drawn.area:.3f}{spread}  {name}")
 
 
 def _look(place: int) -> dict[str, Any]:
     """Colour and dashes of the curve at that place."""
-    if place >= LISTED:
+    if place >= MAX_LISTED:
         return {"color": "#cccccc"}
     return {"color": COLOURS[place % len(COLOURS)], "linestyle": "-" if place < len(COLOURS) else "--"}
 

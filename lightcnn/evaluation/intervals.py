@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Z = 1.959963984540054
 """The normal distribution's 97.5 % point."""
-MANY = 0.05
+REPORTED_SHARE = 0.05
 """Share of undefined draws from which an interval says how many were left out."""
 
 
@@ -44,7 +44,7 @@ class BootstrapDraws:
         """In words."""
         said = f"bootstrap of {self.drawn:,} {self.unit}s, {len(self.values):,} draws"
         lost = int(np.isnan(self.values).sum())
-        return said + (f", {lost:,} undefined ones left out" if lost > MANY * len(self.values) else "")
+        return said + (f", {lost:,} undefined ones left out" if lost > REPORTED_SHARE * len(self.values) else "")
 
     def spread(self) -> tuple[float, float]:
         """The standard error, and the point of Student's t that belongs to it; 0 where the draws do not differ.
@@ -75,7 +75,7 @@ def wilson(correct: float, total: float, quantile: float = Z) -> tuple[float, fl
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
-def bounded(value: float, draws: BootstrapDraws, lowest: float = 0.0) -> Interval:
+def bounded_interval(value: float, draws: BootstrapDraws, lowest: float = 0.0) -> Interval:
     """Of a score from `lowest` to 1: Wilson's on as many images as would spread as much (Dean and Pagano, 2015).
 
     The spread is that of the draws. Where they have none, as when every answer is right, it is Wilson's on the units;
@@ -95,7 +95,7 @@ def bounded(value: float, draws: BootstrapDraws, lowest: float = 0.0) -> Interva
     return Interval(lowest + low * (1 - lowest), lowest + high * (1 - lowest), method)
 
 
-def positive(value: float, draws: BootstrapDraws) -> Interval:
+def loss_interval(value: float, draws: BootstrapDraws) -> Interval:
     """Of a loss: symmetric on the scale of its logarithm."""
     error, quantile = draws.spread()
     if not error or value <= 0:

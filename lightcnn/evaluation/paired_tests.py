@@ -18,12 +18,12 @@ from scipy import optimize, stats
 from lightcnn.evaluation.intervals import Z, wilson
 
 ALPHA, POWER = 0.05, 0.8
-FEW = 25
+EXACT_BELOW = 25
 """Discordant pairs below which McNemar's test is exact."""
-ENUMERATED = 14
+MAX_ENUMERATED = 14
 """Groups up to which all sign flips are tried."""
-FLIPS = 10_000
-CHUNK = 4_000_000
+FLIP_DRAWS = 10_000
+MAX_SIGNS = 4_000_000
 """Signs that are held at once."""
 
 
@@ -77,7 +77,7 @@ def mcnemar(only_a: int, only_b: int) -> Test:
     count = only_a + only_b
     if count == 0:
         return Test(1.0, "McNemar, exact")
-    if count < FEW:
+    if count < EXACT_BELOW:
         return Test(float(stats.binomtest(only_a, count, 0.5).pvalue), "McNemar, exact")
     return Test(float(stats.chi2.sf((only_a - only_b) ** 2 / count, 1)), "McNemar, chi-square")
 
@@ -145,10 +145,10 @@ def sign_flips(
     For the mean over strata, as in `mean_difference`.
     """
     weights = (1 / np.bincount(strata) / (strata.max() + 1))[strata]
-    return flipped(np.bincount(groups, weights=differences * weights), seed)
+    return flip_signs(np.bincount(groups, weights=differences * weights), seed)
 
 
-def flipped(sums: NDArray[Any], seed: int) -> Test:
+def flip_signs(sums: NDArray[Any], seed: int) -> Test:
     """How often a sum over groups (G,), each with either sign, is as far from 0 as with the signs that they have.
 
     All signs where at most `ENUMERATED` groups differ, else `FLIPS` draws, the observed one counted (Phipson and Smyth,
@@ -158,15 +158,15 @@ def flipped(sums: NDArray[Any], seed: int) -> Test:
     bound, count = abs(float(sums.sum())) - 1e-12, len(sums)
     if count == 0:
         return Test(1.0, "sign flips, all")
-    if count <= ENUMERATED:
+    if count <= MAX_ENUMERATED:
         bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
         hits = int((np.abs((2 * bits - 1) @ sums) >= bound).sum())
         return Test(hits / 2**count, "sign flips, all")
     random, hits = np.random.default_rng([seed, 7]), 0
-    for start in range(0, FLIPS, step := max(1, CHUNK // count)):
-        signs = 2 * random.integers(0, 2, (min(step, FLIPS - start), count), dtype=np.int8) - 1
+    for start in range(0, FLIP_DRAWS, step := max(1, MAX_SIGNS // count)):
+        signs = 2 * random.integers(0, 2, (min(step, FLIP_DRAWS - start), count), dtype=np.int8) - 1
         hits += int((np.abs(signs @ sums) >= bound).sum())
-    return Test((1 + hits) / (1 + FLIPS), f"sign flips, {FLIPS:,} draws")
+    return Test((1 + hits) / (1 + FLIP_DRAWS), f"sign flips, {FLIP_DRAWS:,} draws")
 
 
 def score_interval(value: float, components: NDArray[np.float64], groups: NDArray[np.int64]) -> tuple[float, float]:
@@ -192,7 +192,7 @@ def holm(values: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
-def detectable(estimate: Estimate, alpha: float = ALPHA) -> float:
+def detectable_difference(estimate: Estimate, alpha: float = ALPHA) -> float:
     """The true difference that a test at level `alpha` would find with a probability of `POWER`."""
     law = stats.norm if math.isinf(estimate.degrees) else stats.t(estimate.degrees)
     return float(law.ppf(1 - alpha / 2) + law.ppf(POWER)) * estimate.standard_error

@@ -16,7 +16,7 @@ from lightcnn.decisions import decide
 from lightcnn.errors import RunError
 from lightcnn.run_folder import RunFolder
 
-COLUMNS = ("path", "split", "group", "label", "prediction")
+PREDICTION_COLUMNS = ("path", "split", "group", "label", "prediction")
 
 
 def write_predictions(run: RunFolder, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, str]:
@@ -47,4 +47,4 @@ def prediction_table(
             label, prediction = dataset.classes[dataset.labels[index]], dataset.classes[decided]
             shown = (f"{p:.8f}" for p in row)
             rows.append((dataset.paths[index], side, dataset.groups[index], label, prediction, *shown))
-    return [*COLUMNS, *(f"p_{name}" for name in dataset.classes)], rows
+    return [*PREDICTION_COLUMNS, *(f"p_{name}" for name in dataset.classes)], rows

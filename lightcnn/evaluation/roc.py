@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.evaluation.bootstrap import CHUNK, times_drawn
+from lightcnn.evaluation.bootstrap import MAX_NUMBERS, draw_counts
 
-GRID = np.linspace(0, 1, 201)
+BAND_GRID = np.linspace(0, 1, 201)
 """Where a band is known."""
 Floats = NDArray[np.float64]
-Traced = tuple[Floats, Floats, float]
+CurvePoints = tuple[Floats, Floats, float]
 """Points x and y of a curve, x ascending, and the area under it."""
-Trace = Callable[[Floats, Floats], Traced]
+Trace = Callable[[Floats, Floats], CurvePoints]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def curve(trace: Trace, truth: NDArray[np.bool_], score: Floats, groups: NDArray
         return RocCurve(x, y, area, stepped)
     names, codes = np.unique(groups[order], return_inverse=True)
     heights = []
-    for times in times_drawn(len(names), max(1, CHUNK // len(order))):
+    for times in draw_counts(len(names), max(1, MAX_NUMBERS // len(order))):
         weights = times[:, codes]
         found, taken = ((weights * kind).cumsum(axis=1)[:, last] for kind in (truth, ~truth))
         for draw in np.flatnonzero((found[:, -1] > 0) & (taken[:, -1] > 0)):
@@ -55,13 +55,13 @@ def curve(trace: Trace, truth: NDArray[np.bool_], score: Floats, groups: NDArray
     return RocCurve(x, y, area, stepped, low, high)
 
 
-def roc(found: Floats, taken: Floats) -> Traced:
+def roc(found: Floats, taken: Floats) -> CurvePoints:
     """Share of the others taken for it, share of the class found; from counts (M,) after each distinct score."""
     x, y = (np.concatenate([[0.0], counts / counts[-1]]) for counts in (taken, found))
     return x, y, float(np.trapezoid(y, x))
 
 
-def precision_recall(found: Floats, taken: Floats) -> Traced:
+def precision_recall(found: Floats, taken: Floats) -> CurvePoints:
     """Recall and precision; the area is the average precision, in which nothing between two points is assumed."""
     some = found + taken > 0
     recall, precision = found[some] / found[-1], found[some] / (found[some] + taken[some])
@@ -71,4 +71,4 @@ def precision_recall(found: Floats, taken: Floats) -> Traced:
 
 def _heights(x: Floats, y: Floats, *, stepped: bool) -> Floats:
     """A curve over `GRID`."""
-    return y[np.searchsorted(x, GRID - 1e-12)] if stepped else np.interp(GRID, x, y)
+    return y[np.searchsorted(x, BAND_GRID - 1e-12)] if stepped else np.interp(BAND_GRID, x, y)

@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.decisions import decide
-from lightcnn.evaluation.bootstrap import DRAWS, Curve, resampled
+from lightcnn.evaluation.bootstrap import DRAWS, RankedScores, resample
 from lightcnn.evaluation.calibration import calibration_error
-from lightcnn.evaluation.intervals import BootstrapDraws, Interval, bounded, positive, wilson
-from lightcnn.evaluation.sample_size import GROUPS, OF_CLASS, too_few
+from lightcnn.evaluation.intervals import BootstrapDraws, Interval, bounded_interval, loss_interval, wilson
+from lightcnn.evaluation.sample_size import MIN_GROUPS, MIN_GROUPS_PER_CLASS, sample_size_warning
 
-RATES = ("precision", "sensitivity", "specificity", "f1", "auc", "pr_auc")
+CLASS_SCORES = ("precision", "sensitivity", "specificity", "f1", "auc", "pr_auc")
 """Scores of a class against the rest."""
-UNBOUNDED = ("brier", "log_loss")
-AREAS = ("auc", "pr_auc")
+LOSS_SCORES = ("brier", "log_loss")
+AREA_SCORES = ("auc", "pr_auc")
 Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class LabelledPredictions:
     """Answers on one side: labels (N,), probabilities (N, K), the class decided for each image (N,), its group (N,)."""
 
     labels: NDArray[np.int64]
@@ -55,10 +55,10 @@ class Side:
         return float(sizes.sum() ** 2 / max(1.0, (sizes**2).sum()))
 
     @cached_property
-    def curves(self) -> list[Curve | None]:
+    def curves(self) -> list[RankedScores | None]:
         """One for every class that some images are of and some are not."""
         return [
-            Curve.of(self.labels == c, self.probabilities[:, c]) if 0 < (self.labels == c).sum() < len(self.labels)
+            RankedScores.of(self.labels == c, self.probabilities[:, c]) if 0 < (self.labels == c).sum() < len(self.labels)
             else None for c in range(len(self.classes))
         ]  # fmt: skip
 
@@ -70,7 +70,7 @@ class Side:
         return squares / (2 if len(self.classes) == 2 else 1), -np.log(np.maximum(of_label, 1e-12))
 
 
-def side(
+def labelled_predictions(
     labels: NDArray[np.int64],
     probabilities: Numbers,
     *,
@@ -78,7 +78,7 @@ def side(
     threshold: float = 0.5,
     predicted: NDArray[np.int64] | None = None,
     classes: Sequence[str] | None = None,
-) -> Side:
+) -> LabelledPredictions:
     """Answers with `threshold` as in `decide`; without `groups` every image is its own, without `classes` numbers.
 
     `predicted` (N,) are classes that were decided elsewhere, as where networks with several thresholds are pooled.
@@ -86,7 +86,7 @@ def side(
     codes = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
     names = tuple(map(str, range(probabilities.shape[1])) if classes is None else classes)
     decided = decide(probabilities, threshold) if predicted is None else predicted
-    return Side(labels, probabilities, decided, codes, names)
+    return LabelledPredictions(labels, probabilities, decided, codes, names)
 
 
 def scores(
@@ -105,42 +105,42 @@ def scores(
     the rest are the second one's of two classes, and the mean over all defined ones of more. `operating` are the
     thresholds that `operating_points` found on the validation side.
     """
-    held = side(labels, probabilities, groups=groups, threshold=threshold, predicted=predicted, classes=classes)
+    held = labelled_predictions(labels, probabilities, groups=groups, threshold=threshold, predicted=predicted, classes=classes)
     found = _Found(held, operating or {})
-    singles = {name: found.single(name) for name in ("accuracy", "balanced_accuracy", "mcc", "kappa", *UNBOUNDED)}
-    rates = {name: found.mean(name) for name in RATES}
+    singles = {name: found.single(name) for name in ("accuracy", "balanced_accuracy", "mcc", "kappa", *LOSS_SCORES)}
+    rates = {name: found.mean(name) for name in CLASS_SCORES}
     ece = {"value": calibration_error(labels, probabilities), "low": None, "high": None}
     from sklearn.metrics import confusion_matrix
 
     return {
         **{name: singles[name] for name in ("accuracy", "balanced_accuracy")},
         **rates,
-        **{name: singles[name] for name in ("mcc", "kappa", *UNBOUNDED)},
+        **{name: singles[name] for name in ("mcc", "kappa", *LOSS_SCORES)},
         "ece": ece | {"interval": "none: a bin's chance deviations add up to it"},
         "confusion": confusion_matrix(labels, held.predicted, labels=range(len(held.classes))).tolist(),
         "per_class": {
             name: {"images": int((labels == c).sum()), "groups": held.groups(labels == c)}
-            | {rate: found.rate(rate, c) for rate in RATES}
+            | {rate: found.rate(rate, c) for rate in CLASS_SCORES}
             for c, name in enumerate(held.classes)
         },
         "at_specificity": found.at("at_specificity"),
         "at_sensitivity": found.at("at_sensitivity"),
         "images": len(labels),
         "groups": held.groups(),
-        "warning": too_few(labels, held.codes, held.classes),
+        "warning": sample_size_warning(labels, held.codes, held.classes),
     }
 
 
-def points(labels: NDArray[np.int64], probabilities: Numbers, *, threshold: float = 0.5) -> dict[str, Any]:
+def point_scores(labels: NDArray[np.int64], probabilities: Numbers, *, threshold: float = 0.5) -> dict[str, Any]:
     """Accuracy, balanced accuracy, F1 and ROC-AUC alone, without intervals; None where undefined."""
-    held = side(labels, probabilities, threshold=threshold)
+    held = labelled_predictions(labels, probabilities, threshold=threshold)
     values = point_values(held)
     found = {name: values[name] for name in ("accuracy", "balanced_accuracy")}
     found |= {name: over_classes(values[name]) for name in ("f1", "auc")}
     return {name: None if np.isnan(value) else float(value) for name, value in found.items()}
 
 
-def point_values(held: Side) -> dict[str, Any]:
+def point_values(held: LabelledPredictions) -> dict[str, Any]:
     """Every score by scikit-learn: a number, or one a class (K,); NaN where undefined."""
     from sklearn import metrics
 
@@ -177,7 +177,7 @@ def point_values(held: Side) -> dict[str, Any]:
     }
 
 
-def drawn_values(held: Side, operating: Numbers, *, seed: int = 0, draws: int = DRAWS) -> dict[str, Numbers]:
+def bootstrap_scores(held: LabelledPredictions, operating: Numbers, *, seed: int = 0, draws: int = DRAWS) -> dict[str, Numbers]:
     """The same scores in every row of `resampled`: (R,), or (R, K); NaN where undefined.
 
     `operating` (T,) are thresholds, whose sensitivity and specificity are under `at` (R, 2, T).
@@ -187,7 +187,7 @@ def drawn_values(held: Side, operating: Numbers, *, seed: int = 0, draws: int = 
     beyond = held.probabilities[:, 1:2] >= operating
     told = (beyond * own[:, 1:2], ~beyond * own[:, :1])
     columns = np.concatenate([own * taken, own, taken, np.stack(held.errors, axis=1), *told], axis=1)
-    sums, auc, pr_auc = resampled(held.codes, columns, held.curves, seed=seed, draws=draws)
+    sums, auc, pr_auc = resample(held.codes, columns, held.curves, seed=seed, draws=draws)
     hits, actual, predicted, errors, at = np.split(sums, np.cumsum([kinds, kinds, kinds, 2]), axis=1)
     total = actual.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -211,14 +211,14 @@ def over_classes(rates: Numbers) -> Any:
         return np.where(defined, rates, 0).sum(axis=-1) / defined.sum(axis=-1)
 
 
-def repeated(accuracies: Sequence[float], interval: Mapping[str, Any]) -> dict[str, Any]:
+def repeated_accuracy(accuracies: Sequence[float], interval: Mapping[str, Any]) -> dict[str, Any]:
     """The accuracy of trainings on one test side: mean, sd (None for one), and the interval that the images leave."""
     deviation = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
     mean, bounds = float(np.mean(accuracies)), {"low": interval["low"], "high": interval["high"]}
     return {"mean": mean, "sd": deviation, "values": list(accuracies)} | bounds
 
 
-def intervals(classes: Mapping[str, Any], score: str) -> dict[str, tuple[float, float]]:
+def interval_bounds(classes: Mapping[str, Any], score: str) -> dict[str, tuple[float, float]]:
     """Of one score, by class, as far as they are known."""
     found = {name: of[score] for name, of in classes.items()}
     return {name: (of["low"], of["high"]) for name, of in found.items() if of["low"] is not None}
@@ -227,11 +227,11 @@ def intervals(classes: Mapping[str, Any], score: str) -> dict[str, tuple[float, 
 class _Found:
     """Values, draws and units of one side, and each score as the report has it."""
 
-    def __init__(self, held: Side, operating: Mapping[str, Mapping[str, float | None]]) -> None:
+    def __init__(self, held: LabelledPredictions, operating: Mapping[str, Mapping[str, float | None]]) -> None:
         self._held, self._operating = held, operating
         self._thresholds = sorted({t for of in operating.values() for t in of.values() if t is not None})
         self._values = point_values(held)
-        self._draws = drawn_values(held, np.array(self._thresholds))
+        self._draws = bootstrap_scores(held, np.array(self._thresholds))
         own = [held.labels == c for c in range(len(held.classes))]
         taken = [held.predicted == c for c in range(len(own))]
         either = [of | told for of, told in zip(own, taken, strict=True)]
@@ -247,7 +247,7 @@ class _Found:
         balanced = name == "balanced_accuracy"
         units = self._over(self._groups["own"]) if balanced else held.groups()
         even = self._over(self._even["own"]) if balanced else held.even() if name == "accuracy" else None
-        if name in UNBOUNDED and self._scarce(self._groups["own"]):
+        if name in LOSS_SCORES and self._scarce(self._groups["own"]):
             return self._alone(self._values[name], self._groups["own"])
         return self._drawn(name, self._values[name], self._draws[name], units, self._why(name), even)
 
@@ -263,9 +263,9 @@ class _Found:
         if self._held.independent and name in shares and shares[name][1]:
             return self._counted(*shares[name])
         value, units = self._values[name][c], self._units(name, self._groups)[c]
-        if name in AREAS and not np.isnan(value) and self._scarce(units):
+        if name in AREA_SCORES and not np.isnan(value) and self._scarce(units):
             return self._alone(value, units)
-        even = None if name in AREAS else self._units(name, self._even)[c]
+        even = None if name in AREA_SCORES else self._units(name, self._even)[c]
         return self._drawn(name, value, self._draws[name][:, c], units, self._why(name, c), even)
 
     def mean(self, name: str) -> dict[str, Any]:
@@ -274,9 +274,9 @@ class _Found:
             return self.rate(name, 1)
         defined, value = ~np.isnan(self._values[name]), over_classes(self._values[name])
         known = self._units(name, self._groups)[defined]
-        if name in AREAS and not np.isnan(value) and self._scarce(known):
+        if name in AREA_SCORES and not np.isnan(value) and self._scarce(known):
             return self._alone(value, known)
-        even = None if name in AREAS else self._over(self._units(name, self._even)[defined])
+        even = None if name in AREA_SCORES else self._over(self._units(name, self._even)[defined])
         return self._drawn(name, value, over_classes(self._draws[name]), self._over(known), self._why(name), even)
 
     def at(self, name: str) -> dict[str, Any] | None:
@@ -306,7 +306,7 @@ class _Found:
     @staticmethod
     def _units(name: str, counted: Mapping[str, Numbers]) -> Numbers:
         """The groups that a rate of each class rests on (K,), as they were `counted`."""
-        if name in AREAS:
+        if name in AREA_SCORES:
             return np.asarray(np.minimum(counted["own"], counted["rest"]))
         return counted[{"specificity": "rest", "precision": "taken", "f1": "either"}.get(name, "own")]
 
@@ -318,7 +318,7 @@ class _Found:
     def _scarce(self, units: Numbers | float) -> bool:
         """Whether groups, or those of a class, are too few for the interval of an area or a loss: no interval holds
         errors that have not happened yet, and these scores turn on them."""
-        return self._held.groups() < GROUPS or float(np.min(units)) < OF_CLASS
+        return self._held.groups() < MIN_GROUPS or float(np.min(units)) < MIN_GROUPS_PER_CLASS
 
     def _alone(self, value: float, units: Numbers | float) -> dict[str, Any]:
         """A score without an interval."""
@@ -337,9 +337,9 @@ class _Found:
         held = self._held
         unit = "image" if held.independent else "group"
         made = BootstrapDraws(draws[:DRAWS], draws[DRAWS:], held.groups(), units, unit, even)
-        if name in UNBOUNDED:
-            return _entry(value, positive(value, made))
-        return _entry(value, bounded(value, made, -1.0 if name in ("mcc", "kappa") else 0.0))
+        if name in LOSS_SCORES:
+            return _entry(value, loss_interval(value, made))
+        return _entry(value, bounded_interval(value, made, -1.0 if name in ("mcc", "kappa") else 0.0))
 
     def _why(self, name: str, c: int | None = None) -> str:
         """What a score is undefined for, where it is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-TARGETS = (0.90, 0.95)
+TARGET_RATES = (0.90, 0.95)
 
 
 def best_threshold(labels: NDArray[np.int64], positive: NDArray[np.float64]) -> float:
@@ -34,7 +34,7 @@ def operating_points(labels: NDArray[np.int64], positive: NDArray[np.float64]) -
     told to be of the second class from the threshold on. None where a class is missing.
     """
     if len(np.unique(labels)) < 2:
-        nothing = {f"{target:.2f}": None for target in TARGETS}
+        nothing = {f"{target:.2f}": None for target in TARGET_RATES}
         return {"at_specificity": dict(nothing), "at_sensitivity": dict(nothing)}
     values = np.unique(positive)
     bounds = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [np.nextafter(max(1.0, values[-1]), 2)]])
@@ -43,6 +43,6 @@ def operating_points(labels: NDArray[np.int64], positive: NDArray[np.float64]) -
     sensitivity = 1 - np.searchsorted(second, bounds, side="left") / len(second)
     slack = 1e-12
     return {
-        "at_specificity": {f"{t:.2f}": float(bounds[specificity >= t - slack].min()) for t in TARGETS},
-        "at_sensitivity": {f"{t:.2f}": float(bounds[sensitivity >= t - slack].max()) for t in TARGETS},
+        "at_specificity": {f"{t:.2f}": float(bounds[specificity >= t - slack].min()) for t in TARGET_RATES},
+        "at_sensitivity": {f"{t:.2f}": float(bounds[sensitivity >= t - slack].max()) for t in TARGET_RATES},
     }

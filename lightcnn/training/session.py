@@ -20,7 +20,7 @@ from lightcnn.engine.loop import Epoch, fit
 from lightcnn.engine.state import State
 from lightcnn.errors import TrainingError
 from lightcnn.evaluation.calibration import cross_entropy
-from lightcnn.evaluation.scores import points
+from lightcnn.evaluation.scores import point_scores
 from lightcnn.inference import probabilities
 from lightcnn.network import Network
 from lightcnn.run_folder import RunFolder

@@ -23,9 +23,9 @@ from scipy.special import expit
 from scipy.stats import binom, norm
 from sklearn.metrics import average_precision_score
 
-from lightcnn.evaluation.bootstrap import DRAWS, Curve, left_out, times_drawn
-from lightcnn.evaluation.intervals import BootstrapDraws, Interval, bounded, positive, wilson
-from lightcnn.evaluation.sample_size import OF_CLASS
+from lightcnn.evaluation.bootstrap import DRAWS, RankedScores, leave_one_out_counts, draw_counts
+from lightcnn.evaluation.intervals import BootstrapDraws, Interval, bounded_interval, loss_interval, wilson
+from lightcnn.evaluation.sample_size import MIN_GROUPS_PER_CLASS
 from lightcnn.evaluation.scores import scores
 
 CORRELATIONS = (0.0, 0.3, 0.8)
@@ -46,7 +46,7 @@ def groups_of(count: int, random: np.random.Generator, fewest: int = 1) -> tuple
 def counted(count: int, correlation: float, share: float | None, repetitions: int) -> dict[str, float]:
     """Coverage of scores of answers that are right with probability `share`, which is also the truth of each score."""
     random = np.random.default_rng([1, count, int(100 * correlation), int(100 * (share or 0))])
-    times = np.concatenate([*times_drawn(count, DRAWS), *left_out(count, count)])
+    times = np.concatenate([*draw_counts(count, DRAWS), *leave_one_out_counts(count, count)])
     fixed, held = share, {name: [] for name in COUNTED}
     for repetition in range(repetitions):
         share = random.choice(SHARES) if fixed is None else fixed
@@ -66,7 +66,7 @@ def counted(count: int, correlation: float, share: float | None, repetitions: in
             }  # fmt: skip
         values["F1"][1][drawn[:, 3] == 0] = np.nan
         found = {
-            name: bounded(value, draws(of, len(own), count, own.sum() ** 2 / (own**2).sum()))
+            name: bounded_interval(value, draws(of, len(own), count, own.sum() ** 2 / (own**2).sum()))
             for name, (value, of, own) in values.items()
         }
         found["images"] = Interval(*wilson(whole[0], whole[1]), "")
@@ -85,27 +85,27 @@ def counted(count: int, correlation: float, share: float | None, repetitions: in
 def ranked(count: int, correlation: float, area: float | None, repetitions: int) -> dict[str, float]:
     """Coverage of areas and losses of scores with that area under the ROC curve."""
     random = np.random.default_rng([2, count, int(100 * correlation), int(100 * (area or 0))])
-    times = np.concatenate([*times_drawn(count, DRAWS), *left_out(count, count)])
+    times = np.concatenate([*draw_counts(count, DRAWS), *leave_one_out_counts(count, count)])
     fixed, held = area, {name: [] for name in RANKED}
     for repetition in range(repetitions):
         distance, truth = of_population(random.choice(UNDER) if fixed is None else fixed)
-        sizes, classes = groups_of(count, random, OF_CLASS)  # with fewer no interval is given
+        sizes, classes = groups_of(count, random, MIN_GROUPS_PER_CLASS)  # with fewer no interval is given
         codes = np.repeat(np.arange(count), sizes)
         labels = classes[codes]
         noise = np.sqrt(correlation) * random.normal(size=count)[codes]
         scored = distance * (labels - 0.5) + noise + np.sqrt(1 - correlation) * random.normal(size=len(codes))
         probability = expit(distance * scored)
         losses = [(probability - labels) ** 2, -np.log(np.where(labels, probability, 1 - probability))]
-        curve = Curve.of(labels == 1, probability)
+        curve = RankedScores.of(labels == 1, probability)
         areas, value = curve.areas(times[:, codes]), curve.areas(np.ones((1, len(codes))))
         fewest = min(classes.sum(), count - classes.sum())
         found = {
-            name: bounded(float(of[0]), draws(drawn, fewest, count))
+            name: bounded_interval(float(of[0]), draws(drawn, fewest, count))
             for name, of, drawn in zip(RANKED[:2], value, areas, strict=True)
         }
         for name, loss in zip(RANKED[2:], losses, strict=True):
             drawn = (times @ np.bincount(codes, weights=loss)) / (times @ sizes)
-            found[name] = positive(float(loss.mean()), draws(drawn, count, count))
+            found[name] = loss_interval(float(loss.mean()), draws(drawn, count, count))
         for name, interval in found.items():
             held[name].append(holds(interval, truth[name]))
         if not repetition:

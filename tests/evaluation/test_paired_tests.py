@@ -13,7 +13,7 @@ from scipy import optimize, stats
 from lightcnn.evaluation import auc_variance
 from lightcnn.evaluation.auc_variance import area_difference, mean_area
 from lightcnn.evaluation.paired_tests import (
-    detectable,
+    detectable_difference,
     discordant,
     holm,
     mcnemar,
@@ -349,7 +349,7 @@ def test_a_detectable_difference_is_found_four_times_in_five() -> None:
     errors = []
     for differences, groups in patients(1, 0.2):
         strata = np.zeros(len(groups), dtype=np.int64)
-        errors.append(detectable(mean_difference(differences, strata, groups)))
+        errors.append(detectable_difference(mean_difference(differences, strata, groups)))
         found.append(sign_flips(differences, strata, groups, 0).p < 0.05)
     assert np.mean(errors) == pytest.approx(0.2, abs=0.06), "the drawn difference is about the detectable one"
     assert 0.65 < np.mean(found) < 0.95
