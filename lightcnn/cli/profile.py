@@ -103,23 +103,23 @@ def _show(
 ) -> None:
     """The table on stdout; the rest as text around it where a person reads it, on stderr where a program may."""
     from lightcnn.profiling import columns, terminal
-    from lightcnn.profiling.page import footer
+    from lightcnn.profiling.page import footer_lines
 
-    rows = columns.ordered(report["rows"], sort)
-    shown = names or columns.useful(rows)
+    rows = columns.sort_rows(report["rows"], sort)
+    shown = names or columns.useful_columns(rows)
     # Where no terminal would break it, a table is as wide as it is.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     if rows and format is Format.table:
         console.print(terminal.table(rows, shown))
     elif rows:
-        write = {Format.csv: columns.comma_separated, Format.markdown: columns.markdown, Format.latex: columns.latex}
+        write = {Format.csv: columns.csv_table, Format.markdown: columns.markdown, Format.latex: columns.latex}
         typer.echo(write[format](rows, shown), nl=False)
     for row in rows if layers else ():
         console.print(terminal.layer_table(row["name"], report["layers"][row["name"]]))
     if quiet:
         return
     notes = Console(stderr=format is not Format.table, highlight=False)
-    for line in (*footer(report), report["convention"]):
+    for line in (*footer_lines(report), report["convention"]):
         notes.print(Text(visible(line)), soft_wrap=True)
     notes.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
 

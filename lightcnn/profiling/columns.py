@@ -78,13 +78,13 @@ COLUMNS: dict[str, Column] = {
     "per_second": Column("accuracy per s", _at("accuracy_per_second"), _digits),
 }
 """Every column by the name that `--columns` and `--sort` take."""
-DEFAULT = (
+DEFAULT_COLUMNS = (
     "name", "params", "params_with_buffers", "macs", "fvcore", "thop", "torch", "int8", "peak", "latency", "p95",
     "ms_folded", "ms_eager", "ms_onnx", "ms_onnx_int8", "throughput", "accuracy",
 )  # fmt: skip
-BESIDE = {"ms_folded": "folded", "ms_eager": "eager", "ms_onnx": "onnx", "ms_onnx_int8": "onnx-int8"}
+RUNTIME_COLUMNS = {"ms_folded": "folded", "ms_eager": "eager", "ms_onnx": "onnx", "ms_onnx_int8": "onnx-int8"}
 """Columns of one runtime each: in the place of `latency` and `p95` where several ran."""
-WORDS = ("name", "source", "accuracy_source", "input", "runtime")
+TEXT_COLUMNS = ("name", "source", "accuracy_source", "input", "runtime")
 
 
 def require_columns(names: Sequence[str], option: str) -> tuple[str, ...]:
@@ -97,15 +97,15 @@ def require_columns(names: Sequence[str], option: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def useful(rows: Sequence[Row]) -> tuple[str, ...]:
+def useful_columns(rows: Sequence[Row]) -> tuple[str, ...]:
     """The default columns, without those that are empty in all rows; a time for each runtime where several ran."""
     several = len({one["runtime"] for row in rows for one in row["latencies"]}) > 1
-    left_out = ("latency", "p95") if several else tuple(BESIDE)
-    held = [name for name in DEFAULT if name not in left_out]
+    left_out = ("latency", "p95") if several else tuple(RUNTIME_COLUMNS)
+    held = [name for name in DEFAULT_COLUMNS if name not in left_out]
     return tuple(name for name in held if any(COLUMNS[name].value(row) is not None for row in rows))
 
 
-def ordered(rows: Sequence[Row], by: str | None) -> list[Row]:
+def sort_rows(rows: Sequence[Row], by: str | None) -> list[Row]:
     """Rows by rising value of a column; a minus before its name turns them round; empty ones come last."""
     if by is None:
         return list(rows)
@@ -114,7 +114,7 @@ def ordered(rows: Sequence[Row], by: str | None) -> list[Row]:
     return sorted(held, key=value, reverse=by.startswith("-")) + [row for row in rows if value(row) is None]
 
 
-def texts(row: Row, names: Sequence[str]) -> list[str]:
+def row_cells(row: Row, names: Sequence[str]) -> list[str]:
     """A row's cells as text; a latency that did not settle is marked with ~, an accuracy that is published with *."""
     cells = []
     for name in names:
@@ -132,31 +132,31 @@ def _unsettled(row: Row, name: str) -> bool:
     """Whether a time in this column is one that did not settle."""
     if name in ("latency", "p95"):
         return bool(row["latency_ms"]["unstable"])
-    return any(one["unstable"] for one in row["latencies"] if one["runtime"] == BESIDE.get(name))
+    return any(one["unstable"] for one in row["latencies"] if one["runtime"] == RUNTIME_COLUMNS.get(name))
 
 
 def markdown(rows: Sequence[Row], names: Sequence[str]) -> str:
     """A table in Markdown, numbers to the right."""
-    rules = [":--" if name in WORDS else "--:" for name in names]
-    lines = [[COLUMNS[name].title for name in names], rules, *(texts(row, names) for row in rows)]
+    rules = [":--" if name in TEXT_COLUMNS else "--:" for name in names]
+    lines = [[COLUMNS[name].title for name in names], rules, *(row_cells(row, names) for row in rows)]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
 def latex(rows: Sequence[Row], names: Sequence[str]) -> str:
     """A table in LaTeX, with the rules of the package booktabs."""
-    shape = "".join("l" if name in WORDS else "r" for name in names)
+    shape = "".join("l" if name in TEXT_COLUMNS else "r" for name in names)
     head = " & ".join(_tex(COLUMNS[name].title) for name in names)
-    body = "".join(f"{' & '.join(map(_tex, texts(row, names)))} \\\\\n" for row in rows)
+    body = "".join(f"{' & '.join(map(_tex, row_cells(row, names)))} \\\\\n" for row in rows)
     return f"\\begin{{tabular}}{{{shape}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n"
 
 
-def comma_separated(rows: Sequence[Row], names: Sequence[str]) -> str:
+def csv_table(rows: Sequence[Row], names: Sequence[str]) -> str:
     """A CSV with whole numbers, headed by the columns' names."""
     values = [[COLUMNS[name].value(row) for name in names] for row in rows]
-    return sheet(names, [["x".join(map(str, v)) if isinstance(v, list) else v for v in row] for row in values])
+    return to_csv(names, [["x".join(map(str, v)) if isinstance(v, list) else v for v in row] for row in values])
 
 
-def sheet(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def to_csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Any table as CSV."""
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows([header, *rows])
@@ -166,7 +166,7 @@ def sheet(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def html(rows: Sequence[Row], names: Sequence[str]) -> str:
     """A table in HTML that can be sorted."""
     cells = [
-        [_shown(COLUMNS[name].value(row), text) for name, text in zip(names, texts(row, names), strict=True)]
+        [_shown(COLUMNS[name].value(row), text) for name, text in zip(names, row_cells(row, names), strict=True)]
         for row in rows
     ]
     return page.table([COLUMNS[name].title for name in names], cells, sortable=True)

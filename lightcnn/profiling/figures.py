@@ -13,12 +13,12 @@ from lightcnn.output.figures import BLUE, COLOURS, GREY, MARKERS, ORANGE, blank,
 from lightcnn.output.hotspots import InteractiveFigure, interactive_figure, label_points
 
 Row = Mapping[str, Any]
-BUBBLE = 40
+MAX_BUBBLE_POINTS = 40
 """Diameter of the largest bubble, in points."""
-SIZE = (8.6, 4.6)
+FIGURE_INCHES = (8.6, 4.6)
 
 
-def charts(rows: Sequence[Row]) -> dict[str, InteractiveFigure]:
+def draw_figures(rows: Sequence[Row]) -> dict[str, InteractiveFigure]:
     """The pictures for which there are values, by name."""
     judged = [row for row in rows if row["accuracy"]]
     timed = [row for row in rows if row["latency_ms"]]
@@ -55,11 +55,11 @@ def _disk(rows: Sequence[Row]) -> InteractiveFigure:
 
 def _efficiency(rows: Sequence[Row]) -> InteractiveFigure:
     """Accuracy per second over accuracy per megabyte; the smaller the file, the larger the bubble."""
-    figure, axes = blank("accuracy (%) per megabyte", "accuracy (%) per second of inference", SIZE)
+    figure, axes = blank("accuracy (%) per megabyte", "accuracy (%) per second of inference", FIGURE_INCHES)
     smallest = min(row["keras_adam_bytes"] for row in rows)
     points = []
     for place, row in enumerate(rows):
-        width = max(5.0, BUBBLE * (smallest / row["keras_adam_bytes"]) ** 0.5)
+        width = max(5.0, MAX_BUBBLE_POINTS * (smallest / row["keras_adam_bytes"]) ** 0.5)
         x, y = row["accuracy_per_megabyte"], row["accuracy_per_second"]
         points += axes.plot([x], [y], "o", markersize=width, alpha=0.7, color=COLOURS[place % len(COLOURS)])
     _logarithmic(axes, "xy")
@@ -86,7 +86,7 @@ def _score_time(rows: Sequence[Row]) -> InteractiveFigure:
 
 def _against(rows: Sequence[Row], cost: Callable[[Row], float], label: str) -> InteractiveFigure:
     """Accuracy over a cost on a logarithmic axis, and the front of those that none beats in both."""
-    figure, axes = blank(label, "accuracy", SIZE)
+    figure, axes = blank(label, "accuracy", FIGURE_INCHES)
     best = pareto([(cost(row), row["accuracy"]["value"]) for row in rows])
     axes.plot(*zip(*best, strict=True), color=GREY, drawstyle="steps-post", zorder=1, label="front")
     points = [_point(axes, place, cost(row), row["accuracy"]["value"]) for place, row in enumerate(rows)]
@@ -99,7 +99,7 @@ def _against(rows: Sequence[Row], cost: Callable[[Row], float], label: str) -> I
 
 def _speed(rows: Sequence[Row]) -> InteractiveFigure:
     """Latency over multiply-adds; lines of equal speed, the fastest network's the lowest."""
-    figure, axes = blank("multiply-adds, one image", "milliseconds, one image", SIZE)
+    figure, axes = blank("multiply-adds, one image", "milliseconds, one image", FIGURE_INCHES)
     fastest = max(_macs(row) / _latency(row) for row in rows)
     ends = [min(map(_macs, rows)) / 1.3, 1.3 * max(map(_macs, rows))]
     for share, style in ((1, "-"), (0.5, "--"), (0.25, ":")):
@@ -114,7 +114,7 @@ def _speed(rows: Sequence[Row]) -> InteractiveFigure:
 
 def _roofline(rows: Sequence[Row]) -> InteractiveFigure:
     """Speed over multiply-adds a byte moved. The roof is the best seen, of speed (flat) and of bytes (slanted)."""
-    figure, axes = blank("multiply-adds a byte of weights and activations moved", "multiply-adds a second", SIZE)
+    figure, axes = blank("multiply-adds a byte of weights and activations moved", "multiply-adds a second", FIGURE_INCHES)
     speeds = [1000 * _macs(row) / _latency(row) for row in rows]
     dense = [_macs(row) / row["moved_bytes"] for row in rows]
     fastest = max(speeds)

@@ -17,17 +17,17 @@ from lightcnn.errors import LightcnnError
 from lightcnn.measurement.latency import TimedModel, describe_machine, measure, torch_threads
 from lightcnn.measurement.runtimes import require_runtimes
 from lightcnn.profiling import columns
-from lightcnn.profiling.figures import charts
+from lightcnn.profiling.figures import draw_figures
 from lightcnn.profiling.page import profile_page
-from lightcnn.profiling.profile import Profile, unchanged
-from lightcnn.profiling.targets import Subject, read_accuracies, subjects
+from lightcnn.profiling.profile import Profile, keep_random_state
+from lightcnn.profiling.targets import Target, read_accuracies, find_targets
 from lightcnn.progress import Progress
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.spec import Shape
 from lightcnn.text import first_line
 from lightcnn.version import __version__
 
-SECONDS = 45.0
+TIMING_SECONDS = 45.0
 """Of the rounds of timing, for all networks together."""
 
 
@@ -44,7 +44,7 @@ class Settings:
     runtimes: tuple[str, ...] = ("folded",)
     device: str = "auto"
     accuracy: Path | None = None
-    seconds: float = SECONDS
+    seconds: float = TIMING_SECONDS
 
 
 def run(
@@ -65,18 +65,18 @@ def run(
     settings = replace(settings, runtimes=require_runtimes(settings.runtimes))
     device = pick_device(settings.device)
     accuracies = read_accuracies(settings.accuracy) if settings.accuracy else {}
-    named = subjects(targets, baselines=settings.baselines, input=settings.input, accuracies=accuracies)
-    with unchanged():
+    named = find_targets(targets, baselines=settings.baselines, input=settings.input, accuracies=accuracies)
+    with keep_random_state():
         profiles, failures = _counted(named, progress)
         if settings.latency:
             profiles = _clocked(profiles, named, settings, device, progress, failures)
         if settings.memory:
             profiles = _resident(profiles, named, settings, progress, failures)
     report = _report(profiles, failures, settings, began)
-    pictures = charts(report["rows"])
+    pictures = draw_figures(report["rows"])
     files = {
         "report.html": profile_page(report, pictures),
-        "profile.csv": columns.comma_separated(report["rows"], tuple(columns.COLUMNS)).encode(),
+        "profile.csv": columns.csv_table(report["rows"], tuple(columns.COLUMNS)).encode(),
         "layers.csv": _layers(profiles),
         **{f"plots/{name}.png": picture.png for name, picture in pictures.items()},
         "report.json": json_bytes(report),
@@ -84,7 +84,7 @@ def run(
     return RunFolder.create(path, "profile", files)
 
 
-def _counted(named: Sequence[Subject], progress: Progress) -> tuple[list[Profile], list[dict[str, str]]]:
+def _counted(named: Sequence[Target], progress: Progress) -> tuple[list[Profile], list[dict[str, str]]]:
     """A profile of every subject that can be counted, and what is wrong with the others."""
     profiles, failures = [], []
     for number, one in enumerate(named):
@@ -99,7 +99,7 @@ def _counted(named: Sequence[Subject], progress: Progress) -> tuple[list[Profile
 
 def _clocked(
     profiles: Sequence[Profile],
-    named: Sequence[Subject],
+    named: Sequence[Target],
     settings: Settings,
     device: torch.device,
     progress: Progress,
@@ -121,7 +121,7 @@ def _clocked(
 
 def _ready(
     profiles: Sequence[Profile],
-    named: Sequence[Subject],
+    named: Sequence[Target],
     settings: Settings,
     device: torch.device,
     progress: Progress,
@@ -148,7 +148,7 @@ def _ready(
 
 def _resident(
     profiles: Sequence[Profile],
-    named: Sequence[Subject],
+    named: Sequence[Target],
     settings: Settings,
     progress: Progress,
     failures: list[dict[str, str]],
@@ -185,10 +185,10 @@ def _report(
 
 def _layers(profiles: Sequence[Profile]) -> bytes:
     rows = [[one.name, *layer.cells()] for one in profiles for layer in one.layers]
-    return columns.sheet(("network", *LAYER_COLUMNS), rows).encode()
+    return columns.to_csv(("network", *LAYER_COLUMNS), rows).encode()
 
 
-def _told(one: Subject, error: BaseException) -> str:
+def _told(one: Target, error: BaseException) -> str:
     """One line that begins with the subject's name."""
     text = first_line(error)
     return text if one.name in text else f"{one.name}: {text}"

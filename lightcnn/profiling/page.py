@@ -22,9 +22,9 @@ CAPTIONS = {
     "roof's corner moving the bytes, at the best rate seen here, takes longer than computing, at the best speed seen: "
     "such a network is held back by memory. What is far below the roof is held back by something else.",
 }
-NORMS = 5
+MAX_NORMS = 5
 """Names of norms that the page shows."""
-LISTED = 40
+MAX_LAYERS = 40
 """Layers of a network that the page shows, those with the most multiply-adds; layers.csv has all."""
 
 
@@ -36,8 +36,8 @@ def profile_page(report: Mapping[str, Any], pictures: Mapping[str, InteractiveFi
         [
             html.paragraph(report["convention"]),
             *(html.paragraph(one["error"], "alarm") for one in report["failures"]),
-            *([columns.html(rows, columns.useful(rows))] if rows else []),
-            *(html.paragraph(line) for line in footer(report)),
+            *([columns.html(rows, columns.useful_columns(rows))] if rows else []),
+            *(html.paragraph(line) for line in footer_lines(report)),
             *([html.heading("Every runtime"), _times(rows)] if any(len(row["latencies"]) > 1 for row in rows) else []),
             *([html.heading("Size, memory and what the accuracies are"), _more(rows)] if rows else []),
             *(
@@ -51,7 +51,7 @@ def profile_page(report: Mapping[str, Any], pictures: Mapping[str, InteractiveFi
     )
 
 
-def footer(report: Mapping[str, Any]) -> list[str]:
+def footer_lines(report: Mapping[str, Any]) -> list[str]:
     """Machine, threads, versions and load under a table, and what its marks mean."""
     held = report["machine"]
     load = f", load {held['load'][0]:g}" if held["load"] else ""
@@ -97,7 +97,7 @@ def _network(row: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> lis
         (one["counter"], one["where"], one["ours"], one["theirs"], one["difference"], one["reason"])
         for one in row["reconciliation"]
     ]
-    heaviest = sorted(layers, key=lambda layer: -layer["macs"])[:LISTED]
+    heaviest = sorted(layers, key=lambda layer: -layer["macs"])[:MAX_LAYERS]
     return [
         html.heading(row["name"]),
         html.pairs(_left_aside(row)),
@@ -117,7 +117,7 @@ def _network(row: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> lis
 def _left_aside(row: Mapping[str, Any]) -> dict[str, str]:
     """The two totals, and what is neither counted nor folded."""
     norms = row["unfolded"]
-    named = f"{len(norms)}: {', '.join(norms[:NORMS])}" + ("…" if len(norms) > NORMS else "")
+    named = f"{len(norms)}: {', '.join(norms[:MAX_NORMS])}" + ("…" if len(norms) > MAX_NORMS else "")
     return {
         "multiply-adds as given and deployed": f"{row['macs_as_given']:,} and {row['macs']:,}",
         "operators that are not counted": ", ".join(f"{name} ×{count}" for name, count in row["uncounted"].items())

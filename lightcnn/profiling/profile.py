@@ -23,7 +23,7 @@ from lightcnn.profiling import columns, terminal
 from lightcnn.spec import NetworkSpec, Shape
 from lightcnn.text import first_line
 
-IMAGE: Shape = (3, 224, 224)
+DEFAULT_INPUT: Shape = (3, 224, 224)
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,13 @@ class Profile:
         }
 
     def __str__(self) -> str:
-        return columns.markdown([self.document()], columns.useful([self.document()]))
+        return columns.markdown([self.document()], columns.useful_columns([self.document()]))
 
     def __rich__(self) -> Table:
-        return terminal.table([self.document()], columns.useful([self.document()]))
+        return terminal.table([self.document()], columns.useful_columns([self.document()]))
 
     def _repr_html_(self) -> str:
-        return columns.html([self.document()], columns.useful([self.document()]))
+        return columns.html([self.document()], columns.useful_columns([self.document()]))
 
 
 def profile(
@@ -105,8 +105,8 @@ def profile(
     seconds. Raises: InputError where it cannot take the image or has no one count.
     """
     shape, module, name = _subject(model, input)
-    with unchanged(), torch_threads(threads):
-        counted = count(module, shape, notes_of(module))
+    with keep_random_state(), torch_threads(threads):
+        counted = count(module, shape, file_notes(module))
         times: tuple[Latency, ...] = ()
         if latency:
             ready = timed_models(
@@ -116,7 +116,7 @@ def profile(
     return Profile(name, "python", shape, counted, times)
 
 
-def notes_of(model: nn.Module) -> dict[str, str] | None:
+def file_notes(model: nn.Module) -> dict[str, str] | None:
     """What stands in the file of a network of ours beside its tensors."""
     spec = getattr(model, "spec", None)
     if not isinstance(spec, (NetworkSpec, BaselineSpec)):
@@ -135,7 +135,7 @@ def with_input(spec: AnySpec, input: Shape | None) -> AnySpec:
 
 
 @contextmanager
-def unchanged() -> Iterator[None]:
+def keep_random_state() -> Iterator[None]:
     """torch's random state as it was before, whatever a model drew."""
     with torch.random.fork_rng(devices=[]):
         yield
@@ -144,7 +144,7 @@ def unchanged() -> Iterator[None]:
 def _subject(model: nn.Module | AnySpec, input: Shape | None) -> tuple[Shape, nn.Module, str]:
     if isinstance(model, nn.Module):
         spec = getattr(model, "spec", None)
-        own = spec.input if isinstance(spec, (NetworkSpec, BaselineSpec)) else IMAGE
+        own = spec.input if isinstance(spec, (NetworkSpec, BaselineSpec)) else DEFAULT_INPUT
         return input or own, model, getattr(spec, "name", "") or type(model).__name__
     spec = with_input(model, input)
     return spec.input, build_network(spec, seed=0, pretrained=False), spec.name or type(spec).__name__

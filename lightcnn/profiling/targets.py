@@ -25,23 +25,23 @@ from lightcnn.measurement.runtimes import timed_models, timed_file
 from lightcnn.onnxfiles.count import count_graph
 from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import read_graph
-from lightcnn.profiling.profile import Accuracy, Profile, notes_of, with_input
+from lightcnn.profiling.profile import Accuracy, Profile, file_notes, with_input
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import Shape
 from lightcnn.text import nearest
 
-PAPER = "micrompoxnet"
-PUBLISHED = {
+PAPER_NETWORK = "micrompoxnet"
+PUBLISHED_ACCURACIES = {
     "micrompoxnet": 0.9999, "xception": 1.0, "efficientnet_b3": 0.9998, "efficientnet_b5": 1.0, "convnext_tiny": 1.0,
 }  # fmt: skip
 """What MicroMPoxNet's paper prints (doi:10.1016/j.bspc.2026.110404; Adam, two classes, augmented before the split)."""
-NOT_OURS = "published, not ours"
-ONNX = ".onnx"
+PUBLISHED_SOURCE = "published, not ours"
+ONNX_SUFFIX = ".onnx"
 
 
 @dataclass(frozen=True)
-class Subject:
+class Target:
     """A network to be profiled, from a spec or an ONNX file, or why it cannot be. `input` is what was asked for."""
 
     name: str
@@ -82,7 +82,7 @@ class Subject:
         spec = self._spec()
         with torch.device("meta"):
             model = build_network(spec, pretrained=False)
-        return spec.input, count(model, spec.input, notes_of(model))
+        return spec.input, count(model, spec.input, file_notes(model))
 
     def _spec(self) -> AnySpec:
         if self.spec is None:
@@ -90,9 +90,9 @@ class Subject:
         return self.spec
 
 
-def subjects(
+def find_targets(
     targets: Sequence[str], *, baselines: bool, input: Shape | None, accuracies: Mapping[str, float]
-) -> list[Subject]:
+) -> list[Target]:
     """The targets, and with `baselines` or without targets the paper's network and the 11 it was compared with.
 
     Raises: InputError for a name that means nothing.
@@ -108,7 +108,7 @@ def subjects(
     return [_judged(one, accuracies) for one in found]
 
 
-def _told_apart(found: Sequence[Subject]) -> list[Subject]:
+def _told_apart(found: Sequence[Target]) -> list[Target]:
     """Each under a name of its own: a second one of a name gets a number."""
     held: Counter[str] = Counter()
     apart = []
@@ -137,13 +137,13 @@ def read_accuracies(path: Path) -> dict[str, float]:
     return found
 
 
-def _subject(target: str, input: Shape | None) -> Subject:
+def _subject(target: str, input: Shape | None) -> Target:
     path = Path(target)
     if path.is_dir():
         return _of_run(path, input)
-    if path.suffix.lower() == ONNX and path.is_file():
+    if path.suffix.lower() == ONNX_SUFFIX and path.is_file():
         require_onnx(target)
-        return Subject(path.stem, f"file {target}", file=path, input=input)
+        return Target(path.stem, f"file {target}", file=path, input=input)
     if path.is_file():
         return _safely(path.stem, f"file {target}", lambda: _document(path), input)
     if target in document.shipped("recipes"):
@@ -155,13 +155,13 @@ def _subject(target: str, input: Shape | None) -> Subject:
     if target in BASELINES:
         return _baseline(target, input)
     names = [*document.shipped("recipes"), *BASELINES]
-    if target.endswith((".yaml", ".yml", ONNX)) or "/" in target:
+    if target.endswith((".yaml", ".yml", ONNX_SUFFIX)) or "/" in target:
         raise InputError(f"{target}: no such file or folder")
     near = nearest(target, names)
     raise InputError(f"{target}: no recipe, baseline, file or run folder{near}; {unknown}")
 
 
-def _of_run(path: Path, input: Shape | None) -> Subject:
+def _of_run(path: Path, input: Shape | None) -> Target:
     run = RunFolder.load(path)
     run.require("spec.yaml")
     found = _safely(path.name or str(path), f"run {path}", lambda: load_network(run / "spec.yaml"), input)
@@ -209,28 +209,28 @@ def _unknown_to_timm(name: str) -> str:
     return ""
 
 
-def _paper(input: Shape | None) -> Subject:
-    return _safely(PAPER, "the paper's network, reconstructed", lambda: Recipe.load(PAPER).network, input)
+def _paper(input: Shape | None) -> Target:
+    return _safely(PAPER_NETWORK, "the paper's network, reconstructed", lambda: Recipe.load(PAPER_NETWORK).network, input)
 
 
-def _baseline(name: str, input: Shape | None) -> Subject:
+def _baseline(name: str, input: Shape | None) -> Target:
     spec = BaselineSpec(baseline=name, classes=2, sigmoid=True)
     return _safely(name, f"timm:{spec.timm}, the paper's head", lambda: spec, input)
 
 
-def _safely(name: str, source: str, load: Callable[[], AnySpec], input: Shape | None) -> Subject:
+def _safely(name: str, source: str, load: Callable[[], AnySpec], input: Shape | None) -> Target:
     """The subject of a spec, or a row that failed."""
     try:
-        return Subject(name, source, with_input(load(), input))
+        return Target(name, source, with_input(load(), input))
     except LightcnnError as error:
-        return Subject(name, source, failure=str(error))
+        return Target(name, source, failure=str(error))
 
 
-def _judged(found: Subject, accuracies: Mapping[str, float]) -> Subject:
+def _judged(found: Target, accuracies: Mapping[str, float]) -> Target:
     """With the accuracy of the file, else a run's own, else the paper's for its networks."""
     if found.name in accuracies:
         return replace(found, accuracy=Accuracy(accuracies[found.name], "file"))
-    papers = found.source.endswith(("the paper's head", "reconstructed", f"recipe {PAPER}"))
-    if found.accuracy is None and papers and found.name in PUBLISHED:
-        return replace(found, accuracy=Accuracy(PUBLISHED[found.name], NOT_OURS))
+    papers = found.source.endswith(("the paper's head", "reconstructed", f"recipe {PAPER_NETWORK}"))
+    if found.accuracy is None and papers and found.name in PUBLISHED_ACCURACIES:
+        return replace(found, accuracy=Accuracy(PUBLISHED_ACCURACIES[found.name], PUBLISHED_SOURCE))
     return found

@@ -40,11 +40,11 @@ from lightcnn.network import build, fold
 from lightcnn.output.figures import blank
 from lightcnn.output.hotspots import label_points
 from lightcnn.profiling import columns, job
-from lightcnn.profiling.figures import charts
+from lightcnn.profiling.figures import draw_figures
 from lightcnn.profiling.job import Settings
 from lightcnn.profiling.page import CAPTIONS, profile_page
-from lightcnn.profiling.profile import Accuracy, Profile, notes_of, profile
-from lightcnn.profiling.targets import subjects
+from lightcnn.profiling.profile import Accuracy, Profile, file_notes, profile
+from lightcnn.profiling.targets import find_targets
 from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
 from lightcnn.weights import weights_file
@@ -160,7 +160,7 @@ def test_a_traced_spec_is_what_cost_says(seed: int) -> None:
 def test_a_count_of_a_spec_is_its_cost_by_every_counter(seed: int) -> None:
     spec = random_spec(Random(seed))
     model, told = bare(spec), cost(spec)
-    counted = count(model, spec.input, notes_of(model))
+    counted = count(model, spec.input, file_notes(model))
     assert counted.weight_bytes == {"fp32": told.weight_bytes_fp32, "int8": told.weight_bytes_int8}
     assert (counted.params, counted.params_with_buffers, counted.params_deployed) == (
         told.params, told.params_with_buffers, told.params_deployed,
@@ -385,7 +385,7 @@ def test_bytes_on_disk_of_any_module_are_those_of_its_file() -> None:
 def test_the_papers_networks_have_the_static_columns_of_the_golden_file(request: pytest.FixtureRequest) -> None:
     """`python -m pytest tests/test_profile.py -k golden --regenerate` writes it anew."""
     found = {}
-    for one in subjects((), baselines=False, input=None, accuracies={}):
+    for one in find_targets((), baselines=False, input=None, accuracies={}):
         told = one.profile().count
         require_sums(told)
         row = told.document()
@@ -521,17 +521,17 @@ def test_efficiencies_are_the_papers() -> None:
 
 def test_tables_are_ordered_marked_and_escaped() -> None:
     held = rows()
-    assert [row["name"] for row in columns.ordered(held, "-latency")] == ["other", "one|$&", "bare"]
-    assert [row["name"] for row in columns.ordered(held, "latency")] == ["one|$&", "other", "bare"]
+    assert [row["name"] for row in columns.sort_rows(held, "-latency")] == ["other", "one|$&", "bare"]
+    assert [row["name"] for row in columns.sort_rows(held, "latency")] == ["one|$&", "other", "bare"]
     names = ("name", "latency", "accuracy")
     assert columns.markdown(held, names).splitlines()[2:] == [
         r"| one\|$& | ~2 | 90.00% |", "| other | 4 | 80.00%* |", "| bare |  |  |",
     ]  # fmt: skip
     assert r"one|\$\& & \textasciitilde{}2 & 90.00\% \\" in columns.latex(held, names)
-    assert columns.comma_separated(held, ("name", "macs", "input")).splitlines()[1] == (
+    assert columns.csv_table(held, ("name", "macs", "input")).splitlines()[1] == (
         f"one|$&,{held[0]['macs']},{'x'.join(map(str, held[0]['input']))}"
     )
-    assert "latency" not in columns.useful(held[2:]) and "latency" in columns.useful(held)
+    assert "latency" not in columns.useful_columns(held[2:]) and "latency" in columns.useful_columns(held)
 
 
 def test_every_column_reads_its_value() -> None:
@@ -543,20 +543,20 @@ def test_every_column_reads_its_value() -> None:
 def test_several_runtimes_have_a_column_each() -> None:
     one = rows()[0]
     one["latencies"].append(one["latencies"][0] | {"runtime": "onnx", "median": 1.5, "unstable": False})
-    names = columns.useful([one])
+    names = columns.useful_columns([one])
     assert ("ms_folded" in names, "ms_onnx" in names, "ms_eager" in names, "latency" in names) == (
         True,
         True,
         False,
         False,
     )
-    assert columns.texts(one, ("ms_folded", "ms_onnx")) == ["~2", "1.5"]
+    assert columns.row_cells(one, ("ms_folded", "ms_onnx")) == ["~2", "1.5"]
 
 
 def test_every_chart_is_drawn_and_has_its_words() -> None:
-    assert charts(rows()).keys() == CAPTIONS.keys()
-    assert charts(rows()[2:]).keys() == {"disk"}
-    assert all(one.png.startswith(b"\x89PNG") for one in charts(rows()[:1]).values())
+    assert draw_figures(rows()).keys() == CAPTIONS.keys()
+    assert draw_figures(rows()[2:]).keys() == {"disk"}
+    assert all(one.png.startswith(b"\x89PNG") for one in draw_figures(rows()[:1]).values())
     assert profile_page(report_of([]), {}).count(b"<script") == 0
 
 
@@ -577,7 +577,7 @@ def test_what_is_drawn_says_its_name_where_it_is(tmp_path: Path) -> None:
     from PIL import Image
 
     held = rows()[:2]
-    for name, one in charts(held).items():
+    for name, one in draw_figures(held).items():
         assert len(one.spots) == (4 if name == "score_time" else 2)
         assert [spot.text.split(",")[0] for spot in one.spots[:2]] == ["one|$&", "other"]
         assert all(0 <= edge <= 1 for s in one.spots for edge in (s.left, s.top, s.left + s.width, s.top + s.height))
@@ -719,16 +719,16 @@ def test_a_row_that_fails_leaves_the_others(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_without_a_target_the_paper_is_compared() -> None:
-    found = subjects((), baselines=False, input=None, accuracies={})
+    found = find_targets((), baselines=False, input=None, accuracies={})
     assert [one.name for one in found] == ["micrompoxnet", *BASELINES]
     assert {one.name for one in found if one.accuracy} == {
         "micrompoxnet", "xception", "efficientnet_b3", "efficientnet_b5", "convnext_tiny",
     }  # fmt: skip
     assert all(one.accuracy.source == "published, not ours" for one in found if one.accuracy)
-    own = subjects(["resnet50"], baselines=True, input=None, accuracies={"resnet50": 0.5})
+    own = find_targets(["resnet50"], baselines=True, input=None, accuracies={"resnet50": 0.5})
     assert len(own) == 13
     assert (own[0].name, own[0].accuracy) == ("timm:resnet50", None)
-    twice = subjects(["quick", "quick"], baselines=False, input=None, accuracies={"quick (2)": 0.5})
+    twice = find_targets(["quick", "quick"], baselines=False, input=None, accuracies={"quick (2)": 0.5})
     assert [one.name for one in twice] == ["quick", "quick (2)"]
     assert [one.accuracy and one.accuracy.value for one in twice] == [None, 0.5]
     assert own[0].spec.head == "own" and own[0].spec.classes == 1000  # type: ignore[union-attr]
@@ -738,7 +738,7 @@ def test_a_runs_accuracy_is_read(tmp_path: Path) -> None:
     run = job.run(["quick"], Settings(latency=False), out=tmp_path / "run")
     Recipe.load("quick").network.save(run / "spec.yaml")
     run.write_json("report.json", {"metrics": {"test": {"accuracy": {"value": 0.5}}}})
-    (found,) = subjects([str(run.path)], baselines=False, input=None, accuracies={})
+    (found,) = find_targets([str(run.path)], baselines=False, input=None, accuracies={})
     assert found.accuracy == Accuracy(0.5, f"run {run.path}, test side")
 
 
