@@ -54,8 +54,8 @@ class Count:
     moved_bytes: int
     differences: tuple[Difference, ...]
     uncounted: Mapping[str, int]
-    unfolded_norms: tuple[str, ...]
-    layer_table: tuple[LayerRow, ...]
+    unfolded: tuple[str, ...]
+    layers: tuple[LayerRow, ...]
     notes: tuple[str, ...]
     pairs: tuple[FoldablePair, ...]
 

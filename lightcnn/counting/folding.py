@@ -37,7 +37,7 @@ class Deployed:
     model: nn.Module
     runs: Trace
     given: Trace
-    foldable_pairs: tuple[FoldablePair, ...]
+    pairs: tuple[FoldablePair, ...]
 
 
 def deploy(model: nn.Module, shape: Shape) -> Deployed:

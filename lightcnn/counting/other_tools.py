@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lightcnn.counting.copies import zero_image, value_copy, meta_copy
+from lightcnn.counting.copies import meta_copy, value_copy, zero_image
 from lightcnn.spec import Shape
 
 Counted = TypeVar("Counted")

@@ -42,9 +42,15 @@ def saved_bytes(state: Mapping[str, Tensor], notes: Mapping[str, str] | None = N
     order = list(SAFETENSORS_TYPES.values())
     header: dict[str, object] = {"__metadata__": dict(notes)} if notes else {}
     end = 0
-    for name, tensor in sorted(state.items(), key=lambda item: (-order.index(SAFETENSORS_TYPES[item[1].dtype]), item[0])):
+    for name, tensor in sorted(
+        state.items(), key=lambda item: (-order.index(SAFETENSORS_TYPES[item[1].dtype]), item[0])
+    ):
         start, end = end, end + tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": SAFETENSORS_TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+        header[name] = {
+            "dtype": SAFETENSORS_TYPES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [start, end],
+        }
     length = len(json.dumps(header, separators=(",", ":")).encode())
     return 8 + length + -length % 8 + end
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lightcnn.counting.copies import zero_image, value_copy, meta_copy
+from lightcnn.counting.copies import meta_copy, value_copy, zero_image
 from lightcnn.errors import InputError
 from lightcnn.spec import Shape
 from lightcnn.text import first_line

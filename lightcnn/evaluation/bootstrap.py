@@ -77,7 +77,12 @@ class RankedScores:
 
 
 def resample(
-    codes: NDArray[np.intp], columns: Numbers, curves: Sequence[RankedScores | None], *, seed: int = 0, draws: int = DRAWS
+    codes: NDArray[np.intp],
+    columns: Numbers,
+    curves: Sequence[RankedScores | None],
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
 ) -> tuple[Numbers, Numbers, Numbers]:
     """Sums (R, M) of columns (N, M) over the images drawn, and both areas (R, classes) of each class's curve.
 
@@ -88,7 +93,8 @@ def resample(
     of_groups = np.stack([np.bincount(codes, weights=column, minlength=count) for column in columns.T], axis=1)
     sums, areas, rows = [], [], max(1, MAX_NUMBERS // len(codes))
     for times in chain(
-        draw_counts(count, rows, seed=seed, draws=draws), leave_one_out_counts(count if count <= MAX_LEFT_OUT else 0, rows)
+        draw_counts(count, rows, seed=seed, draws=draws),
+        leave_one_out_counts(count if count <= MAX_LEFT_OUT else 0, rows),
     ):
         sums.append(times @ of_groups)
         weights = times.astype(np.float32)[:, codes]

@@ -22,4 +22,6 @@ def sample_size_warning(labels: NDArray[np.int64], groups: NDArray[Any], classes
         said += [f"{held} {unit} of class {name!r}"] if held < MIN_GROUPS_PER_CLASS else []
     if not said:
         return None
-    return f"too few to say anything: {', '.join(said)} (under {MIN_GROUPS} in all, or {MIN_GROUPS_PER_CLASS} of a class)"
+    return (
+        f"too few to say anything: {', '.join(said)} (under {MIN_GROUPS} in all, or {MIN_GROUPS_PER_CLASS} of a class)"
+    )

@@ -58,9 +58,11 @@ class LabelledPredictions:
     def curves(self) -> list[RankedScores | None]:
         """One for every class that some images are of and some are not."""
         return [
-            RankedScores.of(self.labels == c, self.probabilities[:, c]) if 0 < (self.labels == c).sum() < len(self.labels)
-            else None for c in range(len(self.classes))
-        ]  # fmt: skip
+            RankedScores.of(self.labels == c, self.probabilities[:, c])
+            if 0 < (self.labels == c).sum() < len(self.labels)
+            else None
+            for c in range(len(self.classes))
+        ]
 
     @cached_property
     def errors(self) -> tuple[Numbers, Numbers]:
@@ -105,7 +107,9 @@ def scores(
     the rest are the second one's of two classes, and the mean over all defined ones of more. `operating` are the
     thresholds that `operating_points` found on the validation side.
     """
-    held = labelled_predictions(labels, probabilities, groups=groups, threshold=threshold, predicted=predicted, classes=classes)
+    held = labelled_predictions(
+        labels, probabilities, groups=groups, threshold=threshold, predicted=predicted, classes=classes
+    )
     found = _Found(held, operating or {})
     singles = {name: found.single(name) for name in ("accuracy", "balanced_accuracy", "mcc", "kappa", *LOSS_SCORES)}
     rates = {name: found.mean(name) for name in CLASS_SCORES}
@@ -177,7 +181,9 @@ def point_values(held: LabelledPredictions) -> dict[str, Any]:
     }
 
 
-def bootstrap_scores(held: LabelledPredictions, operating: Numbers, *, seed: int = 0, draws: int = DRAWS) -> dict[str, Numbers]:
+def bootstrap_scores(
+    held: LabelledPredictions, operating: Numbers, *, seed: int = 0, draws: int = DRAWS
+) -> dict[str, Numbers]:
     """The same scores in every row of `resampled`: (R,), or (R, K); NaN where undefined.
 
     `operating` (T,) are thresholds, whose sensitivity and specificity are under `at` (R, 2, T).

@@ -86,7 +86,9 @@ def measure(
 def warm_up(run: Callable[[], float]) -> float:
     """Runs until it is steady; milliseconds of the last runs' median."""
     end, held = time.monotonic() + MAX_WARM_SECONDS, [run(), run(), run()]
-    while len(held) < MAX_WARM_RUNS and time.monotonic() < end and max(held[-3:]) > (1 + STEADY_SPREAD) * min(held[-3:]):
+    while (
+        len(held) < MAX_WARM_RUNS and time.monotonic() < end and max(held[-3:]) > (1 + STEADY_SPREAD) * min(held[-3:])
+    ):
         held.append(run())
     return statistics.median(held[-3:])
 

@@ -67,7 +67,7 @@ def _of_file(task: Mapping[str, Any]) -> tuple[int, int]:
     """The peak before the file is opened, and after an inference."""
     import numpy as np
 
-    from lightcnn.onnxfiles.runtime import session_outputs, open_session
+    from lightcnn.onnxfiles.runtime import open_session, session_outputs
 
     before = _peak()
     running = open_session(task["path"], task["threads"])

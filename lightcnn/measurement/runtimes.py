@@ -16,7 +16,7 @@ from lightcnn.errors import InputError
 from lightcnn.measurement.latency import TimedModel, warm_up
 from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import Graph
-from lightcnn.onnxfiles.runtime import session_outputs, quantize, open_session
+from lightcnn.onnxfiles.runtime import open_session, quantize, session_outputs
 from lightcnn.onnxfiles.write import onnx_bytes
 from lightcnn.spec import Shape
 
@@ -63,7 +63,9 @@ def timed_models(
         subject = fold_pairs(model, found).cpu()
         file = onnx_bytes(subject, shape)
         if ONNX in runtimes:
-            ready[ONNX] = _of_session(open_session(file, threads), ONNX, _images(subject, shape, batch), _parity(subject))
+            ready[ONNX] = _of_session(
+                open_session(file, threads), ONNX, _images(subject, shape, batch), _parity(subject)
+            )
         if INT8 in runtimes:
             small = open_session(quantize(file, shape), threads)
             ready[INT8] = _of_session(small, INT8, _images(subject, shape, batch))

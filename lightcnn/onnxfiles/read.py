@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.onnxfiles.runtime import session_outputs, open_session
+from lightcnn.onnxfiles.runtime import open_session, session_outputs
 from lightcnn.text import first_line
 
 MAX_BYTES = 2_000_000_000
@@ -201,7 +201,9 @@ def _values(proto: Any, image: Any, shape: Shape) -> dict[str, TensorInfo]:
         kind = one.type.tensor_type
         dims = kind.shape.dim
         if kind.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
-            found.setdefault(one.name, TensorInfo(tuple(dim.dim_value for dim in dims), _dtype(kind.elem_type).itemsize))
+            found.setdefault(
+                one.name, TensorInfo(tuple(dim.dim_value for dim in dims), _dtype(kind.elem_type).itemsize)
+            )
     missing = [name for node in sized.graph.node for name in node.output if name and name not in found]
     found |= _run(sized, missing, shape, _dtype(image.type.tensor_type.elem_type)) if missing else {}
     _require_small(found)

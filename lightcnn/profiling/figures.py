@@ -114,7 +114,9 @@ def _speed(rows: Sequence[Row]) -> InteractiveFigure:
 
 def _roofline(rows: Sequence[Row]) -> InteractiveFigure:
     """Speed over multiply-adds a byte moved. The roof is the best seen, of speed (flat) and of bytes (slanted)."""
-    figure, axes = blank("multiply-adds a byte of weights and activations moved", "multiply-adds a second", FIGURE_INCHES)
+    figure, axes = blank(
+        "multiply-adds a byte of weights and activations moved", "multiply-adds a second", FIGURE_INCHES
+    )
     speeds = [1000 * _macs(row) / _latency(row) for row in rows]
     dense = [_macs(row) / row["moved_bytes"] for row in rows]
     fastest = max(speeds)

@@ -20,7 +20,7 @@ from lightcnn.profiling import columns
 from lightcnn.profiling.figures import draw_figures
 from lightcnn.profiling.page import profile_page
 from lightcnn.profiling.profile import Profile, keep_random_state
-from lightcnn.profiling.targets import Target, read_accuracies, find_targets
+from lightcnn.profiling.targets import Target, find_targets, read_accuracies
 from lightcnn.progress import Progress
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.spec import Shape

@@ -20,8 +20,8 @@ from lightcnn.baselines import build_network, configuration
 from lightcnn.counting.count import Count, count
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.measurement.latency import TimedModel
-from lightcnn.measurement.memory import ResidentMemory, spec_memory, file_memory
-from lightcnn.measurement.runtimes import timed_models, timed_file
+from lightcnn.measurement.memory import ResidentMemory, file_memory, spec_memory
+from lightcnn.measurement.runtimes import timed_file, timed_models
 from lightcnn.onnxfiles.count import count_graph
 from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import read_graph
@@ -210,7 +210,9 @@ def _unknown_to_timm(name: str) -> str:
 
 
 def _paper(input: Shape | None) -> Target:
-    return _safely(PAPER_NETWORK, "the paper's network, reconstructed", lambda: Recipe.load(PAPER_NETWORK).network, input)
+    return _safely(
+        PAPER_NETWORK, "the paper's network, reconstructed", lambda: Recipe.load(PAPER_NETWORK).network, input
+    )
 
 
 def _baseline(name: str, input: Shape | None) -> Target:

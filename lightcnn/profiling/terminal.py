@@ -16,7 +16,9 @@ def table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str | 
     """Rows of report.json in these columns."""
     drawn = Table(title=title, box=None, pad_edge=False, header_style="bold")
     for name in names:
-        drawn.add_column(COLUMNS[name].title, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=name != "source")
+        drawn.add_column(
+            COLUMNS[name].title, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=name != "source"
+        )
     for row in rows:
         drawn.add_row(*(Text(text) for text in row_cells(row, names)))
     return drawn

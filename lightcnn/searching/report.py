@@ -130,7 +130,9 @@ def report_document(
             "epochs": final.recipe.training.epochs,
             "cost": total.document(),
             "val": {"accuracy": metrics["val"]["accuracy"]["value"]},
-            "test": {"accuracy": repeated_accuracy([metrics["test"]["accuracy"]["value"]], metrics["test"]["accuracy"])},
+            "test": {
+                "accuracy": repeated_accuracy([metrics["test"]["accuracy"]["value"]], metrics["test"]["accuracy"])
+            },
         },
         "metrics": metrics,
         "front": [{"cost": c.document(), "accuracy": score} for c, score in front(space, outcomes)],

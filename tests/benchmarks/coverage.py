@@ -23,7 +23,7 @@ from scipy.special import expit
 from scipy.stats import binom, norm
 from sklearn.metrics import average_precision_score
 
-from lightcnn.evaluation.bootstrap import DRAWS, RankedScores, leave_one_out_counts, draw_counts
+from lightcnn.evaluation.bootstrap import DRAWS, RankedScores, draw_counts, leave_one_out_counts
 from lightcnn.evaluation.intervals import BootstrapDraws, Interval, bounded_interval, loss_interval, wilson
 from lightcnn.evaluation.sample_size import MIN_GROUPS_PER_CLASS
 from lightcnn.evaluation.scores import scores

@@ -449,7 +449,7 @@ def test_what_spreads_is_measured_again_and_marked_where_it_stays_so() -> None:
 
 
 def test_a_network_is_timed_in_both_runtimes_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latency, "MOST", 3)
+    monkeypatch.setattr(latency, "MAX_ROUNDS", 3)
     spec = Recipe.load("quick").network
     model = build_network(spec, 0)
     told = count(model, spec.input)
@@ -466,8 +466,8 @@ def test_a_network_is_timed_in_both_runtimes_of_torch(monkeypatch: pytest.Monkey
 def test_on_cuda_times_are_between_events(monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
-    monkeypatch.setattr(latency, "MOST", 5)
-    monkeypatch.setattr(latency, "LEAST", 5)
+    monkeypatch.setattr(latency, "MAX_ROUNDS", 5)
+    monkeypatch.setattr(latency, "MIN_ROUNDS", 5)
     spec, device = Recipe.load("quick").network, torch.device("cuda")
     model = build_network(spec, 0)
     told = count(model, spec.input)
@@ -648,7 +648,7 @@ def test_the_command_leaves_a_run_and_prints_it(tmp_path: Path, capsys: pytest.C
 def test_json_is_the_report_and_times_stand_in_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latency, "MOST", 3)
+    monkeypatch.setattr(latency, "MAX_ROUNDS", 3)
     scores = tmp_path / "scores.csv"
     scores.write_text("name,accuracy\nquick,0.75\n")
     arguments = ["profile", "quick", "--runtime", "folded,eager", "--accuracy", str(scores), "--json"]

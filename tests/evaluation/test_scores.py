@@ -15,7 +15,14 @@ from lightcnn.decisions import decide
 from lightcnn.evaluation.bootstrap import DRAWS, leave_one_out_counts, resample, draw_counts
 from lightcnn.evaluation.calibration import calibration_error, fit_temperature, apply_temperature
 from lightcnn.evaluation.intervals import BootstrapDraws, bounded_interval, wilson
-from lightcnn.evaluation.scores import CLASS_SCORES, bootstrap_scores, point_scores, repeated_accuracy, scores, labelled_predictions
+from lightcnn.evaluation.scores import (
+    CLASS_SCORES,
+    bootstrap_scores,
+    labelled_predictions,
+    point_scores,
+    repeated_accuracy,
+    scores,
+)
 from lightcnn.evaluation.thresholds import operating_points
 from lightcnn.inference import class_probabilities
 

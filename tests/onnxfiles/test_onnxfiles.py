@@ -34,7 +34,7 @@ pytest.importorskip("onnxscript")
 
 from lightcnn.measurement import latency, runtimes  # noqa: E402
 from lightcnn.onnxfiles.read import MAX_BYTES, read_graph  # noqa: E402
-from lightcnn.onnxfiles.runtime import session_outputs, quantize, open_session  # noqa: E402
+from lightcnn.onnxfiles.runtime import open_session, quantize, session_outputs  # noqa: E402
 from lightcnn.onnxfiles.write import onnx_bytes  # noqa: E402
 
 FLOAT = 1  # of onnx.TensorProto
@@ -341,8 +341,8 @@ def test_sizes_that_are_free_are_set(tmp_path: Path) -> None:
 def test_all_runtimes_stand_side_by_side(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latency, "MOST", 3)
-    monkeypatch.setattr(latency, "LEAST", 3)
+    monkeypatch.setattr(latency, "MAX_ROUNDS", 3)
+    monkeypatch.setattr(latency, "MIN_ROUNDS", 3)
     file = tmp_path / "mine.onnx"
     deployed = file_of(Recipe.load("quick").network, file)
     names = ["folded", "eager", "onnx", "onnx-int8"]
@@ -378,8 +378,10 @@ def test_answers_that_differ_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build_network(spec, 0)
     other = onnx_bytes(fold(build_network(spec, 1)), spec.input)
     found = {"runtimes": ("onnx",), "device": torch.device("cpu"), "batch": 2, "threads": 1}
-    (same,) = runtimes.timed_models(eval_copy(model), foldable_pairs(model, trace(model, spec.input)), spec.input, **found)  # type: ignore[arg-type]
+    (same,) = runtimes.timed_models(
+        eval_copy(model), foldable_pairs(model, trace(model, spec.input)), spec.input, **found
+    )  # type: ignore[arg-type]
     assert same.note == ""
-    monkeypatch.setattr(runtimes, "written", lambda *_: other)
+    monkeypatch.setattr(runtimes, "onnx_bytes", lambda *_: other)
     (wrong,) = runtimes.timed_models(model, (), spec.input, **found)  # type: ignore[arg-type]
     assert "ONNX Runtime's answers differ from torch's by up to" in wrong.note

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.evaluation.bootstrap import MAX_NUMBERS, MAX_LEFT_OUT, leave_one_out_counts, draw_counts
+from lightcnn.evaluation.bootstrap import MAX_LEFT_OUT, MAX_NUMBERS, draw_counts, leave_one_out_counts
 from lightcnn.evaluation.intervals import BootstrapDraws
 from lightcnn.evaluation.paired_tests import score_interval
 from lightcnn.evaluation.sample_size import MIN_GROUPS

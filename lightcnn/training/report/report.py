@@ -25,7 +25,13 @@ from lightcnn.devices import device_name
 from lightcnn.engine.history import History, Row
 from lightcnn.engine.losses import class_weights
 from lightcnn.evaluation import figures as score_figures
-from lightcnn.evaluation.calibration import Temperature, calibration_error, cross_entropy, fit_temperature, apply_temperature
+from lightcnn.evaluation.calibration import (
+    Temperature,
+    apply_temperature,
+    calibration_error,
+    cross_entropy,
+    fit_temperature,
+)
 from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import interval_bounds, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
