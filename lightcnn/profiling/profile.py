@@ -65,7 +65,9 @@ class Profile:
             "input": list(self.input),
             **self.count.document(),
             "notes": [*self.count.notes, *self.notes],
-            "peak_resident_bytes": {"process": self.resident.peak, "own": self.resident.own} if self.resident else None,
+            "peak_resident_bytes": {"process": self.resident.peak, "own": self.resident.network}
+            if self.resident
+            else None,
             "latency_ms": {key: getattr(first, key) for key in keys} if first else None,
             "images_per_second": first.images_per_second if first else None,
             "latencies": [latency.document() for latency in self.latencies],
