@@ -24,7 +24,8 @@ from lightcnn.baselines import build_network
 from lightcnn.cost import cost
 from lightcnn.counting.other_tools import fvcore_total, thop_total, torch_total
 from lightcnn.counting.trace import trace
-from lightcnn.profiling.job import Settings, run
+from lightcnn.profiling.job import run
+from lightcnn.profiling.settings import Settings
 from lightcnn.profiling.targets import find_targets
 from lightcnn.spec import NetworkSpec
 

@@ -41,9 +41,9 @@ from lightcnn.output.figures import blank
 from lightcnn.output.hotspots import label_points
 from lightcnn.profiling import columns, job
 from lightcnn.profiling.figures import draw_figures
-from lightcnn.profiling.job import Settings
 from lightcnn.profiling.page import CAPTIONS, profile_page
 from lightcnn.profiling.profile import Accuracy, Profile, file_notes, profile
+from lightcnn.profiling.settings import Settings
 from lightcnn.profiling.targets import find_targets
 from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
