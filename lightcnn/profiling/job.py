@@ -17,7 +17,7 @@ from lightcnn.profiling.profile import Profile, keep_random_state
 from lightcnn.profiling.report import Failure, report_document, run_folder_files
 from lightcnn.profiling.settings import DEFAULT_SETTINGS, Settings
 from lightcnn.profiling.targets import Target, find_targets, read_accuracies
-from lightcnn.progress import Progress, silent
+from lightcnn.progress import Progress, no_progress
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import first_line
 
@@ -27,7 +27,7 @@ def run(
     settings: Settings = DEFAULT_SETTINGS,
     *,
     out: str | Path | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> RunFolder:
     """Profiles all targets and returns the run folder, which is written atomically.
 

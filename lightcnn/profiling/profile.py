@@ -21,7 +21,7 @@ from lightcnn.measurement.memory import ResidentMemory
 from lightcnn.measurement.runtime_names import FOLDED
 from lightcnn.measurement.runtimes import timed_models
 from lightcnn.profiling import columns, terminal
-from lightcnn.progress import silent
+from lightcnn.progress import no_progress
 from lightcnn.spec import NetworkSpec, Shape
 from lightcnn.text import first_line
 
@@ -130,7 +130,7 @@ def profile(
             ready = timed_models(
                 module, counts.pairs, shape, runtimes=(FOLDED,), device=torch.device("cpu"), batch=1, threads=threads
             )
-            times = tuple(measure(ready, seconds=3.0, threads=threads, progress=silent))
+            times = tuple(measure(ready, seconds=3.0, threads=threads, progress=no_progress))
     return Profile(name, "python", shape, counts, times)
 
 

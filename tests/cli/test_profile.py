@@ -586,7 +586,7 @@ def test_what_is_drawn_says_its_name_where_it_is(tmp_path: Path) -> None:
             middle = (spot.left + spot.width / 2) * picture.width, (spot.top + spot.height / 2) * picture.height
             red, green, blue = picture.getpixel((int(middle[0]), int(middle[1])))  # type: ignore[misc]
             assert max(red, green, blue) - min(red, green, blue) > 40, f"{name}: no colour where {spot.text} is told"
-    page = profile_page(report_of(held), charts(held)).decode()
+    page = profile_page(report_of(held), draw_figures(held)).decode()
     assert page.count('aria-label="one|$&amp;, ') == len(CAPTIONS) + 1
 
 

@@ -12,8 +12,8 @@ from scipy.stats import t
 from sklearn import metrics
 
 from lightcnn.decisions import decide
-from lightcnn.evaluation.bootstrap import DRAWS, leave_one_out_counts, resample, draw_counts
-from lightcnn.evaluation.calibration import calibration_error, fit_temperature, apply_temperature
+from lightcnn.evaluation.bootstrap import DRAWS, draw_counts, leave_one_out_counts, resample
+from lightcnn.evaluation.calibration import apply_temperature, calibration_error, fit_temperature
 from lightcnn.evaluation.intervals import BootstrapDraws, bounded_interval, wilson
 from lightcnn.evaluation.scores import (
     CLASS_SCORES,
