@@ -113,7 +113,7 @@ def _speed(rows: Sequence[Row]) -> InteractiveFigure:
 
 
 def _roofline(rows: Sequence[Row]) -> InteractiveFigure:
-    """Speed over multiply-adds per byte moved, with a roof of the best speed (flat) and the best byte rate (slanted)."""
+    """Speed over multiply-adds per byte moved; the roof is the best speed (flat) and the best byte rate (slanted)."""
     figure, axes = blank(
         "multiply-adds per byte of weights and activations moved", "multiply-adds per second", FIGURE_INCHES
     )
