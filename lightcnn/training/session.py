@@ -157,7 +157,7 @@ class _Training:
                 f"the network predicts {predicted[~np.isfinite(predicted)][0]} on the validation set after epoch "
                 f"{epoch.number}; lower training.learning_rate, or clip gradients with training.clip_norm=1"
             )
-        metrics = points(labels, predicted)
+        metrics = point_scores(labels, predicted)
         return Row(
             epoch=epoch.number,
             loss=epoch.loss,

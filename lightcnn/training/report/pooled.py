@@ -169,7 +169,7 @@ def _scores(
     result = scores(rows.labels, rows.probabilities, groups=rows.groups, predicted=rows.predicted, classes=classes)
     parts = [report["metrics"][split_name] for report in reports]
     times = len(rows.labels) / len(np.unique(rows.paths))
-    for name in AREAS:
+    for name in AREA_SCORES:
         result[name] = _mean_score([part[name] for part in parts])
         for label in classes:
             result["per_class"][label][name] = _mean_score([part["per_class"][label][name] for part in parts])

@@ -117,8 +117,8 @@ def calibrate(pipeline: Pipeline, raw: Mapping[str, NDArray[np.float64]]) -> Cal
     """Chooses temperature and thresholds on the validation set, and calibrates the probabilities (N, classes)."""
     indices, dataset = pipeline.split.val, pipeline.dataset
     labels = dataset.labels[indices]
-    temperature = fitted(labels, raw["val"], dataset.groups[indices])
-    calibrated = {name: scaled(predicted, temperature.value) for name, predicted in raw.items()}
+    temperature = fit_temperature(labels, raw["val"], dataset.groups[indices])
+    calibrated = {name: apply_temperature(predicted, temperature.value) for name, predicted in raw.items()}
     if len(dataset.classes) > 2:
         return CalibratedPredictions(temperature, calibrated, 0.5, {})
     positive = calibrated["val"][:, 1]
