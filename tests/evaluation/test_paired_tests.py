@@ -239,7 +239,7 @@ def test_perfect_is_told_from_constant_and_from_inverted(other: NDArray[np.float
     estimate, test = area_difference(of_a, of_b, labels, np.arange(40))
     assert (estimate.difference, estimate.low) == (1 - of_b.value, None)
     assert test.p < 0.001
-    assert test.name == "no variance to be seen: sign flips, 10,000 draws"
+    assert test.name == "no observable variance: sign flips, 10,000 draws"
     assert area_difference(of_a, of_b, labels, np.arange(40), 1)[1].p == pytest.approx(test.p, abs=1e-3)
 
 
@@ -252,7 +252,7 @@ def test_exchanged_ranks_are_the_difference_written_out(seeds: tuple[int, int]) 
     a, b = (random.dirichlet([1, 1, 1], (count, 30)) for count in seeds)
     of_a, of_b = mean_area(labels, a, folds), mean_area(labels, b, folds)
     assert of_a is not None and of_b is not None
-    sums = np.bincount(groups, weights=auc_variance._exchanged(of_a, of_b, labels))
+    sums = np.bincount(groups, weights=auc_variance._exchange_effects(of_a, of_b, labels))
 
     ranks = [np.zeros_like(one) for one in (a, b)]
     for one, ranked in zip((a, b), ranks, strict=True):
