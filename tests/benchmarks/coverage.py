@@ -24,7 +24,7 @@ from scipy.special import expit
 from scipy.stats import binom, norm
 from sklearn.metrics import average_precision_score
 
-from lightcnn.evaluation.bootstrap import DRAWS, Curve, left_out, times_drawn
+from lightcnn.evaluation.bootstrap import DRAWS, Curve, draw_counts, leave_one_out_counts
 from lightcnn.evaluation.intervals import BootstrapDraws, Interval, bounded, positive, wilson
 from lightcnn.evaluation.sample_size import OF_CLASS
 from lightcnn.evaluation.scores import scores
@@ -47,7 +47,7 @@ def groups_of(count: int, random: np.random.Generator, fewest: int = 1) -> tuple
 def counted(count: int, correlation: float, share: float | None, repetitions: int) -> dict[str, float]:
     """Coverage for predictions that are correct with probability `share`, which is also the truth of each score."""
     random = np.random.default_rng([1, count, int(100 * correlation), int(100 * (share or 0))])
-    times = np.concatenate([*times_drawn(count, DRAWS), *left_out(count, count)])
+    times = np.concatenate([*draw_counts(count, DRAWS), *leave_one_out_counts(count, count)])
     fixed, covered = share, {name: [] for name in COUNTED}
     for repetition in range(repetitions):
         share = random.choice(SHARES) if fixed is None else fixed
@@ -86,7 +86,7 @@ def counted(count: int, correlation: float, share: float | None, repetitions: in
 def ranked(count: int, correlation: float, area: float | None, repetitions: int) -> dict[str, float]:
     """Coverage for areas and losses of scores whose area under the ROC curve is `area`."""
     random = np.random.default_rng([2, count, int(100 * correlation), int(100 * (area or 0))])
-    times = np.concatenate([*times_drawn(count, DRAWS), *left_out(count, count)])
+    times = np.concatenate([*draw_counts(count, DRAWS), *leave_one_out_counts(count, count)])
     fixed, covered = area, {name: [] for name in RANKED}
     for repetition in range(repetitions):
         distance, truth = of_population(random.choice(UNDER) if fixed is None else fixed)

@@ -36,7 +36,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from lightcnn.baselines import build_baseline
-from lightcnn.counting.copies import duplicate
+from lightcnn.counting.copies import eval_copy
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.lesion_painter import draw as lesions
 from lightcnn.explaining.explained_network import ExplainedNetwork
@@ -173,7 +173,7 @@ def gradcam(scene: Scene) -> None:
 
     layer, coarse = GradCam().coarse(scene.explained, scene.inputs, scene.target)
     place = dict(scene.peer.named_modules())[layer.name]
-    captum, training = LayerGradCam(scene.score, place), duplicate(scene.model).requires_grad_(True)
+    captum, training = LayerGradCam(scene.score, place), eval_copy(scene.model).requires_grad_(True)
 
     def plain() -> None:
         training.zero_grad()
@@ -396,7 +396,7 @@ def main() -> None:
 def scene_of(model: nn.Module, rule: Preprocess, options: argparse.Namespace) -> Scene:
     explained = ExplainedNetwork.of(model, rule, batch=options.batch)
     inputs = explained.inputs(lesion_images(4)[:1])
-    peer = duplicate(explained.model).requires_grad_(True)
+    peer = eval_copy(explained.model).requires_grad_(True)
     target = int(explained.probabilities(inputs).argmax())
     return Scene(model, explained, peer, inputs, options.samples, options.rounds, target)
 

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 from lightcnn.cli.main import run
-from lightcnn.data.sources.lesion_painter import STICKER_CENTRE, STICKER_RADIUS, Lesions, draw
+from lightcnn.data.sources.lesion_painter import STICKER_CENTRE, STICKER_RADIUS, Lesions, paint_lesions
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import split
+from lightcnn.data.split import make_split
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.recipe import Recipe
 from lightcnn.trained_network import TrainedNetwork
@@ -55,7 +55,7 @@ def sticker(size: int) -> np.ndarray:
 def tested(folder: Path) -> np.ndarray:
     """Indices of the images that no network of that recipe and seed was trained on."""
     recipe = Recipe.load(str(folder / "recipe.yaml"))
-    return split(load(DATA, recipe.reading), recipe.seed, recipe.reading).test
+    return make_split(load(DATA, recipe.reading), recipe.seed, recipe.reading).test
 
 
 def accuracy(trained: TrainedNetwork, dataset: Lesions, indices: np.ndarray) -> float:
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/shortcut"))
     options = parser.parse_args()
     start = time.perf_counter()
-    plain, marked = draw(count=COUNT), draw(count=COUNT, shortcut=True)
+    plain, marked = paint_lesions(count=COUNT), paint_lesions(count=COUNT, shortcut=True)
     folders = {name: trained_run(name, getattr(options, name), options.out) for name in ("lesion", "shortcut")}
     test = tested(folders["lesion"])
     chosen = test[marked.labels[test] == 0][: options.images]
