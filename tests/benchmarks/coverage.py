@@ -24,9 +24,9 @@ from scipy.special import expit
 from scipy.stats import binom, norm
 from sklearn.metrics import average_precision_score
 
-from lightcnn.evaluation.bootstrap import DRAWS, Curve, draw_counts, leave_one_out_counts
-from lightcnn.evaluation.intervals import BootstrapDraws, Interval, bounded, positive, wilson
-from lightcnn.evaluation.sample_size import OF_CLASS
+from lightcnn.evaluation.bootstrap import DRAWS, RankedScores, draw_counts, leave_one_out_counts
+from lightcnn.evaluation.intervals import BootstrapDraws, Interval, bounded_interval, loss_interval, wilson
+from lightcnn.evaluation.sample_size import MIN_GROUPS_PER_CLASS
 from lightcnn.evaluation.scores import scores
 
 CORRELATIONS = (0.0, 0.3, 0.8)
@@ -67,7 +67,7 @@ def counted(count: int, correlation: float, share: float | None, repetitions: in
             }  # fmt: skip
         values["F1"][1][drawn[:, 3] == 0] = np.nan
         intervals = {
-            name: bounded(value, draws(of, len(units), count, units.sum() ** 2 / (units**2).sum()))
+            name: bounded_interval(value, draws(of, len(units), count, units.sum() ** 2 / (units**2).sum()))
             for name, (value, of, units) in values.items()
         }
         intervals["images"] = Interval(*wilson(whole[0], whole[1]), "")
@@ -90,23 +90,23 @@ def ranked(count: int, correlation: float, area: float | None, repetitions: int)
     fixed, covered = area, {name: [] for name in RANKED}
     for repetition in range(repetitions):
         distance, truth = of_population(random.choice(UNDER) if fixed is None else fixed)
-        sizes, classes = groups_of(count, random, OF_CLASS)  # with fewer no interval is given
+        sizes, classes = groups_of(count, random, MIN_GROUPS_PER_CLASS)  # with fewer no interval is given
         codes = np.repeat(np.arange(count), sizes)
         labels = classes[codes]
         noise = np.sqrt(correlation) * random.normal(size=count)[codes]
         scored = distance * (labels - 0.5) + noise + np.sqrt(1 - correlation) * random.normal(size=len(codes))
         probability = expit(distance * scored)
         losses = [(probability - labels) ** 2, -np.log(np.where(labels, probability, 1 - probability))]
-        curve = Curve.of(labels == 1, probability)
+        curve = RankedScores.of(labels == 1, probability)
         areas, value = curve.areas(times[:, codes]), curve.areas(np.ones((1, len(codes))))
         fewest = min(classes.sum(), count - classes.sum())
         intervals = {
-            name: bounded(float(of[0]), draws(drawn, fewest, count))
+            name: bounded_interval(float(of[0]), draws(drawn, fewest, count))
             for name, of, drawn in zip(RANKED[:2], value, areas, strict=True)
         }
         for name, loss in zip(RANKED[2:], losses, strict=True):
             drawn = (times @ np.bincount(codes, weights=loss)) / (times @ sizes)
-            intervals[name] = positive(float(loss.mean()), draws(drawn, count, count))
+            intervals[name] = loss_interval(float(loss.mean()), draws(drawn, count, count))
         for name, interval in intervals.items():
             covered[name].append(contains(interval, truth[name]))
         if not repetition:

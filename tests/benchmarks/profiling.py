@@ -25,7 +25,7 @@ from lightcnn.cost import cost
 from lightcnn.counting.other_tools import fvcore_total, thop_total, torch_total
 from lightcnn.counting.trace import trace
 from lightcnn.profiling.job import Settings, run
-from lightcnn.profiling.targets import subjects
+from lightcnn.profiling.targets import find_targets
 from lightcnn.spec import NetworkSpec
 
 RUNS = 3
@@ -48,7 +48,7 @@ def counting() -> None:
         f"{name:>9}{'ratio':>7}" for name in ("fvcore", "thop", "torch")
     ))  # fmt: skip
     ratios: list[list[float]] = []
-    for target in subjects((), baselines=False, input=None, accuracies={}):
+    for target in find_targets((), baselines=False, input=None, accuracies={}):
         spec = target.spec
         model = build_network(spec, seed=0, pretrained=False).eval()
         ours = milliseconds(lambda: trace(model, spec.input))  # noqa: B023
