@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from lightcnn.baselines import build_baseline
 from lightcnn.counting.copies import eval_copy
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.sources.lesion_painter import draw as lesions
+from lightcnn.data.sources.lesion_painter import paint_lesions as lesions
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.methods.gradcam import GradCam
