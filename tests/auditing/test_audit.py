@@ -82,7 +82,7 @@ def test_small_images_are_not_searched_and_the_report_gives_the_reason(clean, mo
     monkeypatch.setattr(search, "MIN_PIXELS", 48)
     report = audit_report(examine_source(clean))
     assert report["near_searched"] is False
-    assert "24 pixels are too few" in report["verdict"]
+    assert "24 pixels are too small" in report["verdict"]
 
 
 def test_patients_in_several_sets_of_the_given_split_are_named():
@@ -100,7 +100,7 @@ def test_duplicates_in_different_groups_of_a_manifest_are_reported():
     document = audit_report(examine(data))
     assert document["groups"]["contradicted"] == [["0.png", "1.png"]]
     assert "1 photograph is in several groups of the source" in document["verdict"]
-    assert "Groups are named by the manifest." in document["verdict"]
+    assert "Groups are given by the manifest." in document["verdict"]
     assert document["groups"]["count"] == 3, "the groups of the manifest are kept"
 
 

@@ -62,10 +62,10 @@ def test_imbalance_is_stated(tmp_path):
 def test_training_is_not_called_safe_if_no_split_can_be_made(tmp_path):
     data = manifest(["p1", "p2"] * 6, [""] * 12)
     document = audit_report(examine(data))
-    with pytest.raises(DataError, match="class 'a' has 6 images, all of 1 source"):
+    with pytest.raises(DataError, match="class 'a' has 6 images in 1 group"):
         make_split(data, 0)
     assert (
-        "No split can be made: class 'a' has 6 images, all of 1 source, and 3 sides to stand on; "
+        "No split can be made: class 'a' has 6 images in 1 group, too few to be in all 3 sets; "
         in document["verdict"]
     )
     assert "No problem that must be fixed" not in document["verdict"]
@@ -91,7 +91,7 @@ def test_training_is_not_called_safe_without_a_search_for_duplicates():
 
 def test_groups_with_several_classes_are_stated():
     data = manifest([f"p{i // 2}" for i in range(12)], [""] * 12)
-    sentence = "Groups are named by the manifest; 6 hold images of more than one class, which is allowed."
+    sentence = "Groups are given by the manifest; 6 contain images of more than one class, which is allowed."
     assert sentence in audit_report(examine(data))["verdict"]
     assert find_groups(data).groups_reason in sentence
 

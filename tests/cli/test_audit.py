@@ -46,7 +46,7 @@ def test_fast_omits_near_duplicates_and_states_that(planted, capsys):
     assert report["near_duplicates"] == []
     assert report["cross_class"] == []
     assert len(report["exact_duplicates"]) == len(report["cross_split"]) == 1
-    assert "near duplicates were not looked for (--fast)" in report["verdict"]
+    assert "near duplicates were not searched for (--fast)" in report["verdict"]
     assert "not searched" in capsys.readouterr().out
 
 
@@ -135,10 +135,10 @@ def test_long_lists_of_findings_are_shortened_only_on_the_page(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "data 'nowhere': no such folder"),
+        (["nowhere"], "data 'nowhere': neither a folder nor a named data set"),
         (["clean", "--out", "clean"], "--out clean: already exists"),
         (["clean", "--augment", "ligth"], "--augment ligth: no such preset; did you mean 'light'.; choose one of "),
-        (["broken"], "2 of 2 files cannot be used: .*; not one is whole"),
+        (["broken"], "2 of 2 files cannot be used: .*; no file is usable"),
         ([], "Missing argument 'SOURCE'"),
     ],
 )
@@ -223,9 +223,9 @@ def test_a_stand_in_and_notes_are_shown_on_the_terminal_and_the_page(clean, caps
     assert "STAND-IN" in capsys.readouterr().out
     Path("clean/cats/notes\x1b[31m.txt").write_text("")
     assert run(["audit", clean, "--out", "one"]) == 0
-    assert "passed over 1 files that are no images by name" in (Path("one") / "report.html").read_text(encoding="utf-8")
+    assert "ignored 1 files without an image suffix" in (Path("one") / "report.html").read_text(encoding="utf-8")
     printed = capsys.readouterr().out
-    assert "note: passed over 1 files that are no images by name (cats/notes\\x1b[31m.txt)" in printed
+    assert "note: ignored 1 files without an image suffix (cats/notes\\x1b[31m.txt)" in printed
 
 
 def test_a_class_of_damaged_files_is_audited_and_cannot_be_trained_on(tmp_path, capsys):
