@@ -14,12 +14,7 @@ from numpy.typing import NDArray
 
 from lightcnn.auditing.settings import FINDINGS
 from lightcnn.data.dataset import Dataset, ImageFiles
-from lightcnn.data.grouping.groups import (
-    groups_from_source,
-    infer_groups,
-    linked_images,
-    merge_with_duplicates,
-)
+from lightcnn.data.grouping.groups import groups_from_source, infer_groups, linked_images, merge_with_duplicates
 from lightcnn.data.grouping.near_duplicates import NearDuplicates, find_near_duplicates
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import make_split

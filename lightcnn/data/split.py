@@ -53,10 +53,7 @@ def make_split(dataset: Dataset, seed: int, reading: Reading | None = None) -> S
     require_every_class(dataset, new_split=reading.resplit or bool(reading.folds))
     if reading.folds:
         return folds(dataset, reading.folds, seed)[reading.fold - 1]
-    all_indices = np.arange(len(dataset))
-    given = {name: np.flatnonzero(dataset.split == name) for name in SPLIT_NAMES}
-    if reading.resplit or not len(given["train"]):
-        given = {"train": all_indices, "val": all_indices[:0], "test": all_indices[:0]}
+    given = _given_sets(dataset, reading)
     shared = shared_groups([dataset.groups[given[name]] for name in SPLIT_NAMES])
     if shared and not reading.allow_leak:
         raise DataError(
@@ -70,6 +67,15 @@ def make_split(dataset: Dataset, seed: int, reading: Reading | None = None) -> S
     given |= dict(zip(("train", *missing), parts, strict=True))
     train, val, test = (np.sort(given[name]) for name in SPLIT_NAMES)
     return Split(train, val, test, leak_allowed=bool(shared))
+
+
+def _given_sets(dataset: Dataset, reading: Reading) -> dict[str, NDArray[np.int64]]:
+    """The indices of the sets that the source gives; all in train if it gives none, or `reading` ignores them."""
+    given = {name: np.flatnonzero(dataset.split == name) for name in SPLIT_NAMES}
+    if len(given["train"]) and not reading.resplit:
+        return given
+    indices = np.arange(len(dataset))
+    return {"train": indices, "val": indices[:0], "test": indices[:0]}
 
 
 def folds(dataset: Dataset, count: int, seed: int) -> list[Split]:

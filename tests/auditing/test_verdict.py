@@ -65,8 +65,7 @@ def test_training_is_not_called_safe_if_no_split_can_be_made(tmp_path):
     with pytest.raises(DataError, match="class 'a' has 6 images in 1 group"):
         make_split(data, 0)
     assert (
-        "No split can be made: class 'a' has 6 images in 1 group, too few to be in all 3 sets; "
-        in document["verdict"]
+        "No split can be made: class 'a' has 6 images in 1 group, too few to be in all 3 sets; " in document["verdict"]
     )
     assert "No problem that must be fixed" not in document["verdict"]
     assert "safely" not in document["verdict"]

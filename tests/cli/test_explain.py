@@ -230,7 +230,7 @@ def test_images_that_cannot_be_read_are_skipped_and_the_others_explained(tmp_pat
     assert [entry["image"] for entry in report["explanations"]] == [str(mixed / "a.png")]
     (skipped,) = report["skipped"]
     assert skipped["image"] == str(mixed / "b.png")
-    assert "is no image that is read" in skipped["reason"]
+    assert "is not an image of a supported format" in skipped["reason"]
     assert report["counts"] == {"explained": 1, "skipped": 1, "available": 2, "passed_over": 1}
     assert printed.err.startswith("lightcnn: explain: 1 of 2 images were skipped: ")
     assert len(printed.err.splitlines()) == 1
@@ -291,7 +291,10 @@ def test_lack_of_memory_reduces_the_batch_and_is_noted(tmp_path, capsys, monkeyp
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "recipe.yaml"], "explain: none of 1 images could be explained: recipe.yaml is no image that is read"),
+        (
+            ["run", "recipe.yaml"],
+            "explain: none of 1 images could be explained: recipe.yaml is not an image of a supported format",
+        ),
         (["run", "nothing.png"], "explain nothing.png: no such file or folder"),
         (["run", "empty"], r"explain empty: no images in this folder \(.bmp, "),
         (["run", "photos", "--layer", "stem.9"], r"--layer stem.9: no layer with that .*; layers with maps: .*stem"),

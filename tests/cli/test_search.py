@@ -224,7 +224,10 @@ def test_class_folders_end_to_end(tmp_path, capsys):
     assert "1 of 41 files cannot be used: dark/empty.jpg is empty" in capsys.readouterr().err
     assert run([*command, "--skip-corrupt"]) == 0
     report = RunFolder.load("run").report
-    assert "each image counts as its own source: no pattern of copies or patients" in report["data"]["note"]
+    assert (
+        "each image counts as its own group: the file names follow no known pattern of copies or patients"
+        in report["data"]["note"]
+    )
     assert Recipe.load("run/recipe.yaml").reading == Reading(skip_corrupt=True)
     assert report["data"]["counts"] == {"train": 28, "val": 4, "test": 8}
     assert NetworkSpec.load("run/spec.yaml").input[0] == 3

@@ -175,8 +175,8 @@ def test_a_dry_run_includes_all_parts(recipe, capsys):
         (["--folds", "1"], "--folds 1: "),
         (["--seeds", "0"], "--seeds 0: "),
         (["--seeds", "2", "--seed", "4294967295"], "the last seed is 4294967295"),
-        (["--folds", "17"], "has 48 images, all of 16 sources, and 17 folds to stand on; give it images of at least 17 "
-                            "sources, cut at most 16 folds"),
+        (["--folds", "17"], "has 48 images in 16 groups, too few to be in all 17 folds; give it images of at least 17 "
+                            "groups, make at most 16 folds"),
         (["--folds", "3", "--set", "distill.teacher=somewhere"], "--folds: distill.teacher somewhere was trained on"),
         (["--set", "reading.folds=3"], "reading"),
         (["--set", "reading.folds=3", "--set", "reading.fold=4"], "fold 4 of 3; give one from 1 to 3"),

@@ -54,7 +54,7 @@ def load(source: str, reading: Reading | None = None, *, progress: Progress = no
     except OSError as error:
         raise DataError(f"data {error.filename or source}: cannot be read ({error.strerror}); check the path") from None
     raise DataError(
-        f"data {source!r}: neither a folder nor a named data set{nearest(source, DATASET_NAMES)}; "
+        f"data {source!r}: no such folder or data set{nearest(source, DATASET_NAMES)}; "
         f"give {', '.join(DATASET_NAMES)}, a folder of class folders, a .csv or a .npz"
     )
 

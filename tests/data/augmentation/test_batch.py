@@ -111,7 +111,7 @@ def test_training_accepts_mixed_targets(output):
         epochs = []
         fit(
             build(spec, 0), images, torch.from_numpy(labels), preprocess=preprocess,
-            settings=Optimisation(epochs=6, batch=16), augmentation=given, seed=0, watch=epochs.append,
+            settings=Optimisation(epochs=6, batch=16), augmentation=given, seed=0, on_epoch=epochs.append,
         )  # fmt: skip
         losses[name] = [epoch.loss for epoch in epochs]
         assert losses[name][-1] < losses[name][0]

@@ -22,7 +22,7 @@ def test_the_list_of_data_sets_names_all_data_sets():
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("cifar-10", r"neither a folder nor a named data set; did you mean 'cifar10'\?"),
+        ("cifar-10", r"no such folder or data set; did you mean 'cifar10'\?"),
         ("fashionmnist", r"did you mean 'fashion-mnist'\?"),
         ("Digits", r"did you mean 'digits'\?"),
         ("digits:size=3", "digits takes no options; give digits"),
