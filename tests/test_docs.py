@@ -1,4 +1,4 @@
-"""The pages say what the code does: commands, options, links, YAML examples, the README's commands."""
+"""The pages agree with the code: commands, options, links, YAML examples, generated parts, the README's commands."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from enum import EnumType
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from types import ModuleType
 from typing import Any
 
 import pytest
 import typer
 from helpers.paths import ROOT
+from test_layers import LEVELS
 
 import lightcnn
 from lightcnn import cli as command_modules
@@ -27,6 +31,7 @@ from lightcnn.cli.catalogue import check_file, kind_of
 from lightcnn.errors import DocumentError
 
 CONTRACT = ROOT / "docs" / "reference" / "contract.md"
+REFERENCE = ROOT / "docs" / "reference" / "python.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = {".md", ".py", ".yaml", ".yml", ".toml", ".json", ".cff", ".txt", ".cfg", ".ini", ".sh", ""}
 FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -66,11 +71,9 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_there_are_as_many_pages_as_we_think() -> None:
-    found = {
-        folder: len(list((ROOT / folder).glob("*.md")))
-        for folder in ("docs/concepts", "docs/reference", "docs/decisions")
-    }
-    assert found == {"docs/concepts": 17, "docs/reference": 2, "docs/decisions": 7}
+    folders = ("docs", "docs/guides", "docs/concepts", "docs/reference", "docs/decisions")
+    counts = {folder: len(list((ROOT / folder).glob("*.md"))) for folder in folders}
+    assert counts == {"docs": 2, "docs/guides": 3, "docs/concepts": 17, "docs/reference": 3, "docs/decisions": 8}
 
 
 def test_the_contract_has_one_line_for_every_command() -> None:
@@ -87,8 +90,8 @@ def test_the_contract_lists_every_option_of_a_command(name: str) -> None:
 def test_the_contract_lists_every_choice() -> None:
     (block,) = fenced(CONTRACT, "commands")
     modules = [import_module(f"lightcnn.cli.{module.name}") for module in iter_modules(command_modules.__path__)]
-    found = {value for module in modules for value in vars(module).values() if isinstance(value, EnumType)}
-    choices = {kind for kind in found if kind.__module__.startswith("lightcnn.cli.")}
+    kinds = {value for module in modules for value in vars(module).values() if isinstance(value, EnumType)}
+    choices = {kind for kind in kinds if kind.__module__.startswith("lightcnn.cli.")}
     assert {"Strategy", "Device", "Listing"} <= {kind.__name__ for kind in choices}
     for kind in choices:
         listed = "|".join(choice.value for choice in kind)
@@ -161,7 +164,8 @@ def test_every_relative_link_resolves(page: Path) -> None:
 
 def test_the_index_names_every_page() -> None:
     index = ROOT / "docs" / "README.md"
-    linked = {(index.parent / target).resolve() for target in LINK.findall(index.read_text(encoding="utf-8"))}
+    targets = [target for target in LINK.findall(index.read_text(encoding="utf-8")) if not target.startswith("#")]
+    linked = {(index.parent / target).resolve() for target in targets} - {ROOT / "CONTRIBUTING.md"}
     assert linked == {page for page in PAGES if page.is_relative_to(index.parent)} - {index}
 
 
@@ -264,13 +268,124 @@ def test_the_tables_of_baselines_have_every_key_and_every_baseline() -> None:
 
 
 def test_the_python_examples_compile() -> None:
-    examples = [text for page in PAGES for text in fenced(page, "python")]
-    assert len(examples) == 10
+    examples = [text for page in PAGES if page != REFERENCE for text in fenced(page, "python")]
+    signatures = fenced(REFERENCE, "python")
+    assert len(examples) == 21
+    assert len(signatures) > 40
+    for text in signatures:
+        compile(text, "signature", "exec")
     for text in examples:
         compile(text, "example", "exec")
         for line in text.splitlines():
             if line.startswith("from lightcnn"):
                 exec(line, {})
+
+
+@pytest.fixture(scope="module")
+def generators() -> dict[str, ModuleType]:
+    """The scripts in docs/ that write pages, by their names."""
+    names = ("generate_reference", "generate_pages")
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        return {name: import_module(name) for name in names}
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
+
+
+def test_the_generated_pages_are_up_to_date(generators: dict[str, ModuleType]) -> None:
+    pages = generators["generate_pages"].pages()
+    assert [path.name for path in pages] == ["python.md", "architecture.md", "CONTRIBUTING.md"]
+    for path, text in pages.items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `python docs/generate_pages.py`"
+
+
+def test_the_reference_has_every_public_name() -> None:
+    headings = re.findall(r"^### (?:lightcnn\.)?(\w+)$", REFERENCE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(headings) == sorted(set(lightcnn.__all__) - {"__version__"})
+
+
+def test_the_sections_of_a_docstring_become_lists(generators: dict[str, ModuleType]) -> None:
+    def scale(width: float, *, names: Sequence[str] = (), key: Callable[[int], int] = abs) -> int:
+        """Scales a network.
+
+        A second paragraph.
+
+        Args:
+            width (float): a factor of all widths,
+                above 0.
+            names: stages to scale.
+
+        Returns:
+            The number of stages.
+
+        Raises:
+            InputError: if a name is unknown.
+
+        Example:
+            >>> scale(2.0)
+            0
+        """
+
+    generator = generators["generate_reference"]
+    expected = """Scales a network.
+
+A second paragraph.
+
+**Args**
+
+- `width` (float): a factor of all widths, above 0.
+- `names`: stages to scale.
+
+**Returns**
+
+The number of stages.
+
+**Raises**
+
+- `InputError`: if a name is unknown.
+
+```pycon
+>>> scale(2.0)
+0
+```
+"""
+    assert generator.docstring(scale) == expected
+    assert generator.signature("scale", scale) == (
+        "def scale(width: float, *, names: Sequence[str] = (), key: Callable[[int], int] = abs) -> int: ..."
+    )
+    assert generator.summary(scale) == "Scales a network."
+
+
+def test_the_word_list_is_shown_as_words(generators: dict[str, ModuleType]) -> None:
+    spellings = generators["generate_pages"].spellings
+    assert spellings("red|blue") == ["red", "blue"]
+    assert spellings("mix(?:es)? in|shades?") == ["mix in", "mixes in", "shade", "shades"]
+    assert spellings(r"a (?:b|c|d) (?!x)|tones?(?!-in)|e") == ["a b", "a c", "a d", "tone", "…"]
+
+
+def test_the_architecture_describes_every_part() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    parts = {part for level in LEVELS for part in level if not part.startswith("__")}
+    packages = {part for part in parts if (ROOT / "lightcnn" / part).is_dir()} - {"cli"}
+    assert set(re.findall(r"^\*\*`(\w+)`\*\*", page, re.MULTILINE)) == packages
+    assert parts <= set(re.findall(r"`(\w+)`", page))
+    modules = set(re.findall(r"^(?:  ){1,2}([a-z_]+(?:\.[a-z_]+)?) {2,}\S", page, re.MULTILINE))
+    assert {"searching.plan", "engine.checkpoints"} <= modules
+    for name in modules:
+        path = ROOT / "lightcnn" / Path(*name.split("."))
+        assert path.is_dir() or path.with_suffix(".py").is_file(), f"{name} is not a module"
+
+
+def test_the_readme_has_one_row_for_every_command() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[`(lightcnn \w+)`\]\(docs/", readme, re.MULTILINE)
+    assert len(rows) == len(set(rows))
+    assert set(rows) == commands().keys() - {"lightcnn"}
+
+
+def test_the_screenshot_in_the_readme_is_small() -> None:
+    (target,) = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert 20_000 < (ROOT / target).stat().st_size <= 200_000
 
 
 def test_no_file_names_a_path_of_our_machines() -> None:
@@ -283,8 +398,8 @@ def test_no_file_names_a_path_of_our_machines() -> None:
     assert len(names) > 50
     for name in names:
         file = ROOT / name
-        found = MACHINE_PATH.search(file.read_text(encoding="utf-8")) if file.is_file() else None
-        assert not found, f"{name}: {found and found[0]}"
+        match = MACHINE_PATH.search(file.read_text(encoding="utf-8")) if file.is_file() else None
+        assert not match, f"{name}: {match and match[0]}"
 
 
 def test_the_search_for_machine_paths_finds_them() -> None:
@@ -306,8 +421,8 @@ def test_the_citation_has_what_the_format_requires() -> None:
 
 def marked(marker: str, text: str) -> list[str]:
     """The lines of the fenced block after `<!-- marker -->`."""
-    found = re.findall(rf"^<!-- {marker} -->\n+```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return [line for block in found for line in block.splitlines()]
+    blocks = re.findall(rf"^<!-- {marker} -->\n+```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
 
 
 def test_the_readme_has_its_two_commands_each_in_one_line() -> None:
@@ -318,10 +433,13 @@ def test_the_readme_has_its_two_commands_each_in_one_line() -> None:
 
 
 def ci(folder: Path, readme: str) -> subprocess.CompletedProcess[str]:
-    """`.ci/run` of this clone on another README, beside an old virtual environment."""
+    """`.ci/run` of this clone on another README, with an old virtual environment; nothing is installed."""
     (folder / ".ci").mkdir()
     (folder / ".venv").mkdir()
     shutil.copy(ROOT / ".ci" / "run", folder / ".ci" / "run")
+    system = folder / ".ci" / "system"
+    system.write_text("#!/usr/bin/env bash\ntest -e .venv && echo installed > packages\n", encoding="utf-8")
+    system.chmod(0o755)
     (folder / "README.md").write_text(readme, encoding="utf-8")
     return subprocess.run([str(folder / ".ci" / "run")], capture_output=True, text=True, timeout=30)
 
@@ -335,9 +453,20 @@ needs_bash = pytest.mark.skipif(
 def test_ci_runs_the_readmes_test_command_in_a_fresh_folder(tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (command,) = marked("test", readme)
-    ended = ci(tmp_path, readme.replace(command, "test ! -e .venv && echo ran > it && (exit 7)"))
-    assert ended.returncode == 7, ended.stderr
-    assert (tmp_path / "it").read_text() == "ran\n"
+    process = ci(tmp_path, readme.replace(command, "test ! -e .venv && cat packages > it && (exit 7)"))
+    assert process.returncode == 7, process.stderr
+    assert (tmp_path / "it").read_text() == "installed\n", "the system packages come first"
+
+
+@needs_bash
+def test_ci_needs_no_system_packages(tmp_path: Path) -> None:
+    """A machine without apt-get gets a warning."""
+    (tmp_path / "bash").symlink_to(str(shutil.which("bash")))
+    process = subprocess.run(
+        [str(ROOT / ".ci" / "system")], env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=30
+    )
+    assert process.returncode == 0
+    assert "warning: could not install chromium" in process.stderr
 
 
 @needs_bash
@@ -352,8 +481,9 @@ def test_ci_runs_the_readmes_test_command_in_a_fresh_folder(tmp_path: Path) -> N
     ],
 )
 def test_ci_refuses_a_readme_without_exactly_one_test_command(readme: str, tmp_path: Path) -> None:
-    ended = ci(tmp_path, readme)
-    assert ended.returncode == 2
-    assert "README.md must hold one line" in ended.stderr
+    process = ci(tmp_path, readme)
+    assert process.returncode == 2
+    assert "README.md must hold one line" in process.stderr
     assert (tmp_path / ".venv").is_dir(), "nothing is removed before the command is known"
     assert not (tmp_path / "one").exists()
+    assert not (tmp_path / "packages").exists()

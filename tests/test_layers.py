@@ -36,7 +36,8 @@ LEVELS = (
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
     "version", "errors", "text", "progress", "document", "budget", "run_folder", "block_specs", "spec", "overrides",
-    "cost", "baseline_spec", "space", "recipe", "run", "output.html", "output.markdown", "output.caveats", "output.terminal",
+    "cost", "baseline_spec", "space", "recipe", "run", "output.html", "output.markdown", "output.caveats",
+    "output.terminal",
     "searching.budgeted_space", "training.recipe_argument", "cli.*", "*.settings", "*.progress", "*.terminal",
 )  # fmt: skip
 """Patterns of modules below lightcnn that load neither torch nor another heavy package."""

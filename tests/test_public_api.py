@@ -104,7 +104,7 @@ def test_every_example_is_short_and_runs(name: str, tmp_path: Path, monkeypatch:
     assert len(examples(name)) <= 3, "an example has at most three statements"
     monkeypatch.chdir(tmp_path)
     docstring = inspect.getdoc(public(name)) or ""
-    test = doctest.DocTestParser().get_doctest(docstring, {}, name, None, None)
+    test = doctest.DocTestParser().get_doctest(docstring, {"lightcnn": lightcnn}, name, None, None)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     output: list[str] = []
     runner.run(test, out=output.append)

@@ -1,4 +1,4 @@
-"""What is installed is what works: the wheel carries the shipped files, and they are found without a clone."""
+"""The wheel contains the shipped files, and an installed lightcnn finds them without a clone."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ def wheel(tmp_path_factory) -> Path:
     pytest.importorskip("hatchling", reason="hatchling builds the wheel; install lightcnn[test]")
     folder = tmp_path_factory.mktemp("wheel")
     build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", build, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
     )
-    return folder / done.stdout.split()[-1]
+    return folder / process.stdout.split()[-1]
 
 
 def test_the_shipped_files_are_found_outside_a_clone(wheel, tmp_path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-P", "-c", CODE, str(tmp_path)],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    spaces, recipes, schemas = (ast.literal_eval(line) for line in done.stdout.splitlines())
+    assert process.returncode == 0, process.stderr
+    spaces, recipes, schemas = (ast.literal_eval(line) for line in process.stdout.splitlines())
     assert set(spaces) == set(SPACES)
     assert set(recipes) == set(RECIPES)
     assert schemas == ["baseline.json", "changes.json", "recipe.json", "space.json", "spec.json"]
 
 
-def test_the_wheel_carries_the_code_and_nothing_else(wheel) -> None:
+def test_the_wheel_contains_the_code_and_nothing_else(wheel) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"lightcnn"}

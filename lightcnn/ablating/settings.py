@@ -12,7 +12,7 @@ from lightcnn.errors import InputError
 from lightcnn.overrides import Override
 from lightcnn.recipe import Recipe
 from lightcnn.training.recipe_argument import RecipeDraft
-from lightcnn.training.settings import DeviceName, RecordedOverride
+from lightcnn.training.settings import DeviceName, RecipeOverride
 
 PLAN_FILE = "ablation.json"
 """The file of the run folder that an ablation is resumed from."""
@@ -23,7 +23,7 @@ class AblateSettings(Frozen):
 
     recipe: Annotated[Recipe | None, Field(description="the unchanged recipe; null: that of the resumed run")] = None
     bare: Annotated[bool, Field(description="a network alone: its data set epochs, batch and augmentation")] = False
-    overrides: Annotated[tuple[RecordedOverride, ...], Field(description="applied after the data have decided")] = ()
+    overrides: Annotated[tuple[RecipeOverride, ...], Field(description="applied after the data have decided")] = ()
     over: Annotated[tuple[str, ...], Field(description="kinds of changes, or files of changes")] = ()
     only: Annotated[tuple[str, ...], Field(description="names of the changes to make; empty: all")] = ()
     folds: Annotated[int, Field(description="folds of each seed; 0: a single split")] = 0
@@ -50,7 +50,7 @@ def make_settings(
 ) -> AblateSettings:
     """The settings of an ablation of the recipe `draft`. Raises: InputError if one of the values is invalid."""
     overrides = tuple(
-        RecordedOverride(option=change.option, path=change.path, value=change.value) for change in draft.changes
+        RecipeOverride(option=change.option, path=change.path, value=change.value) for change in draft.changes
     )
     try:
         return AblateSettings(

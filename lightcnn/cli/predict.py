@@ -12,58 +12,55 @@ from rich.text import Text
 
 from lightcnn.cli.options import Debug, Device, Json, Quiet, print_json
 from lightcnn.errors import InputError
+from lightcnn.predicting.settings import Settings
 from lightcnn.text import visible
 
 
 def predict(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER ...", help="Files, or folders of them.")],
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER ...", help="Image files, or their folders.")],
     abstain_below: Annotated[
-        float, typer.Option(metavar="P", help='Predict "abstained" where the highest probability is lower.')
+        float, typer.Option(metavar="P", help='Predict "abstained" if the highest probability is below P.')
     ] = 0.0,
     csv_to: Annotated[
-        str | None, typer.Option("--csv", metavar="FILE", help="Write CSV to a fresh file, or to stdout with -.")
+        str | None, typer.Option("--csv", metavar="FILE", help="Write CSV to a new file, or to stdout if FILE is -.")
     ] = None,
-    device: Annotated[Device, typer.Option(help="Where to predict.")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="Device on which the network runs.")] = Device.auto,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Predict the classes of images with the network of a run, and print their probabilities."""
-    from lightcnn.predicting.job import LineFile, Prediction
-
     if csv_to == "-" and as_json:
-        raise InputError("--csv -: stdout is taken by --json; give --csv a file")
-    prediction = Prediction(run_folder, images, device=device.value, abstain_below=abstain_below)
-    if csv_to is None or csv_to == "-":
-        write = (lambda line: typer.echo(line, nl=False)) if csv_to else None
-        return _predict(prediction, write, lines=not as_json, as_json=as_json, quiet=quiet)
-    with LineFile(Path(csv_to)) as file:
-        return _predict(prediction, file.write, lines=False, as_json=as_json, quiet=quiet)
+        raise InputError("--csv -: --json already writes to stdout; give --csv a file")
+    settings = Settings(run_folder, tuple(images), device=device.value, abstain_below=abstain_below)
+    _predict(settings, csv_to, as_json=as_json, quiet=quiet)
 
 
-def _predict(prediction: Any, write_csv: Any, *, lines: bool, as_json: bool, quiet: bool) -> None:
-    """Predicts into CSV, JSON or else a table; `lines`: stdout gets lines while it goes. Messages go to stderr."""
+def _predict(settings: Settings, csv_to: str | None, *, as_json: bool, quiet: bool) -> None:
+    """Predicts into CSV, JSON, or else a table; messages are printed on stderr."""
     from lightcnn.output.terminal import StepsView
-    from lightcnn.predicting.job import Csv, Document, Sink, Table
+    from lightcnn.predicting import job
+    from lightcnn.predicting.outputs import Csv, CsvFile, Document, Sink, Table
+    from lightcnn.predicting.report import report_document, require_complete
 
     console = Console(stderr=True, highlight=False)
     document = Document()
     sinks: list[Sink] = [document] if as_json else []
-    if write_csv is not None:
-        sinks.append(Csv(write_csv))
+    if csv_to is not None:
+        sinks.append(Csv(lambda line: typer.echo(line, nl=False)) if csv_to == "-" else CsvFile(Path(csv_to)))
+    list_skipped = not quiet and not as_json
 
-    listed = not quiet and not as_json
-
-    def told(skipped: Any) -> None:
-        if listed:
+    def print_skipped(skipped: Any) -> None:
+        if list_skipped:
             console.print(Text(visible(f"skipped: {skipped.image} {skipped.reason}")), soft_wrap=True)
 
-    # A bar and lines on one terminal would overwrite each other.
-    with StepsView(console, quiet or (lines and sys.stdout.isatty())) as view:
-        prediction.conduct(sinks or [Table(typer.echo)], skip=told, progress=view.progress)
+    # A progress bar and lines on the same terminal would overwrite each other.
+    prints_lines = not as_json and csv_to in (None, "-")
+    with StepsView(console, quiet or (prints_lines and sys.stdout.isatty())) as view:
+        result = job.run(settings, sinks or [Table(typer.echo)], on_skip=print_skipped, progress=view.progress)
     if as_json:
-        print_json(prediction.document(document.predictions))
-    if not quiet and prediction.found.ignored:
-        console.print(Text(f"passed over {prediction.found.ignored:,} files that are no images by name"))
-    prediction.require_whole(listed=listed)
+        print_json(report_document(settings, result, document.predictions))
+    if not quiet and result.ignored:
+        console.print(Text(f"ignored {result.ignored:,} files that do not have the name of an image"))
+    require_complete(result, listed=list_skipped)

@@ -14,9 +14,11 @@ from rich.text import Text
 
 from lightcnn.cli.options import Debug, Device, Json, Out, Quiet, print_json
 from lightcnn.errors import InputError
+from lightcnn.measurement.runtime_names import FOLDED, RUNTIMES
 from lightcnn.text import visible
 
-WIDE = 400
+MAX_COLUMNS = 400
+"""Width of a table that no terminal limits, in characters."""
 
 
 class Format(StrEnum):
@@ -33,42 +35,46 @@ def profile(
         list[str] | None,
         typer.Argument(
             metavar="TARGET ...",
-            help="Specs, recipes, runs, ONNX files, names of timm; none: MicroMPoxNet and the paper's 11 baselines.",
+            help="Specs, recipes, run folders, ONNX files or timm models "
+            "(default: MicroMPoxNet and the 11 baselines of its paper).",
         ),
     ] = None,
     input: Annotated[
-        str | None, typer.Option(metavar="CxHxW", help="One input size for all; default: each its own.")
+        str | None, typer.Option(metavar="CxHxW", help="Input size of all networks (default: each network's own).")
     ] = None,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Also MicroMPoxNet and the paper's 11 baselines.")
+        bool, typer.Option("--baselines", help="Add MicroMPoxNet and the 11 baselines of its paper.")
     ] = False,
-    no_latency: Annotated[bool, typer.Option("--no-latency", help="Count, and do not time.")] = False,
-    threads: Annotated[int, typer.Option(min=1, help="Of one inference.")] = 1,
-    batch: Annotated[int, typer.Option(min=1, help="Images at once for the throughput.")] = 4,
+    no_latency: Annotated[bool, typer.Option("--no-latency", help="Count only, without timing.")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Number of threads of one inference.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Batch size for the throughput.")] = 4,
     runtime: Annotated[
-        str, typer.Option(metavar="LIST", help="What runs them: folded, eager, onnx, onnx-int8, with commas between.")
-    ] = "folded",
-    device: Annotated[Device, typer.Option(help="Where to time.")] = Device.auto,
+        str, typer.Option(metavar="LIST", help=f"Runtimes to time, separated by commas: {', '.join(RUNTIMES)}.")
+    ] = FOLDED,
+    device: Annotated[Device, typer.Option(help="Device on which networks are timed.")] = Device.auto,
     memory: Annotated[
-        bool, typer.Option("--memory", help="Measure the resident memory of each in a fresh process.")
+        bool, typer.Option("--memory", help="Measure the peak memory of each network in a new process.")
     ] = False,
     accuracy: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A CSV of name,accuracy (0 to 1) for the accuracy columns.")
+        Path | None, typer.Option(metavar="FILE", help="CSV file with the columns name and accuracy (0 to 1).")
     ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Also a table of the layers of each.")] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="Print the layers of each network as well.")] = False,
     sort: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Order by a column; -COLUMN turns it round.")
+        str | None, typer.Option(metavar="COLUMN", help="Sort by COLUMN; -COLUMN sorts in descending order.")
     ] = None,
-    columns: Annotated[str | None, typer.Option(metavar="LIST", help="Columns, with commas between.")] = None,
-    format: Annotated[Format, typer.Option(help="Of the table on stdout.")] = Format.table,
+    columns: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Columns of the table, separated by commas.")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="Format of the table on stdout.")] = Format.table,
     out: Out = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Count and time networks side by side, and leave a run folder."""
+    """Compare the costs of networks, counted and measured, and write a run folder."""
     from lightcnn.output.terminal import StepsView
     from lightcnn.profiling.columns import require_columns
+    from lightcnn.profiling.settings import Settings
     from lightcnn.run_folder import RunFolder
 
     shape = _shape(input)
@@ -80,16 +86,16 @@ def profile(
     with StepsView(Console(stderr=True, highlight=False), quiet) as terminal:
         from lightcnn.profiling import job
 
-        settings = job.Settings(
+        settings = Settings(
             input=shape, baselines=baselines, latency=not no_latency, memory=memory, threads=threads, batch=batch,
             runtimes=tuple(_list(runtime)), device=device.value, accuracy=accuracy,
         )  # fmt: skip
-        done = job.run(targets or (), settings, out=out, progress=terminal.progress)
-    report = done.report
+        run = job.run(targets or (), settings, out=out, progress=terminal.progress)
+    report = run.report
     if as_json:
         print_json(report)
     else:
-        _show(done, report, names, sort, format, layers, quiet)
+        _show(run, report, names, sort, format, layers, quiet)
     if report["failures"]:
         for failure in report["failures"] if not as_json else ():
             Console(stderr=True, highlight=False).print(
@@ -101,25 +107,25 @@ def profile(
 def _show(
     run: Any, report: Any, names: tuple[str, ...] | None, sort: str | None, format: Format, layers: bool, quiet: bool
 ) -> None:
-    """The table on stdout; the rest as text around it where a person reads it, on stderr where a program may."""
+    """Prints the table on stdout, and the notes below it; if a program may read the table, notes go to stderr."""
     from lightcnn.profiling import columns, terminal
-    from lightcnn.profiling.page import footer
+    from lightcnn.profiling.page import footer_lines
 
-    rows = columns.ordered(report["rows"], sort)
-    shown = names or columns.useful(rows)
-    # Where no terminal would break it, a table is as wide as it is.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    rows = columns.sort_rows(report["rows"], sort)
+    chosen = names or columns.useful_columns(rows)
+    # Without a terminal, lines are not broken.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else MAX_COLUMNS)
     if rows and format is Format.table:
-        console.print(terminal.table(rows, shown))
+        console.print(terminal.table(rows, chosen))
     elif rows:
-        write = {Format.csv: columns.comma_separated, Format.markdown: columns.markdown, Format.latex: columns.latex}
-        typer.echo(write[format](rows, shown), nl=False)
+        write = {Format.csv: columns.csv_table, Format.markdown: columns.markdown, Format.latex: columns.latex}
+        typer.echo(write[format](rows, chosen), nl=False)
     for row in rows if layers else ():
         console.print(terminal.layer_table(row["name"], report["layers"][row["name"]]))
     if quiet:
         return
     notes = Console(stderr=format is not Format.table, highlight=False)
-    for line in (*footer(report), report["convention"]):
+    for line in (*footer_lines(report), report["convention"]):
         notes.print(Text(visible(line)), soft_wrap=True)
     notes.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
 
@@ -135,5 +141,5 @@ def _shape(text: str | None) -> tuple[int, int, int] | None:
     match = re.fullmatch(r"(\d{1,4})[x×](\d{1,5})[x×](\d{1,5})", text.strip().lower())
     sides = tuple(map(int, match.groups())) if match else ()
     if len(sides) != 3 or not all(sides):
-        raise InputError(f"--input {text}: no input size; write channels, height and width, as in 3x224x224")
+        raise InputError(f"--input {text}: not an input size; write channels, height and width, as in 3x224x224")
     return sides[0], sides[1], sides[2]

@@ -223,5 +223,5 @@ def _make_pair(
 def _detectable(pair: Pair, pairs: int) -> float | None:
     """The detectable difference at the first and strictest step of Holm's correction; None if there is none."""
     smallest_p = 2.0 ** (1 - pair.units) if pair.metric != "auc" else 0.0
-    value = paired_tests.detectable(pair.estimate, ALPHA / pairs)
+    value = paired_tests.detectable_difference(pair.estimate, ALPHA / pairs)
     return value if value and value <= 1 and smallest_p * pairs < ALPHA else None

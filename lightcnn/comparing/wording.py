@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lightcnn.comparing.pairs import Pair
 from lightcnn.comparing.run_predictions import RunPredictions
 from lightcnn.comparing.settings import METRICS
-from lightcnn.evaluation.sample_size import too_few
+from lightcnn.evaluation.sample_size import sample_size_warning
 from lightcnn.output.caveats import caveats
 
 
@@ -44,7 +44,7 @@ def notes(runs: Sequence[RunPredictions], metrics: Sequence[str], auc_undefined:
     """What a reader must know about all numbers of a comparison, most severe first."""
     first = runs[0]
     texts = caveats(first.report.data.model_dump())
-    texts += filter(None, [too_few(first.labels, first.groups, first.classes)])
+    texts += filter(None, [sample_size_warning(first.labels, first.groups, first.classes)])
     if unverified := [run.name for run in runs if run.report.predictions is None]:
         texts.append(
             f"No checksum was recorded for the predictions of {', '.join(unverified)}, so edits to them cannot be "

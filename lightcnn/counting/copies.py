@@ -1,4 +1,4 @@
-"""Copies of a model in eval mode, so that counting, exporting and explaining leave the caller's model as it was."""
+"""Copies of a model in eval mode, so that counting, exporting and explaining leave the caller's model unchanged."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from torch import Tensor, nn
 from lightcnn.spec import Shape
 
 
-def skeleton(model: nn.Module) -> nn.Module:
-    """A copy in eval mode whose tensors have shapes and no values, so that it costs neither memory nor arithmetic."""
-    return _copied(model, lambda tensor: tensor.to("meta"))
+def meta_copy(model: nn.Module) -> nn.Module:
+    """A copy in eval mode on torch's meta device: its tensors have shapes but no values, so it needs no memory."""
+    return _copy(model, lambda tensor: tensor.to("meta"))
 
 
-def duplicate(model: nn.Module) -> nn.Module:
-    """A copy in eval mode with the same values and no gradients, whatever tensors its modules hold."""
-    return _copied(model, Tensor.clone)
+def eval_copy(model: nn.Module) -> nn.Module:
+    """A copy in eval mode with the same values and without gradients."""
+    return _copy(model, Tensor.clone)
 
 
-def material(model: nn.Module) -> nn.Module:
-    """A duplicate that has values in any case: zeros on the CPU for tensors that have none."""
-    return _copied(model, lambda held: torch.zeros_like(held, device="cpu") if held.is_meta else held.clone())
+def value_copy(model: nn.Module) -> nn.Module:
+    """A copy in eval mode whose tensors all have values: the model's, or zeros on the CPU for meta tensors."""
+    return _copy(model, lambda tensor: torch.zeros_like(tensor, device="cpu") if tensor.is_meta else tensor.clone())
 
 
-def blank(model: nn.Module, shape: Shape, batch: int = 1) -> Tensor:
-    """An image of zeros (N, C, H, W), of the model's type and on its device."""
-    first = next((held for held in model.parameters() if held.is_floating_point()), torch.zeros(1))
-    device = next((held.device for held in model.parameters()), torch.device("cpu"))
+def zero_image(model: nn.Module, shape: Shape, batch: int = 1) -> Tensor:
+    """Images of zeros (N, C, H, W) with the model's dtype, on its device."""
+    first = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), torch.zeros(1))
+    device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     return torch.zeros(batch, *shape, dtype=first.dtype, device=device)
 
 
-def _copied(model: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
-    """A deep copy that holds `convert(tensor)` for every tensor of the model; ties between them stay."""
+def _copy(model: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
+    """A deep copy with `convert(tensor)` in the place of every tensor; tensors that modules share stay shared."""
     tensors: dict[int, Any] = {}
     for module in model.modules():
-        for held in (*module._parameters.values(), *module._buffers.values(), *vars(module).values()):
-            if isinstance(held, nn.Parameter):
-                tensors[id(held)] = nn.Parameter(convert(held.detach()), held.requires_grad)
-            elif isinstance(held, Tensor):
-                tensors[id(held)] = convert(held.detach())
+        for value in (*module._parameters.values(), *module._buffers.values(), *vars(module).values()):
+            if isinstance(value, nn.Parameter):
+                tensors[id(value)] = nn.Parameter(convert(value.detach()), value.requires_grad)
+            elif isinstance(value, Tensor):
+                tensors[id(value)] = convert(value.detach())
     return copy.deepcopy(model, tensors).eval()

@@ -1,4 +1,4 @@
-"""Everything about a network that needs no clock: parameters, multiply-adds by every counter, memory, bytes, layers."""
+"""What a network costs without a clock: parameters, multiply-adds by every counter, memory, bytes and layers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from torch import nn
 
 from lightcnn.baselines import parameters_with_buffers
-from lightcnn.counting.copies import skeleton
-from lightcnn.counting.folding import FoldablePair, deploy, unfolded
-from lightcnn.counting.layers import LayerRow, layers
-from lightcnn.counting.liveness import liveness, moved, peak
+from lightcnn.counting.copies import meta_copy
+from lightcnn.counting.folding import FoldablePair, deploy, unfolded_norms
+from lightcnn.counting.layers import LayerRow, layer_table
+from lightcnn.counting.liveness import liveness, moved_bytes, peak
 from lightcnn.counting.other_tools import fvcore_operators, thop_modules, torch_operators
 from lightcnn.counting.reconcile import Difference, by_fvcore, by_thop, by_torch
 from lightcnn.counting.sizes import keras_bytes, saved_bytes, weight_bytes
@@ -22,20 +22,21 @@ from lightcnn.text import first_line
 
 CONVENTION = (
     "One FLOP is one multiply-add of a convolution or a matrix product, for one image, in eval mode. Other counters "
-    "stand beside it for the network as given; MACs, bytes of weights and activations, and times, are of the deployed "
-    "one, in which every BatchNorm that alone follows a convolution is folded into it. Activations: the most that live "
-    "at once, from when each is written to its last read, norms and activations in place where their input is not read "
-    "again."
+    "are shown for the network as given; MACs, bytes of weights and activations, and times are those of the deployed "
+    "network, in which every BatchNorm that alone follows a convolution is folded into it. Peak activations are the "
+    "most that are alive at the same time, each from when it is written to its last read; norms and activations are "
+    "computed in place if their input is not read again."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Count:
-    """A network counted for one image. Counters that cannot read it are None, and `notes` say why.
+    """The costs of a network for one image. A counter that cannot read the network is None, and `notes` say why.
 
-    `params` are all parameters, `params_with_buffers` what Keras prints; `macs` are the deployed network's. The peak is
-    in elements and in bytes of the network's own types; `moved_bytes` are of weights, once, and of activations that are
-    read and written. `pairs` are what is folded when it is deployed.
+    `params` are all parameters, `params_with_buffers` is the number that Keras prints, `macs` are the multiply-adds of
+    the deployed network. The activation peak is given in elements and in bytes of the network's own types.
+    `moved_bytes` are the bytes of the weights plus those of all activations read and written. `pairs` are folded when
+    the network is deployed.
     """
 
     params: int
@@ -60,7 +61,7 @@ class Count:
     pairs: tuple[FoldablePair, ...]
 
     def document(self) -> dict[str, Any]:
-        """The keys of a row of report.json that come from counting."""
+        """Keys and values that counting contributes to a row of report.json."""
         return {
             "params": self.params, "params_with_buffers": self.params_with_buffers,
             "params_deployed": self.params_deployed, "macs": self.macs, "macs_as_given": self.macs_as_given,
@@ -75,13 +76,13 @@ class Count:
 
 
 def count(model: nn.Module, shape: Shape, notes: Mapping[str, str] | None = None) -> Count:
-    """Counts a model for one image of `shape` (C, H, W), on copies; `notes` stand in its file when it is saved.
+    """Counts a model for one image of `shape` (C, H, W), on copies; `notes` are the metadata of its saved file.
 
-    Raises: InputError where it cannot take the image, or has no one count.
+    Raises: InputError if the model cannot take the image, or if its cost depends on the image.
     """
-    bare, deployed = skeleton(model), deploy(model, shape)
+    bare, deployed = meta_copy(model), deploy(model, shape)
     given, top = deployed.given, peak(liveness(deployed.runs))
-    tools, differences, failed = _counters(model, bare, given, shape)
+    totals, differences, failures = _other_counters(model, bare, given, shape)
     weights = weight_bytes(deployed.model)
     params, with_buffers = sum(p.numel() for p in bare.parameters()), parameters_with_buffers(bare)
     return Count(
@@ -90,41 +91,41 @@ def count(model: nn.Module, shape: Shape, notes: Mapping[str, str] | None = None
         params_deployed=sum(p.numel() for p in deployed.model.parameters()),
         macs=deployed.runs.macs,
         macs_as_given=given.macs,
-        **tools,
+        **totals,
         weight_bytes=weights,
         file_bytes=saved_bytes(bare.state_dict(), notes),
         keras_adam_bytes=keras_bytes(params, with_buffers),
         peak_activations=top.elements,
         peak_activation_bytes=top.bytes,
-        moved_bytes=moved(deployed.runs) + weights["fp32"],
+        moved_bytes=moved_bytes(deployed.runs) + weights["fp32"],
         differences=tuple(differences),
         uncounted=given.uncounted,
-        unfolded=unfolded(deployed.runs),
-        layers=layers(bare, given),
-        notes=tuple(failed),
+        unfolded=unfolded_norms(deployed.runs),
+        layers=layer_table(bare, given),
+        notes=tuple(failures),
         pairs=deployed.pairs,
     )
 
 
-def _counters(
+def _other_counters(
     model: nn.Module, bare: nn.Module, given: Trace, shape: Shape
 ) -> tuple[dict[str, int | None], list[Difference], list[str]]:
-    """Total of each counter, None where it fails; the differences from ours; and why one failed."""
-    ways: dict[str, Callable[[], list[Difference]]] = {
+    """The total of each counter (None if it fails), its differences from our count, and why counters failed."""
+    counters: dict[str, Callable[[], list[Difference]]] = {
         "fvcore": lambda: by_fvcore(given, fvcore_operators(model, shape)[""]),
         "thop": lambda: by_thop(bare, given, thop_modules(model, shape)),
         "torch": lambda: by_torch(given, torch_operators(model, shape)),
     }
     totals: dict[str, int | None] = {}
     differences: list[Difference] = []
-    failed = []
-    for name, way in ways.items():
+    failures = []
+    for name, compare in counters.items():
         try:
-            told = way()
-        except Exception as error:  # of another's tool: the row stands without it
+            rows = compare()
+        except Exception as error:  # a tool of others may raise anything; the network is reported without it
             totals[name] = None
-            failed.append(f"{name} cannot count it: {first_line(error)}")
+            failures.append(f"{name} cannot count it: {first_line(error)}")
             continue
-        totals[name] = given.macs + sum(difference.difference for difference in told)
-        differences += told
-    return totals, differences, failed
+        totals[name] = given.macs + sum(row.difference for row in rows)
+        differences += rows
+    return totals, differences, failures

@@ -1,8 +1,9 @@
 """How much memory the activations of one inference need at least, from when each is written and last read.
 
-A buffer lives from the call that writes it to the last one that reads it; a call needs all that live while it runs. A
-norm or an activation whose input is not read again is done in its place, as if fused into the operator before it. What
-nobody reads (the indices of a max pooling) is not stored. The image belongs to the caller and is not written over.
+A buffer is alive from the call that writes it to the last call that reads it; a call needs all buffers that are alive
+while it runs. A norm or an activation whose input is not read again is computed in place, as if fused into the operator
+before it. A buffer that is never read (the indices of a max pooling) is not stored. The image belongs to the caller and
+is never overwritten.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ IMAGE = 0
 
 
 @dataclass(frozen=True)
-class Live:
-    """Elements and bytes that live while one call runs."""
+class LiveMemory:
+    """Elements and bytes that are alive while one call runs."""
 
     elements: int
     bytes: int
 
 
-def liveness(trace: Trace) -> list[Live]:
-    """What lives during each call of the trace; 0 for views."""
+def liveness(trace: Trace) -> list[LiveMemory]:
+    """What is alive during each call of the trace; 0 for views."""
     spans = _spans(trace)
     count = len(trace.calls)
     columns = []
@@ -35,18 +36,18 @@ def liveness(trace: Trace) -> list[Live]:
             changes[min(end, count - 1) + 1] -= trace.buffers[buffer][size]
         columns.append(list(accumulate(changes))[:count])
     return [
-        Live(0, 0) if call.view else Live(elements, size)
+        LiveMemory(0, 0) if call.view else LiveMemory(elements, size)
         for call, elements, size in zip(trace.calls, *columns, strict=True)
     ]
 
 
-def peak(lives: list[Live]) -> Live:
-    """The largest of each."""
-    return Live(max((live.elements for live in lives), default=0), max((live.bytes for live in lives), default=0))
+def peak(lives: list[LiveMemory]) -> LiveMemory:
+    """The largest number of elements, and the largest number of bytes."""
+    return LiveMemory(max((live.elements for live in lives), default=0), max((live.bytes for live in lives), default=0))
 
 
-def moved(trace: Trace) -> int:
-    """Bytes of activations that all calls together read and write, what is done in place aside."""
+def moved_bytes(trace: Trace) -> int:
+    """Bytes of activations that all calls together read and write, except those computed in place."""
     _, last = _ends(trace)
     return sum(
         trace.buffers[buffer][1]
@@ -57,7 +58,7 @@ def moved(trace: Trace) -> int:
 
 
 def _ends(trace: Trace) -> tuple[dict[int, int], dict[int, int]]:
-    """Buffer → the first and the last call that need it, the image's and the answer's beyond all calls."""
+    """Buffer → the first and the last call that need it; the image is needed before, the output after all calls."""
     first, last = {IMAGE: -1}, {buffer: len(trace.calls) for buffer in trace.outputs}
     for index, call in enumerate(trace.calls):
         for buffer in call.writes:
@@ -68,7 +69,7 @@ def _ends(trace: Trace) -> tuple[dict[int, int], dict[int, int]]:
 
 
 def _spans(trace: Trace) -> dict[int, tuple[int, int]]:
-    """Buffer → first and last call that need it; what takes over another's place is part of that one."""
+    """Buffer → first and last call that need it; a buffer computed in place is merged with the one it replaces."""
     first, last = _ends(trace)
     place: dict[int, int] = {}
     for index, call in enumerate(trace.calls):
@@ -83,6 +84,7 @@ def _spans(trace: Trace) -> dict[int, tuple[int, int]]:
 
 
 def _in_place(trace: Trace, call: Call, index: int, last: dict[int, int]) -> bool:
+    """Whether a call can overwrite its only input, which is not read again and has the size of its output."""
     stored = [buffer for buffer in call.writes if buffer in last]
     if not call.fusable or call.view or len(call.reads) != 1 or stored != list(call.writes[:1]):
         return False

@@ -1,7 +1,6 @@
-"""What other tools count: fvcore, thop and torch, on copies in eval mode, so that the caller's model stays as it was.
+"""What fvcore, thop and torch count, on copies in eval mode, so that the caller's model stays unchanged.
 
-The copies have shapes and no values (torch's meta device) where model and tool can run like that, and zeros as their
-image.
+The copies have shapes but no values (torch's meta device) if model and tool can run like that; the image is all zeros.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lightcnn.counting.copies import blank, material, skeleton
+from lightcnn.counting.copies import meta_copy, value_copy, zero_image
 from lightcnn.spec import Shape
 
-Counted = TypeVar("Counted")
+Counts = TypeVar("Counts")
 
 
 def fvcore_total(model: nn.Module, shape: Shape) -> int:
@@ -30,8 +29,8 @@ def fvcore_total(model: nn.Module, shape: Shape) -> int:
 
 def fvcore_operators(model: nn.Module, shape: Shape) -> dict[str, Counter[str]]:
     """fvcore's counts per module name and operator; the name '' is the whole model."""
-    with _quiet():  # torch's tracer, on which fvcore stands, cannot do without values
-        return _fvcore(subject := material(model), blank(subject, shape))
+    with _quiet():  # fvcore uses torch's tracer, which needs values
+        return _fvcore(subject := value_copy(model), zero_image(subject, shape))
 
 
 def thop_total(model: nn.Module, shape: Shape) -> int:
@@ -40,29 +39,29 @@ def thop_total(model: nn.Module, shape: Shape) -> int:
 
 
 def thop_modules(model: nn.Module, shape: Shape) -> dict[str, float]:
-    """thop's count per module name, for those that it adds up; a module under two names is counted under both."""
-    return _counted(_thop, model, shape)
+    """thop's count per name of a module that it counts; a module with two names is counted under both."""
+    return _count_on_copy(_thop, model, shape)
 
 
 def torch_total(model: nn.Module, shape: Shape) -> int:
-    """`torch.utils.flop_counter.FlopCounterMode`: a multiplication and an addition each, of one image (C, H, W)."""
+    """The total of `torch.utils.flop_counter.FlopCounterMode` for one image (C, H, W): 2 per multiply-add."""
     return sum(torch_operators(model, shape).values())
 
 
 def torch_operators(model: nn.Module, shape: Shape) -> Counter[str]:
-    """torch's count per operator, as in `convolution`."""
-    return _counted(_torch, model, shape)
+    """torch's count per operator, for example `convolution`."""
+    return _count_on_copy(_torch, model, shape)
 
 
-def _counted(count: Callable[[nn.Module, Tensor], Counted], model: nn.Module, shape: Shape) -> Counted:
-    """`count` on a copy without values, or with them where the model or the tool needs them."""
+def _count_on_copy(count: Callable[[nn.Module, Tensor], Counts], model: nn.Module, shape: Shape) -> Counts:
+    """`count` on a copy without values, or on one with values if the model or the tool needs them."""
     with _quiet():
         try:
-            subject = skeleton(model)
-            return count(subject, blank(subject, shape))
+            subject = meta_copy(model)
+            return count(subject, zero_image(subject, shape))
         except Exception:
-            subject = material(model)
-            return count(subject, blank(subject, shape))
+            subject = value_copy(model)
+            return count(subject, zero_image(subject, shape))
 
 
 def _fvcore(subject: nn.Module, image: Tensor) -> dict[str, Counter[str]]:
@@ -79,14 +78,14 @@ def _thop(subject: nn.Module, image: Tensor) -> dict[str, float]:
     from thop import profile
 
     total, _, inner = profile(subject, (image,), verbose=False, ret_layer_info=True)
-    found = dict(_leaves(inner, ""))
-    own = total - sum(found.values())
-    return found | ({"": own} if own else {})
+    counts = dict(_leaves(inner, ""))
+    outside = total - sum(counts.values())
+    return counts | ({"": outside} if outside else {})
 
 
-def _leaves(told: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
-    """thop's nested `name: (operations, parameters, inner)` by dotted name, where it has counted something."""
-    for name, (count, _, inner) in told.items():
+def _leaves(layers: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
+    """Counts above 0 by dotted name, from thop's nested `name: (operations, parameters, inner)`."""
+    for name, (count, _, inner) in layers.items():
         if inner:
             yield from _leaves(inner, f"{prefix}{name}.")
         elif count:
@@ -102,7 +101,7 @@ def _torch(subject: nn.Module, image: Tensor) -> Counter[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Named filters for what these libraries and torch's tracer say about their own age and the models' shapes."""
+    """Silences the deprecation and tracer warnings of these libraries and of torch's tracer."""
     logger = logging.getLogger("fvcore")
     level = logger.level
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Why other tools print other numbers than ours, operator by operator; the differences add up to the whole exactly."""
+"""Why other tools print other numbers, operator by operator; the differences add up to the total exactly."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import nn
 
 from lightcnn.counting.trace import Trace
 
-FVCORE = {
+FVCORE_FAMILIES = {
     **dict.fromkeys(("conv",), "convolution"),
     **dict.fromkeys(("linear", "addmm", "mm", "matmul", "bmm", "baddbmm", "einsum"), "matrix products"),
 }
-"""fvcore's operators in our families; the others stand for themselves."""
+"""The family of each of fvcore's operators that we count; every other operator is compared under its own name."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What a counter adds (or leaves out) beside ours, where, and why."""
+    """Where a counter differs from our count, by how much, and why."""
 
     counter: str
     where: str
@@ -29,60 +29,59 @@ class Difference:
 
     @property
     def difference(self) -> int:
-        """Theirs less ours."""
+        """Their count minus ours."""
         return self.theirs - self.ours
 
     def document(self) -> dict[str, str | int]:
-        """As in report.json."""
+        """The difference as it is in report.json."""
         return {"counter": self.counter, "where": self.where, "ours": self.ours, "theirs": self.theirs,
                 "difference": self.difference, "reason": self.reason}  # fmt: skip
 
 
-def by_fvcore(trace: Trace, told: Mapping[str, int]) -> list[Difference]:
-    """The whole model's operators as fvcore counts them, beside ours."""
+def by_fvcore(trace: Trace, counts: Mapping[str, int]) -> list[Difference]:
+    """Differences of fvcore's counts per operator of the whole model from ours."""
     theirs: Counter[str] = Counter()
-    for operator, count in told.items():
-        theirs[FVCORE.get(operator, operator)] += count
+    for operator, count in counts.items():
+        theirs[FVCORE_FAMILIES.get(operator, operator)] += count
     return _differences("fvcore", _families(trace), theirs)
 
 
-def by_torch(trace: Trace, told: Mapping[str, int]) -> list[Difference]:
-    """torch's counts by operator, beside ours."""
+def by_torch(trace: Trace, counts: Mapping[str, int]) -> list[Difference]:
+    """Differences of torch's counts per operator from ours."""
     return [
         replace(row, reason="a multiplication and an addition count as two") if row.theirs == 2 * row.ours else row
-        for row in _differences("torch", trace.operators, told)
+        for row in _differences("torch", trace.operators, counts)
     ]
 
 
-def by_thop(model: nn.Module, trace: Trace, told: Mapping[str, float]) -> list[Difference]:
-    """thop's counts by module, gathered by the modules' types, beside ours."""
+def by_thop(model: nn.Module, trace: Trace, counts: Mapping[str, float]) -> list[Difference]:
+    """Differences of thop's counts per module from ours, summed up by the modules' types."""
     ours: Counter[str] = Counter()
     theirs: Counter[str] = Counter()
     for call in trace.calls:
         if call.macs:
             ours[_type(model, call.module)] += call.macs
-    for name, count in told.items():
+    for name, count in counts.items():
         theirs[_type(model, name)] += int(count)
     return _differences("thop", ours, theirs)
 
 
 def _differences(counter: str, ours: Mapping[str, int], theirs: Mapping[str, int]) -> list[Difference]:
-    names = dict.fromkeys((*ours, *theirs))
-    found = []
-    for name in names:
-        mine, other = ours.get(name, 0), theirs.get(name, 0)
-        if mine != other:
-            known = "counts otherwise" if other else "does not know it"
-            reason = known if mine else "we do not count it"
-            found.append(Difference(counter, name, mine, other, reason))
-    return found
+    rows = []
+    for name in dict.fromkeys((*ours, *theirs)):
+        our_count, their_count = ours.get(name, 0), theirs.get(name, 0)
+        if our_count != their_count:
+            theirs_differs = "counts it differently" if their_count else "does not know it"
+            reason = theirs_differs if our_count else "we do not count it"
+            rows.append(Difference(counter, name, our_count, their_count, reason))
+    return rows
 
 
 def _families(trace: Trace) -> Counter[str]:
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for operator, macs in trace.operators.items():
-        found["convolution" if operator == "convolution" else "matrix products"] += macs
-    return found
+        counts["convolution" if operator == "convolution" else "matrix products"] += macs
+    return counts
 
 
 def _type(model: nn.Module, name: str) -> str:

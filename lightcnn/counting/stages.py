@@ -1,6 +1,6 @@
-"""What a network of either sort costs, whole and part by part: specs exactly, baselines by what runs.
+"""What a network costs, in total and part by part: computed from a spec, counted for a baseline.
 
-A baseline is counted on copies without values, so that the caller's model stays as it was.
+A baseline is counted on copies without values, so that the caller's model stays unchanged.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from lightcnn.counting.liveness import liveness, peak
 from lightcnn.counting.sizes import weight_bytes
 from lightcnn.spec import NetworkSpec, Shape
 
-UNFOLDED = 2
-"""How deep the tree of a baseline's modules is told: `backbone`, its parts, and the blocks of those in sequence."""
+MODULE_DEPTH = 2
+"""Depth to which a baseline's modules are split: `backbone` into its parts, and sequential parts into their blocks."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the network: the shape (C, H, W) that leaves it, empty where it has none, and its cost."""
+    """A part of the network: its output shape (C, H, W), empty if it returns no tensor, and its cost."""
 
     name: str
     kind: str
@@ -39,9 +39,11 @@ class Stage:
 
 
 def network_cost(network: NetworkSpec | BaselineSpec, model: nn.Module) -> dict[str, Any]:
-    """The `network.cost` of report.json: exact from a spec, of a baseline as `lightcnn profile` counts it.
+    """The `network.cost` of report.json: exact for a spec; for a baseline, what `lightcnn profile` counts.
 
-    A baseline's backbone counts whether it is frozen or not. Raises: InputError where it has no one count.
+    A baseline's backbone is counted whether or not it is frozen.
+
+    Raises: InputError if the cost of the network depends on the image.
     """
     if isinstance(network, NetworkSpec):
         return cost(network).document()
@@ -57,15 +59,15 @@ def network_cost(network: NetworkSpec | BaselineSpec, model: nn.Module) -> dict[
 
 
 def stages(network: NetworkSpec | BaselineSpec, model: nn.Module) -> list[Stage]:
-    """The parts from the input to the head: a spec's blocks, a baseline's named modules. They add up to the whole."""
+    """The parts from the input to the head: a spec's blocks, a baseline's named modules. They add up to the total."""
     return _blocks(network) if isinstance(network, NetworkSpec) else _modules(model, network.input)
 
 
 def _blocks(network: NetworkSpec) -> list[Stage]:
-    found: dict[str, list[Layer]] = {}
+    by_block: dict[str, list[Layer]] = {}
     for layer in layers(network):
         part = layer.name.split(".")
-        found.setdefault(".".join(part[:2]) if part[0] in ("stem", "stages") else "head", []).append(layer)
+        by_block.setdefault(".".join(part[:2]) if part[0] in ("stem", "stages") else "head", []).append(layer)
     kinds = {
         f"{part}.{number}": block.kind + (f" ×{depth}" if (depth := getattr(block, "depth", 1)) > 1 else "")
         for part in ("stem", "stages")
@@ -75,27 +77,27 @@ def _blocks(network: NetworkSpec) -> list[Stage]:
         Stage(
             name,
             kinds.get(name, "pooling and classifier"),
-            held[-1].shape,
-            sum(layer.cost.macs for layer in held),
-            sum(layer.cost.params for layer in held),
+            of_block[-1].shape,
+            sum(layer.cost.macs for layer in of_block),
+            sum(layer.cost.params for layer in of_block),
         )
-        for name, held in found.items()
+        for name, of_block in by_block.items()
     ]
 
 
 def _modules(model: nn.Module, shape: Shape) -> list[Stage]:
-    """The named modules that hold parameters or multiply, by torch's counter for one image of `shape` (C, H, W).
+    """The named modules that have parameters or multiply, by torch's counter for one image of `shape` (C, H, W).
 
-    They add up to the whole: what is multiplied outside of any of them is a last part.
+    They add up to the total: what is computed outside of all of them is the last part.
     """
     subject = copy.deepcopy(model).eval().to("meta")
-    told, shapes = dict(_named(subject)), dict[str, tuple[int, ...]]()
-    for name, module in told.items():
+    modules, shapes = dict(_named(subject)), dict[str, tuple[int, ...]]()
+    for name, module in modules.items():
         module.register_forward_hook(partial(_note_shape, shapes, name))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         out = subject(torch.zeros(1, *shape, device="meta"))
     counts, root = counter.get_flop_counts(), type(subject).__name__
-    found = [
+    stages = [
         Stage(
             name,
             type(module).__name__,
@@ -103,20 +105,20 @@ def _modules(model: nn.Module, shape: Shape) -> list[Stage]:
             sum(counts.get(f"{root}.{name}", {}).values()) // 2,
             sum(parameter.numel() for parameter in module.parameters()),
         )
-        for name, module in told.items()
+        for name, module in modules.items()
     ]
-    macs = counter.get_total_flops() // 2 - sum(stage.macs for stage in found)
-    params = sum(parameter.numel() for parameter in model.parameters()) - sum(stage.params for stage in found)
+    macs = counter.get_total_flops() // 2 - sum(stage.macs for stage in stages)
+    params = sum(parameter.numel() for parameter in model.parameters()) - sum(stage.params for stage in stages)
     rest = [Stage("outside of these", type(model).__name__, _shape(out), macs, params)] if macs or params else []
-    return [stage for stage in found if stage.macs or stage.params] + rest
+    return [stage for stage in stages if stage.macs or stage.params] + rest
 
 
 def _named(module: nn.Module, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, nn.Module]]:
-    """Modules by name: those of the first level, and what is in sequence, are unfolded."""
+    """Modules by name; the first level, and sequential modules up to `MODULE_DEPTH`, are split into children."""
     for name, child in module.named_children():
         path = f"{prefix}{name}"
-        unfolded = depth == 0 or (depth < UNFOLDED and isinstance(child, nn.Sequential))
-        inner = list(_named(child, f"{path}.", depth + 1)) if unfolded else []
+        split = depth == 0 or (depth < MODULE_DEPTH and isinstance(child, nn.Sequential))
+        inner = list(_named(child, f"{path}.", depth + 1)) if split else []
         yield from inner or [(path, child)]
 
 
@@ -125,5 +127,5 @@ def _note_shape(shapes: dict[str, tuple[int, ...]], name: str, module: nn.Module
 
 
 def _shape(out: Any) -> tuple[int, ...]:
-    """Of one image; empty for what is no tensor."""
+    """The shape of one image's output; empty if that is not a tensor."""
     return tuple(out.shape[1:]) if isinstance(out, Tensor) else ()

@@ -1,4 +1,4 @@
-"""Temperature scaling (Guo et al., arXiv:1706.04599): logits are divided by one number, chosen on validation."""
+"""Temperature scaling (Guo et al., arXiv:1706.04599): logits are divided by a number chosen on the validation set."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 LOWEST, HIGHEST = 0.05, 20.0
-FEWEST = 10
-"""Groups of the validation side, at least: of fewer, the lowest log loss is chance."""
+MIN_GROUPS = 10
+"""Minimum number of groups in the validation set; with fewer, the lowest log loss is due to chance."""
 
 
 @dataclass(frozen=True)
 class Temperature:
-    """The number, and how it was chosen."""
+    """The temperature, and how it was chosen."""
 
     value: float
     rule: str
 
 
-def scaled(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """What probabilities (N, classes) are where their logits are divided by a temperature."""
+def apply_temperature(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Probabilities (N, classes) after dividing their logits by a temperature."""
     if temperature == 1:
         return probabilities
     from scipy.special import softmax
@@ -31,12 +31,12 @@ def scaled(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np
 
 
 def cross_entropy(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
-    """Mean of -log of the labels' probabilities, which count as at least 1e-12."""
+    """Mean negative log of the labels' probabilities, which are at least 1e-12 here."""
     return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)).mean())
 
 
 def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float64], bins: int = 15) -> float:
-    """Expected calibration error: |accuracy - confidence| over equal bins of confidence (arXiv:1706.04599)."""
+    """Expected calibration error: mean |accuracy - confidence| over bins of equal width (arXiv:1706.04599)."""
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -44,29 +44,31 @@ def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float
     return float(sum(gaps) / len(labels))
 
 
-def fitted(
+def fit_temperature(
     labels: NDArray[np.int64], probabilities: NDArray[np.float64], groups: NDArray[np.str_] | None = None
 ) -> Temperature:
-    """The temperature with the lowest log loss on a side, for labels (N,) and probabilities (N, classes) at 1.
+    """The temperature with the lowest log loss, for labels (N,) and uncalibrated probabilities (N, classes).
 
-    It stays 1 where the side has too few groups, and where every image is told right: log loss then falls for ever
-    with the temperature.
+    It is 1 if there are too few groups, or if all images are classified correctly: a lower temperature then always
+    has a lower log loss.
     """
     from scipy.optimize import minimize_scalar
 
     known = len(labels) if groups is None else len(np.unique(groups))
-    if known < FEWEST:
-        return Temperature(1.0, f"kept at 1: the validation side has fewer than {FEWEST} groups")
+    if known < MIN_GROUPS:
+        return Temperature(1.0, f"left at 1: the validation set has fewer than {MIN_GROUPS} groups")
     if (probabilities.argmax(axis=1) == labels).all():
-        return Temperature(1.0, "kept at 1: every validation image is told right, so that none is the best")
-    found = minimize_scalar(
-        lambda power: cross_entropy(labels, scaled(probabilities, float(np.exp(power)))),
+        return Temperature(
+            1.0, "left at 1: all validation images are classified correctly, so the temperature is undetermined"
+        )
+    minimum = minimize_scalar(
+        lambda power: cross_entropy(labels, apply_temperature(probabilities, float(np.exp(power)))),
         bounds=(np.log(LOWEST), np.log(HIGHEST)),
         method="bounded",
         options={"xatol": 1e-6},
     )
-    if found.fun >= cross_entropy(labels, probabilities):
-        return Temperature(1.0, "kept at 1: it has the lowest log loss on the validation side")
+    if minimum.fun >= cross_entropy(labels, probabilities):
+        return Temperature(1.0, "left at 1: it has the lowest log loss on the validation set")
     return Temperature(
-        float(np.exp(found.x)), f"lowest log loss on the validation side, from {LOWEST:g} to {HIGHEST:g}"
+        float(np.exp(minimum.x)), f"lowest log loss on the validation set, from {LOWEST:g} to {HIGHEST:g}"
     )

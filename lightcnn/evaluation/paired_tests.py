@@ -1,7 +1,7 @@
-"""Two sets of answers about the same images: tests and 95 % intervals of the difference. numpy and scipy only.
+"""Compares two sets of predictions for the same images: tests and 95 % intervals of the difference.
 
-What is compared are `differences` (N,) from -1 to 1: whether, or how often, one run was right about an image, less the
-same of the other. Images of one group (a patient, a source) count as one witness.
+`differences` (N,) are from -1 to 1: how often one run classified an image correctly, minus how often the other did.
+Images of one group (for example a patient) count as one observation.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from scipy import optimize, stats
 from lightcnn.evaluation.intervals import Z, wilson
 
 ALPHA, POWER = 0.05, 0.8
-FEW = 25
-"""Discordant pairs below which McNemar's test is exact."""
-ENUMERATED = 14
-"""Groups up to which all sign flips are tried."""
-FLIPS = 10_000
-CHUNK = 4_000_000
-"""Signs that are held at once."""
+EXACT_BELOW = 25
+"""Number of discordant pairs below which McNemar's test is exact."""
+MAX_ENUMERATED = 14
+"""Maximum number of groups for which all sign flips are enumerated."""
+FLIP_DRAWS = 10_000
+"""Number of random sign flips if there are more groups."""
+MAX_SIGNS = 4_000_000
+"""About how many signs are in memory at once."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A difference with its 95 % interval, standard error and degrees of freedom (infinite for a normal law)."""
+    """A difference with its 95 % interval, standard error and degrees of freedom (infinite: normal distribution)."""
 
     difference: float
     low: float | None
@@ -40,7 +41,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Test:
-    """A two-sided p and the test's name."""
+    """A two-sided p value and the name of the test."""
 
     p: float
     name: str
@@ -48,7 +49,7 @@ class Test:
 
 @dataclass(frozen=True)
 class Effect:
-    """An effect size with its 95 % interval; None where it is not finite."""
+    """An effect size with its 95 % interval; what is not finite is None."""
 
     value: float | None
     low: float
@@ -57,9 +58,9 @@ class Effect:
 
 @dataclass(frozen=True)
 class Discordant:
-    """How many images one run alone got right, and effect sizes, which are None where there is no such image.
+    """How many images only one run classified correctly, and effect sizes, which are None without such images.
 
-    Cohen's g is the share of `only_a` less a half; the odds ratio is `only_a` over `only_b`.
+    Cohen's g is the share of `only_a` minus a half; the odds ratio is `only_a` over `only_b`.
     """
 
     only_a: int
@@ -71,13 +72,13 @@ class Discordant:
 def mcnemar(only_a: int, only_b: int) -> Test:
     """McNemar's test (Psychometrika 12, 1947): exact under `FEW` discordant pairs, else chi-square.
 
-    Without continuity correction, which makes the test needlessly timid (Fagerland, Lydersen and Laake, BMC Medical
-    Research Methodology 13:91, 2013).
+    It has no continuity correction, which would make it needlessly conservative (Fagerland, Lydersen and Laake, BMC
+    Medical Research Methodology 13:91, 2013).
     """
     count = only_a + only_b
     if count == 0:
         return Test(1.0, "McNemar, exact")
-    if count < FEW:
+    if count < EXACT_BELOW:
         return Test(float(stats.binomtest(only_a, count, 0.5).pvalue), "McNemar, exact")
     return Test(float(stats.chi2.sf((only_a - only_b) ** 2 / count, 1)), "McNemar, chi-square")
 
@@ -85,7 +86,7 @@ def mcnemar(only_a: int, only_b: int) -> Test:
 def tango(only_a: int, only_b: int, count: int) -> tuple[float, float]:
     """The 95 % score interval of a paired difference of proportions (Tango, Statistics in Medicine 17, 1998).
 
-    It inverts the score test of which McNemar's is the case of no difference.
+    It inverts the score test, of which McNemar's test is the special case of no difference.
     """
     difference = (only_a - only_b) / count
 
@@ -101,7 +102,7 @@ def tango(only_a: int, only_b: int, count: int) -> tuple[float, float]:
 
 
 def discordant(only_a: int, only_b: int) -> Discordant:
-    """Effect sizes of independent pairs, with the exact intervals of Clopper and Pearson (Biometrika 26, 1934)."""
+    """Effect sizes of independent pairs, with exact intervals by Clopper and Pearson (Biometrika 26, 1934)."""
     count = only_a + only_b
     if count == 0:
         return Discordant(0, 0, None, None)
@@ -113,67 +114,67 @@ def discordant(only_a: int, only_b: int) -> Discordant:
 
 
 def mean_difference(differences: NDArray[np.float64], strata: NDArray[np.int64], groups: NDArray[np.int64]) -> Estimate:
-    """The mean over strata of the mean difference in each, with an interval that holds where groups are few and alike.
+    """The mean over strata of the mean difference in each, with an interval that is valid for few and similar groups.
 
-    `strata` (N,) number from 0: all 0 for accuracy, the labels for balanced accuracy. The t interval from sums over
-    `groups` (N,) with two imagined groups of mean size, one wholly for each side, shared out over the strata: the
-    adjusted interval of Bonett and Price (J. Educational and Behavioral Statistics 37, 2012; for strata Price and
-    Bonett, Computational Statistics and Data Analysis 45, 2004) carried over to groups. So it has a width also where
-    the two never differ. Degrees of freedom: groups of the stratum that has fewest, plus one.
+    `strata` (N,) are numbers from 0: all 0 for accuracy, the labels for balanced accuracy. The interval is the adjusted
+    one of Bonett and Price (J. Educational and Behavioral Statistics 37, 2012; for strata Price and Bonett,
+    Computational Statistics and Data Analysis 45, 2004), extended to groups: a t interval of sums over `groups` (N,)
+    with two pseudo-groups of mean size, one fully in favour of each run, distributed over the strata. It therefore has
+    a width even if the two runs never differ. Degrees of freedom: the number of groups in the smallest stratum, plus 1.
     """
     counts = np.bincount(strata)
     sums = np.bincount(strata, weights=differences)
-    held = np.array([len(np.unique(groups[strata == stratum])) for stratum in range(len(counts))])
-    size, share = counts / held, 1 / len(counts)
+    group_counts = np.array([len(np.unique(groups[strata == stratum])) for stratum in range(len(counts))])
+    size, share = counts / group_counts, 1 / len(counts)
     centres = sums / (counts + 2 * share * size)
     scale = share / (counts + 2 * share * size)
-    seen = np.bincount(groups, weights=(differences - centres[strata]) * scale[strata])
-    imagined = np.concatenate([(sign - centres) * size * scale for sign in (-1, 1)])
-    total = len(seen) + 2
-    error = math.sqrt(total / (total - 1) * float(seen @ seen + share * imagined @ imagined))
-    degrees = int(held.min()) + 1
-    reach = float(stats.t.ppf(1 - ALPHA / 2, degrees)) * error
+    observed = np.bincount(groups, weights=(differences - centres[strata]) * scale[strata])
+    pseudo = np.concatenate([(sign - centres) * size * scale for sign in (-1, 1)])
+    total = len(observed) + 2
+    error = math.sqrt(total / (total - 1) * float(observed @ observed + share * pseudo @ pseudo))
+    degrees = int(group_counts.min()) + 1
+    margin = float(stats.t.ppf(1 - ALPHA / 2, degrees)) * error
     centre, difference = float(centres.mean()), float((sums / counts).mean())
-    return Estimate(difference, max(-1.0, centre - reach), min(1.0, centre + reach), error, degrees)
+    return Estimate(difference, max(-1.0, centre - margin), min(1.0, centre + margin), error, degrees)
 
 
 def sign_flips(
     differences: NDArray[np.float64], strata: NDArray[np.int64], groups: NDArray[np.int64], seed: int
 ) -> Test:
-    """The two runs are exchanged in whole groups: how often is the difference then as large as it is?
+    """A permutation test that exchanges the two runs in whole groups, for the mean over strata of `mean_difference`.
 
-    For the mean over strata, as in `mean_difference`.
+    The p value is the share of exchanges with a difference at least as large as the observed one.
     """
     weights = (1 / np.bincount(strata) / (strata.max() + 1))[strata]
-    return flipped(np.bincount(groups, weights=differences * weights), seed)
+    return flip_signs(np.bincount(groups, weights=differences * weights), seed)
 
 
-def flipped(sums: NDArray[Any], seed: int) -> Test:
-    """How often a sum over groups (G,), each with either sign, is as far from 0 as with the signs that they have.
+def flip_signs(sums: NDArray[Any], seed: int) -> Test:
+    """How often the sum of values (G,) with flipped signs is at least as far from 0 as with the observed signs.
 
-    All signs where at most `ENUMERATED` groups differ, else `FLIPS` draws, the observed one counted (Phipson and Smyth,
-    Stat. Appl. Genetics and Molecular Biology 9, 2010).
+    All signs are enumerated if at most `MAX_ENUMERATED` values differ from 0, else `FLIP_DRAWS` are drawn, and the
+    observed signs are counted too (Phipson and Smyth, Stat. Appl. Genetics and Molecular Biology 9, 2010).
     """
     sums = sums[np.abs(sums) > 1e-12]
     bound, count = abs(float(sums.sum())) - 1e-12, len(sums)
     if count == 0:
         return Test(1.0, "sign flips, all")
-    if count <= ENUMERATED:
+    if count <= MAX_ENUMERATED:
         bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
         hits = int((np.abs((2 * bits - 1) @ sums) >= bound).sum())
         return Test(hits / 2**count, "sign flips, all")
     random, hits = np.random.default_rng([seed, 7]), 0
-    for start in range(0, FLIPS, step := max(1, CHUNK // count)):
-        signs = 2 * random.integers(0, 2, (min(step, FLIPS - start), count), dtype=np.int8) - 1
+    for start in range(0, FLIP_DRAWS, step := max(1, MAX_SIGNS // count)):
+        signs = 2 * random.integers(0, 2, (min(step, FLIP_DRAWS - start), count), dtype=np.int8) - 1
         hits += int((np.abs(signs @ sums) >= bound).sum())
-    return Test((1 + hits) / (1 + FLIPS), f"sign flips, {FLIPS:,} draws")
+    return Test((1 + hits) / (1 + FLIP_DRAWS), f"sign flips, {FLIP_DRAWS:,} draws")
 
 
 def score_interval(value: float, components: NDArray[np.float64], groups: NDArray[np.int64]) -> tuple[float, float]:
-    """The 95 % interval of one run's score, from what each image adds to it: components (N,) around 0.
+    """The 95 % interval of one run's score, from the contribution of each image to it: components (N,) around 0.
 
-    Wilson's, on as many images as would spread as much as the sums over groups do (Dean and Pagano, J. Survey
-    Statistics and Methodology 3, 2015); on the groups where these do not spread.
+    It is Wilson's on the number of independent images with the same variance as the sums over groups (Dean and Pagano,
+    J. Survey Statistics and Methodology 3, 2015), or on the number of groups if the sums do not vary.
     """
     sums = np.bincount(groups, weights=components)
     variance, total = float(sums @ sums), float(len(sums))
@@ -184,7 +185,7 @@ def score_interval(value: float, components: NDArray[np.float64], groups: NDArra
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """p adjusted for their number, in their order (Holm, Scandinavian Journal of Statistics 6, 1979)."""
+    """p values adjusted for multiple tests, in the same order (Holm, Scandinavian Journal of Statistics 6, 1979)."""
     order = np.argsort(values, kind="stable")
     scaled = np.asarray(values, dtype=float)[order] * np.arange(len(order), 0, -1)
     adjusted = np.empty(len(order))
@@ -192,15 +193,15 @@ def holm(values: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
-def detectable(estimate: Estimate, alpha: float = ALPHA) -> float:
-    """The true difference that a test at level `alpha` would find with a probability of `POWER`."""
-    law = stats.norm if math.isinf(estimate.degrees) else stats.t(estimate.degrees)
-    return float(law.ppf(1 - alpha / 2) + law.ppf(POWER)) * estimate.standard_error
+def detectable_difference(estimate: Estimate, alpha: float = ALPHA) -> float:
+    """The true difference that a test at level `alpha` would detect with a probability of `POWER`."""
+    distribution = stats.norm if math.isinf(estimate.degrees) else stats.t(estimate.degrees)
+    return float(distribution.ppf(1 - alpha / 2) + distribution.ppf(POWER)) * estimate.standard_error
 
 
 def _crossing(distance: Callable[[float], float], inside: float, edge: float) -> float:
-    """Where `distance` turns positive between the estimate and an edge of what is possible, or the edge."""
+    """Where `distance` becomes positive between the estimate `inside` and the limit `edge`; else the edge."""
     if inside == edge or distance(edge) <= 0:
         return edge
-    # Off the estimate, where `distance` may touch zero.
+    # Slightly away from the estimate, where `distance` may be zero.
     return float(optimize.brentq(distance, inside + 1e-9 * (edge - inside), edge))

@@ -1,4 +1,4 @@
-"""Whether a side has enough images for its scores to say anything. No torch."""
+"""Whether a set has enough images for its scores to be meaningful. No torch."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-GROUPS, OF_CLASS = 20, 10
-"""Groups of a side, and groups of each class, below which a warning stands beside its scores."""
+MIN_GROUPS, MIN_GROUPS_PER_CLASS = 20, 10
+"""Numbers of groups in total, and per class, below which the scores of a set have a warning."""
 
 
-def too_few(labels: NDArray[np.int64], groups: NDArray[Any], classes: Sequence[str]) -> str | None:
-    """What a side of labels (N,) and groups (N,) has too little of; None where it has enough."""
+def sample_size_warning(labels: NDArray[np.int64], groups: NDArray[Any], classes: Sequence[str]) -> str | None:
+    """A sentence on what a set of labels (N,) and groups (N,) has too few of; None if it has enough."""
     count = len(np.unique(groups))
     unit = "images" if count == len(labels) else "groups"
-    said = [f"{count} {unit} in all"] if count < GROUPS else []
+    shortages = [f"{count} {unit} in all"] if count < MIN_GROUPS else []
     for c, name in enumerate(classes):
-        held = len(np.unique(groups[labels == c]))
-        said += [f"{held} {unit} of class {name!r}"] if held < OF_CLASS else []
-    if not said:
+        of_class = len(np.unique(groups[labels == c]))
+        shortages += [f"{of_class} {unit} of class {name!r}"] if of_class < MIN_GROUPS_PER_CLASS else []
+    if not shortages:
         return None
-    return f"too few to say anything: {', '.join(said)} (under {GROUPS} in all, or {OF_CLASS} of a class)"
+    limits = f"under {MIN_GROUPS} in all, or {MIN_GROUPS_PER_CLASS} of a class"
+    return f"too few to say anything: {', '.join(shortages)} ({limits})"

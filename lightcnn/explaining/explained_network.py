@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightcnn.counting.copies import duplicate
+from lightcnn.counting.copies import eval_copy
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.tensors import mean_and_deviation
 from lightcnn.decisions import decide
@@ -176,7 +176,7 @@ def _private_copy(model: nn.Module) -> nn.Module:
     look at, and in channels_last, in which convolutions are faster.
     """
     with torch.inference_mode(False):  # tensors made in inference mode can never be differentiated
-        copy = duplicate(model).requires_grad_(False).float().to(memory_format=torch.channels_last)
+        copy = eval_copy(model).requires_grad_(False).float().to(memory_format=torch.channels_last)
     for part in copy.modules():
         for hooks in (part._forward_hooks, part._backward_hooks, part._backward_pre_hooks):
             hooks.clear()

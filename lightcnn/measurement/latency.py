@@ -1,7 +1,8 @@
 """How long one inference takes: interleaved rounds over all networks, medians with their spread, never the mean.
 
-What else runs on the machine then disturbs all alike. A network is warmed up until it is steady; one whose middle half
-spreads over more than a fifth of its median is measured again, and marked where it stays so.
+Interleaving makes other load on the machine affect all networks alike. Each network is warmed up until its times are
+steady. If the middle half of its times spreads over more than a fifth of their median, it is measured again; if that
+does not help, it is marked as unstable.
 """
 
 from __future__ import annotations
@@ -20,17 +21,20 @@ import torch
 from lightcnn.progress import Progress
 from lightcnn.run_folder import environment
 
-LEAST, MOST = 10, 50
-"""Rounds that are measured."""
-SPREAD = 0.2
-"""Of the median: a wider middle half is measured again."""
-STEADY, WARM_SECONDS, TRIES = 0.1, 4.0, 30
-"""The warm-up ends when the last three runs are as near each other, or after so many seconds or runs."""
+MIN_ROUNDS, MAX_ROUNDS = 10, 50
+"""Number of measured rounds."""
+MAX_SPREAD = 0.2
+"""Interquartile range over median above which a network is measured again."""
+STEADY_SPREAD, MAX_WARM_SECONDS, MAX_WARM_RUNS = 0.1, 4.0, 30
+"""The warm-up ends once the last three runs differ by no more than this share, or after so many seconds or runs."""
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of one inference at batch 1. `unstable`: its spread stayed wide. `layout` is the faster one."""
+    """Milliseconds of one inference at batch 1; `layout` is the faster memory layout.
+
+    `unstable` means that the spread stayed wide. `images_per_second` is at batch `batch`.
+    """
 
     median: float
     p95: float
@@ -45,15 +49,15 @@ class Latency:
     images_per_second: float
 
     def document(self) -> dict[str, Any]:
-        """As in report.json."""
+        """The latency as it is in report.json."""
         return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
 class TimedModel:
-    """A network ready to be timed: `run` is one inference at batch 1, `many` one of `batch` images; milliseconds.
+    """A network ready to be timed: `run` times one image, `many` times `batch` images; both return milliseconds.
 
-    `many` is asked once, at the end, and gives the better of two tries. `note` is what a reader must know of it.
+    `many` is called once, at the end, and returns the better of two tries. `note` is a caveat for the report.
     """
 
     runtime: str
@@ -66,48 +70,55 @@ class TimedModel:
 
 
 def measure(
-    candidates: Sequence[TimedModel], *, seconds: float, threads: int, progress: Progress, least: int = LEAST
+    models: Sequence[TimedModel], *, seconds: float, threads: int, progress: Progress, min_rounds: int = MIN_ROUNDS
 ) -> list[Latency]:
-    """The latency of each, in `seconds` altogether or `least` rounds if those take longer; what spread, once more."""
-    with threads_set(threads):
-        times = _rounds(candidates, seconds, least, progress)
-        wide = [index for index, held in enumerate(times) if _spread(held) > SPREAD]
+    """The latency of each model, measured for `seconds` in total and for at least `min_rounds` rounds.
+
+    Models whose times spread widely are measured a second time, and the steadier series is kept.
+    """
+    with torch_threads(threads):
+        series = _measure_rounds(models, seconds, min_rounds, progress)
+        wide = [index for index, times in enumerate(series) if _spread(times) > MAX_SPREAD]
         if wide:
-            again = _rounds([candidates[index] for index in wide], seconds / 4, least, progress)
-            for index, held in zip(wide, again, strict=True):
-                times[index] = min(held, times[index], key=_spread)
-        found = []
-        for index, (one, held) in enumerate(zip(candidates, times, strict=True)):
-            progress("measuring throughput", index, len(candidates))
-            found.append(_latency(one, held, threads))
-        return found
+            repeated = _measure_rounds([models[index] for index in wide], seconds / 4, min_rounds, progress)
+            for index, times in zip(wide, repeated, strict=True):
+                series[index] = min(times, series[index], key=_spread)
+        latencies = []
+        for index, (model, times) in enumerate(zip(models, series, strict=True)):
+            progress("measuring throughput", index, len(models))
+            latencies.append(_latency(model, times, threads))
+        return latencies
 
 
-def warm(run: Callable[[], float]) -> float:
-    """Runs until it is steady; milliseconds of the last runs' median."""
-    end, held = time.monotonic() + WARM_SECONDS, [run(), run(), run()]
-    while len(held) < TRIES and time.monotonic() < end and max(held[-3:]) > (1 + STEADY) * min(held[-3:]):
-        held.append(run())
-    return statistics.median(held[-3:])
+def warm_up(run: Callable[[], float]) -> float:
+    """Runs until the times are steady; returns the median of the last three runs in milliseconds."""
+    end, times = time.monotonic() + MAX_WARM_SECONDS, [run(), run(), run()]
+    while (
+        len(times) < MAX_WARM_RUNS
+        and time.monotonic() < end
+        and max(times[-3:]) > (1 + STEADY_SPREAD) * min(times[-3:])
+    ):
+        times.append(run())
+    return statistics.median(times[-3:])
 
 
-def machine() -> dict[str, Any]:
-    """Processor, cores, load and versions that the times belong to."""
-    told = environment()
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores, load and versions of the machine on which times are measured."""
+    machine = environment()
     return {
-        "processor": told["processor"],
-        "cores": told["cores"],
+        "processor": machine["processor"],
+        "cores": machine["cores"],
         "load": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "platform": told["platform"],
+        "platform": machine["platform"],
         "python": platform.python_version(),
-        "packages": {name: told["packages"][name] for name in ("torch", "fvcore", "thop", "onnxruntime")},
+        "packages": {name: machine["packages"][name] for name in ("torch", "fvcore", "thop", "onnxruntime")},
     }
 
 
 @contextmanager
-def threads_set(count: int) -> Iterator[None]:
-    """So many threads inside one operator, and as many as before afterwards."""
+def torch_threads(count: int) -> Iterator[None]:
+    """Lets torch use `count` threads within an operator, and restores their number afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -116,37 +127,40 @@ def threads_set(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _rounds(candidates: Sequence[TimedModel], seconds: float, least: int, progress: Progress) -> list[list[float]]:
-    times: list[list[float]] = [[] for _ in candidates]
+def _measure_rounds(
+    models: Sequence[TimedModel], seconds: float, min_rounds: int, progress: Progress
+) -> list[list[float]]:
+    """Milliseconds of each model in each round."""
+    series: list[list[float]] = [[] for _ in models]
     end = time.monotonic() + seconds
-    for number in range(MOST):
-        if number >= least and time.monotonic() > end:
+    for number in range(MAX_ROUNDS):
+        if number >= min_rounds and time.monotonic() > end:
             break
-        for index, (one, held) in enumerate(zip(candidates, times, strict=True)):
-            progress(f"timing, round {number + 1}", index, len(candidates))
-            held.append(one.run())
-    return times
+        for index, (model, times) in enumerate(zip(models, series, strict=True)):
+            progress(f"timing, round {number + 1}", index, len(models))
+            times.append(model.run())
+    return series
 
 
-def _latency(one: TimedModel, held: Sequence[float], threads: int) -> Latency:
-    median = statistics.median(held)
-    low, _, high = statistics.quantiles(held, n=4)
+def _latency(model: TimedModel, times: Sequence[float], threads: int) -> Latency:
+    median = statistics.median(times)
+    low, _, high = statistics.quantiles(times, n=4)
     return Latency(
         median=median,
-        p95=statistics.quantiles(held, n=20, method="inclusive")[-1],
+        p95=statistics.quantiles(times, n=20, method="inclusive")[-1],
         iqr=high - low,
-        runs=len(held),
+        runs=len(times),
         threads=threads,
-        runtime=one.runtime,
-        layout=one.layout,
-        device=one.device,
-        unstable=_spread(held) > SPREAD,
-        batch=one.batch,
-        images_per_second=1000 * one.batch / one.many(),
+        runtime=model.runtime,
+        layout=model.layout,
+        device=model.device,
+        unstable=_spread(times) > MAX_SPREAD,
+        batch=model.batch,
+        images_per_second=1000 * model.batch / model.many(),
     )
 
 
-def _spread(held: Sequence[float]) -> float:
-    """The middle half over the median."""
-    low, middle, high = statistics.quantiles(held, n=4)
+def _spread(times: Sequence[float]) -> float:
+    """The interquartile range over the median."""
+    low, middle, high = statistics.quantiles(times, n=4)
     return (high - low) / middle

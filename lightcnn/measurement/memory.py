@@ -1,8 +1,8 @@
-"""The memory that a process holds at most while a network answers: measured in a fresh one.
+"""The most memory that a process uses for one inference of a network, measured in a new process.
 
     python -m lightcnn.measurement.memory < TASK.json
 
-prints two numbers of bytes: the most the process ever held, and how much of that came after the libraries were loaded.
+prints two numbers of bytes: the peak of the process, and how much of it came after the libraries were loaded.
 """
 
 from __future__ import annotations
@@ -20,73 +20,73 @@ from lightcnn.errors import LightcnnError
 from lightcnn.onnxfiles.read import Graph
 from lightcnn.spec import NetworkSpec
 
-SECONDS = 300
-FILE = "onnx"
+TIMEOUT_SECONDS = 300
+ONNX_TASK = "onnx"
 
 
 @dataclass(frozen=True)
-class Resident:
-    """Bytes: `peak` of the whole process, Python and torch with it; `own` is what network and inference added."""
+class ResidentMemory:
+    """Bytes: `peak` of the whole process, Python and torch included; `network` is what network and inference added."""
 
     peak: int
-    own: int
+    network: int
 
 
-def resident(spec: NetworkSpec | BaselineSpec, *, threads: int) -> Resident:
-    """Peak resident memory of building a network and one inference. Raises: LightcnnError."""
+def spec_memory(spec: NetworkSpec | BaselineSpec, *, threads: int) -> ResidentMemory:
+    """Peak resident memory of building the network of a spec and running one inference. Raises: LightcnnError."""
     task = {"kind": type(spec).__name__, "spec": spec.model_dump(mode="json"), "threads": threads}
-    return _fresh(spec.name, task)
+    return _measure_in_new_process(spec.name, task)
 
 
-def resident_file(path: Path, graph: Graph, *, threads: int) -> Resident:
-    """Peak resident memory of opening an ONNX file, whose graph this is, and one inference. Raises: LightcnnError."""
-    task = {"kind": FILE, "path": str(path), "input": graph.input, "type": graph.kind.str, "threads": threads}
-    return _fresh(str(path), task)
+def file_memory(path: Path, graph: Graph, *, threads: int) -> ResidentMemory:
+    """Peak resident memory of opening an ONNX file with this graph and running one inference. Raises: LightcnnError."""
+    task = {"kind": ONNX_TASK, "path": str(path), "input": graph.input, "type": graph.kind.str, "threads": threads}
+    return _measure_in_new_process(str(path), task)
 
 
-def _fresh(name: str, task: Mapping[str, Any]) -> Resident:
+def _measure_in_new_process(name: str, task: Mapping[str, Any]) -> ResidentMemory:
     command = [sys.executable, "-m", "lightcnn.measurement.memory"]
     try:
-        done = subprocess.run(
-            command, input=json.dumps(task), capture_output=True, text=True, timeout=SECONDS, check=True
+        process = subprocess.run(
+            command, input=json.dumps(task), capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise LightcnnError(f"memory of {name}: the fresh process failed: {error}") from None
-    peak, own = (int(word) for word in done.stdout.split()[-2:])
-    return Resident(peak, own)
+        raise LightcnnError(f"memory of {name}: the new process failed: {error}") from None
+    peak, network = (int(word) for word in process.stdout.split()[-2:])
+    return ResidentMemory(peak, network)
 
 
 def _main() -> None:
     """Reads the task from stdin and prints the two numbers."""
     task = json.load(sys.stdin)
-    before, after = (_of_file if task["kind"] == FILE else _of_spec)(task)
+    before, after = (_file_peaks if task["kind"] == ONNX_TASK else _spec_peaks)(task)
     sys.stdout.write(f"{after} {after - before}\n")
 
 
-def _of_file(task: Mapping[str, Any]) -> tuple[int, int]:
-    """The peak before the file is opened, and after an inference."""
+def _file_peaks(task: Mapping[str, Any]) -> tuple[int, int]:
+    """Peak bytes before the file is opened, and after one inference."""
     import numpy as np
 
-    from lightcnn.onnxfiles.runtime import answers, session
+    from lightcnn.onnxfiles.runtime import open_session, session_outputs
 
     before = _peak()
-    running = session(task["path"], task["threads"])
-    answers(running, np.zeros((1, *task["input"]), task["type"]))
+    session = open_session(task["path"], task["threads"])
+    session_outputs(session, np.zeros((1, *task["input"]), task["type"]))
     return before, _peak()
 
 
-def _of_spec(task: Mapping[str, Any]) -> tuple[int, int]:
-    """The peak before the network is built, and after an inference."""
+def _spec_peaks(task: Mapping[str, Any]) -> tuple[int, int]:
+    """Peak bytes before the network is built, and after one inference."""
     import torch
 
     from lightcnn.baselines import build_network
     from lightcnn.network import fold
 
-    kind = {one.__name__: one for one in (NetworkSpec, BaselineSpec)}[task["kind"]]
+    kind = {spec_type.__name__: spec_type for spec_type in (NetworkSpec, BaselineSpec)}[task["kind"]]
     spec = kind.model_validate_json(json.dumps(task["spec"]))
     torch.set_num_threads(task["threads"])
     with torch.device("meta"):
-        build_network(spec, pretrained=False)  # loads what building needs
+        build_network(spec, pretrained=False)  # loads the libraries that building needs
     before = _peak()
     model = fold(build_network(spec, seed=0, pretrained=False))
     with torch.inference_mode():
@@ -95,7 +95,7 @@ def _of_spec(task: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _peak() -> int:
-    """The most bytes this process has held so far: the kernel's own mark where it keeps one for this program alone."""
+    """Peak bytes of this process so far; read from /proc if possible, which counts this program alone."""
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))

@@ -1,4 +1,4 @@
-"""What runs a network that is timed: PyTorch with its norms folded or as given, ONNX Runtime in fp32 and in int8."""
+"""Prepares networks to be timed: in PyTorch with folded norms or as given, in ONNX Runtime in fp32 or int8."""
 
 from __future__ import annotations
 
@@ -10,37 +10,39 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightcnn.counting.copies import duplicate
-from lightcnn.counting.folding import FoldablePair, folded
+from lightcnn.counting.copies import eval_copy
+from lightcnn.counting.folding import FoldablePair, fold_pairs
 from lightcnn.errors import InputError
-from lightcnn.measurement.latency import TimedModel, warm
+from lightcnn.measurement.latency import TimedModel, warm_up
+from lightcnn.measurement.runtime_names import FOLDED, ONNX, ONNX_INT8, RUNTIMES
 from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import Graph
-from lightcnn.onnxfiles.runtime import answers, quantized, session
-from lightcnn.onnxfiles.write import written
+from lightcnn.onnxfiles.runtime import open_session, quantize, session_outputs
+from lightcnn.onnxfiles.write import onnx_bytes
 from lightcnn.spec import Shape
 
-RUNTIMES = ("folded", "eager", "onnx", "onnx-int8")
-ONNX, INT8 = RUNTIMES[2:]
-SAME = 1e-3
-"""Of the largest answer, or of 1 where that is less: as far apart torch and ONNX Runtime may be."""
+OUTPUT_TOLERANCE = 1e-3
+"""How far outputs of torch and ONNX Runtime may differ, relative to the largest output or to 1 if that is larger."""
 
 
 def require_runtimes(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, each once. Raises: InputError for one that is not there, or whose extra is not installed."""
+    """The names without repetition.
+
+    Raises: InputError if there is no name, if a name is unknown, or if the extra that it needs is not installed.
+    """
     if not names:
-        raise InputError(f"--runtime: names none; there are: {', '.join(RUNTIMES)}")
+        raise InputError(f"--runtime: is empty; give one or more of: {', '.join(RUNTIMES)}")
     for name in names:
         if name not in RUNTIMES:
-            raise InputError(f"--runtime {name}: no such runtime; there are: {', '.join(RUNTIMES)}")
-        if name in (ONNX, INT8):
+            raise InputError(f"--runtime {name}: no such runtime; give one or more of: {', '.join(RUNTIMES)}")
+        if name in (ONNX, ONNX_INT8):
             require_onnx(f"--runtime {name}")
     return tuple(dict.fromkeys(names))
 
 
-def candidates(
+def timed_models(
     model: nn.Module,
-    found: Sequence[FoldablePair],
+    pairs: Sequence[FoldablePair],
     shape: Shape,
     *,
     runtimes: Sequence[str],
@@ -48,108 +50,110 @@ def candidates(
     batch: int,
     threads: int,
 ) -> list[TimedModel]:
-    """Copies of the model as each runtime runs it, warmed up; ONNX Runtime's on the CPU.
+    """Copies of a model, one for each runtime, warmed up; those of ONNX Runtime are on the CPU.
 
-    Raises: LightcnnError where it cannot be written as ONNX or run there.
+    `pairs` are folded, `shape` is that of an image (C, H, W), `batch` the number of images for the throughput.
+
+    Raises: LightcnnError if the model cannot be exported to ONNX or run by ONNX Runtime.
     """
     ready = {
-        runtime: _of_torch(
-            folded(model, found) if runtime == "folded" else duplicate(model), shape, runtime, device, batch
+        runtime: _torch_model(
+            fold_pairs(model, pairs) if runtime == FOLDED else eval_copy(model), shape, runtime, device, batch
         )
         for runtime in runtimes
-        if runtime not in (ONNX, INT8)
+        if runtime not in (ONNX, ONNX_INT8)
     }
-    if set(runtimes) & {ONNX, INT8}:
-        subject = folded(model, found).cpu()
-        file = written(subject, shape)
+    if set(runtimes) & {ONNX, ONNX_INT8}:
+        deployed = fold_pairs(model, pairs).cpu()
+        file = onnx_bytes(deployed, shape)
+        images = _noise(deployed, shape, batch).numpy()
         if ONNX in runtimes:
-            ready[ONNX] = _of_session(session(file, threads), ONNX, _images(subject, shape, batch), _parity(subject))
-        if INT8 in runtimes:
-            small = session(quantized(file, shape), threads)
-            ready[INT8] = _of_session(small, INT8, _images(subject, shape, batch))
+            ready[ONNX] = _session_model(open_session(file, threads), ONNX, images, _difference_note(deployed))
+        if ONNX_INT8 in runtimes:
+            ready[ONNX_INT8] = _session_model(open_session(quantize(file, shape), threads), ONNX_INT8, images)
     return [ready[runtime] for runtime in runtimes]
 
 
-def of_file(graph: Graph, *, batch: int, threads: int) -> TimedModel:
-    """An ONNX file as ONNX Runtime runs it, one image after another where it takes no more. Raises: LightcnnError."""
-    return _of_session(session(graph.data, threads), ONNX, graph.images(batch if graph.free else 1))
+def timed_file(graph: Graph, *, batch: int, threads: int) -> TimedModel:
+    """An ONNX file in ONNX Runtime; its throughput is measured one image at a time if it takes no more.
+
+    Raises: LightcnnError if ONNX Runtime cannot run it.
+    """
+    return _session_model(open_session(graph.data, threads), ONNX, graph.images(batch if graph.free else 1))
 
 
-def _of_torch(subject: nn.Module, shape: Shape, runtime: str, device: torch.device, batch: int) -> TimedModel:
-    """In the faster memory layout."""
-    subject = subject.to(device)
-    ways = []
+def _torch_model(model: nn.Module, shape: Shape, runtime: str, device: torch.device, batch: int) -> TimedModel:
+    """A model in PyTorch, in the faster memory layout."""
+    model = model.to(device)
+    medians = []
     for layout in (torch.contiguous_format, torch.channels_last):
-        ways.append((warm(_timed(subject.to(memory_format=layout), shape, 1, device, layout)), layout))
-    layout = min(ways, key=lambda way: way[0])[1]
-    subject = subject.to(memory_format=layout)
+        medians.append((warm_up(_timed(model.to(memory_format=layout), shape, 1, device, layout)), layout))
+    layout = min(medians, key=lambda median: median[0])[1]
+    model = model.to(memory_format=layout)
     return TimedModel(
         runtime=runtime,
         layout="channels_last" if layout is torch.channels_last else "contiguous",
         device=str(device),
         batch=batch,
-        run=_timed(subject, shape, 1, device, layout),
-        many=_twice(_timed(subject, shape, batch, device, layout)),
+        run=_timed(model, shape, 1, device, layout),
+        many=_better_of_two(_timed(model, shape, batch, device, layout)),
     )
 
 
-def _of_session(
-    running: Any, runtime: str, images: NDArray[Any], note: Callable[[Any, NDArray[Any]], str] = lambda *_: ""
+def _session_model(
+    session: Any, runtime: str, images: NDArray[Any], describe: Callable[[Any, NDArray[Any]], str] = lambda *_: ""
 ) -> TimedModel:
-    """`note` looks at the session's answers to `images` (N, C, H, W) before they are timed."""
+    """A session of ONNX Runtime; `describe` returns a note from the session and an image before it is timed."""
 
-    def timed(given: NDArray[Any]) -> Callable[[], float]:
+    def timed(batch: NDArray[Any]) -> Callable[[], float]:
         def run() -> float:
-            begin = time.perf_counter()
-            answers(running, given)
-            return 1000 * (time.perf_counter() - begin)
+            start = time.perf_counter()
+            session_outputs(session, batch)
+            return 1000 * (time.perf_counter() - start)
 
         return run
 
     def many() -> float:
-        found = _twice(timed(images))()
-        answers(running, images[:1], shrink=True)  # what many images needed is not held while others are timed
-        return found
+        milliseconds = _better_of_two(timed(images))()
+        session_outputs(session, images[:1], shrink=True)  # frees what many images needed while others are timed
+        return milliseconds
 
-    one = timed(images[:1])
-    told = note(running, images[:1])
-    warm(one)
+    run = timed(images[:1])
+    note = describe(session, images[:1])
+    warm_up(run)
     return TimedModel(
-        runtime=runtime, layout="contiguous", device="cpu", batch=len(images), run=one, many=many, note=told
+        runtime=runtime, layout="contiguous", device="cpu", batch=len(images), run=run, many=many, note=note
     )
 
 
-def _twice(run: Callable[[], float]) -> Callable[[], float]:
+def _better_of_two(run: Callable[[], float]) -> Callable[[], float]:
     return lambda: min(run(), run())
 
 
-def _parity(subject: nn.Module) -> Callable[[Any, NDArray[Any]], str]:
-    """Says where ONNX Runtime's answers are not those of torch; '' where they are."""
+def _difference_note(model: nn.Module) -> Callable[[Any, NDArray[Any]], str]:
+    """A function that reports if ONNX Runtime's outputs differ from the model's; '' if they agree."""
 
-    def note(running: Any, images: NDArray[Any]) -> str:
+    def describe(session: Any, images: NDArray[Any]) -> str:
         with torch.inference_mode():
-            expected = subject(torch.from_numpy(images))
-        apart = float((torch.from_numpy(answers(running, images)[0]) - expected).abs().max())
-        if apart <= SAME * max(1.0, float(expected.abs().max())):
+            expected = model(torch.from_numpy(images))
+        difference = float((torch.from_numpy(session_outputs(session, images)[0]) - expected).abs().max())
+        if difference <= OUTPUT_TOLERANCE * max(1.0, float(expected.abs().max())):
             return ""
-        return f"ONNX Runtime's answers differ from torch's by up to {apart:.2g}"
+        return f"ONNX Runtime's outputs differ from torch's by up to {difference:.2g}"
 
-    return note
-
-
-def _images(subject: nn.Module, shape: Shape, batch: int) -> NDArray[Any]:
-    return _noise(subject, shape, batch).numpy()
+    return describe
 
 
-def _noise(subject: nn.Module, shape: Shape, batch: int) -> Tensor:
-    """Images (N, C, H, W) from 0 to 1, of the subject's type, on the CPU."""
-    first = next((held for held in subject.parameters() if held.is_floating_point()), torch.zeros(1))
+def _noise(model: nn.Module, shape: Shape, batch: int) -> Tensor:
+    """Images (N, C, H, W) from 0 to 1 with the model's dtype, on the CPU."""
+    first = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), torch.zeros(1))
     return torch.rand((batch, *shape), generator=torch.Generator().manual_seed(0)).to(first.dtype)
 
 
 def _timed(
     model: nn.Module, shape: Shape, batch: int, device: torch.device, layout: torch.memory_format
 ) -> Callable[[], float]:
+    """A function that runs `batch` images once and returns milliseconds."""
     images = _noise(model, shape, batch).to(device).to(memory_format=layout)
 
     def run() -> float:
@@ -160,18 +164,19 @@ def _timed(
 
 
 def _clock(model: nn.Module, images: Tensor, device: torch.device) -> float:
-    begin = time.perf_counter()
+    """Milliseconds by the wall clock."""
+    start = time.perf_counter()
     model(images)
     if device.type == "mps":
         torch.mps.synchronize()
-    return 1000 * (time.perf_counter() - begin)
+    return 1000 * (time.perf_counter() - start)
 
 
 def _events(model: nn.Module, images: Tensor) -> float:
-    """By CUDA's own clock: from the first kernel's start to the last one's end."""
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-    begin.record()
+    """Milliseconds by CUDA's clock, from the start of the first kernel to the end of the last."""
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    start.record()
     model(images)
     end.record()
     end.synchronize()
-    return float(begin.elapsed_time(end))
+    return float(start.elapsed_time(end))

@@ -1,4 +1,4 @@
-"""The extra `onnx`: ONNX, ONNX Runtime, and what torch writes ONNX files with. Only this package imports them."""
+"""The extra `onnx`: ONNX, ONNX Runtime, and the package with which torch exports. Only this package imports them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from importlib import import_module
 
 from lightcnn.errors import InputError
 
-PARTS = ("onnx", "onnxruntime", "onnxscript")
+PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
 
-def require_onnx(wanted_by: str) -> None:
-    """Raises: InputError where a part is missing, with how to get it; `wanted_by` is what the user typed."""
-    for part in PARTS:
+def require_onnx(option: str) -> None:
+    """Checks that the extra is installed; `option` is what the user typed that needs it.
+
+    Raises: InputError that names the missing package and the pip command.
+    """
+    for package in PACKAGES:
         try:
-            import_module(part)
+            import_module(package)
         except ImportError:
-            raise InputError(f'{wanted_by}: {part} is not installed; pip install "lightcnn[onnx]"') from None
+            raise InputError(f'{option}: {package} is not installed; pip install "lightcnn[onnx]"') from None

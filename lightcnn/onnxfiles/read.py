@@ -1,7 +1,7 @@
-"""An ONNX file, hostile until it is read: a graph with the shape of every tensor, for one image.
+"""Reads an ONNX file, which is untrusted, as a graph with the shape of every tensor for one image.
 
-Refused are files that are too large or damaged, data that lie outside of the file's folder, control flow, and whatever
-does not take one batch of images.
+Files are refused if they are too large or damaged, keep data outside of their folder, have control flow, or do not take
+exactly one batch of images.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.onnxfiles.runtime import answers, session
+from lightcnn.onnxfiles.runtime import open_session, session_outputs
 from lightcnn.text import first_line
 
-LIMIT = 2_000_000_000
-"""Bytes of a file with its data, and of any tensor: what protobuf, the format below, can hold."""
-OPERATORS = ("", "ai.onnx", "com.microsoft")
-"""Domains whose operators are known by name: ONNX's own and ONNX Runtime's."""
+MAX_BYTES = 2_000_000_000
+"""Maximum bytes of a file with its data, and of any tensor: what protobuf can hold."""
+KNOWN_DOMAINS = ("", "ai.onnx", "com.microsoft")
+"""Domains whose operators are known by name: those of ONNX and of ONNX Runtime."""
 Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Value:
-    """A tensor: its shape, and bytes an element."""
+class TensorInfo:
+    """The shape of a tensor, and its bytes per element."""
 
     shape: tuple[int, ...]
     itemsize: int
 
     @property
     def elements(self) -> int:
-        """How many it holds."""
+        """Number of elements."""
         return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class Node:
-    """An operator under a name of its own; an input that is left out is '', an output is not there."""
+    """An operator under a unique name; an omitted input is '', an omitted output is not in the list."""
 
     name: str
     operator: str
@@ -52,9 +52,10 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A file as it is for one image of `input` (C, H, W): `values` are all tensors, `stored` the names of its own.
+    """A file for one image of `input` (C, H, W): `values` are all tensors by name, `stored` the names of stored ones.
 
-    `data` is the whole file in memory, `file_bytes` what lies on the disk. `free`: it takes any number of images.
+    `image` is the name of the input and `kind` its type; `free` means that it takes any number of images at once.
+    `data` is the file in memory with its tensors, `file_bytes` their size on disk.
     """
 
     image: str
@@ -62,24 +63,24 @@ class Graph:
     kind: np.dtype[Any]
     free: bool
     nodes: tuple[Node, ...]
-    values: Mapping[str, Value]
+    values: Mapping[str, TensorInfo]
     stored: frozenset[str]
     outputs: tuple[str, ...]
     file_bytes: int
     data: bytes = field(repr=False)
 
     def images(self, count: int = 1) -> NDArray[Any]:
-        """Images of noise (N, C, H, W), of the type that it takes."""
+        """Images of noise (N, C, H, W) of the type that the file takes."""
         return np.random.default_rng(0).random((count, *self.input)).astype(self.kind)
 
 
-def read(path: Path, input: Shape | None = None) -> Graph:
-    """The graph of a file, for its own input size, or for `input` (C, H, W) where the file leaves that free.
+def read_graph(path: Path, input: Shape | None = None) -> Graph:
+    """The graph of a file, for its own input size, or for `input` (C, H, W) if the file leaves its size free.
 
     Raises: InputError, one line that begins with the path.
     """
     try:
-        proto, size = _parsed(path)
+        proto, size = _parse(path)
         return _graph(proto, input, size)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
@@ -87,14 +88,14 @@ def read(path: Path, input: Shape | None = None) -> Graph:
         raise InputError(f"{path}: {error}") from None
 
 
-def _parsed(path: Path) -> tuple[Any, int]:
-    """The checked model with its data in it, and the bytes it takes on disk. Raises: InputError, OSError."""
+def _parse(path: Path) -> tuple[Any, int]:
+    """The checked model with its tensors loaded, and its bytes on disk. Raises: InputError, OSError."""
     import onnx
     from onnx.inliner import inline_local_functions
 
     size = path.stat().st_size
-    if size > LIMIT:
-        raise InputError(f"{size:,} bytes; at most {LIMIT:,} are read")
+    if size > MAX_BYTES:
+        raise InputError(f"has {size:,} bytes, at most {MAX_BYTES:,} are read")
     try:
         proto = onnx.load_model_from_string(path.read_bytes())
         size += _require_inside(proto, path.parent)
@@ -103,161 +104,172 @@ def _parsed(path: Path) -> tuple[Any, int]:
         return inline_local_functions(proto), size
     except (LightcnnError, OSError):
         raise
-    except Exception as error:  # what protobuf and the checker raise has no common base
-        raise InputError(f"damaged, or no ONNX file: {first_line(error)}") from None
+    except Exception as error:  # the errors of protobuf and the checker have no common base
+        raise InputError(f"is damaged, or not an ONNX file: {first_line(error)}") from None
 
 
 def _require_inside(proto: Any, folder: Path) -> int:
-    """Bytes of the files beside this one that hold its tensors. Raises: InputError where one lies elsewhere."""
+    """Bytes of the files in `folder` that hold tensors of the model.
+
+    Raises: InputError if such a file is missing or outside of the folder, or if they are too large.
+    """
     from onnx.external_data_helper import _get_all_tensors, uses_external_data
 
     files: set[Path] = set()
-    read = 0
+    total = 0
     for tensor in _get_all_tensors(proto):
         if not uses_external_data(tensor):
             continue
-        place = {entry.key: entry.value for entry in tensor.external_data}
-        file = (folder / place.get("location", "")).resolve()
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        file = (folder / entries.get("location", "")).resolve()
         if not file.is_relative_to(folder.resolve()) or not file.is_file():
             raise InputError(
-                f"keeps tensor {tensor.name!r} in {place.get('location', '')!r}, which is no file of its folder"
+                f"keeps tensor {tensor.name!r} in {entries.get('location', '')!r}, which is not a file in its folder"
             )
         files.add(file)
-        read += int(place["length"]) if place.get("length", "").isdigit() else file.stat().st_size
-        if read > LIMIT:
-            raise InputError(f"more than {LIMIT:,} bytes of tensors beside it; at most so many are read")
+        total += int(entries["length"]) if entries.get("length", "").isdigit() else file.stat().st_size
+        if total > MAX_BYTES:
+            raise InputError(f"has more than {MAX_BYTES:,} bytes of tensors in other files, at most so many are read")
     return sum(file.stat().st_size for file in files)
 
 
 def _graph(proto: Any, input: Shape | None, size: int) -> Graph:
     image = _image(proto)
     dims = [dim.dim_value for dim in image.type.tensor_type.shape.dim]
-    shape = _size(dims, input)
-    whole = proto.SerializeToString()
+    shape = _input_size(dims, input)
+    data = proto.SerializeToString()
     values = _values(proto, image, shape)
-    stored = {one.name for one in proto.graph.initializer} | {
+    stored = {tensor.name for tensor in proto.graph.initializer} | {
         node.output[0] for node in proto.graph.node if node.op_type == "Constant"
     }
     return Graph(
         image=image.name, input=shape, kind=_dtype(image.type.tensor_type.elem_type), free=dims[0] == 0,
         nodes=tuple(_nodes(proto)), values=values, stored=frozenset(stored),
-        outputs=tuple(one.name for one in proto.graph.output), file_bytes=size, data=whole,
+        outputs=tuple(output.name for output in proto.graph.output), file_bytes=size, data=data,
     )  # fmt: skip
 
 
 def _image(proto: Any) -> Any:
-    """The one thing that goes in. Raises: InputError where that is no batch of images."""
-    own = {one.name for one in proto.graph.initializer}
-    given = [one for one in proto.graph.input if one.name not in own]
-    if len(given) != 1:
-        names = ", ".join(one.name for one in given)
-        raise InputError(f"takes {len(given)} inputs ({names}); only networks of one image are profiled")
-    kind = given[0].type.tensor_type
+    """The only input of the model. Raises: InputError if it has several, or if that is not a batch of images."""
+    stored = {tensor.name for tensor in proto.graph.initializer}
+    inputs = [value for value in proto.graph.input if value.name not in stored]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs)
+        raise InputError(f"takes {len(inputs)} inputs ({names}); only networks with one input can be profiled")
+    kind = inputs[0].type.tensor_type
     if len(kind.shape.dim) != 4 or not kind.elem_type or _dtype(kind.elem_type).kind not in "fiu":
-        raise InputError(f"its input {given[0].name!r} is no batch of images (N, C, H, W)")
-    return given[0]
+        raise InputError(f"has an input {inputs[0].name!r} that is not a batch of images (N, C, H, W)")
+    return inputs[0]
 
 
-def _size(dims: list[int], input: Shape | None) -> Shape:
-    """Of one image: the file's own, and `input` where that leaves it free. Raises: InputError."""
+def _input_size(dims: list[int], input: Shape | None) -> Shape:
+    """The size (C, H, W) of an image: the file's own, or `input` if that is free. Raises: InputError."""
     batch, *sides = dims
     if batch > 1:
-        raise InputError(f"takes {batch} images at once; write it with a batch of 1, or a free one")
+        raise InputError(f"takes {batch} images at once; export it with a batch size of 1, or a free one")
     if input is None and not all(sides):
         raise InputError("leaves its input size free; give one with --input CxHxW")
-    found = input or (sides[0], sides[1], sides[2])
-    if any(own not in (0, wanted) for own, wanted in zip(sides, found, strict=True)):
+    shape = input or (sides[0], sides[1], sides[2])
+    if any(fixed not in (0, side) for fixed, side in zip(sides, shape, strict=True)):
         raise InputError(
-            f"--input {'x'.join(map(str, found))}: it takes images of {'×'.join(str(side or '?') for side in sides)}"
+            f"--input {'x'.join(map(str, shape))}: it takes images of {'×'.join(str(side or '?') for side in sides)}"
         )
-    return found
+    return shape
 
 
 def _nodes(proto: Any) -> Iterator[Node]:
-    """The operators in order, each under a name of its own. Raises: InputError for control flow."""
+    """The operators in order, each under a unique name. Raises: InputError for control flow."""
     import onnx
 
     names: set[str] = set()
     for place, node in enumerate(proto.graph.node):
-        if any(one.HasField("g") or one.graphs for one in node.attribute):
-            raise InputError(f"{node.op_type} {node.name!r} chooses what is computed; it has no one count")
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            raise InputError(
+                f"has {node.op_type} {node.name!r}, which chooses what is computed, so its cost is not one number"
+            )
         name = node.name if node.name and node.name not in names else f"{node.op_type}_{place}"
         names.add(name)
-        made = tuple(name for name in node.output if name)
-        if not made:
-            raise InputError(f"{node.op_type} {name!r} gives nothing")
-        operator = node.op_type if node.domain in OPERATORS else f"{node.domain}.{node.op_type}"
+        outputs = tuple(output for output in node.output if output)
+        if not outputs:
+            raise InputError(f"has {node.op_type} {name!r} without an output")
+        operator = node.op_type if node.domain in KNOWN_DOMAINS else f"{node.domain}.{node.op_type}"
         attributes = {
-            one.name: onnx.helper.get_attribute_value(one) for one in node.attribute if one.type != one.TENSOR
+            attribute.name: onnx.helper.get_attribute_value(attribute)
+            for attribute in node.attribute
+            if attribute.type != attribute.TENSOR
         }
-        yield Node(name, operator, tuple(node.input), made, attributes)
+        yield Node(name, operator, tuple(node.input), outputs, attributes)
 
 
-def _values(proto: Any, image: Any, shape: Shape) -> dict[str, Value]:
-    """Shape and type of every tensor for one image: as ONNX infers them, else as they come out when it is run."""
-    sized = _sized(proto, image.name, shape)
-    found = {one.name: Value(tuple(one.dims), _dtype(one.data_type).itemsize) for one in sized.graph.initializer}
-    for one in _inferred(sized, shape):
-        kind = one.type.tensor_type
+def _values(proto: Any, image: Any, shape: Shape) -> dict[str, TensorInfo]:
+    """Shape and type of every tensor for one image: inferred by ONNX, or measured in a run if that is not enough."""
+    sized = _with_input_size(proto, image.name, shape)
+    values = {
+        tensor.name: TensorInfo(tuple(tensor.dims), _dtype(tensor.data_type).itemsize)
+        for tensor in sized.graph.initializer
+    }
+    for value in _inferred(sized, shape):
+        kind = value.type.tensor_type
         dims = kind.shape.dim
         if kind.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
-            found.setdefault(one.name, Value(tuple(dim.dim_value for dim in dims), _dtype(kind.elem_type).itemsize))
-    missing = [name for node in sized.graph.node for name in node.output if name and name not in found]
-    found |= _run(sized, missing, shape, _dtype(image.type.tensor_type.elem_type)) if missing else {}
-    _require_small(found)
-    return found
+            size = tuple(dim.dim_value for dim in dims)
+            values.setdefault(value.name, TensorInfo(size, _dtype(kind.elem_type).itemsize))
+    missing = [name for node in sized.graph.node for name in node.output if name and name not in values]
+    values |= _measured(sized, missing, shape, _dtype(image.type.tensor_type.elem_type)) if missing else {}
+    _require_small(values)
+    return values
 
 
-def _sized(proto: Any, image: str, shape: Shape) -> Any:
-    """A copy for one image of this shape, without what the file says of the shapes behind it."""
+def _with_input_size(proto: Any, image: str, shape: Shape) -> Any:
+    """A copy for one image of this shape, without what the file states about the shapes that follow from it."""
     import onnx
 
     sized = onnx.ModelProto()
     sized.CopyFrom(proto)
-    taken = next(one for one in sized.graph.input if one.name == image)
-    for dim, side in zip(taken.type.tensor_type.shape.dim, (1, *shape), strict=True):
-        dim.dim_value = side  # a name for any size goes with it
+    value = next(value for value in sized.graph.input if value.name == image)
+    for dim, side in zip(value.type.tensor_type.shape.dim, (1, *shape), strict=True):
+        dim.dim_value = side  # this removes the name of a free dimension
     del sized.graph.value_info[:]
-    for one in sized.graph.output:
-        one.type.tensor_type.ClearField("shape")
+    for output in sized.graph.output:
+        output.type.tensor_type.ClearField("shape")
     return sized
 
 
 def _inferred(sized: Any, shape: Shape) -> Iterator[Any]:
-    """Inputs, inner tensors and outputs, with the shapes that ONNX infers. Raises: InputError where they do not fit."""
+    """Inputs, inner tensors and outputs with the shapes that ONNX infers. Raises: InputError if shapes do not fit."""
     import onnx
 
     try:
         graph = onnx.shape_inference.infer_shapes(sized, strict_mode=True, data_prop=True).graph
-    except Exception as error:  # what it raises has no common base
+    except Exception as error:  # the errors of shape inference have no common base
         size = "×".join(map(str, shape))
-        raise InputError(f"its shapes do not fit an image of {size}: {first_line(error)}") from None
+        raise InputError(f"has shapes that do not fit an image of {size}: {first_line(error)}") from None
     yield from (*graph.input, *graph.value_info, *graph.output)
 
 
-def _run(sized: Any, missing: list[str], shape: Shape, kind: np.dtype[Any]) -> dict[str, Value]:
-    """The tensors of which only a run tells the shape."""
+def _measured(sized: Any, missing: list[str], shape: Shape, kind: np.dtype[Any]) -> dict[str, TensorInfo]:
+    """The tensors whose shapes only a run can show."""
     import onnx
 
     probe = onnx.ModelProto()
     probe.CopyFrom(sized)
     del probe.graph.output[:]
     probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in missing)
-    told = answers(session(probe.SerializeToString(), 1), np.zeros((1, *shape), kind))
-    if not all(isinstance(one, np.ndarray) for one in told):
-        raise InputError("holds sequences; only networks of tensors are profiled")
-    return {name: Value(one.shape, one.itemsize) for name, one in zip(missing, told, strict=True)}
+    outputs = session_outputs(open_session(probe.SerializeToString(), 1), np.zeros((1, *shape), kind))
+    if not all(isinstance(output, np.ndarray) for output in outputs):
+        raise InputError("holds sequences; only networks of tensors can be profiled")
+    return {name: TensorInfo(output.shape, output.itemsize) for name, output in zip(missing, outputs, strict=True)}
 
 
-def _require_small(values: Mapping[str, Value]) -> None:
-    """Raises: InputError for a tensor that no network for images has."""
+def _require_small(values: Mapping[str, TensorInfo]) -> None:
+    """Raises: InputError for a tensor that is larger than in any network for images."""
     for name, value in values.items():
-        if value.elements * value.itemsize > LIMIT:
-            raise InputError(f"tensor {name!r} of {value.elements:,} elements; at most {LIMIT:,} bytes are held")
+        if value.elements * value.itemsize > MAX_BYTES:
+            raise InputError(f"has a tensor {name!r} of {value.elements:,} elements; at most {MAX_BYTES:,} bytes fit")
 
 
 def _dtype(kind: int) -> np.dtype[Any]:
-    """numpy's type of an ONNX one. Raises: InputError."""
+    """The numpy type of an ONNX type. Raises: InputError."""
     import onnx
 
     try:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: sessions that time well, and int8 files to be timed."""
+"""ONNX Runtime on the CPU: sessions with settings for timing, and int8 files to be timed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from lightcnn.errors import LightcnnError
 from lightcnn.text import first_line
 
-CALIBRATION = 2
-"""Images of noise from which the ranges of activations are taken."""
-ERRORS_ONLY = 3
+CALIBRATION_IMAGES = 2
+"""Number of noise images from which the ranges of activations are taken."""
+LOG_ERRORS_ONLY = 3
+"""ONNX Runtime's log level that prints errors and nothing else."""
 
 
-def session(file: bytes | str, threads: int) -> Any:
-    """An `onnxruntime.InferenceSession` of a file or its path: sequential, on so many threads, without spinning.
+def open_session(file: bytes | str, threads: int) -> Any:
+    """An `onnxruntime.InferenceSession` of a file (or its path): sequential, on `threads` threads, without spinning.
 
-    Raises: LightcnnError where ONNX Runtime cannot run it.
+    Raises: LightcnnError if ONNX Runtime cannot run the file.
     """
     import onnxruntime
 
@@ -32,17 +33,17 @@ def session(file: bytes | str, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = LOG_ERRORS_ONLY
     try:
         return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common base
         raise LightcnnError(f"ONNX Runtime cannot run it: {first_line(error)}") from error
 
 
-def answers(running: Any, images: NDArray[Any], *, shrink: bool = False) -> list[NDArray[Any]]:
-    """What a session of one input gives for images (N, C, H, W); `shrink` then frees memory that larger ones needed.
+def session_outputs(session: Any, images: NDArray[Any], *, shrink: bool = False) -> list[NDArray[Any]]:
+    """The outputs of a session for images (N, C, H, W); `shrink` frees memory that an earlier, larger run needed.
 
-    Raises: LightcnnError.
+    Raises: LightcnnError if the run fails.
     """
     import onnxruntime
 
@@ -50,16 +51,18 @@ def answers(running: Any, images: NDArray[Any], *, shrink: bool = False) -> list
     if options:
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     try:
-        found: list[NDArray[Any]] = running.run(None, {running.get_inputs()[0].name: images}, options)
+        outputs: list[NDArray[Any]] = session.run(None, {session.get_inputs()[0].name: images}, options)
     except Exception as error:
         raise LightcnnError(f"ONNX Runtime cannot run it: {first_line(error)}") from error
-    return found
+    return outputs
 
 
-def quantized(data: bytes, shape: tuple[int, int, int]) -> bytes:
-    """The file in int8: weights by channel, activations by ranges that images of noise give. For its speed alone.
+def quantize(data: bytes, shape: tuple[int, int, int]) -> bytes:
+    """The file in int8, only to be timed: weights per channel, activations by the ranges that noise images give.
 
-    What it answers is worth nothing: a file to be used is calibrated on images of its own kind. Raises: LightcnnError.
+    Its predictions are meaningless: a file that is to be used needs calibration on real images.
+
+    Raises: LightcnnError if the file cannot be quantized.
     """
     import onnx
     from onnxruntime import quantization
@@ -69,7 +72,7 @@ def quantized(data: bytes, shape: tuple[int, int, int]) -> bytes:
         target = Path(folder) / "int8.onnx"
         try:
             proto = onnx.load_model_from_string(data)
-            add_pre_process_metadata(proto)  # torch's exporter has folded what there is to fold
+            add_pre_process_metadata(proto)  # torch's exporter has already folded all that can be folded
             norms = [node.name for node in proto.graph.node if node.op_type == "LayerNormalization"]
             quantization.quantize_static(
                 proto, target, _reader(proto.graph.input[0].name, shape), per_channel=True, nodes_to_exclude=norms,
@@ -82,7 +85,7 @@ def quantized(data: bytes, shape: tuple[int, int, int]) -> bytes:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what ONNX Runtime's quantization says to the root logger of weights that it takes as they are."""
+    """Silences what ONNX Runtime's quantization logs about weights that it does not change."""
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -97,15 +100,15 @@ def _reader(name: str, shape: tuple[int, int, int]) -> Any:
 
     class Noise(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.left = _noise(name, shape)
+            self.images = _noise(name, shape)
 
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            return next(self.left, None)
+            return next(self.images, None)
 
     return Noise()
 
 
 def _noise(name: str, shape: tuple[int, int, int]) -> Iterator[dict[str, NDArray[np.float32]]]:
     random = np.random.default_rng(0)
-    for _ in range(CALIBRATION):
+    for _ in range(CALIBRATION_IMAGES):
         yield {name: random.standard_normal((1, *shape), dtype=np.float32)}

@@ -1,4 +1,4 @@
-"""A module of torch as an ONNX file, in bytes."""
+"""Exports a torch module as an ONNX file, in bytes."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ from typing import Any
 import torch
 from torch import nn
 
-from lightcnn.counting.copies import blank
+from lightcnn.counting.copies import zero_image
 from lightcnn.errors import LightcnnError
 from lightcnn.text import first_line
 
-IMAGE, LOGITS = "image", "logits"
-"""Names of what goes into a file of ours and what comes out."""
+INPUT_NAME, OUTPUT_NAME = "image", "logits"
+"""Names of input and output of an exported file."""
 
 
-def written(model: nn.Module, shape: tuple[int, int, int]) -> bytes:
+def onnx_bytes(model: nn.Module, shape: tuple[int, int, int]) -> bytes:
     """The ONNX file of a model in eval mode on the CPU: `image` (N, C, H, W), any N → `logits` (N, classes).
 
-    It holds nothing of the machine it was written on. Raises: LightcnnError where torch cannot write it.
+    The file contains nothing about the machine on which it was exported.
+
+    Raises: LightcnnError if torch cannot export the model.
     """
     batch = {0: torch.export.Dim.DYNAMIC}
     try:
         with redirect_stdout(io.StringIO()), torch.no_grad():
             program = torch.onnx.export(
-                model, (blank(model, shape),), dynamo=True, verbose=False, dynamic_shapes=(batch,),
-                input_names=[IMAGE], output_names=[LOGITS],
+                model, (zero_image(model, shape),), dynamo=True, verbose=False, dynamic_shapes=(batch,),
+                input_names=[INPUT_NAME], output_names=[OUTPUT_NAME],
             )  # fmt: skip
         assert program is not None
-        return bytes(_bare(program.model_proto).SerializeToString(deterministic=True))
-    except Exception as error:  # whatever torch's exporter raises
+        return bytes(_without_notes(program.model_proto).SerializeToString(deterministic=True))
+    except Exception as error:  # torch's exporter may raise anything
         raise LightcnnError(f"cannot be written as ONNX: {first_line(error)}") from error
 
 
-def _bare(proto: Any) -> Any:
-    """Without notes on where in which source file an operator came from."""
+def _without_notes(proto: Any) -> Any:
+    """The model without notes about the source files that its operators come from."""
     graph = proto.graph
     for part in (proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         del part.metadata_props[:]

@@ -10,6 +10,7 @@ from typing import Any
 
 from lightcnn.budget import human
 from lightcnn.errors import InputError
+from lightcnn.measurement.runtime_names import EAGER, FOLDED, ONNX, ONNX_INT8, RUNTIMES
 from lightcnn.output import html as page
 from lightcnn.text import nearest, visible
 
@@ -18,25 +19,28 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """A column: what heads it, its value in a row of report.json (None: empty), and how that is written."""
+    """A column: its title, its value in a row of report.json (None: empty), and how the value is written."""
 
     title: str
     value: Callable[[Row], Any]
     text: Callable[[Any], str]
 
 
-def _at(*path: str) -> Callable[[Row], Any]:
-    def value(row: Row) -> Any:
-        found: Any = row
-        for key in path:
-            found = None if found is None else found[key]
-        return found
+def _at(*keys: str) -> Callable[[Row], Any]:
+    """A function that reads a nested value of a row; None if a part of it is None."""
 
-    return value
+    def read(row: Row) -> Any:
+        value: Any = row
+        for key in keys:
+            value = None if value is None else value[key]
+        return value
+
+    return read
 
 
 def _median(runtime: str) -> Callable[[Row], Any]:
-    return lambda row: next((one["median"] for one in row["latencies"] if one["runtime"] == runtime), None)
+    """A function that reads the median latency in a runtime."""
+    return lambda row: next((latency["median"] for latency in row["latencies"] if latency["runtime"] == runtime), None)
 
 
 def _digits(value: float) -> str:
@@ -61,66 +65,65 @@ COLUMNS: dict[str, Column] = {
     "keras": Column("Keras file with Adam, B", _at("keras_adam_bytes"), human),
     "peak": Column("peak activations, B", _at("peak_activation_bytes"), human),
     "resident": Column("peak resident, B", _at("peak_resident_bytes", "process"), human),
-    "resident_own": Column("its own, B", _at("peak_resident_bytes", "own"), human),
+    "resident_own": Column("network resident, B", _at("peak_resident_bytes", "own"), human),
     "latency": Column("ms, median", _at("latency_ms", "median"), _digits),
     "p95": Column("ms, p95", _at("latency_ms", "p95"), _digits),
     "iqr": Column("ms, IQR", _at("latency_ms", "iqr"), _digits),
     "runs": Column("runs", _at("latency_ms", "runs"), str),
-    "runtime": Column("run by", _at("latency_ms", "runtime"), str),
-    "ms_folded": Column("ms, folded", _median("folded"), _digits),
-    "ms_eager": Column("ms, eager", _median("eager"), _digits),
-    "ms_onnx": Column("ms, ONNX", _median("onnx"), _digits),
-    "ms_onnx_int8": Column("ms, ONNX int8", _median("onnx-int8"), _digits),
+    "runtime": Column("runtime", _at("latency_ms", "runtime"), str),
+    "ms_folded": Column("ms, folded", _median(FOLDED), _digits),
+    "ms_eager": Column("ms, eager", _median(EAGER), _digits),
+    "ms_onnx": Column("ms, ONNX", _median(ONNX), _digits),
+    "ms_onnx_int8": Column("ms, ONNX int8", _median(ONNX_INT8), _digits),
     "throughput": Column("images/s", _at("images_per_second"), _digits),
     "accuracy": Column("accuracy", _at("accuracy", "value"), lambda value: f"{value:.2%}"),
-    "accuracy_source": Column("whose accuracy", _at("accuracy", "source"), str),
+    "accuracy_source": Column("accuracy from", _at("accuracy", "source"), str),
     "per_megabyte": Column("accuracy per MB", _at("accuracy_per_megabyte"), _digits),
     "per_second": Column("accuracy per s", _at("accuracy_per_second"), _digits),
 }
 """Every column by the name that `--columns` and `--sort` take."""
-DEFAULT = (
+DEFAULT_COLUMNS = (
     "name", "params", "params_with_buffers", "macs", "fvcore", "thop", "torch", "int8", "peak", "latency", "p95",
     "ms_folded", "ms_eager", "ms_onnx", "ms_onnx_int8", "throughput", "accuracy",
 )  # fmt: skip
-BESIDE = {"ms_folded": "folded", "ms_eager": "eager", "ms_onnx": "onnx", "ms_onnx_int8": "onnx-int8"}
-"""Columns of one runtime each: in the place of `latency` and `p95` where several ran."""
-WORDS = ("name", "source", "accuracy_source", "input", "runtime")
+RUNTIME_COLUMNS = {f"ms_{runtime.replace('-', '_')}": runtime for runtime in RUNTIMES}
+"""Column → its runtime; these columns replace `latency` and `p95` if networks were timed in several runtimes."""
+TEXT_COLUMNS = ("name", "source", "accuracy_source", "input", "runtime")
+"""Columns that are aligned to the left."""
 
 
 def require_columns(names: Sequence[str], option: str) -> tuple[str, ...]:
-    """The names of columns. Raises: InputError for one that is not there, with the nearest."""
+    """The names as a tuple. Raises: InputError for an unknown column; it suggests the nearest name."""
     for name in names:
         if name not in COLUMNS:
-            raise InputError(
-                f"{option} {name}: no such column{nearest(name, COLUMNS)}; there are: {', '.join(COLUMNS)}"
-            )
+            raise InputError(f"{option} {name}: no such column{nearest(name, COLUMNS)}; columns: {', '.join(COLUMNS)}")
     return tuple(names)
 
 
-def useful(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The default columns, without those that are empty in all rows; a time for each runtime where several ran."""
-    several = len({one["runtime"] for row in rows for one in row["latencies"]}) > 1
-    left_out = ("latency", "p95") if several else tuple(BESIDE)
-    held = [name for name in DEFAULT if name not in left_out]
-    return tuple(name for name in held if any(COLUMNS[name].value(row) is not None for row in rows))
+def useful_columns(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The default columns that are not empty in all rows, with one latency per runtime if several were used."""
+    several = len({latency["runtime"] for row in rows for latency in row["latencies"]}) > 1
+    excluded = ("latency", "p95") if several else tuple(RUNTIME_COLUMNS)
+    names = [name for name in DEFAULT_COLUMNS if name not in excluded]
+    return tuple(name for name in names if any(COLUMNS[name].value(row) is not None for row in rows))
 
 
-def ordered(rows: Sequence[Row], by: str | None) -> list[Row]:
-    """Rows by rising value of a column; a minus before its name turns them round; empty ones come last."""
+def sort_rows(rows: Sequence[Row], by: str | None) -> list[Row]:
+    """The rows sorted by a column, in descending order if a minus precedes its name; rows without a value are last."""
     if by is None:
         return list(rows)
     value = COLUMNS[by.removeprefix("-")].value
-    held = [row for row in rows if value(row) is not None]
-    return sorted(held, key=value, reverse=by.startswith("-")) + [row for row in rows if value(row) is None]
+    with_value = [row for row in rows if value(row) is not None]
+    return sorted(with_value, key=value, reverse=by.startswith("-")) + [row for row in rows if value(row) is None]
 
 
-def texts(row: Row, names: Sequence[str]) -> list[str]:
-    """A row's cells as text; a latency that did not settle is marked with ~, an accuracy that is published with *."""
+def row_cells(row: Row, names: Sequence[str]) -> list[str]:
+    """The cells of a row as text; an unstable latency is marked with ~, a published accuracy with *."""
     cells = []
     for name in names:
         value = COLUMNS[name].value(row)
         text = "" if value is None else visible(COLUMNS[name].text(value))
-        if value is not None and _unsettled(row, name):
+        if value is not None and _unstable(row, name):
             text = f"~{text}"
         if name in ("accuracy", "per_megabyte", "per_second") and value is not None:
             text += "*" if row["accuracy"]["source"].startswith("published") else ""
@@ -128,51 +131,51 @@ def texts(row: Row, names: Sequence[str]) -> list[str]:
     return cells
 
 
-def _unsettled(row: Row, name: str) -> bool:
-    """Whether a time in this column is one that did not settle."""
+def _unstable(row: Row, name: str) -> bool:
+    """Whether the column is a latency of the row that is unstable."""
     if name in ("latency", "p95"):
         return bool(row["latency_ms"]["unstable"])
-    return any(one["unstable"] for one in row["latencies"] if one["runtime"] == BESIDE.get(name))
+    return any(latency["unstable"] for latency in row["latencies"] if latency["runtime"] == RUNTIME_COLUMNS.get(name))
 
 
 def markdown(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """A table in Markdown, numbers to the right."""
-    rules = [":--" if name in WORDS else "--:" for name in names]
-    lines = [[COLUMNS[name].title for name in names], rules, *(texts(row, names) for row in rows)]
+    """A table in Markdown, with numbers aligned to the right."""
+    rules = [":--" if name in TEXT_COLUMNS else "--:" for name in names]
+    lines = [[COLUMNS[name].title for name in names], rules, *(row_cells(row, names) for row in rows)]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
 def latex(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """A table in LaTeX, with the rules of the package booktabs."""
-    shape = "".join("l" if name in WORDS else "r" for name in names)
+    """A table in LaTeX that uses the package booktabs."""
+    shape = "".join("l" if name in TEXT_COLUMNS else "r" for name in names)
     head = " & ".join(_tex(COLUMNS[name].title) for name in names)
-    body = "".join(f"{' & '.join(map(_tex, texts(row, names)))} \\\\\n" for row in rows)
+    body = "".join(f"{' & '.join(map(_tex, row_cells(row, names)))} \\\\\n" for row in rows)
     return f"\\begin{{tabular}}{{{shape}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n"
 
 
-def comma_separated(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """A CSV with whole numbers, headed by the columns' names."""
+def csv_table(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """A CSV table with unrounded numbers; its header has the columns' names."""
     values = [[COLUMNS[name].value(row) for name in names] for row in rows]
-    return sheet(names, [["x".join(map(str, v)) if isinstance(v, list) else v for v in row] for row in values])
+    return to_csv(names, [["x".join(map(str, v)) if isinstance(v, list) else v for v in row] for row in values])
 
 
-def sheet(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Any table as CSV."""
+def to_csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Any table as CSV text."""
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows([header, *rows])
     return file.getvalue()
 
 
 def html(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """A table in HTML that can be sorted."""
+    """A sortable HTML table."""
     cells = [
-        [_shown(COLUMNS[name].value(row), text) for name, text in zip(names, texts(row, names), strict=True)]
+        [_format_cell(COLUMNS[name].value(row), text) for name, text in zip(names, row_cells(row, names), strict=True)]
         for row in rows
     ]
     return page.table([COLUMNS[name].title for name in names], cells, sortable=True)
 
 
-def _shown(value: Any, text: str) -> page.NumberCell | str:
+def _format_cell(value: Any, text: str) -> page.NumberCell | str:
     return page.NumberCell(text, value) if isinstance(value, (int, float)) else text
 
 

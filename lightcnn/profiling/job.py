@@ -1,194 +1,143 @@
-"""`lightcnn profile`: every subject counted and timed, and the run folder with table, layers, charts and page."""
+"""Counts and times all targets of `lightcnn profile`, and writes the run folder."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from lightcnn.counting.count import CONVENTION
-from lightcnn.counting.layers import LAYER_COLUMNS
 from lightcnn.devices import pick_device
 from lightcnn.errors import LightcnnError
-from lightcnn.measurement.latency import TimedModel, machine, measure, threads_set
+from lightcnn.measurement.latency import TimedModel, measure, torch_threads
 from lightcnn.measurement.runtimes import require_runtimes
-from lightcnn.profiling import columns
-from lightcnn.profiling.figures import charts
-from lightcnn.profiling.page import profile_page
-from lightcnn.profiling.profile import Profile, unchanged
-from lightcnn.profiling.targets import Subject, read_accuracies, subjects
-from lightcnn.progress import Progress
-from lightcnn.run_folder import RunFolder, json_bytes
-from lightcnn.spec import Shape
+from lightcnn.profiling.profile import Profile, keep_random_state
+from lightcnn.profiling.report import Failure, report_document, run_folder_files
+from lightcnn.profiling.settings import DEFAULT_SETTINGS, Settings
+from lightcnn.profiling.targets import Target, find_targets, read_accuracies
+from lightcnn.progress import Progress, no_progress
+from lightcnn.run_folder import RunFolder
 from lightcnn.text import first_line
-from lightcnn.version import __version__
-
-SECONDS = 45.0
-"""Of the rounds of timing, for all networks together."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is to be done with each network. An `input` of None: each at its own size."""
-
-    input: Shape | None = None
-    baselines: bool = False
-    latency: bool = True
-    memory: bool = False
-    threads: int = 1
-    batch: int = 4
-    runtimes: tuple[str, ...] = ("folded",)
-    device: str = "auto"
-    accuracy: Path | None = None
-    seconds: float = SECONDS
 
 
 def run(
     targets: Sequence[str],
-    settings: Settings = Settings(),
+    settings: Settings = DEFAULT_SETTINGS,
     *,
     out: str | Path | None = None,
-    progress: Progress = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> RunFolder:
-    """Profiles all targets and returns the run folder, which is there whole or not at all.
+    """Profiles all targets and returns the run folder, which is written atomically.
 
-    What failed stands in `failures` of its report.json. Raises: InputError where nothing can be done.
+    A target that fails is listed in `failures` of report.json. Raises: InputError before any work if a target, a
+    runtime, the device or the file of accuracies is wrong.
     """
-    began, path = (
-        time.monotonic(),
-        RunFolder.require_free(Path(out)) if out is not None else RunFolder.default_path("profile"),
-    )
+    started = time.monotonic()
+    path = RunFolder.require_free(Path(out)) if out is not None else RunFolder.default_path("profile")
     settings = replace(settings, runtimes=require_runtimes(settings.runtimes))
     device = pick_device(settings.device)
     accuracies = read_accuracies(settings.accuracy) if settings.accuracy else {}
-    named = subjects(targets, baselines=settings.baselines, input=settings.input, accuracies=accuracies)
-    with unchanged():
-        profiles, failures = _counted(named, progress)
+    networks = find_targets(targets, baselines=settings.baselines, input=settings.input, accuracies=accuracies)
+    failures: list[Failure] = []
+    with keep_random_state():
+        profiles = _count(networks, progress, failures)
         if settings.latency:
-            profiles = _clocked(profiles, named, settings, device, progress, failures)
+            profiles = _time(profiles, networks, settings, device, progress, failures)
         if settings.memory:
-            profiles = _resident(profiles, named, settings, progress, failures)
-    report = _report(profiles, failures, settings, began)
-    pictures = charts(report["rows"])
-    files = {
-        "report.html": profile_page(report, pictures),
-        "profile.csv": columns.comma_separated(report["rows"], tuple(columns.COLUMNS)).encode(),
-        "layers.csv": _layers(profiles),
-        **{f"plots/{name}.png": picture.png for name, picture in pictures.items()},
-        "report.json": json_bytes(report),
-    }
-    return RunFolder.create(path, "profile", files)
+            profiles = _measure_memory(profiles, networks, settings, progress, failures)
+    report = report_document(profiles, failures, threads=settings.threads, started=started)
+    return RunFolder.create(path, "profile", run_folder_files(report, profiles))
 
 
-def _counted(named: Sequence[Subject], progress: Progress) -> tuple[list[Profile], list[dict[str, str]]]:
-    """A profile of every subject that can be counted, and what is wrong with the others."""
-    profiles, failures = [], []
-    for number, one in enumerate(named):
-        progress("counting", number, len(named))
+def _count(targets: Sequence[Target], progress: Progress, failures: list[Failure]) -> list[Profile]:
+    """A profile of each target that can be counted; the others become failures."""
+    profiles = []
+    for number, target in enumerate(targets):
+        progress("counting", number, len(targets))
         try:
-            profiles.append(one.profile())
+            profiles.append(target.profile())
         except LightcnnError as error:
-            failures.append({"name": one.name, "error": _told(one, error)})
-    progress("counting", len(named), len(named))
-    return profiles, failures
+            failures.append({"name": target.name, "error": _message(target, error)})
+    progress("counting", len(targets), len(targets))
+    return profiles
 
 
-def _clocked(
+def _time(
     profiles: Sequence[Profile],
-    named: Sequence[Subject],
+    targets: Sequence[Target],
     settings: Settings,
     device: torch.device,
     progress: Progress,
-    failures: list[dict[str, str]],
+    failures: list[Failure],
 ) -> list[Profile]:
-    """The profiles with the latency of every runtime, all networks in the same rounds."""
-    ready = _ready(profiles, named, settings, device, progress, failures)
-    times = measure([one for _, one in ready], seconds=settings.seconds, threads=settings.threads, progress=progress)
-    found = [(name, latency, one.note) for (name, one), latency in zip(ready, times, strict=True)]
+    """The profiles with the latency in each runtime; all networks are timed in the same rounds."""
+    models = _warm_models(profiles, targets, settings, device, progress, failures)
+    latencies = measure(
+        [model for _, model in models], seconds=settings.seconds, threads=settings.threads, progress=progress
+    )
+    times = [(name, latency, model.note) for (name, model), latency in zip(models, latencies, strict=True)]
     return [
         replace(
-            held,
-            latencies=tuple(latency for name, latency, _ in found if name == held.name),
-            notes=tuple(note for name, _, note in found if name == held.name and note),
+            profile,
+            latencies=tuple(latency for name, latency, _ in times if name == profile.name),
+            notes=tuple(note for name, _, note in times if name == profile.name and note),
         )
-        for held in profiles
+        for profile in profiles
     ]
 
 
-def _ready(
+def _warm_models(
     profiles: Sequence[Profile],
-    named: Sequence[Subject],
+    targets: Sequence[Target],
     settings: Settings,
     device: torch.device,
     progress: Progress,
-    failures: list[dict[str, str]],
+    failures: list[Failure],
 ) -> list[tuple[str, TimedModel]]:
-    """Every network in every runtime, warmed up, under its name; what cannot be timed is a failure."""
-    by_name = {one.name: one for one in named}
-    ready: list[tuple[str, TimedModel]] = []
-    with threads_set(settings.threads):
-        for number, held in enumerate(profiles):
+    """Each network in each runtime, warmed up, with its name; what cannot be timed becomes a failure."""
+    by_name = {target.name: target for target in targets}
+    models: list[tuple[str, TimedModel]] = []
+    with torch_threads(settings.threads):
+        for number, profile in enumerate(profiles):
             progress("warming up", number, len(profiles))
-            one = by_name[held.name]
+            target = by_name[profile.name]
             try:
-                made = one.candidates(
-                    held.count, runtimes=settings.runtimes, device=device,
+                in_runtimes = target.timed_models(
+                    profile.count, runtimes=settings.runtimes, device=device,
                     batch=settings.batch, threads=settings.threads,
                 )  # fmt: skip
             except (LightcnnError, RuntimeError, MemoryError) as error:
-                failures.append({"name": held.name, "error": _told(one, error)})
+                failures.append({"name": profile.name, "error": _message(target, error)})
                 continue
-            ready += [(held.name, candidate) for candidate in made]
-    return ready
+            models += [(profile.name, model) for model in in_runtimes]
+    return models
 
 
-def _resident(
+def _measure_memory(
     profiles: Sequence[Profile],
-    named: Sequence[Subject],
+    targets: Sequence[Target],
     settings: Settings,
     progress: Progress,
-    failures: list[dict[str, str]],
+    failures: list[Failure],
 ) -> list[Profile]:
-    """The profiles with the memory that a fresh process held."""
-    by_name = {one.name: one for one in named}
-    found = []
-    for number, held in enumerate(profiles):
+    """The profiles with the peak memory of a new process."""
+    by_name = {target.name: target for target in targets}
+    measured = []
+    for number, profile in enumerate(profiles):
         progress("measuring memory", number, len(profiles))
         try:
-            found.append(replace(held, resident=by_name[held.name].resident(settings.threads)))
+            memory = by_name[profile.name].memory(settings.threads)
         except LightcnnError as error:
-            failures.append({"name": held.name, "error": str(error)})
-            found.append(held)
-    return found
+            failures.append({"name": profile.name, "error": str(error)})
+            measured.append(profile)
+            continue
+        measured.append(replace(profile, resident=memory))
+    return measured
 
 
-def _report(
-    profiles: Sequence[Profile], failures: Sequence[dict[str, str]], settings: Settings, began: float
-) -> dict[str, Any]:
-    return {
-        "lightcnn": __version__,
-        "command": "profile",
-        "seed": 0,
-        "seconds": round(time.monotonic() - began, 2),
-        "data": None,
-        "convention": CONVENTION,
-        "machine": machine() | {"threads": settings.threads},
-        "rows": [one.document() for one in profiles],
-        "failures": list(failures),
-        "layers": {one.name: [layer.document() for layer in one.layers] for one in profiles},
-    }
-
-
-def _layers(profiles: Sequence[Profile]) -> bytes:
-    rows = [[one.name, *layer.cells()] for one in profiles for layer in one.layers]
-    return columns.sheet(("network", *LAYER_COLUMNS), rows).encode()
-
-
-def _told(one: Subject, error: BaseException) -> str:
-    """One line that begins with the subject's name."""
+def _message(target: Target, error: BaseException) -> str:
+    """The first line of an error, with the target's name."""
     text = first_line(error)
-    return text if one.name in text else f"{one.name}: {text}"
+    return text if target.name in text else f"{target.name}: {text}"

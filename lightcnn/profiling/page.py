@@ -1,49 +1,57 @@
-"""report.html of a profile: the table, why counters differ, what each network is made of, and the pictures."""
+"""report.html of a profile: the table, figures, why counters differ, and the layers of each network."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lightcnn.measurement.runtime_names import ONNX_INT8
 from lightcnn.output import html
 from lightcnn.output.hotspots import InteractiveFigure
 from lightcnn.profiling import columns
 
 CAPTIONS = {
-    "efficiency": "Accuracy per second over accuracy per megabyte of the Keras file; the smaller the file, the larger "
-    "the bubble.",
+    "efficiency": "Accuracy per second over accuracy per megabyte of the Keras file; smaller files have larger "
+    "bubbles.",
     "disk": "Size on disk: with Adam's moments, as the paper measures it, and as lightcnn saves it.",
-    "score_time": "Accuracy, and above it the time of one image.",
-    "latency_accuracy": "Accuracy over the time of one image, and the front: no other is both faster and better.",
-    "macs_accuracy": "Accuracy over multiply-adds, and the front.",
-    "params_accuracy": "Accuracy over parameters, and the front.",
-    "macs_latency": "Time over multiply-adds: on one line, equal speed. The lowest line is the best speed seen here.",
-    "roofline": "Speed over multiply-adds a byte moved (weights once, activations written and read). Left of the "
-    "roof's corner moving the bytes, at the best rate seen here, takes longer than computing, at the best speed seen: "
-    "such a network is held back by memory. What is far below the roof is held back by something else.",
+    "score_time": "Accuracy (bottom) and time of one image (top).",
+    "latency_accuracy": "Accuracy over the time of one image. On the front, no other network is both faster and more "
+    "accurate.",
+    "macs_accuracy": "Accuracy over multiply-adds, with the front.",
+    "params_accuracy": "Accuracy over parameters, with the front.",
+    "macs_latency": "Time over multiply-adds. Networks on one line have equal speed; the lowest line is the best speed "
+    "of these networks.",
+    "roofline": "Speed over multiply-adds per byte moved (weights once, activations written and read). The roof is the "
+    "best rate of moving bytes and the best speed of computing among these networks. Networks left of its corner are "
+    "limited by memory; networks far below the roof are limited by something else.",
 }
-NORMS = 5
-"""Names of norms that the page shows."""
-LISTED = 40
-"""Layers of a network that the page shows, those with the most multiply-adds; layers.csv has all."""
+"""Name of a figure → its caption, in the order of the page."""
+MAX_NORMS = 5
+"""Maximum number of norms that the page names."""
+MAX_LAYERS = 40
+"""Maximum number of layers that the page shows, those with the most multiply-adds; layers.csv has all."""
 
 
-def profile_page(report: Mapping[str, Any], pictures: Mapping[str, InteractiveFigure]) -> bytes:
-    """The whole page."""
+def profile_page(report: Mapping[str, Any], figures: Mapping[str, InteractiveFigure]) -> bytes:
+    """The page, from report.json and the figures by name."""
     rows = report["rows"]
     return html.page(
         "lightcnn profile",
         [
             html.paragraph(report["convention"]),
-            *(html.paragraph(one["error"], "alarm") for one in report["failures"]),
-            *([columns.html(rows, columns.useful(rows))] if rows else []),
-            *(html.paragraph(line) for line in footer(report)),
-            *([html.heading("Every runtime"), _times(rows)] if any(len(row["latencies"]) > 1 for row in rows) else []),
-            *([html.heading("Size, memory and what the accuracies are"), _more(rows)] if rows else []),
+            *(html.paragraph(failure["error"], "alarm") for failure in report["failures"]),
+            *([columns.html(rows, columns.useful_columns(rows))] if rows else []),
+            *(html.paragraph(line) for line in footer_lines(report)),
             *(
-                html.figure(pictures[name].png, caption, pictures[name].spots)
+                [html.heading("All runtimes"), _runtime_table(rows)]
+                if any(len(row["latencies"]) > 1 for row in rows)
+                else []
+            ),
+            *([html.heading("Size, memory and accuracy"), _more_columns(rows)] if rows else []),
+            *(
+                html.figure(figures[name].png, caption, figures[name].spots)
                 for name, caption in CAPTIONS.items()
-                if name in pictures
+                if name in figures
             ),
             *(part for row in rows for part in _network(row, report["layers"][row["name"]])),
         ],
@@ -51,37 +59,40 @@ def profile_page(report: Mapping[str, Any], pictures: Mapping[str, InteractiveFi
     )
 
 
-def footer(report: Mapping[str, Any]) -> list[str]:
-    """Machine, threads, versions and load under a table, and what its marks mean."""
-    held = report["machine"]
-    load = f", load {held['load'][0]:g}" if held["load"] else ""
-    versions = ", ".join(f"{name} {version}" for name, version in held["packages"].items() if version)
+def footer_lines(report: Mapping[str, Any]) -> list[str]:
+    """The lines below a table: machine, threads, load and versions, and what the marks mean."""
+    machine = report["machine"]
+    load = f", load {machine['load'][0]:g}" if machine["load"] else ""
+    versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items() if version)
     lines = [
-        f"{held['processor']}, {held['cores']} cores, {held['threads']} thread(s){load}; "
-        f"Python {held['python']}, {versions}"
+        f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} thread(s){load}; "
+        f"Python {machine['python']}, {versions}"
     ]
-    if held["gpu"]:
-        lines.append(f"GPU: {held['gpu']}")
+    if machine["gpu"]:
+        lines.append(f"GPU: {machine['gpu']}")
     rows = report["rows"]
-    runs = [one for row in rows for one in row["latencies"]]
-    if any(one["unstable"] for one in runs):
-        lines.append("~ the middle half of its times spreads over more than a fifth of their median, measured twice")
-    if any(one["runtime"] == "onnx-int8" for one in runs):
-        lines.append("int8: calibrated on images of noise, for its speed alone; what it answers is not to be used")
+    latencies = [latency for row in rows for latency in row["latencies"]]
+    if any(latency["unstable"] for latency in latencies):
+        lines.append("~ unstable: measured twice, the interquartile range is still over a fifth of the median")
+    if any(latency["runtime"] == ONNX_INT8 for latency in latencies):
+        lines.append("int8: calibrated on noise, only to measure speed; do not use its predictions")
     if any(row["accuracy"] and row["accuracy"]["source"].startswith("published") for row in rows):
-        lines.append("* published by the paper of MicroMPoxNet, not ours: of images augmented before they were split")
+        lines.append(
+            "* published in the paper of MicroMPoxNet, not ours: the paper augmented its images before splitting them"
+        )
     return lines
 
 
-def _times(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What every runtime needed for every network."""
+def _runtime_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The latency of each network in each runtime."""
     keys = ("runtime", "layout", "median", "p95", "iqr", "runs", "batch", "images_per_second")
-    header = ("network", "run by", "layout", "ms, median", "ms, p95", "ms, IQR", "runs", "images at once", "images/s")
-    told = [(row["name"], *(one[key] for key in keys)) for row in rows for one in row["latencies"]]
-    return html.table(header, told, sortable=True)
+    header = ("network", "runtime", "layout", "ms, median", "ms, p95", "ms, IQR", "runs", "images at once", "images/s")
+    cells = [(row["name"], *(latency[key] for key in keys)) for row in rows for latency in row["latencies"]]
+    return html.table(header, cells, sortable=True)
 
 
-def _more(rows: Sequence[Mapping[str, Any]]) -> str:
+def _more_columns(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A second table with sizes, memory and accuracies."""
     names = (
         "name", "source", "input", "fp32", "int8", "file", "keras", "resident", "resident_own", "accuracy",
         "accuracy_source", "per_megabyte", "per_second",
@@ -92,41 +103,41 @@ def _more(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _network(row: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Why the counters differ, what is not counted, and the heaviest layers."""
+    """The section of one network: why counters differ, what is not counted, and the largest layers."""
     differences = [
-        (one["counter"], one["where"], one["ours"], one["theirs"], one["difference"], one["reason"])
-        for one in row["reconciliation"]
+        tuple(difference[key] for key in ("counter", "where", "ours", "theirs", "difference", "reason"))
+        for difference in row["reconciliation"]
     ]
-    heaviest = sorted(layers, key=lambda layer: -layer["macs"])[:LISTED]
+    largest = sorted(layers, key=lambda layer: -layer["macs"])[:MAX_LAYERS]
     return [
         html.heading(row["name"]),
-        html.pairs(_left_aside(row)),
+        html.pairs(_totals(row)),
         *(html.paragraph(note, "note") for note in row["notes"]),
         *([
-            html.paragraph("What other counters add to our multiply-adds of the network as given, and leave out:"),
-            html.table(("counter", "where", "ours", "theirs", "difference", "why"), differences, sortable=True),
+            html.paragraph("How other counters differ from our multiply-adds of the network as given:"),
+            html.table(("counter", "where", "ours", "theirs", "difference", "reason"), differences, sortable=True),
         ] if differences else []),
-        html.paragraph(f"The {len(heaviest)} layers with the most multiply-adds of {len(layers)}:"),
+        html.paragraph(f"The {len(largest)} layers with the most multiply-adds, of {len(layers)} layers:"),
         html.table(
             ("layer", "kind", "output", "parameters", "multiply-adds", "share", "activation bytes"),
-            [_layer(layer) for layer in heaviest], sortable=True,
+            [_layer_cells(layer) for layer in largest], sortable=True,
         ),
     ]  # fmt: skip
 
 
-def _left_aside(row: Mapping[str, Any]) -> dict[str, str]:
-    """The two totals, and what is neither counted nor folded."""
+def _totals(row: Mapping[str, Any]) -> dict[str, str]:
+    """Total multiply-adds, operators that are not counted, and norms that are not folded."""
     norms = row["unfolded"]
-    named = f"{len(norms)}: {', '.join(norms[:NORMS])}" + ("…" if len(norms) > NORMS else "")
+    unfolded = f"{len(norms)}: {', '.join(norms[:MAX_NORMS])}" + ("…" if len(norms) > MAX_NORMS else "")
     return {
         "multiply-adds as given and deployed": f"{row['macs_as_given']:,} and {row['macs']:,}",
         "operators that are not counted": ", ".join(f"{name} ×{count}" for name, count in row["uncounted"].items())
         or "none",
-        "BatchNorms that stay when it is deployed": named if norms else "none",
+        "BatchNorms that are not folded": unfolded if norms else "none",
     }
 
 
-def _layer(layer: Mapping[str, Any]) -> tuple[Any, ...]:
+def _layer_cells(layer: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
         layer["name"] or "(itself)", layer["kind"], "×".join(map(str, layer["shape"])), layer["params"], layer["macs"],
         html.NumberCell(f"{layer['share']:.1%}", layer["share"]), layer["activation_bytes"],

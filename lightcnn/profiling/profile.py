@@ -1,4 +1,4 @@
-"""`lightcnn.profile`: what one network costs, by every counter and by the clock; nothing of it changes."""
+"""`lightcnn.profile`: what one network costs, by every counter and by the clock; the network stays unchanged."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from lightcnn.baselines import build_network
 from lightcnn.counting.count import Count, count
 from lightcnn.counting.layers import LayerRow
 from lightcnn.errors import InputError
-from lightcnn.measurement.latency import Latency, measure, threads_set
-from lightcnn.measurement.memory import Resident
-from lightcnn.measurement.runtimes import candidates
+from lightcnn.measurement.latency import Latency, measure, torch_threads
+from lightcnn.measurement.memory import ResidentMemory
+from lightcnn.measurement.runtime_names import FOLDED
+from lightcnn.measurement.runtimes import timed_models
 from lightcnn.profiling import columns, terminal
+from lightcnn.progress import no_progress
 from lightcnn.spec import NetworkSpec, Shape
 from lightcnn.text import first_line
 
-IMAGE: Shape = (3, 224, 224)
+DEFAULT_INPUT: Shape = (3, 224, 224)
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A share of right answers, and whose it is: a run's, a file's, or published and not ours."""
+    """An accuracy (0 to 1) and its source: a run, a file, or a publication."""
 
     value: float
     source: str
@@ -36,9 +38,9 @@ class Accuracy:
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """One network's costs. The first of `latencies` is the one that charts show; there may be none.
+    """The costs of one network for images of `input` (C, H, W).
 
-    `notes` are what must be known of how it was timed.
+    Figures show the first of `latencies`, if any. `resident` is the measured memory, `notes` are caveats of the timing.
     """
 
     name: str
@@ -46,17 +48,17 @@ class Profile:
     input: Shape
     count: Count
     latencies: tuple[Latency, ...] = ()
-    resident: Resident | None = None
+    resident: ResidentMemory | None = None
     accuracy: Accuracy | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def layers(self) -> tuple[LayerRow, ...]:
-        """One row a module that computes; they add up to `count`."""
+        """One row per module that computes; the rows add up to `count`."""
         return self.count.layers
 
     def document(self) -> dict[str, Any]:
-        """A row of report.json."""
+        """The network's row in report.json."""
         first = self.latencies[0] if self.latencies else None
         keys = ("median", "p95", "iqr", "runs", "threads", "runtime", "layout", "device", "unstable")
         return {
@@ -65,7 +67,9 @@ class Profile:
             "input": list(self.input),
             **self.count.document(),
             "notes": [*self.count.notes, *self.notes],
-            "peak_resident_bytes": {"process": self.resident.peak, "own": self.resident.own} if self.resident else None,
+            "peak_resident_bytes": {"process": self.resident.peak, "own": self.resident.network}
+            if self.resident
+            else None,
             "latency_ms": {key: getattr(first, key) for key in keys} if first else None,
             "images_per_second": first.images_per_second if first else None,
             "latencies": [latency.document() for latency in self.latencies],
@@ -74,7 +78,7 @@ class Profile:
         }
 
     def _efficiency(self) -> dict[str, float | None]:
-        """The paper's two: per cent of accuracy a megabyte of the Keras file, and a second of one inference."""
+        """The paper's two: accuracy in per cent per megabyte of the Keras file, and per second of one inference."""
         percent = 100 * self.accuracy.value if self.accuracy else None
         seconds = self.latencies[0].median / 1000 if self.latencies else None
         return {
@@ -83,13 +87,13 @@ class Profile:
         }
 
     def __str__(self) -> str:
-        return columns.markdown([self.document()], columns.useful([self.document()]))
+        return columns.markdown([self.document()], columns.useful_columns([self.document()]))
 
     def __rich__(self) -> Table:
-        return terminal.table([self.document()], columns.useful([self.document()]))
+        return terminal.table([self.document()], columns.useful_columns([self.document()]))
 
     def _repr_html_(self) -> str:
-        return columns.html([self.document()], columns.useful([self.document()]))
+        return columns.html([self.document()], columns.useful_columns([self.document()]))
 
 
 def profile(
@@ -99,25 +103,39 @@ def profile(
     latency: bool = False,
     threads: int = 1,
 ) -> Profile:
-    """The costs of any module, or of the network of a spec, for images of `input` (C, H, W); the model stays as it is.
+    """Counts, and optionally times, any module or the network of a spec; the model stays unchanged.
 
-    Without `input` a spec has its own and a module takes 3×224×224. `latency=True` also times it on the CPU for a few
-    seconds. Raises: InputError where it cannot take the image or has no one count.
+    Args:
+        model: A torch module, or a spec, whose network is then built.
+        input: The size (C, H, W) of an image in pixels; the default is the spec's own, or (3, 224, 224) for a module.
+        latency: Also measure the latency on the CPU for a few seconds.
+        threads: Number of threads of one inference.
+
+    Returns:
+        A `Profile`. It prints as a table; `.count` has the numbers and `.layers` one row per module that computes.
+
+    Raises:
+        InputError: If the network cannot take the image, or if its cost depends on the image.
+
+    Example:
+        >>> import lightcnn, torch
+        >>> lightcnn.profile(torch.nn.Conv2d(3, 8, 3), input=(3, 32, 32)).count.macs
+        194400
     """
-    shape, module, name = _subject(model, input)
-    with unchanged(), threads_set(threads):
-        counted = count(module, shape, notes_of(module))
+    shape, module, name = _resolve(model, input)
+    with keep_random_state(), torch_threads(threads):
+        counts = count(module, shape, file_notes(module))
         times: tuple[Latency, ...] = ()
         if latency:
-            ready = candidates(
-                module, counted.pairs, shape, runtimes=("folded",), device=torch.device("cpu"), batch=1, threads=threads
+            ready = timed_models(
+                module, counts.pairs, shape, runtimes=(FOLDED,), device=torch.device("cpu"), batch=1, threads=threads
             )
-            times = tuple(measure(ready, seconds=3.0, threads=threads, progress=lambda *_: None))
-    return Profile(name, "python", shape, counted, times)
+            times = tuple(measure(ready, seconds=3.0, threads=threads, progress=no_progress))
+    return Profile(name, "python", shape, counts, times)
 
 
-def notes_of(model: nn.Module) -> dict[str, str] | None:
-    """What stands in the file of a network of ours beside its tensors."""
+def file_notes(model: nn.Module) -> dict[str, str] | None:
+    """The metadata that lightcnn writes into the weights file of its networks; None for other modules."""
     spec = getattr(model, "spec", None)
     if not isinstance(spec, (NetworkSpec, BaselineSpec)):
         return None
@@ -125,7 +143,7 @@ def notes_of(model: nn.Module) -> dict[str, str] | None:
 
 
 def with_input(spec: AnySpec, input: Shape | None) -> AnySpec:
-    """The spec for another input, checked anew. Raises: InputError."""
+    """The spec with another input size, checked again. Raises: InputError."""
     if input is None or input == spec.input:
         return spec
     try:
@@ -135,22 +153,23 @@ def with_input(spec: AnySpec, input: Shape | None) -> AnySpec:
 
 
 @contextmanager
-def unchanged() -> Iterator[None]:
-    """torch's random state as it was before, whatever a model drew."""
+def keep_random_state() -> Iterator[None]:
+    """Restores torch's random state at the end."""
     with torch.random.fork_rng(devices=[]):
         yield
 
 
-def _subject(model: nn.Module | AnySpec, input: Shape | None) -> tuple[Shape, nn.Module, str]:
+def _resolve(model: nn.Module | AnySpec, input: Shape | None) -> tuple[Shape, nn.Module, str]:
+    """Input size, module and name of a module or a spec."""
     if isinstance(model, nn.Module):
         spec = getattr(model, "spec", None)
-        own = spec.input if isinstance(spec, (NetworkSpec, BaselineSpec)) else IMAGE
-        return input or own, model, getattr(spec, "name", "") or type(model).__name__
+        default = spec.input if isinstance(spec, (NetworkSpec, BaselineSpec)) else DEFAULT_INPUT
+        return input or default, model, getattr(spec, "name", "") or type(model).__name__
     spec = with_input(model, input)
     return spec.input, build_network(spec, seed=0, pretrained=False), spec.name or type(spec).__name__
 
 
 def _reason(error: ValueError) -> str:
-    details: Any = getattr(error, "errors", None)
-    told: Mapping[str, Any] = details(include_url=False)[0] if details else {"msg": str(error)}
-    return first_line(told["msg"])
+    errors: Any = getattr(error, "errors", None)
+    first: Mapping[str, Any] = errors(include_url=False)[0] if errors else {"msg": str(error)}
+    return first_line(first["msg"])

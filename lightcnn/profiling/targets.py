@@ -1,7 +1,7 @@
-"""What is profiled: targets as people type them, and the paper's networks, each with what is known of its accuracy.
+"""The networks to be profiled: targets as they are typed, and the paper's networks, with their accuracies if known.
 
 A name that means nothing is refused before any work. A file that cannot be read, or a network that cannot take the
-input, becomes a row that failed: the others go on.
+input, becomes a failed row; the other rows are not affected.
 """
 
 from __future__ import annotations
@@ -20,29 +20,32 @@ from lightcnn.baselines import build_network, configuration
 from lightcnn.counting.count import Count, count
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.measurement.latency import TimedModel
-from lightcnn.measurement.memory import Resident, resident, resident_file
-from lightcnn.measurement.runtimes import candidates, of_file
+from lightcnn.measurement.memory import ResidentMemory, file_memory, spec_memory
+from lightcnn.measurement.runtimes import timed_file, timed_models
 from lightcnn.onnxfiles.count import count_graph
 from lightcnn.onnxfiles.extra import require_onnx
-from lightcnn.onnxfiles.read import read
-from lightcnn.profiling.profile import Accuracy, Profile, notes_of, with_input
+from lightcnn.onnxfiles.read import read_graph
+from lightcnn.profiling.profile import Accuracy, Profile, file_notes, with_input
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import Shape
 from lightcnn.text import nearest
 
-PAPER = "micrompoxnet"
-PUBLISHED = {
+PAPER_NETWORK = "micrompoxnet"
+PUBLISHED_ACCURACIES = {
     "micrompoxnet": 0.9999, "xception": 1.0, "efficientnet_b3": 0.9998, "efficientnet_b5": 1.0, "convnext_tiny": 1.0,
 }  # fmt: skip
-"""What MicroMPoxNet's paper prints (doi:10.1016/j.bspc.2026.110404; Adam, two classes, augmented before the split)."""
-NOT_OURS = "published, not ours"
-ONNX = ".onnx"
+"""Accuracies in MicroMPoxNet's paper (doi:10.1016/j.bspc.2026.110404; Adam, 2 classes, augmented before the split)."""
+PUBLISHED_SOURCE = "published, not ours"
+ONNX_SUFFIX = ".onnx"
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A network to be profiled, from a spec or an ONNX file, or why it cannot be. `input` is what was asked for."""
+class Target:
+    """A network to be profiled, from a spec or an ONNX file, or the reason why it cannot be profiled (`failure`).
+
+    `input` is the size (C, H, W) from the command line, if any; `source` is where the network is from.
+    """
 
     name: str
     source: str
@@ -53,36 +56,36 @@ class Subject:
     failure: str | None = None
 
     def profile(self) -> Profile:
-        """What it costs, without times. Raises: LightcnnError."""
-        shape, counted = self._counted()
-        return Profile(self.name, self.source, shape, counted, accuracy=self.accuracy)
+        """The costs of the network, without times. Raises: LightcnnError."""
+        shape, counts = self._count()
+        return Profile(self.name, self.source, shape, counts, accuracy=self.accuracy)
 
-    def candidates(
-        self, counted: Count, *, runtimes: Sequence[str], device: torch.device, batch: int, threads: int
+    def timed_models(
+        self, counts: Count, *, runtimes: Sequence[str], device: torch.device, batch: int, threads: int
     ) -> list[TimedModel]:
-        """Ready to be timed: a spec's network by each runtime, a file by ONNX Runtime. Raises: LightcnnError."""
+        """The network ready to be timed, in each runtime; a file only in ONNX Runtime. Raises: LightcnnError."""
         if self.file is not None:
-            return [of_file(read(self.file, self.input), batch=batch, threads=threads)]
+            return [timed_file(read_graph(self.file, self.input), batch=batch, threads=threads)]
         spec = self._spec()
         model = build_network(spec, seed=0, pretrained=False)
-        return candidates(
-            model, counted.pairs, spec.input, runtimes=runtimes, device=device, batch=batch, threads=threads
+        return timed_models(
+            model, counts.pairs, spec.input, runtimes=runtimes, device=device, batch=batch, threads=threads
         )
 
-    def resident(self, threads: int) -> Resident:
-        """The memory that a fresh process holds. Raises: LightcnnError."""
+    def memory(self, threads: int) -> ResidentMemory:
+        """The peak memory of a new process that runs the network once. Raises: LightcnnError."""
         if self.file is not None:
-            return resident_file(self.file, read(self.file, self.input), threads=threads)
-        return resident(self._spec(), threads=threads)
+            return file_memory(self.file, read_graph(self.file, self.input), threads=threads)
+        return spec_memory(self._spec(), threads=threads)
 
-    def _counted(self) -> tuple[Shape, Count]:
+    def _count(self) -> tuple[Shape, Count]:
         if self.file is not None:
-            graph = read(self.file, self.input)
+            graph = read_graph(self.file, self.input)
             return graph.input, count_graph(graph)
         spec = self._spec()
         with torch.device("meta"):
             model = build_network(spec, pretrained=False)
-        return spec.input, count(model, spec.input, notes_of(model))
+        return spec.input, count(model, spec.input, file_notes(model))
 
     def _spec(self) -> AnySpec:
         if self.spec is None:
@@ -90,97 +93,101 @@ class Subject:
         return self.spec
 
 
-def subjects(
+def find_targets(
     targets: Sequence[str], *, baselines: bool, input: Shape | None, accuracies: Mapping[str, float]
-) -> list[Subject]:
-    """The targets, and with `baselines` or without targets the paper's network and the 11 it was compared with.
+) -> list[Target]:
+    """The targets; with `baselines`, or without targets, also the paper's network and its 11 baselines.
 
-    Raises: InputError for a name that means nothing.
+    Raises: InputError if a target means nothing, or if a name in `accuracies` is not that of a target.
     """
-    found = [_subject(target, input) for target in targets]
+    networks = [_target(target, input) for target in targets]
     if baselines or not targets:
-        found += [_paper(input), *(_baseline(name, input) for name in BASELINES)]
-    found = _told_apart(found)
-    unknown = [name for name in accuracies if name not in {one.name for one in found}]
+        networks += [_paper(input), *(_baseline(name, input) for name in BASELINES)]
+    networks = _with_unique_names(networks)
+    names = [network.name for network in networks]
+    unknown = [name for name in accuracies if name not in names]
     if unknown:
-        names = [one.name for one in found]
         raise InputError(f"--accuracy: {unknown[0]}: no such row{nearest(unknown[0], names)}; rows: {', '.join(names)}")
-    return [_judged(one, accuracies) for one in found]
+    return [_with_accuracy(network, accuracies) for network in networks]
 
 
-def _told_apart(found: Sequence[Subject]) -> list[Subject]:
-    """Each under a name of its own: a second one of a name gets a number."""
-    held: Counter[str] = Counter()
-    apart = []
-    for one in found:
-        held[one.name] += 1
-        apart.append(one if held[one.name] == 1 else replace(one, name=f"{one.name} ({held[one.name]})"))
-    return apart
+def _with_unique_names(targets: Sequence[Target]) -> list[Target]:
+    """The targets with a number behind each name that was used before."""
+    uses: Counter[str] = Counter()
+    unique = []
+    for target in targets:
+        uses[target.name] += 1
+        number = uses[target.name]
+        unique.append(target if number == 1 else replace(target, name=f"{target.name} ({number})"))
+    return unique
 
 
 def read_accuracies(path: Path) -> dict[str, float]:
-    """`name,accuracy` of a CSV, shares from 0 to 1. Raises: InputError."""
+    """The columns `name` and `accuracy` (0 to 1) of a CSV file. Raises: InputError."""
     rows = csv.DictReader(document.read_text(path).splitlines())
     if not {"name", "accuracy"} <= set(rows.fieldnames or ()):
         raise InputError(
-            f"{path}: needs the columns name and accuracy; it has {', '.join(rows.fieldnames or ['none'])}"
+            f"{path}: the columns name and accuracy are required; it has {', '.join(rows.fieldnames or ['none'])}"
         )
-    found = {}
+    accuracies = {}
     for number, row in enumerate(rows, 2):
         try:
             value = float(row["accuracy"] or "")
         except ValueError:
             value = -1.0
         if not 0 <= value <= 1:
-            raise InputError(f"{path}:{number}: accuracy {row['accuracy']!r} is no share; give a number from 0 to 1")
-        found[row["name"] or ""] = value
-    return found
+            raise InputError(f"{path}:{number}: accuracy {row['accuracy']!r} must be a number from 0 to 1")
+        accuracies[row["name"] or ""] = value
+    return accuracies
 
 
-def _subject(target: str, input: Shape | None) -> Subject:
+def _target(target: str, input: Shape | None) -> Target:
+    """The network that a target means: a run folder, a file, a recipe, a name of timm or a baseline."""
     path = Path(target)
     if path.is_dir():
-        return _of_run(path, input)
-    if path.suffix.lower() == ONNX and path.is_file():
+        return _from_run(path, input)
+    if path.suffix.lower() == ONNX_SUFFIX and path.is_file():
         require_onnx(target)
-        return Subject(path.stem, f"file {target}", file=path, input=input)
+        return Target(path.stem, f"file {target}", file=path, input=input)
     if path.is_file():
-        return _safely(path.stem, f"file {target}", lambda: _document(path), input)
+        return _load(path.stem, f"file {target}", lambda: _read_file(path), input)
     if target in document.shipped("recipes"):
-        return _safely(target, f"recipe {target}", lambda: Recipe.load(target).network, input)
+        return _load(target, f"recipe {target}", lambda: Recipe.load(target).network, input)
     name = target.removeprefix(TIMM_PREFIX)
-    unknown = _unknown_to_timm(name)
-    if not unknown:
-        return _safely(f"{TIMM_PREFIX}{name}", "timm's own", lambda: _timm(name), input)
+    timm_error = _timm_error(name)
+    if not timm_error:
+        return _load(f"{TIMM_PREFIX}{name}", "timm's own", lambda: _timm(name), input)
     if target in BASELINES:
         return _baseline(target, input)
     names = [*document.shipped("recipes"), *BASELINES]
-    if target.endswith((".yaml", ".yml", ONNX)) or "/" in target:
+    if target.endswith((".yaml", ".yml", ONNX_SUFFIX)) or "/" in target:
         raise InputError(f"{target}: no such file or folder")
     near = nearest(target, names)
-    raise InputError(f"{target}: no recipe, baseline, file or run folder{near}; {unknown}")
+    raise InputError(f"{target}: no recipe, baseline, file or run folder{near}; {timm_error}")
 
 
-def _of_run(path: Path, input: Shape | None) -> Subject:
+def _from_run(path: Path, input: Shape | None) -> Target:
+    """The network of a run folder, with the accuracy on its test set if the run has one."""
     run = RunFolder.load(path)
     run.require("spec.yaml")
-    found = _safely(path.name or str(path), f"run {path}", lambda: load_network(run / "spec.yaml"), input)
-    value = _tested(run.report)
-    return found if value is None else replace(found, accuracy=Accuracy(value, f"run {path}, test side"))
+    target = _load(path.name or str(path), f"run {path}", lambda: load_network(run / "spec.yaml"), input)
+    value = _test_accuracy(run.report)
+    return target if value is None else replace(target, accuracy=Accuracy(value, f"run {path}, test set"))
 
 
-def _tested(report: Mapping[str, object]) -> float | None:
-    """Test accuracy of a training's or a search's report."""
-    for route in (("metrics", "test", "accuracy", "value"), ("best", "test", "accuracy", "mean")):
-        found: object = report
-        for key in route:
-            found = found.get(key) if isinstance(found, dict) else None
-        if isinstance(found, (int, float)):
-            return float(found)
+def _test_accuracy(report: Mapping[str, object]) -> float | None:
+    """The test accuracy in the report of a training or a search; None if it has none."""
+    for keys in (("metrics", "test", "accuracy", "value"), ("best", "test", "accuracy", "mean")):
+        value: object = report
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if isinstance(value, (int, float)):
+            return float(value)
     return None
 
 
-def _document(path: Path) -> AnySpec:
+def _read_file(path: Path) -> AnySpec:
+    """The network of a spec, baseline or recipe file."""
     text = document.read_text(path)
     if "network" in document.keys(text, str(path)):
         return Recipe.load(str(path)).network
@@ -188,20 +195,20 @@ def _document(path: Path) -> AnySpec:
 
 
 def _timm(name: str) -> BaselineSpec:
-    """timm's own network, with as many classes and as large an image as its weights have."""
-    known = configuration(name)
-    channels, height, width = known.input_size
+    """timm's own network, with the number of classes and the input size of its pretrained weights."""
+    config = configuration(name)
+    channels, height, width = config.input_size
     return BaselineSpec(
         baseline=f"{TIMM_PREFIX}{name}",
         input=(channels, height, width),
-        classes=max(2, known.num_classes),
+        classes=max(2, config.num_classes),
         head="own",
         dropout=0.0,
     )
 
 
-def _unknown_to_timm(name: str) -> str:
-    """What timm's names say of one that is none of them; '' for one that is."""
+def _timm_error(name: str) -> str:
+    """Why timm does not have a network of this name; '' if it does."""
     try:
         configuration(name)
     except InputError as error:
@@ -209,28 +216,28 @@ def _unknown_to_timm(name: str) -> str:
     return ""
 
 
-def _paper(input: Shape | None) -> Subject:
-    return _safely(PAPER, "the paper's network, reconstructed", lambda: Recipe.load(PAPER).network, input)
+def _paper(input: Shape | None) -> Target:
+    return _load(PAPER_NETWORK, "the paper's network, reconstructed", lambda: Recipe.load(PAPER_NETWORK).network, input)
 
 
-def _baseline(name: str, input: Shape | None) -> Subject:
+def _baseline(name: str, input: Shape | None) -> Target:
     spec = BaselineSpec(baseline=name, classes=2, sigmoid=True)
-    return _safely(name, f"timm:{spec.timm}, the paper's head", lambda: spec, input)
+    return _load(name, f"timm:{spec.timm}, the paper's head", lambda: spec, input)
 
 
-def _safely(name: str, source: str, load: Callable[[], AnySpec], input: Shape | None) -> Subject:
-    """The subject of a spec, or a row that failed."""
+def _load(name: str, source: str, load: Callable[[], AnySpec], input: Shape | None) -> Target:
+    """The target of a spec, or a target with the error as its `failure`."""
     try:
-        return Subject(name, source, with_input(load(), input))
+        return Target(name, source, with_input(load(), input))
     except LightcnnError as error:
-        return Subject(name, source, failure=str(error))
+        return Target(name, source, failure=str(error))
 
 
-def _judged(found: Subject, accuracies: Mapping[str, float]) -> Subject:
-    """With the accuracy of the file, else a run's own, else the paper's for its networks."""
-    if found.name in accuracies:
-        return replace(found, accuracy=Accuracy(accuracies[found.name], "file"))
-    papers = found.source.endswith(("the paper's head", "reconstructed", f"recipe {PAPER}"))
-    if found.accuracy is None and papers and found.name in PUBLISHED:
-        return replace(found, accuracy=Accuracy(PUBLISHED[found.name], NOT_OURS))
-    return found
+def _with_accuracy(target: Target, accuracies: Mapping[str, float]) -> Target:
+    """The target with the accuracy of the file, else of its run, else of the paper if it is a network of the paper."""
+    if target.name in accuracies:
+        return replace(target, accuracy=Accuracy(accuracies[target.name], "file"))
+    from_paper = target.source.endswith(("the paper's head", "reconstructed", f"recipe {PAPER_NETWORK}"))
+    if target.accuracy is None and from_paper and target.name in PUBLISHED_ACCURACIES:
+        return replace(target, accuracy=Accuracy(PUBLISHED_ACCURACIES[target.name], PUBLISHED_SOURCE))
+    return target

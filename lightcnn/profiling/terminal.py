@@ -1,4 +1,4 @@
-"""The table of networks on a terminal. No torch."""
+"""The tables of networks and of layers on a terminal. No torch."""
 
 from __future__ import annotations
 
@@ -8,35 +8,37 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from lightcnn.profiling.columns import COLUMNS, WORDS, texts
+from lightcnn.profiling.columns import COLUMNS, TEXT_COLUMNS, row_cells
 from lightcnn.text import visible
 
 
 def table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str | None = None) -> Table:
-    """Rows of report.json in these columns."""
-    drawn = Table(title=title, box=None, pad_edge=False, header_style="bold")
+    """A table of rows of report.json with the named columns."""
+    output = Table(title=title, box=None, pad_edge=False, header_style="bold")
     for name in names:
-        drawn.add_column(COLUMNS[name].title, justify="left" if name in WORDS else "right", no_wrap=name != "source")
+        output.add_column(
+            COLUMNS[name].title, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=name != "source"
+        )
     for row in rows:
-        drawn.add_row(*(Text(text) for text in texts(row, names)))
-    return drawn
+        output.add_row(*(Text(text) for text in row_cells(row, names)))
+    return output
 
 
 def layer_table(name: str, layers: Sequence[Mapping[str, Any]]) -> Table:
     """The layers of one network, and their sum."""
-    drawn = Table(title=Text(visible(name)), box=None, pad_edge=False, header_style="bold", title_justify="left")
+    output = Table(title=Text(visible(name)), box=None, pad_edge=False, header_style="bold", title_justify="left")
     for title in ("layer", "kind", "output"):
-        drawn.add_column(title)
+        output.add_column(title)
     for title in ("params", "MACs", "share", "activations, B"):
-        drawn.add_column(title, justify="right", no_wrap=True)
+        output.add_column(title, justify="right", no_wrap=True)
     for layer in layers:
-        drawn.add_row(
+        output.add_row(
             Text(visible(layer["name"]) or "(itself)"), layer["kind"], "×".join(map(str, layer["shape"])),
             f"{layer['params']:,}", f"{layer['macs']:,}", f"{layer['share']:.1%}", f"{layer['activation_bytes']:,}",
         )  # fmt: skip
-    drawn.add_section()
-    drawn.add_row(
+    output.add_section()
+    output.add_row(
         "all", "", "", f"{sum(layer['params'] for layer in layers):,}", f"{sum(layer['macs'] for layer in layers):,}",
         "100.0%", f"{max((layer['activation_bytes'] for layer in layers), default=0):,}",
     )  # fmt: skip
-    return drawn
+    return output

@@ -18,7 +18,7 @@ from lightcnn.engine.loop import Epoch
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.predictions import prediction_table, write_predictions
-from lightcnn.evaluation.scores import repeated, scores
+from lightcnn.evaluation.scores import repeated_accuracy, scores
 from lightcnn.evaluation.thresholds import operating_points
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
@@ -130,7 +130,9 @@ def report_document(
             "epochs": final.recipe.training.epochs,
             "cost": total.document(),
             "val": {"accuracy": metrics["val"]["accuracy"]["value"]},
-            "test": {"accuracy": repeated([metrics["test"]["accuracy"]["value"]], metrics["test"]["accuracy"])},
+            "test": {
+                "accuracy": repeated_accuracy([metrics["test"]["accuracy"]["value"]], metrics["test"]["accuracy"])
+            },
         },
         "metrics": metrics,
         "front": [{"cost": point.document(), "accuracy": score} for point, score in front(space, outcomes)],

@@ -20,7 +20,7 @@ from lightcnn.engine.loop import Epoch, fit
 from lightcnn.engine.state import State
 from lightcnn.errors import TrainingError
 from lightcnn.evaluation.calibration import cross_entropy
-from lightcnn.evaluation.scores import points
+from lightcnn.evaluation.scores import point_scores
 from lightcnn.inference import probabilities
 from lightcnn.network import Network
 from lightcnn.run_folder import RunFolder
@@ -157,7 +157,7 @@ class _Training:
                 f"the network predicts {predicted[~np.isfinite(predicted)][0]} on the validation set after epoch "
                 f"{epoch.number}; lower training.learning_rate, or clip gradients with training.clip_norm=1"
             )
-        metrics = points(labels, predicted)
+        metrics = point_scores(labels, predicted)
         return Row(
             epoch=epoch.number,
             loss=epoch.loss,

@@ -82,7 +82,7 @@ def test_small_images_are_not_searched_and_the_report_gives_the_reason(clean, mo
     monkeypatch.setattr(search, "MIN_PIXELS", 48)
     report = audit_report(examine_source(clean))
     assert report["near_searched"] is False
-    assert "images of 24 pixels are too small" in report["verdict"]
+    assert "24 pixels are too small" in report["verdict"]
 
 
 def test_patients_in_several_sets_of_the_given_split_are_named():

@@ -1,9 +1,9 @@
-"""How fast specs are costed, beside fvcore and thop on the same networks.
+"""How fast the cost of a spec is computed, compared with fvcore and thop on the same networks.
 
     python tests/benchmarks/cost.py
 
-Ours costs a built spec (pydantic models in memory); fvcore and thop count the built network, which must exist for them.
-One core, medians over rounds that alternate between the three.
+lightcnn computes the cost of a spec in memory (pydantic models); fvcore and thop need the built network. It runs on one
+core; the numbers are medians over rounds that alternate between the three.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROUNDS = 7
 
 
 def network(kind: str) -> NetworkSpec:
-    """Twelve blocks of one kind at 32×32, widths 16 to 64, three of them strided."""
+    """Twelve blocks of one kind at 32×32, widths 16 to 64, three of them with stride 2."""
     blocks = []
     for index in range(12):
         width, stride = 16 * (1 + index // 3), 2 if index % 4 == 1 else 1
@@ -42,28 +42,28 @@ def network(kind: str) -> NetworkSpec:
 
 
 def seconds(call: Callable[[], object], times: int) -> float:
-    """Seconds of one call, the mean over `times` of them."""
-    begin = time.perf_counter()
+    """Mean seconds of one of `times` calls."""
+    start = time.perf_counter()
     for _ in range(times):
         call()
-    return (time.perf_counter() - begin) / times
+    return (time.perf_counter() - start) / times
 
 
 def main() -> None:
     machine = f"{environment()['processor']}, one thread, Python {platform.python_version()}"
     print(f"{machine}, medians of {ROUNDS} rounds\n")
-    names = ("ours", "fvcore", "thop", "fvcore/ours", "thop/ours", "ours a second")
+    names = ("lightcnn", "fvcore", "thop", "fvcore/ours", "thop/ours", "ours per s")
     print(f"{'twelve blocks of':<18}" + "".join(f"{name:>14}" for name in names))
     for kind in ("separable", "mbconv with SE", "residual"):
-        ours, fvcore, thop = measured(network(kind))
+        ours, fvcore, thop = median_seconds(network(kind))
         print(
             f"{kind:<18}{ours * 1e6:>11.1f} µs{fvcore * 1e3:>11.1f} ms{thop * 1e3:>11.1f} ms"
             f"{fvcore / ours:>14,.0f}{thop / ours:>14,.0f}{1 / ours:>14,.0f}"
         )
 
 
-def measured(spec: NetworkSpec) -> list[float]:
-    """Median seconds of one count by ours, fvcore and thop."""
+def median_seconds(spec: NetworkSpec) -> list[float]:
+    """Median seconds of one count by lightcnn, fvcore and thop."""
     model = build(spec, 0)
     counters = [
         (lambda: cost(spec), 2_000),

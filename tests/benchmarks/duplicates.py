@@ -1,11 +1,11 @@
-"""Precision and recall of near-duplicate search on copies whose source is known.
+"""Precision and recall of near-duplicate search on copies whose original is known.
 
     python tests/benchmarks/duplicates.py [--data SOURCE] [--size 128] [--copies 5] [--photographs 240]
         [--seed 0] [--one-a-group] [--drop GROUP ...] [--compare] [--misses]
 
-Every photograph gets augmented copies, one to three changes each. One photograph in ten has its copies filed under a
-wrong class; where the source has no split, one in ten has them on another side. Found pairs and clusters are held
-against the truth. `--compare` adds a perceptual hash (difference hash of 8×8 bits, Hamming distance 10 or less).
+Every photograph gets augmented copies with one to three changes each. The copies of one photograph in ten get a wrong
+class. The pairs and clusters of the search are compared with the truth. `--compare` adds a perceptual hash (difference
+hash of 8×8 bits, Hamming distance 10 or less).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ CHANGES: dict[str, Callable[[Image, np.random.Generator], Image]] = {
 
 
 def augmented_set(photographs: list[Image], copies: int, seed: int) -> tuple[list[Image], NDArray[np.int64], list[str]]:
-    """All images, the photograph each comes from, and what was done to it."""
+    """All images, the number of the original of each, and the changes that were made to it."""
     images, sources, changes = list(photographs), list(range(len(photographs))), [""] * len(photographs)
     names = list(CHANGES)
     for source, photograph in enumerate(photographs):
@@ -103,7 +103,7 @@ def pairs_within(clusters: NDArray[np.int64]) -> set[tuple[int, int]]:
 
 
 def difference_hash(images: list[Image], bits: int) -> NDArray[np.int64]:
-    """The peer: clusters of images whose difference hashes are at most `bits` apart, in any of two mirrorings."""
+    """For comparison: clusters of images whose difference hashes differ by at most `bits`, mirrored or not."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -116,13 +116,14 @@ def difference_hash(images: list[Image], bits: int) -> NDArray[np.int64]:
     return connected_components(coo_matrix(near > 0), directed=False)[1].astype(np.int64)
 
 
-def score(found: set[tuple[int, int]], true: set[tuple[int, int]]) -> tuple[float, float]:
-    hits = len(found & true)
-    return hits / max(1, len(found)), hits / max(1, len(true))
+def score(pairs: set[tuple[int, int]], true: set[tuple[int, int]]) -> tuple[float, float]:
+    """Precision and recall of pairs of images."""
+    hits = len(pairs & true)
+    return hits / max(1, len(pairs)), hits / max(1, len(true))
 
 
 def chosen_photographs(dataset: Dataset, options: argparse.Namespace) -> NDArray[np.int64]:
-    """At most so many, in order; one a group where that is asked for, none of the groups that are dropped."""
+    """Indices of `--photographs` images, in order, without `--drop`; with `--one-a-group` one per group."""
     indices = np.flatnonzero(~np.isin(dataset.groups, options.drop))
     if options.one_a_group:
         indices = np.sort(indices[np.unique(dataset.groups[indices], return_index=True)[1]])
@@ -136,10 +137,12 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=5)
     parser.add_argument("--photographs", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--one-a-group", action="store_true", help="one photograph of each patient")
-    parser.add_argument("--drop", nargs="*", default=[], help="groups whose photographs are copies to begin with")
-    parser.add_argument("--compare", action="store_true", help="with a perceptual hash")
-    parser.add_argument("--misses", action="store_true", help="lists what was done to the copies that were missed")
+    parser.add_argument("--one-a-group", action="store_true", help="Use one photograph of each patient.")
+    parser.add_argument(
+        "--drop", nargs="*", default=[], help="Leave out these groups, whose photographs are copies already."
+    )
+    parser.add_argument("--compare", action="store_true", help="Compare with a perceptual hash.")
+    parser.add_argument("--misses", action="store_true", help="List the changes of the copies that were missed.")
     options = parser.parse_args()
 
     dataset = load(options.data)
@@ -154,31 +157,31 @@ def main() -> None:
     wrong = np.isin(sources, planted) & (np.arange(len(images)) >= len(photographs))
     labels[wrong] = (labels[wrong] + 1) % len(dataset.classes)
 
-    began = time.perf_counter()
-    found = find_similar(images)
-    seconds = time.perf_counter() - began
+    start = time.perf_counter()
+    matches = find_similar(images)
+    seconds = time.perf_counter() - start
     true = pairs_within(sources)
     same_patient = pairs_within(np.unique(groups, return_inverse=True)[1][sources])
     print(f"{options.data}: {len(photographs)} photographs at {options.size} px, {len(images)} images, {seconds:.1f} s")
     print(f"{'':34}{'precision':>10}{'recall':>10}{'precision by patient':>24}")
-    rows = {"pairs that were verified": {(int(i), int(j)) for i, j in found.pairs}}
-    rows["pairs within clusters"] = pairs_within(found.clusters)
+    rows = {"pairs that were verified": {(int(i), int(j)) for i, j in matches.pairs}}
+    rows["pairs within clusters"] = pairs_within(matches.clusters)
     if options.compare:
         rows["difference hash, 10 bits"] = pairs_within(difference_hash(images, 10))
         rows["difference hash, 4 bits"] = pairs_within(difference_hash(images, 4))
     for name, pairs in rows.items():
         precision, recall = score(pairs, true)
         print(f"{name:34}{precision:10.4f}{recall:10.4f}{score(pairs, same_patient)[0]:24.4f}")
-    mixed = {int(c) for c in np.unique(found.clusters) if len(set(labels[found.clusters == c].tolist())) > 1}
-    flagged = {int(s) for s in np.unique(sources[np.isin(found.clusters, list(mixed))])}
+    mixed = {int(c) for c in np.unique(matches.clusters) if len(set(labels[matches.clusters == c].tolist())) > 1}
+    flagged = {int(s) for s in np.unique(sources[np.isin(matches.clusters, list(mixed))])}
     truly = set(planted.tolist())
     print(
         f"{'wrong-class sources':34}{len(flagged & truly) / max(1, len(flagged)):10.4f}"
         f"{len(flagged & truly) / len(truly):10.4f}   ({len(truly)} planted, {len(flagged)} found)"
     )
     if options.misses:
-        biggest = [np.bincount(found.clusters[sources == s]).argmax() for s in range(len(photographs))]
-        for index in np.flatnonzero(found.clusters != np.array(biggest)[sources]):
+        biggest = [np.bincount(matches.clusters[sources == s]).argmax() for s in range(len(photographs))]
+        for index in np.flatnonzero(matches.clusters != np.array(biggest)[sources]):
             print("missed", index, int(sources[index]), changes[index])
 
 

@@ -1,15 +1,17 @@
-"""How fast the methods of `lightcnn explain` are, how exact, and how they agree with the packages of the same names.
+"""Speed and accuracy of the methods of `lightcnn explain`, and their agreement with the packages of the same names.
 
     pip install grad-cam lime && python tests/benchmarks/explain.py
     python tests/benchmarks/explain.py [--samples 300] [--batch 8] [--rounds 3] [--run RUN ...]
 
-One thread, a drawn lesion of 128 × 128 pixels, its predicted class; MicroMPoxNet and timm's MobileNetV2, both laid out
-as trained runs are, or the networks of runs. The weights of the two are random, their norms and last layers brought to
-the drawn images; a random MobileNetV2 is so rough between black and an image that 512 steps are not enough there.
+It explains the predicted class of a synthetic lesion of 128 × 128 pixels on one thread, for MicroMPoxNet and timm's
+MobileNetV2 in the memory layout of trained runs, or for the networks of `--run`. The weights of the two are random;
+their norms and last layers are fitted to the synthetic images. For a random MobileNetV2, 512 steps between black and an
+image are not enough.
 
-All ways of a table take turns in rounds after one that does not count: times are medians, and ratios medians of the
-ratios of the rounds. Peers run on copies of the same network; packages that are not installed are said. LIME's ways get
-the same superpixels and samples, ridge and kernel. Memory is that of a process of its own.
+The implementations of one table take turns in rounds, after one round that does not count. Times are medians, and
+ratios are medians of the ratios of each round. Other packages run on copies of the same network; those that are not
+installed are listed. All implementations of LIME get the same superpixels, samples, ridge and kernel. Memory is
+measured in a separate process.
 """
 
 from __future__ import annotations
@@ -34,10 +36,9 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from lightcnn.baselines import build_baseline
-from lightcnn.counting.copies import duplicate
+from lightcnn.counting.copies import eval_copy
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.lesion_painter import paint_lesions as lesions
-from lightcnn.data.tensors import normalise
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.methods.gradcam import GradCam
@@ -54,26 +55,26 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "micrompoxnet.yaml"
 RULE = Preprocess(size=128, channels=3, shorter_side=128, mean=(0.5,) * 3, deviation=(0.25,) * 3, classes=("a", "b"))
 STEPS = (8, 16, 32, 50, 64, 128)
 OURS = (16, 32, 64)
-"""Our steps double from 16 on, and each doubling starts anew."""
+"""The steps that lightcnn tries: they double from 16 on, and each doubling computes all steps again."""
 
 Ways = dict[str, Callable[[], Any]]
 
 
 class Clock:
-    """What goes through a network: seconds, images, and the most images at once."""
+    """Seconds and images that pass through a network, and the largest number of images at once."""
 
     def __init__(self, model: nn.Module) -> None:
         self.seconds, self.images, self.most = 0.0, 0, 0
         model.register_forward_pre_hook(self._begin)
         model.register_forward_hook(self._end)
 
-    def _begin(self, model: nn.Module, given: tuple[Tensor, ...]) -> None:
-        self.images += len(given[0])
-        self.most = max(self.most, len(given[0]))
-        self._began = time.perf_counter()
+    def _begin(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self.images += len(inputs[0])
+        self.most = max(self.most, len(inputs[0]))
+        self._start = time.perf_counter()
 
-    def _end(self, model: nn.Module, given: tuple[Tensor, ...], found: Tensor) -> None:
-        self.seconds += time.perf_counter() - self._began
+    def _end(self, model: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+        self.seconds += time.perf_counter() - self._start
 
 
 def networks(runs: Sequence[str]) -> Iterator[tuple[str, nn.Module, Preprocess]]:
@@ -88,8 +89,8 @@ def networks(runs: Sequence[str]) -> Iterator[tuple[str, nn.Module, Preprocess]]
 
 
 def settled(model: nn.Module) -> nn.Module:
-    """With statistics of drawn images, black to bright, in its norms, and logits of mean 0 and deviation 2 on them."""
-    inputs = normalise(pictures(16) * torch.linspace(0, 1, 16).view(-1, 1, 1, 1), RULE)
+    """Sets the statistics of its norms from synthetic images, black to bright, and scales its logits to deviation 2."""
+    inputs = RULE.normalise(lesion_images(16) * torch.linspace(0, 1, 16).view(-1, 1, 1, 1))
     last = [part for part in model.modules() if isinstance(part, nn.Linear)][-1]
     with torch.no_grad():
         for part in model.modules():
@@ -103,34 +104,34 @@ def settled(model: nn.Module) -> nn.Module:
     return model.to(memory_format=torch.channels_last)
 
 
-def pictures(count: int) -> Tensor:
-    """Drawn lesions, uint8 (N, 3, 128, 128)."""
+def lesion_images(count: int) -> Tensor:
+    """Synthetic lesions, uint8 (N, 3, 128, 128)."""
     return torch.from_numpy(lesions(count=count, size=128, seed=0).images).permute(0, 3, 1, 2)
 
 
 def interleaved(ways: Ways, rounds: int) -> tuple[dict[str, Any], dict[str, list[float]]]:
-    """What each way gives, and its seconds in each round."""
-    found = {name: call() for name, call in ways.items()}
+    """The result of each implementation, and its seconds in each round."""
+    results = {name: call() for name, call in ways.items()}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, call in ways.items():
-            begin = time.perf_counter()
+            start = time.perf_counter()
             call()
-            seconds[name].append(time.perf_counter() - begin)
-    return found, seconds
+            seconds[name].append(time.perf_counter() - start)
+    return results, seconds
 
 
 def table(title: str, seconds: dict[str, list[float]], notes: dict[str, str], first: str | None = None) -> None:
-    """Milliseconds of all ways, and those of the first way over theirs."""
+    """Prints milliseconds of all implementations, and the ratio of the first one's to theirs."""
     first = first or next(iter(seconds))
     print(f"\n{title}\n{'':36}{'ms':>10}{'ours / this':>13}")
     for name, rounds in seconds.items():
-        ratio = statistics.median(own / other for own, other in zip(seconds[first], rounds, strict=True))
+        ratio = statistics.median(ours / theirs for ours, theirs in zip(seconds[first], rounds, strict=True))
         print(f"{name:36}{1e3 * statistics.median(rounds):10.1f}{ratio:13.2f}  {notes.get(name, '')}", flush=True)
 
 
 def installed(*packages: str) -> bool:
-    """Whether a package is; says where not."""
+    """Whether all packages are installed; prints those that are not."""
     missing = [package for package in packages if find_spec(package) is None]
     for package in missing:
         print(f"{package}: not installed", flush=True)
@@ -139,7 +140,7 @@ def installed(*packages: str) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What is explained: the network as a user has it, what our methods hold of it, a copy for peers, and an image."""
+    """What is explained: the user's network, its `ExplainedNetwork`, a copy for other packages, and an image."""
 
     model: nn.Module
     explained: ExplainedNetwork
@@ -152,27 +153,27 @@ class Scene:
 
     @property
     def batch(self) -> int:
-        """Images at once."""
+        """Number of images at once."""
         return self.explained.batch.requested
 
     def signed(self, logits: Tensor) -> Tensor:
-        """The scores of a class (N,) from logits, as `Explained.score` has them."""
+        """The scores of the class (N,) from logits, as in `ExplainedNetwork.score`."""
         if logits.shape[1] == 1:
             return logits[:, 0] if self.target else -logits[:, 0]
         return logits[:, self.target]
 
     def score(self, inputs: Tensor) -> Tensor:
-        """The same (N,) of images, by the copy for peers."""
+        """The same (N,) for images, from the copy for other packages."""
         return self.signed(self.peer(inputs))
 
 
 def gradcam(scene: Scene) -> None:
-    """Grad-CAM beside a forward and a backward as a training has them, and the packages on the same layer."""
+    """Grad-CAM, compared with a forward and a backward pass as in training, and with packages on the same layer."""
     from captum.attr import LayerGradCam
 
     layer, coarse = GradCam().coarse(scene.explained, scene.inputs, scene.target)
     place = dict(scene.peer.named_modules())[layer.name]
-    captum, training = LayerGradCam(scene.score, place), duplicate(scene.model).requires_grad_(True)
+    captum, training = LayerGradCam(scene.score, place), eval_copy(scene.model).requires_grad_(True)
 
     def plain() -> None:
         training.zero_grad()
@@ -188,28 +189,28 @@ def gradcam(scene: Scene) -> None:
 
         package = GradCAM(scene.peer, [place])
         ways["grad-cam"] = lambda: package(scene.inputs, [lambda logits: scene.signed(logits[None])[0]])
-    found, seconds = interleaved(ways, 5 * scene.rounds)
-    notes = {"captum LayerGradCam": apart(coarse, found["captum LayerGradCam"][0, 0])}
-    if "grad-cam" in found:
-        notes["grad-cam"] = apart(
-            torch.from_numpy(rectified(coarse, scene.inputs)), torch.from_numpy(found["grad-cam"][0])
+    results, seconds = interleaved(ways, 5 * scene.rounds)
+    notes = {"captum LayerGradCam": largest_difference(coarse, results["captum LayerGradCam"][0, 0])}
+    if "grad-cam" in results:
+        notes["grad-cam"] = largest_difference(
+            torch.from_numpy(rectified(coarse, scene.inputs)), torch.from_numpy(results["grad-cam"][0])
         )
     table(f"Grad-CAM of {layer}", seconds, notes)
 
 
 def rectified(coarse: Tensor, inputs: Tensor) -> np.ndarray:
-    """A map of a layer as the package grad-cam shows it: cut off at 0, to 0..1, then enlarged, then to 0..1 again."""
+    """A layer's map as in the package grad-cam: clipped at 0, scaled to 0..1, enlarged, scaled to 0..1 again."""
     from pytorch_grad_cam.utils.image import scale_cam_image
 
     return scale_cam_image(scale_cam_image(coarse.clamp(min=0)[None].numpy(), tuple(inputs.shape[:1:-1])))[0]
 
 
-def apart(ours: Tensor, theirs: Tensor) -> str:
+def largest_difference(ours: Tensor, theirs: Tensor) -> str:
     return f"largest difference {float((ours - theirs).abs().max() / ours.abs().max()):.1e} of the largest value"
 
 
 def integrated(scene: Scene) -> None:
-    """Integrated Gradients: the time of a gradient, and the error beside the steps, of ours and of captum's 50."""
+    """Integrated Gradients: the time of one gradient, and the error for each number of steps, compared with captum."""
     from captum.attr import IntegratedGradients as Peer
 
     black, peer = scene.explained.inputs(torch.zeros_like(scene.inputs)), Peer(scene.score)
@@ -222,19 +223,19 @@ def integrated(scene: Scene) -> None:
         "captum, 50 steps at once": lambda: captum(50),
         "captum, 50 steps in our batches": lambda: captum(50, scene.batch),
     }
-    found, seconds = interleaved(ways, scene.rounds)
+    results, seconds = interleaved(ways, scene.rounds)
     gradients = dict.fromkeys(ways, 50) | {
-        "lightcnn, 16 and 32 steps": found["lightcnn, 16 and 32 steps"].facts["evaluations"]
+        "lightcnn, 16 and 32 steps": results["lightcnn, 16 and 32 steps"].facts["evaluations"]
     }
-    each = {name: [one / gradients[name] for one in rounds] for name, rounds in seconds.items()}
+    each = {name: [total / gradients[name] for total in rounds] for name, rounds in seconds.items()}
     table("Integrated Gradients, a gradient", each, {name: f"{count} gradients" for name, count in gradients.items()})
     with torch.no_grad():
         ends = [float(scene.score(end)) for end in (scene.inputs, black)]
     print(f"\n{'steps':>12}{'lightcnn %':>12}{'captum %':>12}   error, of a difference of {ends[0] - ends[1]:.3f}")
     for steps in STEPS:
-        own = f"{100 * ours(scene, steps).facts['completeness_error']:12.3f}" if steps in OURS else f"{'':12}"
+        ours_percent = f"{100 * ours(scene, steps).facts['completeness_error']:12.3f}" if steps in OURS else f"{'':12}"
         error = completeness_error(float(captum(steps, scene.batch).double().sum()), *ends)
-        print(f"{steps:12}{own}{100 * error:12.3f}", flush=True)
+        print(f"{steps:12}{ours_percent}{100 * error:12.3f}", flush=True)
     chosen = IntegratedGradients()(scene.explained, scene.inputs, scene.target).facts
     print(
         f"chosen: {chosen['steps']:4}{100 * chosen['completeness_error']:12.3f}{'':12}   "
@@ -243,34 +244,34 @@ def integrated(scene: Scene) -> None:
 
 
 def ours(scene: Scene, steps: int) -> Attribution:
-    """As many steps as told, whatever the error."""
+    """Integrated Gradients with exactly this number of steps, whatever the error."""
     return IntegratedGradients(tolerance=-1.0, max_steps=steps)(scene.explained, scene.inputs, scene.target)
 
 
 def lime(scene: Scene) -> None:
-    """LIME with the same superpixels and samples, its share beyond our forwards, and whether the maps agree."""
+    """LIME with the same superpixels and samples: its time beyond the forward passes, and whether the maps agree."""
     pixels = scene.explained.pixels(scene.inputs)[0].permute(1, 2, 0).numpy()
     segments = superpixels(pixels)
     rows = draw(scene.samples, int(segments.max()) + 1, 0)
     clock, shares = Clock(scene.explained.model), []
 
     def ours() -> np.ndarray:
-        clock.seconds, begin = 0.0, time.perf_counter()
-        found = Lime(samples=scene.samples)(scene.explained, scene.inputs, scene.target).map
-        shares.append(1 - clock.seconds / (time.perf_counter() - begin))
-        return found
+        clock.seconds, start = 0.0, time.perf_counter()
+        values = Lime(samples=scene.samples)(scene.explained, scene.inputs, scene.target).map
+        shares.append(1 - clock.seconds / (time.perf_counter() - start))
+        return values
 
     ways: Ways = {"lightcnn": ours, "captum Lime": lambda: captums_lime(scene, segments, rows)}
     if installed("lime"):
         ways["lime"] = lambda: limes_lime(scene, segments, rows)
     maps, seconds = interleaved(ways, scene.rounds)
     first = np.unique(segments, return_index=True)[1]
-    weights = {name: found.ravel()[first] for name, found in maps.items()}
+    weights = {name: values.ravel()[first] for name, values in maps.items()}
     other = Lime(samples=scene.samples, seed=1)(scene.explained, scene.inputs, scene.target)
     notes = {
-        name: f"rank correlation with ours {spearmanr(weights['lightcnn'], found).statistic:.4f}, "
+        name: f"rank correlation with ours {spearmanr(weights['lightcnn'], values).statistic:.4f}, "
         f"largest difference {abs(maps[name] - maps['lightcnn']).max() / abs(maps['lightcnn']).max():.1e} of the range"
-        for name, found in weights.items()
+        for name, values in weights.items()
     }
     again = spearmanr(weights["lightcnn"], other.map.ravel()[first]).statistic
     notes["lightcnn"] = (
@@ -291,30 +292,30 @@ def captums_lime(scene: Scene, segments: np.ndarray, rows: np.ndarray) -> np.nda
         return float(proximity(shown.numpy(), 0.25)[0])
 
     peer = Peer(lambda x: probability(scene, x)[:, scene.target], SkLearnRidge(alpha=1.0), similarity, samples)
-    found = peer.attribute(
+    attributions = peer.attribute(
         scene.inputs, hidden(scene.inputs, segments), feature_mask=torch.from_numpy(segments)[None, None],
         n_samples=len(rows), perturbations_per_eval=scene.batch,
     )  # fmt: skip
-    return found[0, 0].numpy()
+    return attributions[0, 0].numpy()
 
 
 def limes_lime(scene: Scene, segments: np.ndarray, rows: np.ndarray) -> np.ndarray:
     from lime.lime_image import LimeImageExplainer
 
     class Ours(np.random.RandomState):
-        """Draws our samples."""
+        """Returns the samples of lightcnn."""
 
         def randint(self, low: int, high: int, size: int) -> np.ndarray:
             return rows.astype(int).ravel()
 
     with redirect_stderr(StringIO()):
-        found = LimeImageExplainer(random_state=Ours()).explain_instance(
+        explanation = LimeImageExplainer(random_state=Ours()).explain_instance(
             scene.inputs[0].permute(1, 2, 0).numpy(),
             lambda images: probability(scene, torch.from_numpy(images).permute(0, 3, 1, 2)).numpy(),
             labels=(scene.target,), top_labels=None, num_samples=len(rows), batch_size=scene.batch,
             segmentation_fn=lambda image: segments, random_seed=0,
         )  # fmt: skip
-    return np.array([weight for _, weight in sorted(found.local_exp[scene.target])])[segments]
+    return np.array([weight for _, weight in sorted(explanation.local_exp[scene.target])])[segments]
 
 
 def probability(scene: Scene, inputs: Tensor) -> Tensor:
@@ -323,7 +324,7 @@ def probability(scene: Scene, inputs: Tensor) -> Tensor:
 
 
 def occlusion(scene: Scene) -> None:
-    """Occlusion by 64 windows, as captum does it in our batches and by default."""
+    """Occlusion with 64 windows, compared with captum."""
     from captum.attr import Occlusion as Peer
 
     window, peer = (3, 16, 16), Peer(scene.score)
@@ -333,18 +334,18 @@ def occlusion(scene: Scene) -> None:
             return peer.attribute(scene.inputs, window, window, baselines=0.0)
 
     ways: Ways = {"lightcnn": lambda: Occlusion(16, 16)(scene.explained, scene.inputs, scene.target), "captum": captum}
-    found, seconds = interleaved(ways, scene.rounds)
-    notes = {"captum": apart(torch.from_numpy(found["lightcnn"].map), found["captum"][0, 0])}
+    results, seconds = interleaved(ways, scene.rounds)
+    notes = {"captum": largest_difference(torch.from_numpy(results["lightcnn"].map), results["captum"][0, 0])}
     table("Occlusion, 64 windows", seconds, notes)
 
 
 def memory(batch: int) -> list[str]:
-    """Of both methods that need many images: what a process needs beyond what it had, and the most images at once."""
+    """For LIME and Integrated Gradients: additional memory of a process, and the largest number of images at once."""
     rows = []
     for method in ("lime", "ig"):
         command = [sys.executable, __file__, "--memory", method, "--batch", str(batch)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        rows.append(done.stdout.strip())
+        process = subprocess.run(command, check=True, capture_output=True, text=True)
+        rows.append(process.stdout.strip())
     return rows
 
 
@@ -352,7 +353,7 @@ def print_memory(method: str, batch: int) -> None:
     explained = ExplainedNetwork.of(
         build(NetworkSpec.load(GOLDEN), 0).to(memory_format=torch.channels_last), RULE, batch=batch
     )
-    inputs = explained.inputs(pictures(4)[:1])
+    inputs = explained.inputs(lesion_images(4)[:1])
     ways = {"lime": Lime(samples=128), "ig": IntegratedGradients(tolerance=-1.0, max_steps=128)}
     superpixels(inputs[0].permute(1, 2, 0).numpy())
     clock, before = Clock(explained.model), resident("VmRSS")
@@ -362,15 +363,15 @@ def print_memory(method: str, batch: int) -> None:
 
 
 def resident(name: str) -> float:
-    """MiB of this process, as Linux tells; `ru_maxrss` starts from what the parent held."""
+    """MiB of this process as Linux reports them; `ru_maxrss` would include the memory of the parent."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", nargs="*", default=(), help="run folders whose networks take the place of the two")
-    parser.add_argument("--samples", type=int, default=300, help="of LIME")
+    parser.add_argument("--run", nargs="*", default=(), help="Run folders whose networks are used instead of the two.")
+    parser.add_argument("--samples", type=int, default=300, help="Samples of LIME (default: 300).")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", choices=("lime", "ig"), help=argparse.SUPPRESS)
@@ -379,7 +380,7 @@ def main() -> None:
     if options.memory:
         return print_memory(options.memory, options.batch)
     warnings.simplefilter("ignore")
-    began = time.perf_counter()
+    start = time.perf_counter()
     for name, model, rule in networks(options.run):
         print(f"\n=== {name}, torch {torch.__version__}, 1 thread, medians of {options.rounds} rounds", flush=True)
         scene = scene_of(model, rule, options)
@@ -388,14 +389,14 @@ def main() -> None:
     print("\nMemory of a process of its own, MicroMPoxNet, LIME by 128 samples and Integrated Gradients by 128 steps")
     for batch in (8, 64):
         print("\n".join(memory(batch)), flush=True)
-    print(f"\n{time.perf_counter() - began:.0f} s")
+    print(f"\n{time.perf_counter() - start:.0f} s")
     return None
 
 
 def scene_of(model: nn.Module, rule: Preprocess, options: argparse.Namespace) -> Scene:
     explained = ExplainedNetwork.of(model, rule, batch=options.batch)
-    inputs = explained.inputs(pictures(4)[:1])
-    peer = duplicate(explained.model).requires_grad_(True)
+    inputs = explained.inputs(lesion_images(4)[:1])
+    peer = eval_copy(explained.model).requires_grad_(True)
     target = int(explained.probabilities(inputs).argmax())
     return Scene(model, explained, peer, inputs, options.samples, options.rounds, target)
 

@@ -1,10 +1,11 @@
-"""What copies of one photograph on both sides of a split do to a score.
+"""What copies of one photograph in both training and test set do to a score.
 
     python tests/benchmarks/leak.py [--data SOURCE] [--copies 5] [--size 64] [--epochs 25] [--seeds 3]
 
-Every photograph gets augmented copies; the set is split three times with each seed and the same recipe trained from
-scratch on each: at random by image, as sets shipped pre-augmented usually are; by the groups that lightcnn finds in the
-images alone (near duplicates, no names); and by the source's own groups (patients). Only the last is the truth.
+Every photograph gets augmented copies. With each seed the set is split in three ways, and the same recipe is trained
+from scratch on each: at random by image, as sets that are published with copies usually are; by the groups that
+lightcnn infers from the images alone (near duplicates, no names); and by the groups of the source (patients). Only the
+last is correct.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from lightcnn.space import SearchSpace
 
 
 def shipped_augmented(source: str, size: int, copies: int) -> tuple[Dataset, np.ndarray]:
-    """A set as people ship it, photographs and copies in one, and the group of every image."""
+    """A set of photographs and their copies, as it would be published, and the group of every image."""
     photographs = load(source)
     resized = [cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in photographs.images]
     images, sources, _ = augmented_set(resized, copies, seed=0)
@@ -47,25 +48,25 @@ def shipped_augmented(source: str, size: int, copies: int) -> tuple[Dataset, np.
 def trained(data: Dataset, seed: int, options: argparse.Namespace) -> dict[str, float]:
     """Test scores of one training from scratch."""
     device = pick_device()
-    sides = make_split(data, seed)
-    pipeline = Pipeline(data, sides, device)
+    parts = make_split(data, seed)
+    pipeline = Pipeline(data, parts, device)
     space = SearchSpace.load("micro").for_data(data.channels, len(data.classes), options.size)
     bounded = BudgetedSpace(space, Budget.parse(options.budget))
     spec = bounded.candidate(bounded.first(), Random(seed)).spec
     model = build(spec, seed).to(device)
-    rule = pipeline.preprocess(spec.input[1])
+    preprocess = pipeline.preprocess(spec.input[1])
     fit(
         model,
-        pipeline.images(sides.train, spec.input[1]),
-        pipeline.labels(sides.train),
-        preprocess=rule,
+        pipeline.images(parts.train, spec.input[1]),
+        pipeline.labels(parts.train),
+        preprocess=preprocess,
         settings=Optimisation(epochs=options.epochs, batch=64, label_smoothing=0.1),
         augmentation=PRESETS["light"],
         seed=seed,
     )
-    predicted = probabilities(model, pipeline.images(sides.test, spec.input[1]), rule)
-    result = scores(data.labels[sides.test], predicted)
-    return {"accuracy": result["accuracy"]["value"], "AUC": result["auc"]["value"], "images": len(sides.test)}
+    predicted = probabilities(model, pipeline.images(parts.test, spec.input[1]), preprocess)
+    result = scores(data.labels[parts.test], predicted)
+    return {"accuracy": result["accuracy"]["value"], "AUC": result["auc"]["value"], "images": len(parts.test)}
 
 
 def main() -> None:
@@ -82,20 +83,18 @@ def main() -> None:
     clusters = linked_images(find_similar(list(data.images)).clusters)
     ways = {
         "at random by image": data,
-        "by near duplicates found": data.with_groups(clusters.astype(str), "near duplicates"),
-        "by the source's groups": data.with_groups(truth, "source"),
+        "by near duplicates": data.grouped(clusters.astype(str), "near duplicates"),
+        "by the source's groups": data.grouped(truth, "source"),
     }
     print(f"{data.source}: {len(data)} images of {len(set(truth.tolist()))} groups, {options.size} px")
     print(f"{'split':28}{'accuracy by seed':>30}{'mean':>8}{'AUC by seed':>30}{'groups shared':>15}{'seconds':>9}")
     for name, way in ways.items():
-        began = time.perf_counter()
+        start = time.perf_counter()
         rows = [trained(way, seed, options) for seed in range(options.seeds)]
-        shared = [
-            make_split(way, seed).groups_shared(data.with_groups(truth, "source")) for seed in range(options.seeds)
-        ]
+        shared = [make_split(way, seed).groups_shared(data.grouped(truth, "source")) for seed in range(options.seeds)]
         accuracy, auc = (" ".join(f"{row[key]:.3f}" for row in rows) for key in ("accuracy", "AUC"))
         mean = np.mean([row["accuracy"] for row in rows])
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - start
         print(f"{name:28}{accuracy:>30}{mean:8.3f}{auc:>30}{shared!s:>15}{seconds:9.0f}", flush=True)
 
 

@@ -1,9 +1,9 @@
-"""How hard the built-in pictures are: a linear model on their pixels beside a small CNN, trained from scratch.
+"""How hard the synthetic lesions are: a linear model on their pixels and a small CNN, both trained from scratch.
 
     python tests/benchmarks/lesions.py
 
-Three seeds, each with 300 pictures of its own at 64×64, in two and in six classes. A quarter of each class's patients
-is the test side: no patient stands on both. The linear model sees 32×32 pixels, standardised.
+There are three seeds, each with 300 other images of 64×64 pixels, in two and in six classes. The test set has a quarter
+of the patients of each class; no patient is in both sets. The linear model gets 32×32 pixels, standardised.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from sklearn.preprocessing import StandardScaler
 from lightcnn.cost import cost
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.lesion_painter import Lesions, paint_lesions
-from lightcnn.data.tensors import channel_statistics, resize
+from lightcnn.data.tensors import channel_statistics as channel_statistics
+from lightcnn.data.tensors import resize
 from lightcnn.engine.loop import fit
 from lightcnn.inference import probabilities
 from lightcnn.network import build
@@ -43,31 +44,31 @@ def network(classes: int) -> NetworkSpec:
     return NetworkSpec(input=(3, SIZE, SIZE), stages=(*stages, ConvBlock(width=96)), classes=classes)
 
 
-def test_side(pictures: Lesions, seed: int) -> NDArray[np.bool_]:
-    """A quarter of each class's patients, marked in all their pictures."""
+def test_mask(lesions: Lesions, seed: int) -> NDArray[np.bool_]:
+    """Marks all images of a quarter of the patients of each class."""
     random = np.random.default_rng(seed)
     chosen: list[str] = []
-    for label in range(len(pictures.classes)):
-        patients = random.permutation(np.unique(pictures.patients[pictures.labels == label]))
+    for label in range(len(lesions.classes)):
+        patients = random.permutation(np.unique(lesions.patients[lesions.labels == label]))
         chosen += patients[: round(len(patients) / 4)].tolist()
-    return np.isin(pictures.patients, chosen)
+    return np.isin(lesions.patients, chosen)
 
 
-def linear(pictures: Lesions, test: NDArray[np.bool_]) -> float:
+def linear(lesions: Lesions, test: NDArray[np.bool_]) -> float:
     """Test accuracy of logistic regression on pixels."""
-    pixels = resize(pictures.images, 32).flatten(1).numpy().astype(np.float64)
+    pixels = resize(lesions.images, 32).flatten(1).numpy().astype(np.float64)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    return float(model.fit(pixels[~test], pictures.labels[~test]).score(pixels[test], pictures.labels[test]))
+    return float(model.fit(pixels[~test], lesions.labels[~test]).score(pixels[test], lesions.labels[test]))
 
 
-def small_cnn(pictures: Lesions, test: NDArray[np.bool_], seed: int) -> float:
+def small_cnn(lesions: Lesions, test: NDArray[np.bool_], seed: int) -> float:
     """Test accuracy of the network after the last epoch."""
-    images, labels = torch.from_numpy(pictures.images).movedim(3, 1), torch.from_numpy(pictures.labels)
+    images, labels = torch.from_numpy(lesions.images).movedim(3, 1), torch.from_numpy(lesions.labels)
     mean, deviation = channel_statistics(images[~test])
     preprocess = Preprocess(
-        size=SIZE, channels=3, shorter_side=SIZE, mean=mean, deviation=deviation, classes=pictures.classes
+        size=SIZE, channels=3, shorter_side=SIZE, mean=mean, deviation=deviation, classes=lesions.classes
     )
-    model = build(network(len(pictures.classes)), seed)
+    model = build(network(len(lesions.classes)), seed)
     fit(
         model,
         images[~test],
@@ -78,7 +79,7 @@ def small_cnn(pictures: Lesions, test: NDArray[np.bool_], seed: int) -> float:
         seed=seed,
     )
     predicted = probabilities(model, images[test], preprocess).argmax(axis=1)
-    return float((predicted == pictures.labels[test]).mean())
+    return float((predicted == lesions.labels[test]).mean())
 
 
 def main() -> None:
@@ -96,13 +97,13 @@ def main() -> None:
 
 
 def measured(classes: int, seed: int) -> tuple[float, float, float, float]:
-    """Pictures on the test side, accuracy of the linear model and of the CNN, seconds that the CNN took."""
-    pictures = paint_lesions(size=SIZE, classes=classes, seed=seed)
-    test = test_side(pictures, seed)
-    begin = time.perf_counter()
-    cnn = small_cnn(pictures, test, seed)
-    seconds = time.perf_counter() - begin
-    return float(test.sum()), linear(pictures, test), cnn, seconds
+    """Number of test images, accuracy of the linear model and of the CNN, and the seconds that the CNN took."""
+    lesions = paint_lesions(size=SIZE, classes=classes, seed=seed)
+    test = test_mask(lesions, seed)
+    start = time.perf_counter()
+    cnn = small_cnn(lesions, test, seed)
+    seconds = time.perf_counter() - start
+    return float(test.sum()), linear(lesions, test), cnn, seconds
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""How much of a training step's speed is left once real images have to be brought to it.
+"""How fast a training step is when it has to read and augment its images, relative to a step on a fixed batch.
 
     python tests/benchmarks/pipeline.py [--rounds 5] [--only large|small]
 
-The limit is the same step on one fixed batch in memory. Beside it, on the same PNG files and with the same network,
-batch, layout and threads: lightcnn's pipeline with the presets `light` and `paper`, timm's loader with two workers, and
-torchvision's ImageFolder with torch's DataLoader, two workers too. All take turns in rounds; medians count. Memory is
-that of a process of its own that trains with one of them, its workers included.
+The limit is the same step on one fixed batch in memory. It is compared, on the same PNG files and with the same
+network, batch size, memory layout and threads, with lightcnn's pipeline with the presets `light` and `paper`, timm's
+loader with two workers, and torchvision's ImageFolder with torch's DataLoader and two workers. All take turns in
+rounds, and the numbers are medians. Memory is measured in a separate process that trains with one of them, workers
+included.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from lightcnn.spec import NetworkSpec
 Batches = Iterator[tuple[Tensor, Tensor]]
 GOLDEN = Path(__file__).parents[1] / "golden" / "micrompoxnet.yaml"
 SETTINGS = {"small": (32, 128, 1_600, 40), "large": (128, 32, 320, 6)}
-"""Input size, images a batch, PNG files, batches that are timed."""
+"""Input size, images per batch, number of PNG files, number of timed batches."""
 
 
 def network(kind: str) -> nn.Module:
@@ -77,12 +78,14 @@ def ours(preset: Augment) -> Callable[[Path, int, int], Batches]:
         data = load(str(folder))
         pipeline = Pipeline(data, make_split(data, 0), torch.device("cpu"))
         rows = pipeline.split.train
-        images, labels, rule = pipeline.images(rows, size), pipeline.labels(rows), pipeline.preprocess(size)
+        images, labels, preprocess = pipeline.images(rows, size), pipeline.labels(rows), pipeline.preprocess(size)
         for epoch in itertools.count():
             shuffled = order(len(rows), 0, epoch)
             for start in range(0, len(rows) - batch + 1, batch):
                 chosen = shuffled[start : start + batch]
-                yield training_batch(images, labels, chosen, settings=preset, seed=0, epoch=epoch, preprocess=rule)
+                yield training_batch(
+                    images, labels, chosen, settings=preset, seed=0, epoch=epoch, preprocess=preprocess
+                )
 
     return batches
 
@@ -125,7 +128,7 @@ WAYS: dict[str, Callable[[Path, int, int], Batches]] = {
 
 
 class Steps:
-    """Training steps of one network on batches from one of the ways."""
+    """Training steps of one network on the batches of one way of reading."""
 
     def __init__(self, kind: str, batches: Batches) -> None:
         self.model = network(kind).to(memory_format=torch.channels_last)
@@ -133,8 +136,8 @@ class Steps:
         self.batches = batches
         self.binary = self.model.spec.logits == 1
 
-    def images_a_second(self, count: int) -> float:
-        began, images = time.perf_counter(), 0
+    def images_per_second(self, count: int) -> float:
+        start, images = time.perf_counter(), 0
         for inputs, targets in itertools.islice(self.batches, count):
             logits = self.model(inputs.contiguous(memory_format=torch.channels_last))
             loss = (
@@ -146,21 +149,21 @@ class Steps:
             loss.backward()
             self.optimizer.step()
             images += len(inputs)
-        return images / (time.perf_counter() - began)
+        return images / (time.perf_counter() - start)
 
 
 def memory(kind: str, name: str, folder: Path) -> float:
-    """Peak MB of a process that trains this way, and of its largest worker twice."""
+    """Peak MB of a process that trains this way, plus twice that of its largest worker."""
     command = [sys.executable, __file__, "--memory", name, "--only", kind, "--folder", str(folder)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
 def print_memory(kind: str, name: str, folder: Path) -> None:
     size, batch, _, _ = SETTINGS[kind]
-    Steps(kind, WAYS[name](folder, size, batch)).images_a_second(3)
+    Steps(kind, WAYS[name](folder, size, batch)).images_per_second(3)
     workers = 2 if "workers" in name else 0
-    own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print((own + workers * child) / 1e3)
+    parent, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print((parent + workers * child) / 1e3)
 
 
 def main() -> None:
@@ -180,12 +183,12 @@ def main() -> None:
             files(folder, count, size)
             steps = {name: Steps(kind, way(folder, size, batch)) for name, way in WAYS.items()}
             for step in steps.values():
-                step.images_a_second(3)
-            rounds = [{n: s.images_a_second(timed) for n, s in steps.items()} for _ in range(options.rounds)]
+                step.images_per_second(3)
+            rounds = [{n: s.images_per_second(timed) for n, s in steps.items()} for _ in range(options.rounds)]
             medians = {name: statistics.median(r[name] for r in rounds) for name in steps}
             peers = [n for n in WAYS if "workers" in n]
             print(f"\n{kind}: {size}×{size}, batches of {batch}, 2 threads, {options.rounds} rounds of {timed} batches")
-            print(f"{'':30}{'images/s':>10}{'of the limit':>14}{'of timm':>9}{'peak MB':>9}")
+            print(f"{'':30}{'images/s':>10}{'/ limit':>14}{'/ timm':>9}{'peak MB':>9}")
             for name, speed in medians.items():
                 share = statistics.median(r[name] / r["one fixed batch (the limit)"] for r in rounds)
                 peer = statistics.median(r[name] / r[peers[0]] for r in rounds)

@@ -1,12 +1,12 @@
-"""How fast an epoch is, beside a training step on one fixed batch and beside a loop in the style of timm's train.py.
+"""How fast an epoch is, compared with a training step on one fixed batch and with a loop like that of timm's train.py.
 
     pip install timm && python tests/benchmarks/train.py [--rounds 5] [--images 2048] [--device cpu]
 
-Images a second of a whole epoch of `lightcnn.engine.loop.fit` (light augmentation, images in memory, no validation);
-of forward, backward and AdamW on one batch that lies ready: the limit; and of a loop over timm's `create_dataset` and
-`create_loader` with two workers (random resized crops and mirroring, its lightest augmentation) on the same
-PNG files. MicroMPoxNet at 128, and the first network of the space micro under 1 MFLOPs at 32. Medians of rounds that
-alternate between the three; the ratios are those of the medians.
+It prints images per second of three loops: a whole epoch of `lightcnn.engine.loop.fit` (light augmentation, images in
+memory, no validation); forward, backward and AdamW on one batch in memory, which is the limit; and a loop over timm's
+`create_dataset` and `create_loader` with two workers (random resized crops and mirroring, its lightest augmentation) on
+the same PNG files. The networks are MicroMPoxNet at 128 pixels, and the first network of the space micro under 1 MFLOPs
+at 32. The numbers are medians of rounds that alternate between the three, and the ratios are those of the medians.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def networks() -> dict[str, tuple[NetworkSpec, int]]:
 
 
 def written(folder: Path, count: int, size: int) -> Path:
-    """`count` pictures of two classes as PNG files in class folders."""
+    """Writes `count` synthetic images of two classes as PNG files into class folders."""
     drawn = paint_lesions(count, size, 2, 0, False)
     for number, (image, label) in enumerate(zip(drawn.images, drawn.labels, strict=True)):
         place = folder / drawn.classes[label]
@@ -59,7 +59,7 @@ def written(folder: Path, count: int, size: int) -> Path:
 
 
 def ours(spec: NetworkSpec, folder: Path, batch: int, device: torch.device) -> Callable[[], int]:
-    """An epoch of ours, as a call that returns how many images it met."""
+    """An epoch of lightcnn, as a call that returns the number of its images."""
     dataset = read_folder(folder)
     every = torch.arange(len(dataset)).numpy()
     pipeline = Pipeline(dataset, Split(every, every[:0], every[:0]), device)
@@ -77,7 +77,7 @@ def ours(spec: NetworkSpec, folder: Path, batch: int, device: torch.device) -> C
 
 
 def limit(spec: NetworkSpec, count: int, batch: int, device: torch.device) -> Callable[[], int]:
-    """As many steps as an epoch has, on one batch that lies ready."""
+    """As many steps as an epoch has, on one batch in memory."""
     model = build(spec, 0).to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     inputs = torch.randn(batch, *spec.input, device=device).contiguous(memory_format=torch.channels_last)
@@ -94,7 +94,7 @@ def limit(spec: NetworkSpec, count: int, batch: int, device: torch.device) -> Ca
 
 
 def timms(spec: NetworkSpec, folder: Path, batch: int, device: torch.device) -> Callable[[], int]:
-    """An epoch over timm's loader with two workers."""
+    """An epoch of timm's loader with two workers."""
     from timm.data import create_dataset, create_loader
 
     dataset = create_dataset("", root=str(folder))
@@ -132,34 +132,34 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, inputs: torch.Tenso
 
 
 def speed(call: Callable[[], int]) -> float:
-    """Images a second of one call."""
-    begin = time.perf_counter()
+    """Images per second of one call."""
+    start = time.perf_counter()
     images = call()
-    return images / (time.perf_counter() - begin)
+    return images / (time.perf_counter() - start)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=2048)
     parser.add_argument("--device", default="cpu")
-    given = parser.parse_args()
-    device = pick_device(given.device)
+    options = parser.parse_args()
+    device = pick_device(options.device)
     machine = torch.cuda.get_device_name() if device.type == "cuda" else environment()["processor"]
     print(
-        f"{machine}, torch {torch.__version__}, {torch.get_num_threads()} threads, medians of {given.rounds} rounds\n"
+        f"{machine}, torch {torch.__version__}, {torch.get_num_threads()} threads, medians of {options.rounds} rounds\n"
     )
     names = ("epoch", "fixed batch", "timm's loader", "epoch/fixed", "epoch/timm")
-    print(f"{'images a second':<22}" + "".join(f"{name:>15}" for name in names))
+    print(f"{'images per second':<22}" + "".join(f"{name:>15}" for name in names))
     for name, (spec, batch) in networks().items():
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            written(Path(folder), given.images, spec.input[1])
-            calls = (ours(spec, Path(folder), batch, device), limit(spec, given.images, batch, device),
+            written(Path(folder), options.images, spec.input[1])
+            calls = (ours(spec, Path(folder), batch, device), limit(spec, options.images, batch, device),
                      timms(spec, Path(folder), batch, device))  # fmt: skip
             for call in calls:
                 call()
-            rounds = [[speed(call) for call in calls] for _ in range(given.rounds)]
+            rounds = [[speed(call) for call in calls] for _ in range(options.rounds)]
         epoch, fixed, timm = (statistics.median(column) for column in zip(*rounds, strict=True))
         print(f"{name:<22}{epoch:>15,.0f}{fixed:>15,.0f}{timm:>15,.0f}{epoch / fixed:>15.2f}{epoch / timm:>15.2f}")
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 from helpers.model_state import full_state, same_state
+from helpers.models import timm, without_values
 from helpers.paths import GOLDEN
 from torch import Tensor, nn
 
+from lightcnn.baselines import build_network
 from lightcnn.counting.other_tools import (
     fvcore_operators,
     fvcore_total,
@@ -88,3 +90,10 @@ def test_mobilenetv2_is_counted_as_published() -> None:
     assert round(fvcore_total(model, spec.input) / 1e6, 1) == 314.2
     assert round((thop_total(model, spec.input) - 1280 * 49 - 1280) / 1e6, 1) == 327.5
     assert fvcore_total(fold(model), spec.input) == 300_774_272 + 1280 * 49
+
+
+def test_counters_need_no_values() -> None:
+    spec = timm("mobilenetv2_100", size=64)
+    model = build_network(spec, 0, pretrained=False)
+    for counter in (fvcore_operators, thop_modules, torch_operators):
+        assert counter(model, spec.input) == counter(without_values(spec), spec.input)

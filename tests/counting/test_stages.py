@@ -1,4 +1,4 @@
-"""What a network costs, whole and part by part."""
+"""What a network costs, in total and part by part."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ COUNTED = ("conv", "linear", "addmm", "mm", "matmul", "bmm")
 def test_a_baseline_costs_what_fvcore_counts_and_its_parts_add_up(name: str) -> None:
     model = build_baseline(name, input=(3, 224, 224), head="paper", seed=0)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    told, parts = network_cost(model.spec, model), stages(model.spec, model)
+    costs, parts = network_cost(model.spec, model), stages(model.spec, model)
     operators = fvcore_operators(model, model.spec.input)[""]
-    assert told["macs"] == sum(part.macs for part in parts)
-    assert told["params"] == sum(part.params for part in parts) == sum(p.numel() for p in model.parameters())
+    assert costs["macs"] == sum(part.macs for part in parts)
+    assert costs["params"] == sum(part.params for part in parts) == sum(p.numel() for p in model.parameters())
     if "deit" not in name:  # whose attention is one operator that fvcore does not know
-        assert told["macs"] == sum(operators[operator] for operator in COUNTED)
+        assert costs["macs"] == sum(operators[operator] for operator in COUNTED)
     profiled = count(model, model.spec.input)
-    assert {name: getattr(profiled, name) for name in told} == told
+    assert {name: getattr(profiled, name) for name in costs} == costs
     assert {part.name for part in parts} >= {"head.0", "head.3"}
     assert len({part.name for part in parts}) == len(parts) >= 4
     assert model.training
@@ -36,17 +36,17 @@ def test_a_baseline_costs_what_fvcore_counts_and_its_parts_add_up(name: str) -> 
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-def test_a_baseline_is_told_as_it_is_deployed() -> None:
+def test_a_baseline_costs_what_its_deployed_network_costs() -> None:
     model = build_baseline("resnet50v2", head="paper", seed=0)
-    told = network_cost(model.spec, model)
+    costs = network_cost(model.spec, model)
     norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
-    # A norm that stands before its convolution cannot be folded into it.
-    assert told["params"] - 2 * sum(part.num_features for part in norms) < told["params_deployed"] < told["params"]
-    assert told["weight_bytes"]["fp32"] == 4 * told["params_deployed"]
-    assert told["peak_activations"] >= 64 * 112 * 112 + 64 * 56 * 56
+    # A norm that precedes its convolution cannot be folded into it.
+    assert costs["params"] - 2 * sum(part.num_features for part in norms) < costs["params_deployed"] < costs["params"]
+    assert costs["weight_bytes"]["fp32"] == 4 * costs["params_deployed"]
+    assert costs["peak_activations"] >= 64 * 112 * 112 + 64 * 56 * 56
 
 
-def test_a_frozen_or_grey_baseline_is_the_same_network() -> None:
+def test_a_frozen_or_grey_baseline_costs_the_same() -> None:
     plain = build_baseline("mobilenetv2", seed=0)
     for other in (
         build_baseline("mobilenetv2", freeze=True, seed=0),
@@ -55,7 +55,7 @@ def test_a_frozen_or_grey_baseline_is_the_same_network() -> None:
         assert network_cost(other.spec, other) == network_cost(plain.spec, plain)
 
 
-def test_a_spec_costs_what_it_says_whatever_its_network_holds() -> None:
+def test_a_spec_costs_what_cost_computes() -> None:
     network = Recipe.load("quick").network
     assert isinstance(network, NetworkSpec)
     model: nn.Module = build_network(network, 0)

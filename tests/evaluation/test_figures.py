@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from lightcnn.ablating import figures as cost_figures
 from lightcnn.evaluation import figures as charts
-from lightcnn.evaluation.roc import GRID, curve, precision_recall, roc
+from lightcnn.evaluation.roc import BAND_GRID, curve, precision_recall, roc
 from lightcnn.output.figures import MAX_LABEL_LETTERS, add_warning_bar, label_text, pareto
 
 HOSTILE = ("$\\frac{", "_hidden", "a\nb | <b>*_`", "健康", "x" * 300, "$1 and $2")
@@ -59,7 +59,7 @@ def test_a_band_holds_the_curve_and_is_wider_where_groups_are_fewer(trace) -> No
     few = curve(trace, truth, score, (np.arange(240) // 12).astype(str))
     again = curve(trace, truth, score, (np.arange(240) // 12).astype(str))
     np.testing.assert_array_equal(few.low, again.low)
-    y = np.interp(GRID, alone.x, alone.y)
+    y = np.interp(BAND_GRID, alone.x, alone.y)
     inside = (alone.low <= y + 1e-9) & (y <= alone.high + 1e-9)
     assert inside.mean() > 0.9
     copied = curve(trace, np.tile(truth, 4), np.tile(score, 4), np.tile(np.arange(240), 4).astype(str))

@@ -13,7 +13,7 @@ from scipy import optimize, stats
 from lightcnn.evaluation import auc_variance
 from lightcnn.evaluation.auc_variance import area_difference, mean_area
 from lightcnn.evaluation.paired_tests import (
-    detectable,
+    detectable_difference,
     discordant,
     holm,
     mcnemar,
@@ -239,7 +239,7 @@ def test_perfect_is_told_from_constant_and_from_inverted(other: NDArray[np.float
     estimate, test = area_difference(of_a, of_b, labels, np.arange(40))
     assert (estimate.difference, estimate.low) == (1 - of_b.value, None)
     assert test.p < 0.001
-    assert test.name == "no variance to be seen: sign flips, 10,000 draws"
+    assert test.name == "no observable variance: sign flips, 10,000 draws"
     assert area_difference(of_a, of_b, labels, np.arange(40), 1)[1].p == pytest.approx(test.p, abs=1e-3)
 
 
@@ -252,7 +252,7 @@ def test_exchanged_ranks_are_the_difference_written_out(seeds: tuple[int, int]) 
     a, b = (random.dirichlet([1, 1, 1], (count, 30)) for count in seeds)
     of_a, of_b = mean_area(labels, a, folds), mean_area(labels, b, folds)
     assert of_a is not None and of_b is not None
-    sums = np.bincount(groups, weights=auc_variance._exchanged(of_a, of_b, labels))
+    sums = np.bincount(groups, weights=auc_variance._exchange_effects(of_a, of_b, labels))
 
     ranks = [np.zeros_like(one) for one in (a, b)]
     for one, ranked in zip((a, b), ranks, strict=True):
@@ -349,7 +349,7 @@ def test_a_detectable_difference_is_found_four_times_in_five() -> None:
     errors = []
     for differences, groups in patients(1, 0.2):
         strata = np.zeros(len(groups), dtype=np.int64)
-        errors.append(detectable(mean_difference(differences, strata, groups)))
+        errors.append(detectable_difference(mean_difference(differences, strata, groups)))
         found.append(sign_flips(differences, strata, groups, 0).p < 0.05)
     assert np.mean(errors) == pytest.approx(0.2, abs=0.06), "the drawn difference is about the detectable one"
     assert 0.65 < np.mean(found) < 0.95

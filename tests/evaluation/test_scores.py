@@ -12,10 +12,17 @@ from scipy.stats import t
 from sklearn import metrics
 
 from lightcnn.decisions import decide
-from lightcnn.evaluation.bootstrap import DRAWS, left_out, resampled, times_drawn
-from lightcnn.evaluation.calibration import calibration_error, fitted, scaled
-from lightcnn.evaluation.intervals import BootstrapDraws, bounded, wilson
-from lightcnn.evaluation.scores import RATES, drawn_values, points, repeated, scores, side
+from lightcnn.evaluation.bootstrap import DRAWS, draw_counts, leave_one_out_counts, resample
+from lightcnn.evaluation.calibration import apply_temperature, calibration_error, fit_temperature
+from lightcnn.evaluation.intervals import BootstrapDraws, bounded_interval, wilson
+from lightcnn.evaluation.scores import (
+    CLASS_SCORES,
+    bootstrap_scores,
+    labelled_predictions,
+    point_scores,
+    repeated_accuracy,
+    scores,
+)
 from lightcnn.evaluation.thresholds import operating_points
 from lightcnn.inference import class_probabilities
 
@@ -87,7 +94,7 @@ def test_every_score_is_scikit_learns(classes):
     expected = by_scikit_learn(labels, rows, 0.4)
     found = scores(labels, rows, threshold=0.4)
     for name, truth in expected.items():
-        if name in RATES:
+        if name in CLASS_SCORES:
             each = [of[name]["value"] for of in found["per_class"].values()]
             assert each == pytest.approx(truth)
             truth = truth[1] if classes == 2 else np.mean(truth)
@@ -102,9 +109,9 @@ def test_a_draw_is_scikit_learns_on_the_images_drawn(classes):
     rows /= rows.sum(axis=1, keepdims=True)
     groups = np.random.default_rng(2).permutation(np.arange(120) ** 2 % 30)
     count = len(np.unique(groups))
-    held = side(labels, rows, groups=groups.astype(str), threshold=0.4)
-    drawn = drawn_values(held, np.array([0.3]), draws=5)
-    times = np.concatenate([*times_drawn(count, 3, draws=5), *left_out(count, 7)])
+    held = labelled_predictions(labels, rows, groups=groups.astype(str), threshold=0.4)
+    drawn = bootstrap_scores(held, np.array([0.3]), draws=5)
+    times = np.concatenate([*draw_counts(count, 3, draws=5), *leave_one_out_counts(count, 7)])
     assert times[:5].sum(axis=1).tolist() == [count] * 5
     assert len(times) == len(drawn["accuracy"]) == count + 5 > 15
     for row, weights in enumerate(times):
@@ -146,7 +153,7 @@ def test_one_class_only_is_said_and_not_scored():
     assert value(result, "accuracy") == pytest.approx(2 / 3)
     same = scores(np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]]), classes=("a", "b"))
     assert same["mcc"]["undefined"] == "every image is taken for class 'a'"
-    assert points(np.array([0, 0]), np.array([[0.9, 0.1]] * 2)) == {
+    assert point_scores(np.array([0, 0]), np.array([[0.9, 0.1]] * 2)) == {
         "accuracy": 1, "balanced_accuracy": None, "f1": None, "auc": None,
     }  # fmt: skip
 
@@ -159,8 +166,8 @@ def test_calibration_error_by_hand():
 
 
 def test_one_training_has_no_deviation():
-    assert repeated([0.9], {"low": 0.8, "high": 0.95})["sd"] is None
-    both = repeated([0.8, 0.9], {"low": 0.7, "high": 0.95})
+    assert repeated_accuracy([0.9], {"low": 0.8, "high": 0.95})["sd"] is None
+    both = repeated_accuracy([0.8, 0.9], {"low": 0.7, "high": 0.95})
     assert both["mean"] == pytest.approx(0.85)
     assert both["sd"] == pytest.approx(0.0707, abs=1e-4)
     assert (both["low"], both["high"]) == (0.7, 0.95)
@@ -231,9 +238,9 @@ def test_intervals_of_groups_cover_and_those_of_images_do_not():
         chance = np.repeat(random.beta(share * spread, (1 - share) * spread, 50), sizes)
         codes = np.repeat(np.arange(50), sizes)
         right = (random.random(len(codes)) < chance)[:, None].astype(float)
-        sums, _, _ = resampled(codes, np.concatenate([right, np.ones_like(right)], axis=1), [None])
+        sums, _, _ = resample(codes, np.concatenate([right, np.ones_like(right)], axis=1), [None])
         values = sums[:, 0] / sums[:, 1]
-        found = bounded(right.mean(), BootstrapDraws(values[:DRAWS], values[DRAWS:], 50, 50, "group"))
+        found = bounded_interval(right.mean(), BootstrapDraws(values[:DRAWS], values[DRAWS:], 50, 50, "group"))
         held += found.low <= share <= found.high
         low, high = wilson(right.sum(), len(right))
         naive += low <= share <= high
@@ -272,27 +279,27 @@ def test_the_temperature_that_was_planted_is_found():
     labels = (random.random((20_000, 1)) > softmax(logits, axis=1).cumsum(axis=1)).sum(axis=1)
     for planted in (0.4, 2.5):
         sharp = softmax(logits * planted, axis=1)
-        found = fitted(labels, sharp)
+        found = fit_temperature(labels, sharp)
         assert found.value == pytest.approx(planted, rel=0.03)
-        np.testing.assert_allclose(scaled(sharp, planted), softmax(logits, axis=1), atol=1e-12)
-        assert calibration_error(labels, scaled(sharp, found.value)) < calibration_error(labels, sharp) / 3
-        assert (scaled(sharp, found.value).argmax(axis=1) == sharp.argmax(axis=1)).all()
+        np.testing.assert_allclose(apply_temperature(sharp, planted), softmax(logits, axis=1), atol=1e-12)
+        assert calibration_error(labels, apply_temperature(sharp, found.value)) < calibration_error(labels, sharp) / 3
+        assert (apply_temperature(sharp, found.value).argmax(axis=1) == sharp.argmax(axis=1)).all()
 
 
 def test_a_saturated_sigmoid_is_scaled_as_predict_scales_it():
     """Logits of 60: one minus the probability would be 0, and no temperature would bring it back."""
     logits = torch.tensor([[60.0], [-60.0], [3.0]])
     expected = class_probabilities(logits, 10).numpy()
-    np.testing.assert_allclose(scaled(class_probabilities(logits).numpy(), 10), expected, atol=1e-12)
+    np.testing.assert_allclose(apply_temperature(class_probabilities(logits).numpy(), 10), expected, atol=1e-12)
     assert expected[0, 0] > 0.002
 
 
 def test_a_temperature_stays_where_nothing_speaks_for_another():
     labels, rows = answers(40, 2)
-    assert fitted(labels, rows).value != 1
-    few = fitted(labels, rows, np.repeat(np.arange(8), 5).astype(str))
+    assert fit_temperature(labels, rows).value != 1
+    few = fit_temperature(labels, rows, np.repeat(np.arange(8), 5).astype(str))
     assert (few.value, few.rule) == (1, "kept at 1: the validation side has fewer than 10 groups")
-    right = fitted(labels, np.eye(2)[labels] * 0.6 + 0.2)
+    right = fit_temperature(labels, np.eye(2)[labels] * 0.6 + 0.2)
     assert right.value == 1
     assert "every validation image is told right" in right.rule
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.evaluation.bootstrap import CHUNK, LEFT_OUT, left_out, times_drawn
+from lightcnn.evaluation.bootstrap import MAX_LEFT_OUT, MAX_NUMBERS, draw_counts, leave_one_out_counts
 from lightcnn.evaluation.intervals import BootstrapDraws
 from lightcnn.evaluation.paired_tests import score_interval
-from lightcnn.evaluation.sample_size import GROUPS
+from lightcnn.evaluation.sample_size import MIN_GROUPS
 from lightcnn.explaining.checks.catalogue import CHECKS
 from lightcnn.explaining.methods.catalogue import title_of
 
@@ -127,8 +127,8 @@ def _mean(values: Sequence[tuple[float | None, str]], lowest: float, highest: fl
     codes = _codes([unit for _, unit in known])
     groups = int(codes.max()) + 1
     unit = "image" if groups == len(known) else "group"
-    if groups < GROUPS:
-        return row | {"interval": f"withheld: {groups} {unit}s, fewer than {GROUPS}"}
+    if groups < MIN_GROUPS:
+        return row | {"interval": f"withheld: {groups} {unit}s, fewer than {MIN_GROUPS}"}
     draws = _draws(numbers, codes, unit)
     error, quantile = draws.spread()
     low, high = (max(lowest, row["mean"] - quantile * error), min(highest, row["mean"] + quantile * error))
@@ -139,10 +139,10 @@ def _draws(numbers: Numbers, codes: NDArray[np.int64], unit: str) -> BootstrapDr
     """The mean in every bootstrap draw of whole groups, and without each group."""
     groups = int(codes.max()) + 1
     sums, counts = (np.bincount(codes, weights=weights) for weights in (numbers, np.ones_like(numbers)))
-    rows = max(1, CHUNK // groups)
-    drawn = np.concatenate([(times @ sums) / (times @ counts) for times in times_drawn(groups, rows)])
-    few = groups if groups <= LEFT_OUT else 0
-    without = [(times @ sums) / (times @ counts) for times in left_out(few, rows)]
+    rows = max(1, MAX_NUMBERS // groups)
+    drawn = np.concatenate([(times @ sums) / (times @ counts) for times in draw_counts(groups, rows)])
+    few = groups if groups <= MAX_LEFT_OUT else 0
+    without = [(times @ sums) / (times @ counts) for times in leave_one_out_counts(few, rows)]
     return BootstrapDraws(drawn, np.concatenate([np.empty(0), *without]), groups, groups, unit)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from lightcnn.counting.copies import duplicate
+from lightcnn.counting.copies import eval_copy
 from lightcnn.explaining.explained_network import ExplainedNetwork
 
 RANDOMISED_SHARE = 1 / 3
@@ -26,7 +26,7 @@ def randomised(explained: ExplainedNetwork, inputs: Tensor, seed: int) -> Explai
     drawn from a normal distribution with mean 0 and the root mean square that it had. Equal seeds give equal networks
     on every device.
     """
-    model = duplicate(explained.model).cpu()
+    model = eval_copy(explained.model).cpu()
     order = _call_order(model, inputs[:1].cpu())
     last = order[len(order) - math.ceil(RANDOMISED_SHARE * len(order)) :]
     with torch.random.fork_rng(devices=[]), torch.no_grad():

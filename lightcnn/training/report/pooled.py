@@ -18,8 +18,8 @@ from lightcnn.data.pipeline import Pipeline
 from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.auc_variance import mean_area
 from lightcnn.evaluation.paired_tests import score_interval
-from lightcnn.evaluation.predictions import COLUMNS, read_predictions, write_predictions
-from lightcnn.evaluation.scores import AREAS, scores
+from lightcnn.evaluation.predictions import PREDICTION_COLUMNS, read_predictions, write_predictions
+from lightcnn.evaluation.scores import AREA_SCORES, scores
 from lightcnn.output.figures import add_warning_bar
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
@@ -71,9 +71,9 @@ def write_pooled(run: RunFolder, recipe: Recipe, data: Mapping[str, Any], parts:
     """Writes the joint results, report.json last. Raises: RunError if the predictions of a part were edited."""
     tables = [(seed, fold, read_predictions(part)) for seed, fold, part in parts]
     classes = data["classes"]
-    header = [*COLUMNS, "seed", "fold", *(f"p_{name}" for name in classes)]
+    header = [*PREDICTION_COLUMNS, "seed", "fold", *(f"p_{name}" for name in classes)]
     tested = [
-        (*(row[name] for name in COLUMNS), seed, fold, *(row[f"p_{name}"] for name in classes))
+        (*(row[name] for name in PREDICTION_COLUMNS), seed, fold, *(row[f"p_{name}"] for name in classes))
         for seed, fold, rows in tables
         for row in rows
         if row["split"] == "test"
@@ -169,7 +169,7 @@ def _scores(
     result = scores(rows.labels, rows.probabilities, groups=rows.groups, predicted=rows.predicted, classes=classes)
     parts = [report["metrics"][split_name] for report in reports]
     times = len(rows.labels) / len(np.unique(rows.paths))
-    for name in AREAS:
+    for name in AREA_SCORES:
         result[name] = _mean_score([part[name] for part in parts])
         for label in classes:
             result["per_class"][label][name] = _mean_score([part["per_class"][label][name] for part in parts])

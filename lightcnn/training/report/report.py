@@ -25,9 +25,15 @@ from lightcnn.devices import device_name
 from lightcnn.engine.history import History, Row
 from lightcnn.engine.losses import class_weights
 from lightcnn.evaluation import figures as score_figures
-from lightcnn.evaluation.calibration import Temperature, calibration_error, cross_entropy, fitted, scaled
+from lightcnn.evaluation.calibration import (
+    Temperature,
+    apply_temperature,
+    calibration_error,
+    cross_entropy,
+    fit_temperature,
+)
 from lightcnn.evaluation.predictions import prediction_table, write_predictions
-from lightcnn.evaluation.scores import intervals, scores
+from lightcnn.evaluation.scores import interval_bounds, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
 from lightcnn.output.figures import add_warning_bar
 from lightcnn.recipe import Recipe
@@ -111,8 +117,8 @@ def calibrate(pipeline: Pipeline, raw: Mapping[str, NDArray[np.float64]]) -> Cal
     """Chooses temperature and thresholds on the validation set, and calibrates the probabilities (N, classes)."""
     indices, dataset = pipeline.split.val, pipeline.dataset
     labels = dataset.labels[indices]
-    temperature = fitted(labels, raw["val"], dataset.groups[indices])
-    calibrated = {name: scaled(predicted, temperature.value) for name, predicted in raw.items()}
+    temperature = fit_temperature(labels, raw["val"], dataset.groups[indices])
+    calibrated = {name: apply_temperature(predicted, temperature.value) for name, predicted in raw.items()}
     if len(dataset.classes) > 2:
         return CalibratedPredictions(temperature, calibrated, 0.5, {})
     positive = calibrated["val"][:, 1]
@@ -220,7 +226,7 @@ def _probability_plots(
     kinds = {"roc": (score_figures.ROC, "auc"), "precision_recall": (score_figures.PRECISION_RECALL, "pr_auc")}
     plots = {
         name: score_figures.over_thresholds(
-            kind, labels, predicted, classes, groups, intervals(test["per_class"], area)
+            kind, labels, predicted, classes, groups, interval_bounds(test["per_class"], area)
         )
         for name, (kind, area) in kinds.items()
     }

@@ -1,0 +1,56 @@
+"""The report of `lightcnn profile` and the files of its run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lightcnn.counting.count import CONVENTION
+from lightcnn.counting.layers import LAYER_COLUMNS
+from lightcnn.measurement.latency import describe_machine
+from lightcnn.profiling import columns
+from lightcnn.profiling.figures import draw_figures
+from lightcnn.profiling.page import profile_page
+from lightcnn.profiling.profile import Profile
+from lightcnn.run_folder import json_bytes
+from lightcnn.version import __version__
+
+Failure = dict[str, str]
+"""`name` and `error` (one line) of a network that could not be profiled."""
+
+
+def report_document(
+    profiles: Sequence[Profile], failures: Sequence[Failure], *, threads: int, started: float
+) -> dict[str, Any]:
+    """The content of report.json; `started` is the time.monotonic() at which the command started."""
+    return {
+        "lightcnn": __version__,
+        "command": "profile",
+        "seed": 0,
+        "seconds": round(time.monotonic() - started, 2),
+        "data": None,
+        "convention": CONVENTION,
+        "machine": describe_machine() | {"threads": threads},
+        "rows": [profile.document() for profile in profiles],
+        "failures": list(failures),
+        "layers": {profile.name: [layer.document() for layer in profile.layers] for profile in profiles},
+    }
+
+
+def run_folder_files(report: Mapping[str, Any], profiles: Sequence[Profile]) -> dict[str, bytes]:
+    """Name → content of each file of the run folder."""
+    rows = report["rows"]
+    figures = draw_figures(rows)
+    return {
+        "report.html": profile_page(report, figures),
+        "profile.csv": columns.csv_table(rows, tuple(columns.COLUMNS)).encode(),
+        "layers.csv": _layers_csv(profiles),
+        **{f"plots/{name}.png": figure.png for name, figure in figures.items()},
+        "report.json": json_bytes(report),
+    }
+
+
+def _layers_csv(profiles: Sequence[Profile]) -> bytes:
+    rows = [[profile.name, *layer.cells()] for profile in profiles for layer in profile.layers]
+    return columns.to_csv(("network", *LAYER_COLUMNS), rows).encode()

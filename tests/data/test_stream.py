@@ -1,0 +1,30 @@
+"""A stream of images needs memory for a few images only."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import numpy as np
+
+from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.stream import prepare_stream
+
+PLAIN = Preprocess(size=8, channels=1, shorter_side=256, mean=(0.5,), deviation=(0.25,), classes=("dark", "bright"))
+
+
+def test_a_stream_holds_few_images_at_a_time():
+    taken, lock = 0, threading.Lock()
+
+    def source():
+        nonlocal taken
+        for _ in range(400):
+            with lock:
+                taken += 1
+            yield np.zeros((8, 8, 1), np.uint8)
+
+    bound = max(8, os.cpu_count() or 1)
+    for returned, (_, pixels) in enumerate(prepare_stream(source(), PLAIN, ahead=8)):
+        assert pixels.shape == (1, 8, 8)
+        assert taken - returned <= bound
+    assert taken == 400

@@ -1,0 +1,88 @@
+"""From what is typed to networks, with their accuracies; the paper's networks against the golden file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers.models import (
+    require_sums,
+)
+from helpers.paths import DOCS, GOLDEN
+
+from lightcnn.baseline_spec import BASELINES
+from lightcnn.profiling import job
+from lightcnn.profiling.profile import Accuracy
+from lightcnn.profiling.settings import Settings
+from lightcnn.profiling.targets import find_targets
+from lightcnn.recipe import Recipe
+
+STATIC = (
+    "params", "params_with_buffers", "params_deployed", "macs", "macs_as_given", "fvcore", "thop", "torch",
+    "weight_bytes", "file_bytes", "keras_adam_bytes", "peak_activations", "peak_activation_bytes",
+)  # fmt: skip
+"""Keys of a row that do not depend on the machine."""
+
+
+def test_without_a_target_the_networks_of_the_paper_are_found() -> None:
+    targets = find_targets((), baselines=False, input=None, accuracies={})
+    assert [target.name for target in targets] == ["micrompoxnet", *BASELINES]
+    assert {target.name for target in targets if target.accuracy} == {
+        "micrompoxnet", "xception", "efficientnet_b3", "efficientnet_b5", "convnext_tiny",
+    }  # fmt: skip
+    assert all(target.accuracy.source == "published, not ours" for target in targets if target.accuracy)
+    from_timm = find_targets(["resnet50"], baselines=True, input=None, accuracies={"resnet50": 0.5})
+    assert len(from_timm) == 13
+    assert (from_timm[0].name, from_timm[0].accuracy) == ("timm:resnet50", None)
+    twice = find_targets(["quick", "quick"], baselines=False, input=None, accuracies={"quick (2)": 0.5})
+    assert [target.name for target in twice] == ["quick", "quick (2)"]
+    assert [target.accuracy and target.accuracy.value for target in twice] == [None, 0.5]
+    assert from_timm[0].spec.head == "own" and from_timm[0].spec.classes == 1000  # type: ignore[union-attr]
+
+
+def test_the_test_accuracy_of_a_run_is_read(tmp_path: Path) -> None:
+    run = job.run(["quick"], Settings(latency=False), out=tmp_path / "run")
+    Recipe.load("quick").network.save(run / "spec.yaml")
+    run.write_json("report.json", {"metrics": {"test": {"accuracy": {"value": 0.5}}}})
+    (target,) = find_targets([str(run.path)], baselines=False, input=None, accuracies={})
+    assert target.accuracy == Accuracy(0.5, f"run {run.path}, test set")
+
+
+def test_counts_of_the_papers_networks_are_those_of_the_golden_file(request: pytest.FixtureRequest) -> None:
+    """`python -m pytest tests/profiling -k golden --regenerate` writes the file."""
+    counted = {}
+    for target in find_targets((), baselines=False, input=None, accuracies={}):
+        counts = target.profile().count
+        require_sums(counts)
+        row = counts.document()
+        counted[target.name] = {name: row[name] for name in STATIC} | {"unfolded": len(row["unfolded"])}
+    file = GOLDEN / "profile.json"
+    if request.config.getoption("--regenerate"):
+        file.write_text(json.dumps(counted, indent=1) + "\n", encoding="utf-8")
+    golden = json.loads(file.read_text(encoding="utf-8"))
+    assert list(golden) == ["micrompoxnet", *BASELINES]
+    assert counted == golden
+
+
+def test_the_golden_file_has_the_parameters_of_the_paper() -> None:
+    golden = json.loads((GOLDEN / "profile.json").read_text(encoding="utf-8"))
+    assert len(golden) == 12
+    for name, entry in BASELINES.items():
+        assert golden[name]["params_with_buffers"] == entry.total
+        assert entry.published is None or round(entry.total / 1e6, 2) == entry.published
+    assert golden["micrompoxnet"]["params"] == 629_689
+    assert golden["micrompoxnet"]["macs"] == 458_293_280
+    for row in golden.values():
+        assert row["torch"] == 2 * row["macs_as_given"]
+
+
+def test_the_documentation_quotes_the_golden_file() -> None:
+    golden = json.loads((GOLDEN / "profile.json").read_text(encoding="utf-8"))
+    page = " ".join((DOCS / "concepts" / "profile.md").read_text(encoding="utf-8").split())
+    for name in ("mobilenetv2", "efficientnet_b0"):
+        assert f"{golden[name]['macs']:,}" in page and f"{golden[name]['thop']:,}" in page
+    sizes = [golden[name]["keras_adam_bytes"] / 2**20 for name in ("xception", "efficientnet_b3", "micrompoxnet")]
+    assert "gives {:.1f} for Xception, {:.1f} for EfficientNetB3 and {:.1f} for MicroMPoxNet".format(*sizes) in page
+    exchanged = [golden[name]["keras_adam_bytes"] / 2**20 for name in ("efficientnet_b5", "convnext_tiny")]
+    assert "gives {:.1f} and {:.1f}, where".format(*exchanged) in page

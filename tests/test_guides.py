@@ -1,0 +1,110 @@
+"""The guides do what they show: every command and every line of Python in them runs, and prints what they quote.
+
+`python tests/test_guides.py docs/guides/NAME.md` runs one guide in a temporary folder and shows everything it prints.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.paths import ROOT
+
+from lightcnn.cli import main
+
+GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
+FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# (\S+\.yaml)\n")
+"""The first line of a YAML block that the reader saves as a file."""
+PATH = re.compile(r"`((?:lightcnn|tests|docs|recipes|search_spaces)/[\w./-]*)`")
+
+
+def run_guide(guide: Path, read_output: Callable[[], str]) -> None:
+    """Runs the blocks of a guide in order in the current folder, and checks each quoted output.
+
+    `read_output` returns what was printed since its last call. A `text` block quotes lines of the output of the block
+    before it, in order; `…` in it matches any text, and a run of spaces any other.
+    """
+    namespace: dict[str, Any] = {"__name__": "guide"}
+    output = ""
+    for language, text in FENCE.findall(guide.read_text(encoding="utf-8")):
+        if language == "sh":
+            for line in text.splitlines():
+                run_command(line)
+            output = read_output()
+        elif language == "python":
+            exec(compile(text, guide.name, "exec", dont_inherit=True), namespace)
+            output = read_output()
+        elif language == "yaml":
+            name = FILE.match(text)
+            assert name, f"a YAML block begins with the name of its file: {text.splitlines()[0]}"
+            Path(name[1]).write_text(text, encoding="utf-8")
+        elif language == "text":
+            check_quotes(text, output)
+        else:
+            assert language == "", f"{guide.name}: a block is sh, python, yaml, text, or for the eye only"
+
+
+def run_command(line: str) -> None:
+    """Runs one line of a shell block, which must be a lightcnn command that succeeds."""
+    words = shlex.split(line, comments=True)
+    assert words[0] == "lightcnn", f"{line}: a guide runs lightcnn only"
+    assert main.run(words[1:]) == 0, line
+
+
+def check_quotes(text: str, output: str) -> None:
+    """Raises: AssertionError if a quoted line is not in the output, after the lines quoted before it."""
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    for quote in text.splitlines():
+        pattern = ".*".join(re.escape(part) for part in " ".join(quote.split()).split("…"))
+        place = next((place for place, line in enumerate(lines) if re.fullmatch(pattern, line)), None)
+        assert place is not None, f"{quote!r} was not printed; the output is:\n{output}"
+        del lines[: place + 1]
+
+
+def test_there_are_as_many_guides_as_we_think() -> None:
+    assert [guide.stem for guide in GUIDES] == ["extend", "search-and-read-the-report", "train-on-your-own-folder"]
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_a_guide_does_what_it_shows(
+    guide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path / "cache"))
+    run_guide(guide, lambda: "".join(capsys.readouterr()))
+
+
+def test_the_files_that_the_guides_name_exist() -> None:
+    paths = {path for guide in GUIDES for path in PATH.findall(guide.read_text(encoding="utf-8"))}
+    assert len(paths) > 15
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+
+
+def test_a_quote_that_was_not_printed_is_found() -> None:
+    output = "first  line\n\nsecond line 0.123 s\nthird\n"
+    check_quotes("first line\nsecond line … s\n", output)
+    for quote in ("first\n", "third\nfirst line\n", "second line … ms\n"):
+        with pytest.raises(AssertionError, match="was not printed"):
+            check_quotes(quote, output)
+
+
+def show(guide: Path) -> None:
+    """Runs a guide in a temporary folder with its output on the terminal; quotes are not checked."""
+    text = re.sub(r"^```text\n.*?^```$", "", guide.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        Path(guide.name).write_text(text, encoding="utf-8")
+        run_guide(Path(guide.name), str)
+
+
+if __name__ == "__main__":
+    show(Path(sys.argv[1]).resolve())
