@@ -39,7 +39,7 @@ def test_a_walk_is_sorted_and_stays_inside(tmp_path):
         Skipped(str(root / "leads"), out), Skipped(str(root / "out.png"), out),
     ]  # fmt: skip
     count = count_images([root, root / "a.png", root / "notes.txt"])
-    assert (count.images, count.passed_over) == (10, 1)
+    assert (count.images, count.ignored) == (10, 1)
     (tmp_path / "link").symlink_to(root)
     assert len(list(walk([tmp_path / "link"]))) == len(entries), "a given folder may be a link"
 
