@@ -230,7 +230,7 @@ def test_images_that_cannot_be_read_are_skipped_and_the_others_explained(tmp_pat
     assert [entry["image"] for entry in report["explanations"]] == [str(mixed / "a.png")]
     (skipped,) = report["skipped"]
     assert skipped["image"] == str(mixed / "b.png")
-    assert "is no image that is read" in skipped["reason"]
+    assert "is not an image of a supported" in skipped["reason"]
     assert report["counts"] == {"explained": 1, "skipped": 1, "available": 2, "passed_over": 1}
     assert printed.err.startswith("lightcnn: explain: 1 of 2 images were skipped: ")
     assert len(printed.err.splitlines()) == 1
@@ -291,9 +291,9 @@ def test_lack_of_memory_reduces_the_batch_and_is_noted(tmp_path, capsys, monkeyp
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "recipe.yaml"], "explain: none of 1 images could be explained: recipe.yaml is no image that is read"),
+        (["run", "recipe.yaml"], "explain: none of 1 images could be explained: recipe.yaml is not an image"),
         (["run", "nothing.png"], "explain nothing.png: no such file or folder"),
-        (["run", "empty"], r"explain empty: no images in this folder \(.bmp, "),
+        (["run", "empty"], r"explain empty: no images in this folder \(suffixes: .bmp, "),
         (["run", "photos", "--layer", "stem.9"], r"--layer stem.9: no layer with that .*; layers with maps: .*stem"),
         (["run", "photos", "--target", "doomed"], "--target doomed: no such class; did you mean 'domed'.*ragged"),
         (["run", "photos", "--method", "gradcm"], "--method gradcm: .*did you mean 'gradcam'"),
@@ -310,7 +310,7 @@ def test_lack_of_memory_reduces_the_batch_and_is_noted(tmp_path, capsys, monkeyp
         (["run", "photos", "--masks", "others"], r"--masks others: none of the 60 images has a mask there; .*p\d\d"),
         (["run", "photos", "--data", "digits"], "--data: images are given already"),
         (["run", "--data", "digits"], "data digits: its classes are 0, 1, .*, but those of run run are domed, ragged"),
-        (["run", "--data", "nowhere"], "data 'nowhere': no such folder"),
+        (["run", "--data", "nowhere"], "data 'nowhere': neither a folder nor a named data set"),
         (["nowhere", "photos"], "run nowhere: not a run folder of lightcnn"),
         (["model.onnx", "photos"], "run model.onnx: exported models cannot be explained yet"),
         (["unfinished", "photos"], "run unfinished: not finished"),
@@ -343,7 +343,7 @@ def test_data_that_moved_or_changed_are_refused(place, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     assert run(["explain", "run"]) == 2
     error = capsys.readouterr().err
-    assert "run run: its data cannot be read again: data 'photos': no such folder" in error
+    assert "run run: its data cannot be read again: data 'photos': neither a folder nor a named data set" in error
     assert "--data SOURCE" in error
     shutil.copytree(place / "photos", "photos")
     next(Path("photos").rglob("*.png")).unlink()

@@ -155,5 +155,5 @@ def test_a_mask_is_nonzero_pixels_in_every_file_format(tmp_path):
         image.save(tmp_path / name)
         assert (decode_mask(tmp_path / name) == inside).all(), name
     (tmp_path / "text.png").write_text("no mask")
-    with pytest.raises(DataError, match="no image that is read"):
+    with pytest.raises(DataError, match="is not an image of a supported format"):
         decode_mask(tmp_path / "text.png")
