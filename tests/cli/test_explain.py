@@ -296,7 +296,7 @@ def test_lack_of_memory_reduces_the_batch_and_is_noted(tmp_path, capsys, monkeyp
             "explain: none of 1 images could be explained: recipe.yaml is not an image of a supported format",
         ),
         (["run", "nothing.png"], "explain nothing.png: no such file or folder"),
-        (["run", "empty"], r"explain empty: no images in this folder \(.bmp, "),
+        (["run", "empty"], r"explain empty: no images in this folder \(suffixes: .bmp, "),
         (["run", "photos", "--layer", "stem.9"], r"--layer stem.9: no layer with that .*; layers with maps: .*stem"),
         (["run", "photos", "--target", "doomed"], "--target doomed: no such class; did you mean 'domed'.*ragged"),
         (["run", "photos", "--method", "gradcm"], "--method gradcm: .*did you mean 'gradcam'"),
