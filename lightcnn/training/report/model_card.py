@@ -11,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.output.caveats import STAND_IN_CARD
 from lightcnn.output.markdown import bullets, escape, table
 from lightcnn.recipe import Recipe
 from lightcnn.text import visible
