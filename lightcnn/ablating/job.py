@@ -25,7 +25,7 @@ from lightcnn.errors import InputError, LightcnnError, RunError
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder, json_bytes
-from lightcnn.text import first_line
+from lightcnn.text import format_error
 from lightcnn.training import session
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.repeats import Repeats, full_recipe, prepare_parts, train_all
@@ -201,7 +201,7 @@ def _train_all(folder: RunFolder, setup: AblationSetup, device: str, progress: A
             if number == 1:
                 raise
             folder.log(f"change {trial.name} failed: {''.join(traceback.format_exception(error))}")
-            failed[trial.name] = _format_failure(error)
+            failed[trial.name] = format_error(error)
             progress.failed(trial.name, failed[trial.name])
     return failed
 
@@ -223,7 +223,7 @@ def _estimate_trial(trial: Trial, first: TrainingSetup, trainings: int) -> dict[
     try:
         plan = session.estimate(training)
     except FAILURES as error:
-        return row | {"cost": None, "seconds": None, "reason": _format_failure(error)}
+        return row | {"cost": None, "seconds": None, "reason": format_error(error)}
     seconds = round(plan["estimate"]["seconds"] * trainings, 3)
     return row | {"cost": plan["network"]["cost"], "seconds": seconds, "reason": ""}
 
@@ -242,9 +242,3 @@ def _misfit(trial: Trial, training: TrainingSetup) -> SkippedChange | None:
     except InputError as error:
         return SkippedChange(change=trial.name, reason=str(error))
     return None
-
-
-def _format_failure(error: BaseException) -> str:
-    """The reason for a failure in one line."""
-    text = first_line(error)
-    return text if isinstance(error, LightcnnError) else f"{type(error).__name__}: {text}"

@@ -189,14 +189,14 @@ def _print_layers(layers: Sequence[MapLayer], as_json: bool) -> None:
 
 def _print_result(run: RunFolder, as_json: bool, quiet: bool) -> None:
     """The checks of all images, what they mean, and where the report is."""
-    from lightcnn.explaining.report import require_complete
+    from lightcnn.run_folder import require_complete
 
     report = run.report
     if as_json:
         print_json(report)
     else:
         _print_summary(run, report, quiet)
-    require_complete(report)
+    require_complete("explain", report["counts"]["explained"], report["skipped"], report["failures"])
 
 
 def _print_summary(run: RunFolder, report: Mapping[str, Any], quiet: bool) -> None:

@@ -42,7 +42,7 @@ def _predict(settings: Settings, csv_to: str | None, *, as_json: bool, quiet: bo
     from lightcnn.output.terminal import StepsView
     from lightcnn.predicting import job
     from lightcnn.predicting.outputs import Csv, CsvFile, Document, Sink, Table
-    from lightcnn.predicting.report import report_document, require_complete
+    from lightcnn.predicting.report import report_document, require_all_predicted
 
     console = Console(stderr=True, highlight=False)
     document = Document()
@@ -63,4 +63,4 @@ def _predict(settings: Settings, csv_to: str | None, *, as_json: bool, quiet: bo
         print_json(report_document(settings, result, document.predictions))
     if not quiet and result.ignored:
         console.print(Text(f"ignored {result.ignored:,} files that do not have the name of an image"))
-    require_complete(result, listed=list_skipped)
+    require_all_predicted(result, listed=list_skipped)

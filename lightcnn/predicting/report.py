@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lightcnn.errors import DataError, LightcnnError
 from lightcnn.predicting.job import Result
 from lightcnn.predicting.settings import Settings
-from lightcnn.text import visible
+from lightcnn.run_folder import require_complete
 from lightcnn.version import __version__
-
-MAX_NAMED = 3
-"""Maximum number of skipped images that an error names."""
 
 
 def report_document(settings: Settings, result: Result, predictions: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -38,17 +34,10 @@ def report_document(settings: Settings, result: Result, predictions: Sequence[di
     }
 
 
-def require_complete(result: Result, *, listed: bool) -> None:
+def require_all_predicted(result: Result, *, listed: bool) -> None:
     """Checks that no image was skipped; the error names the first ones unless they were `listed` before.
 
     Raises: DataError if all images were skipped, and LightcnnError if some were.
     """
-    skipped = result.skipped
-    if not skipped:
-        return
-    first = "; ".join(visible(f"{image.image} {image.reason}") for image in skipped[:MAX_NAMED])
-    names = "" if listed else f": {first}{'; and more' if len(skipped) > MAX_NAMED else ''}"
-    count = len(skipped) + result.predicted
-    if not result.predicted:
-        raise DataError(f"predict: none of {count:,} images could be read{names}")
-    raise LightcnnError(f"predict: {len(skipped):,} of {count:,} images were skipped{names}")
+    skipped = [{"image": image.image, "reason": image.reason} for image in result.skipped]
+    require_complete("predict", result.predicted, skipped, name_skipped=not listed)

@@ -173,7 +173,7 @@ class BudgetedSpace:
         return cost(self.space.spec(shape))
 
     def _covers(self) -> bool:
-        """Whether the largest network meets all limits, none of which has a lower edge."""
+        """Whether the largest network meets all limits, none of which has a lower limit."""
         return all(
             limit.lower is None
             and limit.resource.largest_count(self._cost(self.space.largest(limit.resource.largest_count)))
@@ -182,7 +182,7 @@ class BudgetedSpace:
         )
 
     def _require(self) -> None:
-        """Raises: BudgetError if the smallest network breaks the budget, or the largest is below a lower edge."""
+        """Raises: BudgetError if the smallest network breaks the budget, or the largest is below a lower limit."""
         for limit in self.budget.limits:
             most = limit.resource.largest_count
             least = most(self._cost(self.space.smallest(most)))
@@ -197,7 +197,7 @@ class BudgetedSpace:
             if limit.lower is not None and reached < limit.lower:
                 raise BudgetError(
                     f"budget {self.budget}: the largest network of the space {self._name} has {reached} "
-                    f"{limit.resource.label}, below the lower edge of {limit.lower}; lower the edge or widen the space"
+                    f"{limit.resource.label}, below the lower limit of {limit.lower}; reduce it or widen the space"
                 )
         joint = self._cost(self.space.smallest(self.budget.used_share))
         if self.budget.used_share(joint) > 1:

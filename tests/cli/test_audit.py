@@ -135,7 +135,7 @@ def test_long_lists_of_findings_are_shortened_only_on_the_page(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "data 'nowhere': neither a folder nor a named data set"),
+        (["nowhere"], "data 'nowhere': no such folder or data set"),
         (["clean", "--out", "clean"], "--out clean: already exists"),
         (["clean", "--augment", "ligth"], "--augment ligth: no such preset; did you mean 'light'.; choose one of "),
         (["broken"], "2 of 2 files cannot be used: .*; no file is usable"),

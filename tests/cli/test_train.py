@@ -109,7 +109,7 @@ def test_the_temperature_is_fitted_on_the_validation_set_and_applied_to_the_pred
     report, predictions = RunFolder.load(finished[0]).report, rows(finished[0], "predictions.csv")
     chosen = report["calibration"]
     assert chosen["temperature"] != 1
-    assert chosen["rule"].startswith("lowest log loss on the validation side")
+    assert chosen["rule"].startswith("lowest log loss on the validation set")
     rule = Preprocess.model_validate_json((finished[0] / "preprocess.json").read_text())
     assert rule.temperature == chosen["temperature"]
     assert report["predictions"]["sha256"] == hashlib.sha256((finished[0] / "predictions.csv").read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Paired statistics against published examples, statsmodels, and second implementations written here."""
+"""Paired tests against published examples, statsmodels, and second implementations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lightcnn.evaluation.paired_tests import (
 ONE = np.zeros(200, dtype=np.int64)
 
 
-def outcomes(only_a: int, only_b: int, count: int) -> NDArray[np.float64]:
+def differences_of(only_a: int, only_b: int, count: int) -> NDArray[np.float64]:
     """Differences (count,) of that many discordant pairs."""
     return np.array([1.0] * only_a + [-1.0] * only_b + [0.0] * (count - only_a - only_b))
 
@@ -80,15 +80,15 @@ def test_tango_at_its_edges() -> None:
 
 
 def test_effect_sizes_by_hand_and_scipy() -> None:
-    found = discordant(6, 16)
-    assert found.cohens_g is not None and found.odds_ratio is not None
-    assert found.cohens_g.value == pytest.approx(6 / 22 - 0.5)
+    effects = discordant(6, 16)
+    assert effects.cohens_g is not None and effects.odds_ratio is not None
+    assert effects.cohens_g.value == pytest.approx(6 / 22 - 0.5)
     low, high = stats.beta.ppf(0.025, 6, 17), stats.beta.ppf(0.975, 7, 16)
-    assert (found.cohens_g.low, found.cohens_g.high) == pytest.approx((low - 0.5, high - 0.5))
-    assert found.odds_ratio.value == pytest.approx(6 / 16)
-    assert (found.odds_ratio.low, found.odds_ratio.high) == pytest.approx((low / (1 - low), high / (1 - high)))
-    alone = discordant(4, 0).odds_ratio
-    assert alone is not None and alone.value is None and alone.high is None and alone.low > 0
+    assert (effects.cohens_g.low, effects.cohens_g.high) == pytest.approx((low - 0.5, high - 0.5))
+    assert effects.odds_ratio.value == pytest.approx(6 / 16)
+    assert (effects.odds_ratio.low, effects.odds_ratio.high) == pytest.approx((low / (1 - low), high / (1 - high)))
+    infinite = discordant(4, 0).odds_ratio
+    assert infinite is not None and infinite.value is None and infinite.high is None and infinite.low > 0
     assert discordant(0, 0).cohens_g is None
 
 
@@ -100,57 +100,57 @@ def test_holm_is_statsmodels() -> None:
     assert holm(list(values)) == pytest.approx(multipletests(values, method="holm")[1])
 
 
-def test_the_adjusted_interval_is_bonetts_and_prices_where_groups_are_single() -> None:
+def test_the_adjusted_interval_is_that_of_bonett_and_price_for_independent_images() -> None:
     only_a, only_b, count = 6, 16, 161
-    found = mean_difference(outcomes(only_a, only_b, count), ONE[:count], np.arange(count))
+    estimate = mean_difference(differences_of(only_a, only_b, count), ONE[:count], np.arange(count))
     first, second = (only_a + 1) / (count + 2), (only_b + 1) / (count + 2)
     error = np.sqrt((first + second - (first - second) ** 2) / (count + 2))
-    assert found.low is not None and found.high is not None
-    assert (found.low + found.high) / 2 == pytest.approx(first - second)
-    assert found.standard_error == pytest.approx(error, rel=0.005), "but for Bessel's correction"
-    assert found.difference == pytest.approx(-10 / 161)
+    assert estimate.low is not None and estimate.high is not None
+    assert (estimate.low + estimate.high) / 2 == pytest.approx(first - second)
+    assert estimate.standard_error == pytest.approx(error, rel=0.005), "except for Bessel's correction"
+    assert estimate.difference == pytest.approx(-10 / 161)
 
 
 def test_copies_in_a_group_add_nothing() -> None:
-    alone = outcomes(6, 2, 40)
-    copied, groups = np.repeat(alone, 5), np.repeat(np.arange(40), 5)
-    once = mean_difference(alone, ONE[:40], np.arange(40))
+    single = differences_of(6, 2, 40)
+    copied, groups = np.repeat(single, 5), np.repeat(np.arange(40), 5)
+    once = mean_difference(single, ONE[:40], np.arange(40))
     again = mean_difference(copied, ONE[:200], groups)
     assert vars(again) == pytest.approx(vars(once))
-    assert sign_flips(copied, ONE[:200], groups, 0).p == sign_flips(alone, ONE[:40], np.arange(40), 0).p
+    assert sign_flips(copied, ONE[:200], groups, 0).p == sign_flips(single, ONE[:40], np.arange(40), 0).p
 
 
 def test_strata_are_means_of_means() -> None:
     differences, strata = np.array([1.0, 0, 0, 0, -1, 0]), np.array([0, 0, 0, 0, 1, 1])
-    found = mean_difference(differences, strata, np.arange(6))
-    assert found.difference == pytest.approx((1 / 4 - 1 / 2) / 2)
-    assert found.degrees == 3
+    estimate = mean_difference(differences, strata, np.arange(6))
+    assert estimate.difference == pytest.approx((1 / 4 - 1 / 2) / 2)
+    assert estimate.degrees == 3
 
 
-def test_nothing_seen_still_has_an_interval() -> None:
-    found = mean_difference(np.zeros(100), ONE[:100], np.arange(100))
-    assert found.low == -found.high < -0.02  # type: ignore[operator]
+def test_runs_that_never_differ_still_have_an_interval() -> None:
+    estimate = mean_difference(np.zeros(100), ONE[:100], np.arange(100))
+    assert estimate.low == -estimate.high < -0.02  # type: ignore[operator]
     assert sign_flips(np.zeros(100), ONE[:100], np.arange(100), 0).p == 1
 
 
-def test_sign_flips_are_all_tried_where_few() -> None:
+def test_all_sign_flips_of_few_groups_are_enumerated() -> None:
     differences, groups = np.array([1.0, 1, -1, 0.5, 0.5, 0]), np.array([0, 1, 2, 3, 3, 4])
     sums = [1.0, 1, -1, 1]
     flipped = [abs(np.dot(signs, sums)) for signs in product((-1, 1), repeat=4)]
-    found = sign_flips(differences, ONE[:6], groups, 0)
-    assert found.p == np.mean([value >= 2 for value in flipped])
+    test = sign_flips(differences, ONE[:6], groups, 0)
+    assert test.p == np.mean([value >= 2 for value in flipped])
 
 
 def test_drawn_sign_flips_are_near_the_exact_test() -> None:
-    differences = outcomes(16, 6, 161)
-    found = sign_flips(differences, ONE[:161], np.arange(161), 3)
-    assert found.p == pytest.approx(mcnemar(16, 6).p, abs=0.01)
-    assert found == sign_flips(differences, ONE[:161], np.arange(161), 3)
+    differences = differences_of(16, 6, 161)
+    test = sign_flips(differences, ONE[:161], np.arange(161), 3)
+    assert test.p == pytest.approx(mcnemar(16, 6).p, abs=0.01)
+    assert test == sign_flips(differences, ONE[:161], np.arange(161), 3)
     assert sign_flips(np.ones(40), ONE[:40], np.arange(40), 0).p == 1 / 10_001
 
 
-def naive(labels: NDArray[np.int64], a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
-    """AUC difference and its p after DeLong, with the kernel written out over all pairs."""
+def delong_over_pairs(labels: NDArray[np.int64], a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
+    """AUC difference and its p value after DeLong, with the kernel evaluated for all pairs."""
     values, tens, ones = [], [], []
     for scores in (a, b):
         yes, no = scores[labels == 1], scores[labels == 0]
@@ -166,49 +166,51 @@ def naive(labels: NDArray[np.int64], a: NDArray[np.float64], b: NDArray[np.float
 def drawn_scores(
     seed: int, count: int = 60, rounded: bool = True
 ) -> tuple[NDArray[np.int64], *tuple[NDArray[np.float64], ...]]:
-    """Labels, and two runs' positive probabilities with ties, of which the first is better."""
+    """Labels, and the positive probabilities of two runs, with ties; the first run is better."""
     random = np.random.default_rng(seed)
     labels = np.arange(count) % 3 == 0
     shared = random.normal(size=count) + labels
-    found = [1 / (1 + np.exp(-(shared + spread * random.normal(size=count)))) for spread in (0.3, 1.2)]
-    return labels.astype(np.int64), *(np.round(one, 2) if rounded else one for one in found)
+    runs = [1 / (1 + np.exp(-(shared + spread * random.normal(size=count)))) for spread in (0.3, 1.2)]
+    return labels.astype(np.int64), *(np.round(scores, 2) if rounded else scores for scores in runs)
 
 
-def both(positive: NDArray[np.float64]) -> NDArray[np.float64]:
+def two_classes(positive: NDArray[np.float64]) -> NDArray[np.float64]:
     """(1, N, 2) of positive probabilities (N,)."""
     return np.stack([1 - positive, positive], axis=1)[None]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_delong_is_the_kernel_written_out(seed: int) -> None:
+def test_delong_equals_the_kernel_over_all_pairs(seed: int) -> None:
     labels, a, b = drawn_scores(seed)
     folds = np.zeros((1, 60), dtype=np.int64)
-    of_a, of_b = mean_area(labels, both(a), folds), mean_area(labels, both(b), folds)
+    of_a, of_b = mean_area(labels, two_classes(a), folds), mean_area(labels, two_classes(b), folds)
     assert of_a is not None and of_b is not None
     estimate, test = area_difference(of_a, of_b, labels, np.arange(60))
-    assert (estimate.difference, test.p) == pytest.approx(naive(labels, a, b))
+    assert (estimate.difference, test.p) == pytest.approx(delong_over_pairs(labels, a, b))
     assert test.name == "DeLong"
 
 
-def test_areas_are_scikit_learns_also_of_three_classes_and_seeds() -> None:
+def test_areas_of_classes_and_seeds_are_those_of_scikit_learn() -> None:
     from sklearn.metrics import roc_auc_score
 
     random = np.random.default_rng(0)
     labels, probabilities = np.arange(90) % 3, random.dirichlet([1, 1, 1], (2, 90))
-    expected = np.mean([roc_auc_score(labels, one, multi_class="ovr") for one in probabilities])
-    found = mean_area(labels, probabilities, np.zeros((2, 90), dtype=np.int64))
-    assert found is not None
-    assert found.value == pytest.approx(expected)
-    assert found.components.sum() == pytest.approx(0, abs=1e-12)
+    expected = np.mean([roc_auc_score(labels, of_seed, multi_class="ovr") for of_seed in probabilities])
+    area = mean_area(labels, probabilities, np.zeros((2, 90), dtype=np.int64))
+    assert area is not None
+    assert area.value == pytest.approx(expected)
+    assert area.components.sum() == pytest.approx(0, abs=1e-12)
     assert mean_area(labels % 2, probabilities, np.zeros((2, 90), dtype=np.int64)) is None
 
 
-def test_areas_compare_no_scores_of_different_folds() -> None:
+def test_areas_do_not_compare_scores_of_different_folds() -> None:
     labels = np.array([0, 1, 0, 1])
     positive = np.array([0.1, 0.2, 0.8, 0.9])
-    one, two = (mean_area(labels, both(positive), np.array([folds])) for folds in ([0, 0, 0, 0], [0, 0, 1, 1]))
-    assert one is not None and two is not None
-    assert (one.value, two.value) == (0.75, 1.0)
+    one_fold, two_folds = (
+        mean_area(labels, two_classes(positive), np.array([folds])) for folds in ([0, 0, 0, 0], [0, 0, 1, 1])
+    )
+    assert one_fold is not None and two_folds is not None
+    assert (one_fold.value, two_folds.value) == (0.75, 1.0)
 
 
 def test_copies_in_a_group_add_nothing_to_an_area() -> None:
@@ -217,24 +219,27 @@ def test_copies_in_a_group_add_nothing_to_an_area() -> None:
     for times in (1, 4):
         folds = np.zeros((1, 60 * times), dtype=np.int64)
         many = np.repeat(labels, times)
-        of_a, of_b = (mean_area(many, both(np.repeat(one, times)), folds) for one in (a, b))
+        of_a, of_b = (mean_area(many, two_classes(np.repeat(scores, times)), folds) for scores in (a, b))
         assert of_a is not None and of_b is not None
         errors.append(area_difference(of_a, of_b, many, np.repeat(np.arange(60), times))[0].standard_error)
     assert errors[1] == pytest.approx(errors[0], rel=0.03)
 
 
-def test_two_perfect_areas_say_that_nothing_is_known() -> None:
+def test_two_perfect_areas_have_no_interval() -> None:
     labels, perfect = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.8, 0.9])
-    found = mean_area(labels, both(perfect), np.zeros((1, 4), dtype=np.int64))
-    assert found is not None
-    estimate, test = area_difference(found, found, labels, np.arange(4))
+    area = mean_area(labels, two_classes(perfect), np.zeros((1, 4), dtype=np.int64))
+    assert area is not None
+    estimate, test = area_difference(area, area, labels, np.arange(4))
     assert (estimate.low, estimate.high, test.p) == (None, None, 1)
 
 
 @pytest.mark.parametrize("other", [np.full(40, 0.5), np.linspace(0.9, 0.1, 40)])
-def test_perfect_is_told_from_constant_and_from_inverted(other: NDArray[np.float64]) -> None:
-    labels, one = (np.arange(40) >= 20).astype(np.int64), np.zeros((1, 40), dtype=np.int64)
-    of_a, of_b = mean_area(labels, both(np.linspace(0.1, 0.9, 40)), one), mean_area(labels, both(other), one)
+def test_perfect_scores_differ_from_constant_and_from_inverted_ones(other: NDArray[np.float64]) -> None:
+    labels, folds = (np.arange(40) >= 20).astype(np.int64), np.zeros((1, 40), dtype=np.int64)
+    of_a, of_b = (
+        mean_area(labels, two_classes(np.linspace(0.1, 0.9, 40)), folds),
+        mean_area(labels, two_classes(other), folds),
+    )
     assert of_a is not None and of_b is not None
     estimate, test = area_difference(of_a, of_b, labels, np.arange(40))
     assert (estimate.difference, estimate.low) == (1 - of_b.value, None)
@@ -244,8 +249,8 @@ def test_perfect_is_told_from_constant_and_from_inverted(other: NDArray[np.float
 
 
 @pytest.mark.parametrize("seeds", [(1, 1), (2, 2)])
-def test_exchanged_ranks_are_the_difference_written_out(seeds: tuple[int, int]) -> None:
-    """All 2**10 exchanges of ten groups, each time with the AUC of the exchanged ranks in every fold of every seed."""
+def test_the_effect_of_exchanges_is_the_difference_of_the_exchanged_areas(seeds: tuple[int, int]) -> None:
+    """For exchanges of ten groups, the AUC of the exchanged ranks is computed in every fold of every seed."""
     random = np.random.default_rng(4)
     labels, groups = np.arange(30) % 3, np.arange(30) % 10
     folds = random.permuted(np.arange(30)[None].repeat(2, axis=0) // 3 % 2, axis=1)[: seeds[0]]
@@ -254,23 +259,23 @@ def test_exchanged_ranks_are_the_difference_written_out(seeds: tuple[int, int]) 
     assert of_a is not None and of_b is not None
     sums = np.bincount(groups, weights=auc_variance._exchange_effects(of_a, of_b, labels))
 
-    ranks = [np.zeros_like(one) for one in (a, b)]
-    for one, ranked in zip((a, b), ranks, strict=True):
+    ranks = [np.zeros_like(run) for run in (a, b)]
+    for run, ranked in zip((a, b), ranks, strict=True):
         for seed, fold in product(range(seeds[0]), (0, 1)):
-            mine = folds[seed] == fold
-            ranked[seed, mine] = (stats.rankdata(one[seed, mine], axis=0) - 0.5) / mine.sum()
+            in_fold = folds[seed] == fold
+            ranked[seed, in_fold] = (stats.rankdata(run[seed, in_fold], axis=0) - 0.5) / in_fold.sum()
     for signs in random.choice([-1, 1], (20, 10)):
         swapped = (signs[groups] < 0)[:, None]
         first, second = np.where(swapped, ranks[1], ranks[0]), np.where(swapped, ranks[0], ranks[1])
-        values = [mean_area(labels, one, folds) for one in (first, second)]
+        values = [mean_area(labels, ranked, folds) for ranked in (first, second)]
         assert signs @ sums == pytest.approx(values[0].value - values[1].value, abs=1e-12)  # type: ignore[union-attr]
 
 
 def test_a_class_in_one_group_is_tested_by_sign_flips() -> None:
     labels, groups = np.array([1, 1, 0, 0, 0, 0]), np.array([0, 0, 1, 2, 3, 4])
-    one = np.zeros((1, 6), dtype=np.int64)
-    of_a = mean_area(labels, both(np.array([0.9, 0.8, 0.1, 0.2, 0.3, 0.4])), one)
-    of_b = mean_area(labels, both(np.full(6, 0.5)), one)
+    folds = np.zeros((1, 6), dtype=np.int64)
+    of_a = mean_area(labels, two_classes(np.array([0.9, 0.8, 0.1, 0.2, 0.3, 0.4])), folds)
+    of_b = mean_area(labels, two_classes(np.full(6, 0.5)), folds)
     assert of_a is not None and of_b is not None
     assert area_difference(of_a, of_b, labels, groups)[1].p < 1
     assert area_difference(of_a, of_a, labels, groups)[1].p == 1
@@ -279,10 +284,10 @@ def test_a_class_in_one_group_is_tested_by_sign_flips() -> None:
 def obuchowski(
     labels: NDArray[np.int64], groups: NDArray[np.int64], scores: tuple[NDArray[np.float64], NDArray[np.float64]]
 ) -> float:
-    """The variance of a difference of areas, formula by formula from Obuchowski (1997), section 3."""
+    """The variance of a difference of areas by the formulas of Obuchowski (1997), section 3."""
     yes, no = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
     m, n, every = len(yes), len(no), sorted(set(groups))
-    with_yes, with_no = (len(set(groups[side])) for side in (yes, no))
+    with_yes, with_no = (len(set(groups[images])) for images in (yes, no))
     tens, ones = [], []
     for run in scores:
         kernel = [[1.0 if run[i] > run[j] else 0.5 if run[i] == run[j] else 0.0 for j in no] for i in yes]
@@ -296,15 +301,15 @@ def obuchowski(
         s01 = with_no / ((with_no - 1) * n) * sum(x * y for x, y in zip(ones[r], ones[s], strict=True))
         factor = len(every) / (len(every) - 1)
         s11 = factor * sum(x * y for x, y in zip(tens[r], ones[s], strict=True))
-        s11_turned = factor * sum(x * y for x, y in zip(tens[s], ones[r], strict=True))
-        return s10 / m + s01 / n + (s11 + s11_turned) / (m * n)
+        s11_reversed = factor * sum(x * y for x, y in zip(tens[s], ones[r], strict=True))
+        return s10 / m + s01 / n + (s11 + s11_reversed) / (m * n)
 
     return covariance(0, 0) + covariance(1, 1) - 2 * covariance(0, 1)
 
 
 @pytest.mark.parametrize("mixed", [0, 3])
-def test_clustered_delong_is_obuchowskis_formula_written_out(mixed: int) -> None:
-    """Five groups that hold positives, some of them negatives too, against a hundred with negatives."""
+def test_clustered_delong_is_obuchowskis_formula(mixed: int) -> None:
+    """Five groups with positives, some also with negatives, and a hundred groups with negatives."""
     random = np.random.default_rng(mixed)
     positives, negatives = np.repeat(np.arange(5), 3), np.repeat(np.arange(5 - mixed, 105 - mixed), 2)
     groups = np.concatenate([positives, negatives])
@@ -312,7 +317,7 @@ def test_clustered_delong_is_obuchowskis_formula_written_out(mixed: int) -> None
     raw = random.normal(size=105)[groups] + labels
     a, b = (np.round(1 / (1 + np.exp(-(raw + spread * random.normal(size=len(raw))))), 2) for spread in (0.3, 1.5))
     folds = np.zeros((1, len(labels)), dtype=np.int64)
-    of_a, of_b = mean_area(labels, both(a), folds), mean_area(labels, both(b), folds)
+    of_a, of_b = mean_area(labels, two_classes(a), folds), mean_area(labels, two_classes(b), folds)
     assert of_a is not None and of_b is not None
     estimate, test = area_difference(of_a, of_b, labels, groups)
     assert estimate.standard_error**2 == pytest.approx(obuchowski(labels, groups, (a, b)), rel=1e-10)
@@ -320,36 +325,36 @@ def test_clustered_delong_is_obuchowskis_formula_written_out(mixed: int) -> None
 
 
 def patients(seed: int, gap: float, times: int = 300) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
-    """Differences and groups of two runs whose answers about a patient's 1 to 9 images hang together."""
+    """Differences and groups of two runs whose predictions for a patient's 1 to 9 images are correlated."""
     random = np.random.default_rng(seed)
     for _ in range(times):
         groups = np.repeat(np.arange(40), random.integers(1, 10, 40))
         shared = random.normal(size=(2, 40))[:, groups]
         noise = random.normal(size=(2, len(groups)))
         bounds = stats.norm.ppf([0.7 + gap, 0.7])
-        right = (0.9 * shared + np.sqrt(1 - 0.81) * noise < bounds[:, None]).astype(float)
-        yield right[0] - right[1], groups
+        correct = (0.9 * shared + np.sqrt(1 - 0.81) * noise < bounds[:, None]).astype(float)
+        yield correct[0] - correct[1], groups
 
 
-def test_chance_alone_is_called_a_difference_once_in_twenty_times_at_most() -> None:
-    called, naively, covered = 0, 0, 0
+def test_chance_is_significant_in_at_most_one_of_twenty_comparisons() -> None:
+    significant, naively, covered = 0, 0, 0
     for differences, groups in patients(0, 0.0):
         strata = np.zeros(len(groups), dtype=np.int64)
-        called += sign_flips(differences, strata, groups, 0).p < 0.05
+        significant += sign_flips(differences, strata, groups, 0).p < 0.05
         naively += mcnemar(int((differences > 0).sum()), int((differences < 0).sum())).p < 0.05
-        found = mean_difference(differences, strata, groups)
-        covered += found.low <= 0 <= found.high  # type: ignore[operator]
-    assert called / 300 < 0.09, "0.05, and twice its standard error"
-    assert naively / 300 > 0.2, "what McNemar's test makes of images that are not independent"
+        interval = mean_difference(differences, strata, groups)
+        covered += interval.low <= 0 <= interval.high  # type: ignore[operator]
+    assert significant / 300 < 0.09, "0.05 plus twice its standard error"
+    assert naively / 300 > 0.2, "McNemar's test is invalid for images that are not independent"
     assert covered / 300 > 0.91
 
 
-def test_a_detectable_difference_is_found_four_times_in_five() -> None:
-    found = []
-    errors = []
+def test_a_detectable_difference_is_detected_in_four_of_five_comparisons() -> None:
+    detected = []
+    detectable = []
     for differences, groups in patients(1, 0.2):
         strata = np.zeros(len(groups), dtype=np.int64)
-        errors.append(detectable_difference(mean_difference(differences, strata, groups)))
-        found.append(sign_flips(differences, strata, groups, 0).p < 0.05)
-    assert np.mean(errors) == pytest.approx(0.2, abs=0.06), "the drawn difference is about the detectable one"
-    assert 0.65 < np.mean(found) < 0.95
+        detectable.append(detectable_difference(mean_difference(differences, strata, groups)))
+        detected.append(sign_flips(differences, strata, groups, 0).p < 0.05)
+    assert np.mean(detectable) == pytest.approx(0.2, abs=0.06), "the true difference is about the detectable one"
+    assert 0.65 < np.mean(detected) < 0.95

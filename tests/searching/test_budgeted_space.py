@@ -222,7 +222,7 @@ def test_a_lower_edge_over_the_largest_network_is_refused() -> None:
     largest = cost(space.spec(space.largest(lambda c: c.thop)))
     assert refusal("20..30GFLOPs") == (
         f"budget {Budget.parse('20..30GFLOPs')}: the largest network of the space micro has {largest.macs} FLOPs, "
-        "below the lower edge of 20000000000; lower the edge or widen the space"
+        "below the lower limit of 20000000000; reduce it or widen the space"
     )
 
 

@@ -26,7 +26,7 @@ class MaskFolder:
         files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and not hidden(path)]
         self._files = {path.stem: path for path in files}
         if not files:
-            raise InputError(f"--masks {folder}: no images in this folder ({', '.join(sorted(SUFFIXES))})")
+            raise InputError(f"--masks {folder}: no images in this folder (suffixes: {', '.join(sorted(SUFFIXES))})")
         if len(self._files) < len(files):
             duplicate = next(path for path in files if self._files[path.stem] != path)
             raise InputError(

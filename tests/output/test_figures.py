@@ -1,0 +1,27 @@
+"""Labels, the front, and the warning bar."""
+
+from __future__ import annotations
+
+from helpers.figures import read_image
+
+from lightcnn.evaluation import figures
+from lightcnn.output.figures import MAX_LABEL_LETTERS, add_warning_bar, label_text, pareto
+
+
+def test_names_are_short_single_lines_without_mathematics() -> None:
+    assert label_text("a\nb") == "a\\nb"
+    assert label_text("$x$") == r"\$x\$"
+    assert label_text("x" * 300) == "x" * (MAX_LABEL_LETTERS - 1) + "…"
+
+
+def test_no_point_is_both_cheaper_and_better_than_one_on_the_front() -> None:
+    points = [(30, 0.8), (10, 0.7), (20, 0.6), (30, 0.9), (40, 0.9), (10, 0.5)]
+    assert pareto(points) == [(10, 0.7), (30, 0.9)]
+    assert pareto(points[:1]) == points[:1]
+
+
+def test_a_warning_bar_is_red_and_above_the_image() -> None:
+    plain = figures.confusion([[1, 2], [3, 4]], ("a", "b"))
+    before, after = read_image(plain), read_image(add_warning_bar(plain, "STAND-IN"))
+    assert after.size == (before.size[0], before.size[1] + 26)
+    assert after.getpixel((after.size[0] - 1, 5)) == (176, 0, 32)
