@@ -201,7 +201,7 @@ def grey_network():
         (np.zeros((8, 8, 3), np.uint8), "must be a list"),
         (7, "must be a list"),
         (["nowhere.png"], r"images\[0\] \(nowhere.png\) is missing"),
-        ([Path("photos")], r"images\[0\] \(photos\) is no file"),
+        ([Path("photos")], r"images\[0\] \(photos\) is not a file"),
         (["x" * 300], "cannot be read"),
     ],
 )
@@ -243,11 +243,11 @@ def save(path, content=None):
 
 
 FAULTY = {
-    "text.png": (b"these are words", "is no image that is read"),
+    "text.png": (b"these are words", "is not an image of a supported format"),
     "none.jpg": (b"", "is empty"),
-    "video.jpg": (b"\0\0\0\x18ftypmp42" + b"\0" * 40, "is a HEIC, AVIF or video file inside"),
+    "video.jpg": (b"\0\0\0\x18ftypmp42" + b"\0" * 40, "is a HEIC, AVIF or video file"),
     "cut.png": (None, "is damaged"),
-    "bomb.png": (None, "has over 89 megapixels"),
+    "bomb.png": (None, "has more than 89 megapixels"),
 }
 
 
@@ -278,7 +278,7 @@ def test_faulty_files_are_listed_counted_and_skipped(mixed, capsys):
     for name, (_, reason) in FAULTY.items():
         assert reason in skipped[name]
     assert "lightcnn: predict: 5 of 6 images were skipped" in error
-    assert "bomb.png has over 89 megapixels; " in error
+    assert "bomb.png has more than 89 megapixels; " in error
     assert error.endswith("; and more\n")
     assert len(error.splitlines()) == 1
     assert run(["predict", "run", str(mixed)]) == 1
@@ -316,9 +316,9 @@ def test_names_that_are_not_utf8_are_kept(tmp_path, capsys):
         (["run", "x" * 300], "cannot be read"),
         (["run", "plots"], "predict plots: no such file"),
         (["run", "run/plots/none"], "no such file"),
-        (["run", "empty"], r"predict empty: no images in this folder \(.bmp, "),
+        (["run", "empty"], r"predict empty: no images in this folder \(suffixes: .bmp, "),
         (["run", "pipe"], "predict pipe: neither a file nor a folder"),
-        (["run", "gone"], "predict gone: is a link to a file that is not there"),
+        (["run", "gone"], "predict gone: is a link to a missing file"),
         (["run"], "Missing argument"),
         (["nowhere", "photos"], "run nowhere: not a run folder of lightcnn"),
         (["photos", "photos"], "run photos: not a run folder of lightcnn"),
