@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lightcnn.data.sources.lesion_painter import draw
+from lightcnn.data.sources.lesion_painter import paint_lesions
 
 
 def photographs(folder: Path, count: int, size: int) -> None:
     """Writes JPEG files of synthetic patients into two class folders; one file in four is a rotated copy."""
-    lesions = draw(count=-(-count * 3 // 4), size=size, seed=1)
+    lesions = paint_lesions(count=-(-count * 3 // 4), size=size, seed=1)
     written = 0
     for number, image in enumerate(lesions.images):
         target = folder / lesions.classes[lesions.labels[number]]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.grouping.similar import similar
+from lightcnn.data.grouping.similar import find_similar
 from lightcnn.data.sources.load import load
 
 Image = NDArray[np.uint8]
@@ -158,7 +158,7 @@ def main() -> None:
     labels[wrong] = (labels[wrong] + 1) % len(dataset.classes)
 
     start = time.perf_counter()
-    matches = similar(images)
+    matches = find_similar(images)
     seconds = time.perf_counter() - start
     true = pairs_within(sources)
     same_patient = pairs_within(np.unique(groups, return_inverse=True)[1][sources])

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from duplicates import augmented_set
 
-from lightcnn.data.grouping.groups import grouped
+from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.sources.load import load
 
 SHARES = {"test": 0.2, "val": 0.15}
@@ -30,7 +30,7 @@ WAYS = {"at random by image, --allow-leak": "--allow-leak", "by group, --resplit
 
 def shipped(source: str, copies: int, size: int, folder: Path) -> Path:
     """Writes photographs and their copies as PNG files, and a manifest with their groups and a random split."""
-    photographs = grouped(load(source))
+    photographs = find_groups(load(source))
     resized = [cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in photographs.images]
     images, sources, _ = augmented_set(resized, copies, seed=0)
     place = np.random.default_rng(0).permutation(len(images)) / len(images)

@@ -21,11 +21,11 @@ from duplicates import augmented_set
 
 from lightcnn.budget import Budget
 from lightcnn.data.dataset import Dataset, assemble
-from lightcnn.data.grouping.groups import components
-from lightcnn.data.grouping.similar import similar
+from lightcnn.data.grouping.groups import linked_images
+from lightcnn.data.grouping.similar import find_similar
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import split
+from lightcnn.data.split import make_split
 from lightcnn.devices import pick_device
 from lightcnn.engine.loop import fit
 from lightcnn.evaluation.scores import scores
@@ -48,7 +48,7 @@ def shipped_augmented(source: str, size: int, copies: int) -> tuple[Dataset, np.
 def trained(data: Dataset, seed: int, options: argparse.Namespace) -> dict[str, float]:
     """Test scores of one training from scratch."""
     device = pick_device()
-    parts = split(data, seed)
+    parts = make_split(data, seed)
     pipeline = Pipeline(data, parts, device)
     space = SearchSpace.load("micro").for_data(data.channels, len(data.classes), options.size)
     bounded = BudgetedSpace(space, Budget.parse(options.budget))
@@ -80,18 +80,20 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(2)
     data, truth = shipped_augmented(options.data, options.size, options.copies)
-    clusters = components(similar(list(data.images)).clusters)
+    clusters = linked_images(find_similar(list(data.images)).clusters)
     ways = {
         "at random by image": data,
-        "by near duplicates": data.grouped(clusters.astype(str), "near duplicates"),
-        "by the source's groups": data.grouped(truth, "source"),
+        "by near duplicates": data.with_groups(clusters.astype(str), "near duplicates"),
+        "by the source's groups": data.with_groups(truth, "source"),
     }
     print(f"{data.source}: {len(data)} images of {len(set(truth.tolist()))} groups, {options.size} px")
     print(f"{'split':28}{'accuracy by seed':>30}{'mean':>8}{'AUC by seed':>30}{'groups shared':>15}{'seconds':>9}")
     for name, way in ways.items():
         start = time.perf_counter()
         rows = [trained(way, seed, options) for seed in range(options.seeds)]
-        shared = [split(way, seed).groups_shared(data.grouped(truth, "source")) for seed in range(options.seeds)]
+        shared = [
+            make_split(way, seed).groups_shared(data.with_groups(truth, "source")) for seed in range(options.seeds)
+        ]
         accuracy, auc = (" ".join(f"{row[key]:.3f}" for row in rows) for key in ("accuracy", "AUC"))
         mean = np.mean([row["accuracy"] for row in rows])
         seconds = time.perf_counter() - start

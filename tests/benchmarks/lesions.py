@@ -22,9 +22,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lightcnn.cost import cost
-from lightcnn.data.preprocess import Preprocess, resize
-from lightcnn.data.preprocess import statistics as channel_statistics
-from lightcnn.data.sources.lesion_painter import Lesions, draw
+from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.sources.lesion_painter import Lesions, paint_lesions
+from lightcnn.data.tensors import channel_statistics, resize
 from lightcnn.engine.loop import fit
 from lightcnn.inference import probabilities
 from lightcnn.network import build
@@ -97,7 +97,7 @@ def main() -> None:
 
 def measured(classes: int, seed: int) -> tuple[float, float, float, float]:
     """Number of test images, accuracy of the linear model and of the CNN, and the seconds that the CNN took."""
-    lesions = draw(size=SIZE, classes=classes, seed=seed)
+    lesions = paint_lesions(size=SIZE, classes=classes, seed=seed)
     test = test_mask(lesions, seed)
     start = time.perf_counter()
     cnn = small_cnn(lesions, test, seed)

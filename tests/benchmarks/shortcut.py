@@ -23,9 +23,10 @@ import numpy as np
 import torch
 
 from lightcnn.cli.main import run
-from lightcnn.data.sources.lesion_painter import STICKER_CENTRE, STICKER_RADIUS, Lesions, draw
+from lightcnn.data.sources.lesion_painter import STICKER_CENTRE, STICKER_RADIUS, Lesions, paint_lesions
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import split
+from lightcnn.data.split import make_split
+from lightcnn.data.tensors import network_pixels
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.recipe import Recipe
 from lightcnn.trained_network import TrainedNetwork
@@ -55,7 +56,7 @@ def sticker(size: int) -> np.ndarray:
 def tested(folder: Path) -> np.ndarray:
     """Indices of the images that no network of that recipe and seed was trained on."""
     recipe = Recipe.load(str(folder / "recipe.yaml"))
-    return split(load(DATA, recipe.reading), recipe.seed, recipe.reading).test
+    return make_split(load(DATA, recipe.reading), recipe.seed, recipe.reading).test
 
 
 def accuracy(trained: TrainedNetwork, dataset: Lesions, indices: np.ndarray) -> float:
@@ -67,7 +68,7 @@ def accuracy(trained: TrainedNetwork, dataset: Lesions, indices: np.ndarray) -> 
 def probability_without(trained: TrainedNetwork, dataset: Lesions, indices: np.ndarray, masks: np.ndarray) -> float:
     """Median probability of the first class after the masked pixels are replaced by the training mean."""
     explained = ExplainedNetwork.of(trained.model, trained.preprocess)
-    pixels = torch.stack([trained.preprocess.prepare(dataset.images[i]) for i in indices])
+    pixels = torch.stack([network_pixels(dataset.images[i], trained.preprocess) for i in indices])
     inputs = explained.inputs(pixels)
     inputs[torch.from_numpy(masks)[:, None].expand_as(inputs)] = 0
     return float(explained.probabilities(inputs)[:, 0].median())
@@ -124,7 +125,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/shortcut"))
     options = parser.parse_args()
     start = time.perf_counter()
-    plain, marked = draw(count=COUNT), draw(count=COUNT, shortcut=True)
+    plain, marked = paint_lesions(count=COUNT), paint_lesions(count=COUNT, shortcut=True)
     folders = {name: trained_run(name, getattr(options, name), options.out) for name in ("lesion", "shortcut")}
     test = tested(folders["lesion"])
     chosen = test[marked.labels[test] == 0][: options.images]

@@ -26,7 +26,7 @@ from torch import nn
 from lightcnn.budget import Budget
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.folder import read_folder
-from lightcnn.data.sources.lesion_painter import draw
+from lightcnn.data.sources.lesion_painter import paint_lesions
 from lightcnn.data.split import Split
 from lightcnn.devices import pick_device
 from lightcnn.engine.loop import fit
@@ -50,7 +50,7 @@ def networks() -> dict[str, tuple[NetworkSpec, int]]:
 
 def written(folder: Path, count: int, size: int) -> Path:
     """Writes `count` synthetic images of two classes as PNG files into class folders."""
-    drawn = draw(count, size, 2, 0, False)
+    drawn = paint_lesions(count, size, 2, 0, False)
     for number, (image, label) in enumerate(zip(drawn.images, drawn.labels, strict=True)):
         place = folder / drawn.classes[label]
         place.mkdir(parents=True, exist_ok=True)
