@@ -39,6 +39,7 @@ from lightcnn.baselines import build_baseline
 from lightcnn.counting.copies import eval_copy
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.lesion_painter import paint_lesions as lesions
+from lightcnn.data.tensors import normalise
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.methods.gradcam import GradCam
@@ -90,7 +91,7 @@ def networks(runs: Sequence[str]) -> Iterator[tuple[str, nn.Module, Preprocess]]
 
 def settled(model: nn.Module) -> nn.Module:
     """Sets the statistics of its norms from synthetic images, black to bright, and scales its logits to deviation 2."""
-    inputs = RULE.normalise(lesion_images(16) * torch.linspace(0, 1, 16).view(-1, 1, 1, 1))
+    inputs = normalise(lesion_images(16) * torch.linspace(0, 1, 16).view(-1, 1, 1, 1), RULE)
     last = [part for part in model.modules() if isinstance(part, nn.Linear)][-1]
     with torch.no_grad():
         for part in model.modules():

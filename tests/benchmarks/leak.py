@@ -83,15 +83,17 @@ def main() -> None:
     clusters = linked_images(find_similar(list(data.images)).clusters)
     ways = {
         "at random by image": data,
-        "by near duplicates": data.grouped(clusters.astype(str), "near duplicates"),
-        "by the source's groups": data.grouped(truth, "source"),
+        "by near duplicates": data.with_groups(clusters.astype(str), "near duplicates"),
+        "by the source's groups": data.with_groups(truth, "source"),
     }
     print(f"{data.source}: {len(data)} images of {len(set(truth.tolist()))} groups, {options.size} px")
     print(f"{'split':28}{'accuracy by seed':>30}{'mean':>8}{'AUC by seed':>30}{'groups shared':>15}{'seconds':>9}")
     for name, way in ways.items():
         start = time.perf_counter()
         rows = [trained(way, seed, options) for seed in range(options.seeds)]
-        shared = [make_split(way, seed).groups_shared(data.grouped(truth, "source")) for seed in range(options.seeds)]
+        shared = [
+            make_split(way, seed).groups_shared(data.with_groups(truth, "source")) for seed in range(options.seeds)
+        ]
         accuracy, auc = (" ".join(f"{row[key]:.3f}" for row in rows) for key in ("accuracy", "AUC"))
         mean = np.mean([row["accuracy"] for row in rows])
         seconds = time.perf_counter() - start

@@ -24,8 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from lightcnn.cost import cost
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.lesion_painter import Lesions, paint_lesions
-from lightcnn.data.tensors import channel_statistics as channel_statistics
-from lightcnn.data.tensors import resize
+from lightcnn.data.tensors import channel_statistics, resize
 from lightcnn.engine.loop import fit
 from lightcnn.inference import probabilities
 from lightcnn.network import build

@@ -26,6 +26,7 @@ from lightcnn.cli.main import run
 from lightcnn.data.sources.lesion_painter import STICKER_CENTRE, STICKER_RADIUS, Lesions, paint_lesions
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import make_split
+from lightcnn.data.tensors import network_pixels
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.recipe import Recipe
 from lightcnn.trained_network import TrainedNetwork
@@ -67,7 +68,7 @@ def accuracy(trained: TrainedNetwork, dataset: Lesions, indices: np.ndarray) -> 
 def probability_without(trained: TrainedNetwork, dataset: Lesions, indices: np.ndarray, masks: np.ndarray) -> float:
     """Median probability of the first class after the masked pixels are replaced by the training mean."""
     explained = ExplainedNetwork.of(trained.model, trained.preprocess)
-    pixels = torch.stack([trained.preprocess.prepare(dataset.images[i]) for i in indices])
+    pixels = torch.stack([network_pixels(dataset.images[i], trained.preprocess) for i in indices])
     inputs = explained.inputs(pixels)
     inputs[torch.from_numpy(masks)[:, None].expand_as(inputs)] = 0
     return float(explained.probabilities(inputs)[:, 0].median())
