@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -32,6 +33,9 @@ LEVELS = (
     ("__init__",),
 )
 """Parts of lightcnn from the bottom up: each imports only parts of lower levels, none of its own level."""
+
+MAX_MODULES = 13
+"""Modules in one folder; the top level, whose modules are data types, may have more."""
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
@@ -175,3 +179,50 @@ def test_torch_free_modules_load_no_torch() -> None:
     loaded = loaded_after("\n".join(f"import lightcnn.{module}" for module in modules))
     assert "pydantic" in loaded
     assert not loaded & set(HEAVY)
+
+
+def test_no_package_is_crowded() -> None:
+    counts = Counter(path.parent for path in SOURCES if path.name != "__init__.py")
+    crowded = {str(folder) for folder, count in counts.items() if count > MAX_MODULES and folder != PACKAGE}
+    assert not crowded
+    assert max(counts.values()) > MAX_MODULES
+
+
+def test_every_package_begins_with_a_description_and_holds_nothing_else() -> None:
+    packages = [path for path in SOURCES if path.name == "__init__.py" and path.parent != PACKAGE]
+    assert len(packages) >= 25
+    for path in packages:
+        (description,) = ast.parse(path.read_text(encoding="utf-8")).body
+        assert isinstance(description, ast.Expr) and isinstance(description.value, ast.Constant), path
+        assert len(str(description.value.value)) > 100, path
+
+
+def test_no_public_class_name_is_used_twice() -> None:
+    names = Counter(
+        node.name
+        for path in SOURCES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert len(names) > 150
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+ROLES = {"settings", "job", "progress", "report", "page", "figures", "wording", "terminal"}
+COMMAND_PACKAGES = (
+    "searching", "training", "comparing", "auditing", "predicting", "profiling", "explaining", "ablating"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("package", COMMAND_PACKAGES)
+def test_every_command_package_has_settings_a_job_and_a_terminal(package: str) -> None:
+    names = {path.stem for path in (PACKAGE / package).iterdir()}
+    assert {"settings", "job"} <= names
+    assert len(ROLES & names) >= 3
+
+
+def test_command_packages_import_no_other_but_ablating() -> None:
+    for path in SOURCES:
+        if part_of(path) in COMMAND_PACKAGES:
+            others = parts_imported(path) & set(COMMAND_PACKAGES) - {part_of(path)}
+            assert others <= ({"training", "comparing"} if part_of(path) == "ablating" else set()), path

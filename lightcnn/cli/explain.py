@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lightcnn.cli.options import DataDir, Debug, Device, Json, Out, Quiet, print_json, resumable
 from lightcnn.errors import InputError
-from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, METHODS, Baseline, MethodOptions
+from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, METHODS, BaselineImage, MethodOptions
 from lightcnn.explaining.settings import DEFAULT_IMAGES, SETTINGS_FILE, CheckLevel, ExplainSettings
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import visible
@@ -50,8 +50,8 @@ def explain(
         bool, typer.Option("--layers", help="List the layers that --layer accepts, with the sizes of their maps.")
     ] = False,
     baseline: Annotated[
-        Baseline, typer.Option(help="Image at which Integrated Gradients starts its path.")
-    ] = Baseline.black,
+        BaselineImage, typer.Option(help="Image at which Integrated Gradients starts its path.")
+    ] = BaselineImage.black,
     smooth: Annotated[
         int,
         typer.Option(

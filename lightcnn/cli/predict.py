@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lightcnn.cli.options import Debug, Device, Json, Quiet, print_json
 from lightcnn.errors import InputError
-from lightcnn.predicting.settings import Settings
+from lightcnn.predicting.settings import PredictSettings
 from lightcnn.text import visible
 
 
@@ -33,11 +33,11 @@ def predict(
     """Predict the classes of images with the network of a run, and print their probabilities."""
     if csv_to == "-" and as_json:
         raise InputError("--csv -: --json already writes to stdout; give --csv a file")
-    settings = Settings(run_folder, tuple(images), device=device.value, abstain_below=abstain_below)
+    settings = PredictSettings(run_folder, tuple(images), device=device.value, abstain_below=abstain_below)
     _predict(settings, csv_to, as_json=as_json, quiet=quiet)
 
 
-def _predict(settings: Settings, csv_to: str | None, *, as_json: bool, quiet: bool) -> None:
+def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, quiet: bool) -> None:
     """Predicts into CSV, JSON, or else a table; messages are printed on stderr."""
     from lightcnn.output.terminal import StepsView
     from lightcnn.predicting import job

@@ -74,7 +74,7 @@ def profile(
     """Compare the costs of networks, counted and measured, and write a run folder."""
     from lightcnn.output.terminal import StepsView
     from lightcnn.profiling.columns import require_columns
-    from lightcnn.profiling.settings import Settings
+    from lightcnn.profiling.settings import ProfileSettings
     from lightcnn.run_folder import RunFolder
 
     shape = _shape(input)
@@ -86,7 +86,7 @@ def profile(
     with StepsView(Console(stderr=True, highlight=False), quiet) as terminal:
         from lightcnn.profiling import job
 
-        settings = Settings(
+        settings = ProfileSettings(
             input=shape, baselines=baselines, latency=not no_latency, memory=memory, threads=threads, batch=batch,
             runtimes=tuple(_list(runtime)), device=device.value, accuracy=accuracy,
         )  # fmt: skip

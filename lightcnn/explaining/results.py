@@ -11,7 +11,7 @@ from typing import Any
 from lightcnn.data.files.walk import Skipped
 from lightcnn.errors import DataError
 from lightcnn.explaining.explanation import Explanation, Failure
-from lightcnn.explaining.figures.image_files import ImageFiles, figure_bytes
+from lightcnn.explaining.figures.image_files import FigureFiles, figure_bytes
 from lightcnn.explaining.figures.overview import Overview
 from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.explaining.page import MAX_PANELS
@@ -42,7 +42,7 @@ class Results:
     overview: Overview = field(default_factory=Overview)
     seconds_before: float = 0.0
 
-    def add(self, image: ExplainedImage, explanations: Sequence[Explanation], files: ImageFiles) -> list[Entry]:
+    def add(self, image: ExplainedImage, explanations: Sequence[Explanation], files: FigureFiles) -> list[Entry]:
         """Adds an explained image and returns its entries."""
         entries = [_entry(image, explanation, files) for explanation in explanations]
         self.entries += entries
@@ -94,7 +94,7 @@ def explanations_table(entries: Sequence[Mapping[str, Any]]) -> bytes:
     return stream.getvalue().encode("utf-8", "surrogateescape")
 
 
-def _entry(image: ExplainedImage, explanation: Explanation, files: ImageFiles) -> Entry:
+def _entry(image: ExplainedImage, explanation: Explanation, files: FigureFiles) -> Entry:
     """One of the `explanations` of report.json."""
     document = explanation.document()
     method = explanation.attribution.method

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lightcnn.explaining.explanation import Explanation
-from lightcnn.explaining.figures.image_files import ImageFiles
+from lightcnn.explaining.figures.image_files import FigureFiles
 from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.run_folder import RunFolder
@@ -20,7 +20,7 @@ FOLDER = "explained"
 
 
 def save(
-    folder: RunFolder, number: int, image: ExplainedImage, explanations: Sequence[Explanation], files: ImageFiles
+    folder: RunFolder, number: int, image: ExplainedImage, explanations: Sequence[Explanation], files: FigureFiles
 ) -> None:
     """Writes the files of the image with that number, and its record last."""
     for name, content in files.contents.items():
@@ -34,7 +34,7 @@ def save(
     folder.write_json(_record_name(number), record)
 
 
-def load(folder: RunFolder, number: int, image: ExplainedImage) -> tuple[list[Explanation], ImageFiles] | None:
+def load(folder: RunFolder, number: int, image: ExplainedImage) -> tuple[list[Explanation], FigureFiles] | None:
     """What `save` wrote; None if it is incomplete, damaged or belongs to another image."""
     try:
         record = json.loads((folder / _record_name(number)).read_bytes())
@@ -42,7 +42,7 @@ def load(folder: RunFolder, number: int, image: ExplainedImage) -> tuple[list[Ex
             return None
         drawn = record["drawn"]
         contents = {name: (folder / name).read_bytes() for name in (drawn["panel"], drawn["curves"]) if name}
-        files = ImageFiles(contents, **drawn | {"notes": tuple(drawn["notes"])})
+        files = FigureFiles(contents, **drawn | {"notes": tuple(drawn["notes"])})
         return [_explanation(folder, entry, files, image) for entry in record["explanations"]], files
     except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
@@ -56,7 +56,7 @@ def digest(image: ExplainedImage) -> str:
     return content.hexdigest()
 
 
-def _explanation(folder: RunFolder, entry: dict[str, Any], files: ImageFiles, image: ExplainedImage) -> Explanation:
+def _explanation(folder: RunFolder, entry: dict[str, Any], files: FigureFiles, image: ExplainedImage) -> Explanation:
     method = entry["method"]
     segments = np.load(folder / files.segments[method]) if method in files.segments else None
     values = np.load(folder / files.maps[method])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lightcnn.data.files.walk import Skipped, count_images, walk
 from lightcnn.errors import InputError, RunError
 from lightcnn.predicting.outputs import Sink
-from lightcnn.predicting.settings import Settings
+from lightcnn.predicting.settings import PredictSettings
 from lightcnn.progress import Progress, no_progress
 from lightcnn.run_folder import RunFolder
 from lightcnn.trained_network import ABSTAINED, TrainedNetwork, require_probability
@@ -29,7 +29,7 @@ class Result:
 
 
 def run(
-    settings: Settings,
+    settings: PredictSettings,
     sinks: Sequence[Sink],
     *,
     on_skip: Callable[[Skipped], None] = lambda _: None,
@@ -71,7 +71,7 @@ def run(
     )  # fmt: skip
 
 
-def _load(settings: Settings) -> TrainedNetwork:
+def _load(settings: PredictSettings) -> TrainedNetwork:
     """The network of the run. Raises: InputError if one of its classes is called like an abstention."""
     network = TrainedNetwork.load(RunFolder.load(settings.folder), device=settings.device)
     if settings.abstain_below and ABSTAINED in network.preprocess.classes:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from lightcnn.predicting.job import Result
-from lightcnn.predicting.settings import Settings
+from lightcnn.predicting.settings import PredictSettings
 from lightcnn.run_folder import require_complete
 from lightcnn.version import __version__
 
 
-def report_document(settings: Settings, result: Result, predictions: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def report_document(settings: PredictSettings, result: Result, predictions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What `--json` prints."""
     return {
         "lightcnn": __version__,

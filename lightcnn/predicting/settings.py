@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Settings:
+class PredictSettings:
     """Which images are predicted, and with what.
 
     `folder` is a finished run, `inputs` are image files and folders. An image whose highest probability is below

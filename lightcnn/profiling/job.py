@@ -15,7 +15,7 @@ from lightcnn.measurement.latency import TimedModel, measure, torch_threads
 from lightcnn.measurement.runtimes import require_runtimes
 from lightcnn.profiling.profile import Profile, keep_random_state
 from lightcnn.profiling.report import Failure, report_document, run_folder_files
-from lightcnn.profiling.settings import DEFAULT_SETTINGS, Settings
+from lightcnn.profiling.settings import DEFAULT_SETTINGS, ProfileSettings
 from lightcnn.profiling.targets import Target, find_targets, read_accuracies
 from lightcnn.progress import Progress, no_progress
 from lightcnn.run_folder import RunFolder
@@ -24,7 +24,7 @@ from lightcnn.text import first_line
 
 def run(
     targets: Sequence[str],
-    settings: Settings = DEFAULT_SETTINGS,
+    settings: ProfileSettings = DEFAULT_SETTINGS,
     *,
     out: str | Path | None = None,
     progress: Progress = no_progress,
@@ -67,7 +67,7 @@ def _count(targets: Sequence[Target], progress: Progress, failures: list[Failure
 def _time(
     profiles: Sequence[Profile],
     targets: Sequence[Target],
-    settings: Settings,
+    settings: ProfileSettings,
     device: torch.device,
     progress: Progress,
     failures: list[Failure],
@@ -91,7 +91,7 @@ def _time(
 def _warm_models(
     profiles: Sequence[Profile],
     targets: Sequence[Target],
-    settings: Settings,
+    settings: ProfileSettings,
     device: torch.device,
     progress: Progress,
     failures: list[Failure],
@@ -118,7 +118,7 @@ def _warm_models(
 def _measure_memory(
     profiles: Sequence[Profile],
     targets: Sequence[Target],
-    settings: Settings,
+    settings: ProfileSettings,
     progress: Progress,
     failures: list[Failure],
 ) -> list[Profile]:

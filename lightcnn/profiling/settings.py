@@ -13,7 +13,7 @@ TIMING_SECONDS = 45.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class ProfileSettings:
     """What `lightcnn profile` does with each network.
 
     `input` (C, H, W) is the image size of all networks; None: each its own. `baselines` adds MicroMPoxNet and the
@@ -33,4 +33,4 @@ class Settings:
     seconds: float = TIMING_SECONDS
 
 
-DEFAULT_SETTINGS = Settings()
+DEFAULT_SETTINGS = ProfileSettings()

@@ -24,7 +24,8 @@ from lightcnn.baselines import build_network
 from lightcnn.cost import cost
 from lightcnn.counting.other_tools import fvcore_total, thop_total, torch_total
 from lightcnn.counting.trace import trace
-from lightcnn.profiling.job import Settings, run
+from lightcnn.profiling.job import run
+from lightcnn.profiling.settings import ProfileSettings
 from lightcnn.profiling.targets import find_targets
 from lightcnn.spec import NetworkSpec
 
@@ -64,8 +65,8 @@ def counting() -> None:
 def profiles() -> None:
     """Prints seconds and memory of whole profiles."""
     with tempfile.TemporaryDirectory() as folder:
-        onnx = Settings(runtimes=("folded", "onnx", "onnx-int8"))
-        ways = {"without times": Settings(latency=False), "whole": Settings(), "with ONNX": onnx}
+        onnx = ProfileSettings(runtimes=("folded", "onnx", "onnx-int8"))
+        ways = {"without times": ProfileSettings(latency=False), "whole": ProfileSettings(), "with ONNX": onnx}
         for name, settings in ways.items():
             start = time.perf_counter()
             run((), settings, out=Path(folder) / name)

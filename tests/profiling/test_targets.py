@@ -14,7 +14,7 @@ from helpers.paths import DOCS, GOLDEN
 from lightcnn.baseline_spec import BASELINES
 from lightcnn.profiling import job
 from lightcnn.profiling.profile import Accuracy
-from lightcnn.profiling.settings import Settings
+from lightcnn.profiling.settings import ProfileSettings
 from lightcnn.profiling.targets import find_targets
 from lightcnn.recipe import Recipe
 
@@ -42,7 +42,7 @@ def test_without_a_target_the_networks_of_the_paper_are_found() -> None:
 
 
 def test_the_test_accuracy_of_a_run_is_read(tmp_path: Path) -> None:
-    run = job.run(["quick"], Settings(latency=False), out=tmp_path / "run")
+    run = job.run(["quick"], ProfileSettings(latency=False), out=tmp_path / "run")
     Recipe.load("quick").network.save(run / "spec.yaml")
     run.write_json("report.json", {"metrics": {"test": {"accuracy": {"value": 0.5}}}})
     (target,) = find_targets([str(run.path)], baselines=False, input=None, accuracies={})

@@ -22,7 +22,7 @@ MAX_NAME_LENGTH = 34
 
 
 @dataclass(frozen=True)
-class ImageFiles:
+class FigureFiles:
     """The files of an image: `contents` by their names in the run folder, and the names of the files of each method."""
 
     contents: dict[str, bytes]
@@ -34,7 +34,7 @@ class ImageFiles:
     notes: tuple[str, ...] = ()
 
 
-def make_files(number: int, image: ExplainedImage, explanations: Sequence[Explanation], warning: str) -> ImageFiles:
+def make_files(number: int, image: ExplainedImage, explanations: Sequence[Explanation], warning: str) -> FigureFiles:
     """All files of the image with that number; a `warning` is drawn on its figures."""
     whole, size = image.whole()
     canvas = Canvas(whole, image.frame, image.mask)
@@ -56,7 +56,7 @@ def make_files(number: int, image: ExplainedImage, explanations: Sequence[Explan
         contents[curves_name] = figure_bytes(figure, warning)
     notes = () if whole.shape[:2] == size else (f"overlays are reduced from {size[1]}×{size[0]} pixels",)
     curves = curves_name if figure is not None else None
-    return ImageFiles(contents, panel_name, curves, maps, overlays, segments, notes)
+    return FigureFiles(contents, panel_name, curves, maps, overlays, segments, notes)
 
 
 def figure_bytes(figure: Figure, warning: str) -> bytes:

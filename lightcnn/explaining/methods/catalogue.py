@@ -20,7 +20,7 @@ Needs = Literal["layer maps", "gradients", "predictions"]
 """What a method needs of a network; a network with layer maps also has gradients, and every network predicts."""
 
 
-class Baseline(StrEnum):
+class BaselineImage(StrEnum):
     """Image at which the path of Integrated Gradients starts."""
 
     black = "black"

@@ -14,7 +14,7 @@ from lightcnn.errors import InputError
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.methods.blur import blurred
-from lightcnn.explaining.methods.catalogue import Baseline, methods_that_need
+from lightcnn.explaining.methods.catalogue import BaselineImage, methods_that_need
 from lightcnn.text import nearest
 
 MIN_STEPS = 16
@@ -51,10 +51,10 @@ class IntegratedGradients:
 
     def __post_init__(self) -> None:
         """Raises: InputError."""
-        if self.baseline not in list(Baseline):
+        if self.baseline not in list(BaselineImage):
             raise InputError(
-                f"--baseline {self.baseline}: no such baseline{nearest(self.baseline, Baseline)}; "
-                f"known: {', '.join(Baseline)}"
+                f"--baseline {self.baseline}: no such baseline{nearest(self.baseline, BaselineImage)}; "
+                f"known: {', '.join(BaselineImage)}"
             )
         if self.smooth < 0:
             raise InputError(f"--smooth {self.smooth}: must be a number of noisy images, 0 or more")

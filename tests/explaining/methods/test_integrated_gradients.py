@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import InputError
 from lightcnn.explaining.explained_network import ExplainedNetwork
-from lightcnn.explaining.methods.catalogue import Baseline
+from lightcnn.explaining.methods.catalogue import BaselineImage
 from lightcnn.explaining.methods.integrated_gradients import (
     MIN_STEPS,
     RANDOM_BASELINES,
@@ -100,7 +100,7 @@ def test_without_biases_the_map_is_gradient_times_image() -> None:
     assert np.abs(attribution.map).max() > 1e-2
 
 
-@pytest.mark.parametrize("baseline", list(Baseline))
+@pytest.mark.parametrize("baseline", list(BaselineImage))
 @pytest.mark.parametrize("smooth", [0, 3])
 def test_the_map_adds_up_to_the_difference_of_the_scores(baseline: str, smooth: int) -> None:
     subject = ExplainedNetwork.bare(network(), 3, CLASSES)
@@ -230,7 +230,7 @@ def test_half_precision_is_explained_in_float32() -> None:
 
 def test_a_single_pixel_and_a_network_without_convolutions() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(3, 3))
-    for baseline in Baseline:
+    for baseline in BaselineImage:
         assert IntegratedGradients(baseline)(
             ExplainedNetwork.bare(model, 3, CLASSES), random(1, 3, 1, 1), 1
         ).map.shape == (
