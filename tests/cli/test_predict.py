@@ -316,7 +316,7 @@ def test_names_that_are_not_utf8_are_kept(tmp_path, capsys):
         (["run", "x" * 300], "cannot be read"),
         (["run", "plots"], "predict plots: no such file"),
         (["run", "run/plots/none"], "no such file"),
-        (["run", "empty"], r"predict empty: no images in this folder \(.bmp, "),
+        (["run", "empty"], r"predict empty: no images in this folder \(suffixes: .bmp, "),
         (["run", "pipe"], "predict pipe: neither a file nor a folder"),
         (["run", "gone"], "predict gone: is a link to a missing file"),
         (["run"], "Missing argument"),
