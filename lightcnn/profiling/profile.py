@@ -41,6 +41,11 @@ class Profile:
     """The costs of one network for images of `input` (C, H, W).
 
     Figures show the first of `latencies`, if any. `resident` is the measured memory, `notes` are caveats of the timing.
+
+    Example:
+        >>> import lightcnn
+        >>> lightcnn.profile(lightcnn.Recipe.load("quick").network).input
+        (1, 16, 16)
     """
 
     name: str

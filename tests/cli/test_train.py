@@ -377,7 +377,7 @@ def test_resuming_on_other_data_is_an_error(half, recipe, capsys):
          "you mean 'learning_rate'?"),
         (["--set", "training.epochs=no"], "--set training.epochs: input should be a valid integer, not 'no'"),
         (["--epochs", "0"], "--epochs: input should be greater than or equal to 1"),
-        (["--set", "training.batch"], "no assignment; give key.path=value"),
+        (["--set", "training.batch"], "not an assignment; write key.path=value"),
         (["--set", "network.stages.7.width=3"], "network.stages is a list of 2"),
         (["--set", "training.optimizer=adem"], "did you mean 'adam'"),
         (["--set", "training.class_weights=balance"], "did you mean 'balanced'"),
@@ -410,7 +410,7 @@ def test_all_errors_of_a_recipe_are_reported_at_once(recipe, capsys):
 def test_a_network_with_too_many_strides_is_an_error(tmp_path, capsys):
     spec = ROOT / "tests" / "golden" / "micrompoxnet.yaml"
     assert run(["train", str(spec), "--data", "synthetic-lesions", "--set", "network.input=[3,8,8]"]) == 2
-    assert "use a larger input or fewer halvings" in capsys.readouterr().err
+    assert "use a larger input or fewer strides" in capsys.readouterr().err
     assert run(["train", "quick", "--set", "network.input=[1,2,2]", "--out", "none"]) == 2
     assert "2×2 is one pixel before the last stride" in capsys.readouterr().err
     assert run(["train", "quick", "--set", "network.input=[1,4,4]", "--dry-run"]) == 0
@@ -515,4 +515,4 @@ def test_an_allowed_leak_is_shown_above_the_score(tmp_path):
     trained = lightcnn.train("leak.yaml", out="leaky")
     text = (trained / "report.html").read_text()
     assert trained.report["data"]["leak_allowed"] is True
-    assert 0 < text.index("the scores are flattered") < text.index("test accuracy</p>")
+    assert 0 < text.index("the scores are too high") < text.index("test accuracy</p>")

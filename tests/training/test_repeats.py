@@ -179,7 +179,7 @@ def test_a_dry_run_includes_all_parts(recipe, capsys):
                             "groups, make at most 16 folds"),
         (["--folds", "3", "--set", "distill.teacher=somewhere"], "--folds: distill.teacher somewhere was trained on"),
         (["--set", "reading.folds=3"], "reading"),
-        (["--set", "reading.folds=3", "--set", "reading.fold=4"], "fold 4 of 3; give one from 1 to 3"),
+        (["--set", "reading.folds=3", "--set", "reading.fold=4"], "fold 4 of 3; use a number from 1 to 3"),
         (["--set", "reading.folds=1"], "1 fold leaves nothing to learn from"),
     ],
 )  # fmt: skip

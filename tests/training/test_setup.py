@@ -161,7 +161,7 @@ def test_a_baseline_starts_from_a_runs_weights_and_statistics_and_resumes_withou
     assert seen == [True, False]
     second_run = lightcnn.Run.load("second")
     assert "first/weights.safetensors" in second_run.report["first_weights"]
-    assert "left out, for they classify" in second_run.report["first_weights"]
+    assert "left out, because they classify" in second_run.report["first_weights"]
     rule = json.loads((second_run / "preprocess.json").read_text())
     assert (rule["mean"], rule["deviation"]) == ([0.25], [0.125])
     assert second_run.report["network"]["cost"] == first_run.report["network"]["cost"], "freezing changes no cost"

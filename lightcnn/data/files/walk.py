@@ -44,7 +44,7 @@ def count_images(inputs: Sequence[Path], command: str = "predict") -> ImageCount
         except OSError as error:
             raise DataError(f"{command} {path}: cannot be read ({error.strerror})") from None
         if images == before:
-            raise DataError(f"{command} {path}: no images in this folder ({', '.join(sorted(SUFFIXES))})")
+            raise DataError(f"{command} {path}: no images in this folder (suffixes: {', '.join(sorted(SUFFIXES))})")
     return ImageCount(images, ignored)
 
 

@@ -254,7 +254,12 @@ def test_the_limits_list_problems_of_the_data() -> None:
     unknown = facts().report["data"]["groups"] | {"known": False}
     few = facts(count=6, groups=unknown, leak_allowed=True, groups_shared=3, skipped=7)
     limits = "\n".join(few.limits)
-    for text in ("Groups are not known", "3 sources stand on more than one", "7 files could not be read", "too few"):
+    for text in (
+        "Groups are not known",
+        "although 3 groups have images in more than one of its sets",
+        "7 files could not be read",
+        "too few",
+    ):
         assert text in limits
     assert "Groups are not known" not in "\n".join(facts().limits)
 
