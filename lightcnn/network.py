@@ -101,7 +101,7 @@ def fold(module: nn.Module) -> nn.Module:
     for part in deployed.modules():
         if isinstance(part, ConvNormAct) and isinstance(part.norm, nn.BatchNorm2d):
             part.conv = fuse_conv_bn_eval(part.conv, part.norm)
-            part.norm = nn.Identity()
+            part.norm = nn.Identity().eval()
     return deployed
 
 

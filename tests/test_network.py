@@ -11,6 +11,7 @@ from helpers.specs import drawn
 from torch import Tensor, nn
 from torch.nn import functional
 
+import lightcnn
 from lightcnn.blocks import ConvNormAct, DropPath, Residual
 from lightcnn.network import build, fold
 from lightcnn.spec import (
@@ -206,3 +207,9 @@ def test_a_body_that_ends_with_squeeze_and_excitation_starts_at_zero() -> None:
     network = build(NetworkSpec(input=(4, 6, 6), classes=2, stages=(block,)), 0).eval()
     images = torch.randn(2, 4, 6, 6)
     torch.testing.assert_close(network.stages(images), images)
+
+
+def test_every_module_of_a_folded_network_is_in_eval_mode() -> None:
+    model = lightcnn.build(lightcnn.Recipe.load("quick").network)
+    assert [name for name, module in lightcnn.fold(model).named_modules() if module.training] == []
+    assert all(module.training for module in model.modules())
