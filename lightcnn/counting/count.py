@@ -14,6 +14,7 @@ from lightcnn.counting.folding import FoldablePair, deploy, unfolded_norms
 from lightcnn.counting.layers import LayerRow, layer_table
 from lightcnn.counting.liveness import liveness, moved_bytes, peak
 from lightcnn.counting.other_tools import fvcore_operators, thop_modules, torch_operators
+from lightcnn.counting.passes import fixed_randomness
 from lightcnn.counting.reconcile import Difference, by_fvcore, by_thop, by_torch
 from lightcnn.counting.sizes import keras_bytes, saved_bytes, weight_bytes
 from lightcnn.counting.trace import Trace
@@ -102,7 +103,7 @@ def count(model: nn.Module, shape: Shape, notes: Mapping[str, str] | None = None
         uncounted=given.uncounted,
         unfolded=unfolded_norms(deployed.runs),
         layers=layer_table(bare, given),
-        notes=tuple(failures),
+        notes=(*given.notes(), *failures),
         pairs=deployed.pairs,
     )
 
@@ -121,7 +122,8 @@ def _other_counters(
     failures = []
     for name, compare in counters.items():
         try:
-            rows = compare()
+            with fixed_randomness(0):
+                rows = compare()
         except Exception as error:  # a tool of others may raise anything; the network is reported without it
             totals[name] = None
             failures.append(f"{name} cannot count it: {first_line(error)}")

@@ -15,8 +15,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lightcnn.counting.copies import eval_copy, meta_copy
-from lightcnn.counting.trace import BATCH_NORMS, Call, Trace, trace
+from lightcnn.counting.copies import eval_copy, keep_computed_weights, meta_copy
+from lightcnn.counting.macs import BATCH_NORMS
+from lightcnn.counting.recorder import Call
+from lightcnn.counting.trace import Trace, trace
 from lightcnn.spec import Shape
 
 PLAIN_NORMS = (nn.BatchNorm1d.forward, nn.BatchNorm2d.forward, nn.BatchNorm3d.forward)
@@ -32,7 +34,10 @@ class FoldablePair:
 
 @dataclass(frozen=True, eq=False)
 class Deployed:
-    """The deployed network: a copy without values, its trace (`runs`), and the trace of the network as given."""
+    """The deployed network, its trace (`runs`), and the trace of the network as given.
+
+    `model` is a copy, without values if it can run without.
+    """
 
     model: nn.Module
     runs: Trace
@@ -45,10 +50,14 @@ def deploy(model: nn.Module, shape: Shape) -> Deployed:
 
     Raises: InputError if the model cannot take such images, or if its cost depends on the image.
     """
-    bare, given = meta_copy(model), trace(model, shape)
-    pairs = tuple(foldable_pairs(bare, given))
-    deployed = fold_pairs(bare, pairs) if pairs else bare
-    return Deployed(deployed, trace(deployed, shape) if pairs else given, given, pairs)
+    given = trace(model, shape)
+    bare = eval_copy(model) if given.with_values else meta_copy(model)
+    runs = trace(bare, shape, repeat=False) if keep_computed_weights(bare) else given
+    pairs = tuple(foldable_pairs(bare, runs))
+    if not pairs:
+        return Deployed(bare, runs, given, pairs)
+    deployed = fold_pairs(bare, pairs)
+    return Deployed(deployed, trace(deployed, shape, repeat=False), given, pairs)
 
 
 def foldable_pairs(model: nn.Module, trace: Trace) -> list[FoldablePair]:
@@ -73,12 +82,13 @@ def foldable_pairs(model: nn.Module, trace: Trace) -> list[FoldablePair]:
 
 
 def fold_pairs(model: nn.Module, pairs: Iterable[FoldablePair]) -> nn.Module:
-    """A copy in eval mode with these pairs folded."""
+    """A copy in eval mode with these pairs folded; weights that torch computes before each run become plain ones."""
     deployed = eval_copy(model)
+    keep_computed_weights(deployed)
     for pair in pairs:
         conv, norm = deployed.get_submodule(pair.conv), deployed.get_submodule(pair.norm)
         _replace(deployed, pair.conv, fuse_conv_bn_eval(cast(_ConvNd, conv), cast(_BatchNorm, norm)))
-        _replace(deployed, pair.norm, _after_norm(norm))
+        _replace(deployed, pair.norm, _after_norm(norm).eval())
     return deployed
 
 

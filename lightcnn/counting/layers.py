@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from lightcnn.counting.liveness import liveness
-from lightcnn.counting.trace import Call, Trace
+from lightcnn.counting.recorder import Call
+from lightcnn.counting.trace import Trace
 
 LAYER_COLUMNS = ("name", "kind", "operators", "shape", "params", "macs", "activation_bytes", "share")
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 
-from lightcnn.counting.trace import Call, Trace
+from lightcnn.counting.recorder import Call
+from lightcnn.counting.trace import Trace
 
 IMAGE = 0
 

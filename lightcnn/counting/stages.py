@@ -5,7 +5,6 @@ A baseline is counted on copies without values, so that the caller's model stays
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import parameters_with_buffers
 from lightcnn.cost import Layer, cost, layers
+from lightcnn.counting.copies import meta_copy
 from lightcnn.counting.folding import deploy
 from lightcnn.counting.liveness import liveness, peak
 from lightcnn.counting.sizes import weight_bytes
@@ -90,7 +90,7 @@ def _modules(model: nn.Module, shape: Shape) -> list[Stage]:
 
     They add up to the total: what is computed outside of all of them is the last part.
     """
-    subject = copy.deepcopy(model).eval().to("meta")
+    subject = meta_copy(model)
     modules, shapes = dict(_named(subject)), dict[str, tuple[int, ...]]()
     for name, module in modules.items():
         module.register_forward_hook(partial(_note_shape, shapes, name))

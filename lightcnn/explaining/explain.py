@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.errors import DataError, InputError
+from lightcnn.errors import DataError, InputError, LightcnnError
 from lightcnn.explaining.checks.checker import Checker
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.explanation import Explainer, Explanation, find_target
@@ -179,7 +179,9 @@ def _class_count(network: ExplainedNetwork, inputs: Tensor) -> int:
     try:
         with torch.inference_mode():
             return max(2, network.logits(inputs.to(network.device).float()).shape[1])
-    except RuntimeError as error:
+    except LightcnnError:
+        raise
+    except Exception as error:  # any network may raise anything
         raise InputError(
             f"explain: the network cannot read images of {tuple(inputs.shape[1:])}: {first_line(error)}"
         ) from None

@@ -171,18 +171,12 @@ def _batch(size: int | None, device: torch.device) -> Batch:
 def _private_copy(model: nn.Module) -> nn.Module:
     """A copy that shares nothing with the caller's model: no hooks, no parameter gradients, no in-place operations.
 
-    Hooks of torch itself that compute a layer's weights before it runs, as in weight_norm and pruning, are kept. The
-    copy is in float32, because inputs are and because half precision would hide the small differences that methods
+    The copy is in float32, because inputs are and because half precision would hide the small differences that methods
     look at, and in channels_last, in which convolutions are faster.
     """
     with torch.inference_mode(False):  # tensors made in inference mode can never be differentiated
         copy = eval_copy(model).requires_grad_(False).float().to(memory_format=torch.channels_last)
     for part in copy.modules():
-        for hooks in (part._forward_hooks, part._backward_hooks, part._backward_pre_hooks):
-            hooks.clear()
-        for number, hook in list(part._forward_pre_hooks.items()):
-            if not type(hook).__module__.startswith("torch.nn.utils."):
-                del part._forward_pre_hooks[number]
         if hasattr(part, "inplace"):
             vars(part)["inplace"] = False
     return copy

@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from lightcnn.counting.count import Count
 from lightcnn.counting.layers import layer_rows
 from lightcnn.counting.liveness import liveness, moved_bytes, peak
+from lightcnn.counting.recorder import Call
 from lightcnn.counting.sizes import FLOAT_BYTES, keras_bytes
-from lightcnn.counting.trace import Call, Trace
+from lightcnn.counting.trace import Trace
 from lightcnn.errors import InputError
 from lightcnn.onnxfiles.read import Graph, Node
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
+from lightcnn.counting.passes import keep_random_state
 from lightcnn.devices import pick_device
 from lightcnn.errors import LightcnnError
 from lightcnn.measurement.latency import TimedModel, measure, torch_threads
 from lightcnn.measurement.runtimes import require_runtimes
-from lightcnn.profiling.profile import Profile, keep_random_state
+from lightcnn.profiling.profile import Profile
 from lightcnn.profiling.report import Failure, report_document, run_folder_files
 from lightcnn.profiling.settings import DEFAULT_SETTINGS, ProfileSettings
 from lightcnn.profiling.targets import Target, find_targets, read_accuracies

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from lightcnn.baseline_spec import AnySpec, BaselineSpec
 from lightcnn.baselines import build_network
 from lightcnn.counting.count import Count, count
 from lightcnn.counting.layers import LayerRow
+from lightcnn.counting.passes import keep_random_state
 from lightcnn.errors import InputError
 from lightcnn.measurement.latency import Latency, measure, torch_threads
 from lightcnn.measurement.memory import ResidentMemory
@@ -23,7 +23,7 @@ from lightcnn.measurement.runtimes import timed_models
 from lightcnn.profiling import columns, terminal
 from lightcnn.progress import no_progress
 from lightcnn.spec import NetworkSpec, Shape
-from lightcnn.text import first_line
+from lightcnn.text import first_line, shorten
 
 DEFAULT_INPUT: Shape = (3, 224, 224)
 
@@ -152,21 +152,27 @@ def with_input(spec: AnySpec, input: Shape | None) -> AnySpec:
         raise InputError(f"--input {'x'.join(map(str, input))}: {spec.name}: {_reason(error)}") from None
 
 
-@contextmanager
-def keep_random_state() -> Iterator[None]:
-    """Restores torch's random state at the end."""
-    with torch.random.fork_rng(devices=[]):
-        yield
-
-
 def _resolve(model: nn.Module | AnySpec, input: Shape | None) -> tuple[Shape, nn.Module, str]:
-    """Input size, module and name of a module or a spec."""
+    """Input size, module and name of a module or a spec. Raises: InputError for any other type."""
+    if not isinstance(model, nn.Module | NetworkSpec | BaselineSpec):
+        raise InputError(f"profile: model has type {type(model).__name__}; give a torch.nn.Module or a spec")
+    if input is not None and not _is_size(input):
+        raise InputError(
+            f"profile: input {shorten(first_line(input), 40)!r} must be (C, H, W), for example (3, 224, 224)"
+        )
     if isinstance(model, nn.Module):
         spec = getattr(model, "spec", None)
         default = spec.input if isinstance(spec, (NetworkSpec, BaselineSpec)) else DEFAULT_INPUT
-        return input or default, model, getattr(spec, "name", "") or type(model).__name__
+        channels, height, width = input or default
+        return (channels, height, width), model, getattr(spec, "name", "") or type(model).__name__
     spec = with_input(model, input)
     return spec.input, build_network(spec, seed=0, pretrained=False), spec.name or type(spec).__name__
+
+
+def _is_size(size: Any) -> bool:
+    """Whether it is three whole numbers above 0."""
+    sides = size if isinstance(size, tuple | list) else ()
+    return len(sides) == 3 and all(type(side) is int and side > 0 for side in sides)
 
 
 def _reason(error: ValueError) -> str:
