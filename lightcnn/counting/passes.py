@@ -31,13 +31,13 @@ def fixed_randomness(seed: int) -> Iterator[Callable[[], bool]]:
 @contextmanager
 def keep_random_state() -> Iterator[None]:
     """Restores the global random states of Python, numpy and torch at the end."""
-    own, of_numpy = random.getstate(), np.random.get_state()
+    of_python, of_numpy = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if _uses_gpu() else ()
     with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:
-            random.setstate(own)
+            random.setstate(of_python)
             np.random.set_state(of_numpy)
 
 
