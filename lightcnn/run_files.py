@@ -114,8 +114,8 @@ def parse_json(content: bytes) -> Any:
     except RecursionError:
         raise ValueError(f"nested more than {MAX_JSON_DEPTH} levels deep") from None
     level = [value]
-    for _ in range(MAX_JSON_DEPTH + 1):
-        level = [child for parent in level for child in _children(parent)]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [child for parent in level for child in _children(parent) if isinstance(child, dict | list)]
         if not level:
             return value
     raise ValueError(f"nested more than {MAX_JSON_DEPTH} levels deep")

@@ -183,8 +183,9 @@ def _require_networks(folder: RunFolder, space: BudgetedSpace, outcomes: list[Ou
     """Raises: RunError if the shape of a trial on disk is not a network of the space."""
     for outcome in outcomes:
         try:
-            if outcome.shape:
-                space.inspect(outcome.shape)
+            candidate = space.inspect(outcome.shape) if outcome.shape else None
+            if candidate and outcome.scores and any(excess > 0 for excess in candidate.violations.values()):
+                raise ValueError("it has scores, but breaks the budget")
         except (LightcnnError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
             raise RunError(
                 f"{folder.path / 'study.db'}: not the study of this search (the shape of trial {outcome.number} is not "

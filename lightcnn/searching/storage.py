@@ -209,6 +209,8 @@ def _require_own_study(study: Study) -> None:
             raise ValueError(f"trial {number}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}") from None
         if trial.number != number or trial.state == TrialState.WAITING:
             raise ValueError(f"trial {number} is missing, or waits to be run")
+        if trial.intermediate_values and not {"shape", "key"} <= trial.user_attrs.keys():
+            raise ValueError(f"trial {number}: has scores, but no network")
         values = [*trial.intermediate_values.values(), *([trial.value] if trial.state == TrialState.COMPLETE else [])]
         if not all(isinstance(value, float) and math.isfinite(value) for value in values):
             raise ValueError(f"trial {number}: its scores are not all numbers")
