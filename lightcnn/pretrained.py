@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import urllib.error
 import urllib.request
 from collections.abc import Collection, Iterable
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lightcnn.baseline_spec import conversion_command
+from lightcnn.data.preprocess import read_preprocess
 from lightcnn.errors import InputError
 from lightcnn.text import first_line
 
@@ -68,7 +68,8 @@ def statistics_of(weights: str, known: Any, channels: int) -> Statistics | None:
         return None
     run_file = Path(weights).with_name("preprocess.json")
     if weights != "timm" and run_file.is_file():
-        mean, deviation = _statistics_of_run(run_file)
+        preprocess = read_preprocess(run_file)
+        mean, deviation = preprocess.mean, preprocess.deviation
         interpolation, source = "bilinear-antialiased", str(run_file)
     else:
         mean, deviation, interpolation = known.mean, known.std, known.interpolation
@@ -146,14 +147,6 @@ def _require_numbers(state: dict[str, Tensor], file: str) -> None:
     for key, tensor in state.items():
         if not key.endswith(BATCH_COUNTER) and not (tensor.is_floating_point() and torch.isfinite(tensor).all()):
             raise InputError(f"network.weights: {file}: {key} contains other values than finite floating-point numbers")
-
-
-def _statistics_of_run(file: Path) -> tuple[list[float], list[float]]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return [float(value) for value in content["mean"]], [float(value) for value in content["deviation"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file}: is next to the weights, but without mean and deviation ({error!r})") from None
 
 
 def _per_channel(values: Iterable[float], channels: int) -> tuple[float, ...]:

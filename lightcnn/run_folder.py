@@ -6,6 +6,7 @@ Files are written atomically, and nothing is overwritten: a folder belongs to a 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import platform
@@ -21,6 +22,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
+from lightcnn import run_files
 from lightcnn.errors import DataError, LightcnnError, RunError
 from lightcnn.text import visible
 from lightcnn.version import __version__
@@ -57,7 +59,7 @@ class RunFolder:
         Raises: RunError if it already exists or cannot be created.
         """
         path = cls.require_free(Path(out) if out else cls.default_path(command))
-        temporary = cls(path.with_name(f".{path.name}.{os.getpid()}"))
+        temporary = cls(run_files.temporary_name(path))
         try:
             temporary.path.mkdir(parents=True)
             for name, content in files.items():
@@ -131,7 +133,7 @@ class RunFolder:
         try:
             if folder.is_file():
                 raise RunError(f"run {folder}: a file, not a run folder; name the folder that a command has written")
-            if not (folder / "environment.json").is_file():
+            if not (cls(folder) / "environment.json").is_file():
                 raise RunError(f"run {folder}: not a run folder of lightcnn; name one that a command has written")
         except OSError as error:
             raise RunError(f"run {folder}: cannot be read ({error.strerror})") from None
@@ -149,24 +151,46 @@ class RunFolder:
                 raise RunError(f"run {self.path}: has no {name}; give {remedy}")
 
     def __truediv__(self, name: str) -> Path:
-        return self.path / name
+        """The path of a file or folder below the run folder. Raises: RunError if it leads out of it, or is a link."""
+        return run_files.resolve(self.path, name)
+
+    def in_place(self, name: str) -> Path:
+        """The path of a file that is changed in place. Raises: RunError, also for a hard link to another file."""
+        return run_files.resolve_in_place(self.path, name)
 
     @property
     def report(self) -> dict[str, Any]:
         """The content of report.json. Raises: RunError if the run has not finished."""
         self.require()
-        try:
-            document: dict[str, Any] = json.loads((self / "report.json").read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RunError(
-                f"run {self.path}: report.json is damaged ({error}); write it again with --resume --time"
-            ) from None
+        return self.read_json("report.json")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """The mapping in a JSON file. Raises: RunError if it is missing, damaged, too large or nested too deeply."""
+        document = run_files.read_json(self.path, name)
+        if not isinstance(document, dict):
+            raise RunError(f"run {self.path}: {name} is not a mapping of keys to values; restore the file of the run")
         return document
+
+    def sha256(self, name: str) -> str:
+        """The SHA-256 of a file, in hexadecimal. Raises: RunError if it cannot be read."""
+        path = self / name
+        try:
+            with open(path, "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise RunError(f"run {self.path}: {name} cannot be read ({error.strerror})") from None
+
+    def remove(self, name: str) -> None:
+        """Removes a file, if it exists. Raises: RunError if it is not a file of the run."""
+        path = self / name
+        if path.is_dir():
+            raise RunError(f"run {self.path}: {name} is a folder, not a file; remove it")
+        path.unlink(missing_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Locks the folder for this process; the lock ends with the process at the latest. Raises: RunError."""
-        lock = FileLock(self / ".lock")
+        lock = FileLock(self.in_place(".lock"))
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -174,6 +198,7 @@ class RunFolder:
         except OSError as error:
             raise RunError(f"run {self.path}: cannot be written to ({error.strerror}); check its permissions") from None
         try:
+            run_files.tidy(self.path)
             yield
         finally:
             lock.release()
@@ -195,16 +220,11 @@ class RunFolder:
         """Writes a file under a temporary name and then renames it."""
         target = self / name
         target.parent.mkdir(exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        run_files.replace_file(target, content)
 
     def log(self, message: str) -> None:
         """Appends a line with the time to log.txt."""
-        with open(self / "log.txt", "a", encoding="utf-8") as file:
+        with open(self.in_place("log.txt"), "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
 
 

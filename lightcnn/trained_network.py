@@ -15,13 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from torch import Tensor, nn
 
-from lightcnn import document
 from lightcnn.baseline_spec import BaselineSpec, load_network
 from lightcnn.data.files.walk import Skipped
-from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.preprocess import Preprocess, read_preprocess
 from lightcnn.data.stream import prepare_stream
 from lightcnn.decisions import decide
 from lightcnn.devices import pick_device
@@ -29,7 +27,6 @@ from lightcnn.errors import DataError, InputError, LightcnnError, RunError
 from lightcnn.inference import probabilities
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
-from lightcnn.text import first_line
 from lightcnn.weights import read_network
 
 ABSTAINED = "abstained"
@@ -64,7 +61,7 @@ class TrainedNetwork:
         run = run if isinstance(run, RunFolder) else RunFolder.load(run)
         run.require("spec.yaml", "weights.safetensors", "preprocess.json")
         target = pick_device(device)
-        preprocess = _preprocess(run)
+        preprocess = read_preprocess(run / "preprocess.json")
         spec = load_network(run / "spec.yaml")
         _require_agreement(run, spec, preprocess)
         model = read_network(run / "weights.safetensors", spec).eval().requires_grad_(False)
@@ -148,20 +145,6 @@ def checked_images(images: Iterable[Any], command: str = "predict") -> Iterator[
                 f"{command}: images[{number}] is {image.dtype} {image.shape}; give uint8 (H, W), (H, W, 1) or (H, W, 3)"
             )
         yield np.ascontiguousarray(image).reshape(shape)
-
-
-def _preprocess(run: RunFolder) -> Preprocess:
-    """The content of preprocess.json. Raises: InputError."""
-    text = document.read_text(run / "preprocess.json")
-    try:
-        return Preprocess.model_validate_json(text)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        place = ".".join(map(str, detail["loc"]))
-        raise RunError(
-            f"{run / 'preprocess.json'}: {place + ': ' if place else ''}{first_line(detail['msg'])}; "
-            "put back the file that the run wrote"
-        ) from None
 
 
 def _require_agreement(run: RunFolder, spec: NetworkSpec | BaselineSpec, preprocess: Preprocess) -> None:

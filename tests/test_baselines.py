@@ -442,12 +442,21 @@ def test_pretrained_weights_have_their_own_statistics(tmp_path: Path) -> None:
     by_hand = statistics(weights=str(tmp_path / "w.safetensors"))
     assert by_hand.mean == timms.mean
     rule = tmp_path / "preprocess.json"
-    rule.write_text(json.dumps({"mean": [0.25], "deviation": [0.5], "size": 28}))
+    of_run = {"size": 28, "channels": 1, "shorter_side": 256, "classes": ["a", "b"]}
+    rule.write_text(json.dumps(of_run | {"mean": [0.25], "deviation": [0.5]}))
     assert statistics(weights=str(tmp_path / "w.safetensors")).mean == (0.25, 0.25, 0.25)
     assert statistics(weights=str(tmp_path / "w.safetensors")).source == str(rule)
-    rule.write_text("[]")
-    with pytest.raises(InputError, match="without mean and deviation"):
-        statistics(weights=str(tmp_path / "w.safetensors"))
+    for wrong in (
+        {"mean": [], "deviation": []}, {"mean": ["x"], "deviation": [0.5]}, {"mean": [0.5], "deviation": [0]},
+        {"mean": [1e30], "deviation": [0.5]}, {"mean": [0.5], "deviation": [0.5], "channels": 0}, {"mean": [0.5]},
+    ):  # fmt: skip
+        rule.write_text(json.dumps(of_run | wrong))
+        with pytest.raises(InputError, match=r"preprocess\.json: .*put back the file that the run wrote"):
+            statistics(weights=str(tmp_path / "w.safetensors"))
+    for text in ("[]", "[" * 100_000, "{"):
+        rule.write_text(text)
+        with pytest.raises(InputError, match=r"preprocess\.json: "):
+            statistics(weights=str(tmp_path / "w.safetensors"))
 
 
 # As data

@@ -17,12 +17,15 @@ PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
     ("version", "errors", "progress", "decisions"),
     ("text",),
+    ("run_files",),
     ("output", "budget", "document", "devices", "run_folder"),
     ("block_specs", "overrides"),
     ("spec",),
     ("cost", "baseline_spec", "blocks"),
-    ("space", "recipe", "network", "pretrained"),
-    ("baselines", "data"),
+    ("space", "recipe", "network"),
+    ("data",),
+    ("pretrained",),
+    ("baselines",),
     ("counting", "engine", "inference", "weights"),
     ("evaluation", "onnxfiles", "trained_network"),
     ("measurement", "run"),
@@ -39,8 +42,8 @@ MAX_MODULES = 13
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "version", "errors", "text", "progress", "document", "budget", "run_folder", "block_specs", "spec", "overrides",
-    "cost", "baseline_spec", "space", "recipe", "run", "output.html", "output.markdown", "output.caveats",
+    "version", "errors", "text", "progress", "document", "budget", "run_files", "run_folder", "block_specs", "spec",
+    "overrides", "cost", "baseline_spec", "space", "recipe", "run", "output.html", "output.markdown", "output.caveats",
     "output.terminal",
     "searching.budgeted_space", "training.recipe_argument", "cli.*", "*.settings", "*.progress", "*.terminal",
 )  # fmt: skip

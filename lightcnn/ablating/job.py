@@ -97,7 +97,7 @@ def run(
         _require_same_ablation(resumed, setup)
     folder = resumed or RunFolder.create(out, "ablate", setup.files(settings))
     with folder.locked():
-        (folder / "report.json").unlink(missing_ok=True)
+        folder.remove("report.json")
         failed = _train_all(folder, setup, settings.device, progress)
         progress.finishing()
         write_report(folder, setup.plan, setup.data, failed)
@@ -198,7 +198,7 @@ def _train_all(folder: RunFolder, setup: AblationSetup, device: str, progress: A
         try:
             _train(folder, setup, trial, device, progress)
         except FAILURES as error:
-            if number == 1:
+            if number == 1 or isinstance(error, RunError):  # a run folder that cannot be used is not a failed training
                 raise
             folder.log(f"change {trial.name} failed: {''.join(traceback.format_exception(error))}")
             failed[trial.name] = format_error(error)
@@ -208,10 +208,10 @@ def _train_all(folder: RunFolder, setup: AblationSetup, device: str, progress: A
 
 def _train(folder: RunFolder, setup: AblationSetup, trial: Trial, device: str, progress: AblationProgress) -> None:
     """Trains the parts of one recipe that are not finished."""
-    path = folder / CHANGES_FOLDER / trial.name
-    if (path / "report.json").is_file():
-        return
+    path = folder / f"{CHANGES_FOLDER}/{trial.name}"
     repeats, started = Repeats(setup.plan.folds, setup.plan.seeds), RunFolder.load(path) if path.exists() else None
+    if started is not None and (started / "report.json").is_file():
+        return
     read = setup.trainings[0].read
     train_all(RecipeDraft(trial.recipe), repeats, path, started, device=device, progress=progress, read=read)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from lightcnn.ablating.settings import PLAN_FILE
-from lightcnn.ablating.variants import KINDS, UNCHANGED, SkippedChange, Variant, variants
+from lightcnn.ablating.variants import KINDS, UNCHANGED, ChangeName, SkippedChange, Variant, variants
 from lightcnn.document import Frozen
 from lightcnn.errors import DocumentError, InputError, RunError
 from lightcnn.recipe import Recipe
+from lightcnn.run_files import MAX_JSON_BYTES, parse_json, read_limited
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
 from lightcnn.text import nearest
@@ -24,7 +25,7 @@ CHANGES_FOLDER = "changes"
 class Trial(Frozen):
     """A recipe to train, and what is changed in it."""
 
-    name: str
+    name: ChangeName
     about: str
     recipe: Recipe
 
@@ -95,8 +96,10 @@ def without_changes(plan: AblationPlan, skipped: Sequence[SkippedChange]) -> Abl
 def load_plan(run: RunFolder) -> AblationPlan:
     """The plan of a run folder. Raises: RunError if it has none or it cannot be read."""
     try:
-        return AblationPlan.model_validate_json((run / PLAN_FILE).read_bytes())
-    except (OSError, ValidationError):
+        content = read_limited(run.path, PLAN_FILE, MAX_JSON_BYTES)
+        parse_json(content)
+        return AblationPlan.model_validate_json(content)
+    except ValueError:  # ValidationError is one
         raise RunError(f"run {run.path}: {PLAN_FILE} is missing or damaged; start again with a new --out") from None
 
 

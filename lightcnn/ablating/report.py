@@ -49,7 +49,7 @@ def write_report(run: RunFolder, plan: AblationPlan, data: Mapping[str, Any], fa
 
 
 def _load_trained(run: RunFolder, trial: Trial) -> TrainedRecipe:
-    folder = RunFolder.load(run / CHANGES_FOLDER / trial.name)
+    folder = RunFolder.load(run / f"{CHANGES_FOLDER}/{trial.name}")
     return TrainedRecipe(trial, folder.report, read_run(folder))
 
 

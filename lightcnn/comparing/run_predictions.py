@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lightcnn.errors import RunError
+from lightcnn.evaluation.predictions import MAX_BYTES
+from lightcnn.run_files import read_limited
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import first_line
 
@@ -23,8 +25,6 @@ PREDICTIONS_FILE = "predictions.csv"
 SINGLE_COLUMNS = ("path", "split", "group", "label", "prediction")
 POOLED_COLUMNS = (*SINGLE_COLUMNS, "seed", "fold")
 SPLIT_NAMES = ("train", "val", "test")
-MAX_BYTES = 200_000_000
-"""Size of the largest predictions.csv that is read: 100,000 images of 150 classes."""
 MAX_SEEDS = 1_000
 """Seeds that a run may have."""
 RESTORE = "restore the file that the run wrote"
@@ -139,7 +139,7 @@ def read_run(folder: str | Path | RunFolder) -> RunPredictions:
     run = folder if isinstance(folder, RunFolder) else RunFolder.load(folder)
     run.require(PREDICTIONS_FILE)
     report = _validated(run, run.report)
-    content = _content(run / PREDICTIONS_FILE)
+    content = read_limited(run.path, PREDICTIONS_FILE, MAX_BYTES)
     if report.predictions and hashlib.sha256(content).hexdigest() != report.predictions.sha256:
         raise RunError(
             f"{run / PREDICTIONS_FILE}: its SHA-256 is not the one in report.json, so it was edited after the run; "
@@ -183,18 +183,6 @@ def _validated(run: RunFolder, document: Any) -> RunReport:
     if len(classes) < 2 or len(set(classes)) < len(classes):
         raise RunError(f"{run / 'report.json'}: data.classes: at least two different classes are required; {RESTORE}")
     return report
-
-
-def _content(file: Path) -> bytes:
-    """The bytes of a file. Raises: RunError if it is too large or cannot be read."""
-    try:
-        with open(file, "rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise RunError(f"{file}: cannot be read ({error.strerror})") from None
-    if len(content) > MAX_BYTES:
-        raise RunError(f"{file}: larger than {MAX_BYTES:,} bytes; {RESTORE}")
-    return content
 
 
 def _rows(file: Path, content: bytes, classes: Sequence[str]) -> Iterator[_Row]:

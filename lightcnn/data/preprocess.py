@@ -5,17 +5,21 @@ This module works on NumPy arrays and loads no torch; `lightcnn.data.tensors` re
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from lightcnn import document
 from lightcnn.data.background import remove
 from lightcnn.data.dataset import as_channels
+from lightcnn.errors import RunError
 from lightcnn.recipe import Preparation
+from lightcnn.text import first_line
 
 TILES = (8, 8)
 """CLAHE's grid of tiles: rows and columns."""
@@ -48,6 +52,8 @@ class Preprocess(Preparation):
             raise _fault(f"{self.channels} channels need as many values of mean and deviation")
         if min(self.deviation) <= 0:
             raise _fault(f"deviations must be above 0, not {min(self.deviation):g}")
+        if not all(0 <= value <= 1 for value in (*self.mean, *self.deviation)):
+            raise _fault(f"mean and deviation are on the scale 0 to 1, not {[*self.mean, *self.deviation]}")
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise _fault("classes must be two or more different names")
         return self
@@ -57,6 +63,19 @@ class Preprocess(Preparation):
         if image.shape[2] == self.channels:
             return image
         return as_channels(image, 3) if self.channels == 3 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+
+
+def read_preprocess(file: Path) -> Preprocess:
+    """The preprocess.json of a run, or that beside a file of weights. Raises: InputError."""
+    text = document.read_text(file)
+    try:
+        return Preprocess.model_validate_json(text)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        place = ".".join(map(str, detail["loc"]))
+        raise RunError(
+            f"{file}: {place + ': ' if place else ''}{first_line(detail['msg'])}; put back the file that the run wrote"
+        ) from None
 
 
 def _fault(message: str) -> PydanticCustomError:

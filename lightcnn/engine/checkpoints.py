@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
@@ -26,11 +26,14 @@ from lightcnn.document import Frozen
 from lightcnn.engine.history import History
 from lightcnn.engine.state import State
 from lightcnn.errors import RunError, TrainingError
+from lightcnn.run_files import MAX_JSON_BYTES, TEMPORARY, parse_json, read_limited, temporary_name, write_file
+from lightcnn.run_folder import RunFolder
 from lightcnn.text import first_line
 
 VERSION: Final = 1
-MAX_JSON_BYTES = 50_000_000
-"""Bytes of the largest JSON file that is read."""
+CHECKPOINT_FILES = ("tensors.safetensors", "progress.json")
+EPOCH_NAME = re.compile(r"[0-9]{6,}")
+"""Names of the folders of epochs: no others are removed."""
 Document = TypeVar("Document", bound=Frozen)
 Count = Annotated[int, Field(ge=0)]
 
@@ -58,6 +61,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._run = RunFolder(folder)
 
     def save(self, state: State, history: History) -> None:
         """Adds this epoch. Raises: TrainingError if it cannot be written; earlier checkpoints are kept."""
@@ -106,7 +110,7 @@ class Checkpoints:
 
     def _write(self, state: State, history: History) -> None:
         self.folder.mkdir(exist_ok=True)
-        temporary, target = self.folder / f".{history.epoch:06}.{os.getpid()}", self._folder_of(history.epoch)
+        temporary, target = temporary_name(self.folder / f"{history.epoch:06}"), self._folder_of(history.epoch)
         try:
             temporary.mkdir()
             tensors = safetensors_save(
@@ -120,47 +124,52 @@ class Checkpoints:
             write_file(temporary / "progress.json", file.model_dump_json().encode())
             _sync_folder(temporary)
             # A folder of this name was written by a session that died before last.json named it.
-            shutil.rmtree(target, ignore_errors=True)
+            _remove_checkpoint(target)
             temporary.rename(target)
             pointer = Pointer(version=VERSION, last=history.epoch, best=history.best)
             write_file(temporary, pointer.model_dump_json().encode())
-            temporary.rename(self.folder / "last.json")
+            temporary.rename(self._run / "last.json")
             _sync_folder(self.folder)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove_checkpoint(temporary)
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
-        self._remove_others({f"{pointer.last:06}", f"{pointer.best:06}", "last.json"})
+        self._remove_others({f"{pointer.last:06}", f"{pointer.best:06}"})
+
+    def remove(self) -> None:
+        """Removes all checkpoints, and the folder if nothing else is in it."""
+        if self.folder.is_dir():
+            self._remove_others(set())
+            self._run.remove("last.json")
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
 
     def _remove_others(self, kept: set[str]) -> None:
-        """Removes old checkpoints, and files that an interrupted session left behind."""
+        """Removes old checkpoints, and what an interrupted session left behind; no other files."""
         for path in self.folder.iterdir():
-            if path.name not in kept:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+            if path.is_symlink() or path.name in kept:
+                continue
+            if path.is_dir() and (EPOCH_NAME.fullmatch(path.name) or TEMPORARY.fullmatch(path.name)):
+                _remove_checkpoint(path)
+            elif path.is_file() and TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
     def _folder_of(self, epoch: int) -> Path:
-        return self.folder / f"{epoch:06}"
+        return self._run / f"{epoch:06}"
 
     def _pointer(self) -> Pointer | None:
-        path = self.folder / "last.json"
-        return self._read(Pointer, path) if path.exists() else None
+        return self._read(Pointer, "last.json") if (self._run / "last.json").exists() else None
 
     def _file(self, epoch: int) -> CheckpointFile:
-        return self._read(CheckpointFile, self._folder_of(epoch) / "progress.json")
+        return self._read(CheckpointFile, f"{epoch:06}/progress.json")
 
-    def _read(self, model: type[Document], path: Path) -> Document:
+    def _read(self, model: type[Document], name: str) -> Document:
+        path = self.folder / name
         try:
-            if path.stat().st_size > MAX_JSON_BYTES:
-                raise RunError(
-                    f"checkpoint {path}: larger than {MAX_JSON_BYTES:,} bytes, so not written by lightcnn; start again "
-                    "with a new --out"
-                )
-            return model.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise RunError(
-                f"checkpoint {path}: cannot be read ({error.strerror}); start again with a new --out"
-            ) from None
+            content = read_limited(self.folder, name, MAX_JSON_BYTES)
+            parse_json(content)
+            return model.model_validate_json(content)
         except ValidationError as error:
             detail = error.errors(include_url=False, include_context=False)[0]
             where = ".".join(map(str, detail["loc"])) or "the file"
@@ -169,9 +178,15 @@ class Checkpoints:
                 f"checkpoint {path}: damaged or of another version ({where}: {rule[0].lower()}{rule[1:]}); start again "
                 "with a new --out"
             ) from None
+        except ValueError as error:
+            raise RunError(
+                f"checkpoint {path}: damaged or of another version ({first_line(error)}); start again with a new --out"
+            ) from None
+        except RunError as error:
+            raise RunError(f"{error}; or start again with a new --out") from None
 
     def _tensors(self, epoch: int, file: CheckpointFile) -> dict[str, Tensor]:
-        path = self._folder_of(epoch) / "tensors.safetensors"
+        path = self._run / f"{epoch:06}/tensors.safetensors"
         with self._run_errors(epoch):
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() != file.sha256:
@@ -194,12 +209,13 @@ class Checkpoints:
         )
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Writes a file and waits until it is on disk."""
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def _remove_checkpoint(folder: Path) -> None:
+    """Removes the files of one checkpoint, and its folder if nothing else is in it."""
+    with contextlib.suppress(OSError):
+        if not folder.is_symlink():
+            for name in CHECKPOINT_FILES:
+                (folder / name).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -14,22 +14,25 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.split import Split
 from lightcnn.decisions import decide
 from lightcnn.errors import RunError
+from lightcnn.run_files import read_limited
 from lightcnn.run_folder import RunFolder
 
+MAX_BYTES = 200_000_000
+"""Size of the largest predictions.csv that is read: 100,000 images of 150 classes."""
 PREDICTION_COLUMNS = ("path", "split", "group", "label", "prediction")
 
 
 def write_predictions(run: RunFolder, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, str]:
     """Writes the table, and returns its entry in report.json: the SHA-256, which reveals later edits."""
     run.write_csv("predictions.csv", header, rows)
-    return {"sha256": hashlib.sha256((run / "predictions.csv").read_bytes()).hexdigest()}
+    return {"sha256": run.sha256("predictions.csv")}
 
 
 def read_predictions(run: RunFolder) -> list[dict[str, str]]:
     """The rows of the table of a finished run. Raises: RunError if it is missing, or was edited after the run."""
     run.require("predictions.csv")
-    content, entry = (run / "predictions.csv").read_bytes(), run.report.get("predictions") or {}
-    if hashlib.sha256(content).hexdigest() != entry.get("sha256"):
+    content, entry = read_limited(run.path, "predictions.csv", MAX_BYTES), run.report.get("predictions")
+    if not isinstance(entry, dict) or hashlib.sha256(content).hexdigest() != entry.get("sha256"):
         raise RunError(
             f"{run / 'predictions.csv'}: its SHA-256 is not the one in report.json, it was edited after the run; "
             "restore the file that the run wrote"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -67,9 +65,7 @@ class ExplainSettings:
     def document(self, source: RunFolder) -> dict[str, Any]:
         """explain.json: everything that the maps depend on, with the SHA-256 of the files of the explained run."""
         optional = {"masks": self.masks, "data": self.data}
-        digests = {
-            name: hashlib.sha256((source / file).read_bytes()).hexdigest() for name, file in SOURCE_FILES.items()
-        }
+        digests = {name: source.sha256(file) for name, file in SOURCE_FILES.items()}
         return {
             **{name: str(value) for name, value in optional.items() if value},
             **digests,
@@ -90,10 +86,7 @@ def require_level(name: str) -> CheckLevel:
 
 def require_same_settings(run: RunFolder, settings: Mapping[str, Any]) -> None:
     """Raises: RunError if explain.json of a resumed run is damaged or differs from `settings`."""
-    try:
-        previous = dict(json.loads((run / SETTINGS_FILE).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        raise RunError(f"--resume: {run.path}: {SETTINGS_FILE} is damaged; start again with a new --out") from None
+    previous = run.read_json(SETTINGS_FILE)
     for name in sorted(previous.keys() | settings.keys()):
         if previous.get(name) != settings.get(name):
             before, now = (_format_value(values.get(name)) for values in (previous, settings))

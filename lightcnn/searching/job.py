@@ -21,7 +21,7 @@ from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import data_document, make_split, subset
 from lightcnn.devices import pick_device
-from lightcnn.errors import LightcnnError
+from lightcnn.errors import LightcnnError, RunError
 from lightcnn.network import fold
 from lightcnn.recipe import Reading, Recipe, default_training
 from lightcnn.run import Run
@@ -36,6 +36,7 @@ from lightcnn.searching.settings import DEFAULT_SECONDS, SETTINGS_FILE, SearchSe
 from lightcnn.searching.storage import Outcome
 from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.space import SearchSpace
+from lightcnn.text import first_line
 from lightcnn.version import __version__
 
 
@@ -171,6 +172,27 @@ def _plan(folder: RunFolder, trainer: CandidateTrainer, space: BudgetedSpace, be
     return plan, 0.0
 
 
+def _study_file(folder: RunFolder) -> Path:
+    """study.db, to which SQLite writes in place. Raises: RunError if it or a file beside it is a link."""
+    for suffix in ("-wal", "-shm", "-journal"):
+        folder.in_place(f"study.db{suffix}")
+    return folder.in_place("study.db")
+
+
+def _require_networks(folder: RunFolder, space: BudgetedSpace, outcomes: list[Outcome]) -> None:
+    """Raises: RunError if the shape of a trial on disk is not a network of the space."""
+    for outcome in outcomes:
+        try:
+            candidate = space.inspect(outcome.shape) if outcome.shape else None
+            if candidate and outcome.scores and any(excess > 0 for excess in candidate.violations.values()):
+                raise ValueError("it has scores, but breaks the budget")
+        except (LightcnnError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+            raise RunError(
+                f"{folder.path / 'study.db'}: not the study of this search (the shape of trial {outcome.number} is not "
+                f"a network: {first_line(error)}); choose a new --out"
+            ) from None
+
+
 @dataclass(frozen=True)
 class _Session:
     """One session of a search."""
@@ -187,7 +209,7 @@ class _Session:
         searcher = self._searcher()
         # Nothing can be refused from here on: these are now the settings, and an earlier session's report is outdated.
         self.folder.write_bytes(SETTINGS_FILE, _settings_yaml(self.settings))
-        (self.folder / "report.json").unlink(missing_ok=True)
+        self.folder.remove("report.json")
         earlier = searcher.outcomes()
         spent = max([spent, *(outcome.elapsed for outcome in earlier)])
         limit = self.settings.seconds
@@ -220,14 +242,16 @@ class _Session:
             "epochs": list(self.plan.rungs.epochs),
             "images": self.plan.images,
         }
-        return Searcher(
+        searcher = Searcher(
             self.space,
-            self.folder / "study.db",
+            _study_file(self.folder),
             strategy=self.settings.strategy,
             seed=self.settings.seed,
             rungs=self.plan.rungs,
             fingerprint=fingerprint,
         )
+        _require_networks(self.folder, self.space, searcher.outcomes())
+        return searcher
 
     def _trial_images(self) -> NDArray[np.int64]:
         """Indices of the training images that trials use."""

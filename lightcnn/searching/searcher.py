@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import optuna
 from optuna.trial import FrozenTrial, Trial
 
+from lightcnn.errors import RunError
 from lightcnn.searching.halving import Clock, Fidelity, Rungs, SuccessiveHalving
 from lightcnn.searching.storage import (
     STORAGE_ERRORS,
@@ -75,6 +76,7 @@ class Searcher:
         self._file = file
         self._genes = tuple(space.genes())
         self.study = open_study(file, SeededSampler(space, strategy_by_name(strategy), seed), fingerprint)
+        self._require_own_parameters()
 
     def run(
         self,
@@ -99,6 +101,18 @@ class Searcher:
             while (trial := self._next_trial(trials, clock)) is not None:
                 self._finish(trial, halving, clock)
                 finished(self.outcomes()[-1])
+
+    def _require_own_parameters(self) -> None:
+        """Raises: RunError if a trial on disk has other parameters than the genes of this space."""
+        expected = distributions(self._genes)
+        for trial in self.study.get_trials(deepcopy=False):
+            shape = trial.user_attrs.get("shape")
+            known = all(expected.get(name) == distribution for name, distribution in trial.distributions.items())
+            if not known or (shape is not None and not expected.keys() <= shape.keys()):
+                raise RunError(
+                    f"{self._file}: not the study of this search (trial {trial.number} has other parameters than the "
+                    "space); choose a new --out"
+                )
 
     def outcomes(self) -> list[Outcome]:
         """The outcomes of all finished trials, by number."""

@@ -6,20 +6,22 @@ stopped (docs/decisions/0005-one-study-on-disk.md).
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import DatabaseError, OperationalError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from lightcnn.errors import LightcnnError, RunError
 from lightcnn.text import first_line
@@ -27,6 +29,24 @@ from lightcnn.text import first_line
 STUDY_NAME = "search"
 STORAGE_ERRORS = (OperationalError, optuna.exceptions.StorageInternalError)
 """What Optuna raises if the study's file cannot be read or written."""
+DAMAGES = (
+    sqlite3.DatabaseError, SQLAlchemyError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError,
+    AssertionError, RuntimeError,
+)  # fmt: skip
+"""What SQLite, SQLAlchemy and Optuna raise for a file whose tables or values are not those of a study."""
+
+
+class TrialAttributes(BaseModel):
+    """What a trial of lightcnn stores besides parameters and scores; a study on disk may hold anything instead."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+
+    shape: dict[str, Any] = {}
+    key: str = ""
+    reason: str = ""
+    seconds: dict[str, Annotated[float, Field(ge=0)]] = {}
+    elapsed: Annotated[float, Field(ge=0)] = 0.0
+    twin: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +86,7 @@ class TrialResult:
 
 
 def open_study(file: Path, sampler: BaseSampler, fingerprint: Mapping[str, Any]) -> Study:
-    """The study in `file`, which is created if it does not exist.
+    """The study in `file`, which is created if it does not exist. Every trial in it is checked.
 
     Raises: RunError if the file is locked, damaged, or holds a study with another `fingerprint`.
     """
@@ -83,6 +103,7 @@ def open_study(file: Path, sampler: BaseSampler, fingerprint: Mapping[str, Any])
         stored = study.user_attrs.get("fingerprint")
         if stored is None:
             study.set_user_attr("fingerprint", dict(fingerprint))
+        _require_own_study(study)
     _require_same_search(stored, fingerprint, file)
     return study
 
@@ -149,7 +170,7 @@ def _opening_errors(file: Path) -> Iterator[None]:
     try:
         with storage_errors(file):
             yield
-    except (sqlite3.DatabaseError, DatabaseError, ValueError, RuntimeError, KeyError) as error:
+    except DAMAGES as error:
         reason = first_line(getattr(error, "orig", error))
         raise RunError(f"{file}: not a study of lightcnn ({reason}); choose a new --out") from None
 
@@ -166,12 +187,33 @@ def _require_same_search(stored: Mapping[str, Any] | None, requested: Mapping[st
     """Raises: RunError with the first difference between the stored and the requested search."""
     if stored is None:
         return
+    if not isinstance(stored, dict):
+        raise RunError(f"{file}: not a study of lightcnn (fingerprint: not a mapping); choose a new --out")
     name = next((name for name, value in requested.items() if stored.get(name) != value), None)
     if name is not None:
         raise RunError(
             f"{file}: holds another search: its {name} is {stored.get(name)!r}, not {requested[name]!r}; "
             "resume it with its own settings, or choose a new --out"
         )
+
+
+def _require_own_study(study: Study) -> None:
+    """Raises: ValueError with the first value that lightcnn does not write."""
+    if study.direction != optuna.study.StudyDirection.MAXIMIZE:
+        raise ValueError("its direction is not to maximise")
+    for number, trial in enumerate(study.get_trials(deepcopy=False)):
+        try:
+            TrialAttributes.model_validate(trial.user_attrs)
+        except ValidationError as error:
+            detail = error.errors(include_url=False)[0]
+            raise ValueError(f"trial {number}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}") from None
+        if trial.number != number or trial.state == TrialState.WAITING:
+            raise ValueError(f"trial {number} is missing, or waits to be run")
+        if trial.intermediate_values and not {"shape", "key"} <= trial.user_attrs.keys():
+            raise ValueError(f"trial {number}: has scores, but no network")
+        values = [*trial.intermediate_values.values(), *([trial.value] if trial.state == TrialState.COMPLETE else [])]
+        if not all(isinstance(value, float) and math.isfinite(value) for value in values):
+            raise ValueError(f"trial {number}: its scores are not all numbers")
 
 
 def _outcome(trial: FrozenTrial) -> Outcome:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lightcnn.data.dataset import Dataset
+from lightcnn.engine.checkpoints import Checkpoints
 from lightcnn.errors import InputError, RunError
 from lightcnn.recipe import SEED_LIMIT, Reading, Recipe
 from lightcnn.run_folder import RunFolder, json_bytes
@@ -110,11 +109,11 @@ def train_all(
     files = first_files(recipe, data, settings) | {REPEATS_FILE: json_bytes(counts)}
     run = resumed or RunFolder.create(path, "train", files)
     with run.locked():
-        (run / "report.json").unlink(missing_ok=True)
+        run.remove("report.json")
         for number, (part, setup) in enumerate(setups, start=1):
             _train_part(run, part, setup, (number, len(setups)), progress)
         progress.finishing()
-        parts = [(part.seed, part.fold, RunFolder(run / "parts" / part.name)) for part, _ in setups]
+        parts = [(part.seed, part.fold, RunFolder(run / f"parts/{part.name}")) for part, _ in setups]
         write_pooled(run, recipe, data, parts, repeats.folds)
     return run
 
@@ -123,14 +122,14 @@ def _train_part(
     run: RunFolder, part: Part, setup: TrainingSetup, number: tuple[int, int], progress: TrainingProgress
 ) -> None:
     """Trains a part unless it is finished. `number`: its number from 1, and the number of parts."""
-    path = run / "parts" / part.name
+    path = run / f"parts/{part.name}"
     resumed = RunFolder.load(path) if path.exists() else None
-    if resumed is not None and (path / "report.json").is_file():
+    if resumed is not None and (resumed / "report.json").is_file():
         require_same_recipe(resumed, setup.recipe, setup.pipeline.document())
     else:
         progress.part(*number, part.name)
         train_one(setup, path, resumed, progress=progress)
-    shutil.rmtree(path / "checkpoints", ignore_errors=True)  # a finished part does not need them
+    Checkpoints(RunFolder(path) / "checkpoints").remove()  # a finished part does not need them
 
 
 def prepare_parts(
@@ -171,10 +170,10 @@ def load_repeats(run: RunFolder) -> Repeats | None:
     """The folds and seeds of a run folder; None for one training. Raises: RunError."""
     if not (run / REPEATS_FILE).is_file():
         return None
+    counts = run.read_json(REPEATS_FILE)
     try:
-        counts = json.loads((run / REPEATS_FILE).read_bytes())
         return Repeats(int(counts["folds"]), int(counts["seeds"]))
-    except (OSError, ValueError, TypeError, KeyError, InputError):
+    except (ValueError, TypeError, KeyError, OverflowError, InputError):
         raise RunError(f"run {run.path}: {REPEATS_FILE} is damaged; start again with a new --out") from None
 
 

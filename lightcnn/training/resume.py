@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +27,7 @@ def require_same_recipe(run: RunFolder, recipe: Recipe, data: Mapping[str, Any])
             f"--resume: {run.path} was started with another recipe ({'; '.join(other[:MAX_LISTED])}{more}); leave "
             "RECIPE and the options out, or choose a new --out"
         )
-    earlier = _data_of(run)
+    earlier = run.read_json(MARKER_FILE)
     if earlier.get("fingerprint") != data["fingerprint"]:
         changes = [f"{name} {earlier.get(name)} in the run, {data[name]} now" for name in ("counts", "classes")
                    if earlier.get(name) != data[name]]  # fmt: skip
@@ -37,11 +36,3 @@ def require_same_recipe(run: RunFolder, recipe: Recipe, data: Mapping[str, Any])
             f"{str(earlier.get('fingerprint'))[:12]} in the run, {data['fingerprint'][:12]} now"
             f"{''.join(f'; {change}' for change in changes)}); restore the data, or choose a new --out"
         )
-
-
-def _data_of(run: RunFolder) -> dict[str, Any]:
-    try:
-        data: dict[str, Any] = dict(json.loads((run / MARKER_FILE).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        raise RunError(f"run {run.path}: {MARKER_FILE} is damaged; start again with a new --out") from None
-    return data

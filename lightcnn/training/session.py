@@ -94,7 +94,7 @@ class _Training:
         run.log(
             f"training resumes after epoch {epochs}" if epochs else f"training starts with {self.history.first_weights}"
         )
-        (run / "report.json").unlink(missing_ok=True)
+        run.remove("report.json")
         if not self.history.ended(self.settings):
             self._fit()
         self.progress.finishing()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +36,7 @@ from lightcnn.evaluation.scores import interval_bounds, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
 from lightcnn.output.figures import add_warning_bar
 from lightcnn.recipe import Recipe
-from lightcnn.run_folder import RunFolder
+from lightcnn.run_folder import RunFolder, environment
 from lightcnn.training.report import figures
 from lightcnn.training.report.card_facts import CardFacts
 from lightcnn.training.report.model_card import model_card
@@ -109,7 +108,7 @@ def _card_facts(
     run: RunFolder, pipeline: Pipeline, report: Mapping[str, Any], recipe: Recipe, preprocess: Preprocess
 ) -> CardFacts:
     given = [name for name in SPLIT_NAMES if (pipeline.dataset.split == name).any()]
-    machine = json.loads((run / "environment.json").read_bytes())
+    machine = environment()
     return CardFacts(report, recipe, preprocess, given, device_name(pipeline.device), machine)
 
 
