@@ -52,8 +52,9 @@ def fit(
     """Trains `model` in place on uint8 images (N, C, H, W) and labels (N,), all on the model's device.
 
     `state` is where training starts (default: the beginning). After every epoch it describes `model`, `on_epoch` is
-    called, and training ends if `state.stopped` is set. A signal ends training before the next batch. `on_batch` gets the number of images of every batch,
-    `describe_batch` puts the images of a batch into words for an error message.
+    called, and training ends if `state.stopped` is set. A signal ends it before
+    the next batch. `on_batch` gets the number of images of every batch, `describe_batch`
+    puts the images of a batch into words for an error message.
 
     Raises: TrainingError if the loss is no longer finite.
     """
