@@ -13,6 +13,7 @@ def main() -> None:
     # Idle threads of GNU's OpenMP spin, so that two trainings on one machine block each other. A short spin costs a
     # single training little. torch reads this value once, when it is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ["MPLBACKEND"] = "Agg"  # that of a notebook is not there in a process of its own
     with interrupt.handling():
         try:
             from lightcnn.cli.main import run
