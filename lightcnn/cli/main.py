@@ -107,7 +107,7 @@ def _remedy(error: OSError, arguments: list[str]) -> str:
 
 
 def _interrupted(message: str) -> int:
-    """Prints how a command that a signal ended is resumed; nobody may be left to read it."""
+    """Prints how a command that a signal ended is resumed; the terminal may be gone."""
     interrupt.settle()
     with contextlib.suppress(OSError):
         _fail(message, 1, debug=False)
