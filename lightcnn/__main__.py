@@ -5,18 +5,25 @@ from __future__ import annotations
 import os
 import sys
 
+from lightcnn import interrupt
+
 
 def main() -> None:
-    """Exit codes: 0 success, 1 the work failed, 2 wrong input, 130 interrupted."""
+    """Exit codes: 0 success, 1 the work failed, 2 wrong input; 130, 129 and 143 ended by a signal."""
     # Idle threads of GNU's OpenMP spin, so that two trainings on one machine block each other. A short spin costs a
     # single training little. torch reads this value once, when it is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    try:
-        from lightcnn.cli.main import run
-    except KeyboardInterrupt:
-        print("lightcnn: interrupted", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
-    sys.exit(run(sys.argv[1:]))
+    os.environ["MPLBACKEND"] = "Agg"  # that of a notebook is not there in a process of its own
+    with interrupt.handling():
+        try:
+            from lightcnn.cli.main import run
+
+            code = run(sys.argv[1:])
+        except KeyboardInterrupt:
+            interrupt.settle()
+            code = interrupt.exit_code()
+            print("lightcnn: interrupted", file=sys.stderr)  # noqa: T201
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,8 @@ WEIGHT_BYTES = Resource("weight_bytes", "B of int8 weights", ("weight_bytes_int8
 PEAK_BYTES = Resource("peak_bytes", "B of int8 activations", ("peak_activations",), "peak_activations")
 RESOURCES = {resource.name: resource for resource in (MACS, PARAMS, WEIGHT_BYTES, PEAK_BYTES)}
 
+MAX_CHARACTERS = 1_000
+"""Length of the longest budget: the time that a regular expression takes may grow with its square."""
 UNITS = "FLOPs or MACs (kFLOPs, MFLOPs, GFLOPs), params (kparams, Mparams), KB, MB, KiB, MiB, and KB-RAM, KiB-RAM"
 _PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -170,6 +172,8 @@ class Budget:
             >>> lightcnn.Budget.parse("1MFLOPs").document()
             {'macs': {'lower': None, 'upper': 1000000}}
         """
+        if len(text) > MAX_CHARACTERS:
+            raise BudgetError(f"budget: longer than {MAX_CHARACTERS} characters; write limits as in 1MFLOPs,50kparams")
         limits: dict[str, Limit] = {}
         for term in text.split(","):
             limit = _parse_limit(term.strip(), text)

@@ -323,3 +323,7 @@ def test_costs_are_added_and_their_peak_is_the_larger_one(first: Cost, second: C
     assert both.peak_activations == max(first.peak_activations, second.peak_activations)
     assert first + second == second + first
     assert first + Cost() == first
+
+
+def test_a_long_text_is_refused_before_it_is_read():
+    assert "longer than 1000 characters" in refusal("1" + " " * 40_000 + "a!")

@@ -15,7 +15,7 @@ import lightcnn
 
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
-    ("version", "errors", "progress", "decisions"),
+    ("version", "errors", "progress", "decisions", "interrupt"),
     ("text",),
     ("run_files",),
     ("output", "budget", "document", "devices", "run_folder"),
@@ -42,7 +42,8 @@ MAX_MODULES = 13
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "version", "errors", "text", "progress", "document", "budget", "run_files", "run_folder", "block_specs", "spec",
+    "version", "errors", "text", "progress", "interrupt", "document", "budget", "run_files", "run_folder", "block_specs",
+    "spec",
     "overrides", "cost", "baseline_spec", "space", "recipe", "run", "output.html", "output.markdown", "output.caveats",
     "output.terminal",
     "searching.budgeted_space", "training.recipe_argument", "cli.*", "*.settings", "*.progress", "*.terminal",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lightcnn.cli.options import Debug, Json, Quiet, print_json
+from lightcnn.text import visible
 from lightcnn.version import __version__
 
 
@@ -28,8 +29,8 @@ def check(
     elif not quiet:
         for result in results:
             if not result["errors"]:
-                typer.echo(f"{result['file']}: a valid {result['kind']}")
+                typer.echo(visible(f"{result['file']}: a valid {result['kind']}"))
     for error in (error for result in results for error in result["errors"]):
-        typer.echo(error, err=True)
+        typer.echo(visible(error), err=True)
     if any(result["errors"] for result in results):
         raise typer.Exit(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import inspect
 import traceback
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from lightcnn import interrupt
 from lightcnn.cli.ablate import ablate
 from lightcnn.cli.audit import audit
 from lightcnn.cli.check import check
@@ -59,19 +61,27 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         code = app(arguments, standalone_mode=False)
-        if code == 130:  # typer handles Ctrl-C itself, without a message
-            return _fail("interrupted", 130, debug=False)
+        if code == 130 or interrupt.received():  # typer handles Ctrl-C itself, without a message
+            return _interrupted("interrupted")
         return code if isinstance(code, int) else 0
+    except Interrupted as hint:
+        return _interrupted(str(hint))
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted("interrupted")
+    except Exception as error:
+        return _interrupted("interrupted") if interrupt.received() else _report(error, arguments, debug)
+
+
+def _report(problem: Exception, arguments: list[str], debug: bool) -> int:
+    """Prints an error as one line on stderr, and returns its exit code."""
+    try:
+        raise problem
     except DocumentError as error:
         for problem in error.problems[:-1]:
-            typer.echo(f"lightcnn: {problem}", err=True)
+            typer.echo(visible(f"lightcnn: {problem}"), err=True)
         return _fail(str(error.problems[-1]), error.exit_code, debug)
     except LightcnnError as error:
         return _fail(str(error), error.exit_code, debug)
-    except Interrupted as hint:
-        return _fail(str(hint), 130, debug)
-    except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", 130, debug)
     except UsageError as error:
         context = getattr(error, "ctx", None)
         message = error.format_message()
@@ -94,6 +104,14 @@ def _remedy(error: OSError, arguments: list[str]) -> str:
         return ""
     can_resume = "resume" in inspect.signature(COMMANDS[arguments[0]]).parameters
     return "; check the free disk space" + (", then continue with --resume" if can_resume else "")
+
+
+def _interrupted(message: str) -> int:
+    """Prints how a command that a signal ended is resumed; the terminal may be gone."""
+    interrupt.settle()
+    with contextlib.suppress(OSError):
+        _fail(message, 1, debug=False)
+    return interrupt.exit_code()
 
 
 def _fail(message: str, code: int, debug: bool) -> int:

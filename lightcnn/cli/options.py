@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lightcnn import overrides
+from lightcnn import interrupt, overrides
 from lightcnn.errors import InputError
 from lightcnn.overrides import Override
 
@@ -50,18 +50,23 @@ class Device(StrEnum):
 
 
 class Interrupted(Exception):  # noqa: N818 (not an error: the user interrupted the command)
-    """Ctrl-C during a command that can be resumed; the text is the message, with the command that resumes it."""
+    """A signal ended a command that can be resumed; the text is the message, with the command that resumes it."""
 
 
 @contextmanager
 def resumable(command: str, out: Path, settings: str) -> Iterator[None]:
-    """Turns Ctrl-C into the command that resumes the run in `out`, once its file `settings` has been written.
+    """Turns a signal into the command that resumes the run in `out`, once its file `settings` has been written.
 
-    Raises: Interrupted.
+    An error after a signal counts as the signal: a library may have turned the one into the other, or the terminal may
+    be gone. Raises: Interrupted.
     """
     try:
         yield
-    except KeyboardInterrupt:
+        interrupt.check()
+    except (KeyboardInterrupt, Exception) as error:
+        if not isinstance(error, KeyboardInterrupt) and not interrupt.received():
+            raise
+        interrupt.settle()
         if not (out / settings).is_file():
             raise
         resume = f"lightcnn {command} --resume --out {shlex.quote(str(out))}"

@@ -197,7 +197,7 @@ def _show_estimate(settings: SearchSettings, as_json: bool) -> None:
         print_json(document)
         return
     for line in format_estimate(document, settings):
-        typer.echo(line)
+        typer.echo(visible(line))
     for caution in caveats(document["data"]):
         typer.echo(visible(f"note    {caution}"), err=True)
 
@@ -215,7 +215,7 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
         with open(run / "trials.csv", encoding="utf-8", newline="") as file:
             console.print(search_table(report, list(csv.DictReader(file))))
         console.print()
-    console.print(Text(summary(report)), soft_wrap=True)
+    console.print(Text(visible(summary(report), keep="\n")), soft_wrap=True)
     if not quiet:
         for note in caveats(report["data"]):
             console.print(Text(f"note: {visible(note)}"), soft_wrap=True)

@@ -129,7 +129,7 @@ def _dry_run(settings: Any, as_json: bool, quiet: bool) -> None:
         Console(stderr=True, highlight=False).print(stand_in_panel(plan["data"]))
     recipe = Recipe.model_validate_json(json.dumps(plan["recipe"]))
     typer.echo(document.dump(recipe, exclude_defaults=False))
-    typer.echo(dry_run_lines(plan))
+    typer.echo(visible(dry_run_lines(plan), keep="\n"))
     return None
 
 
@@ -144,7 +144,7 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
     if "parts" in report and not quiet:
         console.print(parts_table(report))
         console.print()
-    console.print(Text(train_summary(report)), soft_wrap=True)
+    console.print(Text(visible(train_summary(report), keep="\n")), soft_wrap=True)
     if report["metrics"]["test"]["warning"]:
         console.print(Text(visible(f"warning: {report['metrics']['test']['warning']}")), soft_wrap=True)
     if not quiet:

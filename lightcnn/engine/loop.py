@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lightcnn import interrupt
 from lightcnn.data.augmentation.batch import training_batch
 from lightcnn.data.images import Images
 from lightcnn.data.preprocess import Preprocess
@@ -51,8 +52,9 @@ def fit(
     """Trains `model` in place on uint8 images (N, C, H, W) and labels (N,), all on the model's device.
 
     `state` is where training starts (default: the beginning). After every epoch it describes `model`, `on_epoch` is
-    called, and training ends if `state.stopped` is set. `on_batch` gets the number of images of every batch,
-    `describe_batch` puts the images of a batch into words for an error message.
+    called, and training ends if `state.stopped` is set. A signal ends it before
+    the next batch. `on_batch` gets the number of images of every batch, `describe_batch`
+    puts the images of a batch into words for an error message.
 
     Raises: TrainingError if the loss is no longer finite.
     """
@@ -60,26 +62,28 @@ def fit(
     state = state or State(model, settings, len(images))
     objective = Objective(settings, class_weights(settings, labels, preprocess.classes), teacher)
     mixed = device.type == "cuda" and settings.mixed_precision == "auto"
-    for epoch in range(state.epoch, settings.epochs):
-        model.train()
-        start, tally = time.perf_counter(), Tally(device, epoch + 1, describe_batch)
-        with seeded(seed, epoch, device):
-            for batches in steps(order(len(images), seed, epoch), state.batches, settings.accumulate):
-                for batch in batches:
-                    inputs, targets = training_batch(
-                        images, labels, batch, settings=augmentation, seed=seed, epoch=epoch, preprocess=preprocess
-                    )
-                    inputs = inputs.contiguous(memory_format=torch.channels_last)
-                    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
-                        loss = objective(model(inputs), targets, inputs)
-                    (loss * (len(batch) / sum(map(len, batches)))).backward()  # type: ignore[no-untyped-call]
-                    tally.add(loss.detach(), batch)
-                    on_batch(len(batch))
-                state.update()
-        state.epoch = epoch + 1
-        on_epoch(Epoch(epoch + 1, tally.mean(), state.learning_rate, time.perf_counter() - start))
-        if state.stopped:
-            break
+    with interrupt.deferred():
+        for epoch in range(state.epoch, settings.epochs):
+            model.train()
+            start, tally = time.perf_counter(), Tally(device, epoch + 1, describe_batch)
+            with seeded(seed, epoch, device):
+                for batches in steps(order(len(images), seed, epoch), state.batches, settings.accumulate):
+                    for batch in batches:
+                        interrupt.check()
+                        inputs, targets = training_batch(
+                            images, labels, batch, settings=augmentation, seed=seed, epoch=epoch, preprocess=preprocess
+                        )
+                        inputs = inputs.contiguous(memory_format=torch.channels_last)
+                        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
+                            loss = objective(model(inputs), targets, inputs)
+                        (loss * (len(batch) / sum(map(len, batches)))).backward()  # type: ignore[no-untyped-call]
+                        tally.add(loss.detach(), batch)
+                        on_batch(len(batch))
+                    state.update()
+            state.epoch = epoch + 1
+            on_epoch(Epoch(epoch + 1, tally.mean(), state.learning_rate, time.perf_counter() - start))
+            if state.stopped:
+                break
 
 
 def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:

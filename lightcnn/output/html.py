@@ -84,13 +84,14 @@ class NumberCell:
 
 def page(title: str, parts: Sequence[str], script: str = "") -> bytes:
     """A page of HTML parts, in UTF-8. The browser runs only `script`, if any."""
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    policy = "default-src 'none'; form-action 'none'; base-uri 'none'; img-src data:; style-src 'unsafe-inline'"
     if script:
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         policy += f"; script-src 'sha256-{digest}'"
         parts = [*parts, f"<script>{script}</script>"]
     head = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}"><style>{STYLE}</style></head><body>'
     )
     return (head + f"<h1>{escape(title)}</h1>" + "\n".join(parts) + "</body></html>\n").encode()

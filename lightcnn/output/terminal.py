@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from lightcnn import interrupt
 from lightcnn.text import visible
 
 
@@ -69,7 +70,8 @@ class StepsView:
         self._bars.stop()
 
     def progress(self, step: str, finished: int, total: int) -> None:
-        """Shows how many of `total` items a step has finished."""
+        """Shows how many of `total` items a step has finished. A signal that was dropped elsewhere ends it here."""
+        interrupt.check()
         if step not in self._steps:
             self._steps[step] = self._bars.add_task(step, total=total)
         self._bars.update(self._steps[step], completed=finished, total=total)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import optuna
 from optuna.trial import FrozenTrial, Trial
 
+from lightcnn import interrupt
 from lightcnn.errors import RunError
 from lightcnn.searching.halving import Clock, Fidelity, Rungs, SuccessiveHalving
 from lightcnn.searching.storage import (
@@ -146,6 +147,7 @@ class Searcher:
         except STORAGE_ERRORS:
             raise
         except Exception as error:
+            interrupt.check()  # a library may have turned the signal into this error
             result = TrialResult(optuna.trial.TrialState.FAIL, first_line(f"{type(error).__name__}: {error}"))
             trial.set_user_attr("traceback", traceback.format_exc(limit=-5))
         trial.set_user_attr("reason", result.reason)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -88,3 +90,24 @@ def test_an_error_of_the_system_has_a_remedy_that_fits(
     error = OSError(number, os.strerror(number), "out/report.json")
     expected = f"lightcnn: out/report.json: {os.strerror(number)}{remedy}\n"
     assert report(command, error, capsys, monkeypatch) == (1, expected)
+
+
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_problems_of_a_document_are_escaped(command, tmp_path, capfd) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text('"a\\e[31m": 1\n"b\\e[31m": 1\nnetwork: 3\n')
+    assert main.run([command, str(file)]) == 2
+    error = capfd.readouterr().err
+    assert "\x1b" not in error
+    assert r"a\x1b[31m" in error and r"b\x1b[31m" in error
+
+
+def test_the_backend_of_a_notebook_does_not_stop_a_process() -> None:
+    lines = (
+        "import sys; sys.argv = ['x', '--version']",
+        "import lightcnn.__main__ as m",
+        "try: m.main()",
+        "except SystemExit: import matplotlib",
+    )
+    environment = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, env=environment)

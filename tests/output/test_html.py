@@ -74,3 +74,9 @@ def test_a_click_on_a_header_sorts(clicks: list[int], names: str, order: str, tm
     (title,) = re.findall(r"<title>(.*?)</title>", process.stdout)
     assert title.replace("&lt;", "<").replace("&gt;", ">") == names
     assert re.findall(r'aria-sort="(\w+)"', process.stdout.split("</style>")[1]) == [order]
+
+
+def test_a_page_sends_no_form_keeps_its_base_and_fits_a_small_screen():
+    page = html.page("title", []).decode()
+    assert "form-action 'none'; base-uri 'none'" in page
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page

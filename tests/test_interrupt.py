@@ -1,0 +1,116 @@
+"""Signals: noted once, raised once a batch, and never lost."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+
+import pytest
+
+from lightcnn import interrupt
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.fixture
+def restored():
+    """The handlers of the test runner, which a process that ends by a signal does not get back."""
+    before = {number: signal.getsignal(number) for number in CODES}
+    yield before
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    interrupt._note.reset()
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_signal_raises_at_once_outside_a_training(number, restored):
+    with pytest.raises(KeyboardInterrupt), interrupt.handling():
+        os.kill(os.getpid(), number)
+        time.sleep(1)
+    assert interrupt.exit_code() == CODES[number]
+
+
+def test_a_signal_within_deferred_waits_for_the_check(restored):
+    reached = []
+    with pytest.raises(interrupt.Stopped), interrupt.handling(), interrupt.deferred():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        reached.append(True)
+        interrupt.check()
+        reached.append(False)
+    assert reached == [True]
+    assert interrupt.exit_code() == 143  # that of the first
+
+
+def test_a_signal_that_a_destructor_dropped_is_raised_by_the_next_check(restored):
+    class Tensor:
+        pass
+
+    tensor = Tensor()
+    with interrupt.handling(), DroppedOnce():
+        reference = weakref.ref(tensor, lambda _: os.kill(os.getpid(), signal.SIGINT))
+        del tensor
+        gc.collect()
+        assert reference() is None
+        with pytest.raises(interrupt.Stopped):
+            interrupt.check()
+
+
+class DroppedOnce:
+    """Hides the line `Exception ignored in`, and asserts that there was one."""
+
+    def __enter__(self):
+        self.dropped, self.hook = [], sys.unraisablehook
+        sys.unraisablehook = self.dropped.append
+
+    def __exit__(self, *_):
+        sys.unraisablehook = self.hook
+        assert len(self.dropped) == 1
+
+
+def test_a_second_signal_does_not_disturb_the_handling_of_the_first(restored):
+    with interrupt.handling():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            signal.raise_signal(signal.SIGINT)
+            interrupt.settle()
+            signal.raise_signal(signal.SIGTERM)
+        assert interrupt.exit_code() == 130
+
+
+def test_handlers_are_restored_and_ignored_signals_stay_ignored(restored):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with interrupt.handling():
+        assert signal.getsignal(signal.SIGINT) != restored[signal.SIGINT]
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    assert signal.getsignal(signal.SIGINT) == restored[signal.SIGINT]
+    assert signal.getsignal(signal.SIGTERM) == restored[signal.SIGTERM]
+
+
+def test_only_the_main_thread_installs_handlers(restored):
+    seen = []
+
+    def run():
+        with interrupt.handling():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert seen == [restored[signal.SIGINT]]
+
+
+def test_the_library_installs_no_handler():
+    code = (
+        "import signal; before = [signal.getsignal(n) for n in (1, 2, 15)]\n"
+        "import lightcnn, lightcnn.cli.main, lightcnn.engine.loop\n"
+        "assert before == [signal.getsignal(n) for n in (1, 2, 15)]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
