@@ -42,8 +42,8 @@ MAX_MODULES = 13
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "version", "errors", "text", "progress", "interrupt", "document", "budget", "run_files", "run_folder", "block_specs",
-    "spec",
+    "version", "errors", "text", "progress", "interrupt", "document", "budget", "run_files", "run_folder",
+    "block_specs", "spec",
     "overrides", "cost", "baseline_spec", "space", "recipe", "run", "output.html", "output.markdown", "output.caveats",
     "output.terminal",
     "searching.budgeted_space", "training.recipe_argument", "cli.*", "*.settings", "*.progress", "*.terminal",

@@ -72,10 +72,10 @@ def run(arguments: list[str]) -> int:
         return _interrupted("interrupted") if interrupt.received() else _report(error, arguments, debug)
 
 
-def _report(problem: Exception, arguments: list[str], debug: bool) -> int:
+def _report(failure: Exception, arguments: list[str], debug: bool) -> int:
     """Prints an error as one line on stderr, and returns its exit code."""
     try:
-        raise problem
+        raise failure
     except DocumentError as error:
         for problem in error.problems[:-1]:
             typer.echo(visible(f"lightcnn: {problem}"), err=True)
