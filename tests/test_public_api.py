@@ -6,13 +6,18 @@ import ast
 import doctest
 import inspect
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.paths import TESTS
 
 import lightcnn
 
+EARLIER_RUNS = TESTS / "fixtures" / "runs-before-the-move.zip"
+EXAMPLE_FILES = {"train": "runs/short", "search": "runs/long", "tiny.yaml": "recipe.yaml"}
+"""What of that archive the examples find in their folder, and its name there."""
 FACE = ast.parse(Path(lightcnn.__file__).read_text(encoding="utf-8"))
 NAMES = [name for name in lightcnn.__all__ if name != "__version__"]
 METHODS = ("Budget.parse", "NetworkSpec.load", "Recipe.load", "Run.load", "SearchSpace.load")
@@ -103,6 +108,11 @@ def test_every_public_name_has_an_example() -> None:
 def test_every_example_is_short_and_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(examples(name)) <= 3, "an example has at most three statements"
     monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile(EARLIER_RUNS) as archive:
+        archive.extractall(tmp_path)
+    for name_in_archive, name_in_example in EXAMPLE_FILES.items():
+        (tmp_path / name_in_example).parent.mkdir(exist_ok=True)
+        (tmp_path / name_in_archive).rename(tmp_path / name_in_example)
     docstring = inspect.getdoc(public(name)) or ""
     test = doctest.DocTestParser().get_doctest(docstring, {"lightcnn": lightcnn}, name, None, None)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)

@@ -70,8 +70,9 @@ def ablate(
         LightcnnError: The unchanged recipe failed to train.
 
     Example:
-        >>> run = lightcnn.ablate("quick", over="architecture", only=["no-se", "relu"])  # doctest: +SKIP
-        >>> {row["change"]: row["difference"] for row in run.report["rows"]}  # doctest: +SKIP
+        >>> run = lightcnn.ablate("recipe.yaml", over="hyperparameters", only=["optimizer-sgd"])
+        >>> [row["change"] for row in run.report["rows"]]
+        ['unchanged', 'optimizer-sgd']
     """
     draft = RecipeDraft(recipe) if isinstance(recipe, Recipe) else read_recipe_argument(recipe)
     kinds = [over] if isinstance(over, str) else over

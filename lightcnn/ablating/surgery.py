@@ -6,7 +6,7 @@ one block with a depth. Input, classes and the kind of output stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,10 +65,10 @@ def no_se(network: NetworkSpec) -> NetworkSpec:
         if isinstance(block, SqueezeExciteBlock):
             return ()
         if isinstance(block, InvertedResidualBlock):
-            return (_replace(block, se=None),)
+            return (_replace(block, {"se": None}),)
         if isinstance(block, ResidualBlock):
             body = _change_body(block, shape, change)
-            return (_replace(block, body=body),) if body else ()
+            return (_replace(block, {"body": body}),) if body else ()
         return (block,)
 
     return _change_blocks(network, change)
@@ -85,7 +85,7 @@ def no_residual(network: NetworkSpec) -> NetworkSpec:
         if isinstance(block, ResidualBlock):
             *most, last = _change_body(block, shape, change)
             if block.act != "none" and getattr(last, "act", "") == "none" and last.kind in ("conv", "separable"):
-                last = _replace(last, act=block.act)
+                last = _replace(last, {"act": block.act})
             return *most, last
         if isinstance(block, InvertedResidualBlock) and block.has_skip(shape[0]):
             hidden = hidden_width(block.expand, shape[0])
@@ -106,7 +106,7 @@ def plain_convolutions(network: NetworkSpec) -> NetworkSpec:
 
     def change(block: Any, shape: Shape) -> tuple[Any, ...]:
         if isinstance(block, ConvBlock):
-            return (_replace(block, groups=1),)
+            return (_replace(block, {"groups": 1}),)
         if isinstance(block, SeparableBlock):
             kept = ("width", "kernel", "stride", "norm", "bias", "act")
             return (ConvBlock(**{name: getattr(block, name) for name in kept}),)
@@ -121,7 +121,7 @@ def plain_convolutions(network: NetworkSpec) -> NetworkSpec:
             body = _change_body(block, shape, change)
             if any(isinstance(part, ResidualBlock) for part in body):
                 raise NotPossible("an inverted residual inside the body of a residual has no plain form")
-            return (_replace(block, body=body),)
+            return (_replace(block, {"body": body}),)
         return (block,)
 
     return _change_blocks(network, change)
@@ -134,10 +134,10 @@ def relu(network: NetworkSpec) -> NetworkSpec:
         update: dict[str, Any] = {"act": "relu"} if getattr(block, "act", "none") != "none" else {}
         if isinstance(block, ResidualBlock):
             update["body"] = _change_body(block, shape, change)
-        return (_replace(block, **update),)
+        return (_replace(block, update),)
 
     head = network.head
-    return _change_blocks(network, change, head=_replace(head, act="relu") if head.act != "none" else head)
+    return _change_blocks(network, change, {"head": _replace(head, {"act": "relu"}) if head.act != "none" else head})
 
 
 def narrower(network: NetworkSpec) -> NetworkSpec:
@@ -147,7 +147,7 @@ def narrower(network: NetworkSpec) -> NetworkSpec:
     def change(block: Any, shape: Shape) -> tuple[Any, ...]:
         nonlocal channels
         if isinstance(block, ResidualBlock):
-            return (_replace(block, body=_change_body(block, shape, change)),)
+            return (_replace(block, {"body": _change_body(block, shape, change)}),)
         if not hasattr(block, "width"):
             return (block,)
         width, update = halve_width(block.width), {}
@@ -155,10 +155,10 @@ def narrower(network: NetworkSpec) -> NetworkSpec:
             groups = _group_count(block.groups, shape[0], channels)
             width, update = max(groups, width // groups * groups), {"groups": groups}
         channels = width
-        return (_replace(block, width=width, **update),)
+        return (_replace(block, {"width": width, **update}),)
 
-    head = _replace(network.head, hidden=tuple(map(halve_width, network.head.hidden)))
-    return _change_blocks(network, change, head=head)
+    head = _replace(network.head, {"hidden": tuple(map(halve_width, network.head.hidden))})
+    return _change_blocks(network, change, {"head": head})
 
 
 def shallower(network: NetworkSpec) -> NetworkSpec:
@@ -167,7 +167,7 @@ def shallower(network: NetworkSpec) -> NetworkSpec:
     def change(block: Any, shape: Shape) -> tuple[Any, ...]:
         if not isinstance(block, ResidualBlock):
             return (block,)
-        return (_replace(block, body=tuple(map(_halve_depth, _change_body(block, shape, change)))),)
+        return (_replace(block, {"body": tuple(map(_halve_depth, _change_body(block, shape, change)))}),)
 
     merged = _change_blocks(network, change)
     stem, stages = (tuple(map(_halve_depth, part)) for part in (merged.stem, merged.stages))
@@ -203,8 +203,8 @@ def merge_repeats(blocks: Sequence[Any]) -> tuple[Any, ...]:
     for block in blocks:
         last = merged[-1] if merged else None
         depth = getattr(last, "depth", MAX_DEPTH) + getattr(block, "depth", 1)
-        if depth <= MAX_DEPTH and block == _replace(last, depth=1).unstrided():
-            merged[-1] = _replace(last, depth=depth)
+        if depth <= MAX_DEPTH and block == _replace(last, {"depth": 1}).unstrided():
+            merged[-1] = _replace(last, {"depth": depth})
         else:
             merged.append(block)
     return tuple(merged)
@@ -215,15 +215,18 @@ def halve_width(width: int) -> int:
     return width if width <= MIN_WIDTH else max(MIN_WIDTH, width // 2)
 
 
-def _change_blocks(network: NetworkSpec, change: BlockChange, **update: Any) -> NetworkSpec:
-    """The network with each single block changed. Raises: ValidationError if the result is not a valid network."""
+def _change_blocks(network: NetworkSpec, change: BlockChange, update: Mapping[str, Any] | None = None) -> NetworkSpec:
+    """The network with each single block changed, and then the keys of `update`.
+
+    Raises: ValidationError if the result is not a valid network.
+    """
     parts: dict[str, list[Any]] = {"stem": [], "stages": []}
     for name, unit, before, _ in network.units():
         parts[name.partition(".")[0]] += change(unit, before)
     stem, stages = (tuple(map(_with_valid_shortcut, merge_repeats(part))) for part in parts.values())
     if not stages or len(stem) > MAX_STEM_BLOCKS:
         stem, stages = (), (*stem, *stages)
-    return NetworkSpec(**(dict(network) | {"stem": stem, "stages": stages} | update))
+    return NetworkSpec(**(dict(network) | {"stem": stem, "stages": stages, **(update or {})}))
 
 
 def _change_body(block: ResidualBlock, shape: Shape, change: BlockChange) -> tuple[Any, ...]:
@@ -239,12 +242,12 @@ def _change_body(block: ResidualBlock, shape: Shape, change: BlockChange) -> tup
 def _with_valid_shortcut(block: Any) -> Any:
     """The block with the shortcut `auto` if its shortcut pools but it has no stride left, as after merging copies."""
     alone = isinstance(block, ResidualBlock) and block.pools_nothing
-    return _replace(block, shortcut="auto") if alone else block
+    return _replace(block, {"shortcut": "auto"}) if alone else block
 
 
-def _replace(block: Any, **update: Any) -> Any:
+def _replace(block: Any, update: Mapping[str, Any]) -> Any:
     """The block with some values replaced, validated again."""
-    return type(block)(**(dict(block) | update))
+    return type(block)(**(dict(block) | dict(update)))
 
 
 def _squeeze_excite(block: InvertedResidualBlock) -> tuple[SqueezeExciteBlock, ...]:
@@ -261,7 +264,7 @@ def _group_count(groups: int, before: int, channels: int) -> int:
 
 
 def _halve_depth(block: Any) -> Any:
-    return _replace(block, depth=-(-block.depth // 2)) if hasattr(block, "depth") else block
+    return _replace(block, {"depth": -(-block.depth // 2)}) if hasattr(block, "depth") else block
 
 
 def _format_reason(error: ValidationError) -> str:

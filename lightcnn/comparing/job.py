@@ -45,8 +45,9 @@ def compare(
             same images.
 
     Example:
-        >>> run = lightcnn.compare(["runs/short", "runs/long"], metric="accuracy")  # doctest: +SKIP
-        >>> print(run.report["pairs"][0]["sentence"])  # doctest: +SKIP
+        >>> run = lightcnn.compare(["runs/short", "runs/long"], metric="accuracy")
+        >>> print(run.report["pairs"][0]["sentence"])
+        short and long: no difference in accuracy could be shown (...
     """
     folders = (runs,) if isinstance(runs, str | Path) else runs
     return Run(run(CompareSettings(runs=tuple(map(str, folders)), metric=metric, seed=seed), out=out).path)

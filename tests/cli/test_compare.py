@@ -176,7 +176,7 @@ def test_a_damaged_table_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("report", "message"),
     [
-        ("[]", "Input should be"),
+        ("[]", "report.json is not a mapping of keys to values"),
         ("{", "report.json is damaged"),
         (
             json.dumps(

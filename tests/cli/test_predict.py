@@ -25,7 +25,7 @@ import lightcnn
 from lightcnn.cli.main import run
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.lesion_painter import paint_lesions
-from lightcnn.errors import DataError, InputError
+from lightcnn.errors import DataError, InputError, RunError
 from lightcnn.network import build
 from lightcnn.spec import ConvBlock, NetworkSpec
 from lightcnn.trained_network import TrainedNetwork
@@ -455,11 +455,15 @@ def test_weights_that_name_another_network_are_refused(copy, capsys):
     assert "the weights of another network than spec.yaml has" in capsys.readouterr().err
 
 
-def test_weights_may_be_a_link(copy, tmp_path):
+def test_weights_that_are_a_link_are_refused(copy, tmp_path):
     (copy / "weights.safetensors").rename(tmp_path / "elsewhere")
     (copy / "weights.safetensors").symlink_to(tmp_path / "elsewhere")
-    path, (prediction, _) = next(iter(stored_predictions().items()))
-    assert lightcnn.Run.load(copy).predict([path]).predictions == (prediction,)
+    path = next(iter(stored_predictions()))
+    with pytest.raises(RunError, match=r"weights\.safetensors is a link; a run folder contains its own files only"):
+        lightcnn.Run.load(copy).predict([path])
+    (copy / "weights.safetensors").unlink()
+    (tmp_path / "elsewhere").rename(copy / "weights.safetensors")
+    assert lightcnn.Run.load(copy).predict([path]).predictions == (stored_predictions()[path][0],)
 
 
 def test_abstaining_needs_classes_with_other_names(copy, capsys):

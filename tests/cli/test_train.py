@@ -232,7 +232,7 @@ UPDATE, FSYNC, RENAME, REMOVE = (
     "lightcnn.engine.state:State.update",
     "os:fsync",
     "pathlib:Path.rename",
-    "shutil:rmtree",
+    "lightcnn.engine.checkpoints:_remove_checkpoint",
 )
 
 
