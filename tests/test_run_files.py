@@ -81,8 +81,8 @@ def test_the_temporary_files_of_a_killed_process_are_removed_and_no_others(tmp_p
         (folder / "notes.part").write_text("mine")
     with run.locked():
         names = sorted(str(path.relative_to(run.path)) for path in run.path.rglob("*"))
-    own = [".lock", ".notes", "environment.json", "notes.part", "plots", "plots/.notes", "plots/notes.part"]
-    assert names == own
+    kept = [".lock", ".notes", "environment.json", "notes.part", "plots", "plots/.notes", "plots/notes.part"]
+    assert names == kept
 
 
 def test_tidying_removes_checkpoints_and_no_other_files(tmp_path: Path) -> None:

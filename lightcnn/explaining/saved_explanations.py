@@ -75,7 +75,7 @@ class _Explanation(_Part):
 class _Record(_Part):
     """The record of an image."""
 
-    picture: str
+    image_digest: Annotated[str, Field(alias="picture")]
     drawn: _Drawn
     explanations: tuple[_Explanation, ...]
 
@@ -105,7 +105,7 @@ def load(folder: RunFolder, number: int, image: ExplainedImage) -> tuple[list[Ex
     document = folder.read_json(_record_name(number))
     try:
         record = _Record.model_validate_json(json_bytes(document))
-        if record.picture != digest(image):
+        if record.image_digest != digest(image):
             return None
         missing = [name for name in record.drawn.names() if not (folder / name).is_file()]
         return None if missing else _restored(folder, record, image)
