@@ -8,9 +8,11 @@ import pytest
 # Read once, when torch loads GNU's OpenMP: idle threads must not spin while another process computes.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-# A shell that runs the tests in the background makes them ignore Ctrl-C, and so all processes that they start. The
-# tests of Ctrl-C would then wait for ever.
+# A shell that runs the tests in the background, or `nohup`, has them ignore Ctrl-C or SIGHUP, which every process they
+# start inherits: the tests of these signals would wait for ever or fail.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
