@@ -18,6 +18,8 @@ import generate_reference
 import test_layers
 import test_wording
 
+from lightcnn.output.warnings import MEANINGS
+
 EXAMPLES = 4
 """Spellings of a pattern that the table of words shows."""
 
@@ -25,9 +27,11 @@ EXAMPLES = 4
 def pages() -> dict[Path, str]:
     """File → its text, with every generated part as it should be."""
     architecture, contributing = ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md"
+    warnings = ROOT / "docs" / "reference" / "warnings.md"
     return {
         generate_reference.PAGE: generate_reference.page(),
         architecture: _replaced(architecture, r"(?<=^```levels\n).*?(?=^```$)", levels()),
+        warnings: _replaced(warnings, r"(?<=^<!-- codes -->\n\n).*?(?=\n<!-- end of codes -->$)", codes()),
         contributing: _replaced(contributing, r"(?<=^<!-- words -->\n\n).*?(?=\n<!-- end of words -->$)", words()),
     }
 
@@ -43,6 +47,11 @@ def _replaced(page: Path, pattern: str, text: str) -> str:
 def levels() -> str:
     """The levels of imports from the top down, one per line."""
     return "".join(f"{', '.join(parts)}\n" for parts in reversed(test_layers.LEVELS))
+
+
+def codes() -> str:
+    """The codes of warnings as a table."""
+    return generate_reference.table(("code", "meaning"), [(f"`{code}`", text) for code, text in MEANINGS.items()])
 
 
 def words() -> str:

@@ -45,6 +45,7 @@ TORCH_FREE = (
     "version", "errors", "text", "progress", "interrupt", "document", "budget", "run_files", "run_folder",
     "block_specs", "spec",
     "overrides", "cost", "baseline_spec", "space", "recipe", "run", "output.html", "output.markdown", "output.caveats",
+    "output.report", "output.warnings",
     "output.terminal",
     "searching.budgeted_space", "training.recipe_argument", "cli.*", "*.settings", "*.progress", "*.terminal",
 )  # fmt: skip

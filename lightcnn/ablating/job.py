@@ -22,6 +22,7 @@ from lightcnn.ablating.report import write_report
 from lightcnn.ablating.settings import PLAN_FILE, AblateSettings, make_settings
 from lightcnn.ablating.variants import SkippedChange
 from lightcnn.errors import InputError, LightcnnError, RunError
+from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder, json_bytes
@@ -33,7 +34,6 @@ from lightcnn.training.report.pooled import pooled_data
 from lightcnn.training.resume import require_same_recipe
 from lightcnn.training.settings import DeviceName
 from lightcnn.training.setup import TrainingSetup, stand_in_warning
-from lightcnn.version import __version__
 
 FAILURES = (LightcnnError, RuntimeError, ValueError, MemoryError)
 """Errors that end the training of one change, but not the ablation."""
@@ -122,11 +122,8 @@ def estimate(
     plan, first = setup.plan, setup.trainings[0]
     rows = [_estimate_trial(trial, first, plan.trainings) for trial in plan.trials]
     return {
-        "lightcnn": __version__,
-        "command": "ablate",
+        **report_head("ablate", seed=plan.trials[0].recipe.seed, data=setup.data),
         "dry_run": True,
-        "seed": plan.trials[0].recipe.seed,
-        "data": setup.data,
         "over": list(plan.over),
         "folds": plan.folds,
         "seeds": plan.seeds,

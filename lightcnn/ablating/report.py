@@ -15,9 +15,9 @@ from lightcnn.comparing.run_predictions import RunPredictions, read_run
 from lightcnn.comparing.settings import METRICS
 from lightcnn.comparing.wording import notes, sentence
 from lightcnn.output.figures import add_warning_bar
+from lightcnn.output.report import report_head
 from lightcnn.run_folder import RunFolder
 from lightcnn.training.setup import stand_in_warning
-from lightcnn.version import __version__
 
 MAIN_METRIC = "accuracy"
 """The metric of the table; the differences in every metric are listed below it."""
@@ -72,11 +72,12 @@ def _document(
     about = {trial.name: trial.about for trial in plan.trials}
     auc_undefined = bool(pairs) and all(pair.metric != "auc" for pair in pairs)
     return {
-        "lightcnn": __version__,
-        "command": "ablate",
-        "seed": base.trial.recipe.seed,
-        "seconds": round(sum(recipe.report["seconds"] for recipe in trained), 3),
-        "data": dict(data),
+        **report_head(
+            "ablate",
+            seed=base.trial.recipe.seed,
+            seconds=sum(recipe.report["seconds"] for recipe in trained),
+            data=dict(data),
+        ),
         "network": base.report["network"],
         "recipe": base.trial.recipe.name,
         "over": list(plan.over),

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightcnn.auditing.audit import Audit, Cluster
-from lightcnn.auditing.settings import FINDINGS
+from lightcnn.auditing.settings import FINDINGS, VERDICT_WARNINGS
 from lightcnn.data.contact_sheets import thumbnail
 from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.output import html
+from lightcnn.output.caveats import warning_lines
 
 MAX_ROWS, MAX_COLUMNS, MAX_LISTED = 30, 8, 200
 """Clusters of a kind, images of a cluster and rows of a table that the page shows; report.json has all of them."""
@@ -35,7 +36,7 @@ def audit_page(audit: Audit, report: Mapping[str, Any], figures: Mapping[str, by
         [
             html.paragraph(report["verdict"].removesuffix(report["train_with"]), "note"),
             html.code(report["train_with"]),
-            *([html.paragraph(report["data"]["note"])] if report["data"]["note"] else []),
+            *(html.paragraph(line, "note") for line in warning_lines(report, omit=VERDICT_WARNINGS)),
             html.heading("Findings"),
             html.pairs(
                 {

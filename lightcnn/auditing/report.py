@@ -11,7 +11,7 @@ from lightcnn.auditing.audit import Audit
 from lightcnn.auditing.verdict import FindingCounts, training_command, verdict
 from lightcnn.data.dataset import SPLIT_NAMES, ImageFiles
 from lightcnn.data.split import Split, data_document
-from lightcnn.version import __version__
+from lightcnn.output.report import report_head
 
 
 def audit_report(audit: Audit) -> dict[str, Any]:
@@ -19,11 +19,7 @@ def audit_report(audit: Audit) -> dict[str, Any]:
     counts = finding_counts(audit)
     split = audit.dataset.split
     return {
-        "lightcnn": __version__,
-        "command": "audit",
-        "seed": 0,
-        "seconds": round(audit.seconds, 3),
-        "data": _data(audit),
+        **report_head("audit", seconds=audit.seconds, data=_data(audit)),
         "verdict": verdict(audit.dataset, audit.near, counts, audit.data_dir),
         "train_with": training_command(audit.dataset, counts, audit.data_dir),
         "fast": audit.fast,

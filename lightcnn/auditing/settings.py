@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from lightcnn.document import Frozen
 from lightcnn.errors import InputError
+from lightcnn.output.warnings import WarningCode
 from lightcnn.recipe import PRESETS, Reading
 from lightcnn.text import nearest
 
@@ -18,6 +19,8 @@ FINDINGS = {
     "near_duplicates": "clusters of near duplicates",
 }
 """Every kind of cluster that an audit reports, by its key in report.json, most severe first, with its title."""
+VERDICT_WARNINGS: tuple[WarningCode, ...] = ("stand_in", "files_skipped")
+"""Warnings that the verdict of an audit states in its own words."""
 
 
 class AuditSettings(Frozen):

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lightcnn.cli.options import DataDir, Debug, Json, Out, Quiet, RequireData, print_json
+from lightcnn.output.caveats import warning_lines
 from lightcnn.recipe import PRESETS
 from lightcnn.text import visible
 
@@ -55,6 +56,7 @@ def audit(
 
 def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
     """Prints the findings, the verdict, and where the report is."""
+    from lightcnn.auditing.settings import VERDICT_WARNINGS
     from lightcnn.auditing.terminal import audit_tables
 
     report = run.report
@@ -66,7 +68,7 @@ def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
         console.print()
     console.print(Text(visible(report["verdict"])), soft_wrap=True)
     if not quiet:
-        if report["data"]["note"]:
-            console.print(Text(f"note: {visible(report['data']['note'])}"), soft_wrap=True)
+        for line in warning_lines(report, omit=VERDICT_WARNINGS):
+            console.print(Text(visible(line)), soft_wrap=True)
         console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
     return None

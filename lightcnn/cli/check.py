@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lightcnn.cli.options import Debug, Json, Quiet, print_json
+from lightcnn.output.report import report_head
 from lightcnn.text import visible
-from lightcnn.version import __version__
 
 
 def check(
@@ -23,9 +24,10 @@ def check(
     """Validate YAML files and print all errors of every file."""
     from lightcnn.cli.catalogue import check_file
 
+    began = time.monotonic()
     results = [check_file(file) for file in files]
     if as_json:
-        print_json({"lightcnn": __version__, "command": "check", "files": results})
+        print_json(report_head("check", seconds=time.monotonic() - began) | {"files": results})
     elif not quiet:
         for result in results:
             if not result["errors"]:

@@ -15,9 +15,9 @@ from lightcnn.cli.options import DataDir, Debug, Device, Json, Out, Quiet, print
 from lightcnn.errors import InputError
 from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, METHODS, BaselineImage, MethodOptions
 from lightcnn.explaining.settings import DEFAULT_IMAGES, SETTINGS_FILE, CheckLevel, ExplainSettings
+from lightcnn.output.report import report_head
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import visible
-from lightcnn.version import __version__
 
 if TYPE_CHECKING:
     from lightcnn.explaining.methods.layer_choice import MapLayer
@@ -182,7 +182,7 @@ def _print_layers(layers: Sequence[MapLayer], as_json: bool) -> None:
     names = ("name", "kind", "channels", "height", "width")
     rows = [{name: getattr(layer, name) for name in names} for layer in layers]
     if as_json:
-        return print_json({"lightcnn": __version__, "command": "explain", "layers": rows})
+        return print_json(report_head("explain") | {"layers": rows})
     Console(highlight=False).print(layer_table(rows))
     return None
 

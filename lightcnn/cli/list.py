@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 from lightcnn.cli.options import Debug, Json, Quiet, print_json
 from lightcnn.errors import InputError
-from lightcnn.version import __version__
+from lightcnn.output.report import report_head
 
 
 class Listing(StrEnum):
@@ -35,6 +36,7 @@ def list_(
     """List recipes, search spaces, data sets, baselines or schemas."""
     from lightcnn.cli.catalogue import shipped_items
 
+    began = time.monotonic()
     items = shipped_items(what)
     if show is not None:
         from lightcnn.text import nearest
@@ -48,11 +50,11 @@ def list_(
             )
         text = Path(item["file"]).read_text(encoding="utf-8")
         if as_json:
-            print_json({"lightcnn": __version__, "command": "list", "items": [item | {"text": text}]})
+            print_json(report_head("list", seconds=time.monotonic() - began) | {"items": [item | {"text": text}]})
         else:
             typer.echo(text, nl=False)
     elif as_json:
-        print_json({"lightcnn": __version__, "command": "list", "items": items})
+        print_json(report_head("list", seconds=time.monotonic() - began) | {"items": items})
     else:
         width = max(len(item["name"]) for item in items)
         for item in items:

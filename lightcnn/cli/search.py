@@ -30,7 +30,7 @@ from lightcnn.cli.options import (
     resumable,
 )
 from lightcnn.errors import InputError
-from lightcnn.output.caveats import caveats
+from lightcnn.output.caveats import warning_lines
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.text import visible
 
@@ -198,8 +198,8 @@ def _show_estimate(settings: SearchSettings, as_json: bool) -> None:
         return
     for line in format_estimate(document, settings):
         typer.echo(visible(line))
-    for caution in caveats(document["data"]):
-        typer.echo(visible(f"note    {caution}"), err=True)
+    for line in warning_lines(document):
+        typer.echo(visible(line), err=True)
 
 
 def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
@@ -217,8 +217,8 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
         console.print()
     console.print(Text(visible(summary(report), keep="\n")), soft_wrap=True)
     if not quiet:
-        for note in caveats(report["data"]):
-            console.print(Text(f"note: {visible(note)}"), soft_wrap=True)
+        for line in warning_lines(report):
+            console.print(Text(visible(line)), soft_wrap=True)
         longer = f"lightcnn search --resume --out {shlex.quote(str(run.path))} {_longer(run, report)}"
         console.print(
             Text(f"run folder {run.path}: open {run / 'report.html'}; search longer with: {longer}"), soft_wrap=True

@@ -27,7 +27,7 @@ from lightcnn.cli.options import (
     resumable,
 )
 from lightcnn.errors import InputError
-from lightcnn.output.caveats import caveats
+from lightcnn.output.caveats import warning_lines
 from lightcnn.text import visible
 
 
@@ -130,6 +130,8 @@ def _dry_run(settings: Any, as_json: bool, quiet: bool) -> None:
     recipe = Recipe.model_validate_json(json.dumps(plan["recipe"]))
     typer.echo(document.dump(recipe, exclude_defaults=False))
     typer.echo(visible(dry_run_lines(plan), keep="\n"))
+    for line in warning_lines(plan):
+        typer.echo(visible(line), err=True)
     return None
 
 
@@ -148,11 +150,11 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
     if report["metrics"]["test"]["warning"]:
         console.print(Text(visible(f"warning: {report['metrics']['test']['warning']}")), soft_wrap=True)
     if not quiet:
-        if report["data"]["stand_in"]:
+        stand_in = report["data"]["stand_in"]
+        if stand_in:
             console.print(stand_in_panel(report["data"]))
-        else:
-            for note in caveats(report["data"]):
-                console.print(Text(visible(f"note: {note}")), soft_wrap=True)
+        for line in warning_lines(report, omit=("stand_in", "note") if stand_in else ()):
+            console.print(Text(visible(line)), soft_wrap=True)
         console.print(Text(_next_steps(run)), soft_wrap=True)
     return None
 

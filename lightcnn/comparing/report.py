@@ -10,7 +10,7 @@ from lightcnn.comparing.pairs import Pair
 from lightcnn.comparing.run_predictions import RunPredictions
 from lightcnn.comparing.settings import CompareSettings
 from lightcnn.comparing.wording import notes, sentence
-from lightcnn.version import __version__
+from lightcnn.output.report import report_head
 
 
 def compare_report(
@@ -24,14 +24,10 @@ def compare_report(
     """The whole document. `scores`: those of each run by its name; `seconds`: how long the comparison took."""
     auc_undefined = "auc" in settings.metrics and all(pair.metric != "auc" for pair in pairs)
     return {
-        "lightcnn": __version__,
-        "command": "compare",
-        "seed": settings.seed,
-        "data": runs[0].report.data.model_dump(),
+        **report_head("compare", seed=settings.seed, seconds=seconds, data=runs[0].report.data.model_dump()),
         "runs": [_run_entry(run, scores[run.name]) for run in runs],
         "pairs": [pair.document() | {"sentence": sentence(pair)} for pair in pairs],
         "notes": notes(runs, settings.metrics, auc_undefined),
-        "seconds": round(seconds, 3),
     }
 
 

@@ -44,6 +44,14 @@ class ReportGroups(_Part):
     counts: dict[str, Any] = {}
 
 
+class ReportWarningEntry(_Part):
+    """One of the `warnings` about the data of a report.json."""
+
+    code: str
+    message: str
+    count: int
+
+
 class ReportData(_Part):
     """The `data` of a report.json."""
 
@@ -57,6 +65,7 @@ class ReportData(_Part):
     leak_allowed: bool = False
     skipped: int = 0
     note: str = ""
+    warnings: list[ReportWarningEntry] = []
 
 
 class _Predictions(_Part):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lightcnn.data.files.decode import Decoded, decode
 from lightcnn.errors import DataError
+from lightcnn.output.warnings import ReportWarning
 
 SPLIT_NAMES = ("train", "val", "test")
 MAX_CLASSES = 5_000
@@ -29,6 +30,7 @@ class Dataset:
     or writer that the image comes from, and `groups_from` how that is known; with `none`, every image is its own group.
     `groups_reason` is one sentence on how groups were searched for, and the result.
     `skipped` lists path and fault of the files that were left out. `masks[i]`, if any, is bool (H, W).
+    `warnings` lists what reading the source changed that a user would not assume.
     """
 
     source: str
@@ -44,6 +46,7 @@ class Dataset:
     note: str = ""
     skipped: tuple[tuple[str, str], ...] = ()
     masks: Sequence[NDArray[np.bool_]] | None = field(default=None, repr=False)
+    warnings: tuple[ReportWarning, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -86,6 +89,10 @@ class Dataset:
         digest.update(repr((self.channels, self.groups.tolist() if self.groups_known else [])).encode())
         digest.update("".join(self.pixel_hashes).encode())
         return digest.hexdigest()
+
+    def with_warnings(self, *warnings: ReportWarning) -> Dataset:
+        """The same data with further warnings."""
+        return replace(self, warnings=(*self.warnings, *warnings))
 
     def with_groups(
         self, groups: Sequence[str] | NDArray[np.str_], groups_from: GroupSource, reason: str = ""
@@ -170,6 +177,7 @@ def assemble(
     stand_in: bool = False,
     note: str = "",
     skipped: tuple[tuple[str, str], ...] = (),
+    warnings: tuple[ReportWarning, ...] = (),
     masks: Sequence[NDArray[np.bool_]] | NDArray[np.bool_] | None = None,
 ) -> Dataset:
     """A dataset after the checks that all sources share; what a source does not know is filled in. Raises: DataError.
@@ -190,6 +198,7 @@ def assemble(
         stand_in=stand_in,
         note=note,
         skipped=skipped,
+        warnings=warnings,
         masks=cast("Sequence[NDArray[np.bool_]] | None", masks),
     )
     if not skipped:  # an audit reports the classes that lost all images to faulty files; making a split refuses them

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lightcnn.data.dataset import SPLIT_NAMES, Dataset, require_every_class
 from lightcnn.errors import DataError
+from lightcnn.output.warnings import warning_documents
 from lightcnn.recipe import Reading
 
 TEST_SHARE, VAL_SHARE = 0.2, 0.15
@@ -112,6 +113,7 @@ def data_document(dataset: Dataset, split: Split) -> dict[str, Any]:
         "groups_shared": split.groups_shared(dataset),
         "leak_allowed": split.leak_allowed,
         "skipped": len(dataset.skipped),
+        "warnings": warning_documents(dataset.warnings),
         "note": dataset.note,
     }
 

@@ -10,7 +10,7 @@ from lightcnn.explaining.checks.summary import summary_paragraphs
 from lightcnn.explaining.methods.catalogue import title_of
 from lightcnn.explaining.terminal import format_check, image_heading
 from lightcnn.output import html
-from lightcnn.output.caveats import caveats
+from lightcnn.output.caveats import cautions
 
 MAX_PANELS = 40
 """Number of images whose panels the page shows; the run folder has all panels."""
@@ -64,9 +64,8 @@ def explain_page(
 
 def _caveats(report: Mapping[str, Any]) -> list[str]:
     """The caveats at the top; the warning of a stand-in is an alarm."""
-    texts = caveats(report["data"]) if report["data"] else []
     alarms = [html.paragraph(report["warning"], "alarm")] if report["warning"] else []
-    return alarms + [html.paragraph(text, "note") for text in texts if text != report["warning"]]
+    return alarms + [html.paragraph(text, "note") for text in cautions(report) if text != report["warning"]]
 
 
 def _facts(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from lightcnn.explaining.results import Results
 from lightcnn.explaining.settings import ExplainSettings
 from lightcnn.explaining.setup import ExplainSetup
 from lightcnn.output.caveats import STAND_IN, STAND_IN_NETWORK
-from lightcnn.version import __version__
+from lightcnn.output.report import report_head
+from lightcnn.output.warnings import ReportWarning
 
 
 def stand_in_warning(data: Mapping[str, Any] | None, *, network_stand_in: bool) -> str:
@@ -21,6 +22,13 @@ def stand_in_warning(data: Mapping[str, Any] | None, *, network_stand_in: bool) 
     if data is not None and data["stand_in"]:
         return STAND_IN
     return STAND_IN_NETWORK if network_stand_in else ""
+
+
+def _warnings(results: Results) -> list[ReportWarning]:
+    """The warnings beside those about the data."""
+    if results.warning != STAND_IN_NETWORK:
+        return []
+    return [ReportWarning("stand_in", STAND_IN_NETWORK, len({entry["image"] for entry in results.entries}))]
 
 
 def report_document(
@@ -32,11 +40,9 @@ def report_document(
 ) -> dict[str, Any]:
     """report.json without `seconds`; `figures` are the names of the overview figures."""
     rows = summary(results.entries)
+    warnings = _warnings(results)
     return {
-        "lightcnn": __version__,
-        "command": "explain",
-        "seed": settings.options.seed,
-        "data": selection.data,
+        **report_head("explain", seed=settings.options.seed, data=selection.data, warnings=warnings),
         "network": setup.source.report.get("network"),
         "run": str(setup.source.path),
         "classes": list(setup.preprocess.classes),

@@ -1,5 +1,6 @@
 """How results are shown: HTML pages, Markdown, figures and terminal views, for all commands.
 
-Begin with `html`, which makes report.html, and `figures`, which every plot uses. `hotspots` builds on both; `markdown`,
-`terminal` and `caveats` (sentences about the data that every report contains) build on none of them.
+Begin with `html`, which makes report.html, and `figures`, which every plot uses. `hotspots` builds on both. `warnings`
+has the codes of what a report warns of, `caveats` those about the data as sentences, and `report` the keys that every
+report.json begins with. `markdown` and `terminal` build on none of them.
 """

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from lightcnn.output.report import report_head
 from lightcnn.predicting.job import Result
 from lightcnn.predicting.settings import PredictSettings
 from lightcnn.run_folder import require_complete
-from lightcnn.version import __version__
 
 
 def report_document(settings: PredictSettings, result: Result, predictions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What `--json` prints."""
     return {
-        "lightcnn": __version__,
-        "command": "predict",
-        "seed": 0,
-        "seconds": result.seconds,
-        "data": None,
+        **report_head("predict", seconds=result.seconds),
         "run": str(settings.folder),
         "classes": list(result.classes),
         "abstain_below": settings.abstain_below,

@@ -9,12 +9,12 @@ from typing import Any
 from lightcnn.counting.count import CONVENTION
 from lightcnn.counting.layers import LAYER_COLUMNS
 from lightcnn.measurement.latency import describe_machine
+from lightcnn.output.report import report_head
 from lightcnn.profiling import columns
 from lightcnn.profiling.figures import draw_figures
 from lightcnn.profiling.page import profile_page
 from lightcnn.profiling.profile import Profile
 from lightcnn.run_folder import json_bytes
-from lightcnn.version import __version__
 
 Failure = dict[str, str]
 """`name` and `error` (one line) of a network that could not be profiled."""
@@ -25,11 +25,7 @@ def report_document(
 ) -> dict[str, Any]:
     """The content of report.json; `started` is the time.monotonic() at which the command started."""
     return {
-        "lightcnn": __version__,
-        "command": "profile",
-        "seed": 0,
-        "seconds": round(time.monotonic() - started, 2),
-        "data": None,
+        **report_head("profile", seconds=time.monotonic() - started),
         "convention": CONVENTION,
         "machine": describe_machine() | {"threads": threads},
         "rows": [profile.document() for profile in profiles],

@@ -23,6 +23,7 @@ from lightcnn.data.split import data_document, make_split, subset
 from lightcnn.devices import pick_device
 from lightcnn.errors import LightcnnError, RunError
 from lightcnn.network import fold
+from lightcnn.output.report import report_head
 from lightcnn.recipe import Reading, Recipe, default_training
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
@@ -37,7 +38,6 @@ from lightcnn.searching.storage import Outcome
 from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.space import SearchSpace
 from lightcnn.text import first_line
-from lightcnn.version import __version__
 
 
 def search(
@@ -131,11 +131,8 @@ def estimate(settings: SearchSettings) -> dict[str, Any]:
     first = space.fit(space.first())
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
     return {
-        "lightcnn": __version__,
-        "command": "search",
+        **report_head("search", seed=settings.seed, data=data),
         "dry_run": True,
-        "seed": settings.seed,
-        "data": data,
         "budget": space.budget.document(),
         "space": {"name": space.space.name, "genes": len(space.genes())}
         | {name: cost(space.space.spec(shape)).document() for name, shape in ends.items()},

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightcnn import document
 from lightcnn.output import html
-from lightcnn.output.caveats import caveats
+from lightcnn.output.caveats import cautions
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.storage import Outcome
 from lightcnn.spec import NetworkSpec
@@ -44,7 +44,7 @@ def _result(report: Mapping[str, Any]) -> list[str]:
             f"95 % interval {test['low']:.2%} to {test['high']:.2%} ({method}) on {data['counts']['test']:,} images "
             "that were used neither in the search nor in training, and were evaluated once."
         ),
-        *(html.paragraph(note, "note") for note in caveats(data)),
+        *(html.paragraph(note, "note") for note in cautions(report)),
     ]
 
 

@@ -20,6 +20,7 @@ from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import repeated_accuracy, scores
 from lightcnn.evaluation.thresholds import operating_points
+from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import figures
@@ -29,7 +30,6 @@ from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.storage import Outcome
 from lightcnn.space import SearchSpace
-from lightcnn.version import __version__
 from lightcnn.weights import weights_file
 
 TRIAL_COLUMNS = (
@@ -114,11 +114,7 @@ def report_document(
     total = final.candidate.cost
     _require_budget(space.budget, total, final.counters)
     return {
-        "lightcnn": __version__,
-        "command": "search",
-        "seed": settings.seed,
-        "seconds": clock.elapsed(),
-        "data": pipeline.document(),
+        **report_head("search", seed=settings.seed, seconds=clock.elapsed(), data=pipeline.document()),
         "network": {"cost": total.document(), "counters": dict(final.counters)},
         "budget": space.budget.document(),
         "strategy": settings.strategy,

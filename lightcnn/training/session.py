@@ -23,6 +23,7 @@ from lightcnn.evaluation.calibration import cross_entropy
 from lightcnn.evaluation.scores import point_scores
 from lightcnn.inference import probabilities
 from lightcnn.network import Network
+from lightcnn.output.report import report_head
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import first_line
 from lightcnn.training.progress import SILENT, TrainingProgress
@@ -30,7 +31,6 @@ from lightcnn.training.report.report import FinishedTraining, write_metrics, wri
 from lightcnn.training.resume import require_same_recipe
 from lightcnn.training.settings import TrainSettings
 from lightcnn.training.setup import TrainingSetup
-from lightcnn.version import __version__
 
 MEASURED_STEPS = 4
 """Batches that an estimate of the time is measured on."""
@@ -212,11 +212,8 @@ def estimate(setup: TrainingSetup) -> dict[str, Any]:
     counts, epochs = pipeline.split.counts(), recipe.training.epochs
     seconds = epochs * (counts["train"] / speed + counts["val"] * validation) + counts["test"] * validation
     return {
-        "lightcnn": __version__,
-        "command": "train",
+        **report_head("train", seed=recipe.seed, data=pipeline.document()),
         "dry_run": True,
-        "seed": recipe.seed,
-        "data": pipeline.document(),
         "network": {"cost": network_cost(recipe.network, model)},
         "epochs": epochs,
         "device": str(pipeline.device),

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightcnn.budget import human
-from lightcnn.output.caveats import STAND_IN_PANEL, caveats
+from lightcnn.output.caveats import STAND_IN_PANEL
 from lightcnn.output.terminal import LiveView, format_duration, key_value_grid, table
 from lightcnn.text import visible
 from lightcnn.training.progress import TrainingProgress
@@ -113,7 +113,7 @@ def stand_in_panel(data: Mapping[str, Any]) -> Panel:
     """The red panel of a training on stand-in data. `data` is that of report.json."""
     text = Text(f"STAND-IN DATA: {data['source']}\n", style="bold")
     text.append(f"{STAND_IN_PANEL}\n", style="bold")
-    text.append(visible("\n".join(caveats(data)[1:]), keep="\n"))
+    text.append(visible(data["note"], keep="\n"))
     return Panel(text, style="white on red", title="no real data")
 
 

@@ -14,7 +14,7 @@ from lightcnn.counting.stages import Stage
 from lightcnn.data.contact_sheets import thumbnail
 from lightcnn.engine.history import History
 from lightcnn.output import html
-from lightcnn.output.caveats import caveats
+from lightcnn.output.caveats import cautions
 from lightcnn.recipe import Optimisation, Recipe
 from lightcnn.training.report import wording
 
@@ -57,7 +57,7 @@ def train_page(
     return html.page(
         f"lightcnn train: {recipe.name or 'a network'} on {data['source']}",
         [
-            *caution_paragraphs(data),
+            *caution_paragraphs(report),
             *_score(report),
             html.heading("Scores on the test set"),
             *_test(report),
@@ -79,11 +79,12 @@ def train_page(
     )
 
 
-def caution_paragraphs(data: Mapping[str, Any]) -> list[str]:
-    """What a reader of the score must know, with an alarm if the data are a stand-in. `data`: that of report.json."""
+def caution_paragraphs(report: Mapping[str, Any]) -> list[str]:
+    """What a reader of the score must know, with an alarm if the data are a stand-in."""
+    stand_in = report["data"]["stand_in"]
     return [
-        html.paragraph(text, "alarm" if data["stand_in"] and not place else "note")
-        for place, text in enumerate(caveats(data))
+        html.paragraph(text, "alarm" if stand_in and not place else "note")
+        for place, text in enumerate(cautions(report))
     ]
 
 

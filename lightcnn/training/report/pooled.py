@@ -21,13 +21,13 @@ from lightcnn.evaluation.paired_tests import score_interval
 from lightcnn.evaluation.predictions import PREDICTION_COLUMNS, read_predictions, write_predictions
 from lightcnn.evaluation.scores import AREA_SCORES, scores
 from lightcnn.output.figures import add_warning_bar
+from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.training.report import figures
 from lightcnn.training.report.pooled_card import pooled_card
 from lightcnn.training.report.pooled_page import SUMMARY_METRICS, pooled_page
 from lightcnn.training.setup import stand_in_warning
-from lightcnn.version import __version__
 
 Parts = Sequence[tuple[int, int, RunFolder]]
 """Seed, fold (0: no folds) and finished run of each part."""
@@ -130,11 +130,7 @@ def _report(
     """report.json."""
     reports = [part.report for _, _, part in parts]
     return {
-        "lightcnn": __version__,
-        "command": "train",
-        "seed": recipe.seed,
-        "seconds": round(sum(report["seconds"] for report in reports), 3),
-        "data": data,
+        **report_head("train", seed=recipe.seed, seconds=sum(report["seconds"] for report in reports), data=data),
         "network": reports[0]["network"],
         "epochs": sum(report["epochs"] for report in reports),
         "monitor": recipe.training.monitor,

@@ -29,7 +29,7 @@ def pooled_page(report: Mapping[str, Any], recipe: Recipe, figures: Mapping[str,
     return html.page(
         f"lightcnn train: {recipe.name or 'a network'} on {data['source']}, {format_repeats(report)}",
         [
-            *caution_paragraphs(data),
+            *caution_paragraphs(report),
             html.paragraph(f"{accuracy['value']:.2%} test accuracy", "big"),
             html.paragraph(
                 f"95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%} ({accuracy['interval']}) on "

@@ -35,6 +35,7 @@ from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import interval_bounds, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
 from lightcnn.output.figures import add_warning_bar
+from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder, environment
 from lightcnn.training.report import figures
@@ -42,7 +43,6 @@ from lightcnn.training.report.card_facts import CardFacts
 from lightcnn.training.report.model_card import model_card
 from lightcnn.training.report.page import Mistake, train_page
 from lightcnn.training.setup import stand_in_warning
-from lightcnn.version import __version__
 from lightcnn.weights import weights_file
 
 METRIC_COLUMNS = tuple(Row.model_fields)
@@ -140,11 +140,7 @@ def report_document(
     deployed = deploy(training.model, network.input).model
     weights = class_weights(recipe.training, pipeline.labels(pipeline.split.train), dataset.classes)
     return {
-        "lightcnn": __version__,
-        "command": "train",
-        "seed": recipe.seed,
-        "seconds": round(training.seconds, 3),
-        "data": pipeline.document(),
+        **report_head("train", seed=recipe.seed, seconds=training.seconds, data=pipeline.document()),
         "network": {
             "cost": network_cost(network, training.model),
             "counters": {"fvcore": fvcore_total(deployed, network.input), "thop": thop_total(deployed, network.input)},
