@@ -14,13 +14,21 @@ from lightcnn.cli.options import (
     DataDir,
     Debug,
     Device,
+    Epochs,
+    Folds,
     Json,
     Out,
     Quiet,
+    RecipeArgument,
     RequireData,
     Resplit,
+    Seed,
+    Sets,
     SkipCorrupt,
+    TrainingData,
+    TrainingDevice,
     print_json,
+    reading_values,
     recipe_overrides,
     resumable,
 )
@@ -31,35 +39,21 @@ OVER = f"Kinds of changes: {', '.join(KINDS)}, or a FILE of changes; repeat the 
 
 
 def ablate(
-    recipe: Annotated[
-        str | None,
-        typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, a recipe file, or a spec.yaml with --data."),
-    ] = None,
+    recipe: RecipeArgument = None,
     over: Annotated[list[str] | None, typer.Option(metavar="KIND|FILE", help=OVER)] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Names of the changes to make; repeat the option or separate by commas."),
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="Data set to train on (default: the recipe's).")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Maximum number of epochs (default: the recipe's); sets training.epochs.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the split, the first weights and the training (default: the recipe's).")
-    ] = None,
-    folds: Annotated[
-        int | None, typer.Option(metavar="K", help="Cross-validate: make K folds by group and test each fold once.")
-    ] = None,
+    data: TrainingData = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    folds: Folds = None,
     seeds: Annotated[
         int | None, typer.Option(metavar="S", help="Train each recipe with S seeds, from --seed on (default: 1).")
     ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set any value of the recipe; repeatable."),
-    ] = None,
-    device: Annotated[Device, typer.Option(help="Device to train on.")] = Device.auto,
+    sets: Sets = None,
+    device: TrainingDevice = Device.auto,
     data_dir: DataDir = None,
     skip_corrupt: SkipCorrupt = False,
     resplit: Resplit = False,
@@ -85,14 +79,8 @@ def ablate(
     if recipe is None and not (resume and out is not None):
         raise InputError("ablate: RECIPE is missing; name a file or a shipped recipe, as in `lightcnn ablate quick`")
     resumed = RunFolder.resumed(out, resume=resume, command="ablate", settings=PLAN_FILE)
-    changes = recipe_overrides(
-        {
-            "data": data, "training.epochs": epochs, "seed": seed, "reading.data_dir": data_dir and str(data_dir),
-            "reading.skip_corrupt": skip_corrupt, "reading.resplit": resplit, "reading.allow_leak": allow_leak,
-            "reading.require_data": require_data,
-        },
-        sets or (),
-    )  # fmt: skip
+    reading = reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data)
+    changes = recipe_overrides(data, epochs, seed, reading, sets)
     if recipe is None and (changes or over or only or folds is not None or seeds is not None):
         raise InputError("--resume: options change what is trained; give RECIPE and all of its options, or none")
     if resumed is not None and recipe is None and not dry_run and is_finished(resumed):

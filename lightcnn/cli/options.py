@@ -21,6 +21,16 @@ from lightcnn.overrides import Override
 STARTED_AT = time.monotonic()
 """The start of the command, from which `--time` is counted."""
 
+
+class Device(StrEnum):
+    """Devices that networks run on."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and everything else on stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress and no messages.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Print a traceback with every error.")]
@@ -40,13 +50,27 @@ AllowLeak = Annotated[
 ]
 
 
-class Device(StrEnum):
-    """Devices that networks run on."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
+RecipeArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, a recipe file, or a spec.yaml with --data."),
+]
+TrainingData = Annotated[
+    str | None, typer.Option(metavar="SOURCE", help="Data set to train on (default: the recipe's).")
+]
+Epochs = Annotated[
+    int | None, typer.Option(help="Maximum number of epochs (default: the recipe's); sets training.epochs.")
+]
+Seed = Annotated[
+    int | None, typer.Option(help="Seed of the split, the first weights and the training (default: the recipe's).")
+]
+Folds = Annotated[
+    int | None, typer.Option(metavar="K", help="Cross-validate: make K folds by group and test each fold once.")
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set any value of the recipe; repeatable."),
+]
+TrainingDevice = Annotated[Device, typer.Option(help="Device to train on.")]
 
 
 class Interrupted(Exception):  # noqa: N818 (not an error: the user interrupted the command)
@@ -85,17 +109,29 @@ def parse_duration(text: str | None) -> float | None:
     return seconds
 
 
-def recipe_overrides(values: Mapping[str, Any], sets: Sequence[str]) -> list[Override]:
-    """The overrides of options and of `--set`. `values` maps dotted paths to values; None and False are not set.
+def reading_values(
+    data_dir: Path | None, skip_corrupt: bool, resplit: bool, allow_leak: bool, require_data: bool
+) -> dict[str, Any]:
+    """The keys of `Reading` that the options of the same names set."""
+    values = {
+        "data_dir": data_dir and str(data_dir), "skip_corrupt": skip_corrupt, "resplit": resplit,
+        "allow_leak": allow_leak, "require_data": require_data,
+    }  # fmt: skip
+    return {name: value for name, value in values.items() if value}
 
-    Raises: InputError.
-    """
+
+def recipe_overrides(
+    data: str | None, epochs: int | None, seed: int | None, reading: Mapping[str, Any], sets: Sequence[str] | None
+) -> list[Override]:
+    """What the options change in a recipe: those of the same names, then those of `--set`. Raises: InputError."""
+    values = {"data": data, "training.epochs": epochs, "seed": seed}
+    values |= {f"reading.{name}": value for name, value in reading.items()}
     options = [
         Override(f"--{path.rpartition('.')[2].replace('_', '-')}", tuple(path.split(".")), value)
         for path, value in values.items()
-        if value is not None and value is not False
+        if value is not None
     ]
-    return options + [overrides.parse_assignment(text) for text in sets]
+    return options + [overrides.parse_assignment(text) for text in sets or ()]
 
 
 def print_json(document: Any) -> None:

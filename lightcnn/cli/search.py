@@ -27,6 +27,7 @@ from lightcnn.cli.options import (
     SkipCorrupt,
     parse_duration,
     print_json,
+    reading_values,
     resumable,
 )
 from lightcnn.errors import InputError
@@ -94,12 +95,8 @@ def search(
         "budget": budget, "space": space, "data": data, "trials": trials, "seconds": parse_duration(time),
         "strategy": strategy and strategy.value, "epochs": epochs, "seed": seed, "device": device and device.value,
     }  # fmt: skip
-    reading = {
-        "data_dir": data_dir and str(data_dir), "skip_corrupt": skip_corrupt, "resplit": resplit,
-        "allow_leak": allow_leak, "require_data": require_data,
-    }  # fmt: skip
     options = {name: value for name, value in options.items() if value is not None}
-    options |= {name: value for name, value in reading.items() if value}
+    options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data)
     settings = _resumed_settings(out, options) if resume else _new_settings(options, out)
     if dry_run:
         _show_estimate(settings, as_json)

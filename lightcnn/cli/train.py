@@ -16,13 +16,21 @@ from lightcnn.cli.options import (
     DataDir,
     Debug,
     Device,
+    Epochs,
+    Folds,
     Json,
     Out,
     Quiet,
+    RecipeArgument,
     RequireData,
     Resplit,
+    Seed,
+    Sets,
     SkipCorrupt,
+    TrainingData,
+    TrainingDevice,
     print_json,
+    reading_values,
     recipe_overrides,
     resumable,
 )
@@ -32,32 +40,17 @@ from lightcnn.text import visible
 
 
 def train(
-    recipe: Annotated[
-        str | None,
-        typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, a recipe file, or a spec.yaml with --data."),
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="Data set to train on (default: the recipe's).")
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Maximum number of epochs (default: the recipe's); sets training.epochs.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of the split, the first weights and the training (default: the recipe's).")
-    ] = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(metavar="K", help="Cross-validate: make K folds by group and test each fold once."),
-    ] = None,
+    recipe: RecipeArgument = None,
+    data: TrainingData = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    folds: Folds = None,
     seeds: Annotated[
         int | None,
         typer.Option(metavar="S", help="Train with S seeds from --seed on; with --folds each makes its own folds."),
     ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set any value of the recipe; repeatable."),
-    ] = None,
-    device: Annotated[Device, typer.Option(help="Device to train on.")] = Device.auto,
+    sets: Sets = None,
+    device: TrainingDevice = Device.auto,
     data_dir: DataDir = None,
     skip_corrupt: SkipCorrupt = False,
     resplit: Resplit = False,
@@ -82,14 +75,8 @@ def train(
     if recipe is None and not (resume and out is not None):
         raise InputError("train: RECIPE is missing; name a file or a shipped recipe, as in `lightcnn train quick`")
     resumed = RunFolder.resumed(out, resume=resume, command="train", settings=MARKER_FILE)
-    changes = recipe_overrides(
-        {
-            "data": data, "training.epochs": epochs, "seed": seed, "reading.data_dir": data_dir and str(data_dir),
-            "reading.skip_corrupt": skip_corrupt, "reading.resplit": resplit, "reading.allow_leak": allow_leak,
-            "reading.require_data": require_data,
-        },
-        sets or (),
-    )  # fmt: skip
+    reading = reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data)
+    changes = recipe_overrides(data, epochs, seed, reading, sets)
     draft = _draft(recipe, resumed, changes)
     settings = make_settings(draft, folds=folds, seeds=seeds, device=device.value)
     if dry_run:
