@@ -10,7 +10,7 @@ from lightcnn.auditing.settings import FINDINGS, VERDICT_WARNINGS
 from lightcnn.data.contact_sheets import thumbnail
 from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.output import html
-from lightcnn.output.caveats import warning_lines
+from lightcnn.output.caveats import cautions
 
 MAX_ROWS, MAX_COLUMNS, MAX_LISTED = 30, 8, 200
 """Clusters of a kind, images of a cluster and rows of a table that the page shows; report.json has all of them."""
@@ -36,7 +36,7 @@ def audit_page(audit: Audit, report: Mapping[str, Any], figures: Mapping[str, by
         [
             html.paragraph(report["verdict"].removesuffix(report["train_with"]), "note"),
             html.code(report["train_with"]),
-            *(html.paragraph(line, "note") for line in warning_lines(report, omit=VERDICT_WARNINGS)),
+            *(html.paragraph(text, "note") for text in cautions(report, omit=VERDICT_WARNINGS)),
             html.heading("Findings"),
             html.pairs(
                 {

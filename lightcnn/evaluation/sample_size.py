@@ -23,4 +23,4 @@ def sample_size_warning(labels: NDArray[np.int64], groups: NDArray[Any], classes
     if not shortages:
         return None
     limits = f"under {MIN_GROUPS} in all, or {MIN_GROUPS_PER_CLASS} of a class"
-    return f"too few to say anything: {', '.join(shortages)} ({limits})"
+    return f"too few for a reliable result: {', '.join(shortages)} ({limits})"

@@ -51,16 +51,16 @@ def caveats(data: Mapping[str, Any]) -> list[str]:
     return [*(warning["message"] for warning in data_warnings(data)), *filter(None, [data["note"]])]
 
 
-def cautions(report: Mapping[str, Any]) -> list[str]:
-    """The sentences of all warnings of a report.json, and the note about its data."""
-    return [text for _, text in _cautions(report, ())]
-
-
-def warning_lines(report: Mapping[str, Any], *, omit: Collection[str] = ()) -> list[str]:
-    """The same for a terminal: lines that begin with `warning:` or `note:`.
+def cautions(report: Mapping[str, Any], *, omit: Collection[str] = ()) -> list[str]:
+    """The sentences of all warnings of a report.json, and the note about its data.
 
     `omit` lists codes of warnings, and `note`, that are shown otherwise.
     """
+    return [text for _, text in _cautions(report, omit)]
+
+
+def warning_lines(report: Mapping[str, Any], *, omit: Collection[str] = ()) -> list[str]:
+    """The same for a terminal: lines that begin with `warning:` or `note:`."""
     return [f"{kind}: {text}" for kind, text in _cautions(report, omit)]
 
 

@@ -208,7 +208,7 @@ def test_too_few_images_or_groups_are_noted_in_every_output(tmp_path: Path, caps
     runs = [write_run(tmp_path / n, predicted([5]), groups=groups) for n in ("a", "b")]
     assert main.run(["compare", *map(str, runs), "--out", str(tmp_path / "o")]) == 0
     note = (
-        "too few to say anything: 12 groups in all, 6 groups of class 'ill', 6 groups of class 'well' "
+        "too few for a reliable result: 12 groups in all, 6 groups of class 'ill', 6 groups of class 'well' "
         "(under 20 in all, or 10 of a class)"
     )
     assert f"note: {note}" in capsys.readouterr().out

@@ -137,7 +137,9 @@ def test_perfect_predictions_have_intervals_from_their_groups():
     assert (enough["auc"]["low"], enough["auc"]["interval"]) == (wilson(10, 10)[0], "Wilson on 10 groups")
     assert enough["warning"] is None
     assert result["mcc"]["low"] == pytest.approx(2 * wilson(10, 10)[0] - 1)
-    assert result["warning"].startswith("too few to say anything: 10 groups in all, 5 groups of class '0', 5 groups")
+    assert result["warning"].startswith(
+        "too few for a reliable result: 10 groups in all, 5 groups of class '0', 5 groups"
+    )
     single_group = scores(labels, np.eye(2)[labels], groups=np.repeat("one", 40))
     assert (single_group["accuracy"]["low"], single_group["accuracy"]["high"]) == wilson(1, 1)
 

@@ -139,7 +139,7 @@ def test_an_undefined_score_has_a_reason_instead_of_a_number() -> None:
         assert row.value == f"undefined: {test[key]['undefined']}"
         assert (row.interval, row.meaning) == ("", "")
         assert f"| {row.name} | {escape(row.value)} |  |  |" in body
-    assert "too few to say anything" in body
+    assert "too few for a reliable result" in body
 
 
 def test_scores_are_explained_per_hundred_images() -> None:
