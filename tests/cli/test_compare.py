@@ -40,7 +40,7 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
 def test_the_report_has_the_keys_of_the_contract(good: Path, bad: Path, tmp_path: Path) -> None:
     run = lightcnn.compare([good, bad], out=tmp_path / "out")
     report = run.report
-    assert {"lightcnn", "command", "seed", "seconds", "data", "runs", "pairs", "notes"} == report.keys()
+    assert {"lightcnn", "command", "seed", "seconds", "warnings", "data", "runs", "pairs", "notes"} == report.keys()
     assert report["command"] == "compare"
     assert report["data"]["fingerprint"] == "f" * 64
     assert [pair["metric"] for pair in report["pairs"]] == ["accuracy", "balanced_accuracy", "auc"]

@@ -29,7 +29,8 @@ def test_the_command_writes_a_run_folder_and_prints_the_table(
     assert f"{cost(spec).macs:,}" in printed
     report = json.loads((out / "report.json").read_text())
     assert report.keys() == {
-        "lightcnn", "command", "seed", "seconds", "data", "convention", "machine", "rows", "failures", "layers",
+        "lightcnn", "command", "seed", "seconds", "warnings", "data", "convention", "machine", "rows", "failures",
+        "layers",
     }  # fmt: skip
     (row,) = report["rows"]
     assert (row["macs"], row["params"], row["latency_ms"], report["data"]) == (
