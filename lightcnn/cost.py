@@ -214,14 +214,13 @@ def _walk(meter: Meter, network: NetworkSpec) -> None:
     meter.linear("classifier", network.logits)
 
 
-def _repeat(meter: Meter, block: Any, path: str) -> None:
-    """All copies of a block; the first has its stride."""
-    walk = _BLOCKS[block.kind]
-    outer = meter.scope
-    for copy in range(getattr(block, "depth", 1)):
+def _repeat(meter: Meter, block: Any, path: str, strided: bool = True) -> None:
+    """All copies of a block; the first has its stride if `strided`."""
+    kind, outer = block.kind, meter.scope
+    for copy in range(1 if kind in _WITHOUT_DEPTH else block.depth):
         if meter.tracing:
             meter.scope = f"{outer}.{path}.{copy}" if outer else f"{path}.{copy}"
-        walk(meter, block, copy == 0)
+        _BLOCKS[kind](meter, block, strided and copy == 0)
     meter.scope = outer
 
 
@@ -271,8 +270,9 @@ def _excite(meter: Meter, ratio: float, prefix: str) -> None:
 
 
 def _pool(meter: Meter, block: spec.PoolBlock, first: bool) -> None:
-    pad = block.kernel // 3
-    height, width = ((n + 2 * pad - block.kernel) // block.stride + 1 for n in (meter.height, meter.width))
+    stride = block.stride if first else 1
+    reach = 2 * (block.kernel // 3) - block.kernel
+    height, width = (meter.height + reach) // stride + 1, (meter.width + reach) // stride + 1
     meter.pool("", block.op, height, width)
 
 
@@ -280,7 +280,7 @@ def _residual(meter: Meter, block: spec.ResidualBlock, first: bool) -> None:
     before = (meter.channels, meter.height, meter.width)
     kept = meter.keep()
     for index, part in enumerate(block.body):
-        _repeat(meter, part if first else part.unstrided(), f"body.{index}" if meter.tracing else "")
+        _repeat(meter, part, f"body.{index}" if meter.tracing else "", first)
     after = (meter.channels, meter.height, meter.width)
     size = after[0] * after[1] * after[2]
     stride = block.body_stride if first else 1
@@ -298,6 +298,8 @@ def _residual(meter: Meter, block: spec.ResidualBlock, first: bool) -> None:
     meter.combine("sum", "sum", size + kept)
 
 
+_WITHOUT_DEPTH = ("se", "pool")
+"""Kinds of block that are never repeated."""
 _BLOCKS: dict[str, Callable[[Meter, Any, bool], None]] = {
     "conv": _conv,
     "separable": _separable,

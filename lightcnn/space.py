@@ -240,21 +240,22 @@ class SearchSpace(Frozen):
 
     def spec(self, shape: Mapping[str, Any]) -> NetworkSpec:
         """The network of a shape with its widths as they are. Raises: ValidationError if it is not a valid network."""
+        return self.spec_with_units(shape)[0]
+
+    def spec_with_units(self, shape: Mapping[str, Any]) -> tuple[NetworkSpec, dict[str, Any]]:
+        """The network of a shape, and the blocks in it that have the width of the stem (`stem`) and of each stage."""
         size = shape.get("size", self.size[0])
         act = shape.get("act", self.act[0])
-        return NetworkSpec(
+        parts = {path: _blocks(stage, path, shape, act) for path, stage in self.stages_by_path()}
+        network = NetworkSpec(
             name=self.name,
             input=(self.channels, size, size),
-            stem=_blocks(self.stem, "stem", shape, act),
-            stages=tuple(
-                block
-                for path, stage in self.stages_by_path()
-                if path != "stem"
-                for block in _blocks(stage, path, shape, act)
-            ),
+            stem=parts["stem"][0],
+            stages=tuple(block for path, (blocks, _) in parts.items() if path != "stem" for block in blocks),
             head=HeadSpec(hidden=tuple(shape.get("hidden", self.hidden[0])), act=act, dropout=self.dropout),
             classes=self.classes,
         )
+        return network, {path: unit for path, (_, unit) in parts.items()}
 
     def smallest(self, by: Callable[[Cost], float] = lambda c: c.macs) -> Shape:
         """The shape with the smallest `by` (default: multiply-adds), improved gene by gene until no change helps."""
@@ -290,8 +291,8 @@ class SearchSpace(Frozen):
             return None
 
 
-def _blocks(stage: StageSpace, path: str, shape: Mapping[str, Any], act: str) -> tuple[Any, ...]:
-    """The blocks of one stage of a shape."""
+def _blocks(stage: StageSpace, path: str, shape: Mapping[str, Any], act: str) -> tuple[tuple[Any, ...], Any]:
+    """The blocks of one stage of a shape, and the one among them, or in a residual, that has the width."""
 
     def gene(name: str, default: Any) -> Any:
         return shape.get(f"{path}.{name}", default)
@@ -303,18 +304,12 @@ def _blocks(stage: StageSpace, path: str, shape: Mapping[str, Any], act: str) ->
     before = (PoolBlock(op=down.removesuffix("pool")),) if down.endswith("pool") else ()
     if kind == "mbconv":
         expand = float(gene("expand", stage.expand[0]))
-        return (*before, InvertedResidualBlock(**common, depth=depth, expand=expand, se=float(ratio) or None))
-    unit = ConvBlock if kind == "conv" else SeparableBlock
+        unit: Any = InvertedResidualBlock(**common, depth=depth, expand=expand, se=float(ratio) or None)
+        return (*before, unit), unit
     after = (SqueezeExciteBlock(ratio=float(ratio)),) if ratio else ()
-    main: Any
-    match skip:
-        case "unit":
-            main = ResidualBlock(body=(unit(**common),), depth=depth)
-        case "stage":
-            main = ResidualBlock(body=(unit(**common, depth=depth),))
-        case _:
-            main = unit(**common, depth=depth)
-    return (*before, main, *after)
+    unit = (ConvBlock if kind == "conv" else SeparableBlock)(**common, depth=1 if skip == "unit" else depth)
+    main = unit if skip == "none" else ResidualBlock(body=(unit,), depth=depth if skip == "unit" else 1)
+    return (*before, main, *after), unit
 
 
 def _mutated(gene: Gene, value: Any, random: Random) -> Any:

@@ -23,8 +23,18 @@ from lightcnn.spec import NetworkSpec
 
 MIN_USE = 0.9
 """A fitted network uses at least this share of its tightest limit."""
+PRECISION, MAX_STEPS = 1.03, 24
+"""The factor for all widths is solved for up to this ratio; single widths are stepped up from there."""
+EXPONENT = 0.5
+"""The first guess of the power of a share by which widths change it; 0.5 took the fewest steps of 0.5 to 0.85."""
+MAX_FACTOR = 2.0**14
+"""The factor that makes every width the widest of its stage."""
 MAX_ATTEMPTS = 100
 """Shapes that are tried until a candidate is taken that uses less."""
+
+
+Widths = dict[str, int]
+"""The width of the stem and of each stage, by the name of its gene."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +129,9 @@ class BudgetedSpace:
         """The network of that shape that uses most of the budget; None if no widths meet the budget."""
         try:
             if not self.covered:
-                shape = self._reach(dict(shape))
-                shape = self._fill(self._scaled(shape, self._multiplier(shape)), shape)
+                shape = dict(shape)
+                network = self._reach(shape)
+                shape |= self._fill(network, self._scaled(shape, self._multiplier(network, shape)), shape)
             candidate = self.inspect(shape)
         except ValidationError:
             return None
@@ -131,43 +142,50 @@ class BudgetedSpace:
         """The name of the space in messages."""
         return self.space.name or "given"
 
-    def _use(self, shape: Mapping[str, Any]) -> float:
-        """The share of its tightest limit that a shape uses."""
-        return self.budget.used_share(cost(self.space.spec(shape)))
+    def _scaled(self, shape: Mapping[str, Any], factor: float) -> Widths:
+        """The widths of a shape, multiplied by `factor` and rounded to their steps."""
+        return {name: width.nearest(factor * shape[name]) for name, width in self._widths.items()}
 
-    def _scaled(self, shape: Mapping[str, Any], factor: float) -> Shape:
-        """The shape with all widths multiplied by `factor` and rounded to their steps."""
-        return {**shape, **{name: width.nearest(factor * shape[name]) for name, width in self._widths.items()}}
+    def _multiplier(self, network: _WidthMeter, shape: Mapping[str, Any]) -> float:
+        """A factor for all widths that breaks no limit, within `PRECISION` of the largest such factor.
 
-    def _multiplier(self, shape: Mapping[str, Any]) -> float:
-        """The largest factor for all widths that breaks no limit, with a relative precision of about 1/4000."""
-        low, high = 0.0, 1.0
-        while self._use(self._scaled(shape, high)) <= 1 and high < 2**14:
-            low, high = high, 2 * high
-        for _ in range(12):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self._use(self._scaled(shape, middle)) <= 1 else (low, middle)
+        Counts are about a power of the widths, so the next factor is interpolated between the logarithms of the bounds.
+        """
+        low, low_use, high, high_use, factor = 0.0, 0.0, math.inf, math.inf, 1.0
+        for _ in range(MAX_STEPS):
+            use = network.use(self._scaled(shape, factor))
+            if use <= 1:
+                low, low_use = factor, use
+            else:
+                high, high_use = factor, use
+            if high <= PRECISION * low or low >= MAX_FACTOR:
+                break
+            factor = _next_factor(low, low_use, high, high_use)
         return low
 
-    def _reach(self, shape: Shape) -> Shape:
-        """Steps depths, and then the input size, to where widths can meet the budget and use `MIN_USE` of it."""
-        while self._use(self._scaled(shape, 0)) > 1 and _step(shape, self._ladder, -1):
-            pass
-        while self._use(self._scaled(shape, math.inf)) < MIN_USE and _step(shape, self._ladder, 1):
-            pass
-        return shape
+    def _reach(self, shape: Shape) -> _WidthMeter:
+        """Steps depths, and then the input size, to where widths can meet the budget and use `MIN_USE` of it.
 
-    def _fill(self, shape: Shape, proportions: Mapping[str, Any]) -> Shape:
+        Returns the meter of the shape as it then is. Raises: ValidationError if that is not a valid network.
+        """
+        network = _WidthMeter(self.space, self.budget, shape)
+        while network.use(self._scaled(shape, 0)) > 1 and _step(shape, self._ladder, -1):
+            network = _WidthMeter(self.space, self.budget, shape)
+        while network.use(self._scaled(shape, math.inf)) < MIN_USE and _step(shape, self._ladder, 1):
+            network = _WidthMeter(self.space, self.budget, shape)
+        return network
+
+    def _fill(self, network: _WidthMeter, widths: Widths, proportions: Mapping[str, Any]) -> Widths:
         """Steps single widths up until no step fits, first the one furthest below its share in `proportions`."""
         growing = dict(self._widths)
         while growing:
-            name = min(growing, key=lambda n: (shape[n] / proportions[n], n))
-            wider = {**shape, name: shape[name] + growing[name].step}
-            if wider[name] <= growing[name].high and self._use(wider) <= 1:
-                shape = wider
+            name = min(growing, key=lambda n: (widths[n] / proportions[n], n))
+            wider = {**widths, name: widths[name] + growing[name].step}
+            if wider[name] <= growing[name].high and network.use(wider) <= 1:
+                widths = wider
             else:
                 del growing[name]
-        return shape
+        return widths
 
     def _cost(self, shape: Shape) -> Cost:
         return cost(self.space.spec(shape))
@@ -205,6 +223,37 @@ class BudgetedSpace:
                 f"budget {self.budget}: no network in the space {self._name} meets all limits at once; "
                 f"the closest costs {joint}; raise the limit that it breaks"
             )
+
+
+class _WidthMeter:
+    """Measures a shape with other widths. Its own network is validated once, and changed in place from then on.
+
+    Raises: ValidationError if the shape is not a valid network; its widths do not matter for that.
+    """
+
+    def __init__(self, space: SearchSpace, budget: Budget, shape: Mapping[str, Any]) -> None:
+        self._budget = budget
+        self._network, units = space.spec_with_units(shape)
+        self._fields = {f"{path}.width": unit.__dict__ for path, unit in units.items()}
+
+    def use(self, widths: Widths) -> float:
+        """The share of its tightest limit that the network uses with those widths."""
+        for name, width in widths.items():
+            self._fields[name]["width"] = width  # frozen for everyone else; validating would take 3/4 of a fit
+        return self._budget.used_share(cost(self._network))
+
+
+def _next_factor(low: float, low_use: float, high: float, high_use: float) -> float:
+    """The factor to try between `low`, which uses at most the budget, and `high`, which uses more; one may be open.
+
+    Near a bound it is `PRECISION` away from it, so that the interval closes if the root is that near.
+    """
+    if math.isinf(high):
+        return float(min(MAX_FACTOR, low * max(PRECISION, low_use**-EXPONENT)))
+    if not low:
+        return float(high / max(PRECISION, high_use**EXPONENT))
+    root = low * (high / low) ** (-math.log(low_use) / math.log(high_use / low_use))
+    return float(min(max(root, low * PRECISION), high / PRECISION))
 
 
 def _step(shape: Shape, ladder: Mapping[str, tuple[Any, ...]], sign: int) -> bool:
