@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from lightcnn import document
 from lightcnn.budget import Cost
-from lightcnn.cost import cost
+from lightcnn.cost import cost, layers
 from lightcnn.document import Frozen, rule_error
 from lightcnn.spec import (
     Activation,
@@ -244,9 +244,8 @@ class SearchSpace(Frozen):
 
     def spec_with_units(self, shape: Mapping[str, Any]) -> tuple[NetworkSpec, dict[str, Any]]:
         """The network of a shape, and the blocks in it that have the width of the stem (`stem`) and of each stage."""
-        size = shape.get("size", self.size[0])
-        act = shape.get("act", self.act[0])
-        parts = {path: _blocks(stage, path, shape, act) for path, stage in self.stages_by_path()}
+        size, act = shape.get("size", self.size[0]), shape.get("act", self.act[0])
+        parts = self._parts(shape)
         network = NetworkSpec(
             name=self.name,
             input=(self.channels, size, size),
@@ -256,6 +255,25 @@ class SearchSpace(Frozen):
             classes=self.classes,
         )
         return network, {path: unit for path, (_, unit) in parts.items()}
+
+    def stage_macs(self, shape: Mapping[str, Any]) -> list[int]:
+        """The multiply-adds of the stem and of each stage of a shape. Raises: ValidationError, as `spec` does."""
+        parts = self._parts(shape)
+        sizes = [len(blocks) for path, (blocks, _) in parts.items() if path != "stem"]
+        stage_of = [stage for stage, size in enumerate(sizes, start=1) for _ in range(size)]
+        macs = [0] * (1 + len(sizes))
+        for row in layers(self.spec(shape)):
+            part, _, rest = row.name.partition(".")
+            if part == "stem":
+                macs[0] += row.cost.macs
+            elif part == "stages":
+                macs[stage_of[int(rest.partition(".")[0])]] += row.cost.macs
+        return macs
+
+    def _parts(self, shape: Mapping[str, Any]) -> dict[str, tuple[tuple[Any, ...], Any]]:
+        """For the stem and each stage its blocks, and the block that has its width."""
+        act = shape.get("act", self.act[0])
+        return {path: _blocks(stage, path, shape, act) for path, stage in self.stages_by_path()}
 
     def smallest(self, by: Callable[[Cost], float] = lambda c: c.macs) -> Shape:
         """The shape with the smallest `by` (default: multiply-adds), improved gene by gene until no change helps."""

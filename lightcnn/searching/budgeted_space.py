@@ -121,6 +121,12 @@ class BudgetedSpace:
         total = cost(network)
         return Candidate(shape, network, total, self.budget.excess(total))
 
+    def features(self, candidate: Candidate) -> list[float]:
+        """Logarithms of multiply-adds, parameters and peak of activations, and of the multiply-adds of each stage."""
+        total = candidate.cost
+        stages = self.space.stage_macs(candidate.shape)
+        return [math.log1p(count) for count in (total.macs, total.params, total.peak_activations, *stages)]
+
     def _is_full(self, candidate: Candidate) -> bool:
         """Whether a candidate that meets the budget uses enough of it."""
         return self.covered or self.budget.used_share(candidate.cost) >= MIN_USE

@@ -64,7 +64,7 @@ def search(
         data: Name of a data set, folder of class folders, or path of a .csv or .npz file.
         trials: Number of trials; the same seed then gives the same search on the same machine.
         seconds: Time limit for everything, including the final training.
-        strategy: How networks are proposed: "evolution", "tpe" or "random".
+        strategy: How networks are proposed: "evolution", "surrogate", "tpe" or "random".
         epochs: Maximum epochs of the final training (default: as many as fit into the time).
         seed: Seed of the split, the proposals and the trainings.
         device: Where networks are trained.

@@ -8,8 +8,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from random import Random
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial, Trial
@@ -41,26 +40,6 @@ MAX_MUTATIONS = 10
 """Mutations of a network that was already trained, until the trial is a duplicate."""
 
 
-class CandidateLike(Protocol):
-    """What is scored: its shape, a key that is equal for equal candidates, and relative violations of its limits."""
-
-    @property
-    def shape(self) -> Mapping[str, Any]: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def violations(self) -> Mapping[str, float]: ...
-
-
-AnyCandidate = TypeVar("AnyCandidate", bound=CandidateLike, covariant=True)
-
-
-class Space(Shapes, Protocol[AnyCandidate]):
-    """What the searcher draws candidates from."""
-
-    def candidate(self, shape: Mapping[str, Any], random: Random) -> AnyCandidate: ...
-
-
 class Searcher:
     """Runs trials one after another against a study in `file` (SQLite).
 
@@ -69,7 +48,7 @@ class Searcher:
     """
 
     def __init__(
-        self, space: Space[Any], file: Path, *, strategy: str, seed: int, rungs: Rungs, fingerprint: Mapping[str, Any]
+        self, space: Shapes, file: Path, *, strategy: str, seed: int, rungs: Rungs, fingerprint: Mapping[str, Any]
     ) -> None:
         self.space = space
         self.seed = seed

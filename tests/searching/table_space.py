@@ -44,6 +44,12 @@ class TableSpace:
     def candidate(self, shape, random: Random):
         return Point(dict(shape))
 
+    def inspect(self, shape):
+        return Point(dict(shape))
+
+    def features(self, candidate):
+        return ()
+
 
 class TinySpace(TableSpace):
     """Four entries, without mutations."""

@@ -9,10 +9,12 @@ from lightcnn.searching.strategies.base import Strategy
 from lightcnn.searching.strategies.evolution import propose_by_evolution
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.searching.strategies.random import propose_random
+from lightcnn.searching.strategies.surrogate import propose_by_surrogate
 from lightcnn.searching.strategies.tpe import propose_by_tpe
 
 FUNCTIONS: Mapping[str, Strategy] = {
     "evolution": propose_by_evolution,
+    "surrogate": propose_by_surrogate,
     "tpe": propose_by_tpe,
     "random": propose_random,
 }

@@ -1,0 +1,71 @@
+"""A Gaussian process for a few dozen noisy scores: the posterior of the score of a point from its features.
+
+Its kernel is a Matérn 5/2 of one length, plus a linear part, plus noise. The best of a small grid of these is chosen by
+marginal likelihood, with the output scale in closed form: no gradients, no restarts, the same result for the same data.
+Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, chapters 2 and 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+
+Matrix = NDArray[np.float64]
+
+LENGTHS = (0.5, 1.0, 2.0, 4.0)
+LINEAR = (0.0, 0.3, 1.0, 3.0, 10.0)
+NOISE = (0.01, 0.05, 0.2)
+"""The grid: lengths of the Matérn kernel, per square root of the number of features; shares of the linear part and of
+the noise variance, relative to the Matérn part."""
+
+
+@dataclass(frozen=True)
+class GaussianProcess:
+    """A fitted process; `fit` makes one. Points are standardised features (N, F), targets are standardised scores."""
+
+    points: Matrix
+    length: float
+    linear: float
+    factor: Matrix
+    weights: Matrix
+    scale: float
+
+    @classmethod
+    def fit(cls, points: Matrix, targets: Matrix) -> GaussianProcess:
+        """The process of the grid that explains targets (N,) at points (N, F) best."""
+        best: tuple[float, GaussianProcess] | None = None
+        distances, products = _distances(points, points), points @ points.T
+        for length, linear, noise in product(LENGTHS, LINEAR, NOISE):
+            covariance = _kernel(distances, products, points.shape[1], length, linear)
+            covariance[np.diag_indices_from(covariance)] += noise
+            factor = cho_factor(covariance, lower=True)[0]
+            weights = cho_solve((factor, True), targets)
+            scale = float(targets @ weights) / len(targets)
+            surprise = len(targets) * np.log(max(scale, 1e-12)) + 2 * np.log(np.diag(factor)).sum()
+            if best is None or surprise < best[0]:
+                best = surprise, cls(points, length, linear, factor, weights, scale)
+        assert best is not None
+        return best[1]
+
+    def predict(self, points: Matrix) -> tuple[Matrix, Matrix]:
+        """Mean and standard deviation (M,) of the score without noise at points (M, F)."""
+        features = points.shape[1]
+        cross = _kernel(_distances(points, self.points), points @ self.points.T, features, self.length, self.linear)
+        prior = 1 + self.linear * np.einsum("ij,ij->i", points, points) / features
+        reduced = solve_triangular(self.factor, cross.T, lower=True)
+        variance = self.scale * np.maximum(prior - np.einsum("ij,ij->j", reduced, reduced), 1e-12)
+        return cross @ self.weights, np.sqrt(variance)
+
+
+def _kernel(distances: Matrix, products: Matrix, features: int, length: float, linear: float) -> Matrix:
+    scaled = np.sqrt(5) * distances / (length * np.sqrt(features))
+    return np.asarray((1 + scaled + scaled**2 / 3) * np.exp(-scaled) + linear * products / features)
+
+
+def _distances(first: Matrix, second: Matrix) -> Matrix:
+    squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)[None, :] - 2 * first @ second.T
+    return np.asarray(np.sqrt(np.maximum(squares, 0)))

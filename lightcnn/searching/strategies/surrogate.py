@@ -1,0 +1,150 @@
+"""Surrogate: a Gaussian process over genes and cost predicts scores, and the most promising network is proposed.
+
+Expected improvement over the best prediction among the known networks (Jones, Schonlau and Welch 1998, doi
+10.1023/A:1008306431147). Nothing is kept between trials: everything follows from the study, the seed and the number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from scipy.stats import norm
+
+from lightcnn.searching.strategies.base import CandidateLike, Shapes, randomness
+from lightcnn.searching.strategies.gaussian_process import GaussianProcess
+from lightcnn.space import Gene, Shape
+
+STARTUP_TRIALS = 8
+"""Networks with a score before the process is fitted; until then the draw that is furthest from all is proposed."""
+DRAWS, PARENTS, CHILDREN, GENERATIONS = 16, 5, 10, 2
+"""Candidates: so many draws, and so many children of the best parents, twice followed by children of the candidates."""
+MAX_NETWORKS, BEST_NETWORKS = 300, 200
+"""Of more networks than that, the best and those with the lowest numbers are fitted."""
+
+
+def propose_by_surrogate(shapes: Shapes, study: Study, trial: FrozenTrial, seed: int, /) -> Shape:
+    """The candidate with the largest expected improvement."""
+    random = randomness(seed, trial.number, "surrogate")
+    known, scores = _scored(shapes, study)
+    drawn = [shapes.candidate(shapes.draw(random), random) for _ in range(DRAWS)]
+    if len(known) < STARTUP_TRIALS:
+        return dict(_furthest(shapes, drawn, known).shape)
+    return dict(_Search(shapes, known, scores, random).best_of(drawn).shape)
+
+
+class _Search:
+    """Candidates under one fitted process."""
+
+    def __init__(self, shapes: Shapes, known: list[CandidateLike], scores: Sequence[float], random: Random) -> None:
+        self._shapes, self._random = shapes, random
+        self._known = {candidate.key for candidate in known}
+        self._scaler = _Scaler(shapes, known)
+        targets = _targets(np.array(scores))
+        self._process = GaussianProcess.fit(self._scaler.points(known), targets)
+        means, _ = self._process.predict(self._scaler.points(known))
+        self._incumbent = float(means.max())
+        self._parents = [known[i] for i in np.argsort(-means, kind="stable")[:PARENTS]]
+
+    def best_of(self, drawn: Sequence[CandidateLike]) -> CandidateLike:
+        """The best of the draws, of mutations of the known, and of mutations of the best of these."""
+        candidates = [*drawn, *self._children(self._parents)]
+        for _ in range(GENERATIONS):
+            ranked = self._ranked(candidates)
+            candidates = [*ranked, *self._children(ranked[:PARENTS])]
+        return self._ranked(candidates)[0]
+
+    def _children(self, parents: Sequence[CandidateLike]) -> list[CandidateLike]:
+        """`CHILDREN` fitted mutations of the parents in turn."""
+        chosen = [parents[i % len(parents)] for i in range(CHILDREN)] if parents else []
+        return [
+            self._shapes.candidate(self._shapes.mutate(parent.shape, self._random), self._random) for parent in chosen
+        ]
+
+    def _ranked(self, candidates: Sequence[CandidateLike]) -> list[CandidateLike]:
+        """New candidates, each once, by expected improvement; all of them if none is new."""
+        new = list({c.key: c for c in candidates if c.key not in self._known}.values()) or list(candidates)
+        mean, deviation = self._process.predict(self._scaler.points(new))
+        gain = (mean - self._incumbent) / deviation
+        improvement = deviation * (gain * norm.cdf(gain) + norm.pdf(gain))
+        return [new[i] for i in np.argsort(-improvement, kind="stable")]
+
+
+class _Scaler:
+    """Features as standardised points: constant columns are left out."""
+
+    def __init__(self, shapes: Shapes, known: Sequence[CandidateLike]) -> None:
+        self._shapes = shapes
+        self._genes = tuple(shapes.genes())
+        table = self._table(known)
+        self._mean, deviation = table.mean(axis=0), table.std(axis=0)
+        self._varies = deviation > 1e-12
+        self._deviation = np.where(self._varies, deviation, 1.0)
+
+    def points(self, candidates: Sequence[CandidateLike]) -> NDArray[np.float64]:
+        """Standardised features (N, F)."""
+        standardised = (self._table(candidates) - self._mean) / self._deviation
+        return np.asarray(standardised[:, self._varies])
+
+    def _table(self, candidates: Sequence[CandidateLike]) -> NDArray[np.float64]:
+        return np.array([[*gene_features(self._genes, c.shape), *self._shapes.features(c)] for c in candidates])
+
+
+def gene_features(genes: Sequence[Gene], shape: Mapping[str, Any]) -> list[float]:
+    """Ordered genes as numbers, positive ones by their logarithm; all others as one column per option."""
+    features: list[float] = []
+    for gene in genes:
+        value = shape[gene.name]
+        if gene.ordered:
+            features.append(float(np.log(value)) if min(gene.options) > 0 else float(value))
+        else:
+            features += [float(value == option) for option in gene.options]
+    return features
+
+
+def _scored(shapes: Shapes, study: Study) -> tuple[list[CandidateLike], list[float]]:
+    """Every network that was scored, with its score at the first rung; failed trials have the lowest score."""
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    trials = [
+        trial
+        for trial in study.get_trials(deepcopy=False, states=states)
+        if "shape" in trial.user_attrs and "twin" not in trial.user_attrs
+    ]
+    scores = {t.number: t.intermediate_values[min(t.intermediate_values)] for t in trials if t.intermediate_values}
+    if not scores:
+        return [], []
+    lowest = min(scores.values())
+    rated = [(scores.get(t.number, lowest), t) for t in trials if t.number in scores or t.state == TrialState.FAIL]
+    if len(rated) > MAX_NETWORKS:
+        rated.sort(key=lambda pair: (-pair[0], pair[1].number))
+        rest = sorted(rated[BEST_NETWORKS:], key=lambda pair: pair[1].number)
+        rated = rated[:BEST_NETWORKS] + rest[: MAX_NETWORKS - BEST_NETWORKS]
+    return [shapes.inspect(_shape(shapes, trial)) for _, trial in rated], [score for score, _ in rated]
+
+
+def _shape(shapes: Shapes, trial: FrozenTrial) -> Shape:
+    """The shape that a trial trained."""
+    stored = {gene.name: trial.user_attrs["shape"][gene.name] for gene in shapes.genes()}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+
+
+def _targets(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standardised scores; what lies further below the median than twice the best lies above it is raised to that."""
+    median = float(np.median(scores))
+    raised = np.maximum(scores, median - 2 * (scores.max() - median))
+    deviation = raised.std()
+    return np.asarray((raised - raised.mean()) / (deviation if deviation > 1e-12 else 1.0))
+
+
+def _furthest(shapes: Shapes, drawn: Sequence[CandidateLike], known: Sequence[CandidateLike]) -> CandidateLike:
+    """The draw whose nearest known network is furthest; the first draw if none is known."""
+    if not known:
+        return drawn[0]
+    scaler = _Scaler(shapes, [*known, *drawn])
+    gaps = scaler.points(drawn)[:, None] - scaler.points(known)[None]
+    return drawn[int(np.argmax((gaps**2).sum(axis=2).min(axis=1)))]

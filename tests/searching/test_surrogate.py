@@ -1,0 +1,92 @@
+"""The surrogate strategy: what it starts with, what it learns from, and what it proposes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from searching.table_space import Point, TableSpace, UnlimitedClock, score, table_searcher
+
+from lightcnn.budget import Budget
+from lightcnn.cost import cost
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.strategies import surrogate
+from lightcnn.searching.strategies.surrogate import STARTUP_TRIALS, gene_features
+from lightcnn.space import Gene, SearchSpace
+
+
+def test_ordered_genes_are_numbers_and_others_one_column_per_option() -> None:
+    genes = (Gene("width", (4, 8, 16), True), Gene("skip", (0, 1), True), Gene("kind", ("a", "b", "c")))
+    assert gene_features(genes, {"width": 8, "skip": 1, "kind": "b"}) == [np.log(8), 1.0, 0.0, 1.0, 0.0]
+
+
+def test_features_of_a_network_are_logarithms_of_its_cost_and_of_its_stages() -> None:
+    space = BudgetedSpace(SearchSpace.load("micro").for_data(1, 10, 28), Budget.parse("1MFLOPs"))
+    candidate = space.candidate(space.first(), Random(0))
+    features = np.expm1(space.features(candidate))
+    total = cost(candidate.spec)
+    assert features[:3].round().tolist() == [total.macs, total.params, total.peak_activations]
+    classifier = candidate.shape["stages.3.width"] * 10
+    assert features[3:].sum().round() == total.macs - classifier
+    assert features[3] == pytest.approx(28 * 28 * candidate.shape["stem.width"] * 9)
+
+
+def test_all_candidates_have_as_many_features() -> None:
+    space = BudgetedSpace(SearchSpace.load("micro").for_data(3, 2, 64), Budget.parse("1MFLOPs"))
+    random = Random(0)
+    counts = {len(space.features(space.candidate(space.draw(random), random))) for _ in range(30)}
+    assert counts == {3 + 5}
+
+
+def test_until_there_are_enough_scores_the_draw_least_like_the_known_is_proposed() -> None:
+    drawn = [Point({"x": x, "kind": "a"}) for x in (12, 55, 99, 30)]
+    known = [Point({"x": 10, "kind": "a"}), Point({"x": 60, "kind": "a"})]
+    assert surrogate._furthest(TableSpace(), drawn, known).shape["x"] == 99
+    assert surrogate._furthest(TableSpace(), drawn, []) is drawn[0]
+
+
+def test_after_the_start_proposals_are_better_than_before(tmp_path: Path) -> None:
+    searcher = table_searcher(tmp_path, strategy="surrogate")
+    searcher.run(score, trials=STARTUP_TRIALS + 12, clock=UnlimitedClock())
+    first = [max(o.scores.values()) for o in searcher.outcomes()]
+    assert np.mean(first[STARTUP_TRIALS:]) > np.mean(first[:STARTUP_TRIALS]) + 0.1
+
+
+def test_a_failed_network_is_not_proposed_again_and_counts_as_the_lowest_score(tmp_path: Path) -> None:
+    def failing(point: Point, fidelity: object) -> float:
+        if point.shape["kind"] == "b":
+            raise RuntimeError("out of memory")
+        return score(point, fidelity)
+
+    searcher = table_searcher(tmp_path, strategy="surrogate")
+    searcher.run(failing, trials=30, clock=UnlimitedClock())
+    outcomes = searcher.outcomes()
+    failed = [o.key for o in outcomes if o.state == "failed"]
+    assert len(failed) == len(set(failed))
+    late = outcomes[20:]
+    assert sum(o.state == "failed" for o in late) < len(late) / 2
+    known, scores = surrogate._scored(TableSpace(), searcher.study)
+    assert {p.key for p in known} == {o.key for o in outcomes if o.state != "duplicate"}
+    lowest = min(scores)
+    assert all(value == lowest for p, value in zip(known, scores, strict=True) if p.shape["kind"] == "b")
+
+
+def test_of_many_networks_the_best_and_the_earliest_are_fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searcher = table_searcher(tmp_path, strategy="random")
+    searcher.run(score, trials=30, clock=UnlimitedClock())
+    monkeypatch.setattr(surrogate, "MAX_NETWORKS", 10)
+    monkeypatch.setattr(surrogate, "BEST_NETWORKS", 6)
+    known, scores = surrogate._scored(TableSpace(), searcher.study)
+    outcomes = [o for o in searcher.outcomes() if o.state != "duplicate"]
+    ranked = sorted(outcomes, key=lambda o: (-o.scores[1], o.number))
+    rest = sorted(ranked[6:], key=lambda o: o.number)[:4]
+    assert [p.key for p in known] == [o.key for o in (*ranked[:6], *rest)]
+    assert len(scores) == 10
+
+
+def test_scores_far_below_the_median_are_raised() -> None:
+    targets = surrogate._targets(np.array([0.0, 0.8, 0.9, 1.0, 0.85]))
+    raised = np.array([0.85 - 2 * 0.15, 0.8, 0.9, 1.0, 0.85])
+    np.testing.assert_allclose(targets, (raised - raised.mean()) / raised.std())
