@@ -6,7 +6,7 @@ exactly, and nothing large is allocated before that is known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightcnn.baseline_spec import BaselineSpec, load_network
+from lightcnn.data.files.conversion import Conversion, pixel_warnings
 from lightcnn.data.files.walk import Skipped
 from lightcnn.data.preprocess import Preprocess, read_preprocess
 from lightcnn.data.stream import prepare_stream
@@ -25,6 +26,7 @@ from lightcnn.decisions import decide
 from lightcnn.devices import pick_device
 from lightcnn.errors import DataError, InputError, LightcnnError, RunError
 from lightcnn.inference import probabilities
+from lightcnn.output.warnings import ReportWarning
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
 from lightcnn.weights import read_network
@@ -40,11 +42,15 @@ Image = Path | Skipped | NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Predictions for N images: names of the classes, probabilities (N, classes) in float64, and a class per image."""
+    """Predictions for N images: names of the classes, probabilities (N, classes) in float64, and a class per image.
+
+    `warnings` are about what was done to the values of the files.
+    """
 
     classes: tuple[str, ...]
     probabilities: NDArray[np.float64]
     predictions: tuple[str, ...]
+    warnings: tuple[ReportWarning, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,22 +86,28 @@ class TrainedNetwork:
         """
         require_probability(abstain_below)
         rows: list[NDArray[np.float64]] = []
-        for number, (image, row) in enumerate(self.stream(checked_images(images))):
+        conversions: list[Conversion] = []
+        stream = self.stream(checked_images(images), on_conversion=conversions.append)
+        for number, (image, row) in enumerate(stream):
             if isinstance(row, str):
                 name = image if isinstance(image, Path) else "an array"
                 raise DataError(f"predict: images[{number}] ({name}) {row}")
             rows.append(row)
         classes = self.preprocess.classes
         table = np.stack(rows) if rows else np.empty((0, len(classes)))
-        return Predictions(classes, table, tuple(self.decide(row, abstain_below) for row in rows))
+        warnings = pixel_warnings(conversions, self.preprocess.scale)
+        return Predictions(classes, table, tuple(self.decide(row, abstain_below) for row in rows), warnings)
 
-    def stream(self, images: Iterable[Image]) -> Iterator[tuple[Image, NDArray[np.float64] | str]]:
+    def stream(
+        self, images: Iterable[Image], *, on_conversion: Callable[[Conversion], object] = lambda _: None
+    ) -> Iterator[tuple[Image, NDArray[np.float64] | str]]:
         """Yields each image in order, with its class probabilities (classes,) or with the reason why it has none.
 
-        The memory does not grow with the number of images.
+        The memory does not grow with the number of images. `on_conversion` is called with what was done to the values
+        of each file.
         """
         size = max(1, min(MAX_BATCH_IMAGES, MAX_BATCH_PIXELS // self.preprocess.size**2))
-        stream = prepare_stream(images, self.preprocess, ahead=2 * size)
+        stream = prepare_stream(images, self.preprocess, ahead=2 * size, on_conversion=on_conversion)
         while chunk := list(islice(stream, size)):
             rows = iter(self._probabilities([pixels for _, pixels in chunk if isinstance(pixels, Tensor)]))
             for image, pixels in chunk:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.auditing.settings import FINDINGS
-from lightcnn.data.dataset import Dataset, ImageFiles
+from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping.groups import groups_from_source, infer_groups, linked_images, merge_with_duplicates
 from lightcnn.data.grouping.near_duplicates import NearDuplicates, find_near_duplicates
+from lightcnn.data.image_files import ImageFiles
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import make_split
 from lightcnn.errors import DataError
@@ -52,8 +53,7 @@ class Audit:
     def cross_class(self) -> tuple[Cluster, ...]:
         """Exact and near duplicates under more than one class: a label in each cluster is wrong."""
         labels = self.dataset.labels
-        clusters = self._clusters(self._photographs)
-        return tuple(cluster for cluster in clusters if len(set(labels[list(cluster)].tolist())) > 1)
+        return tuple(cluster for cluster in self._shown_twice if len(set(labels[list(cluster)].tolist())) > 1)
 
     @cached_property
     def cross_split(self) -> tuple[Cluster, ...]:
@@ -77,8 +77,7 @@ class Audit:
         groups = self.dataset.groups
         if self.dataset.groups_from not in GROUPS_BY_HAND:
             return ()
-        clusters = self._clusters(self._photographs)
-        return tuple(cluster for cluster in clusters if len(set(groups[list(cluster)].tolist())) > 1)
+        return tuple(cluster for cluster in self._shown_twice if len(set(groups[list(cluster)].tolist())) > 1)
 
     @cached_property
     def shared_groups(self) -> list[str]:
@@ -139,6 +138,12 @@ class Audit:
         hashes = self.dataset.pixel_hashes
         return linked_images(hashes) if self.near.similar is None else linked_images(hashes, self.near.similar.clusters)
 
+    @cached_property
+    def _shown_twice(self) -> tuple[Cluster, ...]:
+        """Exact and near duplicates, except images of a single colour, which are equal because they show nothing."""
+        blank = self.dataset.one_colour
+        return tuple(cluster for cluster in self._clusters(self._photographs) if not blank[list(cluster)].all())
+
     def _clusters(self, first_members: NDArray[np.int64]) -> tuple[Cluster, ...]:
         """Clusters of two or more images, ordered by path, from the first image of the cluster of each image."""
         members: dict[int, list[int]] = {}
@@ -172,6 +177,8 @@ def examine(
 ) -> Audit:
     """Examines images that have been read. `start`: when reading began, by `time.monotonic()`."""
     start = time.monotonic() if start is None else start
+    given = np.flatnonzero(dataset.split == "train")
+    dataset = dataset.scaled_to(given if len(given) else np.arange(len(dataset)))
     duplicates = find_near_duplicates(dataset, "none" if fast else "all", progress=progress)
     grouped = groups_from_source(dataset) if dataset.groups_known else infer_groups(dataset, duplicates)
     return Audit(grouped, duplicates, fast, time.monotonic() - start)

@@ -9,7 +9,8 @@ import numpy as np
 
 from lightcnn.auditing.audit import Audit
 from lightcnn.auditing.verdict import FindingCounts, training_command, verdict
-from lightcnn.data.dataset import SPLIT_NAMES, ImageFiles
+from lightcnn.data.dataset import SPLIT_NAMES
+from lightcnn.data.image_files import ImageFiles
 from lightcnn.data.split import Split, data_document
 from lightcnn.output.report import report_head
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+import numpy as np
+
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping.near_duplicates import NearDuplicates
 from lightcnn.output.caveats import STAND_IN_AUDIT
@@ -36,7 +38,7 @@ class FindingCounts:
 
 def verdict(dataset: Dataset, near: NearDuplicates, counts: FindingCounts, data_dir: str | None = None) -> str:
     """One paragraph, which ends with the command to train with."""
-    problems = (_corrupt(dataset, counts), _labels(counts), _leak(counts), _split_error(counts))
+    problems = (_corrupt(dataset, counts), _one_colour(dataset), _labels(counts), _leak(counts), _split_error(counts))
     severe = [sentence for sentence in problems if sentence]
     minor = [sentence for sentence in (_copies(near, counts), _contradicted(counts), _imbalance(counts)) if sentence]
     limit = "" if near.similar else ", as far as this audit checked"
@@ -67,6 +69,16 @@ def _corrupt(dataset: Dataset, counts: FindingCounts) -> str:
         return ""
     remedy = "repair or remove them, or leave them out with --skip-corrupt"
     return f"{bad:,} of {counts.files:,} files cannot be used: {remedy}."
+
+
+def _one_colour(dataset: Dataset) -> str:
+    blank = np.flatnonzero(dataset.one_colour)
+    if not len(blank):
+        return ""
+    return (
+        f"{_count(len(blank), 'image has', 'images have')} a single colour ({dataset.paths[blank[0]]}), and so "
+        f"{'shows' if len(blank) == 1 else 'show'} nothing: repair or remove such images."
+    )
 
 
 def _labels(counts: FindingCounts) -> str:

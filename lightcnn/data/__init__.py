@@ -3,7 +3,8 @@
 Begin with `dataset.py`, the type that all sources return, and `pipeline.py`, which a training reads. The modules build
 on each other in this order:
 
-- `files/` decodes untrusted files; `dataset.py` holds labelled images; `sources/` loads a SOURCE as a dataset.
+- `files/` decodes untrusted files; `image_files.py` holds many of them, `dataset.py` labelled images; `sources/` loads
+  a SOURCE as a dataset.
 - `grouping/` finds images that belong together; `split.py` makes training, validation and test set, disjoint by group.
 - `background.py` and `preprocess.py` hold the preprocessing of a run without torch; `images.py` and `tensors.py` are
   its tensor part; `store.py` keeps prepared images; `stream.py` prepares a long list of files one by one.

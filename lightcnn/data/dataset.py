@@ -6,19 +6,22 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Literal, cast, overload
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.files.decode import Decoded, decode
+from lightcnn.data.files.conversion import intensity_warnings, pixel_warnings
+from lightcnn.data.files.intensity import OWN_SCALE, IntensityScale
+from lightcnn.data.image_files import ImageFiles, is_one_colour, pixel_hash
 from lightcnn.errors import DataError
 from lightcnn.output.warnings import ReportWarning
 
 SPLIT_NAMES = ("train", "val", "test")
 MAX_CLASSES = 5_000
 """More classes than that are a mistake: a folder of images taken for classes, or an index column taken for labels."""
+INTENSITY_CODES = ("intensity_scale", "clipped_intensities", "own_intensity_scale")
+"""Warnings that depend on which images are trained on."""
 GroupSource = Literal["none", "manifest", "source", "names", "near duplicates", "names and near duplicates"]
 
 
@@ -76,6 +79,18 @@ class Dataset:
         return self.groups_from != "none"
 
     @cached_property
+    def one_colour(self) -> NDArray[np.bool_]:
+        """Whether all pixels of an image are equal, (N,)."""
+        if isinstance(self.images, ImageFiles):
+            return np.array([file.one_colour for file in self.images.files])
+        return np.array([is_one_colour(image) for image in self.images])
+
+    @property
+    def scale(self) -> IntensityScale | None:
+        """The scale of images with more than 8 bits per channel; None for the rule of runs that have none."""
+        return self.images.scale if isinstance(self.images, ImageFiles) else OWN_SCALE
+
+    @cached_property
     def pixel_hashes(self) -> tuple[str, ...]:
         """SHA-256 of every image's pixels: files with equal pixels have equal hashes."""
         if isinstance(self.images, ImageFiles):
@@ -90,6 +105,22 @@ class Dataset:
         digest.update("".join(self.pixel_hashes).encode())
         return digest.hexdigest()
 
+    def scaled_to(self, training: NDArray[np.int64]) -> Dataset:
+        """The same data on the scale of intensities of the training images at these indices, and warnings about it."""
+        if not isinstance(self.images, ImageFiles):
+            return self
+        return self._on(self.images.scaled_to(training.tolist()))
+
+    def with_scale(self, scale: IntensityScale | None) -> Dataset:
+        """The same data on the scale of a run, and warnings about it."""
+        return self._on(self.images.with_scale(scale)) if isinstance(self.images, ImageFiles) else self
+
+    def _on(self, images: ImageFiles) -> Dataset:
+        """The same data with the same images on another scale."""
+        kept = [warning for warning in self.warnings if warning.code not in INTENSITY_CODES]
+        about_scale = intensity_warnings((file.conversion for file in images.files), images.scale)
+        return replace(self, images=images, warnings=(*kept, *about_scale))
+
     def with_warnings(self, *warnings: ReportWarning) -> Dataset:
         """The same data with further warnings."""
         return replace(self, warnings=(*self.warnings, *warnings))
@@ -99,69 +130,6 @@ class Dataset:
     ) -> Dataset:
         """The same data with other groups, and one sentence on how they were determined."""
         return replace(self, groups=np.asarray(groups, dtype=np.str_), groups_from=groups_from, groups_reason=reason)
-
-
-@dataclass(frozen=True)
-class FileFacts:
-    """Facts about a file that was read: its size, format and Pillow mode, and hash and shape of the decoded pixels.
-
-    `multi_frame`: the file holds several pages or frames, of which the first was read.
-    """
-
-    path: Path
-    format: str
-    mode: str
-    width: int
-    height: int
-    digest: str
-    shape: tuple[int, int, int]
-    multi_frame: bool = False
-
-
-class ImageFiles(Sequence[NDArray[np.uint8]]):
-    """Images in files, which have all been read once; those that are not kept in memory are decoded again on access."""
-
-    def __init__(
-        self, files: Sequence[FileFacts], kept: Sequence[NDArray[np.uint8] | None], channels: Literal[1, 3]
-    ) -> None:
-        self.files = tuple(files)
-        self.channels = channels
-        self._kept = tuple(kept)
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    @overload
-    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[NDArray[np.uint8]]: ...
-    def __getitem__(self, index: int | slice) -> NDArray[np.uint8] | Sequence[NDArray[np.uint8]]:
-        """uint8 (H, W, channels)."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        pixels = self._kept[index]
-        return as_channels(decode(self.files[index].path).pixels if pixels is None else pixels, self.channels)
-
-
-def as_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """The image (H, W, C); a grey one is repeated to 3 channels if `channels` is 3."""
-    return np.repeat(pixels, channels, axis=2) if pixels.shape[2] < channels else pixels
-
-
-def file_facts(path: Path, decoded: Decoded) -> FileFacts:
-    """The facts about a decoded file that are kept with its pixels."""
-    height, width, channels = decoded.pixels.shape
-    digest, shape = pixel_hash(decoded.pixels), (height, width, channels)
-    return FileFacts(
-        path, decoded.format, decoded.mode, decoded.width, decoded.height, digest, shape, decoded.multi_frame
-    )
-
-
-def pixel_hash(pixels: NDArray[np.uint8]) -> str:
-    """SHA-256 of shape and pixels (H, W, C); an image with three equal channels has the hash of the grey image."""
-    if pixels.shape[2] == 3 and (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
-        pixels = pixels[..., :1]
-    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
 def assemble(
@@ -201,9 +169,23 @@ def assemble(
         warnings=warnings,
         masks=cast("Sequence[NDArray[np.bool_]] | None", masks),
     )
+    dataset = dataset.with_warnings(*_pixel_warnings(dataset))
     if not skipped:  # an audit reports the classes that lost all images to faulty files; making a split refuses them
         require_every_class(dataset)
     return dataset
+
+
+def _pixel_warnings(dataset: Dataset) -> list[ReportWarning]:
+    """Warnings about what reading did to the values of the files, and about images that show nothing."""
+    warnings: list[ReportWarning] = []
+    if isinstance(dataset.images, ImageFiles):
+        warnings += pixel_warnings((file.conversion for file in dataset.images.files), dataset.images.scale)
+    blank = np.flatnonzero(dataset.one_colour)
+    if len(blank):
+        what = "image has" if len(blank) == 1 else "images have"
+        message = f"{len(blank):,} {what} a single colour ({dataset.paths[blank[0]]}): repair or remove such images."
+        warnings.append(ReportWarning("one_colour_images", message, len(blank)))
+    return warnings
 
 
 def _require_plausible_classes(source: str, classes: tuple[str, ...], count: int) -> None:

@@ -28,7 +28,7 @@ deviation."""
 
 
 class Pipeline:
-    """A dataset and its split on one device."""
+    """A dataset and its split on one device; the training set decides the scale of intensities."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Pipeline:
         normalised: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
     ) -> None:
         """`normalised`: mean and deviation per channel (0..1) that pretrained weights expect; default: measured."""
-        self.dataset = dataset
+        self.dataset = dataset.scaled_to(split.train)
         self.split = split
         self.device = device
         self.preparation = preparation or Preparation()
@@ -67,11 +67,12 @@ class Pipeline:
         return self._preprocess(size)
 
     def with_split(self, split: Split) -> Pipeline:
-        """The same images with another split; both share the prepared images."""
+        """The same images with another split; both share the prepared images if they have one scale."""
         other = Pipeline(
             self.dataset, split, self.device, self.preparation, self._progress, normalised=self._normalised
         )
-        other._stores = self._stores
+        if other.dataset.scale == self.dataset.scale:
+            other._stores = self._stores
         return other
 
     def forget(self) -> None:
@@ -90,6 +91,7 @@ class Pipeline:
             size=size,
             channels=cast(Any, self.dataset.channels),
             shorter_side=SHORTER_SIDE,
+            scale=self.dataset.scale,
             mean=mean,
             deviation=deviation,
             classes=self.dataset.classes,

@@ -16,7 +16,8 @@ from pydantic_core import PydanticCustomError
 
 from lightcnn import document
 from lightcnn.data.background import remove
-from lightcnn.data.dataset import as_channels
+from lightcnn.data.files.intensity import IntensityScale
+from lightcnn.data.image_files import as_channels
 from lightcnn.errors import RunError
 from lightcnn.recipe import Preparation
 from lightcnn.text import first_line
@@ -37,6 +38,10 @@ class Preprocess(Preparation):
     channels: Literal[1, 3]
     resize: Literal["bilinear-antialiased"] = "bilinear-antialiased"
     shorter_side: int
+    scale: Annotated[
+        IntensityScale | None,
+        Field(description="white in files with more than 8 bits per channel; null: 65,535, as in earlier versions"),
+    ] = None
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
     classes: tuple[str, ...]

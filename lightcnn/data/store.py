@@ -70,7 +70,8 @@ def _mapped(folder: Path, dataset: Dataset, preparation: Preparation, size: int,
 
     Raises: OSError if the folder is not writable.
     """
-    key = repr((dataset.fingerprint, sorted(preparation.model_dump().items()), size, 1))
+    scale = dataset.scale.model_dump_json() if dataset.scale else ""
+    key = repr((dataset.fingerprint, scale, sorted(preparation.model_dump().items()), size, 2))
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()}.npy"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):

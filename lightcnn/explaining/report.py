@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from lightcnn.data.files.conversion import pixel_warnings
 from lightcnn.devices import device_name
 from lightcnn.explaining.checks.summary import summary, summary_text
 from lightcnn.explaining.images.selection import Selection
@@ -24,11 +25,12 @@ def stand_in_warning(data: Mapping[str, Any] | None, *, network_stand_in: bool) 
     return STAND_IN_NETWORK if network_stand_in else ""
 
 
-def _warnings(results: Results) -> list[ReportWarning]:
+def _warnings(results: Results, setup: ExplainSetup) -> list[ReportWarning]:
     """The warnings beside those about the data."""
+    warnings = list(pixel_warnings(results.conversions, setup.preprocess.scale))
     if results.warning != STAND_IN_NETWORK:
-        return []
-    return [ReportWarning("stand_in", STAND_IN_NETWORK, len({entry["image"] for entry in results.entries}))]
+        return warnings
+    return [ReportWarning("stand_in", STAND_IN_NETWORK, len({entry["image"] for entry in results.entries})), *warnings]
 
 
 def report_document(
@@ -40,7 +42,7 @@ def report_document(
 ) -> dict[str, Any]:
     """report.json without `seconds`; `figures` are the names of the overview figures."""
     rows = summary(results.entries)
-    warnings = _warnings(results)
+    warnings = _warnings(results, setup)
     return {
         **report_head("explain", seed=settings.options.seed, data=selection.data, warnings=warnings),
         "network": setup.source.report.get("network"),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lightcnn.data.files.conversion import Conversion
 from lightcnn.data.files.walk import Skipped
 from lightcnn.errors import DataError
 from lightcnn.explaining.explanation import Explanation, Failure
@@ -39,6 +40,7 @@ class Results:
     failures: list[Failure] = field(default_factory=list)
     panels: dict[str, list[bytes]] = field(default_factory=dict)
     without_mask: list[str] = field(default_factory=list)
+    conversions: list[Conversion] = field(default_factory=list)
     overview: Overview = field(default_factory=Overview)
     seconds_before: float = 0.0
 
@@ -46,6 +48,7 @@ class Results:
         """Adds an explained image and returns its entries."""
         entries = [_entry(image, explanation, files) for explanation in explanations]
         self.entries += entries
+        self.conversions += [] if image.conversion is None else [image.conversion]
         if image.mask is None:
             self.without_mask.append(image.name)
         if image.label is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from lightcnn.data.files.conversion import Conversion, pixel_warnings
 from lightcnn.data.files.walk import Skipped, count_images, walk
 from lightcnn.errors import InputError, RunError
+from lightcnn.output.warnings import ReportWarning
 from lightcnn.predicting.outputs import Sink
 from lightcnn.predicting.settings import PredictSettings
 from lightcnn.progress import Progress, no_progress
@@ -18,7 +21,10 @@ from lightcnn.trained_network import ABSTAINED, TrainedNetwork, require_probabil
 
 @dataclass(frozen=True)
 class Result:
-    """How many images were predicted, abstained from, skipped, and ignored because they are not images by name."""
+    """How many images were predicted, abstained from, skipped, and ignored because they are not images by name.
+
+    `warnings` are about what was done to the values of the files.
+    """
 
     classes: tuple[str, ...]
     predicted: int
@@ -26,6 +32,7 @@ class Result:
     skipped: tuple[Skipped, ...]
     ignored: int
     seconds: float
+    warnings: tuple[ReportWarning, ...] = ()
 
 
 def run(
@@ -49,11 +56,12 @@ def run(
     network = _load(settings)
     predicted = abstained = 0
     skipped: list[Skipped] = []
+    conversions: Counter[Conversion] = Counter()
     with ExitStack() as stack:
         for sink in sinks:
             stack.callback(sink.end)
             sink.begin(network.preprocess.classes)
-        for image, row in network.stream(walk(settings.inputs)):
+        for image, row in network.stream(walk(settings.inputs), on_conversion=lambda each: conversions.update([each])):
             name = image.image if isinstance(image, Skipped) else str(image)
             if isinstance(row, str):
                 skipped.append(Skipped(name, row))
@@ -68,6 +76,7 @@ def run(
     return Result(
         classes=network.preprocess.classes, predicted=predicted, abstained=abstained, skipped=tuple(skipped),
         ignored=count.ignored, seconds=time.monotonic() - started,
+        warnings=pixel_warnings(conversions.elements(), network.preprocess.scale),
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from lightcnn.run_folder import require_complete
 def report_document(settings: PredictSettings, result: Result, predictions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What `--json` prints."""
     return {
-        **report_head("predict", seconds=result.seconds),
+        **report_head("predict", seconds=result.seconds, warnings=result.warnings),
         "run": str(settings.folder),
         "classes": list(result.classes),
         "abstain_below": settings.abstain_below,

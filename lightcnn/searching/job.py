@@ -126,7 +126,8 @@ def estimate(settings: SearchSettings) -> dict[str, Any]:
     `first` is the cost of the space's first network, None if it cannot be fitted to the budget.
     """
     dataset = find_groups(load(settings.data, settings.reading))
-    data = data_document(dataset, make_split(dataset, settings.seed, settings.reading))
+    sets = make_split(dataset, settings.seed, settings.reading)
+    data = data_document(dataset.scaled_to(sets.train), sets)
     space = _space_for(settings, dataset)
     first = space.fit(space.first())
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}

@@ -19,6 +19,7 @@ from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import pretrained_statistics
 from lightcnn.cost import idle_strides
 from lightcnn.data.dataset import Dataset
+from lightcnn.data.files.intensity import OWN_SCALE
 from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
@@ -198,6 +199,12 @@ def _teacher(recipe: Recipe, pipeline: Pipeline) -> Teacher | None:
             f"distill.teacher {recipe.distill.teacher}: knows the classes "
             f"{', '.join(teacher.preprocess.classes[:MAX_LISTED])}, but data {pipeline.dataset.source} has "
             f"{', '.join(classes[:MAX_LISTED])}; choose a teacher that was trained on the same classes"
+        )
+    scale = pipeline.dataset.scale or OWN_SCALE
+    if not scale.agrees(teacher.preprocess.scale):
+        raise InputError(
+            f"distill.teacher {recipe.distill.teacher}: scales images with more than 8 bits per channel differently "
+            f"from data {pipeline.dataset.source} ({scale}); train the teacher again on these data"
         )
     student = pipeline.preprocess(recipe.network.input[1])
     return Teacher(teacher.model, teacher.preprocess, student, recipe.distill)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.audited_images import manifest, photo, use_quick_search, write_clean, write_planted
+from PIL import Image
 
 from lightcnn.auditing.audit import examine, examine_source
 from lightcnn.auditing.report import audit_report
@@ -105,3 +106,18 @@ def test_the_command_in_the_verdict_names_the_data_folder(tmp_path):
     document = audit_report(examine_source("cifar10", Reading(data_dir="data folder"), fast=True))
     assert "--data cifar10 --data-dir 'data folder' --resplit" in document["train_with"]
     assert document["verdict"].endswith(document["train_with"])
+
+
+def test_images_of_one_colour_are_named_and_no_label_is_accused(tmp_path):
+    for i in range(16):
+        photo(i, tmp_path / "blank" / "ab"[i % 2] / f"{i}.png")
+    for i in range(4):
+        Image.new("RGB", (96, 96), "black").save(tmp_path / "blank" / "ab"[i % 2] / f"black{i}.png")
+    document = audit_report(examine_source("blank"))
+    assert document["verdict"].startswith("4 images have a single colour (a/black0.png), and so show nothing: repair")
+    assert "label" not in document["verdict"]
+    assert (document["cross_class"], document["exact_duplicates"]) == (
+        [],
+        [["a/black0.png", "a/black2.png", "b/black1.png", "b/black3.png"]],
+    )
+    assert [(entry["code"], entry["count"]) for entry in document["warnings"]] == [("one_colour_images", 4)]

@@ -169,6 +169,50 @@ def test_temperature_and_threshold_of_the_run_are_used(copy):
     assert lightcnn.Run.load(copy).predict([path]).predictions == ("ragged",)
 
 
+# Files with more than 8 bits per channel
+
+
+def with_scale(folder, *scale):
+    """The run with this scale in its preprocess.json, or without one, as earlier versions wrote it."""
+    file = folder / "preprocess.json"
+    document = {key: value for key, value in json.loads(file.read_text()).items() if key != "scale"}
+    file.write_text(json.dumps(document | ({"scale": {"integers": scale[0], "floats": None}} if scale else {})))
+    return lightcnn.Run.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("scale", "white", "codes"),
+    [
+        ((4095,), 4095, {"intensity_scale": 2}),
+        ((1023,), 1023, {"intensity_scale": 2, "clipped_intensities": 1}),
+        ((None,), 4095, {"own_intensity_scale": 2}),
+        ((), 65_535, {"intensity_scale": 2}),
+    ],
+)
+def test_deep_files_are_predicted_on_the_scale_of_the_run(copy, tmp_path, scale, white, codes):
+    values = [np.random.default_rng(i).integers(0, 4000 if i else 1000, (40, 40), dtype=np.uint16) for i in range(2)]
+    for index, array in enumerate(values):
+        Image.fromarray(array).save(tmp_path / f"{index}.png")
+    whites = [1023 if scale == (None,) else white, white]
+    eight_bits = [np.rint(np.minimum(array, white).astype(float) * 255 / white).astype(np.uint8)
+                  for array, white in zip(values, whites, strict=True)]  # fmt: skip
+    network = with_scale(copy, *scale)
+    result = network.predict([tmp_path / "0.png", tmp_path / "1.png"])
+    np.testing.assert_array_equal(result.probabilities, network.predict(eight_bits).probabilities)
+    assert {warning.code: warning.count for warning in result.warnings} == codes
+    assert network.predict(eight_bits).warnings == ()
+
+
+def test_warnings_about_the_files_are_in_the_document_and_on_stderr(copy, tmp_path, capsys):
+    with_scale(copy, 1023)
+    Image.fromarray(np.full((40, 40), 2000, np.uint16)).save(tmp_path / "x.png")
+    assert run(["predict", str(copy), str(tmp_path / "x.png"), "--json"]) == 0
+    output = capsys.readouterr()
+    warnings = {entry["code"]: entry["count"] for entry in json.loads(output.out)["warnings"]}
+    assert warnings == {"intensity_scale": 1, "clipped_intensities": 1}
+    assert "warning: 1 image has values above the scale of the training images, which were clipped" in output.err
+
+
 # Arrays and channels
 
 

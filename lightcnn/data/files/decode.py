@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageFile, UnidentifiedImageError
 
+from lightcnn.data.files import tiff
+from lightcnn.data.files.conversion import Conversion, to_eight_bit_image
+from lightcnn.data.files.intensity import OWN_SCALE, IntensityScale
+from lightcnn.data.files.sixteen_bits import LowBytes, low_bytes_of, select_low_bytes
 from lightcnn.errors import DataError
 from lightcnn.text import first_line
 
@@ -45,71 +49,91 @@ OTHER_FORMATS = (
 
 @dataclass(frozen=True)
 class Decoded:
-    """The pixels of an image file, uint8 (H, W, 1) or (H, W, 3), and the file's own format, Pillow mode and size.
-
-    `multi_frame`: the file holds several pages or frames, of which the first was read.
-    """
+    """The pixels of an image file, uint8 (H, W, 1) or (H, W, 3), and the file's own format, Pillow mode and size."""
 
     pixels: NDArray[np.uint8]
     format: str
     mode: str
     width: int
     height: int
-    multi_frame: bool = False
+    conversion: Conversion
 
 
-def decode(path: Path) -> Decoded:
+def decode(path: Path, scale: IntensityScale | None = OWN_SCALE) -> Decoded:
     """Decodes a file to an upright image, reduced to SHORTER_SIDE: one channel if the file is grey, else three.
 
+    `scale` is that of the data set, or None for the rule of runs that have none.
     Raises: DataError if the file is not an image, is damaged, has the suffix of another format, or more than 89
     megapixels; the message does not name the file. Pillow's warnings about bombs and damaged tags pass through: callers
     that read many files silence them once, since silencing them is not safe in threads.
     """
-    with _opened(path) as (image, kind):
-        width, height, mode = image.width, image.height, image.mode
-        multi_frame = image.format != "MPO" and bool(getattr(image, "is_animated", False))
-        if kind == "JPEG":
-            image.draft(None, (SHORTER_SIDE, SHORTER_SIDE))
-        pixels = np.asarray(_resized_down(_eight_bit(_displayed(image, kind))), dtype=np.uint8)
-    return Decoded(_with_channel_axis(pixels), kind, mode, width, height, multi_frame)
+    with _opened(path, reduced=True) as opened:
+        eight_bit, conversion = _converted(opened, scale)
+        pixels = np.asarray(_resized_down(eight_bit), dtype=np.uint8)
+    return Decoded(_with_channel_axis(pixels), opened.format, opened.mode, opened.width, opened.height, conversion)
 
 
-def decode_whole(path: Path) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def decode_whole(path: Path, scale: IntensityScale | None = OWN_SCALE) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """The same image in full resolution, uint8 (H, W, 1 or 3), and height and width of the upright image in the file.
 
     It is reduced if its longer side exceeds LONGEST_SIDE. Raises: DataError, as `decode` does.
     """
-    with _opened(path) as (image, kind):
-        upright = _eight_bit(_displayed(image, kind))
+    with _opened(path) as opened:
+        upright = _converted(opened, scale)[0]
         size = upright.height, upright.width
         upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BILINEAR)
         return _with_channel_axis(np.asarray(upright, dtype=np.uint8)), size
 
 
 def decode_mask(path: Path) -> NDArray[np.bool_]:
-    """A mask image, upright: bool (H, W), true for pixels that are neither black nor fully transparent.
+    """A mask image, upright: bool (H, W), true for pixels that are neither black nor transparent.
 
-    Raises: DataError, as `decode` does.
+    If all pixels are transparent, their colours alone count. Raises: DataError, as `decode` does.
     """
-    with _opened(path) as (image, _):
-        upright = _upright(image)
-        values = np.asarray(upright.convert("RGBA") if upright.mode in ("P", "PA") else upright)
+    with _opened(path) as opened:
+        image = _upright(opened.image)
+        values = np.asarray(image.convert("RGBA") if image.mode in ("P", "PA") else image) != 0
+        if opened.low_bytes is not None:
+            values |= _low_bytes(opened.path, opened.low_bytes) != 0
         if values.ndim == 2:
-            return np.asarray(values != 0)
-        if upright.mode in ("LA", "RGBA", "P", "PA"):
-            return np.asarray((values[..., :-1] != 0).any(axis=2) & (values[..., -1] != 0))
-        return np.asarray((values != 0).any(axis=2))
+            return np.asarray(values)
+        if image.mode in ("LA", "RGBA", "P", "PA"):
+            visible = values[..., -1] if values[..., -1].any() else True
+            return np.asarray(values[..., :-1].any(axis=2) & visible)
+        return np.asarray(values.any(axis=2))
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """An open image file that is not loaded yet, with the facts that loading changes.
+
+    `low_bytes`: how to read the lower bytes of 16-bit colours; None if there are none.
+    """
+
+    path: Path
+    image: ImageFile.ImageFile
+    low_bytes: LowBytes | None
+    format: str
+    mode: str
+    width: int
+    height: int
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Image.Image, str]]:
-    """An open image file and its format. Raises: DataError for every fault, also those found while pixels are read."""
+def _opened(path: Path, *, reduced: bool = False) -> Iterator[_Opened]:
+    """An open image file. Raises: DataError for every fault, also those found while pixels are read.
+
+    `reduced`: a JPEG may be decoded at a smaller size, of which the shorter side is SHORTER_SIDE or more.
+    """
     try:
         # Given a path, Pillow 13 memory-maps uncompressed files, and swaps height and width of rotated TIFFs.
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             kind = "JPEG" if image.format == "MPO" else str(image.format)
             _require_readable(path, kind, image.width * image.height)
-            yield image, kind
+            opened = _Opened(path, image, low_bytes_of(image), kind, image.mode, image.width, image.height)
+            if kind == "JPEG" and reduced:
+                image.draft(None, (SHORTER_SIDE, SHORTER_SIDE))
+            yield opened
     except DataError:
         raise
     except UnidentifiedImageError:
@@ -140,6 +164,8 @@ def _unidentified(path: Path) -> str:
     for offset, signature, name in OTHER_FORMATS:
         if head[offset:].startswith(signature):
             return f"is a {name} file, which is not supported; convert it to PNG"
+    if head.startswith(tiff.SIGNATURES) and (layout := tiff.channel_layout(path)):
+        return f"is a TIFF file with {layout}, a kind that is not supported; save it with 1 or 3 channels of 8 bits"
     return f"is not an image of a supported format ({', '.join(SUFFIX_OF)})"
 
 
@@ -153,12 +179,25 @@ def _upright(image: Image.Image) -> Image.Image:
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
-def _displayed(image: Image.Image, kind: str) -> Image.Image:
-    """The upright image, with inverted CMYK corrected."""
+def _converted(opened: _Opened, scale: IntensityScale | None) -> tuple[Image.Image, Conversion]:
+    """The upright image in mode L or RGB, and what was done to its values."""
+    image, dropped = opened.image, tiff.dropped_channels(opened.image)
+    inverted = scale is not None and tiff.is_inverted(image)
+    multi_frame = image.format != "MPO" and bool(getattr(image, "is_animated", False))
     upright = _upright(image)
-    if kind == "JPEG" and upright.mode == "CMYK" and "adobe" not in image.info:
-        return ImageChops.invert(upright)  # Pillow assumes Adobe's convention, in which inks are stored inverted
-    return upright
+    if opened.format == "JPEG" and upright.mode == "CMYK" and "adobe" not in image.info:
+        upright = ImageChops.invert(upright)  # Pillow assumes Adobe's convention, in which inks are stored inverted
+    low_bytes = None if opened.low_bytes is None or scale is None else _low_bytes(opened.path, opened.low_bytes)
+    eight_bit, conversion = to_eight_bit_image(upright, scale, low_bytes)
+    eight_bit = ImageChops.invert(eight_bit) if inverted else eight_bit
+    return eight_bit, replace(conversion, dropped_channels=dropped, multi_frame=multi_frame)
+
+
+def _low_bytes(path: Path, low_bytes: LowBytes) -> NDArray[np.uint8]:
+    """The lower bytes of an upright image with 16 bits per channel, (H, W, C)."""
+    with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+        select_low_bytes(image, low_bytes)
+        return np.asarray(_upright(image))[..., low_bytes.channels]
 
 
 def _with_channel_axis(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -181,31 +220,3 @@ def reduce_pixels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return pixels
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     return _with_channel_axis(np.asarray(_resized_down(image), dtype=np.uint8))
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Grey images as L, all others as RGB, with 8 bits; transparency is blended with white."""
-    if image.mode.startswith("I") or image.mode == "F":
-        return _scaled(image)
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        flat = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-        return flat.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
-
-
-def _scaled(image: Image.Image) -> Image.Image:
-    """An image with more than 8 bits per channel, scaled to 8 bits as L.
-
-    Integers up to 255 are kept, larger ones and 16-bit modes count as 16 bits; floats are in 0..1 or 0..255.
-    Raises: DataError for other values, which no rule could scale equally in every file.
-    """
-    values = np.asarray(image, dtype=np.float64)
-    low, high = float(values.min(initial=0)), float(values.max(initial=0))
-    if not (low >= 0 and high <= (255 if image.mode == "F" else 65_535)):
-        raise DataError(f"has values from {low:g} to {high:g}; save it with 8 bits per channel")
-    if image.mode == "F":
-        values = values * 255 if high <= 1 else values
-    elif image.mode.startswith("I;16") or high > 255:
-        values = values / 257
-    return Image.fromarray(np.rint(values).astype(np.uint8))

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from lightcnn.data.dataset import Dataset, GroupSource, ImageFiles
+from lightcnn.data.dataset import Dataset, GroupSource
 from lightcnn.data.grouping.name_groups import NameGroups, name_groups
 from lightcnn.data.grouping.near_duplicates import NearDuplicates, find_near_duplicates
+from lightcnn.data.image_files import ImageFiles
 from lightcnn.progress import Progress, no_progress
 
 NO_GROUPS = "each image counts as its own group"

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.dataset import FileFacts, ImageFiles, file_facts
 from lightcnn.data.files.decode import decode
+from lightcnn.data.files.intensity import OWN_SCALE, IntensityScale
+from lightcnn.data.image_files import FileFacts, ImageFiles, file_facts, scale_of
 from lightcnn.errors import DataError
 from lightcnn.progress import Progress, no_progress
 
@@ -34,7 +35,7 @@ class ReadFiles:
     @property
     def note(self) -> str:
         """A clause for the report's note on files of which only a part was read; empty if none."""
-        count = sum(file.multi_frame for file in self.images.files)
+        count = sum(file.conversion.multi_frame for file in self.images.files)
         return f"only the first image of {count} files with several images was read" if count else ""
 
 
@@ -63,8 +64,21 @@ def read(
         progress("reading images", position + 1, len(files))
     if faults and not (skip_corrupt and facts):
         raise DataError(_format_faults(source, faults, len(files)))
+    _use_one_scale(source, facts, kept)
     colour = any(file.shape[2] == 3 for file in facts)
-    return ReadFiles(ImageFiles(facts, kept, 3 if colour else 1), np.array(positions, dtype=np.int64), tuple(faults))
+    images = ImageFiles(facts, kept, 3 if colour else 1, scale_of(facts))
+    return ReadFiles(images, np.array(positions, dtype=np.int64), tuple(faults))
+
+
+def _use_one_scale(source: str, facts: list[FileFacts], kept: list[NDArray[np.uint8] | None]) -> None:
+    """Reads files again, in place, that were read on another scale than that of all files. Raises: DataError."""
+    scale = scale_of(facts)
+    others = [index for index, file in enumerate(facts) if not file.conversion.is_on(scale)]
+    for index, result in zip(others, _decoded([facts[index].path for index in others], scale), strict=True):
+        if isinstance(result, str):
+            raise DataError(f"data {source}: {facts[index].path} {result}; it changed while it was read, read it again")
+        facts[index], pixels = result
+        kept[index] = None if kept[index] is None else pixels
 
 
 def _format_faults(source: str, faults: Sequence[tuple[str, str]], count: int) -> str:
@@ -79,12 +93,14 @@ def _format_faults(source: str, faults: Sequence[tuple[str, str]], count: int) -
     return f"data {source}: {len(faults)} of {count} files cannot be used: {first}{more}; {remedy}"
 
 
-def _decoded(files: Sequence[Path]) -> Iterator[tuple[FileFacts, NDArray[np.uint8]] | str]:
+def _decoded(
+    files: Sequence[Path], scale: IntensityScale | None = OWN_SCALE
+) -> Iterator[tuple[FileFacts, NDArray[np.uint8]] | str]:
     """Facts and pixels of each file, or its fault, in order."""
 
     def decoded_file(file: Path) -> tuple[FileFacts, NDArray[np.uint8]] | str:
         try:
-            decoded = decode(file)
+            decoded = decode(file, scale)
         except DataError as error:
             return str(error)
         return file_facts(file, decoded), decoded.pixels

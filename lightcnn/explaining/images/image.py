@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightcnn.data.dataset import Dataset, ImageFiles
+from lightcnn.data.dataset import Dataset
+from lightcnn.data.files.conversion import Conversion
 from lightcnn.data.files.decode import decode, decode_whole, reduce_pixels
+from lightcnn.data.image_files import ImageFiles
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.tensors import network_pixels
 from lightcnn.errors import DataError
@@ -30,7 +32,7 @@ class ExplainedImage:
 
     `pixels` uint8 (C, S, S) are at the size of the network's input, before normalisation; `whole()` returns the image
     as people see it, and `frame` describes where the pixels lie in it. `label` and `group` are None if unknown. `mask`
-    (S, S) is the ground truth.
+    (S, S) is the ground truth. `conversion` is what was done to the values of a file; None for those of a data set.
     """
 
     name: str
@@ -41,6 +43,7 @@ class ExplainedImage:
     group: str | None = None
     mask: NDArray[np.bool_] | None = None
     notes: tuple[str, ...] = ()
+    conversion: Conversion | None = None
 
 
 def from_file(
@@ -51,12 +54,15 @@ def from_file(
         raise DataError("is not a file")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF and huge images; what matters is an error here
-        decoded = decode(path).pixels
+        decoded = decode(path, preprocess.scale)
         mask = _mask_of_file(path, masks)
-    frame = Frame.of(decoded.shape, preprocess)
+    frame = Frame.of(decoded.pixels.shape, preprocess)
     input_mask, notes = _at_input(mask, frame)
-    pixels = network_pixels(decoded, preprocess)
-    return ExplainedImage(str(path), pixels, frame, lambda: decode_whole(path), mask=input_mask, notes=notes)
+    pixels = network_pixels(decoded.pixels, preprocess)
+    return ExplainedImage(
+        str(path), pixels, frame, lambda: decode_whole(path, preprocess.scale), mask=input_mask, notes=notes,
+        conversion=decoded.conversion,
+    )  # fmt: skip
 
 
 def _mask_of_file(path: Path, masks: MaskFolder | NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
@@ -93,7 +99,9 @@ def from_dataset(
     files = dataset.images.files if isinstance(dataset.images, ImageFiles) else None
 
     def whole() -> WholeImage:
-        return decode_whole(files[index].path) if files else (pixels, (pixels.shape[0], pixels.shape[1]))
+        return (
+            decode_whole(files[index].path, preprocess.scale) if files else (pixels, (pixels.shape[0], pixels.shape[1]))
+        )
 
     if masks is not None:
         mask = masks.read(name, whole()[1])

@@ -69,7 +69,8 @@ def load_test_data(
             "report.json; restore the data, give images, or give other data with --data SOURCE"
         )
     note = "" if is_own else "not the run's own data: the network may have been trained on some of these images"
-    return RunTestData(dataset, make_split(dataset, recipe.seed, reading), note)
+    split = make_split(dataset, recipe.seed, reading)
+    return RunTestData(dataset.with_scale(preprocess.scale), split, note)
 
 
 def _load_dataset(run: RunFolder, recipe: Recipe, reading: Reading, source: str | None, progress: Progress) -> Dataset:

@@ -133,7 +133,7 @@ def test_formats_and_modes(tmp_path, name):
     read = decode(save(tmp_path, name, make(), **options))
     assert read.pixels.dtype == np.uint8
     assert read.pixels.shape == expected.shape
-    assert (read.mode, read.width, read.height, read.multi_frame) == (mode, *SIZE, False)
+    assert (read.mode, read.width, read.height, read.conversion.multi_frame) == (mode, *SIZE, False)
     assert np.abs(read.pixels.astype(int) - expected.astype(int)).max() <= tolerance
 
 
@@ -178,7 +178,7 @@ def test_only_the_first_of_several_frames_is_read_and_the_note_reports_it(tmp_pa
             save(tmp_path / folder, f"{index}.png", grey())
     options = {"lossless": True} if suffix == "webp" else {}
     file = save(tmp_path / "a", f"9.{suffix}", rgb(), save_all=True, append_images=[rgb(CORNER)], **options)
-    assert decode(file).multi_frame is multi_frame
+    assert decode(file).conversion.multi_frame is multi_frame
     np.testing.assert_array_equal(decode(file).pixels, COLOUR)
     assert "only the first image of 1 files with several images was read" in load(str(tmp_path)).note
 
