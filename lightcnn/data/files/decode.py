@@ -14,6 +14,7 @@ from PIL import Image, ImageChops, ImageFile, UnidentifiedImageError
 from lightcnn.data.files import tiff
 from lightcnn.data.files.conversion import Conversion, to_eight_bit_image
 from lightcnn.data.files.intensity import OWN_SCALE, IntensityScale
+from lightcnn.data.files.pixel_limit import PixelLimit
 from lightcnn.data.files.sixteen_bits import LowBytes, low_bytes_of, select_low_bytes
 from lightcnn.errors import DataError
 from lightcnn.text import first_line
@@ -27,6 +28,8 @@ SUFFIX_OF = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "WEBP": ".webp", "TIF
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 Image.init()  # Pillow registers its formats on first use, which is not safe in threads
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
+DECODING = PixelLimit(MAX_PIXELS)
+"""Decoding needs up to 20 bytes per pixel: 1.8 GB in all, and not for each core."""
 SHORTER_SIDE = 256
 """Shorter side of decoded images, in pixels: larger images are reduced to it, since small networks see no more."""
 LONGEST_SIDE = 4096
@@ -133,7 +136,8 @@ def _opened(path: Path, *, reduced: bool = False) -> Iterator[_Opened]:
             opened = _Opened(path, image, low_bytes_of(image), kind, image.mode, image.width, image.height)
             if kind == "JPEG" and reduced:
                 image.draft(None, (SHORTER_SIDE, SHORTER_SIDE))
-            yield opened
+            with DECODING.hold(image.width * image.height):
+                yield opened
     except DataError:
         raise
     except UnidentifiedImageError:
