@@ -15,7 +15,7 @@ import lightcnn
 
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
-    ("version", "errors", "progress", "decisions", "interrupt"),
+    ("version", "errors", "progress", "decisions", "interrupt", "csv_files"),
     ("text",),
     ("run_files",),
     ("output", "budget", "document", "devices", "run_folder"),
@@ -42,7 +42,7 @@ MAX_MODULES = 13
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "version", "errors", "text", "progress", "interrupt", "document", "budget", "run_files", "run_folder",
+    "version", "errors", "csv_files", "text", "progress", "interrupt", "document", "budget", "run_files", "run_folder",
     "block_specs", "spec",
     "overrides", "cost", "baseline_spec", "space", "recipe", "run", "output.html", "output.markdown", "output.caveats",
     "output.report", "output.warnings",

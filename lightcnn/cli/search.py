@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
 from collections.abc import Mapping
 from enum import StrEnum
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from lightcnn import csv_files
 from lightcnn.cli.options import (
     STARTED_AT,
     AllowLeak,
@@ -209,8 +209,7 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
         return
     console = Console(highlight=False)
     if not quiet:
-        with open(run / "trials.csv", encoding="utf-8", newline="") as file:
-            console.print(search_table(report, list(csv.DictReader(file))))
+        console.print(search_table(report, csv_files.read((run / "trials.csv").read_bytes())))
         console.print()
     console.print(Text(visible(summary(report), keep="\n")), soft_wrap=True)
     if not quiet:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lightcnn.data.dataset import MAX_CLASSES, SPLIT_NAMES, Dataset, assemble
 from lightcnn.data.files.decode import SUFFIXES
-from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, leads_out, require_one_spelling
+from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, leads_out, require_class_names
 from lightcnn.data.files.walk import hidden
 from lightcnn.data.sources.read_files import MAX_LISTED, read
 from lightcnn.errors import DataError
@@ -115,7 +115,7 @@ def _class_folders(root: Path) -> list[Path]:
             f"data {root}: {len(folders):,} folders, and each would be a class, more than {MAX_CLASSES:,}; give "
             "a folder with one folder per class"
         )
-    require_one_spelling(f"data {root}", [folder.name for folder in folders])
+    require_class_names(f"data {root}", [folder.name for folder in folders])
     for folder in folders:
         nested = next((inner for inner in subfolders(folder) if image_files(inner)), None)
         if image_files(folder):
