@@ -72,7 +72,7 @@ class RunFolder:
         return cls(path)
 
     @staticmethod
-    def require_free(path: Path) -> Path:
+    def require_free(path: Path, *, can_resume: bool = False) -> Path:
         """The path, if nothing exists there yet, and its name is UTF-8. Raises: RunError."""
         if not is_utf8(str(path)):
             raise RunError(f"--out {path}: the name is not UTF-8; choose another one")
@@ -82,7 +82,8 @@ class RunFolder:
             return path
         except OSError as error:
             raise _not_creatable(path, error) from None
-        raise RunError(f"--out {path}: already exists; choose a new folder, or use --resume to continue the run in it")
+        resume = ", or use --resume to continue the run in it" if can_resume else ""
+        raise RunError(f"--out {path}: already exists; choose a new folder{resume}")
 
     @classmethod
     def resumed(cls, out: str | Path | None, *, resume: bool, command: str, settings: str) -> Self | None:
@@ -92,7 +93,7 @@ class RunFolder:
         """
         if not resume:
             if out is not None:
-                cls.require_free(Path(out))
+                cls.require_free(Path(out), can_resume=True)
             return None
         if out is None:
             raise RunError("--resume: --out is missing; name the run folder to resume")
@@ -221,7 +222,8 @@ class RunFolder:
 
     def log(self, message: str) -> None:
         """Appends a line with the time to log.txt."""
-        with open(self.in_place("log.txt"), "a", encoding="utf-8") as file:
+        path = self.in_place("log.txt")
+        with run_files.naming(path), open(path, "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {visible(message)}\n")
 
 

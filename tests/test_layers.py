@@ -46,7 +46,7 @@ TORCH_FREE = (
     "block_specs", "spec",
     "overrides", "cost", "baseline_spec", "space", "recipe", "run", "output.html", "output.markdown", "output.caveats",
     "output.report", "output.warnings",
-    "output.terminal",
+    "output.terminal", "output.console",
     "searching.budgeted_space", "training.recipe_argument", "cli.*", "*.settings", "*.progress", "*.terminal",
 )  # fmt: skip
 """Patterns of modules below lightcnn that load neither torch nor another heavy package."""

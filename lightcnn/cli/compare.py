@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from lightcnn.cli.options import Debug, Json, Out, Quiet, print_json
 from lightcnn.comparing.settings import ALL_METRICS, METRIC_CHOICES, CompareSettings
-from lightcnn.text import visible
+from lightcnn.output.console import CommandConsole
 
 # mypy cannot see the members of an enum whose names are in another module.
 Metric = StrEnum("Metric", [(name, name) for name in METRIC_CHOICES], module=__name__)  # type: ignore[misc]
@@ -38,14 +36,14 @@ def compare(
     report = run.report
     if as_json:
         return print_json(report)
-    console = Console(highlight=False)
+    console = CommandConsole()
     if not quiet:
         console.print(compare_table(report))
         console.print()
     for pair in report["pairs"][:MAX_ROWS]:
-        console.print(Text(visible(pair["sentence"])), soft_wrap=True)
+        console.print_line(pair["sentence"])
     if not quiet:
         for note in report["notes"]:
-            console.print(Text(f"note: {visible(note)}"), soft_wrap=True)
-        console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
+            console.print_line(f"note: {note}")
+        console.print_line(f"run folder {run.path}: open {run / 'report.html'}")
     return None

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import inspect
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from lightcnn import interrupt
 from lightcnn.cli.ablate import ablate
@@ -26,6 +24,8 @@ from lightcnn.cli.profile import profile
 from lightcnn.cli.search import search
 from lightcnn.cli.train import train
 from lightcnn.errors import DocumentError, LightcnnError
+from lightcnn.output.console import CommandConsole
+from lightcnn.run_files import write_remedy
 from lightcnn.text import format_error, visible
 from lightcnn.version import __version__
 
@@ -61,6 +61,7 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         code = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
         if code == 130 or interrupt.received():  # typer handles Ctrl-C itself, without a message
             return _interrupted("interrupted")
         return code if isinstance(code, int) else 0
@@ -93,17 +94,19 @@ def _report(failure: Exception, arguments: list[str], debug: bool) -> int:
     except BrokenPipeError:
         return 1
     except OSError as error:
-        return _fail(f"{error.filename or 'output'}: {error.strerror}{_remedy(error, arguments)}", 1, debug)
+        return _fail(_format_os_error(error, arguments), 1, debug)
     except Exception as error:
         return _fail(f"{format_error(error)} (a bug in lightcnn; run with --debug for the traceback)", 1, debug)
 
 
-def _remedy(error: OSError, arguments: list[str]) -> str:
-    """What to do about an error of the operating system, if that is known."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return ""
-    can_resume = "resume" in inspect.signature(COMMANDS[arguments[0]]).parameters
-    return "; check the free disk space" + (", then continue with --resume" if can_resume else "")
+def _format_os_error(error: OSError, arguments: list[str]) -> str:
+    """An error of the operating system, and what to do about it if that is known."""
+    if error.filename is None:  # every error of a file names it
+        return f"the output cannot be printed ({error.strerror}); send stdout elsewhere"
+    remedy = write_remedy(error)
+    can_resume = arguments[0] in COMMANDS and "resume" in inspect.signature(COMMANDS[arguments[0]]).parameters
+    resume = ", then continue with --resume" if remedy and can_resume else ""
+    return f"{error.filename}: {error.strerror}{f'; {remedy}' if remedy else ''}{resume}"
 
 
 def _interrupted(message: str) -> int:
@@ -118,7 +121,7 @@ def _fail(message: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     # The message may contain file names with control characters, which a terminal would obey.
-    Console(stderr=True, highlight=False).print(Text(visible(f"lightcnn: {message}")), soft_wrap=True)
+    CommandConsole(stderr=True).print_line(f"lightcnn: {message}")
     return code
 
 

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from lightcnn.cli.options import Debug, Device, Json, Quiet, print_json
 from lightcnn.errors import InputError
+from lightcnn.output.console import CommandConsole
 from lightcnn.predicting.settings import PredictSettings
-from lightcnn.text import visible
 
 
 def predict(
@@ -44,7 +42,7 @@ def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, qu
     from lightcnn.predicting.outputs import Csv, CsvFile, Document, Sink, Table
     from lightcnn.predicting.report import report_document, require_all_predicted
 
-    console = Console(stderr=True, highlight=False)
+    console = CommandConsole(stderr=True)
     document = Document()
     sinks: list[Sink] = [document] if as_json else []
     if csv_to is not None:
@@ -53,7 +51,7 @@ def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, qu
 
     def print_skipped(skipped: Any) -> None:
         if list_skipped:
-            console.print(Text(visible(f"skipped: {skipped.image} {skipped.reason}")), soft_wrap=True)
+            console.print_line(f"skipped: {skipped.image} {skipped.reason}")
 
     # A progress bar and lines on the same terminal would overwrite each other.
     prints_lines = not as_json and csv_to in (None, "-")
@@ -62,5 +60,5 @@ def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, qu
     if as_json:
         print_json(report_document(settings, result, document.predictions))
     if not quiet and result.ignored:
-        console.print(Text(f"ignored {result.ignored:,} files that do not have the name of an image"))
+        console.print_line(f"ignored {result.ignored:,} files that do not have the name of an image")
     require_all_predicted(result, listed=list_skipped)

@@ -6,11 +6,9 @@ import io
 import warnings
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from PIL import Image, ImageDraw, ImageFont
 
+from lightcnn.output.plotting import Axes, Figure, PercentFormatter
 from lightcnn.text import shorten, visible
 
 BLUE, ORANGE = "#0072B2", "#D55E00"

@@ -6,12 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
-
 from lightcnn.output.figures import GREY, png
 from lightcnn.output.html import Spot
+from lightcnn.output.plotting import Bbox, Figure, FigureCanvasAgg
 
 GAPS = (3, 10, 20, 32, 46, 64)
 """Distances in typographic points between a data point and its label, tried in this order."""
