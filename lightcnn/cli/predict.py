@@ -37,6 +37,7 @@ def predict(
 
 def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, quiet: bool) -> None:
     """Predicts into CSV, JSON, or else a table; messages are printed on stderr."""
+    from lightcnn.data.files.walk import run_folder_warnings
     from lightcnn.output.terminal import StepsView
     from lightcnn.predicting import job
     from lightcnn.predicting.outputs import Csv, CsvFile, Document, Sink, Table
@@ -61,4 +62,6 @@ def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, qu
         print_json(report_document(settings, result, document.predictions))
     if not quiet and result.ignored:
         console.print_line(f"ignored {result.ignored:,} files that do not have the name of an image")
+    for warning in run_folder_warnings(result.run_folders) if not quiet else ():
+        console.print_line(f"warning: {warning.message}")
     require_all_predicted(result, listed=list_skipped)

@@ -18,13 +18,14 @@ from lightcnn.trained_network import ABSTAINED, TrainedNetwork, require_probabil
 
 @dataclass(frozen=True)
 class Result:
-    """How many images were predicted, abstained from, skipped, and ignored because they are not images by name."""
+    """How many images were predicted, abstained from, skipped, and ignored: files that are not images by name, and run folders."""
 
     classes: tuple[str, ...]
     predicted: int
     abstained: int
     skipped: tuple[Skipped, ...]
     ignored: int
+    run_folders: int
     seconds: float
 
 
@@ -67,7 +68,7 @@ def run(
             progress("predicting", finished, max(finished, count.images))
     return Result(
         classes=network.preprocess.classes, predicted=predicted, abstained=abstained, skipped=tuple(skipped),
-        ignored=count.ignored, seconds=time.monotonic() - started,
+        ignored=count.ignored, run_folders=count.run_folders, seconds=time.monotonic() - started,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from lightcnn.data.files.walk import run_folder_warnings
 from lightcnn.output.report import report_head
 from lightcnn.predicting.job import Result
 from lightcnn.predicting.settings import PredictSettings
@@ -14,7 +15,7 @@ from lightcnn.run_folder import require_complete
 def report_document(settings: PredictSettings, result: Result, predictions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What `--json` prints."""
     return {
-        **report_head("predict", seconds=result.seconds),
+        **report_head("predict", seconds=result.seconds, warnings=run_folder_warnings(result.run_folders)),
         "run": str(settings.folder),
         "classes": list(result.classes),
         "abstain_below": settings.abstain_below,
