@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lightcnn.cli import completion
 from lightcnn.cli.options import DataDir, Debug, Json, Out, Quiet, RequireData, print_json
 from lightcnn.output.caveats import warning_lines
 from lightcnn.output.console import CommandConsole
@@ -15,7 +16,11 @@ from lightcnn.recipe import PRESETS
 def audit(
     source: Annotated[
         str,
-        typer.Argument(metavar="SOURCE", help="Data set: a folder of class folders, a .csv, a .npz, or a name."),
+        typer.Argument(
+            metavar="SOURCE",
+            autocompletion=completion.data_sets,
+            help="Data set: a folder of class folders, a .csv, a .npz, or a name.",
+        ),
     ],
     fast: Annotated[bool, typer.Option("--fast", help="Omit the search for near duplicates.")] = False,
     augment: Annotated[

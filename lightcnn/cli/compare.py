@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lightcnn.cli import completion
 from lightcnn.cli.options import Debug, Json, Out, Quiet, print_json
 from lightcnn.comparing.settings import ALL_METRICS, METRIC_CHOICES, CompareSettings
 from lightcnn.output.console import CommandConsole
@@ -18,7 +19,12 @@ ALL = Metric(ALL_METRICS)
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Folders of two or more finished runs.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN RUN ...", autocompletion=completion.run_folders, help="Folders of two or more finished runs."
+        ),
+    ],
     metric: Annotated[Metric, typer.Option(help="Metric to compare by.")] = ALL,
     seed: Annotated[
         int, typer.Option(min=0, help="Random seed of the sign flips, used if there are too many to try all.")

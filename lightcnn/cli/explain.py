@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lightcnn.cli import completion
 from lightcnn.cli.options import DataDir, Debug, Device, Json, Out, Quiet, print_json, resumable
 from lightcnn.errors import InputError
 from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, METHODS, BaselineImage, MethodOptions
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 def explain(
     context: typer.Context,
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    run_folder: Annotated[
+        Path, typer.Argument(metavar="RUN", autocompletion=completion.run_folders, help="Folder of a finished run.")
+    ],
     images: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -79,7 +82,11 @@ def explain(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(metavar="SOURCE", help="Explain the test set of this data instead of the run's own."),
+        typer.Option(
+            metavar="SOURCE",
+            autocompletion=completion.data_sets,
+            help="Explain the test set of this data instead of the run's own.",
+        ),
     ] = None,
     count: Annotated[
         int | None,

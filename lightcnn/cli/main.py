@@ -32,6 +32,7 @@ from lightcnn.version import __version__
 app = typer.Typer(
     name="lightcnn",
     help="Architecture search for lightweight CNNs under exact FLOP, parameter and memory budgets.",
+    epilog="Example: lightcnn search --budget 1MFLOPs",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -49,8 +50,21 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "list": list_,
 }
 """The function of every command."""
+EXAMPLES: dict[str, str] = {
+    "search": "lightcnn search --budget 1MFLOPs --data photographs --time 10m",
+    "train": "lightcnn train quick --data photographs --out runs/first",
+    "ablate": "lightcnn ablate quick --over architecture --seeds 3",
+    "profile": "lightcnn profile quick mobilenetv2 --input 3x96x96",
+    "explain": "lightcnn explain runs/first photograph.jpg --method gradcam,lime",
+    "audit": "lightcnn audit photographs",
+    "predict": "lightcnn predict runs/first photographs --csv predictions.csv",
+    "compare": "lightcnn compare runs/first runs/second --metric accuracy",
+    "check": "lightcnn check recipe.yaml space.yaml",
+    "list": "lightcnn list recipes --show quick",
+}
+"""An example of every command, at the end of its help."""
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, epilog=f"Example: {EXAMPLES[name]}")(command)
 
 UsageError: Any = typer.BadParameter.__mro__[1]
 """Base of the errors that typer raises for a wrong command line; typer has its own copy of click."""

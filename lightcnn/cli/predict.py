@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lightcnn.cli import completion
 from lightcnn.cli.options import Debug, Device, Json, Quiet, print_json
 from lightcnn.errors import InputError
 from lightcnn.output.console import CommandConsole
@@ -15,7 +16,9 @@ from lightcnn.predicting.settings import PredictSettings
 
 
 def predict(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    run_folder: Annotated[
+        Path, typer.Argument(metavar="RUN", autocompletion=completion.run_folders, help="Folder of a finished run.")
+    ],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER ...", help="Image files, or their folders.")],
     abstain_below: Annotated[
         float, typer.Option(metavar="P", help='Predict "abstained" if the highest probability is below P.')

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lightcnn.cli import completion
 from lightcnn.cli.options import Debug, Device, Json, Out, Quiet, print_json
 from lightcnn.errors import InputError
 from lightcnn.measurement.runtime_names import FOLDED, RUNTIMES
@@ -29,6 +30,7 @@ def profile(
         list[str] | None,
         typer.Argument(
             metavar="TARGET ...",
+            autocompletion=completion.targets,
             help="Specs, recipes, run folders, ONNX files or timm models "
             "(default: MicroMPoxNet and the 11 baselines of its paper).",
         ),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lightcnn import csv_files
+from lightcnn.cli import completion
 from lightcnn.cli.options import (
     STARTED_AT,
     AllowLeak,
@@ -46,10 +47,16 @@ def search(
         str | None,
         typer.Option(help="Limits with units, joined by commas: 1MFLOPs, 50kparams, 64KB, 64KiB-RAM, 0.9..1MFLOPs."),
     ] = None,
-    space: Annotated[str | None, typer.Option(help="A shipped search space or a YAML file (default: micro).")] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.spaces, help="A shipped search space or a YAML file (default: micro)."),
+    ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="A folder of class folders, a .csv or .npz file, or a data set's name (default: digits)."),
+        typer.Option(
+            autocompletion=completion.data_sets,
+            help="A folder of class folders, a .csv or .npz file, or a data set's name (default: digits).",
+        ),
     ] = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Stop after N trials; the same seed then gives the same search.")

@@ -18,7 +18,7 @@ from lightcnn.trained_network import ABSTAINED, TrainedNetwork, require_probabil
 
 @dataclass(frozen=True)
 class Result:
-    """How many images were predicted, abstained from, skipped, and ignored: files that are not images by name, and run folders."""
+    """How many images were predicted, abstained from and skipped, and how many files and run folders were ignored."""
 
     classes: tuple[str, ...]
     predicted: int

@@ -104,12 +104,17 @@ def find_targets(
     networks = [_target(target, input) for target in targets]
     if baselines or not targets:
         networks += [_paper(input), *(_baseline(name, input) for name in BASELINES)]
-    networks = _with_unique_names([replace(network, name=visible(network.name)) for network in networks])
+    networks = _with_unique_names([_printable(network) for network in networks])
     names = [network.name for network in networks]
     unknown = [name for name in accuracies if name not in names]
     if unknown:
         raise InputError(f"--accuracy: {unknown[0]}: no such row{nearest(unknown[0], names)}; rows: {', '.join(names)}")
     return [_with_accuracy(network, accuracies) for network in networks]
+
+
+def _printable(target: Target) -> Target:
+    """The target with a name and a source that can be printed and written to any file."""
+    return replace(target, name=visible(target.name), source=visible(target.source))
 
 
 def _with_unique_names(targets: Sequence[Target]) -> list[Target]:
