@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightcnn.output.figures import GREY, png
+from lightcnn.output.fonts import use_fallbacks
 from lightcnn.output.html import Spot
 from lightcnn.output.plotting import Bbox, Figure, FigureCanvasAgg
 
@@ -64,6 +65,7 @@ def label_points(axes: Any, points: Sequence[Any], names: Sequence[str]) -> None
 
 def _draw(figure: Figure) -> None:
     """Draws the figure, so that the places of its parts are known."""
+    use_fallbacks(figure)
     FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
 
 

@@ -21,6 +21,7 @@ try:
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
     from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+    from matplotlib.text import Text
     from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
     from matplotlib.transforms import Bbox, ScaledTranslation
 finally:
@@ -32,6 +33,6 @@ finally:
 
 __all__ = [
     "Axes", "Bbox", "EngFormatter", "Figure", "FigureCanvasAgg", "FontProperties", "LogLocator", "MaxNLocator",
-    "Normalize", "NullFormatter", "PercentFormatter", "ScalarMappable", "ScaledTranslation", "findfont", "fontManager",
-    "get_font", "mpl",
+    "Normalize", "NullFormatter", "PercentFormatter", "ScalarMappable", "ScaledTranslation", "Text", "findfont",
+    "fontManager", "get_font", "mpl",
 ]  # fmt: skip
