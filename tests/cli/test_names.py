@@ -77,7 +77,7 @@ def test_a_class_whose_name_is_not_utf8_is_refused_before_any_work(
     [
         ["audit", NOT_UTF8], ["train", "recipe.yaml", "--data", NOT_UTF8], ["audit", "digits", "--out", NOT_UTF8],
         ["search", "--budget", "1MFLOPs", "--data", NOT_UTF8], ["train", "recipe.yaml", "--set", f"name={NOT_UTF8}"],
-        ["compare", NOT_UTF8, NOT_UTF8], ["explain", NOT_UTF8], ["train", "recipe.yaml", "--data-dir", NOT_UTF8],
+        ["compare", NOT_UTF8, "other"], ["explain", NOT_UTF8], ["train", "recipe.yaml", "--data-dir", NOT_UTF8],
     ],
 )  # fmt: skip
 def test_an_option_that_is_not_utf8_is_refused_in_one_line(
