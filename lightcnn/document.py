@@ -167,6 +167,8 @@ def find(kind: str, name: str) -> Path:
 
 def plain_data(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     """The plain data of a YAML text, and the line (from 1) of every path in it. Raises: DocumentError."""
+    if not is_utf8(text):
+        raise DocumentError([Problem(file, "", "contains text that is not UTF-8; write it in UTF-8")])
     try:
         _require_plain(text, file)
         node = YAML(typ="safe", pure=True).compose(text)
