@@ -26,7 +26,7 @@ from lightcnn.cli.train import train
 from lightcnn.errors import DocumentError, LightcnnError
 from lightcnn.output.console import CommandConsole
 from lightcnn.run_files import write_remedy
-from lightcnn.text import format_error, visible
+from lightcnn.text import format_error
 from lightcnn.version import __version__
 
 app = typer.Typer(
@@ -93,7 +93,7 @@ def _report(failure: Exception, arguments: list[str], debug: bool) -> int:
         raise failure
     except DocumentError as error:
         for problem in error.problems[:-1]:
-            typer.echo(visible(f"lightcnn: {problem}"), err=True)
+            _print_error(str(problem))
         return _fail(str(error.problems[-1]), error.exit_code, debug)
     except LightcnnError as error:
         return _fail(str(error), error.exit_code, debug)
@@ -126,17 +126,21 @@ def _format_os_error(error: OSError, arguments: list[str]) -> str:
 def _interrupted(message: str) -> int:
     """Prints how a command that a signal ended is resumed; the terminal may be gone."""
     interrupt.settle()
-    with contextlib.suppress(OSError):
-        _fail(message, 1, debug=False)
+    _fail(message, 1, debug=False)
     return interrupt.exit_code()
 
 
 def _fail(message: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    # The message may contain file names with control characters, which a terminal would obey.
-    CommandConsole(stderr=True).print_line(f"lightcnn: {message}")
+    _print_error(message)
     return code
+
+
+def _print_error(message: str) -> None:
+    """Prints a line on stderr, which may be closed or full."""
+    with contextlib.suppress(OSError):
+        CommandConsole(stderr=True).print_line(f"lightcnn: {message}")
 
 
 @app.callback(invoke_without_command=True)
