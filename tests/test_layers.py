@@ -129,7 +129,12 @@ def test_only_terminals_and_the_command_line_import_rich_and_typer() -> None:
     users = {module_of(path) for path in SOURCES if {name.split(".")[0] for name in imports(path)} & {"rich", "typer"}}
     others = {name for name in users if not name.startswith("cli.") and not name.endswith(".terminal")}
     assert {"output.terminal", "searching.terminal", "cli.search"} <= users
-    assert others == {"profiling.profile"}
+    assert others == {"output.console", "profiling.profile"}
+
+
+def test_only_one_module_imports_matplotlib_whose_backend_may_be_missing() -> None:
+    users = {module_of(path) for path in SOURCES if "matplotlib" in {name.split(".")[0] for name in imports(path)}}
+    assert users == {"output.plotting"}
 
 
 def loaded_after(code: str) -> set[str]:
