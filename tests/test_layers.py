@@ -38,7 +38,7 @@ LEVELS = (
 """Parts of lightcnn from the bottom up: each imports only parts of lower levels, none of its own level."""
 
 MAX_MODULES = 13
-"""Modules in one folder; the top level, whose modules are data types, may have more."""
+"""Modules in one folder; the top level, whose modules are data types, and cli may have more."""
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
@@ -193,7 +193,11 @@ def test_torch_free_modules_load_no_torch() -> None:
 
 def test_no_package_is_crowded() -> None:
     counts = Counter(path.parent for path in SOURCES if path.name != "__init__.py")
-    crowded = {str(folder) for folder, count in counts.items() if count > MAX_MODULES and folder != PACKAGE}
+    crowded = {
+        str(folder)
+        for folder, count in counts.items()
+        if count > MAX_MODULES and folder not in (PACKAGE, PACKAGE / "cli")
+    }
     assert not crowded
     assert max(counts.values()) > MAX_MODULES
 
