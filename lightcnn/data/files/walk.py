@@ -136,7 +136,7 @@ def run_folder_warnings(folders: Sequence[str] | int) -> tuple[ReportWarning, ..
     if not count:
         return ()
     names = "" if isinstance(folders, int) else f" ({', '.join(folders[:3])}{', ...' if count > 3 else ''})"
-    message = f"{count} folders with runs of lightcnn{names} were not read; move them away from the images."
+    message = f"folders with runs of lightcnn were not read: {count}{names}; move them away from the images"
     return (ReportWarning("run_folders_ignored", message, count),)
 
 
