@@ -23,7 +23,17 @@ def main() -> None:
             interrupt.settle()
             code = interrupt.exit_code()
             print("lightcnn: interrupted", file=sys.stderr)  # noqa: T201
+    _drop_unwritten()
     sys.exit(code)
+
+
+def _drop_unwritten() -> None:
+    """Drops output that cannot be written, which has been reported: Python would try again, and exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

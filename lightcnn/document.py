@@ -20,7 +20,7 @@ from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEv
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from lightcnn.errors import DocumentError, InputError, Problem
-from lightcnn.text import first_line, nearest
+from lightcnn.text import NOT_UTF8, first_line, is_utf8, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 MAX_CHARACTERS = 1_000_000
@@ -87,6 +87,7 @@ def validate(
     """
     if not isinstance(data, dict):
         raise DocumentError([_not_a_mapping(file, data)])
+    _require_utf8(data, (), file, lines, options or {})
     try:
         return model.model_validate_json(json.dumps(data))
     except ValidationError as error:
@@ -166,6 +167,8 @@ def find(kind: str, name: str) -> Path:
 
 def plain_data(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
     """The plain data of a YAML text, and the line (from 1) of every path in it. Raises: DocumentError."""
+    if not is_utf8(text):
+        raise DocumentError([Problem(file, "", "contains text that is not UTF-8; write it in UTF-8")])
     try:
         _require_plain(text, file)
         node = YAML(typ="safe", pure=True).compose(text)
@@ -197,6 +200,22 @@ def _require_plain(text: str, file: str) -> None:
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise DocumentError([_at(file, event, "nested too deeply; this is not a document of lightcnn")])
+
+
+def _require_utf8(
+    value: Any,
+    path: tuple[Any, ...],
+    file: str,
+    lines: Mapping[tuple[Any, ...], int],
+    options: Mapping[tuple[Any, ...], str],
+) -> None:
+    """Raises: DocumentError for the first text that is not UTF-8, such as the name of a file in another encoding."""
+    if isinstance(value, str) and not is_utf8(value):
+        where = (options[path], "", None) if path in options else (file, ".".join(map(str, path)), lines.get(path))
+        raise DocumentError([Problem(where[0], where[1], f"{value!r} {NOT_UTF8}", where[2])])
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        _require_utf8(key, (*path, key), file, lines, options)
+        _require_utf8(item, (*path, key), file, lines, options)
 
 
 def _not_a_mapping(file: str, data: Any) -> Problem:

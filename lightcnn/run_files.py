@@ -6,12 +6,14 @@ removed, and what is read has a limit. No torch.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import secrets
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -65,7 +67,7 @@ def write_file(path: Path, content: bytes) -> None:
     """Writes a new file and waits until it is on disk. Removes what was written if that fails. Raises: OSError."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
-        with open(handle, "wb") as file:
+        with naming(path), open(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -83,6 +85,23 @@ def replace_file(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Names the file in errors that do not, such as those of write() and fsync(). Raises: OSError."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def write_remedy(error: OSError) -> str:
+    """What to do if a file cannot be written; empty if that is not known."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "check the free disk space"
+    return "check the permissions" if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else ""
 
 
 def tidy(root: Path) -> None:

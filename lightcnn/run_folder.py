@@ -5,14 +5,12 @@ Files are written atomically, and nothing is overwritten: a folder belongs to a 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
 import platform
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,9 +20,9 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from lightcnn import run_files
+from lightcnn import csv_files, run_files
 from lightcnn.errors import DataError, LightcnnError, RunError
-from lightcnn.text import visible
+from lightcnn.text import is_utf8, visible
 from lightcnn.version import __version__
 
 PACKAGES = (
@@ -74,15 +72,18 @@ class RunFolder:
         return cls(path)
 
     @staticmethod
-    def require_free(path: Path) -> Path:
-        """The path, if nothing exists there yet. Raises: RunError."""
+    def require_free(path: Path, *, can_resume: bool = False) -> Path:
+        """The path, if nothing exists there yet, and its name is UTF-8. Raises: RunError."""
+        if not is_utf8(str(path)):
+            raise RunError(f"--out {path}: the name is not UTF-8; choose another one")
         try:
             path.lstat()
         except FileNotFoundError:
             return path
         except OSError as error:
             raise _not_creatable(path, error) from None
-        raise RunError(f"--out {path}: already exists; choose a new folder, or use --resume to continue the run in it")
+        resume = ", or use --resume to continue the run in it" if can_resume else ""
+        raise RunError(f"--out {path}: already exists; choose a new folder{resume}")
 
     @classmethod
     def resumed(cls, out: str | Path | None, *, resume: bool, command: str, settings: str) -> Self | None:
@@ -92,7 +93,7 @@ class RunFolder:
         """
         if not resume:
             if out is not None:
-                cls.require_free(Path(out))
+                cls.require_free(Path(out), can_resume=True)
             return None
         if out is None:
             raise RunError("--resume: --out is missing; name the run folder to resume")
@@ -130,6 +131,8 @@ class RunFolder:
             True
         """
         folder = Path(path)
+        if not is_utf8(str(folder)):
+            raise RunError(f"run {folder}: the name is not UTF-8; rename the folder")
         try:
             if folder.is_file():
                 raise RunError(f"run {folder}: a file, not a run folder; name the folder that a command has written")
@@ -208,13 +211,8 @@ class RunFolder:
         self.write_bytes(name, json_bytes(document))
 
     def write_csv(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Writes a table atomically."""
-        with tempfile.SpooledTemporaryFile(mode="w+", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows(rows)
-            file.seek(0)
-            self.write_bytes(name, file.read().encode())
+        """Writes a table atomically, guarded for spreadsheets."""
+        self.write_bytes(name, csv_files.write([header, *rows]))
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Writes a file under a temporary name and then renames it."""
@@ -224,8 +222,9 @@ class RunFolder:
 
     def log(self, message: str) -> None:
         """Appends a line with the time to log.txt."""
-        with open(self.in_place("log.txt"), "a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
+        path = self.in_place("log.txt")
+        with run_files.naming(path), open(path, "a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {visible(message)}\n")
 
 
 def require_complete(

@@ -7,10 +7,18 @@ from collections.abc import Iterable
 
 from lightcnn.errors import LightcnnError
 
+NOT_UTF8 = "is not UTF-8; rename the file or folder, and give its new name"
+"""The rule and the remedy for a name that cannot be saved in a document."""
+
 
 def visible(text: str, keep: str = "") -> str:
     r"""Text with unprintable characters (controls, undecodable bytes) escaped, as in \x1b, except those in `keep`."""
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8; names of files whose bytes are not UTF-8 cannot."""
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def nearest(word: object, names: Iterable[object]) -> str:

@@ -19,10 +19,10 @@ FAILURES = [
 def test_a_folder_is_created_with_its_files_and_only_once(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", "train", {"recipe.yaml": b"name: x"})
     assert sorted(path.name for path in run.path.iterdir()) == ["environment.json", "recipe.yaml"]
-    with pytest.raises(
-        RunError, match=r"already exists; choose a new folder, or use --resume to continue the run in it"
-    ):
-        RunFolder.create(run.path, "train", {})
+    with pytest.raises(RunError, match=r"already exists; choose a new folder$"):
+        RunFolder.create(run.path, "audit", {})
+    with pytest.raises(RunError, match=r"choose a new folder, or use --resume to continue the run in it$"):
+        RunFolder.resumed(run.path, resume=False, command="train", settings="data.json")
 
 
 def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:

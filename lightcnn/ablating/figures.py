@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
-from matplotlib.transforms import ScaledTranslation
-
 from lightcnn.output.figures import COLOURS, GREY, MARKERS, blank, label_text, pareto, percent, png
+from lightcnn.output.plotting import Axes, EngFormatter, LogLocator, MaxNLocator, NullFormatter, ScaledTranslation
 
 
 def score_against_cost(

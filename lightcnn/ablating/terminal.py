@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from lightcnn.ablating.progress import AblationProgress
 from lightcnn.budget import human
+from lightcnn.output.console import CommandConsole
 from lightcnn.output.terminal import LiveView, key_value_grid, table
 from lightcnn.text import visible
 
@@ -19,7 +20,7 @@ from lightcnn.text import visible
 class AblateView(LiveView, AblationProgress):
     """Shows an ablation: live on a terminal, one line per change elsewhere, nothing when quiet."""
 
-    def __init__(self, console: Console, quiet: bool) -> None:
+    def __init__(self, console: CommandConsole, quiet: bool) -> None:
         super().__init__(console, quiet)
         self._change, self._part = "reading images", ""
         self._completed, self._total = 0.0, 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lightcnn import document
+from lightcnn import csv_files, document
 from lightcnn.auditing import figures
 from lightcnn.auditing.audit import Audit, examine_source
 from lightcnn.auditing.page import MAX_ROWS, audit_page
@@ -106,13 +104,9 @@ def _draw_figures(audit: Audit, augment: str | None, progress: Progress) -> dict
 def _groups_csv(audit: Audit) -> bytes:
     """groups.csv: a manifest of the groups, with paths as in the source."""
     data = audit.dataset
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(GROUP_COLUMNS)
     labels = [data.classes[label] for label in data.labels]
-    writer.writerows(zip(data.paths, labels, data.groups.tolist(), data.split.tolist(), strict=True))
-    # Names that are not UTF-8 are written as the bytes that the file system has.
-    return stream.getvalue().encode("utf-8", "surrogateescape")
+    rows = zip(data.paths, labels, data.groups.tolist(), data.split.tolist(), strict=True)
+    return csv_files.write([GROUP_COLUMNS, *rows])
 
 
 def _log(start: str, report: Mapping[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from lightcnn.ablating.variants import KINDS
@@ -33,6 +32,7 @@ from lightcnn.cli.options import (
     resumable,
 )
 from lightcnn.errors import InputError
+from lightcnn.output.console import CommandConsole
 from lightcnn.text import visible
 
 OVER = f"Kinds of changes: {', '.join(KINDS)}, or a FILE of changes; repeat the option or separate by commas."
@@ -88,7 +88,7 @@ def ablate(
     path = out or RunFolder.default_path("ablate")
     with (
         resumable("ablate", path, PLAN_FILE),
-        AblateView(Console(stderr=True, highlight=False), quiet) as view,
+        AblateView(CommandConsole(stderr=True), quiet) as view,
     ):
         from lightcnn.ablating import job
 
@@ -132,8 +132,8 @@ def _show_dry_run(plan: dict[str, Any], as_json: bool, quiet: bool) -> None:
     if as_json:
         return print_json(plan)
     if plan["data"]["stand_in"]:
-        Console(stderr=True, highlight=False).print(stand_in_panel(plan["data"]))
-    console = Console(highlight=False)
+        CommandConsole(stderr=True).print(stand_in_panel(plan["data"]))
+    console = CommandConsole()
     console.print(dry_run_table(plan))
     _show_left_out(console, plan)
     trainings = plan["seeds"] * max(1, plan["folds"])
@@ -154,7 +154,7 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(report)
     else:
-        console = Console(highlight=False)
+        console = CommandConsole()
         if report["data"]["stand_in"]:
             console.print(stand_in_panel(report["data"]))
         console.print(ablate_table(report))
@@ -162,15 +162,15 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
         if not quiet:
             sentences = [pair["sentence"] for pair in report["pairs"] if pair["metric"] == report["metric"]]
             for line in (*sentences, *(f"note: {note}" for note in report["notes"])):
-                console.print(Text(visible(line)), soft_wrap=True)
+                console.print_line(line)
             _show_left_out(console, report)
-            console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
+            console.print_line(f"run folder {run.path}: open {run / 'report.html'}")
     if report["failed"]:
         for failure in report["failed"]:
             typer.echo(visible(f"lightcnn: change {failure['change']} failed: {failure['reason']}"), err=True)
         raise typer.Exit(1)
 
 
-def _show_left_out(console: Console, report: dict[str, Any]) -> None:
+def _show_left_out(console: CommandConsole, report: dict[str, Any]) -> None:
     for skipped in report["left_out"]:
-        console.print(Text(visible(f"left out: {skipped['change']}: {skipped['reason']}")), soft_wrap=True)
+        console.print_line(f"left out: {skipped['change']}: {skipped['reason']}")

@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
+from lightcnn.cli import completion
 from lightcnn.cli.options import DataDir, Debug, Json, Out, Quiet, RequireData, print_json
 from lightcnn.output.caveats import warning_lines
+from lightcnn.output.console import CommandConsole
 from lightcnn.recipe import PRESETS
-from lightcnn.text import visible
 
 
 def audit(
     source: Annotated[
         str,
-        typer.Argument(metavar="SOURCE", help="Data set: a folder of class folders, a .csv, a .npz, or a name."),
+        typer.Argument(
+            metavar="SOURCE",
+            autocompletion=completion.data_sets,
+            help="Data set: a folder of class folders, a .csv, a .npz, or a name.",
+        ),
     ],
     fast: Annotated[bool, typer.Option("--fast", help="Omit the search for near duplicates.")] = False,
     augment: Annotated[
@@ -47,7 +50,7 @@ def audit(
         RunFolder.require_free(out)
     reading = Reading(data_dir=str(data_dir) if data_dir else None, require_data=require_data)
     settings = AuditSettings(source=source, reading=reading, fast=fast, augment=augment)
-    with StepsView(Console(stderr=True, highlight=False), quiet) as view:
+    with StepsView(CommandConsole(stderr=True), quiet) as view:
         from lightcnn.auditing import job
 
         run = job.run(settings, out=out, progress=view.progress)
@@ -62,13 +65,13 @@ def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
     report = run.report
     if as_json:
         return print_json(report)
-    console = Console(highlight=False)
+    console = CommandConsole()
     if not quiet:
         console.print(audit_tables(report))
         console.print()
-    console.print(Text(visible(report["verdict"])), soft_wrap=True)
+    console.print_line(report["verdict"])
     if not quiet:
         for line in warning_lines(report, omit=VERDICT_WARNINGS):
-            console.print(Text(visible(line)), soft_wrap=True)
-        console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
+            console.print_line(line)
+        console.print_line(f"run folder {run.path}: open {run / 'report.html'}")
     return None

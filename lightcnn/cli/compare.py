@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
+from lightcnn.cli import completion
 from lightcnn.cli.options import Debug, Json, Out, Quiet, print_json
 from lightcnn.comparing.settings import ALL_METRICS, METRIC_CHOICES, CompareSettings
-from lightcnn.text import visible
+from lightcnn.output.console import CommandConsole
 
 # mypy cannot see the members of an enum whose names are in another module.
 Metric = StrEnum("Metric", [(name, name) for name in METRIC_CHOICES], module=__name__)  # type: ignore[misc]
@@ -20,7 +19,12 @@ ALL = Metric(ALL_METRICS)
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Folders of two or more finished runs.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN RUN ...", autocompletion=completion.run_folders, help="Folders of two or more finished runs."
+        ),
+    ],
     metric: Annotated[Metric, typer.Option(help="Metric to compare by.")] = ALL,
     seed: Annotated[
         int, typer.Option(min=0, help="Random seed of the sign flips, used if there are too many to try all.")
@@ -38,14 +42,14 @@ def compare(
     report = run.report
     if as_json:
         return print_json(report)
-    console = Console(highlight=False)
+    console = CommandConsole()
     if not quiet:
         console.print(compare_table(report))
         console.print()
     for pair in report["pairs"][:MAX_ROWS]:
-        console.print(Text(visible(pair["sentence"])), soft_wrap=True)
+        console.print_line(pair["sentence"])
     if not quiet:
         for note in report["notes"]:
-            console.print(Text(f"note: {visible(note)}"), soft_wrap=True)
-        console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
+            console.print_line(f"note: {note}")
+        console.print_line(f"run folder {run.path}: open {run / 'report.html'}")
     return None

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
+from lightcnn.cli import completion
 from lightcnn.cli.options import DataDir, Debug, Device, Json, Out, Quiet, print_json, resumable
 from lightcnn.errors import InputError
 from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, METHODS, BaselineImage, MethodOptions
 from lightcnn.explaining.settings import DEFAULT_IMAGES, SETTINGS_FILE, CheckLevel, ExplainSettings
+from lightcnn.output.console import CommandConsole
 from lightcnn.output.report import report_head
 from lightcnn.run_folder import RunFolder
-from lightcnn.text import visible
 
 if TYPE_CHECKING:
     from lightcnn.explaining.methods.layer_choice import MapLayer
@@ -25,7 +24,9 @@ if TYPE_CHECKING:
 
 def explain(
     context: typer.Context,
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    run_folder: Annotated[
+        Path, typer.Argument(metavar="RUN", autocompletion=completion.run_folders, help="Folder of a finished run.")
+    ],
     images: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -81,7 +82,11 @@ def explain(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(metavar="SOURCE", help="Explain the test set of this data instead of the run's own."),
+        typer.Option(
+            metavar="SOURCE",
+            autocompletion=completion.data_sets,
+            help="Explain the test set of this data instead of the run's own.",
+        ),
     ] = None,
     count: Annotated[
         int | None,
@@ -145,7 +150,7 @@ def _run(settings: ExplainSettings, out: Path, resume: bool, quiet: bool, *, lis
     from lightcnn.explaining.terminal import TerminalProgress
     from lightcnn.output.terminal import StepsView
 
-    console = Console(stderr=True, highlight=False)
+    console = CommandConsole(stderr=True)
     with StepsView(console, quiet) as view:
         from lightcnn.explaining.job import run
 
@@ -183,7 +188,7 @@ def _print_layers(layers: Sequence[MapLayer], as_json: bool) -> None:
     rows = [{name: getattr(layer, name) for name in names} for layer in layers]
     if as_json:
         return print_json(report_head("explain") | {"layers": rows})
-    Console(highlight=False).print(layer_table(rows))
+    CommandConsole().print(layer_table(rows))
     return None
 
 
@@ -202,7 +207,7 @@ def _print_result(run: RunFolder, as_json: bool, quiet: bool) -> None:
 def _print_summary(run: RunFolder, report: Mapping[str, Any], quiet: bool) -> None:
     from lightcnn.explaining.terminal import summary_table
 
-    console = Console(highlight=False)
+    console = CommandConsole()
     if not quiet and report["summary"]:
         console.print(summary_table(report["summary"]))
         console.print()
@@ -212,7 +217,7 @@ def _print_summary(run: RunFolder, report: Mapping[str, Any], quiet: bool) -> No
         lines += [f"note: {note}" for note in report["notes"]]
         lines.append(f"run folder {run.path}: open {run / 'report.html'}")
     for line in lines:
-        console.print(Text(visible(line)), soft_wrap=True)
+        console.print_line(line)
 
 
 def _method_names(text: str) -> tuple[str, ...]:

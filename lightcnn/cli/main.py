@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import inspect
+import sys
 import traceback
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from lightcnn import interrupt
 from lightcnn.cli.ablate import ablate
@@ -26,12 +24,15 @@ from lightcnn.cli.profile import profile
 from lightcnn.cli.search import search
 from lightcnn.cli.train import train
 from lightcnn.errors import DocumentError, LightcnnError
-from lightcnn.text import format_error, visible
+from lightcnn.output.console import CommandConsole
+from lightcnn.run_files import write_remedy
+from lightcnn.text import format_error
 from lightcnn.version import __version__
 
 app = typer.Typer(
     name="lightcnn",
     help="Architecture search for lightweight CNNs under exact FLOP, parameter and memory budgets.",
+    epilog="Example: lightcnn search --budget 1MFLOPs",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -49,8 +50,21 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "list": list_,
 }
 """The function of every command."""
+EXAMPLES: dict[str, str] = {
+    "search": "lightcnn search --budget 1MFLOPs --data photographs --time 10m",
+    "train": "lightcnn train quick --data photographs --out runs/first",
+    "ablate": "lightcnn ablate quick --over architecture --seeds 3",
+    "profile": "lightcnn profile quick mobilenetv2 --input 3x96x96",
+    "explain": "lightcnn explain runs/first photograph.jpg --method gradcam,lime",
+    "audit": "lightcnn audit photographs",
+    "predict": "lightcnn predict runs/first photographs --csv predictions.csv",
+    "compare": "lightcnn compare runs/first runs/second --metric accuracy",
+    "check": "lightcnn check recipe.yaml space.yaml",
+    "list": "lightcnn list recipes --show quick",
+}
+"""An example of every command, at the end of its help."""
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, epilog=f"Example: {EXAMPLES[name]}")(command)
 
 UsageError: Any = typer.BadParameter.__mro__[1]
 """Base of the errors that typer raises for a wrong command line; typer has its own copy of click."""
@@ -61,6 +75,7 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         code = app(arguments, standalone_mode=False)
+        sys.stdout.flush()
         if code == 130 or interrupt.received():  # typer handles Ctrl-C itself, without a message
             return _interrupted("interrupted")
         return code if isinstance(code, int) else 0
@@ -78,7 +93,7 @@ def _report(failure: Exception, arguments: list[str], debug: bool) -> int:
         raise failure
     except DocumentError as error:
         for problem in error.problems[:-1]:
-            typer.echo(visible(f"lightcnn: {problem}"), err=True)
+            _print_error(str(problem))
         return _fail(str(error.problems[-1]), error.exit_code, debug)
     except LightcnnError as error:
         return _fail(str(error), error.exit_code, debug)
@@ -93,33 +108,39 @@ def _report(failure: Exception, arguments: list[str], debug: bool) -> int:
     except BrokenPipeError:
         return 1
     except OSError as error:
-        return _fail(f"{error.filename or 'output'}: {error.strerror}{_remedy(error, arguments)}", 1, debug)
+        return _fail(_format_os_error(error, arguments), 1, debug)
     except Exception as error:
         return _fail(f"{format_error(error)} (a bug in lightcnn; run with --debug for the traceback)", 1, debug)
 
 
-def _remedy(error: OSError, arguments: list[str]) -> str:
-    """What to do about an error of the operating system, if that is known."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return ""
-    can_resume = "resume" in inspect.signature(COMMANDS[arguments[0]]).parameters
-    return "; check the free disk space" + (", then continue with --resume" if can_resume else "")
+def _format_os_error(error: OSError, arguments: list[str]) -> str:
+    """An error of the operating system, and what to do about it if that is known."""
+    if error.filename is None:  # every error of a file names it
+        return f"the output cannot be printed ({error.strerror}); send stdout elsewhere"
+    remedy = write_remedy(error)
+    can_resume = arguments[0] in COMMANDS and "resume" in inspect.signature(COMMANDS[arguments[0]]).parameters
+    resume = ", then continue with --resume" if remedy and can_resume else ""
+    return f"{error.filename}: {error.strerror}{f'; {remedy}' if remedy else ''}{resume}"
 
 
 def _interrupted(message: str) -> int:
     """Prints how a command that a signal ended is resumed; the terminal may be gone."""
     interrupt.settle()
-    with contextlib.suppress(OSError):
-        _fail(message, 1, debug=False)
+    _fail(message, 1, debug=False)
     return interrupt.exit_code()
 
 
 def _fail(message: str, code: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    # The message may contain file names with control characters, which a terminal would obey.
-    Console(stderr=True, highlight=False).print(Text(visible(f"lightcnn: {message}")), soft_wrap=True)
+    _print_error(message)
     return code
+
+
+def _print_error(message: str) -> None:
+    """Prints a line on stderr, which may be closed or full."""
+    with contextlib.suppress(OSError):
+        CommandConsole(stderr=True).print_line(f"lightcnn: {message}")
 
 
 @app.callback(invoke_without_command=True)

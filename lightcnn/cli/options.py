@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from lightcnn import interrupt, overrides
+from lightcnn.cli import completion
 from lightcnn.errors import InputError
 from lightcnn.overrides import Override
 
@@ -52,10 +53,17 @@ AllowLeak = Annotated[
 
 RecipeArgument = Annotated[
     str | None,
-    typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, a recipe file, or a spec.yaml with --data."),
+    typer.Argument(
+        metavar="RECIPE",
+        autocompletion=completion.recipes,
+        help="Name of a shipped recipe, a recipe file, or a spec.yaml with --data.",
+    ),
 ]
 TrainingData = Annotated[
-    str | None, typer.Option(metavar="SOURCE", help="Data set to train on (default: the recipe's).")
+    str | None,
+    typer.Option(
+        metavar="SOURCE", autocompletion=completion.data_sets, help="Data set to train on (default: the recipe's)."
+    ),
 ]
 Epochs = Annotated[
     int | None, typer.Option(help="Maximum number of epochs (default: the recipe's); sets training.epochs.")

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
+from lightcnn.cli import completion
 from lightcnn.cli.options import Debug, Device, Json, Quiet, print_json
 from lightcnn.errors import InputError
+from lightcnn.output.console import CommandConsole
 from lightcnn.predicting.settings import PredictSettings
-from lightcnn.text import visible
 
 
 def predict(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    run_folder: Annotated[
+        Path, typer.Argument(metavar="RUN", autocompletion=completion.run_folders, help="Folder of a finished run.")
+    ],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER ...", help="Image files, or their folders.")],
     abstain_below: Annotated[
         float, typer.Option(metavar="P", help='Predict "abstained" if the highest probability is below P.')
@@ -39,12 +40,13 @@ def predict(
 
 def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, quiet: bool) -> None:
     """Predicts into CSV, JSON, or else a table; messages are printed on stderr."""
+    from lightcnn.data.files.walk import run_folder_warnings
     from lightcnn.output.terminal import StepsView
     from lightcnn.predicting import job
     from lightcnn.predicting.outputs import Csv, CsvFile, Document, Sink, Table
     from lightcnn.predicting.report import report_document, require_all_predicted
 
-    console = Console(stderr=True, highlight=False)
+    console = CommandConsole(stderr=True)
     document = Document()
     sinks: list[Sink] = [document] if as_json else []
     if csv_to is not None:
@@ -53,7 +55,7 @@ def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, qu
 
     def print_skipped(skipped: Any) -> None:
         if list_skipped:
-            console.print(Text(visible(f"skipped: {skipped.image} {skipped.reason}")), soft_wrap=True)
+            console.print_line(f"skipped: {skipped.image} {skipped.reason}")
 
     # A progress bar and lines on the same terminal would overwrite each other.
     prints_lines = not as_json and csv_to in (None, "-")
@@ -64,5 +66,7 @@ def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, qu
     for warning in [] if quiet else result.warnings:
         console.print(Text(f"warning: {visible(warning.message)}"), soft_wrap=True)
     if not quiet and result.ignored:
-        console.print(Text(f"ignored {result.ignored:,} files that do not have the name of an image"))
+        console.print_line(f"ignored {result.ignored:,} files that do not have the name of an image")
+    for warning in run_folder_warnings(result.run_folders) if not quiet else ():
+        console.print_line(f"warning: {warning.message}")
     require_all_predicted(result, listed=list_skipped)

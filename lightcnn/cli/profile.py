@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import re
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
+from lightcnn.cli import completion
 from lightcnn.cli.options import Debug, Device, Json, Out, Quiet, print_json
 from lightcnn.errors import InputError
 from lightcnn.measurement.runtime_names import FOLDED, RUNTIMES
-from lightcnn.text import visible
-
-MAX_COLUMNS = 400
-"""Width of a table that no terminal limits, in characters."""
+from lightcnn.output.console import CommandConsole
 
 
 class Format(StrEnum):
@@ -35,6 +30,7 @@ def profile(
         list[str] | None,
         typer.Argument(
             metavar="TARGET ...",
+            autocompletion=completion.targets,
             help="Specs, recipes, run folders, ONNX files or timm models "
             "(default: MicroMPoxNet and the 11 baselines of its paper).",
         ),
@@ -83,7 +79,7 @@ def profile(
         require_columns([sort.removeprefix("-")], "--sort")
     if out is not None:
         RunFolder.require_free(out)
-    with StepsView(Console(stderr=True, highlight=False), quiet) as terminal:
+    with StepsView(CommandConsole(stderr=True), quiet) as terminal:
         from lightcnn.profiling import job
 
         settings = ProfileSettings(
@@ -98,9 +94,7 @@ def profile(
         _show(run, report, names, sort, format, layers, quiet)
     if report["failures"]:
         for failure in report["failures"] if not as_json else ():
-            Console(stderr=True, highlight=False).print(
-                Text(visible(f"lightcnn: profile: {failure['error']}")), soft_wrap=True
-            )
+            CommandConsole(stderr=True).print_line(f"lightcnn: profile: {failure['error']}")
         raise typer.Exit(1)
 
 
@@ -113,8 +107,7 @@ def _show(
 
     rows = columns.sort_rows(report["rows"], sort)
     chosen = names or columns.useful_columns(rows)
-    # Without a terminal, lines are not broken.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else MAX_COLUMNS)
+    console = CommandConsole()
     if rows and format is Format.table:
         console.print(terminal.table(rows, chosen))
     elif rows:
@@ -124,10 +117,10 @@ def _show(
         console.print(terminal.layer_table(row["name"], report["layers"][row["name"]]))
     if quiet:
         return
-    notes = Console(stderr=format is not Format.table, highlight=False)
+    notes = CommandConsole(stderr=format is not Format.table)
     for line in (*footer_lines(report), report["convention"]):
-        notes.print(Text(visible(line)), soft_wrap=True)
-    notes.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)
+        notes.print_line(line)
+    notes.print_line(f"run folder {run.path}: open {run / 'report.html'}")
 
 
 def _list(text: str) -> list[str]:

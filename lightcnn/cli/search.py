@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
+from lightcnn import csv_files
+from lightcnn.cli import completion
 from lightcnn.cli.options import (
     STARTED_AT,
     AllowLeak,
@@ -32,6 +31,7 @@ from lightcnn.cli.options import (
 )
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import warning_lines
+from lightcnn.output.console import CommandConsole
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.text import visible
 
@@ -47,10 +47,16 @@ def search(
         str | None,
         typer.Option(help="Limits with units, joined by commas: 1MFLOPs, 50kparams, 64KB, 64KiB-RAM, 0.9..1MFLOPs."),
     ] = None,
-    space: Annotated[str | None, typer.Option(help="A shipped search space or a YAML file (default: micro).")] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(autocompletion=completion.spaces, help="A shipped search space or a YAML file (default: micro)."),
+    ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="A folder of class folders, a .csv or .npz file, or a data set's name (default: digits)."),
+        typer.Option(
+            autocompletion=completion.data_sets,
+            help="A folder of class folders, a .csv or .npz file, or a data set's name (default: digits).",
+        ),
     ] = None,
     trials: Annotated[
         int | None, typer.Option(min=1, help="Stop after N trials; the same seed then gives the same search.")
@@ -121,7 +127,7 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
     if "budget" not in options:
         raise InputError("search: --budget is missing; state what the network may cost, as in --budget 1MFLOPs")
     if out is not None:
-        RunFolder.require_free(out)
+        RunFolder.require_free(out, can_resume=True)
     budget = Budget.parse(options["budget"])
     space = SearchSpace.load(options.get("space", "micro"))
     data = options.get("data", "digits")
@@ -177,7 +183,7 @@ def _run(settings: SearchSettings, out: Path | None, resume: bool, quiet: bool) 
     from lightcnn.searching.terminal import SearchView
 
     out = out or RunFolder.default_path("search")
-    console = Console(stderr=True, highlight=False)
+    console = CommandConsole(stderr=True)
     with resumable("search", out, SETTINGS_FILE), SearchView(console, quiet) as view:
         from lightcnn.searching import job
 
@@ -207,19 +213,16 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json(report)
         return
-    console = Console(highlight=False)
+    console = CommandConsole()
     if not quiet:
-        with open(run / "trials.csv", encoding="utf-8", newline="") as file:
-            console.print(search_table(report, list(csv.DictReader(file))))
+        console.print(search_table(report, csv_files.read((run / "trials.csv").read_bytes())))
         console.print()
-    console.print(Text(visible(summary(report), keep="\n")), soft_wrap=True)
+    console.print_line(summary(report))
     if not quiet:
         for line in warning_lines(report):
-            console.print(Text(visible(line)), soft_wrap=True)
+            console.print_line(line)
         longer = f"lightcnn search --resume --out {shlex.quote(str(run.path))} {_longer(run, report)}"
-        console.print(
-            Text(f"run folder {run.path}: open {run / 'report.html'}; search longer with: {longer}"), soft_wrap=True
-        )
+        console.print_line(f"run folder {run.path}: open {run / 'report.html'}; search longer with: {longer}")
 
 
 def _longer(run: RunFolder, report: Mapping[str, Any]) -> str:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from lightcnn.cli.options import (
     AllowLeak,
@@ -36,6 +34,7 @@ from lightcnn.cli.options import (
 )
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import warning_lines
+from lightcnn.output.console import CommandConsole
 from lightcnn.text import visible
 
 
@@ -85,7 +84,7 @@ def train(
     if resumed is not None and unchanged and (resumed / "report.json").is_file():
         return _show(resumed, as_json, quiet)
     out = out or RunFolder.default_path("train")
-    with resumable("train", out, MARKER_FILE), TrainView(Console(stderr=True, highlight=False), quiet) as view:
+    with resumable("train", out, MARKER_FILE), TrainView(CommandConsole(stderr=True), quiet) as view:
         from lightcnn.training import job
 
         run = job.run(settings, out=out, resume=resume, progress=view)
@@ -106,14 +105,14 @@ def _dry_run(settings: Any, as_json: bool, quiet: bool) -> None:
     from lightcnn.recipe import Recipe
     from lightcnn.training.terminal import TrainView, dry_run_lines, stand_in_panel
 
-    with TrainView(Console(stderr=True, highlight=False), quiet) as view:
+    with TrainView(CommandConsole(stderr=True), quiet) as view:
         from lightcnn.training.job import estimate
 
         plan = estimate(settings, progress=view)
     if as_json:
         return print_json(plan)
     if plan["data"]["stand_in"]:
-        Console(stderr=True, highlight=False).print(stand_in_panel(plan["data"]))
+        CommandConsole(stderr=True).print(stand_in_panel(plan["data"]))
     recipe = Recipe.model_validate_json(json.dumps(plan["recipe"]))
     typer.echo(document.dump(recipe, exclude_defaults=False))
     typer.echo(visible(dry_run_lines(plan), keep="\n"))
@@ -129,20 +128,20 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
     report = run.report
     if as_json:
         return print_json(report)
-    console = Console(highlight=False)
+    console = CommandConsole()
     if "parts" in report and not quiet:
         console.print(parts_table(report))
         console.print()
-    console.print(Text(visible(train_summary(report), keep="\n")), soft_wrap=True)
+    console.print_line(train_summary(report))
     if report["metrics"]["test"]["warning"]:
-        console.print(Text(visible(f"warning: {report['metrics']['test']['warning']}")), soft_wrap=True)
+        console.print_line(f"warning: {report['metrics']['test']['warning']}")
     if not quiet:
         stand_in = report["data"]["stand_in"]
         if stand_in:
             console.print(stand_in_panel(report["data"]))
         for line in warning_lines(report, omit=("stand_in", "note") if stand_in else ()):
-            console.print(Text(visible(line)), soft_wrap=True)
-        console.print(Text(_next_steps(run)), soft_wrap=True)
+            console.print_line(line)
+        console.print_line(_next_steps(run))
     return None
 
 

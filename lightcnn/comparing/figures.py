@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
-
 from lightcnn.comparing.pairs import Pair
 from lightcnn.comparing.settings import METRICS
 from lightcnn.output.figures import BLUE, GREY, ORANGE, png, without_mathematics
+from lightcnn.output.plotting import Axes, Figure, PercentFormatter
 from lightcnn.text import visible
 
 MAX_DRAWN = 40

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lightcnn import csv_files
 from lightcnn.errors import RunError
 from lightcnn.evaluation.predictions import MAX_BYTES
 from lightcnn.run_files import read_limited
@@ -197,8 +197,9 @@ def _validated(run: RunFolder, document: Any) -> RunReport:
 def _rows(file: Path, content: bytes, classes: Sequence[str]) -> Iterator[_Row]:
     """The rows of the test set. Raises: RunError with the number of the first line that is invalid."""
     try:
-        reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
-        header = next(reader, [])
+        reader = csv.reader(csv_files.text_of(content), strict=True)
+        table = ([csv_files.unguard(cell) for cell in cells] for cells in reader)
+        header = next(table, [])
         probabilities = [f"p_{name}" for name in classes]
         pooled = header[: len(POOLED_COLUMNS)] == list(POOLED_COLUMNS)
         if header != [*(POOLED_COLUMNS if pooled else SINGLE_COLUMNS), *probabilities]:
@@ -207,15 +208,13 @@ def _rows(file: Path, content: bytes, classes: Sequence[str]) -> Iterator[_Row]:
                 f"report.json in their order, not {','.join(header)[:200] or 'none'}"
             )
         numbers = {name: number for number, name in enumerate(classes)}
-        for cells in reader:
+        for cells in table:
             if len(cells) != len(header):
                 raise ValueError(f"{len(cells)} cells, not {len(header)}; the file was truncated or edited")
             if cells[1] not in SPLIT_NAMES:
                 raise ValueError(f"split is {cells[1]!r}, not one of {', '.join(SPLIT_NAMES)}")
             if cells[1] == "test":
                 yield _row(cells, numbers, pooled)
-    except UnicodeDecodeError:
-        raise RunError(f"{file}: not UTF-8 text; {RESTORE}") from None
     except (csv.Error, ValueError) as error:
         raise RunError(f"{file}:{reader.line_num}: {error}; {RESTORE}") from None
 

@@ -26,7 +26,15 @@ from lightcnn.document import Frozen
 from lightcnn.engine.history import History
 from lightcnn.engine.state import State
 from lightcnn.errors import RunError, TrainingError
-from lightcnn.run_files import MAX_JSON_BYTES, TEMPORARY, parse_json, read_limited, temporary_name, write_file
+from lightcnn.run_files import (
+    MAX_JSON_BYTES,
+    TEMPORARY,
+    parse_json,
+    read_limited,
+    temporary_name,
+    write_file,
+    write_remedy,
+)
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import first_line
 
@@ -68,10 +76,11 @@ class Checkpoints:
         try:
             self._write(state, history)
         except OSError as error:
+            remedy = write_remedy(error)
             raise TrainingError(
                 f"checkpoint {self.folder}: epoch {history.epoch} cannot be written ({error.strerror or error}); "
-                "earlier checkpoints are kept: check the free disk space, then resume with: lightcnn train --resume "
-                f"--out {self.folder.parent}"
+                f"earlier checkpoints are kept: {f'{remedy}, then ' if remedy else ''}resume with: "
+                f"lightcnn train --resume --out {self.folder.parent}"
             ) from error
 
     def exist(self) -> bool:

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lightcnn.evaluation.calibration import calibration_error
 from lightcnn.evaluation.roc import BAND_GRID, RocCurve, Trace, curve, precision_recall, roc
 from lightcnn.output.figures import BLUE, COLOURS, GREY, ORANGE, blank, label_text, name_axes, png
+from lightcnn.output.plotting import Axes, Figure, MaxNLocator
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
+from lightcnn import csv_files
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.split import Split
 from lightcnn.decisions import decide
@@ -37,7 +36,7 @@ def read_predictions(run: RunFolder) -> list[dict[str, str]]:
             f"{run / 'predictions.csv'}: its SHA-256 is not the one in report.json, it was edited after the run; "
             "restore the file that the run wrote"
         )
-    return list(csv.DictReader(io.StringIO(content.decode("utf-8"), newline="")))
+    return csv_files.read(content)
 
 
 def prediction_table(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lightcnn import csv_files
 from lightcnn.data.files.conversion import Conversion
 from lightcnn.data.files.walk import Skipped
 from lightcnn.errors import DataError
@@ -86,15 +85,12 @@ class Results:
 
 def explanations_table(entries: Sequence[Mapping[str, Any]]) -> bytes:
     """explanations.csv: one row per check of each explanation; an explanation without checks has one row too."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows: list[Sequence[Any]] = [COLUMNS]
     for entry in entries:
         first = [entry[name] for name in COLUMNS[:8]]
         checks = [(name, check["value"], check["passed"]) for name, check in entry["checks"].items()]
-        writer.writerows([*first, *check] for check in checks or [("", None, None)])
-    # File names that are not UTF-8 are written as the bytes that the file system has.
-    return stream.getvalue().encode("utf-8", "surrogateescape")
+        rows += [[*first, *check] for check in checks or [("", None, None)]]
+    return csv_files.write(rows)
 
 
 def _entry(image: ExplainedImage, explanation: Explanation, files: FigureFiles) -> Entry:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from lightcnn.explaining.checks.catalogue import CHECKS, DISPLAY_ORDER
 from lightcnn.explaining.progress import ExplainProgress
+from lightcnn.output.console import CommandConsole
 from lightcnn.output.terminal import table
 from lightcnn.text import visible
 
@@ -20,7 +20,7 @@ MARKS = {True: "✓", False: "✗", None: "–"}
 class TerminalProgress(ExplainProgress):
     """Shows the steps with `show_step` and, on `console`, a table of each image once it is explained."""
 
-    def __init__(self, show_step: Callable[[str, int, int], None], console: Console | None) -> None:
+    def __init__(self, show_step: Callable[[str, int, int], None], console: CommandConsole | None) -> None:
         self._show_step = show_step
         self._console = console
 
@@ -31,7 +31,7 @@ class TerminalProgress(ExplainProgress):
     def explained(self, entries: Sequence[Mapping[str, Any]]) -> None:
         """One image is explained."""
         if self._console is not None:
-            self._console.print(Text(visible(image_heading(entries))), soft_wrap=True)
+            self._console.print_line(image_heading(entries))
             self._console.print(image_table(entries))
 
 

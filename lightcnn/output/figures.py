@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from PIL import Image, ImageDraw, ImageFont
 
+from lightcnn.output.fonts import drawable, use_fallbacks
+from lightcnn.output.plotting import Axes, Figure, PercentFormatter
 from lightcnn.text import shorten, visible
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -41,12 +39,12 @@ def name_axes(axes: Axes, x: str, y: str) -> None:
 
 def label_text(text: str) -> str:
     """A user's name as a label: one line, shortened, and not read as mathematics."""
-    return without_mathematics(shorten(visible(text), MAX_LABEL_LETTERS))
+    return without_mathematics(shorten(drawable(visible(text)), MAX_LABEL_LETTERS))
 
 
 def without_mathematics(text: str) -> str:
-    """Text that matplotlib does not read as mathematics."""
-    return text.replace("$", r"\$")
+    """Text that matplotlib can draw and does not read as mathematics."""
+    return drawable(text).replace("$", r"\$")
 
 
 def percent(axes: Axes) -> None:
@@ -58,11 +56,10 @@ def percent(axes: Axes) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as a PNG file. Letters that the font lacks are drawn as boxes, without a warning."""
+    """A figure as a PNG file."""
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")
-        figure.savefig(buffer, format="png", dpi=120)
+    use_fallbacks(figure)
+    figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
 
 

@@ -6,12 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
-
 from lightcnn.output.figures import GREY, png
+from lightcnn.output.fonts import use_fallbacks
 from lightcnn.output.html import Spot
+from lightcnn.output.plotting import Bbox, Figure, FigureCanvasAgg
 
 GAPS = (3, 10, 20, 32, 46, 64)
 """Distances in typographic points between a data point and its label, tried in this order."""
@@ -67,6 +65,7 @@ def label_points(axes: Any, points: Sequence[Any], names: Sequence[str]) -> None
 
 def _draw(figure: Figure) -> None:
     """Draws the figure, so that the places of its parts are known."""
+    use_fallbacks(figure)
     FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
 
 

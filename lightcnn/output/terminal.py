@@ -5,26 +5,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Self
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
 from lightcnn import interrupt
+from lightcnn.output.console import CommandConsole
 from lightcnn.text import visible
 
 
 class LiveView(ABC):
-    """Shows the result of `render` on a terminal, four times per second while a command runs."""
+    """Shows the result of `render` on a terminal but not in a notebook, four times per second while a command runs."""
 
-    def __init__(self, console: Console, quiet: bool) -> None:
+    def __init__(self, console: CommandConsole, quiet: bool) -> None:
         self._console = console
         self._quiet = quiet
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
-        if not self._quiet and self._console.is_terminal:
+        if not self._quiet and self._console.is_live:
             self._live = Live(console=self._console, refresh_per_second=4, transient=True, get_renderable=self.render)
             self._live.start()
         return self
@@ -41,7 +41,7 @@ class LiveView(ABC):
     def line(self, text: str) -> None:
         """Prints a line that stays."""
         if not self._quiet:
-            self._console.print(Text(visible(text)), soft_wrap=True)
+            self._console.print_line(text)
 
     def show(self, renderable: RenderableType) -> None:
         """Prints a panel or a table that stays."""
@@ -56,9 +56,14 @@ class LiveView(ABC):
 class StepsView:
     """A progress bar for each step of a command, on a terminal only and not when quiet."""
 
-    def __init__(self, console: Console, quiet: bool) -> None:
-        visible_bars = console.is_terminal and not quiet
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    def __init__(self, console: CommandConsole, quiet: bool) -> None:
+        visible_bars = console.is_live and not quiet
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         self._bars = Progress(*columns, console=console, transient=True, disable=not visible_bars)
         self._steps: dict[str, TaskID] = {}
 
@@ -73,7 +78,7 @@ class StepsView:
         """Shows how many of `total` items a step has finished. A signal that was dropped elsewhere ends it here."""
         interrupt.check()
         if step not in self._steps:
-            self._steps[step] = self._bars.add_task(step, total=total)
+            self._steps[step] = self._bars.add_task(visible(step), total=total)
         self._bars.update(self._steps[step], completed=finished, total=total)
 
 

@@ -18,6 +18,7 @@ WarningCode = Literal[
     "dropped_channels",
     "dropped_frames",
     "one_colour_images",
+    "run_folders_ignored",
 ]
 """What scripts can test. `MEANINGS` has the meaning of each."""
 
@@ -33,6 +34,7 @@ MEANINGS: Mapping[WarningCode, str] = {
     "dropped_channels": "Images with channels that were not read.",
     "dropped_frames": "Files with several pages or frames, of which only the first was read.",
     "one_colour_images": "Images in which all pixels are equal, so that they show nothing.",
+    "run_folders_ignored": "Folders inside the images that lightcnn wrote, which were not read.",
 }
 """What `count` counts, for each code; the table in docs/reference/warnings.md."""
 assert set(MEANINGS) == set(get_args(WarningCode))

@@ -21,7 +21,7 @@ from lightcnn.trained_network import ABSTAINED, TrainedNetwork, require_probabil
 
 @dataclass(frozen=True)
 class Result:
-    """How many images were predicted, abstained from, skipped, and ignored because they are not images by name.
+    """How many images were predicted, abstained from and skipped, and how many files and run folders were ignored.
 
     `warnings` are about what was done to the values of the files.
     """
@@ -31,6 +31,7 @@ class Result:
     abstained: int
     skipped: tuple[Skipped, ...]
     ignored: int
+    run_folders: int
     seconds: float
     warnings: tuple[ReportWarning, ...] = ()
 
@@ -75,7 +76,7 @@ def run(
             progress("predicting", finished, max(finished, count.images))
     return Result(
         classes=network.preprocess.classes, predicted=predicted, abstained=abstained, skipped=tuple(skipped),
-        ignored=count.ignored, seconds=time.monotonic() - started,
+        ignored=count.ignored, run_folders=count.run_folders, seconds=time.monotonic() - started,
         warnings=pixel_warnings(conversions.elements(), network.preprocess.scale),
     )  # fmt: skip
 

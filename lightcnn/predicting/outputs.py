@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -14,6 +12,7 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lightcnn import csv_files
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.text import shorten, visible
 from lightcnn.trained_network import ABSTAINED
@@ -42,7 +41,7 @@ class Sink(ABC):
 
 
 class Csv(Sink):
-    """`image,prediction,p_CLASS...` in UTF-8; each line is passed to `write` at once."""
+    """`image,prediction,p_CLASS...` in UTF-8, guarded for spreadsheets; each line is passed to `write` at once."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
@@ -54,10 +53,7 @@ class Csv(Sink):
         self._write_line((image, prediction, *(f"{p:.8f}" for p in row)))
 
     def _write_line(self, values: Iterable[str]) -> None:
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(values)
-        # A name that is not valid UTF-8 is written with the bytes that it has in the file system.
-        self._write(line.getvalue().encode("utf-8", "surrogateescape"))
+        self._write(csv_files.write([tuple(values)]))
 
 
 class CsvFile(Sink):

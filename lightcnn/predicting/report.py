@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from lightcnn.data.files.walk import run_folder_warnings
 from lightcnn.output.report import report_head
 from lightcnn.predicting.job import Result
 from lightcnn.predicting.settings import PredictSettings
@@ -13,8 +14,9 @@ from lightcnn.run_folder import require_complete
 
 def report_document(settings: PredictSettings, result: Result, predictions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What `--json` prints."""
+    warnings = [*run_folder_warnings(result.run_folders), *result.warnings]
     return {
-        **report_head("predict", seconds=result.seconds, warnings=result.warnings),
+        **report_head("predict", seconds=result.seconds, warnings=warnings),
         "run": str(settings.folder),
         "classes": list(result.classes),
         "abstain_below": settings.abstain_below,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lightcnn import csv_files
 from lightcnn.budget import human
 from lightcnn.errors import InputError
 from lightcnn.measurement.runtime_names import EAGER, FOLDED, ONNX, ONNX_INT8, RUNTIMES
@@ -153,17 +152,11 @@ def latex(rows: Sequence[Row], names: Sequence[str]) -> str:
     return f"\\begin{{tabular}}{{{shape}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body}\\bottomrule\n\\end{{tabular}}\n"
 
 
-def csv_table(rows: Sequence[Row], names: Sequence[str]) -> str:
+def csv_table(rows: Sequence[Row], names: Sequence[str]) -> bytes:
     """A CSV table with unrounded numbers; its header has the columns' names."""
     values = [[COLUMNS[name].value(row) for name in names] for row in rows]
-    return to_csv(names, [["x".join(map(str, v)) if isinstance(v, list) else v for v in row] for row in values])
-
-
-def to_csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Any table as CSV text."""
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows([header, *rows])
-    return file.getvalue()
+    cells = [["x".join(map(str, v)) if isinstance(v, list) else v for v in row] for row in values]
+    return csv_files.write([names, *cells])
 
 
 def html(rows: Sequence[Row], names: Sequence[str]) -> str:

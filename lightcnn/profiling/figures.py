@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
-
 from lightcnn.budget import human
 from lightcnn.output.figures import BLUE, COLOURS, GREY, MARKERS, ORANGE, blank, label_text, pareto
 from lightcnn.output.hotspots import InteractiveFigure, interactive_figure, label_points
+from lightcnn.output.plotting import EngFormatter, Figure
 
 Row = Mapping[str, Any]
 MAX_BUBBLE_POINTS = 40

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lightcnn import csv_files
 from lightcnn.counting.count import CONVENTION
 from lightcnn.counting.layers import LAYER_COLUMNS
 from lightcnn.measurement.latency import describe_machine
@@ -40,7 +41,7 @@ def run_folder_files(report: Mapping[str, Any], profiles: Sequence[Profile]) -> 
     figures = draw_figures(rows)
     return {
         "report.html": profile_page(report, figures),
-        "profile.csv": columns.csv_table(rows, tuple(columns.COLUMNS)).encode(),
+        "profile.csv": columns.csv_table(rows, tuple(columns.COLUMNS)),
         "layers.csv": _layers_csv(profiles),
         **{f"plots/{name}.png": figure.png for name, figure in figures.items()},
         "report.json": json_bytes(report),
@@ -49,4 +50,4 @@ def run_folder_files(report: Mapping[str, Any], profiles: Sequence[Profile]) -> 
 
 def _layers_csv(profiles: Sequence[Profile]) -> bytes:
     rows = [[profile.name, *layer.cells()] for profile in profiles for layer in profile.layers]
-    return columns.to_csv(("network", *LAYER_COLUMNS), rows).encode()
+    return csv_files.write([("network", *LAYER_COLUMNS), *rows])

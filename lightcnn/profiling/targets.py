@@ -18,6 +18,7 @@ from lightcnn import document
 from lightcnn.baseline_spec import BASELINES, TIMM_PREFIX, AnySpec, BaselineSpec, load_network
 from lightcnn.baselines import build_network, configuration
 from lightcnn.counting.count import Count, count
+from lightcnn.csv_files import unguard
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.measurement.latency import TimedModel
 from lightcnn.measurement.memory import ResidentMemory, file_memory, spec_memory
@@ -29,7 +30,7 @@ from lightcnn.profiling.profile import Accuracy, Profile, file_notes, with_input
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import Shape
-from lightcnn.text import nearest
+from lightcnn.text import nearest, visible
 
 PAPER_NETWORK = "micrompoxnet"
 PUBLISHED_ACCURACIES = {
@@ -103,12 +104,17 @@ def find_targets(
     networks = [_target(target, input) for target in targets]
     if baselines or not targets:
         networks += [_paper(input), *(_baseline(name, input) for name in BASELINES)]
-    networks = _with_unique_names(networks)
+    networks = _with_unique_names([_printable(network) for network in networks])
     names = [network.name for network in networks]
     unknown = [name for name in accuracies if name not in names]
     if unknown:
         raise InputError(f"--accuracy: {unknown[0]}: no such row{nearest(unknown[0], names)}; rows: {', '.join(names)}")
     return [_with_accuracy(network, accuracies) for network in networks]
+
+
+def _printable(target: Target) -> Target:
+    """The target with a name and a source that can be printed and written to any file."""
+    return replace(target, name=visible(target.name), source=visible(target.source))
 
 
 def _with_unique_names(targets: Sequence[Target]) -> list[Target]:
@@ -137,7 +143,7 @@ def read_accuracies(path: Path) -> dict[str, float]:
             value = -1.0
         if not 0 <= value <= 1:
             raise InputError(f"{path}:{number}: accuracy {row['accuracy']!r} must be a number from 0 to 1")
-        accuracies[row["name"] or ""] = value
+        accuracies[unguard(row["name"] or "")] = value
     return accuracies
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib.ticker import EngFormatter
-
 from lightcnn.output.figures import BLUE, ORANGE, blank, percent, png
+from lightcnn.output.plotting import EngFormatter
 
 
 def history(points: Sequence[tuple[float, float]], end: float) -> bytes:

@@ -29,6 +29,11 @@ from lightcnn.text import first_line
 STUDY_NAME = "search"
 STORAGE_ERRORS = (OperationalError, optuna.exceptions.StorageInternalError)
 """What Optuna raises if the study's file cannot be read or written."""
+REMEDIES = {
+    "locked": "end the process that uses it", "full": "check the free disk space", "readonly": "check its permissions",
+    "unable to open": "check its permissions",
+}  # fmt: skip
+"""What to do about an error of SQLite, by a word of its message."""
 DAMAGES = (
     sqlite3.DatabaseError, SQLAlchemyError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError,
     AssertionError, RuntimeError,
@@ -158,7 +163,7 @@ def storage_errors(file: Path, *, started: bool = False) -> Iterator[None]:
     except STORAGE_ERRORS as error:
         cause = error if isinstance(error, OperationalError) else error.__cause__
         reason = getattr(cause, "orig", None) or cause
-        remedy = "end the process that uses it" if "locked" in str(reason) else "check free disk space and permissions"
+        remedy = next((remedy for word, remedy in REMEDIES.items() if word in str(reason)), "check the file")
         kind = LightcnnError if started else RunError
         resume = ", then use --resume" if started else ""
         raise kind(f"{file}: the study cannot be read or written ({reason}); {remedy}{resume}") from None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from lightcnn.budget import Budget, Cost, human
+from lightcnn.output.console import CommandConsole
 from lightcnn.output.terminal import LiveView, format_duration, key_value_grid, table
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings
@@ -22,7 +23,7 @@ MAX_NETWORKS = 5
 class SearchView(LiveView, SearchProgress):
     """Shows a search: live on a terminal, elsewhere one line per trial, nothing when quiet."""
 
-    def __init__(self, console: Console, quiet: bool) -> None:
+    def __init__(self, console: CommandConsole, quiet: bool) -> None:
         super().__init__(console, quiet)
         self._budget: Budget | None = None
         self._clock: Any = None

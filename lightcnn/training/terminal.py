@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from lightcnn.budget import human
 from lightcnn.output.caveats import STAND_IN_PANEL
+from lightcnn.output.console import CommandConsole
 from lightcnn.output.terminal import LiveView, format_duration, key_value_grid, table
 from lightcnn.text import visible
 from lightcnn.training.progress import TrainingProgress
@@ -29,7 +30,7 @@ PART_METRICS = ("accuracy", "balanced_accuracy", "f1", "auc")
 class TrainView(LiveView, TrainingProgress):
     """Shows a training: a live view on a terminal, a few lines elsewhere, nothing when quiet."""
 
-    def __init__(self, console: Console, quiet: bool) -> None:
+    def __init__(self, console: CommandConsole, quiet: bool) -> None:
         super().__init__(console, quiet)
         self._phase, self._done, self._total = "reading images", 0, 1
         self._history: Any = None
@@ -114,7 +115,7 @@ def stand_in_panel(data: Mapping[str, Any]) -> Panel:
     text = Text(f"STAND-IN DATA: {data['source']}\n", style="bold")
     text.append(f"{STAND_IN_PANEL}\n", style="bold")
     text.append(visible(data["note"], keep="\n"))
-    return Panel(text, style="white on red", title="no real data")
+    return Panel(text, style="white on red", title="no real data", expand=False)
 
 
 def dry_run_lines(plan: Mapping[str, Any]) -> str:

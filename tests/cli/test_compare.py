@@ -160,7 +160,6 @@ LINE = "images/0007.png,test,7,well,well,"
         (",test,", ",val,", "has no row of the test set"),
         (LINE, '"images', "restore the file that the run wrote"),
         (LINE, "x" * 200_000, "field larger than field limit"),
-        (LINE, "images/\udcff.png", "not UTF-8 text"),
     ],
 )
 def test_a_damaged_table_is_refused_in_one_line(

@@ -76,7 +76,7 @@ def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str], monkeypatc
         ("explain", errno.EDQUOT, "; check the free disk space, then continue with --resume"),
         ("audit", errno.ENOSPC, "; check the free disk space"),
         ("predict", errno.ENOSPC, "; check the free disk space"),
-        ("train", errno.EACCES, ""),
+        ("train", errno.EACCES, "; check the permissions, then continue with --resume"),
         ("check", errno.EIO, ""),
     ],
 )

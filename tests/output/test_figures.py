@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import pytest
 from helpers.figures import read_image
 
 from lightcnn.evaluation import figures
-from lightcnn.output.figures import MAX_LABEL_LETTERS, add_warning_bar, label_text, pareto
+from lightcnn.output import fonts
+from lightcnn.output.figures import MAX_LABEL_LETTERS, add_warning_bar, blank, label_text, pareto, png
 
 
 def test_names_are_short_single_lines_without_mathematics() -> None:
     assert label_text("a\nb") == "a\\nb"
     assert label_text("$x$") == r"\$x\$"
     assert label_text("x" * 300) == "x" * (MAX_LABEL_LETTERS - 1) + "…"
+
+
+def test_characters_that_no_font_has_are_escaped_and_the_figure_explains_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fonts, "_drawable_characters", lambda: frozenset(range(0x250)))
+    assert label_text("良性") == r"\u826f\u6027"
+    assert label_text("caf\xe9") == "caf\xe9"
+    figure, axes = blank("x", "y")
+    png(figure)
+    assert figure.get_supxlabel() == ""
+    axes.set_title(label_text("😀"))
+    png(figure)
+    assert axes.get_title() == r"\U0001f600"
+    assert figure.get_supxlabel() == fonts.NOTE
+
+
+def test_installed_fonts_complete_that_of_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fonts, "fallback_families", lambda: ("DejaVu Serif",))
+    figure, axes = blank("é", "y")
+    fonts.use_fallbacks(figure)
+    assert axes.xaxis.get_label().get_fontfamily()[-1] == "DejaVu Serif"
 
 
 def test_no_point_is_both_cheaper_and_better_than_one_on_the_front() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lightcnn.errors import DataError
+from lightcnn.text import is_utf8
 
 SPLIT_ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 """Other common names of the splits: they are refused with the name that lightcnn reads."""
@@ -17,10 +18,12 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def require_one_spelling(where: str, names: Iterable[str]) -> None:
-    """Raises: DataError if two class names differ only in case or in their Unicode form."""
+def require_class_names(where: str, names: Iterable[str]) -> None:
+    """Raises: DataError if a name is not UTF-8, or two names differ only in case or in their Unicode form."""
     spellings: dict[str, str] = {}
     for name in names:
+        if not is_utf8(name):
+            raise DataError(f"{where}: the name of the class {name!r} is not UTF-8; rename it")
         earlier = spellings.setdefault(composed(name).casefold(), name)
         if earlier != name:
             raise DataError(

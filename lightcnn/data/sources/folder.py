@@ -8,10 +8,11 @@ import numpy as np
 
 from lightcnn.data.dataset import MAX_CLASSES, SPLIT_NAMES, Dataset, assemble
 from lightcnn.data.files.decode import SUFFIXES
-from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, leads_out, require_one_spelling
-from lightcnn.data.files.walk import hidden
+from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, leads_out, require_class_names
+from lightcnn.data.files.walk import hidden, holds_runs_only, run_folder_warnings
 from lightcnn.data.sources.read_files import MAX_LISTED, read
 from lightcnn.errors import DataError
+from lightcnn.output.warnings import ReportWarning
 from lightcnn.progress import Progress, no_progress
 from lightcnn.text import nearest
 
@@ -36,6 +37,7 @@ def read_folder(path: Path, *, skip_corrupt: bool = False, progress: Progress = 
         paths=tuple(str(file.relative_to(path)) for file, _, _ in usable),
         split=np.array([split for _, _, split in usable], dtype="<U5"),
         skipped=reading.skipped,
+        warnings=_run_folder_warnings(path, [root for _, root in roots]),
         note="; ".join(note for note in (_format_ignored(path, [root for _, root in roots]), reading.note) if note),
     )
 
@@ -115,7 +117,7 @@ def _class_folders(root: Path) -> list[Path]:
             f"data {root}: {len(folders):,} folders, and each would be a class, more than {MAX_CLASSES:,}; give "
             "a folder with one folder per class"
         )
-    require_one_spelling(f"data {root}", [folder.name for folder in folders])
+    require_class_names(f"data {root}", [folder.name for folder in folders])
     for folder in folders:
         nested = next((inner for inner in subfolders(folder) if image_files(inner)), None)
         if image_files(folder):
@@ -134,8 +136,18 @@ def _class_folders(root: Path) -> list[Path]:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder that are not hidden, in order."""
-    return sorted(inner for inner in folder.iterdir() if inner.is_dir() and not hidden(inner))
+    """The folders in a folder that are neither hidden nor written by lightcnn, in order."""
+    return sorted(
+        inner for inner in folder.iterdir() if inner.is_dir() and not hidden(inner) and not holds_runs_only(inner)
+    )
+
+
+def _run_folder_warnings(path: Path, roots: list[Path]) -> tuple[ReportWarning, ...]:
+    """A warning about the folders in the source that lightcnn wrote, if there are any."""
+    folders = {
+        inner for root in (path, *roots) for inner in root.iterdir() if inner.is_dir() and holds_runs_only(inner)
+    }
+    return run_folder_warnings([str(folder.relative_to(path)) for folder in sorted(folders)])
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from lightcnn.data.sources.synthetic import options_of, synthetic_lesions
 from lightcnn.errors import DataError
 from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Reading
-from lightcnn.text import nearest
+from lightcnn.text import NOT_UTF8, is_utf8, nearest
 
 LOADERS: dict[str, Callable[[str, Reading, Progress], Dataset]] = {
     "digits": digits,
@@ -38,6 +38,8 @@ def load(source: str, reading: Reading | None = None, *, progress: Progress = no
     """
     reading = reading or Reading()
     path = Path(source)
+    if not is_utf8(source):
+        raise DataError(f"data {source!r} {NOT_UTF8}")
     try:
         if name := _named(source):
             return LOADERS[name](source, reading, progress)

@@ -15,8 +15,9 @@ from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
+from lightcnn.csv_files import unguard
 from lightcnn.data.dataset import SPLIT_NAMES, Dataset, assemble
-from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, require_one_spelling
+from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, require_class_names
 from lightcnn.data.sources.read_files import MAX_LISTED, read
 from lightcnn.errors import DataError
 from lightcnn.progress import Progress, no_progress
@@ -45,7 +46,7 @@ def read_manifest(path: Path, *, skip_corrupt: bool = False, progress: Progress 
     """Reads every image that a manifest names; paths are relative to the manifest's folder. Raises: DataError."""
     rows = _rows(path)
     labels = [row.label for row in rows]
-    require_one_spelling(f"data {path}: label", dict.fromkeys(labels))
+    require_class_names(f"data {path}: label", dict.fromkeys(labels))
     classes = tuple(sorted(set(labels), key=_order(labels)))
     split_given = _require_splits(path, rows, classes)
     groups_given = _all_or_none(path, rows, "group", "images of one patient or photograph share a value")
@@ -81,7 +82,7 @@ def _rows(path: Path) -> list[_Row]:
             raise DataError(
                 f"data {path}:{line}: {len(fields)} values for {len(header)} columns; quote values that contain a comma"
             )
-        values = {name: fields[index].strip() for name, index in columns.items()}
+        values = {name: unguard(fields[index].strip()) for name, index in columns.items()}
         row = _Row(line, values["path"], composed(values["label"]), values.get("group", ""), values.get("split", ""))
         for key in values:
             if len(values[key]) > MAX_CHARACTERS:

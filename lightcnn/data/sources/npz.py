@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.data.dataset import SPLIT_NAMES, Dataset, assemble
+from lightcnn.data.files.spelling import require_class_names
 from lightcnn.errors import DataError
 from lightcnn.text import first_line
 
@@ -114,6 +115,7 @@ def _class_names(path: Path, names: NDArray[Any] | None, labels: NDArray[np.int6
         raise DataError(
             f"data {path}: class_names must be distinct texts, one per class, not {names.dtype} {names.shape}"
         )
+    require_class_names(f"data {path}", names.tolist())
     if high >= len(names):
         raise DataError(f"data {path}: label {high}, but class_names has {len(names)} names; add the missing names")
     return tuple(str(name) for name in names)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 from lightcnn.explaining.explanation import Explanation
@@ -15,6 +14,7 @@ from lightcnn.explaining.figures.colours import Pixels
 from lightcnn.explaining.figures.panels import Canvas, curves_figure, overlay_map, panel
 from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.output.figures import add_warning_bar, label_text, png, without_mathematics
+from lightcnn.output.plotting import Figure
 from lightcnn.text import visible
 
 MAX_NAME_LENGTH = 34

@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 
 from lightcnn.explaining.explanation import Explanation
 from lightcnn.explaining.figures.colours import Map, Pixels, Scale
 from lightcnn.explaining.figures.panels import Canvas, add_colour_bar, draw_scaled_map, empty_reason, overlay_map
 from lightcnn.explaining.methods.catalogue import is_rectified, title_of
 from lightcnn.output.figures import label_text
+from lightcnn.output.plotting import Axes, Figure, Normalize, ScalarMappable
 
 IMAGE_INCHES = 1.75
 CASE_LABELS = {

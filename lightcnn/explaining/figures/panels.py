@@ -8,9 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -22,6 +19,7 @@ from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.methods.catalogue import is_rectified, title_of, unit_of
 from lightcnn.explaining.terminal import format_check, ordered_checks
 from lightcnn.output.figures import BLUE, COLOURS, GREY, label_text, name_axes, without_mathematics
+from lightcnn.output.plotting import Axes, Figure, MaxNLocator
 from lightcnn.text import visible
 
 IMAGE_PIXELS = 420

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
-
 from lightcnn.output.figures import BLUE, GREY, ORANGE, name_axes, percent, png
+from lightcnn.output.plotting import EngFormatter, Figure, MaxNLocator, PercentFormatter
 
 
 def learning_curves(

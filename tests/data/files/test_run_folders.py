@@ -1,0 +1,40 @@
+"""Run folders of lightcnn that are inside a data set are not data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lightcnn.data.files.walk import count_images, walk
+from lightcnn.data.sources.load import load
+from lightcnn.run_folder import RunFolder
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Two class folders, a run beside them, and runs/ with another run."""
+    for number, name in enumerate("aabb"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), 40 * number, np.uint8)).save(tmp_path / name / f"{number}.png")
+    plot = (tmp_path / "a" / "0.png").read_bytes()
+    for folder in ("runs/audit-1", "mine"):
+        RunFolder.create(tmp_path / folder, "audit", {}).write_bytes("plots/x.png", plot)
+    return tmp_path
+
+
+def test_runs_in_a_folder_of_classes_are_ignored_with_a_warning(source: Path) -> None:
+    dataset = load(str(source))
+    assert dataset.classes == ("a", "b")
+    assert dataset.paths == ("a/0.png", "a/1.png", "b/2.png", "b/3.png")
+    assert [(warning.code, warning.count) for warning in dataset.warnings] == [("run_folders_ignored", 2)]
+    assert "(mine, runs)" in dataset.warnings[0].message
+
+
+def test_runs_beside_the_images_to_predict_are_ignored_and_counted(source: Path) -> None:
+    assert count_images([source]).images == 4
+    assert count_images([source]).run_folders == 2
+    assert [path.name for path in walk([source]) if isinstance(path, Path)] == ["0.png", "1.png", "2.png", "3.png"]
+    assert count_images([source / "mine" / "plots"]).images == 1  # named by the user
