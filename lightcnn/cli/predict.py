@@ -64,7 +64,7 @@ def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, qu
     if as_json:
         print_json(report_document(settings, result, document.predictions))
     for warning in [] if quiet else result.warnings:
-        console.print(Text(f"warning: {visible(warning.message)}"), soft_wrap=True)
+        console.print_line(f"warning: {warning.message}")
     if not quiet and result.ignored:
         console.print_line(f"ignored {result.ignored:,} files that do not have the name of an image")
     for warning in run_folder_warnings(result.run_folders) if not quiet else ():
