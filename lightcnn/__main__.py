@@ -18,12 +18,15 @@ def main() -> None:
         try:
             from lightcnn.cli.main import run
 
+            interrupt.check()
             code = run(sys.argv[1:])
-        except KeyboardInterrupt:
+        except BaseException:  # a library may have turned the signal into another error
+            if not interrupt.received():
+                raise
             interrupt.settle()
             code = interrupt.exit_code()
             print("lightcnn: interrupted", file=sys.stderr)  # noqa: T201
-    sys.exit(code)
+    interrupt.leave(code)
 
 
 if __name__ == "__main__":
