@@ -18,13 +18,16 @@ def main() -> None:
         try:
             from lightcnn.cli.main import run
 
+            interrupt.check()
             code = run(sys.argv[1:])
-        except KeyboardInterrupt:
+        except BaseException:  # a library may have turned the signal into another error
+            if not interrupt.received():
+                raise
             interrupt.settle()
             code = interrupt.exit_code()
             print("lightcnn: interrupted", file=sys.stderr)  # noqa: T201
     _drop_unwritten()
-    sys.exit(code)
+    interrupt.leave(code)
 
 
 def _drop_unwritten() -> None:

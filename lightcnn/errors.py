@@ -5,6 +5,7 @@ LightcnnError              the work failed                                      
 └── InputError             the user's input is wrong, detected before any work      exit code 2
     ├── BudgetError        a budget that cannot be read, or that no network can meet
     ├── DataError          images or labels that cannot be used
+    │   ├── DataChanged    a download that differs from an earlier one
     │   └── DataMissing    a data set that is not on this machine and cannot be downloaded
     ├── DocumentError      a YAML file with problems; holds all of them
     └── RunError           a run folder or its storage that cannot be used
@@ -46,6 +47,10 @@ class BudgetError(InputError):
 
 class DataError(InputError):
     """Images or labels that cannot be used."""
+
+
+class DataChanged(DataError):  # noqa: N818 - the name states the condition
+    """A download that differs from an earlier one, which no published checksum can decide."""
 
 
 class DataMissing(DataError):  # noqa: N818 - the name states the condition

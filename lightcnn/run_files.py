@@ -6,26 +6,33 @@ removed, and what is read has a limit. No torch.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import re
 import secrets
+import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
 from lightcnn.errors import RunError
-from lightcnn.text import first_line
+from lightcnn.text import first_line, format_error
 
 MAX_JSON_BYTES = 100_000_000
 """Size of the largest JSON file that is read; report.json of 100,000 explanations has about 80 MB."""
 MAX_JSON_DEPTH = 50
 """Nesting depth of the deepest JSON file that is read; lightcnn writes fewer than 15 levels."""
+VALUE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What code raises that uses values of other types or sizes than it expects."""
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.part")
 """Names of files and folders that are being written."""
+ABANDONED_SECONDS = 3600
+"""Time without a change after which such a file or folder belongs to a process that was killed."""
 
 
 def resolve(root: Path, name: str) -> Path:
@@ -116,6 +123,19 @@ def tidy(root: Path) -> None:
                 entry.unlink(missing_ok=True)
 
 
+def tidy_abandoned(folder: Path) -> None:
+    """Removes temporary files and folders in `folder` in which nothing was written for an hour.
+
+    Their process was killed, but one in another container may be at work on a recent one. Links are not followed.
+    """
+    for path in _entries(folder):
+        if TEMPORARY.fullmatch(path.name) and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                newest = max(entry.lstat().st_mtime for entry in (path, *path.rglob("*")))
+                if time.time() - newest > ABANDONED_SECONDS:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def read_json(root: Path, name: str) -> Any:
     """The content of a JSON file below the folder `root`. Raises: RunError if it is missing, damaged or too large."""
     try:
@@ -124,6 +144,18 @@ def read_json(root: Path, name: str) -> Any:
         raise RunError(
             f"run {root}: {name} is damaged ({first_line(error)}); restore the file that the run wrote"
         ) from None
+
+
+@contextmanager
+def earlier_values(root: Path, name: str) -> Iterator[None]:
+    """Turns the errors of code that uses the values of an earlier run's file into one line. Raises: RunError."""
+    try:
+        yield
+    except VALUE_ERRORS as error:
+        raise RunError(
+            f"run {root}: {name} has other values than lightcnn writes ({format_error(error)}); restore the file that "
+            "the run wrote"
+        ) from error
 
 
 def parse_json(content: bytes) -> Any:

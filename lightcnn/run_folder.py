@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from lightcnn import csv_files, run_files
+from lightcnn import csv_files, interrupt, run_files
 from lightcnn.errors import DataError, LightcnnError, RunError
 from lightcnn.text import is_utf8, visible
 from lightcnn.version import __version__
@@ -56,7 +56,9 @@ class RunFolder:
 
         Raises: RunError if it already exists or cannot be created.
         """
+        interrupt.check()
         path = cls.require_free(Path(out) if out else cls.default_path(command))
+        run_files.tidy_abandoned(path.parent)
         temporary = cls(run_files.temporary_name(path))
         try:
             temporary.path.mkdir(parents=True)
@@ -166,6 +168,12 @@ class RunFolder:
         """The content of report.json. Raises: RunError if the run has not finished."""
         self.require()
         return self.read_json("report.json")
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The `data` of report.json; empty if the run read none. Raises: RunError if the run has not finished."""
+        data = self.report.get("data")
+        return data if isinstance(data, dict) else {}
 
     def read_json(self, name: str) -> dict[str, Any]:
         """The mapping in a JSON file. Raises: RunError if it is missing, damaged, too large or nested too deeply."""

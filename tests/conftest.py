@@ -16,5 +16,12 @@ if hasattr(signal, "SIGHUP"):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--regenerate` writes the golden files again."""
+    """`--regenerate` writes the golden files again; `--long` runs everything, with many cases of the fuzz tests."""
     parser.addoption("--regenerate", action="store_true", help="write the golden files again")
+    parser.addoption("--long", action="store_true", help="run the tests marked long, and more cases of the fuzz tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """`--long` includes the tests that `-m 'not long'` of pyproject.toml leaves out."""
+    if config.getoption("--long") and config.option.markexpr == "not long":
+        config.option.markexpr = ""

@@ -107,6 +107,88 @@ def test_only_the_main_thread_installs_handlers(restored):
     assert seen == [restored[signal.SIGINT]]
 
 
+HANGING = """
+import ctypes, threading, time
+from lightcnn import interrupt
+interrupt.PATIENCE_SECONDS = 0.3
+
+def hang():
+    with interrupt.deferred(), interrupt.reported(lambda: "interrupted; resume with: X"):
+        print("ready", flush=True)
+        while True:
+            HANG
+
+with interrupt.handling():
+    hang()
+"""
+
+
+@pytest.mark.parametrize(
+    "hang",
+    [
+        "time.sleep(0.01)",  # Python code that never checks
+        "ctypes.CDLL(None).sleep(100)",  # C code that returns to Python after a signal only
+        "threading.Event().wait()",
+    ],
+    ids=["python", "c", "lock"],
+)
+@pytest.mark.parametrize("number", CODES)
+def test_a_later_signal_ends_a_process_that_hangs(hang, number):
+    code = HANGING.replace("            HANG", f"            {hang}")
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "ready\n"
+    child.send_signal(number)
+    time.sleep(0.5)
+    assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    _, error = child.communicate(timeout=60)
+    assert child.returncode == CODES[number]
+    assert error == "lightcnn: interrupted; resume with: X\n"
+
+
+def test_a_signal_while_a_module_is_imported_waits_for_the_check(restored, tmp_path, monkeypatch):
+    (tmp_path / "module_that_is_slow.py").write_text(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException:\n    pass\n"
+        "complete = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with interrupt.handling():
+        import module_that_is_slow
+
+        assert module_that_is_slow.complete
+        with pytest.raises(interrupt.Stopped):
+            interrupt.check()
+
+
+def test_a_process_that_a_signal_ended_does_not_wait_for_its_threads():
+    code = (
+        "import os, signal, sys, threading, time\n"
+        "from lightcnn import interrupt\n"
+        "with interrupt.handling():\n"
+        "    threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM); time.sleep(1)\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('ended')\n"
+        "interrupt.leave(interrupt.exit_code())"
+    )
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (child.returncode, child.stdout) == (143, "ended\n")
+
+
+def test_signals_after_the_work_do_not_change_the_exit_code():
+    code = (
+        "import atexit, os, signal, time\n"
+        "from lightcnn import interrupt\n"
+        "with interrupt.handling():\n"
+        "    pass\n"
+        "atexit.register(lambda: [os.kill(os.getpid(), n) for n in (1, 2, 15)] and time.sleep(0.1))\n"
+        "interrupt.leave(0)"
+    )
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (child.returncode, child.stderr) == (0, "")
+
+
 def test_the_library_installs_no_handler():
     code = (
         "import signal; before = [signal.getsignal(n) for n in (1, 2, 15)]\n"

@@ -109,3 +109,23 @@ def test_filelock_does_not_follow_links() -> None:
     bound = re.fullmatch(r"filelock>=(\d+)\.(\d+)\.(\d+)", requirement)
     assert bound is not None
     assert tuple(map(int, bound.groups())) >= (3, 20, 3)
+
+
+def test_what_a_killed_process_left_is_removed_an_hour_later(tmp_path, monkeypatch):
+    """By the next run in the same folder; a process in another container may be writing what is recent."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("x")
+    abandoned = run_files.temporary_name(tmp_path / "killed")
+    recent = run_files.temporary_name(tmp_path / "at-work")
+    link = run_files.temporary_name(tmp_path / "link")
+    for folder in (abandoned, recent):
+        folder.mkdir()
+        (folder / "train.yaml").write_text("x")
+    link.symlink_to(outside)
+    (tmp_path / ".killed.part").mkdir()
+    for path in (abandoned, abandoned / "train.yaml", recent, tmp_path / ".killed.part"):
+        os.utime(path, (1, 1))
+    RunFolder.create(tmp_path / "new", "train", {})
+    assert {path.name for path in tmp_path.iterdir()} == {recent.name, link.name, ".killed.part", "new", "outside"}
+    assert (outside / "kept").exists()

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import shutil
 import sqlite3
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from helpers.paths import TESTS
+from helpers.tampered_runs import COMMANDS, SHOWN, copy_runs, extract, prepare, run_safely
 
-from lightcnn.cli.main import run
+from lightcnn.cli import main
 
-SECRET = b"the secret of a file outside of the run folder"
-COMMANDS = {
-    "train": ("stopped", ["train", "--resume", "--out", "stopped", "--quiet"]),
-    "folds": ("folds", ["train", "--resume", "--out", "folds", "--quiet"]),
-    "search": ("search", ["search", "--resume", "--out", "search", "--trials", "3", "--quiet"]),
-    "ablate": ("ablate", ["ablate", "--resume", "--out", "ablate", "--quiet"]),
-    "explain": ("train", ["explain", "train", "--images", "1", "--method", "gradcam", "--out", "new", "--quiet"]),
-    "resumed": (
-        "explain",
-        ["explain", "train", "--images", "1", "--method", "gradcam", "--out", "explain", "--resume", "--quiet"],
-    ),
-    "predict": ("train", ["predict", "train", "image.png"]),
-    "profile": ("train", ["profile", "train", "--no-latency", "--quiet"]),
-    "compare": ("train", ["compare", "train", "other", "--quiet"]),
-}
-"""The tampered run folder and the command line of every command that takes a run."""
 FILES = {
     "train": (
         "environment.json", "data.json", "recipe.yaml", "metrics.csv", "log.txt", "checkpoints", "checkpoints/000248",
@@ -47,6 +27,7 @@ FILES = {
     "predict": ("report.json", "spec.yaml", "weights.safetensors", "preprocess.json"),
     "profile": ("report.json", "spec.yaml"),
     "compare": ("report.json", "predictions.csv"),
+    "distill": ("report.json", "spec.yaml", "weights.safetensors", "preprocess.json"),
 }  # fmt: skip
 """What each command reads, writes or removes below the run folder."""
 CASES = [(command, name) for command, names in FILES.items() for name in names]
@@ -54,73 +35,39 @@ JSON_CASES = [
     (command, name) for command, name in CASES
     if name.endswith(".json") and (command, name) not in {
         ("train", "environment.json"), ("explain", "preprocess.json"), ("predict", "preprocess.json"),
-        ("predict", "report.json"),
+        ("predict", "report.json"), ("distill", "preprocess.json"),
     }
 ]  # fmt: skip
-FINISHED = ("folds", "search", "ablate", "resumed")
-"""Commands that resume a finished run: it loses its report.json first."""
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("archive")
-    with zipfile.ZipFile(TESTS / "fixtures" / "runs-before-the-move.zip") as file:
-        file.extractall(folder)
-    shutil.copytree(folder / "train", folder / "other")
+    folder = tmp_path_factory.mktemp("archive") / "runs"
+    extract(folder)
     return folder
 
 
 @pytest.fixture
 def runs(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The runs, and next to them a folder `outside` with a secret."""
-    shutil.copytree(archive, tmp_path / "runs")
-    (tmp_path / "outside").mkdir()
-    (tmp_path / "outside" / "secret.txt").write_bytes(SECRET)
-    from PIL import Image
-
-    Image.new("RGB", (16, 16), "red").save(tmp_path / "runs" / "image.png")
-    monkeypatch.chdir(tmp_path / "runs")
-    return tmp_path / "runs"
-
-
-def snapshot(folder: Path) -> dict[str, Any]:
-    """Content and time of every file of a folder."""
-    return {
-        str(path.relative_to(folder)): (path.lstat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
-        for path in sorted(folder.rglob("*"))
-    }
+    runs = copy_runs(archive, tmp_path)
+    monkeypatch.chdir(runs)
+    return runs
 
 
 def refuses(runs: Path, command: str, capsys: pytest.CaptureFixture[str]) -> str:
     """Runs a command; returns its error of one line, after which nothing outside has changed."""
-    folder, arguments = COMMANDS[command]
-    before = snapshot(runs.parent / "outside")
-    capsys.readouterr()
-    code = run(arguments)
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lightcnn: ")]
-    assert snapshot(runs.parent / "outside") == before
+    code, errors = run_safely(runs, *COMMANDS[command], capsys)
     assert code == 2, errors
     assert len(errors) == 1, errors
-    assert "bug in lightcnn" not in errors[0]
-    leaks = (SECRET, base64.b64encode(SECRET)[:40])
-    inside = [path for path in (runs / folder).rglob("*") if path.is_file() and path.lstat().st_nlink == 1]
-    inside = [path for path in inside if not path.is_symlink()]
-    assert not [path for path in inside if any(leak in path.read_bytes() for leak in leaks)]
     return errors[0]
-
-
-def prepare(runs: Path, command: str, name: str) -> Path:
-    """The file to tamper with, in a run that still has work to do."""
-    folder = runs / COMMANDS[command][0]
-    if command in FINISHED:
-        (folder / "report.json").unlink(missing_ok=True)
-    return folder / name
 
 
 def test_the_cases_cover_all_commands() -> None:
     assert set(FILES) == set(COMMANDS)
-    assert len(CASES) >= 40
-    assert len(JSON_CASES) == 14
+    assert {arguments[0] for _, arguments in COMMANDS.values()} == set(main.COMMANDS) - {"audit", "check", "list"}
+    assert len(CASES) >= 45
+    assert len(JSON_CASES) == 15
 
 
 @pytest.mark.parametrize(("command", "name"), CASES)
@@ -215,3 +162,28 @@ def test_an_edited_study_is_refused(name: str, runs: Path, capsys: pytest.Captur
         connection.execute(EDITS[name])
     connection.close()
     assert "study.db: " in refuses(runs, "search", capsys)
+
+
+@pytest.mark.parametrize("value", [None, [], "x", 10**400])
+@pytest.mark.parametrize(
+    ("command", "name", "key"),
+    [
+        ("shown training", "report.json", "metrics"),
+        ("shown folds", "report.json", "metrics"),
+        ("shown search", "report.json", "best"),
+        ("shown ablation", "report.json", "pairs"),
+        ("folds", "parts/seed-0-fold-1/report.json", "metrics"),
+        ("ablate", "changes/optimizer-sgd/report.json", "summary"),
+    ],
+)
+def test_values_of_another_type_are_refused(command, name, key, value, runs: Path, capsys) -> None:
+    path = prepare(runs, command, name)
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {key: value}), encoding="utf-8")
+    code, errors = run_safely(runs, *(COMMANDS | SHOWN)[command], capsys)
+    if key == "pairs" and value == []:
+        assert code == 0  # a report without pairs
+    else:
+        assert code == 2
+        assert len(errors) == 1
+        assert "report.json" in errors[0]
+        assert "has other values than lightcnn writes" in errors[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from lightcnn.errors import InputError, LightcnnError, RunError
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
+from lightcnn.run_files import earlier_values
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.text import format_error
 from lightcnn.training import session
@@ -101,7 +103,8 @@ def run(
         folder.remove("report.json")
         failed = _train_all(folder, setup, settings.device, progress)
         progress.finishing()
-        write_report(folder, setup.plan, setup.data, failed)
+        with earlier_values(folder.path, "report.json of a finished change") if resumed else nullcontext():
+            write_report(folder, setup.plan, setup.data, failed)
         folder.log(f"finished: {len(setup.plan.trials) - 1} changes, {len(failed)} failed")
     return folder
 

@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lightcnn import interrupt
 from lightcnn.ablating.progress import AblationProgress
 from lightcnn.budget import human
 from lightcnn.output.console import CommandConsole
@@ -27,6 +28,7 @@ class AblateView(LiveView, AblationProgress):
 
     def reading(self, what: str, done: int, total: int) -> None:
         """Shows a step of reading the images and how many are processed."""
+        interrupt.check()
         self._part, self._completed, self._total = what, done, max(1, total)
 
     def change(self, number: int, total: int, name: str, about: str) -> None:

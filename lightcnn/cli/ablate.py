@@ -74,6 +74,7 @@ def ablate(
     from lightcnn.ablating.plan import is_finished
     from lightcnn.ablating.settings import PLAN_FILE
     from lightcnn.ablating.terminal import AblateView
+    from lightcnn.run_files import earlier_values
     from lightcnn.run_folder import RunFolder
 
     if recipe is None and not (resume and out is not None):
@@ -84,7 +85,8 @@ def ablate(
     if recipe is None and (changes or over or only or folds is not None or seeds is not None):
         raise InputError("--resume: options change what is trained; give RECIPE and all of its options, or none")
     if resumed is not None and recipe is None and not dry_run and is_finished(resumed):
-        return _show(resumed, as_json, quiet)
+        with earlier_values(resumed.path, "report.json"):
+            return _show(resumed, as_json, quiet)
     path = out or RunFolder.default_path("ablate")
     with (
         resumable("ablate", path, PLAN_FILE),

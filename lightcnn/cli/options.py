@@ -92,17 +92,20 @@ def resumable(command: str, out: Path, settings: str) -> Iterator[None]:
     An error after a signal counts as the signal: a library may have turned the one into the other, or the terminal may
     be gone. Raises: Interrupted.
     """
-    try:
-        yield
-        interrupt.check()
-    except (KeyboardInterrupt, Exception) as error:
-        if not isinstance(error, KeyboardInterrupt) and not interrupt.received():
-            raise
-        interrupt.settle()
-        if not (out / settings).is_file():
-            raise
+
+    def message() -> str:
         resume = f"lightcnn {command} --resume --out {shlex.quote(str(out))}"
-        raise Interrupted(f"interrupted; resume with: {resume}") from None
+        return f"interrupted; resume with: {resume}" if (out / settings).is_file() else "interrupted"
+
+    with interrupt.reported(message):
+        try:
+            yield
+            interrupt.check()
+        except (KeyboardInterrupt, Exception) as error:
+            if not isinstance(error, KeyboardInterrupt) and not interrupt.received():
+                raise
+            interrupt.settle()
+            raise Interrupted(message()) from None
 
 
 def parse_duration(text: str | None) -> float | None:

@@ -107,9 +107,11 @@ def search(
     if dry_run:
         _show_estimate(settings, as_json)
     elif resume and not options.keys() & {"trials", "seconds", "epochs"} and out and (out / "report.json").is_file():
+        from lightcnn.run_files import earlier_values
         from lightcnn.run_folder import RunFolder
 
-        _show_search(RunFolder.load(out), as_json, quiet)
+        with earlier_values(out, "report.json"):
+            _show_search(RunFolder.load(out), as_json, quiet)
     else:
         _show_search(_run(settings, out, resume, quiet), as_json, quiet)
 

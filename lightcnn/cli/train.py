@@ -67,6 +67,7 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Train the network of a recipe and write a run folder."""
+    from lightcnn.run_files import earlier_values
     from lightcnn.run_folder import RunFolder
     from lightcnn.training.settings import MARKER_FILE, make_settings
     from lightcnn.training.terminal import TrainView
@@ -82,7 +83,8 @@ def train(
         return _dry_run(settings, as_json, quiet)
     unchanged = recipe is None and not changes and folds is None and seeds is None
     if resumed is not None and unchanged and (resumed / "report.json").is_file():
-        return _show(resumed, as_json, quiet)
+        with earlier_values(resumed.path, "report.json"):
+            return _show(resumed, as_json, quiet)
     out = out or RunFolder.default_path("train")
     with resumable("train", out, MARKER_FILE), TrainView(CommandConsole(stderr=True), quiet) as view:
         from lightcnn.training import job

@@ -22,6 +22,7 @@ from lightcnn.data.images import Store
 from lightcnn.data.tensors import prepare, resize
 from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Preparation
+from lightcnn.run_files import temporary_name, tidy_abandoned
 
 MEMORY_BYTES = 1_000_000_000
 """Most bytes of prepared images of one size that stay in memory; more are written to a file."""
@@ -77,18 +78,26 @@ def _mapped(folder: Path, dataset: Dataset, preparation: Preparation, size: int,
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
             _make_room(folder, len(dataset) * dataset.channels * size * size)
-            partial = path.with_suffix(".making")
-            _filled(
-                dataset,
-                preparation,
-                size,
-                lambda shape: np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape),
-                progress,
-            )
-            partial.replace(path)
+            _write(path, dataset, preparation, size, progress)
         os.utime(path)
     # Copy on write: a tensor must be writable, and the file must not change.
     return torch.from_numpy(np.lib.format.open_memmap(path, mode="c"))
+
+
+def _write(path: Path, dataset: Dataset, preparation: Preparation, size: int, progress: Progress) -> None:
+    """Writes the prepared images under a temporary name, which is then renamed."""
+    tidy_abandoned(path.parent)
+    partial = temporary_name(path)
+
+    def mapped(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        return np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+
+    try:
+        _filled(dataset, preparation, size, mapped, progress)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _make_room(folder: Path, size: int) -> None:

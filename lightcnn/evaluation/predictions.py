@@ -13,7 +13,7 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.split import Split
 from lightcnn.decisions import decide
 from lightcnn.errors import RunError
-from lightcnn.run_files import read_limited
+from lightcnn.run_files import earlier_values, read_limited
 from lightcnn.run_folder import RunFolder
 
 MAX_BYTES = 200_000_000
@@ -36,7 +36,11 @@ def read_predictions(run: RunFolder) -> list[dict[str, str]]:
             f"{run / 'predictions.csv'}: its SHA-256 is not the one in report.json, it was edited after the run; "
             "restore the file that the run wrote"
         )
-    return csv_files.read(content)
+    with earlier_values(run.path, "predictions.csv"):
+        rows = csv_files.read(content)
+        if any(None in row or None in row.values() or not row.keys() >= set(PREDICTION_COLUMNS) for row in rows):
+            raise ValueError("a row has too few or too many cells")
+    return rows
 
 
 def prediction_table(

@@ -187,7 +187,7 @@ def _test_accuracy(report: Mapping[str, object]) -> float | None:
         value: object = report
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
-        if isinstance(value, (int, float)):
+        if isinstance(value, (int, float)) and 0 <= value <= 1:
             return float(value)
     return None
 

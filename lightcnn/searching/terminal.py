@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lightcnn import interrupt
 from lightcnn.budget import Budget, Cost, human
 from lightcnn.output.console import CommandConsole
 from lightcnn.output.terminal import LiveView, format_duration, key_value_grid, table
@@ -37,6 +38,7 @@ class SearchView(LiveView, SearchProgress):
 
     def reading(self, what: str, done: int, total: int) -> None:
         """Shows the step and how many images are done."""
+        interrupt.check()
         self._phase, self._current, self._completed, self._total = what, f"{done} of {total} images", done, total
 
     def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any) -> None:

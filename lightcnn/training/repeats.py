@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.engine.checkpoints import Checkpoints
 from lightcnn.errors import InputError, RunError
 from lightcnn.recipe import SEED_LIMIT, Reading, Recipe
+from lightcnn.run_files import earlier_values
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.training import session
 from lightcnn.training.progress import SILENT, TrainingProgress
@@ -114,7 +116,8 @@ def train_all(
             _train_part(run, part, setup, (number, len(setups)), progress)
         progress.finishing()
         parts = [(part.seed, part.fold, RunFolder(run / f"parts/{part.name}")) for part, _ in setups]
-        write_pooled(run, recipe, data, parts, repeats.folds)
+        with earlier_values(run.path, "report.json of a finished part") if resumed else nullcontext():
+            write_pooled(run, recipe, data, parts, repeats.folds)
     return run
 
 

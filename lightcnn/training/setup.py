@@ -229,7 +229,7 @@ def _require_unseen(recipe: Recipe, dataset: Dataset, parts: Split) -> list[str]
 
 
 def _require_run_unseen(key: str, run: RunFolder, dataset: Dataset, parts: Split) -> str:
-    data = run.report["data"] or {}
+    data = run.data
     if data.get("fingerprint") != dataset.fingerprint:
         return f"{key} was trained on {data.get('source')}: it is unknown whether that contains images of this test set"
     tested = {row["path"] for row in read_predictions(run) if row["split"] == "test"}

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lightcnn import interrupt
 from lightcnn.budget import human
 from lightcnn.output.caveats import STAND_IN_PANEL
 from lightcnn.output.console import CommandConsole
@@ -41,6 +42,7 @@ class TrainView(LiveView, TrainingProgress):
 
     def reading(self, what: str, done: int, total: int) -> None:
         """Images are being prepared: the step, the number of images done, and the number of all images."""
+        interrupt.check()
         self._phase, self._done, self._total = what, done, total
 
     def part(self, number: int, total: int, name: str) -> None:

@@ -115,4 +115,4 @@ def test_two_processes_may_build_the_cache_at_once(folder, tmp_path, monkeypatch
         first, second = pool.map(build, [str(folder)] * 2)
     assert first == second > 0
     assert len(list(tmp_path.rglob("*.npy"))) == 1
-    assert not list(tmp_path.rglob("*.making"))
+    assert not list(tmp_path.rglob("*.part"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lightcnn.data.files.cache import cache_folder
-from lightcnn.errors import DataMissing
+from lightcnn.errors import DataChanged, DataMissing
 from lightcnn.recipe import Reading
+from lightcnn.run_files import temporary_name, tidy_abandoned
 
 TIMEOUT_SECONDS = 15.0
 """The longest time to wait for a response of a server."""
@@ -27,7 +27,9 @@ def staging(folder: Path) -> Iterator[Path]:
     """A new temporary folder in `folder`, hence on the same disk; it is always removed at the end."""
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+    tidy_abandoned(folder)
+    staged = temporary_name(folder / "download")
+    staged.mkdir()
     try:
         yield staged
     finally:
@@ -50,13 +52,15 @@ def fetch(name: str, folder: Path, origin: str, by_hand: str, get: Callable[[Pat
     """Calls `get` with a staging folder in `folder`, from which `get` moves what is complete.
 
     `origin` is where the data come from, `by_hand` how to get them manually. Raises: DataMissing, with both and the
-    reason of the failure.
+    reason of the failure; DataChanged.
     """
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_SECONDS)  # the data sets' download libraries have no timeout option
     try:
         with staging(folder) as staged:
             get(staged)
+    except DataChanged:
+        raise  # synthetic images must not replace it
     except ImportError as error:
         reason = f"{error.name or error} is not installed"
     except Exception as error:  # each library raises errors of its own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import io
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from lightcnn.data.files.cache import cache_folder
 from lightcnn.data.grouping import similar as search
 from lightcnn.data.grouping.similar import SimilarImages
 from lightcnn.progress import Progress, no_progress
+from lightcnn.run_files import replace_file, tidy_abandoned
 
 MAX_IMAGES_WITHOUT_AUDIT = 5_000
 """Most images among which a training searches for near duplicates itself; in larger data sets, only an audit does."""
@@ -92,12 +93,9 @@ def _read(file: Path, count: int) -> SimilarImages | None:
 
 def _write(file: Path, similar: SimilarImages) -> None:
     """Writes the arrays atomically; without a writable cache, nothing is written."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
+    content = io.BytesIO()
+    np.savez(content, pairs=similar.pairs, strength=similar.strength, clusters=similar.clusters)
+    with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as stream:
-            np.savez(stream, pairs=similar.pairs, strength=similar.strength, clusters=similar.clusters)
-        temporary.replace(file)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
+        tidy_abandoned(file.parent)
+        replace_file(file, content.getvalue())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.archives import extract_images
+from lightcnn.data.files.checksums import checksum_note, require_same_download
 from lightcnn.data.files.decode import SUFFIXES
 from lightcnn.data.files.download import data_folder, fetch, install
 from lightcnn.data.sources.folder import image_files, read_folder, subfolders
@@ -56,7 +57,8 @@ def _load(source: str, reading: Reading, progress: Progress, published: _Publish
         by_hand = f"{PIP}, or download the archive by hand from {published.page} and save it as {archive}"
         fetch(source, folder, published.origin, by_hand, lambda staged: published.get(staged, home))
     dataset = read_folder(class_root(home), skip_corrupt=reading.skip_corrupt, progress=progress)
-    note = "; ".join(part for part in (dataset.note, _difference(dataset, published)) if part)
+    parts = (dataset.note, _difference(dataset, published), checksum_note(folder, source))
+    note = "; ".join(part for part in parts if part)
     return replace(dataset, source=source, note=note)
 
 
@@ -100,6 +102,7 @@ def _from_drive(staged: Path, home: Path) -> None:
     archive = staged / "archive.zip"
     if gdown.download(id=DRIVE_ID, output=str(archive), quiet=True) is None or not archive.is_file():
         raise DataError("it returned no file")
+    require_same_download(home, [archive])
     extract_images(archive, home)
 
 
@@ -114,4 +117,5 @@ def _from_kaggle(staged: Path, home: Path) -> None:
             shutil.copyfile(file, copy)
     if not (staged / "images").is_dir():
         raise DataError("it returned no image")
+    require_same_download(home, sorted((staged / "images").rglob("*.*")))
     install(staged / "images", home)

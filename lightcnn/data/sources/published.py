@@ -15,14 +15,15 @@ from lightcnn.errors import DataError
 from lightcnn.progress import Progress
 from lightcnn.recipe import Reading
 
-FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+FASHION_URL = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"
+"""The authors' repository; the server of their article has no HTTPS."""
 FASHION_MD5 = {
     "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
     "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
     "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
     "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
 }
-"""MD5 of each gzipped file as published; a test compares these and the address with torchvision's."""
+"""MD5 of each gzipped file as published; a test compares these with torchvision's."""
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
@@ -121,12 +122,13 @@ def _fetch_fashion(source: str, folder: Path) -> None:
     raw = folder / "FashionMNIST" / "raw"
 
     def get(staged: Path) -> None:
-        from torchvision.datasets import FashionMNIST
+        from torchvision.datasets.utils import download_url
 
-        FashionMNIST(str(staged), download=True)
+        for name, md5 in FASHION_MD5.items():
+            download_url(f"{FASHION_URL}{name}.gz", str(staged), md5=md5)
         raw.mkdir(parents=True, exist_ok=True)
         for name in FASHION_MD5:
-            (staged / "FashionMNIST" / "raw" / name).replace(raw / name)
+            (staged / f"{name}.gz").replace(raw / f"{name}.gz")
 
     files = ", ".join(f"{name}.gz (MD5 {md5})" for name, md5 in FASHION_MD5.items())
     fetch(source, folder, FASHION_URL, f"download these files from there by hand into {raw}: {files}", get)

@@ -62,7 +62,7 @@ def load_test_data(
             f"data {dataset.source}: its classes are {_format_classes(dataset.classes)}, but those of run {run.path} "
             f"are {_format_classes(preprocess.classes)}; give data with the same classes in the same order"
         )
-    is_own = (run.report["data"] or {}).get("fingerprint") == dataset.fingerprint
+    is_own = run.data.get("fingerprint") == dataset.fingerprint
     if source is None and not is_own:
         raise InputError(
             f"run {run.path}: data {dataset.source} differ from what it was trained on: the fingerprint is not that in "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import types
 
@@ -9,7 +10,7 @@ import pytest
 from helpers.published_files import PHOTOGRAPHS, image_file, reading, remaining, write_zip
 
 from lightcnn.data.sources.load import load
-from lightcnn.errors import DataError, DataMissing
+from lightcnn.errors import DataChanged, DataError, DataMissing
 from lightcnn.recipe import Reading
 
 JUNK = {"archive/": b"", "archive/readme.txt": b"x", "__MACOSX/archive/._0.png": b"x", "archive/run.sh": b"x",
@@ -76,8 +77,44 @@ def test_the_optional_libraries_download_the_right_files(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", types.SimpleNamespace(dataset_download=kaggle))
     for source in ("mpox2025", "mpox2022"):
         assert len(load(source, reading(tmp_path / "data"))) == 6
-    assert {name.split("/")[0] for name in remaining(tmp_path / "data")} == {"mpox2022", "mpox2025"}
+    names = {name.split("/")[0] for name in remaining(tmp_path / "data")}
+    assert names == {"mpox2022", "mpox2022.sha256", "mpox2025", "mpox2025.sha256"}
     assert not [name for name in remaining(tmp_path / "data") if name.endswith(".txt")]
     monkeypatch.setitem(sys.modules, "gdown", types.SimpleNamespace(download=lambda **_: None))
     with pytest.raises(DataMissing, match=r"the download from gdown failed \(it returned no file\); pip install"):
         load("mpox2025", reading(tmp_path / "other"))
+
+
+@pytest.mark.parametrize("source", ["mpox2025", "mpox2022"])
+def test_a_later_download_must_have_the_recorded_checksum(source, tmp_path, monkeypatch):
+    served = dict(PHOTOGRAPHS)
+
+    def drive(*, id, output, quiet):
+        write_zip(output, served)
+        return output
+
+    def kaggle(handle):
+        shutil.rmtree(tmp_path / "kaggle", ignore_errors=True)
+        for name, content in served.items():
+            file = tmp_path / "kaggle" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        return str(tmp_path / "kaggle")
+
+    monkeypatch.setitem(sys.modules, "gdown", types.SimpleNamespace(download=drive))
+    monkeypatch.setitem(sys.modules, "kagglehub", types.SimpleNamespace(dataset_download=kaggle))
+    home, record = tmp_path / "data" / source, tmp_path / "data" / f"{source}.sha256"
+    data = load(source, reading(tmp_path / "data"))
+    assert f"the download had the SHA-256 {record.read_text().strip()}" in data.note
+    shutil.rmtree(home)
+    assert load(source, reading(tmp_path / "data")).fingerprint == data.fingerprint
+    shutil.rmtree(home)
+    served[next(iter(served))] = image_file(99)
+    with pytest.raises(DataChanged, match=f"an earlier one had {record.read_text().strip()}"):
+        load(source, reading(tmp_path / "data"))
+    assert not home.exists()
+    record.unlink()
+    assert len(load(source, reading(tmp_path / "data"))) == 6
+    record.write_text("nonsense")
+    with pytest.raises(DataError, match="is not a SHA-256 in hexadecimal; remove it"):
+        load(source, reading(tmp_path / "data"))
