@@ -62,6 +62,7 @@ def test_networks_that_do_not_fit_are_refused_before_they_are_built(monkeypatch:
     "command",
     [
         ["train", "SPEC", "--data", "digits"], ["train", "SPEC", "--data", "digits", "--dry-run"],
+        ["profile", "SPEC"], ["profile", "quick", "SPEC", "--no-latency", "--memory"],
         ["ablate", "RECIPE", "--over", "hyperparameters"],
         ["search", "--budget", "9000Gparams", "--space", "SPACE"],
         ["search", "--budget", "9000Gparams", "--space", "SPACE", "--dry-run"],
