@@ -12,6 +12,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lightcnn.baseline_spec import BaselineSpec
+from lightcnn.devices import require_memory
 from lightcnn.errors import InputError
 from lightcnn.network import Network, build
 from lightcnn.pretrained import Statistics, download_failed, fetch, load_file, statistics_of
@@ -227,6 +228,7 @@ def _backbone(spec: BaselineSpec, from_timm: bool) -> nn.Module:
         options |= {"pretrained": True, "pretrained_cfg_overlay": fetch(known, spec.timm)}
     else:
         options |= {"num_classes": outputs}
+    _require_memory(spec, outputs)
     try:
         backbone = timm.create_model(spec.timm, **options)
     except OSError as error:
@@ -236,6 +238,21 @@ def _backbone(spec: BaselineSpec, from_timm: bool) -> nn.Module:
     if from_timm:
         cast(Any, backbone).reset_classifier(outputs)
     return backbone
+
+
+def _require_memory(spec: BaselineSpec, outputs: int) -> None:
+    """Raises: InputError if the weights do not fit into the free memory of the device on which they are made."""
+    import timm
+
+    device = torch.empty(0).device
+    if device.type == "meta":
+        return
+    try:
+        with torch.device("meta"):
+            bare = timm.create_model(spec.timm, num_classes=outputs)
+    except Exception:  # the real one is refused with its reason
+        return
+    require_memory(spec.baseline, sum(t.nbytes for t in (*bare.parameters(), *bare.buffers())), device)
 
 
 def _width(backbone: nn.Module, spec: BaselineSpec) -> int:

@@ -67,6 +67,11 @@ class Block(Frozen):
         for _ in range(depth - 1):
             yield rest
 
+    @property
+    def unit_count(self) -> int:
+        """Number of single blocks of all copies, those of a residual body included."""
+        return int(getattr(self, "depth", 1))
+
     def unstrided(self) -> Self:
         """The same block with every stride 1."""
         return self if getattr(self, "stride", 1) == 1 else self.model_copy(update={"stride": 1})
@@ -252,6 +257,11 @@ class ResidualBlock(Block):
     def has_bias(self) -> bool:
         """Whether the convolution of the shortcut has a bias: by default only without a norm."""
         return _has_bias(self.norm, self.bias)
+
+    @property
+    def unit_count(self) -> int:
+        """Number of single blocks of all copies, with the body and the residual block itself."""
+        return self.depth * (1 + sum(block.unit_count for block in self.body))
 
     @property
     def body_stride(self) -> int:

@@ -1,10 +1,19 @@
-"""The devices that networks run on."""
+"""The devices that networks run on, and their free memory."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import torch
 
+from lightcnn.budget import human
 from lightcnn.errors import InputError
+
+MEMORY_SHARE = 0.8
+"""Share of the free memory that a network may need."""
+GROUPS = Path("/sys/fs/cgroup")
+"""The folder in which Linux lists the limits of containers."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -25,3 +34,56 @@ def pick_device(name: str = "auto") -> torch.device:
 def device_name(device: torch.device) -> str:
     """The name of a device for people: `cpu`, or `cuda` with the name of the graphics card."""
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
+
+
+def require_memory(network: str, needed: int, device: torch.device) -> None:
+    """Checks that `needed` bytes are at most `MEMORY_SHARE` of the free memory of the device.
+
+    Raises: InputError that begins with `network`, the place of the network in words.
+    """
+    free = free_memory(device)
+    if free is not None and needed > MEMORY_SHARE * free:
+        where = "the graphics card" if device.type == "cuda" else "this machine"
+        raise InputError(
+            f"{network}: needs at least {human(needed)}B of memory, but {MEMORY_SHARE:.0%} of the free memory of "
+            f"{where} are {human(int(MEMORY_SHARE * free))}B; reduce its widths, its depths or the size of its input"
+        )
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Free bytes of a graphics card, or of the main memory within the limit of a container; None if not known."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    sizes = [size for size in (_available(), _within_group()) if size is not None]
+    return min(sizes, default=None)
+
+
+def _available() -> int | None:
+    """What Linux calls available; elsewhere the whole main memory."""
+    available = _fields(Path("/proc/meminfo")).get("MemAvailable:")
+    if available is not None:
+        return 1024 * available
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _within_group() -> int | None:
+    """What is left of the limit of the control group (version 2) of this process, if it has a limit."""
+    try:
+        group = GROUPS / Path("/proc/self/cgroup").read_text(encoding="utf-8").split("::")[1].strip().lstrip("/")
+        limit, used = ((group / name).read_text(encoding="utf-8").strip() for name in ("memory.max", "memory.current"))
+    except (OSError, IndexError):
+        return None
+    cached = _fields(group / "memory.stat").get("inactive_file", 0)
+    return None if limit == "max" else max(0, int(limit) - int(used) + cached)
+
+
+def _fields(file: Path) -> dict[str, int]:
+    """The numbers of a file of the kernel, by the word before each."""
+    try:
+        lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return {}
+    return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdigit()}

@@ -1,7 +1,8 @@
 """YAML documents and the frozen models that they are read into: one loader, one writer, every problem with its place.
 
-Documents are YAML 1.2: `1e-3` is a number and `no` a word. Duplicate keys, aliases, tags, dates and files of more than
-a million characters are refused. Shipped files (`search_spaces/`, `recipes/`) are found by their bare names.
+Documents are YAML 1.2: `1e-3` is a number and `no` a word. Duplicate keys, aliases, tags, dates and texts of more than
+200,000 characters or 10,000 values are refused. Shipped files (`search_spaces/`, `recipes/`) are found by their bare
+names.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from lightcnn.errors import DocumentError, InputError, Problem
@@ -24,9 +25,16 @@ from lightcnn.text import NOT_UTF8, first_line, is_utf8, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 MAX_CHARACTERS = 1_000_000
-"""Length of the longest document that is read."""
-MAX_DEPTH = 50
-"""Nesting depth of the deepest document that is read: the time of a scan grows with its square."""
+"""Length of the longest file that is read."""
+MAX_YAML_CHARACTERS = 200_000
+"""Length of the longest YAML text that is read: the parser needs a second for it."""
+MAX_VALUES = 10_000
+"""Number of keys and values of the largest YAML text that is read."""
+MAX_DEPTH = 20
+"""Nesting depth of the deepest YAML text that is read: the time of a scan grows with it."""
+MAX_PROBLEMS = 100
+"""Number of problems of one document that are listed."""
+FOREIGN = "this is not a document of lightcnn"
 MAX_VALUE_CHARACTERS = 60
 """Length to which a value is shortened in a message."""
 PYDANTIC_PARTS = (
@@ -62,7 +70,7 @@ def read_text(path: str | Path) -> str:
     except OSError as error:
         raise DocumentError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
     if len(text) > MAX_CHARACTERS:
-        rule = f"longer than {MAX_CHARACTERS} characters; this is not a document of lightcnn"
+        rule = f"longer than {MAX_CHARACTERS} characters; {FOREIGN}"
         raise DocumentError([Problem(str(path), "", rule)])
     return text
 
@@ -96,7 +104,10 @@ def validate(
         causes = [
             d for d in details if d["type"] != "too_short" or not any(_inside(e["loc"], d["loc"]) for e in details)
         ]
-        raise DocumentError([_problem(model, detail, file, lines, options or {}) for detail in causes]) from None
+        problems = [_problem(model, detail, file, lines, options or {}) for detail in causes[:MAX_PROBLEMS]]
+        if len(causes) > MAX_PROBLEMS:
+            problems.append(Problem(file, "", f"{len(causes) - MAX_PROBLEMS:,} more problems are not listed"))
+        raise DocumentError(problems) from None
 
 
 def keys(text: str, file: str = "<text>") -> set[str]:
@@ -189,7 +200,9 @@ def plain_data(text: str, file: str) -> tuple[Any, dict[tuple[Any, ...], int]]:
 
 def _require_plain(text: str, file: str) -> None:
     """Refuses the parts of YAML that no document of lightcnn needs. Raises: DocumentError, YAMLError."""
-    depth = 0
+    if len(text) > MAX_YAML_CHARACTERS:
+        raise DocumentError([Problem(file, "", f"longer than {MAX_YAML_CHARACTERS} characters; {FOREIGN}")])
+    depth = values = 0
     for event in YAML(typ="safe", pure=True).parse(text):
         if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
             raise DocumentError([_at(file, event, "anchors and aliases are not read; write the value out")])
@@ -197,9 +210,12 @@ def _require_plain(text: str, file: str) -> None:
             raise DocumentError([_at(file, event, f"the tag {event.tag} is not read; write a plain value")])
         if getattr(event, "version", None) not in (None, (1, 2)):
             raise DocumentError([_at(file, event, "only YAML 1.2 is read; remove the %YAML line")])
+        values += isinstance(event, ScalarEvent)
+        if values > MAX_VALUES:
+            raise DocumentError([_at(file, event, f"more than {MAX_VALUES} keys and values; {FOREIGN}")])
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise DocumentError([_at(file, event, "nested too deeply; this is not a document of lightcnn")])
+            raise DocumentError([_at(file, event, f"nested too deeply; {FOREIGN}")])
 
 
 def _require_utf8(

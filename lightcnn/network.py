@@ -12,7 +12,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lightcnn import spec
 from lightcnn.blocks import ConvNormAct, Head, InvertedResidual, Residual, SeparableConv, Shortcut, SqueezeExcite
+from lightcnn.cost import cost
+from lightcnn.devices import require_memory
 from lightcnn.spec import NetworkSpec, Shape
+
+FLOAT_BYTES = 4
 
 
 class Network(nn.Module):
@@ -61,11 +65,15 @@ def build(network: NetworkSpec, seed: int | None = None) -> Network:
     Returns:
         The network, in training mode.
 
+    Raises:
+        InputError: If the weights do not fit into the free memory.
+
     Example:
         >>> import lightcnn, torch
         >>> lightcnn.build(lightcnn.Recipe.load("quick").network, seed=0)(torch.zeros(2, 1, 16, 16)).shape
         torch.Size([2, 10])
     """
+    _require_memory(network)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
@@ -80,6 +88,13 @@ def build(network: NetworkSpec, seed: int | None = None) -> Network:
         for part in module.modules():
             _start_as_shortcut(part)
     return module
+
+
+def _require_memory(network: NetworkSpec) -> None:
+    """Raises: InputError if the weights do not fit into the free memory of the device on which they are made."""
+    device = torch.empty(0).device
+    if device.type != "meta":
+        require_memory(network.name or "network", FLOAT_BYTES * cost(network).params_with_buffers, device)
 
 
 def fold(module: nn.Module) -> nn.Module:

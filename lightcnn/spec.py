@@ -58,6 +58,10 @@ __all__ = [
 ]
 
 
+MAX_UNITS = 5_000
+"""Maximum number of blocks with all copies: four times those of the deepest published network of 1,202 layers."""
+
+
 class HeadSpec(Frozen):
     """Global pooling, hidden dense layers with `act`, dropout, classifier.
 
@@ -78,7 +82,7 @@ class NetworkSpec(Frozen):
         name: A name for tables and reports, at most 100 characters.
         input: Channels, height and width of the input, in pixels.
         stem: Blocks before the stages, at most 16.
-        stages: One to 64 blocks.
+        stages: One to 64 blocks; with all copies at most 5,000.
         head: Pooling, hidden layers, dropout and output.
         classes: Number of classes, at least 2.
 
@@ -102,6 +106,9 @@ class NetworkSpec(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        units = sum(block.unit_count for _, block in self._blocks())
+        if units > MAX_UNITS:
+            raise rule_error("stages", f"has {units:,} blocks in all copies, at most {MAX_UNITS:,}; reduce the depths")
         for _ in self.units():
             pass
         for path, block in self._blocks():

@@ -131,7 +131,7 @@ def test_a_document_must_be_a_mapping(text: str, shown: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a: " + "[" * 500_000, "a: " + "{b: " * 2_000 + "}" * 2_000, "\n".join(" " * n + "a:" for n in range(1_000))],
+    ["a: " + "[" * 150_000, "a: " + "{b: " * 2_000 + "}" * 2_000, "\n".join(" " * n + "a:" for n in range(600))],
 )
 def test_deep_nesting_is_refused(text: str) -> None:
     assert "nested too deeply" in problem(text)
@@ -159,12 +159,38 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_too_long_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "long.yaml"
-    comment = "#" * (document.MAX_CHARACTERS - len(SPEC) - 1) + "\n"
+    comment = "#" * (document.MAX_YAML_CHARACTERS - len(SPEC) - 1) + "\n"
     path.write_text(comment + SPEC)
     assert document.load(NetworkSpec, path).classes == 2
     path.write_text("#" + comment + SPEC)
+    with pytest.raises(DocumentError, match=f"longer than {document.MAX_YAML_CHARACTERS} characters"):
+        document.load(NetworkSpec, path)
+    path.write_text("#" * document.MAX_CHARACTERS + comment)
     with pytest.raises(DocumentError, match=f"longer than {document.MAX_CHARACTERS} characters"):
         document.load(NetworkSpec, path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + "1," * 24_000 + "]",
+        "- 1\n" * 12_000,
+        "? a\n" * 12_000,
+        "a: [" + "{b: 1}," * 6_000 + "]",
+        "[" * 19 + "1," * 24_000,
+    ],
+    ids=["list", "lines", "keys", "mappings", "nested"],
+)
+def test_a_text_of_too_many_values_is_refused(text: str) -> None:
+    with pytest.raises(DocumentError, match=f"more than {document.MAX_VALUES} keys and values; this is not a document"):
+        document.parse(NetworkSpec, text)
+
+
+def test_the_problems_of_a_document_are_limited() -> None:
+    with pytest.raises(DocumentError) as caught:
+        document.parse(NetworkSpec, "input: [1, 8, 8]\nclasses: 2\nstages: [" + "1," * 5_000 + "]")
+    assert len(caught.value.problems) == document.MAX_PROBLEMS + 1
+    assert str(caught.value.problems[-1]).endswith(": 4,900 more problems are not listed")
 
 
 def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:

@@ -363,3 +363,16 @@ def test_ratios_with_equal_channels_are_the_same_network() -> None:
         return NetworkSpec(input=(4, 8, 8), classes=2, stages=(InvertedResidualBlock(width=4, expand=2.0, se=se),))
 
     assert network(0.25).digest() == network(0.26).digest() != network(0.5).digest()
+
+
+def test_a_short_spec_of_millions_of_blocks_is_refused() -> None:
+    body = "{kind: conv, width: 4, depth: 64}"
+    residual = f"{{kind: residual, depth: 64, body: [{', '.join([body] * 16)}]}}"
+    text = f"input: [1, 8, 8]\nclasses: 2\nstages: [{', '.join([residual] * 64)}]"
+    with pytest.raises(
+        DocumentError, match="stages: has 4,198,400 blocks in all copies, at most 5,000; reduce the dep"
+    ):
+        document.parse(NetworkSpec, text)
+    conv = "{kind: conv, width: 4, depth: 64}"
+    most = document.parse(NetworkSpec, f"input: [1, 8, 8]\nclasses: 2\nstages: [{', '.join([conv] * 64)}]")
+    assert sum(1 for _ in most.units()) == 64 * 64

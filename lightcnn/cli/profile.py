@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ from lightcnn.cli import completion
 from lightcnn.cli.options import Debug, Device, Json, Out, Quiet, print_json
 from lightcnn.errors import InputError
 from lightcnn.measurement.runtime_names import FOLDED, RUNTIMES
+from lightcnn.output.caveats import warning_lines
 from lightcnn.output.console import CommandConsole
 
 
@@ -73,7 +73,7 @@ def profile(
     from lightcnn.profiling.settings import ProfileSettings
     from lightcnn.run_folder import RunFolder
 
-    shape = _shape(input)
+    shape = None if input is None else _shape(input)
     names = require_columns(_list(columns), "--columns") if columns is not None else None
     if sort is not None:
         require_columns([sort.removeprefix("-")], "--sort")
@@ -118,7 +118,7 @@ def _show(
     if quiet:
         return
     notes = CommandConsole(stderr=format is not Format.table)
-    for line in (*footer_lines(report), report["convention"]):
+    for line in (*warning_lines(report), *footer_lines(report), report["convention"]):
         notes.print_line(line)
     notes.print_line(f"run folder {run.path}: open {run / 'report.html'}")
 
@@ -127,12 +127,11 @@ def _list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _shape(text: str | None) -> tuple[int, int, int] | None:
-    """An input size such as 3x224x224. Raises: InputError."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d{1,4})[x×](\d{1,5})[x×](\d{1,5})", text.strip().lower())
-    sides = tuple(map(int, match.groups())) if match else ()
-    if len(sides) != 3 or not all(sides):
-        raise InputError(f"--input {text}: not an input size; write channels, height and width, as in 3x224x224")
-    return sides[0], sides[1], sides[2]
+def _shape(text: str) -> tuple[int, int, int]:
+    """The value of --input. Raises: InputError."""
+    from lightcnn.profiling.settings import parse_input
+
+    try:
+        return parse_input(text)
+    except InputError as error:
+        raise InputError(f"--input {error}") from None

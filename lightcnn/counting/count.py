@@ -37,7 +37,7 @@ class Count:
     `params` are all parameters, `params_with_buffers` is the number that Keras prints, `macs` are the multiply-adds of
     the deployed network. The activation peak is given in elements and in bytes of the network's own types.
     `moved_bytes` are the bytes of the weights plus those of all activations read and written. `pairs` are folded when
-    the network is deployed.
+    the network is deployed. `unknown` are the calls per operator of which it is not known whether they multiply.
     """
 
     params: int
@@ -56,6 +56,7 @@ class Count:
     moved_bytes: int
     differences: tuple[Difference, ...]
     uncounted: Mapping[str, int]
+    unknown: Mapping[str, int]
     unfolded: tuple[str, ...]
     layers: tuple[LayerRow, ...]
     notes: tuple[str, ...]
@@ -68,7 +69,7 @@ class Count:
             "params_deployed": self.params_deployed, "macs": self.macs, "macs_as_given": self.macs_as_given,
             "fvcore": self.fvcore, "thop": self.thop, "torch": self.torch,
             "reconciliation": [difference.document() for difference in self.differences],
-            "uncounted": dict(self.uncounted), "unfolded": list(self.unfolded),
+            "uncounted": dict(self.uncounted), "unknown": dict(self.unknown), "unfolded": list(self.unfolded),
             "weight_bytes": dict(self.weight_bytes), "file_bytes": self.file_bytes,
             "keras_adam_bytes": self.keras_adam_bytes, "peak_activations": self.peak_activations,
             "peak_activation_bytes": self.peak_activation_bytes, "moved_bytes": self.moved_bytes,
@@ -101,6 +102,7 @@ def count(model: nn.Module, shape: Shape, notes: Mapping[str, str] | None = None
         moved_bytes=moved_bytes(deployed.runs) + weights["fp32"],
         differences=tuple(differences),
         uncounted=given.uncounted,
+        unknown=given.unknown,
         unfolded=unfolded_norms(deployed.runs),
         layers=layer_table(bare, given),
         notes=(*given.notes(), *failures),

@@ -1,4 +1,6 @@
-"""The conditions that are the same for every pass of a network: its random numbers, and no fused kernels."""
+"""The conditions that are the same for every pass of a network: its random numbers, and no fused kernels.
+
+`instabilities` finds what makes the outputs for one image differ all the same."""
 
 from __future__ import annotations
 
@@ -10,6 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
+from lightcnn.counting.recorder import tensors_in
+
+SAME = 1e-3
+"""Largest difference of outputs, relative to the largest output, that rounding can explain."""
 
 
 @contextmanager
@@ -71,6 +79,34 @@ def _quietly(flag: Any) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             flag.__exit__(None, None, None)
+
+
+def instabilities(model: nn.Module, images: Tensor) -> list[str]:
+    """Why the outputs for one image are not always the same, in one sentence; empty if they are.
+
+    `model` is in eval mode, `images` are two or more different ones (N, C, H, W). No random state changes.
+    """
+    together, other = _outputs(model, images, 0), _outputs(model, images, 1)
+    if _differ(together, other):
+        return ["its outputs are random even in eval mode (dropout or noise): results change from run to run"]
+    if _differ(together, _outputs(model, images[:1], 0)):
+        cause = "its outputs for one image depend on the other images in the batch even in eval mode"
+        return [f"{cause} (for example a BatchNorm without running statistics): results depend on the batch size"]
+    return []
+
+
+def _outputs(model: nn.Module, images: Tensor, seed: int) -> list[Tensor]:
+    """What the model returns for the first of the images; nothing if it fails."""
+    with torch.no_grad(), fixed_randomness(seed):
+        try:
+            return [out[0].double() for out in tensors_in(model(images.clone())) if out.ndim and not out.is_complex()]
+        except Exception:  # any model may raise anything; who uses it reports that
+            return []
+
+
+def _differ(ours: list[Tensor], theirs: list[Tensor]) -> bool:
+    same_shape = [(a, b) for a, b in zip(ours, theirs, strict=False) if a.shape == b.shape and a.numel()]
+    return any(float((a - b).abs().max()) > SAME * max(float(a.abs().max()), 1e-6) for a, b in same_shape)
 
 
 def _states() -> tuple[Any, ...]:

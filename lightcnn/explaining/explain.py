@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lightcnn.counting.passes import fixed_randomness, instabilities
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import DataError, InputError, LightcnnError
 from lightcnn.explaining.checks.checker import Checker
@@ -119,23 +121,38 @@ def explain(
     index = find_target(network.classes, target)
     explainer = Explainer(network, chosen, Checker(network, level=level, seed=seed))
     explanations: list[Explanation] = []
+    notes: list[str] | None = None
     for subject in _subjects(network, preprocessing, images, masks):
+        if notes is None:
+            notes = _instabilities(network, subject.inputs)
         try:
-            results, failures = explainer(subject.name, subject.inputs, subject.seen, target=index, mask=subject.mask)
+            with fixed_randomness(seed):
+                results, failures = explainer(
+                    subject.name, subject.inputs, subject.seen, target=index, mask=subject.mask
+                )
         except DataError as error:
             raise DataError(f"explain: {subject.name} {error}") from None
         if failures:
             raise failures[0].error
         explanations += results
-    return [_drawable(explanation, network.batch.note) for explanation in explanations]
+    notes = [*(notes or []), *filter(None, [network.batch.note])]
+    return [_drawable(explanation, notes) for explanation in explanations]
 
 
-def _drawable(explanation: Explanation, note: str) -> DrawableExplanation:
-    """The same explanation, with a note on the memory if it was short."""
+def _instabilities(network: ExplainedNetwork, inputs: Tensor) -> list[str]:
+    """Why the outputs for an image (1, C, H, W) are not always the same; also as a warning of Python."""
+    notes = instabilities(network.model, torch.cat([inputs, inputs.flip(-1) / 2]))
+    for note in notes:
+        warnings.warn(f"explain: {note}", UserWarning, stacklevel=3)
+    return notes
+
+
+def _drawable(explanation: Explanation, notes: Sequence[str]) -> DrawableExplanation:
+    """The same explanation with these notes."""
     drawable = DrawableExplanation(**{field.name: getattr(explanation, field.name) for field in fields(Explanation)})
-    if not note:
+    if not notes:
         return drawable
-    attribution = replace(explanation.attribution, notes=(*explanation.attribution.notes, note))
+    attribution = replace(explanation.attribution, notes=(*explanation.attribution.notes, *notes))
     return replace(drawable, attribution=attribution)
 
 

@@ -7,7 +7,6 @@ stored tensors alone (dequantized int8 weights, shapes) is computed once when th
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 
@@ -18,27 +17,24 @@ from lightcnn.counting.recorder import Call
 from lightcnn.counting.sizes import FLOAT_BYTES, keras_bytes
 from lightcnn.counting.trace import Trace
 from lightcnn.errors import InputError
+from lightcnn.onnxfiles.macs import FREE, OMITTED, RULES
 from lightcnn.onnxfiles.read import Graph, Node
 
 NO_OTHER_COUNTERS = "fvcore, thop and torch's counter count modules of torch, not ONNX files"
 LEARNT_INPUTS: dict[str, tuple[int, ...]] = {
-    **dict.fromkeys(("Conv", "FusedConv", "ConvTranspose"), (1, 2)), "ConvInteger": (1,), "QLinearConv": (3, 8),
-    "Gemm": (0, 1, 2), "QGemm": (0, 3, 6), **dict.fromkeys(("MatMul", "FusedMatMul", "MatMulInteger"), (0, 1)),
-    "QLinearMatMul": (0, 3), "PRelu": (1,), "Gather": (0,), **dict.fromkeys(("LSTM", "GRU", "RNN"), (1, 2, 3)),
-    **dict.fromkeys(
+    **dict.fromkeys(("Conv", "FusedConv", "ConvTranspose", "CausalConvWithState"), (1, 2)), "ConvInteger": (1,),
+    "QLinearConv": (3, 8), "DeformConv": (1, 3), **dict.fromkeys(("Gemm", "FusedGemm", "GemmFastGelu"), (0, 1, 2)),
+    "QGemm": (0, 3, 6), "QLinearMatMul": (0, 3), "DynamicQuantizeMatMul": (0, 1, 4), "MatMulIntegerToFloat": (0, 1, 6),
+    **dict.fromkeys(("LSTM", "DynamicQuantizeLSTM"), (1, 2, 3, 7)), **dict.fromkeys(("GRU", "RNN"), (1, 2, 3)),
+    **dict.fromkeys(("com.microsoft.Attention", "QAttention"), (1, 2)), "MultiHeadAttention": (3,),
+    "PRelu": (1,), "Gather": (0,), **dict.fromkeys(("RMSNormalization", "SimplifiedLayerNormalization"), (1,)),
+    "SkipLayerNormalization": (2, 3, 4), "SkipSimplifiedLayerNormalization": (2, 3), **dict.fromkeys(
         ("BatchNormalization", "InstanceNormalization", "GroupNormalization", "LayerNormalization"), (1, 2)
     ),
 }  # fmt: skip
-"""Operator → positions of its inputs that are learnt."""
+"""Operator → positions of its inputs that are learnt, if those are not the factors of its rule."""
 STATISTIC_INPUTS = {"BatchNormalization": (3, 4)}
 """Operator → positions of its inputs that are statistics of the training data."""
-FACTOR_INPUTS = {
-    **dict.fromkeys(("Conv", "FusedConv", "ConvTranspose", "ConvInteger"), (0, 1)), "QLinearConv": (0, 3),
-    **dict.fromkeys(("Gemm", "MatMul", "FusedMatMul", "MatMulInteger"), (0, 1)),
-    **dict.fromkeys(("QGemm", "QLinearMatMul"), (0, 3)),
-}  # fmt: skip
-"""Counted operator → positions of the two inputs that it multiplies; a convolution's second is its weight
-(out, in / groups, ...)."""
 ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Concat")
 """Operators whose stored inputs count as learnt if they have more than one number."""
 ACTIVATIONS = (
@@ -49,6 +45,8 @@ ACTIVATIONS = (
 )  # fmt: skip
 """Operators that are computed in place of their only activation if that is not read again."""
 VIEW_OPERATORS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
+SIZED_BY_VALUES = ("NonZero", "NonMaxSuppression", "Compress", "Unique")
+"""Operators whose result has a size that depends on values."""
 SHAPE_OPERATORS = ("Shape", "Size")
 """Operators whose result is known once the size of the image is."""
 
@@ -70,10 +68,10 @@ def count_graph(graph: Graph) -> Count:
         file_bytes=graph.file_bytes, keras_adam_bytes=keras_bytes(params, with_statistics),
         peak_activations=top.elements, peak_activation_bytes=top.bytes,
         moved_bytes=moved_bytes(trace) + reader.bytes(reader.learnt),
-        differences=(), uncounted=trace.uncounted,
+        differences=(), uncounted=trace.uncounted, unknown=trace.unknown,
         unfolded=tuple(node.name for node in graph.nodes if node.operator in STATISTIC_INPUTS),
         layers=layer_rows(trace, {node.name: node.operator for node in graph.nodes}, reader.params),
-        notes=(NO_OTHER_COUNTERS,), pairs=(),
+        notes=(*trace.notes(), *reader.notes(), NO_OTHER_COUNTERS), pairs=(),
     )  # fmt: skip
 
 
@@ -86,6 +84,7 @@ class _GraphReader:
         self.learnt: set[str] = set()
         self.matrices: set[str] = set()
         self.statistics: set[str] = set()
+        self.unknown: dict[str, None] = {}  # operators that may learn from stored tensors
         self._graph = graph
         self._roots = {name: frozenset([name]) for name in graph.stored}
         self._numbers: dict[str, int] = {}
@@ -97,6 +96,10 @@ class _GraphReader:
         calls = [call for node in self._graph.nodes if (call := self._call(node))]
         outputs = frozenset(self._number(name) for name in self._graph.outputs if name not in self._roots)
         return Trace(tuple(calls), tuple(self._buffers), outputs)
+
+    def notes(self) -> list[str]:
+        """One sentence per operator whose stored tensors are not counted."""
+        return [f"the stored tensors of {operator} are not counted as parameters" for operator in self.unknown]
 
     def size(self, names: Iterable[str]) -> int:
         """Number of elements of these tensors together."""
@@ -113,6 +116,11 @@ class _GraphReader:
             roots = self._stored(inputs if node.operator in ELEMENTWISE else inputs[:1])
             self._roots |= {name: roots for name in node.outputs if name not in self._roots}
             return None
+        if node.operator in SIZED_BY_VALUES:
+            raise InputError(
+                f"has {node.operator} {node.name!r}, whose result has a size that depends on the values in its image, "
+                "so its cost is not one number"
+            )
         reads = tuple(dict.fromkeys(self._number(name) for name in inputs if name not in self._roots))
         view = node.operator in VIEW_OPERATORS and inputs[0] in self._numbers
         if view:
@@ -122,6 +130,7 @@ class _GraphReader:
             module=node.name, operator=node.operator, macs=self._macs(node),
             shape=self._graph.values[node.outputs[0]].shape[1:], reads=reads, writes=tuple(writes),
             weights=self._weights(node), fusable=node.operator in ACTIVATIONS, view=view,
+            free=node.operator in FREE,
         )  # fmt: skip
 
     def _number(self, name: str) -> int:
@@ -137,13 +146,16 @@ class _GraphReader:
 
     def _weights(self, node: Node) -> tuple[str, ...]:
         """The learnt tensors that the node reads; each counts for the first node that reads it."""
-        places = range(len(node.inputs)) if node.operator in ELEMENTWISE else LEARNT_INPUTS.get(node.operator, ())
-        learnt = set(self._at(node, places))
+        every, operator = range(len(node.inputs)), node.operator
+        places = every if operator in ELEMENTWISE else LEARNT_INPUTS.get(operator, _factors(operator))
+        learnt, stored = set(self._at(node, places)), self._at(node, every)
         if node.operator in ELEMENTWISE:
             learnt = {name for name in learnt if self._graph.values[name].elements > 1}
+        if node.operator not in (*FREE, *RULES) and any(self._graph.values[name].elements > 1 for name in stored):
+            self.unknown[node.operator] = None
         self.params[node.name] += self.size(learnt - self.learnt)
         self.learnt |= learnt
-        self.matrices |= learnt & self._at(node, FACTOR_INPUTS.get(node.operator, ()))
+        self.matrices |= learnt & self._at(node, _factors(node.operator))
         self.statistics |= self._at(node, STATISTIC_INPUTS.get(node.operator, ()))
         return tuple(sorted(learnt))
 
@@ -156,10 +168,12 @@ class _GraphReader:
 
     def _macs(self, node: Node) -> int | None:
         """Multiply-adds for one image; None for an operator that is not counted."""
-        if node.operator not in FACTOR_INPUTS:
+        if node.operator not in RULES:
             return None
-        first, second = (self._graph.values[node.inputs[place]] for place in FACTOR_INPUTS[node.operator])
-        out = self._graph.values[node.outputs[0]]
-        if "Conv" in node.operator:
-            return (first if node.operator == "ConvTranspose" else out).elements * math.prod(second.shape[1:])
-        return out.elements * first.shape[-2 if node.attributes.get("transA") else -1]
+        sizes = [self._graph.values[name].shape if name else OMITTED for name in node.inputs]
+        return RULES[node.operator].macs(node.attributes, sizes, self._graph.values[node.outputs[0]].shape)
+
+
+def _factors(operator: str) -> tuple[int, ...]:
+    """The positions of the inputs that a counted operator multiplies."""
+    return RULES[operator].factors if operator in RULES else ()

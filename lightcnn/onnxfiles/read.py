@@ -23,6 +23,8 @@ MAX_BYTES = 2_000_000_000
 """Maximum bytes of a file with its data, and of any tensor: what protobuf can hold."""
 KNOWN_DOMAINS = ("", "ai.onnx", "com.microsoft")
 """Domains whose operators are known by name: those of ONNX and of ONNX Runtime."""
+AMBIGUOUS = ("Attention", "CausalConvWithState", "LinearAttention")
+"""Operators of ONNX whose names mean something else in ONNX Runtime; those are named with their domain."""
 Shape = tuple[int, int, int]
 
 
@@ -192,7 +194,8 @@ def _nodes(proto: Any) -> Iterator[Node]:
         outputs = tuple(output for output in node.output if output)
         if not outputs:
             raise InputError(f"has {node.op_type} {name!r} without an output")
-        operator = node.op_type if node.domain in KNOWN_DOMAINS else f"{node.domain}.{node.op_type}"
+        known = node.domain in KNOWN_DOMAINS and not (node.domain == KNOWN_DOMAINS[-1] and node.op_type in AMBIGUOUS)
+        operator = node.op_type if known else f"{node.domain}.{node.op_type}"
         attributes = {
             attribute.name: onnx.helper.get_attribute_value(attribute)
             for attribute in node.attribute
@@ -248,17 +251,24 @@ def _inferred(sized: Any, shape: Shape) -> Iterator[Any]:
 
 
 def _measured(sized: Any, missing: list[str], shape: Shape, kind: np.dtype[Any]) -> dict[str, TensorInfo]:
-    """The tensors whose shapes only a run can show."""
+    """The tensors whose shapes only a run can show. Raises: InputError if they depend on the values of the image."""
     import onnx
 
     probe = onnx.ModelProto()
     probe.CopyFrom(sized)
     del probe.graph.output[:]
     probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in missing)
-    outputs = session_outputs(open_session(probe.SerializeToString(), 1), np.zeros((1, *shape), kind))
-    if not all(isinstance(output, np.ndarray) for output in outputs):
+    session, random = open_session(probe.SerializeToString(), 1), np.random.default_rng(0)
+    images = np.zeros((1, *shape)), random.random((1, *shape)), random.normal(0, 100, (1, *shape))
+    runs = [session_outputs(session, image.astype(kind)) for image in images]
+    if not all(isinstance(output, np.ndarray) for outputs in runs for output in outputs):
         raise InputError("holds sequences; only networks of tensors can be profiled")
-    return {name: TensorInfo(output.shape, output.itemsize) for name, output in zip(missing, outputs, strict=True)}
+    for name, *outputs in zip(missing, *runs, strict=True):
+        if len({output.shape for output in outputs}) > 1:
+            raise InputError(
+                f"has a tensor {name!r} whose size depends on the values in its image, so its cost is not one number"
+            )
+    return {name: TensorInfo(output.shape, output.itemsize) for name, output in zip(missing, runs[0], strict=True)}
 
 
 def _require_small(values: Mapping[str, TensorInfo]) -> None:

@@ -19,6 +19,8 @@ WarningCode = Literal[
     "dropped_frames",
     "one_colour_images",
     "run_folders_ignored",
+    "operators_uncounted",
+    "accuracies_left_out",
 ]
 """What scripts can test. `MEANINGS` has the meaning of each."""
 
@@ -35,6 +37,8 @@ MEANINGS: Mapping[WarningCode, str] = {
     "dropped_frames": "Files with several pages or frames, of which only the first was read.",
     "one_colour_images": "Images in which all pixels are equal, so that they show nothing.",
     "run_folders_ignored": "Folders inside the images that lightcnn wrote, which were not read.",
+    "operators_uncounted": "Kinds of operators in networks whose multiply-adds are unknown and not counted.",
+    "accuracies_left_out": "Networks whose accuracy was measured at another input size, and is left out.",
 }
 """What `count` counts, for each code; the table in docs/reference/warnings.md."""
 assert set(MEANINGS) == set(get_args(WarningCode))

@@ -14,6 +14,13 @@ from lightcnn.output import html as page
 from lightcnn.text import nearest, visible
 
 Row = Mapping[str, Any]
+FLOAT_BYTES = 4
+MARKS = {
+    "~": "unstable: measured twice, the interquartile range is still over a fifth of the median",
+    "*": "published in the paper of MicroMPoxNet, not ours: the paper augmented its images before splitting them",
+    "†": "at least so many: operators of this network are unknown and not counted",
+}
+"""Marks of values in a table, and what they mean."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,9 @@ COLUMNS: dict[str, Column] = {
     "int8": Column("weights int8, B", _at("weight_bytes", "int8"), human),
     "file": Column("file, B", _at("file_bytes"), human),
     "keras": Column("Keras file with Adam, B", _at("keras_adam_bytes"), human),
-    "peak": Column("peak activations, B", _at("peak_activation_bytes"), human),
+    "peak_int8": Column("peak activations int8, B", _at("peak_activations"), human),
+    "peak_fp32": Column("peak activations fp32, B", lambda row: FLOAT_BYTES * row["peak_activations"], human),
+    "peak": Column("peak activations in own types, B", _at("peak_activation_bytes"), human),
     "resident": Column("peak resident, B", _at("peak_resident_bytes", "process"), human),
     "resident_own": Column("network resident, B", _at("peak_resident_bytes", "own"), human),
     "latency": Column("ms, median", _at("latency_ms", "median"), _digits),
@@ -82,7 +91,7 @@ COLUMNS: dict[str, Column] = {
 }
 """Every column by the name that `--columns` and `--sort` take."""
 DEFAULT_COLUMNS = (
-    "name", "params", "params_with_buffers", "macs", "fvcore", "thop", "torch", "int8", "peak", "latency", "p95",
+    "name", "params", "params_with_buffers", "macs", "fvcore", "thop", "torch", "int8", "peak_int8", "latency", "p95",
     "ms_folded", "ms_eager", "ms_onnx", "ms_onnx_int8", "throughput", "accuracy",
 )  # fmt: skip
 RUNTIME_COLUMNS = {f"ms_{runtime.replace('-', '_')}": runtime for runtime in RUNTIMES}
@@ -117,7 +126,7 @@ def sort_rows(rows: Sequence[Row], by: str | None) -> list[Row]:
 
 
 def row_cells(row: Row, names: Sequence[str]) -> list[str]:
-    """The cells of a row as text; an unstable latency is marked with ~, a published accuracy with *."""
+    """The cells of a row as text, marked as in `MARKS`."""
     cells = []
     for name in names:
         value = COLUMNS[name].value(row)
@@ -126,8 +135,19 @@ def row_cells(row: Row, names: Sequence[str]) -> list[str]:
             text = f"~{text}"
         if name in ("accuracy", "per_megabyte", "per_second") and value is not None:
             text += "*" if row["accuracy"]["source"].startswith("published") else ""
+        text += "†" if name in ("macs", "macs_as_given") and row["unknown"] else ""
         cells.append(text)
     return cells
+
+
+def mark_lines(rows: Sequence[Row]) -> list[str]:
+    """The meaning of each mark that the rows have in any column."""
+    used = {
+        "~": any(latency["unstable"] for row in rows for latency in row["latencies"]),
+        "*": any(row["accuracy"] and row["accuracy"]["source"].startswith("published") for row in rows),
+        "†": any(row["unknown"] for row in rows),
+    }
+    return [f"{mark} {meaning}" for mark, meaning in MARKS.items() if used[mark]]
 
 
 def _unstable(row: Row, name: str) -> bool:

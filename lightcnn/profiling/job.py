@@ -41,6 +41,8 @@ def run(
     device = pick_device(settings.device)
     accuracies = read_accuracies(settings.accuracy) if settings.accuracy else {}
     networks = find_targets(targets, baselines=settings.baselines, input=settings.input, accuracies=accuracies)
+    for network in networks if settings.latency or settings.memory else ():
+        network.require_memory(device, settings.batch)
     failures: list[Failure] = []
     with keep_random_state():
         profiles = _count(networks, progress, failures)

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightcnn.measurement.runtime_names import ONNX_INT8
 from lightcnn.output import html
+from lightcnn.output.caveats import cautions
 from lightcnn.output.hotspots import InteractiveFigure
 from lightcnn.profiling import columns
 
@@ -40,6 +41,7 @@ def profile_page(report: Mapping[str, Any], figures: Mapping[str, InteractiveFig
         [
             html.paragraph(report["convention"]),
             *(html.paragraph(failure["error"], "alarm") for failure in report["failures"]),
+            *(html.paragraph(text, "note") for text in cautions(report)),
             *([columns.html(rows, columns.useful_columns(rows))] if rows else []),
             *(html.paragraph(line) for line in footer_lines(report)),
             *(
@@ -72,15 +74,9 @@ def footer_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"GPU: {machine['gpu']}")
     rows = report["rows"]
     latencies = [latency for row in rows for latency in row["latencies"]]
-    if any(latency["unstable"] for latency in latencies):
-        lines.append("~ unstable: measured twice, the interquartile range is still over a fifth of the median")
     if any(latency["runtime"] == ONNX_INT8 for latency in latencies):
         lines.append("int8: calibrated on noise, only to measure speed; do not use its predictions")
-    if any(row["accuracy"] and row["accuracy"]["source"].startswith("published") for row in rows):
-        lines.append(
-            "* published in the paper of MicroMPoxNet, not ours: the paper augmented its images before splitting them"
-        )
-    return lines
+    return [*lines, *columns.mark_lines(rows)]
 
 
 def _runtime_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -94,8 +90,8 @@ def _runtime_table(rows: Sequence[Mapping[str, Any]]) -> str:
 def _more_columns(rows: Sequence[Mapping[str, Any]]) -> str:
     """A second table with sizes, memory and accuracies."""
     names = (
-        "name", "source", "input", "fp32", "int8", "file", "keras", "resident", "resident_own", "accuracy",
-        "accuracy_source", "per_megabyte", "per_second",
+        "name", "source", "input", "fp32", "peak_fp32", "int8", "peak_int8", "file", "keras", "resident",
+        "resident_own", "accuracy", "accuracy_source", "per_megabyte", "per_second",
     )  # fmt: skip
     return columns.html(
         rows, [name for name in names if any(columns.COLUMNS[name].value(row) is not None for row in rows)]

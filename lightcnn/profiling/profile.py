@@ -12,14 +12,16 @@ from torch import nn
 
 from lightcnn.baseline_spec import AnySpec, BaselineSpec
 from lightcnn.baselines import build_network
+from lightcnn.counting.copies import eval_copy, zero_image
 from lightcnn.counting.count import Count, count
 from lightcnn.counting.layers import LayerRow
-from lightcnn.counting.passes import keep_random_state
+from lightcnn.counting.passes import instabilities, keep_random_state
 from lightcnn.errors import InputError
 from lightcnn.measurement.latency import Latency, measure, torch_threads
 from lightcnn.measurement.memory import ResidentMemory
 from lightcnn.measurement.runtime_names import FOLDED
 from lightcnn.measurement.runtimes import timed_models
+from lightcnn.output import html
 from lightcnn.profiling import columns, terminal
 from lightcnn.progress import no_progress
 from lightcnn.spec import NetworkSpec, Shape
@@ -30,10 +32,14 @@ DEFAULT_INPUT: Shape = (3, 224, 224)
 
 @dataclass(frozen=True)
 class Accuracy:
-    """An accuracy (0 to 1) and its source: a run, a file, or a publication."""
+    """An accuracy (0 to 1) and its source: a run, a file, or a publication.
+
+    `input` (C, H, W) is the size at which it was measured; None if that is not known.
+    """
 
     value: float
     source: str
+    input: Shape | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +47,7 @@ class Profile:
     """The costs of one network for images of `input` (C, H, W).
 
     Figures show the first of `latencies`, if any. `resident` is the measured memory, `notes` are caveats of the timing.
+    `other_accuracy` states an accuracy that was measured at another input size.
 
     Example:
         >>> import lightcnn
@@ -56,6 +63,7 @@ class Profile:
     resident: ResidentMemory | None = None
     accuracy: Accuracy | None = None
     notes: tuple[str, ...] = ()
+    other_accuracy: str = ""
 
     @property
     def layers(self) -> tuple[LayerRow, ...]:
@@ -92,13 +100,20 @@ class Profile:
         }
 
     def __str__(self) -> str:
-        return columns.markdown([self.document()], columns.useful_columns([self.document()]))
+        row = self.document()
+        lines = [*columns.mark_lines([row]), *row["notes"]]
+        return columns.markdown([row], columns.useful_columns([row])) + "".join(f"\n{line}" for line in lines)
 
     def __rich__(self) -> Table:
-        return terminal.table([self.document()], columns.useful_columns([self.document()]))
+        row = self.document()
+        table = terminal.table([row], columns.useful_columns([row]))
+        table.caption = "\n".join((*columns.mark_lines([row]), *row["notes"])) or None
+        return table
 
     def _repr_html_(self) -> str:
-        return columns.html([self.document()], columns.useful_columns([self.document()]))
+        row = self.document()
+        marks = "".join(html.paragraph(line) for line in (*columns.mark_lines([row]), *row["notes"]))
+        return columns.html([row], columns.useful_columns([row])) + marks
 
 
 def profile(
@@ -128,7 +143,11 @@ def profile(
         194400
     """
     shape, module, name = _resolve(model, input)
+    notes: list[str] = []
     with keep_random_state(), torch_threads(threads):
+        if isinstance(model, nn.Module) and not any(tensor.is_meta for tensor in module.parameters()):
+            subject = eval_copy(module)
+            notes = instabilities(subject, torch.randn_like(zero_image(subject, shape, batch=2)))
         counts = count(module, shape, file_notes(module))
         times: tuple[Latency, ...] = ()
         if latency:
@@ -136,7 +155,7 @@ def profile(
                 module, counts.pairs, shape, runtimes=(FOLDED,), device=torch.device("cpu"), batch=1, threads=threads
             )
             times = tuple(measure(ready, seconds=3.0, threads=threads, progress=no_progress))
-    return Profile(name, "python", shape, counts, times)
+    return Profile(name, "python", shape, counts, times, notes=tuple(notes))
 
 
 def file_notes(model: nn.Module) -> dict[str, str] | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightcnn.errors import InputError
 from lightcnn.measurement.runtime_names import FOLDED
 from lightcnn.spec import Shape
 
@@ -18,7 +20,8 @@ class ProfileSettings:
 
     `input` (C, H, W) is the image size of all networks; None: each its own. `baselines` adds MicroMPoxNet and the
     paper's baselines. `runtimes`, `device`, `threads` (of one inference), `batch` (images at once, for the throughput)
-    and `seconds` (of all timing rounds) apply if `latency` is True. `accuracy` is a CSV file of names and accuracies.
+    and `seconds` (of all timing rounds) apply if `latency` is True. `accuracy` is a CSV file of names,
+    accuracies, and the input sizes at which they were measured.
     """
 
     input: Shape | None = None
@@ -34,3 +37,12 @@ class ProfileSettings:
 
 
 DEFAULT_SETTINGS = ProfileSettings()
+
+
+def parse_input(text: str) -> Shape:
+    """An input size such as 3x224x224. Raises: InputError."""
+    match = re.fullmatch(r"(\d{1,4})[x×](\d{1,5})[x×](\d{1,5})", text.strip().lower())
+    sides = tuple(map(int, match.groups())) if match else ()
+    if len(sides) != 3 or not all(sides):
+        raise InputError(f"{text}: not an input size; write channels, height and width, as in 3x224x224")
+    return sides[0], sides[1], sides[2]

@@ -17,8 +17,11 @@ import torch
 from lightcnn import document
 from lightcnn.baseline_spec import BASELINES, TIMM_PREFIX, AnySpec, BaselineSpec, load_network
 from lightcnn.baselines import build_network, configuration
+from lightcnn.cost import cost
 from lightcnn.counting.count import Count, count
+from lightcnn.counting.sizes import FLOAT_BYTES
 from lightcnn.csv_files import unguard
+from lightcnn.devices import require_memory
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.measurement.latency import TimedModel
 from lightcnn.measurement.memory import ResidentMemory, file_memory, spec_memory
@@ -27,9 +30,10 @@ from lightcnn.onnxfiles.count import count_graph
 from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import read_graph
 from lightcnn.profiling.profile import Accuracy, Profile, file_notes, with_input
+from lightcnn.profiling.settings import parse_input
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
-from lightcnn.spec import Shape
+from lightcnn.spec import NetworkSpec, Shape
 from lightcnn.text import nearest, visible
 
 PAPER_NETWORK = "micrompoxnet"
@@ -56,10 +60,21 @@ class Target:
     accuracy: Accuracy | None = None
     failure: str | None = None
 
+    def require_memory(self, device: torch.device, batch: int) -> None:
+        """Raises: InputError if the network of a spec, with its activations, does not fit into the device."""
+        if isinstance(self.spec, NetworkSpec):
+            total = cost(self.spec)
+            numbers = total.params_with_buffers + batch * total.peak_activations
+            require_memory(self.name, FLOAT_BYTES * numbers, device)
+
     def profile(self) -> Profile:
         """The costs of the network, without times. Raises: LightcnnError."""
         shape, counts = self._count()
-        return Profile(self.name, self.source, shape, counts, accuracy=self.accuracy)
+        profile = Profile(self.name, self.source, shape, counts, accuracy=self.accuracy)
+        if self.accuracy is None or self.accuracy.input in (None, shape):
+            return profile
+        size = "×".join(map(str, self.accuracy.input))
+        return replace(profile, accuracy=None, other_accuracy=f"{self.accuracy.value:.2%} at {size}")
 
     def timed_models(
         self, counts: Count, *, runtimes: Sequence[str], device: torch.device, batch: int, threads: int
@@ -95,7 +110,7 @@ class Target:
 
 
 def find_targets(
-    targets: Sequence[str], *, baselines: bool, input: Shape | None, accuracies: Mapping[str, float]
+    targets: Sequence[str], *, baselines: bool, input: Shape | None, accuracies: Mapping[str, Accuracy]
 ) -> list[Target]:
     """The targets; with `baselines`, or without targets, also the paper's network and its 11 baselines.
 
@@ -128,8 +143,11 @@ def _with_unique_names(targets: Sequence[Target]) -> list[Target]:
     return unique
 
 
-def read_accuracies(path: Path) -> dict[str, float]:
-    """The columns `name` and `accuracy` (0 to 1) of a CSV file. Raises: InputError."""
+def read_accuracies(path: Path) -> dict[str, Accuracy]:
+    """The columns `name`, `accuracy` (0 to 1) and, if any, `input` (such as 3x224x224) of a CSV file.
+
+    Raises: InputError.
+    """
     rows = csv.DictReader(document.read_text(path).splitlines())
     if not {"name", "accuracy"} <= set(rows.fieldnames or ()):
         raise InputError(
@@ -143,7 +161,11 @@ def read_accuracies(path: Path) -> dict[str, float]:
             value = -1.0
         if not 0 <= value <= 1:
             raise InputError(f"{path}:{number}: accuracy {row['accuracy']!r} must be a number from 0 to 1")
-        accuracies[unguard(row["name"] or "")] = value
+        try:
+            size = parse_input(row["input"]) if row.get("input") else None
+        except InputError as error:
+            raise InputError(f"{path}:{number}: input {error}") from None
+        accuracies[unguard(row["name"] or "")] = Accuracy(value, "file", size)
     return accuracies
 
 
@@ -176,9 +198,12 @@ def _from_run(path: Path, input: Shape | None) -> Target:
     """The network of a run folder, with the accuracy on its test set if the run has one."""
     run = RunFolder.load(path)
     run.require("spec.yaml")
-    target = _load(path.name or str(path), f"run {path}", lambda: load_network(run / "spec.yaml"), input)
-    value = _test_accuracy(run.report)
-    return target if value is None else replace(target, accuracy=Accuracy(value, f"run {path}, test set"))
+    name, source, value = path.name or str(path), f"run {path}", _test_accuracy(run.report)
+    trained = _load(name, source, lambda: load_network(run / "spec.yaml"), None)
+    target = _load(name, source, lambda: load_network(run / "spec.yaml"), input)
+    if value is None or trained.spec is None:
+        return target
+    return replace(target, accuracy=Accuracy(value, f"run {path}, test set", trained.spec.input))
 
 
 def _test_accuracy(report: Mapping[str, object]) -> float | None:
@@ -239,11 +264,17 @@ def _load(name: str, source: str, load: Callable[[], AnySpec], input: Shape | No
         return Target(name, source, failure=str(error))
 
 
-def _with_accuracy(target: Target, accuracies: Mapping[str, float]) -> Target:
+def _with_accuracy(target: Target, accuracies: Mapping[str, Accuracy]) -> Target:
     """The target with the accuracy of the file, else of its run, else of the paper if it is a network of the paper."""
     if target.name in accuracies:
-        return replace(target, accuracy=Accuracy(accuracies[target.name], "file"))
+        return replace(target, accuracy=accuracies[target.name])
     from_paper = target.source.endswith(("the paper's head", "reconstructed", f"recipe {PAPER_NETWORK}"))
     if target.accuracy is None and from_paper and target.name in PUBLISHED_ACCURACIES:
-        return replace(target, accuracy=Accuracy(PUBLISHED_ACCURACIES[target.name], PUBLISHED_SOURCE))
+        own = (
+            Recipe.load(PAPER_NETWORK).network
+            if target.name == PAPER_NETWORK
+            else BaselineSpec(baseline=target.name, classes=2)
+        )
+        published = Accuracy(PUBLISHED_ACCURACIES[target.name], PUBLISHED_SOURCE, own.input)
+        return replace(target, accuracy=published)
     return target

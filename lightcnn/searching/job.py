@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from lightcnn import document
@@ -20,7 +21,7 @@ from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import data_document, make_split, subset
-from lightcnn.devices import pick_device
+from lightcnn.devices import pick_device, require_memory
 from lightcnn.errors import LightcnnError, RunError
 from lightcnn.network import fold
 from lightcnn.output.report import report_head
@@ -38,6 +39,9 @@ from lightcnn.searching.storage import Outcome
 from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.space import SearchSpace
 from lightcnn.text import first_line
+
+BYTES_PER_PARAMETER = 16
+"""Of a training with AdamW: a weight, its gradient, and its two moments, in fp32."""
 
 
 def search(
@@ -110,7 +114,7 @@ def run(
     dataset = find_groups(load(settings.data, settings.reading, progress=progress.reading), progress=progress.reading)
     sets = make_split(dataset, settings.seed, settings.reading)
     space = _space_for(settings, dataset)
-    space.candidate(space.first(), Random(settings.seed))
+    _require_memory(space, settings.seed, device)
     folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: _settings_yaml(settings)})
     with folder.locked():
         pipeline = Pipeline(dataset, sets, device, progress=progress.reading)
@@ -129,6 +133,7 @@ def estimate(settings: SearchSettings) -> dict[str, Any]:
     sets = make_split(dataset, settings.seed, settings.reading)
     data = data_document(dataset.scaled_to(sets.train), sets)
     space = _space_for(settings, dataset)
+    _require_memory(space, settings.seed, pick_device(settings.device))
     first = space.fit(space.first())
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
     return {
@@ -141,6 +146,12 @@ def estimate(settings: SearchSettings) -> dict[str, Any]:
         "trials": settings.trials,
         "time_limit_seconds": settings.seconds,
     }
+
+
+def _require_memory(space: BudgetedSpace, seed: int, device: torch.device) -> None:
+    """Checks that the first network can be trained. Raises: BudgetError; InputError if it does not fit into memory."""
+    first = space.candidate(space.first(), Random(seed))
+    require_memory(f"the first network of space {space.space.name}", BYTES_PER_PARAMETER * first.cost.params, device)
 
 
 def _space_for(settings: SearchSettings, dataset: Dataset) -> BudgetedSpace:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from lightcnn import document
 from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import pretrained_statistics
-from lightcnn.cost import idle_strides
+from lightcnn.cost import cost, idle_strides
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.intensity import OWN_SCALE
 from lightcnn.data.grouping.groups import find_groups
@@ -25,7 +26,7 @@ from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import Split, make_split
-from lightcnn.devices import pick_device
+from lightcnn.devices import pick_device, require_memory
 from lightcnn.engine.distillation import Teacher
 from lightcnn.errors import DataMissing, InputError
 from lightcnn.evaluation.predictions import read_predictions
@@ -43,6 +44,9 @@ STAND_IN_SOURCE = "synthetic-lesions"
 """The data that a recipe is trained on if its data set is missing on this machine."""
 FINISHED_RUN_FILES = ("report.json", "environment.json", "predictions.csv")
 """Files by which the folder of a finished training is recognised."""
+FLOAT_BYTES = 4
+COPIES = {"adam": 4, "adamw": 4, "sgd": 3, "rmsprop": 3}
+"""Optimizer → numbers that a training keeps for each parameter: itself, its gradient, and the optimizer's own."""
 MAX_LISTED = 20
 """Class names that an error lists."""
 
@@ -100,6 +104,7 @@ def prepare(
     `read`: the source and its data set, if another setup has read them. Raises: InputError.
     """
     torch_device = pick_device(device)
+    _require_memory(draft.recipe, torch_device)
     source, dataset = read or _read(draft.recipe, progress)
     parts = make_split(dataset, draft.recipe.seed, draft.recipe.reading)
     recipe = draft.resolved(source, dataset.channels, len(parts.train))
@@ -109,6 +114,17 @@ def prepare(
     statistics = _pretrained_statistics(recipe)
     pipeline = Pipeline(dataset, parts, torch_device, recipe.preprocess, progress.reading, normalised=statistics)
     return TrainingSetup(recipe, pipeline, _teacher(recipe, pipeline))
+
+
+def _require_memory(recipe: Recipe, device: torch.device) -> None:
+    """Raises: InputError if weights, gradients, optimizer and one batch do not fit into the free memory of the device.
+
+    A baseline is checked when it is built. Of a batch, only the largest activations are counted.
+    """
+    if isinstance(recipe.network, NetworkSpec):
+        total = cost(recipe.network)
+        numbers = COPIES[recipe.training.optimizer] * total.params + recipe.training.batch * total.peak_activations
+        require_memory(recipe.network.name or "network", FLOAT_BYTES * numbers, device)
 
 
 def first_files(recipe: Recipe, data: Mapping[str, Any], settings: TrainSettings | None) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from torch.nn.utils import parametrizations, prune
 
 from lightcnn.counting.copies import meta_copy, value_copy
 from lightcnn.counting.count import count
+from lightcnn.counting.recorder import Recorder
 from lightcnn.counting.trace import _trace, trace
 from lightcnn.errors import InputError
 
@@ -232,3 +234,54 @@ def test_hooks_of_the_caller_do_not_run() -> None:
     assert calls == []
     assert counts.macs == count(small(), SHAPE).macs
     assert len(model._forward_hooks) == len(model._forward_pre_hooks) == 1
+
+
+def steps_by_list(x: Tensor) -> int:
+    return 1 + int(max(x.flatten().tolist()) > 0.5)
+
+
+def steps_by_boxes(x: Tensor) -> int:
+    return len(torchvision.ops.nms(x[0, 0, :, :4], x[0, 0, :, 5], 0.5))
+
+
+def steps_by_storage(x: Tensor) -> int:
+    return 1 + sum(x.untyped_storage()[:64]) % 3  # read without an operator or a method that is recognised
+
+
+def steps_by_address(x: Tensor) -> int:
+    return 1 + int(abs(ctypes.c_float.from_address(x.data_ptr() + 4).value) > 1e-3)
+
+
+READS: dict[str, Callable[[Tensor], int]] = {
+    "tolist": steps_by_list,
+    "nms": steps_by_boxes,
+    "item": lambda x: 1 + int(x.mean().item() > 0.25),
+    "nonzero": lambda x: 1 + min(3, len(torch.nonzero(x))),
+    "mask": lambda x: 1 + min(3, x[x > 0.5].numel()),
+    "numpy": lambda x: 1 + int(x.numpy().max() > 0.5),
+    "unique": lambda x: min(4, len(torch.unique(x))),
+    "equal": lambda x: 1 + int(torch.equal(x, torch.zeros_like(x))),
+    "storage": steps_by_storage,
+    "address": steps_by_address,
+}
+"""How often a convolution runs, decided by values of the image."""
+
+
+@pytest.mark.parametrize("name", READS)
+def test_passes_with_other_values_find_what_depends_on_the_image(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def function(x: Tensor, conv: nn.Module) -> Tensor:
+        for _ in range(READS[name](x)):
+            x = conv(x)
+        return x
+
+    monkeypatch.setattr(Recorder, "refuse_values", lambda *_: None)  # leaves only the comparison of passes
+    model = Calls(function, conv=nn.Conv2d(3, 3, 3, padding=1))
+    with pytest.raises(InputError, match=r"depends on the values in its image .*so its cost is not one number"):
+        trace(model, SHAPE)
+    assert trace(model, SHAPE, repeat=False).macs > 0
+
+
+def test_passes_with_other_values_agree_if_the_image_decides_nothing() -> None:
+    model = Calls(lambda x, conv: conv(x) * float(conv.weight.sum()), conv=nn.Conv2d(3, 4, 3, padding=1))
+    traced = trace(model, SHAPE)
+    assert traced.with_values and traced.macs == 27 * 4 * 1024

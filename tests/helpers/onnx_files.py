@@ -46,12 +46,16 @@ def export_deployed(spec: Any, path: Path) -> nn.Module:
 
 
 def write_graph(path: Path, nodes: list[Any], tensors: Any = (), *, dims: Any = (1, 3, 4, 4), **others: Any) -> Path:
-    """A file with these nodes from `image` to `out`; `others`: `kind` of the image, `rank` of `out`, `extra` inputs."""
+    """A file with these nodes from `image` to `out`.
+
+    `others`: `kind` of the image, `rank` and `out` (type) of the output, `extra` inputs, `opset` of ONNX.
+    """
     make = onnx.helper.make_tensor_value_info
     image = make("image", others.get("kind", FLOAT), dims)
     out = make("out", FLOAT, [f"side{place}" for place in range(others.get("rank", 4))])
     graph = onnx.helper.make_graph(nodes, "g", [image, *others.get("extra", ())], [out], list(tensors))
-    proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    domains = [onnx.helper.make_opsetid("", others.get("opset", 18)), onnx.helper.make_opsetid("com.microsoft", 1)]
+    proto = onnx.helper.make_model(graph, opset_imports=domains, ir_version=9)
     path.write_bytes(proto.SerializeToString())
     return path
 

@@ -39,3 +39,22 @@ def test_each_of_several_runtimes_has_a_column() -> None:
         False,
     )
     assert columns.row_cells(row, ("ms_folded", "ms_onnx")) == ["~2", "1.5"]
+
+
+def test_activations_and_weights_are_shown_in_the_same_unit() -> None:
+    row = rows()[0]
+    names = columns.useful_columns([row])
+    assert {"int8", "peak_int8"} <= set(names) and not {"peak", "fp32"} & set(names)
+    fp32, int8, own = (columns.COLUMNS[name].value(row) for name in ("peak_fp32", "peak_int8", "peak"))
+    assert (int8, fp32, own) == (row["peak_activations"], 4 * int8, 4 * int8)
+    assert [columns.COLUMNS[name].title for name in ("int8", "peak_int8")] == [
+        "weights int8, B",
+        "peak activations int8, B",
+    ]
+
+
+def test_a_count_that_is_not_complete_is_marked_with_its_meaning() -> None:
+    row = rows()[0] | {"unknown": {"DFT": 1}}
+    assert columns.row_cells(row, ("macs", "params"))[0].endswith("†")
+    assert columns.mark_lines([row])[-1].startswith("† at least so many")
+    assert "†" not in "".join(columns.row_cells(rows()[0], ("macs", "macs_as_given")))

@@ -12,10 +12,11 @@ from helpers.models import (
 from helpers.paths import DOCS, GOLDEN
 
 from lightcnn.baseline_spec import BASELINES
+from lightcnn.errors import InputError
 from lightcnn.profiling import job
 from lightcnn.profiling.profile import Accuracy
 from lightcnn.profiling.settings import ProfileSettings
-from lightcnn.profiling.targets import find_targets
+from lightcnn.profiling.targets import find_targets, read_accuracies
 from lightcnn.recipe import Recipe
 
 STATIC = (
@@ -32,10 +33,12 @@ def test_without_a_target_the_networks_of_the_paper_are_found() -> None:
         "micrompoxnet", "xception", "efficientnet_b3", "efficientnet_b5", "convnext_tiny",
     }  # fmt: skip
     assert all(target.accuracy.source == "published, not ours" for target in targets if target.accuracy)
-    from_timm = find_targets(["resnet50"], baselines=True, input=None, accuracies={"resnet50": 0.5})
+    from_timm = find_targets(["resnet50"], baselines=True, input=None, accuracies={"resnet50": Accuracy(0.5, "file")})
     assert len(from_timm) == 13
     assert (from_timm[0].name, from_timm[0].accuracy) == ("timm:resnet50", None)
-    twice = find_targets(["quick", "quick"], baselines=False, input=None, accuracies={"quick (2)": 0.5})
+    twice = find_targets(
+        ["quick", "quick"], baselines=False, input=None, accuracies={"quick (2)": Accuracy(0.5, "file")}
+    )
     assert [target.name for target in twice] == ["quick", "quick (2)"]
     assert [target.accuracy and target.accuracy.value for target in twice] == [None, 0.5]
     assert from_timm[0].spec.head == "own" and from_timm[0].spec.classes == 1000  # type: ignore[union-attr]
@@ -46,7 +49,7 @@ def test_the_test_accuracy_of_a_run_is_read(tmp_path: Path) -> None:
     Recipe.load("quick").network.save(run / "spec.yaml")
     run.write_json("report.json", {"metrics": {"test": {"accuracy": {"value": 0.5}}}})
     (target,) = find_targets([str(run.path)], baselines=False, input=None, accuracies={})
-    assert target.accuracy == Accuracy(0.5, f"run {run.path}, test set")
+    assert target.accuracy == Accuracy(0.5, f"run {run.path}, test set", (1, 16, 16))
 
 
 def test_counts_of_the_papers_networks_are_those_of_the_golden_file(request: pytest.FixtureRequest) -> None:
@@ -86,3 +89,28 @@ def test_the_documentation_quotes_the_golden_file() -> None:
     assert "gives {:.1f} for Xception, {:.1f} for EfficientNetB3 and {:.1f} for MicroMPoxNet".format(*sizes) in page
     exchanged = [golden[name]["keras_adam_bytes"] / 2**20 for name in ("efficientnet_b5", "convnext_tiny")]
     assert "gives {:.1f} and {:.1f}, where".format(*exchanged) in page
+
+
+def test_an_accuracy_is_shown_only_at_the_size_at_which_it_was_measured(tmp_path: Path) -> None:
+    scores = tmp_path / "scores.csv"
+    scores.write_text("name,accuracy,input\nquick,0.75,1x16x16\n")
+    for size, value in (((1, 16, 16), 0.75), (None, 0.75), ((1, 20, 20), None)):
+        settings = ProfileSettings(input=size, latency=False, accuracy=scores)
+        report = job.run(["quick"], settings, out=tmp_path / str(size)).report
+        accuracy = report["rows"][0]["accuracy"]
+        assert (accuracy and accuracy["value"]) == value
+        assert [warning["code"] for warning in report["warnings"]] == ["accuracies_left_out"] * (value is None)
+    assert "quick (75.00% at 1×16×16) was measured at another input size" in report["warnings"][0]["message"]
+    published = find_targets(["micrompoxnet"], baselines=False, input=(3, 96, 96), accuracies={})[0].profile()
+    assert (published.accuracy, published.other_accuracy) == (None, "99.99% at 3×128×128")
+    scores.write_text("name,accuracy,input\nquick,0.75,16\n")
+    with pytest.raises(InputError, match=r"scores.csv:2: input 16: not an input size"):
+        read_accuracies(scores)
+
+
+def test_an_accuracy_of_a_run_is_left_out_at_another_size(tmp_path: Path) -> None:
+    run = job.run(["quick"], ProfileSettings(latency=False), out=tmp_path / "run")
+    Recipe.load("quick").network.save(run / "spec.yaml")
+    run.write_json("report.json", {"metrics": {"test": {"accuracy": {"value": 0.5}}}})
+    (target,) = find_targets([str(run.path)], baselines=False, input=(1, 24, 24), accuracies={})
+    assert (target.profile().accuracy, target.profile().other_accuracy) == (None, "50.00% at 1×16×16")
