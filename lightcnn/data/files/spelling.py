@@ -48,11 +48,15 @@ def require_one_spelling(where: str, names: Iterable[str]) -> None:
 
 
 def with_one_spelling(names: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """The names, each in the alphabetically first spelling of its name, and the names that have several spellings."""
+    """The names, each in the shortest spelling of its name, and the names that have several spellings."""
     spellings: dict[str, set[str]] = {}
     for name in dict.fromkeys(names):
         spellings.setdefault(same_name(name), set()).add(name)
-    first = {name: min(variants) for variants in spellings.values() for name in variants}
+    first = {
+        name: min(variants, key=lambda variant: (len(variant), variant))
+        for variants in spellings.values()
+        for name in variants
+    }
     return [first[name] for name in names], [tuple(sorted(v)) for v in spellings.values() if len(v) > 1]
 
 

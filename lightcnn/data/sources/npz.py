@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.data.dataset import SPLIT_NAMES, Dataset, assemble
+from lightcnn.data.files.spelling import require_one_spelling
 from lightcnn.errors import DataError
 from lightcnn.text import first_line
 
@@ -116,4 +117,5 @@ def _class_names(path: Path, names: NDArray[Any] | None, labels: NDArray[np.int6
         )
     if high >= len(names):
         raise DataError(f"data {path}: label {high}, but class_names has {len(names)} names; add the missing names")
+    require_one_spelling(f"data {path}: class_names", names.tolist())
     return tuple(str(name) for name in names)
