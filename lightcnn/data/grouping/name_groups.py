@@ -20,8 +20,8 @@ from lightcnn.data.grouping.belief import (
     plausible_copies,
     plausible_patients,
 )
-from lightcnn.data.grouping.identifiers import Reading, believed_strictly, open_questions, readings
-from lightcnn.data.grouping.name_patterns import INDEXED, KERAS, Copy, Pair, copy_of
+from lightcnn.data.grouping.identifiers import NameReading, believed_strictly, open_questions, readings
+from lightcnn.data.grouping.name_patterns import INDEXED, KERAS, Copy, Identifier, copy_of
 
 MIN_CONFIRMED_NUMBERS = 0.5
 """Smallest share of the running numbers in several splits for which near duplicates are in several splits too; with a
@@ -104,8 +104,8 @@ def _patients(files: Sequence[FileName], keys: Sequence[str], clusters: NDArray[
 
 
 def _plausible(
-    reading: Reading,
-    known: Sequence[Pair],
+    reading: NameReading,
+    known: Sequence[Identifier],
     keys: Sequence[str],
     files: Sequence[FileName],
     clusters: NDArray[np.int64] | None,

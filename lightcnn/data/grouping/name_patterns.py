@@ -101,7 +101,7 @@ class Copy(NamedTuple):
     random_number: int | None = None
 
 
-class Pair(NamedTuple):
+class Identifier(NamedTuple):
     """The title of a pattern, the identifier that a name contains, and the number beside it, empty if there is none."""
 
     title: str
@@ -158,21 +158,21 @@ def _without_label(stem: str, label: str) -> str:
     return re.sub(rf"{re.escape(label)}[ _-]+", "", stem[:MAX_CHARACTERS], count=1, flags=re.IGNORECASE)
 
 
-def pair_of(stem: str, label: str) -> Pair | None:
+def pair_of(stem: str, label: str) -> Identifier | None:
     """The identifier in a name that has one of the patterns of PAIRS, unless the side is the class itself."""
     short = _without_label(stem, label)
     for title, pattern in _PAIRS:
         match = pattern.fullmatch(stem[:MAX_CHARACTERS]) or pattern.fullmatch(short)
         parts = match.groupdict() if match else {}
         if match and parts.get("side", "").casefold() != label.casefold():
-            return Pair(title, match["id"].lower(), parts.get("number", ""))
+            return Identifier(title, match["id"].lower(), parts.get("number", ""))
     return None
 
 
-def numbered(stem: str) -> Pair | None:
+def numbered(stem: str) -> Identifier | None:
     """The name without its counter, and the counter, or None if it has none."""
     match = _NUMBERED.fullmatch(stem[:MAX_CHARACTERS])
-    return Pair("NAME_NUMBER", match["id"].lower(), match["number"]) if match else None
+    return Identifier("NAME_NUMBER", match["id"].lower(), match["number"]) if match else None
 
 
 def folder_pattern(folder: str) -> str:

@@ -13,7 +13,7 @@ from lightcnn.data.files.spelling import SPLIT_ALIASES, require_one_spelling, wi
 from lightcnn.data.grouping.identity_columns import identity_warnings
 from lightcnn.data.sources.read_files import read
 from lightcnn.data.sources.row_files import files_of
-from lightcnn.data.sources.table import MISSING, Row, read_table
+from lightcnn.data.sources.table import MISSING, ManifestRow, read_table
 from lightcnn.errors import DataError
 from lightcnn.output.warnings import ReportWarning
 from lightcnn.progress import Progress, no_progress
@@ -75,7 +75,7 @@ def _order(labels: Sequence[str]) -> Callable[[str], tuple[int, str]]:
     return lambda label: (int(label) if numbers else 0, label)
 
 
-def _all_or_none(path: Path, rows: Sequence[Row], key: str, remedy: str) -> bool:
+def _all_or_none(path: Path, rows: Sequence[ManifestRow], key: str, remedy: str) -> bool:
     """Whether a column has values. Raises: DataError if some rows have one and others have none.
 
     An image of unknown group may show a patient of another set, so it is not assumed to be a group of its own.
@@ -89,7 +89,7 @@ def _all_or_none(path: Path, rows: Sequence[Row], key: str, remedy: str) -> bool
     return not empty
 
 
-def _require_splits(path: Path, rows: Sequence[Row], classes: Sequence[str]) -> bool:
+def _require_splits(path: Path, rows: Sequence[ManifestRow], classes: Sequence[str]) -> bool:
     """Whether a split is given. Raises: DataError for unknown names, and if train lacks a class."""
     if not _all_or_none(path, rows, "split", f"one of {', '.join(SPLIT_NAMES)}"):
         return False

@@ -11,11 +11,11 @@ from pathlib import Path, PurePath, PureWindowsPath
 
 from lightcnn.data.files.decode import SUFFIXES
 from lightcnn.data.sources.read_files import MAX_LISTED
-from lightcnn.data.sources.table import Row
+from lightcnn.data.sources.table import ManifestRow
 from lightcnn.errors import DataError
 
 
-def files_of(path: Path, rows: Sequence[Row]) -> tuple[list[Path], list[str]]:
+def files_of(path: Path, rows: Sequence[ManifestRow]) -> tuple[list[Path], list[str]]:
     """The file of every row, and its name: the path as written, or relative to the manifest's folder if it is absolute.
 
     Raises: DataError if a file is missing, outside the manifest's folder, or named twice.
@@ -24,9 +24,9 @@ def files_of(path: Path, rows: Sequence[Row]) -> tuple[list[Path], list[str]]:
     resolved = lru_cache(maxsize=4096)(lambda folder: Path(os.path.realpath(folder)))
     files: list[Path] = []
     names: list[str] = []
-    missing: list[Row] = []
-    repeated: list[tuple[Row, Row]] = []
-    first_rows: dict[object, Row] = {}
+    missing: list[ManifestRow] = []
+    repeated: list[tuple[ManifestRow, ManifestRow]] = []
+    first_rows: dict[object, ManifestRow] = {}
     for row in rows:
         where = f"data {path}:{row.line}: path: {row.path!r}"
         name = _relative(path.parent, root, where, row.path)
@@ -78,7 +78,7 @@ def _in_its_unicode_form(folder: Path, name: str) -> Path:
     return next((folder / form for form in forms if os.path.lexists(folder / form)), folder / name)
 
 
-def _require_new(path: Path, repeated: Sequence[tuple[Row, Row]]) -> None:
+def _require_new(path: Path, repeated: Sequence[tuple[ManifestRow, ManifestRow]]) -> None:
     """Raises: DataError if there are rows that name the file of an earlier row, which is given with each of them."""
     if not repeated:
         return
@@ -98,7 +98,7 @@ def _require_new(path: Path, repeated: Sequence[tuple[Row, Row]]) -> None:
     raise DataError(f"{where} is in line {first.line} already{spelling}; keep one of the rows{also}")
 
 
-def _require_all(path: Path, missing: Sequence[Row], count: int) -> None:
+def _require_all(path: Path, missing: Sequence[ManifestRow], count: int) -> None:
     """Raises: DataError if files are missing."""
     if not missing:
         return

@@ -23,8 +23,8 @@ MISSING = frozenset({"", "nan", "NaN", "NAN", "None", "null", "NULL", "N/A", "n/
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of the file; `line` counts from 1, as editors do. `identities`: values of the `Table.identities`."""
+class ManifestRow:
+    """One row of the file; `line` counts from 1, as editors do. `identities`: values of the `ManifestTable.identities`."""
 
     line: int
     path: str
@@ -35,14 +35,14 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class ManifestTable:
     """The rows of a file, and the columns that look like patients, lesions or studies but are not read."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ManifestRow, ...]
     identities: tuple[str, ...]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> ManifestTable:
     """The rows of the file that are not blank, each with a path and a label. Raises: DataError."""
     lines = _fields(path, _text(path))
     _, header = next(lines, (1, []))
@@ -59,7 +59,7 @@ def read_table(path: Path) -> Table:
                 f"data {path}:{line}: {len(fields)} values for {len(header)} columns; quote values that contain a comma"
             )
         values = {name: fields[index].strip() for name, index in columns.items()}
-        row = Row(line, values["path"], composed(values["label"]), values.get("group", ""), values.get("split", ""),
+        row = ManifestRow(line, values["path"], composed(values["label"]), values.get("group", ""), values.get("split", ""),
                   tuple("" if fields[i].strip() in MISSING else fields[i] for i in identities))  # fmt: skip
         for key in values:
             if len(values[key]) > MAX_CHARACTERS:
@@ -74,7 +74,7 @@ def read_table(path: Path) -> Table:
         rows.append(row)
     if not rows:
         raise DataError(f"data {path}: no rows below the column names; add one for each image")
-    return Table(tuple(rows), tuple(header[index] for index in identities))
+    return ManifestTable(tuple(rows), tuple(header[index] for index in identities))
 
 
 def _text(path: Path) -> str:
