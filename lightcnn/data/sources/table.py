@@ -24,7 +24,7 @@ MISSING = frozenset({"", "nan", "NaN", "NAN", "None", "null", "NULL", "N/A", "n/
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One row of the file; `line` counts from 1, as editors do. `identities`: values of the `ManifestTable.identities`."""
+    """One row of the file; `line` counts from 1, as editors do. `identities`: values of `identities` in the table."""
 
     line: int
     path: str
@@ -48,8 +48,8 @@ def read_table(path: Path) -> ManifestTable:
     _, header = next(lines, (1, []))
     header = [name.strip() for name in header]
     columns = _columns(path, header)
-    others = [index for index in range(len(header)) if index not in columns.values()]
-    identities = [index for index in others if looks_like_identity(header[index])]
+    unread = [index for index in range(len(header)) if index not in columns.values()]
+    identities = [index for index in unread if looks_like_identity(header[index])]
     rows = []
     for line, fields in lines:
         if not any(field.strip() for field in fields):
@@ -59,8 +59,9 @@ def read_table(path: Path) -> ManifestTable:
                 f"data {path}:{line}: {len(fields)} values for {len(header)} columns; quote values that contain a comma"
             )
         values = {name: fields[index].strip() for name, index in columns.items()}
-        row = ManifestRow(line, values["path"], composed(values["label"]), values.get("group", ""), values.get("split", ""),
-                  tuple("" if fields[i].strip() in MISSING else fields[i] for i in identities))  # fmt: skip
+        others = tuple("" if fields[i].strip() in MISSING else fields[i] for i in identities)
+        group, split = values.get("group", ""), values.get("split", "")
+        row = ManifestRow(line, values["path"], composed(values["label"]), group, split, others)
         for key in values:
             if len(values[key]) > MAX_CHARACTERS:
                 raise DataError(
