@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from lightcnn.auditing.settings import FINDINGS
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.grouping.groups import groups_from_source, infer_groups, linked_images, merge_with_duplicates
+from lightcnn.data.grouping.groups import (
+    check_groups,
+    groups_from_source,
+    infer_groups,
+    linked_images,
+    merge_with_duplicates,
+)
 from lightcnn.data.grouping.near_duplicates import NearDuplicates, find_near_duplicates
 from lightcnn.data.image_files import ImageFiles
 from lightcnn.data.sources.load import load
@@ -180,5 +186,6 @@ def examine(
     given = np.flatnonzero(dataset.split == "train")
     dataset = dataset.scaled_to(given if len(given) else np.arange(len(dataset)))
     duplicates = find_near_duplicates(dataset, "none" if fast else "all", progress=progress)
-    grouped = groups_from_source(dataset) if dataset.groups_known else infer_groups(dataset, duplicates)
+    checked = check_groups(dataset, duplicates)
+    grouped = groups_from_source(checked) if checked.groups_known else infer_groups(checked, duplicates)
     return Audit(grouped, duplicates, fast, time.monotonic() - start)

@@ -9,12 +9,12 @@ import numpy as np
 
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping.near_duplicates import NearDuplicates
+from lightcnn.data.split import SPLIT_TITLES
 from lightcnn.output.caveats import STAND_IN_AUDIT
 
 IMBALANCE_RATIO = 10
 """Ratio of the largest to the smallest class from which on accuracy alone is misleading."""
-SPLIT_TITLES = {"val": "validation set", "test": "test set"}
-GROUP_ORIGINS = {"names": "the file names", "names and near duplicates": "the file names and near duplicates"}
+GROUP_ORIGINS = {"names": "names of files and folders", "names and near duplicates": "names and near duplicates"}
 """Words for values of `Dataset.groups_from`; other values are words already."""
 
 
@@ -44,7 +44,7 @@ def verdict(dataset: Dataset, near: NearDuplicates, counts: FindingCounts, data_
     limit = "" if near.similar else ", as far as this audit checked"
     opening = [] if severe else [f"No problem that must be fixed was found in {counts.files:,} images{limit}."]
     stand_in = [STAND_IN_AUDIT] * dataset.stand_in
-    last = f"{_lead(near, counts)}: {training_command(dataset, counts, data_dir)}"
+    last = f"{_lead(dataset, near, counts)}: {training_command(dataset, counts, data_dir)}"
     return " ".join((*stand_in, *opening, *severe, *minor, _groups(dataset), last))
 
 
@@ -56,11 +56,11 @@ def training_command(dataset: Dataset, counts: FindingCounts, data_dir: str | No
     return f"lightcnn search --budget 1MFLOPs --data {shlex.quote(dataset.source)}{where}{resplit}{skip}"
 
 
-def _lead(near: NearDuplicates, counts: FindingCounts) -> str:
-    """The words before the command: it is safe only if it runs and near duplicates were searched for."""
+def _lead(dataset: Dataset, near: NearDuplicates, counts: FindingCounts) -> str:
+    """The words before the command: it is safe only after a search for near duplicates, and with known groups."""
     if counts.split_error:
         return "These images cannot be trained on as they are; after fixing them, train with"
-    return "Train safely with" if near.similar else "Train with"
+    return "Train safely with" if near.similar and dataset.groups_known else "Train with"
 
 
 def _corrupt(dataset: Dataset, counts: FindingCounts) -> str:
@@ -141,9 +141,10 @@ def _imbalance(counts: FindingCounts) -> str:
 
 def _groups(dataset: Dataset) -> str:
     if not dataset.groups_known:
+        unit = "image" if dataset.groups_from == "none" else "photograph, with its copies,"
         return (
-            "It is not known which images come from one patient or place, so each image counts as a group of its own; "
-            "if you know it, state it in a manifest (path,label,group)."
+            "It is not known which images come from one patient or place, so "
+            f"each {unit} counts as a group of its own; if you know it, state it in a manifest (path,label,group)."
         )
     if dataset.groups_from in ("manifest", "source"):
         return f"Groups are {dataset.groups_reason}."

@@ -30,7 +30,8 @@ class Dataset:
     """Labelled images. `images[i]` is uint8 (H, W, C) with the same C for all images; sizes may differ.
 
     `split[i]` is train, val or test, or empty if the source gives no split. `groups[i]` names the photograph, patient
-    or writer that the image comes from, and `groups_from` how that is known; with `none`, every image is its own group.
+    or writer that the image comes from, and `groups_from` how that is known; with `none`, every image is its own group,
+    and with `near duplicates`, every photograph with its copies.
     `groups_reason` is one sentence on how groups were searched for, and the result.
     `skipped` lists path and fault of the files that were left out. `masks[i]`, if any, is bool (H, W).
     `warnings` lists what reading the source changed that a user would not assume.
@@ -75,8 +76,8 @@ class Dataset:
 
     @property
     def groups_known(self) -> bool:
-        """Whether it is known which images belong together."""
-        return self.groups_from != "none"
+        """Whether it is known which images show one patient: near duplicates alone are photographs, not patients."""
+        return self.groups_from not in ("none", "near duplicates")
 
     @cached_property
     def one_colour(self) -> NDArray[np.bool_]:
@@ -101,7 +102,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over pixels, labels, classes, groups and the given split: equal data have equal fingerprints."""
         digest = hashlib.sha256(repr((self.classes, self.split.tolist())).encode() + self.labels.tobytes())
-        digest.update(repr((self.channels, self.groups.tolist() if self.groups_known else [])).encode())
+        digest.update(repr((self.channels, self.groups.tolist() if self.groups_from != "none" else [])).encode())
         digest.update("".join(self.pixel_hashes).encode())
         return digest.hexdigest()
 

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from lightcnn.data.dataset import SPLIT_NAMES, Dataset, require_every_class
 from lightcnn.errors import DataError
-from lightcnn.output.warnings import warning_documents
+from lightcnn.output.warnings import ReportWarning, warning_documents
 from lightcnn.recipe import Reading
 
 TEST_SHARE, VAL_SHARE = 0.2, 0.15
 """Share of all images in a new test set, and share of the others in a new validation set."""
 MAX_SET_IMAGES = 10_000
 """Most images of a new validation or test set: more cost time and make the scores little more precise."""
+SPLIT_TITLES = {"val": "validation set", "test": "test set"}
 MAX_LISTED = 5
 """Most names that an error lists."""
 
@@ -113,9 +114,23 @@ def data_document(dataset: Dataset, split: Split) -> dict[str, Any]:
         "groups_shared": split.groups_shared(dataset),
         "leak_allowed": split.leak_allowed,
         "skipped": len(dataset.skipped),
-        "warnings": warning_documents(dataset.warnings),
+        "warnings": warning_documents((*dataset.warnings, *_missing_classes(dataset, split))),
         "note": dataset.note,
     }
+
+
+def _missing_classes(dataset: Dataset, split: Split) -> list[ReportWarning]:
+    """A warning if the validation or test set has no image of some classes, which only a given split can cause."""
+    sets, count = [], 0
+    for name, title in SPLIT_TITLES.items():
+        present = np.unique(dataset.labels[getattr(split, name)])
+        missing = len(dataset.classes) - len(present)
+        if len(present) and missing:
+            names = _format_names([dataset.classes[label] for label in present])
+            sets.append(f"the {title} has images of only {len(present)} of {len(dataset.classes)} classes ({names})")
+            count = max(count, missing)
+    message = f"In the given split, {' and '.join(sets)}: scores on it do not show how well classes are distinguished."
+    return [ReportWarning("classes_missing", message, count)] if sets else []
 
 
 def subset(dataset: Dataset, indices: NDArray[np.int64], max_images: int, seed: int) -> NDArray[np.int64]:
@@ -199,7 +214,7 @@ def _require_groups(dataset: Dataset, tables: NDArray[np.int64], parts: int, wha
     for label in np.flatnonzero(groups < parts):
         name, images = dataset.classes[label], int(tables[:, label].sum())
         size = f"{images} {_plural(images, 'image')}"
-        if dataset.groups_known and images > groups[label]:
+        if images > groups[label]:
             size += f" in {groups[label]} {_plural(int(groups[label]), 'group')}"
         fewer = f"make at most {groups[label]} folds, " if what == "folds" else ""
         raise DataError(

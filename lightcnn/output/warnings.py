@@ -21,6 +21,14 @@ WarningCode = Literal[
     "run_folders_ignored",
     "operators_uncounted",
     "accuracies_left_out",
+    "groups_inferred",
+    "groups_possible",
+    "group_column_ignored",
+    "groups_contradicted",
+    "group_spellings",
+    "identity_columns",
+    "classes_missing",
+    "class_named_as_split",
 ]
 """What scripts can test. `MEANINGS` has the meaning of each."""
 
@@ -39,6 +47,14 @@ MEANINGS: Mapping[WarningCode, str] = {
     "run_folders_ignored": "Folders inside the images that lightcnn wrote, which were not read.",
     "operators_uncounted": "Kinds of operators in networks whose multiply-adds are unknown and not counted.",
     "accuracies_left_out": "Networks whose accuracy was measured at another input size, and is left out.",
+    "groups_inferred": "Images whose groups, such as patients, were inferred from file names or folders.",
+    "groups_possible": "Images whose names or folders may identify patients; they were not used.",
+    "group_column_ignored": "Images whose value in the `group` column was not used, since no two images share one.",
+    "groups_contradicted": "Groups shown by file names or folders that are in several groups of the `group` column.",
+    "group_spellings": "Groups that are written in more than one way, and were read as one.",
+    "identity_columns": "Columns of a manifest that look like patients, lesions or studies, and were not read.",
+    "classes_missing": "Classes without images in the validation or the test set.",
+    "class_named_as_split": "Folders named as a split that were read as classes.",
 }
 """What `count` counts, for each code; the table in docs/reference/warnings.md."""
 assert set(MEANINGS) == set(get_args(WarningCode))

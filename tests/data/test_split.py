@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lightcnn.data.dataset import SPLIT_NAMES, assemble
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import Split, folds, make_split, subset
+from lightcnn.data.split import Split, data_document, folds, make_split, subset
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
 
@@ -213,3 +213,14 @@ def test_a_subset_of_digits_is_stratified():
     assert 190 <= len(chosen) <= 210
     assert np.bincount(data.labels[chosen]).min() >= 18
     assert set(chosen.tolist()) <= set(make_split(data, 0).train.tolist())
+
+
+def test_a_given_set_without_images_of_some_classes_is_a_warning():
+    given_split = ["train"] * 9 + ["val", "val", "test", "test", "test"]
+    data = dataset([0, 1, 2] * 3 + [1, 1, 0, 1, 2], given_split=given_split)
+    (warning,) = data_document(data, make_split(data, 0))["warnings"]
+    assert (warning["code"], warning["count"]) == ("classes_missing", 2)
+    assert "the validation set has images of only 1 of 3 classes (c1)" in warning["message"]
+    assert "test set" not in warning["message"]
+    complete = dataset([0, 1, 2] * 9)
+    assert data_document(complete, make_split(complete, 0))["warnings"] == []

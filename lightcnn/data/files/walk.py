@@ -15,6 +15,12 @@ from lightcnn.data.files.spelling import leads_out
 from lightcnn.errors import DataError
 from lightcnn.output.warnings import ReportWarning
 
+SYSTEM_NAMES = frozenset((
+    "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "lost+found",
+    "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@__thumb", "__pycache__",
+))  # fmt: skip
+"""Files and folders that macOS, Windows, Linux, Synology and QNAP make, in lower case: thumbnails and deleted files."""
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -126,8 +132,8 @@ def _file(path: Path, root: Path) -> Iterator[Path | Skipped | IgnoredEntry]:
 
 
 def hidden(path: Path) -> bool:
-    """Whether a file is hidden (its name starts with a dot), or is left behind by macOS or Windows."""
-    return path.name.startswith(".") or path.name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+    """Whether a file or folder is hidden (its name starts with a dot), or was made by a system or a storage device."""
+    return path.name.startswith(".") or path.name.casefold() in SYSTEM_NAMES
 
 
 def run_folder_warnings(folders: Sequence[str] | int) -> tuple[ReportWarning, ...]:

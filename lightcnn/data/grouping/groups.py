@@ -12,12 +12,16 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from lightcnn.data.dataset import Dataset, GroupSource
-from lightcnn.data.grouping.name_groups import NameGroups, name_groups
+from lightcnn.data.grouping.given_groups import checked_groups
+from lightcnn.data.grouping.name_groups import NameGroups, name_groups, open_question
 from lightcnn.data.grouping.near_duplicates import NearDuplicates, find_near_duplicates
 from lightcnn.data.image_files import ImageFiles
+from lightcnn.output.warnings import ReportWarning
 from lightcnn.progress import Progress, no_progress
 
 NO_GROUPS = "each image counts as its own group"
+NO_PATIENTS = "patients are unknown, and each photograph with its copies counts as one group"
+CHECK = "check groups.csv of an audit, and correct it as a manifest if images are in wrong groups"
 
 
 def find_groups(dataset: Dataset, *, progress: Progress = no_progress) -> Dataset:
@@ -28,7 +32,13 @@ def find_groups(dataset: Dataset, *, progress: Progress = no_progress) -> Datase
     if dataset.groups_from == "source":
         return groups_from_source(dataset)
     search = find_near_duplicates(dataset, "some", progress=progress)
-    return merge_with_duplicates(dataset, search) if dataset.groups_known else infer_groups(dataset, search)
+    checked = check_groups(dataset, search)
+    return merge_with_duplicates(checked, search) if checked.groups_known else infer_groups(checked, search)
+
+
+def check_groups(dataset: Dataset, search: NearDuplicates) -> Dataset:
+    """The same data without given groups that cannot be true, and with warnings about doubtful ones."""
+    return checked_groups(dataset, _names(dataset, _clusters(search))) if dataset.groups_from == "manifest" else dataset
 
 
 def groups_from_source(dataset: Dataset) -> Dataset:
@@ -58,7 +68,7 @@ def merge_with_duplicates(dataset: Dataset, search: NearDuplicates) -> Dataset:
 
 def infer_groups(dataset: Dataset, search: NearDuplicates) -> Dataset:
     """Groups inferred from file names, if these are plausible, joined with near and exact duplicates."""
-    clusters = None if search.similar is None else search.similar.clusters
+    clusters = _clusters(search)
     names = _names(dataset, clusters)
     links: list[Sequence[str] | NDArray[np.str_] | NDArray[np.int64]] = [dataset.pixel_hashes]
     links += [] if clusters is None else [clusters]
@@ -70,10 +80,13 @@ def infer_groups(dataset: Dataset, search: NearDuplicates) -> Dataset:
     base = names.groups if names else np.array(dataset.paths, dtype=np.str_) if has_duplicates else dataset.groups
     groups = base[firsts]
     reason = "; ".join((_format_names(dataset, names), search.reason, *_format_copies(dataset)))
-    if sources:
-        return dataset.with_groups(groups, groups_from, reason)
-    note = reason if dataset.note else f"{NO_GROUPS}: {reason}"
-    return _with_note(dataset.with_groups(groups, groups_from, note), note)
+    if names:
+        message = f"Groups were inferred: {names.reason}; {CHECK}."
+        warning = ReportWarning("groups_inferred", message, len(dataset))
+        return dataset.with_groups(groups, groups_from, reason).with_warnings(warning)
+    warned = dataset.with_warnings(*_open_question(dataset))
+    note = reason if dataset.note else f"{NO_PATIENTS if sources else NO_GROUPS}: {reason}"
+    return _with_note(warned.with_groups(groups, groups_from, note), note)
 
 
 def linked_images(*keys: Sequence[str] | NDArray[np.str_] | NDArray[np.int64]) -> NDArray[np.int64]:
@@ -107,6 +120,20 @@ def _names(dataset: Dataset, clusters: NDArray[np.int64] | None) -> NameGroups |
         return None
     labels = [dataset.classes[label] for label in dataset.labels]
     return name_groups(dataset.paths, labels=labels, split=dataset.split.tolist(), clusters=clusters)
+
+
+def _open_question(dataset: Dataset) -> list[ReportWarning]:
+    """A warning if names or folders may identify patients."""
+    if not isinstance(dataset.images, ImageFiles):
+        return []
+    labels = [dataset.classes[label] for label in dataset.labels]
+    question = open_question(dataset.paths, labels, dataset.split.tolist())
+    message = f"{question}: if these are patients, list them in the column 'group' of a manifest."
+    return [ReportWarning("groups_possible", message, len(dataset))] if question else []
+
+
+def _clusters(search: NearDuplicates) -> NDArray[np.int64] | None:
+    return None if search.similar is None else search.similar.clusters
 
 
 def _format_names(dataset: Dataset, names: NameGroups | None) -> str:

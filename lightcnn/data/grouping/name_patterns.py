@@ -43,6 +43,12 @@ COPIES = (
 """Title and pattern of a whole file name without its suffix. `source` is the original, `known` an original that must
 exist as a file, `scattered` a random number."""
 
+ORIGIN = (
+    r"patients?|pat|pt|subject|subj?|case|person|participant|volunteer|donor|proband|paciente|paziente|animal|mouse|rat"
+    r"|lesion|eye|specimen|biops(?:y|ie)|slide|well|plate"
+)
+RECORDING = r"study|exam|visit|session|ses|series|video|vid|clip|seq(?:uence)?"
+"""Words that name what several images may show (`ORIGIN`), or how they were taken together."""
 TAIL = r"(?:\d{1,3}|[LR]|left|right|od|os)"
 PATIENTS = (
     ("TCGA's patients", r"(?P<id>TCGA-\w{2}-\w{4})(?:-.+)?"),
@@ -51,16 +57,38 @@ PATIENTS = (
     ("series of chest X-rays", r"(?P<id>(?:NORMAL2?-)?IM-\d+)-\d+(?:-\d+)?"),  # NORMAL2-IM-1427-0001.jpeg
     (
         "PATIENT_NUMBER",  # patient12_3.png, case_12_2.png, person100_virus_184.jpeg
-        r"(?P<id>(?:patients?|pat|pt|subject|subj?|case|person|participant|volunteer|donor|lesion|slide|study|series"
-        r"|video|vid|clip|seq(?:uence)?)[ _-]?\d+[a-z]?)(?:[ _.-].+)?",
+        rf"(?P<id>(?:{ORIGIN}|{RECORDING})[ _-]?\d+[a-z]?)(?:[ _.-].+)?",
     ),
     # M01_02.jpg, p23_1.png; names that cameras write are not patients
     ("LETTER-NUMBER_NUMBER", rf"(?P<id>(?!(?:IMG|IMA|IM|DSC|PIC|MVI|CAM)\d)[A-Z]{{1,3}}\d{{1,5}})[ _-]{TAIL}"),
     ("LETTER-NUMBER_NUMBER", rf"(?P<id>(?:P|S|PT|ID)[_-]\d{{1,5}})[ _-]{TAIL}"),  # P-001_L.png
 )
 """As COPIES; `id` identifies a person or a slide, in all classes and splits."""
+SIDE = r"left|right|o[dsu]|[lr]|front(?:al)?|lateral|back|rear|top|bottom|ap|pa|[lr]?[ _-]?(?:cc|mlo)"
+PAIRS = (
+    (
+        "NUMBER_SIDE",
+        rf"(?P<id>.*\d)[ _.-]?(?P<side>{SIDE})(?:[ _.-](?:{SIDE}))*(?:[ _.-]?\d{{1,2}})?",
+    ),  # 10_left.jpeg, 10_right.jpeg
+    ("SIDE_NUMBER", rf"(?P<side>{SIDE})[ _.-]?(?P<id>\d+)"),
+    ("NUMBER_NUMBER", r"(?P<id>\d+)[ _.-](?P<number>\d+)"),  # 00000001_000.png
+    ("NUMBER_LETTER", r"(?P<id>\d+)[ _.-]?(?P<number>[a-h])"),  # 12a.png, 12b.png
+)
+"""Patterns of an identifier of digits with what distinguishes its images: believed by stricter rules than PATIENTS."""
+NUMBERED = r"(?P<id>.*\d.*)[ _.-](?P<number>\d+|[a-h])"
+"""A name with a counter, `scan_3_1` or `ISIC_0024306_1`: plausible groups are mentioned, but not used."""
 _COPIES = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in COPIES)
 _PATIENTS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in PATIENTS)
+_PAIRS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in PAIRS)
+_NUMBERED = re.compile(NUMBERED, re.IGNORECASE)
+_FOLDERS = tuple(
+    (title, re.compile(pattern, re.IGNORECASE))
+    for title, pattern in (
+        ("PATIENT_NUMBER", rf"(?:.+[ _-])?(?:{ORIGIN})[ _-]?(?:id[ _-]?)?[0-9a-f-]*\d[0-9a-f-]*"),
+        ("STUDY_NUMBER", rf"(?:.+[ _-])?(?:{RECORDING})[ _-]?(?:id[ _-]?)?[0-9a-f-]*\d[0-9a-f-]*"),
+        ("NUMBER", r"(?:[A-Z]{1,3}[ _-]?)?\d+"),
+    )
+)
 MAX_CHARACTERS, MAX_CHANGES = 255, 4
 """Most characters of a name that are read, and most changes that are removed from it."""
 
@@ -71,6 +99,14 @@ class Copy(NamedTuple):
     source: str
     patterns: frozenset[str] = frozenset()
     random_number: int | None = None
+
+
+class Identifier(NamedTuple):
+    """The title of a pattern, the identifier that a name contains, and the number beside it, empty if there is none."""
+
+    title: str
+    id: str
+    number: str = ""
 
 
 def copy_of(stem: str, known: Set[str], excluded: Set[str] = frozenset()) -> Copy:
@@ -109,9 +145,36 @@ def _without_change(stem: str, known: Set[str], excluded: Set[str]) -> Copy | No
 
 def patient_of(stem: str, label: str) -> tuple[str, str] | None:
     """Title of the pattern and the patient's identifier, in the name with or without the class name, or None."""
-    short = re.sub(rf"{re.escape(label)}[ _-]+", "", stem[:MAX_CHARACTERS], count=1, flags=re.IGNORECASE)
+    short = _without_label(stem, label)
     for name, pattern in _PATIENTS:
         match = pattern.fullmatch(stem[:MAX_CHARACTERS]) or pattern.fullmatch(short)
         if match:
             return name, match["id"].lower()
     return None
+
+
+def _without_label(stem: str, label: str) -> str:
+    """The name without the class name in it."""
+    return re.sub(rf"{re.escape(label)}[ _-]+", "", stem[:MAX_CHARACTERS], count=1, flags=re.IGNORECASE)
+
+
+def pair_of(stem: str, label: str) -> Identifier | None:
+    """The identifier in a name that has one of the patterns of PAIRS, unless the side is the class itself."""
+    short = _without_label(stem, label)
+    for title, pattern in _PAIRS:
+        match = pattern.fullmatch(stem[:MAX_CHARACTERS]) or pattern.fullmatch(short)
+        parts = match.groupdict() if match else {}
+        if match and parts.get("side", "").casefold() != label.casefold():
+            return Identifier(title, match["id"].lower(), parts.get("number", ""))
+    return None
+
+
+def numbered(stem: str) -> Identifier | None:
+    """The name without its counter, and the counter, or None if it has none."""
+    match = _NUMBERED.fullmatch(stem[:MAX_CHARACTERS])
+    return Identifier("NAME_NUMBER", match["id"].lower(), match["number"]) if match else None
+
+
+def folder_pattern(folder: str) -> str:
+    """The title of the pattern of a folder that is named as one patient or study is, or by a number; empty if none."""
+    return next((title for title, pattern in _FOLDERS if pattern.fullmatch(folder[:MAX_CHARACTERS])), "")

@@ -37,9 +37,23 @@ def read_folder(path: Path, *, skip_corrupt: bool = False, progress: Progress = 
         paths=tuple(str(file.relative_to(path)) for file, _, _ in usable),
         split=np.array([split for _, _, split in usable], dtype="<U5"),
         skipped=reading.skipped,
-        warnings=_run_folder_warnings(path, [root for _, root in roots]),
+        warnings=(
+            *_run_folder_warnings(path, [root for _, root in roots]),
+            *_format_classes(_named_as_splits(path)),
+        ),
         note="; ".join(note for note in (_format_ignored(path, [root for _, root in roots]), reading.note) if note),
     )
+
+
+def _format_classes(names: list[str]) -> tuple[ReportWarning, ...]:
+    """A warning about classes that have the name of a split."""
+    if not names:
+        return ()
+    message = (
+        f"{', '.join(names)}: read as {'a class' if len(names) == 1 else 'classes'}, not as a split, since all folders "
+        "contain images and no folders; if it is a split, put class folders into it."
+    )
+    return (ReportWarning("class_named_as_split", message, len(names)),)
 
 
 def _labelled(root: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
@@ -84,6 +98,8 @@ def _format_ignored(path: Path, roots: list[Path]) -> str:
 
 def _roots(path: Path) -> list[tuple[str, Path]]:
     """Each split's name and its folder of class folders; ('', path) if no split is given. Raises: DataError."""
+    if _named_as_splits(path):
+        return [("", path)]
     folders = {folder.name.lower(): folder for folder in subfolders(path)}
     duplicates = [folder for folder in subfolders(path) if folders[folder.name.lower()] != folder]
     if duplicates and duplicates[0].name.lower() in SPLIT_NAMES:
@@ -107,6 +123,15 @@ def _roots(path: Path) -> list[tuple[str, Path]]:
                 f"data {folder}: contains no class folders; add them, or remove it to split that set off from train"
             )
     return given
+
+
+def _named_as_splits(path: Path) -> list[str]:
+    """Names of splits that are names of classes: the folder has images, no folders, and such folders beside it."""
+    folders = subfolders(path)
+    names = [folder.name for folder in folders if folder.name.lower() in (*SPLIT_NAMES, *SPLIT_ALIASES)]
+    if not 0 < len(names) < len(folders) or any(subfolders(folder) for folder in folders):
+        return []
+    return names if all(image_files(folder) for folder in folders) else []
 
 
 def _class_folders(root: Path) -> list[Path]:

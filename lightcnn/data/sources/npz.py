@@ -115,7 +115,7 @@ def _class_names(path: Path, names: NDArray[Any] | None, labels: NDArray[np.int6
         raise DataError(
             f"data {path}: class_names must be distinct texts, one per class, not {names.dtype} {names.shape}"
         )
-    require_class_names(f"data {path}", names.tolist())
+    require_class_names(f"data {path}: class_names", names.tolist())
     if high >= len(names):
         raise DataError(f"data {path}: label {high}, but class_names has {len(names)} names; add the missing names")
     return tuple(str(name) for name in names)

@@ -22,7 +22,9 @@ def save(path, content=None):
 
 def test_a_walk_is_sorted_and_stays_inside(tmp_path):
     root = tmp_path / "root"
-    for name in ("b/2.png", "b/10.png", "a.png", "c/d/e/x.JPG", ".hidden/x.png", "__MACOSX/x.png", "b/.x.png"):
+    for name in ("b/2.png", "b/10.png", "a.png", "c/d/e/x.JPG", ".hidden/x.png", "__MACOSX/x.png", "b/.x.png",
+                 "b/@eaDir/2.png/SYNOPHOTO_THUMB_XL.jpg", ".AppleDouble/a.png", "#recycle/x.png", "@Recycle/x.png",
+                 "$RECYCLE.BIN/x.png"):  # fmt: skip
         save(root / name)
     save(root / "notes.txt", b"")
     save(tmp_path / "out" / "y.png")

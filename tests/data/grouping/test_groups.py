@@ -30,7 +30,8 @@ def test_groups_of_near_and_exact_duplicates(photographs, searches):
     assert len(set(data.groups.tolist())) == 10
     assert "2 images are near duplicates in 1 cluster" in data.groups_reason
     assert "1 was joined to an image with equal pixels" in data.groups_reason
-    assert data.note == ""
+    assert not data.groups_known, "photographs are not patients"
+    assert data.note.startswith("patients are unknown, and each photograph with its copies counts as one group: ")
 
 
 def test_the_note_reports_the_search_if_no_groups_are_known():
@@ -56,6 +57,7 @@ def test_names_and_near_duplicates_together(tmp_path, searches):
     only = infer_groups(data, NearDuplicates(None, "near duplicates were not searched for"))
     assert (only.groups_from, set(only.groups.tolist())) == ("names", set(both.groups.tolist()))
     assert "16 of 16 file names contain a patient identifier" in only.groups_reason
+    assert [(warning.code, warning.count) for warning in only.warnings] == [("groups_inferred", 16)]
 
 
 def test_groups_of_a_manifest_that_share_a_photograph_are_joined(photographs, searches):

@@ -9,7 +9,15 @@ from helpers.file_names import COPIES_AND_SOURCES, FILES_AND_PATIENTS, NOT_COPIE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightcnn.data.grouping.name_patterns import COPIES, PATIENTS, copy_of, patient_of
+from lightcnn.data.grouping.name_patterns import (
+    COPIES,
+    PATIENTS,
+    copy_of,
+    folder_pattern,
+    numbered,
+    pair_of,
+    patient_of,
+)
 
 
 @pytest.mark.parametrize(("stem", "source"), COPIES_AND_SOURCES.items())
@@ -51,4 +59,7 @@ def test_adversarial_names_are_read_quickly(stem):
     start = time.monotonic()
     copy_of(stem, frozenset())
     patient_of(stem, stem[:3])
+    pair_of(stem, stem[:3])
+    numbered(stem)
+    folder_pattern(stem)
     assert time.monotonic() - start < 1

@@ -67,6 +67,13 @@ def test_a_faulty_folder_is_one_clear_error(tmp_path, make, message):
         load(str(tmp_path))
 
 
+def test_a_class_may_have_the_name_of_a_split(tmp_path):
+    data = load(photos(tmp_path, [f"{c}/{i}" for c in ("train", "Test", "car") for i in range(3)]))
+    assert data.classes == ("Test", "car", "train")
+    assert [(warning.code, warning.count) for warning in data.warnings] == [("class_named_as_split", 2)]
+    assert "Test, train: read as classes, not as a split" in data.warnings[0].message
+
+
 def link(folder, name, target):
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).symlink_to(target)
@@ -77,6 +84,7 @@ def test_system_files_are_ignored_and_other_files_are_reported(tmp_path):
     photos(tmp_path, ["__MACOSX/a/0", ".cache/0", "overview"])
     for name in ("Thumbs.db", ".DS_Store", "desktop.ini", "._0.png"):
         (tmp_path / "a" / name).write_bytes(b"x")
+    photos(tmp_path, ["@eaDir/0", "a/@eaDir/SYNOPHOTO_THUMB_XL", "#recycle/a/0", "a/.AppleDouble/0"])
     for name in ("a/notes.txt", "b/labels.json", "b/scan.dcm", "b/z.heic"):
         (tmp_path / name).write_bytes(b"x")
     data = load(str(tmp_path))

@@ -10,7 +10,7 @@ import pytest
 from helpers.paths import DOCS
 from PIL import Image
 
-from lightcnn.data.sources import manifest
+from lightcnn.data.sources import table
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import make_split
 from lightcnn.errors import DataError
@@ -48,8 +48,8 @@ def rows(*columns):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_a_manifest_names_images_labels_groups_and_splits(folder, encoding, end):
-    table = rows(("p1", "p1", "p2", "p3", "p2"), ("train", "test", "train", "val", "test"), "vwxyz")
-    data = load(write(folder, "path,label,group,split,age", *table, "", ",,,,", encoding=encoding, end=end))
+    lines = rows(("p1", "p1", "p2", "p3", "p2"), ("train", "test", "train", "val", "test"), "vwxyz")
+    data = load(write(folder, "path,label,group,split,age", *lines, "", ",,,,", encoding=encoding, end=end))
     assert data.classes == ("cat", "dog")
     assert data.paths == FILES
     assert data.labels.tolist() == [0, 0, 1, 1, 1]
@@ -74,6 +74,36 @@ def test_classes_are_in_order_and_numbers_sorted_by_value(folder):
     assert load(write(folder, "path,label", *lines)).classes == ("10", "9", "b")
 
 
+@pytest.mark.parametrize(
+    ("head", "separator"),
+    [("sep=;\nPath;LABEL;Group", ";"), ("SEP=,\npath,label,group", ","), ("path;Label;group", ";"),
+     ("path\tlabel\tgroup", "\t"), ('"Path","Label","Group"', ",")],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_tables_of_spreadsheets_are_read(folder, head, separator, encoding):
+    lines = [separator.join((name, label, "p1")) for name, label in zip(FILES[:4], LABELS, strict=False)]
+    data = load(write(folder, head, *lines, encoding=encoding, end="\r\n"))
+    assert (data.paths, data.classes, set(data.groups.tolist())) == (FILES[:4], ("cat", "dog"), {"p1"})
+
+
+def test_absolute_paths_below_the_manifest_are_read_as_relative_ones(folder):
+    lines = [f"{folder}/{name},{label}" for name, label in zip(FILES[:4], LABELS, strict=False)]
+    assert load(write(folder, HEAD, *lines)).paths == FILES[:4]
+    (folder.parent / "link").symlink_to(folder)
+    assert load(str(folder.parent / "link" / "set.csv")).paths == FILES[:4]
+
+
+def test_spellings_of_one_group_are_one_group_with_a_warning(folder):
+    data = load(write(folder, "path,label,group", *rows(("p10", "P10", "q", "p-10", "Q"))))
+    assert data.groups.tolist() == ["P10", "P10", "Q", "P10", "Q"]
+    (warning,) = data.warnings
+    assert (warning.code, warning.count) == ("group_spellings", 2)
+    assert "'P10' and 'p-10' and 'p10'; 'Q' and 'q'" in warning.message
+    data = load(write(folder, "path,label,group", *rows(("1", "1.0", "01", "2", "3"))))
+    assert data.groups.tolist() == ["1", "1", "1", "2", "3"]
+    assert load(write(folder, "path,label,group", *rows(("1", "1", "2", "2", "3")))).warnings == ()
+
+
 def test_a_group_may_span_classes_and_none_is_a_valid_label(folder):
     lines = [f"{quoted(name)},{label},g" for name, label in zip(FILES, ("none", "none", "na", "na", "na"), strict=True)]
     data = load(write(folder, "path,label,group", *lines))
@@ -83,8 +113,8 @@ def test_a_group_may_span_classes_and_none_is_a_valid_label(folder):
 
 def test_names_in_both_unicode_forms_are_found(folder):
     (folder / "a" / "0.png").rename(folder / "a" / unicodedata.normalize("NFD", "é.png"))
-    table = [unicodedata.normalize("NFC", "a/é.png,cat"), *rows()[1:]]
-    assert len(load(write(folder, "path,label", *table))) == 5
+    lines = [unicodedata.normalize("NFC", "a/é.png,cat"), *rows()[1:]]
+    assert len(load(write(folder, "path,label", *lines))) == 5
 
 
 def test_paths_and_links_that_stay_in_the_folder_are_read(folder):
@@ -97,15 +127,14 @@ HEAD = "path,label"
 FAULTS = [
     ([HEAD], r"set\.csv: no rows below the column names"),
     ([""], r"csv:1: no column 'path' \(columns: none\)"),
-    (["Path,label", *rows()], r"csv:1: no column 'path' \(columns: Path, label\); did you mean 'Path'\?"),
     (["file,class", *rows()], r"csv:1: no column 'path' \(columns: file, class\)"),
     (["path,lable", *rows()], r"csv:1: no column 'label' \(columns: path, lable\); did you mean 'lable'\?"),
-    (["path;label", "a/0.png;cat"], "csv:1: columns are separated by semicolons; save it with commas"),
-    (["path\tlabel", "a/0.png\tcat"], "csv:1: columns are separated by tabs"),
+    (["path;label", "a/0.png;cat;x"], "csv:2: 3 values for 2 columns"),
+    (["sep=;", "path,label", "a/0.png,cat"], r"csv:1: no column 'path' \(columns: path,label\)"),
+    (["Path,path,label", *rows(LABELS)], "csv:1: column 'path' occurs 2 times"),
     (["path,label,label", *rows(LABELS)], "csv:1: column 'label' occurs 2 times"),
-    (["path,label,Group", *rows(LABELS)], "csv:1: column 'Group' is not read; rename it to 'group', or remove it"),
     (["path,label,groups", *rows(LABELS)], "csv:1: column 'groups' is not read; rename it to 'group'"),
-    (["path,label,Split", *rows(LABELS)], "csv:1: column 'Split' is not read; rename it to 'split'"),
+    (["path,label,Splits", *rows(LABELS)], "csv:1: column 'splits' is not read; rename it to 'split'"),
     ([HEAD, *rows()[:4], "b/x, y.png,dog"], "csv:6: 3 values for 2 columns; quote values that contain a comma"),
     ([HEAD, "a/0.png"], "csv:2: 1 values for 2 columns"),
     ([HEAD, *rows()[:2], "b/0.png,"], "csv:4: label: '' is not a label; fill it in, or remove the row"),
@@ -117,6 +146,9 @@ FAULTS = [
         [HEAD, *rows()[:2], "b/0.png,Cat"],
         "label: the classes 'cat' and 'Cat' differ only in case or in the Unicode form of accents",
     ),
+    ([HEAD, "a/0.png,1", "b/0.png,1.0"], "label: the classes '1' and '1.0' are the same number; give both the same"),
+    ([HEAD, "a/0.png,1", "b/0.png,01"], "label: the classes '1' and '01' are the same number"),
+    ([HEAD, "a/0.png,big cat", "b/0.png,Big_Cat"], "differ only in spaces, hyphens, leading zeros"),
     ([HEAD, *rows()[:2]], "only one class, 'cat'"),
     ([HEAD, *rows(), "a/1.png,cat"], r"csv:7: path: 'a/1\.png' is in line 3 already; keep one"),
     ([HEAD, *rows(), "b/../a/1.png,cat"], r"csv:7: path: 'b/\.\./a/1\.png' is in line 3 already, as 'a/1\.png'"),
@@ -124,6 +156,14 @@ FAULTS = [
         [HEAD, *rows(), "a/./1.png,dog"],
         r"csv:7: path: 'a/\./1\.png' has label 'dog' here and 'cat' in line 3, as 'a/1\.png'; one image has one label",
     ),
+    (
+        [HEAD, *rows(), *(f"{name},cat" for name in FILES[:4])],
+        r"csv:9: path: 'b/0\.png' has label 'cat' here and 'dog' in line 4; one image has one label: keep the correct "
+        r"row; 3 other rows name a file of an earlier row too \(lines 7, 8, 10\)$",
+    ),
+    ([HEAD, "a/0,cat", "b/0,dog"], r"2 of 2 files are missing: .*; did you mean 'a/0\.png'\? Write paths with folder"),
+    ([HEAD, "a/0.jpg,cat", *rows()[1:]], r"1 of 5 files are missing: .*; did you mean 'a/0\.png'\?"),
+    ([HEAD, "0,cat", *rows()[1:]], r"1 of 5 files are missing: .*; did you mean 'a/0\.png'\?"),
     ([HEAD, *rows(), "../outside.png,cat"], r"csv:7: path: '\.\./outside\.png' leads out of .*set; move the image"),
     ([HEAD, *rows(), "/etc/hosts,cat"], "csv:7: path: '/etc/hosts' is not relative to"),
     ([HEAD, *rows(), "~/x.png,cat"], "csv:7: path: '~/x.png' is not relative to"),
@@ -189,7 +229,7 @@ def test_missing_files_folders_and_too_large_files_are_refused(folder, monkeypat
     (folder / "folder.csv").mkdir()
     with pytest.raises(DataError, match=r"folder\.csv: no such file"):
         load(str(folder / "folder.csv"))
-    monkeypatch.setattr(manifest, "MAX_BYTES", 20)
+    monkeypatch.setattr(table, "MAX_BYTES", 20)
     with pytest.raises(DataError, match="bytes, more than 20; a manifest has one short row per image"):
         load(write(folder, HEAD, *rows()))
 

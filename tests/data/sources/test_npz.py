@@ -50,6 +50,7 @@ def test_npz_in_medmnist_layout(tmp_path):
         ({"class_names": np.array(["a", "b"])}, "label 2, but class_names has 2 names"),
         ({"class_names": np.array([b"a", b"b", b"c"])}, "class_names must be distinct texts"),
         ({"class_names": np.array(["a", "b", "b"])}, "class_names must be distinct texts"),
+        ({"class_names": np.array(["a", "b", "B"])}, "the classes 'b' and 'B' differ only in case"),
         ({"class_names": np.array("abc")}, "class_names must be distinct texts"),
         ({"train_images": np.zeros((60, 0, 8), dtype=np.uint8)}, r"have shape \(60, 0, 8, 1\)"),
         ({"train_labels": np.where(np.arange(60), np.arange(60) % 3, 10**12)}, "highest label is 1000000000000 for"),
