@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lightcnn.cli.options import Debug, Device, Json, Quiet, print_json
+from lightcnn.cli.options import AUTO, Debug, Device, Json, Quiet, print_json
 from lightcnn.errors import InputError
 from lightcnn.predicting.settings import PredictSettings
 from lightcnn.text import visible
@@ -25,7 +25,7 @@ def predict(
     csv_to: Annotated[
         str | None, typer.Option("--csv", metavar="FILE", help="Write CSV to a new file, or to stdout if FILE is -.")
     ] = None,
-    device: Annotated[Device, typer.Option(help="Device on which the network runs.")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="Device on which the network runs.")] = AUTO,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.text import Text
 
 from lightcnn.cli.options import (
+    AUTO,
     AllowLeak,
     DataDir,
     Debug,
-    Device,
     Epochs,
     Folds,
     Json,
@@ -50,7 +50,7 @@ def train(
         typer.Option(metavar="S", help="Train with S seeds from --seed on; with --folds each makes its own folds."),
     ] = None,
     sets: Sets = None,
-    device: TrainingDevice = Device.auto,
+    device: TrainingDevice = AUTO,
     data_dir: DataDir = None,
     skip_corrupt: SkipCorrupt = False,
     resplit: Resplit = False,
