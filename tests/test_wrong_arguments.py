@@ -47,7 +47,12 @@ CASES: list[tuple[Callable[..., None], str, Any, str]] = [
     (search, "seed", -1, "search: seed: input should be greater than or equal to 0, not -1"),
     (search, "trials", "many", "search: trials: input should be a valid integer, not 'many'"),
     (search, "seconds", float("inf"), "search: seconds: input should be a finite number, not inf"),
-    (search, "strategy", "tpr", "search: strategy: 'tpr' is not one of evolution, tpe, random; did you mean 'tpe'?"),
+    (
+        search,
+        "strategy",
+        "tpr",
+        "search: strategy: 'tpr' is not one of evolution, surrogate, tpe, random; did you mean 'tpe'?",
+    ),
     (search, "device", "gpu", "search: device: 'gpu' is not one of auto, cpu, cuda, mps; did you mean 'cpu'?"),
     (train, "folds", "two", "train: folds: input should be a valid integer, not 'two'"),
     (train, "device", 0, "train: device: 0 is not one of auto, cpu, cuda, mps"),
