@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -80,5 +81,9 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     """Public names are loaded when first used: `import lightcnn` alone loads neither torch nor optuna."""
     if name in _HOMES:
-        return getattr(import_module(f"lightcnn.{_HOMES[name]}"), name)
+        state = random.getstate()  # Rich, for one, draws a random number when it is loaded.
+        try:
+            return getattr(import_module(f"lightcnn.{_HOMES[name]}"), name)
+        finally:
+            random.setstate(state)
     raise AttributeError(f"module 'lightcnn' has no attribute {name!r}")

@@ -1,15 +1,19 @@
-"""The devices that networks run on, and their free memory."""
+"""The devices that networks run on, and their free memory. Their names need no torch."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING, Literal, get_args
 
 from lightcnn.budget import human
 from lightcnn.errors import InputError
 
+if TYPE_CHECKING:
+    import torch
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
 MEMORY_SHARE = 0.8
 """Share of the free memory that a network may need."""
 GROUPS = Path("/sys/fs/cgroup")
@@ -21,11 +25,13 @@ def pick_device(name: str = "auto") -> torch.device:
 
     Raises: InputError if the name is unknown or the device is not available.
     """
+    if name not in DEVICES:
+        raise InputError(f"--device {name}: unknown device; choose one of {', '.join(DEVICES)}")
+    import torch
+
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, is_available in available.items() if is_available))
-    if name not in available:
-        raise InputError(f"--device {name}: unknown device; choose one of auto, {', '.join(available)}")
     if not available[name]:
         raise InputError(f"--device {name}: not on this machine; use --device auto")
     return torch.device(name)
@@ -33,6 +39,8 @@ def pick_device(name: str = "auto") -> torch.device:
 
 def device_name(device: torch.device) -> str:
     """The name of a device for people: `cpu`, or `cuda` with the name of the graphics card."""
+    import torch
+
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
@@ -53,6 +61,8 @@ def require_memory(network: str, needed: int, device: torch.device) -> None:
 def free_memory(device: torch.device) -> int | None:
     """Free bytes of a graphics card, or of the main memory within the limit of a container; None if not known."""
     if device.type == "cuda":
+        import torch
+
         return int(torch.cuda.mem_get_info(device)[0])
     sizes = [size for size in (_available(), _within_group()) if size is not None]
     return min(sizes, default=None)

@@ -110,6 +110,17 @@ def validate(
         raise DocumentError(problems) from None
 
 
+def make(model: type[Model], values: Mapping[str, Any], command: str) -> Model:
+    """A model of the values that a Python function was given, by the names of its arguments.
+
+    Raises: InputError, in one line that starts with the name of the command, if a value is wrong.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InputError(str(_problem(model, error.errors(include_url=False)[0], command, {}, {}))) from None
+
+
 def keys(text: str, file: str = "<text>") -> set[str]:
     """The top-level keys of a YAML text. Raises: DocumentError if it is not a mapping."""
     data, _ = plain_data(text, file)

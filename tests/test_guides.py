@@ -26,14 +26,14 @@ FILE = re.compile(r"# (\S+\.yaml)\n")
 PATH = re.compile(r"`((?:lightcnn|tests|docs|recipes|search_spaces)/[\w./-]*)`")
 
 
-def run_guide(guide: Path, read_output: Callable[[], str]) -> None:
-    """Runs the blocks of a guide in order in the current folder, and checks each quoted output.
+def run_guide(guide: Path, read_output: Callable[[], str]) -> int:
+    """Runs the blocks of a guide in order in the current folder, checks each quoted output, and counts the quotes.
 
     `read_output` returns what was printed since its last call. A `text` block quotes lines of the output of the block
     before it, in order; `…` in it matches any text, and a run of spaces any other.
     """
     namespace: dict[str, Any] = {"__name__": "guide"}
-    output = ""
+    output, quotes = "", 0
     for language, text in FENCE.findall(guide.read_text(encoding="utf-8")):
         if language == "sh":
             for line in text.splitlines():
@@ -48,8 +48,10 @@ def run_guide(guide: Path, read_output: Callable[[], str]) -> None:
             Path(name[1]).write_text(text, encoding="utf-8")
         elif language == "text":
             check_quotes(text, output)
+            quotes += 1
         else:
             assert language == "", f"{guide.name}: a block is sh, python, yaml, text, or for the eye only"
+    return quotes
 
 
 def run_command(line: str) -> None:
@@ -80,7 +82,7 @@ def test_a_guide_does_what_it_shows(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path / "cache"))
-    run_guide(guide, lambda: "".join(capsys.readouterr()))
+    assert run_guide(guide, lambda: "".join(capsys.readouterr())) >= 1, "the guide quotes no output"
 
 
 def test_the_files_that_the_guides_name_exist() -> None:

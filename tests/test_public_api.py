@@ -6,6 +6,8 @@ import ast
 import doctest
 import inspect
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,24 @@ def test_every_public_docstring_describes_all_parameters(name: str) -> None:
         assert not missing, f"{name}: Args: lacks {missing}"
     if inspect.isfunction(value) or inspect.ismethod(value):
         assert "Returns:" in text, name
+
+
+def test_public_names_leave_the_random_state() -> None:
+    """Loading a name, and the first profile, leave the random numbers of Python and numpy; a fresh process shows it."""
+    script = """
+import random, numpy, lightcnn
+random.seed(1), numpy.random.seed(1)
+states = random.getstate(), numpy.random.get_state()[1].tolist()
+moved = []
+for name in lightcnn.__all__:
+    getattr(lightcnn, name)
+    if (random.getstate(), numpy.random.get_state()[1].tolist()) != states:
+        moved.append(name)
+lightcnn.profile(lightcnn.BaselineSpec(baseline="mobilenetv2", input=(3, 32, 32), classes=2))
+print(moved, (random.getstate(), numpy.random.get_state()[1].tolist()) == states)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "[] True\n"
 
 
 def test_every_public_name_has_an_example() -> None:

@@ -53,8 +53,10 @@ def test_an_unfinished_run_has_no_report(tmp_path: Path) -> None:
 
 
 def test_complete_work_is_accepted() -> None:
-    require_complete("predict", 3, [])
-    require_complete("predict", 0, [])
+    for count in (0, 3):
+        require_complete("predict", count, [])
+    with pytest.raises(LightcnnError, match=r"^predict: 1 of 4 images were skipped"):
+        require_complete("predict", 3, SKIPPED[:1])
 
 
 def test_skipped_images_are_counted_and_the_first_are_named() -> None:

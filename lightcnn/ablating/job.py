@@ -22,6 +22,7 @@ from lightcnn.ablating.progress import SILENT, AblationProgress
 from lightcnn.ablating.report import write_report
 from lightcnn.ablating.settings import PLAN_FILE, AblateSettings, make_settings
 from lightcnn.ablating.variants import SkippedChange
+from lightcnn.devices import DeviceName
 from lightcnn.errors import InputError, LightcnnError, RunError
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
@@ -34,7 +35,6 @@ from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.repeats import Repeats, full_recipe, prepare_parts, train_all
 from lightcnn.training.report.pooled import pooled_data
 from lightcnn.training.resume import require_same_recipe
-from lightcnn.training.settings import DeviceName
 from lightcnn.training.setup import TrainingSetup, stand_in_warning
 
 FAILURES = (LightcnnError, RuntimeError, ValueError, MemoryError)

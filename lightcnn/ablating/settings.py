@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from lightcnn import document
+from lightcnn.devices import DeviceName
 from lightcnn.document import Frozen
-from lightcnn.errors import InputError
 from lightcnn.overrides import Override
 from lightcnn.recipe import Recipe
 from lightcnn.training.recipe_argument import RecipeDraft
-from lightcnn.training.settings import DeviceName, RecipeOverride
+from lightcnn.training.settings import RecipeOverride
 
 PLAN_FILE = "ablation.json"
 """The file of the run folder that an ablation is resumed from."""
@@ -52,18 +53,8 @@ def make_settings(
     overrides = tuple(
         RecipeOverride(option=change.option, path=change.path, value=change.value) for change in draft.changes
     )
-    try:
-        return AblateSettings(
-            recipe=draft.recipe,
-            bare=draft.bare,
-            overrides=overrides,
-            over=tuple(over),
-            only=tuple(only),
-            folds=folds,
-            seeds=seeds,
-            device=device,
-        )
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        rule = detail["msg"][0].lower() + detail["msg"][1:]
-        raise InputError(f"ablate: {detail['loc'][0]}: {rule}, not {detail['input']!r}") from None
+    values = {
+        "recipe": draft.recipe, "bare": draft.bare, "overrides": overrides, "over": tuple(over), "only": tuple(only),
+        "folds": folds, "seeds": seeds, "device": device,
+    }  # fmt: skip
+    return document.make(AblateSettings, values, "ablate")

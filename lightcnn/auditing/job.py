@@ -58,8 +58,10 @@ def audit(
         >>> run.report["counts"]["images"]
         1797
     """
-    reading = Reading(data_dir=None if data_dir is None else str(data_dir), require_data=require_data)
-    return Run(run(AuditSettings(source=str(source), reading=reading, fast=fast, augment=augment), out=out).path)
+    folder = None if data_dir is None else str(data_dir)
+    reading = document.make(Reading, {"data_dir": folder, "require_data": require_data}, "audit")
+    values = {"source": str(source), "reading": reading, "fast": fast, "augment": augment}
+    return Run(run(document.make(AuditSettings, values, "audit"), out=out).path)
 
 
 def run(settings: AuditSettings, *, out: str | Path | None = None, progress: Progress = no_progress) -> RunFolder:

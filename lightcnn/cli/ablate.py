@@ -9,10 +9,10 @@ from rich.text import Text
 
 from lightcnn.ablating.variants import KINDS
 from lightcnn.cli.options import (
+    AUTO,
     AllowLeak,
     DataDir,
     Debug,
-    Device,
     Epochs,
     Folds,
     Json,
@@ -53,7 +53,7 @@ def ablate(
         int | None, typer.Option(metavar="S", help="Train each recipe with S seeds, from --seed on (default: 1).")
     ] = None,
     sets: Sets = None,
-    device: TrainingDevice = Device.auto,
+    device: TrainingDevice = AUTO,
     data_dir: DataDir = None,
     skip_corrupt: SkipCorrupt = False,
     resplit: Resplit = False,

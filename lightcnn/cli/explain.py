@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lightcnn import document
 from lightcnn.cli import completion
-from lightcnn.cli.options import DataDir, Debug, Device, Json, Out, Quiet, print_json, resumable
+from lightcnn.cli.options import AUTO, DataDir, Debug, Device, Json, Out, Quiet, print_json, resumable
 from lightcnn.errors import InputError
 from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, METHODS, BaselineImage, MethodOptions
 from lightcnn.explaining.settings import DEFAULT_IMAGES, SETTINGS_FILE, CheckLevel, ExplainSettings
@@ -108,7 +109,7 @@ def explain(
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the choice of images, of LIME, of noise and of the checks.")
     ] = 0,
-    device: Annotated[Device, typer.Option(help="Device on which to explain.")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="Device on which to explain.")] = AUTO,
     data_dir: DataDir = None,
     out: Out = None,
     resume: Annotated[
@@ -123,12 +124,16 @@ def explain(
     if images and count is not None:
         raise InputError("--images: images are given already; give images, or the number of test images to explain")
     RunFolder.resumed(out, resume=resume, command="explain", settings=SETTINGS_FILE)
+    options = {
+        "layer": layer, "baseline": baseline.value, "smooth": smooth, "samples": samples, "segments": segments,
+        "seed": seed,
+    }  # fmt: skip
     settings = ExplainSettings(
         run=run_folder,
         inputs=tuple(images or ()),
         methods=_method_names(method),
         target=target,
-        options=MethodOptions(layer, baseline.value, smooth, samples, segments, seed),
+        options=document.make(MethodOptions, options, "explain"),
         checks=checks.value,
         masks=masks,
         data=data,

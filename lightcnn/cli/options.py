@@ -16,6 +16,7 @@ import typer
 
 from lightcnn import interrupt, overrides
 from lightcnn.cli import completion
+from lightcnn.devices import DEVICES
 from lightcnn.errors import InputError
 from lightcnn.overrides import Override
 
@@ -23,14 +24,9 @@ STARTED_AT = time.monotonic()
 """The start of the command, from which `--time` is counted."""
 
 
-class Device(StrEnum):
-    """Devices that networks run on."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-
+Device = StrEnum("Device", [(name, name) for name in DEVICES], module=__name__)  # type: ignore[misc]
+"""What `--device` accepts."""
+AUTO = Device("auto")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and everything else on stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress and no messages.")]

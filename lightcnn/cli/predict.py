@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from lightcnn.cli import completion
-from lightcnn.cli.options import Debug, Device, Json, Quiet, print_json
+from lightcnn.cli.options import AUTO, Debug, Device, Json, Quiet, print_json
 from lightcnn.errors import InputError
 from lightcnn.output.console import CommandConsole
 from lightcnn.predicting.settings import PredictSettings
@@ -26,7 +26,7 @@ def predict(
     csv_to: Annotated[
         str | None, typer.Option("--csv", metavar="FILE", help="Write CSV to a new file, or to stdout if FILE is -.")
     ] = None,
-    device: Annotated[Device, typer.Option(help="Device on which the network runs.")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="Device on which the network runs.")] = AUTO,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,

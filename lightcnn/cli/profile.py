@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from lightcnn.cli import completion
-from lightcnn.cli.options import Debug, Device, Json, Out, Quiet, print_json
+from lightcnn.cli.options import AUTO, Debug, Device, Json, Out, Quiet, print_json
 from lightcnn.errors import InputError
-from lightcnn.measurement.runtime_names import FOLDED, RUNTIMES
+from lightcnn.measurement.runtime_names import FOLDED, MAX_THREADS, RUNTIMES
 from lightcnn.output.caveats import warning_lines
 from lightcnn.output.console import CommandConsole
 
@@ -42,12 +42,12 @@ def profile(
         bool, typer.Option("--baselines", help="Add MicroMPoxNet and the 11 baselines of its paper.")
     ] = False,
     no_latency: Annotated[bool, typer.Option("--no-latency", help="Count only, without timing.")] = False,
-    threads: Annotated[int, typer.Option(min=1, help="Number of threads of one inference.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Number of threads of one inference.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Batch size for the throughput.")] = 4,
     runtime: Annotated[
         str, typer.Option(metavar="LIST", help=f"Runtimes to time, separated by commas: {', '.join(RUNTIMES)}.")
     ] = FOLDED,
-    device: Annotated[Device, typer.Option(help="Device on which networks are timed.")] = Device.auto,
+    device: Annotated[Device, typer.Option(help="Device on which networks are timed.")] = AUTO,
     memory: Annotated[
         bool, typer.Option("--memory", help="Measure the peak memory of each network in a new process.")
     ] = False,

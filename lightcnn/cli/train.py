@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from lightcnn.cli.options import (
+    AUTO,
     AllowLeak,
     DataDir,
     Debug,
-    Device,
     Epochs,
     Folds,
     Json,
@@ -49,7 +49,7 @@ def train(
         typer.Option(metavar="S", help="Train with S seeds from --seed on; with --folds each makes its own folds."),
     ] = None,
     sets: Sets = None,
-    device: TrainingDevice = Device.auto,
+    device: TrainingDevice = AUTO,
     data_dir: DataDir = None,
     skip_corrupt: SkipCorrupt = False,
     resplit: Resplit = False,

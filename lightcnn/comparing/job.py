@@ -50,7 +50,8 @@ def compare(
         short and long: no difference in accuracy could be shown (...
     """
     folders = (runs,) if isinstance(runs, str | Path) else runs
-    return Run(run(CompareSettings(runs=tuple(map(str, folders)), metric=metric, seed=seed), out=out).path)
+    values = {"runs": tuple(map(str, folders)), "metric": metric, "seed": seed}
+    return Run(run(document.make(CompareSettings, values, "compare"), out=out).path)
 
 
 def run(settings: CompareSettings, *, out: str | Path | None = None, progress: Progress = no_progress) -> RunFolder:

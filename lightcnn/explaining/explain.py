@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lightcnn import document
 from lightcnn.counting.passes import fixed_randomness, instabilities
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import DataError, InputError, LightcnnError
@@ -115,7 +116,8 @@ def explain(
     level = require_level(checks)
     if isinstance(methods, str):
         raise InputError(f"explain: methods must be a list of names; put a single name into brackets: [{methods!r}]")
-    options = MethodOptions(layer, baseline, smooth, samples, segments, seed)
+    values = {"layer": layer, "baseline": baseline, "smooth": smooth, "samples": samples, "segments": segments}
+    options = document.make(MethodOptions, values | {"seed": seed}, "explain")
     chosen = [make_method(name, options) for name in methods]
     network, preprocessing = _network(model, images, preprocess, classes, batch, device)
     index = find_target(network.classes, target)

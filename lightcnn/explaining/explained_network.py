@@ -33,8 +33,8 @@ class Batch:
     """
 
     def __init__(self, size: int = CPU_BATCH) -> None:
-        """Raises: InputError for a size below 1."""
-        if size < 1:
+        """Raises: InputError if the size is not a whole number from 1."""
+        if not isinstance(size, int) or size < 1:
             raise InputError(f"--batch {size}: must be a number of images, 1 or more")
         self.size = self.requested = size
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from lightcnn.data.files.conversion import pixel_warnings
@@ -49,7 +48,7 @@ def report_document(
         "run": str(setup.source.path),
         "classes": list(setup.preprocess.classes),
         "methods": [method.name for method in setup.explainer.methods],
-        "options": asdict(settings.options),
+        "options": settings.options.model_dump(),
         "target": settings.target,
         "checks": str(settings.checks),
         "device": device_name(setup.network.device),

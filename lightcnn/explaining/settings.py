@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class ExplainSettings:
             **digests,
             "images": [str(path) for path in self.inputs] or self.images,
             "methods": list(self.unique_methods),
-            "options": asdict(self.options),
+            "options": self.options.model_dump(),
             "target": self.target,
             "checks": str(self.checks),
         }

@@ -18,6 +18,8 @@ from typing import Any
 
 import torch
 
+from lightcnn.errors import InputError
+from lightcnn.measurement.runtime_names import MAX_THREADS
 from lightcnn.progress import Progress
 from lightcnn.run_folder import environment
 
@@ -118,7 +120,9 @@ def describe_machine() -> dict[str, Any]:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Lets torch use `count` threads within an operator, and restores their number afterwards."""
+    """Lets torch use `count` threads within an operator, and restores their number afterwards. Raises: InputError."""
+    if not isinstance(count, int) or not 1 <= count <= MAX_THREADS:
+        raise InputError(f"--threads {count}: must be a whole number from 1 to {MAX_THREADS}")
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import data_document, make_split, subset
-from lightcnn.devices import pick_device, require_memory
+from lightcnn.devices import DeviceName, pick_device, require_memory
 from lightcnn.errors import LightcnnError, RunError
 from lightcnn.network import fold
 from lightcnn.output.report import report_head
@@ -54,7 +54,7 @@ def search(
     strategy: StrategyName = "evolution",
     epochs: int | None = None,
     seed: int = 0,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    device: DeviceName = "auto",
     reading: Reading | None = None,
     out: str | Path | None = None,
 ) -> Run:

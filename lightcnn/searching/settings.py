@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from lightcnn import document
+from lightcnn.devices import DeviceName
 from lightcnn.document import Frozen
-from lightcnn.errors import InputError
 from lightcnn.recipe import Augmentation, Reading, Seed
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.strategies.names import StrategyName
@@ -32,7 +32,7 @@ class SearchSettings(Frozen):
     seconds: Annotated[float | None, Field(gt=0)] = None
     epochs: Annotated[int | None, Field(ge=1, le=100_000, description="maximum epochs of the final training")] = None
     seed: Seed = 0
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: DeviceName = "auto"
     augment: Augmentation | None = None
     reading: Reading = Reading()
 
@@ -51,12 +51,7 @@ class PlanSettings(Frozen):
 
 def make_settings(values: Mapping[str, Any]) -> SearchSettings:
     """Settings from plain values by name. Raises: InputError, in one line, if a value is out of range."""
-    try:
-        return SearchSettings(**values)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        rule = detail["msg"][0].lower() + detail["msg"][1:]
-        raise InputError(f"search: {detail['loc'][0]}: {rule}, not {detail['input']!r}") from None
+    return document.make(SearchSettings, values, "search")
 
 
 def load_settings(folder: str | Path | None) -> SearchSettings:

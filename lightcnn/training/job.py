@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lightcnn.devices import DeviceName
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
@@ -13,7 +14,7 @@ from lightcnn.training import repeats, session
 from lightcnn.training.progress import SILENT, TrainingProgress
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.repeats import Repeats
-from lightcnn.training.settings import MARKER_FILE, DeviceName, TrainSettings, make_settings
+from lightcnn.training.settings import MARKER_FILE, TrainSettings, make_settings
 from lightcnn.training.setup import prepare
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from lightcnn import document
+from lightcnn.devices import DeviceName
 from lightcnn.document import Frozen
-from lightcnn.errors import InputError
 from lightcnn.overrides import Override
 from lightcnn.recipe import Recipe
 from lightcnn.training.recipe_argument import RecipeDraft
@@ -17,7 +17,6 @@ SETTINGS_FILE = "train.yaml"
 """The settings in a new run folder. Folders of older versions have none."""
 MARKER_FILE = "data.json"
 """The file by which every run folder of `lightcnn train` is recognised, also an old one."""
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class RecipeOverride(Frozen):
@@ -57,9 +56,4 @@ def make_settings(
         RecipeOverride(option=change.option, path=change.path, value=change.value) for change in draft.changes
     )
     values = {"recipe": draft.recipe, "bare": draft.bare, "overrides": overrides}
-    try:
-        return TrainSettings.model_validate(values | {"folds": folds, "seeds": seeds, "device": device})
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        rule = detail["msg"][0].lower() + detail["msg"][1:]
-        raise InputError(f"train: {detail['loc'][0]}: {rule}, not {detail['input']!r}") from None
+    return document.make(TrainSettings, values | {"folds": folds, "seeds": seeds, "device": device}, "train")

@@ -13,9 +13,11 @@ from lightcnn.ablating import figures as ablation_figures
 
 def test_scores_are_drawn_with_and_without_intervals() -> None:
     points = [(name, 10 ** (6 + place % 3), 0.5 + place / 20, 0.4, 0.9) for place, name in enumerate(UNTRUSTED_NAMES)]
-    read_image(ablation_figures.score_against_cost([*points, ("alone", 5_000, 0.5, None, None)], "accuracy"))
-    read_image(ablation_figures.score_against_cost(points[:1], "accuracy"))
-    read_image(ablation_figures.score_against_cost([("a", 5, 0.5, None, None), ("b", 5, 0.5, None, None)], "accuracy"))
+    bare = [(name, cost, score, None, None) for name, cost, score, _, _ in points]
+    drawn = [read_image(ablation_figures.score_against_cost(some, "accuracy")) for some in (points, bare, points[:1])]
+    assert len({image.tobytes() for image in drawn}) == 3, "intervals and points are visible"
+    same = [("a", 5, 0.5, None, None), ("b", 5, 0.5, None, None)]
+    assert read_image(ablation_figures.score_against_cost(same, "accuracy")).size == drawn[0].size
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def network(classes: int) -> NetworkSpec:
     return NetworkSpec(input=(3, SIZE, SIZE), stages=(*stages, ConvBlock(width=96)), classes=classes)
 
 
-def test_mask(lesions: Lesions, seed: int) -> NDArray[np.bool_]:
+def mask_of_test_set(lesions: Lesions, seed: int) -> NDArray[np.bool_]:
     """Marks all images of a quarter of the patients of each class."""
     random = np.random.default_rng(seed)
     chosen: list[str] = []
@@ -98,7 +98,7 @@ def main() -> None:
 def measured(classes: int, seed: int) -> tuple[float, float, float, float]:
     """Number of test images, accuracy of the linear model and of the CNN, and the seconds that the CNN took."""
     lesions = paint_lesions(size=SIZE, classes=classes, seed=seed)
-    test = test_mask(lesions, seed)
+    test = mask_of_test_set(lesions, seed)
     start = time.perf_counter()
     cnn = small_cnn(lesions, test, seed)
     seconds = time.perf_counter() - start

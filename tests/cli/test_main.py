@@ -107,7 +107,9 @@ def test_the_backend_of_a_notebook_does_not_stop_a_process() -> None:
         "import sys; sys.argv = ['x', '--version']",
         "import lightcnn.__main__ as m",
         "try: m.main()",
-        "except SystemExit: import matplotlib",
+        "except SystemExit: import matplotlib; print(matplotlib.get_backend())",
     )
     environment = os.environ | {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, env=environment)
+    command = [sys.executable, "-c", "\n".join(lines)]
+    done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1].lower() == "agg"

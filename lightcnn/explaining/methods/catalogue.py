@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
+from lightcnn.document import Frozen
 from lightcnn.errors import InputError
+from lightcnn.recipe import Seed
 from lightcnn.text import nearest
 
 if TYPE_CHECKING:
@@ -29,8 +31,7 @@ class BaselineImage(StrEnum):
     random = "random"
 
 
-@dataclass(frozen=True)
-class MethodOptions:
+class MethodOptions(Frozen):
     """Options of all methods.
 
     `layer` is used by Grad-CAM and its variants, `baseline` and `smooth` by Integrated Gradients, `samples` and
@@ -42,12 +43,7 @@ class MethodOptions:
     smooth: int = 0
     samples: int = 1000
     segments: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Raises: InputError for a negative seed."""
-        if self.seed < 0:
-            raise InputError(f"--seed {self.seed}: must be a whole number, 0 or more")
+    seed: Seed = 0
 
 
 def _gradcam(options: MethodOptions) -> Method:

@@ -1,0 +1,90 @@
+"""Wrong values that public functions are given: each is one line, raised before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import lightcnn
+from lightcnn.errors import InputError
+
+
+def search(**values: Any) -> None:
+    lightcnn.search("1MFLOPs", **values)
+
+
+def train(**values: Any) -> None:
+    lightcnn.train("quick", **values)
+
+
+def ablate(**values: Any) -> None:
+    lightcnn.ablate("quick", over="architecture", **values)
+
+
+def audit(**values: Any) -> None:
+    lightcnn.audit("digits", **values)
+
+
+def compare(**values: Any) -> None:
+    lightcnn.compare(["a", "b"], **values)
+
+
+def explain(**values: Any) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    lightcnn.explain(network, torch.zeros(1, 3, 8, 8), **values)
+
+
+def profile(**values: Any) -> None:
+    lightcnn.profile(nn.Conv2d(3, 2, 3), input=(3, 8, 8), latency=True, **values)
+
+
+CASES: list[tuple[Callable[..., None], str, Any, str]] = [
+    (search, "seed", -1, "search: seed: input should be greater than or equal to 0, not -1"),
+    (search, "trials", "many", "search: trials: input should be a valid integer, not 'many'"),
+    (search, "seconds", float("inf"), "search: seconds: input should be a finite number, not inf"),
+    (
+        search,
+        "strategy",
+        "tpr",
+        "search: strategy: 'tpr' is not one of evolution, surrogate, tpe, random; did you mean 'tpe'?",
+    ),
+    (search, "device", "gpu", "search: device: 'gpu' is not one of auto, cpu, cuda, mps; did you mean 'cpu'?"),
+    (train, "folds", "two", "train: folds: input should be a valid integer, not 'two'"),
+    (train, "device", 0, "train: device: 0 is not one of auto, cpu, cuda, mps"),
+    (ablate, "seeds", 1.5, "ablate: seeds: input should be a valid integer, not 1.5"),
+    (ablate, "device", "gpu", "ablate: device: 'gpu' is not one of auto, cpu, cuda, mps; did you mean 'cpu'?"),
+    (audit, "fast", "no", "audit: fast: input should be a valid boolean, not 'no'"),
+    (audit, "require_data", "yes", "audit: require_data: input should be a valid boolean, not 'yes'"),
+    (audit, "augment", 3, "audit: augment: input should be a valid string, not 3"),
+    (compare, "seed", -1, "compare: seed: input should be greater than or equal to 0, not -1"),
+    (compare, "seed", None, "compare: seed: input should be a valid integer, not None"),
+    (compare, "metric", 3, "compare: metric: input should be a valid string, not 3"),
+    (explain, "seed", -1, "explain: seed: input should be greater than or equal to 0, not -1"),
+    (explain, "seed", 2**32, "explain: seed: input should be less than 4294967296, not 4294967296"),
+    (explain, "samples", "all", "explain: samples: input should be a valid integer, not 'all'"),
+    (explain, "batch", 1.5, "--batch 1.5: must be a number of images, 1 or more"),
+    (profile, "threads", 0, "--threads 0: must be a whole number from 1 to 1024"),
+    (profile, "threads", 1025, "--threads 1025: must be a whole number from 1 to 1024"),
+    (profile, "threads", "two", "--threads two: must be a whole number from 1 to 1024"),
+]
+
+
+@pytest.mark.parametrize(("function", "name", "value", "message"), CASES)
+def test_a_wrong_value_is_one_line(
+    function: Callable[..., None],
+    name: str,
+    value: Any,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as caught:
+        function(**{name: value})
+    assert str(caught.value) == message
+    assert list(tmp_path.iterdir()) == []
