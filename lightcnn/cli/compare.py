@@ -45,6 +45,8 @@ def compare(
     for pair in report["pairs"][:MAX_ROWS]:
         console.print(Text(visible(pair["sentence"])), soft_wrap=True)
     if not quiet:
+        for entry in report["differences"][:MAX_ROWS]:
+            console.print(Text(visible(entry["sentence"])), soft_wrap=True)
         for note in report["notes"]:
             console.print(Text(f"note: {visible(note)}"), soft_wrap=True)
         console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)

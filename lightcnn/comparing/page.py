@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightcnn.comparing.figures import MAX_DRAWN
@@ -24,6 +24,7 @@ def compare_page(report: Mapping[str, Any], figure: bytes) -> bytes:
         [
             html.heading("Conclusions"),
             *(html.paragraph(pair["sentence"], "note" if pair["shown"] else "") for pair in pairs),
+            *(html.paragraph(entry["sentence"]) for entry in report["differences"]),
             html.figure(
                 figure, f"Scores and differences{drawn} with 95 % intervals (orange: shown to differ, after Holm)"
             ),
@@ -39,6 +40,8 @@ def compare_page(report: Mapping[str, Any], figure: bytes) -> bytes:
                 "if it is below 0.05, the difference counts as shown. A true difference of the size in the column "
                 "“detectable” is shown in 80 % of such comparisons."
             ),
+            html.heading("What differs between the runs"),
+            html.table(("a", "b", "key", "value of a", "value of b"), _difference_rows(report["differences"])),
             html.heading("Notes"),
             *(html.paragraph(note) for note in report["notes"]),
             html.heading("Data"),
@@ -62,3 +65,11 @@ def _pair_row(pair: Mapping[str, Any]) -> tuple[Any, ...]:
     names = ("difference", "low", "high", "p", "p_adjusted", "detectable")
     cells = ("none" if pair[name] is None else float(pair[name]) for name in names)
     return (pair["a"], pair["b"], METRICS[pair["metric"]], *cells, pair["test"])
+
+
+def _difference_rows(entries: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    return [
+        (entry["a"], entry["b"], difference["key"], difference["a"], difference["b"])
+        for entry in entries
+        for difference in entry["differences"]
+    ]

@@ -15,13 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lightcnn.errors import RunError
-from lightcnn.evaluation.predictions import MAX_BYTES
+from lightcnn import document
+from lightcnn.errors import DocumentError, RunError
+from lightcnn.evaluation.predictions import MAX_BYTES, read_test_images
+from lightcnn.recipe import Recipe
 from lightcnn.run_files import read_limited
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import first_line
 
 PREDICTIONS_FILE = "predictions.csv"
+RECIPE_FILE = "recipe.yaml"
 SINGLE_COLUMNS = ("path", "split", "group", "label", "prediction")
 POOLED_COLUMNS = (*SINGLE_COLUMNS, "seed", "fold")
 SPLIT_NAMES = ("train", "val", "test")
@@ -70,6 +73,7 @@ class ReportData(_Part):
 
 class _Predictions(_Part):
     sha256: str
+    images_sha256: str | None = None
 
 
 class _Cost(_Part):
@@ -97,6 +101,9 @@ class RunReport(_Part):
     network: _Network | None = None
     predictions: _Predictions | None = None
     metrics: Any = None
+    epochs: Any = None
+    best: Any = None
+    parts: Any = None
 
     def score(self, metric: str) -> ReportScore | None:
         """The score on the test set that the run reports; None if it reports none with an interval."""
@@ -111,7 +118,8 @@ class RunPredictions:
     """What S networks, one per seed, predicted for the same N test images, which are in the order of their paths.
 
     labels (N,), groups (N,), correct (S, N), probabilities (S, N, C), seeds (S,), folds (S, N): the fold whose test set
-    contained the image; all 0 without folds.
+    contained the image; all 0 without folds. pixels (N,): SHA-256 of the pixels of each image; empty for runs of
+    earlier versions. `recipe`: how it was trained; None if that is not known.
     """
 
     name: str
@@ -124,6 +132,9 @@ class RunPredictions:
     probabilities: NDArray[np.float64]
     seeds: NDArray[np.int64]
     folds: NDArray[np.int64]
+    groups_known: bool
+    pixels: tuple[str, ...]
+    recipe: Recipe | None
     report: RunReport
 
     @property
@@ -162,6 +173,7 @@ def read_run(folder: str | Path | RunFolder) -> RunPredictions:
     if len(classes) == 2:
         _require_thresholds(run / PREDICTIONS_FILE, rows)
     first = by_seed[0]
+    hashes = read_test_images(run, report.predictions.images_sha256 if report.predictions else None)
     return RunPredictions(
         name=run.path.resolve().name,
         path=run.path,
@@ -173,8 +185,19 @@ def read_run(folder: str | Path | RunFolder) -> RunPredictions:
         probabilities=np.array([[row.probabilities for row in of_seed] for of_seed in by_seed]),
         seeds=np.array(seeds, dtype=np.int64),
         folds=np.array([[row.fold for row in of_seed] for of_seed in by_seed], dtype=np.int64),
+        groups_known=report.data.groups.known,
+        pixels=tuple(hashes[row.path] for row in first) if all(row.path in hashes for row in first) else (),
+        recipe=_recipe(run),
         report=report,
     )
+
+
+def _recipe(run: RunFolder) -> Recipe | None:
+    """The recipe that a run was trained with; None if it has none that can be read."""
+    try:
+        return document.load(Recipe, run / RECIPE_FILE)
+    except DocumentError:
+        return None
 
 
 def _validated(run: RunFolder, document: Any) -> RunReport:

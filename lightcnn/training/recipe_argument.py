@@ -5,7 +5,7 @@ RECIPE is a recipe file, the name of a shipped recipe, or a file with a network 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def changed_recipe(recipe: Recipe, changes: Sequence[Override], file: str) -> Re
 
 def differences(earlier: Frozen, later: Frozen) -> list[str]:
     """`key: earlier value in the run, later value given` for every value in which two recipes differ."""
-    before, after = dict(_flat(_plain(earlier), "")), dict(_flat(_plain(later), ""))
+    before, after = overrides.leaves(earlier), overrides.leaves(later)
     names = [*before, *(name for name in after if name not in before)]
     return [
         f"{name}: {_format_value(before, name)} in the run, {_format_value(after, name)} given"
@@ -108,10 +108,3 @@ def _insert_baseline(data: Any, changes: Sequence[Override]) -> None:
 def _plain(model: Frozen) -> dict[str, Any]:
     plain: dict[str, Any] = model.model_dump(mode="json")
     return plain
-
-
-def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Dotted path and value of every leaf."""
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    inner = [leaf for key, part in pairs for leaf in _flat(part, f"{path}.{key}" if path else str(key))]
-    yield from inner or [(path, value)]

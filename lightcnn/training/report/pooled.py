@@ -18,7 +18,13 @@ from lightcnn.data.pipeline import Pipeline
 from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.auc_variance import mean_area
 from lightcnn.evaluation.paired_tests import score_interval
-from lightcnn.evaluation.predictions import PREDICTION_COLUMNS, read_predictions, write_predictions
+from lightcnn.evaluation.predictions import (
+    PREDICTION_COLUMNS,
+    read_predictions,
+    read_test_images,
+    write_predictions,
+    write_test_images,
+)
 from lightcnn.evaluation.scores import AREA_SCORES, scores
 from lightcnn.output.figures import add_warning_bar
 from lightcnn.output.report import report_head
@@ -81,13 +87,24 @@ def write_pooled(run: RunFolder, recipe: Recipe, data: Mapping[str, Any], parts:
     pooled = {split_name: _pooled(tables, split_name, classes) for split_name in ("val", "test")}
     run.write_bytes("spec.yaml", document.dump(recipe.network, stand_in_warning(data)).encode())
     report = _report(run, recipe, data, parts, pooled) | {"folds": folds}
-    report["predictions"] = write_predictions(run, header, tested)
+    report["predictions"] = write_predictions(run, header, tested) | _write_images(run, parts)
     plots = _plots(report)
     for name, plot in plots.items():
         run.write_bytes(f"plots/{name}.png", plot)
     run.write_bytes("report.html", pooled_page(report, recipe, plots))
     run.write_bytes("README.md", pooled_card(report, recipe))
     run.write_json("report.json", report)
+
+
+def _write_images(run: RunFolder, parts: Parts) -> dict[str, str]:
+    """Writes the hashes of all test images; nothing if a part of an earlier version has none."""
+    digests = [part.report["predictions"].get("images_sha256") for _, _, part in parts]
+    if None in digests:
+        return {}
+    images: dict[str, str] = {}
+    for (_, _, part), digest in zip(parts, digests, strict=True):
+        images |= read_test_images(part, digest)
+    return write_test_images(run, list(images.items()))
 
 
 def _plots(report: Mapping[str, Any]) -> dict[str, bytes]:

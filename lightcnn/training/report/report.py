@@ -31,7 +31,7 @@ from lightcnn.evaluation.calibration import (
     cross_entropy,
     fit_temperature,
 )
-from lightcnn.evaluation.predictions import prediction_table, write_predictions
+from lightcnn.evaluation.predictions import prediction_table, test_images, write_predictions, write_test_images
 from lightcnn.evaluation.scores import interval_bounds, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
 from lightcnn.output.figures import add_warning_bar
@@ -94,7 +94,7 @@ def write_report(run: RunFolder, pipeline: Pipeline, training: FinishedTraining)
     run.write_json("preprocess.json", preprocess.model_dump(mode="json"))
     report["predictions"] = write_predictions(
         run, *prediction_table(pipeline.dataset, pipeline.split, calibrated.probabilities, calibrated.threshold)
-    )
+    ) | write_test_images(run, test_images(pipeline.dataset, pipeline.split))
     mistakes, stages = worst_mistakes(pipeline, calibrated), network_stages(recipe.network, training.model)
     plots = _plots(pipeline, training, calibrated, report, mistakes, stages)
     for name, plot in plots.items():
