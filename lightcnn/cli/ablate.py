@@ -33,6 +33,8 @@ from lightcnn.cli.options import (
     resumable,
 )
 from lightcnn.errors import InputError
+from lightcnn.output.caveats import warnings_beside_notes
+from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.text import visible
 
 OVER = f"Kinds of changes: {', '.join(KINDS)}, or a FILE of changes; repeat the option or separate by commas."
@@ -161,7 +163,9 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
         console.print()
         if not quiet:
             sentences = [pair["sentence"] for pair in report["pairs"] if pair["metric"] == report["metric"]]
-            for line in (*sentences, *(f"note: {note}" for note in report["notes"])):
+            warnings = [f"warning: {message}" for message in warnings_beside_notes(report)]
+            about = filter(None, [largest_class_sentence(report)])
+            for line in (*about, *sentences, *warnings, *(f"note: {note}" for note in report["notes"])):
                 console.print(Text(visible(line)), soft_wrap=True)
             _show_left_out(console, report)
             console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from lightcnn.cli.options import Debug, Json, Out, Quiet, print_json
 from lightcnn.comparing.settings import ALL_METRICS, METRIC_CHOICES, CompareSettings
+from lightcnn.output.caveats import warnings_beside_notes
 from lightcnn.text import visible
 
 # mypy cannot see the members of an enum whose names are in another module.
@@ -47,6 +48,8 @@ def compare(
     if not quiet:
         for entry in report["differences"][:MAX_ROWS]:
             console.print(Text(visible(entry["sentence"])), soft_wrap=True)
+        for message in warnings_beside_notes(report):
+            console.print(Text(f"warning: {visible(message)}"), soft_wrap=True)
         for note in report["notes"]:
             console.print(Text(f"note: {visible(note)}"), soft_wrap=True)
         console.print(Text(f"run folder {run.path}: open {run / 'report.html'}"), soft_wrap=True)

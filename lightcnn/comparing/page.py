@@ -8,6 +8,7 @@ from typing import Any
 from lightcnn.comparing.figures import MAX_DRAWN
 from lightcnn.comparing.settings import METRICS
 from lightcnn.output import html
+from lightcnn.output.caveats import warnings_beside_notes
 
 COLUMNS = ("a", "b", "metric", "a − b", "low", "high", "p", "p (Holm)", "detectable", "test")
 MAX_CLASSES = 30
@@ -23,6 +24,7 @@ def compare_page(report: Mapping[str, Any], figure: bytes) -> bytes:
         f"lightcnn compare: {len(runs)} runs on {data['source']}",
         [
             html.heading("Conclusions"),
+            *(html.paragraph(message, "note") for message in warnings_beside_notes(report)),
             *(html.paragraph(pair["sentence"], "note" if pair["shown"] else "") for pair in pairs),
             *(html.paragraph(entry["sentence"]) for entry in report["differences"]),
             html.figure(
@@ -30,9 +32,12 @@ def compare_page(report: Mapping[str, Any], figure: bytes) -> bytes:
             ),
             html.heading("Runs"),
             html.table(
-                ("run", "seeds", "folds", "test images", *METRICS.values(), "parameters", "multiply-adds"),
+                ("run", "seeds", "folds", "test images", *METRICS.values(), "largest class", "parameters",
+                 "multiply-adds"),
                 [_run_row(run) for run in runs],
             ),
+            html.paragraph("The column “largest class” is the accuracy of always predicting the largest class of the "
+                           "training set."),
             html.heading("Pairs"),
             html.table(COLUMNS, [_pair_row(pair) for pair in pairs]),
             html.paragraph(
@@ -54,7 +59,12 @@ def compare_page(report: Mapping[str, Any], figure: bytes) -> bytes:
 def _run_row(run: Mapping[str, Any]) -> tuple[Any, ...]:
     cost = run["cost"] or {"params": "", "macs": ""}
     scores = (_format_score(run["scores"][metric]) for metric in METRICS)
-    return (run["name"], len(run["seeds"]), run["folds"], run["images"], *scores, cost["params"], cost["macs"])
+    sizes = (len(run["seeds"]), run["folds"], run["images"])
+    return (run["name"], *sizes, *scores, _format_largest(run["largest_class"]), cost["params"], cost["macs"])
+
+
+def _format_largest(entry: Mapping[str, Any] | None) -> str:
+    return "unknown" if entry is None else f"{entry['accuracy']:.4f} ({entry['class'] or 'several classes'})"
 
 
 def _format_score(score: Mapping[str, float] | None) -> str:

@@ -93,6 +93,17 @@ class ReportScore(_Part):
     high: float = Field(ge=0, le=1)
 
 
+class LargestClass(_Part):
+    """The score of always predicting the largest class of the training set."""
+
+    name: str | None = Field(alias="class")
+    accuracy: float = Field(ge=0, le=1)
+
+    def document(self) -> dict[str, Any]:
+        """The entry of a report.json."""
+        return {"class": self.name, "accuracy": self.accuracy}
+
+
 class RunReport(_Part):
     """What is read of a run's report.json. `metrics` are checked one score at a time: some have none."""
 
@@ -109,6 +120,14 @@ class RunReport(_Part):
         """The score on the test set that the run reports; None if it reports none with an interval."""
         try:
             return ReportScore.model_validate(self.metrics["test"][metric])
+        except (ValidationError, TypeError, KeyError, IndexError):
+            return None
+
+    @property
+    def largest_class(self) -> LargestClass | None:
+        """The score of always predicting the largest class; None in reports of earlier versions."""
+        try:
+            return LargestClass.model_validate(self.metrics["test"]["largest_class"])
         except (ValidationError, TypeError, KeyError, IndexError):
             return None
 

@@ -10,6 +10,7 @@ from lightcnn.comparing.run_predictions import RunPredictions
 from lightcnn.comparing.settings import METRICS
 from lightcnn.evaluation.sample_size import sample_size_warning
 from lightcnn.output.caveats import caveats
+from lightcnn.output.warnings import ReportWarning
 
 
 def sentence(pair: Pair) -> str:
@@ -30,6 +31,19 @@ def caution(differences: RunDifferences) -> str:
     if not differences.unequal:
         return ""
     return f"They were not trained equally: {_format_differences(differences.unequal)}."
+
+
+def unequal_warnings(pairs: Sequence[RunDifferences]) -> list[ReportWarning]:
+    """A warning if some pairs of runs were not trained equally."""
+    unequal = [differences for differences in pairs if differences.unequal]
+    if not unequal:
+        return []
+    first = unequal[0]
+    message = (
+        f"{len(unequal):,} of {len(pairs):,} pairs of runs were not trained equally, such as {first.a} and {first.b} "
+        f"({_format_differences(first.unequal)}): a better score does not show that the network is better."
+    )
+    return [ReportWarning("unequal_training", message, len(unequal))]
 
 
 def difference_sentence(differences: RunDifferences) -> str:

@@ -18,6 +18,8 @@ WarningCode = Literal[
     "dropped_channels",
     "dropped_frames",
     "one_colour_images",
+    "largest_class_score",
+    "unequal_training",
 ]
 """What scripts can test. `MEANINGS` has the meaning of each."""
 
@@ -33,6 +35,10 @@ MEANINGS: Mapping[WarningCode, str] = {
     "dropped_channels": "Images with channels that were not read.",
     "dropped_frames": "Files with several pages or frames, of which only the first was read.",
     "one_colour_images": "Images in which all pixels are equal, so that they show nothing.",
+    "largest_class_score": "Test images, on which the accuracy is not shown to be better than always predicting the "
+    "largest class of the training set; or runs, ablated recipes or changes for which that is so.",
+    "unequal_training": "Pairs of compared runs that were not trained equally: their epochs or training images differ, "
+    "or their networks and other settings.",
 }
 """What `count` counts, for each code; the table in docs/reference/warnings.md."""
 assert set(MEANINGS) == set(get_args(WarningCode))

@@ -8,6 +8,7 @@ from typing import Any
 from lightcnn import document
 from lightcnn.output import html
 from lightcnn.output.caveats import cautions
+from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.storage import Outcome
 from lightcnn.spec import NetworkSpec
@@ -44,6 +45,7 @@ def _result(report: Mapping[str, Any]) -> list[str]:
             f"95 % interval {test['low']:.2%} to {test['high']:.2%} ({method}) on {data['counts']['test']:,} images "
             "that were used neither in the search nor in training, and were evaluated once."
         ),
+        html.paragraph(largest_class_sentence(report["metrics"]["test"])),
         *(html.paragraph(note, "note") for note in cautions(report)),
     ]
 
@@ -74,6 +76,7 @@ def _search(report: Mapping[str, Any], outcomes: Sequence[Outcome], plots: Mappi
     return [
         html.heading("The search"),
         html.pairs(report["counts"]),
+        html.paragraph(largest_class_sentence(report["metrics"]["val"], "validation images")),
         html.figure(plots["history"], "Best validation accuracy so far, over trainings of all lengths"),
         html.figure(plots["front"], "All trained networks, each after its longest training"),
         html.table(

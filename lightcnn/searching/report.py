@@ -17,9 +17,11 @@ from lightcnn.data.pipeline import Pipeline
 from lightcnn.engine.loop import Epoch
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import figures as score_figures
+from lightcnn.evaluation.largest_class import largest_class
 from lightcnn.evaluation.predictions import prediction_table, test_images, write_predictions, write_test_images
 from lightcnn.evaluation.scores import repeated_accuracy, scores
 from lightcnn.evaluation.thresholds import operating_points
+from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
@@ -115,7 +117,13 @@ def report_document(
     total = final.candidate.cost
     _require_budget(space.budget, total, final.counters)
     return {
-        **report_head("search", seed=settings.seed, seconds=clock.elapsed(), data=pipeline.document()),
+        **report_head(
+            "search",
+            seed=settings.seed,
+            seconds=clock.elapsed(),
+            data=pipeline.document(),
+            warnings=largest_class_warnings(metrics["test"]),
+        ),
         "network": {"cost": total.document(), "counters": dict(final.counters)},
         "budget": space.budget.document(),
         "strategy": settings.strategy,
@@ -149,13 +157,14 @@ def _metrics(pipeline: Pipeline, final: Final) -> dict[str, Any]:
     """
     dataset, sets = pipeline.dataset, pipeline.split
     threshold = pipeline.preprocess(final.candidate.spec.input[1]).threshold
-    binary = len(dataset.classes) == 2
+    binary, train = len(dataset.classes) == 2, dataset.labels[sets.train]
     operating = operating_points(dataset.labels[sets.val], final.probabilities["val"][:, 1]) if binary else {}
     return {
         split_name: scores(
             dataset.labels[indices], predicted, groups=dataset.groups[indices], threshold=threshold,
             classes=dataset.classes, operating=operating,
-        ) for split_name, predicted in final.probabilities.items() for indices in [getattr(sets, split_name)]
+        ) | {KEY: largest_class(train, dataset.labels[indices], dataset.classes)}
+        for split_name, predicted in final.probabilities.items() for indices in [getattr(sets, split_name)]
     }  # fmt: skip
 
 

@@ -90,7 +90,7 @@ def test_the_report_has_the_keys_of_the_contract(finished):
         assert report["metrics"][split_name].keys() == {
             "accuracy", "balanced_accuracy", "precision", "sensitivity", "specificity", "f1", "auc", "pr_auc", "mcc",
             "kappa", "brier", "log_loss", "ece", "confusion", "per_class", "at_specificity", "at_sensitivity", "images",
-            "groups", "warning",
+            "groups", "warning", "largest_class",
         }  # fmt: skip
         accuracy = report["metrics"][split_name]["accuracy"]
         assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
@@ -521,3 +521,37 @@ def test_an_allowed_leak_is_shown_above_the_score(tmp_path):
     text = (trained / "report.html").read_text()
     assert trained.report["data"]["leak_allowed"] is True
     assert 0 < text.index("the scores are too high") < text.index("test accuracy</p>")
+
+
+# The score of always predicting the largest class
+
+
+def test_the_score_of_the_largest_training_class_is_shown_beside_the_accuracy(tmp_path, capsys):
+    """Noise of two classes: 30 of 50 test images are of the larger one, and no network can learn to do better."""
+    random = np.random.default_rng(0)
+    sets = {"train": (12, 20), "val": (4, 6), "test": (20, 30)}
+    arrays = {}
+    for name, (first, second) in sets.items():
+        arrays[f"{name}_labels"] = np.repeat([0, 1], [first, second])
+        arrays[f"{name}_images"] = random.integers(0, 255, (first + second, 8, 8)).astype(np.uint8)
+    np.savez("noise.npz", **arrays, class_names=np.array(["few", "many"]))
+    Path("noise.yaml").write_text(
+        "data: noise.npz\nnetwork: {input: [1, 8, 8], stages: [{kind: conv, width: 4}], classes: 2}\n"
+        "augment: none\ntraining: {epochs: 1, batch: 8}\n"
+    )
+    assert run(["train", "noise.yaml", "--out", "out"]) == 0
+    out = capsys.readouterr().out
+    report = RunFolder.load("out").report
+    assert report["metrics"]["test"]["largest_class"] == {"class": "many", "accuracy": 0.6}
+    assert [warning["code"] for warning in report["warnings"]] == ["largest_class_score"]
+    assert "; always predicting many: 60.00%)" in out
+    assert "warning: The test accuracy of" in out
+    sentence = "Always predicting many, the largest class of the training set, is correct for 60.00% of the"
+    page, card = (Path("out", name).read_text(encoding="utf-8") for name in ("report.html", "README.md"))
+    assert sentence in page
+    assert "always predicting many gives 60" in page
+    assert sentence in card
+    assert "is not shown to be better than always predicting many" in card
+    assert run(["train", "noise.yaml", "--seeds", "2", "--out", "pooled"]) == 0
+    assert "always predicting many: 60.00%" in capsys.readouterr().out
+    assert RunFolder.load("pooled").report["metrics"]["test"]["largest_class"] == {"class": "many", "accuracy": 0.6}

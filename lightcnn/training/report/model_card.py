@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.output.caveats import STAND_IN_CARD
+from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.markdown import bullets, escape, table
 from lightcnn.recipe import Recipe
 from lightcnn.text import visible
@@ -57,7 +58,8 @@ def model_card(facts: CardFacts) -> bytes:
         *([f"> **{escape(warning)}.**"] if warning else []),
         f"# {escape(title(recipe))}",
         f"{escape(network(report))} that distinguishes {len(report['data']['classes']):,} classes of images, trained "
-        f"by lightcnn {escape(report['lightcnn'])} on {escape(facts.source)}. Test accuracy {accuracy(report)}.",
+        f"by lightcnn {escape(report['lightcnn'])} on {escape(facts.source)}. Test accuracy {accuracy(report)}. "
+        f"{escape(largest_class_sentence(report['metrics']['test']))}".rstrip(),
         NOT_FOR_DIAGNOSIS,
         "## Intended use",
         f"To classify images like those of {escape(facts.dataset)} in research and teaching, and as a baseline for "

@@ -15,6 +15,7 @@ from lightcnn.data.contact_sheets import thumbnail
 from lightcnn.engine.history import History
 from lightcnn.output import html
 from lightcnn.output.caveats import cautions
+from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.recipe import Optimisation, Recipe
 from lightcnn.training.report import wording
 
@@ -98,6 +99,7 @@ def _score(report: Mapping[str, Any]) -> list[str]:
             "images that were not used in training. They were evaluated once, with weights, temperature and threshold "
             "chosen on the validation set."
         ),
+        html.paragraph(largest_class_sentence(report["metrics"]["test"])),
         *([html.paragraph(warning, "note")] if warning else []),
     ]
 

@@ -17,6 +17,7 @@ from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.auc_variance import mean_area
+from lightcnn.evaluation.largest_class import pooled_largest_class
 from lightcnn.evaluation.paired_tests import score_interval
 from lightcnn.evaluation.predictions import (
     PREDICTION_COLUMNS,
@@ -27,6 +28,7 @@ from lightcnn.evaluation.predictions import (
 )
 from lightcnn.evaluation.scores import AREA_SCORES, scores
 from lightcnn.output.figures import add_warning_bar
+from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
@@ -146,13 +148,15 @@ def _report(
 ) -> dict[str, Any]:
     """report.json."""
     reports = [part.report for _, _, part in parts]
+    metrics = {name: _scores(rows, reports, name, data["classes"]) for name, rows in pooled.items()}
+    seconds, warnings = sum(report["seconds"] for report in reports), largest_class_warnings(metrics["test"])
     return {
-        **report_head("train", seed=recipe.seed, seconds=sum(report["seconds"] for report in reports), data=data),
+        **report_head("train", seed=recipe.seed, seconds=seconds, data=data, warnings=warnings),
         "network": reports[0]["network"],
         "epochs": sum(report["epochs"] for report in reports),
         "monitor": recipe.training.monitor,
         "seeds": len({seed for seed, _, _ in parts}),
-        "metrics": {name: _scores(rows, reports, name, data["classes"]) for name, rows in pooled.items()},
+        "metrics": metrics,
         "summary": {
             name: summarise([report["metrics"]["test"][name]["value"] for report in reports])
             for name in SUMMARY_METRICS
@@ -188,6 +192,7 @@ def _scores(
             result["per_class"][label][name] = _mean_score([part["per_class"][label][name] for part in parts])
     for counted in (result, *result["per_class"].values()):
         counted["images"] = round(counted["images"] / times)
+    result[KEY] = pooled_largest_class(parts)
     if split_name == "test" and not result["warning"]:
         result["auc"] |= _area_interval(rows)
     return result | {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lightcnn.output.caveats import caveats
+from lightcnn.output.caveats import cautions
+from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.markdown import bullets, escape, table
 from lightcnn.recipe import Recipe
 from lightcnn.training.report import wording
@@ -33,7 +34,8 @@ def pooled_card(report: Mapping[str, Any], recipe: Recipe) -> bytes:
         *([f"> **{escape(warning)}.**"] if warning else []),
         f"# {escape(title(recipe))}",
         f"{escape(network(report))}, trained {len(report['parts'])} times ({escape(format_repeats(report))}) by "
-        f"lightcnn {escape(report['lightcnn'])} on {escape(dataset)}. Test accuracy over all parts {accuracy(report)}.",
+        f"lightcnn {escape(report['lightcnn'])} on {escape(dataset)}. Test accuracy over all parts {accuracy(report)}. "
+        f"{escape(largest_class_sentence(report['metrics']['test']))}".rstrip(),
         NOT_FOR_DIAGNOSIS,
         "## Intended use",
         f"To evaluate this recipe on images like those of {escape(dataset)}, in research and teaching. The networks "
@@ -64,7 +66,7 @@ def pooled_card(report: Mapping[str, Any], recipe: Recipe) -> bytes:
 def _limits(report: Mapping[str, Any]) -> list[str]:
     """What a reader of the scores must know, most severe first."""
     data = report["data"]
-    warnings = [*caveats(data), wording.small_test_set(report)]
+    warnings = [*cautions(report), wording.small_test_set(report)]
     if not data["groups"]["known"]:
         warnings.append(UNKNOWN_GROUPS)
     return [

@@ -31,10 +31,12 @@ from lightcnn.evaluation.calibration import (
     cross_entropy,
     fit_temperature,
 )
+from lightcnn.evaluation.largest_class import largest_class
 from lightcnn.evaluation.predictions import prediction_table, test_images, write_predictions, write_test_images
 from lightcnn.evaluation.scores import interval_bounds, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
 from lightcnn.output.figures import add_warning_bar
+from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder, environment
@@ -130,17 +132,25 @@ def report_document(
 ) -> dict[str, Any]:
     """report.json without `predictions`."""
     dataset, history, recipe = pipeline.dataset, training.history, training.recipe
+    train = dataset.labels[pipeline.split.train]
     metrics = {
         name: scores(
             dataset.labels[indices], predicted, groups=dataset.groups[indices], threshold=calibrated.threshold,
             classes=dataset.classes, operating=calibrated.operating,
-        ) for name, predicted in calibrated.probabilities.items() for indices in [getattr(pipeline.split, name)]
+        ) | {KEY: largest_class(train, dataset.labels[indices], dataset.classes)}
+        for name, predicted in calibrated.probabilities.items() for indices in [getattr(pipeline.split, name)]
     }  # fmt: skip
     network = recipe.network
     deployed = deploy(training.model, network.input).model
     weights = class_weights(recipe.training, pipeline.labels(pipeline.split.train), dataset.classes)
     return {
-        **report_head("train", seed=recipe.seed, seconds=training.seconds, data=pipeline.document()),
+        **report_head(
+            "train",
+            seed=recipe.seed,
+            seconds=training.seconds,
+            data=pipeline.document(),
+            warnings=largest_class_warnings(metrics["test"]),
+        ),
         "network": {
             "cost": network_cost(network, training.model),
             "counters": {"fvcore": fvcore_total(deployed, network.input), "thop": thop_total(deployed, network.input)},
