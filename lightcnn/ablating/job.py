@@ -31,7 +31,7 @@ from lightcnn.training import session
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.repeats import Repeats, full_recipe, prepare_parts, train_all
 from lightcnn.training.report.pooled import pooled_data
-from lightcnn.training.resume import require_same_recipe
+from lightcnn.training.resume import require_same_recipe, run_classes
 from lightcnn.training.settings import DeviceName
 from lightcnn.training.setup import TrainingSetup, stand_in_warning
 
@@ -156,13 +156,13 @@ class AblationSetup:
 
 def _prepare(settings: AblateSettings, resumed: RunFolder | None, progress: AblationProgress) -> AblationSetup:
     """The plan of the settings, or that of the resumed run. Raises: InputError."""
-    draft = settings.draft
+    draft, classes = settings.draft, [] if resumed is None else run_classes(resumed)
     if draft is not None:
-        return _prepare_new(settings, draft, progress)
+        return _prepare_new(settings, replace(draft, classes=classes), progress)
     if resumed is None:
         raise InputError("ablate: RECIPE is missing; name a file or a shipped recipe, as in `lightcnn ablate quick`")
     plan = load_plan(resumed)
-    unchanged = RecipeDraft(plan.trials[0].recipe)
+    unchanged = RecipeDraft(plan.trials[0].recipe, classes=classes)
     parts = prepare_parts(unchanged, Repeats(plan.folds, plan.seeds), settings.device, progress)
     return AblationSetup(plan, [training for _, training in parts])
 

@@ -21,6 +21,7 @@ from lightcnn.cli.options import (
     Device,
     Json,
     Out,
+    Positive,
     Quiet,
     RequireData,
     Resplit,
@@ -79,6 +80,7 @@ def search(
     resplit: Resplit = False,
     allow_leak: AllowLeak = False,
     require_data: RequireData = False,
+    positive: Positive = None,
     out: Out = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the search in --out with the settings it was started with.")
@@ -96,7 +98,7 @@ def search(
         "strategy": strategy and strategy.value, "epochs": epochs, "seed": seed, "device": device and device.value,
     }  # fmt: skip
     options = {name: value for name, value in options.items() if value is not None}
-    options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data)
+    options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, positive)
     settings = _resumed_settings(out, options) if resume else _new_settings(options, out)
     if dry_run:
         _show_estimate(settings, as_json)

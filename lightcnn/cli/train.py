@@ -20,6 +20,7 @@ from lightcnn.cli.options import (
     Folds,
     Json,
     Out,
+    Positive,
     Quiet,
     RecipeArgument,
     RequireData,
@@ -36,6 +37,7 @@ from lightcnn.cli.options import (
 )
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import warning_lines
+from lightcnn.output.positive_class import positive_sentence
 from lightcnn.text import visible
 
 
@@ -56,6 +58,7 @@ def train(
     resplit: Resplit = False,
     allow_leak: AllowLeak = False,
     require_data: RequireData = False,
+    positive: Positive = None,
     out: Out = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the training in --out; RECIPE may be omitted.")
@@ -75,7 +78,7 @@ def train(
     if recipe is None and not (resume and out is not None):
         raise InputError("train: RECIPE is missing; name a file or a shipped recipe, as in `lightcnn train quick`")
     resumed = RunFolder.resumed(out, resume=resume, command="train", settings=MARKER_FILE)
-    reading = reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data)
+    reading = reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, positive)
     changes = recipe_overrides(data, epochs, seed, reading, sets)
     draft = _draft(recipe, resumed, changes)
     settings = make_settings(draft, folds=folds, seeds=seeds, device=device.value)
@@ -137,6 +140,8 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
     if report["metrics"]["test"]["warning"]:
         console.print(Text(visible(f"warning: {report['metrics']['test']['warning']}")), soft_wrap=True)
     if not quiet:
+        if positive := positive_sentence(report):
+            console.print(Text(visible(positive)), soft_wrap=True)
         stand_in = report["data"]["stand_in"]
         if stand_in:
             console.print(stand_in_panel(report["data"]))

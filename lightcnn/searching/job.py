@@ -18,6 +18,7 @@ from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.positive_class import default_positive, with_positive
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import data_document, make_split, subset
 from lightcnn.devices import pick_device
@@ -108,6 +109,8 @@ def run(
     existing = RunFolder.resumed(out, resume=resume, command="search", settings=SETTINGS_FILE)
     device = pick_device(settings.device)
     dataset = find_groups(load(settings.data, settings.reading, progress=progress.reading), progress=progress.reading)
+    if existing is None:
+        dataset, settings = _with_positive(dataset, settings)
     sets = make_split(dataset, settings.seed, settings.reading)
     space = _space_for(settings, dataset)
     space.candidate(space.first(), Random(settings.seed))
@@ -128,6 +131,8 @@ def estimate(settings: SearchSettings) -> dict[str, Any]:
     dataset = find_groups(load(settings.data, settings.reading))
     sets = make_split(dataset, settings.seed, settings.reading)
     data = data_document(dataset.scaled_to(sets.train), sets)
+    dataset, settings = _with_positive(find_groups(load(settings.data, settings.reading)), settings)
+    data = data_document(dataset, make_split(dataset, settings.seed, settings.reading))
     space = _space_for(settings, dataset)
     first = space.fit(space.first())
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
@@ -141,6 +146,15 @@ def estimate(settings: SearchSettings) -> dict[str, Any]:
         "trials": settings.trials,
         "time_limit_seconds": settings.seconds,
     }
+
+
+def _with_positive(dataset: Dataset, settings: SearchSettings) -> tuple[Dataset, SearchSettings]:
+    """The data and the settings of a new search with the positive class, if there are two."""
+    if len(dataset.classes) != 2 or settings.reading.positive is not None:
+        return dataset, settings
+    positive = default_positive(dataset.classes)
+    reading = settings.reading.model_copy(update={"positive": positive})
+    return with_positive(dataset, positive), settings.model_copy(update={"reading": reading})
 
 
 def _space_for(settings: SearchSettings, dataset: Dataset) -> BudgetedSpace:

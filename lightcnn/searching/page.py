@@ -9,6 +9,7 @@ from lightcnn import document
 from lightcnn.output import html
 from lightcnn.output.caveats import cautions
 from lightcnn.output.largest_class import largest_class_sentence
+from lightcnn.output.positive_class import positive_sentence
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.storage import Outcome
 from lightcnn.spec import NetworkSpec
@@ -46,6 +47,7 @@ def _result(report: Mapping[str, Any]) -> list[str]:
             "that were used neither in the search nor in training, and were evaluated once."
         ),
         html.paragraph(largest_class_sentence(report["metrics"]["test"])),
+        *(html.paragraph(text) for text in [positive_sentence(report)] if text),
         *(html.paragraph(note, "note") for note in cautions(report)),
     ]
 

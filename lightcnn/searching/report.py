@@ -14,6 +14,7 @@ from lightcnn import document
 from lightcnn.budget import Budget, Cost
 from lightcnn.cost import cost
 from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.positive_class import positive_document
 from lightcnn.engine.loop import Epoch
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import figures as score_figures
@@ -139,6 +140,7 @@ def report_document(
                 "accuracy": repeated_accuracy([metrics["test"]["accuracy"]["value"]], metrics["test"]["accuracy"])
             },
         },
+        "positive": positive_document(pipeline.dataset.classes),
         "metrics": metrics,
         "front": [{"cost": point.document(), "accuracy": score} for point, score in front(space, outcomes)],
         "history": history(outcomes),

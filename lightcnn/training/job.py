@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lightcnn.training import repeats, session
 from lightcnn.training.progress import SILENT, TrainingProgress
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.repeats import Repeats
+from lightcnn.training.resume import run_classes
 from lightcnn.training.settings import MARKER_FILE, DeviceName, TrainSettings, make_settings
 from lightcnn.training.setup import prepare
 
@@ -67,12 +69,13 @@ def run(
     started = time.monotonic()
     resumed = RunFolder.resumed(out, resume=resume, command="train", settings=MARKER_FILE)
     path = Path(out) if out is not None else RunFolder.default_path("train")
+    draft = settings.draft if resumed is None else replace(settings.draft, classes=run_classes(resumed))
     several = _repeats(settings, resumed)
     if several is not None:
         return repeats.train_all(
-            settings.draft, several, path, resumed, device=settings.device, progress=progress, settings=settings
+            draft, several, path, resumed, device=settings.device, progress=progress, settings=settings
         )
-    setup = prepare(settings.draft, settings.device, progress)
+    setup = prepare(draft, settings.device, progress)
     return session.train_one(setup, path, resumed, progress=progress, started=started, settings=settings)
 
 

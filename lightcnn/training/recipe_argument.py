@@ -20,14 +20,18 @@ from lightcnn.recipe import PRESETS, Recipe, default_augment, default_epochs, de
 
 @dataclass(frozen=True)
 class RecipeDraft:
-    """A recipe whose data have not been read. `bare`: a network alone, whose training depends on its data."""
+    """A recipe whose data have not been read.
+
+    `bare`: a network alone, whose training depends on its data. `classes`: those of the run that is resumed, in order.
+    """
 
     recipe: Recipe
     bare: bool = False
     changes: Sequence[Override] = field(default=())
+    classes: Sequence[str] = field(default=())
 
-    def resolved(self, source: str, channels: int, images: int) -> Recipe:
-        """The recipe for data of `source` with `channels` channels and `images` training images.
+    def resolved(self, source: str, channels: int, images: int, positive: str | None = None) -> Recipe:
+        """The recipe for data of `source` with `channels` channels, `images` training images and a positive class.
 
         Raises: DocumentError.
         """
@@ -39,7 +43,8 @@ class RecipeDraft:
                 "training": _plain(training) | {"batch": min(training.batch, max(2, images))},
             }
             recipe = overrides.validate(Recipe, data, "spec", self.changes)
-        return recipe.model_copy(update={"data": source})
+        reading = recipe.reading.model_copy(update={"positive": positive})
+        return recipe.model_copy(update={"data": source, "reading": reading})
 
 
 def read_recipe_argument(name: str | Path, changes: Sequence[Override] = ()) -> RecipeDraft:

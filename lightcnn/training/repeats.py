@@ -148,7 +148,9 @@ def prepare_parts(
 
 def full_recipe(recipe: Recipe, setups: list[tuple[Part, TrainingSetup]]) -> Recipe:
     """The complete recipe with the seed and split of `recipe`, as it was before it was repeated."""
-    return setups[0][1].recipe.model_copy(update={"seed": recipe.seed, "reading": recipe.reading})
+    full = setups[0][1].recipe
+    reading = recipe.reading.model_copy(update={"positive": full.reading.positive})
+    return full.model_copy(update={"seed": recipe.seed, "reading": reading})
 
 
 def estimate(draft: RecipeDraft, repeats: Repeats, device: str, progress: TrainingProgress = SILENT) -> dict[str, Any]:

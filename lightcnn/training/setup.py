@@ -5,7 +5,7 @@ Everything that can be wrong with them is checked here, before any work is done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.intensity import OWN_SCALE
 from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.positive_class import default_positive, in_order, with_positive
+from lightcnn.data.preprocess import Preprocess, read_preprocess
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import Split, make_split
 from lightcnn.devices import pick_device
@@ -81,6 +82,7 @@ class TrainingSetup:
 
     def repeated(self, seed: int, reading: Reading) -> TrainingSetup:
         """The same with another seed and split; the images are not read again. Raises: InputError."""
+        reading = reading.model_copy(update={"positive": self.recipe.reading.positive})
         recipe = self.recipe.model_copy(update={"seed": seed, "reading": reading})
         pipeline = self.pipeline.with_split(make_split(self.pipeline.dataset, seed, reading))
         _require_fit(recipe, pipeline.dataset, len(pipeline.split.train))
@@ -100,9 +102,10 @@ def prepare(
     `read`: the source and its data set, if another setup has read them. Raises: InputError.
     """
     torch_device = pick_device(device)
-    source, dataset = read or _read(draft.recipe, progress)
+    source, dataset = read or _read(draft, progress)
     parts = make_split(dataset, draft.recipe.seed, draft.recipe.reading)
-    recipe = draft.resolved(source, dataset.channels, len(parts.train))
+    positive = dataset.classes[1] if len(dataset.classes) == 2 else None
+    recipe = draft.resolved(source, dataset.channels, len(parts.train), positive)
     _require_fit(recipe, dataset, len(parts.train))
     unknown = _require_unseen(recipe, dataset, parts)
     dataset = replace(dataset, note="; ".join(filter(None, [dataset.note, *unknown])))
@@ -119,19 +122,39 @@ def first_files(recipe: Recipe, data: Mapping[str, Any], settings: TrainSettings
     return files | (settings.file(header) if settings else {})
 
 
-def _read(recipe: Recipe, progress: TrainingProgress) -> tuple[str, Dataset]:
+def _read(draft: RecipeDraft, progress: TrainingProgress) -> tuple[str, Dataset]:
     """The data and their source: a stand-in if the data set is missing and the recipe allows it. Raises: DataError."""
+    recipe = draft.recipe
     try:
-        return recipe.data, find_groups(load(recipe.data, recipe.reading, progress=progress.reading),
-                                    progress=progress.reading)  # fmt: skip
+        dataset = find_groups(load(recipe.data, recipe.reading, progress=progress.reading), progress=progress.reading)
     except DataMissing as missing:
         if recipe.reading.require_data:
             raise
-        classes = recipe.network.classes
-        source = STAND_IN_SOURCE if classes == 2 else f"{STAND_IN_SOURCE}:classes={classes}"
-        dataset = find_groups(load(source, recipe.reading, progress=progress.reading), progress=progress.reading)
-        note = f"{dataset.note}; the recipe names {recipe.data}: {missing}"
-        return source, replace(dataset, note=note)
+        source, dataset = _stand_in(recipe, missing, progress)
+        return source, _with_default_positive(dataset, draft)
+    return recipe.data, dataset if recipe.reading.positive else _with_default_positive(dataset, draft)
+
+
+def _stand_in(recipe: Recipe, missing: DataMissing, progress: TrainingProgress) -> tuple[str, Dataset]:
+    """Synthetic images with as many classes as the network, and their source."""
+    classes, reading = recipe.network.classes, recipe.reading.model_copy(update={"positive": None})
+    source = STAND_IN_SOURCE if classes == 2 else f"{STAND_IN_SOURCE}:classes={classes}"
+    dataset = find_groups(load(source, reading, progress=progress.reading), progress=progress.reading)
+    note = f"{dataset.note}; the recipe names {recipe.data}: {missing}"
+    return source, replace(dataset, note=note)
+
+
+def _with_default_positive(dataset: Dataset, draft: RecipeDraft) -> Dataset:
+    """Two classes in the order of the run that is resumed, else of the teacher, else as their names suggest."""
+    if len(dataset.classes) != 2:
+        return dataset
+    order: Sequence[str] = draft.classes
+    teacher = draft.recipe.distill and Path(draft.recipe.distill.teacher) / "preprocess.json"
+    if not order and teacher and teacher.is_file():
+        order = read_preprocess(teacher).classes
+    if sorted(order) == sorted(dataset.classes):
+        return in_order(dataset, order)
+    return with_positive(dataset, default_positive(dataset.classes))
 
 
 def _require_fit(recipe: Recipe, dataset: Dataset, images: int) -> None:
@@ -230,7 +253,7 @@ def _require_unseen(recipe: Recipe, dataset: Dataset, parts: Split) -> list[str]
 
 def _require_run_unseen(key: str, run: RunFolder, dataset: Dataset, parts: Split) -> str:
     data = run.report["data"] or {}
-    if data.get("fingerprint") != dataset.fingerprint:
+    if data.get("fingerprint") != in_order(dataset, data.get("classes") or ()).fingerprint:
         return f"{key} was trained on {data.get('source')}: it is unknown whether that contains images of this test set"
     tested = {row["path"] for row in read_predictions(run) if row["split"] == "test"}
     seen = [dataset.paths[index] for index in parts.test if dataset.paths[index] not in tested]

@@ -14,6 +14,7 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.output.caveats import STAND_IN_CARD
 from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.markdown import bullets, escape, table
+from lightcnn.output.positive_class import positive_sentence
 from lightcnn.recipe import Recipe
 from lightcnn.text import visible
 from lightcnn.training.report import wording
@@ -74,6 +75,7 @@ def model_card(facts: CardFacts) -> bytes:
         table(("", ""), _data_rows(facts)),
         "## Scores on the test set",
         escape(wording.sample_size(report)),
+        *(escape(text) for text in [positive_sentence(report)] if text),
         table(wording.SCORE_HEADER, wording.score_rows(report)),
         escape(wording.decision_rule(report)),
         escape(wording.calibration(report)),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lightcnn import document
 from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.positive_class import positive_document
 from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.auc_variance import mean_area
 from lightcnn.evaluation.largest_class import pooled_largest_class
@@ -156,6 +157,7 @@ def _report(
         "epochs": sum(report["epochs"] for report in reports),
         "monitor": recipe.training.monitor,
         "seeds": len({seed for seed, _, _ in parts}),
+        "positive": positive_document(data["classes"]),
         "metrics": metrics,
         "summary": {
             name: summarise([report["metrics"]["test"][name]["value"] for report in reports])

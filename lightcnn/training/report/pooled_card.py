@@ -8,6 +8,7 @@ from typing import Any
 from lightcnn.output.caveats import cautions
 from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.markdown import bullets, escape, table
+from lightcnn.output.positive_class import positive_sentence
 from lightcnn.recipe import Recipe
 from lightcnn.training.report import wording
 from lightcnn.training.report.card_facts import SAME_SOURCE, UNKNOWN_GROUPS, dataset_name, interval_width
@@ -53,6 +54,7 @@ def pooled_card(report: Mapping[str, Any], recipe: Recipe) -> bytes:
         table(("", ""), [("groups", data["groups"]["why"]), ("fingerprint (SHA-256)", data["fingerprint"])]),
         "## Scores of all test images",
         escape(wording.sample_size(report)),
+        *(escape(text) for text in [positive_sentence(report)] if text),
         table(wording.SCORE_HEADER, wording.score_rows(report)),
         table(wording.CLASS_HEADER, wording.class_rows(report)),
         *([table(wording.THRESHOLD_HEADER, thresholds)] if thresholds else []),

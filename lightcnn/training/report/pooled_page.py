@@ -8,6 +8,7 @@ from typing import Any
 from lightcnn import document
 from lightcnn.output import html
 from lightcnn.output.largest_class import largest_class_sentence
+from lightcnn.output.positive_class import positive_sentence
 from lightcnn.recipe import Recipe
 from lightcnn.training.report import wording
 from lightcnn.training.report.page import caution_paragraphs
@@ -41,6 +42,7 @@ def pooled_page(report: Mapping[str, Any], recipe: Recipe, figures: Mapping[str,
             *([html.paragraph(warning, "note")] if warning else []),
             html.heading("All test images"),
             html.table(wording.SCORE_HEADER, wording.score_rows(report)),
+            *(html.paragraph(text) for text in [positive_sentence(report)] if text),
             html.paragraph(wording.sample_size(report)),
             html.paragraph("Areas under curves are computed for each network and averaged, since probabilities of "
                            "different networks are not comparable."),

@@ -18,6 +18,7 @@ from lightcnn.counting.stages import stages as network_stages
 from lightcnn.data.contact_sheets import png, tile
 from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.positive_class import positive_document
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.decisions import decide
 from lightcnn.devices import device_name
@@ -164,6 +165,7 @@ def report_document(
         "threshold": {"value": calibrated.threshold, "rule": THRESHOLD_RULE} if len(dataset.classes) == 2 else None,
         "teacher": recipe.distill and recipe.distill.teacher,
         "calibration": _calibration(pipeline, training, calibrated),
+        "positive": positive_document(dataset.classes),
         "metrics": metrics,
     }
 
