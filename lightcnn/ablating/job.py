@@ -20,7 +20,7 @@ from lightcnn.ablating.plan import (
 from lightcnn.ablating.progress import SILENT, AblationProgress
 from lightcnn.ablating.report import write_report
 from lightcnn.ablating.settings import PLAN_FILE, AblateSettings, make_settings
-from lightcnn.ablating.variants import SkippedChange
+from lightcnn.ablating.variants import UNCHANGED, SkippedChange
 from lightcnn.errors import InputError, LightcnnError, RunError
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
@@ -28,10 +28,10 @@ from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.text import format_error
 from lightcnn.training import session
-from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
+from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument, run_classes
 from lightcnn.training.repeats import Repeats, full_recipe, prepare_parts, train_all
 from lightcnn.training.report.pooled import pooled_data
-from lightcnn.training.resume import require_same_recipe, run_classes
+from lightcnn.training.resume import require_same_recipe
 from lightcnn.training.settings import DeviceName
 from lightcnn.training.setup import TrainingSetup, stand_in_warning
 
@@ -118,7 +118,10 @@ def estimate(
     Nothing is written. Arguments and Raises: as `run`.
     """
     resumed = RunFolder.resumed(out, resume=resume, command="ablate", settings=PLAN_FILE)
+    RunFolder.require_writable(Path(out) if out is not None else RunFolder.default_path("ablate"))
     setup = _prepare(settings, resumed, progress)
+    if resumed is not None:
+        _require_same_ablation(resumed, setup)
     plan, first = setup.plan, setup.trainings[0]
     rows = [_estimate_trial(trial, first, plan.trainings) for trial in plan.trials]
     return {
@@ -221,6 +224,8 @@ def _estimate_trial(trial: Trial, first: TrainingSetup, trainings: int) -> dict[
     try:
         plan = session.estimate(training)
     except FAILURES as error:
+        if trial.name == UNCHANGED:  # the ablation itself would end with this error
+            raise
         return row | {"cost": None, "seconds": None, "reason": format_error(error)}
     seconds = round(plan["estimate"]["seconds"] * trainings, 3)
     return row | {"cost": plan["network"]["cost"], "seconds": seconds, "reason": ""}

@@ -11,7 +11,7 @@ from lightcnn.document import Frozen
 from lightcnn.errors import InputError
 from lightcnn.overrides import Override
 from lightcnn.recipe import Recipe
-from lightcnn.training.recipe_argument import RecipeDraft
+from lightcnn.training.recipe_argument import Followed, RecipeDraft
 from lightcnn.training.settings import DeviceName, RecipeOverride
 
 PLAN_FILE = "ablation.json"
@@ -24,6 +24,7 @@ class AblateSettings(Frozen):
     recipe: Annotated[Recipe | None, Field(description="the unchanged recipe; null: that of the resumed run")] = None
     bare: Annotated[bool, Field(description="a network alone: its data set epochs, batch and augmentation")] = False
     overrides: Annotated[tuple[RecipeOverride, ...], Field(description="applied after the data have decided")] = ()
+    follows: Annotated[tuple[Followed, ...], Field(description="what the network takes from the data")] = ()
     over: Annotated[tuple[str, ...], Field(description="kinds of changes, or files of changes")] = ()
     only: Annotated[tuple[str, ...], Field(description="names of the changes to make; empty: all")] = ()
     folds: Annotated[int, Field(description="folds of each seed; 0: a single split")] = 0
@@ -36,7 +37,7 @@ class AblateSettings(Frozen):
         if self.recipe is None:
             return None
         changes = tuple(Override(override.option, override.path, override.value) for override in self.overrides)
-        return RecipeDraft(self.recipe, self.bare, changes)
+        return RecipeDraft(self.recipe, self.bare, changes, self.follows)
 
 
 def make_settings(
@@ -57,6 +58,7 @@ def make_settings(
             recipe=draft.recipe,
             bare=draft.bare,
             overrides=overrides,
+            follows=tuple(draft.follows),
             over=tuple(over),
             only=tuple(only),
             folds=folds,

@@ -59,7 +59,10 @@ Positive = Annotated[
 
 RecipeArgument = Annotated[
     str | None,
-    typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, a recipe file, or a spec.yaml with --data."),
+    typer.Argument(
+        metavar="RECIPE",
+        help="Name of a shipped recipe, a recipe file or a run folder; or, with --data, a baseline or a spec.yaml.",
+    ),
 ]
 TrainingData = Annotated[
     str | None, typer.Option(metavar="SOURCE", help="Data set to train on (default: the recipe's).")

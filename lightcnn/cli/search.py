@@ -122,8 +122,7 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
 
     if "budget" not in options:
         raise InputError("search: --budget is missing; state what the network may cost, as in --budget 1MFLOPs")
-    if out is not None:
-        RunFolder.require_free(out)
+    RunFolder.require_writable(RunFolder.default_path("search") if out is None else RunFolder.require_free(out))
     budget = Budget.parse(options["budget"])
     space = SearchSpace.load(options.get("space", "micro"))
     data = options.get("data", "digits")

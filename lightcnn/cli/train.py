@@ -83,7 +83,7 @@ def train(
     draft = _draft(recipe, resumed, changes)
     settings = make_settings(draft, folds=folds, seeds=seeds, device=device.value)
     if dry_run:
-        return _dry_run(settings, as_json, quiet)
+        return _dry_run(settings, out, resume, as_json, quiet)
     unchanged = recipe is None and not changes and folds is None and seeds is None
     if resumed is not None and unchanged and (resumed / "report.json").is_file():
         return _show(resumed, as_json, quiet)
@@ -103,7 +103,7 @@ def _draft(recipe: str | None, resumed: Any, changes: Any) -> Any:
     return read_recipe_argument(source, changes)
 
 
-def _dry_run(settings: Any, as_json: bool, quiet: bool) -> None:
+def _dry_run(settings: Any, out: Path | None, resume: bool, as_json: bool, quiet: bool) -> None:
     """Prints the complete recipe, data, cost and time of a training, or of all folds and seeds."""
     from lightcnn import document
     from lightcnn.recipe import Recipe
@@ -112,7 +112,7 @@ def _dry_run(settings: Any, as_json: bool, quiet: bool) -> None:
     with TrainView(Console(stderr=True, highlight=False), quiet) as view:
         from lightcnn.training.job import estimate
 
-        plan = estimate(settings, progress=view)
+        plan = estimate(settings, out=out, resume=resume, progress=view)
     if as_json:
         return print_json(plan)
     if plan["data"]["stand_in"]:

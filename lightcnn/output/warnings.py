@@ -19,6 +19,7 @@ WarningCode = Literal[
     "dropped_frames",
     "one_colour_images",
     "largest_class_score",
+    "network_adapted",
     "unequal_training",
 ]
 """What scripts can test. `MEANINGS` has the meaning of each."""
@@ -37,6 +38,7 @@ MEANINGS: Mapping[WarningCode, str] = {
     "one_colour_images": "Images in which all pixels are equal, so that they show nothing.",
     "largest_class_score": "Test images, on which the accuracy is not shown to be better than always predicting the "
     "largest class of the training set; or runs, ablated recipes or changes for which that is so.",
+    "network_adapted": "Values of a recipe's network (classes, channels) that were replaced by those of the data.",
     "unequal_training": "Pairs of compared runs that were not trained equally: their epochs or training images differ, "
     "or their networks and other settings.",
 }

@@ -131,6 +131,7 @@ def estimate(settings: SearchSettings) -> dict[str, Any]:
     dataset = find_groups(load(settings.data, settings.reading))
     sets = make_split(dataset, settings.seed, settings.reading)
     data = data_document(dataset.scaled_to(sets.train), sets)
+    pick_device(settings.device)
     dataset, settings = _with_positive(find_groups(load(settings.data, settings.reading)), settings)
     data = data_document(dataset, make_split(dataset, settings.seed, settings.reading))
     space = _space_for(settings, dataset)

@@ -12,9 +12,9 @@ from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.training import repeats, session
 from lightcnn.training.progress import SILENT, TrainingProgress
-from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
+from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument, run_classes
 from lightcnn.training.repeats import Repeats
-from lightcnn.training.resume import run_classes
+from lightcnn.training.resume import require_same_recipe
 from lightcnn.training.settings import MARKER_FILE, DeviceName, TrainSettings, make_settings
 from lightcnn.training.setup import prepare
 
@@ -79,12 +79,24 @@ def run(
     return session.train_one(setup, path, resumed, progress=progress, started=started, settings=settings)
 
 
-def estimate(settings: TrainSettings, *, progress: TrainingProgress = SILENT) -> dict[str, Any]:
-    """The document of `--dry-run`; nothing is written. Raises: InputError."""
-    several = _repeats(settings, None)
+def estimate(
+    settings: TrainSettings,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: TrainingProgress = SILENT,
+) -> dict[str, Any]:
+    """The document of `--dry-run`; nothing is written. Raises: InputError for everything for which `run` raises it."""
+    resumed = RunFolder.resumed(out, resume=resume, command="train", settings=MARKER_FILE)
+    RunFolder.require_writable(Path(out) if out is not None else RunFolder.default_path("train"))
+    draft = settings.draft if resumed is None else replace(settings.draft, classes=run_classes(resumed))
+    several = _repeats(settings, resumed)
     if several is not None:
-        return repeats.estimate(settings.draft, several, settings.device, progress)
-    return session.estimate(prepare(settings.draft, settings.device, progress))
+        return repeats.estimate(draft, several, settings.device, progress, resumed)
+    setup = prepare(draft, settings.device, progress)
+    if resumed is not None:
+        require_same_recipe(resumed, setup.recipe, setup.pipeline.document())
+    return session.estimate(setup)
 
 
 def _repeats(settings: TrainSettings, resumed: RunFolder | None) -> Repeats | None:

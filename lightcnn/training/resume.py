@@ -16,12 +16,6 @@ MAX_LISTED = 3
 """Differences between recipes that an error lists."""
 
 
-def run_classes(run: RunFolder) -> list[str]:
-    """The classes of a run in their order; empty if they are not known."""
-    classes = run.read_json(MARKER_FILE).get("classes") if (run / MARKER_FILE).is_file() else []
-    return [name for name in classes if isinstance(name, str)] if isinstance(classes, list) else []
-
-
 def require_same_recipe(run: RunFolder, recipe: Recipe, data: Mapping[str, Any]) -> None:
     """Raises: RunError if a run was started with another recipe or other data; `data` is that of report.json."""
     if not (run / MARKER_FILE).is_file():
