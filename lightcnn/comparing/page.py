@@ -11,6 +11,8 @@ from lightcnn.output import html
 from lightcnn.output.caveats import warnings_beside_notes
 
 COLUMNS = ("a", "b", "metric", "a − b", "low", "high", "p", "p (Holm)", "detectable", "test")
+MAX_PAIRS = 30
+"""Pairs of runs whose differences are listed below the conclusions; the table has all."""
 MAX_CLASSES = 30
 """Classes that the page lists."""
 
@@ -26,7 +28,7 @@ def compare_page(report: Mapping[str, Any], figure: bytes) -> bytes:
             html.heading("Conclusions"),
             *(html.paragraph(message, "note") for message in warnings_beside_notes(report)),
             *(html.paragraph(pair["sentence"], "note" if pair["shown"] else "") for pair in pairs),
-            *(html.paragraph(entry["sentence"]) for entry in report["differences"]),
+            *(html.paragraph(entry["sentence"]) for entry in report["differences"][:MAX_PAIRS]),
             html.figure(
                 figure, f"Scores and differences{drawn} with 95 % intervals (orange: shown to differ, after Holm)"
             ),

@@ -56,8 +56,11 @@ def read_test_images(run: RunFolder, sha256: str | None) -> dict[str, str]:
             f"{run / IMAGES_FILE}: its SHA-256 is not the one in report.json, it was edited after the run; restore the "
             "file that the run wrote"
         )
-    rows = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
-    return {row[0]: row[1] for row in rows if len(row) == len(IMAGE_COLUMNS)}
+    try:
+        rows = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
+        return {row[0]: row[1] for row in rows if len(row) == len(IMAGE_COLUMNS)}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RunError(f"{run / IMAGES_FILE}: not a table of images ({error}); restore the file of the run") from None
 
 
 def read_predictions(run: RunFolder) -> list[dict[str, str]]:

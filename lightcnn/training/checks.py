@@ -16,6 +16,7 @@ from lightcnn.evaluation.predictions import read_predictions
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
+from lightcnn.training.recipe_argument import run_classes
 
 FINISHED_RUN_FILES = ("report.json", "environment.json", "predictions.csv")
 """Files by which the folder of a finished training is recognised."""
@@ -126,7 +127,7 @@ def require_unseen(recipe: Recipe, dataset: Dataset, parts: Split) -> list[str]:
 
 def _require_run_unseen(key: str, run: RunFolder, dataset: Dataset, parts: Split) -> str:
     data = run.report["data"] or {}
-    if data.get("fingerprint") != in_order(dataset, data.get("classes") or ()).fingerprint:
+    if data.get("fingerprint") != in_order(dataset, run_classes(run)).fingerprint:
         return f"{key} was trained on {data.get('source')}: it is unknown whether that contains images of this test set"
     tested = {row["path"] for row in read_predictions(run) if row["split"] == "test"}
     seen = [dataset.paths[index] for index in parts.test if dataset.paths[index] not in tested]

@@ -31,7 +31,7 @@ from lightcnn.inference import probabilities
 from lightcnn.output.caveats import STAND_IN_HEADING
 from lightcnn.output.warnings import ReportWarning
 from lightcnn.recipe import Reading, Recipe
-from lightcnn.run_folder import json_bytes
+from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.trained_network import TrainedNetwork
 from lightcnn.training.checks import MAX_LISTED, expected_statistics, require_all, require_fit, require_unseen
 from lightcnn.training.progress import SILENT, TrainingProgress
@@ -152,9 +152,9 @@ def _with_default_positive(dataset: Dataset, draft: RecipeDraft) -> Dataset:
     if len(dataset.classes) != 2:
         return dataset
     order: Sequence[str] = draft.classes
-    teacher = draft.recipe.distill and Path(draft.recipe.distill.teacher) / "preprocess.json"
-    if not order and teacher and teacher.is_file():
-        order = read_preprocess(teacher).classes
+    teacher = RunFolder(Path(draft.recipe.distill.teacher)) if draft.recipe.distill else None
+    if not order and teacher and (teacher / "preprocess.json").is_file():
+        order = read_preprocess(teacher / "preprocess.json").classes
     if sorted(order) == sorted(dataset.classes):
         return in_order(dataset, order)
     return with_positive(dataset, default_positive(dataset.classes))
