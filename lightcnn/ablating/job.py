@@ -53,7 +53,7 @@ def ablate(
     """Trains a recipe unchanged and once per change, and compares each change with the unchanged recipe.
 
     Args:
-        recipe: A recipe, the path of a recipe file, or the name of a shipped recipe.
+        recipe: A recipe, the path of a recipe file or of a run folder, or the name of a shipped recipe.
         over: Kinds of changes (`architecture`, `hyperparameters`, `augmentation`, `baselines`) or files of changes.
         only: Names of the changes to make; all of them by default.
         folds: Number of folds, each the test set once; 0 for a single split.

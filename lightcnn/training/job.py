@@ -31,7 +31,7 @@ def train(
     """Trains the network of a recipe and writes a run folder, like `lightcnn train` but without output.
 
     Args:
-        recipe: A `Recipe`, the path of a recipe file, or the name of a shipped recipe.
+        recipe: A `Recipe`, the path of a recipe file or of a run folder, or the name of a shipped recipe.
         folds: Number of cross-validation folds, 2 or more. None: one split into training, validation and test set.
         seeds: Number of trainings with different seeds, starting at the recipe's seed. None: one training.
         out: The run folder, which must not exist unless `resume` is set. None: a new folder under `runs/`.
