@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -116,3 +119,31 @@ def test_another_network_alone_is_no_unequal_training(runs: dict[str, Path], tmp
     assert report["pairs"][0]["equal_training"]
     several = lightcnn.compare([runs["wide"], runs["long"]], metric="accuracy", out=tmp_path / "several").report
     assert not several["pairs"][0]["equal_training"]
+
+
+def test_edited_hashes_of_test_images_are_refused(runs: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(runs["folder"], tmp_path / "edited")
+    file = tmp_path / "edited" / "test_images.csv"
+    file.write_text(file.read_text(encoding="utf-8").replace("x", "y"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"test_images.csv: its SHA-256 is not the one in report.json"):
+        lightcnn.compare([runs["folder"], tmp_path / "edited"], out=tmp_path / "out")
+
+
+def test_runs_of_earlier_versions_are_matched_by_file_name(runs: dict[str, Path], tmp_path: Path) -> None:
+    """Without hashes and recipes, equal fingerprints show that the data are the same, whatever their paths."""
+    shutil.copytree(runs["folder"], tmp_path / "earlier")
+    shutil.copytree(runs["long"], tmp_path / "moved")
+    for name in ("earlier", "moved"):
+        report = json.loads((tmp_path / name / "report.json").read_text(encoding="utf-8"))
+        (tmp_path / name / "recipe.yaml").unlink()
+        file = tmp_path / name / "predictions.csv"
+        file.write_text(file.read_text(encoding="utf-8").replace("test/", f"{name}/"), encoding="utf-8")
+        report["predictions"] = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        (tmp_path / name / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    report = lightcnn.compare([tmp_path / "moved", tmp_path / "earlier"], out=tmp_path / "out").report
+    (entry,) = report["differences"]
+    assert not entry["known"]
+    assert [(d["key"], d["a"], d["b"]) for d in entry["differences"]] == [("epochs trained", "3", "1")]
+    assert not entry["equal_training"]
+    assert "a recipe is not known, so differences may be missing" in entry["sentence"]
+    assert [warning["code"] for warning in report["warnings"] if warning["code"] == "unequal_training"] != []
