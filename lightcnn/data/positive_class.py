@@ -51,7 +51,7 @@ def with_positive(dataset: Dataset, positive: str | None) -> Dataset:
         listed = ", ".join(dataset.classes[:MAX_LISTED])
         rule = "has no such class" if len(dataset.classes) == 2 else "does not have two classes"
         raise DataError(
-            f"positive class {positive!r}: data {dataset.source} {rule}, but {listed}; choose another or none"
+            f"positive class {positive!r}: data {dataset.source} {rule}, but {listed}; choose another class, or none"
         )
     return in_order(dataset, [name for name in dataset.classes if name != positive] + [positive])
 
