@@ -25,7 +25,7 @@ OF_WEIGHTS = ("network.weights", "network.freeze")
 
 
 @dataclass(frozen=True)
-class Difference:
+class KeyDifference:
     """A key in which two runs differ, and its value in each, as text."""
 
     key: str
@@ -43,10 +43,10 @@ class RunDifferences:
     a: str
     b: str
     known: bool
-    listed: tuple[Difference, ...]
+    listed: tuple[KeyDifference, ...]
 
     @property
-    def unequal(self) -> tuple[Difference, ...]:
+    def unequal(self) -> tuple[KeyDifference, ...]:
         """The differences because of which a better score does not show that a network or one setting is better.
 
         These are another amount of training, and other settings of the training of another network.
@@ -71,7 +71,7 @@ def run_differences(a: RunPredictions, b: RunPredictions) -> RunDifferences:
     known = a.recipe is not None and b.recipe is not None
     before, after = ({**_facts(run), **(_values(run.recipe) if known else {})} for run in (a, b))
     differences = (
-        Difference(key, str(before.get(key, "none")), str(after.get(key, "none")))
+        KeyDifference(key, str(before.get(key, "none")), str(after.get(key, "none")))
         for key in dict.fromkeys([*before, *after])
         if before.get(key) != after.get(key) and not (key == "network" and _same_network(a.recipe, b.recipe))
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lightcnn.comparing.pairs import Pair
-from lightcnn.comparing.run_differences import MAX_LISTED, Difference, RunDifferences
+from lightcnn.comparing.run_differences import MAX_LISTED, KeyDifference, RunDifferences
 from lightcnn.comparing.run_predictions import RunPredictions
 from lightcnn.comparing.settings import METRICS
 from lightcnn.evaluation.sample_size import sample_size_warning
@@ -55,7 +55,7 @@ def difference_sentence(differences: RunDifferences) -> str:
     return f"{both} differ in: {_format_differences(differences.listed)}{unknown}."
 
 
-def _format_differences(differences: Sequence[Difference]) -> str:
+def _format_differences(differences: Sequence[KeyDifference]) -> str:
     more = f"; and {len(differences) - MAX_LISTED} more" if len(differences) > MAX_LISTED else ""
     return "; ".join(map(str, differences[:MAX_LISTED])) + more
 
