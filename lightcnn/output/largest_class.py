@@ -1,6 +1,6 @@
 """Sentences on the score of always predicting the largest class of the training set. No torch.
 
-Every accuracy is shown beside it. `evaluation.largest_class` computes it. `metrics` are those of one set in a
+Every accuracy is shown beside it. `evaluation.score_values` computes it. `metrics` are those of one set in a
 report.json, whose key `largest_class` has the class (None if several trainings have different ones) and the accuracy;
 reports of earlier versions have none.
 """

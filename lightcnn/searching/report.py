@@ -18,8 +18,8 @@ from lightcnn.data.positive_class import positive_document
 from lightcnn.engine.loop import Epoch
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import figures as score_figures
-from lightcnn.evaluation.largest_class import largest_class
 from lightcnn.evaluation.predictions import prediction_table, test_images, write_predictions, write_test_images
+from lightcnn.evaluation.score_values import largest_class
 from lightcnn.evaluation.scores import repeated_accuracy, scores
 from lightcnn.evaluation.thresholds import operating_points
 from lightcnn.output.largest_class import KEY, largest_class_warnings

@@ -18,7 +18,6 @@ from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.positive_class import positive_document
 from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.auc_variance import mean_area
-from lightcnn.evaluation.largest_class import pooled_largest_class
 from lightcnn.evaluation.paired_tests import score_interval
 from lightcnn.evaluation.predictions import (
     PREDICTION_COLUMNS,
@@ -27,6 +26,7 @@ from lightcnn.evaluation.predictions import (
     write_predictions,
     write_test_images,
 )
+from lightcnn.evaluation.score_values import pooled_largest_class
 from lightcnn.evaluation.scores import AREA_SCORES, scores
 from lightcnn.output.figures import add_warning_bar
 from lightcnn.output.largest_class import KEY, largest_class_warnings

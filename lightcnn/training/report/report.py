@@ -32,8 +32,8 @@ from lightcnn.evaluation.calibration import (
     cross_entropy,
     fit_temperature,
 )
-from lightcnn.evaluation.largest_class import largest_class
 from lightcnn.evaluation.predictions import prediction_table, test_images, write_predictions, write_test_images
+from lightcnn.evaluation.score_values import largest_class
 from lightcnn.evaluation.scores import interval_bounds, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
 from lightcnn.output.figures import add_warning_bar

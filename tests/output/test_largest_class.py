@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lightcnn.evaluation.largest_class import largest_class, pooled_largest_class
+from lightcnn.evaluation.score_values import largest_class, pooled_largest_class
 from lightcnn.evaluation.scores import scores
 from lightcnn.output.largest_class import (
     is_shown_better,
