@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lightcnn.output.caveats import cautions
-from lightcnn.output.largest_class import largest_class_sentence
+from lightcnn.output.caveats import caveats
+from lightcnn.output.largest_class import largest_class_sentence, largest_class_warnings
 from lightcnn.output.markdown import bullets, escape, table
 from lightcnn.output.positive_class import positive_sentence
 from lightcnn.recipe import Recipe
@@ -68,7 +68,11 @@ def pooled_card(report: Mapping[str, Any], recipe: Recipe) -> bytes:
 def _limits(report: Mapping[str, Any]) -> list[str]:
     """What a reader of the scores must know, most severe first."""
     data = report["data"]
-    warnings = [*cautions(report), wording.small_test_set(report)]
+    warnings = [
+        *caveats(data),
+        *(warning.message for warning in largest_class_warnings(report["metrics"]["test"])),
+        wording.small_test_set(report),
+    ]
     if not data["groups"]["known"]:
         warnings.append(UNKNOWN_GROUPS)
     return [
