@@ -182,6 +182,15 @@ def pretrained_statistics(network: BaselineSpec) -> Statistics | None:
     return statistics_of(network.weights, configuration(network.timm), network.input[0])
 
 
+def require_weights(network: NetworkSpec | BaselineSpec) -> None:
+    """Checks that weights which timm loads are on this machine or can be downloaded; downloads nothing.
+
+    Raises: InputError, as the training would.
+    """
+    if isinstance(network, BaselineSpec) and network.weights == "timm":
+        fetch(configuration(network.timm), network.timm)
+
+
 def parameters_with_buffers(model: nn.Module) -> int:
     """Parameters and running statistics of BatchNorm: the total that Keras prints, without `num_batches_tracked`."""
     norms = [part for part in model.modules() if isinstance(part, _BatchNorm)]

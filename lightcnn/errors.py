@@ -76,10 +76,16 @@ class Problem:
 
 
 class DocumentError(InputError):
-    """A YAML document with one or more problems; the text is that of the first, `problems` holds all of them."""
+    """A YAML document, or a recipe and its data, with one or more problems.
+
+    `problems` holds all of them; the text is that of the first, or of all if they are not those of a file.
+    """
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
         more = len(problems) - 1
+        if not problems[0].file:
+            super().__init__("; ".join(map(str, problems)))
+            return
         tail = f" (and {more} more: `lightcnn check {problems[0].file}` lists all)" if more else ""
         super().__init__(f"{problems[0]}{tail}")

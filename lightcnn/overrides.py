@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lightcnn import document
-from lightcnn.document import Model
+from lightcnn.document import Frozen, Model
 from lightcnn.errors import DocumentError, InputError
 
 
@@ -44,6 +44,11 @@ def parse_assignment(assignment: str) -> Override:
 def split_path(key: str) -> tuple[str | int, ...]:
     """The parts of `key.path`; a number is an index in a list."""
     return tuple(int(part) if part.isdecimal() else part for part in key.strip().split("."))
+
+
+def leaves(model: Frozen) -> dict[str, Any]:
+    """Every value of a document by its dotted path, as `--set` writes it."""
+    return dict(_flat(model.model_dump(mode="json"), ""))
 
 
 def parse(model: type[Model], text: str, file: str, overrides: Sequence[Override]) -> Model:
@@ -86,3 +91,10 @@ def _apply(data: Any, override: Override) -> None:
             if isinstance(node, dict) and node.get(part) is None:
                 node[part] = {}
             node = node[part]
+
+
+def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Dotted path and value of every leaf."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    inner = [leaf for key, part in pairs for leaf in _flat(part, f"{path}.{key}" if path else str(key))]
+    yield from inner or [(path, value)]

@@ -220,6 +220,14 @@ class Reading(Frozen):
     allow_leak: Annotated[
         bool, Field(description="use the given split even if images of one group are in more than one of its sets")
     ] = False
+    positive: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="name of the positive one of two classes; default: the other of a class called normal, "
+            "healthy, other, benign, negative, control, background, no_* or non-*, else the second",
+        ),
+    ] = None
     split_seed: Annotated[Seed | None, Field(description="seed of a new split; default: the seed of the recipe")] = None
     folds: Annotated[
         int,

@@ -5,6 +5,7 @@ Files are written atomically, and nothing is overwritten: a folder belongs to a 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -86,6 +87,15 @@ class RunFolder:
             raise _not_creatable(path, error) from None
         resume = ", or use --resume to continue the run in it" if can_resume else ""
         raise RunError(f"--out {path}: already exists; choose a new folder{resume}")
+
+    @staticmethod
+    def require_writable(path: Path) -> Path:
+        """The path, if a folder can be made there or the one that exists can be written to. Raises: RunError."""
+        existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+        code = errno.EACCES if existing.is_dir() else errno.ENOTDIR
+        if code == errno.ENOTDIR or not os.access(existing, os.W_OK | os.X_OK):
+            raise _not_creatable(path, OSError(code, os.strerror(code)))
+        return path
 
     @classmethod
     def resumed(cls, out: str | Path | None, *, resume: bool, command: str, settings: str) -> Self | None:

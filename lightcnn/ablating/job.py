@@ -21,7 +21,7 @@ from lightcnn.ablating.plan import (
 from lightcnn.ablating.progress import SILENT, AblationProgress
 from lightcnn.ablating.report import write_report
 from lightcnn.ablating.settings import PLAN_FILE, AblateSettings, make_settings
-from lightcnn.ablating.variants import SkippedChange
+from lightcnn.ablating.variants import UNCHANGED, SkippedChange
 from lightcnn.devices import DeviceName
 from lightcnn.errors import InputError, LightcnnError, RunError
 from lightcnn.output.report import report_head
@@ -31,7 +31,7 @@ from lightcnn.run_files import earlier_values
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.text import format_error
 from lightcnn.training import session
-from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
+from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument, run_classes
 from lightcnn.training.repeats import Repeats, full_recipe, prepare_parts, train_all
 from lightcnn.training.report.pooled import pooled_data
 from lightcnn.training.resume import require_same_recipe
@@ -55,7 +55,7 @@ def ablate(
     """Trains a recipe unchanged and once per change, and compares each change with the unchanged recipe.
 
     Args:
-        recipe: A recipe, the path of a recipe file, or the name of a shipped recipe.
+        recipe: A recipe, the path of a recipe file or of a run folder, or the name of a shipped recipe.
         over: Kinds of changes (`architecture`, `hyperparameters`, `augmentation`, `baselines`) or files of changes.
         only: Names of the changes to make; all of them by default.
         folds: Number of folds, each the test set once; 0 for a single split.
@@ -121,7 +121,10 @@ def estimate(
     Nothing is written. Arguments and Raises: as `run`.
     """
     resumed = RunFolder.resumed(out, resume=resume, command="ablate", settings=PLAN_FILE)
+    RunFolder.require_writable(Path(out) if out is not None else RunFolder.default_path("ablate"))
     setup = _prepare(settings, resumed, progress)
+    if resumed is not None:
+        _require_same_ablation(resumed, setup)
     plan, first = setup.plan, setup.trainings[0]
     rows = [_estimate_trial(trial, first, plan.trainings) for trial in plan.trials]
     return {
@@ -159,13 +162,13 @@ class AblationSetup:
 
 def _prepare(settings: AblateSettings, resumed: RunFolder | None, progress: AblationProgress) -> AblationSetup:
     """The plan of the settings, or that of the resumed run. Raises: InputError."""
-    draft = settings.draft
+    draft, classes = settings.draft, [] if resumed is None else run_classes(resumed)
     if draft is not None:
-        return _prepare_new(settings, draft, progress)
+        return _prepare_new(settings, replace(draft, classes=classes), progress)
     if resumed is None:
         raise InputError("ablate: RECIPE is missing; name a file or a shipped recipe, as in `lightcnn ablate quick`")
     plan = load_plan(resumed)
-    unchanged = RecipeDraft(plan.trials[0].recipe)
+    unchanged = RecipeDraft(plan.trials[0].recipe, classes=classes)
     parts = prepare_parts(unchanged, Repeats(plan.folds, plan.seeds), settings.device, progress)
     return AblationSetup(plan, [training for _, training in parts])
 
@@ -224,6 +227,8 @@ def _estimate_trial(trial: Trial, first: TrainingSetup, trainings: int) -> dict[
     try:
         plan = session.estimate(training)
     except FAILURES as error:
+        if trial.name == UNCHANGED:  # the ablation itself would end with this error
+            raise
         return row | {"cost": None, "seconds": None, "reason": format_error(error)}
     seconds = round(plan["estimate"]["seconds"] * trainings, 3)
     return row | {"cost": plan["network"]["cost"], "seconds": seconds, "reason": ""}

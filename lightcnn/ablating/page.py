@@ -7,6 +7,8 @@ from typing import Any
 
 from lightcnn.comparing.settings import METRICS
 from lightcnn.output import html
+from lightcnn.output.caveats import warnings_beside_notes
+from lightcnn.output.largest_class import largest_class_sentence
 
 COLUMNS = (
     "change", "what it is", "multiply-adds", "parameters", "mean", "sd", "difference", "low", "high", "p", "p (Holm)",
@@ -31,12 +33,14 @@ def ablate_page(report: Mapping[str, Any], plots: Mapping[str, bytes]) -> bytes:
         [
             *(html.paragraph(note, "alarm" if data["stand_in"] and not place else "note")
               for place, note in enumerate(report["notes"])),
+            *(html.paragraph(text, "note") for text in warnings_beside_notes(report)),
             html.heading("Conclusions"),
             *(html.paragraph(pair["sentence"], "note" if pair["shown"] else "")
               for pair in report["pairs"] if pair["metric"] == report["metric"]),
             html.heading("One change at a time"),
             html.paragraph(
-                f"Each change compared with the unchanged recipe by test {metric}, over {format_repeats(report)}."
+                f"Each change compared with the unchanged recipe by test {metric}, over {format_repeats(report)}. "
+                f"{largest_class_sentence(report)}"
             ),
             html.table(COLUMNS, [_row(row) for row in report["rows"]]),
             html.paragraph(

@@ -11,6 +11,7 @@ from lightcnn.ablating.settings import PLAN_FILE
 from lightcnn.ablating.variants import KINDS, UNCHANGED, ChangeName, SkippedChange, Variant, variants
 from lightcnn.document import Frozen
 from lightcnn.errors import DocumentError, InputError, RunError
+from lightcnn.overrides import Override
 from lightcnn.recipe import Recipe
 from lightcnn.run_files import MAX_JSON_BYTES, parse_json, read_limited
 from lightcnn.run_folder import RunFolder
@@ -20,6 +21,9 @@ from lightcnn.training.recipe_argument import changed_recipe
 
 CHANGES_FOLDER = "changes"
 """The folder with one run folder per change, and one of the unchanged recipe."""
+
+
+NO_POSITIVE = Override("plan", ("reading", "positive"), None)
 
 
 class Trial(Frozen):
@@ -49,7 +53,8 @@ class AblationPlan(Frozen):
         return self._trained() == other._trained()
 
     def _trained(self) -> tuple[Any, ...]:
-        trials = [(trial.name, trial.recipe) for trial in self.trials]
+        # The fingerprint of the data has the order of classes; plans of earlier versions name no positive class.
+        trials = [(trial.name, changed_recipe(trial.recipe, [NO_POSITIVE], "plan")) for trial in self.trials]
         return self.over, trials, [skipped.change for skipped in self.left_out], self.folds, self.seeds
 
 

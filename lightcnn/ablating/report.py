@@ -15,6 +15,7 @@ from lightcnn.comparing.run_predictions import RunPredictions, read_run
 from lightcnn.comparing.settings import METRICS
 from lightcnn.comparing.wording import notes, sentence
 from lightcnn.output.figures import add_warning_bar
+from lightcnn.output.largest_class import KEY, is_shown_better, names_warnings
 from lightcnn.output.report import report_head
 from lightcnn.run_folder import RunFolder
 from lightcnn.training.setup import stand_in_warning
@@ -77,6 +78,11 @@ def _document(
             seed=base.trial.recipe.seed,
             seconds=sum(recipe.report["seconds"] for recipe in trained),
             data=dict(data),
+            warnings=names_warnings(
+                [t.trial.name for t in trained if not is_shown_better(t.report["metrics"]["test"])],
+                len(trained),
+                "trained recipes",
+            ),
         ),
         "network": base.report["network"],
         "recipe": base.trial.recipe.name,
@@ -84,6 +90,7 @@ def _document(
         "folds": plan.folds,
         "seeds": plan.seeds,
         "metric": MAIN_METRIC,
+        KEY: base.report["metrics"]["test"].get(KEY),
         "rows": [report_row(recipe, pairs) for recipe in trained],
         "failed": [{"change": name, "about": about[name], "reason": reason} for name, reason in failed.items()],
         "left_out": [skipped.model_dump() for skipped in plan.left_out],

@@ -12,7 +12,7 @@ from lightcnn.devices import DeviceName
 from lightcnn.document import Frozen
 from lightcnn.overrides import Override
 from lightcnn.recipe import Recipe
-from lightcnn.training.recipe_argument import RecipeDraft
+from lightcnn.training.recipe_argument import Followed, RecipeDraft
 from lightcnn.training.settings import RecipeOverride
 
 PLAN_FILE = "ablation.json"
@@ -25,6 +25,7 @@ class AblateSettings(Frozen):
     recipe: Annotated[Recipe | None, Field(description="the unchanged recipe; null: that of the resumed run")] = None
     bare: Annotated[bool, Field(description="a network alone: its data set epochs, batch and augmentation")] = False
     overrides: Annotated[tuple[RecipeOverride, ...], Field(description="applied after the data have decided")] = ()
+    follows: Annotated[tuple[Followed, ...], Field(description="what the network takes from the data")] = ()
     over: Annotated[tuple[str, ...], Field(description="kinds of changes, or files of changes")] = ()
     only: Annotated[tuple[str, ...], Field(description="names of the changes to make; empty: all")] = ()
     folds: Annotated[int, Field(description="folds of each seed; 0: a single split")] = 0
@@ -37,7 +38,7 @@ class AblateSettings(Frozen):
         if self.recipe is None:
             return None
         changes = tuple(Override(override.option, override.path, override.value) for override in self.overrides)
-        return RecipeDraft(self.recipe, self.bare, changes)
+        return RecipeDraft(self.recipe, self.bare, changes, self.follows)
 
 
 def make_settings(
@@ -54,7 +55,8 @@ def make_settings(
         RecipeOverride(option=change.option, path=change.path, value=change.value) for change in draft.changes
     )
     values = {
-        "recipe": draft.recipe, "bare": draft.bare, "overrides": overrides, "over": tuple(over), "only": tuple(only),
+        "recipe": draft.recipe, "bare": draft.bare, "overrides": overrides,
+        "follows": tuple(draft.follows), "over": tuple(over), "only": tuple(only),
         "folds": folds, "seeds": seeds, "device": device,
     }  # fmt: skip
     return document.make(AblateSettings, values, "ablate")

@@ -17,6 +17,7 @@ from lightcnn.cli.options import (
     Folds,
     Json,
     Out,
+    Positive,
     Quiet,
     RecipeArgument,
     RequireData,
@@ -32,7 +33,9 @@ from lightcnn.cli.options import (
     resumable,
 )
 from lightcnn.errors import InputError
+from lightcnn.output.caveats import warnings_beside_notes
 from lightcnn.output.console import CommandConsole
+from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.text import visible
 
 OVER = f"Kinds of changes: {', '.join(KINDS)}, or a FILE of changes; repeat the option or separate by commas."
@@ -59,6 +62,7 @@ def ablate(
     resplit: Resplit = False,
     allow_leak: AllowLeak = False,
     require_data: RequireData = False,
+    positive: Positive = None,
     out: Out = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the ablation in --out; RECIPE may be omitted.")
@@ -80,7 +84,7 @@ def ablate(
     if recipe is None and not (resume and out is not None):
         raise InputError("ablate: RECIPE is missing; name a file or a shipped recipe, as in `lightcnn ablate quick`")
     resumed = RunFolder.resumed(out, resume=resume, command="ablate", settings=PLAN_FILE)
-    reading = reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data)
+    reading = reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, positive)
     changes = recipe_overrides(data, epochs, seed, reading, sets)
     if recipe is None and (changes or over or only or folds is not None or seeds is not None):
         raise InputError("--resume: options change what is trained; give RECIPE and all of its options, or none")
@@ -163,7 +167,9 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
         console.print()
         if not quiet:
             sentences = [pair["sentence"] for pair in report["pairs"] if pair["metric"] == report["metric"]]
-            for line in (*sentences, *(f"note: {note}" for note in report["notes"])):
+            warnings = [f"warning: {message}" for message in warnings_beside_notes(report)]
+            about = filter(None, [largest_class_sentence(report)])
+            for line in (*about, *sentences, *warnings, *(f"note: {note}" for note in report["notes"])):
                 console.print_line(line)
             _show_left_out(console, report)
             console.print_line(f"run folder {run.path}: open {run / 'report.html'}")

@@ -11,6 +11,7 @@ import typer
 from lightcnn.cli import completion
 from lightcnn.cli.options import Debug, Json, Out, Quiet, print_json
 from lightcnn.comparing.settings import ALL_METRICS, METRIC_CHOICES, CompareSettings
+from lightcnn.output.caveats import warnings_beside_notes
 from lightcnn.output.console import CommandConsole
 
 # mypy cannot see the members of an enum whose names are in another module.
@@ -49,6 +50,10 @@ def compare(
     for pair in report["pairs"][:MAX_ROWS]:
         console.print_line(pair["sentence"])
     if not quiet:
+        for entry in report["differences"][:MAX_ROWS]:
+            console.print_line(entry["sentence"])
+        for message in warnings_beside_notes(report):
+            console.print_line(f"warning: {message}")
         for note in report["notes"]:
             console.print_line(f"note: {note}")
         console.print_line(f"run folder {run.path}: open {run / 'report.html'}")

@@ -45,14 +45,21 @@ Resplit = Annotated[
 AllowLeak = Annotated[
     bool, typer.Option("--allow-leak", help="Use the given split even if images of one group are in more than one set.")
 ]
-
+Positive = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLASS",
+        help="The positive one of two classes (default: the other of a class called normal, healthy, other, benign, "
+        "negative, control, background, no_* or non-*, else the second).",
+    ),
+]
 
 RecipeArgument = Annotated[
     str | None,
     typer.Argument(
         metavar="RECIPE",
         autocompletion=completion.recipes,
-        help="Name of a shipped recipe, a recipe file, or a spec.yaml with --data.",
+        help="Name of a shipped recipe, a recipe file or a run folder; or, with --data, a baseline or a spec.yaml.",
     ),
 ]
 TrainingData = Annotated[
@@ -117,12 +124,17 @@ def parse_duration(text: str | None) -> float | None:
 
 
 def reading_values(
-    data_dir: Path | None, skip_corrupt: bool, resplit: bool, allow_leak: bool, require_data: bool
+    data_dir: Path | None,
+    skip_corrupt: bool,
+    resplit: bool,
+    allow_leak: bool,
+    require_data: bool,
+    positive: str | None = None,
 ) -> dict[str, Any]:
     """The keys of `Reading` that the options of the same names set."""
     values = {
         "data_dir": data_dir and str(data_dir), "skip_corrupt": skip_corrupt, "resplit": resplit,
-        "allow_leak": allow_leak, "require_data": require_data,
+        "allow_leak": allow_leak, "require_data": require_data, "positive": positive,
     }  # fmt: skip
     return {name: value for name, value in values.items() if value}
 

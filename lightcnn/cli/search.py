@@ -20,6 +20,7 @@ from lightcnn.cli.options import (
     Device,
     Json,
     Out,
+    Positive,
     Quiet,
     RequireData,
     Resplit,
@@ -85,6 +86,7 @@ def search(
     resplit: Resplit = False,
     allow_leak: AllowLeak = False,
     require_data: RequireData = False,
+    positive: Positive = None,
     out: Out = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the search in --out with the settings it was started with.")
@@ -102,7 +104,7 @@ def search(
         "strategy": strategy and strategy.value, "epochs": epochs, "seed": seed, "device": device and device.value,
     }  # fmt: skip
     options = {name: value for name, value in options.items() if value is not None}
-    options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data)
+    options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, positive)
     settings = _resumed_settings(out, options) if resume else _new_settings(options, out)
     if dry_run:
         _show_estimate(settings, as_json)
@@ -128,8 +130,9 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
 
     if "budget" not in options:
         raise InputError("search: --budget is missing; state what the network may cost, as in --budget 1MFLOPs")
-    if out is not None:
-        RunFolder.require_free(out, can_resume=True)
+    RunFolder.require_writable(
+        RunFolder.default_path("search") if out is None else RunFolder.require_free(out, can_resume=True)
+    )
     budget = Budget.parse(options["budget"])
     space = SearchSpace.load(options.get("space", "micro"))
     data = options.get("data", "digits")

@@ -18,6 +18,7 @@ from lightcnn.cli.options import (
     Folds,
     Json,
     Out,
+    Positive,
     Quiet,
     RecipeArgument,
     RequireData,
@@ -35,6 +36,7 @@ from lightcnn.cli.options import (
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import warning_lines
 from lightcnn.output.console import CommandConsole
+from lightcnn.output.positive_class import positive_sentence
 from lightcnn.text import visible
 
 
@@ -55,6 +57,7 @@ def train(
     resplit: Resplit = False,
     allow_leak: AllowLeak = False,
     require_data: RequireData = False,
+    positive: Positive = None,
     out: Out = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the training in --out; RECIPE may be omitted.")
@@ -75,12 +78,12 @@ def train(
     if recipe is None and not (resume and out is not None):
         raise InputError("train: RECIPE is missing; name a file or a shipped recipe, as in `lightcnn train quick`")
     resumed = RunFolder.resumed(out, resume=resume, command="train", settings=MARKER_FILE)
-    reading = reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data)
+    reading = reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, positive)
     changes = recipe_overrides(data, epochs, seed, reading, sets)
     draft = _draft(recipe, resumed, changes)
     settings = make_settings(draft, folds=folds, seeds=seeds, device=device.value)
     if dry_run:
-        return _dry_run(settings, as_json, quiet)
+        return _dry_run(settings, out, resume, as_json, quiet)
     unchanged = recipe is None and not changes and folds is None and seeds is None
     if resumed is not None and unchanged and (resumed / "report.json").is_file():
         with earlier_values(resumed.path, "report.json"):
@@ -101,7 +104,7 @@ def _draft(recipe: str | None, resumed: Any, changes: Any) -> Any:
     return read_recipe_argument(source, changes)
 
 
-def _dry_run(settings: Any, as_json: bool, quiet: bool) -> None:
+def _dry_run(settings: Any, out: Path | None, resume: bool, as_json: bool, quiet: bool) -> None:
     """Prints the complete recipe, data, cost and time of a training, or of all folds and seeds."""
     from lightcnn import document
     from lightcnn.recipe import Recipe
@@ -110,7 +113,7 @@ def _dry_run(settings: Any, as_json: bool, quiet: bool) -> None:
     with TrainView(CommandConsole(stderr=True), quiet) as view:
         from lightcnn.training.job import estimate
 
-        plan = estimate(settings, progress=view)
+        plan = estimate(settings, out=out, resume=resume, progress=view)
     if as_json:
         return print_json(plan)
     if plan["data"]["stand_in"]:
@@ -138,6 +141,8 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
     if report["metrics"]["test"]["warning"]:
         console.print_line(f"warning: {report['metrics']['test']['warning']}")
     if not quiet:
+        if positive := positive_sentence(report):
+            console.print_line(positive)
         stand_in = report["data"]["stand_in"]
         if stand_in:
             console.print(stand_in_panel(report["data"]))

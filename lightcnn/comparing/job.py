@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lightcnn import document
 from lightcnn.comparing.figures import difference_figure
+from lightcnn.comparing.matching import aligned
 from lightcnn.comparing.page import compare_page
 from lightcnn.comparing.pairs import all_pairs, require_same_images, scores_of
 from lightcnn.comparing.report import compare_report
@@ -93,6 +94,7 @@ def _read_runs(folders: Sequence[str], progress: Progress) -> list[RunPrediction
     for number, folder in enumerate(folders):
         progress("reading runs", number, len(folders))
         runs.append(read_run(folder))
+    runs = aligned(runs)
     for run in runs[1:]:
         require_same_images(runs[0], run)
     names = Counter(run.name for run in runs)

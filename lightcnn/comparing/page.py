@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightcnn.comparing.figures import MAX_DRAWN
 from lightcnn.comparing.settings import METRICS
 from lightcnn.output import html
+from lightcnn.output.caveats import warnings_beside_notes
 
 COLUMNS = ("a", "b", "metric", "a − b", "low", "high", "p", "p (Holm)", "detectable", "test")
+MAX_PAIRS = 30
+"""Pairs of runs whose differences are listed below the conclusions; the table has all."""
 MAX_CLASSES = 30
 """Classes that the page lists."""
 
@@ -23,15 +26,20 @@ def compare_page(report: Mapping[str, Any], figure: bytes) -> bytes:
         f"lightcnn compare: {len(runs)} runs on {data['source']}",
         [
             html.heading("Conclusions"),
+            *(html.paragraph(message, "note") for message in warnings_beside_notes(report)),
             *(html.paragraph(pair["sentence"], "note" if pair["shown"] else "") for pair in pairs),
+            *(html.paragraph(entry["sentence"]) for entry in report["differences"][:MAX_PAIRS]),
             html.figure(
                 figure, f"Scores and differences{drawn} with 95 % intervals (orange: shown to differ, after Holm)"
             ),
             html.heading("Runs"),
             html.table(
-                ("run", "seeds", "folds", "test images", *METRICS.values(), "parameters", "multiply-adds"),
+                ("run", "seeds", "folds", "test images", *METRICS.values(), "largest class", "parameters",
+                 "multiply-adds"),
                 [_run_row(run) for run in runs],
             ),
+            html.paragraph("The column “largest class” is the accuracy of always predicting the largest class of the "
+                           "training set."),
             html.heading("Pairs"),
             html.table(COLUMNS, [_pair_row(pair) for pair in pairs]),
             html.paragraph(
@@ -39,6 +47,8 @@ def compare_page(report: Mapping[str, Any], figure: bytes) -> bytes:
                 "if it is below 0.05, the difference counts as shown. A true difference of the size in the column "
                 "“detectable” is shown in 80 % of such comparisons."
             ),
+            html.heading("What differs between the runs"),
+            html.table(("a", "b", "key", "value of a", "value of b"), _difference_rows(report["differences"])),
             html.heading("Notes"),
             *(html.paragraph(note) for note in report["notes"]),
             html.heading("Data"),
@@ -51,7 +61,12 @@ def compare_page(report: Mapping[str, Any], figure: bytes) -> bytes:
 def _run_row(run: Mapping[str, Any]) -> tuple[Any, ...]:
     cost = run["cost"] or {"params": "", "macs": ""}
     scores = (_format_score(run["scores"][metric]) for metric in METRICS)
-    return (run["name"], len(run["seeds"]), run["folds"], run["images"], *scores, cost["params"], cost["macs"])
+    sizes = (len(run["seeds"]), run["folds"], run["images"])
+    return (run["name"], *sizes, *scores, _format_largest(run["largest_class"]), cost["params"], cost["macs"])
+
+
+def _format_largest(entry: Mapping[str, Any] | None) -> str:
+    return "unknown" if entry is None else f"{entry['accuracy']:.4f} ({entry['class'] or 'several classes'})"
 
 
 def _format_score(score: Mapping[str, float] | None) -> str:
@@ -62,3 +77,11 @@ def _pair_row(pair: Mapping[str, Any]) -> tuple[Any, ...]:
     names = ("difference", "low", "high", "p", "p_adjusted", "detectable")
     cells = ("none" if pair[name] is None else float(pair[name]) for name in names)
     return (pair["a"], pair["b"], METRICS[pair["metric"]], *cells, pair["test"])
+
+
+def _difference_rows(entries: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    return [
+        (entry["a"], entry["b"], difference["key"], difference["a"], difference["b"])
+        for entry in entries
+        for difference in entry["differences"]
+    ]

@@ -148,20 +148,35 @@ def _differences(a: RunPredictions, b: RunPredictions) -> Iterator[str]:
     if a.fold_count != b.fold_count:
         yield f"they have {a.fold_count} and {b.fold_count} folds (1: a single split); train both with the same --folds"
     if a.images != b.images:
-        only_a, only_b = (sorted(set(x.images) - set(y.images)) for x, y in ((a, b), (b, a)))
-        example = (only_a or only_b)[0]
-        yield (
-            f"their test sets differ: {len(a.images):,} and {len(b.images):,} images, {len(only_a):,} only in the "
-            f"first and {len(only_b):,} only in the second, for example {example}; {remedy}"
-        )
+        yield f"{_format_other_images(a, b)}; {remedy}"
         return
     for name, differ in (("label", a.labels != b.labels), ("group", a.groups != b.groups)):
         if differ.any():
             example = a.images[int(differ.argmax())]
             yield f"the {name} of {int(differ.sum()):,} test images differs, for example of {example}; {remedy}"
-    if a.report.data.fingerprint != b.report.data.fingerprint:
+    if a.pixels and b.pixels:
+        differ = np.array(a.pixels) != np.array(b.pixels)
+        if differ.any():
+            example = a.images[int(differ.argmax())]
+            yield f"the pixels of {int(differ.sum()):,} test images differ, for example of {example}; {remedy}"
+    elif a.report.data.fingerprint != b.report.data.fingerprint:
         prints = " and ".join(run.report.data.fingerprint[:12] for run in (a, b))
         yield f"the fingerprints of their data differ, {prints}: pixels, labels, groups or splits differ; {remedy}"
+
+
+def _format_other_images(a: RunPredictions, b: RunPredictions) -> str:
+    """How many test images only one of two runs has, by their pixels if both have hashes, else by their paths."""
+    hashed = bool(a.pixels and b.pixels)
+    paths_a, paths_b = (dict(zip(run.pixels if hashed else run.images, run.images, strict=True)) for run in (a, b))
+    only_a, only_b = (
+        sorted(path for key, path in paths.items() if key not in other)
+        for paths, other in ((paths_a, paths_b), (paths_b, paths_a))
+    )
+    example = [*only_a, *only_b, a.images[0]][0]
+    return (
+        f"their test sets differ: {len(a.images):,} and {len(b.images):,} images, {len(only_a):,} only in the first "
+        f"and {len(only_b):,} only in the second, for example {example}"
+    )
 
 
 def _format_list(classes: Sequence[str]) -> str:
@@ -216,7 +231,7 @@ def _make_pair(
     a: RunPredictions, b: RunPredictions, metric: str, values: tuple[float, float], estimate: Estimate, test: Test,
     groups: NDArray[np.int64],
 ) -> Pair:  # fmt: skip
-    unit = "sources" if a.report.data.groups.known else "images"
+    unit = "sources" if a.groups_known else "images"
     return Pair(a.name, b.name, metric, *values, estimate, test, int(groups.max()) + 1, unit)
 
 

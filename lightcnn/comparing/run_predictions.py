@@ -8,102 +8,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lightcnn import csv_files
-from lightcnn.errors import RunError
-from lightcnn.evaluation.predictions import MAX_BYTES
+from lightcnn import csv_files, document
+from lightcnn.comparing.run_report import RESTORE, RunReport, read_report
+from lightcnn.errors import DocumentError, RunError
+from lightcnn.evaluation.predictions import MAX_BYTES, read_test_images
+from lightcnn.recipe import Recipe
 from lightcnn.run_files import read_limited
 from lightcnn.run_folder import RunFolder
-from lightcnn.text import first_line
 
 PREDICTIONS_FILE = "predictions.csv"
+RECIPE_FILE = "recipe.yaml"
 SINGLE_COLUMNS = ("path", "split", "group", "label", "prediction")
 POOLED_COLUMNS = (*SINGLE_COLUMNS, "seed", "fold")
 SPLIT_NAMES = ("train", "val", "test")
 MAX_SEEDS = 1_000
 """Seeds that a run may have."""
-RESTORE = "restore the file that the run wrote"
-"""The remedy for a file that was edited or damaged."""
-
-
-class _Part(BaseModel):
-    """A part of a report.json; keys that are not named here are ignored."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
-
-
-class ReportGroups(_Part):
-    """Whether it is known which images share a group, and how many groups each split has."""
-
-    known: bool
-    counts: dict[str, Any] = {}
-
-
-class ReportWarningEntry(_Part):
-    """One of the `warnings` about the data of a report.json."""
-
-    code: str
-    message: str
-    count: int
-
-
-class ReportData(_Part):
-    """The `data` of a report.json."""
-
-    source: str
-    stand_in: bool
-    fingerprint: str
-    classes: list[str]
-    counts: dict[str, Any] = {}
-    groups: ReportGroups
-    groups_shared: int = 0
-    leak_allowed: bool = False
-    skipped: int = 0
-    note: str = ""
-    warnings: list[ReportWarningEntry] = []
-
-
-class _Predictions(_Part):
-    sha256: str
-
-
-class _Cost(_Part):
-    params: int
-    macs: int
-
-
-class _Network(_Part):
-    cost: _Cost
-
-
-class ReportScore(_Part):
-    """A score from 0 to 1 with its interval."""
-
-    value: float = Field(ge=0, le=1)
-    low: float = Field(ge=0, le=1)
-    high: float = Field(ge=0, le=1)
-
-
-class RunReport(_Part):
-    """What is read of a run's report.json. `metrics` are checked one score at a time: some have none."""
-
-    command: str
-    data: ReportData
-    network: _Network | None = None
-    predictions: _Predictions | None = None
-    metrics: Any = None
-
-    def score(self, metric: str) -> ReportScore | None:
-        """The score on the test set that the run reports; None if it reports none with an interval."""
-        try:
-            return ReportScore.model_validate(self.metrics["test"][metric])
-        except (ValidationError, TypeError, KeyError, IndexError):
-            return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +34,8 @@ class RunPredictions:
     """What S networks, one per seed, predicted for the same N test images, which are in the order of their paths.
 
     labels (N,), groups (N,), correct (S, N), probabilities (S, N, C), seeds (S,), folds (S, N): the fold whose test set
-    contained the image; all 0 without folds.
+    contained the image; all 0 without folds. pixels (N,): SHA-256 of the pixels of each image; empty for runs of
+    earlier versions. `recipe`: how it was trained; None if that is not known.
     """
 
     name: str
@@ -124,6 +48,9 @@ class RunPredictions:
     probabilities: NDArray[np.float64]
     seeds: NDArray[np.int64]
     folds: NDArray[np.int64]
+    groups_known: bool
+    pixels: tuple[str, ...]
+    recipe: Recipe | None
     report: RunReport
 
     @property
@@ -147,7 +74,7 @@ def read_run(folder: str | Path | RunFolder) -> RunPredictions:
     """The predictions of a finished run. Raises: RunError if one of its files is missing, damaged or edited."""
     run = folder if isinstance(folder, RunFolder) else RunFolder.load(folder)
     run.require(PREDICTIONS_FILE)
-    report = _validated(run, run.report)
+    report = read_report(run)
     content = read_limited(run.path, PREDICTIONS_FILE, MAX_BYTES)
     if report.predictions and hashlib.sha256(content).hexdigest() != report.predictions.sha256:
         raise RunError(
@@ -162,6 +89,7 @@ def read_run(folder: str | Path | RunFolder) -> RunPredictions:
     if len(classes) == 2:
         _require_thresholds(run / PREDICTIONS_FILE, rows)
     first = by_seed[0]
+    hashes = read_test_images(run, report.predictions.images_sha256 if report.predictions else None)
     return RunPredictions(
         name=run.path.resolve().name,
         path=run.path,
@@ -173,25 +101,19 @@ def read_run(folder: str | Path | RunFolder) -> RunPredictions:
         probabilities=np.array([[row.probabilities for row in of_seed] for of_seed in by_seed]),
         seeds=np.array(seeds, dtype=np.int64),
         folds=np.array([[row.fold for row in of_seed] for of_seed in by_seed], dtype=np.int64),
+        groups_known=report.data.groups.known,
+        pixels=tuple(hashes[row.path] for row in first) if all(row.path in hashes for row in first) else (),
+        recipe=_recipe(run),
         report=report,
     )
 
 
-def _validated(run: RunFolder, document: Any) -> RunReport:
-    """The checked report.json of a run. Raises: RunError."""
+def _recipe(run: RunFolder) -> Recipe | None:
+    """The recipe that a run was trained with; None if it has none that can be read."""
     try:
-        report = RunReport.model_validate(document)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        place = ".".join(map(str, detail["loc"]))
-        raise RunError(
-            f"{run / 'report.json'}: {place + ': ' if place else ''}{first_line(detail['msg'])}; "
-            "name the run of a command that trains"
-        ) from None
-    classes = report.data.classes
-    if len(classes) < 2 or len(set(classes)) < len(classes):
-        raise RunError(f"{run / 'report.json'}: data.classes: at least two different classes are required; {RESTORE}")
-    return report
+        return document.load(Recipe, run / RECIPE_FILE)
+    except DocumentError:
+        return None
 
 
 def _rows(file: Path, content: bytes, classes: Sequence[str]) -> Iterator[_Row]:

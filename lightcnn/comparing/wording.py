@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lightcnn.comparing.pairs import Pair
+from lightcnn.comparing.run_differences import MAX_LISTED, KeyDifference, RunDifferences
 from lightcnn.comparing.run_predictions import RunPredictions
 from lightcnn.comparing.settings import METRICS
 from lightcnn.evaluation.sample_size import sample_size_warning
 from lightcnn.output.caveats import caveats
+from lightcnn.output.warnings import ReportWarning
 
 
 def sentence(pair: Pair) -> str:
@@ -22,6 +24,40 @@ def sentence(pair: Pair) -> str:
         )
     numbers = f"{format_signed(pair, estimate.difference)}, {_format_interval(pair, 1)}, {format_p(pair)}"
     return f"{pair.a} and {pair.b}: no difference in {metric} could be shown ({numbers}); {_format_power(pair)}."
+
+
+def caution(differences: RunDifferences) -> str:
+    """What a verdict on two runs must not be read without; empty if they were trained equally."""
+    if not differences.unequal:
+        return ""
+    return f"They were not trained equally: {_format_differences(differences.unequal)}."
+
+
+def unequal_warnings(pairs: Sequence[RunDifferences]) -> list[ReportWarning]:
+    """A warning if some pairs of runs were not trained equally."""
+    unequal = [differences for differences in pairs if differences.unequal]
+    if not unequal:
+        return []
+    first = unequal[0]
+    message = (
+        f"{len(unequal):,} of {len(pairs):,} pairs of runs were not trained equally, such as {first.a} and {first.b} "
+        f"({_format_differences(first.unequal)}): a better score does not show that the network is better."
+    )
+    return [ReportWarning("unequal_training", message, len(unequal))]
+
+
+def difference_sentence(differences: RunDifferences) -> str:
+    """Everything in which two runs differ, besides their predictions."""
+    both = f"{differences.a} and {differences.b}"
+    unknown = "" if differences.known else "; a recipe is not known, so differences may be missing"
+    if not differences.listed:
+        return f"{both} do not differ in network, epochs, data or recipe{unknown}."
+    return f"{both} differ in: {_format_differences(differences.listed)}{unknown}."
+
+
+def _format_differences(differences: Sequence[KeyDifference]) -> str:
+    more = f"; and {len(differences) - MAX_LISTED} more" if len(differences) > MAX_LISTED else ""
+    return "; ".join(map(str, differences[:MAX_LISTED])) + more
 
 
 def format_amount(pair: Pair, value: float) -> str:
@@ -50,7 +86,7 @@ def notes(runs: Sequence[RunPredictions], metrics: Sequence[str], auc_undefined:
             f"No checksum was recorded for the predictions of {', '.join(unverified)}, so edits to them cannot be "
             "detected."
         )
-    if not first.report.data.groups.known:
+    if not first.groups_known:
         texts.append(
             "It is not known which images share a group, such as a patient, so each image counts as independent. If "
             "images are related, the p values are too small and the intervals too narrow."

@@ -1,4 +1,8 @@
-"""predictions.csv: the prediction of a network for each image of the validation and test set."""
+"""What a network predicted: predictions.csv, for each image of the validation and test set; and test_images.csv.
+
+test_images.csv has the SHA-256 of the pixels of every test image, so that runs can be compared that name their files
+differently.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,9 @@ from lightcnn.run_folder import RunFolder
 
 MAX_BYTES = 200_000_000
 """Size of the largest predictions.csv that is read: 100,000 images of 150 classes."""
+IMAGES_FILE = "test_images.csv"
+IMAGE_COLUMNS = ("path", "sha256")
+"""The columns of `IMAGES_FILE`; the hash is that of the decoded pixels."""
 PREDICTION_COLUMNS = ("path", "split", "group", "label", "prediction")
 
 
@@ -25,6 +32,31 @@ def write_predictions(run: RunFolder, header: Sequence[str], rows: Sequence[Sequ
     """Writes the table, and returns its entry in report.json: the SHA-256, which reveals later edits."""
     run.write_csv("predictions.csv", header, rows)
     return {"sha256": run.sha256("predictions.csv")}
+
+
+def test_images(dataset: Dataset, split: Split) -> list[tuple[str, str]]:
+    """Path and SHA-256 of the pixels of every test image: the rows of `IMAGES_FILE`."""
+    return [(dataset.paths[index], dataset.pixel_hashes[index]) for index in split.test]
+
+
+def write_test_images(run: RunFolder, images: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Writes `IMAGES_FILE`, and returns its part of the entry `predictions` of report.json."""
+    run.write_csv(IMAGES_FILE, IMAGE_COLUMNS, images)
+    return {"images_sha256": run.sha256(IMAGES_FILE)}
+
+
+def read_test_images(run: RunFolder, sha256: str | None) -> dict[str, str]:
+    """Path → SHA-256 of the pixels of the test images; empty if the run has none. Raises: RunError if it was edited."""
+    if sha256 is None:
+        return {}
+    content = read_limited(run.path, IMAGES_FILE, MAX_BYTES)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise RunError(
+            f"{run / IMAGES_FILE}: its SHA-256 is not the one in report.json, it was edited after the run; restore the "
+            "file that the run wrote"
+        )
+    with earlier_values(run.path, IMAGES_FILE):
+        return {row[IMAGE_COLUMNS[0]]: row[IMAGE_COLUMNS[1]] for row in csv_files.read(content)}
 
 
 def read_predictions(run: RunFolder) -> list[dict[str, str]]:

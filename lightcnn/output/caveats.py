@@ -64,6 +64,12 @@ def warning_lines(report: Mapping[str, Any], *, omit: Collection[str] = ()) -> l
     return [f"{kind}: {text}" for kind, text in _cautions(report, omit)]
 
 
+def warnings_beside_notes(report: Mapping[str, Any]) -> list[str]:
+    """The sentences of the warnings that are not among the `notes` of a comparison or an ablation."""
+    messages = (warning["message"] for warning in report.get("warnings", []))
+    return [message for message in messages if message not in report["notes"]]
+
+
 def _cautions(report: Mapping[str, Any], omit: Collection[str]) -> list[tuple[str, str]]:
     """Kind and text of each caution."""
     note = report["data"]["note"] if report["data"] else ""

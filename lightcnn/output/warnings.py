@@ -29,6 +29,9 @@ WarningCode = Literal[
     "identity_columns",
     "classes_missing",
     "class_named_as_split",
+    "largest_class_score",
+    "network_adapted",
+    "unequal_training",
 ]
 """What scripts can test. `MEANINGS` has the meaning of each."""
 
@@ -55,6 +58,11 @@ MEANINGS: Mapping[WarningCode, str] = {
     "identity_columns": "Columns of a manifest that look like patients, lesions or studies, and were not read.",
     "classes_missing": "Classes without images in the validation or the test set.",
     "class_named_as_split": "Folders named as a split that were read as classes.",
+    "largest_class_score": "Test images, on which the accuracy is not shown to be better than always predicting the "
+    "largest class of the training set; or runs, ablated recipes or changes for which that is so.",
+    "network_adapted": "Values of a recipe's network (classes, channels) that were replaced by those of the data.",
+    "unequal_training": "Pairs of compared runs that were not trained equally: their epochs or training images differ, "
+    "or their networks and other settings.",
 }
 """What `count` counts, for each code; the table in docs/reference/warnings.md."""
 assert set(MEANINGS) == set(get_args(WarningCode))

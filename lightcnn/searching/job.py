@@ -19,6 +19,7 @@ from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.positive_class import default_positive, with_positive
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import data_document, make_split, subset
 from lightcnn.devices import DeviceName, pick_device, require_memory
@@ -112,6 +113,8 @@ def run(
     existing = RunFolder.resumed(out, resume=resume, command="search", settings=SETTINGS_FILE)
     device = pick_device(settings.device)
     dataset = find_groups(load(settings.data, settings.reading, progress=progress.reading), progress=progress.reading)
+    if existing is None:
+        dataset, settings = _with_positive(dataset, settings)
     sets = make_split(dataset, settings.seed, settings.reading)
     space = _space_for(settings, dataset)
     _require_memory(space, settings.seed, device)
@@ -129,11 +132,12 @@ def estimate(settings: SearchSettings) -> dict[str, Any]:
 
     `first` is the cost of the space's first network, None if it cannot be fitted to the budget.
     """
-    dataset = find_groups(load(settings.data, settings.reading))
+    device = pick_device(settings.device)
+    dataset, settings = _with_positive(find_groups(load(settings.data, settings.reading)), settings)
     sets = make_split(dataset, settings.seed, settings.reading)
     data = data_document(dataset.scaled_to(sets.train), sets)
     space = _space_for(settings, dataset)
-    _require_memory(space, settings.seed, pick_device(settings.device))
+    _require_memory(space, settings.seed, device)
     first = space.fit(space.first())
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
     return {
@@ -152,6 +156,15 @@ def _require_memory(space: BudgetedSpace, seed: int, device: torch.device) -> No
     """Checks that the first network can be trained. Raises: BudgetError; InputError if it does not fit into memory."""
     first = space.candidate(space.first(), Random(seed))
     require_memory(f"the first network of space {space.space.name}", BYTES_PER_PARAMETER * first.cost.params, device)
+
+
+def _with_positive(dataset: Dataset, settings: SearchSettings) -> tuple[Dataset, SearchSettings]:
+    """The data and the settings of a new search with the positive class, if there are two."""
+    if len(dataset.classes) != 2 or settings.reading.positive is not None:
+        return dataset, settings
+    positive = default_positive(dataset.classes)
+    reading = settings.reading.model_copy(update={"positive": positive})
+    return with_positive(dataset, positive), settings.model_copy(update={"reading": reading})
 
 
 def _space_for(settings: SearchSettings, dataset: Dataset) -> BudgetedSpace:

@@ -8,6 +8,8 @@ from typing import Any
 from lightcnn import document
 from lightcnn.output import html
 from lightcnn.output.caveats import cautions
+from lightcnn.output.largest_class import largest_class_sentence
+from lightcnn.output.positive_class import positive_sentence
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.storage import Outcome
 from lightcnn.spec import NetworkSpec
@@ -44,6 +46,8 @@ def _result(report: Mapping[str, Any]) -> list[str]:
             f"95 % interval {test['low']:.2%} to {test['high']:.2%} ({method}) on {data['counts']['test']:,} images "
             "that were used neither in the search nor in training, and were evaluated once."
         ),
+        html.paragraph(largest_class_sentence(report["metrics"]["test"])),
+        *(html.paragraph(text) for text in [positive_sentence(report)] if text),
         *(html.paragraph(note, "note") for note in cautions(report)),
     ]
 
@@ -74,6 +78,7 @@ def _search(report: Mapping[str, Any], outcomes: Sequence[Outcome], plots: Mappi
     return [
         html.heading("The search"),
         html.pairs(report["counts"]),
+        html.paragraph(largest_class_sentence(report["metrics"]["val"], "validation images")),
         html.figure(plots["history"], "Best validation accuracy so far, over trainings of all lengths"),
         html.figure(plots["front"], "All trained networks, each after its longest training"),
         html.table(

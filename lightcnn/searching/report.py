@@ -14,12 +14,15 @@ from lightcnn import document
 from lightcnn.budget import Budget, Cost
 from lightcnn.cost import cost
 from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.positive_class import positive_document
 from lightcnn.engine.loop import Epoch
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import figures as score_figures
-from lightcnn.evaluation.predictions import prediction_table, write_predictions
+from lightcnn.evaluation.predictions import prediction_table, test_images, write_predictions, write_test_images
+from lightcnn.evaluation.score_values import largest_class
 from lightcnn.evaluation.scores import repeated_accuracy, scores
 from lightcnn.evaluation.thresholds import operating_points
+from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
@@ -94,7 +97,8 @@ def write_report(
     epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)
     table = prediction_table(pipeline.dataset, pipeline.split, final.probabilities, preprocess.threshold)
-    report["predictions"] = write_predictions(run, *table)
+    images = test_images(pipeline.dataset, pipeline.split)
+    report["predictions"] = write_predictions(run, *table) | write_test_images(run, images)
     plots = _write_plots(run, report, space, outcomes, final)
     run.write_bytes("report.html", report_page(settings, report, spec, outcomes, plots))
     run.write_json("report.json", report)
@@ -114,7 +118,13 @@ def report_document(
     total = final.candidate.cost
     _require_budget(space.budget, total, final.counters)
     return {
-        **report_head("search", seed=settings.seed, seconds=clock.elapsed(), data=pipeline.document()),
+        **report_head(
+            "search",
+            seed=settings.seed,
+            seconds=clock.elapsed(),
+            data=pipeline.document(),
+            warnings=largest_class_warnings(metrics["test"]),
+        ),
         "network": {"cost": total.document(), "counters": dict(final.counters)},
         "budget": space.budget.document(),
         "strategy": settings.strategy,
@@ -130,6 +140,7 @@ def report_document(
                 "accuracy": repeated_accuracy([metrics["test"]["accuracy"]["value"]], metrics["test"]["accuracy"])
             },
         },
+        "positive": positive_document(pipeline.dataset.classes),
         "metrics": metrics,
         "front": [{"cost": point.document(), "accuracy": score} for point, score in front(space, outcomes)],
         "history": history(outcomes),
@@ -148,13 +159,14 @@ def _metrics(pipeline: Pipeline, final: Final) -> dict[str, Any]:
     """
     dataset, sets = pipeline.dataset, pipeline.split
     threshold = pipeline.preprocess(final.candidate.spec.input[1]).threshold
-    binary = len(dataset.classes) == 2
+    binary, train = len(dataset.classes) == 2, dataset.labels[sets.train]
     operating = operating_points(dataset.labels[sets.val], final.probabilities["val"][:, 1]) if binary else {}
     return {
         split_name: scores(
             dataset.labels[indices], predicted, groups=dataset.groups[indices], threshold=threshold,
             classes=dataset.classes, operating=operating,
-        ) for split_name, predicted in final.probabilities.items() for indices in [getattr(sets, split_name)]
+        ) | {KEY: largest_class(train, dataset.labels[indices], dataset.classes)}
+        for split_name, predicted in final.probabilities.items() for indices in [getattr(sets, split_name)]
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from lightcnn import interrupt
 from lightcnn.budget import Budget, Cost, human
 from lightcnn.output.console import CommandConsole
+from lightcnn.output.largest_class import largest_class_clause
 from lightcnn.output.terminal import LiveView, format_duration, key_value_grid, table
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings
@@ -165,6 +166,7 @@ def summary(report: Mapping[str, Any]) -> str:
     """One line: accuracy, interval, cost."""
     test, total = report["best"]["test"]["accuracy"], report["network"]["cost"]
     return (
-        f"test accuracy {test['mean']:.2%} (95 % interval {test['low']:.2%} to {test['high']:.2%}), "
+        f"test accuracy {test['mean']:.2%} (95 % interval {test['low']:.2%} to {test['high']:.2%}"
+        f"{largest_class_clause(report['metrics']['test'])}), "
         f"{human(total['macs'])} FLOPs, {human(total['params'])} params"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.training import repeats, session
 from lightcnn.training.progress import SILENT, TrainingProgress
-from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
+from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument, run_classes
 from lightcnn.training.repeats import Repeats
+from lightcnn.training.resume import require_same_recipe
 from lightcnn.training.settings import MARKER_FILE, TrainSettings, make_settings
 from lightcnn.training.setup import prepare
 
@@ -30,7 +32,7 @@ def train(
     """Trains the network of a recipe and writes a run folder, like `lightcnn train` but without output.
 
     Args:
-        recipe: A `Recipe`, the path of a recipe file, or the name of a shipped recipe.
+        recipe: A `Recipe`, the path of a recipe file or of a run folder, or the name of a shipped recipe.
         folds: Number of cross-validation folds, 2 or more. None: one split into training, validation and test set.
         seeds: Number of trainings with different seeds, starting at the recipe's seed. None: one training.
         out: The run folder, which must not exist unless `resume` is set. None: a new folder under `runs/`.
@@ -68,21 +70,34 @@ def run(
     started = time.monotonic()
     resumed = RunFolder.resumed(out, resume=resume, command="train", settings=MARKER_FILE)
     path = Path(out) if out is not None else RunFolder.default_path("train")
+    draft = settings.draft if resumed is None else replace(settings.draft, classes=run_classes(resumed))
     several = _repeats(settings, resumed)
     if several is not None:
         return repeats.train_all(
-            settings.draft, several, path, resumed, device=settings.device, progress=progress, settings=settings
+            draft, several, path, resumed, device=settings.device, progress=progress, settings=settings
         )
-    setup = prepare(settings.draft, settings.device, progress)
+    setup = prepare(draft, settings.device, progress)
     return session.train_one(setup, path, resumed, progress=progress, started=started, settings=settings)
 
 
-def estimate(settings: TrainSettings, *, progress: TrainingProgress = SILENT) -> dict[str, Any]:
-    """The document of `--dry-run`; nothing is written. Raises: InputError."""
-    several = _repeats(settings, None)
+def estimate(
+    settings: TrainSettings,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: TrainingProgress = SILENT,
+) -> dict[str, Any]:
+    """The document of `--dry-run`; nothing is written. Raises: InputError for everything for which `run` raises it."""
+    resumed = RunFolder.resumed(out, resume=resume, command="train", settings=MARKER_FILE)
+    RunFolder.require_writable(Path(out) if out is not None else RunFolder.default_path("train"))
+    draft = settings.draft if resumed is None else replace(settings.draft, classes=run_classes(resumed))
+    several = _repeats(settings, resumed)
     if several is not None:
-        return repeats.estimate(settings.draft, several, settings.device, progress)
-    return session.estimate(prepare(settings.draft, settings.device, progress))
+        return repeats.estimate(draft, several, settings.device, progress, resumed)
+    setup = prepare(draft, settings.device, progress)
+    if resumed is not None:
+        require_same_recipe(resumed, setup.recipe, setup.pipeline.document())
+    return session.estimate(setup)
 
 
 def _repeats(settings: TrainSettings, resumed: RunFolder | None) -> Repeats | None:

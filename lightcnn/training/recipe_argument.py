@@ -1,64 +1,147 @@
 """From the RECIPE argument and the options of `lightcnn train` to a recipe. No torch.
 
-RECIPE is a recipe file, the name of a shipped recipe, or a file with a network alone.
+RECIPE is a recipe file, the name of a shipped recipe, a run folder, the name of a baseline, or a file with a network
+alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightcnn import document, overrides
-from lightcnn.baseline_spec import TIMM_PREFIX, as_baseline, load_network
+from lightcnn.baseline_spec import BASELINES, TIMM_PREFIX, as_baseline, load_network
 from lightcnn.document import Frozen, Model
-from lightcnn.errors import InputError
+from lightcnn.errors import InputError, RunError
 from lightcnn.overrides import Override
 from lightcnn.recipe import PRESETS, Recipe, default_augment, default_epochs, default_training
+from lightcnn.run_folder import RunFolder
+
+RECIPE_FILE = "recipe.yaml"
+Followed = Literal["classes", "channels"]
+"""What a network takes from its data unless it is set."""
 
 
 @dataclass(frozen=True)
 class RecipeDraft:
-    """A recipe whose data have not been read. `bare`: a network alone, whose training depends on its data."""
+    """A recipe whose data have not been read.
+
+    `bare`: a network alone, whose training depends on its data. `follows`: what the network takes from the data.
+    `classes`: those of the run that is resumed, in order.
+    """
 
     recipe: Recipe
     bare: bool = False
     changes: Sequence[Override] = field(default=())
+    follows: Sequence[Followed] = field(default=())
+    classes: Sequence[str] = field(default=())
 
-    def resolved(self, source: str, channels: int, images: int) -> Recipe:
-        """The recipe for data of `source` with `channels` channels and `images` training images.
+    def resolved(
+        self, source: str, channels: int, images: int, *, classes: int | None = None, positive: str | None = None
+    ) -> Recipe:
+        """The recipe for data of `source` with `channels` channels, `images` training images, classes, a positive one.
 
         Raises: DocumentError.
         """
-        recipe = self.recipe
+        recipe, data = self.recipe, _plain(self.recipe)
         if self.bare:
             training = default_training(default_epochs(images), images)
-            data = _plain(recipe) | {
+            data |= {
                 "augment": _plain(default_augment(channels, images)),
                 "training": _plain(training) | {"batch": min(training.batch, max(2, images))},
             }
+        if "classes" in self.follows and classes is not None:
+            _set_classes(data["network"], classes)
+        if "channels" in self.follows:
+            data["network"]["input"][0] = channels
+        if self.bare or self.follows:
             recipe = overrides.validate(Recipe, data, "spec", self.changes)
-        return recipe.model_copy(update={"data": source})
+        reading = recipe.reading.model_copy(update={"positive": positive})
+        return recipe.model_copy(update={"data": source, "reading": reading})
 
 
 def read_recipe_argument(name: str | Path, changes: Sequence[Override] = ()) -> RecipeDraft:
-    """Reads a recipe file or a shipped recipe and applies the changes; or a spec.yaml, with `--data` in the changes.
+    """Reads RECIPE and applies the changes; a baseline or a spec.yaml needs `--data` in the changes.
 
     Raises: InputError, DocumentError.
     """
-    file = document.find("recipes", str(name))
+    if _names_baseline(str(name)):
+        return _bare_draft({"baseline": str(name), "classes": 2}, str(name), str(name), changes)
+    file = _find(name)
     text = document.read_text(file)
     keys = document.keys(text, str(file))
     if "network" in keys or not keys & {"stages", "baseline"}:
-        return RecipeDraft(_read_changed(Recipe, text, str(file), changes))
-    source = next((change.value for change in changes if change.path == ("data",)), None)
+        recipe = _read_changed(Recipe, text, str(file), changes)
+        if _data_change(changes) is None:
+            return RecipeDraft(_with_positive_of_run(recipe, file))
+        return RecipeDraft(recipe, follows=_follows(changes))
+    network = load_network(file)
+    return _bare_draft(_plain(network), network.name, str(file), changes)
+
+
+def run_classes(run: RunFolder) -> list[str]:
+    """The classes of a run in their order; empty if they are not known."""
+    documents = [run.read_json(name) for name in ("data.json", "report.json") if (run / name).is_file()]
+    data = documents[0] if documents and "classes" in documents[0] else documents[-1].get("data") if documents else None
+    classes = data.get("classes") if isinstance(data, dict) else None
+    return [name for name in classes if isinstance(name, str)] if isinstance(classes, list) else []
+
+
+def _names_baseline(name: str) -> bool:
+    return (name in BASELINES or name.startswith(TIMM_PREFIX)) and not Path(name).exists()
+
+
+def _find(name: str | Path) -> Path:
+    """The file of a recipe; that of a run if `name` is a folder. Raises: InputError."""
+    if not Path(name).is_dir():
+        return document.find("recipes", str(name))
+    file = RunFolder.load(name) / RECIPE_FILE
+    if not file.is_file():
+        raise RunError(f"run {name}: has no {RECIPE_FILE}; name the run of a command that trains")
+    return file
+
+
+def _bare_draft(network: dict[str, Any], name: str, file: str, changes: Sequence[Override]) -> RecipeDraft:
+    """A network alone, whose data are named by the changes. Raises: InputError, DocumentError."""
+    source = _data_change(changes)
     if source is None:
         raise InputError(f"{file}: a network without data; name the data set to train on, for example --data digits")
-    network = load_network(file)
-    bare = {"name": network.name.removeprefix(TIMM_PREFIX), "data": source, "network": _plain(network)}
+    bare = {"name": name.removeprefix(TIMM_PREFIX), "data": source, "network": network}
     _insert_baseline(bare, changes)
-    return RecipeDraft(overrides.validate(Recipe, bare, str(file), changes), bare=True, changes=tuple(changes))
+    recipe = overrides.validate(Recipe, bare, file, changes)
+    return RecipeDraft(recipe, bare=True, changes=tuple(changes), follows=_follows(changes))
+
+
+def _data_change(changes: Sequence[Override]) -> Any:
+    return next((change.value for change in changes if change.path == ("data",)), None)
+
+
+def _follows(changes: Sequence[Override]) -> tuple[Followed, ...]:
+    """What the network takes from its data, because no change sets it."""
+    keys: dict[Followed, str] = {"classes": "classes", "channels": "input"}
+    paths = {change.path[:2] for change in changes}
+    return tuple(name for name, key in keys.items() if not paths & {("network",), ("network", key)})
+
+
+def _set_classes(network: dict[str, Any], classes: int) -> None:
+    """Sets the number of classes; a single logit is for two classes only."""
+    network["classes"] = classes
+    if classes != 2 and "baseline" in network:
+        network["sigmoid"] = False
+    elif classes != 2:
+        network["head"]["output"] = "softmax"
+
+
+def _with_positive_of_run(recipe: Recipe, file: Path) -> Recipe:
+    """The recipe with the positive class of the run that it is in, which an earlier version may not have written."""
+    is_run = file.name == RECIPE_FILE and (file.parent / "environment.json").is_file()
+    if recipe.reading.positive is not None or not is_run:
+        return recipe
+    classes = run_classes(RunFolder(file.parent))
+    reading = recipe.reading.model_copy(update={"positive": classes[1] if len(classes) == 2 else None})
+    return recipe.model_copy(update={"reading": reading})
 
 
 def changed_recipe(recipe: Recipe, changes: Sequence[Override], file: str) -> Recipe:
@@ -70,7 +153,7 @@ def changed_recipe(recipe: Recipe, changes: Sequence[Override], file: str) -> Re
 
 def differences(earlier: Frozen, later: Frozen) -> list[str]:
     """`key: earlier value in the run, later value given` for every value in which two recipes differ."""
-    before, after = dict(_flat(_plain(earlier), "")), dict(_flat(_plain(later), ""))
+    before, after = overrides.leaves(earlier), overrides.leaves(later)
     names = [*before, *(name for name in after if name not in before)]
     return [
         f"{name}: {_format_value(before, name)} in the run, {_format_value(after, name)} given"
@@ -108,10 +191,3 @@ def _insert_baseline(data: Any, changes: Sequence[Override]) -> None:
 def _plain(model: Frozen) -> dict[str, Any]:
     plain: dict[str, Any] = model.model_dump(mode="json")
     return plain
-
-
-def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Dotted path and value of every leaf."""
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    inner = [leaf for key, part in pairs for leaf in _flat(part, f"{path}.{key}" if path else str(key))]
-    yield from inner or [(path, value)]

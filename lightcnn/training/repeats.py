@@ -100,8 +100,7 @@ def train_all(
 
     Raises: InputError before any work is done; TrainingError if the loss diverged or memory or disk space ran out.
     """
-    if resumed is not None and load_repeats(resumed) != repeats:
-        raise RunError(f"--resume: {path} was not started with {repeats}; leave --folds and --seeds out")
+    _require_same_repeats(repeats, resumed)
     setups = prepare_parts(draft, repeats, device, progress, read)
     recipe = full_recipe(draft.recipe, setups)
     data = pooled_data([setup.pipeline for _, setup in setups])
@@ -151,19 +150,34 @@ def prepare_parts(
 
 def full_recipe(recipe: Recipe, setups: list[tuple[Part, TrainingSetup]]) -> Recipe:
     """The complete recipe with the seed and split of `recipe`, as it was before it was repeated."""
-    return setups[0][1].recipe.model_copy(update={"seed": recipe.seed, "reading": recipe.reading})
+    full = setups[0][1].recipe
+    reading = recipe.reading.model_copy(update={"positive": full.reading.positive})
+    return full.model_copy(update={"seed": recipe.seed, "reading": reading})
 
 
-def estimate(draft: RecipeDraft, repeats: Repeats, device: str, progress: TrainingProgress = SILENT) -> dict[str, Any]:
-    """The document of `--dry-run`: that of the first part, with recipe, data and time of all parts."""
+def estimate(
+    draft: RecipeDraft,
+    repeats: Repeats,
+    device: str,
+    progress: TrainingProgress = SILENT,
+    resumed: RunFolder | None = None,
+) -> dict[str, Any]:
+    """The document of `--dry-run`: that of the first part, with recipe, data and time of all parts.
+
+    Raises: InputError, as `train_all`.
+    """
+    _require_same_repeats(repeats, resumed)
     setups = prepare_parts(draft, repeats, device, progress)
-    plan, recipe = session.estimate(setups[0][1]), full_recipe(draft.recipe, setups)
+    recipe, data = full_recipe(draft.recipe, setups), pooled_data([setup.pipeline for _, setup in setups])
+    if resumed is not None:
+        require_same_recipe(resumed, recipe, data)
+    plan = session.estimate(setups[0][1])
     seconds = round(plan["estimate"]["seconds"] * len(setups), 3)
     return plan | {
         "folds": repeats.folds,
         "seeds": repeats.seeds,
         "seed": recipe.seed,
-        "data": pooled_data([setup.pipeline for _, setup in setups]),
+        "data": data,
         "estimate": plan["estimate"] | {"seconds": seconds},
         "recipe": recipe.model_dump(mode="json"),
     }
@@ -178,6 +192,12 @@ def load_repeats(run: RunFolder) -> Repeats | None:
         return Repeats(int(counts["folds"]), int(counts["seeds"]))
     except (ValueError, TypeError, KeyError, OverflowError, InputError):
         raise RunError(f"run {run.path}: {REPEATS_FILE} is damaged; start again with a new --out") from None
+
+
+def _require_same_repeats(repeats: Repeats, resumed: RunFolder | None) -> None:
+    """Raises: RunError if a run was started with other folds or seeds."""
+    if resumed is not None and load_repeats(resumed) != repeats:
+        raise RunError(f"--resume: {resumed.path} was not started with {repeats}; leave --folds and --seeds out")
 
 
 def _part_recipe(recipe: Recipe, part: Part) -> Recipe:

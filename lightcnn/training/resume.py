@@ -20,7 +20,13 @@ def require_same_recipe(run: RunFolder, recipe: Recipe, data: Mapping[str, Any])
     """Raises: RunError if a run was started with another recipe or other data; `data` is that of report.json."""
     if not (run / MARKER_FILE).is_file():
         raise RunError(f"run {run.path}: not a training; --resume continues a run of `lightcnn train`")
-    other = differences(document.load(Recipe, run / "recipe.yaml"), recipe)
+    started = document.load(Recipe, run / "recipe.yaml")
+    if (
+        started.reading.positive is None
+    ):  # runs of earlier versions have none: the order of classes is in the fingerprint
+        reading = started.reading.model_copy(update={"positive": recipe.reading.positive})
+        started = started.model_copy(update={"reading": reading})
+    other = differences(started, recipe)
     if other:
         more = f" and {len(other) - MAX_LISTED} more" if len(other) > MAX_LISTED else ""
         raise RunError(

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from lightcnn.baseline_spec import BaselineSpec
-from lightcnn.baselines import Baseline, build_network
+from lightcnn.baselines import Baseline, build_network, require_weights
 from lightcnn.counting.stages import network_cost
 from lightcnn.engine.checkpoints import Checkpoints
 from lightcnn.engine.history import History, Row
@@ -187,10 +187,14 @@ def first_weights(model: Network | Baseline) -> str:
 
 
 def estimate(setup: TrainingSetup) -> dict[str, Any]:
-    """The document of `--dry-run`: the training, and its time, measured on a few batches."""
+    """The document of `--dry-run`: the training, and its time, measured on a few batches.
+
+    Raises: InputError if its weights cannot be loaded.
+    """
     pipeline, recipe = setup.pipeline, setup.recipe
     few = pipeline.split.train[: MEASURED_STEPS * recipe.training.batch]
     settings = recipe.training.model_copy(update={"epochs": 1})
+    require_weights(recipe.network)
     # A weights file is read, so that one that does not fit is reported now; nothing is downloaded.
     from_file = isinstance(recipe.network, BaselineSpec) and recipe.network.weights != "timm"
     model = build_network(recipe.network, recipe.seed, pretrained=from_file).to(pipeline.device)

@@ -11,7 +11,7 @@ from lightcnn.devices import DeviceName
 from lightcnn.document import Frozen
 from lightcnn.overrides import Override
 from lightcnn.recipe import Recipe
-from lightcnn.training.recipe_argument import RecipeDraft
+from lightcnn.training.recipe_argument import Followed, RecipeDraft
 
 SETTINGS_FILE = "train.yaml"
 """The settings in a new run folder. Folders of older versions have none."""
@@ -33,6 +33,7 @@ class TrainSettings(Frozen):
     recipe: Recipe
     bare: Annotated[bool, Field(description="a network alone: its data set epochs, batch and augmentation")] = False
     overrides: Annotated[tuple[RecipeOverride, ...], Field(description="applied after the data have decided")] = ()
+    follows: Annotated[tuple[Followed, ...], Field(description="what the network takes from the data")] = ()
     folds: Annotated[int | None, Field(description="number of folds; none: one split")] = None
     seeds: Annotated[int | None, Field(description="number of seeds; none: one")] = None
     device: DeviceName = "auto"
@@ -41,7 +42,7 @@ class TrainSettings(Frozen):
     def draft(self) -> RecipeDraft:
         """The recipe before its data have been read."""
         changes = tuple(Override(override.option, override.path, override.value) for override in self.overrides)
-        return RecipeDraft(self.recipe, self.bare, changes)
+        return RecipeDraft(self.recipe, self.bare, changes, self.follows)
 
     def file(self, header: str = "") -> dict[str, bytes]:
         """train.yaml; `header` becomes a comment at its top."""
@@ -55,5 +56,5 @@ def make_settings(
     overrides = tuple(
         RecipeOverride(option=change.option, path=change.path, value=change.value) for change in draft.changes
     )
-    values = {"recipe": draft.recipe, "bare": draft.bare, "overrides": overrides}
+    values = {"recipe": draft.recipe, "bare": draft.bare, "overrides": overrides, "follows": tuple(draft.follows)}
     return document.make(TrainSettings, values | {"folds": folds, "seeds": seeds, "device": device}, "train")

@@ -16,6 +16,7 @@ from lightcnn import interrupt
 from lightcnn.budget import human
 from lightcnn.output.caveats import STAND_IN_PANEL
 from lightcnn.output.console import CommandConsole
+from lightcnn.output.largest_class import largest_class_clause
 from lightcnn.output.terminal import LiveView, format_duration, key_value_grid, table
 from lightcnn.text import visible
 from lightcnn.training.progress import TrainingProgress
@@ -142,7 +143,8 @@ def train_summary(report: Mapping[str, Any]) -> str:
         trained = f"best epoch {report['best_epoch']} of {report['epochs']}"
     return (
         f"test accuracy {accuracy['value']:.2%} (95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%}, "
-        f"{accuracy['interval']}), {trained}, {human(total['macs'])} FLOPs, {human(total['params'])} params"
+        f"{accuracy['interval']}{largest_class_clause(report['metrics']['test'])}), "
+        f"{trained}, {human(total['macs'])} FLOPs, {human(total['params'])} params"
     )
 
 

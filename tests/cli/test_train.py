@@ -90,7 +90,7 @@ def test_the_report_has_the_keys_of_the_contract(finished):
         assert report["metrics"][split_name].keys() == {
             "accuracy", "balanced_accuracy", "precision", "sensitivity", "specificity", "f1", "auc", "pr_auc", "mcc",
             "kappa", "brier", "log_loss", "ece", "confusion", "per_class", "at_specificity", "at_sensitivity", "images",
-            "groups", "warning",
+            "groups", "warning", "largest_class",
         }  # fmt: skip
         accuracy = report["metrics"][split_name]["accuracy"]
         assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
@@ -521,3 +521,94 @@ def test_an_allowed_leak_is_shown_above_the_score(tmp_path):
     text = (trained / "report.html").read_text()
     assert trained.report["data"]["leak_allowed"] is True
     assert 0 < text.index("the scores are too high") < text.index("test accuracy</p>")
+
+
+# The score of always predicting the largest class
+
+
+def test_the_score_of_the_largest_training_class_is_shown_beside_the_accuracy(tmp_path, capsys):
+    """Noise of two classes: 30 of 50 test images are of the larger one, and no network can learn to do better."""
+    random = np.random.default_rng(0)
+    sets = {"train": (12, 20), "val": (4, 6), "test": (20, 30)}
+    arrays = {}
+    for name, (first, second) in sets.items():
+        arrays[f"{name}_labels"] = np.repeat([0, 1], [first, second])
+        arrays[f"{name}_images"] = random.integers(0, 255, (first + second, 8, 8)).astype(np.uint8)
+    np.savez("noise.npz", **arrays, class_names=np.array(["few", "many"]))
+    Path("noise.yaml").write_text(
+        "data: noise.npz\nnetwork: {input: [1, 8, 8], stages: [{kind: conv, width: 4}], classes: 2}\n"
+        "augment: none\ntraining: {epochs: 1, batch: 8}\n"
+    )
+    assert run(["train", "noise.yaml", "--out", "out"]) == 0
+    out = capsys.readouterr().out
+    report = RunFolder.load("out").report
+    assert report["metrics"]["test"]["largest_class"] == {"class": "many", "accuracy": 0.6}
+    assert [warning["code"] for warning in report["warnings"]] == ["largest_class_score"]
+    assert "; always predicting many: 60.00%)" in out
+    assert "warning: The test accuracy of" in out
+    sentence = "Always predicting many, the largest class of the training set, is correct for 60.00% of the"
+    page, card = (Path("out", name).read_text(encoding="utf-8") for name in ("report.html", "README.md"))
+    assert sentence in page
+    assert "always predicting many gives 60" in page
+    assert sentence in card
+    assert "is not shown to be better than always predicting many" in card
+    assert run(["train", "noise.yaml", "--seeds", "2", "--out", "pooled"]) == 0
+    assert "always predicting many: 60.00%" in capsys.readouterr().out
+    assert RunFolder.load("pooled").report["metrics"]["test"]["largest_class"] == {"class": "many", "accuracy": 0.6}
+
+
+# The positive class
+
+
+@pytest.fixture
+def skin(tmp_path):
+    """A recipe of mpox and others, with a split: dark squares are mpox, and no network is needed to tell them apart."""
+    random = np.random.default_rng(0)
+    arrays = {}
+    for name, count in (("train", 40), ("val", 12), ("test", 16)):
+        labels = np.arange(count) % 2
+        arrays[f"{name}_labels"] = labels
+        arrays[f"{name}_images"] = (random.integers(0, 150, (count, 8, 8)) + 60 * labels[:, None, None]).astype(
+            np.uint8
+        )
+    np.savez("skin.npz", **arrays, class_names=np.array(["Monkey_Pox", "Others"]))
+    Path("skin.yaml").write_text(
+        "data: skin.npz\nnetwork: {input: [1, 8, 8], stages: [{kind: conv, width: 4}], classes: 2, "
+        "head: {output: sigmoid}}\naugment: none\ntraining: {epochs: 2, batch: 8}\n"
+    )
+    return "skin.yaml"
+
+
+@pytest.mark.parametrize(("option", "positive"), [([], "Monkey_Pox"), (["--positive", "Others"], "Others")])
+def test_scores_thresholds_and_files_are_those_of_the_positive_class(option, positive, skin, capsys):
+    assert run(["train", skin, "--out", "out", *option]) == 0
+    assert f"The positive class is {positive} (" in capsys.readouterr().out
+    report, tested = (
+        RunFolder.load("out").report,
+        [r for r in rows(Path("out"), "predictions.csv") if r["split"] == "test"],
+    )
+    negative = {"Monkey_Pox": "Others", "Others": "Monkey_Pox"}[positive]
+    assert report["data"]["classes"] == [negative, positive]
+    assert report["positive"]["class"] == positive
+    assert Recipe.load("out/recipe.yaml").reading.positive == positive
+    assert Preprocess.model_validate_json(Path("out/preprocess.json").read_text()).classes == (negative, positive)
+    of_class = {name: [row for row in tested if row["label"] == name] for name in (negative, positive)}
+    rates = {name: np.mean([row["prediction"] == name for row in of_name]) for name, of_name in of_class.items()}
+    test = report["metrics"]["test"]
+    assert test["sensitivity"]["value"] == pytest.approx(rates[positive])
+    assert test["specificity"]["value"] == pytest.approx(rates[negative])
+    for row in tested:
+        assert (row["prediction"] == positive) == (float(row[f"p_{positive}"]) >= report["threshold"]["value"])
+    page, card = (Path("out", name).read_text(encoding="utf-8") for name in ("report.html", "README.md"))
+    assert f"The positive class is {positive}" in page
+    assert "The positive class is" in card
+    assert run(["train", "out/recipe.yaml", "--out", "again", "--quiet"]) == 0
+    assert outcome(Path("again"))[1] == outcome(Path("out"))[1], "the recipe of the run repeats it"
+
+
+def test_an_unknown_positive_class_is_refused_before_any_work(skin, capsys):
+    assert run(["train", skin, "--out", "out", "--positive", "Measles"]) == 2
+    assert (
+        "positive class 'Measles': data skin.npz has no such class, but Monkey_Pox, Others" in capsys.readouterr().err
+    )
+    assert not Path("out").exists()

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from helpers.training_runs import write_digits_recipe
 
+import lightcnn
+from lightcnn.errors import InputError
 from lightcnn.overrides import Override, parse_assignment
 from lightcnn.recipe import Recipe
 from lightcnn.training.recipe_argument import differences, read_recipe_argument
@@ -53,3 +55,32 @@ def test_a_network_alone_gets_the_defaults_for_its_data(recipe):
 
 def change(path, value):
     return Override(f"--set {path}", tuple(path.split(".")), value)
+
+
+def test_a_run_folder_and_a_baseline_are_recipes(recipe):
+    lightcnn.train(recipe, out="run")
+    assert read_recipe_argument("run").recipe == Recipe.load("run/recipe.yaml")
+    Path("empty").mkdir()
+    with pytest.raises(InputError, match="run empty: not a run folder"):
+        read_recipe_argument("empty")
+    draft = read_recipe_argument("mobilenetv2", [change("data", "digits")])
+    resolved = draft.resolved("digits", 1, 1_000, classes=10)
+    assert (resolved.network.name, resolved.network.classes, resolved.network.input) == (
+        "mobilenetv2",
+        10,
+        (1, 224, 224),
+    )
+    assert read_recipe_argument("timm:test_vit", [change("data", "digits")]).recipe.network.timm == "test_vit"
+    with pytest.raises(InputError, match="mobilenetv2: a network without data"):
+        read_recipe_argument("mobilenetv2")
+
+
+def test_classes_and_channels_follow_the_data_unless_set(recipe):
+    kept = read_recipe_argument(recipe).resolved("other", 3, 100, classes=5)
+    assert (kept.network.classes, kept.network.input[0]) == (3, 1), "the file names network and data"
+    draft = read_recipe_argument(recipe, [change("data", "other"), change("network.classes", 4)])
+    assert draft.follows == ("channels",)
+    resolved = draft.resolved("other", 3, 100, classes=5)
+    assert (resolved.network.classes, resolved.network.input) == (4, (3, 8, 8))
+    sigmoid = read_recipe_argument("micrompoxnet", [change("data", "other")]).resolved("other", 1, 100, classes=5)
+    assert (sigmoid.network.classes, sigmoid.network.input[0], sigmoid.network.logits) == (5, 1, 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import urllib.error
 from pathlib import Path
 
 import numpy as np
@@ -203,3 +204,67 @@ def draft_of(file, recipe):
     assert draft.bare
     assert draft.recipe.name == "mobilenetv3_small_050"
     return draft.recipe
+
+
+def test_all_problems_of_a_recipe_and_its_data_are_reported_at_once(recipe, capsys):
+    """Two classes for three, three channels for one, and a teacher and a batch that do not exist."""
+    sets = ["network.classes=2", "network.input=[3,8,8]", "training.batch=5000", "distill.teacher=nowhere"]
+    assert run(["train", recipe, *(word for value in sets for word in ("--set", value)), "--dry-run"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    problems = [line for line in lines if line.startswith("lightcnn: ")]
+    beginnings = ["network.classes: 2, but data", "network.input: 3 channels", "training.batch: 5000", "run nowhere"]
+    assert [
+        problem.removeprefix("lightcnn: ").startswith(b) for problem, b in zip(problems, beginnings, strict=True)
+    ] == ([True] * 4)
+
+
+def test_a_network_that_follows_the_data_is_a_warning(recipe, capsys):
+    assert run(["train", recipe, "--data", "digits", "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["recipe"]["network"]["classes"] == 10
+    (warning,) = plan["warnings"]
+    assert (warning["code"], warning["count"]) == ("network_adapted", 1)
+    assert "classes 3 → 10;" in warning["message"]
+
+
+# What only the training itself used to check
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    def refuse(*_, **__):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+
+
+@pytest.mark.parametrize("more", [[], ["--seeds", "2"]])
+def test_a_dry_run_reports_weights_that_cannot_be_downloaded(more, recipe, offline, capsys):
+    sets = [
+        "network.baseline=timm:test_vit",
+        "network.input=[1,160,160]",
+        "network.weights=timm",
+        "network.freeze=true",
+    ]
+    options = [word for value in sets for word in ("--set", value)]
+    assert run(["train", recipe, *options, *more, "--dry-run"]) == 2
+    error = capsys.readouterr().err
+    assert "network.weights: timm: the weights of test_vit could not be downloaded" in error
+    assert run(["ablate", recipe, *options, "--over", "augmentation", "--dry-run"]) == 2
+    assert "could not be downloaded" in capsys.readouterr().err
+
+
+def test_a_dry_run_reports_what_the_run_would_refuse(recipe, half, capsys):
+    """A run of another recipe, a folder that cannot be made, and a device that is missing."""
+    assert run(["train", recipe, "--epochs", "7", "--resume", "--out", "half", "--dry-run"]) == 2
+    assert "was started with another recipe (training.epochs: 4 in the run, 7 given)" in capsys.readouterr().err
+    assert run(["train", recipe, "--resume", "--out", "half", "--dry-run", "--quiet"]) == 0
+    assert run(["train", recipe, "--seeds", "2", "--resume", "--out", "half", "--dry-run"]) == 2
+    assert "was not started with --folds 0 --seeds 2" in capsys.readouterr().err
+    Path("file").write_text("")
+    for command in (["train", recipe], ["ablate", recipe, "--over", "augmentation"], ["search", "--budget", "1MFLOPs"]):
+        assert run([*command, "--out", "file/out", "--dry-run"]) == 2
+        assert "--out file/out: cannot be made" in capsys.readouterr().err
+    if not torch.cuda.is_available():
+        assert run(["search", "--budget", "1MFLOPs", "--device", "cuda", "--dry-run"]) == 2

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lightcnn.data.dataset import Dataset
+from lightcnn.data.positive_class import with_positive
 from lightcnn.data.sources.folder import read_folder
 from lightcnn.data.sources.manifest import read_manifest
 from lightcnn.data.sources.mpox import mpox2022, mpox2025
@@ -33,10 +34,14 @@ OUTLINES = {"digits": (1, 10, 8), "fashion-mnist": (1, 10, 28), "cifar10": (3, 1
 def load(source: str, reading: Reading | None = None, *, progress: Progress = no_progress) -> Dataset:
     """Loads a source: a named data set, a folder of class folders, a .csv manifest, or a .npz in MedMNIST's layout.
 
-    Raises: DataError in one line that names the file, the rule and the remedy; DataMissing if a named data set is not
-    on this machine and cannot be downloaded.
+    Of two classes, `reading.positive` is the second. Raises: DataError in one line that names the file, the rule and
+    the remedy; DataMissing if a named data set is not on this machine and cannot be downloaded.
     """
     reading = reading or Reading()
+    return with_positive(_load(source, reading, progress), reading.positive)
+
+
+def _load(source: str, reading: Reading, progress: Progress) -> Dataset:
     path = Path(source)
     if not is_utf8(source):
         raise DataError(f"data {source!r} {NOT_UTF8}")

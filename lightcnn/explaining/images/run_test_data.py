@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lightcnn import document
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping.groups import find_groups
+from lightcnn.data.positive_class import in_order
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import Split, data_document, make_split, subset
@@ -55,8 +56,9 @@ def load_test_data(
     """
     run.require("recipe.yaml")
     recipe = document.load(Recipe, run / "recipe.yaml")
-    reading = recipe.reading if data_dir is None else recipe.reading.model_copy(update={"data_dir": str(data_dir)})
-    dataset = _load_dataset(run, recipe, reading, source, progress)
+    changes = {"positive": None} | ({} if data_dir is None else {"data_dir": str(data_dir)})
+    reading = recipe.reading.model_copy(update=changes)
+    dataset = in_order(_load_dataset(run, recipe, reading, source, progress), preprocess.classes)
     if dataset.classes != preprocess.classes:
         raise InputError(
             f"data {dataset.source}: its classes are {_format_classes(dataset.classes)}, but those of run {run.path} "

@@ -11,6 +11,7 @@ from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import DATASET_NAMES
 from lightcnn.output.caveats import caveats
+from lightcnn.output.largest_class import largest_class_warnings
 from lightcnn.recipe import Recipe
 from lightcnn.text import visible
 from lightcnn.training.report import wording
@@ -109,7 +110,11 @@ class CardFacts:
     def limits(self) -> list[str]:
         """What a reader of the scores must know, most severe first."""
         report, data = self.report, self.report["data"]
-        warnings = [*caveats(data), wording.small_test_set(report)]
+        warnings = [
+            *caveats(data),
+            *(warning.message for warning in largest_class_warnings(report["metrics"]["test"])),
+            wording.small_test_set(report),
+        ]
         if not data["groups"]["known"]:
             warnings.append(UNKNOWN_GROUPS)
         if self.ignored_split:

@@ -12,7 +12,9 @@ from ruamel.yaml import YAML
 
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.output.caveats import STAND_IN_CARD
+from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.markdown import bullets, escape, table
+from lightcnn.output.positive_class import positive_sentence
 from lightcnn.recipe import Recipe
 from lightcnn.text import visible
 from lightcnn.training.report import wording
@@ -57,7 +59,8 @@ def model_card(facts: CardFacts) -> bytes:
         *([f"> **{escape(warning)}.**"] if warning else []),
         f"# {escape(title(recipe))}",
         f"{escape(network(report))} that distinguishes {len(report['data']['classes']):,} classes of images, trained "
-        f"by lightcnn {escape(report['lightcnn'])} on {escape(facts.source)}. Test accuracy {accuracy(report)}.",
+        f"by lightcnn {escape(report['lightcnn'])} on {escape(facts.source)}. Test accuracy {accuracy(report)}. "
+        f"{escape(largest_class_sentence(report['metrics']['test']))}".rstrip(),
         NOT_FOR_DIAGNOSIS,
         "## Intended use",
         f"To classify images like those of {escape(facts.dataset)} in research and teaching, and as a baseline for "
@@ -72,6 +75,7 @@ def model_card(facts: CardFacts) -> bytes:
         table(("", ""), _data_rows(facts)),
         "## Scores on the test set",
         escape(wording.sample_size(report)),
+        *(escape(text) for text in [positive_sentence(report)] if text),
         table(wording.SCORE_HEADER, wording.score_rows(report)),
         escape(wording.decision_rule(report)),
         escape(wording.calibration(report)),

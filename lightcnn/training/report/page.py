@@ -15,6 +15,8 @@ from lightcnn.data.contact_sheets import thumbnail
 from lightcnn.engine.history import History
 from lightcnn.output import html
 from lightcnn.output.caveats import cautions
+from lightcnn.output.largest_class import largest_class_sentence
+from lightcnn.output.positive_class import positive_sentence
 from lightcnn.recipe import Optimisation, Recipe
 from lightcnn.training.report import wording
 
@@ -98,6 +100,7 @@ def _score(report: Mapping[str, Any]) -> list[str]:
             "images that were not used in training. They were evaluated once, with weights, temperature and threshold "
             "chosen on the validation set."
         ),
+        html.paragraph(largest_class_sentence(report["metrics"]["test"])),
         *([html.paragraph(warning, "note")] if warning else []),
     ]
 
@@ -107,6 +110,7 @@ def _test(report: Mapping[str, Any]) -> list[str]:
     thresholds = wording.threshold_rows(report)
     return [
         html.table(wording.SCORE_HEADER, wording.score_rows(report)),
+        *(html.paragraph(text) for text in [positive_sentence(report)] if text),
         html.paragraph(wording.sample_size(report)),
         html.paragraph(f"Methods of the intervals: {wording.interval_methods(report)}."),
         html.paragraph(wording.decision_rule(report)),

@@ -15,12 +15,21 @@ from numpy.typing import NDArray
 from lightcnn import document
 from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.positive_class import positive_document
 from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.auc_variance import mean_area
 from lightcnn.evaluation.paired_tests import score_interval
-from lightcnn.evaluation.predictions import PREDICTION_COLUMNS, read_predictions, write_predictions
+from lightcnn.evaluation.predictions import (
+    PREDICTION_COLUMNS,
+    read_predictions,
+    read_test_images,
+    write_predictions,
+    write_test_images,
+)
+from lightcnn.evaluation.score_values import pooled_largest_class
 from lightcnn.evaluation.scores import AREA_SCORES, scores
 from lightcnn.output.figures import add_warning_bar
+from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
@@ -81,13 +90,24 @@ def write_pooled(run: RunFolder, recipe: Recipe, data: Mapping[str, Any], parts:
     pooled = {split_name: _pooled(tables, split_name, classes) for split_name in ("val", "test")}
     run.write_bytes("spec.yaml", document.dump(recipe.network, stand_in_warning(data)).encode())
     report = _report(run, recipe, data, parts, pooled) | {"folds": folds}
-    report["predictions"] = write_predictions(run, header, tested)
+    report["predictions"] = write_predictions(run, header, tested) | _write_images(run, parts)
     plots = _plots(report)
     for name, plot in plots.items():
         run.write_bytes(f"plots/{name}.png", plot)
     run.write_bytes("report.html", pooled_page(report, recipe, plots))
     run.write_bytes("README.md", pooled_card(report, recipe))
     run.write_json("report.json", report)
+
+
+def _write_images(run: RunFolder, parts: Parts) -> dict[str, str]:
+    """Writes the hashes of all test images; nothing if a part of an earlier version has none."""
+    digests = [part.report["predictions"].get("images_sha256") for _, _, part in parts]
+    if None in digests:
+        return {}
+    images: dict[str, str] = {}
+    for (_, _, part), digest in zip(parts, digests, strict=True):
+        images |= read_test_images(part, digest)
+    return write_test_images(run, list(images.items()))
 
 
 def _plots(report: Mapping[str, Any]) -> dict[str, bytes]:
@@ -129,13 +149,16 @@ def _report(
 ) -> dict[str, Any]:
     """report.json."""
     reports = [part.report for _, _, part in parts]
+    metrics = {name: _scores(rows, reports, name, data["classes"]) for name, rows in pooled.items()}
+    seconds, warnings = sum(report["seconds"] for report in reports), largest_class_warnings(metrics["test"])
     return {
-        **report_head("train", seed=recipe.seed, seconds=sum(report["seconds"] for report in reports), data=data),
+        **report_head("train", seed=recipe.seed, seconds=seconds, data=data, warnings=warnings),
         "network": reports[0]["network"],
         "epochs": sum(report["epochs"] for report in reports),
         "monitor": recipe.training.monitor,
         "seeds": len({seed for seed, _, _ in parts}),
-        "metrics": {name: _scores(rows, reports, name, data["classes"]) for name, rows in pooled.items()},
+        "positive": positive_document(data["classes"]),
+        "metrics": metrics,
         "summary": {
             name: summarise([report["metrics"]["test"][name]["value"] for report in reports])
             for name in SUMMARY_METRICS
@@ -171,6 +194,7 @@ def _scores(
             result["per_class"][label][name] = _mean_score([part["per_class"][label][name] for part in parts])
     for counted in (result, *result["per_class"].values()):
         counted["images"] = round(counted["images"] / times)
+    result[KEY] = pooled_largest_class(parts)
     if split_name == "test" and not result["warning"]:
         result["auc"] |= _area_interval(rows)
     return result | {

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightcnn.output.caveats import caveats
+from lightcnn.output.largest_class import largest_class_sentence, largest_class_warnings
 from lightcnn.output.markdown import bullets, escape, table
+from lightcnn.output.positive_class import positive_sentence
 from lightcnn.recipe import Recipe
 from lightcnn.training.report import wording
 from lightcnn.training.report.card_facts import SAME_SOURCE, UNKNOWN_GROUPS, dataset_name, interval_width
@@ -33,7 +35,8 @@ def pooled_card(report: Mapping[str, Any], recipe: Recipe) -> bytes:
         *([f"> **{escape(warning)}.**"] if warning else []),
         f"# {escape(title(recipe))}",
         f"{escape(network(report))}, trained {len(report['parts'])} times ({escape(format_repeats(report))}) by "
-        f"lightcnn {escape(report['lightcnn'])} on {escape(dataset)}. Test accuracy over all parts {accuracy(report)}.",
+        f"lightcnn {escape(report['lightcnn'])} on {escape(dataset)}. Test accuracy over all parts {accuracy(report)}. "
+        f"{escape(largest_class_sentence(report['metrics']['test']))}".rstrip(),
         NOT_FOR_DIAGNOSIS,
         "## Intended use",
         f"To evaluate this recipe on images like those of {escape(dataset)}, in research and teaching. The networks "
@@ -51,6 +54,7 @@ def pooled_card(report: Mapping[str, Any], recipe: Recipe) -> bytes:
         table(("", ""), [("groups", data["groups"]["why"]), ("fingerprint (SHA-256)", data["fingerprint"])]),
         "## Scores of all test images",
         escape(wording.sample_size(report)),
+        *(escape(text) for text in [positive_sentence(report)] if text),
         table(wording.SCORE_HEADER, wording.score_rows(report)),
         table(wording.CLASS_HEADER, wording.class_rows(report)),
         *([table(wording.THRESHOLD_HEADER, thresholds)] if thresholds else []),
@@ -64,7 +68,11 @@ def pooled_card(report: Mapping[str, Any], recipe: Recipe) -> bytes:
 def _limits(report: Mapping[str, Any]) -> list[str]:
     """What a reader of the scores must know, most severe first."""
     data = report["data"]
-    warnings = [*caveats(data), wording.small_test_set(report)]
+    warnings = [
+        *caveats(data),
+        *(warning.message for warning in largest_class_warnings(report["metrics"]["test"])),
+        wording.small_test_set(report),
+    ]
     if not data["groups"]["known"]:
         warnings.append(UNKNOWN_GROUPS)
     return [

@@ -7,6 +7,8 @@ from typing import Any
 
 from lightcnn import document
 from lightcnn.output import html
+from lightcnn.output.largest_class import largest_class_sentence
+from lightcnn.output.positive_class import positive_sentence
 from lightcnn.recipe import Recipe
 from lightcnn.training.report import wording
 from lightcnn.training.report.page import caution_paragraphs
@@ -36,9 +38,11 @@ def pooled_page(report: Mapping[str, Any], recipe: Recipe, figures: Mapping[str,
                 f"{data['counts']['test']:,} images. Each was predicted by networks that were not trained on it or on "
                 "its group. Weights and threshold of each network were chosen on its own validation set."
             ),
+            html.paragraph(largest_class_sentence(report["metrics"]["test"])),
             *([html.paragraph(warning, "note")] if warning else []),
             html.heading("All test images"),
             html.table(wording.SCORE_HEADER, wording.score_rows(report)),
+            *(html.paragraph(text) for text in [positive_sentence(report)] if text),
             html.paragraph(wording.sample_size(report)),
             html.paragraph("Areas under curves are computed for each network and averaged, since probabilities of "
                            "different networks are not comparable."),

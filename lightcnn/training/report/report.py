@@ -18,6 +18,7 @@ from lightcnn.counting.stages import stages as network_stages
 from lightcnn.data.contact_sheets import png, tile
 from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.positive_class import positive_document
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.decisions import decide
 from lightcnn.devices import device_name
@@ -31,10 +32,12 @@ from lightcnn.evaluation.calibration import (
     cross_entropy,
     fit_temperature,
 )
-from lightcnn.evaluation.predictions import prediction_table, write_predictions
+from lightcnn.evaluation.predictions import prediction_table, test_images, write_predictions, write_test_images
+from lightcnn.evaluation.score_values import largest_class
 from lightcnn.evaluation.scores import interval_bounds, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
 from lightcnn.output.figures import add_warning_bar
+from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder, environment
@@ -94,7 +97,7 @@ def write_report(run: RunFolder, pipeline: Pipeline, training: FinishedTraining)
     run.write_json("preprocess.json", preprocess.model_dump(mode="json"))
     report["predictions"] = write_predictions(
         run, *prediction_table(pipeline.dataset, pipeline.split, calibrated.probabilities, calibrated.threshold)
-    )
+    ) | write_test_images(run, test_images(pipeline.dataset, pipeline.split))
     mistakes, stages = worst_mistakes(pipeline, calibrated), network_stages(recipe.network, training.model)
     plots = _plots(pipeline, training, calibrated, report, mistakes, stages)
     for name, plot in plots.items():
@@ -130,17 +133,25 @@ def report_document(
 ) -> dict[str, Any]:
     """report.json without `predictions`."""
     dataset, history, recipe = pipeline.dataset, training.history, training.recipe
+    train = dataset.labels[pipeline.split.train]
     metrics = {
         name: scores(
             dataset.labels[indices], predicted, groups=dataset.groups[indices], threshold=calibrated.threshold,
             classes=dataset.classes, operating=calibrated.operating,
-        ) for name, predicted in calibrated.probabilities.items() for indices in [getattr(pipeline.split, name)]
+        ) | {KEY: largest_class(train, dataset.labels[indices], dataset.classes)}
+        for name, predicted in calibrated.probabilities.items() for indices in [getattr(pipeline.split, name)]
     }  # fmt: skip
     network = recipe.network
     deployed = deploy(training.model, network.input).model
     weights = class_weights(recipe.training, pipeline.labels(pipeline.split.train), dataset.classes)
     return {
-        **report_head("train", seed=recipe.seed, seconds=training.seconds, data=pipeline.document()),
+        **report_head(
+            "train",
+            seed=recipe.seed,
+            seconds=training.seconds,
+            data=pipeline.document(),
+            warnings=largest_class_warnings(metrics["test"]),
+        ),
         "network": {
             "cost": network_cost(network, training.model),
             "counters": {"fvcore": fvcore_total(deployed, network.input), "thop": thop_total(deployed, network.input)},
@@ -154,6 +165,7 @@ def report_document(
         "threshold": {"value": calibrated.threshold, "rule": THRESHOLD_RULE} if len(dataset.classes) == 2 else None,
         "teacher": recipe.distill and recipe.distill.teacher,
         "calibration": _calibration(pipeline, training, calibrated),
+        "positive": positive_document(dataset.classes),
         "metrics": metrics,
     }
 

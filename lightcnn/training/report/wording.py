@@ -153,13 +153,21 @@ def per_hundred(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0")
 
 
+def _largest_class(test: Mapping[str, Any]) -> str:
+    """The score of always predicting the largest class, as the end of a clause; empty if it is not known."""
+    entry = test.get("largest_class")
+    if not entry:
+        return ""
+    return f"; always predicting {entry['class'] or 'the largest class'} gives {per_hundred(entry['accuracy'])}"
+
+
 def _meaning(key: str, score: float, classes: list[str], test: Mapping[str, Any]) -> str:
     """What a defined score means."""
     two, count, mean = len(classes) == 2, per_hundred(score), " (mean over the classes)"
     first, second = classes[:2]
     share = test["per_class"][second]["images"] / test["images"]
     return {
-        "accuracy": f"{count} of 100 images are classified correctly",
+        "accuracy": f"{count} of 100 images are classified correctly{_largest_class(test)}",
         "balanced_accuracy": f"accuracy if all classes had the same number of images: {count} of 100",
         "sensitivity": f"{count} of 100 images of {second} are recognised" if two
         else f"{count} of 100 images of a class are recognised{mean}",

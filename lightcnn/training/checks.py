@@ -1,0 +1,139 @@
+"""Whether a recipe fits its data, and whether the runs that it builds on have seen the test images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lightcnn.baseline_spec import BaselineSpec
+from lightcnn.baselines import pretrained_statistics
+from lightcnn.cost import idle_strides
+from lightcnn.data.dataset import Dataset
+from lightcnn.data.positive_class import in_order
+from lightcnn.data.split import Split
+from lightcnn.errors import DocumentError, InputError, Problem
+from lightcnn.evaluation.predictions import read_predictions
+from lightcnn.recipe import Recipe
+from lightcnn.run_folder import RunFolder
+from lightcnn.spec import NetworkSpec
+from lightcnn.training.recipe_argument import run_classes
+
+FINISHED_RUN_FILES = ("report.json", "environment.json", "predictions.csv")
+"""Files by which the folder of a finished training is recognised."""
+MAX_LISTED = 20
+"""Class names that an error lists."""
+
+
+def require_all(*checks: Callable[[], object]) -> None:
+    """Runs all checks. Raises: the error of the only one that fails, or DocumentError with the problems of several."""
+    errors: list[InputError] = []
+    for check in checks:
+        try:
+            check()
+        except InputError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise DocumentError([problem for error in errors for problem in _problems(error)])
+
+
+def _problems(error: InputError) -> list[Problem]:
+    return error.problems if isinstance(error, DocumentError) else [Problem("", "", str(error))]
+
+
+def require_fit(recipe: Recipe, dataset: Dataset, images: int) -> None:
+    """Raises: InputError if the network or the training does not fit the data set and its `images` training images."""
+    require_all(
+        lambda: _require_classes(recipe, dataset),
+        lambda: _require_input(recipe, dataset),
+        lambda: _require_training(recipe, dataset, images),
+    )
+
+
+def _require_training(recipe: Recipe, dataset: Dataset, images: int) -> None:
+    training = recipe.training
+    if training.batch > images:
+        raise InputError(
+            f"training.batch: {training.batch} images, but the training set of data {dataset.source} has {images}; "
+            f"--set training.batch={max(2, images // 4)}"
+        )
+    if isinstance(training.class_weights, dict) and training.class_weights.keys() != set(dataset.classes):
+        wrong = sorted(training.class_weights.keys() ^ set(dataset.classes))[0]
+        missing = wrong in dataset.classes
+        raise InputError(
+            f"training.class_weights: class {wrong!r} {'has no weight' if missing else 'is not in the data'}; give "
+            f"a weight for each of {', '.join(dataset.classes[:MAX_LISTED])}"
+        )
+
+
+def _require_classes(recipe: Recipe, dataset: Dataset) -> None:
+    network, classes = recipe.network, len(dataset.classes)
+    if network.classes != classes:
+        raise InputError(
+            f"network.classes: {network.classes}, but data {dataset.source} has {classes} classes; "
+            f"--set network.classes={classes}"
+        )
+
+
+def _require_input(recipe: Recipe, dataset: Dataset) -> None:
+    network = recipe.network
+    channels, height, width = network.input
+    if channels != dataset.channels:
+        raise InputError(
+            f"network.input: {channels} channels, but the images of data {dataset.source} have {dataset.channels}; "
+            f"--set network.input=[{dataset.channels},{height},{width}]"
+        )
+    if height != width:
+        raise InputError(
+            f"network.input: {height}×{width}, but images are resized to squares; "
+            f"--set network.input=[{channels},{height},{height}]"
+        )
+    if isinstance(network, NetworkSpec) and idle_strides(network):
+        raise InputError(
+            f"network.input: {height}×{width} is one pixel before the last stride; use a larger input or fewer strides"
+        )
+
+
+def expected_statistics(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Mean and deviation that pretrained weights expect; None for random weights. Raises: InputError."""
+    if not isinstance(recipe.network, BaselineSpec):
+        return None
+    weights = recipe.network.weights
+    if weights not in ("none", "timm") and not Path(weights).is_file():
+        # A resumed run does not read the weights, but normalises images with the statistics in their folder.
+        raise InputError(f"network.weights: {weights}: no such file")
+    statistics = pretrained_statistics(recipe.network)
+    return None if statistics is None else (statistics.mean, statistics.deviation)
+
+
+def upstream_runs(recipe: Recipe) -> dict[str, RunFolder]:
+    """The runs whose networks a recipe uses, by the key that names each: a teacher, and pretrained weights."""
+    paths = {"distill.teacher": recipe.distill.teacher} if recipe.distill else {}
+    weights = getattr(recipe.network, "weights", "none")
+    folder = Path(weights).parent
+    if weights not in ("none", "timm") and all((folder / name).is_file() for name in FINISHED_RUN_FILES):
+        paths["network.weights"] = str(folder)
+    return {key: RunFolder.load(path) for key, path in paths.items()}
+
+
+def require_unseen(recipe: Recipe, dataset: Dataset, parts: Split) -> list[str]:
+    """Notes on upstream runs with other data, of which it is unknown what they were trained on.
+
+    Raises: InputError if an upstream run was trained on images of the test set, which would inflate the scores.
+    """
+    return [_require_run_unseen(key, run, dataset, parts) for key, run in upstream_runs(recipe).items()]
+
+
+def _require_run_unseen(key: str, run: RunFolder, dataset: Dataset, parts: Split) -> str:
+    data = run.data
+    if data.get("fingerprint") != in_order(dataset, run_classes(run)).fingerprint:
+        return f"{key} was trained on {data.get('source')}: it is unknown whether that contains images of this test set"
+    tested = {row["path"] for row in read_predictions(run) if row["split"] == "test"}
+    seen = [dataset.paths[index] for index in parts.test if dataset.paths[index] not in tested]
+    if seen:
+        raise InputError(
+            f"{key} {run.path}: was trained on {len(seen):,} of the {len(parts.test):,} test images ({seen[0]}); "
+            "train it on the same split: with the same seed and the same data options"
+        )
+    return ""
