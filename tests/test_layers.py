@@ -15,7 +15,7 @@ import lightcnn
 
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
-    ("version", "errors", "progress", "decisions", "interrupt"),
+    ("version", "errors", "progress", "decisions", "interrupt", "output_kinds"),
     ("text",),
     ("run_files",),
     ("output", "budget", "document", "devices", "run_folder"),
