@@ -179,7 +179,7 @@ class ExplainedNetwork:
     @property
     def note(self) -> str:
         """A sentence if the network does not return logits; otherwise empty."""
-        score = "its log-odds" if self.kind == "independent probabilities" else "its log probability minus their mean"
+        score = "the log-odds of a class" if self.kind == "independent probabilities" else "the log probability of a class minus the mean over classes"
         if self.kind == "logits":
             return ""
         return f"the network returns {self.kind}, not logits: they are used as such, and maps explain {score}"
