@@ -179,10 +179,11 @@ class ExplainedNetwork:
     @property
     def note(self) -> str:
         """A sentence if the network does not return logits; otherwise empty."""
-        score = "the log-odds of a class" if self.kind == "independent probabilities" else "the log probability of a class minus the mean over classes"
         if self.kind == "logits":
             return ""
-        return f"the network returns {self.kind}, not logits: they are used as such, and maps explain {score}"
+        score = "log probability minus the mean over the classes"
+        score = "log-odds" if self.kind == "independent probabilities" else score
+        return f"the network returns {self.kind}, not logits: they are used as such, and maps explain a class's {score}"
 
 
 def device_of(model: nn.Module) -> torch.device:
