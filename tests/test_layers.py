@@ -19,7 +19,7 @@ LEVELS = (
     ("text",),
     ("run_files",),
     ("output", "budget", "document", "devices", "run_folder"),
-    ("block_specs", "overrides"),
+    ("block_specs", "overrides", "unlikeness"),
     ("spec",),
     ("cost", "baseline_spec", "blocks"),
     ("space", "recipe", "network"),

@@ -61,6 +61,8 @@ def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, qu
         result = job.run(settings, sinks or [Table(typer.echo)], on_skip=print_skipped, progress=view.progress)
     if as_json:
         print_json(report_document(settings, result, document.predictions))
+    for warning in result.warnings:
+        console.print(Text(visible(f"warning: {warning.message}")), soft_wrap=True)
     if not quiet and result.ignored:
         console.print(Text(f"ignored {result.ignored:,} files that do not have the name of an image"))
     require_all_predicted(result, listed=list_skipped)

@@ -7,6 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,14 +24,28 @@ from lightcnn.errors import DataError
 Item = TypeVar("Item", bound=Path | Skipped | NDArray[np.uint8])
 
 
-def prepare_stream(items: Iterable[Item], preprocess: Preprocess, *, ahead: int) -> Iterator[tuple[Item, Tensor | str]]:
-    """Yields each item in order, with its pixels uint8 (C, size, size) or with its fault.
+@dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """The pixels of an image for a network, uint8 (C, size, size), and what the image was before.
+
+    `shorter_side` is that of the decoded image in pixels, which has at most `SHORTER_SIDE`.
+    """
+
+    pixels: Tensor
+    channels: int
+    shorter_side: int
+
+
+def prepare_stream(
+    items: Iterable[Item], preprocess: Preprocess, *, ahead: int
+) -> Iterator[tuple[Item, PreparedImage | str]]:
+    """Yields each item in order, prepared for the network, or with its fault.
 
     Items are paths, skipped images, or uint8 arrays (H, W, C), which are treated like files with these pixels. At most
     `ahead` images are in memory, or as many as there are cores if that is more.
     """
     workers = os.cpu_count() or 1
-    waiting: deque[tuple[Item, Future[Tensor | str]]] = deque()
+    waiting: deque[tuple[Item, Future[PreparedImage | str]]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
         with warnings.catch_warnings():
@@ -45,24 +60,28 @@ def prepare_stream(items: Iterable[Item], preprocess: Preprocess, *, ahead: int)
         pool.shutdown(cancel_futures=True)
 
 
-def _first(waiting: deque[tuple[Item, Future[Tensor | str]]]) -> tuple[Item, Tensor | str]:
+def _first(waiting: deque[tuple[Item, Future[PreparedImage | str]]]) -> tuple[Item, PreparedImage | str]:
     item, future = waiting.popleft()
     return item, future.result()
 
 
-def _pixels(item: Path | Skipped | NDArray[np.uint8], preprocess: Preprocess) -> Tensor | str:
-    """The pixels of an item, uint8 (C, size, size), or its fault."""
+def _pixels(item: Path | Skipped | NDArray[np.uint8], preprocess: Preprocess) -> PreparedImage | str:
+    """The prepared image of an item, or its fault."""
     if isinstance(item, Skipped):
         return item.reason
     try:
         if isinstance(item, Path):
             if item.exists() and not item.is_file():
                 return "is not a file"
-            return network_pixels(decode(item).pixels, preprocess)
-        return network_pixels(reduce_pixels(item), preprocess)
+            return _prepared(decode(item).pixels, preprocess)
+        return _prepared(reduce_pixels(item), preprocess)
     except DataError as error:
         return str(error)
     except OSError as error:  # the name is too long, or the folder not accessible
         return f"cannot be read ({error.strerror})"
     except MemoryError:
         return "needs more memory than is available"
+
+
+def _prepared(image: NDArray[np.uint8], preprocess: Preprocess) -> PreparedImage:
+    return PreparedImage(network_pixels(image, preprocess), image.shape[2], min(image.shape[:2]))

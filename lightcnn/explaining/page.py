@@ -29,6 +29,7 @@ CAPTIONS = {
     "plots/cases.png": "The most and the least confident predictions among the explained images, as the network saw "
     "them. The maps of a method share one scale.",
 }
+UNLIKE = ", above 1: the image is unlike the training images, so the prediction and the maps are not reliable."
 CURVES = "Deletion (lower curves are better) and insertion (higher curves are better)."
 
 
@@ -160,6 +161,8 @@ def _image(entries: Sequence[Mapping[str, Any]], figures: Sequence[bytes]) -> li
     """The panel of an image, its curves, its checks and its notes."""
     first = entries[0]
     caption = f"Explained class: {first['target']}, probability {first['probability']:.4f}."
+    if first["unlikeness"] is not None:
+        caption += f" Unlikeness {first['unlikeness']:.2f}" + (UNLIKE if first["unlikeness"] > 1 else ".")
     return [
         html.heading(image_heading(entries)),
         html.figure(figures[0], caption),

@@ -15,6 +15,7 @@ from lightcnn.explaining.setup import ExplainSetup
 from lightcnn.output.caveats import STAND_IN, STAND_IN_NETWORK
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning
+from lightcnn.unlikeness import Unlikeness, unlike_warnings
 
 
 def stand_in_warning(data: Mapping[str, Any] | None, *, network_stand_in: bool) -> str:
@@ -24,11 +25,13 @@ def stand_in_warning(data: Mapping[str, Any] | None, *, network_stand_in: bool) 
     return STAND_IN_NETWORK if network_stand_in else ""
 
 
-def _warnings(results: Results) -> list[ReportWarning]:
+def _warnings(results: Results, unlikeness: Unlikeness | None) -> list[ReportWarning]:
     """The warnings beside those about the data."""
+    scores = {entry["panel"]: entry["unlikeness"] for entry in results.entries}
+    unlike = unlike_warnings(unlikeness, scores.values())
     if results.warning != STAND_IN_NETWORK:
-        return []
-    return [ReportWarning("stand_in", STAND_IN_NETWORK, len({entry["image"] for entry in results.entries}))]
+        return unlike
+    return [ReportWarning("stand_in", STAND_IN_NETWORK, len({entry["image"] for entry in results.entries})), *unlike]
 
 
 def report_document(
@@ -40,7 +43,7 @@ def report_document(
 ) -> dict[str, Any]:
     """report.json without `seconds`; `figures` are the names of the overview figures."""
     rows = summary(results.entries)
-    warnings = _warnings(results)
+    warnings = _warnings(results, setup.preprocess.unlikeness)
     return {
         **report_head("explain", seed=settings.options.seed, data=selection.data, warnings=warnings),
         "network": setup.source.report.get("network"),

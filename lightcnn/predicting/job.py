@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from lightcnn.data.files.walk import Skipped, count_images, walk
 from lightcnn.errors import InputError, RunError
+from lightcnn.output.warnings import ReportWarning
 from lightcnn.predicting.outputs import Sink
 from lightcnn.predicting.settings import PredictSettings
 from lightcnn.progress import Progress, no_progress
 from lightcnn.run_folder import RunFolder
 from lightcnn.trained_network import ABSTAINED, TrainedNetwork, require_probability
+from lightcnn.unlikeness import Unlikeness, mismatch_warnings, unlike_warnings
 
 
 @dataclass(frozen=True)
 class Result:
-    """How many images were predicted, abstained from, skipped, and ignored because they are not images by name."""
+    """How many images were predicted, abstained from, skipped, and ignored because they are not images by name.
+
+    `unlikeness` is None if the run has no such score.
+    """
 
     classes: tuple[str, ...]
     predicted: int
@@ -26,6 +32,8 @@ class Result:
     skipped: tuple[Skipped, ...]
     ignored: int
     seconds: float
+    warnings: tuple[ReportWarning, ...]
+    unlikeness: Unlikeness | None
 
 
 def run(
@@ -47,27 +55,33 @@ def run(
         )
     count = count_images(settings.inputs)
     network = _load(settings)
-    predicted = abstained = 0
+    unlikeness = network.preprocess.unlikeness
+    abstained = 0
     skipped: list[Skipped] = []
+    scores: list[float | None] = []
+    mismatches: Counter[str] = Counter()
     with ExitStack() as stack:
         for sink in sinks:
             stack.callback(sink.end)
-            sink.begin(network.preprocess.classes)
-        for image, row in network.stream(walk(settings.inputs)):
+            sink.begin(network.preprocess.classes, scored=unlikeness is not None)
+        for image, row in network.evaluations(walk(settings.inputs)):
             name = image.image if isinstance(image, Skipped) else str(image)
             if isinstance(row, str):
                 skipped.append(Skipped(name, row))
                 on_skip(skipped[-1])
             else:
-                predicted += 1
-                abstained += int(row.max() < settings.abstain_below)
+                abstained += int(row.probabilities.max() < settings.abstain_below)
+                scores.append(row.unlikeness)
+                mismatches.update(row.mismatches)
                 for sink in sinks:
-                    sink.add(name, network.decide(row, settings.abstain_below), row)
-            finished = predicted + len(skipped)
+                    prediction = network.decide(row.probabilities, settings.abstain_below)
+                    sink.add(name, prediction, row.probabilities, row.unlikeness)
+            finished = len(scores) + len(skipped)
             progress("predicting", finished, max(finished, count.images))
     return Result(
-        classes=network.preprocess.classes, predicted=predicted, abstained=abstained, skipped=tuple(skipped),
-        ignored=count.ignored, seconds=time.monotonic() - started,
+        classes=network.preprocess.classes, predicted=len(scores), abstained=abstained, skipped=tuple(skipped),
+        ignored=count.ignored, seconds=time.monotonic() - started, unlikeness=unlikeness,
+        warnings=(*unlike_warnings(unlikeness, scores), *mismatch_warnings(mismatches, len(scores))),
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from lightcnn.run_folder import require_complete
 def report_document(settings: PredictSettings, result: Result, predictions: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What `--json` prints."""
     return {
-        **report_head("predict", seconds=result.seconds),
+        **report_head("predict", seconds=result.seconds, warnings=result.warnings),
         "run": str(settings.folder),
         "classes": list(result.classes),
         "abstain_below": settings.abstain_below,
@@ -24,6 +24,12 @@ def report_document(settings: PredictSettings, result: Result, predictions: Sequ
             "abstained": result.abstained,
             "skipped": len(result.skipped),
             "passed_over": result.ignored,
+        },
+        "unlikeness": result.unlikeness
+        and {
+            "limit": 1.0,
+            "false_alarm_rate": result.unlikeness.false_alarm_rate,
+            "validation_images": result.unlikeness.validation_images,
         },
         "predictions": list(predictions),
         "skipped": [{"image": skipped.image, "reason": skipped.reason} for skipped in result.skipped],

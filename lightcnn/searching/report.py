@@ -20,6 +20,7 @@ from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import repeated_accuracy, scores
 from lightcnn.evaluation.thresholds import operating_points
+from lightcnn.inference import measure_unlikeness
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
@@ -90,6 +91,8 @@ def write_report(
     stand_in = report["data"]["stand_in"]
     run.write_bytes("weights.safetensors", weights_file(final.model, spec, stand_in=stand_in))
     preprocess = pipeline.preprocess(spec.input[1])
+    unlikeness = measure_unlikeness(final.model, pipeline, preprocess)
+    preprocess = preprocess.model_copy(update={"unlikeness": unlikeness})
     run.write_json("preprocess.json", preprocess.model_dump(mode="json"))
     epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)

@@ -34,6 +34,7 @@ from lightcnn.evaluation.calibration import (
 from lightcnn.evaluation.predictions import prediction_table, write_predictions
 from lightcnn.evaluation.scores import interval_bounds, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
+from lightcnn.inference import measure_unlikeness
 from lightcnn.output.figures import add_warning_bar
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
@@ -91,6 +92,8 @@ def write_report(run: RunFolder, pipeline: Pipeline, training: FinishedTraining)
     run.write_bytes("weights.safetensors", weights_file(training.model, recipe.network, stand_in=data["stand_in"]))
     chosen = {"temperature": calibrated.temperature.value, "threshold": calibrated.threshold}
     preprocess = pipeline.preprocess(recipe.network.input[1]).model_copy(update=chosen)
+    unlikeness = measure_unlikeness(training.model, pipeline, preprocess)
+    preprocess = preprocess.model_copy(update={"unlikeness": unlikeness})
     run.write_json("preprocess.json", preprocess.model_dump(mode="json"))
     report["predictions"] = write_predictions(
         run, *prediction_table(pipeline.dataset, pipeline.split, calibrated.probabilities, calibrated.threshold)
