@@ -5,14 +5,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lightcnn.data.images import Images
+from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.tensors import normalise
+from lightcnn.unlikeness import Unlikeness, fit_unlikeness
+
+MAX_DENSE_FEATURES = 64
+"""Maximum number of features of an image that are taken from the network; more are averaged in groups."""
+TRAINING_IMAGES = 4000
+"""Maximum number of training images whose features are measured."""
+SIZED_IMAGES = 64
+"""Number of training images whose sizes are measured."""
+PIXEL_STATISTICS = 4
+"""Numbers per channel that are computed from the pixels of an image."""
 
 
 def probabilities(model: nn.Module, images: Images, preprocess: Preprocess, batch: int = 512) -> NDArray[np.float64]:
@@ -20,22 +34,75 @@ def probabilities(model: nn.Module, images: Images, preprocess: Preprocess, batc
 
     `batch` is the number of images per forward pass. The training modes of the model are restored afterwards.
     """
+    return _in_batches(model, images, batch, lambda chunk: _probabilities(model, chunk, preprocess))
+
+
+def evaluate(
+    model: nn.Module, images: Images, preprocess: Preprocess, batch: int = 512
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same, and features (N, features): the input of the last dense layer, and statistics of the pixels."""
+    dense: list[Tensor] = []
+
+    def work(chunk: Tensor) -> Tensor:
+        dense.clear()
+        predicted = _probabilities(model, chunk, preprocess)
+        return torch.cat([predicted, *(_dense_features(inputs) for inputs in dense[-1:]), pixel_statistics(chunk)], 1)
+
+    hooks = [
+        part.register_forward_pre_hook(lambda _, inputs: dense.append(inputs[0]))
+        for part in model.modules()
+        if isinstance(part, nn.Linear)
+    ]
+    try:
+        rows = _in_batches(model, images, batch, work)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    classes = len(preprocess.classes)
+    return rows[:, :classes], rows[:, classes:]
+
+
+def measure_unlikeness(model: nn.Module, pipeline: Pipeline, preprocess: Preprocess) -> Unlikeness:
+    """The score of unlikeness of a network, from its training and validation images."""
+    split, images = pipeline.split, pipeline.dataset.images
+    train = split.train[:: -(-len(split.train) // TRAINING_IMAGES)]
+    training, validation = (
+        evaluate(model, pipeline.images(indices, preprocess.size), preprocess)[1] for indices in (train, split.val)
+    )
+    sides = [min(images[index].shape[:2]) for index in train[:: -(-len(train) // SIZED_IMAGES)]]
+    return fit_unlikeness(training, pipeline.dataset.labels[train], validation, smallest_side=min(sides))
+
+
+def pixel_statistics(images: Tensor) -> Tensor:
+    """For uint8 images (N, C, H, W), per channel on the scale 0..1: mean step to the pixel below and to the right, mean
+    and deviation; float64 (N, PIXEL_STATISTICS * C) on the CPU."""
+    scaled = images.float() / 255
+    steps = [scaled.diff(dim=axis).abs().sum((2, 3)) / scaled[0, 0].numel() for axis in (2, 3)]
+    return torch.cat([*steps, scaled.mean((2, 3)), scaled.std((2, 3), correction=0)], 1).double().cpu()
+
+
+def _dense_features(inputs: Tensor) -> Tensor:
+    """The input (N, ..., features) of a dense layer → (N, at most MAX_DENSE_FEATURES)."""
+    rows = inputs.double().cpu().flatten(1, -2).mean(1) if inputs.ndim > 2 else inputs.double().cpu()
+    return functional.adaptive_avg_pool1d(rows[:, None], min(rows.shape[1], MAX_DENSE_FEATURES))[:, 0]
+
+
+def _probabilities(model: nn.Module, chunk: Tensor, preprocess: Preprocess) -> Tensor:
+    logits = model(normalise(chunk, preprocess).contiguous(memory_format=torch.channels_last))
+    # On the CPU, because not every device has float64.
+    return class_probabilities(logits.cpu(), preprocess.temperature)
+
+
+def _in_batches(model: nn.Module, images: Images, batch: int, work: Callable[[Tensor], Tensor]) -> NDArray[np.float64]:
+    """The rows that `work` returns for consecutive images, with the model in eval mode."""
     modes = {part: part.training for part in model.modules()}
     model.eval()
     try:
         with torch.inference_mode():
-            parts = [
-                class_probabilities(
-                    # On the CPU, because not every device has float64.
-                    model(normalise(chunk, preprocess).contiguous(memory_format=torch.channels_last)).cpu(),
-                    preprocess.temperature,
-                )
-                for chunk in (images[start : start + batch] for start in range(0, len(images), batch))
-            ]
+            return torch.cat([work(images[start : start + batch]) for start in range(0, len(images), batch)]).numpy()
     finally:
         for part, training in modes.items():
             part.training = training
-    return torch.cat(parts).numpy()
 
 
 def class_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:

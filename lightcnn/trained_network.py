@@ -15,20 +15,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from lightcnn.baseline_spec import BaselineSpec, load_network
 from lightcnn.data.files.conversion import Conversion, pixel_warnings
 from lightcnn.data.files.walk import Skipped
 from lightcnn.data.preprocess import Preprocess, read_preprocess
-from lightcnn.data.stream import prepare_stream
+from lightcnn.data.stream import PreparedImage, prepare_stream
 from lightcnn.decisions import decide
 from lightcnn.devices import pick_device
 from lightcnn.errors import DataError, InputError, LightcnnError, RunError
-from lightcnn.inference import probabilities
+from lightcnn.inference import evaluate
 from lightcnn.output.warnings import ReportWarning
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
+from lightcnn.unlikeness import Unlikeness
 from lightcnn.weights import read_network
 
 ABSTAINED = "abstained"
@@ -44,13 +45,28 @@ Image = Path | Skipped | NDArray[np.uint8]
 class Predictions:
     """Predictions for N images: names of the classes, probabilities (N, classes) in float64, and a class per image.
 
-    `warnings` are about what was done to the values of the files.
+    `warnings` are about what was done to the values of the files. `unlikeness` (N,) scores how unlike the training
+    images each image is: above 1, its prediction is not reliable. It is None if the run was made by a version that did
+    not measure it.
     """
 
     classes: tuple[str, ...]
     probabilities: NDArray[np.float64]
     predictions: tuple[str, ...]
     warnings: tuple[ReportWarning, ...] = ()
+    unlikeness: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a network computes for an image: probabilities (classes,), the score of unlikeness, and `mismatches`.
+
+    Those name what differs from the training images: "channels", "size" or "colours".
+    """
+
+    probabilities: NDArray[np.float64]
+    unlikeness: float | None = None
+    mismatches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,18 +101,19 @@ class TrainedNetwork:
         first file that cannot be read.
         """
         require_probability(abstain_below)
-        rows: list[NDArray[np.float64]] = []
+        rows: list[Evaluation] = []
         conversions: list[Conversion] = []
-        stream = self.stream(checked_images(images), on_conversion=conversions.append)
+        stream = self.evaluations(checked_images(images), on_conversion=conversions.append)
         for number, (image, row) in enumerate(stream):
             if isinstance(row, str):
                 name = image if isinstance(image, Path) else "an array"
                 raise DataError(f"predict: images[{number}] ({name}) {row}")
             rows.append(row)
         classes = self.preprocess.classes
-        table = np.stack(rows) if rows else np.empty((0, len(classes)))
-        warnings = pixel_warnings(conversions, self.preprocess.scale)
-        return Predictions(classes, table, tuple(self.decide(row, abstain_below) for row in rows), warnings)
+        table = np.stack([row.probabilities for row in rows]) if rows else np.empty((0, len(classes)))
+        decided = tuple(self.decide(row, abstain_below) for row in table)
+        scores = np.array([row.unlikeness for row in rows], np.float64) if self.preprocess.unlikeness else None
+        return Predictions(classes, table, decided, pixel_warnings(conversions, self.preprocess.scale), scores)
 
     def stream(
         self, images: Iterable[Image], *, on_conversion: Callable[[Conversion], object] = lambda _: None
@@ -106,12 +123,19 @@ class TrainedNetwork:
         The memory does not grow with the number of images. `on_conversion` is called with what was done to the values
         of each file.
         """
+        for image, row in self.evaluations(images, on_conversion=on_conversion):
+            yield image, row if isinstance(row, str) else row.probabilities
+
+    def evaluations(
+        self, images: Iterable[Image], *, on_conversion: Callable[[Conversion], object] = lambda _: None
+    ) -> Iterator[tuple[Image, Evaluation | str]]:
+        """The same, with the score of unlikeness of each image and what differs from the training images."""
         size = max(1, min(MAX_BATCH_IMAGES, MAX_BATCH_PIXELS // self.preprocess.size**2))
         stream = prepare_stream(images, self.preprocess, ahead=2 * size, on_conversion=on_conversion)
         while chunk := list(islice(stream, size)):
-            rows = iter(self._probabilities([pixels for _, pixels in chunk if isinstance(pixels, Tensor)]))
-            for image, pixels in chunk:
-                yield image, pixels if isinstance(pixels, str) else _finite(next(rows))
+            rows = iter(self._evaluate([image for _, image in chunk if isinstance(image, PreparedImage)]))
+            for image, prepared in chunk:
+                yield image, prepared if isinstance(prepared, str) else _finite(next(rows))
 
     def decide(self, row: NDArray[np.float64], abstain_below: float = 0.0) -> str:
         """The predicted class for probabilities (classes,), or "abstained" if the highest is below `abstain_below`."""
@@ -119,15 +143,35 @@ class TrainedNetwork:
             return ABSTAINED
         return self.preprocess.classes[int(decide(row[None], self.preprocess.threshold)[0])]
 
-    def _probabilities(self, pixels: list[Tensor]) -> NDArray[np.float64]:
-        if not pixels:
-            return np.empty((0, len(self.preprocess.classes)))
+    def _evaluate(self, images: list[PreparedImage]) -> list[Evaluation]:
+        if not images:
+            return []
+        pixels = torch.stack([image.pixels for image in images]).to(self.device)
         try:
-            return probabilities(self.model, torch.stack(pixels).to(self.device), self.preprocess)
+            rows, features = evaluate(self.model, pixels, self.preprocess)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise LightcnnError(
-                f"predict: out of memory on {self.device} with {len(pixels)} images; use --device cpu"
+                f"predict: out of memory on {self.device} with {len(images)} images; use --device cpu"
             ) from error
+        scores, mismatches = self._unlikeness(images, features)
+        return [Evaluation(*row) for row in zip(rows, scores, mismatches, strict=True)]
+
+    def _unlikeness(
+        self, images: list[PreparedImage], features: NDArray[np.float64]
+    ) -> tuple[list[float | None], list[tuple[str, ...]]]:
+        """The score of each image, and what differs from the training images. Raises: RunError."""
+        preprocess, unlikeness = self.preprocess, self.preprocess.unlikeness
+        names = [("channels",) * (image.channels > preprocess.channels) for image in images]
+        if unlikeness is None:
+            return [None] * len(images), names
+        require_features(unlikeness, features)
+        finite = np.nan_to_num(features, posinf=1e30, neginf=-1e30)
+        colours = unlikeness.differs(finite, 2 * preprocess.channels)
+        names = [
+            (*name, *("size",) * (2 * image.shorter_side < unlikeness.smallest_side), *("colours",) * bool(other))
+            for name, image, other in zip(names, images, colours, strict=True)
+        ]
+        return unlikeness.scores(finite).tolist(), names
 
 
 def require_probability(value: float) -> None:
@@ -136,8 +180,17 @@ def require_probability(value: float) -> None:
         raise InputError(f"--abstain-below {value:g}: not a probability; give a number from 0 to 1")
 
 
-def _finite(row: NDArray[np.float64]) -> NDArray[np.float64] | str:
-    return row if np.isfinite(row).all() else "makes the network's numbers overflow"
+def require_features(unlikeness: Unlikeness, features: NDArray[np.float64]) -> None:
+    """Raises: RunError if the score in preprocess.json was not measured with features (N, features) like these."""
+    if features.shape[1] != unlikeness.features:
+        raise RunError(
+            f"preprocess.json: unlikeness: has {unlikeness.features} features, but the network has {features.shape[1]}"
+            "; put back the file that the run wrote"
+        )
+
+
+def _finite(row: Evaluation) -> Evaluation | str:
+    return row if np.isfinite(row.probabilities).all() else "makes the network's numbers overflow"
 
 
 def checked_images(images: Iterable[Any], command: str = "predict") -> Iterator[Path | NDArray[np.uint8]]:

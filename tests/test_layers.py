@@ -15,11 +15,11 @@ import lightcnn
 
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
-    ("version", "errors", "progress", "decisions", "interrupt", "csv_files"),
+    ("version", "errors", "progress", "decisions", "interrupt", "csv_files", "output_kinds"),
     ("text",),
     ("run_files",),
     ("output", "budget", "document", "run_folder"),
-    ("block_specs", "devices", "overrides"),
+    ("block_specs", "devices", "overrides", "unlikeness"),
     ("spec",),
     ("cost", "baseline_spec", "blocks"),
     ("space", "recipe", "network"),

@@ -211,12 +211,14 @@ def _print_result(run: RunFolder, as_json: bool, quiet: bool) -> None:
 
 def _print_summary(run: RunFolder, report: Mapping[str, Any], quiet: bool) -> None:
     from lightcnn.explaining.terminal import summary_table
+    from lightcnn.output.caveats import warning_lines
 
     console = CommandConsole()
     if not quiet and report["summary"]:
         console.print(summary_table(report["summary"]))
         console.print()
     lines = [report["warning"]] if report["warning"] else []
+    lines += warning_lines(report, omit=("stand_in", "note"))
     lines += report["sentence"].splitlines()
     if not quiet:
         lines += [f"note: {note}" for note in report["notes"]]

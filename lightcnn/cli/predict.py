@@ -51,7 +51,7 @@ def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, qu
     sinks: list[Sink] = [document] if as_json else []
     if csv_to is not None:
         sinks.append(Csv(lambda line: typer.echo(line, nl=False)) if csv_to == "-" else CsvFile(Path(csv_to)))
-    list_skipped = not quiet and not as_json
+    list_skipped = not quiet and not as_json  # the document has what was skipped, and the warnings
 
     def print_skipped(skipped: Any) -> None:
         if list_skipped:
@@ -63,7 +63,7 @@ def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, qu
         result = job.run(settings, sinks or [Table(typer.echo)], on_skip=print_skipped, progress=view.progress)
     if as_json:
         print_json(report_document(settings, result, document.predictions))
-    for warning in [] if quiet else result.warnings:
+    for warning in result.warnings if list_skipped else ():
         console.print_line(f"warning: {warning.message}")
     if not quiet and result.ignored:
         console.print_line(f"ignored {result.ignored:,} files that do not have the name of an image")

@@ -21,6 +21,7 @@ from lightcnn.data.image_files import as_channels
 from lightcnn.errors import RunError
 from lightcnn.recipe import Preparation
 from lightcnn.text import first_line
+from lightcnn.unlikeness import Unlikeness
 
 TILES = (8, 8)
 """CLAHE's grid of tiles: rows and columns."""
@@ -50,6 +51,9 @@ class Preprocess(Preparation):
         float, Field(gt=0, lt=1, description="probability of the second of two classes from which it is predicted")
     ] = 0.5
     stand_in: Annotated[bool, Field(description="whether mean and deviation come from synthetic images")] = False
+    unlikeness: Annotated[
+        Unlikeness | None, Field(description="score of how unlike the training images an image is; None: not measured")
+    ] = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -7,6 +7,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +23,20 @@ from lightcnn.data.tensors import network_pixels
 from lightcnn.errors import DataError
 
 Item = TypeVar("Item", bound=Path | Skipped | NDArray[np.uint8])
-_Result = tuple[Tensor, Conversion] | str
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """The pixels of an image for a network, uint8 (C, size, size), and what the image was before.
+
+    `shorter_side` is that of the decoded image in pixels, which has at most `SHORTER_SIDE`. `conversion` is what was
+    done to the values of the file.
+    """
+
+    pixels: Tensor
+    channels: int
+    shorter_side: int
+    conversion: Conversion
 
 
 def prepare_stream(
@@ -31,15 +45,15 @@ def prepare_stream(
     *,
     ahead: int,
     on_conversion: Callable[[Conversion], object] = lambda _: None,
-) -> Iterator[tuple[Item, Tensor | str]]:
-    """Yields each item in order, with its pixels uint8 (C, size, size) or with its fault.
+) -> Iterator[tuple[Item, PreparedImage | str]]:
+    """Yields each item in order, prepared for the network, or with its fault.
 
     Items are paths, skipped images, or uint8 arrays (H, W, C), which are treated like files with these pixels. At most
     `ahead` images are in memory, or as many as there are cores if that is more. `on_conversion` is called with what was
     done to the values of each file.
     """
     workers = os.cpu_count() or 1
-    waiting: deque[tuple[Item, Future[_Result]]] = deque()
+    waiting: deque[tuple[Item, Future[PreparedImage | str]]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
         with warnings.catch_warnings():
@@ -55,19 +69,17 @@ def prepare_stream(
 
 
 def _first(
-    waiting: deque[tuple[Item, Future[_Result]]], on_conversion: Callable[[Conversion], object]
-) -> tuple[Item, Tensor | str]:
+    waiting: deque[tuple[Item, Future[PreparedImage | str]]], on_conversion: Callable[[Conversion], object]
+) -> tuple[Item, PreparedImage | str]:
     item, future = waiting.popleft()
     result = future.result()
-    if isinstance(result, str):
-        return item, result
-    pixels, conversion = result
-    on_conversion(conversion)
-    return item, pixels
+    if isinstance(result, PreparedImage):
+        on_conversion(result.conversion)
+    return item, result
 
 
-def _pixels(item: Path | Skipped | NDArray[np.uint8], preprocess: Preprocess) -> _Result:
-    """The pixels of an item, uint8 (C, size, size), and what was done to its values; or its fault."""
+def _pixels(item: Path | Skipped | NDArray[np.uint8], preprocess: Preprocess) -> PreparedImage | str:
+    """The prepared image of an item, or its fault."""
     if isinstance(item, Skipped):
         return item.reason
     try:
@@ -75,11 +87,15 @@ def _pixels(item: Path | Skipped | NDArray[np.uint8], preprocess: Preprocess) ->
             if item.exists() and not item.is_file():
                 return "is not a file"
             decoded = decode(item, preprocess.scale)
-            return network_pixels(decoded.pixels, preprocess), decoded.conversion
-        return network_pixels(reduce_pixels(item), preprocess), Conversion()
+            return _prepared(decoded.pixels, preprocess, decoded.conversion)
+        return _prepared(reduce_pixels(item), preprocess, Conversion())
     except DataError as error:
         return str(error)
     except OSError as error:  # the name is too long, or the folder not accessible
         return f"cannot be read ({error.strerror})"
     except MemoryError:
         return "needs more memory than is available"
+
+
+def _prepared(image: NDArray[np.uint8], preprocess: Preprocess, conversion: Conversion) -> PreparedImage:
+    return PreparedImage(network_pixels(image, preprocess), image.shape[2], min(image.shape[:2]), conversion)

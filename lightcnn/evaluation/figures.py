@@ -22,6 +22,8 @@ MAX_LISTED = 2 * len(COLOURS)
 """Maximum number of curves in a legend, those with the smallest areas."""
 MAX_SIDE_BY_SIDE = 10
 """Maximum number of classes for which the two panels of a confusion matrix are next to each other."""
+MAX_TICK_LETTERS = 30
+"""Letters of class names that fit side by side below a confusion matrix."""
 MAX_NUMBERED, MAX_TICKED = 30, 60
 """Maximum numbers of classes for which a confusion matrix has numbers in its cells, and names at its axes."""
 BINS = 15
@@ -53,18 +55,17 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
 
 
 def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
-    """Labels the ticks with the names of the classes, or with numbers if there are too many."""
+    """Labels the ticks with the names of the classes: columns with numbers if the names do not fit side by side."""
     if len(classes) > MAX_TICKED:
         return
     ticks, names, size = range(len(classes)), [label_text(name) for name in classes], 9 if len(classes) <= 20 else 7
-    rotated = max(map(len, names)) * len(names) > 30
-    axes.set_xticks(ticks, names, fontsize=size)
-    if rotated:
-        slanted = len(names) <= MAX_SIDE_BY_SIDE
-        axes.tick_params(axis="x", rotation=40 if slanted else 90)
-        for label in axes.get_xticklabels():
-            label.set_horizontalalignment("right" if slanted else "center")
-            label.set_rotation_mode("anchor" if slanted else "default")
+    numbers = [str(number) for number in range(1, len(names) + 1)]
+    if max(map(len, names)) * len(names) <= MAX_TICK_LETTERS:
+        numbers = names
+    else:
+        names = [f"{name}  {number}" for name, number in zip(names, numbers, strict=True)]
+        axes.set_xlabel("predicted, numbered as the rows")
+    axes.set_xticks(ticks, numbers, fontsize=size)
     axes.set_yticks(ticks, names, fontsize=size)
 
 

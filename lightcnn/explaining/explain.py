@@ -83,6 +83,7 @@ def explain(
 
     Args:
         model: A run or its folder, a trained network, or any `torch.nn.Module`. A module is copied and left unchanged.
+            If it returns (log) probabilities in place of logits, they are used as such, with a warning and a note.
         images: Paths, or uint8 arrays (H, W), (H, W, 1) or (H, W, 3). For a module without `preprocess`: a float
             tensor (N, C, H, W) as the module reads it.
         methods: Names of methods: gradcam, gradcam++, layercam, ig, lime, occlusion.
@@ -137,8 +138,9 @@ def explain(
         if failures:
             raise failures[0].error
         explanations += results
-    notes = [*(notes or []), *filter(None, [network.batch.note])]
-    return [_drawable(explanation, notes) for explanation in explanations]
+    if network.note:
+        warnings.warn(f"explain: {network.note}", stacklevel=2)
+    return [_drawable(explanation, *(notes or []), network.note, network.batch.note) for explanation in explanations]
 
 
 def _instabilities(network: ExplainedNetwork, inputs: Tensor) -> list[str]:
@@ -149,13 +151,11 @@ def _instabilities(network: ExplainedNetwork, inputs: Tensor) -> list[str]:
     return notes
 
 
-def _drawable(explanation: Explanation, notes: Sequence[str]) -> DrawableExplanation:
-    """The same explanation with these notes."""
+def _drawable(explanation: Explanation, *notes: str) -> DrawableExplanation:
+    """The same explanation, with those of the notes that are not empty."""
     drawable = DrawableExplanation(**{field.name: getattr(explanation, field.name) for field in fields(Explanation)})
-    if not notes:
-        return drawable
-    attribution = replace(explanation.attribution, notes=(*explanation.attribution.notes, *notes))
-    return replace(drawable, attribution=attribution)
+    attribution = explanation.attribution
+    return replace(drawable, attribution=replace(attribution, notes=(*attribution.notes, *filter(None, notes))))
 
 
 def _network(
@@ -177,17 +177,17 @@ def _network(
         network = ExplainedNetwork.of(model, preprocess, batch=batch)
         blank = torch.zeros(1, preprocess.channels, preprocess.size, preprocess.size)
         _require_class_count(network, blank, preprocess.classes)
-        return network, preprocess
+        pixels = torch.linspace(0, 255, blank.numel()).view(blank.shape)
+        return network.with_kind_of_outputs(network.inputs(pixels)), preprocess
     if not (isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point() and len(images)):
         raise InputError(
             "explain: images of a module without `preprocess` must be a float tensor (N, C, H, W); "
             "give `preprocess` for paths and uint8 arrays"
         )
     bare = ExplainedNetwork.bare(model, images.shape[1], (), batch=batch)
-    if classes is None:
-        return replace(bare, classes=tuple(map(str, range(_class_count(bare, images[:1]))))), None
+    classes = [str(number) for number in range(_class_count(bare, images[:1]))] if classes is None else classes
     _require_class_count(bare, images[:1], classes)
-    return replace(bare, classes=tuple(classes)), None
+    return replace(bare.with_kind_of_outputs(images), classes=tuple(classes)), None
 
 
 def _class_count(network: ExplainedNetwork, inputs: Tensor) -> int:

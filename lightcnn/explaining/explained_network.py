@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Self, TypeVar
 
@@ -18,12 +18,15 @@ from lightcnn.data.tensors import mean_and_deviation
 from lightcnn.decisions import decide
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.inference import class_probabilities
+from lightcnn.output_kinds import OutputKind, as_logits, output_kind
 
 Result = TypeVar("Result")
 
 CPU_BATCH, DEVICE_BATCH = 8, 64
 """Default number of images that go through the network at once. On a CPU larger batches are slower (MicroMPoxNet at 128
 pixels, one thread of an AMD EPYC: 10 ms per image in batches of 8, 17 ms of 32, 19 ms of 64)."""
+PROBES = 4
+"""Number of images, and of noise images, whose outputs show whether a network returns logits or probabilities."""
 
 
 class Batch:
@@ -78,9 +81,9 @@ class Batch:
 class ExplainedNetwork:
     """A network that methods may hook and differentiate: a frozen copy in eval mode without in-place operations.
 
-    `model` maps (N, C, H, W) to logits (N, classes), or (N, 1) for a sigmoid head. `mean` and `deviation` (1, C, 1, 1)
-    normalise pixels on the scale 0..255; without preprocessing they are 0 and 1, so that pixels are inputs.
-    `threshold` is that of the second of two classes.
+    `model` maps (N, C, H, W) to logits (N, classes), or (N, 1) for a sigmoid head. Outputs of another `kind` are turned
+    into logits. `mean` and `deviation` (1, C, 1, 1) normalise pixels on the scale 0..255; without preprocessing they
+    are 0 and 1, so that pixels are inputs. `threshold` is that of the second of two classes.
     """
 
     model: nn.Module
@@ -90,6 +93,7 @@ class ExplainedNetwork:
     temperature: float = 1.0
     threshold: float = 0.5
     batch: Batch = field(default_factory=Batch)
+    kind: OutputKind = "logits"
 
     @classmethod
     def of(cls, model: nn.Module, preprocess: Preprocess, *, batch: int | None = None) -> Self:
@@ -122,14 +126,29 @@ class ExplainedNetwork:
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits (N, classes), or (N, 1) for a sigmoid head, with gradients. Raises: InputError for another output."""
-        logits = self.model(inputs)
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != len(inputs):
-            output = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        outputs = self.model(inputs)
+        if not isinstance(outputs, Tensor) or outputs.ndim != 2 or outputs.shape[0] != len(inputs):
+            output = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
             raise InputError(
                 f"explain: the network returns {output} for {len(inputs)} images; it must return one row of logits per "
                 "image"
             )
-        return logits
+        return as_logits(outputs, self.kind)
+
+    def with_kind_of_outputs(self, images: Tensor) -> Self:
+        """The same with the kind of outputs that the network has for the first `images` (N, C, H, W) and for noise.
+
+        Raises: InputError if the network ends in a softmax that is not over the classes.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            first = images[:PROBES].detach().float().cpu()
+            noise = torch.rand((PROBES, *first.shape[1:]), generator=torch.Generator().manual_seed(0))
+            probes = torch.cat([first, first.min() + (first.max() - first.min()) * noise]).to(self.device)
+            rows = [self.logits(probe[None].requires_grad_()) for probe in probes]
+        try:
+            return replace(self, kind=output_kind(torch.cat(rows)))
+        except ValueError as error:
+            raise InputError(f"explain: the network returns no probabilities of classes: {error}") from None
 
     def score(self, inputs: Tensor, target: int) -> Tensor:
         """The score that is attributed, (N,): the logit of a class.
@@ -152,7 +171,19 @@ class ExplainedNetwork:
     def probabilities_once(self, inputs: Tensor) -> Tensor:
         """The same as `probabilities`, all at once: for callers that make their inputs in batches."""
         with torch.inference_mode():
-            return class_probabilities(self.logits(inputs).cpu(), self.temperature)
+            logits = self.logits(inputs).cpu()
+            if self.kind == "independent probabilities" and logits.shape[1] > 1:
+                return (logits.double() / self.temperature).sigmoid()
+            return class_probabilities(logits, self.temperature)
+
+    @property
+    def note(self) -> str:
+        """A sentence if the network does not return logits; otherwise empty."""
+        if self.kind == "logits":
+            return ""
+        score = "log probability minus the mean over the classes"
+        score = "log-odds" if self.kind == "independent probabilities" else score
+        return f"the network returns {self.kind}, not logits: they are used as such, and maps explain a class's {score}"
 
 
 def device_of(model: nn.Module) -> torch.device:

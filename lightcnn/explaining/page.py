@@ -1,4 +1,4 @@
-"""report.html of explanations: the summary of the checks, an overview of the test set, and the images one by one."""
+"""report.html of explanations: the images one by one, an overview of the test set, and the summary of the checks."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ CAPTIONS = {
     "plots/cases.png": "The most and the least confident predictions among the explained images, as the network saw "
     "them. The maps of a method share one scale.",
 }
+UNLIKE = ", above 1: the image is unlike the training images, so the prediction and the maps are not reliable."
 CURVES = "Deletion (lower curves are better) and insertion (higher curves are better)."
 
 
@@ -43,29 +44,36 @@ def explain_page(
     by_image: dict[str, list[Mapping[str, Any]]] = {}
     for entry in report["explanations"]:
         by_image.setdefault(entry["panel"], []).append(entry)
+    images = [_image(entries, panels[name]) for name, entries in by_image.items() if name in panels]
     return html.page(
         "lightcnn explain",
         [
-            *_caveats(report),
-            *(html.paragraph(text, "note") for text in summary_paragraphs(report["summary"])),
-            html.pairs(_facts(report)),
-            *(html.paragraph(note, "note") for note in report["notes"]),
-            *_problems(report),
-            html.heading("Checks of all images"),
-            _summary(report["summary"]),
-            *(html.figure(figures[name], caption) for name, caption in CAPTIONS.items() if name in figures),
-            html.heading("Images"),
-            html.paragraph(SCALES),
-            *(part for name, entries in by_image.items() if name in panels for part in _image(entries, panels[name])),
+            *([html.paragraph(report["warning"], "alarm")] if report["warning"] else []),
+            *(part for image in images[:1] for part in image),
+            *_notes_on_all(report),
+            *(part for image in images[1:] for part in image),
             *_more_images(len(by_image)),
+            html.paragraph(SCALES),
+            *(html.figure(figures[name], caption) for name, caption in CAPTIONS.items() if name in figures),
+            html.heading("Checks of all images"),
+            *(html.paragraph(text) for text in summary_paragraphs(report["summary"])[:-1]),
+            _summary(report["summary"]),
+            html.heading("This report"),
+            html.pairs(_facts(report)),
+            *(html.paragraph(note) for note in report["notes"]),
+            *_skipped(report),
         ],
     )
 
 
-def _caveats(report: Mapping[str, Any]) -> list[str]:
-    """The caveats at the top; the warning of a stand-in is an alarm."""
-    alarms = [html.paragraph(report["warning"], "alarm")] if report["warning"] else []
-    return alarms + [html.paragraph(text, "note") for text in cautions(report) if text != report["warning"]]
+def _notes_on_all(report: Mapping[str, Any]) -> list[str]:
+    """What must be known of all images: failed methods, warnings, and what the checks do not show."""
+    failures = [f"{failure['method']}: {failure['error']}" for failure in report["failures"][:MAX_FAILURES]]
+    notes = [text for text in cautions(report) if text != report["warning"]]
+    return [
+        *(html.paragraph(text, "alarm") for text in failures),
+        *(html.paragraph(text, "note") for text in [*notes, summary_paragraphs(report["summary"])[-1]]),
+    ]
 
 
 def _facts(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,14 +91,11 @@ def _facts(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _problems(report: Mapping[str, Any]) -> list[str]:
-    """Methods that failed and images that were skipped."""
-    failures = report["failures"][:MAX_FAILURES]
-    parts = [html.paragraph(f"{failure['method']}: {failure['error']}", "alarm") for failure in failures]
-    if report["skipped"]:
-        rows = [(skipped["image"], skipped["reason"]) for skipped in report["skipped"]]
-        parts += [html.heading("Skipped images"), html.table(("image", "reason"), rows)]
-    return parts
+def _skipped(report: Mapping[str, Any]) -> list[str]:
+    if not report["skipped"]:
+        return []
+    rows = [(skipped["image"], skipped["reason"]) for skipped in report["skipped"]]
+    return [html.heading("Skipped images"), html.table(("image", "reason"), rows)]
 
 
 def _more_images(count: int) -> list[str]:
@@ -101,17 +106,28 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
     """One row per method and check, and the rule of every check."""
     if not rows:
         return html.paragraph("No checks were made (--checks none).")
-    header = ("method", "check", "passed", "share", "95 % interval", "mean value", "95 % interval")
     rules = {row["check"]: row["rule"] for row in rows}
     withheld = {row["value"]["interval"] for row in rows if row["value"] and row["value"]["low"] is None}
+    several = any(row["images"] > 1 for row in rows)
     return "\n".join(
         [
-            html.table(header, [_summary_row(row) for row in rows]),
-            *(html.paragraph(f"Intervals {text}.") for text in sorted(withheld)),
+            _table_of_several(rows) if several else _table_of_one(rows),
+            *(html.paragraph(f"Intervals {text}.") for text in sorted(withheld) if several),
             html.paragraph("A map passes a check by one rule, which is the same for every method and image:"),
             html.table(("check", "rule"), list(rules.items())),
         ]
     )
+
+
+def _table_of_one(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The checks of a single image, which has no shares, means or intervals."""
+    cells = [(title_of(row["method"]), row["check"], _format_passed(row), _format_mean(row)) for row in rows]
+    return html.table(("method", "check", "passed", "value"), cells)
+
+
+def _table_of_several(rows: Sequence[Mapping[str, Any]]) -> str:
+    header = ("method", "check", "passed", "share", "95 % interval", "mean value", "95 % interval")
+    return html.table(header, [_summary_row(row) for row in rows])
 
 
 def _summary_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -119,12 +135,20 @@ def _summary_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
         title_of(row["method"]),
         row["check"],
-        f"{row['passed']} of {row['images']}" + (f", {row['unjudged']} unknown" if row["unjudged"] else ""),
+        _format_passed(row),
         "" if share["value"] is None else f"{100 * share['value']:.0f} %",
         _format_interval(share, 100, ".0f", " %"),
-        "" if value is None else f"{value['mean']:.3f}",
+        _format_mean(row),
         "" if value is None else _format_interval(value, 1, ".3f", "") or "withheld",
     )
+
+
+def _format_passed(row: Mapping[str, Any]) -> str:
+    return f"{row['passed']} of {row['images']}" + (f", {row['unjudged']} unknown" if row["unjudged"] else "")
+
+
+def _format_mean(row: Mapping[str, Any]) -> str:
+    return "" if row["value"] is None else f"{row['value']['mean']:.3f}"
 
 
 def _format_interval(interval: Mapping[str, Any], scale: float, form: str, unit: str) -> str:
@@ -137,6 +161,8 @@ def _image(entries: Sequence[Mapping[str, Any]], figures: Sequence[bytes]) -> li
     """The panel of an image, its curves, its checks and its notes."""
     first = entries[0]
     caption = f"Explained class: {first['target']}, probability {first['probability']:.4f}."
+    if first["unlikeness"] is not None:
+        caption += f" Unlikeness {first['unlikeness']:.2f}" + (UNLIKE if first["unlikeness"] > 1 else ".")
     return [
         html.heading(image_heading(entries)),
         html.figure(figures[0], caption),

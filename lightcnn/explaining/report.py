@@ -15,6 +15,7 @@ from lightcnn.explaining.setup import ExplainSetup
 from lightcnn.output.caveats import STAND_IN, STAND_IN_NETWORK
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning
+from lightcnn.unlikeness import unlike_warnings
 
 
 def stand_in_warning(data: Mapping[str, Any] | None, *, network_stand_in: bool) -> str:
@@ -26,7 +27,11 @@ def stand_in_warning(data: Mapping[str, Any] | None, *, network_stand_in: bool) 
 
 def _warnings(results: Results, setup: ExplainSetup) -> list[ReportWarning]:
     """The warnings beside those about the data."""
-    warnings = list(pixel_warnings(results.conversions, setup.preprocess.scale))
+    scores = {entry["panel"]: entry["unlikeness"] for entry in results.entries}
+    warnings = [
+        *pixel_warnings(results.conversions, setup.preprocess.scale),
+        *unlike_warnings(setup.preprocess.unlikeness, scores.values()),
+    ]
     if results.warning != STAND_IN_NETWORK:
         return warnings
     return [ReportWarning("stand_in", STAND_IN_NETWORK, len({entry["image"] for entry in results.entries})), *warnings]

@@ -43,9 +43,11 @@ class Results:
     overview: Overview = field(default_factory=Overview)
     seconds_before: float = 0.0
 
-    def add(self, image: ExplainedImage, explanations: Sequence[Explanation], files: FigureFiles) -> list[Entry]:
+    def add(
+        self, image: ExplainedImage, explanations: Sequence[Explanation], files: FigureFiles, unlikeness: float | None
+    ) -> list[Entry]:
         """Adds an explained image and returns its entries."""
-        entries = [_entry(image, explanation, files) for explanation in explanations]
+        entries = [_entry(image, explanation, files) | {"unlikeness": unlikeness} for explanation in explanations]
         self.entries += entries
         self.conversions += [] if image.conversion is None else [image.conversion]
         if image.mask is None:

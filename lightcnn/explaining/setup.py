@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import RunError
@@ -14,8 +16,9 @@ from lightcnn.explaining.explanation import Explainer, find_target
 from lightcnn.explaining.methods.catalogue import make_method
 from lightcnn.explaining.methods.layer_choice import MapLayer, find_layer, map_layers
 from lightcnn.explaining.settings import ExplainSettings, require_level
+from lightcnn.inference import evaluate
 from lightcnn.run_folder import RunFolder
-from lightcnn.trained_network import TrainedNetwork
+from lightcnn.trained_network import TrainedNetwork, require_features
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,15 @@ class ExplainSetup:
     network: ExplainedNetwork
     explainer: Explainer
     target: int | None
+
+    def unlikeness(self, pixels: Tensor) -> float | None:
+        """How unlike the training images an image (C, S, S) is; None if the run has no such score. Raises: RunError."""
+        score = self.preprocess.unlikeness
+        if score is None:
+            return None
+        features = evaluate(self.network.model, pixels[None].to(self.network.device), self.preprocess)[1]
+        require_features(score, features)
+        return float(score.scores(np.nan_to_num(features, posinf=1e30, neginf=-1e30))[0])
 
 
 def prepare(settings: ExplainSettings) -> ExplainSetup:

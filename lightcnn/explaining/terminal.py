@@ -66,16 +66,16 @@ def layer_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def summary_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The rows of `summary`: how many images passed each check of each method."""
-    summary = table("method", "check", "passed", "share", "95 % interval", "mean value", left=(0, 1))
+    """The rows of `summary`: how many images passed each check of each method; of one image no share or interval."""
+    several = any(row["images"] > 1 for row in rows)
+    shares = ("share", "95 % interval") if several else ()
+    summary = table("method", "check", "passed", *shares, "mean value" if several else "value", left=(0, 1))
     for row in rows:
         share, value = row["share"], row["value"]
         interval = "" if share["low"] is None else f"{100 * share['low']:.0f} to {100 * share['high']:.0f} %"
-        summary.add_row(
-            row["method"], row["check"], f"{row['passed']} of {row['images']}",
-            "" if share["value"] is None else f"{100 * share['value']:.0f} %", interval,
-            "" if value is None else f"{value['mean']:.3f}",
-        )  # fmt: skip
+        cells = ("" if share["value"] is None else f"{100 * share['value']:.0f} %", interval) if several else ()
+        mean = "" if value is None else f"{value['mean']:.3f}"
+        summary.add_row(row["method"], row["check"], f"{row['passed']} of {row['images']}", *cells, mean)
     return summary
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from lightcnn.output.fonts import drawable, use_fallbacks
-from lightcnn.output.plotting import Axes, Figure, PercentFormatter
+from lightcnn.output.plotting import Axes, Axis, EngFormatter, Figure, MaxNLocator, PercentFormatter
 from lightcnn.text import shorten, visible
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -17,6 +17,8 @@ COLOURS = (ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#888888"
 MARKERS = ("o", "s", "^", "D")
 """Markers; with the colours, 28 series can be distinguished."""
+MAX_TICKS = 5
+"""Maximum number of intervals between the labels of an axis of counts."""
 MAX_LABEL_LETTERS = 24
 """Length to which a name is shortened in a figure."""
 
@@ -53,6 +55,19 @@ def percent(axes: Axes) -> None:
     low, high = axes.get_ylim()
     if high > 1:
         axes.set_ylim(min(low, 0.98), 1 + 0.03 * (1 - min(low, 0.98)))
+
+
+def count_ticks(axis: Axis) -> None:
+    """A few labels such as 200k or 1.5M, which fit side by side."""
+    axis.set_major_locator(MaxNLocator(MAX_TICKS))
+    axis.set_major_formatter(EngFormatter(sep=""))
+
+
+def epoch_ticks(axes: Axes, epochs: int) -> None:
+    """Whole numbers on the horizontal axis; a single epoch is in its middle."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if epochs == 1:
+        axes.set_xlim(0, 2)
 
 
 def png(figure: Figure) -> bytes:

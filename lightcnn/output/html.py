@@ -15,15 +15,19 @@ from typing import Any
 from lightcnn.text import visible
 
 STYLE = """
+:root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
 h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
-.wide { overflow-x: auto; margin: .6rem 0 } table { border-collapse: collapse }
+.wide { overflow-x: auto; margin: .6rem 0 }
+@media (min-width: 62rem) { .wide.sortable { width: max-content; min-width: 100%; max-width: calc(100vw - 3rem);
+  position: relative; left: 50%; transform: translateX(-50%) } }
+table { border-collapse: collapse }
 td, th { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid #ddd }
 td.number { text-align: right; font-variant-numeric: tabular-nums } .big { font-size: 2rem; font-weight: 600 }
 .alarm { background: #b00020; color: #fff; font-size: 1.2rem; font-weight: 600; padding: .8rem 1rem }
 .note { background: #fff4d6; border-left: 4px solid #d55e00; padding: .5rem 1rem }
 pre { background: #f4f4f4; padding: .8rem; overflow-x: auto }
-img { max-width: 100% } figure { margin: 1rem 0 } figcaption { color: #555 }
+img { max-width: 100%; background: #fff } figure { margin: 1rem 0 } figcaption { color: #555 }
 .row { display: flex; flex-wrap: wrap; gap: .6rem; padding: .6rem 0; border-bottom: 1px solid #ddd }
 .row figure { margin: 0; width: 6.6rem; font-size: .72rem; line-height: 1.3; overflow-wrap: anywhere }
 .row img { border: 3px solid transparent; display: block } .row .framed img { border-color: #d55e00 }
@@ -35,6 +39,10 @@ img { max-width: 100% } figure { margin: 1rem 0 } figcaption { color: #555 }
 th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; text-align: left }
 th button::after { content: " ↕"; color: #888 } th[aria-sort=ascending] button::after { content: " ↑"; color: inherit }
 th[aria-sort=descending] button::after { content: " ↓"; color: inherit }
+@media (prefers-color-scheme: dark) {
+  body { background: #16181c; color: #e6e6e6 } figcaption { color: #aaa } pre { background: #23262b }
+  td, th, .row { border-color: #3a3e45 } .note { background: #3a2f16; border-color: #e69f00 }
+}
 """
 SORT = """
 for (const table of document.querySelectorAll("table.sortable")) {
@@ -117,10 +125,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]], *, sortable: boo
 
     With `sortable`, a click on a header sorts it, on a page with the script `SORT`.
     """
-    kind = ' class="sortable"' if sortable else ""
+    kind, wide = (' class="sortable"', "wide sortable") if sortable else ("", "wide")
     head = "".join(f"<th>{escape(name)}</th>" for name in header)
     body = "".join("<tr>" + "".join(_cell(value, sortable) for value in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="{wide}"><table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def pairs(values: Mapping[str, Any]) -> str:

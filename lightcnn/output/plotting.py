@@ -16,6 +16,7 @@ BACKEND = os.environ.pop("MPLBACKEND", None)
 try:
     import matplotlib as mpl
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -32,7 +33,7 @@ finally:
                 mpl.rcParams["backend"] = BACKEND
 
 __all__ = [
-    "Axes", "Bbox", "EngFormatter", "Figure", "FigureCanvasAgg", "FontProperties", "LogLocator", "MaxNLocator",
+    "Axes", "Axis", "Bbox", "EngFormatter", "Figure", "FigureCanvasAgg", "FontProperties", "LogLocator", "MaxNLocator",
     "Normalize", "NullFormatter", "PercentFormatter", "ScalarMappable", "ScaledTranslation", "Text", "findfont",
     "fontManager", "get_font", "mpl",
 ]  # fmt: skip

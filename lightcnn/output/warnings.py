@@ -32,6 +32,8 @@ WarningCode = Literal[
     "largest_class_score",
     "network_adapted",
     "unequal_training",
+    "unlike_training_images",
+    "images_mismatched",
 ]
 """What scripts can test. `MEANINGS` has the meaning of each."""
 
@@ -63,6 +65,8 @@ MEANINGS: Mapping[WarningCode, str] = {
     "network_adapted": "Values of a recipe's network (classes, channels) that were replaced by those of the data.",
     "unequal_training": "Pairs of compared runs that were not trained equally: their epochs or training images differ, "
     "or their networks and other settings.",
+    "unlike_training_images": "Images whose score of unlikeness is above 1; predictions for them are not reliable.",
+    "images_mismatched": "Images with other channels, a smaller size or other colours than the training images.",
 }
 """What `count` counts, for each code; the table in docs/reference/warnings.md."""
 assert set(MEANINGS) == set(get_args(WarningCode))

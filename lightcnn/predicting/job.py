@@ -17,13 +17,15 @@ from lightcnn.predicting.settings import PredictSettings
 from lightcnn.progress import Progress, no_progress
 from lightcnn.run_folder import RunFolder
 from lightcnn.trained_network import ABSTAINED, TrainedNetwork, require_probability
+from lightcnn.unlikeness import Unlikeness, mismatch_warnings, unlike_warnings
 
 
 @dataclass(frozen=True)
 class Result:
     """How many images were predicted, abstained from and skipped, and how many files and run folders were ignored.
 
-    `warnings` are about what was done to the values of the files.
+    `warnings` are about what was done to the values of the files, and about images unlike the training images.
+    `unlikeness` is None if the run has no such score.
     """
 
     classes: tuple[str, ...]
@@ -34,6 +36,7 @@ class Result:
     run_folders: int
     seconds: float
     warnings: tuple[ReportWarning, ...] = ()
+    unlikeness: Unlikeness | None = None
 
 
 def run(
@@ -55,29 +58,39 @@ def run(
         )
     count = count_images(settings.inputs)
     network = _load(settings)
-    predicted = abstained = 0
+    unlikeness = network.preprocess.unlikeness
+    abstained = 0
     skipped: list[Skipped] = []
+    scores: list[float | None] = []
+    mismatches: Counter[str] = Counter()
     conversions: Counter[Conversion] = Counter()
+    stream = network.evaluations(walk(settings.inputs), on_conversion=lambda each: conversions.update([each]))
     with ExitStack() as stack:
         for sink in sinks:
             stack.callback(sink.end)
-            sink.begin(network.preprocess.classes)
-        for image, row in network.stream(walk(settings.inputs), on_conversion=lambda each: conversions.update([each])):
+            sink.begin(network.preprocess.classes, scored=unlikeness is not None)
+        for image, row in stream:
             name = image.image if isinstance(image, Skipped) else str(image)
             if isinstance(row, str):
                 skipped.append(Skipped(name, row))
                 on_skip(skipped[-1])
             else:
-                predicted += 1
-                abstained += int(row.max() < settings.abstain_below)
+                abstained += int(row.probabilities.max() < settings.abstain_below)
+                scores.append(row.unlikeness)
+                mismatches.update(row.mismatches)
                 for sink in sinks:
-                    sink.add(name, network.decide(row, settings.abstain_below), row)
-            finished = predicted + len(skipped)
+                    prediction = network.decide(row.probabilities, settings.abstain_below)
+                    sink.add(name, prediction, row.probabilities, row.unlikeness)
+            finished = len(scores) + len(skipped)
             progress("predicting", finished, max(finished, count.images))
     return Result(
-        classes=network.preprocess.classes, predicted=predicted, abstained=abstained, skipped=tuple(skipped),
+        classes=network.preprocess.classes, predicted=len(scores), abstained=abstained, skipped=tuple(skipped),
         ignored=count.ignored, run_folders=count.run_folders, seconds=time.monotonic() - started,
-        warnings=pixel_warnings(conversions.elements(), network.preprocess.scale),
+        unlikeness=unlikeness,
+        warnings=(
+            *pixel_warnings(conversions.elements(), network.preprocess.scale),
+            *unlike_warnings(unlikeness, scores), *mismatch_warnings(mismatches, len(scores)),
+        ),
     )  # fmt: skip
 
 

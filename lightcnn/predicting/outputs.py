@@ -21,6 +21,8 @@ MAX_COLUMNS = 6
 """Maximum number of classes that each have their own column in the table."""
 TOP_CLASSES = 3
 """Number of classes that the table shows for an image if there are more classes than columns."""
+SCORE_WIDTH = len("unlikeness")
+"""Width of the score of unlikeness in the table."""
 MAX_NAME_LENGTH = 24
 """Maximum length of a class name in the table, in characters."""
 
@@ -29,28 +31,30 @@ class Sink(ABC):
     """Takes predictions, one image after the other."""
 
     @abstractmethod
-    def begin(self, classes: Sequence[str]) -> None:
-        """Called once, before the first image."""
+    def begin(self, classes: Sequence[str], *, scored: bool = False) -> None:
+        """Called once, before the first image; `scored`: whether images have a score of unlikeness."""
 
     @abstractmethod
-    def add(self, image: str, prediction: str, row: NDArray[np.float64]) -> None:
-        """Called with each image, its prediction, and its probabilities (classes,)."""
+    def add(self, image: str, prediction: str, row: NDArray[np.float64], unlikeness: float | None = None) -> None:
+        """Called with each image, its prediction, its probabilities (classes,), and its score of unlikeness if any."""
 
     def end(self) -> None:  # noqa: B027 (most sinks have nothing to close)
         """Called once, after the last image or an error."""
 
 
 class Csv(Sink):
-    """`image,prediction,p_CLASS...` in UTF-8, guarded for spreadsheets; each line is passed to `write` at once."""
+    """`image,prediction,p_CLASS...[,unlikeness]` in UTF-8, guarded for spreadsheets; each line is written at once."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
 
-    def begin(self, classes: Sequence[str]) -> None:
-        self._write_line(("image", "prediction", *(f"p_{name}" for name in classes)))
+    def begin(self, classes: Sequence[str], *, scored: bool = False) -> None:
+        score = ("unlikeness",) * scored
+        self._write_line(("image", "prediction", *(f"p_{name}" for name in classes), *score))
 
-    def add(self, image: str, prediction: str, row: NDArray[np.float64]) -> None:
-        self._write_line((image, prediction, *(f"{p:.8f}" for p in row)))
+    def add(self, image: str, prediction: str, row: NDArray[np.float64], unlikeness: float | None = None) -> None:
+        score = () if unlikeness is None else (f"{unlikeness:.4f}",)
+        self._write_line((image, prediction, *(f"{p:.8f}" for p in row), *score))
 
     def _write_line(self, values: Iterable[str]) -> None:
         self._write(csv_files.write([tuple(values)]))
@@ -64,12 +68,12 @@ class CsvFile(Sink):
         self._csv = Csv(self._file.write)
         self._stack = ExitStack()
 
-    def begin(self, classes: Sequence[str]) -> None:
+    def begin(self, classes: Sequence[str], *, scored: bool = False) -> None:
         self._stack.enter_context(self._file)
-        self._csv.begin(classes)
+        self._csv.begin(classes, scored=scored)
 
-    def add(self, image: str, prediction: str, row: NDArray[np.float64]) -> None:
-        self._csv.add(image, prediction, row)
+    def add(self, image: str, prediction: str, row: NDArray[np.float64], unlikeness: float | None = None) -> None:
+        self._csv.add(image, prediction, row, unlikeness)
 
     def end(self) -> None:
         self._stack.close()
@@ -112,21 +116,23 @@ class Table(Sink):
     def __init__(self, echo: Callable[[str], object]) -> None:
         self._echo = echo
 
-    def begin(self, classes: Sequence[str]) -> None:
+    def begin(self, classes: Sequence[str], *, scored: bool = False) -> None:
         self._classes = [_format_class(name) for name in classes]
         self._first_width = max(map(len, (*self._classes, "prediction", ABSTAINED)))
         self._widths = [max(len(name), 6) for name in self._classes]
         cells = [name.rjust(width) for name, width in zip(self._classes, self._widths, strict=True)]
         middle = "  ".join(cells) if len(classes) <= MAX_COLUMNS else "most probable".ljust(self._top_width)
-        self._echo(f"{'prediction'.ljust(self._first_width)}  {middle}  image")
+        score = f"  {'unlikeness'.rjust(SCORE_WIDTH)}" if scored else ""
+        self._echo(f"{'prediction'.ljust(self._first_width)}  {middle}{score}  image")
 
-    def add(self, image: str, prediction: str, row: NDArray[np.float64]) -> None:
+    def add(self, image: str, prediction: str, row: NDArray[np.float64], unlikeness: float | None = None) -> None:
         if len(row) <= MAX_COLUMNS:
             middle = "  ".join(f"{p:.4f}".rjust(width) for p, width in zip(row, self._widths, strict=True))
         else:
             top = np.argsort(-row, kind="stable")[:TOP_CLASSES]
             middle = ", ".join(f"{self._classes[i]} {row[i]:.4f}" for i in top).ljust(self._top_width)
-        self._echo(f"{_format_class(prediction).ljust(self._first_width)}  {middle}  {visible(image)}")
+        score = "" if unlikeness is None else f"  {_format_score(unlikeness).rjust(SCORE_WIDTH)}"
+        self._echo(f"{_format_class(prediction).ljust(self._first_width)}  {middle}{score}  {visible(image)}")
 
     @property
     def _top_width(self) -> int:
@@ -141,12 +147,19 @@ class Document(Sink):
     def __init__(self) -> None:
         self.predictions: list[dict[str, Any]] = []
 
-    def begin(self, classes: Sequence[str]) -> None:
+    def begin(self, classes: Sequence[str], *, scored: bool = False) -> None:
         self._classes = classes
 
-    def add(self, image: str, prediction: str, row: NDArray[np.float64]) -> None:
+    def add(self, image: str, prediction: str, row: NDArray[np.float64], unlikeness: float | None = None) -> None:
         by_class = dict(zip(self._classes, row.tolist(), strict=True))
-        self.predictions.append({"image": image, "prediction": prediction, "probabilities": by_class})
+        self.predictions.append(
+            {"image": image, "prediction": prediction, "probabilities": by_class, "unlikeness": unlikeness}
+        )
+
+
+def _format_score(unlikeness: float) -> str:
+    """A score of unlikeness, marked if the image is unlike the training images."""
+    return f"{unlikeness:.2f}{'!' if unlikeness > 1 else ' '}" if unlikeness < 1000 else "> 999!"
 
 
 def _format_class(name: str) -> str:

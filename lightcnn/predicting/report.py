@@ -27,6 +27,12 @@ def report_document(settings: PredictSettings, result: Result, predictions: Sequ
             "skipped": len(result.skipped),
             "passed_over": result.ignored,
         },
+        "unlikeness": result.unlikeness
+        and {
+            "limit": 1.0,
+            "false_alarm_rate": result.unlikeness.false_alarm_rate,
+            "validation_images": result.unlikeness.validation_images,
+        },
         "predictions": list(predictions),
         "skipped": [{"image": skipped.image, "reason": skipped.reason} for skipped in result.skipped],
     }

@@ -13,11 +13,15 @@ from lightcnn.output.plotting import EngFormatter, Figure
 Row = Mapping[str, Any]
 MAX_BUBBLE_POINTS = 40
 """Diameter of the largest bubble, in points."""
+MAX_MINOR_RATIO = 1000
+"""Largest ratio of the ends of a logarithmic axis on which 2 and 5 are labelled too."""
+BARS = ("disk", "score_time")
+"""The figures that show something of a single network."""
 FIGURE_INCHES = (8.6, 4.6)
 
 
 def draw_figures(rows: Sequence[Row]) -> dict[str, InteractiveFigure]:
-    """Name → figure, for all figures whose values the rows have."""
+    """Name → figure, for all figures whose values the rows have; a single point in a plane is not drawn."""
     with_accuracy = [row for row in rows if row["accuracy"]]
     with_latency = [row for row in rows if row["latency_ms"]]
     both = [row for row in with_accuracy if row["latency_ms"]]
@@ -31,7 +35,9 @@ def draw_figures(rows: Sequence[Row]) -> dict[str, InteractiveFigure]:
         "macs_latency": (with_latency, _speed),
         "roofline": (with_latency, _roofline),
     }
-    return {name: draw(chosen) for name, (chosen, draw) in drawings.items() if chosen}
+    return {
+        name: draw(chosen) for name, (chosen, draw) in drawings.items() if len(chosen) >= (1 if name in BARS else 2)
+    }
 
 
 def _disk(rows: Sequence[Row]) -> InteractiveFigure:
@@ -66,19 +72,20 @@ def _efficiency(rows: Sequence[Row]) -> InteractiveFigure:
 
 
 def _score_time(rows: Sequence[Row]) -> InteractiveFigure:
-    """Bars of the accuracy below, and of the inference time above, each on its own axis."""
-    figure = Figure(figsize=(8.6, 4.4), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True)
+    """Bars of the accuracy on the left, and of the inference time on the right."""
+    figure = Figure(figsize=(8.6, 1.0 + 0.34 * len(rows)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
     places = range(len(rows))
-    scores = lower.bar(places, [100 * row["accuracy"]["value"] for row in rows], color=BLUE)
-    lower.bar_label(scores, fmt="%.4g", fontsize=7)
-    lower.set_ylabel("accuracy, %")
-    lower.set_ylim(top=112)
-    times = upper.bar(places, [_latency(row) for row in rows], color=ORANGE)
-    upper.bar_label(times, fmt="%.3g", fontsize=7)
-    upper.set_ylabel("ms, one image")
-    upper.margins(y=0.15)
-    lower.set_xticks(places, [label_text(row["name"]) for row in rows], rotation=30, ha="right", fontsize=8)
+    scores = left.barh(places, [100 * row["accuracy"]["value"] for row in rows], color=BLUE)
+    left.bar_label(scores, fmt="%.4g", fontsize=8, padding=3)
+    left.set_xlabel("accuracy, %")
+    left.set_xlim(right=118)
+    times = right.barh(places, [_latency(row) for row in rows], color=ORANGE)
+    right.bar_label(times, fmt="%.3g", fontsize=8, padding=3)
+    right.set_xlabel("ms, one image")
+    right.margins(x=0.18)
+    left.set_yticks(places, [label_text(row["name"]) for row in rows], fontsize=8)
+    left.invert_yaxis()
     return interactive_figure(figure, _with_texts([*scores, *times], [*rows, *rows]))
 
 
@@ -161,7 +168,11 @@ def _set_logarithmic(axes: Any, which: str) -> None:
         getattr(axes, f"set_{name}scale")("log")
         axis = getattr(axes, f"{name}axis")
         axis.set_major_formatter(lambda value, _: _format_tick(value))
-        axis.set_minor_formatter(lambda value, _: _format_tick(value) if f"{value:e}"[0] in "25" else "")
+        low, high = axis.get_view_interval()
+        labelled = "25" if high < MAX_MINOR_RATIO * low else ""
+        axis.set_minor_formatter(
+            lambda value, _, digits=labelled: _format_tick(value) if f"{value:e}"[0] in digits else ""
+        )
 
 
 def _format_tick(value: float) -> str:

@@ -15,7 +15,7 @@ CAPTIONS = {
     "efficiency": "Accuracy per second over accuracy per megabyte of the Keras file; smaller files have larger "
     "bubbles.",
     "disk": "Size on disk: with Adam's moments, as the paper measures it, and as lightcnn saves it.",
-    "score_time": "Accuracy (bottom) and time of one image (top).",
+    "score_time": "Accuracy (left) and time of one image (right).",
     "latency_accuracy": "Accuracy over the time of one image. On the front, no other network is both faster and more "
     "accurate.",
     "macs_accuracy": "Accuracy over multiply-adds, with the front.",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightcnn.output.figures import BLUE, ORANGE, blank, percent, png
-from lightcnn.output.plotting import EngFormatter
+from lightcnn.output.figures import BLUE, ORANGE, blank, count_ticks, epoch_ticks, percent, png
+
+MIN_LOGARITHMIC_RATIO = 20
+"""Smallest ratio of the largest and the smallest loss that are drawn on a logarithmic axis."""
 
 
 def history(points: Sequence[tuple[float, float]], end: float) -> bytes:
@@ -35,8 +37,7 @@ def front(
     axes.plot(*zip(*best, strict=True), "-", color=BLUE, label="front", zorder=1)
     if limit is not None:
         axes.axvline(limit, color=ORANGE, linestyle="--", label="budget")
-    axes.xaxis.set_major_formatter(EngFormatter(places=3, sep=""))
-    axes.tick_params(axis="x", rotation=20)
+    count_ticks(axes.xaxis)
     percent(axes)
     axes.legend(loc="best", frameon=False)
     return png(figure)
@@ -46,9 +47,13 @@ def curves(losses: Sequence[float], rates: Sequence[float]) -> bytes:
     """The training loss and the learning rate of each epoch."""
     figure, axes = blank("epoch", "training loss")
     epochs = range(1, len(losses) + 1)
-    axes.plot(epochs, losses, color=BLUE)
-    axes.set_yscale("log")
+    marker = "o" if len(losses) < 3 else ""
+    axes.plot(epochs, losses, color=BLUE, marker=marker)
+    if max(losses) > MIN_LOGARITHMIC_RATIO * min(losses) > 0:
+        axes.set_yscale("log")
     rate_axes = axes.twinx()
-    rate_axes.plot(epochs, rates, color=ORANGE, linestyle=":")
+    rate_axes.plot(epochs, rates, color=ORANGE, linestyle=":", marker=marker)
+    epoch_ticks(axes, len(losses))
+    rate_axes.set_ylim(0, 1.4 * max(rates))  # so that it does not hide a loss that falls in the same way
     rate_axes.set_ylabel("learning rate (dotted)")
     return png(figure)

@@ -22,6 +22,7 @@ from lightcnn.evaluation.predictions import prediction_table, test_images, write
 from lightcnn.evaluation.score_values import largest_class
 from lightcnn.evaluation.scores import repeated_accuracy, scores
 from lightcnn.evaluation.thresholds import operating_points
+from lightcnn.inference import measure_unlikeness
 from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
@@ -93,6 +94,8 @@ def write_report(
     stand_in = report["data"]["stand_in"]
     run.write_bytes("weights.safetensors", weights_file(final.model, spec, stand_in=stand_in))
     preprocess = pipeline.preprocess(spec.input[1])
+    unlikeness = measure_unlikeness(final.model, pipeline, preprocess)
+    preprocess = preprocess.model_copy(update={"unlikeness": unlikeness})
     run.write_json("preprocess.json", preprocess.model_dump(mode="json"))
     epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)

@@ -84,6 +84,20 @@ def test_images_are_explained_by_every_method_and_written_to_a_run_folder(tmp_pa
     assert {row["image"] for row in rows} == set(map(str, photos))
 
 
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_page_begins_with_the_maps_and_one_image_has_no_interval(tmp_path, capsys, images):
+    photos = list(map(str, photographs()[:images]))
+    report, out = explained(tmp_path, capsys, *photos, "--method", "gradcam,ig")
+    page = (out / "report.html").read_text()
+    before = page.partition("<body>")[2].partition("<img")[0]
+    assert "<table" not in before
+    assert 'class="note"' not in before
+    assert "<p " not in before
+    assert page.count('class="note"') <= 3
+    assert ("95 % interval" in page) == (images > 1)
+    assert all((row["share"]["low"] is None) == (images == 1) for row in report["summary"] if row["images"])
+
+
 def test_equal_calls_give_equal_maps(tmp_path, capsys):
     reports = [explained(tmp_path / str(number), capsys, "--images", "2") for number in (1, 2)]
     first, second = ([{**entry, "seconds": 0} for entry in report["explanations"]] for report, _ in reports)

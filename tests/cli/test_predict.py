@@ -79,6 +79,12 @@ def stored_predictions():
     }
 
 
+def validation_images():
+    """The paths of the validation set."""
+    with open("run/predictions.csv", newline="") as file:
+        return [f"photos/{row['path']}" for row in csv.DictReader(file) if row["split"] == "val"]
+
+
 def pixels(path):
     with Image.open(path) as image:
         return np.asarray(image)
@@ -114,10 +120,11 @@ def test_the_command_prints_what_the_run_wrote_as_csv_and_json(tmp_path, capsys)
     assert images == sorted(images)
     with target.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["image", "prediction", "p_domed", "p_ragged"]
+    assert list(rows[0]) == ["image", "prediction", "p_domed", "p_ragged", "unlikeness"]
     assert [row["image"] for row in rows] == images
     for entry, row in zip(document["predictions"], rows, strict=True):
-        assert entry.keys() == {"image", "prediction", "probabilities"}
+        assert entry.keys() == {"image", "prediction", "probabilities", "unlikeness"}
+        assert float(row["unlikeness"]) == pytest.approx(entry["unlikeness"], abs=1e-4)
         assert sum(entry["probabilities"].values()) == pytest.approx(1)
         assert row["prediction"] == entry["prediction"]
         if entry["image"] in expected:
@@ -132,11 +139,82 @@ def test_table_and_csv_are_printed_on_stdout(capsys):
     image = next(iter(stored_predictions()))
     assert run(["predict", "run", image]) == 0
     header, line = capsys.readouterr().out.splitlines()
-    assert header.split() == ["prediction", "domed", "ragged", "image"]
+    assert header.split() == ["prediction", "domed", "ragged", "unlikeness", "image"]
     prediction, (first, second) = stored_predictions()[image]
-    assert line.split() == [prediction, f"{first:.4f}", f"{second:.4f}", image]
+    assert line.split()[:3] == [prediction, f"{first:.4f}", f"{second:.4f}"]
+    assert line.split()[4:] == [image]
     assert run(["predict", "run", image, "--csv", "-"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "image,prediction,p_domed,p_ragged,unlikeness"
+
+
+def test_images_of_another_kind_are_flagged_in_every_output(tmp_path, capsys):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    known = validation_images()[0]
+    arguments = ["predict", "run", known, str(tmp_path / "noise.png"), "--device", "cpu"]
+    assert run(arguments) == 0
+    printed = capsys.readouterr()
+    assert [line.split()[3].endswith("!") for line in printed.out.splitlines()[1:]] == [False, True]
+    assert "warning: 1 of 2 images are unlike the training images (unlikeness above 1, as for " in printed.err
+    assert run([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {warning["code"]: warning["count"] for warning in document["warnings"]} == {
+        "unlike_training_images": 1,
+        "images_mismatched": 1,
+    }
+    stored = json.loads(Path("run/preprocess.json").read_text())["unlikeness"]
+    assert document["unlikeness"] == {
+        "limit": 1.0,
+        "false_alarm_rate": stored["false_alarm_rate"],
+        "validation_images": stored["validation_images"],
+    }
+    scores = lightcnn.Run.load("run").predict([known, tmp_path / "noise.png"]).unlikeness
+    assert scores == pytest.approx([entry["unlikeness"] for entry in document["predictions"]], abs=1e-4)
+    assert scores[0] <= 1 < scores[1]
+
+
+def test_the_stored_rate_of_false_alarms_is_that_of_the_validation_images():
+    paths = validation_images()
+    stored = json.loads(Path("run/preprocess.json").read_text())["unlikeness"]
+    scores = lightcnn.Run.load("run").predict(paths).unlikeness
+    assert stored["validation_images"] == len(paths)
+    assert stored["false_alarm_rate"] == (scores > 1).mean() <= 0.01
+    assert scores.max() == pytest.approx(1, abs=1e-3), "the limit is that of the least usual validation image"
+
+
+def test_a_run_without_the_score_predicts_without_it(copy, capsys):
+    file = copy / "preprocess.json"
+    document = json.loads(file.read_text())
+    del document["unlikeness"]
+    file.write_text(json.dumps(document))
+    image = next(iter(stored_predictions()))
+    assert run(["predict", str(copy), image, "--csv", "-", "--device", "cpu"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "image,prediction,p_domed,p_ragged"
+    assert run(["predict", str(copy), image, "--json", "--device", "cpu"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["unlikeness"] is document["predictions"][0]["unlikeness"] is None
+    assert lightcnn.Run.load(copy).predict([image]).unlikeness is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"deviation": []}, {"limit": 0}, {"precision": [1.0]}, {"centres": []}, {"false_alarm_rate": 2}]
+)
+def test_a_damaged_score_is_refused_in_one_line(change, copy):
+    file = copy / "preprocess.json"
+    document = json.loads(file.read_text())
+    document["unlikeness"] |= change
+    file.write_text(json.dumps(document))
+    with pytest.raises(RunError, match=r"preprocess\.json: unlikeness"):
+        lightcnn.Run.load(copy).predict([])
+
+
+def test_a_score_of_another_network_is_refused(copy):
+    file = copy / "preprocess.json"
+    document = json.loads(file.read_text())
+    document["unlikeness"] |= {"centres": [[0.0]], "deviation": [1.0], "precision": [1.0]}
+    file.write_text(json.dumps(document))
+    with pytest.raises(RunError, match="unlikeness: has 1 features, but the network has"):
+        lightcnn.Run.load(copy).predict([next(iter(stored_predictions()))])
 
 
 @pytest.mark.parametrize("how", ["below", "above"])
@@ -328,14 +406,15 @@ def test_faulty_files_are_listed_counted_and_skipped(mixed, capsys):
     assert run(["predict", "run", str(mixed)]) == 1
     out, error = capsys.readouterr()
     assert len(out.splitlines()) == 2
-    assert [line.partition(": ")[0] for line in error.splitlines()] == ["skipped"] * 5 + ["lightcnn"]
+    kinds = [line.partition(": ")[0] for line in error.splitlines()]
+    assert [kind for kind in kinds if kind != "warning"] == ["skipped"] * 5 + ["lightcnn"]
     assert error.endswith("lightcnn: predict: 5 of 6 images were skipped\n")
 
 
 def test_an_input_without_readable_images_is_wrong(mixed, tmp_path, capsys):
     assert run(["predict", "run", str(mixed / "text.png"), "--csv", str(tmp_path / "x.csv"), "--quiet"]) == 2
     assert "predict: none of 1 images could be read: " in capsys.readouterr().err
-    assert (tmp_path / "x.csv").read_text() == "image,prediction,p_domed,p_ragged\n"
+    assert (tmp_path / "x.csv").read_text() == "image,prediction,p_domed,p_ragged,unlikeness\n"
 
 
 def test_names_that_are_not_utf8_are_kept(tmp_path, capsys):

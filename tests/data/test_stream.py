@@ -24,7 +24,8 @@ def test_a_stream_holds_few_images_at_a_time():
             yield np.zeros((8, 8, 1), np.uint8)
 
     bound = max(8, os.cpu_count() or 1)
-    for returned, (_, pixels) in enumerate(prepare_stream(source(), PLAIN, ahead=8)):
-        assert pixels.shape == (1, 8, 8)
+    for returned, (_, image) in enumerate(prepare_stream(source(), PLAIN, ahead=8)):
+        assert image.pixels.shape == (1, 8, 8)
+        assert (image.channels, image.shorter_side) == (1, 8)
         assert taken - returned <= bound
     assert taken == 400

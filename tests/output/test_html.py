@@ -80,3 +80,12 @@ def test_a_page_sends_no_form_keeps_its_base_and_fits_a_small_screen():
     page = html.page("title", []).decode()
     assert "form-action 'none'; base-uri 'none'" in page
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
+
+
+def test_sortable_tables_use_the_window_and_pages_have_a_dark_mode_with_figures_on_white():
+    page = html.page("a", [html.table(("x",), [(1,)], sortable=True), html.table(("y",), [(2,)])]).decode()
+    assert page.count('<div class="wide sortable">') == page.count('<div class="wide">') == 1
+    assert "max-width: calc(100vw - 3rem)" in page
+    dark = page.partition("@media (prefers-color-scheme: dark)")[2]
+    assert "background: #16181c; color: #e6e6e6" in dark
+    assert "img { max-width: 100%; background: #fff }" in page, "text in transparent figures is dark"

@@ -23,7 +23,8 @@ Row = dict[str, Any]
 def summary(explanations: Sequence[Mapping[str, Any]]) -> list[Row]:
     """One row per method and check of the `explanations` of report.json, in the order of the methods.
 
-    Shares of passed images have Wilson's interval, based on groups if images have a `group`. Values and margins have a
+    Shares of passed images have Wilson's interval, based on groups if images have a `group`, and none for a single
+    image or group. Values and margins have a
     bootstrap interval over groups, withheld if there are fewer than 20. `unjudged` counts the images on which a check
     could not be made, `blind` those on which the probability hardly changes without the image, so that a curve shows
     little. `needed` is by how much the area under deletion is smaller if the masked pixels are removed first than with
@@ -111,6 +112,9 @@ def _share(judged: Sequence[tuple[Mapping[str, Any], str]]) -> Row:
     passed = np.array([check["passed"] for check, _ in judged], dtype=np.float64)
     codes = _codes([unit for _, unit in judged])
     share, groups = float(passed.mean()), int(codes.max()) + 1
+    if groups == 1:  # one image says nothing of others
+        single = "image" if len(passed) == 1 else "group"
+        return {"value": share, "low": None, "high": None, "interval": f"none: one {single}"}
     low, high = score_interval(share, (passed - share) / len(passed), codes)
     unit = "images" if groups == len(passed) else "groups"
     return {"value": share, "low": low, "high": high, "interval": f"Wilson on {groups:,} {unit}"}
@@ -195,5 +199,5 @@ def _format_count(row: Mapping[str, Any]) -> str:
     """As in `17 of 20 images (64 to 95 %)`."""
     share = row["share"]
     noun = "image" if row["images"] == 1 else "images"
-    interval = f" ({100 * share['low']:.0f} to {100 * share['high']:.0f} %)" if row["images"] > 1 else ""
+    interval = "" if share["low"] is None else f" ({100 * share['low']:.0f} to {100 * share['high']:.0f} %)"
     return f"{row['passed']} of {row['images']} {noun}{interval}"

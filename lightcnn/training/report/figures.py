@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightcnn.output.figures import BLUE, GREY, ORANGE, name_axes, percent, png
-from lightcnn.output.plotting import EngFormatter, Figure, MaxNLocator, PercentFormatter
+from lightcnn.output.figures import BLUE, GREY, ORANGE, count_ticks, epoch_ticks, name_axes, percent, png
+from lightcnn.output.plotting import Figure, PercentFormatter
 
 
 def learning_curves(
@@ -22,8 +22,8 @@ def learning_curves(
     for axes, name in ((left, "loss"), (right, "validation accuracy")):
         axes.axvline(best, color=GREY, linestyle=":", label=f"best epoch, {best}")
         name_axes(axes, "epoch", name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.set_ylim(bottom=0)
+        epoch_ticks(axes, len(losses))
+    left.set_ylim(0, 1.08 * max(*losses, *val_losses))
     left.legend(frameon=False, fontsize=8)
     percent(right)
     return png(figure)
@@ -56,7 +56,7 @@ def stage_costs(names: Sequence[str], macs: Sequence[int], params: Sequence[int]
         total = max(1, sum(values))
         axes.bar_label(bars, [f"{value / total:.1%}" for value in values], padding=3, fontsize=8)
         axes.set_xlabel(label)
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        count_ticks(axes.xaxis)
         axes.set_xlim(right=max(1, *values) * 1.18)
         axes.grid(axis="x", color="#dddddd", linewidth=0.6)
         axes.set_axisbelow(True)

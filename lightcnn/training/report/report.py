@@ -36,6 +36,7 @@ from lightcnn.evaluation.predictions import prediction_table, test_images, write
 from lightcnn.evaluation.score_values import largest_class
 from lightcnn.evaluation.scores import interval_bounds, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
+from lightcnn.inference import measure_unlikeness
 from lightcnn.output.figures import add_warning_bar
 from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
@@ -94,6 +95,8 @@ def write_report(run: RunFolder, pipeline: Pipeline, training: FinishedTraining)
     run.write_bytes("weights.safetensors", weights_file(training.model, recipe.network, stand_in=data["stand_in"]))
     chosen = {"temperature": calibrated.temperature.value, "threshold": calibrated.threshold}
     preprocess = pipeline.preprocess(recipe.network.input[1]).model_copy(update=chosen)
+    unlikeness = measure_unlikeness(training.model, pipeline, preprocess)
+    preprocess = preprocess.model_copy(update={"unlikeness": unlikeness})
     run.write_json("preprocess.json", preprocess.model_dump(mode="json"))
     report["predictions"] = write_predictions(
         run, *prediction_table(pipeline.dataset, pipeline.split, calibrated.probabilities, calibrated.threshold)

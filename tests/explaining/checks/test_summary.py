@@ -49,10 +49,18 @@ def test_a_share_has_wilsons_interval() -> None:
     assert row["share"]["interval"] == "Wilson on 20 images"
 
 
-@pytest.mark.parametrize(("results", "count"), [([True] * 8, 8), ([False] * 8, 0), ([True], 1)])
+@pytest.mark.parametrize(("results", "count"), [([True] * 8, 8), ([False] * 8, 0), ([True] * 2, 2)])
 def test_a_share_of_all_or_none_has_it_too(results: list[bool], count: int) -> None:
     share = only(summary(entries(results)))["share"]
     assert (share["low"], share["high"]) == pytest.approx(wilson(count, len(results)))
+
+
+def test_a_single_image_or_group_has_no_interval() -> None:
+    for groups, results in ((None, [True]), (["p1", "p1"], [True, False])):
+        row = only(summary(entries(results, groups=groups)))
+        assert (row["share"]["low"], row["share"]["high"]) == (None, None)
+        assert row["share"]["interval"] == ("none: one group" if groups else "none: one image")
+        assert "%" not in summary_text([row])
 
 
 def test_images_of_one_group_count_together() -> None:

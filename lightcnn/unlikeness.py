@@ -1,0 +1,139 @@
+"""How unlike the training images an image is: one score, measured with a network's features, kept in preprocess.json.
+
+The score is the Mahalanobis distance (arXiv:1807.03888) of an image's features from the nearest class mean, divided by
+a limit that 1 % of the validation images exceed. tests/benchmarks/unlikeness.py compares it with others. No torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Annotated, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from lightcnn.document import Frozen, rule_error
+from lightcnn.output.warnings import ReportWarning
+
+MAX_FALSE_ALARMS = 0.01
+"""Largest share of validation images that may exceed the limit."""
+SHRINKAGE = 0.1
+"""Share of the identity in the correlation matrix, so that it can be inverted for few images."""
+MAX_CENTRES = 50
+"""Maximum number of classes that each have a mean; with more classes there is a single mean."""
+MAX_FEATURES = 100
+"""Maximum number of features of an image."""
+FAR = 5.0
+"""Number of deviations from every class mean from which a feature counts as different."""
+MISMATCHES = {
+    "channels": "are in colour and were made grey, since the network reads grey images",
+    "size": "have less than half of the shorter side of the smallest training image",
+    "colours": "have other colours or another contrast",
+}
+"""What may differ from the training images, and the words of the warning."""
+Numbers = NDArray[np.float64]
+Row = Annotated[tuple[float, ...], Field(max_length=MAX_FEATURES)]
+
+
+class Unlikeness(Frozen):
+    """The distribution of the features of training images, and the distance that is unusual for validation images.
+
+    `precision` is the lower triangle, row by row, of the inverse correlation matrix within classes. `smallest_side` is
+    the smallest shorter side of a sample of training images, in pixels.
+    """
+
+    centres: Annotated[tuple[Row, ...], Field(min_length=1, max_length=MAX_CENTRES)]
+    deviation: Row
+    precision: Annotated[tuple[float, ...], Field(max_length=MAX_FEATURES * (MAX_FEATURES + 1) // 2)]
+    limit: Annotated[float, Field(gt=0)] = 1.0
+    false_alarm_rate: Annotated[
+        float, Field(ge=0, le=1, description="share of the validation images with a score above 1")
+    ] = 0.0
+    validation_images: Annotated[int, Field(ge=0)] = 0
+    smallest_side: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        count = len(self.deviation)
+        if any(len(centre) != count for centre in self.centres) or len(self.precision) != count * (count + 1) // 2:
+            raise rule_error("unlikeness", f"{count} deviations need as many features in centres and precision")
+        if not count or min(self.deviation) <= 0:
+            raise rule_error("unlikeness.deviation", "must be numbers above 0")
+        return self
+
+    @property
+    def features(self) -> int:
+        """The number of features of an image."""
+        return len(self.deviation)
+
+    def scores(self, features: Numbers) -> Numbers:
+        """The scores (N,) of features (N, features); above 1, an image is unlike the training images."""
+        precision = np.zeros((self.features, self.features))
+        precision[np.tril_indices(self.features)] = self.precision
+        precision += np.tril(precision, -1).T
+        squares = np.einsum("nkd,de,nke->nk", distances := self._distances(features), precision, distances)
+        return np.asarray(np.sqrt(np.maximum(squares.min(axis=1), 0) / self.features) / self.limit)
+
+    def differs(self, features: Numbers, last: int) -> NDArray[np.bool_]:
+        """Whether one of the `last` features of each image is far from its value in every class, (N,)."""
+        farthest = np.abs(self._distances(features)[:, :, -last:]).max(axis=2)
+        far: NDArray[np.bool_] = farthest.min(axis=1) > FAR
+        return far
+
+    def _distances(self, features: Numbers) -> Numbers:
+        """Distances from the class means in deviations, (N, centres, features)."""
+        return np.asarray((features[:, None] - np.array(self.centres)) / np.array(self.deviation))
+
+
+def fit_unlikeness(
+    training: Numbers, labels: NDArray[np.int64], validation: Numbers, *, smallest_side: int = 1
+) -> Unlikeness:
+    """The score of features (N, features) of training images with labels (N,); validation images set its limit."""
+    classes, codes = np.unique(labels, return_inverse=True)
+    if len(classes) > MAX_CENTRES:
+        classes, codes = classes[:1], np.zeros_like(codes)
+    centres = np.stack([training[codes == code].mean(axis=0) for code in range(len(classes))])
+    within = training - centres[codes]
+    deviation = np.maximum(within.std(axis=0), 1e-3 * training.std(axis=0) + 1e-6)
+    scaled = within / deviation
+    correlation = scaled.T @ scaled / len(scaled)
+    precision = np.linalg.inv((1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(len(deviation)))
+    fitted = Unlikeness(
+        centres=tuple(map(_rounded, centres)),
+        deviation=_rounded(deviation),
+        precision=_rounded(precision[np.tril_indices(len(deviation))]),
+        validation_images=len(validation),
+        smallest_side=smallest_side,
+    )
+    distances = np.sort(fitted.scores(validation))
+    limit = distances[len(distances) - 1 - int(MAX_FALSE_ALARMS * len(distances))]
+    fitted = fitted.model_copy(update={"limit": max(_rounded(np.array([1.00001 * limit]))[0], 1e-6)})
+    return fitted.model_copy(update={"false_alarm_rate": float((fitted.scores(validation) > 1).mean())})
+
+
+def unlike_warnings(unlikeness: Unlikeness | None, scores: Collection[float | None]) -> list[ReportWarning]:
+    """The warning that images are unlike the training images, if any is. `scores` are those of all images."""
+    count = sum(score is not None and score > 1 for score in scores)
+    if unlikeness is None or not count:
+        return []
+    message = (
+        f"{count} of {len(scores)} images are unlike the training images (unlikeness above 1, as for "
+        f"{unlikeness.false_alarm_rate:.1%} of {unlikeness.validation_images} validation images): do not rely on the "
+        "predictions for them."
+    )
+    return [ReportWarning("unlike_training_images", message, count)]
+
+
+def mismatch_warnings(mismatches: Mapping[str, int], images: int) -> list[ReportWarning]:
+    """The warning that of `images` some differ from the training images; `mismatches` are MISMATCHES with counts."""
+    parts = [f"{mismatches[name]} of {images} {text}" for name, text in MISMATCHES.items() if mismatches.get(name)]
+    if not parts:
+        return []
+    message = f"Some images differ from the training images: {'; '.join(parts)}."
+    return [ReportWarning("images_mismatched", message, max(mismatches.values()))]
+
+
+def _rounded(numbers: Numbers) -> tuple[float, ...]:
+    """Numbers with six digits, which keep the file small."""
+    return tuple(float(f"{number:.6g}") for number in numbers)
