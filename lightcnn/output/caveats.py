@@ -72,6 +72,8 @@ def warnings_beside_notes(report: Mapping[str, Any]) -> list[str]:
 
 def _cautions(report: Mapping[str, Any], omit: Collection[str]) -> list[tuple[str, str]]:
     """Kind and text of each caution."""
-    note = report["data"]["note"] if report["data"] else ""
-    warnings = [("warning", entry["message"]) for entry in report["warnings"] if entry["code"] not in omit]
+    data = report["data"]
+    entries = report.get("warnings", data_warnings(data) if data else [])  # runs of older versions have no list
+    note = data["note"] if data else ""
+    warnings = [("warning", entry["message"]) for entry in entries if entry["code"] not in omit]
     return warnings + [("note", note)] * bool(note and "note" not in omit)
