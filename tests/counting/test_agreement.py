@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import random
 from collections.abc import Callable
 from typing import Any
@@ -248,10 +247,6 @@ def steps_by_storage(x: Tensor) -> int:
     return 1 + sum(x.untyped_storage()[:64]) % 3  # read without an operator or a method that is recognised
 
 
-def steps_by_address(x: Tensor) -> int:
-    return 1 + int(abs(ctypes.c_float.from_address(x.data_ptr() + 4).value) > 1e-3)
-
-
 READS: dict[str, Callable[[Tensor], int]] = {
     "tolist": steps_by_list,
     "nms": steps_by_boxes,
@@ -262,7 +257,6 @@ READS: dict[str, Callable[[Tensor], int]] = {
     "unique": lambda x: min(4, len(torch.unique(x))),
     "equal": lambda x: 1 + int(torch.equal(x, torch.zeros_like(x))),
     "storage": steps_by_storage,
-    "address": steps_by_address,
 }
 """How often a convolution runs, decided by values of the image."""
 
@@ -276,7 +270,7 @@ def test_passes_with_other_values_find_what_depends_on_the_image(name: str, monk
 
     monkeypatch.setattr(Recorder, "refuse_values", lambda *_: None)  # leaves only the comparison of passes
     model = Calls(function, conv=nn.Conv2d(3, 3, 3, padding=1))
-    with pytest.raises(InputError, match=r"depends on the values in its image .*so its cost is not one number"):
+    with pytest.raises(InputError, match=r"depends on the values in its image.*, so its cost is not one number"):
         trace(model, SHAPE)
     assert trace(model, SHAPE, repeat=False).macs > 0
 
