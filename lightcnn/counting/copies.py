@@ -6,6 +6,7 @@ A copy has no hooks, except those with which torch computes a layer's weights (w
 from __future__ import annotations
 
 import copy
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weig
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from lightcnn.devices import require_memory
 from lightcnn.errors import InputError
 from lightcnn.spec import Shape
 from lightcnn.text import first_line
@@ -48,9 +50,12 @@ def value_copy(model: nn.Module) -> nn.Module:
 
 
 def zero_image(model: nn.Module, shape: Shape, batch: int = 1) -> Tensor:
-    """Images of zeros (N, C, H, W) with the model's dtype, on its device."""
+    """Images of zeros (N, C, H, W) with the model's dtype, on its device. Raises: InputError if memory is too small."""
     first = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), torch.zeros(1))
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+    if device.type != "meta":
+        size = "×".join(map(str, shape))
+        require_memory(f"an image of {size}", batch * math.prod(shape) * first.element_size(), device)
     return torch.zeros(batch, *shape, dtype=first.dtype, device=device)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations, prune
 
+import lightcnn
 from lightcnn.counting.copies import meta_copy, value_copy
 from lightcnn.counting.count import count
 from lightcnn.counting.recorder import Recorder
@@ -273,6 +274,11 @@ def test_passes_with_other_values_find_what_depends_on_the_image(name: str, monk
     with pytest.raises(InputError, match=r"depends on the values in its image.*, so its cost is not one number"):
         trace(model, SHAPE)
     assert trace(model, SHAPE, repeat=False).macs > 0
+
+
+def test_an_image_that_does_not_fit_into_memory_is_refused() -> None:
+    with pytest.raises(InputError, match=r"an image of 3×1000000×1000000: needs at least .*B of memory, but 80%"):
+        lightcnn.profile(small(), input=(3, 1_000_000, 1_000_000))
 
 
 def test_passes_with_other_values_agree_if_the_image_decides_nothing() -> None:

@@ -153,7 +153,7 @@ class _Recorder:
 
     def _is_map(self, output: Tensor) -> bool:
         """Whether it is (1, C, h, w) in the proportions of the image, not (1, h, w, C) or (1, heads, tokens, width)."""
-        if output.ndim != 4 or len(output) != 1:
+        if output.ndim != 4 or len(output) != 1 or output.is_complex():
             return False
         (height, width), (h, w) = self.size, output.shape[2:]
         return bool(h == w if height == width else abs(h / height - w / width) <= ASPECT_TOLERANCE)

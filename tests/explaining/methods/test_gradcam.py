@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+import lightcnn
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.gradcam import GradCam
@@ -271,3 +272,20 @@ def test_outputs_below_0_are_noted_for_grad_cam_plus_plus(act: nn.Module, noted:
     for variant in VARIANTS:
         notes = GradCam("1", variant)(subject, random(1, 3, 8, 8), 1).notes
         assert any("below 0" in note for note in notes) == (noted and variant == "gradcam++")
+
+
+class Complex(nn.Module):
+    """A convolution of complex numbers, and logits from their magnitudes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 3, dtype=torch.complex64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(x.to(torch.complex64)).abs().mean(dim=(2, 3))
+        return out
+
+
+def test_maps_of_complex_numbers_are_no_layers() -> None:
+    with pytest.raises(InputError, match="needs a layer whose output is a map"):
+        lightcnn.explain(Complex().eval(), torch.rand(1, 3, 16, 16), methods=["gradcam"])
