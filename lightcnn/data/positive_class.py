@@ -61,7 +61,7 @@ def positive_document(classes: Sequence[str]) -> dict[str, Any] | None:
     if len(classes) != 2:
         return None
     other, positive = classes
-    reason = "set by --positive or by reading.positive of the recipe; without them it is the second class of the data"
+    reason = "the second of the two classes"
     if is_negative(other) and not is_negative(positive):
         reason = f"the name of the other class, {other}, is that of a negative class"
     return {"class": positive, "reason": reason}
