@@ -48,7 +48,8 @@ class Unlikeness(Frozen):
     precision: Annotated[tuple[float, ...], Field(max_length=MAX_FEATURES * (MAX_FEATURES + 1) // 2)]
     limit: Annotated[float, Field(gt=0)] = 1.0
     false_alarm_rate: Annotated[
-        float, Field(ge=0, le=1, description="share of the validation images with a score above 1")
+        float,
+        Field(ge=0, le=1, description="share of each half of validation above the limit that the other half sets"),
     ] = 0.0
     validation_images: Annotated[int, Field(ge=0)] = 0
     smallest_side: Annotated[int, Field(ge=1)] = 1
@@ -106,10 +107,25 @@ def fit_unlikeness(
         validation_images=len(validation),
         smallest_side=smallest_side,
     )
-    distances = np.sort(fitted.scores(validation))
-    limit = distances[len(distances) - 1 - int(MAX_FALSE_ALARMS * len(distances))]
-    fitted = fitted.model_copy(update={"limit": max(_rounded(np.array([1.00001 * limit]))[0], 1e-6)})
-    return fitted.model_copy(update={"false_alarm_rate": float((fitted.scores(validation) > 1).mean())})
+    distances = fitted.scores(validation)
+    return fitted.model_copy(
+        update={"limit": _limit(distances), "false_alarm_rate": _false_alarm_rate(distances)},
+    )
+
+
+def _limit(distances: Numbers) -> float:
+    """The distance that at most `MAX_FALSE_ALARMS` of the given ones (N,) exceed."""
+    highest = np.sort(distances)[len(distances) - 1 - int(MAX_FALSE_ALARMS * len(distances))]
+    return max(_rounded(np.array([1.00001 * highest]))[0], 1e-6)
+
+
+def _false_alarm_rate(distances: Numbers) -> float:
+    """The share of distances (N,) above the limit that the other half of them sets: with few, well above 1 %."""
+    halves = distances[::2], distances[1::2]
+    if not len(halves[1]):
+        return 0.0
+    alarms = sum(int((ours > _limit(theirs)).sum()) for ours, theirs in (halves, halves[::-1]))
+    return alarms / len(distances)
 
 
 def unlike_warnings(unlikeness: Unlikeness | None, scores: Collection[float | None]) -> list[ReportWarning]:

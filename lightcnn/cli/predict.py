@@ -63,7 +63,7 @@ def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, qu
         result = job.run(settings, sinks or [Table(typer.echo)], on_skip=print_skipped, progress=view.progress)
     if as_json:
         print_json(report_document(settings, result, document.predictions))
-    for warning in result.warnings if list_skipped else ():
+    for warning in [] if quiet else result.warnings:
         console.print_line(f"warning: {warning.message}")
     if not quiet and result.ignored:
         console.print_line(f"ignored {result.ignored:,} files that do not have the name of an image")

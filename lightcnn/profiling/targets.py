@@ -270,11 +270,11 @@ def _with_accuracy(target: Target, accuracies: Mapping[str, Accuracy]) -> Target
         return replace(target, accuracy=accuracies[target.name])
     from_paper = target.source.endswith(("the paper's head", "reconstructed", f"recipe {PAPER_NETWORK}"))
     if target.accuracy is None and from_paper and target.name in PUBLISHED_ACCURACIES:
-        own = (
+        spec = (
             Recipe.load(PAPER_NETWORK).network
             if target.name == PAPER_NETWORK
             else BaselineSpec(baseline=target.name, classes=2)
         )
-        published = Accuracy(PUBLISHED_ACCURACIES[target.name], PUBLISHED_SOURCE, own.input)
+        published = Accuracy(PUBLISHED_ACCURACIES[target.name], PUBLISHED_SOURCE, spec.input)
         return replace(target, accuracy=published)
     return target

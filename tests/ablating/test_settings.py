@@ -37,6 +37,6 @@ def test_the_help_and_the_documents_list_every_kind_of_change() -> None:
 
 def test_an_unknown_device_is_reported_in_one_line() -> None:
     with pytest.raises(
-        InputError, match=r"^ablate: device: input should be 'auto', 'cpu', 'cuda' or 'mps', not 'gpu'$"
+        InputError, match=r"^ablate: device: 'gpu' is not one of auto, cpu, cuda, mps; did you mean 'cpu'\?$"
     ):
         make_settings(RecipeDraft(Recipe.load("quick")), ["architecture"], device="gpu")  # type: ignore[arg-type]

@@ -115,7 +115,7 @@ def test_images_of_one_colour_are_named_and_no_label_is_accused(tmp_path):
         Image.new("RGB", (96, 96), "black").save(tmp_path / "blank" / "ab"[i % 2] / f"black{i}.png")
     document = audit_report(examine_source("blank"))
     assert document["verdict"].startswith("4 images have a single colour (a/black0.png), and so show nothing: repair")
-    assert "label" not in document["verdict"]
+    assert "under more than one class" not in document["verdict"]
     assert (document["cross_class"], document["exact_duplicates"]) == (
         [],
         [["a/black0.png", "a/black2.png", "b/black1.png", "b/black3.png"]],

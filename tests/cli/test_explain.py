@@ -269,7 +269,8 @@ def test_a_network_without_convolutions_is_explained_by_the_other_methods(tmp_pa
 
     trained = TrainedNetwork.load("run", device="cpu")
     torch.manual_seed(0)
-    flat = TrainedNetwork(trained.spec, Flat().eval(), trained.preprocess)
+    preprocess = trained.preprocess.model_copy(update={"unlikeness": None})  # it was measured with other features
+    flat = TrainedNetwork(trained.spec, Flat().eval(), preprocess)
     monkeypatch.setattr(TrainedNetwork, "load", lambda *_, **__: flat)
     report, _ = explained(tmp_path, capsys, str(photographs()[0]), "--method", "gradcam,ig", code=1)
     assert [entry["method"] for entry in report["explanations"]] == ["ig"]

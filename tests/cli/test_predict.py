@@ -148,7 +148,7 @@ def test_table_and_csv_are_printed_on_stdout(capsys):
 
 
 def test_images_of_another_kind_are_flagged_in_every_output(tmp_path, capsys):
-    noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)  # smaller than half
     Image.fromarray(noise).save(tmp_path / "noise.png")
     known = validation_images()[0]
     arguments = ["predict", "run", known, str(tmp_path / "noise.png"), "--device", "cpu"]
@@ -178,7 +178,10 @@ def test_the_stored_rate_of_false_alarms_is_that_of_the_validation_images():
     stored = json.loads(Path("run/preprocess.json").read_text())["unlikeness"]
     scores = lightcnn.Run.load("run").predict(paths).unlikeness
     assert stored["validation_images"] == len(paths)
-    assert stored["false_alarm_rate"] == (scores > 1).mean() <= 0.01
+    assert (scores > 1).mean() <= 0.01
+    halves = scores[::2], scores[1::2]
+    alarms = sum((ours > 1.00001 * theirs.max()).sum() for ours, theirs in (halves, halves[::-1]))
+    assert stored["false_alarm_rate"] == pytest.approx(alarms / len(scores))
     assert scores.max() == pytest.approx(1, abs=1e-3), "the limit is that of the least usual validation image"
 
 
@@ -287,7 +290,7 @@ def test_warnings_about_the_files_are_in_the_document_and_on_stderr(copy, tmp_pa
     assert run(["predict", str(copy), str(tmp_path / "x.png"), "--json"]) == 0
     output = capsys.readouterr()
     warnings = {entry["code"]: entry["count"] for entry in json.loads(output.out)["warnings"]}
-    assert warnings == {"intensity_scale": 1, "clipped_intensities": 1}
+    assert warnings.items() >= {"intensity_scale": 1, "clipped_intensities": 1}.items()
     assert "warning: 1 image has values above the scale of the training images, which were clipped" in output.err
 
 
@@ -402,7 +405,7 @@ def test_faulty_files_are_listed_counted_and_skipped(mixed, capsys):
     assert "lightcnn: predict: 5 of 6 images were skipped" in error
     assert "bomb.png has more than 89 megapixels; " in error
     assert error.endswith("; and more\n")
-    assert len(error.splitlines()) == 1
+    assert len([line for line in error.splitlines() if not line.startswith("warning: ")]) == 1
     assert run(["predict", "run", str(mixed)]) == 1
     out, error = capsys.readouterr()
     assert len(out.splitlines()) == 2

@@ -228,7 +228,7 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         "each image counts as its own group: the file names follow no known pattern of copies or patients"
         in report["data"]["note"]
     )
-    assert Recipe.load("run/recipe.yaml").reading == Reading(skip_corrupt=True)
+    assert Recipe.load("run/recipe.yaml").reading == Reading(skip_corrupt=True, positive="dark")
     assert report["data"]["counts"] == {"train": 28, "val": 4, "test": 8}
     assert NetworkSpec.load("run/spec.yaml").input[0] == 3
     assert Recipe.load("run/recipe.yaml").augment.flip

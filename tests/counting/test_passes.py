@@ -70,8 +70,8 @@ def test_outputs_that_are_not_always_the_same_are_noticed(name: str) -> None:
     model = eval_copy(Head(make()))
     images = torch.randn(2, 3, 12, 12)
     states = torch.get_rng_state().tolist(), random.getstate()
-    found = instabilities(model, images)
-    assert len(found) == bool(expected) and all(expected in line for line in found)
+    notes = instabilities(model, images)
+    assert len(notes) == bool(expected) and all(expected in line for line in notes)
     assert states == (torch.get_rng_state().tolist(), random.getstate())
 
 

@@ -218,9 +218,11 @@ def test_a_subset_of_digits_is_stratified():
 def test_a_given_set_without_images_of_some_classes_is_a_warning():
     given_split = ["train"] * 9 + ["val", "val", "test", "test", "test"]
     data = dataset([0, 1, 2] * 3 + [1, 1, 0, 1, 2], given_split=given_split)
-    (warning,) = data_document(data, make_split(data, 0))["warnings"]
-    assert (warning["code"], warning["count"]) == ("classes_missing", 2)
+    warnings = data_document(data, make_split(data, 0))["warnings"]
+    (warning,) = [warning for warning in warnings if warning["code"] == "classes_missing"]
+    assert warning["count"] == 2
     assert "the validation set has images of only 1 of 3 classes (c1)" in warning["message"]
     assert "test set" not in warning["message"]
     complete = dataset([0, 1, 2] * 9)
-    assert data_document(complete, make_split(complete, 0))["warnings"] == []
+    warnings = data_document(complete, make_split(complete, 0))["warnings"]
+    assert "classes_missing" not in {warning["code"] for warning in warnings}

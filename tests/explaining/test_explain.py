@@ -120,7 +120,7 @@ def test_an_explanation_draws_itself():
         (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), methods="ig"), r"into brackets: \['ig'\]"),
         (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), batch=0), "--batch 0: must be a number of images, 1"),
         (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), batch=-1), "--batch -1: must be a number of images, 1"),
-        (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), seed=-1), "--seed -1: must be a whole number, 0"),
+        (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), seed=-1), "explain: seed: .* 0, not -1"),
         (lambda n: lightcnn.explain(n, torch.zeros(1, 1, 8, 8)), r"cannot read images of \(1, 8, 8\): .* 3 channels"),
         (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), samples=10**12), "at most 100,000, not 1,000,000,"),
         (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), segments=10**6), "at most 1,000, not 1,000,000"),

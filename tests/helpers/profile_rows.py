@@ -29,6 +29,8 @@ def report_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """A report with these rows."""
     machine = {"processor": "p", "cores": 2, "threads": 1, "load": None, "python": "3", "packages": {}, "gpu": None}
     return {
+        "data": None,
+        "warnings": [],
         "convention": "c",
         "machine": machine,
         "rows": rows,

@@ -16,7 +16,7 @@ def test_tables_are_ordered_marked_and_escaped() -> None:
         r"| one\|$& | ~2 | 90.00% |", "| other | 4 | 80.00%* |", "| bare |  |  |",
     ]  # fmt: skip
     assert r"one|\$\& & \textasciitilde{}2 & 90.00\% \\" in columns.latex(table, names)
-    assert columns.csv_table(table, ("name", "macs", "input")).splitlines()[1] == (
+    assert columns.csv_table(table, ("name", "macs", "input")).decode().splitlines()[1] == (
         f"one|$&,{table[0]['macs']},{'x'.join(map(str, table[0]['input']))}"
     )
     assert "latency" not in columns.useful_columns(table[2:]) and "latency" in columns.useful_columns(table)
@@ -45,8 +45,8 @@ def test_activations_and_weights_are_shown_in_the_same_unit() -> None:
     row = rows()[0]
     names = columns.useful_columns([row])
     assert {"int8", "peak_int8"} <= set(names) and not {"peak", "fp32"} & set(names)
-    fp32, int8, own = (columns.COLUMNS[name].value(row) for name in ("peak_fp32", "peak_int8", "peak"))
-    assert (int8, fp32, own) == (row["peak_activations"], 4 * int8, 4 * int8)
+    fp32, int8, given = (columns.COLUMNS[name].value(row) for name in ("peak_fp32", "peak_int8", "peak"))
+    assert (int8, fp32, given) == (row["peak_activations"], 4 * int8, 4 * int8)
     assert [columns.COLUMNS[name].title for name in ("int8", "peak_int8")] == [
         "weights int8, B",
         "peak activations int8, B",

@@ -53,7 +53,7 @@ def test_the_settings_of_a_network_alone_keep_its_overrides(recipe):
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"device": "tpu"}, "train: device: input should be 'auto', 'cpu'"), ({"folds": "5"}, "train: folds: input")],
+    [({"device": "tpu"}, "train: device: 'tpu' is not one of auto, cpu"), ({"folds": "5"}, "train: folds: input")],
 )
 def test_invalid_settings_are_an_error_of_one_line(values, message, recipe):
     with pytest.raises(InputError, match=message) as error:

@@ -96,12 +96,13 @@ def test_absolute_paths_below_the_manifest_are_read_as_relative_ones(folder):
 def test_spellings_of_one_group_are_one_group_with_a_warning(folder):
     data = load(write(folder, "path,label,group", *rows(("p10", "P10", "q", "p-10", "Q"))))
     assert data.groups.tolist() == ["P10", "P10", "Q", "P10", "Q"]
-    (warning,) = data.warnings
-    assert (warning.code, warning.count) == ("group_spellings", 2)
+    (warning,) = [warning for warning in data.warnings if warning.code == "group_spellings"]
+    assert warning.count == 2
     assert "'P10' and 'p-10' and 'p10'; 'Q' and 'q'" in warning.message
     data = load(write(folder, "path,label,group", *rows(("1", "1.0", "01", "2", "3"))))
     assert data.groups.tolist() == ["1", "1", "1", "2", "3"]
-    assert load(write(folder, "path,label,group", *rows(("1", "1", "2", "2", "3")))).warnings == ()
+    data = load(write(folder, "path,label,group", *rows(("1", "1", "2", "2", "3"))))
+    assert "group_spellings" not in {warning.code for warning in data.warnings}
 
 
 def test_a_group_may_span_classes_and_none_is_a_valid_label(folder):
