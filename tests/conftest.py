@@ -7,6 +7,8 @@ import pytest
 
 # Read once, when torch loads GNU's OpenMP: idle threads must not spin while another process computes.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+if "PYTEST_XDIST_WORKER" in os.environ:  # two processes of as many threads as there are cores slow each other down
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell that runs the tests in the background, or `nohup`, has them ignore Ctrl-C or SIGHUP, which every process they
 # start inherits: the tests of these signals would wait for ever or fail.

@@ -429,7 +429,7 @@ def test_the_readme_has_its_two_commands_each_in_one_line() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (run,), (test,) = marked("run", readme), marked("test", readme)
     assert run.endswith("lightcnn search --budget 1MFLOPs")
-    assert test.endswith("-m pytest")
+    assert test.endswith("-m pytest -n 2 --dist loadfile")
 
 
 def ci(folder: Path, readme: str) -> subprocess.CompletedProcess[str]:
