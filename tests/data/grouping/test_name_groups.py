@@ -151,7 +151,7 @@ def test_names_that_may_identify_patients_are_mentioned(question, paths):
     assert open_question(paths, ["ab"[i % 2] for i in range(len(paths))], [""] * len(paths)) == question
 
 
-@pytest.mark.parametrize("name", set(REJECTED) - {"a counter in two parts", "days", "years"})
+@pytest.mark.parametrize("name", sorted(set(REJECTED) - {"a counter in two parts", "days", "years"}))
 def test_other_names_raise_no_question(name):
     paths = REJECTED[name]
     labels = [path.split("/")[0] for path in paths]
