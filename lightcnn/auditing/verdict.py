@@ -57,10 +57,11 @@ def training_command(dataset: Dataset, counts: FindingCounts, data_dir: str | No
 
 
 def _lead(dataset: Dataset, near: NearDuplicates, counts: FindingCounts) -> str:
-    """The words before the command: it is safe only after a search for near duplicates, and with known groups."""
+    """The words before the command: safe only after a search for near duplicates, with undoubted groups."""
     if counts.split_error:
         return "These images cannot be trained on as they are; after fixing them, train with"
-    return "Train safely with" if near.similar and dataset.groups_known else "Train with"
+    doubts = {warning.code for warning in dataset.warnings} & {"identity_columns", "groups_contradicted"}
+    return "Train safely with" if near.similar and dataset.groups_known and not doubts else "Train with"
 
 
 def _corrupt(dataset: Dataset, counts: FindingCounts) -> str:

@@ -103,7 +103,7 @@ def _report(failure: Exception, arguments: list[str], debug: bool) -> int:
         if not arguments:
             typer.echo(message, err=True)
             return 2
-        message = " ".join(message.split())
+        message = " ".join(message.split()).replace(": Value error, ", ": ").rstrip(".")
         return _fail(f"{message}; see `{context.command_path if context else 'lightcnn'} --help`", 2, debug)
     except BrokenPipeError:
         return 1

@@ -69,4 +69,6 @@ def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, qu
         console.print_line(f"ignored {result.ignored:,} files that do not have the name of an image")
     for warning in run_folder_warnings(result.run_folders) if not quiet else ():
         console.print_line(f"warning: {warning.message}")
+    if csv_to not in (None, "-") and not quiet:
+        console.print_line(f"{result.predicted:,} predictions were written to {csv_to}")
     require_all_predicted(result, listed=list_skipped)

@@ -30,7 +30,10 @@ WarningCode = Literal[
     "classes_missing",
     "class_named_as_split",
     "largest_class_score",
+    "small_test_set",
     "network_adapted",
+    "images_reduced",
+    "nothing_compared",
     "unequal_training",
     "unlike_training_images",
     "images_mismatched",
@@ -62,6 +65,9 @@ MEANINGS: Mapping[WarningCode, str] = {
     "class_named_as_split": "Folders named as a split that were read as classes.",
     "largest_class_score": "Test images, on which the accuracy is not shown to be better than always predicting the "
     "largest class of the training set; or runs, ablated recipes or changes for which that is so.",
+    "small_test_set": "Test images that are too few, in too few groups, for a reliable score.",
+    "images_reduced": "Images that are much larger than the input of the network.",
+    "nothing_compared": "Searches that trained a single network, so that nothing was compared.",
     "network_adapted": "Values of a recipe's network (classes, channels) that were replaced by those of the data.",
     "unequal_training": "Pairs of compared runs that were not trained equally: their epochs or training images differ, "
     "or their networks and other settings.",
@@ -92,3 +98,10 @@ class ReportWarning:
 def warning_documents(warnings: Iterable[ReportWarning]) -> list[dict[str, Any]]:
     """The entries of several warnings as JSON."""
     return [warning.document() for warning in warnings]
+
+
+def small_test_set_warnings(metrics: Mapping[str, Any]) -> list[ReportWarning]:
+    """A warning if the scores on a test set, the `metrics.test` of a report.json, rest on too little."""
+    if not metrics["warning"]:
+        return []
+    return [ReportWarning("small_test_set", f"Test set: {metrics['warning']}.", metrics["images"])]

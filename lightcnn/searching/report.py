@@ -25,6 +25,7 @@ from lightcnn.evaluation.thresholds import operating_points
 from lightcnn.inference import measure_unlikeness
 from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
+from lightcnn.output.warnings import ReportWarning, small_test_set_warnings
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import figures
@@ -126,7 +127,11 @@ def report_document(
             seed=settings.seed,
             seconds=clock.elapsed(),
             data=pipeline.document(),
-            warnings=largest_class_warnings(metrics["test"]),
+            warnings=[
+                *_nothing_compared(outcomes),
+                *small_test_set_warnings(metrics["test"]),
+                *largest_class_warnings(metrics["test"]),
+            ],
         ),
         "network": {"cost": total.document(), "counters": dict(final.counters)},
         "budget": space.budget.document(),
@@ -153,6 +158,14 @@ def report_document(
             "rank_correlation": _rank_correlation(outcomes),
         },
     }
+
+
+def _nothing_compared(outcomes: Sequence[Outcome]) -> list[ReportWarning]:
+    """A warning if a single network was trained."""
+    if counts(outcomes)["trained"] != 1:
+        return []
+    message = "Only one network was trained, so nothing was compared: give --time or --trials more."
+    return [ReportWarning("nothing_compared", message)]
 
 
 def _metrics(pipeline: Pipeline, final: Final) -> dict[str, Any]:

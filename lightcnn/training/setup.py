@@ -43,6 +43,8 @@ from lightcnn.training.settings import TrainSettings
 
 STAND_IN_SOURCE = "synthetic-lesions"
 """The data that a recipe is trained on if its data set is missing on this machine."""
+SMALL_INPUT, LARGE_RATIO = 64, 4
+"""Images that are at least so many times as large as an input of at most so many pixels lose what they show."""
 FLOAT_BYTES = 4
 COPIES = {"adam": 4, "adamw": 4, "sgd": 3, "rmsprop": 3}
 """Optimizer → numbers that a training keeps for each parameter: itself, its gradient, and the optimizer's own."""
@@ -117,7 +119,7 @@ def prepare(
     dataset = replace(
         dataset,
         note="; ".join(filter(None, [dataset.note, *unknown])),
-        warnings=(*dataset.warnings, *_adapted_warnings(draft, recipe)),
+        warnings=(*dataset.warnings, *_adapted_warnings(draft, recipe), *_reduced_warnings(dataset, recipe)),
     )
     statistics = expected_statistics(recipe)
     pipeline = Pipeline(dataset, parts, torch_device, recipe.preprocess, progress.reading, normalised=statistics)
@@ -176,6 +178,18 @@ def _with_default_positive(dataset: Dataset, draft: RecipeDraft) -> Dataset:
     if sorted(order) == sorted(dataset.classes):
         return in_order(dataset, order)
     return with_positive(dataset, default_positive(dataset.classes))
+
+
+def _reduced_warnings(dataset: Dataset, recipe: Recipe) -> list[ReportWarning]:
+    """A warning if photographs are reduced to a network input of few pixels."""
+    size = recipe.network.input[1]
+    if size > SMALL_INPUT or dataset.size < LARGE_RATIO * size:
+        return []
+    message = (
+        f"Images of {dataset.size} pixels (median) are reduced to {size}×{size}, the input of the network: choose a "
+        "recipe with a larger input, or set network.input, as in --set network.input=[3,96,96]."
+    )
+    return [ReportWarning("images_reduced", message, len(dataset))]
 
 
 def _adapted_warnings(draft: RecipeDraft, recipe: Recipe) -> list[ReportWarning]:

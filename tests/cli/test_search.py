@@ -225,7 +225,7 @@ def test_class_folders_end_to_end(tmp_path, capsys):
     assert run([*command, "--skip-corrupt"]) == 0
     report = RunFolder.load("run").report
     assert (
-        "each image counts as its own group: the file names follow no known pattern of copies or patients"
+        "each image counts as its own group: the file names show no groups of copies or patients"
         in report["data"]["note"]
     )
     assert Recipe.load("run/recipe.yaml").reading == Reading(skip_corrupt=True, positive="dark")

@@ -141,7 +141,7 @@ def _format_names(dataset: Dataset, names: NameGroups | None) -> str:
     if names is not None:
         return names.reason
     if isinstance(dataset.images, ImageFiles):
-        return "the file names follow no known pattern of copies or patients"
+        return "the file names show no groups of copies or patients"
     return "the images have no file names"
 
 

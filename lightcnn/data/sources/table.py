@@ -13,9 +13,13 @@ from lightcnn.csv_files import unguard
 from lightcnn.data.files.spelling import composed
 from lightcnn.data.grouping.identity_columns import looks_like_identity
 from lightcnn.errors import DataError
-from lightcnn.text import nearest
 
 REQUIRED_COLUMNS, OPTIONAL_COLUMNS = ("path", "label"), ("group", "split")
+COLUMN_ALIASES = {
+    "path": ("file", "filename", "file_name", "filepath", "image", "image_path", "image_id", "img", "name", "paths"),
+    "label": ("class", "category", "diagnosis", "dx", "target", "y", "labels", "class_name"),
+}
+"""Other common names of the required columns, which an error suggests to rename."""
 MAX_BYTES = 200_000_000
 MAX_CHARACTERS = 1_000
 """Most characters of a value."""
@@ -135,15 +139,28 @@ def _names(header: str, separator: str) -> list[str]:
     return [name.strip(' "').lower() for name in header.split(separator)]
 
 
+def _column_remedy(missing: Sequence[str], header: Sequence[str]) -> str:
+    """What to do about columns that are missing."""
+    others = {key: next((name for name in header if name in COLUMN_ALIASES[key]), None) for key in missing}
+    renames = [f"{name!r} to {key!r}" for key, name in others.items() if name]
+    if renames:
+        return f"rename {' and '.join(renames)}"
+    similar = [nearest(key, header) for key in missing]
+    return f"the first line must name the columns, as in path,label{next(filter(None, similar), '')}"
+
+
 def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
     """Name → position of each column that is read. Raises: DataError."""
     where, listed = f"data {path}:1", ", ".join(header) or "none"
+    if not header:
+        raise DataError(
+            f"{where}: the file is empty; begin it with the line path,label, and add one row for each image"
+        )
     header = [name.lower() for name in header]
-    for key in REQUIRED_COLUMNS:
-        if key not in header:
-            raise DataError(
-                f"{where}: no column {key!r} (columns: {listed[:200]}){nearest(key, header)}; name the right one {key}"
-            )
+    missing = [key for key in REQUIRED_COLUMNS if key not in header]
+    if missing:
+        lacking = " and no column ".join(map(repr, missing))
+        raise DataError(f"{where}: no column {lacking} (columns: {listed[:200]}); {_column_remedy(missing, header)}")
     for key in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS):
         if header.count(key) > 1:
             raise DataError(f"{where}: column {key!r} occurs {header.count(key)} times; keep one of them")
