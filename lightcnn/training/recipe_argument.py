@@ -20,15 +20,15 @@ from lightcnn.recipe import PRESETS, Recipe, default_augment, default_epochs, de
 from lightcnn.run_folder import RunFolder
 
 RECIPE_FILE = "recipe.yaml"
-Followed = Literal["classes", "channels"]
-"""What a network takes from its data unless it is set."""
+Followed = Literal["classes", "channels", "positive"]
+"""What a recipe takes from its data unless it is set: two values of its network, and the positive class."""
 
 
 @dataclass(frozen=True)
 class RecipeDraft:
     """A recipe whose data have not been read.
 
-    `bare`: a network alone, whose training depends on its data. `follows`: what the network takes from the data.
+    `bare`: a network alone, whose training depends on its data. `follows`: what is taken from the data.
     `classes`: those of the run that is resumed, in order.
     """
 
@@ -119,10 +119,12 @@ def _data_change(changes: Sequence[Override]) -> Any:
 
 
 def _follows(changes: Sequence[Override]) -> tuple[Followed, ...]:
-    """What the network takes from its data, because no change sets it."""
-    keys: dict[Followed, str] = {"classes": "classes", "channels": "input"}
+    """What the recipe takes from its data, because no change sets it."""
+    keys: dict[Followed, tuple[str, str]] = {
+        "classes": ("network", "classes"), "channels": ("network", "input"), "positive": ("reading", "positive"),
+    }  # fmt: skip
     paths = {change.path[:2] for change in changes}
-    return tuple(name for name, key in keys.items() if not paths & {("network",), ("network", key)})
+    return tuple(name for name, key in keys.items() if not paths & {key[:1], key})
 
 
 def _set_classes(network: dict[str, Any], classes: int) -> None:

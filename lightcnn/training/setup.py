@@ -145,15 +145,17 @@ def first_files(recipe: Recipe, data: Mapping[str, Any], settings: TrainSettings
 
 def _read(draft: RecipeDraft, progress: TrainingProgress) -> tuple[str, Dataset]:
     """The data and their source: a stand-in if the data set is missing and the recipe allows it. Raises: DataError."""
-    recipe = draft.recipe
+    recipe, reading = draft.recipe, draft.recipe.reading
+    if "positive" in draft.follows:  # that of other data, which may have other classes
+        reading = reading.model_copy(update={"positive": None})
     try:
-        dataset = find_groups(load(recipe.data, recipe.reading, progress=progress.reading), progress=progress.reading)
+        dataset = find_groups(load(recipe.data, reading, progress=progress.reading), progress=progress.reading)
     except DataMissing as missing:
         if recipe.reading.require_data:
             raise
         source, dataset = _stand_in(recipe, missing, progress)
         return source, _with_default_positive(dataset, draft)
-    return recipe.data, dataset if recipe.reading.positive else _with_default_positive(dataset, draft)
+    return recipe.data, dataset if reading.positive else _with_default_positive(dataset, draft)
 
 
 def _stand_in(recipe: Recipe, missing: DataMissing, progress: TrainingProgress) -> tuple[str, Dataset]:
@@ -166,7 +168,7 @@ def _stand_in(recipe: Recipe, missing: DataMissing, progress: TrainingProgress) 
 
 
 def _with_default_positive(dataset: Dataset, draft: RecipeDraft) -> Dataset:
-    """Two classes in the order of the run that is resumed, else of the teacher, else as their names suggest."""
+    """Two classes in the order of the resumed run, else of the teacher, else of the recipe, else as names suggest."""
     if len(dataset.classes) != 2:
         return dataset
     order: Sequence[str] = draft.classes
@@ -175,7 +177,8 @@ def _with_default_positive(dataset: Dataset, draft: RecipeDraft) -> Dataset:
         order = read_preprocess(teacher / "preprocess.json").classes
     if sorted(order) == sorted(dataset.classes):
         return in_order(dataset, order)
-    return with_positive(dataset, default_positive(dataset.classes))
+    positive = draft.recipe.reading.positive
+    return with_positive(dataset, positive if positive in dataset.classes else default_positive(dataset.classes))
 
 
 def _adapted_warnings(draft: RecipeDraft, recipe: Recipe) -> list[ReportWarning]:
