@@ -108,15 +108,15 @@ def prepare(
     positive = dataset.classes[1] if len(dataset.classes) == 2 else None
     images, classes = len(parts.train), len(dataset.classes)
     recipe = draft.resolved(source, dataset.channels, images, classes=classes, positive=positive)
+    unknown: list[str] = []
     require_all(
         lambda: require_fit(recipe, dataset, images),
-        lambda: require_unseen(recipe, dataset, parts),
+        lambda: unknown.extend(require_unseen(recipe, dataset, parts)),
         lambda: expected_statistics(recipe),
     )
-    unknown = require_unseen(recipe, dataset, parts)
     dataset = replace(
         dataset,
-        note="; ".join(filter(None, [dataset.note, *unknown])),
+        note="; ".join(filter(None, [dataset.note, *(text for text in unknown if text not in dataset.note)])),
         warnings=(*dataset.warnings, *_adapted_warnings(draft, recipe)),
     )
     statistics = expected_statistics(recipe)
