@@ -182,7 +182,7 @@ def _with_default_positive(dataset: Dataset, draft: RecipeDraft) -> Dataset:
 
 
 def _adapted_warnings(draft: RecipeDraft, recipe: Recipe) -> list[ReportWarning]:
-    """A warning if the network of a file took its number of classes or channels from the data."""
+    """A warning if the network of a file took its number of classes or channels from the data, now or when started."""
     before, after = draft.recipe.network, recipe.network
     changes = [
         f"{name} {old} → {new}"
@@ -193,7 +193,7 @@ def _adapted_warnings(draft: RecipeDraft, recipe: Recipe) -> list[ReportWarning]
         if old != new and not (draft.bare and isinstance(before, BaselineSpec))
     ]
     if not changes:
-        return []
+        return list(draft.adapted)
     message = f"The network was adapted to the data: {', '.join(changes)}; keep a value with --set network.KEY=VALUE."
     return [ReportWarning("network_adapted", message, len(changes))]
 

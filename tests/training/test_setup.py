@@ -229,6 +229,15 @@ def test_a_network_that_follows_the_data_is_a_warning(recipe, capsys):
     assert "classes 3 → 10;" in warning["message"]
 
 
+def test_a_resumed_training_still_warns_that_its_network_was_adapted(half, capsys):
+    """Its recipe has the adapted network, so only data.json knows that it was adapted."""
+    data = json.loads((half / "data.json").read_text())
+    entry = {"code": "network_adapted", "message": "classes 2 → 3", "count": 1}
+    (half / "data.json").write_text(json.dumps(data | {"warnings": [entry, {"code": "network_adapted"}, 1]}))
+    assert run(["train", "--resume", "--out", "half", "--json", "--quiet"]) == 0
+    assert entry in json.loads(capsys.readouterr().out)["warnings"]
+
+
 def test_the_positive_class_of_a_recipe_is_that_of_its_own_data(binary, recipe):
     """Every run of two classes names one in its recipe, so that a run could not be trained on other classes."""
     Path("named.yaml").write_text(Path(binary).read_text() + "reading: {positive: dark}\n")
