@@ -32,7 +32,7 @@ def main() -> None:
 
 def _drop_unwritten() -> None:
     """Drops output that cannot be written, which has been reported: Python would try again, and exit with 120."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed before the start
         try:
             stream.flush()
         except OSError:

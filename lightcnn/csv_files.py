@@ -46,8 +46,11 @@ def text_of(content: bytes) -> io.StringIO:
 
 
 def read(content: bytes) -> list[dict[str, str]]:
-    """The rows of CSV that `write` wrote, by the names of the columns. Raises: csv.Error."""
-    header, *rows = ([unguard(cell) for cell in row] for row in csv.reader(text_of(content), strict=True))
+    """The rows of CSV that `write` wrote, by the names of the columns. Raises: ValueError."""
+    try:
+        header, *rows = ([unguard(cell) for cell in row] for row in csv.reader(text_of(content), strict=True))
+    except csv.Error as error:  # no ValueError, which callers turn into one line
+        raise ValueError(str(error)) from None
     return [dict(zip(header, row, strict=False)) for row in rows]
 
 

@@ -134,7 +134,7 @@ def leave(code: int) -> NoReturn:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if received():
-        for stream in (sys.stdout, sys.stderr):
+        for stream in filter(None, (sys.stdout, sys.stderr)):
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
@@ -184,6 +184,7 @@ def _next(receiver: socket.socket) -> bytes:
 
 def _end_at_once(code: int) -> None:
     with suppress(Exception):
-        os.set_blocking(2, False)
-        os.write(2, f"lightcnn: {_note.message()}\n".encode())
+        if sys.stderr is not None:  # closed before the start: 2 may then be the number of any file
+            os.set_blocking(2, False)
+            os.write(2, f"lightcnn: {_note.message()}\n".encode())
     os._exit(code)

@@ -38,7 +38,8 @@ class Run(run_folder.RunFolder):
                 prediction is "abstained".
 
         Returns:
-            The classes, their probabilities (N, classes) and a prediction for each image.
+            The classes, their probabilities (N, classes), a prediction and a score of unlikeness for each image, and
+            warnings.
 
         Raises:
             InputError: If the run has no network, or an image cannot be used.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import re
 import secrets
@@ -159,9 +160,9 @@ def earlier_values(root: Path, name: str) -> Iterator[None]:
 
 
 def parse_json(content: bytes) -> Any:
-    """The value of a JSON text that is not nested too deeply. Raises: ValueError."""
+    """The value of a JSON text that is not nested too deeply, and of finite numbers. Raises: ValueError."""
     try:
-        value = json.loads(content, parse_constant=_refuse_constant)
+        value = json.loads(content, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer)
     except RecursionError:
         raise ValueError(f"nested more than {MAX_JSON_DEPTH} levels deep") from None
     level = [value]
@@ -211,6 +212,19 @@ def _children(value: Any) -> Iterator[Any]:
         yield from value.values()
     elif isinstance(value, list):
         yield from value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
+
+
+def _integer(text: str) -> int:
+    """A whole number that has a value as a float too, as every number that lightcnn writes."""
+    _finite(text)
+    return int(text)
 
 
 def _refuse_constant(name: str) -> Any:

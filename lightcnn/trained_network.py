@@ -6,6 +6,7 @@ exactly, and nothing large is allocated before that is known.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -29,7 +30,7 @@ from lightcnn.inference import evaluate
 from lightcnn.output.warnings import ReportWarning
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
-from lightcnn.unlikeness import Unlikeness
+from lightcnn.unlikeness import Unlikeness, mismatch_warnings, unlike_warnings
 from lightcnn.weights import read_network
 
 ABSTAINED = "abstained"
@@ -45,9 +46,9 @@ Image = Path | Skipped | NDArray[np.uint8]
 class Predictions:
     """Predictions for N images: names of the classes, probabilities (N, classes) in float64, and a class per image.
 
-    `warnings` are about what was done to the values of the files. `unlikeness` (N,) scores how unlike the training
-    images each image is: above 1, its prediction is not reliable. It is None if the run was made by a version that did
-    not measure it.
+    `warnings` are about what was done to the values of the files, and about images unlike the training images.
+    `unlikeness` (N,) scores how unlike those each image is: above 1, its prediction is not reliable. It is None if the
+    run was made by a version that did not measure it.
     """
 
     classes: tuple[str, ...]
@@ -112,8 +113,12 @@ class TrainedNetwork:
         classes = self.preprocess.classes
         table = np.stack([row.probabilities for row in rows]) if rows else np.empty((0, len(classes)))
         decided = tuple(self.decide(row, abstain_below) for row in table)
-        scores = np.array([row.unlikeness for row in rows], np.float64) if self.preprocess.unlikeness else None
-        return Predictions(classes, table, decided, pixel_warnings(conversions, self.preprocess.scale), scores)
+        unlikeness, scores = self.preprocess.unlikeness, [row.unlikeness for row in rows]
+        warnings = (
+            *pixel_warnings(conversions, self.preprocess.scale),
+            *unlike_warnings(unlikeness, scores), *mismatch_warnings(Counter(row.mismatches for row in rows)),
+        )  # fmt: skip
+        return Predictions(classes, table, decided, warnings, np.array(scores, np.float64) if unlikeness else None)
 
     def stream(
         self, images: Iterable[Image], *, on_conversion: Callable[[Conversion], object] = lambda _: None

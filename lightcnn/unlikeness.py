@@ -134,20 +134,22 @@ def unlike_warnings(unlikeness: Unlikeness | None, scores: Collection[float | No
     if unlikeness is None or not count:
         return []
     message = (
-        f"{count} of {len(scores)} images are unlike the training images (unlikeness above 1, as for "
-        f"{unlikeness.false_alarm_rate:.1%} of {unlikeness.validation_images} validation images): do not rely on the "
-        "predictions for them."
+        f"{count} of {len(scores)} images are unlike the training images (unlikeness above 1; rate of false alarms "
+        f"{unlikeness.false_alarm_rate:.1%}, from {unlikeness.validation_images} validation images): do not rely on "
+        "the predictions for them."
     )
     return [ReportWarning("unlike_training_images", message, count)]
 
 
-def mismatch_warnings(mismatches: Mapping[str, int], images: int) -> list[ReportWarning]:
-    """The warning that of `images` some differ from the training images; `mismatches` are MISMATCHES with counts."""
-    parts = [f"{mismatches[name]} of {images} {text}" for name, text in MISMATCHES.items() if mismatches.get(name)]
+def mismatch_warnings(mismatches: Mapping[tuple[str, ...], int]) -> list[ReportWarning]:
+    """The warning that images differ from the training images. `mismatches`: names of MISMATCHES → number of images."""
+    images = sum(mismatches.values())
+    counts = {name: sum(n for names, n in mismatches.items() if name in names) for name in MISMATCHES}
+    parts = [f"{counts[name]} of {images} {text}" for name, text in MISMATCHES.items() if counts[name]]
     if not parts:
         return []
     message = f"Some images differ from the training images: {'; '.join(parts)}."
-    return [ReportWarning("images_mismatched", message, max(mismatches.values()))]
+    return [ReportWarning("images_mismatched", message, images - mismatches.get((), 0))]
 
 
 def _rounded(numbers: Numbers) -> tuple[float, ...]:

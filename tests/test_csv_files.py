@@ -36,3 +36,9 @@ def test_a_name_that_is_not_utf8_is_written_with_its_bytes() -> None:
     content = csv_files.write([("path",), ("caf\udce9.png",)])
     assert content == b"path\ncaf\xe9.png\n"
     assert csv_files.read(content) == [{"path": "caf\udce9.png"}]
+
+
+@pytest.mark.parametrize("content", [b"", b'path\n"a', b"path\n" + 200_000 * b"a"])
+def test_what_is_no_csv_is_a_value_error(content: bytes) -> None:
+    with pytest.raises(ValueError, match=r"not enough values|unexpected end|field larger"):
+        csv_files.read(content)

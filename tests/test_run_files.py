@@ -46,7 +46,16 @@ def test_links_files_as_folders_and_special_files_are_refused(tmp_path: Path) ->
 def test_json_has_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deepest = b"[" * run_files.MAX_JSON_DEPTH + b"]" * run_files.MAX_JSON_DEPTH
     assert run_files.parse_json(deepest)
-    for wrong in (b"[" + deepest + b"]", b"[" * 1_000_000, b"NaN", b'{"a": 1', b"\xff", b"9" * 10_000):
+    for wrong in (
+        b"[" + deepest + b"]",
+        b"[" * 1_000_000,
+        b"NaN",
+        b'{"a": 1',
+        b"\xff",
+        b"9" * 10_000,
+        b"9" * 400,
+        b"-1e999",
+    ):
         with pytest.raises(ValueError, match=r"\w"):
             run_files.parse_json(wrong)
     monkeypatch.setattr(run_files, "MAX_JSON_BYTES", 10)

@@ -79,10 +79,11 @@ def test_warnings_count_images():
     )
     (warning,) = unlike_warnings(score, [0.5, 1.5, 7.0])
     assert (warning.code, warning.count) == ("unlike_training_images", 2)
-    assert "2 of 3 images are unlike the training images (unlikeness above 1, as for 1.0% of 200" in warning.message
-    assert unlike_warnings(score, [1.0]) == unlike_warnings(None, [None]) == mismatch_warnings({}, 3) == []
-    (warning,) = mismatch_warnings({"channels": 2, "size": 1}, 3)
-    assert (warning.code, warning.count) == ("images_mismatched", 2)
+    assert "2 of 3 images are unlike the training images" in warning.message
+    assert "rate of false alarms 1.0%, from 200 validation images" in warning.message
+    assert unlike_warnings(score, [1.0]) == unlike_warnings(None, [None]) == mismatch_warnings({(): 3}) == []
+    (warning,) = mismatch_warnings({("channels",): 2, ("size",): 1})
+    assert (warning.code, warning.count) == ("images_mismatched", 3)
     assert warning.message == (
         "Some images differ from the training images: 2 of 3 are in colour and were made grey, since the network reads "
         "grey images; 1 of 3 have less than half of the shorter side of the smallest training image."

@@ -31,7 +31,7 @@ from lightcnn.run_files import earlier_values
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.text import format_error
 from lightcnn.training import session
-from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument, run_classes
+from lightcnn.training.recipe_argument import RecipeDraft, continued, read_recipe_argument
 from lightcnn.training.repeats import Repeats, full_recipe, prepare_parts, train_all
 from lightcnn.training.report.pooled import pooled_data
 from lightcnn.training.resume import require_same_recipe
@@ -162,13 +162,13 @@ class AblationSetup:
 
 def _prepare(settings: AblateSettings, resumed: RunFolder | None, progress: AblationProgress) -> AblationSetup:
     """The plan of the settings, or that of the resumed run. Raises: InputError."""
-    draft, classes = settings.draft, [] if resumed is None else run_classes(resumed)
+    draft = settings.draft
     if draft is not None:
-        return _prepare_new(settings, replace(draft, classes=classes), progress)
+        return _prepare_new(settings, continued(draft, resumed), progress)
     if resumed is None:
         raise InputError("ablate: RECIPE is missing; name a file or a shipped recipe, as in `lightcnn ablate quick`")
     plan = load_plan(resumed)
-    unchanged = RecipeDraft(plan.trials[0].recipe, classes=classes)
+    unchanged = continued(RecipeDraft(plan.trials[0].recipe), resumed)
     parts = prepare_parts(unchanged, Repeats(plan.folds, plan.seeds), settings.device, progress)
     return AblationSetup(plan, [training for _, training in parts])
 

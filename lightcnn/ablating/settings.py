@@ -25,7 +25,7 @@ class AblateSettings(Frozen):
     recipe: Annotated[Recipe | None, Field(description="the unchanged recipe; null: that of the resumed run")] = None
     bare: Annotated[bool, Field(description="a network alone: its data set epochs, batch and augmentation")] = False
     overrides: Annotated[tuple[RecipeOverride, ...], Field(description="applied after the data have decided")] = ()
-    follows: Annotated[tuple[Followed, ...], Field(description="what the network takes from the data")] = ()
+    follows: Annotated[tuple[Followed, ...], Field(description="what is taken from the data")] = ()
     over: Annotated[tuple[str, ...], Field(description="kinds of changes, or files of changes")] = ()
     only: Annotated[tuple[str, ...], Field(description="names of the changes to make; empty: all")] = ()
     folds: Annotated[int, Field(description="folds of each seed; 0: a single split")] = 0

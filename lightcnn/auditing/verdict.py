@@ -14,7 +14,7 @@ from lightcnn.output.caveats import STAND_IN_AUDIT
 
 IMBALANCE_RATIO = 10
 """Ratio of the largest to the smallest class from which on accuracy alone is misleading."""
-GROUP_ORIGINS = {"names": "names of files and folders", "names and near duplicates": "names and near duplicates"}
+GROUP_ORIGINS = {"names": "names of files and folders"}
 """Words for values of `Dataset.groups_from`; other values are words already."""
 
 

@@ -39,8 +39,9 @@ def targets(incomplete: str) -> list[str]:
 
 def run_folders(incomplete: str) -> list[str]:
     """The run folders in the folder that is typed, or else in runs/; a name that a shell cannot show is left out."""
-    folder = Path(incomplete).parent if "/" in incomplete else Path(RUNS)
-    runs = (str(path.parent) for path in sorted(folder.glob("*/environment.json")))
+    typed, slash, _ = incomplete.rpartition("/")
+    folder = f"{typed}/" if slash else f"{RUNS}/"
+    runs = (f"{folder}{path.parent.name}" for path in sorted(Path(folder).glob("*/environment.json")))
     return [name for name in runs if name.startswith(incomplete) and name.isprintable()]
 
 

@@ -75,7 +75,8 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         code = app(arguments, standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed before the start, as by >&-
+            sys.stdout.flush()
         if code == 130 or interrupt.received():  # typer handles Ctrl-C itself, without a message
             return _interrupted("interrupted")
         return code if isinstance(code, int) else 0

@@ -64,4 +64,6 @@ def positive_document(classes: Sequence[str]) -> dict[str, Any] | None:
     reason = "the second of the two classes"
     if is_negative(other) and not is_negative(positive):
         reason = f"the name of the other class, {other}, is that of a negative class"
+    elif is_negative(positive) and not is_negative(other):
+        reason = "chosen in the recipe or an earlier run, although its name is that of a negative class"
     return {"class": positive, "reason": reason}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,4 @@ def positive_sentence(report: Mapping[str, Any]) -> str:
     if not entry:
         return ""
     other = next(name for name in report["data"]["classes"] if name != entry["class"])
-    return (
-        f"The positive class is {entry['class']} ({entry['reason']}); choose the other one with --positive '{other}'."
-    )
+    return f"The positive class is {entry['class']} ({entry['reason']}); choose the other one with --positive {shlex.quote(other)}."

@@ -62,7 +62,7 @@ def run(
     abstained = 0
     skipped: list[Skipped] = []
     scores: list[float | None] = []
-    mismatches: Counter[str] = Counter()
+    mismatches: Counter[tuple[str, ...]] = Counter()
     conversions: Counter[Conversion] = Counter()
     stream = network.evaluations(walk(settings.inputs), on_conversion=lambda each: conversions.update([each]))
     with ExitStack() as stack:
@@ -77,7 +77,7 @@ def run(
             else:
                 abstained += int(row.probabilities.max() < settings.abstain_below)
                 scores.append(row.unlikeness)
-                mismatches.update(row.mismatches)
+                mismatches.update([row.mismatches])
                 for sink in sinks:
                     prediction = network.decide(row.probabilities, settings.abstain_below)
                     sink.add(name, prediction, row.probabilities, row.unlikeness)
@@ -89,7 +89,7 @@ def run(
         unlikeness=unlikeness,
         warnings=(
             *pixel_warnings(conversions.elements(), network.preprocess.scale),
-            *unlike_warnings(unlikeness, scores), *mismatch_warnings(mismatches, len(scores)),
+            *unlike_warnings(unlikeness, scores), *mismatch_warnings(mismatches),
         ),
     )  # fmt: skip
 

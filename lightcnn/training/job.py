@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.training import repeats, session
 from lightcnn.training.progress import SILENT, TrainingProgress
-from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument, run_classes
+from lightcnn.training.recipe_argument import RecipeDraft, continued, read_recipe_argument
 from lightcnn.training.repeats import Repeats
 from lightcnn.training.resume import require_same_recipe
 from lightcnn.training.settings import MARKER_FILE, TrainSettings, make_settings
@@ -70,7 +69,7 @@ def run(
     started = time.monotonic()
     resumed = RunFolder.resumed(out, resume=resume, command="train", settings=MARKER_FILE)
     path = Path(out) if out is not None else RunFolder.default_path("train")
-    draft = settings.draft if resumed is None else replace(settings.draft, classes=run_classes(resumed))
+    draft = continued(settings.draft, resumed)
     several = _repeats(settings, resumed)
     if several is not None:
         return repeats.train_all(
@@ -90,7 +89,7 @@ def estimate(
     """The document of `--dry-run`; nothing is written. Raises: InputError for everything for which `run` raises it."""
     resumed = RunFolder.resumed(out, resume=resume, command="train", settings=MARKER_FILE)
     RunFolder.require_writable(Path(out) if out is not None else RunFolder.default_path("train"))
-    draft = settings.draft if resumed is None else replace(settings.draft, classes=run_classes(resumed))
+    draft = continued(settings.draft, resumed)
     several = _repeats(settings, resumed)
     if several is not None:
         return repeats.estimate(draft, several, settings.device, progress, resumed)

@@ -7,7 +7,7 @@ alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,21 +15,22 @@ from lightcnn import document, overrides
 from lightcnn.baseline_spec import BASELINES, TIMM_PREFIX, as_baseline, load_network
 from lightcnn.document import Frozen, Model
 from lightcnn.errors import InputError, RunError
+from lightcnn.output.warnings import ReportWarning
 from lightcnn.overrides import Override
 from lightcnn.recipe import PRESETS, Recipe, default_augment, default_epochs, default_training
 from lightcnn.run_folder import RunFolder
 
-RECIPE_FILE = "recipe.yaml"
-Followed = Literal["classes", "channels"]
-"""What a network takes from its data unless it is set."""
+RECIPE_FILE, DATA_FILE = "recipe.yaml", "data.json"
+Followed = Literal["classes", "channels", "positive"]
+"""What a recipe takes from its data unless it is set: two values of its network, and the positive class."""
 
 
 @dataclass(frozen=True)
 class RecipeDraft:
     """A recipe whose data have not been read.
 
-    `bare`: a network alone, whose training depends on its data. `follows`: what the network takes from the data.
-    `classes`: those of the run that is resumed, in order.
+    `bare`: a network alone, whose training depends on its data. `follows`: what is taken from the data.
+    `classes` and `adapted`: those of the run that is resumed, in order, and its warnings that the network was adapted.
     """
 
     recipe: Recipe
@@ -37,6 +38,7 @@ class RecipeDraft:
     changes: Sequence[Override] = field(default=())
     follows: Sequence[Followed] = field(default=())
     classes: Sequence[str] = field(default=())
+    adapted: Sequence[ReportWarning] = field(default=())
 
     def resolved(
         self, source: str, channels: int, images: int, *, classes: int | None = None, positive: str | None = None
@@ -83,10 +85,24 @@ def read_recipe_argument(name: str | Path, changes: Sequence[Override] = ()) -> 
 
 def run_classes(run: RunFolder) -> list[str]:
     """The classes of a run in their order; empty if they are not known."""
-    documents = [run.read_json(name) for name in ("data.json", "report.json") if (run / name).is_file()]
+    documents = [run.read_json(name) for name in (DATA_FILE, "report.json") if (run / name).is_file()]
     data = documents[0] if documents and "classes" in documents[0] else documents[-1].get("data") if documents else None
     classes = data.get("classes") if isinstance(data, dict) else None
     return [name for name in classes if isinstance(name, str)] if isinstance(classes, list) else []
+
+
+def continued(draft: RecipeDraft, run: RunFolder | None) -> RecipeDraft:
+    """The draft with what data.json of the resumed run states beside its recipe; unchanged for a new run."""
+    if run is None:
+        return draft
+    entries = run.read_json(DATA_FILE).get("warnings") if (run / DATA_FILE).is_file() else None
+    adapted = [
+        ReportWarning("network_adapted", entry["message"], entry["count"])
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, dict) and entry.get("code") == "network_adapted"
+        and isinstance(entry.get("message"), str) and isinstance(entry.get("count"), int)
+    ]  # fmt: skip
+    return replace(draft, classes=run_classes(run), adapted=adapted)
 
 
 def _names_baseline(name: str) -> bool:
@@ -119,10 +135,12 @@ def _data_change(changes: Sequence[Override]) -> Any:
 
 
 def _follows(changes: Sequence[Override]) -> tuple[Followed, ...]:
-    """What the network takes from its data, because no change sets it."""
-    keys: dict[Followed, str] = {"classes": "classes", "channels": "input"}
+    """What the recipe takes from its data, because no change sets it."""
+    keys: dict[Followed, tuple[str, str]] = {
+        "classes": ("network", "classes"), "channels": ("network", "input"), "positive": ("reading", "positive"),
+    }  # fmt: skip
     paths = {change.path[:2] for change in changes}
-    return tuple(name for name, key in keys.items() if not paths & {("network",), ("network", key)})
+    return tuple(name for name, key in keys.items() if not paths & {key[:1], key})
 
 
 def _set_classes(network: dict[str, Any], classes: int) -> None:

@@ -33,7 +33,7 @@ class TrainSettings(Frozen):
     recipe: Recipe
     bare: Annotated[bool, Field(description="a network alone: its data set epochs, batch and augmentation")] = False
     overrides: Annotated[tuple[RecipeOverride, ...], Field(description="applied after the data have decided")] = ()
-    follows: Annotated[tuple[Followed, ...], Field(description="what the network takes from the data")] = ()
+    follows: Annotated[tuple[Followed, ...], Field(description="what is taken from the data")] = ()
     folds: Annotated[int | None, Field(description="number of folds; none: one split")] = None
     seeds: Annotated[int | None, Field(description="number of seeds; none: one")] = None
     device: DeviceName = "auto"

@@ -110,15 +110,15 @@ def prepare(
     positive = dataset.classes[1] if len(dataset.classes) == 2 else None
     images, classes = len(parts.train), len(dataset.classes)
     recipe = draft.resolved(source, dataset.channels, images, classes=classes, positive=positive)
+    unknown: list[str] = []
     require_all(
         lambda: require_fit(recipe, dataset, images),
-        lambda: require_unseen(recipe, dataset, parts),
+        lambda: unknown.extend(require_unseen(recipe, dataset, parts)),
         lambda: expected_statistics(recipe),
     )
-    unknown = require_unseen(recipe, dataset, parts)
     dataset = replace(
         dataset,
-        note="; ".join(filter(None, [dataset.note, *unknown])),
+        note="; ".join(filter(None, [dataset.note, *(text for text in unknown if text not in dataset.note)])),
         warnings=(*dataset.warnings, *_adapted_warnings(draft, recipe), *_reduced_warnings(dataset, recipe)),
     )
     statistics = expected_statistics(recipe)
@@ -147,15 +147,17 @@ def first_files(recipe: Recipe, data: Mapping[str, Any], settings: TrainSettings
 
 def _read(draft: RecipeDraft, progress: TrainingProgress) -> tuple[str, Dataset]:
     """The data and their source: a stand-in if the data set is missing and the recipe allows it. Raises: DataError."""
-    recipe = draft.recipe
+    recipe, reading = draft.recipe, draft.recipe.reading
+    if "positive" in draft.follows:  # that of other data, which may have other classes
+        reading = reading.model_copy(update={"positive": None})
     try:
-        dataset = find_groups(load(recipe.data, recipe.reading, progress=progress.reading), progress=progress.reading)
+        dataset = find_groups(load(recipe.data, reading, progress=progress.reading), progress=progress.reading)
     except DataMissing as missing:
         if recipe.reading.require_data:
             raise
         source, dataset = _stand_in(recipe, missing, progress)
         return source, _with_default_positive(dataset, draft)
-    return recipe.data, dataset if recipe.reading.positive else _with_default_positive(dataset, draft)
+    return recipe.data, dataset if reading.positive else _with_default_positive(dataset, draft)
 
 
 def _stand_in(recipe: Recipe, missing: DataMissing, progress: TrainingProgress) -> tuple[str, Dataset]:
@@ -168,7 +170,7 @@ def _stand_in(recipe: Recipe, missing: DataMissing, progress: TrainingProgress) 
 
 
 def _with_default_positive(dataset: Dataset, draft: RecipeDraft) -> Dataset:
-    """Two classes in the order of the run that is resumed, else of the teacher, else as their names suggest."""
+    """Two classes in the order of the resumed run, else of the teacher, else of the recipe, else as names suggest."""
     if len(dataset.classes) != 2:
         return dataset
     order: Sequence[str] = draft.classes
@@ -177,7 +179,8 @@ def _with_default_positive(dataset: Dataset, draft: RecipeDraft) -> Dataset:
         order = read_preprocess(teacher / "preprocess.json").classes
     if sorted(order) == sorted(dataset.classes):
         return in_order(dataset, order)
-    return with_positive(dataset, default_positive(dataset.classes))
+    positive = draft.recipe.reading.positive
+    return with_positive(dataset, positive if positive in dataset.classes else default_positive(dataset.classes))
 
 
 def _reduced_warnings(dataset: Dataset, recipe: Recipe) -> list[ReportWarning]:
@@ -193,7 +196,7 @@ def _reduced_warnings(dataset: Dataset, recipe: Recipe) -> list[ReportWarning]:
 
 
 def _adapted_warnings(draft: RecipeDraft, recipe: Recipe) -> list[ReportWarning]:
-    """A warning if the network of a file took its number of classes or channels from the data."""
+    """A warning if the network of a file took its number of classes or channels from the data, now or when started."""
     before, after = draft.recipe.network, recipe.network
     changes = [
         f"{name} {old} → {new}"
@@ -204,7 +207,7 @@ def _adapted_warnings(draft: RecipeDraft, recipe: Recipe) -> list[ReportWarning]
         if old != new and not (draft.bare and isinstance(before, BaselineSpec))
     ]
     if not changes:
-        return []
+        return list(draft.adapted)
     message = f"The network was adapted to the data: {', '.join(changes)}; keep a value with --set network.KEY=VALUE."
     return [ReportWarning("network_adapted", message, len(changes))]
 

@@ -24,7 +24,9 @@ def test_shipped_names_and_run_folders_are_offered(tmp_path: Path, monkeypatch: 
     assert completion.targets("mobilenetv2") == ["mobilenetv2"]
     assert completion.run_folders("") == ["runs/first"]
     assert completion.run_folders("elsewhere/s") == ["elsewhere/second"]
-    assert completion.recipes("runs/f") == ["runs/first"]
+    assert completion.recipes("runs/f") == completion.recipes("runs/") == ["runs/first"]
+    assert completion.run_folders("./runs/") == ["./runs/first"]
+    assert completion.run_folders(f"{tmp_path}/runs/") == [f"{tmp_path}/runs/first"]
 
 
 def test_the_shell_gets_them_without_torch() -> None:

@@ -41,6 +41,17 @@ def test_a_full_device_ends_a_command_with_one_line(arguments: list[str], tmp_pa
     )
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+@pytest.mark.parametrize(
+    ("closed", "code"), [("list recipes >&-", 0), ("list recipes >&- 2>&-", 0), ("check x 2>&-", 2)]
+)
+def test_a_stream_that_is_closed_before_the_start_changes_nothing(closed: str, code: int, tmp_path: Path) -> None:
+    """As a service or a cron job may start a command."""
+    line = f"{sys.executable} -m lightcnn {closed}"
+    process = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (process.returncode, process.stderr) == (code, "")
+
+
 def test_a_table_is_not_wrapped_in_a_pipe() -> None:
     pipe = io.StringIO()
     rows = table("path", "reason")

@@ -79,7 +79,7 @@ def test_classes_and_channels_follow_the_data_unless_set(recipe):
     kept = read_recipe_argument(recipe).resolved("other", 3, 100, classes=5)
     assert (kept.network.classes, kept.network.input[0]) == (3, 1), "the file names network and data"
     draft = read_recipe_argument(recipe, [change("data", "other"), change("network.classes", 4)])
-    assert draft.follows == ("channels",)
+    assert draft.follows == ("channels", "positive")
     resolved = draft.resolved("other", 3, 100, classes=5)
     assert (resolved.network.classes, resolved.network.input) == (4, (3, 8, 8))
     sigmoid = read_recipe_argument("micrompoxnet", [change("data", "other")]).resolved("other", 1, 100, classes=5)

@@ -16,10 +16,12 @@ from safetensors.torch import load_file
 import lightcnn
 from lightcnn.cli.main import run
 from lightcnn.data.sources.load import load
+from lightcnn.errors import InputError
 from lightcnn.overrides import parse_assignment
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.training.recipe_argument import read_recipe_argument
+from lightcnn.training.setup import prepare
 
 
 @pytest.fixture(autouse=True)
@@ -225,6 +227,31 @@ def test_a_network_that_follows_the_data_is_a_warning(recipe, capsys):
     (warning,) = plan["warnings"]
     assert (warning["code"], warning["count"]) == ("network_adapted", 1)
     assert "classes 3 → 10;" in warning["message"]
+
+
+def test_a_resumed_training_still_warns_that_its_network_was_adapted(half, capsys):
+    """Its recipe has the adapted network, so only data.json knows that it was adapted."""
+    data = json.loads((half / "data.json").read_text())
+    entry = {"code": "network_adapted", "message": "classes 2 → 3", "count": 1}
+    (half / "data.json").write_text(json.dumps(data | {"warnings": [entry, {"code": "network_adapted"}, 1]}))
+    assert run(["train", "--resume", "--out", "half", "--json", "--quiet"]) == 0
+    assert entry in json.loads(capsys.readouterr().out)["warnings"]
+
+
+def test_the_positive_class_of_a_recipe_is_that_of_its_own_data(binary, recipe):
+    """Every run of two classes names one in its recipe, so that a run could not be trained on other classes."""
+    Path("named.yaml").write_text(Path(binary).read_text() + "reading: {positive: dark}\n")
+
+    def classes(source, *more):
+        changes = [parse_assignment(text) for text in (f"data={source}", *more)]
+        return prepare(read_recipe_argument("named.yaml", changes), "cpu").pipeline.dataset.classes
+
+    squares = Recipe.load(binary).data
+    assert classes(squares) == ("bright", "dark")
+    assert classes(squares, "reading.positive=bright") == ("dark", "bright")
+    assert len(classes(Recipe.load(recipe).data)) == 3
+    with pytest.raises(InputError, match="positive class 'dark'"):
+        classes(Recipe.load(recipe).data, "reading.positive=dark")
 
 
 # What only the training itself used to check

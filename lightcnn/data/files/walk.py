@@ -148,16 +148,21 @@ def run_folder_warnings(folders: Sequence[str] | int) -> tuple[ReportWarning, ..
 
 def is_run_folder(folder: Path) -> bool:
     """Whether lightcnn wrote a folder: its environment.json begins with the version of lightcnn."""
+    path = folder / "environment.json"
     try:
-        with open(folder / "environment.json", "rb") as file:
+        if not path.is_file():  # reading a pipe would never end
+            return False
+        with open(path, "rb") as file:
             return b'"lightcnn"' in file.read(64)
     except OSError:
         return False
 
 
 def holds_runs_only(folder: Path) -> bool:
-    """Whether a folder is a run folder, or contains nothing but run folders, as runs/ does."""
+    """Whether a folder is a run folder, or contains run folders but no others and no images, as runs/ does."""
     if is_run_folder(folder):
         return True
     entries = [entry for entry in folder.iterdir() if not hidden(entry)]
-    return bool(entries) and all(entry.is_dir() and is_run_folder(entry) for entry in entries)
+    folders = [entry for entry in entries if entry.is_dir()]
+    has_images = any(entry.suffix.lower() in SUFFIXES for entry in entries)
+    return bool(folders) and not has_images and all(map(is_run_folder, folders))

@@ -12,8 +12,8 @@ from lightcnn.data.grouping.belief import FileName, implausible_groups, members_
 from lightcnn.output.warnings import ReportWarning
 
 _PERSONS = """
-patient pat subject subj sub person participant volunteer donor client proband individual animal mouse rat owner mrn
-paciente paziente sujet sujeto soggetto пациент 患者 病人 환자
+patient pat subject subj sub person participant volunteer donor client proband individual animal mouse rat owner user
+mrn pid paciente paziente sujet sujeto soggetto пациент 患者 病人 환자
 """
 _PARTS = """
 pt case lesion study exam examination visit encounter accession series serie session sequence acquisition scan sample
@@ -97,7 +97,7 @@ def identity_warnings(
 def _words(name: str) -> list[str]:
     """The words of a name in lower case without accents, in the singular; an identifier at the end is a word too."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
-    plain = unicodedata.normalize("NFC", plain)
+    plain = re.sub(r"['’]s\b", "", unicodedata.normalize("NFC", plain))
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+", plain)]
     return [part for word in words for part in _parts(word)]
 

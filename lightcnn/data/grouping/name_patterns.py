@@ -75,8 +75,8 @@ PAIRS = (
     ("NUMBER_LETTER", r"(?P<id>\d+)[ _.-]?(?P<number>[a-h])"),  # 12a.png, 12b.png
 )
 """Patterns of an identifier of digits with what distinguishes its images: believed by stricter rules than PATIENTS."""
-NUMBERED = r"(?P<id>.*\d.*)[ _.-](?P<number>\d+|[a-h])"
-"""A name with a counter, `scan_3_1` or `ISIC_0024306_1`: plausible groups are mentioned, but not used."""
+NUMBERED = r"(?P<id>.*\d.*?)(?:[ _.-](?P<number>\d+|[a-h])| ?\((?P<bracketed>\d+)\))"
+"""A name with a counter, `scan_3_1`, `ISIC_0024306_1` or `12 (1)`: plausible groups are mentioned, but not used."""
 _COPIES = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in COPIES)
 _PATIENTS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in PATIENTS)
 _PAIRS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in PAIRS)
@@ -172,7 +172,7 @@ def pair_of(stem: str, label: str) -> Identifier | None:
 def numbered(stem: str) -> Identifier | None:
     """The name without its counter, and the counter, or None if it has none."""
     match = _NUMBERED.fullmatch(stem[:MAX_CHARACTERS])
-    return Identifier("NAME_NUMBER", match["id"].lower(), match["number"]) if match else None
+    return Identifier("NAME_NUMBER", match["id"].lower(), match["number"] or match["bracketed"]) if match else None
 
 
 def folder_pattern(folder: str) -> str:

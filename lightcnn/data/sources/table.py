@@ -13,6 +13,7 @@ from lightcnn.csv_files import unguard
 from lightcnn.data.files.spelling import composed
 from lightcnn.data.grouping.identity_columns import looks_like_identity
 from lightcnn.errors import DataError
+from lightcnn.text import nearest
 
 REQUIRED_COLUMNS, OPTIONAL_COLUMNS = ("path", "label"), ("group", "split")
 COLUMN_ALIASES = {

@@ -9,7 +9,7 @@ from lightcnn.data.grouping.identity_columns import identity_warnings, looks_lik
 IDENTITIES = (
     "lesion_id", "patient_id", "PatientID", "patient-id", "Patient ID", "patientid", "patients", "subject", "case",
     "study", "StudyInstanceUID", "series", "slide_barcode", "well", "plate", "video_name", "visit", "MRN", "ID",
-    "Läsion", "eye", "numéro patient", "患者ID", "CASE_SUBMITTER_ID",
+    "PID", "Patient's ID", "user_id", "Läsion", "eye", "numéro patient", "患者ID", "CASE_SUBMITTER_ID",
 )  # fmt: skip
 OTHERS = (
     "Patient Age", "patient_sex", "age", "image_id", "isic_id", "sha1", "source_path", "dx", "localization", "name",

@@ -142,6 +142,9 @@ QUESTIONS = {
     "30 of 30 file names begin with a name that recurs, as 'isic_0024300' (10 names)": [
         f"A/ISIC_002430{i}_{j}.png" for i in range(10) for j in range(3)
     ],
+    "20 of 20 file names begin with a name that recurs, as '10' (10 names)": [
+        f"A/{i + 10} ({j + 1}).png" for i in range(10) for j in range(2)
+    ],
 }  # fmt: skip
 
 
