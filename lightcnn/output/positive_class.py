@@ -16,4 +16,5 @@ def positive_sentence(report: Mapping[str, Any]) -> str:
     if not entry:
         return ""
     other = next(name for name in report["data"]["classes"] if name != entry["class"])
-    return f"The positive class is {entry['class']} ({entry['reason']}); choose the other one with --positive {shlex.quote(other)}."
+    command = f"--positive {shlex.quote(other)}"
+    return f"The positive class is {entry['class']} ({entry['reason']}); choose the other one with {command}."

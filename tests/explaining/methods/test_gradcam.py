@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import cv2
@@ -232,8 +233,8 @@ def test_small_maps_are_used_and_noted(size: int) -> None:
 
 
 def test_an_early_layer_is_noted() -> None:
-    convolutions = [nn.Conv2d(3, 3, 3, padding=1) for _ in range(3)]
-    model = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(192, 3))
+    parts = (*(partial(nn.Conv2d, 3, 3, 3, padding=1) for _ in range(3)), nn.Flatten, partial(nn.Linear, 192, 3))
+    model = seeded(lambda: nn.Sequential(*(part() for part in parts)))
     subject = ExplainedNetwork.bare(model, 3, CLASSES)
     assert GradCam("0")(subject, random(1, 3, 8, 8), 0).notes[0].startswith("75% of the network's layers with weights")
     assert GradCam()(subject, random(1, 3, 8, 8), 0).notes == ()
