@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.settings import SearchSettings
 
+MAX_TRIALS_BYTES = 50_000_000
+"""Largest trials.csv that is read."""
 Strategy = StrEnum("Strategy", [(name, name) for name in STRATEGIES])  # type: ignore[misc]
 
 
@@ -212,6 +214,7 @@ def _show_estimate(settings: SearchSettings, as_json: bool) -> None:
 
 def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
     """Prints the end of a search: the best networks, the score, the run folder, and how to search longer."""
+    from lightcnn.run_files import earlier_values, read_limited
     from lightcnn.searching.terminal import search_table, summary
 
     report = run.report
@@ -220,7 +223,9 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
         return
     console = CommandConsole()
     if not quiet:
-        console.print(search_table(report, csv_files.read((run / "trials.csv").read_bytes())))
+        with earlier_values(run.path, "trials.csv"):
+            trials = csv_files.read(read_limited(run.path, "trials.csv", MAX_TRIALS_BYTES))
+            console.print(search_table(report, trials))
         console.print()
     console.print_line(summary(report))
     if not quiet:

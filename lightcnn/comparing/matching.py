@@ -80,8 +80,10 @@ def _with_joint_groups(runs: Sequence[RunPredictions]) -> list[RunPredictions]:
     The names of groups depend on how the data were read, and a csv may know patients that a folder does not.
     """
     known = [run for run in runs if run.groups_known]
-    if not known or all((run.groups == runs[0].groups).all() for run in runs):
+    if not known:
         return list(runs)
+    if all((run.groups == runs[0].groups).all() for run in runs):
+        return [replace(run, groups_known=True) for run in runs]
     joint = np.arange(len(runs[0].images))
     changed = True
     while changed:
