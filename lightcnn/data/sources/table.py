@@ -140,14 +140,15 @@ def _names(header: str, separator: str) -> list[str]:
     return [name.strip(' "').lower() for name in header.split(separator)]
 
 
-def _column_remedy(missing: Sequence[str], header: Sequence[str]) -> str:
-    """What to do about columns that are missing."""
+def _missing_columns(missing: Sequence[str], header: Sequence[str], listed: str) -> str:
+    """Which required columns are missing, and what to do about it."""
     others = {key: next((name for name in header if name in COLUMN_ALIASES[key]), None) for key in missing}
     renames = [f"{name!r} to {key!r}" for key, name in others.items() if name]
     if renames:
-        return f"rename {' and '.join(renames)}"
-    similar = [nearest(key, header) for key in missing]
-    return f"the first line must name the columns, as in path,label{next(filter(None, similar), '')}"
+        lacking = " and no column ".join(map(repr, missing))
+        return f"no column {lacking} (columns: {listed}); rename {' and '.join(renames)}"
+    hint = nearest(missing[0], header)
+    return f"no column {missing[0]!r} (columns: {listed}){hint}; the first line must name the columns, as in path,label"
 
 
 def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
@@ -160,8 +161,7 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
     header = [name.lower() for name in header]
     missing = [key for key in REQUIRED_COLUMNS if key not in header]
     if missing:
-        lacking = " and no column ".join(map(repr, missing))
-        raise DataError(f"{where}: no column {lacking} (columns: {listed[:200]}); {_column_remedy(missing, header)}")
+        raise DataError(f"{where}: {_missing_columns(missing, header, listed[:200])}")
     for key in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS):
         if header.count(key) > 1:
             raise DataError(f"{where}: column {key!r} occurs {header.count(key)} times; keep one of them")

@@ -127,8 +127,8 @@ def test_paths_and_links_that_stay_in_the_folder_are_read(folder):
 HEAD = "path,label"
 FAULTS = [
     ([HEAD], r"set\.csv: no rows below the column names"),
-    ([""], r"csv:1: no column 'path' \(columns: none\)"),
-    (["file,class", *rows()], r"csv:1: no column 'path' \(columns: file, class\)"),
+    ([""], "csv:1: the file is empty; begin it with the line path,label"),
+    (["file,class", *rows()], r"rename 'file' to 'path' and 'class' to 'label'"),
     (["path,lable", *rows()], r"csv:1: no column 'label' \(columns: path, lable\); did you mean 'lable'\?"),
     (["path;label", "a/0.png;cat;x"], "csv:2: 3 values for 2 columns"),
     (["sep=;", "path,label", "a/0.png,cat"], r"csv:1: no column 'path' \(columns: path,label\)"),
@@ -211,7 +211,7 @@ def test_a_faulty_manifest_is_one_clear_error(folder, lines, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "csv:1: no column 'path'"),
+        (b"", "csv:1: the file is empty"),
         (b"path,label\na/0.png,caf\xe9\n", "csv:2: byte 0xe9 is not UTF-8; save the file as CSV in UTF-8"),
         ("path,label\n".encode("utf-16"), "is UTF-16 text; save it as CSV in UTF-8"),
         (b"PK\x03\x04\0\0\0\0", "contains zero bytes, so it is not a CSV file"),
