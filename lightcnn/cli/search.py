@@ -225,7 +225,7 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
     if not quiet:
         with earlier_values(run.path, "trials.csv"):
             trials = csv_files.read(read_limited(run.path, "trials.csv", MAX_TRIALS_BYTES))
-            console.print(search_table(report, trials))
+        console.print(search_table(report, trials))
         console.print()
     console.print_line(summary(report))
     if not quiet:
