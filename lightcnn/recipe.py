@@ -147,15 +147,34 @@ class Optimisation(Frozen):
     """Settings of a training; by default AdamW (arXiv:1711.05101) with a one-cycle schedule (arXiv:1708.07120)."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
+    steps: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1_000_000_000,
+            description="optimizer steps after which the training ends, also within an epoch; default: as many as the "
+            "epochs have",
+        ),
+    ] = None
     batch: Annotated[int, Field(ge=2, le=65_536, description="largest number of images in a batch")] = 128
     accumulate: Annotated[int, Field(ge=1, le=1_024, description="number of batches whose gradients form one step")] = 1
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adamw"
     momentum: Annotated[float, Field(ge=0, lt=1, description="momentum of sgd (Nesterov's) and rmsprop")] = 0.9
-    schedule: Literal["constant", "cosine", "one-cycle", "step", "plateau"] = "one-cycle"
+    schedule: Literal["constant", "cosine", "one-cycle", "step", "plateau", "warmup-stable-decay"] = "one-cycle"
     learning_rate: Annotated[float, Field(gt=0, le=10, description="highest learning rate of the schedule")] = 0.01
     warmup: Annotated[
         float, Field(ge=0, lt=1, description="fraction of the steps in which the learning rate rises")
     ] = 0.2
+    warmup_steps: Annotated[
+        int | None, Field(ge=0, description="number of these steps, in place of a fraction; not for one-cycle")
+    ] = None
+    decay_steps: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description="warmup-stable-decay: last steps, in which the learning rate falls to zero; default: a fifth",
+        ),
+    ] = None
     decay_factor: Annotated[
         float, Field(gt=0, lt=1, description="factor by which step and plateau reduce the learning rate")
     ] = 0.1
@@ -188,6 +207,9 @@ class Optimisation(Frozen):
         Literal["loss", "accuracy", "balanced_accuracy", "f1", "auc"],
         Field(description="validation metric that selects the best epoch; ties go to the lower loss"),
     ] = "accuracy"
+    keep: Annotated[
+        Literal["best", "last"], Field(description="the epoch whose weights are kept: the best by monitor, or the last")
+    ] = "best"
     patience: Annotated[
         int, Field(ge=0, description="epochs without improvement after which the training stops; 0: never")
     ] = 0

@@ -51,9 +51,12 @@ class History(Frozen):
         return self.epoch - self.gained
 
     def after(self, row: Row, settings: Optimisation, seconds: float) -> History:
-        """With one more epoch. The best has the highest metric, then the lowest loss, then the lowest number."""
+        """With one more epoch. The best has the highest metric, then the lowest loss, then the lowest number.
+
+        If the settings keep the last epoch, that is the best.
+        """
         best, gained = self.best, self.gained
-        if not best or _rank(row, settings) > _rank(self.rows[best - 1], settings):
+        if settings.keep == "last" or not best or _rank(row, settings) > _rank(self.rows[best - 1], settings):
             best = row.epoch
         metric = settings.monitor
         if not gained or row.value(metric) > self.rows[gained - 1].value(metric) + settings.min_improvement:

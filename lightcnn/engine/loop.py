@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,14 +45,16 @@ def fit(
     seed: int,
     teacher: Teaches | None = None,
     state: State | None = None,
+    until: int | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_batch: Callable[[int], None] = lambda images: None,
     describe_batch: Callable[[NDArray[np.int64]], str] = count_alone,
 ) -> None:
     """Trains `model` in place on uint8 images (N, C, H, W) and labels (N,), all on the model's device.
 
-    `state` is where training starts (default: the beginning). After every epoch it describes `model`, `on_epoch` is
-    called, and training ends if `state.stopped` is set. A signal ends it before
+    `state` is where training starts (default: the beginning). Training pauses when `until` optimizer steps are done,
+    and the same call with a later `until` continues it to the same bits as without the pause. After every epoch the
+    state describes `model`, `on_epoch` is called, and training ends if `state.stopped` is set. A signal ends it before
     the next batch. `on_batch` gets the number of images of every batch, `describe_batch`
     puts the images of a batch into words for an error message.
 
@@ -62,28 +64,29 @@ def fit(
     state = state or State(model, settings, len(images))
     objective = Objective(settings, class_weights(settings, labels, preprocess.classes), teacher)
     mixed = device.type == "cuda" and settings.mixed_precision == "auto"
-    with interrupt.deferred():
-        for epoch in range(state.epoch, settings.epochs):
+    last = state.steps if until is None else min(until, state.steps)
+    with interrupt.deferred(), own_randomness(device):
+        while state.step < last and not state.stopped:
             model.train()
-            start, tally = time.perf_counter(), Tally(device, epoch + 1, describe_batch)
-            with seeded(seed, epoch, device):
-                for batches in steps(order(len(images), seed, epoch), state.batches, settings.accumulate):
-                    for batch in batches:
-                        interrupt.check()
-                        inputs, targets = training_batch(
-                            images, labels, batch, settings=augmentation, seed=seed, epoch=epoch, preprocess=preprocess
-                        )
-                        inputs = inputs.contiguous(memory_format=torch.channels_last)
-                        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
-                            loss = objective(model(inputs), targets, inputs)
-                        (loss * (len(batch) / sum(map(len, batches)))).backward()  # type: ignore[no-untyped-call]
-                        tally.add(loss.detach(), batch)
-                        on_batch(len(batch))
-                    state.update()
-            state.epoch = epoch + 1
-            on_epoch(Epoch(epoch + 1, tally.mean(), state.learning_rate, time.perf_counter() - start))
-            if state.stopped:
-                break
+            epoch = state.epoch
+            start, tally = time.perf_counter(), Tally(device, epoch + 1, describe_batch, state.part)
+            for batches in state.remaining(order(len(images), seed, epoch), last):
+                seed_step(seed, epoch, state.step - epoch * state.steps_per_epoch, device)
+                for batch in batches:
+                    interrupt.check()
+                    inputs, targets = training_batch(
+                        images, labels, batch, settings=augmentation, seed=seed, epoch=epoch, preprocess=preprocess
+                    )
+                    inputs = inputs.contiguous(memory_format=torch.channels_last)
+                    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
+                        loss = objective(model(inputs), targets, inputs)
+                    (loss * (len(batch) / sum(map(len, batches)))).backward()  # type: ignore[no-untyped-call]
+                    tally.add(loss.detach(), batch)
+                    on_batch(len(batch))
+                state.update()
+            done = tally.part(time.perf_counter() - start)
+            if state.end_epoch(done):
+                on_epoch(Epoch(epoch + 1, done.mean(), state.learning_rate, done.seconds))
 
 
 def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -92,19 +95,16 @@ def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.argsort(uniform(seed, epoch, np.arange(count), COLUMN["order"] + 1)[:, -1], kind="stable")
 
 
-def steps(indices: NDArray[np.int64], batches: int, accumulate: int) -> Iterator[list[NDArray[np.int64]]]:
-    """The batches of an epoch, of nearly equal size, in lists of `accumulate` for each optimizer step."""
-    parts = np.array_split(indices, batches)
-    for group in np.array_split(np.arange(batches), math.ceil(batches / accumulate)):
-        yield [parts[number] for number in group]
-
-
 @contextmanager
-def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Seeds torch's global generator, which dropout and drop path use, from (seed, epoch); restores its state after.
-
-    So an interrupted epoch repeats exactly when it is started again.
-    """
+def own_randomness(device: torch.device) -> Iterator[None]:
+    """Restores the state of torch's global generators, which dropout and drop path use."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed * 1_000_003 + epoch)
         yield
+
+
+def seed_step(seed: int, epoch: int, step: int, device: torch.device) -> None:
+    """Seeds torch's global generator from (seed, epoch, step in the epoch), so that every step can be repeated."""
+    number = int.from_bytes(hashlib.sha256(f"{seed}/{epoch}/{step}".encode()).digest()[:8], "little") >> 1
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,12 +22,38 @@ def count_alone(indices: NDArray[np.int64]) -> str:
     return f"{len(indices):,} images"
 
 
-class Tally:
-    """Sums the losses of one epoch. `describe_batch` puts the images at given indices into words."""
+@dataclass(frozen=True)
+class EpochPart:
+    """The part of an epoch that is done: the sum of the losses of its images, their number, and seconds."""
 
-    def __init__(self, device: torch.device, epoch: int, describe_batch: Callable[[NDArray[np.int64]], str]) -> None:
-        self._total = torch.zeros((), device=device)
-        self._images = 0
+    total: float = 0.0
+    images: int = 0
+    seconds: float = 0.0
+
+    def mean(self) -> float:
+        """The mean loss of an image."""
+        return self.total / self.images
+
+
+NOTHING = EpochPart()
+
+
+class Tally:
+    """Sums the losses of one epoch, of which `earlier` is done already.
+
+    `describe_batch` puts the images at given indices into words.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        epoch: int,
+        describe_batch: Callable[[NDArray[np.int64]], str],
+        earlier: EpochPart = NOTHING,
+    ) -> None:
+        self._earlier = earlier
+        self._total = torch.tensor(earlier.total, dtype=torch.float32, device=device)
+        self._images = earlier.images
         self._epoch = epoch
         self._describe_batch = describe_batch
         self._unchecked: list[tuple[Tensor, NDArray[np.int64]]] = []
@@ -40,10 +67,10 @@ class Tally:
         if len(self._unchecked) >= self._interval:
             self._check()
 
-    def mean(self) -> float:
-        """The mean loss over all images. Raises: TrainingError if a loss is not finite."""
+    def part(self, seconds: float) -> EpochPart:
+        """The epoch so far, after `seconds` more. Raises: TrainingError if a loss is not finite."""
         self._check()
-        return self._total.item() / self._images
+        return EpochPart(self._total.item(), self._images, self._earlier.seconds + seconds)
 
     def _check(self) -> None:
         for loss, batch in self._unchecked:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lightcnn.engine.loss_tally import NOTHING, EpochPart
 from lightcnn.engine.optimizers import Average, make_optimizer, state_keys
 from lightcnn.engine.schedules import Schedule
 from lightcnn.recipe import Optimisation
@@ -21,12 +24,19 @@ class State:
         self.settings = settings
         self.model = model.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(model, settings)
-        self.batches = math.ceil(images / settings.batch)
-        self.schedule = Schedule(settings, math.ceil(self.batches / settings.accumulate))
+        self._batches = math.ceil(images / settings.batch)
+        self.steps_per_epoch = math.ceil(self._batches / settings.accumulate)
+        self.schedule = Schedule(settings, self.steps_per_epoch)
         self.average = Average(model, settings.ema) if settings.ema else None
         self.epoch = 0
         self.step = 0
+        self.part = NOTHING
         self.stopped = False
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole training."""
+        return self.schedule.steps
 
     @property
     def judged(self) -> nn.Module:
@@ -37,6 +47,22 @@ class State:
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
         return self.settings.learning_rate * self.schedule.share(self.step)
+
+    def remaining(self, order: NDArray[np.int64], last: int) -> Iterator[list[NDArray[np.int64]]]:
+        """The batches of this epoch's steps that are not done, up to step `last`, in a list for each step.
+
+        `order` has the images of the epoch; batches have nearly equal sizes.
+        """
+        batches = np.array_split(order, self._batches)
+        first = self.epoch * self.steps_per_epoch
+        for numbers in np.array_split(np.arange(self._batches), self.steps_per_epoch)[self.step - first : last - first]:
+            yield [batches[number] for number in numbers]
+
+    def end_epoch(self, done: EpochPart) -> bool:
+        """Takes the part of the epoch that is done; returns whether this was its end."""
+        ended = self.step == min((self.epoch + 1) * self.steps_per_epoch, self.steps)
+        self.epoch, self.part = self.epoch + ended, NOTHING if ended else done
+        return ended
 
     def update(self) -> None:
         """Takes one optimizer step with the accumulated gradients."""
@@ -59,8 +85,13 @@ class State:
             named |= {f"optimizer.{number}.{key}": value for key, value in values.items() if isinstance(value, Tensor)}
         return named
 
-    def restore(self, tensors: Mapping[str, Tensor], *, epoch: int, step: int, plateaus: int) -> None:
+    def restore(
+        self, tensors: Mapping[str, Tensor], *, epoch: int, step: int, plateaus: int, part: EpochPart = NOTHING
+    ) -> None:
         """Restores the state at which `tensors` were saved. Raises: ValueError if they belong to another training."""
+        in_epoch = step - epoch * self.steps_per_epoch
+        if step != self.steps and not 0 <= in_epoch < self.steps_per_epoch:
+            raise ValueError(f"step {step} is not in epoch {epoch + 1}")
         _fill(self.model, tensors, "model.")
         if self.average:
             _fill(self.average.model, tensors, "average.")
@@ -68,7 +99,7 @@ class State:
         kinds = {"model", "optimizer", *(("average",) if self.average else ())}
         if unknown := sorted(name for name in tensors if name.partition(".")[0] not in kinds):
             raise ValueError(f"{unknown[0]} is not part of this training")
-        self.epoch, self.step, self.schedule.plateaus = epoch, step, plateaus
+        self.epoch, self.step, self.schedule.plateaus, self.part = epoch, step, plateaus, part
 
     def _restore_optimizer(self, tensors: Mapping[str, Tensor]) -> None:
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]

@@ -19,3 +19,6 @@ def test_the_best_epoch_has_the_best_metric_then_the_lowest_loss():
     assert history.ended(settings)
     assert not history.ended(settings.model_copy(update={"patience": 3}))
     assert history.rows[0].value("auc") == float("-inf")
+    worse = history.rows[0].model_copy(update={"epoch": 5})
+    assert history.after(worse, settings, 1.0).best == 4
+    assert history.after(worse, settings.model_copy(update={"keep": "last"}), 1.0).best == 5

@@ -9,10 +9,13 @@ from helpers.squares import PREPROCESS, SPEC, squares
 
 from lightcnn.devices import pick_device
 from lightcnn.engine.loop import fit, order
-from lightcnn.errors import InputError, TrainingError
+from lightcnn.engine.saved_state import load_state, save_state
+from lightcnn.engine.state import State
+from lightcnn.errors import InputError, RunError, TrainingError
 from lightcnn.inference import class_probabilities, probabilities
 from lightcnn.network import build
 from lightcnn.recipe import Augment, Optimisation
+from lightcnn.run_folder import RunFolder
 from lightcnn.spec import ConvBlock, HeadSpec, NetworkSpec
 
 
@@ -132,3 +135,74 @@ def test_accumulated_batches_give_the_step_of_one_large_batch():
         models.append(model.state_dict())
     for name, value in models[0].items():
         torch.testing.assert_close(models[1][name], value, rtol=1e-5, atol=1e-6)
+
+
+DROPOUT = NetworkSpec(input=(1, 8, 8), stages=(ConvBlock(width=6),), classes=2, head=HeadSpec(hidden=(8,), dropout=0.5))
+PAUSED = Optimisation(epochs=3, batch=16, accumulate=2, ema=0.9)
+"""97 images make 7 batches and 4 steps an epoch."""
+
+
+def train_in_parts(pauses, folder=None):
+    """Trains to each of the steps in `pauses`, then to the end; with a folder, the state goes through a file."""
+    images, labels = squares()
+    model, epochs = build(DROPOUT, 0), []
+    state = State(model, PAUSED, len(images))
+    for until in (*pauses, None):
+        fit(
+            model, images, labels, preprocess=PREPROCESS, settings=PAUSED, augmentation=Augment(mixup=0.5), seed=1,
+            state=state, until=until, on_epoch=lambda epoch: epochs.append((epoch.number, epoch.loss)),
+        )  # fmt: skip
+        if until is not None:
+            assert state.step == until
+        if folder is not None:
+            save_state(folder, "state.safetensors", state)
+            model = build(DROPOUT, 5)
+            state = State(model, PAUSED, len(images))
+            load_state(folder, "state.safetensors", state)
+    return state.tensors(), epochs
+
+
+@pytest.mark.parametrize("pauses", [(1,), (3, 4, 5), (4,), (7, 11), (12,)])
+def test_a_training_that_pauses_after_any_step_ends_with_the_same_bits(pauses, tmp_path):
+    folder = RunFolder.create(tmp_path / "run", "train", {})
+    whole, whole_epochs = train_in_parts(())
+    for parts, epochs in (train_in_parts(pauses), train_in_parts(pauses, folder)):
+        assert parts.keys() == whole.keys()
+        assert all(torch.equal(parts[name], whole[name]) for name in whole)
+        assert epochs == whole_epochs
+        assert [number for number, _ in epochs] == [1, 2, 3]
+
+
+def test_a_training_of_some_steps_ends_within_an_epoch():
+    settings = PAUSED.model_copy(update={"steps": 6})
+    images, labels = squares()
+    model, epochs = build(SPEC, 0), []
+    state = State(model, settings, len(images))
+    fit(
+        model, images, labels, preprocess=PREPROCESS, settings=settings, augmentation=Augment(), seed=0, state=state,
+        on_epoch=epochs.append,
+    )  # fmt: skip
+    assert (state.steps, state.step, state.epoch) == (6, 6, 2)
+    assert [epoch.number for epoch in epochs] == [1, 2]
+
+
+def test_torch_draws_the_same_numbers_after_a_training():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    train_in_parts(())
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_state_of_another_training_or_a_damaged_file_is_an_error(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", "train", {})
+    images, _ = squares()
+    save_state(folder, "state.safetensors", State(build(DROPOUT, 0), PAUSED, len(images)))
+    with pytest.raises(RunError, match=r"state.safetensors: .* is (missing|not part of this network)"):
+        load_state(folder, "state.safetensors", State(build(SPEC, 0), PAUSED, len(images)))
+    content = (folder / "state.safetensors").read_bytes()
+    for damaged in (content[:-9], b"", b'{"step": 1}', content.replace(b'step\\":0', b'step\\":9')):
+        assert damaged != content
+        folder.write_bytes("state.safetensors", damaged)
+        with pytest.raises(RunError, match=r"state\.safetensors: "):
+            load_state(folder, "state.safetensors", State(build(DROPOUT, 0), PAUSED, len(images)))

@@ -1,0 +1,61 @@
+"""The state of a training in one file, so that another process can continue it to the same bits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from lightcnn.document import Frozen
+from lightcnn.engine.loss_tally import EpochPart
+from lightcnn.engine.state import State
+from lightcnn.errors import RunError
+from lightcnn.run_folder import RunFolder
+from lightcnn.text import first_line
+
+Count = Annotated[int, Field(ge=0)]
+HEADER = "training"
+"""The key of the progress in the header of the file."""
+
+
+class Progress(Frozen):
+    """What a training needs besides its tensors, in the header of the file. Random numbers come from its seed."""
+
+    version: Literal[1] = 1
+    epoch: Count
+    step: Count
+    plateaus: Count
+    total: float
+    images: Count
+    seconds: Annotated[float, Field(ge=0)]
+
+
+def save_state(folder: RunFolder, name: str, state: State) -> None:
+    """Writes the state of a training into `folder`, in place of an earlier one. Raises: OSError."""
+    part = state.part
+    progress = Progress(
+        epoch=state.epoch, step=state.step, plateaus=state.schedule.plateaus, total=part.total, images=part.images,
+        seconds=part.seconds,
+    )  # fmt: skip
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors().items()}
+    folder.write_bytes(name, save(tensors, {HEADER: progress.model_dump_json()}))
+
+
+def load_state(folder: RunFolder, name: str, state: State) -> None:
+    """Continues `state` from the file. Raises: RunError if it is damaged or belongs to another training."""
+    path = folder / name
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = Progress.model_validate_json((file.metadata() or {})[HEADER])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        state.restore(
+            tensors,
+            epoch=progress.epoch,
+            step=progress.step,
+            plateaus=progress.plateaus,
+            part=EpochPart(progress.total, progress.images, progress.seconds),
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise RunError(f"training {path}: cannot be continued ({first_line(error)}); choose a new --out") from None
