@@ -113,7 +113,10 @@ class BaselineSpec(Frozen):
         AfterValidator(_require_baseline),
         Field(json_schema_extra={"anyOf": [{"enum": list(BASELINES)}, {"pattern": f"^{TIMM_PREFIX}"}]}),
     ]
-    input: tuple[Annotated[int, Field(ge=1, le=3, description="1 (greyscale) or 3")], Pixels, Pixels] = (3, 224, 224)
+    input: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=3, description="1 (greyscale) or 3")], Pixels, Pixels],
+        Field(description="channels, height and width in pixels"),
+    ] = (3, 224, 224)
     classes: Annotated[int, Field(ge=2, le=100_000)]
     sigmoid: Annotated[bool, Field(description="a single logit for two classes: that of the second class")] = False
     head: Literal["paper", "own"] = "paper"

@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
@@ -20,6 +20,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from lightcnn.document_problems import format_value, listed_problems
 from lightcnn.errors import DocumentError, InputError, Problem
 from lightcnn.text import NOT_UTF8, first_line, is_utf8, nearest
 
@@ -35,13 +36,6 @@ MAX_DEPTH = 20
 MAX_PROBLEMS = 100
 """Number of problems of one document that are listed."""
 FOREIGN = "this is not a document of lightcnn"
-MAX_VALUE_CHARACTERS = 60
-"""Length to which a value is shortened in a message."""
-PYDANTIC_PARTS = (
-    "function-after[_check()", "function-before", "lax-or-strict", "int", "list", "float", "str", "dict", "bool",
-    "none", "[key]",
-)  # fmt: skip
-"""Parts of a location in an error of pydantic that are not keys of the document."""
 
 
 class Frozen(BaseModel):
@@ -99,14 +93,10 @@ def validate(
     try:
         return model.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        # A list without its wrong items is also too short: only the cause is reported.
-        causes = [
-            d for d in details if d["type"] != "too_short" or not any(_inside(e["loc"], d["loc"]) for e in details)
-        ]
-        problems = [_problem(model, detail, file, lines, options or {}) for detail in causes[:MAX_PROBLEMS]]
-        if len(causes) > MAX_PROBLEMS:
-            problems.append(Problem(file, "", f"{len(causes) - MAX_PROBLEMS:,} more problems are not listed"))
+        problems = listed_problems(model, error, file, lines, options or {})
+        if len(problems) > MAX_PROBLEMS:
+            more = Problem(file, "", f"{len(problems) - MAX_PROBLEMS:,} more problems are not listed")
+            problems = [*problems[:MAX_PROBLEMS], more]
         raise DocumentError(problems) from None
 
 
@@ -118,7 +108,7 @@ def make(model: type[Model], values: Mapping[str, Any], command: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise InputError(str(_problem(model, error.errors(include_url=False)[0], command, {}, {}))) from None
+        raise InputError(str(listed_problems(model, error, command, {}, {})[0])) from None
 
 
 def keys(text: str, file: str = "<text>") -> set[str]:
@@ -246,7 +236,7 @@ def _require_utf8(
 
 
 def _not_a_mapping(file: str, data: Any) -> Problem:
-    return Problem(file, "", f"must be a mapping of keys to values, not {_format_value(data)}")
+    return Problem(file, "", f"must be a mapping of keys to values, not {format_value(data)}")
 
 
 def _at(file: str, event: Any, message: str) -> Problem:
@@ -266,91 +256,3 @@ def _lines(node: Node | None, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any
     elif isinstance(node, SequenceNode):
         for index, value in enumerate(node.value):
             yield from _lines(value, (*path, index))
-
-
-def _problem(
-    model: type[BaseModel],
-    detail: Any,
-    file: str,
-    lines: Mapping[tuple[Any, ...], int],
-    options: Mapping[tuple[Any, ...], str],
-) -> Problem:
-    owner, path = _locate(model, detail["loc"])
-    context = detail.get("ctx", {})
-    if "path" in context:
-        path += tuple(int(part) if part.isdigit() else part for part in context["path"].split(".") if part)
-    for set_path, option in options.items():
-        if path[: len(set_path)] == set_path or (set_path[: len(path)] == path and path not in lines):
-            return Problem(option, ".".join(map(str, path[len(set_path) :])), _message(detail, context, owner))
-    line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), lines.get(()))
-    return Problem(file, ".".join(map(str, path)), _message(detail, context, owner), line)
-
-
-def _message(detail: Any, context: Any, owner: type[BaseModel] | None) -> str:
-    key, value = (detail["loc"] or ("",))[-1], _format_value(detail["input"])
-    match detail["type"]:
-        case "extra_forbidden":
-            names = list(owner.model_fields) if owner else []
-            return f"unknown key '{key}' (value {value}){nearest(str(key), names) or '; known: ' + ', '.join(names)}"
-        case "missing":
-            return f"the key '{key}' is missing; add it"
-        case "union_tag_invalid":
-            tags = [tag.strip("' ") for tag in context["expected_tags"].split(",")]
-            return f"'{context['tag']}' is not one of the kinds {', '.join(tags)}{nearest(context['tag'], tags)}"
-        case "union_tag_not_found":
-            return "the key 'kind' is missing; add it"
-        case "literal_error":
-            names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
-            return f"{value} is not one of {', '.join(names)}{nearest(value.strip(chr(39)), names)}"
-        case "rule" | "change":
-            return str(context["message"])
-    rule = detail["msg"][0].lower() + detail["msg"][1:]
-    return f"{rule}, not {value}"
-
-
-def _locate(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[type[BaseModel] | None, tuple[Any, ...]]:
-    """The model that has the last key of a location in an error of pydantic, and the location without other parts."""
-    owner: type[BaseModel] | None = model
-    path: list[Any] = []
-    pending = [model]
-    for part in location:
-        tagged = (
-            [m for m in pending if _tag(m) == part] if part not in {f for m in pending for f in m.model_fields} else []
-        )
-        if tagged and len(pending) > 1:
-            pending = tagged
-            owner = tagged[0]
-            continue
-        if part in PYDANTIC_PARTS:
-            continue
-        path.append(part)
-        if isinstance(part, int):
-            owner = pending[0] if len(pending) == 1 else None
-            continue
-        owner = next((m for m in pending if part in m.model_fields), pending[0] if pending else None)
-        if owner is not None and part in owner.model_fields:
-            pending = list(_models(owner.model_fields[part].annotation))
-    return owner, tuple(path)
-
-
-def _tag(model: type[BaseModel]) -> Any:
-    """How pydantic names a model of a union: by its kind, or by its class if a function selects the model."""
-    field = model.model_fields.get("kind")
-    return (get_args(field.annotation) or (None,))[0] if field else model.__name__
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Every model class inside a type annotation."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models(inner)
-
-
-def _inside(location: tuple[Any, ...], outer: tuple[Any, ...]) -> bool:
-    return len(location) > len(outer) and location[: len(outer)] == outer
-
-
-def _format_value(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[: MAX_VALUE_CHARACTERS - 3]}..."

@@ -96,8 +96,13 @@ class NetworkSpec(Frozen):
     """
 
     name: Annotated[str, Field(max_length=100, pattern=r"^[\w .+-]*$")] = ""
-    input: tuple[
-        Annotated[int, Field(ge=1, le=64)], Annotated[int, Field(ge=1, le=4096)], Annotated[int, Field(ge=1, le=4096)]
+    input: Annotated[
+        tuple[
+            Annotated[int, Field(ge=1, le=64)],
+            Annotated[int, Field(ge=1, le=4096)],
+            Annotated[int, Field(ge=1, le=4096)],
+        ],
+        Field(description="channels, height and width in pixels"),
     ]
     stem: Annotated[tuple[BlockSpec, ...], Field(max_length=16)] = ()
     stages: Annotated[tuple[BlockSpec, ...], Field(min_length=1, max_length=64)]

@@ -527,7 +527,7 @@ def test_the_spelling_of_the_paper_suggests_the_name(name: str) -> None:
         ("{baseline: vgg16, classes: 2, head: papr}", {"network.head: .*did you mean 'paper'"}),
         ("{baseline: vgg16, classes: 2, weights: tim}", {"network.weights: 'tim' is not none.*did you mean 'timm'"}),
         ("{baseline: vgg16, classes: 2, dropout: 1.0}", {"network.dropout: .*less than 1"}),
-        ("vgg16", {"network: input should be an object"}),
+        ("vgg16", {"network: must be a mapping of keys to values"}),
     ],
 )
 def test_errors_refer_to_the_kind_of_network_that_was_meant(network: str, messages: set[str]) -> None:

@@ -73,7 +73,7 @@ def test_true_and_false_are_booleans(text: str, flag: bool) -> None:
         ("number: '1e-3'", "some.yaml:1: number: input should be a valid number, not '1e-3'"),
         ("number: .inf", "some.yaml:1: number: input should be a finite number, not inf"),
         ("number: .nan", "some.yaml:1: number: input should be a finite number, not nan"),
-        ("words: word", "some.yaml:1: words: input should be a valid array, not 'word'"),
+        ("words: word", "some.yaml:1: words: must be a list, not 'word'"),
     ],
 )
 def test_values_are_not_converted(text: str, message: str) -> None:
@@ -220,14 +220,16 @@ head: {output: sigmiod}
 
 
 def test_all_problems_are_reported_at_once_with_their_places() -> None:
-    assert {(p.line, p.path, p.message) for p in problems(FAULTY)} == {
-        (2, "input.2", "the key '2' is missing; add it"),
+    assert [(p.line, p.path, p.message) for p in problems(FAULTY)] == [
+        (1, "classes", "the key 'classes' is missing; add it (a whole number, at least 2)"),
+        (2, "input", "must have 3 values (channels, height and width in pixels), not [3, 8]"),
+        (3, "clases", "unknown key 'clases' (value 2); did you mean 'classes'?"),
         (
             5,
             "stem.0",
             "'conf' is not one of the kinds conv, separable, mbconv, se, pool, residual; did you mean 'conv'?",
         ),
-        (6, "stem.1", "the key 'kind' is missing; add it"),
+        (6, "stem.1", "the key 'kind' is missing; add it (one of conv, separable, mbconv, se, pool, residual)"),
         (
             8,
             "stages.0.expand",
@@ -239,11 +241,32 @@ def test_all_problems_are_reported_at_once_with_their_places() -> None:
             "stages.1.body.0.act",
             "'hardswich' is not one of silu, relu, relu6, hardswish, gelu, none; did you mean 'hardswish'?",
         ),
-        (14, "stages.2.width", "the key 'width' is missing; add it"),
+        (14, "stages.2.width", "the key 'width' is missing; add it (a whole number, at least 1: output channels)"),
         (15, "head.output", "'sigmiod' is not one of softmax, sigmoid; did you mean 'sigmoid'?"),
-        (1, "classes", "the key 'classes' is missing; add it"),
-        (3, "clases", "unknown key 'clases' (value 2); did you mean 'classes'?"),
-    }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("input: [3]", "input: must have 3 values (channels, height and width in pixels), not [3]"),
+        ("input: [3, 8, 8, 8]", "input: must have 3 values (channels, height and width in pixels), not [3, 8, 8, 8]"),
+        ("input: {}", "input: must be a list, not {}"),
+        ("head: [1]", "head: must be a mapping of keys to values, not [1]"),
+        ("stages: []", "stages: must have at least 1 value, not 0"),
+    ],
+)
+def test_a_wrong_list_or_mapping_is_one_problem_that_states_what_is_wanted(line: str, message: str) -> None:
+    values = {"input": "[3, 8, 8]", "classes": "2", "stages": "[{kind: conv, width: 4}]"}
+    key, _, value = line.partition(": ")
+    refused = problem("\n".join(f"{name}: {text}" for name, text in (values | {key: value}).items()))
+    assert refused.partition(": ")[2] == message
+
+
+def test_problems_of_a_recipe_are_in_the_order_of_its_lines() -> None:
+    text = "seed: -1\nname: 1\naugment: {shift: 2}\nnetwork:\n  stages: 3\ntraining: {epochs: 0}\nxyz: 1\n"
+    lines = [p.line for p in problems(text, Recipe)]
+    assert lines == [1, 1, 2, 3, 4, 4, 5, 6, 7]
 
 
 def test_the_error_shows_the_first_problem_and_counts_the_others() -> None:
@@ -270,7 +293,8 @@ def test_a_problem_inside_the_network_of_a_recipe_has_its_place() -> None:
     text = "data: digits\nnetwork:\n  input: [3, 8, 8]\n  classes: 2\n  stages:\n    - {kind: conv, widht: 4}\n"
     assert {str(p) for p in problems(text, Recipe)} == {
         "some.yaml:6: network.stages.0.widht: unknown key 'widht' (value 4); did you mean 'width'?",
-        "some.yaml:6: network.stages.0.width: the key 'width' is missing; add it",
+        "some.yaml:6: network.stages.0.width: the key 'width' is missing; add it (a whole number, at least 1: output "
+        "channels)",
     }
 
 

@@ -17,7 +17,7 @@ PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
     ("version", "errors", "progress", "decisions", "interrupt", "csv_files", "output_kinds"),
     ("text",),
-    ("run_files",),
+    ("run_files", "document_problems"),
     ("output", "budget", "document", "run_folder"),
     ("block_specs", "devices", "overrides", "unlikeness"),
     ("spec",),
@@ -42,7 +42,8 @@ MAX_MODULES = 13
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
-    "version", "errors", "csv_files", "text", "progress", "interrupt", "document", "budget", "run_files", "run_folder",
+    "version", "errors", "csv_files", "text", "progress", "interrupt", "document", "document_problems",
+    "budget", "run_files", "run_folder",
     "block_specs", "spec",
     "overrides", "cost", "baseline_spec", "space", "recipe", "run", "output.html", "output.markdown", "output.caveats",
     "output.report", "output.warnings",

@@ -280,9 +280,9 @@ FRAME = "size: [16]\nstem: {kind: [conv], width: {low: 4, high: 8}}\nstages:\n  
             "stages.0.kernels: unknown key 'kernels' (value [3]); did you mean 'kernel'?",
         ),
         ("{kind: [se], width: {low: 4, high: 8}}", "stages.0.kind.0: 'se' is not one of conv, separable, mbconv"),
-        ("{kind: [conv], width: 4}", "stages.0.width: input should be an object, not 4"),
+        ("{kind: [conv], width: 4}", "stages.0.width: must be a mapping of keys to values, not 4"),
         ("{kind: [], width: {low: 4, high: 8}}", "stages.0.kind: "),
-        ("{width: {low: 4, high: 8}}", "stages.0.kind: the key 'kind' is missing; add it"),
+        ("{width: {low: 4, high: 8}}", "stages.0.kind: the key 'kind' is missing; add it (a list)"),
     ],
 )
 def test_contradictory_stages_are_refused_with_their_place(stage: str, message: str) -> None:

@@ -8,13 +8,19 @@ from typing import Any
 from pydantic import BaseModel
 
 from lightcnn import document
+from lightcnn.ablating.plan import AblationPlan
+from lightcnn.ablating.settings import AblateSettings
 from lightcnn.ablating.variants import Changes
+from lightcnn.auditing.settings import AuditSettings
 from lightcnn.baseline_spec import BASELINES, BaselineSpec, PaperBaseline
 from lightcnn.cli.list import Listing
+from lightcnn.comparing.settings import CompareSettings
 from lightcnn.errors import DocumentError, Problem
 from lightcnn.recipe import Recipe
+from lightcnn.searching.settings import PlanSettings, SearchSettings
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
+from lightcnn.training.settings import TrainSettings
 
 DOCUMENT_KINDS: dict[str, type[BaseModel]] = {
     "spec": NetworkSpec,
@@ -23,7 +29,22 @@ DOCUMENT_KINDS: dict[str, type[BaseModel]] = {
     "baseline": BaselineSpec,
     "changes": Changes,
 }
-"""The model of every kind of document."""
+"""The model of every kind of document that users write."""
+SETTINGS_KINDS: dict[str, type[BaseModel]] = {
+    "settings of a search": SearchSettings,
+    "plan of a search": PlanSettings,
+    "settings of a training": TrainSettings,
+    "settings of an ablation": AblateSettings,
+    "plan of an ablation": AblationPlan,
+    "settings of a comparison": CompareSettings,
+    "settings of an audit": AuditSettings,
+}
+"""The model of every other kind of document that lightcnn writes into a run folder."""
+CHECKED_KINDS = DOCUMENT_KINDS | SETTINGS_KINDS
+REPORT_KEYS = {"lightcnn", "command"}
+"""Keys of every report.json, which is no document to check."""
+FOREIGN_KEYS = 3
+"""Unknown keys for each known one from which a file is none of these documents, such as a preprocess.json."""
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 """The folder with a JSON Schema for every kind of document."""
 DATASETS = {
@@ -46,21 +67,37 @@ def check_file(file: Path) -> dict[str, Any]:
     kind = "unknown"
     try:
         text = document.read_text(file)
-        kind = kind_of(document.keys(text, str(file)))
+        keys = document.keys(text, str(file))
+        kind = kind_of(keys)
         if kind == "unknown":
-            rule = f"none of its keys belongs to a {', '.join(DOCUMENT_KINDS)}; see `lightcnn list schemas`"
-            raise DocumentError([Problem(str(file), "", rule)])
-        document.parse(DOCUMENT_KINDS[kind], text, str(file))
+            raise DocumentError([Problem(str(file), "", _foreign(keys))])
+        document.parse(CHECKED_KINDS[kind], text, str(file))
     except DocumentError as error:
         return {"file": str(file), "kind": kind, "errors": [str(problem) for problem in error.problems]}
     return {"file": str(file), "kind": kind, "errors": []}
 
 
 def kind_of(keys: set[str]) -> str:
-    """The kind of document that has most of these top-level keys, or unknown if none has any."""
-    matches = {kind: len(keys & model.model_fields.keys() - {"name"}) for kind, model in DOCUMENT_KINDS.items()}
+    """The kind of document that has most of these top-level keys, or unknown if it has none or few of them."""
+    if keys >= REPORT_KEYS:
+        return "unknown"
+    matches = {kind: _known(keys, model) for kind, model in CHECKED_KINDS.items()}
     best = max(matches, key=lambda kind: matches[kind])
-    return best if matches[best] else "unknown"
+    known = matches[best]
+    return best if known and len(keys) - known < FOREIGN_KEYS * known else "unknown"
+
+
+def _known(keys: set[str], model: type[BaseModel]) -> int:
+    return len(keys & model.model_fields.keys() - {"name"})
+
+
+def _foreign(keys: set[str]) -> str:
+    """Why a file with these keys is no document that is checked."""
+    share = "few" if any(_known(keys, model) for model in CHECKED_KINDS.values()) else "none"
+    return (
+        f"{share} of its keys belong to a {', '.join(DOCUMENT_KINDS)}; give a YAML file of one of these kinds, which "
+        "`lightcnn list schemas` describes"
+    )
 
 
 def shipped_items(listing: Listing) -> list[dict[str, str]]:

@@ -31,7 +31,8 @@ def check(
     elif not quiet:
         for result in results:
             if not result["errors"]:
-                typer.echo(visible(f"{result['file']}: a valid {result['kind']}"))
+                article = "" if result["kind"].startswith(("changes", "settings")) else "a "
+                typer.echo(visible(f"{result['file']}: {article}valid {result['kind']}"))
     for error in (error for result in results for error in result["errors"]):
         typer.echo(visible(error), err=True)
     if any(result["errors"] for result in results):

@@ -135,13 +135,13 @@ def test_a_file_of_changes_changes_the_named_keys(tmp_path: Path) -> None:
         ("changes: {a: {seed: 3}}", "changes.a.seed: a change is compared with the unchanged recipe on the same"),
         ("changes: {a: {augment: heavy}}", "a.augment: 'heavy' is not one of none, light, keras, imgaug, paper"),
         ("chnages: {a: {training.epochs: 3}}", "unknown key 'chnages'"),
-        ("changes: {a: {}}", "changes.a: dictionary should have at least 1 item"),
+        ("changes: {a: {}}", "changes.a: must have at least 1 value, not 0"),
         ("changes: {../a: {training.epochs: 3}}",
          "bad.yaml:1: changes.../a: the name of a change becomes the name of a folder: begin with "),
         ("changes: {a: {reading.folds: 3}}", "bad.yaml:1: changes.a.reading.folds: a change is compared with"),
         ("changes: {unchanged: {training.epochs: 3}}", "the change name 'unchanged' is already used"),
         ("changes: {a: {training.epochs: 20}}", "nothing to change (a: the same as the unchanged recipe)"),
-        ("changes: 3", "changes: input should be an object, not 3"),
+        ("changes: 3", "changes: must be a mapping of keys to values, not 3"),
     ],
 )  # fmt: skip
 def test_an_invalid_file_of_changes_is_reported_in_one_line(tmp_path: Path, text: str, message: str) -> None:

@@ -56,7 +56,7 @@ def test_a_recipe_may_name_a_preset_and_is_saved_with_its_values(name, tmp_path)
     [
         ("papr", "augment: 'papr' is not one of none, light, keras, imgaug, paper; did you mean 'paper'?"),
         ("strong", "augment: 'strong' is not one of none, light, keras, imgaug, paper"),
-        ("3", "augment: input should be an object, not 3"),
+        ("3", "augment: must be a mapping of keys to values, not 3"),
         ("{rotat: 3}", "augment.rotat: unknown key 'rotat' (value 3); did you mean 'rotate'?"),
         ("{blur: 11}", "augment.blur: input should be less than or equal to 10, not 11"),
         ("{flip: 1}", "augment.flip: input should be a valid boolean, not 1"),
