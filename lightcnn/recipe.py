@@ -16,6 +16,10 @@ from lightcnn.document import Frozen
 SEED_LIMIT = 2**32
 """Seeds are below this."""
 Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
+FEWEST_STEPS = 4
+"""Batches of an epoch that a default batch size leaves at least."""
+SMALLEST_BATCH = 8
+"""The smallest default batch size: BatchNorm needs several images for its statistics."""
 
 
 class Augment(Frozen):
@@ -365,8 +369,23 @@ def default_augment(channels: int, images: int) -> Augment:
 
 def default_training(epochs: int, images: int) -> Optimisation:
     """Batches of 128, smaller for small data sets so that an epoch has about 20 steps, and labels smoothed by 0.1."""
-    batch = min(128, max(32, 2 ** round(math.log2(images / 20))))
+    batch = fitted_batch(usual_batch(images), images)
     return Optimisation(epochs=epochs, batch=batch, label_smoothing=0.1)
+
+
+def usual_batch(images: int) -> int:
+    """The default batch size of a network alone, if there are enough images for it."""
+    return min(128, max(32, 2 ** round(math.log2(images / 20))))
+
+
+def fitted_batch(batch: int, images: int) -> int:
+    """A default batch size, reduced for few training images.
+
+    It becomes the largest power of two that leaves `FEWEST_STEPS` batches of an epoch, but not less than
+    `SMALLEST_BATCH`, unless there are fewer images.
+    """
+    largest = 2 ** int(math.log2(max(SMALLEST_BATCH, images // FEWEST_STEPS)))
+    return max(2, min(batch, largest, images))
 
 
 def default_epochs(images: int, maximum: int = 100) -> int:

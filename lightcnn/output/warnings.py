@@ -32,6 +32,7 @@ WarningCode = Literal[
     "largest_class_score",
     "small_test_set",
     "network_adapted",
+    "batch_adapted",
     "images_reduced",
     "nothing_compared",
     "unequal_training",
@@ -69,6 +70,7 @@ MEANINGS: Mapping[WarningCode, str] = {
     "images_reduced": "Images that are much larger than the input of the network.",
     "nothing_compared": "Searches that trained a single network, so that nothing was compared.",
     "network_adapted": "Values of a recipe's network (classes, channels) that were replaced by those of the data.",
+    "batch_adapted": "Training images, which are too few for the default batch size, so that it was reduced.",
     "unequal_training": "Pairs of compared runs that were not trained equally: their epochs or training images differ, "
     "or their networks and other settings.",
     "unlike_training_images": "Images whose score of unlikeness is above 1; predictions for them are not reliable.",

@@ -15,14 +15,17 @@ from lightcnn import document, overrides
 from lightcnn.baseline_spec import BASELINES, TIMM_PREFIX, as_baseline, load_network
 from lightcnn.document import Frozen, Model
 from lightcnn.errors import InputError, RunError
-from lightcnn.output.warnings import ReportWarning
+from lightcnn.output.warnings import ReportWarning, WarningCode
 from lightcnn.overrides import Override
-from lightcnn.recipe import PRESETS, Recipe, default_augment, default_epochs, default_training
+from lightcnn.recipe import PRESETS, Recipe, default_augment, default_epochs, default_training, fitted_batch
 from lightcnn.run_folder import RunFolder
 
 RECIPE_FILE, DATA_FILE = "recipe.yaml", "data.json"
-Followed = Literal["classes", "channels", "positive"]
-"""What a recipe takes from its data unless it is set: two values of its network, and the positive class."""
+ADAPTED: tuple[WarningCode, ...] = ("network_adapted", "batch_adapted")
+"""Warnings of what a recipe took from its data, which data.json keeps for a resumed run."""
+Followed = Literal["classes", "channels", "positive", "batch"]
+"""What a recipe takes from its data unless it is set: two values of its network, the positive class, and the largest
+batch size that is not more than its default."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,16 @@ class RecipeDraft:
         """
         recipe, data = self.recipe, _plain(self.recipe)
         if self.bare:
-            training = default_training(default_epochs(images), images)
             data |= {
                 "augment": _plain(default_augment(channels, images)),
-                "training": _plain(training) | {"batch": min(training.batch, max(2, images))},
+                "training": _plain(default_training(default_epochs(images), images)),
             }
         if "classes" in self.follows and classes is not None:
             _set_classes(data["network"], classes)
         if "channels" in self.follows:
             data["network"]["input"][0] = channels
+        if "batch" in self.follows:
+            data["training"]["batch"] = fitted_batch(data["training"]["batch"], images)
         if self.bare or self.follows:
             recipe = overrides.validate(Recipe, data, "spec", self.changes)
         reading = recipe.reading.model_copy(update={"positive": positive})
@@ -76,9 +80,11 @@ def read_recipe_argument(name: str | Path, changes: Sequence[Override] = ()) -> 
     keys = document.keys(text, str(file))
     if "network" in keys or not keys & {"stages", "baseline"}:
         recipe = _read_changed(Recipe, text, str(file), changes)
+        follows = _follows(changes) if _has_default_batch(recipe, file) else _follows(changes, without="batch")
         if _data_change(changes) is None:
-            return RecipeDraft(_with_positive_of_run(recipe, file))
-        return RecipeDraft(recipe, follows=_follows(changes))
+            follows = tuple(name for name in follows if name == "batch" and not _is_of_run(file))
+            return RecipeDraft(_with_positive_of_run(recipe, file), follows=follows)
+        return RecipeDraft(recipe, follows=follows)
     network = load_network(file)
     return _bare_draft(_plain(network), network.name, str(file), changes)
 
@@ -97,9 +103,9 @@ def continued(draft: RecipeDraft, run: RunFolder | None) -> RecipeDraft:
         return draft
     entries = run.read_json(DATA_FILE).get("warnings") if (run / DATA_FILE).is_file() else None
     adapted = [
-        ReportWarning("network_adapted", entry["message"], entry["count"])
+        ReportWarning(entry["code"], entry["message"], entry["count"])
         for entry in (entries if isinstance(entries, list) else ())
-        if isinstance(entry, dict) and entry.get("code") == "network_adapted"
+        if isinstance(entry, dict) and entry.get("code") in ADAPTED
         and isinstance(entry.get("message"), str) and isinstance(entry.get("count"), int)
     ]  # fmt: skip
     return replace(draft, classes=run_classes(run), adapted=adapted)
@@ -134,13 +140,24 @@ def _data_change(changes: Sequence[Override]) -> Any:
     return next((change.value for change in changes if change.path == ("data",)), None)
 
 
-def _follows(changes: Sequence[Override]) -> tuple[Followed, ...]:
+def _follows(changes: Sequence[Override], *, without: str = "") -> tuple[Followed, ...]:
     """What the recipe takes from its data, because no change sets it."""
     keys: dict[Followed, tuple[str, str]] = {
         "classes": ("network", "classes"), "channels": ("network", "input"), "positive": ("reading", "positive"),
+        "batch": ("training", "batch"),
     }  # fmt: skip
     paths = {change.path[:2] for change in changes}
-    return tuple(name for name, key in keys.items() if not paths & {key[:1], key})
+    return tuple(name for name, key in keys.items() if name != without and not paths & {key[:1], key})
+
+
+def _has_default_batch(recipe: Recipe, file: Path) -> bool:
+    """Whether the user has not written the batch size: it is left out, or that of a shipped recipe or of a run."""
+    is_shipped = file in document.shipped("recipes").values()
+    return is_shipped or _is_of_run(file) or "batch" not in recipe.training.model_fields_set
+
+
+def _is_of_run(file: Path) -> bool:
+    return file.name == RECIPE_FILE and (file.parent / "environment.json").is_file()
 
 
 def _set_classes(network: dict[str, Any], classes: int) -> None:
@@ -154,8 +171,7 @@ def _set_classes(network: dict[str, Any], classes: int) -> None:
 
 def _with_positive_of_run(recipe: Recipe, file: Path) -> Recipe:
     """The recipe with the positive class of the run that it is in, which an earlier version may not have written."""
-    is_run = file.name == RECIPE_FILE and (file.parent / "environment.json").is_file()
-    if recipe.reading.positive is not None or not is_run:
+    if recipe.reading.positive is not None or not _is_of_run(file):
         return recipe
     classes = run_classes(RunFolder(file.parent))
     reading = recipe.reading.model_copy(update={"positive": classes[1] if len(classes) == 2 else None})

@@ -21,9 +21,8 @@ def require_same_recipe(run: RunFolder, recipe: Recipe, data: Mapping[str, Any])
     if not (run / MARKER_FILE).is_file():
         raise RunError(f"run {run.path}: not a training; --resume continues a run of `lightcnn train`")
     started = document.load(Recipe, run / "recipe.yaml")
-    if (
-        started.reading.positive is None
-    ):  # runs of earlier versions have none: the order of classes is in the fingerprint
+    # Runs of earlier versions have no positive class: the order of their classes is in the fingerprint.
+    if started.reading.positive is None:
         reading = started.reading.model_copy(update={"positive": recipe.reading.positive})
         started = started.model_copy(update={"reading": reading})
     other = differences(started, recipe)

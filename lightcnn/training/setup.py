@@ -32,7 +32,7 @@ from lightcnn.errors import DataMissing, InputError
 from lightcnn.inference import probabilities
 from lightcnn.output.caveats import STAND_IN_HEADING
 from lightcnn.output.warnings import ReportWarning
-from lightcnn.recipe import Reading, Recipe
+from lightcnn.recipe import Reading, Recipe, usual_batch
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.spec import NetworkSpec
 from lightcnn.trained_network import TrainedNetwork
@@ -119,7 +119,7 @@ def prepare(
     dataset = replace(
         dataset,
         note="; ".join(filter(None, [dataset.note, *(text for text in unknown if text not in dataset.note)])),
-        warnings=(*dataset.warnings, *_adapted_warnings(draft, recipe), *_reduced_warnings(dataset, recipe)),
+        warnings=(*dataset.warnings, *_adapted_warnings(draft, recipe, images), *_reduced_warnings(dataset, recipe)),
     )
     statistics = expected_statistics(recipe)
     pipeline = Pipeline(dataset, parts, torch_device, recipe.preprocess, progress.reading, normalised=statistics)
@@ -195,8 +195,14 @@ def _reduced_warnings(dataset: Dataset, recipe: Recipe) -> list[ReportWarning]:
     return [ReportWarning("images_reduced", message, len(dataset))]
 
 
-def _adapted_warnings(draft: RecipeDraft, recipe: Recipe) -> list[ReportWarning]:
-    """A warning if the network of a file took its number of classes or channels from the data, now or when started."""
+def _adapted_warnings(draft: RecipeDraft, recipe: Recipe, images: int) -> list[ReportWarning]:
+    """Warnings of what the recipe took from its `images` training images, now or when the run was started."""
+    warnings = [*_network_warnings(draft, recipe), *_batch_warnings(draft, recipe, images)]
+    return warnings or list(draft.adapted)
+
+
+def _network_warnings(draft: RecipeDraft, recipe: Recipe) -> list[ReportWarning]:
+    """A warning if the network of a file took its number of classes or channels from the data."""
     before, after = draft.recipe.network, recipe.network
     changes = [
         f"{name} {old} → {new}"
@@ -207,9 +213,21 @@ def _adapted_warnings(draft: RecipeDraft, recipe: Recipe) -> list[ReportWarning]
         if old != new and not (draft.bare and isinstance(before, BaselineSpec))
     ]
     if not changes:
-        return list(draft.adapted)
+        return []
     message = f"The network was adapted to the data: {', '.join(changes)}; keep a value with --set network.KEY=VALUE."
     return [ReportWarning("network_adapted", message, len(changes))]
+
+
+def _batch_warnings(draft: RecipeDraft, recipe: Recipe, images: int) -> list[ReportWarning]:
+    """A warning if there were too few training images for the default batch size."""
+    before, after = usual_batch(images) if draft.bare else draft.recipe.training.batch, recipe.training.batch
+    if "batch" not in draft.follows or before == after:
+        return []
+    message = (
+        f"The batch size was adapted to {images:,} training images: {before} → {after}; choose another one with "
+        "--set training.batch=N."
+    )
+    return [ReportWarning("batch_adapted", message, images)]
 
 
 def _teacher(recipe: Recipe, pipeline: Pipeline) -> Teacher | None:

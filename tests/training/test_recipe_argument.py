@@ -10,7 +10,7 @@ from helpers.training_runs import write_digits_recipe
 import lightcnn
 from lightcnn.errors import InputError
 from lightcnn.overrides import Override, parse_assignment
-from lightcnn.recipe import Recipe
+from lightcnn.recipe import Recipe, fitted_batch
 from lightcnn.training.recipe_argument import differences, read_recipe_argument
 
 
@@ -50,11 +50,34 @@ def test_a_network_alone_gets_the_defaults_for_its_data(recipe):
     assert (resolved.training.epochs, resolved.training.label_smoothing, resolved.augment.flip) == (60, 0.1, True)
     fewer = read_recipe_argument("spec.yaml", [change("data", "digits"), change("training.epochs", 3)])
     assert fewer.resolved("digits", 1, 20).training.epochs == 3
-    assert fewer.resolved("digits", 1, 20).training.batch == 20
+    assert fewer.resolved("digits", 1, 20).training.batch == 8
 
 
 def change(path, value):
     return Override(f"--set {path}", tuple(path.split(".")), value)
+
+
+@pytest.mark.parametrize(
+    ("batch", "images", "fitted"),
+    [(128, 1221, 128), (64, 256, 64), (64, 255, 32), (128, 100, 16), (128, 32, 8), (128, 9, 8), (64, 5, 5), (4, 99, 4)],
+)
+def test_a_default_batch_leaves_four_steps_of_an_epoch(batch, images, fitted):
+    assert fitted_batch(batch, images) == fitted
+
+
+def test_a_batch_follows_the_data_unless_the_user_has_written_it(recipe):
+    text = Path(recipe).read_text()
+    Path("default.yaml").write_text(text.replace("batch: 16, ", ""))
+    Path("own.yaml").write_text(text.replace("batch: 16", "batch: 64"))
+
+    def batch(file, images, *changes):
+        return read_recipe_argument(file, changes).resolved("other", 1, images, classes=3).training.batch
+
+    data = change("data", "other")
+    assert [batch("default.yaml", images) for images in (1_000, 100, 40)] == [128, 16, 8]
+    assert [batch(file, 100, data) for file in ("default.yaml", "quick", "own.yaml")] == [16, 16, 64]
+    assert batch("quick", 1_221) == 64, "the digits, for which it was made"
+    assert batch("quick", 100, data, change("training.batch", 64)) == 64
 
 
 def test_a_run_folder_and_a_baseline_are_recipes(recipe):

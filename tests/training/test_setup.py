@@ -229,6 +229,20 @@ def test_a_network_that_follows_the_data_is_a_warning(recipe, capsys):
     assert "classes 3 → 10;" in warning["message"]
 
 
+def test_a_default_batch_that_is_too_large_is_reduced_with_a_warning(recipe, capsys):
+    """240 digits: 163 or so are for training, and 128 would leave one step of an epoch."""
+    Path("default.yaml").write_text(Path(recipe).read_text().replace("batch: 16, ", ""))
+    assert run(["train", "default.yaml", "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    images = plan["data"]["counts"]["train"]
+    assert (plan["recipe"]["training"]["batch"], 128 <= images < 256) == (32, True)
+    (warning,) = plan["warnings"]
+    assert (warning["code"], warning["count"]) == ("batch_adapted", images)
+    assert warning["message"].startswith(f"The batch size was adapted to {images} training images: 128 → 32;")
+    assert run(["train", "default.yaml", "--set", "training.batch=256", "--dry-run"]) == 2
+    assert "training.batch: 256 images, but the training set" in capsys.readouterr().err
+
+
 def test_a_resumed_training_still_warns_that_its_network_was_adapted(half, capsys):
     """Its recipe has the adapted network, so only data.json knows that it was adapted."""
     data = json.loads((half / "data.json").read_text())
