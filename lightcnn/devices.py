@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from lightcnn.budget import human
 from lightcnn.errors import InputError
+from lightcnn.text import not_one_of
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,7 @@ def pick_device(name: str = "auto") -> torch.device:
     Raises: InputError if the name is unknown or the device is not available.
     """
     if name not in DEVICES:
-        raise InputError(f"--device {name}: unknown device; choose one of {', '.join(DEVICES)}")
+        raise InputError(f"--device: {not_one_of(name, DEVICES)}")
     import torch
 
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}

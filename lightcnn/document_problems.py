@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from lightcnn.errors import Problem
-from lightcnn.text import nearest
+from lightcnn.text import nearest, not_one_of
 
 MAX_VALUE_CHARACTERS = 60
 """Length to which a value is shortened in a message."""
@@ -18,7 +18,7 @@ PYDANTIC_PARTS = (
     "none", "[key]",
 )  # fmt: skip
 """Parts of a location in an error of pydantic that are not keys of the document."""
-WORDS = {
+WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
     str: "text",
@@ -91,7 +91,7 @@ def _message(detail: Any, context: Any, owner: type[BaseModel] | None, key: Any,
             return f"the key 'kind' is missing; add it (one of {', '.join(map(str, map(_tag, choices)))})"
         case "literal_error":
             names = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
-            return f"{value} is not one of {', '.join(names)}{nearest(value.strip(chr(39)), names)}"
+            return not_one_of(detail["input"], names)
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"must be a mapping of keys to values, not {value}"
         case "list_type" | "tuple_type":

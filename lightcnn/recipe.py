@@ -375,7 +375,7 @@ def default_training(epochs: int, images: int) -> Optimisation:
 
 def usual_batch(images: int) -> int:
     """The default batch size of a network alone, if there are enough images for it."""
-    return min(128, max(32, 2 ** round(math.log2(images / 20))))
+    return min(128, max(32, int(2 ** round(math.log2(images / 20)))))
 
 
 def fitted_batch(batch: int, images: int) -> int:
@@ -384,7 +384,7 @@ def fitted_batch(batch: int, images: int) -> int:
     It becomes the largest power of two that leaves `FEWEST_STEPS` batches of an epoch, but not less than
     `SMALLEST_BATCH`, unless there are fewer images.
     """
-    largest = 2 ** int(math.log2(max(SMALLEST_BATCH, images // FEWEST_STEPS)))
+    largest = 1 << int(math.log2(max(SMALLEST_BATCH, images // FEWEST_STEPS)))
     return max(2, min(batch, largest, images))
 
 

@@ -27,6 +27,12 @@ def nearest(word: object, names: Iterable[object]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
+def not_one_of(value: object, names: Iterable[object]) -> str:
+    """`'x' is not one of a, b, c; did you mean 'b'?`: what every message about a wrong choice says."""
+    choices = [str(name) for name in names]
+    return f"{value!r} is not one of {', '.join(choices)}{nearest(value, choices)}"
+
+
 def first_line(message: object) -> str:
     """The first line of a text or of an error's message; for an error without a message, the name of its type."""
     lines = str(message).strip().splitlines()

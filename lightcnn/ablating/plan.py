@@ -16,7 +16,7 @@ from lightcnn.recipe import Recipe
 from lightcnn.run_files import MAX_JSON_BYTES, parse_json, read_limited
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
-from lightcnn.text import nearest
+from lightcnn.text import not_one_of
 from lightcnn.training.recipe_argument import changed_recipe
 
 CHANGES_FOLDER = "changes"
@@ -68,8 +68,7 @@ def make_plan(
     changes = _changes_by_name(recipe, over)
     for name in only:
         if name not in changes:
-            raise InputError(f"--only {name}: no such change{nearest(name, changes)}; choose one of "
-                             f"{', '.join(changes)}")  # fmt: skip
+            raise InputError(f"--only: {not_one_of(name, changes)}")
     trials = [Trial(name=UNCHANGED, about="the unchanged recipe", recipe=recipe)]
     left_out: list[SkippedChange] = []
     names = {_identity(recipe): UNCHANGED}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field, field_validator
+from pydantic_core import PydanticKnownError
 
 from lightcnn.document import Frozen
-from lightcnn.errors import InputError
 from lightcnn.output.warnings import WarningCode
 from lightcnn.recipe import PRESETS, Reading
-from lightcnn.text import nearest
 
 FINDINGS = {
     "cross_class": "clusters under more than one class",
@@ -36,9 +35,7 @@ class AuditSettings(Frozen):
     @field_validator("augment")
     @classmethod
     def _require_known(cls, augment: str | None) -> str | None:
-        """Raises: InputError if there is no such preset."""
+        """Raises: PydanticKnownError if there is no such preset."""
         if augment is not None and augment not in PRESETS:
-            raise InputError(
-                f"--augment {augment}: no such preset{nearest(augment, PRESETS)}; choose one of {', '.join(PRESETS)}"
-            )
+            raise PydanticKnownError("literal_error", {"expected": ", ".join(PRESETS)})
         return augment

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lightcnn import document
 from lightcnn.cli import completion
 from lightcnn.cli.options import DataDir, Debug, Json, Out, Quiet, RequireData, print_json
 from lightcnn.output.caveats import warning_lines
@@ -49,7 +50,8 @@ def audit(
     if out is not None:
         RunFolder.require_free(out)
     reading = Reading(data_dir=str(data_dir) if data_dir else None, require_data=require_data)
-    settings = AuditSettings(source=source, reading=reading, fast=fast, augment=augment)
+    values = {"source": source, "reading": reading, "fast": fast, "augment": augment}
+    settings = document.make(AuditSettings, values, "audit")
     with StepsView(CommandConsole(stderr=True), quiet) as view:
         from lightcnn.auditing import job
 

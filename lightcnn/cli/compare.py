@@ -28,7 +28,8 @@ def compare(
     ],
     metric: Annotated[Metric, typer.Option(help="Metric to compare by.")] = ALL,
     seed: Annotated[
-        int, typer.Option(min=0, help="Random seed of the sign flips, used if there are too many to try all.")
+        int,
+        typer.Option(metavar="N", min=0, help="Random seed of the sign flips, used if there are too many to try all."),
     ] = 0,
     out: Out = None,
     as_json: Json = False,

@@ -107,7 +107,7 @@ def explain(
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the choice of images, of LIME, of noise and of the checks.")
+        int, typer.Option(metavar="N", min=0, help="Seed of the choice of images, of LIME, of noise and of the checks.")
     ] = 0,
     device: Annotated[Device, typer.Option(help="Device on which to explain.")] = AUTO,
     data_dir: DataDir = None,

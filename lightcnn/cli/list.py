@@ -27,7 +27,8 @@ class Listing(StrEnum):
 def list_(
     what: Annotated[Listing, typer.Argument(help="The list to print.")],
     show: Annotated[
-        str | None, typer.Option(help="Print the shipped file of that name, for copying and changing it.")
+        str | None,
+        typer.Option(metavar="NAME", help="Print the shipped file of that name, for copying and changing it."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from lightcnn import interrupt
 from lightcnn.cli.ablate import ablate
@@ -26,8 +28,23 @@ from lightcnn.cli.train import train
 from lightcnn.errors import DocumentError, LightcnnError
 from lightcnn.output.console import CommandConsole
 from lightcnn.run_files import write_remedy
-from lightcnn.text import format_error
+from lightcnn.text import format_error, not_one_of
 from lightcnn.version import __version__
+
+
+class Command(TyperCommand):
+    """A command whose help has no types beside flags and arguments, whose names say what is expected."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All parameters of the command."""
+        params = super().get_params(ctx)
+        for param in params:
+            if isinstance(param, TyperArgument):
+                param.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
+            elif isinstance(param, TyperOption) and param.is_flag:
+                param.metavar = ""
+        return params
+
 
 app = typer.Typer(
     name="lightcnn",
@@ -64,7 +81,7 @@ EXAMPLES: dict[str, str] = {
 }
 """An example of every command, at the end of its help."""
 for name, command in COMMANDS.items():
-    app.command(name, epilog=f"Example: {EXAMPLES[name]}")(command)
+    app.command(name, cls=Command, epilog=f"Example: {EXAMPLES[name]}")(command)
 
 UsageError: Any = typer.BadParameter.__mro__[1]
 """Base of the errors that typer raises for a wrong command line; typer has its own copy of click."""
@@ -104,7 +121,7 @@ def _report(failure: Exception, arguments: list[str], debug: bool) -> int:
         if not arguments:
             typer.echo(message, err=True)
             return 2
-        message = " ".join(message.split()).replace(": Value error, ", ": ").rstrip(".")
+        message = _with_suggestion(" ".join(message.split()).replace(": Value error, ", ": ").rstrip("."))
         return _fail(f"{message}; see `{context.command_path if context else 'lightcnn'} --help`", 2, debug)
     except BrokenPipeError:
         return 1
@@ -112,6 +129,14 @@ def _report(failure: Exception, arguments: list[str], debug: bool) -> int:
         return _fail(_format_os_error(error, arguments), 1, debug)
     except Exception as error:
         return _fail(f"{format_error(error)} (a bug in lightcnn; run with --debug for the traceback)", 1, debug)
+
+
+def _with_suggestion(message: str) -> str:
+    """The message of typer; if a value is not one of an option's choices, with the nearest of them."""
+    choice = re.search(r"'([^']*)' is not one of ('.*')$", message)
+    return (
+        message if choice is None else message[: choice.start()] + not_one_of(choice[1], choice[2][1:-1].split("', '"))
+    )
 
 
 def _format_os_error(error: OSError, arguments: list[str]) -> str:
@@ -146,7 +171,9 @@ def _print_error(message: str) -> None:
 
 @app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", metavar="", is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     if version:
         typer.echo(f"lightcnn {__version__}")

@@ -32,9 +32,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress and no messages.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Print a traceback with every error.")]
 DataDir = Annotated[
-    Path | None, typer.Option(help="Folder of the published data sets (default: ~/.cache/lightcnn/data).")
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Folder of the published data sets (default: ~/.cache/lightcnn/data)."),
 ]
-Out = Annotated[Path | None, typer.Option(help="The run folder (default: a new folder under runs/).")]
+Out = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The run folder (default: a new folder under runs/).")]
 SkipCorrupt = Annotated[bool, typer.Option("--skip-corrupt", help="Ignore files that cannot be read, and report them.")]
 RequireData = Annotated[
     bool, typer.Option("--require-data", help="Fail if the data set is missing instead of using synthetic images.")
@@ -69,10 +70,12 @@ TrainingData = Annotated[
     ),
 ]
 Epochs = Annotated[
-    int | None, typer.Option(help="Maximum number of epochs (default: the recipe's); sets training.epochs.")
+    int | None,
+    typer.Option(metavar="N", help="Maximum number of epochs (default: the recipe's); sets training.epochs."),
 ]
 Seed = Annotated[
-    int | None, typer.Option(help="Seed of the split, the first weights and the training (default: the recipe's).")
+    int | None,
+    typer.Option(metavar="N", help="Seed of the split, the first weights and the training (default: the recipe's)."),
 ]
 Folds = Annotated[
     int | None, typer.Option(metavar="K", help="Cross-validate: make K folds by group and test each fold once.")

@@ -42,8 +42,10 @@ def profile(
         bool, typer.Option("--baselines", help="Add MicroMPoxNet and the 11 baselines of its paper.")
     ] = False,
     no_latency: Annotated[bool, typer.Option("--no-latency", help="Count only, without timing.")] = False,
-    threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Number of threads of one inference.")] = 1,
-    batch: Annotated[int, typer.Option(min=1, help="Batch size for the throughput.")] = 4,
+    threads: Annotated[
+        int, typer.Option(metavar="N", min=1, max=MAX_THREADS, help="Number of threads of one inference.")
+    ] = 1,
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="Batch size for the throughput.")] = 4,
     runtime: Annotated[
         str, typer.Option(metavar="LIST", help=f"Runtimes to time, separated by commas: {', '.join(RUNTIMES)}.")
     ] = FOLDED,

@@ -48,26 +48,36 @@ Strategy = StrEnum("Strategy", [(name, name) for name in STRATEGIES])  # type: i
 def search(
     budget: Annotated[
         str | None,
-        typer.Option(help="Limits with units, joined by commas: 1MFLOPs, 50kparams, 64KB, 64KiB-RAM, 0.9..1MFLOPs."),
+        typer.Option(
+            metavar="LIMITS",
+            help="Limits with units, joined by commas: 1MFLOPs, 50kparams, 64KB, 64KiB-RAM, 0.9..1MFLOPs.",
+        ),
     ] = None,
     space: Annotated[
         str | None,
-        typer.Option(autocompletion=completion.spaces, help="A shipped search space or a YAML file (default: micro)."),
+        typer.Option(
+            metavar="NAME|FILE",
+            autocompletion=completion.spaces,
+            help="A shipped search space or a YAML file (default: micro).",
+        ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
+            metavar="SOURCE",
             autocompletion=completion.data_sets,
             help="A folder of class folders, a .csv or .npz file, or a data set's name (default: digits).",
         ),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Stop after N trials; the same seed then gives the same search.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Stop after N trials; the same seed then gives the same search."),
     ] = None,
     time: Annotated[
         str | None,
         typer.Option(
             "--time",
+            metavar="DURATION",
             help="Time limit for everything, including the final training: 90s, 10m, 1h30m (default: 2m if --trials "
             "is not given).",
         ),
@@ -77,10 +87,13 @@ def search(
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Maximum epochs of the final training (default: as many as fit into --time)."),
+        typer.Option(
+            metavar="N", min=1, help="Maximum epochs of the final training (default: as many as fit into --time)."
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of the split, the proposals and the trainings (default: 0).")
+        int | None,
+        typer.Option(metavar="N", min=0, help="Seed of the split, the proposals and the trainings (default: 0)."),
     ] = None,
     device: Annotated[Device | None, typer.Option(help="Where networks are trained (default: auto).")] = None,
     data_dir: DataDir = None,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field, field_validator
+from pydantic_core import PydanticKnownError
 
 from lightcnn.document import Frozen
-from lightcnn.errors import InputError
-from lightcnn.text import nearest
 
 METRICS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auc": "AUC"}
 """Every metric that runs are compared by, with its name in sentences and tables."""
@@ -27,12 +26,9 @@ class CompareSettings(Frozen):
     @field_validator("metric")
     @classmethod
     def _require_known(cls, metric: str) -> str:
-        """Raises: InputError if there is no such metric."""
+        """Raises: PydanticKnownError if there is no such metric."""
         if metric not in METRIC_CHOICES:
-            raise InputError(
-                f"--metric {metric}: no such metric{nearest(metric, METRICS)}; choose one of "
-                f"{', '.join(METRIC_CHOICES)}"
-            )
+            raise PydanticKnownError("literal_error", {"expected": ", ".join(METRIC_CHOICES)})
         return metric
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 from lightcnn.errors import InputError, RunError
 from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, MethodOptions
 from lightcnn.run_folder import RunFolder
-from lightcnn.text import nearest, shorten, visible
+from lightcnn.text import not_one_of, shorten, visible
 
 SETTINGS_FILE = "explain.json"
 DEFAULT_IMAGES = 24
@@ -80,7 +80,7 @@ class ExplainSettings:
 def require_level(name: str) -> CheckLevel:
     """The check level with that name. Raises: InputError."""
     if name not in list(CheckLevel):
-        raise InputError(f"--checks {name}: no such level{nearest(name, CheckLevel)}; known: {', '.join(CheckLevel)}")
+        raise InputError(f"--checks: {not_one_of(name, CheckLevel)}")
     return CheckLevel(name)
 
 

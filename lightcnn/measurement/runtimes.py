@@ -20,6 +20,7 @@ from lightcnn.onnxfiles.read import Graph
 from lightcnn.onnxfiles.runtime import open_session, quantize, session_outputs
 from lightcnn.onnxfiles.write import onnx_bytes
 from lightcnn.spec import Shape
+from lightcnn.text import not_one_of
 
 OUTPUT_TOLERANCE = 1e-3
 """How far outputs of torch and ONNX Runtime may differ, relative to the largest output or to 1 if that is larger."""
@@ -34,7 +35,7 @@ def require_runtimes(names: Sequence[str]) -> tuple[str, ...]:
         raise InputError(f"--runtime: is empty; give one or more of: {', '.join(RUNTIMES)}")
     for name in names:
         if name not in RUNTIMES:
-            raise InputError(f"--runtime {name}: no such runtime; give one or more of: {', '.join(RUNTIMES)}")
+            raise InputError(f"--runtime: {not_one_of(name, RUNTIMES)}")
         if name in (ONNX, ONNX_INT8):
             require_onnx(f"--runtime {name}")
     return tuple(dict.fromkeys(names))

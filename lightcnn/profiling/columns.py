@@ -11,7 +11,7 @@ from lightcnn.budget import human
 from lightcnn.errors import InputError
 from lightcnn.measurement.runtime_names import EAGER, FOLDED, ONNX, ONNX_INT8, RUNTIMES
 from lightcnn.output import html as page
-from lightcnn.text import nearest, visible
+from lightcnn.text import not_one_of, visible
 
 Row = Mapping[str, Any]
 FLOAT_BYTES = 4
@@ -104,7 +104,7 @@ def require_columns(names: Sequence[str], option: str) -> tuple[str, ...]:
     """The names as a tuple. Raises: InputError for an unknown column; it suggests the nearest name."""
     for name in names:
         if name not in COLUMNS:
-            raise InputError(f"{option} {name}: no such column{nearest(name, COLUMNS)}; columns: {', '.join(COLUMNS)}")
+            raise InputError(f"{option}: {not_one_of(name, COLUMNS)}")
     return tuple(names)
 
 

@@ -88,7 +88,7 @@ def test_a_comparison_needs_two_different_runs(good: Path, capsys: pytest.Captur
     assert "at least two runs are required" in failure(capsys, good)
     assert "given twice" in failure(capsys, good, good)
     assert "not a run folder" in failure(capsys, good, good.parent)
-    with pytest.raises(InputError, match="no such metric; did you mean 'accuracy'"):
+    with pytest.raises(InputError, match=r"metric: .* is not one of .*; did you mean 'accuracy'"):
         lightcnn.compare([good, good], metric="acuracy")
 
 

@@ -114,7 +114,7 @@ def test_an_explanation_draws_itself():
         (lambda n: lightcnn.explain(n, "photos", preprocess=PLAIN), "must be a list of paths"),
         (lambda n: lightcnn.explain(Flat(), torch.zeros(1, 3, 16, 16), methods=["gradcam"]), "Grad-CAM needs a layer"),
         (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), methods=["lime"], samples=0), "2 samples or more"),
-        (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), checks="some"), "--checks some: no such level"),
+        (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), checks="some"), "--checks: 'some' is not one of "),
         (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), masks=[np.ones((8, 8), np.uint8)]), "uint8; give bool"),
         (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), target=True), "--target True: no such class"),
         (lambda n: lightcnn.explain(n, torch.zeros(1, 3, 8, 8), methods="ig"), r"into brackets: \['ig'\]"),

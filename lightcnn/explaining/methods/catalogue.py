@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from lightcnn.document import Frozen
 from lightcnn.errors import InputError
 from lightcnn.recipe import Seed
-from lightcnn.text import nearest
+from lightcnn.text import not_one_of
 
 if TYPE_CHECKING:
     from lightcnn.explaining.methods.attribution import Method
@@ -114,7 +114,7 @@ DEFAULT_METHODS = ("gradcam", "ig", "lime")
 def make_method(name: str, options: MethodOptions | None = None) -> Method:
     """The method with that name. Raises: InputError for an unknown name, or for options that the method refuses."""
     if name not in METHODS:
-        raise InputError(f"--method {name}: no such method{nearest(name, METHODS)}; known: {', '.join(METHODS)}")
+        raise InputError(f"--method: {not_one_of(name, METHODS)}")
     return METHODS[name].make(options or MethodOptions())
 
 

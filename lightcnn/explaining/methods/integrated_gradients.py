@@ -15,7 +15,7 @@ from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.methods.blur import blurred
 from lightcnn.explaining.methods.catalogue import BaselineImage, methods_that_need
-from lightcnn.text import nearest
+from lightcnn.text import not_one_of
 
 MIN_STEPS = 16
 """With fewer steps the error can be small by luck."""
@@ -52,10 +52,7 @@ class IntegratedGradients:
     def __post_init__(self) -> None:
         """Raises: InputError."""
         if self.baseline not in list(BaselineImage):
-            raise InputError(
-                f"--baseline {self.baseline}: no such baseline{nearest(self.baseline, BaselineImage)}; "
-                f"known: {', '.join(BaselineImage)}"
-            )
+            raise InputError(f"--baseline: {not_one_of(str(self.baseline), BaselineImage)}")
         if self.smooth < 0:
             raise InputError(f"--smooth {self.smooth}: must be a number of noisy images, 0 or more")
 

@@ -9,7 +9,7 @@ from lightcnn.explaining.methods.catalogue import METHODS, MethodOptions, make_m
 
 
 def test_an_unknown_method_names_the_closest_one() -> None:
-    with pytest.raises(InputError, match=r"--method gradcm: .* did you mean 'gradcam'\?; known: "):
+    with pytest.raises(InputError, match=r"--method: 'gradcm' is not one of gradcam, .* did you mean 'gradcam'\?$"):
         make_method("gradcm")
     assert [make_method(name).name for name in METHODS] == list(METHODS)
 
