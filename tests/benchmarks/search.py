@@ -1,0 +1,194 @@
+"""Is a search worth its time? Arms with the same training function, machine and time, compared on the same test images.
+
+    python tests/benchmarks/search.py run --rows core --out evidence.jsonl --fashion fashion_mnist.npz
+    python tests/benchmarks/search.py table evidence.jsonl
+
+Arms: `ours`, lightcnn search with its defaults; `one trial`, the same with --trials 1; `optuna`, plain Optuna;
+`random`, --strategy random; `hand-made`, the best of four networks on validation. search_arms.py describes what runs in
+the third and the fifth, search_rows.py lists the rows, search_table.py computes the table.
+
+Rows are run one after another, each in a process of its own, on the first two cores that this process may use (no such
+limit with --device cuda, whose rows form a table of their own). A row is data, budget, minutes, arm and seed. Finished
+rows are added to --out and are skipped when the script is started again, so it can be ended at any time and loses one
+row. --rows core takes about 8 hours, around 2 hours, quick 2 minutes. In the background, with nothing else running:
+
+    nohup python tests/benchmarks/search.py run --rows core --out evidence.jsonl > evidence.log 2>&1 &
+    tail -f evidence.log
+
+If the shipped prior or starts were learned from a data set, give options that leave it out; the arm `shipped` then
+shows what the shipped ones add:
+
+    --options "fashion-mnist=--space without_fashion.yaml"
+
+The test set is predicted once per row, after the network is chosen; here it is only read from finished rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from search_rows import ARMS, SETUPS, SOURCES, Row, append_row, packed, planned, read_rows
+from search_table import print_tables
+
+from lightcnn.comparing.run_predictions import read_run
+from lightcnn.run_folder import environment
+
+HERE = Path(__file__).parent
+CORES = 2
+OLD_START = "8e263c6"
+SPARE_FACTOR, SPARE_SECONDS = 2.0, 900
+"""An arm is ended without a row after so many times its time and so many seconds more, for data and reports."""
+SEARCH_OPTIONS = {"one trial": ["--trials", "1"], "old start": ["--trials", "1"], "random": ["--strategy", "random"]}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the rows that are not finished; returns the number of those that failed."""
+    sources = SOURCES | ({"fashion-mnist": options.fashion} if options.fashion else {})
+    searches = {name: shlex.split(text) for name, _, text in (entry.partition("=") for entry in options.options)}
+    device = options.device
+    if device == "cpu" and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+    finished = read_rows(options.out)
+    rows = [row for row in planned(options.rows, device, list(searches)) if row.arm in (options.arms or ARMS)]
+    todo = [row for row in rows if row not in finished]
+    minutes = sum(row.minutes for row in todo)
+    print(f"{len(todo)} of {len(rows)} rows, {minutes:.0f} minutes and the time to read data", flush=True)
+    failed = 0
+    for number, row in enumerate(todo, 1):
+        try:
+            values = measured(row, sources[row.data], searches.get(row.data, []))
+        except (subprocess.SubprocessError, OSError, ValueError) as error:
+            failed += 1
+            print(f"{number}/{len(todo)} {row}: FAILED: {error}", flush=True)
+            continue
+        append_row(options.out, row, values)
+        val, test = values["val"]["value"], values["test"]["value"]
+        print(f"{number}/{len(todo)} {row}: validation {val:.2%}, test {test:.2%}, {values['networks']} networks, "
+              f"{values['seconds']:.0f} s", flush=True)  # fmt: skip
+    return failed
+
+
+def measured(row: Row, source: str, search_options: list[str]) -> dict[str, Any]:
+    """The values of a row. Raises: SubprocessError if its process fails or takes far too long."""
+    machine = environment() | {"commit": commit(), "affinity": CORES if row.device == "cpu" else None}
+    with tempfile.TemporaryDirectory() as scratch:
+        began = time.monotonic()
+        if row.arm in ("optuna", "hand-made"):
+            out = Path(scratch) / "result.json"
+            command = [sys.executable, str(HERE / "search_arms.py"), row.arm, "--data", source, "--budget", row.budget,
+                       "--seconds", str(row.seconds), "--seed", str(row.seed), "--device", row.device,
+                       "--out", str(out)]  # fmt: skip
+            call(command, row, Path(scratch) / "log")
+            values = json.loads(out.read_text())
+        else:
+            out = Path(scratch) / "run"
+            command = search_command(row, source, search_options, Path(scratch))
+            call([*command, "--out", str(out)], row, Path(scratch) / "log")
+            values = values_of_run(out)
+        wall = time.monotonic() - began
+    return values | {"wall_seconds": wall, "command": command, "machine": machine, "finished": time.time()}
+
+
+def search_command(row: Row, source: str, options: list[str], scratch: Path) -> list[str]:
+    """The command of an arm that is a search of lightcnn."""
+    command = [sys.executable, "-m", "lightcnn", "search", "--budget", row.budget, "--data", source,
+               "--time", f"{row.seconds}s", "--seed", str(row.seed), "--device", row.device, "--quiet",
+               *SEARCH_OPTIONS.get(row.arm, [])]  # fmt: skip
+    if row.arm == "old start":
+        space = scratch / "micro.yaml"
+        space.write_bytes(git("show", f"{OLD_START}:search_spaces/micro.yaml"))
+        return [*command, "--space", str(space)]
+    return command if row.arm == "shipped" else [*command, *options]
+
+
+def call(command: list[str], row: Row, log: Path) -> None:
+    """Runs a command in a process group of its own, which ends with this process. Raises: SubprocessError."""
+    environ = os.environ | {"OMP_NUM_THREADS": str(CORES)} if row.device == "cpu" else None
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=environ, start_new_session=True)
+    try:
+        code = process.wait(SPARE_FACTOR * row.seconds + SPARE_SECONDS)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if code:
+        raise subprocess.SubprocessError(f"exit code {code}: {log.read_text(errors='replace')[-2000:].strip()}")
+
+
+def values_of_run(folder: Path) -> dict[str, Any]:
+    """What a row stores of a finished search."""
+    predictions = read_run(folder)
+    report = json.loads((folder / "report.json").read_text())
+    names = ("value", "low", "high")
+    of_sets = {split: {name: report["metrics"][split]["accuracy"][name] for name in names} for split in ("val", "test")}
+    return {
+        **of_sets,
+        **packed(predictions.correct[0], predictions.groups.tolist(), predictions.images),
+        "seconds": report["seconds"],
+        "networks": report["counts"]["trained"],
+        "network": {"cost": report["network"]["cost"]},
+        "search": {name: report.get(name) for name in ("counts", "fidelity", "warnings")},
+    }
+
+
+def commit() -> str:
+    """The commit of the code that is measured, with a note if files differ from it."""
+    changed = git("status", "--porcelain", "--untracked-files=no").strip()
+    return git("rev-parse", "HEAD").decode().strip() + (", changed" if changed else "")
+
+
+def git(*arguments: str) -> bytes:
+    """What a git command prints. Raises: SubprocessError."""
+    return subprocess.run(["git", "-C", str(HERE), *arguments], check=True, capture_output=True).stdout
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = top.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help="measure the rows that --out lacks")
+    running.add_argument("--rows", choices=SETUPS, required=True)
+    running.add_argument("--out", type=Path, required=True, help="JSON-lines file of finished rows")
+    running.add_argument("--fashion", help="SOURCE of Fashion-MNIST, such as a .npz file (default: fashion-mnist)")
+    running.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    running.add_argument("--arms", nargs="+", choices=ARMS, help="only these arms")
+    running.add_argument(
+        "--options",
+        action="append",
+        default=[],
+        metavar="DATA=OPTIONS",
+        help="options of lightcnn search for a data set",
+    )
+    table = commands.add_parser("table", help="print the tables and the goals")
+    table.add_argument("file", type=Path, nargs="+")
+    return top
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+    options = parser().parse_args()
+    if options.command == "table":
+        print_tables([row for file in options.file for row in read_rows(file).values()])
+        return 0
+    try:
+        with FileLock(f"{options.out}.lock", timeout=0):
+            return 1 if run(options) else 0
+    except Timeout:
+        print(f"{options.out}: another process adds rows to this file; wait for it, or end it", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,243 @@
+"""Arms 3 and 5 of search.py, each in a process of its own: plain Optuna, and hand-made networks.
+
+    python tests/benchmarks/search_arms.py optuna --data digits --budget 1MFLOPs --seconds 60 --seed 0 --out optuna.json
+
+Both train with `lightcnn.engine.loop.fit` and the default recipe. Their time begins when the data are read. The test
+set is predicted once, by the network that the validation set chose.
+
+`optuna` is what Optuna's pytorch_simple.py does: TPESampler, MedianPruner, 10 epochs of 30 batches of 128 images,
+scored on 10 batches after every epoch, one process. It suggests every gene of the space `micro`, and prunes samples
+over the budget at once. After half of the time the best network is trained again from scratch, as long as the time
+allows.
+
+`hand-made` trains the networks of search_networks.py, each for an equal share of the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from search_networks import networks
+from search_rows import packed
+from torch import nn
+
+from lightcnn.budget import Budget
+from lightcnn.cost import cost
+from lightcnn.data.grouping.groups import find_groups
+from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.sources.load import load
+from lightcnn.data.split import make_split, subset
+from lightcnn.devices import pick_device
+from lightcnn.engine.loop import Epoch, fit
+from lightcnn.engine.state import State
+from lightcnn.evaluation.scores import scores
+from lightcnn.inference import probabilities
+from lightcnn.network import build
+from lightcnn.recipe import default_augment, default_training
+from lightcnn.space import Gene, SearchSpace
+from lightcnn.spec import NetworkSpec
+
+TRIAL_EPOCHS, TRIAL_IMAGES, TRIAL_VAL_IMAGES = 10, 30 * 128, 10 * 128
+"""EPOCHS, N_TRAIN_EXAMPLES and N_VALID_EXAMPLES of Optuna's pytorch_simple.py."""
+SEARCH_SHARE = 0.5
+"""Share of the time after which Optuna starts no further trial."""
+SAFETY_SHARE = 0.95
+"""Share of the time left that a last training is planned to use: its speed is measured, and evaluations take time."""
+MAX_EPOCHS = 100
+"""As many epochs as the final training of `lightcnn search` has at most."""
+LEAST_IMAGES = 128
+"""Images that a last training sees if no time is left."""
+SPEED_IMAGES = 2_048
+"""Images that the speed of a hand-made network is measured on, after a training on a quarter of them."""
+LARGEST_PIXELS, SMALLEST_PIXELS = 32, 16
+"""Sizes between which hand-made networks take the images as they are."""
+
+
+class Lab:
+    """The data of one row, and the training that all arms share."""
+
+    def __init__(self, source: str, budget: str, seed: int, device: str) -> None:
+        dataset = find_groups(load(source))
+        self.pipeline = Pipeline(dataset, make_split(dataset, seed), pick_device(device))
+        self.dataset, self.split = self.pipeline.dataset, self.pipeline.split
+        self.budget, self.seed = Budget.parse(budget), seed
+        self.augment = default_augment(dataset.channels, len(self.split.train))
+
+    def train(
+        self,
+        spec: NetworkSpec,
+        indices: NDArray[np.int64],
+        epochs: int,
+        after: Callable[[nn.Module, Epoch], None] = lambda model, epoch: None,
+    ) -> nn.Module:
+        """A network trained from scratch on the images at `indices`; `after` every epoch."""
+        size, training = spec.input[1], default_training(epochs, len(indices))
+        model = build(spec, self.seed).to(self.pipeline.device)
+        state = State(model, training, len(indices))
+        fit(
+            model, self.pipeline.images(indices, size), self.pipeline.labels(indices),
+            preprocess=self.pipeline.preprocess(size), settings=training, augmentation=self.augment, seed=self.seed,
+            state=state, on_epoch=lambda epoch: after(state.judged, epoch),
+        )  # fmt: skip
+        return state.judged
+
+    def train_for(self, spec: NetworkSpec, seconds: float, images_per_second: float) -> nn.Module:
+        """A network trained for about that time, on all training images if they can be seen once or more."""
+        train = self.split.train
+        affordable = max(LEAST_IMAGES, round(SAFETY_SHARE * seconds * images_per_second))
+        epochs = min(MAX_EPOCHS, math.ceil(affordable / len(train)))
+        return self.train(spec, subset(self.dataset, train, affordable // epochs, self.seed), epochs)
+
+    def predict(self, model: nn.Module, spec: NetworkSpec, indices: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Class probabilities (N, classes) of the images at `indices`."""
+        size = spec.input[1]
+        return probabilities(model, self.pipeline.images(indices, size), self.pipeline.preprocess(size))
+
+    def accuracy(self, model: nn.Module, spec: NetworkSpec, indices: NDArray[np.int64]) -> float:
+        """The share of the images at `indices` that are classified correctly."""
+        return float((self.predict(model, spec, indices).argmax(axis=1) == self.dataset.labels[indices]).mean())
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The network that an arm delivers, its name, and how many networks were trained to choose it."""
+
+    model: nn.Module
+    spec: NetworkSpec
+    name: str
+    compared: int
+
+
+def plain_optuna(lab: Lab, ends: float, seconds: float) -> Winner:
+    """Arm 3; `ends`: the `time.monotonic()` at which the time is over."""
+    space = SearchSpace.load("micro").for_data(lab.dataset.channels, len(lab.dataset.classes), lab.dataset.size)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler, pruner = optuna.samplers.TPESampler(seed=lab.seed), optuna.pruners.MedianPruner()
+    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
+    study.optimize(objective(lab, space), timeout=SEARCH_SHARE * seconds)
+    while not study.get_trials(states=[optuna.trial.TrialState.COMPLETE]):  # on slow machines, none may be complete yet
+        study.optimize(objective(lab, space), n_trials=1)
+    best = study.best_trial
+    spec = space.spec(best.params)
+    model = lab.train_for(spec, ends - time.monotonic(), best.user_attrs["images_per_second"])
+    compared = sum(bool(trial.intermediate_values) for trial in study.trials)
+    return Winner(model, spec, f"trial {best.number} of {len(study.trials)}", compared)
+
+
+def objective(lab: Lab, space: SearchSpace) -> Callable[[optuna.Trial], float]:
+    """Optuna's objective: the validation accuracy after the last epoch of a short training."""
+    images = subset(lab.dataset, lab.split.train, TRIAL_IMAGES, lab.seed)
+    judged = subset(lab.dataset, lab.split.val, TRIAL_VAL_IMAGES, lab.seed)
+
+    def train(trial: optuna.Trial) -> float:
+        spec = sample(trial, space, lab.budget)
+        values, seconds = [], []
+
+        def after(model: nn.Module, epoch: Epoch) -> None:
+            values.append(lab.accuracy(model, spec, judged))
+            seconds.append(epoch.seconds)
+            trial.set_user_attr("images_per_second", len(images) * len(seconds) / sum(seconds))
+            trial.report(values[-1], epoch.number)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        lab.train(spec, images, TRIAL_EPOCHS, after)
+        return values[-1]
+
+    return train
+
+
+def sample(trial: optuna.Trial, space: SearchSpace, budget: Budget) -> NetworkSpec:
+    """A network of the space. Raises: TrialPruned if it is not valid, or over the budget."""
+    try:
+        spec = space.spec({gene.name: suggest(trial, gene) for gene in space.genes()})
+    except ValidationError:
+        raise optuna.TrialPruned from None
+    if not budget.admits(cost(spec)):
+        raise optuna.TrialPruned
+    return spec
+
+
+def suggest(trial: optuna.Trial, gene: Gene) -> Any:
+    """A value for a gene: a whole number if its options are evenly spaced, else one of them."""
+    options = gene.options
+    if gene.ordered and options == tuple(range(options[0], options[-1] + 1, options[1] - options[0])):
+        return trial.suggest_int(gene.name, options[0], options[-1], step=options[1] - options[0])
+    return trial.suggest_categorical(gene.name, options)
+
+
+def hand_made(lab: Lab, ends: float, seconds: float) -> Winner:
+    """Arm 5: the network with the best validation accuracy."""
+    pixels = min(LARGEST_PIXELS, max(SMALLEST_PIXELS, lab.dataset.size))
+    made = networks(lab.dataset.channels, len(lab.dataset.classes), pixels, lab.budget)
+    winners = []
+    for number, (name, spec) in enumerate(made.items()):
+        began = time.monotonic()
+        share = (ends - began) / (len(made) - number)
+        speed = images_per_second(lab, spec)
+        model = lab.train_for(spec, share - (time.monotonic() - began), speed)
+        winners.append((lab.accuracy(model, spec, lab.split.val), Winner(model, spec, name, len(made))))
+    return max(winners, key=lambda pair: pair[0])[1]
+
+
+def images_per_second(lab: Lab, spec: NetworkSpec) -> float:
+    """The speed of training a network, after a warm-up that also brings the images to its size."""
+    indices, epochs = lab.split.train[:SPEED_IMAGES], []
+    lab.train(spec, indices[: SPEED_IMAGES // 4], 1)
+    lab.train(spec, indices, 1, lambda model, epoch: epochs.append(epoch))
+    return len(indices) / epochs[0].seconds
+
+
+def result(lab: Lab, winner: Winner, seconds: float) -> dict[str, Any]:
+    """What an arm stores: scores of validation and test set, and whether each test image was classified correctly."""
+    predicted = {name: lab.predict(winner.model, winner.spec, getattr(lab.split, name)) for name in ("val", "test")}
+    of_sets = {name: accuracy_entry(lab, getattr(lab.split, name), predicted[name]) for name in predicted}
+    # In the order of paths, as predictions.csv is read.
+    test = np.array(sorted(range(len(lab.split.test)), key=lambda place: lab.dataset.paths[lab.split.test[place]]))
+    indices = lab.split.test[test]
+    correct = predicted["test"].argmax(axis=1)[test] == lab.dataset.labels[indices]
+    paths = [lab.dataset.paths[index] for index in indices]
+    return {
+        **of_sets,
+        **packed(correct, lab.dataset.groups[indices].tolist(), paths),
+        "seconds": seconds,
+        "networks": winner.compared,
+        "network": {"name": winner.name, "sha256": winner.spec.digest(), "cost": cost(winner.spec).document()},
+    }
+
+
+def accuracy_entry(lab: Lab, indices: NDArray[np.int64], predicted: NDArray[np.float64]) -> dict[str, Any]:
+    """Accuracy with its interval, computed as in every report."""
+    labels, groups = lab.dataset.labels[indices], lab.dataset.groups[indices]
+    entry: dict[str, Any] = scores(labels, predicted, groups=groups, classes=lab.dataset.classes)["accuracy"]
+    return {name: entry[name] for name in ("value", "low", "high")}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("arm", choices=ARMS)
+    for name, kind in (("data", str), ("budget", str), ("seconds", float), ("seed", int), ("out", Path)):
+        parser.add_argument(f"--{name}", type=kind, required=True)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    lab = Lab(options.data, options.budget, options.seed, options.device)
+    began = time.monotonic()
+    winner = ARMS[options.arm](lab, began + options.seconds, options.seconds)
+    options.out.write_text(json.dumps(result(lab, winner, time.monotonic() - began)))
+
+
+ARMS: dict[str, Callable[[Lab, float, float], Winner]] = {"optuna": plain_optuna, "hand-made": hand_made}
+
+if __name__ == "__main__":
+    main()
