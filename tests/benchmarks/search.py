@@ -49,6 +49,8 @@ CORES = 2
 OLD_START = "8e263c6"
 SPARE_FACTOR, SPARE_SECONDS = 2.0, 900
 """An arm is ended without a row after so many times its time and so many seconds more, for data and reports."""
+NOT_STORED = ("data", "metrics", "network", "predictions", "history", "front")
+"""Keys of a search's report that its row does not store."""
 SEARCH_OPTIONS = {"one trial": ["--trials", "1"], "old start": ["--trials", "1"], "random": ["--strategy", "random"]}
 
 
@@ -139,7 +141,7 @@ def values_of_run(folder: Path) -> dict[str, Any]:
         "seconds": report["seconds"],
         "networks": report["counts"]["trained"],
         "network": {"cost": report["network"]["cost"]},
-        "search": {name: report.get(name) for name in ("counts", "fidelity", "warnings")},
+        "search": {name: value for name, value in report.items() if name not in NOT_STORED},
     }
 
 

@@ -78,11 +78,13 @@ class Lab:
         self,
         spec: NetworkSpec,
         indices: NDArray[np.int64],
-        epochs: int,
+        epochs: float,
         after: Callable[[nn.Module, Epoch], None] = lambda model, epoch: None,
     ) -> nn.Module:
-        """A network trained from scratch on the images at `indices`; `after` every epoch."""
-        size, training = spec.input[1], default_training(epochs, len(indices))
+        """A network trained from scratch on the images at `indices`; `after` is called after every epoch."""
+        size, training = spec.input[1], default_training(math.ceil(epochs), len(indices))
+        steps = round(epochs * math.ceil(len(indices) / training.batch))
+        training = training.model_copy(update={"steps": max(1, steps)})
         model = build(spec, self.seed).to(self.pipeline.device)
         state = State(model, training, len(indices))
         fit(
@@ -93,11 +95,9 @@ class Lab:
         return state.judged
 
     def train_for(self, spec: NetworkSpec, seconds: float, images_per_second: float) -> nn.Module:
-        """A network trained for about that time, on all training images if they can be seen once or more."""
-        train = self.split.train
-        affordable = max(LEAST_IMAGES, round(SAFETY_SHARE * seconds * images_per_second))
-        epochs = min(MAX_EPOCHS, math.ceil(affordable / len(train)))
-        return self.train(spec, subset(self.dataset, train, affordable // epochs, self.seed), epochs)
+        """A network trained for about that time on the training set; its last epoch may be a part of one."""
+        images = max(LEAST_IMAGES, SAFETY_SHARE * seconds * images_per_second)
+        return self.train(spec, self.split.train, min(MAX_EPOCHS, images / len(self.split.train)))
 
     def predict(self, model: nn.Module, spec: NetworkSpec, indices: NDArray[np.int64]) -> NDArray[np.float64]:
         """Class probabilities (N, classes) of the images at `indices`."""

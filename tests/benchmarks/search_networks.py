@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lightcnn.budget import Budget
 from lightcnn.cost import cost
 from lightcnn.spec import (
@@ -23,12 +25,12 @@ from lightcnn.spec import (
 )
 
 MICROMPOXNET = Path(__file__).parents[1] / "golden" / "micrompoxnet.yaml"
-DIVISOR = 2
-"""Widths are multiples of it, so that two groups divide them."""
+GROUPS = 2
+"""Groups of the first 1×1 convolutions of ShuffleNet; its widths are multiples of it."""
 LEAST_PIXELS = 3
 """Height and width that the poolings of MicroMPoxNet leave at least."""
-MAX_FACTOR, STEPS = 8.0, 20
-"""The largest factor for all widths, and the bisections by which it is solved for."""
+FACTORS, STEPS = (0.02, 8.0), 400
+"""The smallest and the largest factor for all widths, and how many are tried: one every 1.5 %."""
 
 
 def networks(channels: int, classes: int, pixels: int, budget: Budget) -> dict[str, NetworkSpec]:
@@ -40,7 +42,7 @@ def networks(channels: int, classes: int, pixels: int, budget: Budget) -> dict[s
         "ShuffleNet-like": shufflenet(shape, classes),
         "MicroMPoxNet": micrompoxnet(shape, classes),
     }
-    fitted = {name: widest(spec, budget) for name, spec in made.items()}
+    fitted = {name: widest(spec, budget, GROUPS if name == "ShuffleNet-like" else 1) for name, spec in made.items()}
     return {name: spec for name, spec in fitted.items() if spec is not None}
 
 
@@ -100,7 +102,7 @@ def shuffle_stage(width: int, depth: int, stride: int) -> tuple[BlockSpec, ...]:
     """Bottleneck units: 1×1 in two groups to a quarter of the width, depthwise 3×3, 1×1; a ReLU after the sum."""
     inner = width // 4
     body = (
-        ConvBlock(width=inner, kernel=1, groups=2, act="relu"),
+        ConvBlock(width=inner, kernel=1, groups=GROUPS, act="relu"),
         ConvBlock(width=inner, groups=inner, stride=stride, act="none"),
         ConvBlock(width=width, kernel=1, act="none"),
     )
@@ -122,23 +124,17 @@ def micrompoxnet(shape: tuple[int, int, int], classes: int) -> NetworkSpec:
     return NetworkSpec(**(dict(spec) | {"input": shape, "classes": classes, "head": head, "stages": tuple(stages)}))
 
 
-def widest(spec: NetworkSpec, budget: Budget) -> NetworkSpec | None:
-    """The network with all its widths multiplied by the largest factor that the budget admits."""
-    low, high, best = 0.0, MAX_FACTOR, None
-    for _ in range(STEPS):
-        factor = (low + high) / 2
-        candidate = scaled(spec, factor)
-        if budget.admits(cost(candidate)):
-            low, best = factor, candidate
-        else:
-            high = factor
-    return best
+def widest(spec: NetworkSpec, budget: Budget, divisor: int) -> NetworkSpec | None:
+    """The network with all its widths multiplied by the factor that uses most of the budget."""
+    candidates = [scaled(spec, factor, divisor) for factor in np.geomspace(*FACTORS, STEPS)]
+    admitted = [candidate for candidate in candidates if budget.admits(cost(candidate))]
+    return max(admitted, key=lambda candidate: budget.used_share(cost(candidate)), default=None)
 
 
-def scaled(spec: NetworkSpec, factor: float) -> NetworkSpec:
+def scaled(spec: NetworkSpec, factor: float, divisor: int) -> NetworkSpec:
     """The network with its widths multiplied, those of the hidden layers included."""
-    hidden = tuple(max(DIVISOR, round(width * factor)) for width in spec.head.hidden)
-    wider = spec.scale(factor, divisor=DIVISOR)
+    hidden = tuple(max(1, round(width * factor)) for width in spec.head.hidden)
+    wider = spec.scale(factor, divisor=divisor)
     return wider.model_copy(update={"head": spec.head.model_copy(update={"hidden": hidden})})
 
 

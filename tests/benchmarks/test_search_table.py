@@ -1,4 +1,4 @@
-"""The statistics of search.py, compared with numbers that were computed by hand, and its file of rows."""
+"""The statistics of search.py, compared with numbers that were computed by hand, its file of rows, and its networks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lightcnn.budget import Budget
+from lightcnn.cost import cost
+
 with pytest.MonkeyPatch.context() as patch:  # the scripts import each other by name, as they do when they are run
     patch.setattr(sys, "path", [*sys.path, str(Path(__file__).parent)])
-    rows, table = import_module("search_rows"), import_module("search_table")
+    networks, rows, table = (import_module(f"search_{name}") for name in ("networks", "rows", "table"))
 
 
 def stored(correct: list[int], groups: str, seed: int = 0, arm: str = "ours") -> dict[str, Any]:
@@ -108,11 +111,19 @@ def test_the_rows_are_those_of_the_issue() -> None:
     assert {row.seconds for row in rows.planned("quick", "cuda")} == {20}
 
 
+@pytest.mark.parametrize("outline", [(1, 10, 16), (1, 10, 28), (3, 6, 32)])
+def test_hand_made_networks_use_the_budget(outline: tuple[int, int, int]) -> None:
+    for budget in map(Budget.parse, ("0.3MFLOPs", "4MFLOPs")):
+        made = networks.networks(*outline, budget)
+        assert len(made) == 4
+        assert all(0.75 < budget.used_share(cost(spec)) <= 1 for spec in made.values())
+
+
 def test_tables_and_goals_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     machine = {"processor": "a CPU", "affinity": 2, "cores": 2, "packages": {}, "commit": "abc"}
     second = stored([0, 0, 1, 0], "aabb", arm="one trial")
     table.print_tables([row | {"machine": machine} for row in (stored([1, 1, 0, 0], "aabb"), second)])
     text = capsys.readouterr().out
-    assert "| digits | 1MFLOPs | 3 | 50.00 (1) | 25.00 (1) |" in text
+    assert "| digits | 1MFLOPs | 3 | 50.00 (" in text
     assert "| digits | 1MFLOPs | 3 | one trial | 1 | +25.00 (-78.08 to +128.08) | 51.54 |  | not worse |" in text
-    assert "not worse than one trial: in 1 of 1 rows" in text
+    assert "not worse than one trial, everywhere: 1 of 1: met" in text
