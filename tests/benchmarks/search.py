@@ -28,6 +28,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shlex
 import signal
 import subprocess
@@ -85,7 +86,7 @@ def measured(row: Row, source: str, search_options: list[str]) -> dict[str, Any]
     """The values of a row. Raises: SubprocessError if its process fails or takes far too long."""
     machine = environment() | {"commit": commit(), "affinity": CORES if row.device == "cpu" else None}
     with tempfile.TemporaryDirectory() as scratch:
-        began = time.monotonic()
+        began, cpu_before = time.monotonic(), cpu_seconds()
         if row.arm in ("optuna", "hand-made"):
             out = Path(scratch) / "result.json"
             command = [sys.executable, str(HERE / "search_arms.py"), row.arm, "--data", source, "--budget", row.budget,
@@ -98,8 +99,14 @@ def measured(row: Row, source: str, search_options: list[str]) -> dict[str, Any]
             command = search_command(row, source, search_options, Path(scratch))
             call([*command, "--out", str(out)], row, Path(scratch) / "log")
             values = values_of_run(out)
-        wall = time.monotonic() - began
-    return values | {"wall_seconds": wall, "command": command, "machine": machine, "finished": time.time()}
+        spent = {"wall_seconds": time.monotonic() - began, "cpu_seconds": cpu_seconds() - cpu_before}
+    return values | spent | {"command": command, "machine": machine, "finished": time.time()}
+
+
+def cpu_seconds() -> float:
+    """Seconds of CPU of all processes that have ended: less than those of the cores if others use the machine too."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def search_command(row: Row, source: str, options: list[str], scratch: Path) -> list[str]:
