@@ -58,8 +58,7 @@ SEARCH_OPTIONS = {"one trial": ["--trials", "1"], "old start": ["--trials", "1"]
 def run(options: argparse.Namespace) -> int:
     """Runs the rows that are not finished; returns the number of those that failed."""
     sources = SOURCES | ({"fashion-mnist": options.fashion} if options.fashion else {})
-    searches = {name: shlex.split(text) for name, _, text in (entry.partition("=") for entry in options.options)}
-    device = options.device
+    searches, device = dict(options.options), options.device
     if device == "cpu" and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     finished = read_rows(options.out)
@@ -163,6 +162,14 @@ def git(*arguments: str) -> bytes:
     return subprocess.run(["git", "-C", str(HERE), *arguments], check=True, capture_output=True).stdout
 
 
+def data_options(text: str) -> tuple[str, list[str]]:
+    """A data set and options of lightcnn search, from DATA=OPTIONS. Raises: ArgumentTypeError."""
+    name, equals, rest = text.partition("=")
+    if name not in SOURCES or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} does not begin with a data set and =; give {', '.join(SOURCES)}")
+    return name, shlex.split(rest)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -175,6 +182,7 @@ def parser() -> argparse.ArgumentParser:
     running.add_argument("--arms", nargs="+", choices=ARMS, help="only these arms")
     running.add_argument(
         "--options",
+        type=data_options,
         action="append",
         default=[],
         metavar="DATA=OPTIONS",
