@@ -64,6 +64,15 @@ FILES_AND_PATIENTS = {
     "TCGA-A1-A0SB-01Z-00": "tcga-a1-a0sb",
     "SOB_B_A-14-22549AB-40-001": "14-22549ab",
     "8863_idx5_x51_y1251_class0": "8863",
+    "video_3_frame_12": "video_3",
+    "slice_3_case_07": "case_07",
+    "session1_subj04_2": "subj04",
+    "MRI_patient7_3": "patient7",
+    "S000_V0_A": "s000",
+    "P12_L_02": "p12",
 }
 
-NOT_PATIENTS = (*NOT_COPIES, "IMG12_3", "DSC0012_1", "r1_c2", "abcd12_3", "ISIC_0024306", "12_3")
+NOT_PATIENTS = (
+    *NOT_COPIES, "IMG12_3", "DSC0012_1", "r1_c2", "abcd12_3", "ISIC_0024306", "12_3", "000_0_3", "site2_patient4_1",
+    "x12_v0_a",
+)  # fmt: skip

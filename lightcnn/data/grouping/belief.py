@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lightcnn.data.files.spelling import same_name
+
 MIN_PATIENT_NAMES = 0.8
 """Smallest share of all files whose names must contain a patient; with fewer, no patients are inferred."""
 MIN_GROUPS = 5
@@ -60,6 +62,12 @@ def plausible_copies(keys: Sequence[str], clusters: NDArray[np.int64] | None) ->
     return confirmed >= MIN_CONFIRMED_GROUPS * len(groups)
 
 
+def few_but_named(ids: Sequence[str], files: Sequence[FileName]) -> bool:
+    """Whether at least two patients have several images, and patients are not the classes: too few to be used."""
+    pairs = {(id, file.label) for id, file in zip(ids, files, strict=True)}
+    return len(members_of(ids)) >= 2 and len(pairs) > len({file.label for file in files})
+
+
 def plausible_patients(keys: Sequence[str], files: Sequence[FileName], clusters: NDArray[np.int64] | None) -> bool:
     """Whether groups of patients are numerous enough, not too large, and agree with near duplicates if any."""
     if len(members_of(keys)) < MIN_GROUPS or implausible_groups(keys, files):
@@ -91,6 +99,19 @@ def counted_within(numbers: Sequence[str]) -> bool:
     return len(set(numbers)) <= MAX_DISTINCT_NUMBERS * len(numbers)
 
 
+def named_by_class(numbers: Sequence[str], labels: Sequence[str]) -> bool:
+    """Whether what is beside identifiers only repeats the class, as in `17_cat` and `17_dog`; a number does not."""
+    named = any(re.search(r"[^\W\d_]", number) for number in numbers)
+    return named and len(set(zip(numbers, labels, strict=True))) == len(set(labels))
+
+
 def only_dates(keys: Iterable[str]) -> bool:
-    """Whether all keys are years or days, as 2023, 20230105 or 2023-01-05."""
-    return all(re.fullmatch(r"(?:19|20)\d\d(?:[ _-]?\d\d[ _-]?\d\d)?", key) for key in keys)
+    """Whether all keys are years, months or days behind any words, as 2023, 20230105, 2023-01-05 or img_2023-01."""
+    return all(re.fullmatch(r"\D*(?:19|20)\d\d(?:[ _-]?\d\d){0,2}", key) for key in keys)
+
+
+def is_coarser(values: Sequence[str], groups: Sequence[str]) -> bool:
+    """Whether the values, one per image, unite several groups: each group has one value."""
+    pairs = set(zip(groups, map(same_name, values), strict=True))
+    shared = Counter(value for _, value in pairs if value)
+    return len(pairs) == len(set(groups)) and 1 < len(shared) < len(pairs)

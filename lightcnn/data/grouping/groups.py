@@ -83,7 +83,7 @@ def infer_groups(dataset: Dataset, search: NearDuplicates) -> Dataset:
     if names:
         message = f"Groups were inferred: {names.reason}; {CHECK}."
         warning = ReportWarning("groups_inferred", message, len(dataset))
-        return dataset.with_groups(groups, groups_from, reason).with_warnings(warning)
+        return dataset.with_groups(groups, groups_from, reason).with_warnings(warning, *_open_question(dataset, names))
     warned = dataset.with_warnings(*_open_question(dataset))
     note = reason if dataset.note else f"{NO_PATIENTS if sources else NO_GROUPS}: {reason}"
     return _with_note(warned.with_groups(groups, groups_from, note), note)
@@ -122,13 +122,15 @@ def _names(dataset: Dataset, clusters: NDArray[np.int64] | None) -> NameGroups |
     return name_groups(dataset.paths, labels=labels, split=dataset.split.tolist(), clusters=clusters)
 
 
-def _open_question(dataset: Dataset) -> list[ReportWarning]:
-    """A warning if names or folders may identify patients."""
-    if not isinstance(dataset.images, ImageFiles):
+def _open_question(dataset: Dataset, names: NameGroups | None = None) -> list[ReportWarning]:
+    """A warning if names or folders may identify patients; or patients of several groups of `names`, unless sure."""
+    if not isinstance(dataset.images, ImageFiles) or (names and names.sure):
         return []
     labels = [dataset.classes[label] for label in dataset.labels]
-    question = open_question(dataset.paths, labels, dataset.split.tolist())
-    message = f"{question}: if these are patients, list them in the column 'group' of a manifest."
+    groups = names.groups.tolist() if names else None
+    question = open_question(dataset.paths, labels, dataset.split.tolist(), groups)
+    united = ", and each is in several of the inferred groups" if names else ""
+    message = f"{question}{united}: if these are patients, list them in the column 'group' of a manifest."
     return [ReportWarning("groups_possible", message, len(dataset))] if question else []
 
 

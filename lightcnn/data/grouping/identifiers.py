@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import PurePath
 from typing import NamedTuple
 
 from lightcnn.data.files.spelling import SPLIT_ALIASES, same_name
-from lightcnn.data.grouping.belief import FileName, counted_within, only_dates, small_groups
-from lightcnn.data.grouping.name_patterns import Identifier, folder_pattern, numbered, pair_of, patient_of
+from lightcnn.data.grouping.belief import FileName, counted_within, named_by_class, only_dates, small_groups
+from lightcnn.data.grouping.name_parts import beginnings
+from lightcnn.data.grouping.name_patterns import (
+    LETTER_NUMBER,
+    Identifier,
+    folder_pattern,
+    pair_of,
+    patient_of,
+)
 
 MAX_DEPTH = 8
 """Most levels of folders that are read."""
@@ -28,7 +36,7 @@ class NameReading(NamedTuple):
 
 def readings(files: Sequence[FileName]) -> Iterator[NameReading]:
     """What identifies patients, in the order of trust: folders of patients, names of files, other folders, pairs."""
-    depths = range(min(MAX_DEPTH, max((len(PurePath(file.path).parts) - 1 for file in files), default=0)))
+    depths = _depths(files)
     for depth in depths:
         yield NameReading("paths have a folder of one patient", _folder_reader(depth, ("PATIENT_NUMBER",)))
     yield NameReading("file names contain a patient identifier", lambda file: _patient(file))
@@ -40,18 +48,45 @@ def readings(files: Sequence[FileName]) -> Iterator[NameReading]:
     )
 
 
-def open_questions(files: Sequence[FileName]) -> Iterator[NameReading]:
+def few_patients(files: Sequence[FileName]) -> Iterator[NameReading]:
+    """What contains a word for a patient or a recording: it is mentioned even if there are too few to be used."""
+    yield NameReading("file names contain a patient identifier", _named_patient)
+    for depth in _depths(files):
+        yield NameReading("paths have a folder of one patient", _folder_reader(depth, ("PATIENT_NUMBER",)))
+
+
+def possible_patients(files: Sequence[FileName]) -> Iterator[NameReading]:
     """What may identify patients, but as well something else: it is mentioned, and not used."""
-    yield NameReading("file names begin with a name that recurs", lambda file: numbered(file.stem), strict=True)
-    for depth in range(min(MAX_DEPTH, max((len(PurePath(file.path).parts) - 1 for file in files), default=0))):
+    parts = {file.stem: beginnings(file.stem) for file in files}
+    for count in range(1, 1 + max((max(ids, default=0) for ids in parts.values()), default=0)):
+        reader = partial(_beginning, parts, count)
+        yield NameReading("file names begin with a name that recurs", reader, strict=True)
+    for depth in _depths(files):
         yield NameReading("paths have a folder of few images", _folder_reader(depth, ()), strict=True)
 
 
-def believed_strictly(pairs: Sequence[Identifier]) -> bool:
-    """Whether groups are small, not named by dates, and their numbers restart in each group."""
-    numbers = [pair.number for pair in pairs if pair.number]
-    ids = [pair.id for pair in pairs]
-    return small_groups(ids) and not only_dates(ids) and counted_within(numbers)
+def believed_strictly(pairs: Sequence[Identifier], labels: Sequence[str]) -> bool:
+    """Whether groups are small, not named by dates, and their numbers restart in each group and are not the classes."""
+    numbers, ids = [pair.number for pair in pairs], [pair.id for pair in pairs]
+    if not small_groups(ids) or only_dates(ids) or named_by_class(numbers, labels):
+        return False
+    return counted_within([number for number in numbers if number])
+
+
+def _depths(files: Sequence[FileName]) -> range:
+    """The levels of folders that are read."""
+    return range(min(MAX_DEPTH, max((len(PurePath(file.path).parts) - 1 for file in files), default=0)))
+
+
+def _beginning(parts: Mapping[str, Mapping[int, Identifier]], count: int, file: FileName) -> Identifier | None:
+    """The first parts of a name, if they contain a number."""
+    return parts[file.stem].get(count)
+
+
+def _named_patient(file: FileName) -> Identifier | None:
+    """The patient, if a word states that it is one."""
+    patient = _patient(file)
+    return patient if patient and patient.title != LETTER_NUMBER else None
 
 
 def _patient(file: FileName) -> Identifier | None:

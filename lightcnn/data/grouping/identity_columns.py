@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lightcnn.data.files.spelling import same_name
-from lightcnn.data.grouping.belief import FileName, implausible_groups, members_of
+from lightcnn.data.grouping.belief import FileName, implausible_groups, is_coarser, members_of
 from lightcnn.output.warnings import ReportWarning
 
 _PERSONS = """
 patient pat subject subj sub person participant volunteer donor client proband individual animal mouse rat owner user
-mrn pid paciente paziente sujet sujeto soggetto пациент 患者 病人 환자
+mrn pid human child infant baby student player speaker actor driver customer
+paciente paziente sujet sujeto soggetto пациент 患者 病人 환자
 """
 _PARTS = """
 pt case lesion study exam examination visit encounter accession series serie session sequence acquisition scan sample
@@ -23,11 +23,23 @@ gruppe groupe grupo gruppo
 """
 _IDENTIFIERS = """
 id identifier ident no nr num number name key code uid uuid index idx hash instance barcode submitter pseudonym anon
-anonymized anonymised nummer kennung numero 编号 番号
+anonymized anonymised nummer kennung numero ref reference alias 编号 番号
+"""
+_ATTRIBUTES = """
+age sex gender race ethnicity date time day month year birth weight height size length width bmi type kind class status
+state history position side view stage grade outcome country city count total mean per of n is has with
 """
 PERSONS, PARTS, IDENTIFIERS = (frozenset(words.split()) for words in (_PERSONS, _PARTS, _IDENTIFIERS))
 """Words for a person, for what of a person or thing several images may show, and for identifiers; without accents, in
 the singular."""
+RECORDS, NUMBERS = (
+    frozenset(words.split()) for words in ("hospital nhs chart medical record register registration dossier",
+                                           "id uid no nr num number nummer numero")
+)  # fmt: skip
+"""A record, as in `hospital_id`, is a patient's if a number follows; `hospital` alone is a site."""
+ATTRIBUTES = frozenset(_ATTRIBUTES.split())
+"""Words of what is measured or stated of a patient: with one, a column is no identifier, as `age_patient` is none."""
+BOOLEANS = frozenset(("0", "1", "y", "n", "yes", "no", "t", "f", "true", "false"))
 OWN_IDENTIFIERS = frozenset(("id", "uid", "uuid", "identifier", "pseudonym"))
 """Words that are enough alone: in many tables, `ID` is the patient."""
 MAX_LISTED = 3
@@ -39,11 +51,23 @@ MIN_VALUES = 5
 def looks_like_identity(name: str) -> bool:
     """Whether a column's name consists of words for patients, lesions or studies, and of words for identifiers.
 
-    `PatientID`, `patient-id`, `lesion` and `ID` do; `Patient Age` and `image_id` do not.
+    `PatientID`, `patient-id`, `lesion`, `hospital_id` and `ID` do; `Patient Age`, `site` and `image_id` do not. Other
+    words may be before a person, or before an identifier of a part: `isic_patient`, `ham_lesion_id`.
     """
     words = _words(name)
-    known = all(word in PERSONS | PARTS | IDENTIFIERS for word in words)
-    return known and bool(set(words) & (PERSONS | PARTS | OWN_IDENTIFIERS))
+    first = next((i for i, word in enumerate(words) if word in PERSONS | PARTS), 0)
+    others = set(words) - (PERSONS | PARTS | IDENTIFIERS | RECORDS)
+    if not others:
+        is_record = set(words) & RECORDS and set(words) & NUMBERS
+        return bool(set(words) & (PERSONS | PARTS | OWN_IDENTIFIERS) or is_record)
+    is_prefixed = not others & set(words[first:]) and not set(words) & ATTRIBUTES
+    return is_prefixed and _is_strong(words)
+
+
+def _is_strong(words: Sequence[str]) -> bool:
+    """Whether words are strong evidence: a person, or the identifier of a part, as in `lesion_id`."""
+    names = set(words)
+    return bool(names & PERSONS or (names & PARTS and names & IDENTIFIERS))
 
 
 def shows_several_images(name: str, values: Sequence[str], labels: Sequence[str]) -> bool:
@@ -53,20 +77,12 @@ def shows_several_images(name: str, values: Sequence[str], labels: Sequence[str]
     """
     keys = [same_name(value) for value in values]
     groups = members_of(key for key in keys if key)
-    if not groups or len(set(keys)) < 2:
+    if not groups or len(set(keys)) < 2 or set(keys) <= BOOLEANS:
         return False
-    words = set(_words(name))
-    if words & PERSONS or (words & PARTS and words & IDENTIFIERS):
+    if _is_strong(_words(name)):
         return True
     files = [FileName("", "", label, "") for label in labels]
     return len(groups) >= MIN_VALUES and not implausible_groups(keys, files)
-
-
-def is_coarser(values: Sequence[str], groups: Sequence[str]) -> bool:
-    """Whether the values of a column, one per image, unite several groups: each group has one value."""
-    pairs = set(zip(groups, map(same_name, values), strict=True))
-    shared = Counter(value for _, value in pairs if value)
-    return len(pairs) == len(set(groups)) and 1 < len(shared) < len(pairs)
 
 
 def identity_warnings(
@@ -104,7 +120,7 @@ def _words(name: str) -> list[str]:
 
 def _parts(word: str) -> list[str]:
     """The known words that a word consists of, as in patientid; the word itself if it is none."""
-    known = PERSONS | PARTS | IDENTIFIERS
+    known = PERSONS | PARTS | IDENTIFIERS | RECORDS
     if word in known or word.removesuffix("s") in known:
         return [word if word in known else word.removesuffix("s")]
     for end in sorted(IDENTIFIERS, key=len, reverse=True):

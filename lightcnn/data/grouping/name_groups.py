@@ -15,12 +15,20 @@ from lightcnn.data.grouping.belief import (
     MIN_GROUPS,
     MIN_PATIENT_NAMES,
     FileName,
+    few_but_named,
     implausible_groups,
+    is_coarser,
     members_of,
     plausible_copies,
     plausible_patients,
 )
-from lightcnn.data.grouping.identifiers import NameReading, believed_strictly, open_questions, readings
+from lightcnn.data.grouping.identifiers import (
+    NameReading,
+    believed_strictly,
+    few_patients,
+    possible_patients,
+    readings,
+)
 from lightcnn.data.grouping.name_patterns import INDEXED, KERAS, Copy, Identifier, copy_of
 
 MIN_CONFIRMED_NUMBERS = 0.5
@@ -32,10 +40,14 @@ MIN_RANDOM_RATIO = 20
 
 @dataclass(frozen=True)
 class NameGroups:
-    """The name of every file's group (N,), its own path if the name shows none, and a clause on the evidence."""
+    """The name of every file's group (N,), its own path if the name shows none, and a clause on the evidence.
+
+    They are `sure` if a name or folder states what they are, as `patient12` does; coarser ones are then not looked for.
+    """
 
     groups: NDArray[np.str_]
     reason: str
+    sure: bool = False
 
 
 def name_groups(
@@ -74,44 +86,68 @@ def name_groups(
     return None
 
 
-def open_question(paths: Sequence[str], labels: Sequence[str], split: Sequence[str]) -> str:
-    """A clause on what may identify patients in N paths without groups, but is not sure enough; empty if nothing."""
+def open_question(
+    paths: Sequence[str], labels: Sequence[str], split: Sequence[str], groups: Sequence[str] | None = None
+) -> str:
+    """A clause on what may identify patients in N paths, but is not sure enough; empty if nothing.
+
+    If names gave `groups`, one per path, only what unites several of them is mentioned.
+    """
     files = [FileName(path, PurePath(path).stem, labels[i], split[i]) for i, path in enumerate(paths)]
-    for reading in open_questions(files):
-        pairs = [reading.read(file) for file in files]
-        ids = [pair.id if pair else file.path for pair, file in zip(pairs, files, strict=True)]
-        known = [pair for pair in pairs if pair]
-        if _plausible(reading, known, ids, files, None):
-            groups = members_of(ids)
-            return (
-                f"{len(known):,} of {len(files):,} {reading.evidence}, as {ids[groups[0][0]]!r} ({len(groups):,} names)"
-            )
+    if groups is not None:
+        files = [file._replace(stem=copy.source) for file, copy in zip(files, _copies(files), strict=True)]
+    for reading in few_patients(files):
+        known, ids = _read(reading, files)
+        if groups is None and len(known) >= MIN_PATIENT_NAMES * len(files) and few_but_named(ids, files):
+            return f"{len(known):,} of {len(files):,} {reading.evidence}, as {_format_ids(ids)}"
+    clauses: dict[str, list[str]] = defaultdict(list)
+    for reading in possible_patients(files):
+        known, ids = _read(reading, files)
+        if _plausible(reading, known, ids, files, None) and (groups is None or is_coarser(ids, groups)):
+            clauses[f"{len(known):,} of {len(files):,} {reading.evidence}"].append(_format_ids(ids))
+    for evidence, names in clauses.items():
+        return f"{evidence}, as {' or '.join(dict.fromkeys((names[0], names[-1])))}"
     return ""
+
+
+def _read(reading: NameReading, files: Sequence[FileName]) -> tuple[list[tuple[FileName, Identifier]], list[str]]:
+    """The files that have an identifier, with it; and the identifiers of all files, or their paths."""
+    pairs = [reading.read(file) for file in files]
+    known = [(file, pair) for file, pair in zip(files, pairs, strict=True) if pair]
+    return known, [pair.id if pair else file.path for file, pair in zip(files, pairs, strict=True)]
+
+
+def _format_ids(ids: Sequence[str]) -> str:
+    """The first identifier that recurs, and how many do."""
+    groups = members_of(ids)
+    return f"{ids[groups[0][0]]!r} ({len(groups):,} names)"
 
 
 def _patients(files: Sequence[FileName], keys: Sequence[str], clusters: NDArray[np.int64] | None) -> NameGroups | None:
     """The groups of the first reading that is plausible; `keys` are those of images that a reading does not find."""
     for reading in readings(files):
         pairs = [reading.read(file) for file in files]
-        known = [pair for pair in pairs if pair]
-        spelled = iter(with_one_spelling([pair.id for pair in known])[0])
+        known = [(file, pair) for file, pair in zip(files, pairs, strict=True) if pair]
+        spelled = iter(with_one_spelling([pair.id for _, pair in known])[0])
         patients = [next(spelled) if pair else key for pair, key in zip(pairs, keys, strict=True)]
         if _plausible(reading, known, patients, files, clusters):
-            titles = ", ".join(sorted({pair.title for pair in known}))
+            titles = ", ".join(sorted({pair.title for _, pair in known}))
             reason = f"{len(known):,} of {len(files):,} {reading.evidence} ({titles})"
-            return NameGroups(np.array(patients, dtype=np.str_), reason)
+            return NameGroups(np.array(patients, dtype=np.str_), reason, sure=not reading.strict)
     return None
 
 
 def _plausible(
     reading: NameReading,
-    known: Sequence[Identifier],
+    known: Sequence[tuple[FileName, Identifier]],
     keys: Sequence[str],
     files: Sequence[FileName],
     clusters: NDArray[np.int64] | None,
 ) -> bool:
     """Whether enough files have an identifier, and the groups meet the rules of belief."""
-    if len(known) < max(1, MIN_PATIENT_NAMES * len(files)) or (reading.strict and not believed_strictly(known)):
+    if len(known) < max(1, MIN_PATIENT_NAMES * len(files)):
+        return False
+    if reading.strict and not believed_strictly([pair for _, pair in known], [file.label for file, _ in known]):
         return False
     return plausible_patients(keys, files, clusters)
 

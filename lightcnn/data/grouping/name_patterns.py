@@ -50,18 +50,23 @@ ORIGIN = (
 RECORDING = r"study|exam|visit|session|ses|series|video|vid|clip|seq(?:uence)?"
 """Words that name what several images may show (`ORIGIN`), or how they were taken together."""
 TAIL = r"(?:\d{1,3}|[LR]|left|right|od|os)"
+BEFORE = rf"(?:[^\W\d_]+|(?:{RECORDING}|slice|frame|image|img|view|tile|patch|scan)[ _-]?\d+)[ _.-]+"
+"""A word before the patient: without a number, or with one that counts images."""
+LETTER_NUMBER = "LETTER-NUMBER_NUMBER"
 PATIENTS = (
     ("TCGA's patients", r"(?P<id>TCGA-\w{2}-\w{4})(?:-.+)?"),
     ("BreakHis' slides", r"SOB_[BM]_\w+-(?P<id>\d+-\w+)-\d+-\d+"),  # SOB_B_A-14-22549AB-40-001.png
     ("IDC's patients", r"(?P<id>\d+)_idx\d+_x\d+_y\d+_class\d"),  # 8863_idx5_x51_y1251_class0.png
     ("series of chest X-rays", r"(?P<id>(?:NORMAL2?-)?IM-\d+)-\d+(?:-\d+)?"),  # NORMAL2-IM-1427-0001.jpeg
     (
-        "PATIENT_NUMBER",  # patient12_3.png, case_12_2.png, person100_virus_184.jpeg
-        rf"(?P<id>(?:{ORIGIN}|{RECORDING})[ _-]?\d+[a-z]?)(?:[ _.-].+)?",
+        "PATIENT_NUMBER",  # patient12_3.png, person100_virus_184.jpeg, slice_3_case_12.png
+        rf"(?:{BEFORE}){{0,4}}?(?P<id>(?:{ORIGIN})[ _-]?\d+[a-z]?)(?:[ _.-].+)?",
     ),
+    ("STUDY_NUMBER", rf"(?P<id>(?:{RECORDING})[ _-]?\d+[a-z]?)(?:[ _.-].+)?"),  # video_3_frame_12.png
     # M01_02.jpg, p23_1.png; names that cameras write are not patients
-    ("LETTER-NUMBER_NUMBER", rf"(?P<id>(?!(?:IMG|IMA|IM|DSC|PIC|MVI|CAM)\d)[A-Z]{{1,3}}\d{{1,5}})[ _-]{TAIL}"),
-    ("LETTER-NUMBER_NUMBER", rf"(?P<id>(?:P|S|PT|ID)[_-]\d{{1,5}})[ _-]{TAIL}"),  # P-001_L.png
+    (LETTER_NUMBER, rf"(?P<id>(?!(?:IMG|IMA|IM|DSC|PIC|MVI|CAM)\d)[A-Z]{{1,3}}\d{{1,5}})[ _-]{TAIL}"),
+    # P-001_L.png, P12_L_02.png, S000_V0_A.png
+    (LETTER_NUMBER, rf"(?P<id>(?:P|S|PT|ID)[_-]?\d{{1,5}})(?:[ _-](?:{TAIL}|[A-Z]\d{{1,3}}|[A-H])){{1,4}}"),
 )
 """As COPIES; `id` identifies a person or a slide, in all classes and splits."""
 SIDE = r"left|right|o[dsu]|[lr]|front(?:al)?|lateral|back|rear|top|bottom|ap|pa|[lr]?[ _-]?(?:cc|mlo)"
@@ -75,12 +80,9 @@ PAIRS = (
     ("NUMBER_LETTER", r"(?P<id>\d+)[ _.-]?(?P<number>[a-h])"),  # 12a.png, 12b.png
 )
 """Patterns of an identifier of digits with what distinguishes its images: believed by stricter rules than PATIENTS."""
-NUMBERED = r"(?P<id>.*\d.*?)(?:[ _.-](?P<number>\d+|[a-h])| ?\((?P<bracketed>\d+)\))"
-"""A name with a counter, `scan_3_1`, `ISIC_0024306_1` or `12 (1)`: plausible groups are mentioned, but not used."""
 _COPIES = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in COPIES)
 _PATIENTS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in PATIENTS)
 _PAIRS = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in PAIRS)
-_NUMBERED = re.compile(NUMBERED, re.IGNORECASE)
 _FOLDERS = tuple(
     (title, re.compile(pattern, re.IGNORECASE))
     for title, pattern in (
@@ -167,12 +169,6 @@ def pair_of(stem: str, label: str) -> Identifier | None:
         if match and parts.get("side", "").casefold() != label.casefold():
             return Identifier(title, match["id"].lower(), parts.get("number", ""))
     return None
-
-
-def numbered(stem: str) -> Identifier | None:
-    """The name without its counter, and the counter, or None if it has none."""
-    match = _NUMBERED.fullmatch(stem[:MAX_CHARACTERS])
-    return Identifier("NAME_NUMBER", match["id"].lower(), match["number"] or match["bracketed"]) if match else None
 
 
 def folder_pattern(folder: str) -> str:

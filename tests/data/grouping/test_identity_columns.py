@@ -10,10 +10,16 @@ IDENTITIES = (
     "lesion_id", "patient_id", "PatientID", "patient-id", "Patient ID", "patientid", "patients", "subject", "case",
     "study", "StudyInstanceUID", "series", "slide_barcode", "well", "plate", "video_name", "visit", "MRN", "ID",
     "PID", "Patient's ID", "user_id", "Läsion", "eye", "numéro patient", "患者ID", "CASE_SUBMITTER_ID",
+    "isic_patient", "hospital_id", "Hospital No", "patient_code", "subj", "study_uid", "ham_lesion_id",
+    "src_subject_key", "tcia_PatientID", "anon patient ref", "medical_record_number", "nhs_number",
+    "child", "player_name",
 )  # fmt: skip
 OTHERS = (
     "Patient Age", "patient_sex", "age", "image_id", "isic_id", "sha1", "source_path", "dx", "localization", "name",
     "code", "anatom_site_general", "StudyDate", "View Position", "Follow-up #", "family_history", "", "#",
+    "filename", "width", "device_id", "camera", "site", "site_id", "label_id", "hospital", "hospital_name", "camera_id",
+    "age_patient", "n_patients", "number of patients", "patient_is_smoker", "user_agent", "age_group_id", "batch",
+    "blood_lesion", "scanner", "scanner_id", "medical", "class_id", "height",
 )  # fmt: skip
 
 
@@ -38,6 +44,13 @@ def test_a_column_of_lesions_is_mentioned_with_its_values():
     assert "rename it to 'group'" in warning.message
 
 
+@pytest.mark.parametrize("name", ["isic_patient", "hospital_id", "patient_code", "subj", "study_uid", "case"])
+def test_other_names_of_patients_are_mentioned_if_values_recur(name):
+    (warning,) = identity_warnings({name: LESIONS}, LABELS, [])
+    assert f"{name!r} with 24 values for 72 images" in warning.message
+    assert identity_warnings({name: [f"p{i}" for i in range(72)]}, LABELS, []) == []
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [
@@ -46,6 +59,8 @@ def test_a_column_of_lesions_is_mentioned_with_its_values():
         ("eye", ["left", "right"] * 36),
         ("case", [str(i // 36) for i in range(72)]),
         ("sample", [f"s{i % 4}" for i in range(72)]),
+        ("new_patient", ["yes", "no"] * 36),
+        ("hospital_id", [f"h{i // 36}" for i in range(72)]),
     ],
 )
 def test_values_that_cannot_be_patients_are_not_mentioned(name, values):
