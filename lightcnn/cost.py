@@ -18,6 +18,9 @@ from lightcnn import spec
 from lightcnn.budget import Cost
 from lightcnn.spec import NetworkSpec, Shape
 
+FLOAT_BYTES = 4
+"""Bytes of a number in fp32."""
+
 
 def cost(network: NetworkSpec) -> Cost:
     """The cost of a network, computed from its spec.

@@ -12,11 +12,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lightcnn import spec
 from lightcnn.blocks import ConvNormAct, Head, InvertedResidual, Residual, SeparableConv, Shortcut, SqueezeExcite
-from lightcnn.cost import cost
+from lightcnn.cost import FLOAT_BYTES, cost
 from lightcnn.devices import require_memory
 from lightcnn.spec import NetworkSpec, Shape
-
-FLOAT_BYTES = 4
 
 
 class Network(nn.Module):

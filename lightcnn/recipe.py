@@ -13,6 +13,8 @@ from lightcnn import document
 from lightcnn.baseline_spec import AnyNetwork
 from lightcnn.document import Frozen
 
+RECIPE_FILE = "recipe.yaml"
+"""The recipe in a run folder."""
 SEED_LIMIT = 2**32
 """Seeds are below this."""
 Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]

@@ -25,7 +25,7 @@ from lightcnn.ablating.variants import UNCHANGED, SkippedChange
 from lightcnn.devices import DeviceName
 from lightcnn.errors import InputError, LightcnnError, RunError
 from lightcnn.output.report import report_head
-from lightcnn.recipe import Recipe
+from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run import Run
 from lightcnn.run_files import earlier_values
 from lightcnn.run_folder import RunFolder, json_bytes
@@ -155,7 +155,7 @@ class AblationSetup:
         return {
             PLAN_FILE: self.plan.model_dump_json(indent=1).encode(),
             "ablate.yaml": document.dump(settings, exclude_defaults=False).encode(),
-            "recipe.yaml": recipe.encode(),
+            RECIPE_FILE: recipe.encode(),
             "data.json": json_bytes(self.data),
         }
 

@@ -10,7 +10,7 @@ import numpy as np
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping.near_duplicates import NearDuplicates
 from lightcnn.data.split import SPLIT_TITLES
-from lightcnn.output.caveats import STAND_IN_AUDIT
+from lightcnn.output.caveats import STAND_IN_AUDIT, group_unit
 
 IMBALANCE_RATIO = 10
 """Ratio of the largest to the smallest class from which on accuracy alone is misleading."""
@@ -142,10 +142,9 @@ def _imbalance(counts: FindingCounts) -> str:
 
 def _groups(dataset: Dataset) -> str:
     if not dataset.groups_known:
-        unit = "image" if dataset.groups_from == "none" else "photograph, with its copies,"
         return (
-            "It is not known which images come from one patient or place, so "
-            f"each {unit} counts as a group of its own; if you know it, state it in a manifest (path,label,group)."
+            f"It is not known which images come from one patient or place, so {group_unit(dataset.groups_from)} counts "
+            "as a group of its own; if you know it, state it in a manifest (path,label,group)."
         )
     if dataset.groups_from in ("manifest", "source"):
         return f"Groups are {dataset.groups_reason}."

@@ -16,12 +16,11 @@ from lightcnn import csv_files, document
 from lightcnn.comparing.run_report import RESTORE, RunReport, read_report
 from lightcnn.errors import DocumentError, RunError
 from lightcnn.evaluation.predictions import MAX_BYTES, read_test_images
-from lightcnn.recipe import Recipe
+from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run_files import read_limited
 from lightcnn.run_folder import RunFolder
 
 PREDICTIONS_FILE = "predictions.csv"
-RECIPE_FILE = "recipe.yaml"
 SINGLE_COLUMNS = ("path", "split", "group", "label", "prediction")
 POOLED_COLUMNS = (*SINGLE_COLUMNS, "seed", "fold")
 SPLIT_NAMES = ("train", "val", "test")

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from lightcnn.cost import FLOAT_BYTES
 from lightcnn.errors import InputError
 
-FLOAT_BYTES = 4
 ADAM_COPIES = 3
 """A Keras file of a model compiled with Adam holds each weight and Adam's two moments of it."""
 SAFETENSORS_TYPES = {

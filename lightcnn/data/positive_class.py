@@ -61,9 +61,19 @@ def positive_document(classes: Sequence[str]) -> dict[str, Any] | None:
     if len(classes) != 2:
         return None
     other, positive = classes
-    reason = "the second of the two classes"
     if is_negative(other) and not is_negative(positive):
         reason = f"the name of the other class, {other}, is that of a negative class"
     elif is_negative(positive) and not is_negative(other):
         reason = "chosen in the recipe or an earlier run, although its name is that of a negative class"
+    elif _is_alphabetical(other, positive):
+        reason = "by alphabetical order; name it with --positive"
+    else:
+        reason = "chosen in the recipe or an earlier run, or the second class of the source"
     return {"class": positive, "reason": reason}
+
+
+def _is_alphabetical(first: str, second: str) -> bool:
+    """Whether two classes are in the order in which folders and manifests give them: numbers by value."""
+    if first.isdecimal() and second.isdecimal():
+        return int(first) < int(second)
+    return first < second

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from lightcnn.cost import FLOAT_BYTES
 from lightcnn.counting.count import Count
 from lightcnn.counting.layers import layer_rows
 from lightcnn.counting.liveness import liveness, moved_bytes, peak
 from lightcnn.counting.recorder import Call
-from lightcnn.counting.sizes import FLOAT_BYTES, keras_bytes
+from lightcnn.counting.sizes import keras_bytes
 from lightcnn.counting.trace import Trace
 from lightcnn.errors import InputError
 from lightcnn.onnxfiles.macs import FREE, OMITTED, RULES

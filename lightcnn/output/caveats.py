@@ -51,6 +51,18 @@ def caveats(data: Mapping[str, Any]) -> list[str]:
     return [*(warning["message"] for warning in data_warnings(data)), *filter(None, [data["note"]])]
 
 
+def group_unit(source: str) -> str:
+    """What counts as one group if patients are not known, by the `groups.source` of a report.json."""
+    return "each image" if source == "none" else "each photograph, with its copies,"
+
+
+def groups_clause(groups: Mapping[str, Any]) -> str:
+    """Where the `data.groups` of a report.json are known from, or what counts as a group."""
+    if groups["known"]:
+        return f"from {groups['source']}: {groups['why']}"
+    return f"patients are not known: {group_unit(groups['source'])} is a group of its own"
+
+
 def cautions(report: Mapping[str, Any], *, omit: Collection[str] = ()) -> list[str]:
     """The sentences of all warnings of a report.json, and the note about its data.
 

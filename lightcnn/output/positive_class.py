@@ -17,4 +17,6 @@ def positive_sentence(report: Mapping[str, Any]) -> str:
         return ""
     other = next(name for name in report["data"]["classes"] if name != entry["class"])
     command = f"--positive {shlex.quote(other)}"
+    if entry["reason"].endswith("--positive"):
+        return f"The positive class is {entry['class']} ({entry['reason']}, as in {command})."
     return f"The positive class is {entry['class']} ({entry['reason']}); choose the other one with {command}."

@@ -8,13 +8,13 @@ from typing import Any
 
 from lightcnn import csv_files
 from lightcnn.budget import human
+from lightcnn.cost import FLOAT_BYTES
 from lightcnn.errors import InputError
 from lightcnn.measurement.runtime_names import EAGER, FOLDED, ONNX, ONNX_INT8, RUNTIMES
 from lightcnn.output import html as page
 from lightcnn.text import not_one_of, visible
 
 Row = Mapping[str, Any]
-FLOAT_BYTES = 4
 MARKS = {
     "~": "unstable: measured twice, the interquartile range is still over a fifth of the median",
     "*": "published in the paper of MicroMPoxNet, not ours: the paper augmented its images before splitting them",

@@ -17,9 +17,8 @@ import torch
 from lightcnn import document
 from lightcnn.baseline_spec import BASELINES, TIMM_PREFIX, AnySpec, BaselineSpec, load_network
 from lightcnn.baselines import build_network, configuration
-from lightcnn.cost import cost
+from lightcnn.cost import FLOAT_BYTES, cost
 from lightcnn.counting.count import Count, count
-from lightcnn.counting.sizes import FLOAT_BYTES
 from lightcnn.csv_files import unguard
 from lightcnn.devices import require_memory
 from lightcnn.errors import InputError, LightcnnError

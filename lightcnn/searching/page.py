@@ -7,7 +7,7 @@ from typing import Any
 
 from lightcnn import document
 from lightcnn.output import html
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import cautions, groups_clause
 from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
 from lightcnn.searching.settings import SearchSettings
@@ -95,8 +95,8 @@ def _data(data: Mapping[str, Any]) -> list[str]:
         html.heading("The data"),
         html.pairs({
             **data["counts"],
-            "groups": f"from {groups['source']}" if groups["known"] else "unknown: each image is its own group",
-            "how groups were found": groups["why"],
+            "groups": groups_clause(groups),
+            **({} if groups["known"] else {"how groups were found": groups["why"]}),
             "groups in two sets": data["groups_shared"],
             "fingerprint": data["fingerprint"][:16],
         }),

@@ -26,7 +26,7 @@ from lightcnn.inference import measure_unlikeness
 from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning, small_test_set_warnings
-from lightcnn.recipe import Recipe
+from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import figures
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
@@ -91,7 +91,7 @@ def write_report(
     report = report_document(settings, pipeline, space, plan, outcomes, final, clock)
     spec = final.candidate.spec
     run.write_bytes("spec.yaml", document.dump(spec).encode())
-    run.write_bytes("recipe.yaml", document.dump(final.recipe, exclude_defaults=False).encode())
+    run.write_bytes(RECIPE_FILE, document.dump(final.recipe, exclude_defaults=False).encode())
     stand_in = report["data"]["stand_in"]
     run.write_bytes("weights.safetensors", weights_file(final.model, spec, stand_in=stand_in))
     preprocess = pipeline.preprocess(spec.input[1])

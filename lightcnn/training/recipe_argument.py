@@ -17,10 +17,18 @@ from lightcnn.document import Frozen, Model
 from lightcnn.errors import InputError, RunError
 from lightcnn.output.warnings import ReportWarning, WarningCode
 from lightcnn.overrides import Override
-from lightcnn.recipe import PRESETS, Recipe, default_augment, default_epochs, default_training, fitted_batch
+from lightcnn.recipe import (
+    PRESETS,
+    RECIPE_FILE,
+    Recipe,
+    default_augment,
+    default_epochs,
+    default_training,
+    fitted_batch,
+)
 from lightcnn.run_folder import RunFolder
 
-RECIPE_FILE, DATA_FILE = "recipe.yaml", "data.json"
+DATA_FILE = "data.json"
 ADAPTED: tuple[WarningCode, ...] = ("network_adapted", "batch_adapted")
 """Warnings of what a recipe took from its data, which data.json keeps for a resumed run."""
 Followed = Literal["classes", "channels", "positive", "batch"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightcnn import document
 from lightcnn.errors import RunError
-from lightcnn.recipe import Recipe
+from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.training.recipe_argument import differences
 from lightcnn.training.settings import MARKER_FILE
@@ -20,7 +20,7 @@ def require_same_recipe(run: RunFolder, recipe: Recipe, data: Mapping[str, Any])
     """Raises: RunError if a run was started with another recipe or other data; `data` is that of report.json."""
     if not (run / MARKER_FILE).is_file():
         raise RunError(f"run {run.path}: not a training; --resume continues a run of `lightcnn train`")
-    started = document.load(Recipe, run / "recipe.yaml")
+    started = document.load(Recipe, run / RECIPE_FILE)
     # Runs of earlier versions have no positive class: the order of their classes is in the fingerprint.
     if started.reading.positive is None:
         reading = started.reading.model_copy(update={"positive": recipe.reading.positive})

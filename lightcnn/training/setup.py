@@ -17,7 +17,7 @@ from torch import nn
 
 from lightcnn import document
 from lightcnn.baseline_spec import BaselineSpec
-from lightcnn.cost import cost
+from lightcnn.cost import FLOAT_BYTES, cost
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.intensity import OWN_SCALE
 from lightcnn.data.grouping.groups import find_groups
@@ -32,7 +32,7 @@ from lightcnn.errors import DataMissing, InputError
 from lightcnn.inference import probabilities
 from lightcnn.output.caveats import STAND_IN_HEADING
 from lightcnn.output.warnings import ReportWarning
-from lightcnn.recipe import Reading, Recipe, usual_batch
+from lightcnn.recipe import RECIPE_FILE, Reading, Recipe, usual_batch
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.spec import NetworkSpec
 from lightcnn.trained_network import TrainedNetwork
@@ -45,7 +45,6 @@ STAND_IN_SOURCE = "synthetic-lesions"
 """The data that a recipe is trained on if its data set is missing on this machine."""
 SMALL_INPUT, LARGE_RATIO = 64, 4
 """Images that are at least so many times as large as an input of at most so many pixels lose what they show."""
-FLOAT_BYTES = 4
 COPIES = {"adam": 4, "adamw": 4, "sgd": 3, "rmsprop": 3}
 """Optimizer → numbers that a training keeps for each parameter: itself, its gradient, and the optimizer's own."""
 
@@ -141,7 +140,7 @@ def first_files(recipe: Recipe, data: Mapping[str, Any], settings: TrainSettings
     """recipe.yaml, data.json and, with settings, train.yaml. `data` is that of report.json."""
     header = stand_in_warning(data)
     text = document.dump(recipe, header, exclude_defaults=False)
-    files = {"recipe.yaml": text.encode(), "data.json": json_bytes(data)}
+    files = {RECIPE_FILE: text.encode(), "data.json": json_bytes(data)}
     return files | (settings.file(header) if settings else {})
 
 

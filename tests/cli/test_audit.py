@@ -223,9 +223,9 @@ def test_a_stand_in_and_notes_are_shown_on_the_terminal_and_the_page(clean, caps
     assert "STAND-IN" in capsys.readouterr().out
     Path("clean/cats/notes\x1b[31m.txt").write_text("")
     assert run(["audit", clean, "--out", "one"]) == 0
-    assert "ignored 1 files without an image suffix" in (Path("one") / "report.html").read_text(encoding="utf-8")
+    assert "Files without an image suffix were not read: 1" in (Path("one") / "report.html").read_text(encoding="utf-8")
     printed = capsys.readouterr().out
-    assert "note: ignored 1 files without an image suffix (cats/notes\\x1b[31m.txt)" in printed
+    assert "warning: Files without an image suffix were not read: 1 (cats/notes\\x1b[31m.txt)" in printed
 
 
 def test_a_class_of_damaged_files_is_audited_and_cannot_be_trained_on(tmp_path, capsys):

@@ -76,5 +76,10 @@ def test_the_report_states_why() -> None:
         "class": "Others",
         "reason": "chosen in the recipe or an earlier run, although its name is that of a negative class",
     }
-    assert positive_document(("a", "b")) == {"class": "b", "reason": "the second of the two classes"}
+    by_default = "by alphabetical order; name it with --positive"
+    assert positive_document(("a", "b")) == {"class": "b", "reason": by_default}
+    assert positive_document(("2", "10")) == {"class": "10", "reason": by_default}
+    assert positive_document(("b", "a")) == {
+        "class": "a", "reason": "chosen in the recipe or an earlier run, or the second class of the source"
+    }  # fmt: skip
     assert positive_document(("a", "b", "c")) is None

@@ -16,6 +16,9 @@ from lightcnn.output.warnings import ReportWarning
 from lightcnn.progress import Progress, no_progress
 from lightcnn.text import nearest
 
+RENAME = "give their names the suffix of their format, as in name.png, or convert them to PNG"
+"""What to do with images that have another suffix or none."""
+
 
 def read_folder(path: Path, *, skip_corrupt: bool = False, progress: Progress = no_progress) -> Dataset:
     """Reads all images of all class folders. Raises: DataError."""
@@ -40,8 +43,8 @@ def read_folder(path: Path, *, skip_corrupt: bool = False, progress: Progress = 
         warnings=(
             *_run_folder_warnings(path, [root for _, root in roots]),
             *_format_classes(_named_as_splits(path)),
+            *_ignored_warnings(path, [root for _, root in roots]),
         ),
-        note="; ".join(note for note in (_format_ignored(path, [root for _, root in roots]), reading.note) if note),
     )
 
 
@@ -78,22 +81,26 @@ def _require_inside(path: Path, files: list[Path]) -> None:
             raise DataError(f"data {file}: a link that leads out of {path}; copy the image there, or remove the link")
 
 
-def _format_ignored(path: Path, roots: list[Path]) -> str:
-    """A sentence on the files that were ignored; empty if none."""
+def _ignored_warnings(path: Path, roots: list[Path]) -> list[ReportWarning]:
+    """Warnings about images outside the class folders, and files in these that have no suffix of an image."""
     outside = [file for root in roots for file in image_files(root)]
-    others = [
-        file
-        for root in roots
-        for folder in subfolders(root)
-        for file in folder.iterdir()
-        if not (hidden(file) or file.suffix.lower() in SUFFIXES or file.is_dir())
+    others = [file for root in roots for folder in subfolders(root) for file in other_files(folder)]
+    return [
+        ReportWarning(
+            "files_ignored", f"{what} were not read: {len(files):,} ({_listed(files, path)}); {remedy}.", len(files)
+        )
+        for files, what, remedy in (
+            (outside, "Images outside the class folders", "move each into the folder of its class"),
+            (others, "Files without an image suffix", f"if they are images, {RENAME}"),
+        )
+        if files
     ]
-    notes = []
-    for files, what in ((outside, "images outside the class folders"), (others, "files without an image suffix")):
-        if files:
-            names = ", ".join(str(file.relative_to(path)) for file in sorted(files)[:MAX_LISTED])
-            notes.append(f"ignored {len(files)} {what} ({names}{', ...' if len(files) > MAX_LISTED else ''})")
-    return "; ".join(notes)
+
+
+def _listed(files: list[Path], path: Path) -> str:
+    """The first files in order, with their paths below `path`."""
+    names = ", ".join(str(file.relative_to(path)) for file in sorted(files)[:MAX_LISTED])
+    return f"{names}{', ...' if len(files) > MAX_LISTED else ''}"
 
 
 def _roots(path: Path) -> list[tuple[str, Path]]:
@@ -151,13 +158,20 @@ def _class_folders(root: Path) -> list[Path]:
                     f"data {nested}: a folder with images inside a class folder; move them up, or move it elsewhere"
                 )
             continue
-        remedy = (
-            f"its images are in folders below; move them up, or give {folder}" if nested else "add images or remove it"
-        )
+        remedy = f"its images are in folders below; move them up, or give {folder}" if nested else _remedy(folder)
         raise DataError(
             f"data {folder}: no image directly in this class folder ({', '.join(sorted(SUFFIXES))}); {remedy}"
         )
     return folders
+
+
+def _remedy(folder: Path) -> str:
+    """What to do about a class folder without images."""
+    others = other_files(folder)
+    if not others:
+        return "add images or remove it"
+    files = "1 other file" if len(others) == 1 else f"{len(others):,} other files"
+    return f"it has {files} ({_listed(others, folder.parent)}); if they are images, {RENAME}"
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -184,3 +198,9 @@ def image_files(folder: Path) -> list[Path]:
         and not hidden(file)
         and (file.is_file() or (file.is_symlink() and not file.exists()))
     )
+
+
+def other_files(folder: Path) -> list[Path]:
+    """The files in a folder that have no suffix of an image, in order, without those of systems."""
+    files = (file for file in folder.iterdir() if not hidden(file) and file.suffix.lower() not in SUFFIXES)
+    return sorted(file for file in files if not file.is_dir())

@@ -48,7 +48,6 @@ def read_manifest(path: Path, *, skip_corrupt: bool = False, progress: Progress 
         groups=np.array(groups) if groups_given else None,
         groups_from="manifest" if groups_given else "none",
         skipped=reading.skipped,
-        note=reading.note,
         warnings=(
             *_format_spellings(spellings),
             *identity_warnings(columns, [row.label for row in usable], groups),

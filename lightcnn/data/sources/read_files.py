@@ -32,12 +32,6 @@ class ReadFiles:
     positions: NDArray[np.int64]
     skipped: tuple[tuple[str, str], ...]
 
-    @property
-    def note(self) -> str:
-        """A clause for the report's note on files of which only a part was read; empty if none."""
-        count = sum(file.conversion.multi_frame for file in self.images.files)
-        return f"only the first image of {count} files with several images was read" if count else ""
-
 
 def read(
     source: str, root: Path, files: Sequence[Path], *, skip_corrupt: bool = False, progress: Progress = no_progress

@@ -22,7 +22,7 @@ from lightcnn.data.tensors import network_pixels
 from lightcnn.errors import DataError, InputError
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.progress import Progress
-from lightcnn.recipe import Reading, Recipe
+from lightcnn.recipe import RECIPE_FILE, Reading, Recipe
 from lightcnn.run_folder import RunFolder
 
 MAX_CANDIDATES = 2_000
@@ -54,8 +54,8 @@ def load_test_data(
 
     Raises: InputError if the data are missing, differ from those of the run, or have other classes.
     """
-    run.require("recipe.yaml")
-    recipe = document.load(Recipe, run / "recipe.yaml")
+    run.require(RECIPE_FILE)
+    recipe = document.load(Recipe, run / RECIPE_FILE)
     changes = {"positive": None} | ({} if data_dir is None else {"data_dir": str(data_dir)})
     reading = recipe.reading.model_copy(update=changes)
     dataset = in_order(_load_dataset(run, recipe, reading, source, progress), preprocess.classes)

@@ -10,7 +10,7 @@ from typing import Any
 from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.sources.load import DATASET_NAMES
-from lightcnn.output.caveats import caveats
+from lightcnn.output.caveats import caveats, groups_clause
 from lightcnn.output.largest_class import largest_class_warnings
 from lightcnn.recipe import Recipe
 from lightcnn.text import visible
@@ -94,10 +94,7 @@ class CardFacts:
     @property
     def groups(self) -> str:
         """What a group of images is, and where that is known from."""
-        groups = self.report["data"]["groups"]
-        if groups["known"]:
-            return f"from {groups['source']}: {groups['why']}"
-        return "not known: each image is a group of its own"
+        return groups_clause(self.report["data"]["groups"])
 
     @property
     def first_weights(self) -> str:

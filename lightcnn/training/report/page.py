@@ -14,7 +14,7 @@ from lightcnn.counting.stages import Stage
 from lightcnn.data.contact_sheets import thumbnail
 from lightcnn.engine.history import History
 from lightcnn.output import html
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import cautions, groups_clause
 from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
 from lightcnn.recipe import Optimisation, Recipe
@@ -177,11 +177,9 @@ def _stages(stages: Sequence[Stage]) -> list[tuple[Any, ...]]:
 
 
 def _data(data: Mapping[str, Any]) -> dict[str, Any]:
-    groups = data["groups"]
-    origin = f"{groups['source']}: {groups['why']}" if groups["known"] else "unknown: each image is a group of its own"
     return {
         **data["counts"],
-        "groups": origin,
+        "groups": groups_clause(data["groups"]),
         "groups in more than one set": data["groups_shared"],
         "fingerprint": data["fingerprint"][:16],
     }

@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from lightcnn.output.caveats import group_unit
+from lightcnn.output.largest_class import largest_class_clause
+
 METRICS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -121,11 +124,12 @@ def small_test_set(report: Mapping[str, Any]) -> str:
 
 def sample_size(report: Mapping[str, Any]) -> str:
     """The number of images and groups that the scores are computed on."""
-    test, known = report["metrics"]["test"], report["data"]["groups"]["known"]
+    test, source = report["metrics"]["test"], report["data"]["groups"]
     groups = (
         f"from {test['groups']:,} groups (images of one group are not independent, so intervals resample groups)"
-        if known
-        else "without known groups: each image counts as independent, so intervals may be too narrow"
+        if source["known"]
+        else f"without known patients: {group_unit(source['source'])} counts as independent, so intervals may be too "
+        "narrow"
     )
     return f"{test['images']:,} images {groups}."
 
@@ -153,21 +157,13 @@ def per_hundred(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0")
 
 
-def _largest_class(test: Mapping[str, Any]) -> str:
-    """The score of always predicting the largest class, as the end of a clause; empty if it is not known."""
-    entry = test.get("largest_class")
-    if not entry:
-        return ""
-    return f"; always predicting {entry['class'] or 'the largest class'} gives {per_hundred(entry['accuracy'])}"
-
-
 def _meaning(key: str, score: float, classes: list[str], test: Mapping[str, Any]) -> str:
     """What a defined score means."""
     two, count, mean = len(classes) == 2, per_hundred(score), " (mean over the classes)"
     first, second = classes[:2]
     share = test["per_class"][second]["images"] / test["images"]
     return {
-        "accuracy": f"{count} of 100 images are classified correctly{_largest_class(test)}",
+        "accuracy": f"{count} of 100 images are classified correctly{largest_class_clause(test)}",
         "balanced_accuracy": f"accuracy if all classes had the same number of images: {count} of 100",
         "sensitivity": f"{count} of 100 images of {second} are recognised" if two
         else f"{count} of 100 images of a class are recognised{mean}",

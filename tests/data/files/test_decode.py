@@ -171,7 +171,7 @@ def test_large_photographs_are_reduced_to_the_shorter_side(tmp_path):
 
 
 @pytest.mark.parametrize(("suffix", "multi_frame"), [("tif", True), ("webp", True), ("png", True)])
-def test_only_the_first_of_several_frames_is_read_and_the_note_reports_it(tmp_path, suffix, multi_frame):
+def test_only_the_first_of_several_frames_is_read_and_a_warning_reports_it_once(tmp_path, suffix, multi_frame):
     for folder in "ab":
         (tmp_path / folder).mkdir()
         for index in range(3):
@@ -180,7 +180,9 @@ def test_only_the_first_of_several_frames_is_read_and_the_note_reports_it(tmp_pa
     file = save(tmp_path / "a", f"9.{suffix}", rgb(), save_all=True, append_images=[rgb(CORNER)], **options)
     assert decode(file).conversion.multi_frame is multi_frame
     np.testing.assert_array_equal(decode(file).pixels, COLOUR)
-    assert "only the first image of 1 files with several images was read" in load(str(tmp_path)).note
+    data = load(str(tmp_path))
+    assert [(warning.code, warning.count) for warning in data.warnings] == [("dropped_frames", 1)]
+    assert data.note == "", "the warning states it once"
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (0.0, 3000.0), (float("nan"), 1.0), (0.0, float("inf"))])

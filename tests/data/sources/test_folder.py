@@ -89,10 +89,29 @@ def test_system_files_are_ignored_and_other_files_are_reported(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     data = load(str(tmp_path))
     assert (data.classes, len(data)) == (("a", "b"), 6)
-    assert data.note == (
-        "ignored 1 images outside the class folders (overview.png); "
-        "ignored 4 files without an image suffix (a/notes.txt, b/labels.json, b/scan.dcm, ...)"
+    outside, others = data.warnings
+    assert (data.note, outside.code, outside.count, others.code, others.count) == (
+        "", "files_ignored", 1, "files_ignored", 4,
+    )  # fmt: skip
+    assert outside.message.startswith("Images outside the class folders were not read: 1 (overview.png); move each")
+    assert others.message.startswith(
+        "Files without an image suffix were not read: 4 (a/notes.txt, b/labels.json, b/scan.dcm, ...); if they are"
     )
+
+
+@pytest.mark.parametrize("suffix", ["", ".dat", ".img", ".1"])
+def test_images_with_another_suffix_or_none_are_one_error_with_the_remedy(tmp_path, suffix):
+    photos(tmp_path, [f"{name}/{i}" for name in "ab" for i in range(3)])
+    for file in sorted(tmp_path.glob("*/*.png")):
+        file.rename(file.with_suffix(suffix))
+    others = (
+        rf"a: no image directly .*it has 3 other files \(a/0{suffix}, a/1{suffix}, a/2{suffix}\); .* as in name.png"
+    )
+    with pytest.raises(DataError, match=others):
+        load(str(tmp_path))
+    photos(tmp_path, ["a/0", "b/0"])
+    (warning,) = load(str(tmp_path)).warnings
+    assert (warning.code, warning.count) == ("files_ignored", 6)
 
 
 def test_class_names_in_two_unicode_forms_are_the_same_class_in_all_splits(tmp_path):
