@@ -7,7 +7,7 @@ exactly, and nothing large is allocated before that is known.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from lightcnn.baseline_spec import BaselineSpec, load_network
 from lightcnn.data.files.conversion import Conversion, pixel_warnings
@@ -30,7 +30,7 @@ from lightcnn.inference import evaluate
 from lightcnn.output.warnings import ReportWarning
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
-from lightcnn.unlikeness import Unlikeness, mismatch_warnings, unlike_warnings
+from lightcnn.unlikeness import Unlikeness, difference_warnings
 from lightcnn.weights import read_network
 
 ABSTAINED = "abstained"
@@ -116,8 +116,8 @@ class TrainedNetwork:
         unlikeness, scores = self.preprocess.unlikeness, [row.unlikeness for row in rows]
         warnings = (
             *pixel_warnings(conversions, self.preprocess.scale),
-            *unlike_warnings(unlikeness, scores), *mismatch_warnings(Counter(row.mismatches for row in rows)),
-        )  # fmt: skip
+            *difference_warnings(unlikeness, scores, Counter(row.mismatches for row in rows)),
+        )
         return Predictions(classes, table, decided, warnings, np.array(scores, np.float64) if unlikeness else None)
 
     def stream(
@@ -152,31 +152,35 @@ class TrainedNetwork:
         if not images:
             return []
         pixels = torch.stack([image.pixels for image in images]).to(self.device)
+        originals = [(image.channels, image.shorter_side) for image in images]
         try:
-            rows, features = evaluate(self.model, pixels, self.preprocess)
+            return evaluate_images(self.model, pixels, originals, self.preprocess)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise LightcnnError(
                 f"predict: out of memory on {self.device} with {len(images)} images; use --device cpu"
             ) from error
-        scores, mismatches = self._unlikeness(images, features)
-        return [Evaluation(*row) for row in zip(rows, scores, mismatches, strict=True)]
 
-    def _unlikeness(
-        self, images: list[PreparedImage], features: NDArray[np.float64]
-    ) -> tuple[list[float | None], list[tuple[str, ...]]]:
-        """The score of each image, and what differs from the training images. Raises: RunError."""
-        preprocess, unlikeness = self.preprocess, self.preprocess.unlikeness
-        names = [("channels",) * (image.channels > preprocess.channels) for image in images]
-        if unlikeness is None:
-            return [None] * len(images), names
-        require_features(unlikeness, features)
-        finite = np.nan_to_num(features, posinf=1e30, neginf=-1e30)
-        colours = unlikeness.differs(finite, 2 * preprocess.channels)
-        names = [
-            (*name, *("size",) * (2 * image.shorter_side < unlikeness.smallest_side), *("colours",) * bool(other))
-            for name, image, other in zip(names, images, colours, strict=True)
-        ]
-        return unlikeness.scores(finite).tolist(), names
+
+def evaluate_images(
+    model: nn.Module, pixels: Tensor, originals: Sequence[tuple[int, int]], preprocess: Preprocess
+) -> list[Evaluation]:
+    """Evaluates images uint8 (N, C, S, S) and compares them with the training images.
+
+    `originals` are the channels and the shorter side in pixels of each image before it was prepared. Raises: RunError.
+    """
+    rows, features = evaluate(model, pixels, preprocess)
+    unlikeness = preprocess.unlikeness
+    names = [("channels",) * (channels > preprocess.channels) for channels, _ in originals]
+    if unlikeness is None:
+        return [Evaluation(row, None, name) for row, name in zip(rows, names, strict=True)]
+    require_features(unlikeness, features)
+    finite = np.nan_to_num(features, posinf=1e30, neginf=-1e30)
+    colours = unlikeness.differs(finite, 2 * preprocess.channels)
+    names = [
+        (*name, *("size",) * (2 * shorter_side < unlikeness.smallest_side), *("colours",) * bool(other))
+        for name, (_, shorter_side), other in zip(names, originals, colours, strict=True)
+    ]
+    return [Evaluation(*row) for row in zip(rows, unlikeness.scores(finite).tolist(), names, strict=True)]
 
 
 def require_probability(value: float) -> None:

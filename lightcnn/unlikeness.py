@@ -128,6 +128,16 @@ def _false_alarm_rate(distances: Numbers) -> float:
     return alarms / len(distances)
 
 
+def difference_warnings(
+    unlikeness: Unlikeness | None, scores: Collection[float | None], mismatches: Mapping[tuple[str, ...], int]
+) -> list[ReportWarning]:
+    """The warnings that images are unlike the training images, or differ from them; `scores` are those of all images.
+
+    `mismatches` has names of MISMATCHES → number of images.
+    """
+    return [*unlike_warnings(unlikeness, scores), *mismatch_warnings(mismatches)]
+
+
 def unlike_warnings(unlikeness: Unlikeness | None, scores: Collection[float | None]) -> list[ReportWarning]:
     """The warning that images are unlike the training images, if any is. `scores` are those of all images."""
     count = sum(score is not None and score > 1 for score in scores)

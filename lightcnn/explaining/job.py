@@ -106,10 +106,10 @@ def _explain_image(
     progress: ExplainProgress,
 ) -> None:
     """Explains the image with that number of `count`, unless the run folder already has its explanations."""
-    saved, unlikeness = load(folder, number, image), setup.unlikeness(image.pixels)
+    saved, evaluation = load(folder, number, image), setup.evaluation(image)
     if saved is not None:
         results.seconds_before += sum(explanation.seconds for explanation in saved[0])
-        progress.explained(results.add(image, *saved, unlikeness))
+        progress.explained(results.add(image, *saved, evaluation))
         return
     failures = len(results.failures)
     explanations = _explanations(setup, image, results, number, count, progress)
@@ -122,7 +122,7 @@ def _explain_image(
         else:  # a resumed run tries the failed method again
             for name, content in files.contents.items():
                 folder.write_bytes(name, content)
-        progress.explained(results.add(image, explanations, files, unlikeness))
+        progress.explained(results.add(image, explanations, files, evaluation))
 
 
 def _explanations(

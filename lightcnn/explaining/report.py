@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lightcnn.data.files.conversion import pixel_warnings
+from lightcnn.data.files.walk import run_folder_warnings
 from lightcnn.devices import device_name
 from lightcnn.explaining.checks.summary import summary, summary_text
 from lightcnn.explaining.images.selection import Selection
@@ -15,7 +17,7 @@ from lightcnn.explaining.setup import ExplainSetup
 from lightcnn.output.caveats import STAND_IN, STAND_IN_NETWORK
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning
-from lightcnn.unlikeness import unlike_warnings
+from lightcnn.unlikeness import difference_warnings
 
 
 def stand_in_warning(data: Mapping[str, Any] | None, *, network_stand_in: bool) -> str:
@@ -25,12 +27,16 @@ def stand_in_warning(data: Mapping[str, Any] | None, *, network_stand_in: bool) 
     return STAND_IN_NETWORK if network_stand_in else ""
 
 
-def _warnings(results: Results, setup: ExplainSetup) -> list[ReportWarning]:
+def _warnings(results: Results, setup: ExplainSetup, selection: Selection) -> list[ReportWarning]:
     """The warnings beside those about the data."""
-    scores = {entry["panel"]: entry["unlikeness"] for entry in results.entries}
     warnings = [
+        *run_folder_warnings(selection.run_folders),
         *pixel_warnings(results.conversions, setup.preprocess.scale),
-        *unlike_warnings(setup.preprocess.unlikeness, scores.values()),
+        *difference_warnings(
+            setup.preprocess.unlikeness,
+            [evaluation.unlikeness for evaluation in results.evaluations],
+            Counter(evaluation.mismatches for evaluation in results.evaluations),
+        ),
     ]
     if results.warning != STAND_IN_NETWORK:
         return warnings
@@ -46,7 +52,7 @@ def report_document(
 ) -> dict[str, Any]:
     """report.json without `seconds`; `figures` are the names of the overview figures."""
     rows = summary(results.entries)
-    warnings = _warnings(results, setup)
+    warnings = _warnings(results, setup, selection)
     return {
         **report_head("explain", seed=settings.options.seed, data=selection.data, warnings=warnings),
         "network": setup.source.report.get("network"),

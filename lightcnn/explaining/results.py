@@ -16,6 +16,7 @@ from lightcnn.explaining.figures.overview import Overview
 from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.explaining.page import MAX_PANELS
 from lightcnn.text import visible
+from lightcnn.trained_network import Evaluation
 
 COLUMNS = (
     "image", "label", "prediction", "target", "probability", "method", "layer", "seconds", "check", "value", "passed"
@@ -40,15 +41,18 @@ class Results:
     panels: dict[str, list[bytes]] = field(default_factory=dict)
     without_mask: list[str] = field(default_factory=list)
     conversions: list[Conversion] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
     overview: Overview = field(default_factory=Overview)
     seconds_before: float = 0.0
 
     def add(
-        self, image: ExplainedImage, explanations: Sequence[Explanation], files: FigureFiles, unlikeness: float | None
+        self, image: ExplainedImage, explanations: Sequence[Explanation], files: FigureFiles, evaluation: Evaluation
     ) -> list[Entry]:
         """Adds an explained image and returns its entries."""
-        entries = [_entry(image, explanation, files) | {"unlikeness": unlikeness} for explanation in explanations]
+        score = {"unlikeness": evaluation.unlikeness}
+        entries = [_entry(image, explanation, files) | score for explanation in explanations]
         self.entries += entries
+        self.evaluations.append(evaluation)
         self.conversions += [] if image.conversion is None else [image.conversion]
         if image.mask is None:
             self.without_mask.append(image.name)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import RunError
 from lightcnn.explaining.checks.checker import Checker
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.explanation import Explainer, find_target
+from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.explaining.methods.catalogue import make_method
 from lightcnn.explaining.methods.layer_choice import MapLayer, find_layer, map_layers
 from lightcnn.explaining.settings import ExplainSettings, require_level
-from lightcnn.inference import evaluate
 from lightcnn.run_folder import RunFolder
-from lightcnn.trained_network import TrainedNetwork, require_features
+from lightcnn.trained_network import Evaluation, TrainedNetwork, evaluate_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +32,10 @@ class ExplainSetup:
     explainer: Explainer
     target: int | None
 
-    def unlikeness(self, pixels: Tensor) -> float | None:
-        """How unlike the training images an image (C, S, S) is; None if the run has no such score. Raises: RunError."""
-        score = self.preprocess.unlikeness
-        if score is None:
-            return None
-        features = evaluate(self.network.model, pixels[None].to(self.network.device), self.preprocess)[1]
-        require_features(score, features)
-        return float(score.scores(np.nan_to_num(features, posinf=1e30, neginf=-1e30))[0])
+    def evaluation(self, image: ExplainedImage) -> Evaluation:
+        """How unlike the training images an image is, and what differs from them. Raises: RunError."""
+        pixels, original = image.pixels[None].to(self.network.device), (image.channels, image.frame.shorter_side)
+        return evaluate_images(self.network.model, pixels, [original], self.preprocess)[0]
 
 
 def prepare(settings: ExplainSettings) -> ExplainSetup:

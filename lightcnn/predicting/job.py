@@ -17,7 +17,7 @@ from lightcnn.predicting.settings import PredictSettings
 from lightcnn.progress import Progress, no_progress
 from lightcnn.run_folder import RunFolder
 from lightcnn.trained_network import ABSTAINED, TrainedNetwork, require_probability
-from lightcnn.unlikeness import Unlikeness, mismatch_warnings, unlike_warnings
+from lightcnn.unlikeness import Unlikeness, difference_warnings
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def run(
         unlikeness=unlikeness,
         warnings=(
             *pixel_warnings(conversions.elements(), network.preprocess.scale),
-            *unlike_warnings(unlikeness, scores), *mismatch_warnings(mismatches),
+            *difference_warnings(unlikeness, scores, mismatches),
         ),
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
 import shutil
@@ -284,6 +285,25 @@ def test_a_network_without_convolutions_is_explained_by_the_other_methods(tmp_pa
     assert "use --method ig" in error
     assert len(error.splitlines()) == 1
     assert not (tmp_path / "none").exists()
+
+
+def test_images_of_another_kind_have_the_warnings_of_predict(tmp_path, capsys):
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)  # smaller than half of 40 pixels
+    folder = tmp_path / "images"
+    (folder / "runs").mkdir(parents=True)
+    Image.fromarray(noise).save(folder / "noise.png")
+    shutil.copy(photographs()[0], folder / "known.png")
+    shutil.copytree("run", folder / "runs" / "other")
+    assert run(["predict", "run", str(folder), "--device", "cpu", "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)["warnings"]
+    assert {"run_folders_ignored", "images_mismatched"} <= {warning["code"] for warning in expected}
+    (message,) = (entry["message"] for entry in expected if entry["code"] == "images_mismatched")
+    assert "1 of 2 have less than half of the shorter side of the smallest training image" in message
+    report, out = explained(tmp_path, capsys, str(folder), "--method", "ig", "--checks", "none")
+    assert report["warnings"] == expected
+    assert message in html.unescape((out / "report.html").read_text())
+    assert run(["explain", "run", str(folder), "--method", "ig", "--checks", "none", "--out", str(tmp_path / "b")]) == 0
+    assert f"warning: {message}" in capsys.readouterr().out
 
 
 def test_lack_of_memory_reduces_the_batch_and_is_noted(tmp_path, capsys, monkeypatch):

@@ -31,13 +31,15 @@ class ExplainedImage:
     """An image to explain.
 
     `pixels` uint8 (C, S, S) are at the size of the network's input, before normalisation; `whole()` returns the image
-    as people see it, and `frame` describes where the pixels lie in it. `label` and `group` are None if unknown. `mask`
-    (S, S) is the ground truth. `conversion` is what was done to the values of a file; None for those of a data set.
+    as people see it, and `frame` describes where the pixels lie in it. `channels` are those of the decoded image.
+    `label` and `group` are None if unknown. `mask` (S, S) is the ground truth. `conversion` is what was done to the
+    values of a file; None for those of a data set.
     """
 
     name: str
     pixels: Tensor
     frame: Frame
+    channels: int
     whole: Callable[[], WholeImage]
     label: str | None = None
     group: str | None = None
@@ -60,8 +62,8 @@ def from_file(
     input_mask, notes = _at_input(mask, frame)
     pixels = network_pixels(decoded.pixels, preprocess)
     return ExplainedImage(
-        str(path), pixels, frame, lambda: decode_whole(path, preprocess.scale), mask=input_mask, notes=notes,
-        conversion=decoded.conversion,
+        str(path), pixels, frame, decoded.pixels.shape[2], lambda: decode_whole(path, preprocess.scale),
+        mask=input_mask, notes=notes, conversion=decoded.conversion,
     )  # fmt: skip
 
 
@@ -87,8 +89,9 @@ def from_array(
     frame = Frame.of(smaller.shape, preprocess)
     input_mask, notes = _at_input(mask, frame)
     return ExplainedImage(
-        name, network_pixels(smaller, preprocess), frame, lambda: (pixels, size), mask=input_mask, notes=notes
-    )
+        name, network_pixels(smaller, preprocess), frame, pixels.shape[2], lambda: (pixels, size), mask=input_mask,
+        notes=notes,
+    )  # fmt: skip
 
 
 def from_dataset(
@@ -113,6 +116,7 @@ def from_dataset(
         name,
         network_pixels(pixels, preprocess),
         frame,
+        pixels.shape[2],
         whole,
         label=dataset.classes[dataset.labels[index]],
         group=str(dataset.groups[index]) if dataset.groups_known else None,

@@ -31,6 +31,11 @@ class Frame:
         """The frame of a decoded image (H, W, ...) under a preprocessing."""
         return cls(shape[0], shape[1], preprocess.size, preprocess.fit)
 
+    @property
+    def shorter_side(self) -> int:
+        """The shorter side of the decoded image in pixels."""
+        return min(self.height, self.width)
+
     def onto(self, values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         """A map (size, size) on the whole image of height × width, bilinear; nan where the network saw nothing."""
         rows, columns = self._positions(height, width)

@@ -26,14 +26,15 @@ from lightcnn.progress import Progress
 class Selection:
     """The images to explain, read one by one; an image that cannot be read is given as `Skipped`.
 
-    `count` images are chosen from `available` ones. `passed_over` files do not have an image's name. `data` is that of
-    report.json, or None for images of files.
+    `count` images are chosen from `available` ones. `passed_over` files do not have an image's name, and `run_folders`
+    inside the folders were not read. `data` is that of report.json, or None for images of files.
     """
 
     images: Callable[[], Iterator[ExplainedImage | Skipped]]
     count: int
     available: int
     passed_over: int = 0
+    run_folders: int = 0
     data: dict[str, Any] | None = None
 
     @property
@@ -60,7 +61,7 @@ def select_files(inputs: Sequence[Path], preprocess: Preprocess, masks: MaskFold
             else:
                 yield _read(str(path), partial(from_file, path, preprocess, masks))
 
-    return Selection(images, counted.images, counted.images, counted.ignored)
+    return Selection(images, counted.images, counted.images, counted.ignored, counted.run_folders)
 
 
 def select_test_images(
