@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from lightcnn.budget import human
 from lightcnn.errors import InputError
@@ -17,8 +17,25 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
 MEMORY_SHARE = 0.8
 """Share of the free memory that a network may need."""
+SMALLER_NETWORK = "reduce its widths, its depths or the size of its input"
+"""What to do about a network that does not fit."""
 GROUPS = Path("/sys/fs/cgroup")
 """The folder in which Linux lists the limits of containers."""
+PROCESS_GROUPS = Path("/proc/self/cgroup")
+"""The file in which Linux lists the control groups of this process."""
+
+
+class GroupFiles(NamedTuple):
+    """The files with a limit of memory and with the memory in use, and the cached part of it in memory.stat."""
+
+    limit: str
+    used: str
+    cached: str
+
+
+VERSION_1 = GroupFiles("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+VERSION_2 = GroupFiles("memory.max", "memory.current", "inactive_file")
+"""Names in the two versions of control groups."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -45,17 +62,17 @@ def device_name(device: torch.device) -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
-def require_memory(network: str, needed: int, device: torch.device) -> None:
+def require_memory(network: str, needed: int, device: torch.device, *, remedy: str = SMALLER_NETWORK) -> None:
     """Checks that `needed` bytes are at most `MEMORY_SHARE` of the free memory of the device.
 
-    Raises: InputError that begins with `network`, the place of the network in words.
+    Raises: InputError that begins with `network`, the place of the network in words, and ends with the `remedy`.
     """
     free = free_memory(device)
     if free is not None and needed > MEMORY_SHARE * free:
         where = "the graphics card" if device.type == "cuda" else "this machine"
         raise InputError(
             f"{network}: needs at least {human(needed)}B of memory, but {MEMORY_SHARE:.0%} of the free memory of "
-            f"{where} are {human(int(MEMORY_SHARE * free))}B; reduce its widths, its depths or the size of its input"
+            f"{where} are {human(int(MEMORY_SHARE * free))}B; {remedy}"
         )
 
 
@@ -81,14 +98,35 @@ def _available() -> int | None:
 
 
 def _within_group() -> int | None:
-    """What is left of the limit of the control group (version 2) of this process, if it has a limit."""
+    """What is left of the lowest limit of the control groups of this process and their parents, if there is a limit."""
     try:
-        group = GROUPS / Path("/proc/self/cgroup").read_text(encoding="utf-8").split("::")[1].strip().lstrip("/")
-        limit, used = ((group / name).read_text(encoding="utf-8").strip() for name in ("memory.max", "memory.current"))
-    except (OSError, IndexError):
+        lines = PROCESS_GROUPS.read_text(encoding="utf-8").splitlines()
+    except OSError:
         return None
-    cached = _fields(group / "memory.stat").get("inactive_file", 0)
-    return None if limit == "max" else max(0, int(limit) - int(used) + cached)
+    left = [_left(folder, files) for line in lines for folder, files in _group_folders(line)]
+    return min((size for size in left if size is not None), default=None)
+
+
+def _group_folders(line: str) -> list[tuple[Path, GroupFiles]]:
+    """The folders of a group, as in `4:memory:/a/b` or `0::/a/b`, and of its parents; none if it limits no memory.
+
+    In a container the group may be named as on the host; the container's limit is then that of the root.
+    """
+    _, controllers, name = line.split(":", 2)
+    if controllers and "memory" not in controllers.split(","):
+        return []
+    root, files = (GROUPS / "memory", VERSION_1) if controllers else (GROUPS, VERSION_2)
+    group = root / name.lstrip("/")
+    return [(folder, files) for folder in (group, *group.parents) if folder.is_relative_to(root)]
+
+
+def _left(folder: Path, files: GroupFiles) -> int | None:
+    """What is left of the limit of one control group; None if it has none."""
+    try:
+        limit, used = (int((folder / name).read_text(encoding="utf-8")) for name in (files.limit, files.used))
+    except (OSError, ValueError):  # no such group, or the limit is "max"
+        return None
+    return max(0, limit - used + _fields(folder / "memory.stat").get(files.cached, 0))
 
 
 def _fields(file: Path) -> dict[str, int]:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from lightcnn import devices
 from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import build_network
 from lightcnn.cli import main
 from lightcnn.cost import cost
+from lightcnn.counting.count import count
 from lightcnn.devices import free_memory, require_memory
 from lightcnn.errors import InputError
 from lightcnn.network import build
@@ -30,19 +32,60 @@ def test_a_network_may_need_four_fifths_of_the_free_memory(monkeypatch: pytest.M
     require_memory("network", 10**15, CPU)
 
 
-def test_the_limit_of_a_container_bounds_the_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = free_memory(CPU)
-    assert alone is not None and alone > 10**6
-    monkeypatch.setattr(devices, "GROUPS", tmp_path)
-    group = Path("/proc/self/cgroup").read_text().split("::")[1].strip().lstrip("/") if alone else ""
-    folder = tmp_path / group
+def write_group(folder: Path, limit: str, used: int, cached: int, version: int = 2) -> None:
+    """The files of a control group."""
+    names = ("memory.max", "memory.current", "inactive_file")
+    if version == 1:
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "memory.current").write_text("900\n")
-    (folder / "memory.stat").write_text("anon 600\ninactive_file 300\n")
-    for limit, free in (("1000\n", 1000 - 900 + 300), ("100\n", 0), ("max\n", None)):
-        (folder / "memory.max").write_text(limit)
-        assert devices._within_group() == free
+    (folder / names[0]).write_text(f"{limit}\n")
+    (folder / names[1]).write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 600\n{names[2]} {cached}\n")
+
+
+@pytest.fixture
+def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A made-up tree of control groups, `tree`, and the file `process` with those of the process."""
+    monkeypatch.setattr(devices, "GROUPS", tmp_path / "tree")
+    monkeypatch.setattr(devices, "PROCESS_GROUPS", tmp_path / "process")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("limit", "free"), [("1000", 1000 - 900 + 300), ("100", 0), ("max", None)])
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_limit_of_a_container_bounds_the_free_memory(
+    groups: Path, version: int, limit: str, free: int | None
+) -> None:
+    (groups / "process").write_text("9:cpu,cpuacct:/none\n4:memory:/box/in\n" if version == 1 else "0::/box/in\n")
+    root = groups / "tree" / ("memory" if version == 1 else "")
+    write_group(root / "box/in", limit, 900, 300, version)
+    assert devices._within_group() == free
+    assert free_memory(CPU) == free or free is None
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_lowest_limit_of_a_group_and_its_parents_counts(groups: Path, version: int) -> None:
+    (groups / "process").write_text(
+        "1:name=systemd:/a/b/c\n12:cpu,memory:/a/b/c\n0::/\n" * (version == 1) or "0::/a/b/c"
+    )
+    root = groups / "tree" / ("memory" if version == 1 else "")
+    write_group(root / "a/b/c", "9000", 100, 0, version)
+    write_group(root / "a/b", "1000", 300, 50, version)  # 750 are left
+    write_group(root / "a", "max" if version == 2 else "9223372036854771712", 2000, 0, version)
+    assert devices._within_group() == 750
+    write_group(root / "a", "2500", 2000, 100, version)  # 600 are left
+    assert devices._within_group() == 600
+    write_group(root, "700", 200, 0, version)  # the limit of a container that sees the names of its host
+    assert devices._within_group() == 500
+    (groups / "process").write_text("3:memory:/of/the/host\n" if version == 1 else "0::/of/the/host\n")
+    assert devices._within_group() == 500
+
+
+def test_a_process_without_control_groups_has_no_limit(groups: Path) -> None:
+    assert devices._within_group() is None
     assert free_memory(CPU) is not None
+    (groups / "process").write_text("7:freezer:/a\n0::/../b\n")
+    assert devices._within_group() is None
 
 
 def test_networks_that_do_not_fit_are_refused_before_they_are_built(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,11 +101,23 @@ def test_networks_that_do_not_fit_are_refused_before_they_are_built(monkeypatch:
             assert next(build_network(spec, pretrained=False).parameters()).is_meta
 
 
+def test_a_network_that_does_not_fit_is_counted_without_the_tool_that_needs_its_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(), nn.Linear(8 * 6 * 6, 1000))
+    monkeypatch.setattr(devices, "free_memory", lambda device: 1_000_000)
+    counts = count(model, (1, 8, 8))
+    assert (counts.macs, counts.thop, counts.fvcore) == (8 * 9 * 36 + 288 * 1000, 8 * 9 * 36 + 288 * 1000, None)
+    (note,) = counts.notes  # 4 * (80 + 289,000) bytes
+    assert note.startswith("fvcore cannot count it: a copy with values: needs at least 1.156MB of memory")
+
+
 @pytest.mark.parametrize(
     "command",
     [
         ["train", "SPEC", "--data", "digits"], ["train", "SPEC", "--data", "digits", "--dry-run"],
-        ["profile", "SPEC"], ["profile", "quick", "SPEC", "--no-latency", "--memory"],
+        ["profile", "SPEC"], ["profile", "SPEC", "--no-latency", "--memory"],
         ["ablate", "RECIPE", "--over", "hyperparameters"],
         ["search", "--budget", "9000Gparams", "--space", "SPACE"],
         ["search", "--budget", "9000Gparams", "--space", "SPACE", "--dry-run"],

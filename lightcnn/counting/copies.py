@@ -44,8 +44,11 @@ def eval_copy(model: nn.Module) -> nn.Module:
 def value_copy(model: nn.Module) -> nn.Module:
     """A copy in eval mode whose tensors all have values: the model's, or zeros on the CPU for meta tensors.
 
-    Raises: InputError as above.
+    Raises: InputError as above, or if memory is too small.
     """
+    tensors = [*model.parameters(), *model.buffers()]
+    device = next((tensor.device for tensor in tensors if not tensor.is_meta), torch.device("cpu"))
+    require_memory("a copy with values", sum(tensor.nbytes for tensor in tensors), device)
     return _copy(model, lambda tensor: torch.zeros_like(tensor, device="cpu") if tensor.is_meta else tensor.clone())
 
 
