@@ -11,7 +11,7 @@ import torch
 
 from lightcnn.counting.passes import keep_random_state
 from lightcnn.devices import pick_device
-from lightcnn.errors import LightcnnError
+from lightcnn.errors import InputError, LightcnnError
 from lightcnn.measurement.latency import TimedModel, measure, torch_threads
 from lightcnn.measurement.runtimes import require_runtimes
 from lightcnn.profiling.profile import Profile
@@ -33,7 +33,7 @@ def run(
     """Profiles all targets and returns the run folder, which is written atomically.
 
     A target that fails is listed in `failures` of report.json. Raises: InputError before any work if a target, a
-    runtime, the device or the file of accuracies is wrong.
+    runtime, the device or the file of accuracies is wrong, and if no network fits into memory.
     """
     started = time.monotonic()
     path = RunFolder.require_free(Path(out)) if out is not None else RunFolder.default_path("profile")
@@ -41,15 +41,16 @@ def run(
     device = pick_device(settings.device)
     accuracies = read_accuracies(settings.accuracy) if settings.accuracy else {}
     networks = find_targets(targets, baselines=settings.baselines, input=settings.input, accuracies=accuracies)
-    for network in networks if settings.latency or settings.memory else ():
-        network.require_memory(device, settings.batch)
     failures: list[Failure] = []
     with keep_random_state():
         profiles = _count(networks, progress, failures)
+        measured = _fitting(profiles, settings, device, failures)
         if settings.latency:
-            profiles = _time(profiles, networks, settings, device, progress, failures)
+            measured = _time(measured, networks, settings, device, progress, failures)
         if settings.memory:
-            profiles = _measure_memory(profiles, networks, settings, progress, failures)
+            measured = _measure_memory(measured, networks, settings, progress, failures)
+    by_name = {profile.name: profile for profile in measured}
+    profiles = [by_name.get(profile.name, profile) for profile in profiles]
     report = report_document(profiles, failures, threads=settings.threads, started=started)
     return RunFolder.create(path, "profile", run_folder_files(report, profiles))
 
@@ -65,6 +66,26 @@ def _count(targets: Sequence[Target], progress: Progress, failures: list[Failure
             failures.append({"name": target.name, "error": _message(target, error)})
     progress("counting", len(targets), len(targets))
     return profiles
+
+
+def _fitting(
+    profiles: Sequence[Profile], settings: ProfileSettings, device: torch.device, failures: list[Failure]
+) -> list[Profile]:
+    """The networks that can be measured; the others become failures. Raises: InputError if none fits into memory."""
+    uses = [(device, settings.batch)] * settings.latency + [(torch.device("cpu"), 1)] * settings.memory
+    fitting: list[Profile] = []
+    errors: list[InputError] = []
+    for profile in profiles:
+        try:
+            for used_device, batch in uses:
+                profile.require_memory(used_device, batch)
+            fitting.append(profile)
+        except InputError as error:
+            errors.append(error)
+            failures.append({"name": profile.name, "error": str(error)})
+    if errors and len(errors) == len(profiles) == len(failures):
+        raise errors[0]
+    return fitting
 
 
 def _time(

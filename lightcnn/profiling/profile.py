@@ -16,6 +16,7 @@ from lightcnn.counting.copies import eval_copy, zero_image
 from lightcnn.counting.count import Count, count
 from lightcnn.counting.layers import LayerRow
 from lightcnn.counting.passes import instabilities, keep_random_state
+from lightcnn.devices import require_memory
 from lightcnn.errors import InputError
 from lightcnn.measurement.latency import Latency, measure, torch_threads
 from lightcnn.measurement.memory import ResidentMemory
@@ -69,6 +70,12 @@ class Profile:
     def layers(self) -> tuple[LayerRow, ...]:
         """One row per module that computes; the rows add up to `count`."""
         return self.count.layers
+
+    def require_memory(self, device: torch.device, batch: int) -> None:
+        """Raises: InputError if the file of the weights and the activations of a batch do not fit into the device."""
+        needed = self.count.file_bytes + batch * self.count.peak_activation_bytes
+        remedy = f"reduce --batch {batch}, or its input" if batch > 1 else "reduce its input or its size"
+        require_memory(self.name, needed, device, remedy=remedy)
 
     def document(self) -> dict[str, Any]:
         """The network's row in report.json."""

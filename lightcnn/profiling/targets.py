@@ -17,10 +17,8 @@ import torch
 from lightcnn import document
 from lightcnn.baseline_spec import BASELINES, TIMM_PREFIX, AnySpec, BaselineSpec, load_network
 from lightcnn.baselines import build_network, configuration
-from lightcnn.cost import FLOAT_BYTES, cost
 from lightcnn.counting.count import Count, count
 from lightcnn.csv_files import unguard
-from lightcnn.devices import require_memory
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.measurement.latency import TimedModel
 from lightcnn.measurement.memory import ResidentMemory, file_memory, spec_memory
@@ -32,7 +30,7 @@ from lightcnn.profiling.profile import Accuracy, Profile, file_notes, with_input
 from lightcnn.profiling.settings import parse_input
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
-from lightcnn.spec import NetworkSpec, Shape
+from lightcnn.spec import Shape
 from lightcnn.text import nearest, visible
 
 PAPER_NETWORK = "micrompoxnet"
@@ -58,13 +56,6 @@ class Target:
     input: Shape | None = None
     accuracy: Accuracy | None = None
     failure: str | None = None
-
-    def require_memory(self, device: torch.device, batch: int) -> None:
-        """Raises: InputError if the network of a spec, with its activations, does not fit into the device."""
-        if isinstance(self.spec, NetworkSpec):
-            total = cost(self.spec)
-            numbers = total.params_with_buffers + batch * total.peak_activations
-            require_memory(self.name, FLOAT_BYTES * numbers, device)
 
     def profile(self) -> Profile:
         """The costs of the network, without times. Raises: LightcnnError."""

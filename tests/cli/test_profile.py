@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from lightcnn import devices
+from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.cli import main
 from lightcnn.cost import cost
+from lightcnn.counting.count import count
 from lightcnn.measurement import latency as measurement
 from lightcnn.network import build
 from lightcnn.profiling.page import CAPTIONS
+from lightcnn.profiling.profile import profile
 from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
 from lightcnn.weights import weights_file
@@ -119,6 +123,39 @@ def test_a_failed_row_does_not_affect_the_others(tmp_path: Path, capsys: pytest.
     assert "vit_tiny_patch16_224" in printed.err
     failures = json.loads((tmp_path / "run" / "report.json").read_text())["failures"]
     assert [failure["name"] for failure in failures] == ["bad", "timm:vit_tiny_patch16_224"]
+
+
+@pytest.mark.parametrize("options", [["--batch", "64"], ["--no-latency", "--memory"]])
+def test_a_network_that_is_too_large_for_the_memory_is_a_failure_of_its_own(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightcnn.measurement.latency.MAX_ROUNDS", 2)
+    monkeypatch.setattr("lightcnn.measurement.latency.MIN_ROUNDS", 2)
+    small = count(build(Recipe.load("quick").network), (1, 16, 16))
+    needed = small.file_bytes + 64 * small.peak_activation_bytes
+    monkeypatch.setattr(devices, "free_memory", lambda device: int(needed / 0.8) + 1000)
+    (tmp_path / "wide.yaml").write_text("input: [1, 16, 16]\nstages: [{kind: conv, width: 4096}]\nclasses: 10\n")
+    targets = ["quick", str(tmp_path / "wide.yaml"), "mobilenetv2"]
+    assert main.run(["profile", *targets, *options, "--out", str(tmp_path / "run")]) == 1
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    measured = [bool(row["latency_ms"] or row["peak_resident_bytes"]) for row in report["rows"]]
+    assert [row["name"] for row in report["rows"]] == ["quick", "wide", "mobilenetv2"]
+    assert measured == [True, False, False]
+    assert [failure["name"] for failure in report["failures"]] == ["wide", "mobilenetv2"]
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lightcnn: profile: ")]
+    assert len(lines) == 2 and all("needs at least" in line and "; reduce " in line for line in lines)
+
+
+def test_a_batch_that_is_too_large_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = profile(BaselineSpec(baseline="mobilenetv2", classes=2, sigmoid=True)).count
+    needed = counts.file_bytes + 4 * counts.peak_activation_bytes
+    monkeypatch.setattr(devices, "free_memory", lambda device: needed / 0.8 - 2)
+    out = ["--out", str(tmp_path / "run")]
+    assert main.run(["profile", "mobilenetv2", *out]) == 2
+    assert capsys.readouterr().err.startswith("lightcnn: mobilenetv2: needs at least ")
+    assert not (tmp_path / "run").exists()
 
 
 def test_all_runtimes_and_a_file_are_compared(
