@@ -24,6 +24,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
+from lightcnn.text import visible
+
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 REPEAT_SECONDS = 1.0
 """Time after which another signal raises again: until then it belongs to the first, which is being handled."""
@@ -186,5 +188,5 @@ def _end_at_once(code: int) -> None:
     with suppress(Exception):
         if sys.stderr is not None:  # closed before the start: 2 may then be the number of any file
             os.set_blocking(2, False)
-            os.write(2, f"lightcnn: {_note.message()}\n".encode())
+            os.write(2, f"lightcnn: {visible(_note.message())}\n".encode())
     os._exit(code)

@@ -113,7 +113,7 @@ from lightcnn import interrupt
 interrupt.PATIENCE_SECONDS = 0.3
 
 def hang():
-    with interrupt.deferred(), interrupt.reported(lambda: "interrupted; resume with: X"):
+    with interrupt.deferred(), interrupt.reported(lambda: "resume with: [red]\\x1b[2J\\udcff\\x9b\\nX"):
         print("ready", flush=True)
         while True:
             HANG
@@ -143,7 +143,7 @@ def test_a_later_signal_ends_a_process_that_hangs(hang, number):
     child.send_signal(signal.SIGINT)
     _, error = child.communicate(timeout=60)
     assert child.returncode == CODES[number]
-    assert error == "lightcnn: interrupted; resume with: X\n"
+    assert error == r"lightcnn: resume with: [red]\x1b[2J\udcff\x9b\nX" + "\n", "the message is escaped"
 
 
 def test_a_signal_while_a_module_is_imported_waits_for_the_check(restored, tmp_path, monkeypatch):

@@ -15,9 +15,9 @@ import lightcnn
 
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
-    ("version", "errors", "progress", "decisions", "interrupt", "csv_files", "output_kinds"),
+    ("version", "errors", "progress", "decisions", "csv_files", "output_kinds"),
     ("text",),
-    ("run_files", "document_problems"),
+    ("run_files", "interrupt", "document_problems"),
     ("output", "budget", "document", "run_folder"),
     ("block_specs", "devices", "overrides", "unlikeness"),
     ("spec",),
