@@ -11,7 +11,6 @@ import typer
 from lightcnn.cli import completion
 from lightcnn.cli.options import Debug, Json, Out, Quiet, print_json
 from lightcnn.comparing.settings import ALL_METRICS, METRIC_CHOICES, CompareSettings
-from lightcnn.output.caveats import warnings_beside_notes
 from lightcnn.output.console import CommandConsole
 
 # mypy cannot see the members of an enum whose names are in another module.
@@ -38,7 +37,7 @@ def compare(
 ) -> None:
     """Compare runs on the same test images with paired tests, intervals and the smallest detectable difference."""
     from lightcnn.comparing import job
-    from lightcnn.comparing.terminal import MAX_ROWS, compare_table
+    from lightcnn.comparing.terminal import MAX_ROWS, compare_table, difference_lines, other_warnings, runs_table
 
     run = job.run(CompareSettings(runs=tuple(map(str, runs)), metric=metric.value, seed=seed), out=out)
     report = run.report
@@ -46,14 +45,15 @@ def compare(
         return print_json(report)
     console = CommandConsole()
     if not quiet:
-        console.print(compare_table(report))
-        console.print()
+        for rows in (runs_table(report), compare_table(report)):
+            console.print(rows)
+            console.print()
     for pair in report["pairs"][:MAX_ROWS]:
         console.print_line(pair["sentence"])
+    for line in difference_lines(report, all_pairs=not quiet):
+        console.print_line(line)
     if not quiet:
-        for entry in report["differences"][:MAX_ROWS]:
-            console.print_line(entry["sentence"])
-        for message in warnings_beside_notes(report):
+        for message in other_warnings(report):
             console.print_line(f"warning: {message}")
         for note in report["notes"]:
             console.print_line(f"note: {note}")

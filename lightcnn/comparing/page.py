@@ -7,8 +7,8 @@ from typing import Any
 
 from lightcnn.comparing.figures import MAX_DRAWN
 from lightcnn.comparing.settings import METRICS
+from lightcnn.comparing.terminal import other_warnings, run_cells
 from lightcnn.output import html
-from lightcnn.output.caveats import warnings_beside_notes
 
 COLUMNS = ("a", "b", "metric", "a − b", "low", "high", "p", "p (Holm)", "detectable", "test")
 MAX_PAIRS = 30
@@ -26,9 +26,12 @@ def compare_page(report: Mapping[str, Any], figure: bytes) -> bytes:
         f"lightcnn compare: {len(runs)} runs on {data['source']}",
         [
             html.heading("Conclusions"),
-            *(html.paragraph(message, "note") for message in warnings_beside_notes(report)),
+            *(html.paragraph(message, "note") for message in other_warnings(report)),
             *(html.paragraph(pair["sentence"], "note" if pair["shown"] else "") for pair in pairs),
-            *(html.paragraph(entry["sentence"]) for entry in report["differences"][:MAX_PAIRS]),
+            *(
+                html.paragraph(entry["sentence"], "" if entry["equal_training"] else "note")
+                for entry in report["differences"][:MAX_PAIRS]
+            ),
             html.figure(
                 figure, f"Scores and differences{drawn} with 95 % intervals (orange: shown to differ, after Holm)"
             ),
@@ -60,17 +63,8 @@ def compare_page(report: Mapping[str, Any], figure: bytes) -> bytes:
 
 def _run_row(run: Mapping[str, Any]) -> tuple[Any, ...]:
     cost = run["cost"] or {"params": "", "macs": ""}
-    scores = (_format_score(run["scores"][metric]) for metric in METRICS)
     sizes = (len(run["seeds"]), run["folds"], run["images"])
-    return (run["name"], *sizes, *scores, _format_largest(run["largest_class"]), cost["params"], cost["macs"])
-
-
-def _format_largest(entry: Mapping[str, Any] | None) -> str:
-    return "unknown" if entry is None else f"{entry['accuracy']:.4f} ({entry['class'] or 'several classes'})"
-
-
-def _format_score(score: Mapping[str, float] | None) -> str:
-    return "undefined" if score is None else f"{score['value']:.4f} ({score['low']:.4f} to {score['high']:.4f})"
+    return (run["name"], *sizes, *run_cells(run), cost["params"], cost["macs"])
 
 
 def _pair_row(pair: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from lightcnn.comparing.pairs import Pair
 from lightcnn.comparing.run_differences import RunDifferences, run_differences
 from lightcnn.comparing.run_predictions import RunPredictions
 from lightcnn.comparing.settings import CompareSettings
-from lightcnn.comparing.wording import caution, difference_sentence, notes, sentence, unequal_warnings
+from lightcnn.comparing.wording import difference_sentence, notes, sentence, unequal_warnings
 from lightcnn.output.largest_class import KEY, is_shown_better, names_warnings
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning
@@ -46,8 +46,7 @@ def compare_report(
 
 def _pair_entry(pair: Pair, differences: RunDifferences) -> dict[str, Any]:
     """One of the `pairs` of report.json."""
-    words = " ".join(filter(None, [sentence(pair), caution(differences)]))
-    return pair.document() | {"equal_training": not differences.unequal, "sentence": words}
+    return pair.document() | {"equal_training": not differences.unequal, "sentence": sentence(pair)}
 
 
 def _largest_class_warnings(entries: Sequence[Mapping[str, Any]]) -> list[ReportWarning]:

@@ -9,11 +9,48 @@ from rich.table import Table
 from rich.text import Text
 
 from lightcnn.comparing.settings import METRICS
+from lightcnn.output.caveats import warnings_beside_notes
 from lightcnn.output.terminal import table
 from lightcnn.text import visible
 
 MAX_ROWS = 30
 """Pairs that the terminal shows; report.html has all of them."""
+
+
+def run_cells(run: Mapping[str, Any]) -> tuple[str, ...]:
+    """The scores of a run, and the accuracy of always predicting the largest class; for the page too."""
+    scores = (_format_score(metric, run["scores"][metric]) for metric in METRICS)
+    largest = run["largest_class"]
+    cell = "unknown" if largest is None else f"{largest['accuracy']:.2%} ({largest['class'] or 'several classes'})"
+    return (*scores, cell)
+
+
+def _format_score(metric: str, score: Mapping[str, float] | None) -> str:
+    form = ".4f" if metric == "auc" else ".2%"
+    if score is None:
+        return "undefined"
+    return f"{score['value']:{form}} ({score['low']:{form}} to {score['high']:{form}})"
+
+
+def runs_table(report: Mapping[str, Any]) -> Table:
+    """One row per run: its scores with 95 % intervals."""
+    rows = table("run", *METRICS.values(), "largest class")
+    for run in report["runs"]:
+        rows.add_row(*(Text(visible(cell)) for cell in (run["name"], *run_cells(run))))
+    return rows
+
+
+def difference_lines(report: Mapping[str, Any], *, all_pairs: bool) -> list[str]:
+    """What differs between the runs of each pair; without `all_pairs`, of those that were not trained equally."""
+    entries = [entry for entry in report["differences"] if all_pairs or not entry["equal_training"]]
+    more = [f"and {len(entries) - MAX_ROWS} more in report.html"] if len(entries) > MAX_ROWS else []
+    return [*(entry["sentence"] for entry in entries[:MAX_ROWS]), *more]
+
+
+def other_warnings(report: Mapping[str, Any]) -> list[str]:
+    """The warnings that neither the notes nor the sentences on differences state; for the page too."""
+    stated = {entry["message"] for entry in report["warnings"] if entry["code"] == "unequal_training"}
+    return [message for message in warnings_beside_notes(report) if message not in stated]
 
 
 def compare_table(report: Mapping[str, Any]) -> Table:

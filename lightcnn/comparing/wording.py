@@ -26,13 +26,6 @@ def sentence(pair: Pair) -> str:
     return f"{pair.a} and {pair.b}: no difference in {metric} could be shown ({numbers}); {_format_power(pair)}."
 
 
-def caution(differences: RunDifferences) -> str:
-    """What a verdict on two runs must not be read without; empty if they were trained equally."""
-    if not differences.unequal:
-        return ""
-    return f"They were not trained equally: {_format_differences(differences.unequal)}."
-
-
 def unequal_warnings(pairs: Sequence[RunDifferences]) -> list[ReportWarning]:
     """A warning if some pairs of runs were not trained equally."""
     unequal = [differences for differences in pairs if differences.unequal]
@@ -47,12 +40,18 @@ def unequal_warnings(pairs: Sequence[RunDifferences]) -> list[ReportWarning]:
 
 
 def difference_sentence(differences: RunDifferences) -> str:
-    """Everything in which two runs differ, besides their predictions."""
+    """Everything in which two runs differ, besides their predictions, and whether they were trained equally."""
     both = f"{differences.a} and {differences.b}"
     unknown = "" if differences.known else "; a recipe is not known, so differences may be missing"
     if not differences.listed:
         return f"{both} do not differ in network, epochs, data or recipe{unknown}."
-    return f"{both} differ in: {_format_differences(differences.listed)}{unknown}."
+    if not differences.unequal:
+        return f"{both} differ in: {_format_differences(differences.listed)}{unknown}."
+    others = [difference for difference in differences.listed if difference not in differences.unequal]
+    return (
+        f"{both} were not trained equally, so a better score does not show that the network is better; they differ in: "
+        f"{_format_differences([*differences.unequal, *others])}{unknown}."
+    )
 
 
 def _format_differences(differences: Sequence[KeyDifference]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,12 +104,32 @@ def test_another_number_of_epochs_is_stated_beside_the_verdict(
     report: dict[str, Any] = lightcnn.compare([runs["long"], runs["folder"]], out=tmp_path / "out").report
     assert [entry["key"] for entry in report["differences"][0]["differences"]] == ["epochs trained", "training.epochs"]
     assert not any(pair["equal_training"] for pair in report["pairs"])
-    assert report["pairs"][0]["sentence"].endswith("They were not trained equally: training.epochs 3 and 1.")
+    (warning,) = (entry for entry in report["warnings"] if entry["code"] == "unequal_training")
+    assert "1 of 1 pairs of runs were not trained equally" in warning["message"]
+    sentence = (
+        "long and folder were not trained equally, so a better score does not show that the network is better; they "
+        "differ in: training.epochs 3 and 1; epochs trained 3 and 1."
+    )
     assert main.run(["compare", str(runs["long"]), str(runs["folder"]), "--out", str(tmp_path / "o")]) == 0
-    out = capsys.readouterr().out
-    assert "long and folder differ in: epochs trained 3 and 1; training.epochs 3 and 1." in out
+    assert main.run(["compare", str(runs["long"]), str(runs["folder"]), "--out", str(tmp_path / "p"), "--quiet"]) == 0
     page = (tmp_path / "o" / "report.html").read_text(encoding="utf-8")
-    assert "They were not trained equally: training.epochs 3 and 1." in page
+    printed, quiet = capsys.readouterr().out.split("report.html\n")
+    for text in (printed, quiet, page):
+        assert text.count("not trained equally") == text.count(sentence) == text.count("training.epochs 3") == 1
+
+
+def test_the_terminal_shows_scores_beside_those_of_the_largest_class(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["compare", str(runs["long"]), str(runs["folder"]), "--out", str(tmp_path / "o")]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()[:3]
+    assert re.split(r"\s{2,}", header) == ["run", "accuracy", "balanced accuracy", "AUC", "largest class"]
+    for name, row in zip(("long", "folder"), rows, strict=True):
+        metrics = lightcnn.Run.load(runs[name]).report["metrics"]["test"]
+        accuracy, largest = metrics["accuracy"], metrics["largest_class"]
+        cells = re.split(r"\s{2,}", row.strip())
+        assert cells[:2] == [name, f"{accuracy['value']:.2%} ({accuracy['low']:.2%} to {accuracy['high']:.2%})"]
+        assert cells[-1] == f"{largest['accuracy']:.2%} ({largest['class']})"
 
 
 def test_another_network_alone_is_no_unequal_training(runs: dict[str, Path], tmp_path: Path) -> None:
