@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.prediction_runs import predicted, write_run
 from rich.text import Text
 
 from lightcnn.output.console import NOTEBOOK, CommandConsole
@@ -39,6 +40,29 @@ def test_a_full_device_ends_a_command_with_one_line(arguments: list[str], tmp_pa
     assert process.stderr == (
         "lightcnn: the output cannot be printed (No space left on device); send stdout elsewhere\n"
     )
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    ("redirection", "code", "lines"),
+    [
+        ("> /dev/full", 1, ["lightcnn: the output cannot be printed (No space left on device); send stdout elsewhere"]),
+        (">&-", 0, []),
+    ],
+)
+@pytest.mark.parametrize(
+    "arguments",
+    ["compare a b --out c", "search --budget 20kparams --dry-run", "ablate quick --over augmentation --dry-run"],
+)
+def test_commands_that_take_long_end_with_a_line_or_in_silence(
+    arguments: str, redirection: str, code: int, lines: list[str], tmp_path: Path
+) -> None:
+    for name, wrong in (("a", [1]), ("b", [2, 3])):
+        write_run(tmp_path / name, predicted(wrong))
+    line = f"{sys.executable} -m lightcnn {arguments} {redirection}"
+    process = subprocess.run(line, shell=True, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    printed = [text for text in process.stderr.splitlines() if not text.startswith(("note: ", "warning: "))]
+    assert (process.returncode, printed) == (code, lines)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
