@@ -18,6 +18,7 @@ Row = Mapping[str, Any]
 MARKS = {
     "~": "unstable: measured twice, the interquartile range is still over a fifth of the median",
     "*": "published in the paper of MicroMPoxNet, not ours: the paper augmented its images before splitting them",
+    "‡": "of the network as given, in which norms are not folded: budgets limit MACs, those of the folded network",
     "†": "at least so many: operators of this network are unknown and not counted",
 }
 """Marks of values in a table, and what they mean."""
@@ -96,6 +97,8 @@ DEFAULT_COLUMNS = (
 )  # fmt: skip
 RUNTIME_COLUMNS = {f"ms_{runtime.replace('-', '_')}": runtime for runtime in RUNTIMES}
 """Column → its runtime; these columns replace `latency` and `p95` if networks were timed in several runtimes."""
+UNFOLDED_COLUMNS = ("macs_as_given", "fvcore", "thop", "torch")
+"""Columns that count the network as given."""
 TEXT_COLUMNS = ("name", "source", "accuracy_source", "input", "runtime")
 """Columns that are aligned to the left."""
 
@@ -135,9 +138,15 @@ def row_cells(row: Row, names: Sequence[str]) -> list[str]:
             text = f"~{text}"
         if name in ("accuracy", "per_megabyte", "per_second") and value is not None:
             text += "*" if row["accuracy"]["source"].startswith("published") else ""
+        text += "‡" if name in UNFOLDED_COLUMNS and value is not None and is_folded(row) else ""
         text += "†" if name in ("macs", "macs_as_given") and row["unknown"] else ""
         cells.append(text)
     return cells
+
+
+def is_folded(row: Row) -> bool:
+    """Whether the deployed network differs from the network as given, since norms are folded."""
+    return bool(row["params_deployed"] != row["params"])
 
 
 def mark_lines(rows: Sequence[Row]) -> list[str]:
@@ -145,6 +154,7 @@ def mark_lines(rows: Sequence[Row]) -> list[str]:
     used = {
         "~": any(latency["unstable"] for row in rows for latency in row["latencies"]),
         "*": any(row["accuracy"] and row["accuracy"]["source"].startswith("published") for row in rows),
+        "‡": any(map(is_folded, rows)),
         "†": any(row["unknown"] for row in rows),
     }
     return [f"{mark} {meaning}" for mark, meaning in MARKS.items() if used[mark]]

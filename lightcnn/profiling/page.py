@@ -115,7 +115,7 @@ def _network(row: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> lis
         ] if differences else []),
         html.paragraph(f"The {len(largest)} layers with the most multiply-adds, of {len(layers)} layers:"),
         html.table(
-            ("layer", "kind", "output", "parameters", "multiply-adds", "share", "activation bytes"),
+            ("layer", "kind", "output", "parameters", "multiply-adds", "share", "activations in own types, B"),
             [_layer_cells(layer) for layer in largest], sortable=True,
         ),
     ]  # fmt: skip

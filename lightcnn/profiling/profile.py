@@ -29,6 +29,11 @@ from lightcnn.spec import NetworkSpec, Shape
 from lightcnn.text import first_line, shorten
 
 DEFAULT_INPUT: Shape = (3, 224, 224)
+FOLDED_NOTE = (
+    "params, macs_as_given, fvcore, thop, torch and the layers are of the network as given; params_deployed, macs, "
+    "weight bytes and peak activations are of the deployed network, in which norms are folded"
+)
+"""Which numbers of a row count which network."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +85,14 @@ class Profile:
     def document(self) -> dict[str, Any]:
         """The network's row in report.json."""
         first = self.latencies[0] if self.latencies else None
+        folded = [FOLDED_NOTE] if self.count.params_deployed != self.count.params else []
         keys = ("median", "p95", "iqr", "runs", "threads", "runtime", "layout", "device", "unstable")
         return {
             "name": self.name,
             "source": self.source,
             "input": list(self.input),
             **self.count.document(),
-            "notes": [*self.count.notes, *self.notes],
+            "notes": [*self.count.notes, *self.notes, *folded],
             "peak_resident_bytes": {"process": self.resident.peak, "own": self.resident.network}
             if self.resident
             else None,

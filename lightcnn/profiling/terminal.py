@@ -29,7 +29,7 @@ def layer_table(name: str, layers: Sequence[Mapping[str, Any]]) -> Table:
     output = Table(title=Text(visible(name)), box=None, pad_edge=False, header_style="bold", title_justify="left")
     for title in ("layer", "kind", "output"):
         output.add_column(title)
-    for title in ("params", "MACs", "share", "activations, B"):
+    for title in ("params", "MACs", "share", "activations in own types, B"):
         output.add_column(title, justify="right", no_wrap=True)
     for layer in layers:
         output.add_row(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from helpers.profile_rows import rows
+from torch import nn
 
 from lightcnn.profiling import columns
+from lightcnn.profiling.profile import profile
 
 
 def test_tables_are_ordered_marked_and_escaped() -> None:
@@ -58,3 +60,17 @@ def test_a_count_that_is_not_complete_is_marked_with_its_meaning() -> None:
     assert columns.row_cells(row, ("macs", "params"))[0].endswith("†")
     assert columns.mark_lines([row])[-1].startswith("† at least so many")
     assert "†" not in "".join(columns.row_cells(rows()[0], ("macs", "macs_as_given")))
+
+
+def test_counts_of_the_unfolded_network_are_marked_if_norms_are_folded() -> None:
+    """1 to 4 channels on 6 × 6: 4 · 9 · 16 MACs; fvcore adds 2 per output of the norm that is not folded."""
+    conv = nn.Conv2d(1, 4, 3, bias=False)
+    folded, plain = (
+        profile(model, (1, 6, 6)).document() for model in (nn.Sequential(conv, nn.BatchNorm2d(4)), nn.Sequential(conv))
+    )
+    names = ("params", "macs", "macs_as_given", "fvcore")
+    assert columns.row_cells(folded, names) == ["44", "576", "576‡", "704‡"]
+    assert columns.row_cells(plain, names) == ["36", "576", "576", "576"]
+    assert [line[0] for line in columns.mark_lines([folded])] == ["‡"] and columns.mark_lines([plain]) == []
+    assert "macs, weight bytes and peak activations are of the deployed network" in folded["notes"][-1]
+    assert plain["notes"] == []
