@@ -14,7 +14,7 @@ from lightcnn.cli import completion
 from lightcnn.cli.options import AUTO, DataDir, Debug, Device, Json, Out, Quiet, print_json, resumable
 from lightcnn.errors import InputError
 from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, METHODS, BaselineImage, MethodOptions
-from lightcnn.explaining.settings import DEFAULT_IMAGES, SETTINGS_FILE, CheckLevel, ExplainSettings
+from lightcnn.explaining.settings import DEFAULT_IMAGES, SETTINGS_FILE, CheckLevel, ExplainSettings, require_usable
 from lightcnn.output.console import CommandConsole
 from lightcnn.output.report import report_head
 from lightcnn.run_folder import RunFolder
@@ -22,100 +22,113 @@ from lightcnn.run_folder import RunFolder
 if TYPE_CHECKING:
     from lightcnn.explaining.methods.layer_choice import MapLayer
 
+METHOD_LIST = ",".join(DEFAULT_METHODS)
+"""The methods that are used by default, as they are typed."""
+
+ExplainedRun = Annotated[
+    Path, typer.Argument(metavar="RUN", autocompletion=completion.run_folders, help="Folder of a finished run.")
+]
+Images = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="IMAGE|FOLDER ...", help="Image files, or folders of them (default: the run's test set)."),
+]
+MethodList = Annotated[
+    str, typer.Option(metavar="LIST", help=f"Methods to use, separated by commas: {', '.join(METHODS)}.")
+]
+TargetClass = Annotated[
+    str | None,
+    typer.Option(metavar="CLASS", help="Class to explain (default: the predicted class of each image)."),
+]
+LayerName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Layer for Grad-CAM and its variants (default: the deepest layer with a map of at least 7 × 7).",
+    ),
+]
+ListLayers = Annotated[
+    bool, typer.Option("--layers", help="List the layers that --layer accepts, with the sizes of their maps.")
+]
+Baseline = Annotated[BaselineImage, typer.Option(help="Image at which Integrated Gradients starts its path.")]
+Smooth = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Average Integrated Gradients over N noisy copies of the image (SmoothGrad); 0: off.",
+    ),
+]
+Samples = Annotated[
+    int, typer.Option(metavar="N", min=2, help="Number of perturbed images that LIME fits its model on.")
+]
+Segments = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Number of superpixels of LIME (default: chosen by the size of the image)."),
+]
+Checks = Annotated[CheckLevel, typer.Option(help="How thoroughly to check the maps; full runs every method again.")]
+Masks = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder of ground-truth masks, one per image, with the same file name (any extension).",
+    ),
+]
+TestData = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE",
+        autocompletion=completion.data_sets,
+        help="Explain the test set of this data instead of the run's own.",
+    ),
+]
+ImageCount = Annotated[
+    int | None,
+    typer.Option(
+        "--images",
+        metavar="N",
+        min=1,
+        help=f"Explain at most N test images, sampled with --seed (default: {DEFAULT_IMAGES}).",
+    ),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Maximum number of images that go through the network at once (default: 8 on a CPU, otherwise 64).",
+    ),
+]
+ExplainSeed = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Seed of the choice of images, of LIME, of noise and of the checks.")
+]
+ResumeExplain = Annotated[
+    bool,
+    typer.Option("--resume", help="Resume the run in --out; repeat the same command. Explained images are kept."),
+]
+
 
 def explain(
     context: typer.Context,
-    run_folder: Annotated[
-        Path, typer.Argument(metavar="RUN", autocompletion=completion.run_folders, help="Folder of a finished run.")
-    ],
-    images: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="IMAGE|FOLDER ...", help="Image files, or folders of them (default: the run's test set)."
-        ),
-    ] = None,
-    method: Annotated[
-        str, typer.Option(metavar="LIST", help=f"Methods to use, separated by commas: {', '.join(METHODS)}.")
-    ] = ",".join(DEFAULT_METHODS),
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="CLASS", help="Class to explain (default: the predicted class of each image)."),
-    ] = None,
-    layer: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Layer for Grad-CAM and its variants (default: the deepest layer with a map of at least 7 × 7).",
-        ),
-    ] = None,
-    layers: Annotated[
-        bool, typer.Option("--layers", help="List the layers that --layer accepts, with the sizes of their maps.")
-    ] = False,
-    baseline: Annotated[
-        BaselineImage, typer.Option(help="Image at which Integrated Gradients starts its path.")
-    ] = BaselineImage.black,
-    smooth: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="Average Integrated Gradients over N noisy copies of the image (SmoothGrad); 0: off.",
-        ),
-    ] = 0,
-    samples: Annotated[
-        int, typer.Option(metavar="N", min=2, help="Number of perturbed images that LIME fits its model on.")
-    ] = 1000,
-    segments: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Number of superpixels of LIME (default: chosen by the size of the image)."
-        ),
-    ] = None,
-    checks: Annotated[
-        CheckLevel, typer.Option(help="How thoroughly to check the maps; full runs every method again.")
-    ] = CheckLevel.quick,
-    masks: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Folder of ground-truth masks, one per image, with the same file name (any extension).",
-        ),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SOURCE",
-            autocompletion=completion.data_sets,
-            help="Explain the test set of this data instead of the run's own.",
-        ),
-    ] = None,
-    count: Annotated[
-        int | None,
-        typer.Option(
-            "--images",
-            metavar="N",
-            min=1,
-            help=f"Explain at most N test images, sampled with --seed (default: {DEFAULT_IMAGES}).",
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Maximum number of images that go through the network at once (default: 8 on a CPU, otherwise 64).",
-        ),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Seed of the choice of images, of LIME, of noise and of the checks.")
-    ] = 0,
+    run_folder: ExplainedRun,
+    images: Images = None,
+    method: MethodList = METHOD_LIST,
+    target: TargetClass = None,
+    layer: LayerName = None,
+    layers: ListLayers = False,
+    baseline: Baseline = BaselineImage.black,
+    smooth: Smooth = 0,
+    samples: Samples = 1000,
+    segments: Segments = None,
+    checks: Checks = CheckLevel.quick,
+    masks: Masks = None,
+    data: TestData = None,
+    count: ImageCount = None,
+    batch: Batch = None,
+    seed: ExplainSeed = 0,
     device: Annotated[Device, typer.Option(help="Device on which to explain.")] = AUTO,
     data_dir: DataDir = None,
     out: Out = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Resume the run in --out; repeat the same command. Explained images are kept."),
-    ] = False,
+    resume: ResumeExplain = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -124,24 +137,16 @@ def explain(
     if images and count is not None:
         raise InputError("--images: images are given already; give images, or the number of test images to explain")
     RunFolder.resumed(out, resume=resume, command="explain", settings=SETTINGS_FILE)
-    options = {
+    values = {
         "layer": layer, "baseline": baseline.value, "smooth": smooth, "samples": samples, "segments": segments,
         "seed": seed,
     }  # fmt: skip
     settings = ExplainSettings(
-        run=run_folder,
-        inputs=tuple(images or ()),
-        methods=_method_names(method),
-        target=target,
-        options=document.make(MethodOptions, options, "explain"),
-        checks=checks.value,
-        masks=masks,
-        data=data,
-        images=count or DEFAULT_IMAGES,
-        batch=batch,
-        device=device.value,
-        data_dir=data_dir,
-    )
+        run=run_folder, inputs=tuple(images or ()), methods=_method_names(method), target=target,
+        options=document.make(MethodOptions, values, "explain"), checks=checks.value, masks=masks, data=data,
+        images=count or DEFAULT_IMAGES, batch=batch, device=device.value, data_dir=data_dir,
+    )  # fmt: skip
+    require_usable(settings)
     if layers:
         return _print_layers(_list_layers(settings), as_json)
     folder = out or RunFolder.default_path("explain")

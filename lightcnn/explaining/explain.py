@@ -19,10 +19,10 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import DataError, InputError, LightcnnError
 from lightcnn.explaining.checks.checker import Checker
 from lightcnn.explaining.explained_network import ExplainedNetwork
-from lightcnn.explaining.explanation import Explainer, Explanation, find_target
+from lightcnn.explaining.explanation import Explainer, Explanation
 from lightcnn.explaining.images.image import ExplainedImage, from_array, from_file
 from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, MethodOptions, make_method
-from lightcnn.explaining.settings import require_level
+from lightcnn.explaining.settings import find_target, require_level
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import first_line
 from lightcnn.trained_network import TrainedNetwork, checked_images

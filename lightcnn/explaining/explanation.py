@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightcnn.decisions import decide
-from lightcnn.errors import DataError, InputError, LightcnnError
+from lightcnn.errors import DataError, LightcnnError
 from lightcnn.explaining.checks.checker import Checker
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.attribution import Attribution, Method
-from lightcnn.text import nearest
-
-MAX_LISTED = 20
-"""Number of classes that an error names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,22 +106,3 @@ class Explainer:
             explanations.append(Explanation(*labels, attribution, checks, seconds, seen))
             step(number)
         return explanations, failures
-
-
-def find_target(classes: Sequence[str], target: str | int | None) -> int | None:
-    """The index of a class given by its name or, from Python, by its index; None for None. Raises: InputError."""
-    if target is None:
-        return None
-    if isinstance(target, Integral) and not isinstance(target, bool):
-        if not 0 <= target < len(classes):
-            raise InputError(
-                f"target {target}: no such class; give a number from 0 to {len(classes) - 1}, or the name of a class"
-            )
-        return int(target)
-    if not isinstance(target, str) or target not in classes:
-        more = f" and {len(classes) - MAX_LISTED} more" if len(classes) > MAX_LISTED else ""
-        raise InputError(
-            f"--target {target}: no such class{nearest(str(target), classes)}; "
-            f"known: {', '.join(classes[:MAX_LISTED])}{more}"
-        )
-    return list(classes).index(target)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from lightcnn.errors import InputError, RunError
-from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, MethodOptions
+from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, MethodOptions, require_method
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import not_one_of, shorten, visible
 
@@ -20,6 +21,8 @@ SOURCE_FILES = {"weights": "weights.safetensors", "network": "spec.yaml", "prepr
 """Files of the explained run on which all maps depend."""
 MAX_VALUE_LENGTH = 60
 """Characters of a value in an error."""
+MAX_LISTED = 20
+"""Number of classes that an error names."""
 
 
 class CheckLevel(StrEnum):
@@ -82,6 +85,51 @@ def require_level(name: str) -> CheckLevel:
     if name not in list(CheckLevel):
         raise InputError(f"--checks: {not_one_of(name, CheckLevel)}")
     return CheckLevel(name)
+
+
+def require_run(path: Path) -> RunFolder:
+    """The finished run to explain. Raises: RunError if it is none."""
+    if path.suffix.lower() == ".onnx" and not path.is_dir():
+        raise RunError(f"run {path}: exported models cannot be explained yet; give the run folder it was exported from")
+    run = RunFolder.load(path)
+    run.require(*SOURCE_FILES.values())
+    return run
+
+
+def require_usable(settings: ExplainSettings) -> None:
+    """Checks names and paths before torch is loaded. Raises: InputError if one cannot be used."""
+    from lightcnn.data.files.walk import count_images
+    from lightcnn.data.preprocess import read_preprocess
+    from lightcnn.explaining.images.masks import MaskFolder
+
+    require_level(settings.checks)
+    for name in settings.methods:
+        require_method(name)
+    run = require_run(settings.run)
+    find_target(read_preprocess(run / SOURCE_FILES["preprocessing"]).classes, settings.target)
+    if settings.inputs:
+        count_images(settings.inputs, "explain")
+    if settings.masks is not None:
+        MaskFolder(settings.masks)
+
+
+def find_target(classes: Sequence[str], target: str | int | None) -> int | None:
+    """The index of a class given by its name or, from Python, by its index; None for None. Raises: InputError."""
+    if target is None:
+        return None
+    if isinstance(target, Integral) and not isinstance(target, bool):
+        if not 0 <= target < len(classes):
+            raise InputError(
+                f"target {target}: no such class; give a number from 0 to {len(classes) - 1}, or the name of a class"
+            )
+        return int(target)
+    if not isinstance(target, str) or target not in classes:
+        more = f" and {len(classes) - MAX_LISTED} more" if len(classes) > MAX_LISTED else ""
+        raise InputError(
+            f"--target {target}: no such class{nearest(str(target), classes)}; "
+            f"known: {', '.join(classes[:MAX_LISTED])}{more}"
+        )
+    return list(classes).index(target)
 
 
 def require_same_settings(run: RunFolder, settings: Mapping[str, Any]) -> None:

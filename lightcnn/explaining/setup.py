@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import torch
 
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.errors import RunError
 from lightcnn.explaining.checks.checker import Checker
 from lightcnn.explaining.explained_network import ExplainedNetwork
-from lightcnn.explaining.explanation import Explainer, find_target
+from lightcnn.explaining.explanation import Explainer
 from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.explaining.methods.catalogue import make_method
 from lightcnn.explaining.methods.layer_choice import MapLayer, find_layer, map_layers
-from lightcnn.explaining.settings import ExplainSettings, require_level
+from lightcnn.explaining.settings import ExplainSettings, find_target, require_level, require_run
 from lightcnn.run_folder import RunFolder
 from lightcnn.trained_network import Evaluation, TrainedNetwork, evaluate_images
 
@@ -40,12 +39,8 @@ class ExplainSetup:
 
 def prepare(settings: ExplainSettings) -> ExplainSetup:
     """Loads the network of the run. Raises: InputError if the run, a method, the class or the layer cannot be used."""
-    if settings.run.suffix.lower() == ".onnx" and not settings.run.is_dir():
-        raise RunError(
-            f"run {settings.run}: exported models cannot be explained yet; give the run folder it was exported from"
-        )
     level = require_level(settings.checks)
-    source = RunFolder.load(settings.run)
+    source = require_run(settings.run)
     methods = [make_method(name, settings.options) for name in settings.unique_methods]
     trained = TrainedNetwork.load(source, device=settings.device)
     target = find_target(trained.preprocess.classes, settings.target)

@@ -287,6 +287,30 @@ def test_a_network_without_convolutions_is_explained_by_the_other_methods(tmp_pa
     assert not (tmp_path / "none").exists()
 
 
+WRONG = (
+    ["run", "photos", "--method", "gradcamm"],
+    ["nowhere", "photos"],
+    ["photos", "photos"],
+    ["run", "no.png"],
+    ["run", "photos", "--target", "doomed"],
+    ["run", "photos", "--masks", "nowhere"],
+    ["run", "photos", "--samples", "1"],
+)
+
+
+def test_wrong_names_and_paths_are_refused_before_torch_is_loaded():
+    code = (
+        "import sys\nfrom lightcnn.cli.main import run\n"
+        f"codes = [run(['explain', *words]) for words in {WRONG}]\n"
+        "print(codes, 'torch' in sys.modules)"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout == f"{[2] * len(WRONG)} False\n"
+    lines = process.stderr.splitlines()
+    assert len(lines) == len(WRONG)
+    assert "did you mean 'gradcam'" in lines[0] and "did you mean 'domed'" in lines[4]
+
+
 def test_images_of_another_kind_have_the_warnings_of_predict(tmp_path, capsys):
     noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)  # smaller than half of 40 pixels
     folder = tmp_path / "images"

@@ -113,9 +113,14 @@ DEFAULT_METHODS = ("gradcam", "ig", "lime")
 
 def make_method(name: str, options: MethodOptions | None = None) -> Method:
     """The method with that name. Raises: InputError for an unknown name, or for options that the method refuses."""
+    require_method(name)
+    return METHODS[name].make(options or MethodOptions())
+
+
+def require_method(name: str) -> None:
+    """Raises: InputError if there is no method with that name."""
     if name not in METHODS:
         raise InputError(f"--method: {not_one_of(name, METHODS)}")
-    return METHODS[name].make(options or MethodOptions())
 
 
 def title_of(name: str) -> str:
