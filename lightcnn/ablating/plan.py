@@ -22,8 +22,8 @@ from lightcnn.training.recipe_argument import changed_recipe
 CHANGES_FOLDER = "changes"
 """The folder with one run folder per change, and one of the unchanged recipe."""
 
-
 NO_POSITIVE = Override("plan", ("reading", "positive"), None)
+"""Removes the positive class before two plans are compared, since plans of earlier versions name none."""
 
 
 class Trial(Frozen):

@@ -34,7 +34,7 @@ def write_predictions(run: RunFolder, header: Sequence[str], rows: Sequence[Sequ
     return {"sha256": run.sha256("predictions.csv")}
 
 
-def test_images(dataset: Dataset, split: Split) -> list[tuple[str, str]]:
+def hashes_of_test_images(dataset: Dataset, split: Split) -> list[tuple[str, str]]:
     """Path and SHA-256 of the pixels of every test image: the rows of `IMAGES_FILE`."""
     return [(dataset.paths[index], dataset.pixel_hashes[index]) for index in split.test]
 

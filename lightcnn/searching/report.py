@@ -18,7 +18,12 @@ from lightcnn.data.positive_class import positive_document
 from lightcnn.engine.loop import Epoch
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import figures as score_figures
-from lightcnn.evaluation.predictions import prediction_table, test_images, write_predictions, write_test_images
+from lightcnn.evaluation.predictions import (
+    hashes_of_test_images,
+    prediction_table,
+    write_predictions,
+    write_test_images,
+)
 from lightcnn.evaluation.score_values import largest_class
 from lightcnn.evaluation.scores import repeated_accuracy, scores
 from lightcnn.evaluation.thresholds import operating_points
@@ -101,7 +106,7 @@ def write_report(
     epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)
     table = prediction_table(pipeline.dataset, pipeline.split, final.probabilities, preprocess.threshold)
-    images = test_images(pipeline.dataset, pipeline.split)
+    images = hashes_of_test_images(pipeline.dataset, pipeline.split)
     report["predictions"] = write_predictions(run, *table) | write_test_images(run, images)
     plots = _write_plots(run, report, space, outcomes, final)
     run.write_bytes("report.html", report_page(settings, report, spec, outcomes, plots))

@@ -32,7 +32,12 @@ from lightcnn.evaluation.calibration import (
     cross_entropy,
     fit_temperature,
 )
-from lightcnn.evaluation.predictions import prediction_table, test_images, write_predictions, write_test_images
+from lightcnn.evaluation.predictions import (
+    hashes_of_test_images,
+    prediction_table,
+    write_predictions,
+    write_test_images,
+)
 from lightcnn.evaluation.score_values import largest_class
 from lightcnn.evaluation.scores import interval_bounds, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
@@ -100,7 +105,7 @@ def write_report(run: RunFolder, pipeline: Pipeline, training: FinishedTraining)
     run.write_json("preprocess.json", preprocess.model_dump(mode="json"))
     report["predictions"] = write_predictions(
         run, *prediction_table(pipeline.dataset, pipeline.split, calibrated.probabilities, calibrated.threshold)
-    ) | write_test_images(run, test_images(pipeline.dataset, pipeline.split))
+    ) | write_test_images(run, hashes_of_test_images(pipeline.dataset, pipeline.split))
     mistakes, stages = worst_mistakes(pipeline, calibrated), network_stages(recipe.network, training.model)
     plots = _plots(pipeline, training, calibrated, report, mistakes, stages)
     for name, plot in plots.items():
