@@ -12,7 +12,7 @@ from typing import Any
 from lightcnn.errors import InputError, RunError
 from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, MethodOptions, require_method
 from lightcnn.run_folder import RunFolder
-from lightcnn.text import not_one_of, shorten, visible
+from lightcnn.text import nearest, not_one_of, shorten, visible
 
 SETTINGS_FILE = "explain.json"
 DEFAULT_IMAGES = 24
