@@ -239,6 +239,10 @@ class Reading(Frozen):
         str | None, Field(description="folder of the published data sets; default: ~/.cache/lightcnn/data")
     ] = None
     skip_corrupt: Annotated[bool, Field(description="ignore files that cannot be read")] = False
+    fast: Annotated[
+        bool,
+        Field(description="skip the search for near duplicates; copies may then be in train and test"),
+    ] = False
     require_data: Annotated[
         bool, Field(description="fail if the data set is missing instead of using synthetic images")
     ] = False

@@ -29,6 +29,7 @@ class AblateView(LiveView, AblationProgress):
     def reading(self, what: str, done: int, total: int) -> None:
         """Shows a step of reading the images and how many are processed."""
         interrupt.check()
+        self.announce(what, done, total)
         self._part, self._completed, self._total = what, done, max(1, total)
 
     def change(self, number: int, total: int, name: str, about: str) -> None:

@@ -186,6 +186,7 @@ def examine(
     given = np.flatnonzero(dataset.split == "train")
     dataset = dataset.scaled_to(given if len(given) else np.arange(len(dataset)))
     duplicates = find_near_duplicates(dataset, "none" if fast else "all", progress=progress)
+    dataset = dataset.with_warnings(*duplicates.warnings)
     checked = check_groups(dataset, duplicates)
     grouped = groups_from_source(checked) if checked.groups_known else infer_groups(checked, duplicates)
     return Audit(grouped, duplicates, fast, time.monotonic() - start)

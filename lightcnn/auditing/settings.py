@@ -18,7 +18,12 @@ FINDINGS = {
     "near_duplicates": "clusters of near duplicates",
 }
 """Every kind of cluster that an audit reports, by its key in report.json, most severe first, with its title."""
-VERDICT_WARNINGS: tuple[WarningCode, ...] = ("stand_in", "files_skipped", "one_colour_images")
+VERDICT_WARNINGS: tuple[WarningCode, ...] = (
+    "stand_in",
+    "files_skipped",
+    "one_colour_images",
+    "near_duplicates_not_searched",
+)
 """Warnings that the verdict of an audit states in its own words."""
 
 

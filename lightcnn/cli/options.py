@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -20,10 +19,6 @@ from lightcnn.devices import DEVICES
 from lightcnn.errors import InputError
 from lightcnn.overrides import Override
 
-STARTED_AT = time.monotonic()
-"""The start of the command, from which `--time` is counted."""
-
-
 Device = StrEnum("Device", [(name, name) for name in DEVICES], module=__name__)  # type: ignore[misc]
 """What `--device` accepts."""
 AUTO = Device("auto")
@@ -37,6 +32,10 @@ DataDir = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The run folder (default: a new folder under runs/).")]
 SkipCorrupt = Annotated[bool, typer.Option("--skip-corrupt", help="Ignore files that cannot be read, and report them.")]
+Fast = Annotated[
+    bool,
+    typer.Option("--fast", help="Skip the search for near duplicates; copies may then be in train and test."),
+]
 RequireData = Annotated[
     bool, typer.Option("--require-data", help="Fail if the data set is missing instead of using synthetic images.")
 ]
@@ -132,12 +131,14 @@ def reading_values(
     resplit: bool,
     allow_leak: bool,
     require_data: bool,
+    fast: bool,
     positive: str | None = None,
 ) -> dict[str, Any]:
     """The keys of `Reading` that the options of the same names set."""
     values = {
         "data_dir": data_dir and str(data_dir), "skip_corrupt": skip_corrupt, "resplit": resplit,
-        "allow_leak": allow_leak, "require_data": require_data, "positive": positive,
+        "allow_leak": allow_leak, "require_data": require_data, "fast": fast,
+        "positive": positive,
     }  # fmt: skip
     return {name: value for name, value in values.items() if value}
 

@@ -13,11 +13,11 @@ import typer
 from lightcnn import csv_files
 from lightcnn.cli import completion
 from lightcnn.cli.options import (
-    STARTED_AT,
     AllowLeak,
     DataDir,
     Debug,
     Device,
+    Fast,
     Json,
     Out,
     Positive,
@@ -78,8 +78,8 @@ def search(
         typer.Option(
             "--time",
             metavar="DURATION",
-            help="Time limit for everything, including the final training: 90s, 10m, 1h30m (default: 2m if --trials "
-            "is not given).",
+            help="Time limit from when the images have been read, including the final training: 90s, 10m, 1h30m "
+            "(default: 2m if --trials is not given).",
         ),
     ] = None,
     strategy: Annotated[
@@ -101,6 +101,7 @@ def search(
     resplit: Resplit = False,
     allow_leak: AllowLeak = False,
     require_data: RequireData = False,
+    fast: Fast = False,
     positive: Positive = None,
     out: Out = None,
     resume: Annotated[
@@ -119,10 +120,10 @@ def search(
         "strategy": strategy and strategy.value, "epochs": epochs, "seed": seed, "device": device and device.value,
     }  # fmt: skip
     options = {name: value for name, value in options.items() if value is not None}
-    options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, positive)
+    options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
     settings = _resumed_settings(out, options) if resume else _new_settings(options, out)
     if dry_run:
-        _show_estimate(settings, as_json)
+        _show_estimate(settings, as_json, quiet)
     elif resume and not options.keys() & {"trials", "seconds", "epochs"} and out and (out / "report.json").is_file():
         from lightcnn.run_files import earlier_values
         from lightcnn.run_folder import RunFolder
@@ -207,15 +208,17 @@ def _run(settings: SearchSettings, out: Path | None, resume: bool, quiet: bool) 
     with resumable("search", out, SETTINGS_FILE), SearchView(console, quiet) as view:
         from lightcnn.searching import job
 
-        return job.run(settings, out=out, resume=resume, progress=view, began=STARTED_AT)
+        return job.run(settings, out=out, resume=resume, progress=view)
 
 
-def _show_estimate(settings: SearchSettings, as_json: bool) -> None:
+def _show_estimate(settings: SearchSettings, as_json: bool, quiet: bool) -> None:
     """Prints the dry run."""
-    from lightcnn.searching.job import estimate
-    from lightcnn.searching.terminal import format_estimate
+    from lightcnn.searching.terminal import SearchView, format_estimate
 
-    document = estimate(settings)
+    with SearchView(CommandConsole(stderr=True), quiet) as view:
+        from lightcnn.searching.job import estimate
+
+        document = estimate(settings, view)
     if as_json:
         print_json(document)
         return

@@ -15,6 +15,7 @@ from lightcnn.cli.options import (
     DataDir,
     Debug,
     Epochs,
+    Fast,
     Folds,
     Json,
     Out,
@@ -57,6 +58,7 @@ def train(
     resplit: Resplit = False,
     allow_leak: AllowLeak = False,
     require_data: RequireData = False,
+    fast: Fast = False,
     positive: Positive = None,
     out: Out = None,
     resume: Annotated[
@@ -78,7 +80,7 @@ def train(
     if recipe is None and not (resume and out is not None):
         raise InputError("train: RECIPE is missing; name a file or a shipped recipe, as in `lightcnn train quick`")
     resumed = RunFolder.resumed(out, resume=resume, command="train", settings=MARKER_FILE)
-    reading = reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, positive)
+    reading = reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
     changes = recipe_overrides(data, epochs, seed, reading, sets)
     draft = _draft(recipe, resumed, changes)
     settings = make_settings(draft, folds=folds, seeds=seeds, device=device.value)

@@ -12,7 +12,13 @@ from rich.table import Table
 
 from lightcnn import interrupt
 from lightcnn.output.console import CommandConsole
+from lightcnn.progress import DUPLICATES_STEP
 from lightcnn.text import visible
+
+
+def announcement(step: str, finished: int, total: int) -> str:
+    """The line that announces a search for near duplicates; empty for other steps, and once it has started."""
+    return f"{step} among {total:,} images" if step == DUPLICATES_STEP and not finished else ""
 
 
 class LiveView(ABC):
@@ -43,6 +49,11 @@ class LiveView(ABC):
         if not self._quiet:
             self._console.print_line(text)
 
+    def announce(self, step: str, finished: int, total: int) -> None:
+        """Prints a line that stays if a search for near duplicates starts."""
+        if text := announcement(step, finished, total):
+            self.line(text)
+
     def show(self, renderable: RenderableType) -> None:
         """Prints a panel or a table that stays."""
         if not self._quiet:
@@ -54,9 +65,13 @@ class LiveView(ABC):
 
 
 class StepsView:
-    """A progress bar for each step of a command, on a terminal only and not when quiet."""
+    """A progress bar for each step of a command, on a terminal only and not when quiet.
 
-    def __init__(self, console: CommandConsole, quiet: bool) -> None:
+    With `announces`, a search for near duplicates is announced in a line that stays, unless quiet.
+    """
+
+    def __init__(self, console: CommandConsole, quiet: bool, *, announces: bool = True) -> None:
+        self._console, self._announces = console, announces and not quiet
         visible_bars = console.is_live and not quiet
         columns = (
             TextColumn("{task.description}", markup=False),
@@ -77,6 +92,8 @@ class StepsView:
     def progress(self, step: str, finished: int, total: int) -> None:
         """Shows how many of `total` items a step has finished. A signal that was dropped elsewhere ends it here."""
         interrupt.check()
+        if self._announces and (text := announcement(step, finished, total)):
+            self._console.print_line(text)
         if step not in self._steps:
             self._steps[step] = self._bars.add_task(visible(step), total=total)
         self._bars.update(self._steps[step], completed=finished, total=total)

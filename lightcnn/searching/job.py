@@ -68,7 +68,7 @@ def search(
         space: Name of a shipped search space, or path of a YAML file.
         data: Name of a data set, folder of class folders, or path of a .csv or .npz file.
         trials: Number of trials; the same seed then gives the same search on the same machine.
-        seconds: Time limit for everything, including the final training.
+        seconds: Time limit from when the images have been read, including the final training.
         strategy: How networks are proposed: "evolution", "surrogate", "tpe" or "random".
         epochs: Maximum epochs of the final training (default: as many as fit into the time).
         seed: Seed of the split, the proposals and the trainings.
@@ -102,17 +102,16 @@ def run(
     out: str | Path | None,
     resume: bool = False,
     progress: SearchProgress = SILENT,
-    began: float | None = None,
 ) -> RunFolder:
     """Runs a search and returns its finished run folder: `out`, or a new folder in runs/.
 
-    With `resume`, continues the search in `out` under these settings. The time limit counts from `began`, a
-    `time.monotonic()` (default: now). Raises: as `search`.
+    With `resume`, continues the search in `out` under these settings. The time limit counts from when the images have
+    been read. Raises: as `search`.
     """
-    began = time.monotonic() if began is None else began
     existing = RunFolder.resumed(out, resume=resume, command="search", settings=SETTINGS_FILE)
     device = pick_device(settings.device)
-    dataset = find_groups(load(settings.data, settings.reading, progress=progress.reading), progress=progress.reading)
+    dataset = _read(settings, progress)
+    began = time.monotonic()
     if existing is None:
         dataset, settings = _with_positive(dataset, settings)
     sets = make_split(dataset, settings.seed, settings.reading)
@@ -127,13 +126,13 @@ def run(
     return folder
 
 
-def estimate(settings: SearchSettings) -> dict[str, Any]:
+def estimate(settings: SearchSettings, progress: SearchProgress = SILENT) -> dict[str, Any]:
     """What a search would do and what its networks may cost: the JSON document of `--dry-run`. Trains nothing.
 
     `first` is the cost of the space's first network, None if it cannot be fitted to the budget.
     """
     device = pick_device(settings.device)
-    dataset, settings = _with_positive(find_groups(load(settings.data, settings.reading)), settings)
+    dataset, settings = _with_positive(_read(settings, progress), settings)
     sets = make_split(dataset, settings.seed, settings.reading)
     data = data_document(dataset.scaled_to(sets.train), sets)
     space = _space_for(settings, dataset)
@@ -150,6 +149,15 @@ def estimate(settings: SearchSettings) -> dict[str, Any]:
         "trials": settings.trials,
         "time_limit_seconds": settings.seconds,
     }
+
+
+def _read(settings: SearchSettings, progress: SearchProgress) -> Dataset:
+    """The images and their groups."""
+    start, reading = time.monotonic(), settings.reading
+    dataset = load(settings.data, reading, progress=progress.reading)
+    dataset = find_groups(dataset, fast=reading.fast, progress=progress.reading)
+    progress.read(len(dataset), time.monotonic() - start)
+    return dataset
 
 
 def _require_memory(space: BudgetedSpace, seed: int, device: torch.device) -> None:

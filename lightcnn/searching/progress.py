@@ -20,6 +20,9 @@ class SearchProgress:
     def reading(self, what: str, done: int, total: int) -> None:
         """Called while images are read and compared: the step, how many images are done, how many there are."""
 
+    def read(self, images: int, seconds: float) -> None:
+        """Called when so many images have been read and their groups are known; the time limit counts from here."""
+
     def planned(
         self, run: RunFolder, space: BudgetedSpace, plan: Plan, clock: SearchClock, settings: SearchSettings
     ) -> None:

@@ -40,7 +40,12 @@ class SearchView(LiveView, SearchProgress):
     def reading(self, what: str, done: int, total: int) -> None:
         """Shows the step and how many images are done."""
         interrupt.check()
-        self._phase, self._current, self._completed, self._total = what, f"{done} of {total} images", done, total
+        self.announce(what, done, total)
+        self._phase, self._current, self._completed, self._total = what, f"{done:,} of {total:,} images", done, total
+
+    def read(self, images: int, seconds: float) -> None:
+        """Prints how long reading took."""
+        self.line(f"{images:,} images were read in {seconds:.1f} s, which --time does not include")
 
     def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any) -> None:
         """Shows what is searched."""

@@ -150,7 +150,9 @@ def _read(draft: RecipeDraft, progress: TrainingProgress) -> tuple[str, Dataset]
     if "positive" in draft.follows:  # that of other data, which may have other classes
         reading = reading.model_copy(update={"positive": None})
     try:
-        dataset = find_groups(load(recipe.data, reading, progress=progress.reading), progress=progress.reading)
+        dataset = find_groups(
+            load(recipe.data, reading, progress=progress.reading), fast=reading.fast, progress=progress.reading
+        )
     except DataMissing as missing:
         if recipe.reading.require_data:
             raise
@@ -163,7 +165,9 @@ def _stand_in(recipe: Recipe, missing: DataMissing, progress: TrainingProgress) 
     """Synthetic images with as many classes as the network, and their source."""
     classes, reading = recipe.network.classes, recipe.reading.model_copy(update={"positive": None})
     source = STAND_IN_SOURCE if classes == 2 else f"{STAND_IN_SOURCE}:classes={classes}"
-    dataset = find_groups(load(source, reading, progress=progress.reading), progress=progress.reading)
+    dataset = find_groups(
+        load(source, reading, progress=progress.reading), fast=reading.fast, progress=progress.reading
+    )
     note = f"{dataset.note}; the recipe names {recipe.data}: {missing}"
     return source, replace(dataset, note=note)
 

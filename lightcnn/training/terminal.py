@@ -44,6 +44,7 @@ class TrainView(LiveView, TrainingProgress):
     def reading(self, what: str, done: int, total: int) -> None:
         """Images are being prepared: the step, the number of images done, and the number of all images."""
         interrupt.check()
+        self.announce(what, done, total)
         self._phase, self._done, self._total = what, done, total
 
     def part(self, number: int, total: int, name: str) -> None:

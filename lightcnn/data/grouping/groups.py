@@ -24,14 +24,18 @@ NO_PATIENTS = "patients are unknown, and each photograph with its copies counts 
 CHECK = "check groups.csv of an audit, and correct it as a manifest if images are in wrong groups"
 
 
-def find_groups(dataset: Dataset, *, progress: Progress = no_progress) -> Dataset:
+def find_groups(dataset: Dataset, *, fast: bool = False, progress: Progress = no_progress) -> Dataset:
     """The same data with the groups that are known or can be found, and the reason for them.
 
     Near duplicates are searched for only in small data sets; in larger ones, those that an audit has found are used.
+    With `fast`, they are neither searched for nor used.
     """
-    if dataset.groups_from == "source":
+    if dataset.groups_from == "source" and not fast:
         return groups_from_source(dataset)
-    search = find_near_duplicates(dataset, "some", progress=progress)
+    search = find_near_duplicates(dataset, "none" if fast else "some", progress=progress)
+    dataset = dataset.with_warnings(*search.warnings)
+    if dataset.groups_from == "source":
+        return dataset.with_groups(dataset.groups, "source", f"{_reason_of_source(dataset)}; {search.reason}")
     checked = check_groups(dataset, search)
     return merge_with_duplicates(checked, search) if checked.groups_known else infer_groups(checked, search)
 
@@ -43,12 +47,17 @@ def check_groups(dataset: Dataset, search: NearDuplicates) -> Dataset:
 
 def groups_from_source(dataset: Dataset) -> Dataset:
     """The same data with the groups that the source gives."""
+    return dataset.with_groups(dataset.groups, dataset.groups_from, _reason_of_source(dataset))
+
+
+def _reason_of_source(dataset: Dataset) -> str:
+    """Who gave the groups, and how many of them contain images of several classes."""
     reason = f"given by the {'manifest' if dataset.groups_from == 'manifest' else 'source'}"
     spanning = _spanning(dataset)
     if spanning:
         verb = "contains" if spanning == 1 else "contain"
         reason += f"; {spanning:,} {verb} images of more than one class, which is allowed"
-    return dataset.with_groups(dataset.groups, dataset.groups_from, reason)
+    return reason
 
 
 def merge_with_duplicates(dataset: Dataset, search: NearDuplicates) -> Dataset:
@@ -59,7 +68,7 @@ def merge_with_duplicates(dataset: Dataset, search: NearDuplicates) -> Dataset:
     links: list[Sequence[str] | NDArray[np.str_] | NDArray[np.int64]] = [dataset.groups, dataset.pixel_hashes]
     groups = dataset.groups[linked_images(*links, *([] if search.similar is None else [search.similar.clusters]))]
     merged = len(np.unique(dataset.groups)) - len(np.unique(groups))
-    reason = groups_from_source(dataset).groups_reason + ("" if search.similar else f"; {search.reason}")
+    reason = _reason_of_source(dataset) + ("" if search.similar else f"; {search.reason}")
     if not merged:
         return dataset.with_groups(dataset.groups, dataset.groups_from, reason)
     joined = f"{merged:,} of the given groups {_were(merged)} joined to others that contain the same photograph"

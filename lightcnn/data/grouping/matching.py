@@ -37,6 +37,8 @@ def candidate_pairs(features: Features, progress: Progress) -> list[NDArray[np.i
     """
     parts = [np.zeros((0, 5), dtype=np.int64)]
     if len(features.points):
+        images = len(features.thumbnails)
+        progress("comparing features", 0, images)
         index = _index(features.descriptors)
         starts = range(0, len(features.points), CHUNK)
         # A chunk ends at the end of an image, so that all votes of one image are counted together.
@@ -46,7 +48,7 @@ def candidate_pairs(features: Features, progress: Progress) -> list[NDArray[np.i
                 matches = _matches(features, index, start, end, mirrored)
                 agrees, _ = _agreeing(features, matches, MIN_VOTES_PER_SEARCH)
                 parts.append(matches[agrees])
-            progress("comparing features", end, len(features.points))
+            progress("comparing features", images if end == len(features.points) else int(features.owners[end]), images)
     matches = _unique(np.concatenate(parts), len(features.points))
     agrees, pair = _agreeing(features, matches, MIN_VOTES)
     rows = np.flatnonzero(agrees)

@@ -16,29 +16,39 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.cache import cache_folder
 from lightcnn.data.grouping import similar as search
 from lightcnn.data.grouping.similar import SimilarImages
-from lightcnn.progress import Progress, no_progress
+from lightcnn.output.warnings import ReportWarning
+from lightcnn.progress import DUPLICATES_STEP, Progress, no_progress
 from lightcnn.run_files import replace_file, tidy_abandoned
 
 MAX_IMAGES_WITHOUT_AUDIT = 5_000
 """Most images among which a training searches for near duplicates itself; in larger data sets, only an audit does."""
+MAX_IMAGES = 100_000
+"""Most images among which an audit searches for near duplicates."""
 SEARCH_VERSION = 1
 """Increase it when the search changes, so that cached results of the earlier search are not used."""
 
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """The near duplicates of a data set, None if they were not searched for, and a clause on the result or reason."""
+    """The near duplicates of a data set, None if they were not searched for, and a clause on the result or reason.
+
+    `warnings` states how many images were not compared, unless they are too small to be compared.
+    """
 
     similar: SimilarImages | None
     reason: str
+    warnings: tuple[ReportWarning, ...] = ()
 
 
 def find_near_duplicates(
     dataset: Dataset, effort: Literal["none", "some", "all"], *, progress: Progress = no_progress
 ) -> NearDuplicates:
-    """Searches for near duplicates: never (`none`), among up to MAX_IMAGES_WITHOUT_AUDIT images (`some`), or always."""
+    """Searches for near duplicates: never (`none`), or among up to MAX_IMAGES_WITHOUT_AUDIT (`some`) or MAX_IMAGES.
+
+    The number of images alone decides, never the clock, so that the same images give the same groups on any machine.
+    """
     if effort == "none":
-        return NearDuplicates(None, "near duplicates were not searched for (--fast)")
+        return _not_searched(len(dataset), "near duplicates were not searched for (--fast)")
     if dataset.size < search.MIN_PIXELS:
         return NearDuplicates(
             None,
@@ -47,18 +57,27 @@ def find_near_duplicates(
     file = cache_folder("groups") / f"{_fingerprint(dataset)}.npz"
     similar = _read(file, len(dataset))
     if similar is None:
-        if effort == "some" and len(dataset) > MAX_IMAGES_WITHOUT_AUDIT:
-            return NearDuplicates(
-                None,
-                f"near duplicates were not searched for among more than {MAX_IMAGES_WITHOUT_AUDIT:,} images; "
-                "`lightcnn audit` does that",
-            )
+        limit = MAX_IMAGES_WITHOUT_AUDIT if effort == "some" else MAX_IMAGES
+        if len(dataset) > limit:
+            remedy = "; `lightcnn audit` does that" if len(dataset) <= MAX_IMAGES else ""
+            reason = f"near duplicates were not searched for among more than {limit:,} images{remedy}"
+            return _not_searched(len(dataset), reason)
+        progress(DUPLICATES_STEP, 0, len(dataset))
         similar = search.find_similar(dataset.images, progress=progress)
         _write(file, similar)
     clusters, images = _sizes(similar.clusters)
     noun = "cluster" if clusters == 1 else "clusters"
     reason = f"{images:,} images are near duplicates in {clusters:,} {noun}" if clusters else "no near duplicates found"
     return NearDuplicates(similar, reason)
+
+
+def _not_searched(images: int, reason: str) -> NearDuplicates:
+    """No result, with a warning that states which images were not compared."""
+    message = (
+        f"{reason[0].upper()}{reason[1:]}: {images:,} images were not compared with each other, and copies of one "
+        "photograph may be in both the training set and the test set."
+    )
+    return NearDuplicates(None, reason, (ReportWarning("near_duplicates_not_searched", message, images),))
 
 
 def _sizes(clusters: NDArray[np.int64]) -> tuple[int, int]:

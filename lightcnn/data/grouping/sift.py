@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.progress import Progress
+from lightcnn.progress import DUPLICATES_STEP, Progress
 
 IMAGE_PIXELS = 192
 """Longer side of the image on which features are detected, in pixels; SIFT itself doubles it once."""
@@ -45,12 +45,16 @@ def extract_features(images: Sequence[NDArray[np.uint8]], progress: Progress) ->
     cv2.setNumThreads(1)  # the images are distributed over the cores, not the rows of one image
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for index, (keypoints, descriptor, thumbnail) in enumerate(pool.map(_described, images)):
+            # By index: map() would read all images before it describes the first. Not named: once an exception ends the
+            # loop, nothing refers to the map any more, and images that have not been started are dropped.
+            for index, (keypoints, descriptor, thumbnail) in enumerate(
+                pool.map(lambda index: _described(images[index]), range(len(images)))
+            ):
                 points.append(keypoints)
                 descriptors.append(descriptor)
                 counts.append(len(keypoints))
                 thumbnails.append(thumbnail)
-                progress("searching for near duplicates", index + 1, len(images))
+                progress(DUPLICATES_STEP, index + 1, len(images))
     finally:
         cv2.setNumThreads(threads)
     owners = np.repeat(np.arange(len(images), dtype=np.int64), counts)

@@ -67,7 +67,8 @@ def _verified(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for index, strength in enumerate(pool.map(lambda matches: _matching_positions(features, matches), rows)):
             strengths[index] = strength
-            progress("verifying near duplicates", index + 1, len(rows))
+            progress("verifying near duplicates", int(rows[index][0, 0]), len(features.thumbnails))
+    progress("verifying near duplicates", len(features.thumbnails), len(features.thumbnails))
     pairs = np.array([matches[0, :2] for matches in rows], dtype=np.int64).reshape(-1, 2)[strengths > 0]
     unique, first = np.unique(pairs, axis=0, return_index=True)
     return unique, strengths[strengths > 0][first]

@@ -77,7 +77,9 @@ def load_test_data(
 
 def _load_dataset(run: RunFolder, recipe: Recipe, reading: Reading, source: str | None, progress: Progress) -> Dataset:
     try:
-        return find_groups(load(source or recipe.data, reading, progress=progress), progress=progress)
+        return find_groups(
+            load(source or recipe.data, reading, progress=progress), fast=reading.fast, progress=progress
+        )
     except DataError as error:
         if source is not None:
             raise
