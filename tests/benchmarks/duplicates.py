@@ -4,8 +4,9 @@
         [--seed 0] [--one-a-group] [--drop GROUP ...] [--compare] [--misses]
 
 Every photograph gets augmented copies with one to three changes each. The copies of one photograph in ten get a wrong
-class. The pairs and clusters of the search are compared with the truth. `--compare` adds a perceptual hash (difference
-hash of 8×8 bits, Hamming distance 10 or less).
+class. The pairs and clusters of the search are compared with the truth, and each step's time per image is printed;
+`--copies 0` measures different photographs. `--compare` adds a perceptual hash (difference hash of 8×8 bits, Hamming
+distance 10 or less).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.grouping.similar import find_similar
+from lightcnn.data.grouping.similar import SimilarImages, find_similar
 from lightcnn.data.sources.load import load
 
 Image = NDArray[np.uint8]
@@ -116,6 +117,20 @@ def difference_hash(images: list[Image], bits: int) -> NDArray[np.int64]:
     return connected_components(coo_matrix(near > 0), directed=False)[1].astype(np.int64)
 
 
+def timed_search(images: list[Image]) -> tuple[SimilarImages, dict[str, tuple[float, float]]]:
+    """The result, and the wall-clock and processor seconds of each step and of the whole search."""
+    start = np.array([time.perf_counter(), time.process_time()])
+    ends: dict[str, NDArray[np.float64]] = {}
+
+    def progress(step: str, done: int, total: int) -> None:
+        ends[step] = np.array([time.perf_counter(), time.process_time()])
+
+    similar = find_similar(images, progress=progress)
+    times = np.diff([start, *ends.values()], axis=0)
+    seconds = {step: (float(wall), float(processor)) for step, (wall, processor) in zip(ends, times, strict=True)}
+    return similar, seconds | {"whole search": tuple(times.sum(axis=0).tolist())}
+
+
 def score(pairs: set[tuple[int, int]], true: set[tuple[int, int]]) -> tuple[float, float]:
     """Precision and recall of pairs of images."""
     hits = len(pairs & true)
@@ -157,12 +172,15 @@ def main() -> None:
     wrong = np.isin(sources, planted) & (np.arange(len(images)) >= len(photographs))
     labels[wrong] = (labels[wrong] + 1) % len(dataset.classes)
 
-    start = time.perf_counter()
-    matches = find_similar(images)
-    seconds = time.perf_counter() - start
+    matches, seconds = timed_search(images)
     true = pairs_within(sources)
     same_patient = pairs_within(np.unique(groups, return_inverse=True)[1][sources])
-    print(f"{options.data}: {len(photographs)} photographs at {options.size} px, {len(images)} images, {seconds:.1f} s")
+    print(f"{options.data}: {len(photographs)} photographs at {options.size} px, {len(images)} images")
+    for step, (wall, processor) in seconds.items():
+        per_image = (
+            f"{1000 * wall / len(images):.1f} ms per image ({1000 * processor / len(images):.1f} ms of processor time)"
+        )
+        print(f"{step:34}{wall:10.1f} s, {per_image}")
     print(f"{'':34}{'precision':>10}{'recall':>10}{'precision by patient':>24}")
     rows = {"pairs that were verified": {(int(i), int(j)) for i, j in matches.pairs}}
     rows["pairs within clusters"] = pairs_within(matches.clusters)

