@@ -52,7 +52,7 @@ def audit(
     reading = Reading(data_dir=str(data_dir) if data_dir else None, require_data=require_data)
     values = {"source": source, "reading": reading, "fast": fast, "augment": augment}
     settings = document.make(AuditSettings, values, "audit")
-    with StepsView(CommandConsole(stderr=True), quiet, announces=not as_json) as view:
+    with StepsView(CommandConsole(stderr=True), quiet) as view:
         from lightcnn.auditing import job
 
         run = job.run(settings, out=out, progress=view.progress)

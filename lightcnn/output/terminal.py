@@ -15,6 +15,9 @@ from lightcnn.output.console import CommandConsole
 from lightcnn.progress import DUPLICATES_STEP
 from lightcnn.text import visible
 
+MIN_ANNOUNCED = 100
+"""Fewest images whose search is announced by commands that print no lines while they work: 100 take about 2 s."""
+
 
 def announcement(step: str, finished: int, total: int) -> str:
     """The line that announces a search for near duplicates; empty for other steps, and once it has started."""
@@ -67,11 +70,11 @@ class LiveView(ABC):
 class StepsView:
     """A progress bar for each step of a command, on a terminal only and not when quiet.
 
-    With `announces`, a search for near duplicates is announced in a line that stays, unless quiet.
+    A search for near duplicates among MIN_ANNOUNCED or more images is announced in a line that stays, unless quiet.
     """
 
-    def __init__(self, console: CommandConsole, quiet: bool, *, announces: bool = True) -> None:
-        self._console, self._announces = console, announces and not quiet
+    def __init__(self, console: CommandConsole, quiet: bool) -> None:
+        self._console, self._quiet = console, quiet
         visible_bars = console.is_live and not quiet
         columns = (
             TextColumn("{task.description}", markup=False),
@@ -92,7 +95,8 @@ class StepsView:
     def progress(self, step: str, finished: int, total: int) -> None:
         """Shows how many of `total` items a step has finished. A signal that was dropped elsewhere ends it here."""
         interrupt.check()
-        if self._announces and (text := announcement(step, finished, total)):
+        text = announcement(step, finished, total)
+        if text and total >= MIN_ANNOUNCED and not self._quiet:
             self._console.print_line(text)
         if step not in self._steps:
             self._steps[step] = self._bars.add_task(visible(step), total=total)

@@ -10,6 +10,7 @@ import pytest
 from helpers.audited_images import use_quick_search, write_clean
 
 from lightcnn.cli.main import run
+from lightcnn.output import terminal
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import job
@@ -46,7 +47,8 @@ def test_the_search_is_announced_once(command, capsys):
     assert ANNOUNCED not in capsys.readouterr().err, "the result is in the cache"
 
 
-def test_an_audit_announces_the_search_on_the_terminal_only(capsys):
+def test_an_audit_announces_a_long_search(capsys, monkeypatch):
+    monkeypatch.setattr(terminal, "MIN_ANNOUNCED", 20)
     assert run(["audit", "clean", "--out", "one"]) == 0
     assert capsys.readouterr().err == f"{ANNOUNCED}\n"
     assert run(["audit", "clean", "--out", "two", "--fast"]) == 0
