@@ -35,7 +35,7 @@ class SearchView(LiveView, SearchProgress):
         self._completed, self._total = 0, 1
         self._best: Any = None
         self._counts: dict[str, int] = {}
-        self._phase = "reading images"
+        self._phase, self._read = "reading images", ""
 
     def reading(self, what: str, done: int, total: int) -> None:
         """Shows the step and how many images are done."""
@@ -44,13 +44,14 @@ class SearchView(LiveView, SearchProgress):
         self._phase, self._current, self._completed, self._total = what, f"{done:,} of {total:,} images", done, total
 
     def read(self, images: int, seconds: float) -> None:
-        """Prints how long reading took."""
-        self.line(f"{images:,} images were read in {seconds:.1f} s, which --time does not include")
+        """Keeps how long reading took, for when nothing can be refused any more."""
+        self._read = f"{images:,} images were read in {seconds:.1f} s, which --time does not include"
 
     def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any) -> None:
         """Shows what is searched."""
         self._budget, self._clock, self._settings, self._phase = space.budget, clock, settings, "searching"
         epochs = ", ".join(map(str, plan.rungs.epochs))
+        self.line(self._read)
         self.line(f"searching {space.space.name} within {space.budget} on {settings.data}: "
                    f"trainings of {epochs} epochs on {plan.images} images, into {run.path}")  # fmt: skip
         if space.covered:
