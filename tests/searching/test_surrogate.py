@@ -6,7 +6,9 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import optuna
 import pytest
+from optuna.trial import TrialState, create_trial
 from searching.table_space import Point, TableSpace, UnlimitedClock, score, table_searcher
 
 from lightcnn.budget import Budget
@@ -84,6 +86,41 @@ def test_of_many_networks_the_best_and_the_earliest_are_fitted(tmp_path: Path, m
     rest = sorted(ranked[6:], key=lambda o: o.number)[:4]
     assert [p.key for p in known] == [o.key for o in (*ranked[:6], *rest)]
     assert len(scores) == 10
+
+
+def study_of(*trials: tuple[int, str, TrialState, float | None, dict[int, float]]) -> optuna.Study:
+    """A study in memory: of each trial x, kind, state, value and scores along the way."""
+    study = optuna.create_study(direction="maximize")
+    for x, kind, state, value, scores in trials:
+        shape = {"x": x, "kind": kind}
+        study.add_trial(create_trial(state=state, value=value, intermediate_values=scores, user_attrs={"shape": shape}))
+    return study
+
+
+def scored(study: optuna.Study) -> dict[str, float]:
+    known, scores = surrogate._scored(TableSpace(), study)
+    assert len({point.key for point in known}) == len(known) == len(scores)
+    return dict(zip([point.key for point in known], scores, strict=True))
+
+
+def test_failed_trials_have_the_lowest_score_whatever_they_reached() -> None:
+    study = study_of(
+        (1, "a", TrialState.COMPLETE, 0.6, {1: 0.5}),
+        (2, "a", TrialState.COMPLETE, 0.8, {1: 0.7}),
+        (3, "a", TrialState.FAIL, None, {1: 0.9}),
+    )
+    assert scored(study) == {"1/a": 0.6, "2/a": 0.8, "3/a": 0.6}
+
+
+def test_values_are_compared_if_all_have_one_and_first_scores_otherwise() -> None:
+    finished = (1, "a", TrialState.COMPLETE, 0.9, {1: 0.5, 3: 0.9})
+    assert scored(study_of(finished, (2, "a", TrialState.COMPLETE, 0.8, {1: 0.6}))) == {"1/a": 0.9, "2/a": 0.8}
+    assert scored(study_of(finished, (2, "a", TrialState.PRUNED, None, {1: 0.6}))) == {"1/a": 0.5, "2/a": 0.6}
+
+
+def test_a_network_that_was_scored_twice_is_learned_from_once() -> None:
+    again = (1, "a", TrialState.COMPLETE, 0.6, {1: 0.6})
+    assert scored(study_of(again, again, (2, "b", TrialState.COMPLETE, 0.8, {1: 0.8}))) == {"1/a": 0.6, "2/b": 0.8}
 
 
 def test_scores_far_below_the_median_are_raised() -> None:

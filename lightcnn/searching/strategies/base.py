@@ -77,13 +77,16 @@ def decode(genes: Sequence[Gene], params: Mapping[str, Any]) -> Shape:
 
 
 def ranked_trials(study: Study) -> list[FrozenTrial]:
-    """Trials with a score, best first: by their longest training, then by validation accuracy after it."""
+    """Trials with a score, best first: by value, then those without one by their longest training and its score."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     scored = [t for t in trials if t.intermediate_values and "twin" not in t.user_attrs]
-    return sorted(
-        scored,
-        key=lambda t: (-max(t.intermediate_values), -t.intermediate_values[max(t.intermediate_values)], t.number),
-    )
+    return sorted(scored, key=_rank)
+
+
+def _rank(trial: FrozenTrial) -> tuple[float, ...]:
+    longest = max(trial.intermediate_values)
+    score = trial.intermediate_values[longest] if trial.value is None else trial.value
+    return trial.value is None, -longest if trial.value is None else 0, -score, trial.number
 
 
 class SeededSampler(optuna.samplers.BaseSampler):

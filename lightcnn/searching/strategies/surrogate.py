@@ -81,6 +81,7 @@ class _Scaler:
     def __init__(self, shapes: Shapes, known: Sequence[CandidateLike]) -> None:
         self._shapes = shapes
         self._genes = tuple(shapes.genes())
+        self._rows: dict[str, list[float]] = {}
         table = self._table(known)
         self._mean, deviation = table.mean(axis=0), table.std(axis=0)
         self._varies = deviation > 1e-12
@@ -92,7 +93,14 @@ class _Scaler:
         return np.asarray(standardised[:, self._varies])
 
     def _table(self, candidates: Sequence[CandidateLike]) -> NDArray[np.float64]:
-        return np.array([[*gene_features(self._genes, c.shape), *self._shapes.features(c)] for c in candidates])
+        return np.array([self._row(candidate) for candidate in candidates])
+
+    def _row(self, candidate: CandidateLike) -> list[float]:
+        """Genes and cost of a candidate, which are looked at again in every generation."""
+        if candidate.key not in self._rows:
+            genes = gene_features(self._genes, candidate.shape)
+            self._rows[candidate.key] = [*genes, *self._shapes.features(candidate)]
+        return self._rows[candidate.key]
 
 
 def gene_features(genes: Sequence[Gene], shape: Mapping[str, Any]) -> list[float]:
@@ -108,23 +116,35 @@ def gene_features(genes: Sequence[Gene], shape: Mapping[str, Any]) -> list[float
 
 
 def _scored(shapes: Shapes, study: Study) -> tuple[list[CandidateLike], list[float]]:
-    """Every network that was scored, with its score at the first rung; failed trials have the lowest score."""
-    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    trials = [
-        trial
-        for trial in study.get_trials(deepcopy=False, states=states)
-        if "shape" in trial.user_attrs and "twin" not in trial.user_attrs
-    ]
-    scores = {t.number: t.intermediate_values[min(t.intermediate_values)] for t in trials if t.intermediate_values}
+    """Every network that was scored, each once, with its score; failed trials have the lowest score."""
+    scores = _scores(_with_shape(study, TrialState.COMPLETE, TrialState.PRUNED))
     if not scores:
         return [], []
-    lowest = min(scores.values())
-    rated = [(scores.get(t.number, lowest), t) for t in trials if t.number in scores or t.state == TrialState.FAIL]
+    lowest = min(score for score, _ in scores)
+    rated = [*scores, *((lowest, trial) for trial in _with_shape(study, TrialState.FAIL))]
     if len(rated) > MAX_NETWORKS:
         rated.sort(key=lambda pair: (-pair[0], pair[1].number))
         rest = sorted(rated[BEST_NETWORKS:], key=lambda pair: pair[1].number)
         rated = rated[:BEST_NETWORKS] + rest[: MAX_NETWORKS - BEST_NETWORKS]
-    return [shapes.inspect(_shape(shapes, trial)) for _, trial in rated], [score for score, _ in rated]
+    known: dict[str, tuple[CandidateLike, float]] = {}
+    for score, trial in rated:
+        candidate = shapes.inspect(_shape(shapes, trial))
+        known.setdefault(candidate.key, (candidate, score))
+    return [candidate for candidate, _ in known.values()], [score for _, score in known.values()]
+
+
+def _scores(trials: Sequence[FrozenTrial]) -> list[tuple[float, FrozenTrial]]:
+    """The values of all trials or, if some have none because they were stopped early, the first score of each."""
+    scored = [trial for trial in trials if trial.intermediate_values]
+    if all(trial.value is not None for trial in scored):
+        return [(float(trial.value), trial) for trial in scored if trial.value is not None]
+    return [(trial.intermediate_values[min(trial.intermediate_values)], trial) for trial in scored]
+
+
+def _with_shape(study: Study, *states: TrialState) -> list[FrozenTrial]:
+    """The trials of these states with a network of their own."""
+    trials = study.get_trials(deepcopy=False, states=states)
+    return [trial for trial in trials if "shape" in trial.user_attrs and "twin" not in trial.user_attrs]
 
 
 def _shape(shapes: Shapes, trial: FrozenTrial) -> Shape:
