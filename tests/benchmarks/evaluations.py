@@ -1,0 +1,120 @@
+"""How many evaluations each strategy needs on made-up tables until its best network is within 0.1 point of the optimum.
+
+python tests/benchmarks/evaluations.py [--seeds 200] [--limit 200] [--lag 1] [--strategies surrogate tpe gp]
+
+Each seed is one table of the family in `made_up_table.py`. A score is the accuracy with the noise of one training; the
+best network is the one with the best score so far. With `--lag L`, a proposal reads the scores of trials up to L before
+it, as with L workers. Seeds that reach the limit count as the limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from random import Random
+
+import numpy as np
+import optuna
+from made_up_table import Entry, WidthDepthTable
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial, Trial
+
+from lightcnn.searching.strategies.base import SeededSampler, Shapes, Strategy, decode, distributions, randomness
+from lightcnn.searching.strategies.names import STRATEGIES
+from lightcnn.searching.strategies.random import propose_random
+from lightcnn.searching.strategies.table import FUNCTIONS
+from lightcnn.space import Shape
+
+NOISE = 0.1
+"""Standard deviation of a score, in points: that of one training in shared notes on Fashion-MNIST."""
+NEAR = 0.1
+"""Points below the optimum that count as reached."""
+MAX_MUTATIONS = 10
+"""Mutations of an entry that was already scored, as in a search."""
+
+
+def propose_by_gp(shapes: Shapes, study: optuna.Study, trial: FrozenTrial, seed: int, /) -> Shape:
+    """Optuna's Gaussian process over the genes, which needs torch."""
+    sampler = optuna.samplers.GPSampler(n_startup_trials=8, seed=randomness(seed, trial.number, "gp").getrandbits(32))
+    params = sampler.sample_relative(study, trial, distributions(shapes.genes()))
+    return decode(shapes.genes(), params) if params else propose_random(shapes, study, trial, seed)
+
+
+PROPOSALS: Mapping[str, Strategy] = {**FUNCTIONS, "gp": propose_by_gp}
+"""The strategies of lightcnn, and Optuna's Gaussian process for comparison."""
+
+
+def evaluations(
+    table: WidthDepthTable, values: NDArray[np.float64], strategy: str, seed: int, *, limit: int, lag: int
+) -> int:
+    """Trials until the entry with the best score is within `NEAR` of the best value; at most `limit`."""
+    study = optuna.create_study(direction="maximize", sampler=SeededSampler(table, PROPOSALS[strategy], seed))
+    waiting: deque[tuple[Trial, Entry, float]] = deque()
+    known: set[str] = set()
+    best = -np.inf
+    for number in range(limit):
+        trial = study.ask(distributions(table.genes()))
+        entry = _entry(table, trial, seed, known)
+        known.add(entry.key)
+        score = values[entry.row] + Random(f"{seed}/{entry.key}").gauss(0, NOISE)
+        waiting.append((trial, entry, score / 100))
+        if score > best:
+            best = score
+            if values[entry.row] >= values.max() - NEAR:
+                return number + 1
+        if len(waiting) == lag:
+            _finish(study, *waiting.popleft())
+    return limit
+
+
+def _entry(table: WidthDepthTable, trial: Trial, seed: int, known: set[str]) -> Entry:
+    """The entry of one trial; one that is known is replaced by a mutation."""
+    random = randomness(seed, trial.number, "fit")
+    entry = table.candidate(decode(table.genes(), trial.params), random)
+    for _ in range(MAX_MUTATIONS):
+        if entry.key in known:
+            entry = table.candidate(table.mutate(entry.shape, random), random)
+    return entry
+
+
+def _finish(study: optuna.Study, trial: Trial, entry: Entry, score: float) -> None:
+    """Stores the score of a trial, which later proposals read."""
+    trial.set_user_attr("shape", dict(entry.shape))
+    trial.report(score, 1)
+    study.tell(trial, score)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--limit", type=int, default=200)
+    parser.add_argument("--lag", type=int, default=1)
+    parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(PROPOSALS))
+    options = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    table = WidthDepthTable()
+    tables = {seed: table.values(seed) for seed in range(options.first, options.first + options.seeds)}
+    near = np.mean([(values >= values.max() - NEAR).mean() for values in tables.values()])
+    print(
+        f"{len(tables)} tables of {len(table)} candidates, {near:.1%} within {NEAR} of the optimum, lag {options.lag}"
+    )
+    print(f"{'strategy':<11}{'median':>8}{'mean':>8}{'90 %':>8}{'at limit':>10}{'CPU s':>8}")
+    for strategy in options.strategies:
+        start = time.process_time()
+        counts = [
+            evaluations(table, values, strategy, seed, limit=options.limit, lag=options.lag)
+            for seed, values in tables.items()
+        ]
+        _print_row(strategy, counts, options.limit, time.process_time() - start)
+
+
+def _print_row(strategy: str, counts: Sequence[int], limit: int, seconds: float) -> None:
+    numbers = f"{np.median(counts):>8.1f}{np.mean(counts):>8.1f}{np.quantile(counts, 0.9):>8.1f}"
+    print(f"{strategy:<11}{numbers}{np.mean(np.array(counts) == limit):>10.1%}{seconds:>8.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
