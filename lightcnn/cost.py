@@ -10,7 +10,8 @@ largest such sum, in elements. It is a bound from the lifetimes of tensors, not 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,31 @@ class Layer:
     cost: Cost
 
 
+def measure(blocks: Iterable[Any], shape: Shape) -> Meter:
+    """A meter that went through consecutive blocks, from an input of that shape."""
+    meter = Meter(shape)
+    for block in blocks:
+        _repeat(meter, block, "")
+    return meter
+
+
+def measure_head(network: NetworkSpec, shape: Shape) -> Meter:
+    """A meter that went through a network's head, from a feature map of that shape."""
+    meter = Meter(shape)
+    _head(meter, network)
+    return meter
+
+
+def layer_extremes(network: NetworkSpec) -> tuple[int, int]:
+    """The fewest output channels of a convolution, and the multiply-adds of the largest layer.
+
+    Depthwise convolutions, which keep their channels, and squeezes, which are narrow by design, do not count as narrow.
+    """
+    meter = _Extremes(network.input)
+    _walk(meter, network)
+    return meter.narrowest, meter.largest
+
+
 def layers(network: NetworkSpec) -> tuple[Layer, ...]:
     """The cost of every step. Their sum is `cost(network)`; its peak is their maximum."""
     tracer = _Tracer(network.input)
@@ -81,6 +107,25 @@ class Meter:
         self.weights = self.biases = self.deployed_biases = self.norms = 0
         self.macs = self.norm_elements = self.fvcore_pool = self.thop_pool = 0
         self.stored = self.pending = self.live = self.peak = self.idle_strides = 0
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the current feature map."""
+        return self.channels, self.height, self.width
+
+    def add(self, part: Meter) -> None:
+        """Adds the totals of a meter that began where this one is: of the next part of the same network."""
+        self.channels, self.height, self.width = part.channels, part.height, part.width
+        self.weights += part.weights
+        self.biases += part.biases
+        self.deployed_biases += part.deployed_biases
+        self.norms += part.norms
+        self.macs += part.macs
+        self.norm_elements += part.norm_elements
+        self.fvcore_pool += part.fvcore_pool
+        self.thop_pool += part.thop_pool
+        self.peak = max(self.peak, part.peak)
+        self.idle_strides += part.idle_strides
 
     def total(self) -> Cost:
         """The sum of the steps so far."""
@@ -205,10 +250,29 @@ class _Tracer(Meter):
         self._total_before = total
 
 
+class _Extremes(Meter):
+    """A meter that also notes the narrowest convolution and the largest layer."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        self.narrowest, self.largest, self._macs_before = sys.maxsize, 0, 0
+
+    def _step(self, name: str, operator: str, read: int, written: int) -> None:
+        super()._step(name, operator, read, written)
+        self.largest = max(self.largest, self.macs - self._macs_before)
+        self._macs_before = self.macs
+        if operator == "conv" and not name.endswith(("depthwise", "reduce")):
+            self.narrowest = min(self.narrowest, self.channels)
+
+
 def _walk(meter: Meter, network: NetworkSpec) -> None:
     for part, blocks in (("stem", network.stem), ("stages", network.stages)):
         for index, block in enumerate(blocks):
             _repeat(meter, block, f"{part}.{index}" if meter.tracing else "")
+    _head(meter, network)
+
+
+def _head(meter: Meter, network: NetworkSpec) -> None:
     if meter.tracing:
         meter.scope = "head"
     meter.global_pool("pool", network.head.pool)

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from lightcnn import document
 from lightcnn.budget import Cost
-from lightcnn.cost import cost, layers
+from lightcnn.cost import cost, measure
 from lightcnn.document import Frozen, rule_error
 from lightcnn.spec import (
     Activation,
@@ -37,6 +37,10 @@ from lightcnn.text import nearest
 
 Shape = dict[str, Any]
 """Gene name → value."""
+MAX_GROWTH = 2.5
+"""The largest growth of the widths of a draw from one stage to the next; the start of `micro` grows by 2.4."""
+WIDTH_JITTER = 0.15
+"""Standard deviation of the logarithm by which a drawn width differs from that growth."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,15 @@ class Gene:
     name: str
     options: tuple[Any, ...]
     ordered: bool = False
+
+
+@dataclass(frozen=True)
+class StagePart:
+    """The blocks of the stem or of one stage; `unit` is the one among them, or in a residual, that has the width."""
+
+    path: str
+    blocks: tuple[Any, ...]
+    unit: Any
 
 
 class Range(Frozen):
@@ -223,8 +236,20 @@ class SearchSpace(Frozen):
         return tuple(gene for gene in genes if len(gene.options) > 1)
 
     def draw(self, random: Random) -> Shape:
-        """A shape with every gene sampled uniformly."""
-        return {gene.name: random.choice(gene.options) for gene in self.genes()}
+        """A shape whose widths grow from stage to stage by about the same factor, and whose other genes are uniform."""
+        shape = {gene.name: random.choice(gene.options) for gene in self.genes()}
+        return shape | self._draw_widths(random, shape)
+
+    def _draw_widths(self, random: Random, shape: Shape) -> Shape:
+        """The width of stage i is about a·b^i: one stage keeps its width, and the growth b is drawn uniformly."""
+        ranges = [(f"{path}.width", stage.width) for path, stage in self.stages_by_path()]
+        pivot, growth = random.randrange(len(ranges)), random.uniform(1, MAX_GROWTH)
+        width = shape.get(ranges[pivot][0], ranges[pivot][1].low)
+        return {
+            name: options.nearest(width * growth ** (i - pivot) * random.lognormvariate(0, WIDTH_JITTER))
+            for i, (name, options) in enumerate(ranges)
+            if i != pivot and name in shape
+        }
 
     def first(self) -> Shape:
         """The shape of `start`; genes that it does not name have their middle option."""
@@ -240,40 +265,31 @@ class SearchSpace(Frozen):
 
     def spec(self, shape: Mapping[str, Any]) -> NetworkSpec:
         """The network of a shape with its widths as they are. Raises: ValidationError if it is not a valid network."""
-        return self.spec_with_units(shape)[0]
+        return self.spec_with_parts(shape)[0]
 
-    def spec_with_units(self, shape: Mapping[str, Any]) -> tuple[NetworkSpec, dict[str, Any]]:
-        """The network of a shape, and the blocks in it that have the width of the stem (`stem`) and of each stage."""
+    def spec_with_parts(self, shape: Mapping[str, Any]) -> tuple[NetworkSpec, tuple[StagePart, ...]]:
+        """The network of a shape, and the blocks in it that the stem and each stage are made of."""
         size, act = shape.get("size", self.size[0]), shape.get("act", self.act[0])
-        parts = self._parts(shape)
+        parts = tuple(_part(stage, path, shape, act) for path, stage in self.stages_by_path())
         network = NetworkSpec(
             name=self.name,
             input=(self.channels, size, size),
-            stem=parts["stem"][0],
-            stages=tuple(block for path, (blocks, _) in parts.items() if path != "stem" for block in blocks),
+            stem=parts[0].blocks,
+            stages=tuple(block for part in parts[1:] for block in part.blocks),
             head=HeadSpec(hidden=tuple(shape.get("hidden", self.hidden[0])), act=act, dropout=self.dropout),
             classes=self.classes,
         )
-        return network, {path: unit for path, (_, unit) in parts.items()}
+        return network, parts
 
     def stage_macs(self, shape: Mapping[str, Any]) -> list[int]:
         """The multiply-adds of the stem and of each stage of a shape. Raises: ValidationError, as `spec` does."""
-        parts = self._parts(shape)
-        sizes = [len(blocks) for path, (blocks, _) in parts.items() if path != "stem"]
-        stage_of = [stage for stage, size in enumerate(sizes, start=1) for _ in range(size)]
-        macs = [0] * (1 + len(sizes))
-        for row in layers(self.spec(shape)):
-            part, _, rest = row.name.partition(".")
-            if part == "stem":
-                macs[0] += row.cost.macs
-            elif part == "stages":
-                macs[stage_of[int(rest.partition(".")[0])]] += row.cost.macs
+        network, parts = self.spec_with_parts(shape)
+        macs, feature_map = [], network.input
+        for part in parts:
+            meter = measure(part.blocks, feature_map)
+            macs.append(meter.macs)
+            feature_map = meter.shape
         return macs
-
-    def _parts(self, shape: Mapping[str, Any]) -> dict[str, tuple[tuple[Any, ...], Any]]:
-        """For the stem and each stage its blocks, and the block that has its width."""
-        act = shape.get("act", self.act[0])
-        return {path: _blocks(stage, path, shape, act) for path, stage in self.stages_by_path()}
 
     def smallest(self, by: Callable[[Cost], float] = lambda c: c.macs) -> Shape:
         """The shape with the smallest `by` (default: multiply-adds), improved gene by gene until no change helps."""
@@ -309,8 +325,8 @@ class SearchSpace(Frozen):
             return None
 
 
-def _blocks(stage: StageSpace, path: str, shape: Mapping[str, Any], act: str) -> tuple[tuple[Any, ...], Any]:
-    """The blocks of one stage of a shape, and the one among them, or in a residual, that has the width."""
+def _part(stage: StageSpace, path: str, shape: Mapping[str, Any], act: str) -> StagePart:
+    """The blocks of one stage of a shape."""
 
     def gene(name: str, default: Any) -> Any:
         return shape.get(f"{path}.{name}", default)
@@ -323,11 +339,11 @@ def _blocks(stage: StageSpace, path: str, shape: Mapping[str, Any], act: str) ->
     if kind == "mbconv":
         expand = float(gene("expand", stage.expand[0]))
         unit: Any = InvertedResidualBlock(**common, depth=depth, expand=expand, se=float(ratio) or None)
-        return (*before, unit), unit
+        return StagePart(path, (*before, unit), unit)
     after = (SqueezeExciteBlock(ratio=float(ratio)),) if ratio else ()
     unit = (ConvBlock if kind == "conv" else SeparableBlock)(**common, depth=1 if skip == "unit" else depth)
     main = unit if skip == "none" else ResidualBlock(body=(unit,), depth=depth if skip == "unit" else 1)
-    return (*before, main, *after), unit
+    return StagePart(path, (*before, main, *after), unit)
 
 
 def _mutated(gene: Gene, value: Any, random: Random) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from helpers.specs import drawn
 from torch import fx, nn
 
 from lightcnn.budget import Cost
-from lightcnn.cost import cost, layers
+from lightcnn.cost import Meter, cost, layer_extremes, layers, measure, measure_head
 from lightcnn.counting.other_tools import fvcore_operators, fvcore_total, thop_total
 from lightcnn.network import build, fold
 from lightcnn.spec import (
@@ -266,3 +267,24 @@ def test_built_golden_networks_have_the_computed_costs(name: str) -> None:
     assert fvcore_total(folded, network.input) == total.fvcore
     assert thop_total(folded, network.input) == total.thop
     assert max(live_elements(folded, network.input)) == total.peak_activations
+
+
+@every_spec
+def test_the_totals_of_consecutive_parts_add_up(seed: int) -> None:
+    network, _, _ = drawn(seed)
+    whole = Meter(network.input)
+    for block in (*network.stem, *network.stages):
+        whole.add(measure([block], whole.shape))
+    whole.add(measure_head(network, whole.shape))
+    assert whole.total() == cost(network)
+
+
+@every_spec
+def test_the_extremes_are_those_of_the_table_of_layers(seed: int) -> None:
+    network, _, _ = drawn(seed)
+    rows = layers(network)
+    narrowest, largest = layer_extremes(network)
+    assert largest == max(row.cost.macs for row in rows)
+    convolutions = [row for row in rows if row.operator == "conv"]
+    wide = [row.shape[0] for row in convolutions if "depthwise" not in row.name and "reduce" not in row.name]
+    assert narrowest == min(wide, default=sys.maxsize)

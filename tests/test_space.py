@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -13,7 +14,7 @@ from lightcnn import document
 from lightcnn.budget import Cost
 from lightcnn.cost import cost
 from lightcnn.errors import DocumentError
-from lightcnn.space import Range, SearchSpace
+from lightcnn.space import MAX_GROWTH, Range, SearchSpace
 from lightcnn.spec import NetworkSpec
 
 every_space = pytest.mark.parametrize("name", sorted(SPACES))
@@ -57,6 +58,21 @@ def test_every_option_of_every_gene_is_sampled(name: str) -> None:
         options = {shape[gene.name] for shape in draws}
         assert options == set(gene.options), gene.name
         assert {gene.options[0], gene.options[-1]} <= options
+
+
+def test_drawn_widths_grow_from_stage_to_stage() -> None:
+    space = SearchSpace.load("micro")
+    random = Random(8)
+    ranges = {f"{path}.width": stage.width for path, stage in space.stages_by_path()}
+    inner = []
+    for _ in range(500):
+        shape = space.draw(random)
+        widths = [shape[name] for name in ranges]
+        free = [w for w, r in zip(widths, ranges.values(), strict=True) if r.low < w < r.high]
+        inner += [after / before for before, after in pairwise(free)] if free == widths else []
+        assert all(after > 0.5 * before for before, after in pairwise(widths))
+    assert len(inner) > 100
+    assert 1.2 < sum(inner) / len(inner) < MAX_GROWTH
 
 
 @every_space

@@ -8,33 +8,32 @@ that could be the result.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
 from random import Random
 from typing import Any
 
 from pydantic import ValidationError
 
 from lightcnn.budget import Budget, Cost
-from lightcnn.cost import cost
+from lightcnn.cost import cost, layer_extremes
 from lightcnn.errors import BudgetError
+from lightcnn.searching.widths.solver import WidthSolver
 from lightcnn.space import Gene, SearchSpace, Shape
 from lightcnn.spec import NetworkSpec
 
-MIN_USE = 0.9
-"""A fitted network uses at least this share of its tightest limit."""
-PRECISION, MAX_STEPS = 1.03, 24
-"""The factor for all widths is solved for up to this ratio; single widths are stepped up from there."""
-EXPONENT = 0.5
-"""The first guess of the power of a share by which widths change it; 0.5 took the fewest steps of 0.5 to 0.85."""
-MAX_FACTOR = 2.0**14
-"""The factor that makes every width the widest of its stage."""
+MIN_USE = 0.5
+"""A proposed network uses at least this share of its tightest limit; a lower limit of the budget replaces it."""
+MIN_CHANNELS, MAX_LAYER_SHARE = 6, 0.4
+"""A balanced network has no narrower convolution, and no layer with a larger share of the multiply-adds."""
+MAX_UNBALANCED = 20
+"""Shapes that are tried until an unbalanced network is proposed."""
+MAX_MUTATIONS = 9
+"""Mutations of a shape that cannot be fitted or is not balanced, until random shapes are tried."""
 MAX_ATTEMPTS = 100
 """Shapes that are tried until a candidate is taken that uses less."""
-
-
-Widths = dict[str, int]
-"""The width of the stem and of each stage, by the name of its gene."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Candidate:
     cost: Cost
     violations: Mapping[str, float]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A digest that is equal for candidates with the same network."""
         return self.spec.digest()
@@ -61,11 +60,13 @@ class BudgetedSpace:
     def __init__(self, space: SearchSpace, budget: Budget) -> None:
         self.space = space
         self.budget = budget
-        self._widths = {f"{p}.width": s.width for p, s in space.stages_by_path() if s.width.low < s.width.high}
-        self._ladder = {g.name: g.options for g in space.genes() if g.name.endswith(".depth") or g.name == "size"}
+        self._solver = WidthSolver(space, budget)
+        self._start = space.first()
         self._require()
         self.covered = self._covers()
         """Whether even the largest network meets the budget, so that networks need not be scaled up to it."""
+        lower = [limit.lower / limit.upper for limit in budget.limits if limit.lower is not None]
+        self._min_use = max(lower, default=MIN_USE)
 
     def genes(self) -> tuple[Gene, ...]:
         """The genes of the space."""
@@ -73,53 +74,89 @@ class BudgetedSpace:
 
     def first(self) -> Shape:
         """The first shape of every search."""
-        return self.space.first()
+        return dict(self._start)
 
     def draw(self, random: Random) -> Shape:
-        """A shape drawn uniformly."""
-        return self.space.draw(random)
+        """A random shape, fitted to a share of the budget that is drawn uniformly."""
+        return dict((self._chosen(self._draws(random)) or self._smallest()).shape)
 
     def mutate(self, shape: Mapping[str, Any], random: Random) -> Shape:
-        """A shape near the given one."""
-        return self.space.mutate(shape, random)
+        """A shape near the given one that uses enough of the budget."""
+        chosen = self._chosen(self._mutations(shape, random, MAX_UNBALANCED))
+        return self.space.mutate(shape, random) if chosen is None else dict(chosen.shape)
 
     def candidate(self, shape: Mapping[str, Any], random: Random) -> Candidate:
-        """The fitted shape or, if it cannot be fitted, the first mutation or random shape that can.
+        """The network of a shape if it uses enough of the budget, else the shape fitted to the whole budget.
 
-        If none of `MAX_ATTEMPTS` shapes uses `MIN_USE` of the budget, this is the one that uses most of it; if none of
-        them meets the budget, the smallest network. Raises: BudgetError if that does not meet it either.
+        The start of the space is always fitted to the whole. If a shape cannot be fitted or is not balanced, this is
+        the first of its mutations, and then of random shapes, that can and is. If none of `MAX_ATTEMPTS` uses enough
+        of the budget, it is the one that uses most of it; if none meets the budget, the smallest network.
+        Raises: BudgetError if that does not meet it either.
         """
+        if dict(shape) == self._start and (start := self.fit(shape)) is not None:
+            return start
+        mutations = self._mutations(shape, random, MAX_MUTATIONS)
+        return self._chosen(chain([self._nearest(shape)], mutations, self._draws(random))) or self._smallest()
+
+    def _draws(self, random: Random) -> Iterator[Candidate | None]:
+        """Random shapes, each fitted to a share of the budget that is drawn uniformly."""
+        while True:
+            yield self._solve(self.space.draw(random), random.uniform(self._min_use, 1))
+
+    def _mutations(self, shape: Mapping[str, Any], random: Random, count: int) -> Iterator[Candidate | None]:
+        """Mutations of a shape."""
+        for _ in range(count):
+            yield self._nearest(self.space.mutate(shape, random))
+
+    def _chosen(self, candidates: Iterable[Candidate | None]) -> Candidate | None:
+        """The first candidate that uses enough of the budget and is balanced.
+
+        If none of `MAX_UNBALANCED` is, it is the first that uses enough; if none of `MAX_ATTEMPTS` does, the one that
+        uses most; None if no candidate meets the budget.
+        """
+        full: Candidate | None = None
         largest: Candidate | None = None
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            candidate = self._solve(shape)
-            if candidate is not None:
-                if self._is_full(candidate):
+        for attempt, candidate in enumerate(islice(candidates, MAX_ATTEMPTS), start=1):
+            if candidate is not None and self._is_full(candidate):
+                if self.is_balanced(candidate):
                     return candidate
+                full = full or candidate
+            elif candidate is not None:
                 largest = max(largest or candidate, candidate, key=lambda c: self.budget.used_share(c.cost))
-            shape = self.mutate(shape, random) if attempt % 10 else self.draw(random)
-        largest = largest or self._solve(self.space.smallest(self.budget.used_share))
-        if largest is None:
+            if full is not None and attempt >= MAX_UNBALANCED:
+                break
+        return full or largest
+
+    def _nearest(self, shape: Mapping[str, Any]) -> Candidate | None:
+        """The network of a shape if it meets the budget and uses enough of it, else that with solved widths."""
+        try:
+            candidate = self.inspect(shape)
+        except ValidationError:
+            return None
+        admitted = self.budget.admits(candidate.cost) and self._is_full(candidate)
+        return candidate if admitted else self._solve(shape)
+
+    def _smallest(self) -> Candidate:
+        """The smallest network of the space. Raises: BudgetError if it does not meet the budget."""
+        smallest = self._solve(self.space.smallest(self.budget.used_share))
+        if smallest is None:
             raise BudgetError(
                 f"budget {self.budget}: none of {MAX_ATTEMPTS} shapes of the space {self._name} could be fitted to it; "
                 "widen the space or the budget"
             )
-        return largest
+        return smallest
 
-    def fit(self, shape: Mapping[str, Any]) -> Candidate | None:
-        """The shape with widths solved for the budget; None if no widths meet it and use `MIN_USE` of it.
+    def fit(self, shape: Mapping[str, Any], share: float = 1.0) -> Candidate | None:
+        """The shape with widths solved for a share of the budget; None if no widths meet the budget and use enough.
 
-        Depths, and then the input size, step down while the narrowest network breaks the budget, and up while the
-        widest uses less than `MIN_USE` of it. One factor for all widths is then solved for, and single widths step up
-        until no further step fits. If the budget admits the whole space, the shape stays as it is.
+        If the budget admits the whole space, the shape stays as it is.
         """
-        candidate = self._solve(shape)
+        candidate = self._solve(shape, share)
         return candidate if candidate is not None and self._is_full(candidate) else None
 
     def inspect(self, shape: Mapping[str, Any]) -> Candidate:
         """The network of a shape with its widths unchanged, and its cost."""
-        network = self.space.spec(shape)
-        total = cost(network)
-        return Candidate(shape, network, total, self.budget.excess(total))
+        return self._candidate(shape, self.space.spec(shape))
 
     def features(self, candidate: Candidate) -> list[float]:
         """Logarithms of multiply-adds, parameters and peak of activations, and of the multiply-adds of each stage."""
@@ -127,71 +164,32 @@ class BudgetedSpace:
         stages = self.space.stage_macs(candidate.shape)
         return [math.log1p(count) for count in (total.macs, total.params, total.peak_activations, *stages)]
 
+    def is_balanced(self, candidate: Candidate) -> bool:
+        """Whether no convolution is narrower than `MIN_CHANNELS` and no layer has over `MAX_LAYER_SHARE` of all."""
+        narrowest, largest = layer_extremes(candidate.spec)
+        return narrowest >= MIN_CHANNELS and largest <= MAX_LAYER_SHARE * candidate.cost.macs
+
+    def _candidate(self, shape: Mapping[str, Any], network: NetworkSpec) -> Candidate:
+        total = cost(network)
+        return Candidate(shape, network, total, self.budget.excess(total))
+
     def _is_full(self, candidate: Candidate) -> bool:
         """Whether a candidate that meets the budget uses enough of it."""
-        return self.covered or self.budget.used_share(candidate.cost) >= MIN_USE
+        return self.covered or self.budget.used_share(candidate.cost) >= self._min_use
 
-    def _solve(self, shape: Mapping[str, Any]) -> Candidate | None:
-        """The network of that shape that uses most of the budget; None if no widths meet the budget."""
+    def _solve(self, shape: Mapping[str, Any], share: float = 1.0) -> Candidate | None:
+        """The network of that shape that uses most of that share; None if no widths meet the budget."""
         try:
-            if not self.covered:
-                shape = dict(shape)
-                network = self._reach(shape)
-                shape |= self._fill(network, self._scaled(shape, self._multiplier(network, shape)), shape)
-            candidate = self.inspect(shape)
+            solution = (shape, self.space.spec(shape)) if self.covered else self._solver.solve(shape, share)
         except ValidationError:
             return None
-        return candidate if self.budget.admits(candidate.cost) else None
+        candidate = None if solution is None else self._candidate(*solution)
+        return candidate if candidate is not None and self.budget.admits(candidate.cost) else None
 
     @property
     def _name(self) -> str:
         """The name of the space in messages."""
         return self.space.name or "given"
-
-    def _scaled(self, shape: Mapping[str, Any], factor: float) -> Widths:
-        """The widths of a shape, multiplied by `factor` and rounded to their steps."""
-        return {name: width.nearest(factor * shape[name]) for name, width in self._widths.items()}
-
-    def _multiplier(self, network: _WidthMeter, shape: Mapping[str, Any]) -> float:
-        """A factor for all widths that breaks no limit, within `PRECISION` of the largest such factor.
-
-        Counts are about a power of the widths, so the next factor is interpolated between the logarithms of the bounds.
-        """
-        low, low_use, high, high_use, factor = 0.0, 0.0, math.inf, math.inf, 1.0
-        for _ in range(MAX_STEPS):
-            use = network.use(self._scaled(shape, factor))
-            if use <= 1:
-                low, low_use = factor, use
-            else:
-                high, high_use = factor, use
-            if high <= PRECISION * low or low >= MAX_FACTOR:
-                break
-            factor = _next_factor(low, low_use, high, high_use)
-        return low
-
-    def _reach(self, shape: Shape) -> _WidthMeter:
-        """Steps depths, and then the input size, to where widths can meet the budget and use `MIN_USE` of it.
-
-        Returns the meter of the shape as it then is. Raises: ValidationError if that is not a valid network.
-        """
-        network = _WidthMeter(self.space, self.budget, shape)
-        while network.use(self._scaled(shape, 0)) > 1 and _step(shape, self._ladder, -1):
-            network = _WidthMeter(self.space, self.budget, shape)
-        while network.use(self._scaled(shape, math.inf)) < MIN_USE and _step(shape, self._ladder, 1):
-            network = _WidthMeter(self.space, self.budget, shape)
-        return network
-
-    def _fill(self, network: _WidthMeter, widths: Widths, proportions: Mapping[str, Any]) -> Widths:
-        """Steps single widths up until no step fits, first the one furthest below its share in `proportions`."""
-        growing = dict(self._widths)
-        while growing:
-            name = min(growing, key=lambda n: (widths[n] / proportions[n], n))
-            wider = {**widths, name: widths[name] + growing[name].step}
-            if wider[name] <= growing[name].high and network.use(wider) <= 1:
-                widths = wider
-            else:
-                del growing[name]
-        return widths
 
     def _cost(self, shape: Shape) -> Cost:
         return cost(self.space.spec(shape))
@@ -229,49 +227,3 @@ class BudgetedSpace:
                 f"budget {self.budget}: no network in the space {self._name} meets all limits at once; "
                 f"the closest costs {joint}; raise the limit that it breaks"
             )
-
-
-class _WidthMeter:
-    """Measures a shape with other widths. Its own network is validated once, and changed in place from then on.
-
-    Raises: ValidationError if the shape is not a valid network; its widths do not matter for that.
-    """
-
-    def __init__(self, space: SearchSpace, budget: Budget, shape: Mapping[str, Any]) -> None:
-        self._budget = budget
-        self._network, units = space.spec_with_units(shape)
-        self._fields = {f"{path}.width": unit.__dict__ for path, unit in units.items()}
-
-    def use(self, widths: Widths) -> float:
-        """The share of its tightest limit that the network uses with those widths."""
-        for name, width in widths.items():
-            self._fields[name]["width"] = width  # frozen for everyone else; validating would take 3/4 of a fit
-        return self._budget.used_share(cost(self._network))
-
-
-def _next_factor(low: float, low_use: float, high: float, high_use: float) -> float:
-    """The factor to try between `low`, which uses at most the budget, and `high`, which uses more; one may be open.
-
-    Near a bound it is `PRECISION` away from it, so that the interval closes if the root is that near.
-    """
-    if math.isinf(high):
-        return float(min(MAX_FACTOR, low * max(PRECISION, low_use**-EXPONENT)))
-    if not low:
-        return float(high / max(PRECISION, high_use**EXPONENT))
-    root = low * (high / low) ** (-math.log(low_use) / math.log(high_use / low_use))
-    return float(min(max(root, low * PRECISION), high / PRECISION))
-
-
-def _step(shape: Shape, ladder: Mapping[str, tuple[Any, ...]], sign: int) -> bool:
-    """Moves the gene with the most options left that way by one, the size last; False if none is left."""
-
-    def options_left(name: str) -> int:
-        index = ladder[name].index(shape[name])
-        return len(ladder[name]) - 1 - index if sign > 0 else index
-
-    for group in ([name for name in ladder if name != "size"], ["size"] if "size" in ladder else []):
-        name = max(group, key=options_left, default=None)
-        if name is not None and options_left(name):
-            shape[name] = ladder[name][ladder[name].index(shape[name]) + sign]
-            return True
-    return False

@@ -26,7 +26,8 @@ def main() -> None:
     space = BudgetedSpace(SearchSpace.load(options.space).for_data(1, 10, 28), Budget.parse(options.budget))
     random = Random(0)
     seconds, shares = [], []
-    for shape in [space.draw(random) for _ in range(options.shapes)]:
+    genes = space.genes()
+    for shape in [{gene.name: random.choice(gene.options) for gene in genes} for _ in range(options.shapes)]:
         start = time.process_time()
         candidate = space.fit(shape)
         seconds.append(time.process_time() - start)

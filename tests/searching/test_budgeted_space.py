@@ -9,13 +9,13 @@ from helpers.specs import SPACES
 
 from lightcnn import document
 from lightcnn.budget import Budget
-from lightcnn.cost import cost
+from lightcnn.cost import cost, layers
 from lightcnn.errors import BudgetError
-from lightcnn.searching.budgeted_space import MIN_USE, BudgetedSpace
+from lightcnn.searching.budgeted_space import MAX_LAYER_SHARE, MIN_CHANNELS, MIN_USE, BudgetedSpace
 from lightcnn.space import SearchSpace
 
 BUDGETS = {
-    ("micro", 500): ("1MFLOPs", "0.3MFLOPs", "1MFLOPs,20kparams", "50KB", "20KB-RAM"),
+    ("micro", 200): ("1MFLOPs", "0.3MFLOPs", "1MFLOPs,20kparams", "50KB", "20KB-RAM"),
     ("micro", 60): ("0.9..1MFLOPs", "0.9..1MFLOPs,20..40kparams"),
     ("mobilenet", 100): ("1MFLOPs", "30MFLOPs", "30MFLOPs,200kparams", "300KB", "100KB-RAM"),
     ("micrompoxnet", 100): ("1MFLOPs", "50MFLOPs,630kparams", "50MFLOPs,100kparams,90KB", "50KB", "300KB-RAM"),
@@ -50,8 +50,73 @@ def test_proposals_use_the_tightest_limit_and_break_none(space: str, count: int,
         assert candidate.cost == cost(candidate.spec)
         assert bound.budget.admits(candidate.cost)
         assert all(violation <= 0 for violation in candidate.violations.values())
-        full += 0.9 <= bound.budget.used_share(candidate.cost) <= 1
+        full += (0.9 if "20..40" in text else 0.5) <= bound.budget.used_share(candidate.cost) <= 1
     assert full >= 0.99 * count
+
+
+@pytest.mark.parametrize("text", ["0.3MFLOPs", "1MFLOPs", "4MFLOPs"])
+def test_draws_and_mutations_of_any_shape_are_balanced(text: str) -> None:
+    bound = under(text)
+    random = Random(7)
+    shape = bound.first()
+    for _ in range(30):
+        drawn = bound.candidate(bound.draw(random), random)
+        candidate = bound.candidate(bound.mutate(shape, random), random)
+        shape = dict(candidate.shape)
+        for proposed in (drawn, candidate):
+            rows = layers(proposed.spec)
+            assert min(r.shape[0] for r in rows if r.operator == "conv" and "reduce" not in r.name) >= MIN_CHANNELS
+            assert max(r.cost.macs for r in rows) <= MAX_LAYER_SHARE * proposed.cost.macs
+
+
+NARROW = """\
+size: [16]
+channels: 1
+stem: {kind: [conv], width: {low: 2, high: 4}}
+stages: [{kind: [conv, separable], width: {low: 4, high: 64}}]
+"""
+
+
+def test_unbalanced_networks_are_proposed_if_no_others_are_found() -> None:
+    bound = BudgetedSpace(document.parse(SearchSpace, NARROW), Budget.parse("50kFLOPs"))
+    shape = bound.draw(Random(0))
+    candidate = bound.candidate(shape, Random(0))
+    assert not bound.is_balanced(candidate)
+    assert candidate.shape == shape
+
+
+def test_the_start_is_fitted_to_the_whole_budget_even_if_it_is_not_balanced() -> None:
+    bound = under("0.1MFLOPs")
+    first = bound.candidate(bound.first(), Random(0))
+    assert not bound.is_balanced(first)
+    assert first == bound.fit(bound.first())
+    assert bound.budget.used_share(first.cost) > 0.9
+
+
+def test_candidates_use_half_to_all_of_the_budget() -> None:
+    bound = under("1MFLOPs")
+    random = Random(8)
+    uses = sorted(bound.budget.used_share(bound.candidate(bound.draw(random), random).cost) for _ in range(200))
+    assert 0.5 <= uses[0] < 0.53
+    assert 0.72 < uses[100] < 0.78
+    assert 0.97 < uses[-1] <= 1
+
+
+@pytest.mark.parametrize(("text", "lowest"), [("0.1..1MFLOPs", 0.1), ("0.8..1MFLOPs", 0.8)])
+def test_a_lower_limit_replaces_half_of_the_budget(text: str, lowest: float) -> None:
+    bound = under(text)
+    random = Random(9)
+    uses = [bound.candidate(bound.draw(random), random).cost.macs / 1e6 for _ in range(100)]
+    assert lowest <= min(uses) < lowest + 0.1
+    assert max(uses) > 0.95
+
+
+def test_a_candidate_within_the_budget_keeps_its_shape() -> None:
+    bound = under("1MFLOPs")
+    random = Random(10)
+    for _ in range(20):
+        candidate = bound.candidate(bound.draw(random), random)
+        assert bound.candidate(candidate.shape, Random(0)) == candidate
 
 
 @pytest.mark.parametrize(("space", "count", "text"), FITTABLE)
@@ -103,7 +168,8 @@ def test_no_width_of_a_fit_can_be_one_step_wider(text: str) -> None:
     widths = {f"{path}.width": stage.width for path, stage in bound.space.stages_by_path()}
     random = Random(6)
     for _ in range(30):
-        candidate = bound.candidate(bound.draw(random), random)
+        candidate = bound.fit(bound.draw(random))
+        assert candidate is not None
         for name, width in widths.items():
             wider = candidate.shape[name] + width.step
             if wider <= width.high:
