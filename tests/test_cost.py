@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from random import Random
 from typing import Any
 
 import pytest
 import torch
 from helpers.paths import GOLDEN
-from helpers.specs import drawn
+from helpers.specs import drawn, random_spec
 from torch import fx, nn
 
 from lightcnn.budget import Cost
@@ -269,9 +270,9 @@ def test_built_golden_networks_have_the_computed_costs(name: str) -> None:
     assert max(live_elements(folded, network.input)) == total.peak_activations
 
 
-@every_spec
+@pytest.mark.parametrize("seed", range(100))
 def test_the_totals_of_consecutive_parts_add_up(seed: int) -> None:
-    network, _, _ = drawn(seed)
+    network = random_spec(Random(seed))
     whole = Meter(network.input)
     for block in (*network.stem, *network.stages):
         whole.add(measure([block], whole.shape))
@@ -279,9 +280,9 @@ def test_the_totals_of_consecutive_parts_add_up(seed: int) -> None:
     assert whole.total() == cost(network)
 
 
-@every_spec
+@pytest.mark.parametrize("seed", range(100))
 def test_the_extremes_are_those_of_the_table_of_layers(seed: int) -> None:
-    network, _, _ = drawn(seed)
+    network = random_spec(Random(seed))
     rows = layers(network)
     narrowest, largest = layer_extremes(network)
     assert largest == max(row.cost.macs for row in rows)

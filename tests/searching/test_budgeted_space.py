@@ -96,19 +96,19 @@ def test_the_start_is_fitted_to_the_whole_budget_even_if_it_is_not_balanced() ->
 def test_candidates_use_half_to_all_of_the_budget() -> None:
     bound = under("1MFLOPs")
     random = Random(8)
-    uses = sorted(bound.budget.used_share(bound.candidate(bound.draw(random), random).cost) for _ in range(200))
-    assert 0.5 <= uses[0] < 0.53
-    assert 0.72 < uses[100] < 0.78
-    assert 0.97 < uses[-1] <= 1
+    uses = sorted(bound.budget.used_share(bound.candidate(bound.draw(random), random).cost) for _ in range(100))
+    assert 0.5 <= uses[0] < 0.55
+    assert 0.68 < uses[50] < 0.82
+    assert 0.95 < uses[-1] <= 1
 
 
 @pytest.mark.parametrize(("text", "lowest"), [("0.1..1MFLOPs", 0.1), ("0.8..1MFLOPs", 0.8)])
 def test_a_lower_limit_replaces_half_of_the_budget(text: str, lowest: float) -> None:
     bound = under(text)
     random = Random(9)
-    uses = [bound.candidate(bound.draw(random), random).cost.macs / 1e6 for _ in range(100)]
-    assert lowest <= min(uses) < lowest + 0.1
-    assert max(uses) > 0.95
+    uses = [bound.candidate(bound.draw(random), random).cost.macs / 1e6 for _ in range(40)]
+    assert lowest <= min(uses) < lowest + 0.15
+    assert max(uses) > 0.9
 
 
 def test_a_candidate_within_the_budget_keeps_its_shape() -> None:
