@@ -19,6 +19,8 @@ MEMORY_SHARE = 0.8
 """Share of the free memory that a network may need."""
 SMALLER_NETWORK = "reduce its widths, its depths or the size of its input"
 """What to do about a network that does not fit."""
+MAX_WORKERS = 8
+"""The most processes of one search."""
 GROUPS = Path("/sys/fs/cgroup")
 """The folder in which Linux lists the limits of containers."""
 PROCESS_GROUPS = Path("/proc/self/cgroup")
@@ -53,6 +55,14 @@ def pick_device(name: str = "auto") -> torch.device:
     if not available[name]:
         raise InputError(f"--device {name}: not on this machine; use --device auto")
     return torch.device(name)
+
+
+def default_workers(device: torch.device) -> int:
+    """Processes that train at once: one for each core that this process may use, at most 8; one on a GPU."""
+    if device.type != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MAX_WORKERS, cores)
 
 
 def device_name(device: torch.device) -> str:

@@ -202,6 +202,10 @@ class Optimisation(Frozen):
     mixed_precision: Annotated[
         Literal["auto", "off"], Field(description="auto: bfloat16 on CUDA if it is faster; float32 on other devices")
     ] = "auto"
+    threads: Annotated[
+        int | None,
+        Field(ge=1, le=1024, description="CPU threads, which decide how sums are rounded; default: all cores"),
+    ] = None
     loss: Literal["cross-entropy", "focal"] = "cross-entropy"
     focal_gamma: Annotated[float, Field(ge=0, le=10, description="gamma of the focal loss (arXiv:1708.02002)")] = 2.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -73,7 +73,7 @@ def anchors(page: Path) -> set[str]:
 def test_there_are_as_many_pages_as_we_think() -> None:
     folders = ("docs", "docs/guides", "docs/concepts", "docs/reference", "docs/decisions")
     counts = {folder: len(list((ROOT / folder).glob("*.md"))) for folder in folders}
-    assert counts == {"docs": 2, "docs/guides": 3, "docs/concepts": 17, "docs/reference": 4, "docs/decisions": 8}
+    assert counts == {"docs": 2, "docs/guides": 3, "docs/concepts": 17, "docs/reference": 4, "docs/decisions": 10}
 
 
 def test_the_contract_has_one_line_for_every_command() -> None:
@@ -193,7 +193,8 @@ def test_the_pages_quote_what_the_commands_print(capsys: pytest.CaptureFixture[s
     quoted = {page.stem: fenced(page, "") for page in (ROOT / "docs" / "concepts").glob("*.md")}
     assert main.run(["search", "--budget", "1MFLOPs", "--dry-run"]) == 0
     printed = capsys.readouterr().out
-    assert printed in quoted["search"]
+    # The plan depends on the speed of the machine.
+    assert printed.partition("plan: ")[0] in [block.partition("plan: ")[0] for block in quoted["search"]]
     assert re.findall(r"^first +(.*\n)", printed, re.MULTILINE) == quoted["spaces"]
     assert main.run(["search", "--budget", "1kFLOPs", "--dry-run"]) == 2
     assert capsys.readouterr().err in quoted["budgets"]
@@ -244,7 +245,7 @@ def test_the_table_of_training_has_every_setting_and_its_default() -> None:
     assert list(rows) == list(Optimisation.model_fields)
     for name, value in Optimisation():
         first = rows[name].split(",")[0].strip("` ")
-        assert first == (value if isinstance(value, str) else f"{value:g}"), name
+        assert first == ("–" if value is None else value if isinstance(value, str) else f"{value:g}"), name
 
 
 def test_the_tables_of_baselines_have_every_key_and_every_baseline() -> None:

@@ -17,7 +17,8 @@ from lightcnn.cli.list import Listing
 from lightcnn.comparing.settings import CompareSettings
 from lightcnn.errors import DocumentError, Problem
 from lightcnn.recipe import Recipe
-from lightcnn.searching.settings import PlanSettings, SearchSettings
+from lightcnn.searching.plan import Plan
+from lightcnn.searching.settings import SearchSettings
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
 from lightcnn.training.settings import TrainSettings
@@ -32,7 +33,7 @@ DOCUMENT_KINDS: dict[str, type[BaseModel]] = {
 """The model of every kind of document that users write."""
 SETTINGS_KINDS: dict[str, type[BaseModel]] = {
     "settings of a search": SearchSettings,
-    "plan of a search": PlanSettings,
+    "plan of a search": Plan,
     "settings of a training": TrainSettings,
     "settings of an ablation": AblateSettings,
     "plan of an ablation": AblationPlan,

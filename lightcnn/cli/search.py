@@ -30,6 +30,7 @@ from lightcnn.cli.options import (
     reading_values,
     resumable,
 )
+from lightcnn.devices import MAX_WORKERS
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import warning_lines
 from lightcnn.output.console import CommandConsole
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 
 MAX_TRIALS_BYTES = 50_000_000
 """Largest trials.csv that is read."""
+CONTINUING = frozenset(("trials", "seconds", "epochs", "finalists"))
+"""Options that make a finished search continue."""
+CHANGEABLE = (*sorted(CONTINUING), "workers", "device")
+"""Options that may change when a search is resumed."""
 Strategy = StrEnum("Strategy", [(name, name) for name in STRATEGIES])  # type: ignore[misc]
 
 
@@ -91,6 +96,16 @@ def search(
             metavar="N", min=1, help="Maximum epochs of the final training (default: as many as fit into --time)."
         ),
     ] = None,
+    finalists: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Number of networks that are trained to the end (default: one per worker)."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MAX_WORKERS, help="Processes that train (default: one per core of a CPU, at most 8; 1 on a GPU)."
+        ),
+    ] = None,
     seed: Annotated[
         int | None,
         typer.Option(metavar="N", min=0, help="Seed of the split, the proposals and the trainings (default: 0)."),
@@ -117,14 +132,15 @@ def search(
     """Search for the best network within a budget, train it, and write a run folder."""
     options = {
         "budget": budget, "space": space, "data": data, "trials": trials, "seconds": parse_duration(time),
-        "strategy": strategy and strategy.value, "epochs": epochs, "seed": seed, "device": device and device.value,
+        "strategy": strategy and strategy.value, "epochs": epochs, "finalists": finalists,
+        "workers": workers, "seed": seed, "device": device and device.value,
     }  # fmt: skip
     options = {name: value for name, value in options.items() if value is not None}
     options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
     settings = _resumed_settings(out, options) if resume else _new_settings(options, out)
     if dry_run:
         _show_estimate(settings, as_json, quiet)
-    elif resume and not options.keys() & {"trials", "seconds", "epochs"} and out and (out / "report.json").is_file():
+    elif resume and not options.keys() & CONTINUING and out and (out / "report.json").is_file():
         from lightcnn.run_files import earlier_values
         from lightcnn.run_folder import RunFolder
 
@@ -161,14 +177,11 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
 
 
 def _resumed_settings(out: Path | None, options: Mapping[str, Any]) -> SearchSettings:
-    """The settings in a run folder, with those of the options that may change.
-
-    These are the device, time, trials and epochs of the final training. Raises: InputError if another option differs.
-    """
+    """The settings in a run folder, with the options that may change. Raises: InputError if another option differs."""
     from lightcnn.searching.settings import load_settings, make_settings
 
     stored = load_settings(out)
-    changes = {name: options[name] for name in ("trials", "seconds", "epochs", "device") if name in options}
+    changes = {name: options[name] for name in CHANGEABLE if name in options}
     for name, value in options.items():
         if name not in changes:
             _require_same(name, value, stored, out)
@@ -231,6 +244,7 @@ def _show_estimate(settings: SearchSettings, as_json: bool, quiet: bool) -> None
 def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
     """Prints the end of a search: the best networks, the score, the run folder, and how to search longer."""
     from lightcnn.run_files import earlier_values, read_limited
+    from lightcnn.searching.comparison import comparison_lines
     from lightcnn.searching.terminal import search_table, summary
 
     report = run.report
@@ -245,6 +259,8 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
         console.print()
     console.print_line(summary(report))
     if not quiet:
+        for line in comparison_lines(report):
+            console.print_line(line)
         for line in warning_lines(report):
             console.print_line(line)
         longer = f"lightcnn search --resume --out {shlex.quote(str(run.path))} {_longer(run, report)}"

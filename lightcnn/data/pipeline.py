@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +16,7 @@ from lightcnn.data.files.decode import SHORTER_SIDE
 from lightcnn.data.images import Images, Store, View
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.split import Split, data_document
-from lightcnn.data.store import make_store
+from lightcnn.data.store import make_store, open_images, shared_images
 from lightcnn.data.tensors import channel_statistics
 from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Preparation
@@ -57,6 +58,13 @@ class Pipeline:
                 self.forget()
             self._stores[size] = make_store(self.dataset, self.preparation, size, self.device, self._progress)
         return View(self._stores[size], indices, self.device)
+
+    def shared(self, size: int) -> Path | None:
+        """The file of all images prepared for that input size, for other processes; None if there is no space."""
+        path = shared_images(self.dataset, self.preparation, size, self._progress)
+        if path is not None:
+            self._stores.setdefault(size, open_images(path).to(self.device))
+        return path
 
     def labels(self, indices: NDArray[np.int64]) -> Tensor:
         """The labels at `indices`, int64 (N,) on the device."""

@@ -62,11 +62,29 @@ def make_store(
     folder = cache_folder("images")
     with suppress(OSError):  # without a usable cache, preparing takes longer
         if count <= min(DISK_BYTES, _free(folder) // 2):
-            return _mapped(folder, dataset, preparation, size, progress)
+            return open_images(_mapped(folder, dataset, preparation, size, progress))
     return StreamedImages(dataset, preparation, size)
 
 
-def _mapped(folder: Path, dataset: Dataset, preparation: Preparation, size: int, progress: Progress) -> Tensor:
+def shared_images(
+    dataset: Dataset, preparation: Preparation, size: int, progress: Progress = no_progress
+) -> Path | None:
+    """The file of all images for networks of that input size, which several processes can open; None without space."""
+    count = len(dataset) * dataset.channels * size * size
+    folder = cache_folder("images")
+    with suppress(OSError):
+        if count <= min(DISK_BYTES, _free(folder) // 2):
+            return _mapped(folder, dataset, preparation, size, progress)
+    return None
+
+
+def open_images(path: Path) -> Tensor:
+    """The prepared images (N, C, H, W) in a file, mapped into memory."""
+    # Copy on write: a tensor must be writable, and the file must not change.
+    return torch.from_numpy(np.lib.format.open_memmap(path, mode="c"))
+
+
+def _mapped(folder: Path, dataset: Dataset, preparation: Preparation, size: int, progress: Progress) -> Path:
     """The prepared images in a file named by a hash of its content; one process writes it, atomically.
 
     Raises: OSError if the folder is not writable.
@@ -80,8 +98,7 @@ def _mapped(folder: Path, dataset: Dataset, preparation: Preparation, size: int,
             _make_room(folder, len(dataset) * dataset.channels * size * size)
             _write(path, dataset, preparation, size, progress)
         os.utime(path)
-    # Copy on write: a tensor must be writable, and the file must not change.
-    return torch.from_numpy(np.lib.format.open_memmap(path, mode="c"))
+    return path
 
 
 def _write(path: Path, dataset: Dataset, preparation: Preparation, size: int, progress: Progress) -> None:

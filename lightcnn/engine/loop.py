@@ -65,7 +65,7 @@ def fit(
     objective = Objective(settings, class_weights(settings, labels, preprocess.classes), teacher)
     mixed = device.type == "cuda" and settings.mixed_precision == "auto"
     last = state.steps if until is None else min(until, state.steps)
-    with interrupt.deferred(), own_randomness(device):
+    with interrupt.deferred(), own_randomness(device), limited_threads(settings.threads):
         while state.step < last and not state.stopped:
             model.train()
             epoch = state.epoch
@@ -108,3 +108,15 @@ def seed_step(seed: int, epoch: int, step: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(number)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(number)
+
+
+@contextmanager
+def limited_threads(number: int | None) -> Iterator[None]:
+    """Within the block PyTorch uses so many CPU threads; None: as many as before."""
+    before = torch.get_num_threads()
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import nn
 
 from lightcnn.document import Frozen
 from lightcnn.engine.loss_tally import EpochPart
-from lightcnn.engine.state import State
+from lightcnn.engine.state import State, fill
 from lightcnn.errors import RunError
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import first_line
@@ -59,3 +60,14 @@ def load_state(folder: RunFolder, name: str, state: State) -> None:
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise RunError(f"training {path}: cannot be continued ({first_line(error)}); choose a new --out") from None
+
+
+def load_weights(folder: RunFolder, name: str, model: nn.Module, *, averaged: bool) -> None:
+    """Fills `model` with the averaged or the live weights of a state. Raises: RunError if it does not belong to it."""
+    path, prefix = folder / name, "average." if averaged else "model."
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
+        fill(model, tensors, prefix)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise RunError(f"training {path}: cannot be read ({first_line(error)}); choose a new --out") from None

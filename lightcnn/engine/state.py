@@ -92,9 +92,9 @@ class State:
         in_epoch = step - epoch * self.steps_per_epoch
         if step != self.steps and not 0 <= in_epoch < self.steps_per_epoch:
             raise ValueError(f"step {step} is not in epoch {epoch + 1}")
-        _fill(self.model, tensors, "model.")
+        fill(self.model, tensors, "model.")
         if self.average:
-            _fill(self.average.model, tensors, "average.")
+            fill(self.average.model, tensors, "average.")
         self._restore_optimizer({name: value for name, value in tensors.items() if name.startswith("optimizer.")})
         kinds = {"model", "optimizer", *(("average",) if self.average else ())}
         if unknown := sorted(name for name in tensors if name.partition(".")[0] not in kinds):
@@ -118,7 +118,7 @@ class State:
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
 
 
-def _fill(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> None:
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> None:
     """Copies values into the tensors of a module, which keep their memory layout. Raises: ValueError."""
     current = module.state_dict()
     saved = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

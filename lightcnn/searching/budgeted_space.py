@@ -159,10 +159,11 @@ class BudgetedSpace:
         return self._candidate(shape, self.space.spec(shape))
 
     def features(self, candidate: Candidate) -> list[float]:
-        """Logarithms of multiply-adds, parameters and peak of activations, and of the multiply-adds of each stage."""
+        """Logarithms of multiply-adds, parameters, peak of activations, multiply-adds of each stage, and input size."""
         total = candidate.cost
         stages = self.space.stage_macs(candidate.shape)
-        return [math.log1p(count) for count in (total.macs, total.params, total.peak_activations, *stages)]
+        counts = (total.macs, total.params, total.peak_activations, *stages, candidate.spec.input[1])
+        return [math.log1p(count) for count in counts]
 
     def is_balanced(self, candidate: Candidate) -> bool:
         """Whether no convolution is narrower than `MIN_CHANNELS` and no layer has over `MAX_LAYER_SHARE` of all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lightcnn.budget import human
 from lightcnn.output.figures import BLUE, ORANGE, blank, count_ticks, epoch_ticks, percent, png
 
 MIN_LOGARITHMIC_RATIO = 20
@@ -26,14 +27,14 @@ def front(
 ) -> bytes:
     """Accuracy over cost of all trained networks, with the Pareto front and the budget.
 
-    `trials` are (cost, accuracy, epochs), `best` the front as (cost, accuracy), `label` names the cost.
+    `trials` are (cost, accuracy, images), `best` the front as (cost, accuracy), `label` names the cost.
     """
     figure, axes = blank(label, "validation accuracy")
-    lengths = sorted({epochs for _, _, epochs in trials})
+    lengths = sorted({images for _, _, images in trials})
     for index, length in enumerate(lengths):
         costs, accuracies = zip(*[trial[:2] for trial in trials if trial[2] == length], strict=True)
         shade = str(0.75 - 0.75 * index / max(1, len(lengths) - 1))
-        axes.scatter(costs, accuracies, s=18, color=shade, label=f"{length} epochs", zorder=2)
+        axes.scatter(costs, accuracies, s=18, color=shade, label=f"{human(length)} images", zorder=2)
     axes.plot(*zip(*best, strict=True), "-", color=BLUE, label="front", zorder=1)
     if limit is not None:
         axes.axvline(limit, color=ORANGE, linestyle="--", label="budget")
@@ -54,6 +55,6 @@ def curves(losses: Sequence[float], rates: Sequence[float]) -> bytes:
     rate_axes = axes.twinx()
     rate_axes.plot(epochs, rates, color=ORANGE, linestyle=":", marker=marker)
     epoch_ticks(axes, len(losses))
-    rate_axes.set_ylim(0, 1.4 * max(rates))  # so that it does not hide a loss that falls in the same way
+    rate_axes.set_ylim(0, 1.4 * max(rates) or 1)  # so that it does not hide a loss that falls in the same way
     rate_axes.set_ylabel("learning rate (dotted)")
     return png(figure)

@@ -1,48 +1,53 @@
-"""The job of `lightcnn search`: data, space, trials, the best network trained in full, the run folder."""
+"""The job of `lightcnn search`: data, plan, trials, final trainings, the run folder."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from lightcnn import document
 from lightcnn.budget import Budget
 from lightcnn.cost import cost
-from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.positive_class import default_positive, with_positive
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import data_document, make_split, subset
-from lightcnn.devices import DeviceName, pick_device, require_memory
+from lightcnn.data.split import data_document, make_split
+from lightcnn.devices import DeviceName, default_workers, pick_device, require_memory
+from lightcnn.engine.memory import training_bytes
 from lightcnn.errors import LightcnnError, RunError
-from lightcnn.network import fold
 from lightcnn.output.report import report_head
-from lightcnn.recipe import Reading, Recipe, default_training
+from lightcnn.recipe import Augment, Reading, default_augment, default_training
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.searching.plan import Plan, SearchClock, final_epochs, read_plan, write_plan
+from lightcnn.searching.comparison import SearchResult
+from lightcnn.searching.plan import AVERAGING, Plan, SearchClock, read_plan, write_plan
 from lightcnn.searching.progress import SILENT, SearchProgress
-from lightcnn.searching.report import Final, write_report, write_trials
-from lightcnn.searching.scoring import CandidateTrainer, ShortTraining
-from lightcnn.searching.searcher import Searcher
+from lightcnn.searching.report import write_report, write_trials
+from lightcnn.searching.searcher import LAG, Searcher
 from lightcnn.searching.settings import DEFAULT_SECONDS, SETTINGS_FILE, SearchSettings, make_settings
 from lightcnn.searching.storage import Outcome
 from lightcnn.searching.strategies.names import StrategyName
+from lightcnn.searching.strategies.predictor import predict_utility
+from lightcnn.searching.trainings.choice import all_weights, choose
+from lightcnn.searching.trainings.data import PipelineData
+from lightcnn.searching.trainings.evaluator import NetworkEvaluator
+from lightcnn.searching.trainings.executors import Executor, InProcess
+from lightcnn.searching.trainings.files import remove_states
+from lightcnn.searching.trainings.finals import Finalist, FinalTrainings, choose_finalists
+from lightcnn.searching.trainings.pool import WorkerPool
+from lightcnn.searching.trainings.speed import measured_plan
 from lightcnn.space import SearchSpace
 from lightcnn.text import first_line
-
-BYTES_PER_PARAMETER = 16
-"""Of a training with AdamW: a weight, its gradient, and its two moments, in fp32."""
 
 
 def search(
@@ -54,6 +59,8 @@ def search(
     seconds: float | None = None,
     strategy: StrategyName = "evolution",
     epochs: int | None = None,
+    finalists: int | None = None,
+    workers: int | None = None,
     seed: int = 0,
     device: DeviceName = "auto",
     reading: Reading | None = None,
@@ -68,9 +75,11 @@ def search(
         space: Name of a shipped search space, or path of a YAML file.
         data: Name of a data set, folder of class folders, or path of a .csv or .npz file.
         trials: Number of trials; the same seed then gives the same search on the same machine.
-        seconds: Time limit from when the images have been read, including the final training.
+        seconds: Time limit for everything after reading the data, including the final training.
         strategy: How networks are proposed: "evolution", "surrogate", "tpe" or "random".
         epochs: Maximum epochs of the final training (default: as many as fit into the time).
+        finalists: Number of networks that are trained to the end (default: one for each worker).
+        workers: Processes that train (default: one for each core of a CPU, at most 8; 1 on a GPU).
         seed: Seed of the split, the proposals and the trainings.
         device: Where networks are trained.
         reading: How the data are read and split (default: `Reading()`).
@@ -91,7 +100,8 @@ def search(
     limit = DEFAULT_SECONDS if trials is None and seconds is None else seconds
     settings = make_settings({
         "budget": budget, "space": SearchSpace.load(space), "data": data, "strategy": strategy, "trials": trials,
-        "seconds": limit, "epochs": epochs, "seed": seed, "device": device, "reading": reading or Reading(),
+        "seconds": limit, "epochs": epochs, "finalists": finalists, "workers": workers, "seed": seed,
+        "device": device, "reading": reading or Reading(),
     })  # fmt: skip
     return Run(run(settings, out=out).path)
 
@@ -105,42 +115,55 @@ def run(
 ) -> RunFolder:
     """Runs a search and returns its finished run folder: `out`, or a new folder in runs/.
 
-    With `resume`, continues the search in `out` under these settings. The time limit counts from when the images have
+    With `resume`, continues the search in `out` under these settings. The time limit counts from when the data have
     been read. Raises: as `search`.
     """
     existing = RunFolder.resumed(out, resume=resume, command="search", settings=SETTINGS_FILE)
     device = pick_device(settings.device)
-    dataset = _read(settings, progress)
-    began = time.monotonic()
-    if existing is None:
-        dataset, settings = _with_positive(dataset, settings)
-    sets = make_split(dataset, settings.seed, settings.reading)
-    space = _space_for(settings, dataset)
-    _require_memory(space, settings.seed, device)
-    folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: _settings_yaml(settings)})
-    with folder.locked():
-        pipeline = Pipeline(dataset, sets, device, progress=progress.reading)
-        trainer = CandidateTrainer(pipeline, settings, progress)
-        plan, spent = _plan(folder, trainer, space, began)
-        _Session(folder, settings, space, trainer, plan, progress).run(spent, began)
+    with _workers(settings, device, progress) as pool:
+        dataset = _read(settings, progress)
+        began = time.monotonic()
+        if existing is None:
+            dataset, settings = _with_positive(dataset, settings)
+        sets = make_split(dataset, settings.seed, settings.reading)
+        space = _space_for(settings, dataset)
+        workers = pool.workers if pool else 1
+        _require_memory(space, settings, len(sets.train), device, workers)
+        folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: _settings_yaml(settings)})
+        with folder.locked():
+            pipeline = Pipeline(dataset, sets, device, progress=progress.reading)
+            data = PipelineData(pipeline, settings.seed)
+            plan = read_plan(folder, dataset.fingerprint)
+            spent = 0.0 if plan is None else plan.spent
+            if plan is None:
+                plan = measured_plan(settings, data, space, workers, began)
+                write_plan(folder, plan)
+            executor: Executor = pool or InProcess(data, folder, progress.stepped)
+            if pool:
+                pool.open(data, folder)
+            _Session(folder, settings, space, data, plan, executor, progress).run(spent, began)
     return folder
 
 
 def estimate(settings: SearchSettings, progress: SearchProgress = SILENT) -> dict[str, Any]:
-    """What a search would do and what its networks may cost: the JSON document of `--dry-run`. Trains nothing.
+    """What a search would do and what its networks may cost: the JSON document of `--dry-run`.
 
-    `first` is the cost of the space's first network, None if it cannot be fitted to the budget.
+    The speed is measured on a few batches of the first network; nothing else is trained. `first` is the cost of the
+    space's first network, None if it cannot be fitted to the budget.
     """
     device = pick_device(settings.device)
     dataset, settings = _with_positive(_read(settings, progress), settings)
+    began = time.monotonic()
     sets = make_split(dataset, settings.seed, settings.reading)
-    data = data_document(dataset.scaled_to(sets.train), sets)
     space = _space_for(settings, dataset)
-    _require_memory(space, settings.seed, device)
+    workers = settings.workers or default_workers(device)
+    _require_memory(space, settings, len(sets.train), device, workers)
+    pipeline = Pipeline(dataset, sets, device)
+    plan = measured_plan(settings, PipelineData(pipeline, settings.seed), space, workers, began)
     first = space.fit(space.first())
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
     return {
-        **report_head("search", seed=settings.seed, data=data),
+        **report_head("search", seed=settings.seed, data=data_document(pipeline.dataset, sets)),
         "dry_run": True,
         "budget": space.budget.document(),
         "space": {"name": space.space.name, "genes": len(space.genes())}
@@ -148,7 +171,16 @@ def estimate(settings: SearchSettings, progress: SearchProgress = SILENT) -> dic
         "first": first and first.cost.document(),
         "trials": settings.trials,
         "time_limit_seconds": settings.seconds,
+        "plan": plan.document(settings.seconds, settings.epochs, settings.trials),
     }
+
+
+@contextmanager
+def _workers(settings: SearchSettings, device: torch.device, progress: SearchProgress) -> Iterator[WorkerPool | None]:
+    """Worker processes, which load PyTorch while the data are read; None if one process is enough."""
+    workers = settings.workers or default_workers(device)
+    with ExitStack() as stack:
+        yield stack.enter_context(WorkerPool(workers, progress.stepped)) if workers > 1 else None
 
 
 def _read(settings: SearchSettings, progress: SearchProgress) -> Dataset:
@@ -160,10 +192,18 @@ def _read(settings: SearchSettings, progress: SearchProgress) -> Dataset:
     return dataset
 
 
-def _require_memory(space: BudgetedSpace, seed: int, device: torch.device) -> None:
-    """Checks that the first network can be trained. Raises: BudgetError; InputError if it does not fit into memory."""
-    first = space.candidate(space.first(), Random(seed))
-    require_memory(f"the first network of space {space.space.name}", BYTES_PER_PARAMETER * first.cost.params, device)
+def _require_memory(
+    space: BudgetedSpace, settings: SearchSettings, images: int, device: torch.device, workers: int
+) -> None:
+    """Checks that every worker can train the first network on so many images.
+
+    Raises: BudgetError; InputError if it does not fit into memory.
+    """
+    first = space.candidate(space.first(), Random(settings.seed))
+    training = default_training(1, images).model_copy(update={"ema": AVERAGING})
+    needed = workers * training_bytes(first.cost, training)
+    times = f" in {workers} workers" if workers > 1 else ""
+    require_memory(f"the first network of space {space.space.name}{times}", needed, device)
 
 
 def _with_positive(dataset: Dataset, settings: SearchSettings) -> tuple[Dataset, SearchSettings]:
@@ -184,22 +224,6 @@ def _space_for(settings: SearchSettings, dataset: Dataset) -> BudgetedSpace:
 def _settings_yaml(settings: SearchSettings) -> bytes:
     """search.yaml."""
     return document.dump(settings, exclude_defaults=False).encode()
-
-
-def _plan(folder: RunFolder, trainer: CandidateTrainer, space: BudgetedSpace, began: float) -> tuple[Plan, float]:
-    """The plan, and the seconds that had passed before the first trial of an earlier session; made only once."""
-    settings, fingerprint = trainer.settings, trainer.pipeline.dataset.fingerprint
-    stored = read_plan(folder, fingerprint)
-    if stored is not None:
-        return stored
-    train = len(trainer.pipeline.split.train)
-    if settings.seconds is None:
-        plan = Plan.fixed(train, settings.epochs)
-    else:
-        speed = trainer.images_per_second(space)
-        plan = Plan.timed(train, settings.seconds, time.monotonic() - began, speed, settings.epochs)
-    write_plan(folder, plan, fingerprint, time.monotonic() - began)
-    return plan, 0.0
 
 
 def _study_file(folder: RunFolder) -> Path:
@@ -230,115 +254,111 @@ class _Session:
     folder: RunFolder
     settings: SearchSettings
     space: BudgetedSpace
-    trainer: CandidateTrainer
+    data: PipelineData
     plan: Plan
+    executor: Executor
     progress: SearchProgress
 
     def run(self, spent: float, began: float) -> None:
-        """Runs the trials and the final training, and writes the report. `spent`: seconds of earlier sessions."""
+        """Runs the trials and the final trainings, and writes the report. `spent`: seconds of earlier sessions."""
+        settings, plan = self.settings, self.plan
         searcher = self._searcher()
         # Nothing can be refused from here on: these are now the settings, and an earlier session's report is outdated.
-        self.folder.write_bytes(SETTINGS_FILE, _settings_yaml(self.settings))
+        self.folder.write_bytes(SETTINGS_FILE, _settings_yaml(settings))
         self.folder.remove("report.json")
         earlier = searcher.outcomes()
         spent = max([spent, *(outcome.elapsed for outcome in earlier)])
-        limit = self.settings.seconds
-        clock = SearchClock(limit, self.plan.search_seconds(limit), spent, began)
-        self.progress.planned(self.folder, self.space, self.plan, clock, self.settings)
+        limit = settings.seconds
+        clock = SearchClock(limit, plan.search_seconds(limit, settings.epochs), spent, began)
+        self.progress.planned(self.folder, self.space, plan, clock, settings)
         for outcome in earlier:
-            self.progress.finished(outcome)
+            if outcome.state != "running":
+                self.progress.finished(outcome, "")
+        self._search(searcher, clock)
+        finalists = self._finalists(searcher)
+        trainings = self._trainings(clock)
+        trained = trainings.run(finalists)
+        searcher.settle()
+        outcomes = searcher.outcomes()
+        write_trials(self.folder, self.space.space, outcomes)
+        self.progress.choosing()
+        pipeline = self.data.pipeline
+        choice = choose(
+            all_weights(pipeline, self.folder, finalists, trained), pipeline.dataset.groups[pipeline.split.val]
+        )
+        result = SearchResult(
+            outcomes, searcher.promises(outcomes), finalists, trained, choice, searcher.count_test_evaluation()
+        )
+        write_report(self.folder, settings, pipeline, self.space, plan, result, clock, self._augment())
+        remove_states(self.folder, keep=[finalist.outcome.number for finalist in finalists])
+
+    def _search(self, searcher: Searcher, clock: SearchClock) -> None:
+        """Trains and compares networks; only the first one if there is no time to compare any."""
+        settings, plan = self.settings, self.plan
+        alone = plan.networks(settings.seconds, settings.epochs, settings.trials) == 1
         searcher.run(
-            ShortTraining(self.trainer, self._trial_images()),
-            trials=self.settings.trials,
+            NetworkEvaluator(self.executor, self.folder, plan, plan.training(), self._augment()),
+            trials=1 if alone else settings.trials,
             clock=clock,
             started=self.progress.started,
             finished=self._finished,
         )
-        outcomes = searcher.outcomes()
-        write_trials(self.folder, self.space.space, outcomes)
-        final = self._final(self._best(searcher, outcomes), clock)
-        write_report(
-            self.folder, self.settings, self.trainer.pipeline, self.space, self.plan, outcomes, final, clock
-        )  # fmt: skip
 
     def _searcher(self) -> Searcher:
         """The searcher over study.db. Raises: RunError if it cannot be used or holds another search."""
+        settings, plan = self.settings, self.plan
         fingerprint = {
             "budget": self.space.budget.document(),
             "space": self.space.space.model_dump(mode="json"),
-            "data": self.trainer.pipeline.dataset.fingerprint,
-            "seed": self.settings.seed,
-            "strategy": self.settings.strategy,
-            "epochs": list(self.plan.rungs.epochs),
-            "images": self.plan.images,
+            "data": self.data.pipeline.dataset.fingerprint,
+            "seed": settings.seed,
+            "strategy": settings.strategy,
+            "rungs": list(plan.rungs),
         }
         searcher = Searcher(
             self.space,
             _study_file(self.folder),
-            strategy=self.settings.strategy,
-            seed=self.settings.seed,
-            rungs=self.plan.rungs,
+            strategy=settings.strategy,
+            seed=settings.seed,
+            rungs=plan.halving(),
             fingerprint=fingerprint,
+            predictor=predict_utility,
+            final_images=plan.final_images(settings.seconds, settings.epochs),
+            lag=LAG if settings.seconds is None else None,
         )
         _require_networks(self.folder, self.space, searcher.outcomes())
         return searcher
 
-    def _trial_images(self) -> NDArray[np.int64]:
-        """Indices of the training images that trials use."""
-        pipeline = self.trainer.pipeline
-        return subset(pipeline.dataset, pipeline.split.train, self.plan.images, self.settings.seed)
+    def _augment(self) -> Augment:
+        return self.settings.augment or default_augment(self.data.pipeline.dataset.channels, len(self.data.train))
 
-    def _finished(self, outcome: Outcome) -> None:
-        """Logs a finished trial and reports it."""
-        parts = [outcome.state]
+    def _finished(self, outcome: Outcome, error: str) -> None:
+        """Logs a score or the end of a trial, and reports it."""
+        parts = [error or outcome.reason or outcome.state]
         if outcome.score is not None:
-            parts.append(f"validation accuracy {outcome.score:.4f} after {outcome.epochs} epochs")
-        parts += [outcome.reason] * bool(outcome.reason)
+            parts.append(f"validation accuracy {outcome.score:.4f} after {outcome.images} images")
         self.folder.log(f"trial {outcome.number}: {', '.join(parts)}")
-        self.progress.finished(outcome)
+        self.progress.finished(outcome, error)
 
-    def _best(self, searcher: Searcher, outcomes: list[Outcome]) -> Outcome:
-        """The best trial. Raises: LightcnnError with all reasons if no trial succeeded."""
-        best = searcher.best()
-        if best is None:
+    def _finalists(self, searcher: Searcher) -> list[Finalist]:
+        """The networks to train to the end. Raises: LightcnnError with all reasons if no trial succeeded."""
+        outcomes = searcher.outcomes()
+        count = self.settings.finalists or self.plan.finalists
+        chosen = choose_finalists(outcomes, searcher.promises(outcomes), count)
+        if not chosen:
             reasons = "; ".join(sorted({outcome.reason for outcome in outcomes if outcome.reason}))
             raise LightcnnError(
                 f"run {self.folder.path}: no trial succeeded; the reasons: {reasons or 'no time for any'}"
             )
-        return best
+        return [
+            Finalist(outcome, self.space.inspect(outcome.shape), searcher.seed_of(outcome.number)) for outcome in chosen
+        ]
 
-    def _final(self, outcome: Outcome, clock: SearchClock) -> Final:
-        """Trains the best network from scratch on the whole training set and predicts the test set, once."""
-        pipeline, sets = self.trainer.pipeline, self.trainer.pipeline.split
-        candidate = self.space.inspect(outcome.shape)
-        spec = candidate.spec
-        epochs = self._final_epochs(outcome, clock)
-        self.progress.retraining(candidate, epochs)
-        recipe = Recipe(
-            name=spec.name,
-            data=self.settings.data,
-            reading=self.settings.reading,
-            seed=self.settings.seed,
-            network=spec,
-            augment=self.trainer.augment,
-            training=default_training(epochs, len(sets.train)),
-        )
-        pipeline.forget()
-        model, history = self.trainer.train(spec, sets.train, recipe.training, recipe.seed)
-        deployed = fold(model).cpu()
-        counters = {"fvcore": fvcore_total(deployed, spec.input), "thop": thop_total(deployed, spec.input)}
-        predicted = {
-            name: self.trainer.predict(model, indices, spec.input[1])
-            for name, indices in (("val", sets.val), ("test", sets.test))
-        }
-        return Final(outcome, candidate, model, recipe, history, predicted, counters)
-
-    def _final_epochs(self, outcome: Outcome, clock: SearchClock) -> int:
-        """Epochs of the final training: as set or planned, but no more than the time left allows."""
-        left = clock.left()
-        planned = self.settings.epochs or self.plan.final_epochs
-        if left is None:
-            return planned
-        trained = sum(outcome.scores) * len(self._trial_images())
-        seconds_per_epoch = outcome.seconds / trained * len(self.trainer.pipeline.split.train)
-        return min(planned, final_epochs(left, seconds_per_epoch))
+    def _trainings(self, clock: SearchClock) -> FinalTrainings:
+        images = self.plan.final_images(self.settings.seconds, self.settings.epochs)
+        if self.settings.seconds is not None:  # the clock decides, up to the largest number of epochs
+            images = self.plan.longest_images(self.settings.epochs)
+        return FinalTrainings(
+            self.executor, self.folder, self.plan, self.plan.training(), self._augment(), clock,
+            self.plan.steps(images), self.progress.retraining,
+        )  # fmt: skip

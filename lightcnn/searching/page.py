@@ -10,6 +10,7 @@ from lightcnn.output import html
 from lightcnn.output.caveats import cautions, groups_clause
 from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
+from lightcnn.searching.comparison import comparison_lines
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.storage import Outcome
 from lightcnn.spec import NetworkSpec
@@ -44,12 +45,19 @@ def _result(report: Mapping[str, Any]) -> list[str]:
         html.paragraph(f"{test['mean']:.2%} test accuracy", "big"),
         html.paragraph(
             f"95 % interval {test['low']:.2%} to {test['high']:.2%} ({method}) on {data['counts']['test']:,} images "
-            "that were used neither in the search nor in training, and were evaluated once."
+            f"that were used neither in the search nor in training, and were evaluated {_times(report)}. The weights "
+            f"were chosen by their validation accuracy ({report['best']['val']['accuracy']:.2%}), so it is too high."
         ),
         html.paragraph(largest_class_sentence(report["metrics"]["test"])),
         *(html.paragraph(text) for text in [positive_sentence(report)] if text),
         *(html.paragraph(note, "note") for note in cautions(report)),
     ]
+
+
+def _times(report: Mapping[str, Any]) -> str:
+    """How often the test set was evaluated: again whenever a finished search is continued."""
+    count = report["best"]["test_evaluations"]
+    return "once" if count == 1 else f"{count} times, once for each time that the search was continued"
 
 
 def _network(report: Mapping[str, Any], spec: NetworkSpec, plots: Mapping[str, bytes]) -> list[str]:
@@ -68,22 +76,27 @@ def _network(report: Mapping[str, Any], spec: NetworkSpec, plots: Mapping[str, b
         html.paragraph(COUNTING_NOTE),
         html.code(document.dump(spec)),
         html.figure(plots["confusion"], "Test set: confusion matrix (rows: true class, columns: predicted class)"),
-        html.figure(plots["loss"], "Final training"),
+        *([html.figure(plots["loss"], "Training of the network")] if "loss" in plots else []),
     ]  # fmt: skip
 
 
 def _search(report: Mapping[str, Any], outcomes: Sequence[Outcome], plots: Mapping[str, bytes]) -> list[str]:
     """The trials: how many, how the accuracy rose, and the best of them."""
-    scored = sorted((o for o in outcomes if o.scores), key=lambda o: (-o.epochs, -(o.score or 0)))[:MAX_TRIALS]
+    scored = sorted((o for o in outcomes if o.scores), key=lambda o: (-o.images, -(o.score or 0)))[:MAX_TRIALS]
     return [
         html.heading("The search"),
+        *(html.paragraph(f"{line[0].upper()}{line[1:]}.") for line in comparison_lines(report)),
         html.pairs(report["counts"]),
+        html.table(
+            ("images", "optimizer steps", "networks", "rank correlation with the longest trainings"),
+            [(r["images"], r["steps"], r["networks"], r["rank_correlation"]) for r in report["fidelity"]["rungs"]],
+        ),
         html.paragraph(largest_class_sentence(report["metrics"]["val"], "validation images")),
         html.figure(plots["history"], "Best validation accuracy so far, over trainings of all lengths"),
         html.figure(plots["front"], "All trained networks, each after its longest training"),
         html.table(
-            ("trial", "epochs", "validation accuracy", "stem and stage widths"),
-            [(o.number, o.epochs, o.score, _format_widths(o)) for o in scored],
+            ("trial", "images", "validation accuracy", "stem and stage widths"),
+            [(o.number, o.images, o.score, _format_widths(o)) for o in scored],
         ),
     ]
 

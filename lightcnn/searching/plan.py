@@ -1,125 +1,207 @@
-"""How a search spends its time: the lengths of the trainings, the share of the trials and that of the last training."""
+"""How a search spends its time: the lengths of the trainings, and the shares of the search and the final training."""
 
 from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from lightcnn import document
+from lightcnn.document import Frozen
 from lightcnn.errors import RunError
-from lightcnn.recipe import default_epochs
+from lightcnn.recipe import Optimisation, default_epochs, default_training
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.halving import Rungs
-from lightcnn.searching.settings import PlanSettings
 
-FINAL_SHARE = 0.5
-"""Largest share of the whole time that is kept for the final training."""
+FINAL_SHARE = 0.6
+"""Largest share of the time that is kept for the final training: what is not seen in it costs every network accuracy,
+and the rungs before it are not lost, since the final training continues them."""
 MAX_FINAL_EPOCHS = 100
-"""Maximum epochs of the final training: the time that they do not need goes into trials."""
-SAFETY_SHARE = 0.85
+"""Maximum epochs of the final training: the time that they do not need goes into the search."""
+SAFETY_SHARE = 0.93
 """Share of the remaining time that the final training is planned to use: the speed of two shared cores varies."""
-OVERHEAD_SECONDS = 2.0
-"""Time for the last evaluation, the counters, figures and files."""
 RUNG_FACTOR = 3
-"""Each rung has so many times the epochs of the one before, and the best 1/RUNG_FACTOR of its candidates."""
-TYPICAL_TRIALS = 30
-COST_OF_SEARCH = 3 * TYPICAL_TRIALS + 13
-"""The cost of a search of `TYPICAL_TRIALS` trials in trainings at the first rung: each of the three rungs costs about
-as much as the first, and some early trials are promoted before the others are known."""
+"""Each rung has so many times the images of the one before, and the best 1/RUNG_FACTOR of its candidates."""
+RUNG_COST = 1 + 2 / 3 + 6 / 9
+"""Images of all rungs for each network, in those of the first rung: nothing is trained twice."""
+NETWORKS = 30
+"""Networks that a search with enough time compares."""
+MIN_NETWORKS = 4
+"""With fewer networks than that, the first one is trained alone instead."""
+MIN_STEPS, GOOD_STEPS = 100, 250
+"""Optimizer steps of the shortest first rung, and of one that is worth its time."""
+WARMUP_STEPS = 200
+"""Steps in which the learning rate rises; fewer if the first rung is shorter."""
+AVERAGING = 0.995
+"""Decay of the averaged weights, by which networks are judged while the learning rate is high."""
+DECAY_SHARE = 0.2
+"""Share of the final training in which the learning rate falls to zero."""
 PLAN_FILE = "plan.yaml"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """`images` of the training set are used in trials, at these rungs.
+class Plan(Frozen):
+    """What the first session derived from its data and the speed of its machine; later sessions use the same.
 
-    `final_epochs` is the maximum for the final training, which is shorter if the time is. `final_seconds` of the
-    whole time are kept for it; None without a time limit.
+    Rungs are numbers of images. `spent` are the seconds before the first trial, `evaluation` those for the evaluation
+    of the final networks and the report.
     """
 
-    images: int
-    rungs: Rungs
-    final_epochs: int
-    final_seconds: float | None = None
+    version: Literal[2] = 2
+    fingerprint: str
+    images: Annotated[int, Field(ge=1, description="training images")]
+    batch: Annotated[int, Field(ge=1)]
+    rungs: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+    warmup_steps: Annotated[int, Field(ge=1)]
+    workers: Annotated[int, Field(ge=1)]
+    finalists: Annotated[int, Field(ge=1)]
+    threads: Annotated[int | None, Field(ge=1, description="CPU threads of one training")] = None
+    images_per_second: Annotated[float, Field(gt=0, description="of one worker; measured if there is a time limit")] = 1
+    evaluation: Annotated[float, Field(ge=0)] = 0.0
+    spent: Annotated[float, Field(ge=0, description="seconds before the first trial")] = 0.0
 
-    @classmethod
-    def fixed(cls, train: int, epochs: int | None = None) -> Plan:
-        """Without a time limit: the first training sees about 12,000 images, the final one about 600,000.
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of one epoch."""
+        return math.ceil(self.images / self.batch)
 
-        `train` is the number of training images, `epochs` the maximum of the final training.
-        """
-        images = min(train, 12_000)
-        usual = default_epochs(train, MAX_FINAL_EPOCHS)
-        return cls(images, _rungs(round(12_000 / images), images), epochs or usual)
+    def steps(self, images: int) -> int:
+        """The optimizer step after which a training has seen so many images."""
+        return max(1, round(images * self.steps_per_epoch / self.images))
 
-    @classmethod
-    def timed(cls, train: int, limit: float, spent: float, images_per_second: float, epochs: int | None = None) -> Plan:
-        """For `limit` seconds in total: each training sees as many images as leave time for `TYPICAL_TRIALS` trials.
+    def training(self) -> Optimisation:
+        """The settings of all trainings, which have no end until the final training has one."""
+        return default_training(100_000, self.images).model_copy(
+            update={
+                "batch": self.batch, "schedule": "warmup-stable-decay", "warmup_steps": self.warmup_steps,
+                "decay_steps": 0, "ema": AVERAGING, "threads": self.threads, "keep": "last",
+            }
+        )  # fmt: skip
 
-        `spent` of the seconds have passed. `train` and `epochs` are as in `fixed`.
-        """
-        epochs = epochs or MAX_FINAL_EPOCHS
-        final = min(FINAL_SHARE * limit, OVERHEAD_SECONDS + epochs * train / images_per_second / SAFETY_SHARE)
-        first = max(0.0, limit - final - spent) * images_per_second / COST_OF_SEARCH
-        images = min(train, max(int(first), 1_000))
-        return cls(images, _rungs(round(first / images), images), epochs, final)
+    def final_images(self, limit: float | None, epochs: int | None) -> int:
+        """Images of the final training: by the time `limit`, or about 600,000; at most `epochs`."""
+        if limit is None:
+            return self.images * (epochs or default_epochs(self.images, MAX_FINAL_EPOCHS))
+        most = self.longest_images(epochs)
+        seconds = SAFETY_SHARE * (FINAL_SHARE * limit - self.evaluation)
+        shared = min(self.workers, self.finalists) / self.finalists
+        return max(1, min(most, int(seconds * shared * self.images_per_second)))
 
-    def search_seconds(self, limit: float | None) -> float | None:
-        """The time by which the last trial must end, for `limit` seconds in total; None without a limit."""
+    def longest_images(self, epochs: int | None) -> int:
+        """The most images of a final training."""
+        return self.images * (epochs or MAX_FINAL_EPOCHS)
+
+    def search_seconds(self, limit: float | None, epochs: int | None) -> float | None:
+        """The time by which the last rung must end, for `limit` seconds in total; None without a limit."""
         if limit is None:
             return None
-        return max(0.0, limit - (FINAL_SHARE * limit if self.final_seconds is None else self.final_seconds))
+        rounds = math.ceil(self.finalists / self.workers)
+        final = rounds * self.final_images(limit, epochs) / self.images_per_second / SAFETY_SHARE + self.evaluation
+        return max(0.0, limit - min(final, limit))
+
+    def networks(self, limit: float | None, epochs: int | None, trials: int | None) -> int:
+        """About how many networks will be compared; 1 if there is no time to compare any."""
+        if limit is None:
+            return trials or 1
+        if not self.compares(limit, epochs, trials):
+            return 1
+        return min(self._possible(limit, epochs), trials or NETWORKS * 1_000)
+
+    def compares(self, limit: float, epochs: int | None, trials: int | None) -> bool:
+        """Whether a search of `limit` seconds, or of `trials` if that is less, has time to compare networks."""
+        return trials != 1 and self._possible(limit, epochs) >= min(MIN_NETWORKS, trials or MIN_NETWORKS)
+
+    def _possible(self, limit: float, epochs: int | None) -> int:
+        seconds = max(0.0, (self.search_seconds(limit, epochs) or 0.0) - self.spent)
+        return int(seconds * self.workers * self.images_per_second / (RUNG_COST * self.rungs[0]))
+
+    def worthwhile_seconds(self) -> float:
+        """The time in which `NETWORKS` networks could be compared at rungs of `GOOD_STEPS` and more."""
+        images = NETWORKS * RUNG_COST * GOOD_STEPS * self.images / self.steps_per_epoch
+        return images / (self.workers * self.images_per_second) / (1 - FINAL_SHARE) + self.evaluation
+
+    def halving(self) -> Rungs:
+        """The rungs."""
+        return Rungs(self.rungs, RUNG_FACTOR)
+
+    def document(self, limit: float | None, epochs: int | None, trials: int | None) -> dict[str, Any]:
+        """The plan in report.json and in a dry run."""
+        final = self.final_images(limit, epochs)
+        return {
+            "networks": self.networks(limit, epochs, trials),
+            "rungs": list(self.rungs),
+            "finalists": self.finalists,
+            "workers": self.workers,
+            "images_per_second": round(self.images_per_second, 1) if limit is not None else None,
+            "final": {"images": final, "steps": self.steps(final), "epochs": round(final / self.images, 1)},
+            "worthwhile_seconds": round(self.worthwhile_seconds()) if limit is not None else None,
+        }
 
 
-def _rungs(epochs: int, images: int) -> Rungs:
-    """Three rungs. The first has 1 to 4 epochs, on small sets up to 12, so that it sees 3,600 images if it can.
+def make_plan(
+    *,
+    fingerprint: str,
+    images: int,
+    workers: int,
+    finalists: int,
+    limit: float | None,
+    epochs: int | None,
+    threads: int | None = None,
+    images_per_second: float = 1.0,
+    evaluation: float = 0.0,
+    spent: float = 0.0,
+) -> Plan:
+    """The plan for a training set of so many images. Without a time `limit` nothing depends on the machine."""
+    batch = default_training(1, images).batch
+    draft = Plan(
+        fingerprint=fingerprint, images=images, batch=batch, rungs=(1,), warmup_steps=1, workers=workers,
+        finalists=finalists, threads=threads, images_per_second=images_per_second, evaluation=evaluation, spent=spent,
+    )  # fmt: skip
+    final, steps = draft.final_images(limit, epochs), draft.steps_per_epoch
+    if limit is None:
+        first = final / RUNG_FACTOR**3
+    else:
+        seconds = max(0.0, (draft.search_seconds(limit, epochs) or 0.0) - spent)
+        first = seconds * workers * images_per_second / (RUNG_COST * NETWORKS)
+    first = max(1, min(final / RUNG_FACTOR, max(first, MIN_STEPS * images / steps)))
+    rungs = [round(first)]
+    while len(rungs) < 3 and 2 * RUNG_FACTOR * rungs[-1] <= final:
+        rungs.append(RUNG_FACTOR * rungs[-1])
+    warmup = max(1, min(WARMUP_STEPS, draft.steps(rungs[0]) // 2))
+    return draft.model_copy(update={"rungs": tuple(rungs), "warmup_steps": warmup})
 
-    More time gives more trials, not longer ones.
-    """
-    first = max(min(max(epochs, 1), 4), min(12, math.ceil(3_600 / images)))
-    return Rungs((first, first * RUNG_FACTOR, first * RUNG_FACTOR**2), RUNG_FACTOR)
 
+def read_plan(run: RunFolder, fingerprint: str) -> Plan | None:
+    """The plan of an earlier session; None if there is none.
 
-def final_epochs(seconds_left: float, seconds_per_epoch: float) -> int:
-    """The epochs of the final training that fit into the time left, at least 1."""
-    return max(1, int(SAFETY_SHARE * (seconds_left - OVERHEAD_SECONDS) / max(seconds_per_epoch, 1e-9)))
-
-
-def read_plan(run: RunFolder, fingerprint: str) -> tuple[Plan, float] | None:
-    """The plan of an earlier session and the seconds before its first trial; None if there is no plan.
-
-    Raises: RunError if the data have another `fingerprint` than they had then.
+    Raises: RunError if the data have another `fingerprint` than they had then, or an older version made the plan.
     """
     if not (run / PLAN_FILE).is_file():
         return None
-    plan = document.load(PlanSettings, run / PLAN_FILE)
+    if "version: 2" not in (run / PLAN_FILE).read_text(encoding="utf-8", errors="replace")[:1_000]:
+        raise RunError(
+            f"run {run.path}: the search was started by an earlier version of lightcnn, which trained every network "
+            "from scratch at each rung; it cannot be continued: choose a new --out"
+        )
+    plan = document.load(Plan, run / PLAN_FILE)
     if plan.fingerprint != fingerprint:
         raise RunError(
             f"run {run.path}: the data have changed since the search started (fingerprint {fingerprint[:12]}, was "
             f"{plan.fingerprint[:12]}); choose a new --out"
         )
-    return Plan(plan.images, Rungs(plan.epochs, plan.keep), plan.final_epochs, plan.final_seconds), plan.spent
+    return plan
 
 
-def write_plan(run: RunFolder, plan: Plan, fingerprint: str, spent: float) -> None:
-    """Writes plan.yaml. `spent` are the seconds before the first trial."""
-    settings = PlanSettings(
-        fingerprint=fingerprint,
-        images=plan.images,
-        epochs=plan.rungs.epochs,
-        keep=plan.rungs.keep,
-        final_epochs=plan.final_epochs,
-        final_seconds=plan.final_seconds,
-        spent=spent,
-    )
-    run.write_bytes(PLAN_FILE, document.dump(settings).encode())
+def write_plan(run: RunFolder, plan: Plan) -> None:
+    """Writes plan.yaml."""
+    run.write_bytes(PLAN_FILE, document.dump(plan, exclude_defaults=False).encode())
 
 
 class SearchClock:
     """Seconds of a search over all its sessions.
 
-    `limit` is the time for everything, `search` the time by which trials must end; both are None without a limit.
+    `limit` is the time for everything, `search` the time by which rungs must end; both are None without a limit.
     `spent` are the seconds of earlier sessions, `began` is the `time.monotonic()` at which this one started.
     """
 
@@ -134,7 +216,7 @@ class SearchClock:
         return self._spent + time.monotonic() - self._began
 
     def allows(self, seconds: float) -> bool:
-        """Whether so many more seconds of trials leave enough for the final training."""
+        """Whether so many more seconds of the search leave enough for the final training."""
         return self._search is None or self.elapsed() + seconds <= self._search
 
     def left(self) -> float | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lightcnn.engine.loop import Epoch
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
     from lightcnn.searching.halving import Fidelity
     from lightcnn.searching.plan import Plan, SearchClock
     from lightcnn.searching.settings import SearchSettings
     from lightcnn.searching.storage import Outcome
+    from lightcnn.searching.trainings.finals import Finalist, FinalProgress
 
 
 class SearchProgress:
@@ -28,17 +28,20 @@ class SearchProgress:
     ) -> None:
         """Called when the search starts or resumes."""
 
-    def started(self, number: int, candidate: Candidate, fidelity: Fidelity) -> None:
-        """Called when a training of a trial starts."""
+    def started(self, candidate: Candidate, fidelity: Fidelity) -> None:
+        """Called when a training of a trial starts or continues."""
 
-    def epoch(self, epoch: Epoch, epochs: int) -> None:
-        """Called after each epoch of any training of `epochs` epochs."""
+    def stepped(self, trial: int, step: int) -> None:
+        """Called often during a training: the trial, and the optimizer steps of its network."""
 
-    def finished(self, outcome: Outcome) -> None:
-        """Called when a trial ends, and for every trial of earlier sessions when the search resumes."""
+    def finished(self, outcome: Outcome, error: str) -> None:
+        """Called when a trial has a new score, fails or ends, and for every trial of earlier sessions on a resume."""
 
-    def retraining(self, candidate: Candidate, epochs: int) -> None:
-        """Called when the final training starts."""
+    def retraining(self, finalist: Finalist, progress: FinalProgress, end: int) -> None:
+        """Called when a part of a final training starts, with its last step as planned now."""
+
+    def choosing(self) -> None:
+        """Called when all trainings are done and the best weights are chosen."""
 
 
 SILENT = SearchProgress()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,9 @@ from torch import nn
 from lightcnn import document
 from lightcnn.budget import Budget, Cost
 from lightcnn.cost import cost
+from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.positive_class import positive_document
-from lightcnn.engine.loop import Epoch
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.predictions import (
@@ -27,18 +28,23 @@ from lightcnn.evaluation.predictions import (
 from lightcnn.evaluation.score_values import largest_class
 from lightcnn.evaluation.scores import repeated_accuracy, scores
 from lightcnn.evaluation.thresholds import operating_points
-from lightcnn.inference import measure_unlikeness
+from lightcnn.inference import measure_unlikeness, probabilities
+from lightcnn.network import fold
 from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning, small_test_set_warnings
-from lightcnn.recipe import RECIPE_FILE, Recipe
+from lightcnn.recipe import RECIPE_FILE, Augment, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import figures
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
+from lightcnn.searching.comparison import SearchResult, comparison, fidelity_document, final_document, images_of
 from lightcnn.searching.page import report_page
 from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.storage import Outcome
+from lightcnn.searching.trainings.choice import Choice, Weights
+from lightcnn.searching.trainings.files import merged, read_epochs
+from lightcnn.searching.trainings.jobs import EpochRow
 from lightcnn.space import SearchSpace
 from lightcnn.weights import weights_file
 
@@ -50,7 +56,7 @@ TRIAL_COLUMNS = (
 
 @dataclass(frozen=True)
 class Final:
-    """The best network after its final training.
+    """The delivered network.
 
     `outcome` is the trial that proposed it; `probabilities` are class probabilities (N, classes) of "val" and "test";
     `counters` are the multiply-adds that fvcore and thop count.
@@ -60,7 +66,7 @@ class Final:
     candidate: Candidate
     model: nn.Module
     recipe: Recipe
-    epochs: list[Epoch]
+    epochs: tuple[EpochRow, ...]
     probabilities: Mapping[str, NDArray[np.float64]]
     counters: Mapping[str, int]
 
@@ -74,7 +80,7 @@ def write_trials(run: RunFolder, space: SearchSpace, outcomes: Sequence[Outcome]
         numbers = (total.macs, total.params, total.weight_bytes_int8, total.peak_activations)
         rows.append((
             outcome.number, outcome.state, outcome.reason, outcome.key, *(numbers if outcome.shape else ("",) * 4),
-            outcome.epochs, score, f"{outcome.seconds:.3f}",
+            outcome.images, score, f"{outcome.seconds:.3f}",
         ))  # fmt: skip
     run.write_csv("trials.csv", TRIAL_COLUMNS, rows)
 
@@ -85,15 +91,16 @@ def write_report(
     pipeline: Pipeline,
     space: BudgetedSpace,
     plan: Plan,
-    outcomes: Sequence[Outcome],
-    final: Final,
+    result: SearchResult,
     clock: SearchClock,
+    augment: Augment,
 ) -> None:
     """Writes all files except trials.csv; report.json last, since a folder that has it is a finished run.
 
-    Raises: LightcnnError if the network breaks the budget by any counter.
+    The test set is evaluated here, once. Raises: LightcnnError if the network breaks the budget by any counter.
     """
-    report = report_document(settings, pipeline, space, plan, outcomes, final, clock)
+    final = _final(run, settings, pipeline, plan, result.choice, augment)
+    report = report_document(settings, pipeline, space, plan, result, final, clock)
     spec = final.candidate.spec
     run.write_bytes("spec.yaml", document.dump(spec).encode())
     run.write_bytes(RECIPE_FILE, document.dump(final.recipe, exclude_defaults=False).encode())
@@ -103,14 +110,56 @@ def write_report(
     unlikeness = measure_unlikeness(final.model, pipeline, preprocess)
     preprocess = preprocess.model_copy(update={"unlikeness": unlikeness})
     run.write_json("preprocess.json", preprocess.model_dump(mode="json"))
-    epochs = [(e.number, f"{e.loss:.6f}", f"{e.learning_rate:.8f}", f"{e.seconds:.3f}") for e in final.epochs]
+    epochs = [(number, f"{loss:.6f}", f"{rate:.8f}", f"{seconds:.3f}") for number, loss, rate, seconds in final.epochs]
     run.write_csv("metrics.csv", ("epoch", "loss", "learning_rate", "seconds"), epochs)
     table = prediction_table(pipeline.dataset, pipeline.split, final.probabilities, preprocess.threshold)
     images = hashes_of_test_images(pipeline.dataset, pipeline.split)
     report["predictions"] = write_predictions(run, *table) | write_test_images(run, images)
-    plots = _write_plots(run, report, space, outcomes, final)
-    run.write_bytes("report.html", report_page(settings, report, spec, outcomes, plots))
+    plots = _write_plots(run, report, space, result.outcomes, final)
+    run.write_bytes("report.html", report_page(settings, report, spec, result.outcomes, plots))
     run.write_json("report.json", report)
+
+
+def _final(
+    run: RunFolder, settings: SearchSettings, pipeline: Pipeline, plan: Plan, choice: Choice, augment: Augment
+) -> Final:
+    """The delivered network, with its recipe, its counters and its predictions."""
+    weights = choice.best
+    spec, progress = weights.finalist.candidate.spec, weights.progress
+    deployed = fold(weights.model).cpu()
+    results = [*progress.parts, *([progress.end] if weights.ended and progress.end else [])]
+    test = probabilities(
+        weights.model, pipeline.images(pipeline.split.test, spec.input[1]), pipeline.preprocess(spec.input[1])
+    )
+    return Final(
+        outcome=weights.finalist.outcome,
+        candidate=weights.finalist.candidate,
+        model=weights.model,
+        recipe=delivered_recipe(settings, plan, weights, augment),
+        epochs=merged([*read_epochs(run, progress.trial), *(epoch for part in results for epoch in part.epochs)]),
+        probabilities={"val": weights.probabilities, "test": test},
+        counters={"fvcore": fvcore_total(deployed, spec.input), "thop": thop_total(deployed, spec.input)},
+    )
+
+
+def delivered_recipe(settings: SearchSettings, plan: Plan, weights: Weights, augment: Augment) -> Recipe:
+    """The recipe that trains these weights again: its steps, schedule, averaging, seed and split."""
+    spec, reading = weights.finalist.candidate.spec, settings.reading
+    if reading.split_seed is None:
+        reading = reading.model_copy(update={"split_seed": settings.seed})
+    base = plan.training()
+    training = base.model_copy(
+        update={
+            "epochs": math.ceil(weights.step / plan.steps_per_epoch),
+            "steps": weights.step,
+            "decay_steps": weights.progress.decay_steps if weights.ended else 0,
+            "ema": base.ema if weights.averaged else 0.0,
+        }
+    )
+    return Recipe(
+        name=spec.name, data=settings.data, reading=reading, seed=weights.progress.seed, network=spec, augment=augment,
+        training=training,
+    )  # fmt: skip
 
 
 def report_document(
@@ -118,12 +167,12 @@ def report_document(
     pipeline: Pipeline,
     space: BudgetedSpace,
     plan: Plan,
-    outcomes: Sequence[Outcome],
+    result: SearchResult,
     final: Final,
     clock: SearchClock,
 ) -> dict[str, Any]:
     """report.json without `predictions`. Raises: LightcnnError if the network breaks the budget by any counter."""
-    metrics = _metrics(pipeline, final)
+    metrics, outcomes = _metrics(pipeline, final), result.outcomes
     total = final.candidate.cost
     _require_budget(space.budget, total, final.counters)
     return {
@@ -147,6 +196,8 @@ def report_document(
             "trial": final.outcome.number,
             "search_score": final.outcome.score,
             "epochs": final.recipe.training.epochs,
+            "images": images_of(plan, result.choice.best.step),
+            "test_evaluations": result.test_evaluations,
             "cost": total.document(),
             "val": {"accuracy": metrics["val"]["accuracy"]["value"]},
             "test": {
@@ -157,11 +208,10 @@ def report_document(
         "metrics": metrics,
         "front": [{"cost": point.document(), "accuracy": score} for point, score in front(space, outcomes)],
         "history": history(outcomes),
-        "fidelity": {
-            "images": plan.images,
-            "epochs": list(plan.rungs.epochs),
-            "rank_correlation": _rank_correlation(outcomes),
-        },
+        "fidelity": fidelity_document(plan, result),
+        "plan": plan.document(settings.seconds, settings.epochs, settings.trials),
+        "comparison": comparison(settings, plan, result),
+        "finals": [final_document(*item) for item in zip(result.finalists, result.trained, strict=True)],
     }
 
 
@@ -193,7 +243,7 @@ def _metrics(pipeline: Pipeline, final: Final) -> dict[str, Any]:
 
 def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
     """Numbers of trials: all; trained; pruned, which were trained but not at the last rung; duplicates; failed."""
-    trained = [o for o in outcomes if o.scores and o.state in ("complete", "pruned")]
+    trained = [o for o in outcomes if o.is_scored]
     return {
         "proposed": len(outcomes),
         "trained": len(trained),
@@ -206,11 +256,7 @@ def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
 def front(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[tuple[Cost, float]]:
     """The Pareto front of the trained networks: cost in the budget's first resource and accuracy, cheapest first."""
     resource = space.budget.limits[0].resource
-    trained = [
-        (cost(space.space.spec(o.shape)), o.score or 0.0)
-        for o in outcomes
-        if o.scores and o.state in ("complete", "pruned")
-    ]
+    trained = [(cost(space.space.spec(o.shape)), o.score or 0.0) for o in outcomes if o.is_scored]
     best: list[tuple[Cost, float]] = []
     for total, score in sorted(trained, key=lambda pair: (resource.largest_count(pair[0]), -pair[1])):
         if not best or score > best[-1][1]:
@@ -226,19 +272,6 @@ def history(outcomes: Sequence[Outcome]) -> list[tuple[float, float]]:
         if top is not None and (not points or top > points[-1][1]):
             points.append((round(outcome.elapsed, 3), top))
     return points
-
-
-def _rank_correlation(outcomes: Sequence[Outcome]) -> float | None:
-    """Spearman's correlation between the scores at the first and the second rung.
-
-    None if fewer than four networks have both, or if one of the scores is the same for all.
-    """
-    from scipy.stats import spearmanr
-
-    pairs = [list(o.scores.values())[:2] for o in outcomes if len(o.scores) > 1 and o.state != "duplicate"]
-    if len(pairs) < 4 or any(len(set(column)) < 2 for column in zip(*pairs, strict=True)):
-        return None
-    return float(spearmanr([first for first, _ in pairs], [second for _, second in pairs]).statistic)
 
 
 def _require_budget(budget: Budget, total: Cost, counters: Mapping[str, int]) -> None:
@@ -260,7 +293,7 @@ def _write_plots(
     """The figures of a run as PNG by name, which are also written to plots/."""
     limit = space.budget.limits[0]
     trained = [
-        (limit.resource.largest_count(cost(space.space.spec(o.shape))), o.score or 0.0, o.epochs)
+        (limit.resource.largest_count(cost(space.space.spec(o.shape))), o.score or 0.0, o.images)
         for o in outcomes
         if o.scores
     ]
@@ -268,9 +301,10 @@ def _write_plots(
     plots = {
         "history": figures.history(report["history"], max(o.elapsed for o in outcomes)),
         "front": figures.front(trained, best, limit.upper if not space.covered else None, limit.resource.label),
-        "loss": figures.curves([e.loss for e in final.epochs], [e.learning_rate for e in final.epochs]),
         "confusion": score_figures.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
     }
+    if final.epochs:  # a training can end within its first epoch
+        plots["loss"] = figures.curves([epoch[1] for epoch in final.epochs], [epoch[2] for epoch in final.epochs])
     for name, png in plots.items():
         run.write_bytes(f"plots/{name}.png", png)
     return plots

@@ -1,86 +1,211 @@
-"""The search loop: propose a candidate, score it, store the result; every step is on disk before the next begins.
+"""The search loop: a sequence of tasks, each of which trains one network to one rung.
 
-It knows nothing of networks: it works with any space that draws, mutates and makes candidates, and with any scorer.
+What task number t does is decided by the results of the tasks up to t - `lag`, so that several workers find the same
+networks as one: it continues the most promising network that is due, or trains a new one. Every step is on disk before
+the next begins. The loop knows nothing of networks: it works with any space that draws, mutates and makes candidates,
+and with anything that scores them.
 """
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import optuna
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import Trial, TrialState
 
-from lightcnn import interrupt
 from lightcnn.errors import RunError
-from lightcnn.searching.halving import Clock, Fidelity, Rungs, SuccessiveHalving
+from lightcnn.searching.halving import Evaluator, Fidelity, Rungs, Score, Standing
 from lightcnn.searching.storage import (
-    STORAGE_ERRORS,
     Outcome,
     TrialResult,
     open_study,
+    open_trial,
     read_outcomes,
     storage_errors,
-    trial_with_key,
-    unfinished_trial,
     without_warnings,
 )
-from lightcnn.searching.strategies.base import SeededSampler, Shapes, decode, distributions, randomness
+from lightcnn.searching.strategies.base import (
+    GivenShape,
+    SeededSampler,
+    Shapes,
+    decode,
+    distributions,
+    randomness,
+    visible_study,
+)
 from lightcnn.searching.strategies.table import strategy_by_name
-from lightcnn.text import first_line
 
-if TYPE_CHECKING:
-    from lightcnn.searching.scoring import Scorer
-
+LAG = 8
+"""A task knows the results of the tasks up to so many before it, if the search must not depend on its workers; the
+largest number of workers."""
 MAX_DUPLICATES = 50
 """Duplicates in a row after which nothing new is expected from the space, and the search ends."""
 MAX_MUTATIONS = 10
-"""Mutations of a network that was already trained, until the trial is a duplicate."""
+"""Mutations of a network that was already proposed, until the trial is a duplicate."""
+
+
+class Clock(Protocol):
+    """Seconds that the search has run, over all its sessions, and whether it may spend more."""
+
+    def elapsed(self) -> float: ...
+    def allows(self, seconds: float) -> bool: ...
+
+
+class Predictor(Protocol):
+    """Predicts utilities at the end of a training of `images` images, one for each of the scored outcomes."""
+
+    def __call__(self, shapes: Shapes, outcomes: Sequence[Outcome], images: int, /) -> Sequence[float]: ...
+
+
+def last_utility(shapes: Shapes, outcomes: Sequence[Outcome], images: int, /) -> list[float]:
+    """The simplest `Predictor`: the utility at the last rung, with all longer trainings above all shorter ones."""
+    return [outcome.utilities[outcome.images] for outcome in outcomes]
 
 
 class Searcher:
-    """Runs trials one after another against a study in `file` (SQLite).
+    """Runs trials against a study in `file` (SQLite).
 
-    Raises: RunError if the file is locked, damaged, or holds a study with another `fingerprint`; InputError if the
-    strategy is unknown.
+    `lag` is None if a task may know whatever has ended when it begins. Raises: RunError if the file is locked, damaged,
+    or holds a study with another `fingerprint`; InputError if the strategy is unknown.
     """
 
     def __init__(
-        self, space: Shapes, file: Path, *, strategy: str, seed: int, rungs: Rungs, fingerprint: Mapping[str, Any]
+        self,
+        space: Shapes,
+        file: Path,
+        *,
+        strategy: str,
+        seed: int,
+        rungs: Rungs,
+        fingerprint: Mapping[str, Any],
+        predictor: Predictor = last_utility,
+        final_images: int = 0,
+        lag: int | None = LAG,
     ) -> None:
         self.space = space
         self.seed = seed
         self.rungs = rungs
+        self.predictor = predictor
+        self.final_images = final_images or rungs.images[-1]
+        self._lag = lag
         self._file = file
         self._genes = tuple(space.genes())
-        self.study = open_study(file, SeededSampler(space, strategy_by_name(strategy), seed), fingerprint)
+        self._sampler = SeededSampler(space, strategy_by_name(strategy), seed)
+        self.study = open_study(file, optuna.samplers.RandomSampler(), fingerprint)
         self._require_own_parameters()
 
     def run(
         self,
-        scorer: Scorer,
+        evaluator: Evaluator,
         *,
         trials: int | None,
         clock: Clock,
-        started: Callable[[int, Any, Fidelity], None] = lambda number, candidate, fidelity: None,
-        finished: Callable[[Outcome], None] = lambda outcome: None,
+        started: Callable[[Any, Fidelity], None] = lambda candidate, fidelity: None,
+        finished: Callable[[Outcome, str], None] = lambda outcome, error: None,
     ) -> None:
-        """Runs at least one trial, until there are `trials` of them, or the clock allows no other.
+        """Runs at least one trial, until there are `trials` of them and none is to be continued, or the clock ends it.
 
-        The search also ends when the space has no new candidate. A trial that an earlier session left unfinished is
-        finished first, with its parameters and its number. `scorer` may raise anything: the trial fails with that
-        reason and the search continues. KeyboardInterrupt passes through and leaves the trial to be resumed.
-        Raises: LightcnnError if the study cannot be read or written.
+        The search also ends when the space has no new candidate. Tasks that an earlier session left unfinished are run
+        first. A score that is not finite or an error of the evaluator fails the trial, and the search continues.
+        KeyboardInterrupt passes through; trials can then be resumed. Raises: LightcnnError if the study cannot be read
+        or written.
         """
         with storage_errors(self._file, started=True):
-            halving = SuccessiveHalving(
-                self.study, self.rungs, self.seed, scorer=scorer, clock=clock, started=started
-            )  # fmt: skip
-            while (trial := self._next_trial(trials, clock)) is not None:
-                self._finish(trial, halving, clock)
-                finished(self.outcomes()[-1])
+            loop = _Loop(self, evaluator, trials, clock, started, finished)
+            loop.resume()
+            while loop.fill() or loop.running:
+                loop.take()
+
+    def outcomes(self) -> list[Outcome]:
+        """What is known about all trials, by number."""
+        return read_outcomes(self.study)
+
+    def settle(self) -> None:
+        """Ends all trials: those at the last rung are complete, the others pruned."""
+        for outcome in self.outcomes():
+            if outcome.state == "running":
+                complete = outcome.images >= self.rungs.images[-1]
+                state = TrialState.COMPLETE if complete else TrialState.PRUNED
+                reason = "" if complete else f"not continued after {outcome.images} images"
+                value = outcome.utilities[outcome.images] if complete else None
+                self.end(outcome.number, TrialResult(state, reason, value))
+
+    def count_test_evaluation(self) -> int:
+        """How often the test set has been evaluated, with the time that is about to come."""
+        earlier = self.study.user_attrs.get("test_evaluations", 0)
+        count = 1 + (earlier if isinstance(earlier, int) else 0)
+        self.study.set_user_attr("test_evaluations", count)
+        return count
+
+    def end(self, number: int, result: TrialResult) -> None:
+        """Stores how a trial has ended."""
+        with without_warnings():
+            trial = open_trial(self.study, number)
+            trial.set_user_attr("reason", result.reason)
+            self.study.tell(trial, result.value, state=result.state)
+
+    def promises(self, outcomes: Sequence[Outcome]) -> dict[int, float]:
+        """The predicted utility at the end of the final training, by the number of a scored trial."""
+        scored = [outcome for outcome in outcomes if outcome.is_scored]
+        predicted = self.predictor(self.space, scored, self.final_images) if scored else []
+        return {outcome.number: float(value) for outcome, value in zip(scored, predicted, strict=True)}
+
+    def seed_of(self, number: int) -> int:
+        """The seed of the training of a trial."""
+        return randomness(self.seed, number, "training").getrandbits(31)
+
+    def ask(self, visible: Sequence[Outcome], clock: Clock) -> tuple[Trial, Any]:
+        """A new trial and its candidate, from what is visible."""
+        outcomes = self.outcomes()
+        number = len(outcomes)
+        study = visible_study(self._genes, visible, self.promises(visible))
+        with without_warnings():
+            asked = study.ask()
+            proposal = study.get_trials()[asked.number]
+            proposal.number = number
+            params = self._sampler.sample_relative(study, proposal, distributions(self._genes))
+            self.study.sampler = GivenShape(self._genes, decode(self._genes, params))
+            trial = self.study.ask(distributions(self._genes))
+        return trial, self.candidate(trial.number, clock)
+
+    def candidate(self, number: int, clock: Clock) -> Any:
+        """The candidate of a trial, stored with it; a network that was proposed before is replaced by a mutation."""
+        outcomes = self.outcomes()
+        if outcomes[number].shape:
+            return self.space.inspect(outcomes[number].shape)
+        trial = open_trial(self.study, number)
+        shape = decode(self._genes, trial.params)
+        random = randomness(self.seed, number, "fit")
+        candidate = self.space.candidate(shape, random)
+        known = {outcome.key for outcome in outcomes[:number]}
+        for _ in range(MAX_MUTATIONS):
+            if candidate.key not in known:
+                break
+            candidate = self.space.candidate(self.space.mutate(candidate.shape, random), random)
+        with without_warnings():
+            stored = self.study.get_trials(deepcopy=False)[number].constraints
+            for name in candidate.violations.keys() - stored.keys():
+                trial.set_constraint(name, candidate.violations[name])
+            trial.set_user_attr("elapsed", clock.elapsed())
+            trial.set_user_attr("key", candidate.key)
+            trial.set_user_attr("shape", dict(candidate.shape))
+        return candidate
+
+    def visible(self, task: int) -> list[Outcome] | None:
+        """What a task may know; None if it must wait for other tasks first."""
+        outcomes = self.outcomes()
+        if self._lag is None:
+            return outcomes
+        horizon = task - self._lag
+        waiting = any(
+            number <= horizon and images not in outcome.scores and outcome.state == "running"
+            for outcome in outcomes
+            for images, number in outcome.tasks.items()
+        )
+        return None if waiting else [outcome.as_of(horizon) for outcome in outcomes]
 
     def _require_own_parameters(self) -> None:
         """Raises: RunError if a trial on disk has other parameters than the genes of this space."""
@@ -94,87 +219,139 @@ class Searcher:
                     "space); choose a new --out"
                 )
 
-    def outcomes(self) -> list[Outcome]:
-        """The outcomes of all finished trials, by number."""
-        return read_outcomes(self.study)
 
-    def best(self) -> Outcome | None:
-        """The best of those that were trained longest; None if no training succeeded."""
-        scored = [o for o in self.outcomes() if o.scores and o.state in ("complete", "pruned")]
-        return max(scored, key=lambda o: (o.epochs, o.score, -o.number), default=None)
+class _Loop:
+    """One session of a search."""
 
-    def _next_trial(self, trials: int | None, clock: Clock) -> Trial | None:
-        """The unfinished trial of an earlier session, else a new one; None if the search ends."""
-        trial = unfinished_trial(self.study, distributions(self._genes))
-        if trial is not None:
-            return trial
-        outcomes = self.outcomes()
-        if trials is not None and len(outcomes) >= trials:
+    def __init__(
+        self,
+        searcher: Searcher,
+        evaluator: Evaluator,
+        trials: int | None,
+        clock: Clock,
+        started: Callable[[Any, Fidelity], None],
+        finished: Callable[[Outcome, str], None],
+    ) -> None:
+        self._searcher = searcher
+        self._evaluator = evaluator
+        self._trials = trials
+        self._clock = clock
+        self._started = started
+        self._finished = finished
+        self.running = 0
+        self._next = 0
+        self._idle = 0
+
+    def resume(self) -> None:
+        """Runs the unfinished tasks of an earlier session."""
+        for outcome in self._searcher.outcomes():
+            self._next = max([self._next, *(number + 1 for number in outcome.tasks.values())])
+            if outcome.state == "running" and not outcome.tasks:
+                self._begin_new(outcome.number)
+            elif outcome.state == "running" and (left := [i for i in outcome.tasks if i not in outcome.scores]):
+                self._begin(outcome.number, self._searcher.rungs.images.index(min(left)))
+
+    def fill(self) -> bool:
+        """Begins tasks until all workers are busy; returns whether any began."""
+        began = False
+        while self.running < self._evaluator.workers and self._begin_next():
+            began = True
+        return began
+
+    def take(self) -> None:
+        """Waits for the next score and stores it."""
+        fidelity, score = self._evaluator.wait()
+        self.running -= 1
+        if isinstance(score, Score) and not math.isfinite(score.utility + score.accuracy):
+            score = f"the score after {fidelity.images} images is not finite"
+        if isinstance(score, str):
+            self._searcher.end(fidelity.trial, TrialResult(TrialState.FAIL, score))
+        else:
+            self._store(fidelity, score)
+        self._finished(self._searcher.outcomes()[fidelity.trial], score if isinstance(score, str) else "")
+
+    def _store(self, fidelity: Fidelity, score: Score) -> None:
+        trial = open_trial(self._searcher.study, fidelity.trial)
+        name = str(fidelity.images)
+        trial.set_user_attr("seconds", {**trial.user_attrs.get("seconds", {}), name: score.seconds})
+        if score.early:
+            trial.set_user_attr("early", {str(images): value for images, value in score.early.items()})
+        trial.set_user_attr("utilities", {**trial.user_attrs.get("utilities", {}), name: score.utility})
+        trial.set_user_attr("elapsed", self._clock.elapsed())
+        trial.report(score.accuracy, fidelity.images)
+
+    def _begin_next(self) -> bool:
+        """Begins the next task; False if there is none now."""
+        while (visible := self._searcher.visible(self._next)) is not None:
+            outcomes = self._searcher.outcomes()
+            if promotion := self._promotion(visible, outcomes):
+                self._begin(*promotion)
+                return True
+            if self._wants_new(outcomes):
+                trial, _ = self._searcher.ask(visible, self._clock)
+                if self._begin_new(trial.number):
+                    return True
+                continue
+            if self._searcher._lag is None or self._idle > LAG:
+                return False
+            self._next, self._idle = self._next + 1, self._idle + 1
+        return False
+
+    def _promotion(self, visible: Sequence[Outcome], outcomes: Sequence[Outcome]) -> tuple[int, int] | None:
+        promises = self._searcher.promises(visible)
+        standings = [
+            Standing(outcome.number, len(outcome.scores), len(outcomes[outcome.number].tasks), promises[outcome.number])
+            for outcome in visible
+            if outcome.number in promises and outcome.state == "running"
+        ]
+        promotion = self._searcher.rungs.promotion(standings)
+        if promotion is None or not self._clock.allows(self._seconds(outcomes[promotion[0]], promotion[1])):
             return None
-        if outcomes and not clock.allows(_typical_seconds(outcomes)):
-            return None
+        return promotion
+
+    def _seconds(self, outcome: Outcome, rung: int) -> float:
+        """Seconds that a trial is expected to need from its last rung to the next."""
+        more = self._searcher.rungs.images[rung] - outcome.images
+        return outcome.seconds / max(outcome.images, 1) * more
+
+    def _wants_new(self, outcomes: Sequence[Outcome]) -> bool:
+        if self._trials is not None and len(outcomes) >= self._trials:
+            return False
         recent = outcomes[-MAX_DUPLICATES:]
         if len(recent) == MAX_DUPLICATES and all(outcome.state == "duplicate" for outcome in recent):
-            return None
-        with without_warnings():
-            return self.study.ask(distributions(self._genes))
+            return False
+        first = self._searcher.rungs.images[0]
+        seconds = sorted(o.seconds / o.images * first for o in outcomes if o.is_scored)
+        return not outcomes or self._clock.allows(seconds[len(seconds) // 2] if seconds else 0.0)
 
-    def _finish(self, trial: Trial, halving: SuccessiveHalving, clock: Clock) -> None:
-        """One trial from its parameters to its final state."""
-        try:
-            result = self._result(trial, halving)
-        except STORAGE_ERRORS:
-            raise
-        except Exception as error:
-            interrupt.check()  # a library may have turned the signal into this error
-            result = TrialResult(optuna.trial.TrialState.FAIL, first_line(f"{type(error).__name__}: {error}"))
-            trial.set_user_attr("traceback", traceback.format_exc(limit=-5))
-        trial.set_user_attr("reason", result.reason)
-        trial.set_user_attr("elapsed", clock.elapsed())
-        with without_warnings():
-            self.study.tell(trial, result.value, state=result.state)
-
-    def _result(self, trial: Trial, halving: SuccessiveHalving) -> TrialResult:
-        """Trains the candidate of a trial, unless it breaks the budget or was trained before."""
-        candidate = self._candidate(trial)
+    def _begin_new(self, number: int) -> bool:
+        """Begins the training of a new trial; False if its network breaks the budget or was proposed before."""
+        searcher = self._searcher
+        candidate = searcher.candidate(number, self._clock)
+        twin = next((o for o in searcher.outcomes()[:number] if o.key == candidate.key), None)
         broken = [name for name, violation in candidate.violations.items() if violation > 0]
-        twin = trial_with_key(self.study, candidate.key)
         if broken:
-            return TrialResult(optuna.trial.TrialState.PRUNED, f"over budget: {', '.join(broken)}")
-        return halving.climb(trial, candidate) if twin is None else _copied_result(trial, twin)
+            searcher.end(number, TrialResult(TrialState.PRUNED, f"over budget: {', '.join(broken)}"))
+        elif twin is not None:
+            open_trial(searcher.study, number).set_user_attr("twin", twin.number)
+            searcher.end(number, TrialResult(TrialState.PRUNED, f"the same network as trial {twin.number}"))
+        else:
+            self._begin(number, 0)
+            return True
+        self._finished(searcher.outcomes()[number], "")
+        return False
 
-    def _candidate(self, trial: Trial) -> Any:
-        """The candidate of a trial's parameters; a network that was already proposed is replaced by a mutation."""
-        shape = decode(self._genes, trial.params)
-        random = randomness(self.seed, trial.number, "fit")
-        candidate = self.space.candidate(shape, random)
-        known = {outcome.key for outcome in self.outcomes()}
-        for _ in range(MAX_MUTATIONS):
-            if candidate.key not in known:
-                break
-            candidate = self.space.candidate(self.space.mutate(candidate.shape, random), random)
-        self._store_candidate(trial, candidate)
-        return candidate
-
-    def _store_candidate(self, trial: Trial, candidate: Any) -> None:
-        with without_warnings():
-            trial.set_user_attr("shape", dict(candidate.shape))
-            trial.set_user_attr("key", candidate.key)
-            stored = self.study.trials[trial.number].constraints
-            for name in candidate.violations.keys() - stored.keys():
-                trial.set_constraint(name, candidate.violations[name])
-
-
-def _copied_result(trial: Trial, twin: FrozenTrial) -> TrialResult:
-    """The result of an earlier trial with the same network, whose scores are copied."""
-    trial.set_user_attr("twin", twin.number)
-    for epochs, score in sorted(twin.intermediate_values.items()):
-        trial.report(score, epochs)
-    value = twin.value if twin.state == optuna.trial.TrialState.COMPLETE else None
-    return TrialResult(twin.state, f"the same network as trial {twin.number}", value)
-
-
-def _typical_seconds(outcomes: list[Outcome]) -> float:
-    """Seconds that another trial will hardly exceed at its first rung: the median of the pruned trials."""
-    seconds = sorted(o.seconds for o in outcomes if o.state == "pruned" and o.scores)
-    return seconds[len(seconds) // 2] if seconds else 0.0
+    def _begin(self, number: int, rung: int) -> None:
+        """Stores and begins a task."""
+        images = self._searcher.rungs.images[rung]
+        trial = open_trial(self._searcher.study, number)
+        tasks = trial.user_attrs.get("tasks", {})
+        if str(images) not in tasks:
+            trial.set_user_attr("tasks", {**tasks, str(images): self._next})
+            self._next += 1
+        self._idle = 0
+        candidate = self._searcher.candidate(number, self._clock)
+        fidelity = Fidelity(number, rung, images, self._searcher.seed_of(number))
+        self._started(candidate, fidelity)
+        self._evaluator.begin(candidate, fidelity)
+        self.running += 1

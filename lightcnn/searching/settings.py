@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from lightcnn import document
-from lightcnn.devices import DeviceName
+from lightcnn.devices import MAX_WORKERS, DeviceName
 from lightcnn.document import Frozen
 from lightcnn.recipe import Augmentation, Reading, Seed
 from lightcnn.run_folder import RunFolder
@@ -31,22 +31,12 @@ class SearchSettings(Frozen):
     trials: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     seconds: Annotated[float | None, Field(gt=0)] = None
     epochs: Annotated[int | None, Field(ge=1, le=100_000, description="maximum epochs of the final training")] = None
+    finalists: Annotated[int | None, Field(ge=1, le=64, description="networks that are trained to the end")] = None
+    workers: Annotated[int | None, Field(ge=1, le=MAX_WORKERS, description="processes that train")] = None
     seed: Seed = 0
     device: DeviceName = "auto"
     augment: Augmentation | None = None
     reading: Reading = Reading()
-
-
-class PlanSettings(Frozen):
-    """What the first session derived from its data and the speed of its machine; later sessions use the same."""
-
-    fingerprint: str
-    images: Annotated[int, Field(ge=1)]
-    epochs: tuple[int, ...]
-    keep: int
-    final_epochs: int
-    final_seconds: float | None = None
-    spent: Annotated[float, Field(ge=0, description="seconds before the first trial")]
 
 
 def make_settings(values: Mapping[str, Any]) -> SearchSettings:

@@ -11,12 +11,11 @@ import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -41,24 +40,35 @@ DAMAGES = (
 """What SQLite, SQLAlchemy and Optuna raise for a file whose tables or values are not those of a study."""
 
 
+RungName = Annotated[str, Field(pattern=r"^[0-9]{1,15}$")]
+
+
 class TrialAttributes(BaseModel):
-    """What a trial of lightcnn stores besides parameters and scores; a study on disk may hold anything instead."""
+    """What a trial of lightcnn stores besides parameters and accuracies; a study on disk may hold anything instead.
+
+    The keys of `utilities`, `seconds` and `tasks` are the images of each rung, those of `early` are between rungs.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
 
     shape: dict[str, Any] = {}
     key: str = ""
     reason: str = ""
-    seconds: dict[str, Annotated[float, Field(ge=0)]] = {}
+    utilities: dict[RungName, float] = {}
+    early: dict[RungName, float] = {}
+    seconds: dict[RungName, Annotated[float, Field(ge=0)]] = {}
+    tasks: dict[RungName, Annotated[int, Field(ge=0)]] = {}
     elapsed: Annotated[float, Field(ge=0)] = 0.0
     twin: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a trial. `state` is complete, pruned, duplicate or failed; `scores` maps epochs to accuracy.
+    """What is known about a trial. `state` is running, complete, pruned, duplicate or failed.
 
-    `seconds` were spent in its trainings; `elapsed` is the time of the whole search at its end.
+    `scores` maps the images of each rung to the validation accuracy there, `utilities` to the number by which networks
+    are compared, `tasks` to the number of the task that trained it. `early` are utilities before the first rung.
+    `seconds` were spent in its trainings; `elapsed` is the time of the whole search at its last score.
     """
 
     number: int
@@ -69,16 +79,36 @@ class Outcome:
     scores: Mapping[int, float]
     seconds: float
     elapsed: float
+    utilities: Mapping[int, float] = field(default_factory=dict)
+    early: Mapping[int, float] = field(default_factory=dict)
+    tasks: Mapping[int, int] = field(default_factory=dict)
 
     @property
-    def epochs(self) -> int:
-        """The epochs of its longest training; 0 if it was not trained."""
+    def images(self) -> int:
+        """The images that its network has seen at its last rung; 0 if it was not trained."""
         return max(self.scores, default=0)
 
     @property
     def score(self) -> float | None:
-        """Its score after that training."""
-        return self.scores[self.epochs] if self.scores else None
+        """Its accuracy there."""
+        return self.scores[self.images] if self.scores else None
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether its network can be compared with others."""
+        return bool(self.scores) and self.state in ("running", "complete", "pruned")
+
+    def as_of(self, task: int) -> Outcome:
+        """What was known when only the tasks with numbers up to `task` had ended."""
+        known = [images for images, number in self.tasks.items() if number <= task and images in self.scores]
+        failed = self.state == "failed" and max(self.tasks.values(), default=-1) <= task
+        return replace(
+            self,
+            state="failed" if failed else "running" if self.state == "failed" else self.state,
+            scores={images: self.scores[images] for images in known},
+            utilities={images: self.utilities[images] for images in known},
+            early=self.early if known else {},
+        )
 
 
 @dataclass(frozen=True)
@@ -114,37 +144,14 @@ def open_study(file: Path, sampler: BaseSampler, fingerprint: Mapping[str, Any])
 
 
 def read_outcomes(study: Study) -> list[Outcome]:
-    """The outcomes of all finished trials, by number."""
+    """What is known about all trials, by number."""
     with without_warnings():
-        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
-    return [_outcome(trial) for trial in trials]
+        return [_outcome(trial) for trial in study.get_trials(deepcopy=False)]
 
 
-def unfinished_trial(study: Study, distributions: Mapping[str, BaseDistribution]) -> Trial | None:
-    """The trial that an earlier session left unfinished, with its number and parameters; None if there is none."""
-    with without_warnings():
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if not running:
-            return None
-        trial = Trial(study, running[0]._trial_id)
-        for name, distribution in distributions.items():
-            trial._suggest(name, distribution)
-    return trial
-
-
-def trial_with_key(study: Study, key: str) -> FrozenTrial | None:
-    """The first finished trial that trained the network with that key; None if there is none."""
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    return next((t for t in trials if t.user_attrs.get("key") == key and t.intermediate_values), None)
-
-
-def scores_after(study: Study, epochs: int, *, except_trial: int) -> list[float]:
-    """The scores that other trials reached after a training of `epochs` epochs, without duplicates."""
-    return [
-        trial.intermediate_values[epochs]
-        for trial in study.get_trials(deepcopy=False)
-        if trial.number != except_trial and epochs in trial.intermediate_values and "twin" not in trial.user_attrs
-    ]
+def open_trial(study: Study, number: int) -> Trial:
+    """The trial with that number, which has not ended."""
+    return Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
 
 
 @contextmanager
@@ -216,13 +223,18 @@ def _require_own_study(study: Study) -> None:
             raise ValueError(f"trial {number} is missing, or waits to be run")
         if trial.intermediate_values and not {"shape", "key"} <= trial.user_attrs.keys():
             raise ValueError(f"trial {number}: has scores, but no network")
+        if {str(images) for images in trial.intermediate_values} - trial.user_attrs.get("utilities", {}).keys():
+            raise ValueError(f"trial {number}: has scores without utilities")
         values = [*trial.intermediate_values.values(), *([trial.value] if trial.state == TrialState.COMPLETE else [])]
         if not all(isinstance(value, float) and math.isfinite(value) for value in values):
             raise ValueError(f"trial {number}: its scores are not all numbers")
 
 
 def _outcome(trial: FrozenTrial) -> Outcome:
-    states = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+    states = {
+        TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
+        TrialState.RUNNING: "running",
+    }  # fmt: skip
     attributes = trial.user_attrs
     return Outcome(
         number=trial.number,
@@ -233,4 +245,11 @@ def _outcome(trial: FrozenTrial) -> Outcome:
         scores=dict(sorted(trial.intermediate_values.items())),
         seconds=sum(attributes.get("seconds", {}).values()),
         elapsed=attributes.get("elapsed", 0.0),
+        utilities=_by_images(attributes.get("utilities", {})),
+        early=_by_images(attributes.get("early", {})),
+        tasks=_by_images(attributes.get("tasks", {})),
     )
+
+
+def _by_images(values: Mapping[str, Any]) -> dict[int, Any]:
+    return {int(images): value for images, value in values.items()}

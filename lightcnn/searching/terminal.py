@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -15,6 +17,7 @@ from lightcnn.budget import Budget, Cost, human
 from lightcnn.output.console import CommandConsole
 from lightcnn.output.largest_class import largest_class_clause
 from lightcnn.output.terminal import LiveView, format_duration, key_value_grid, table
+from lightcnn.searching.comparison import plan_lines
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings
 
@@ -23,93 +26,111 @@ MAX_NETWORKS = 5
 
 
 class SearchView(LiveView, SearchProgress):
-    """Shows a search: live on a terminal, elsewhere one line per trial, nothing when quiet."""
+    """Shows a search: live on a terminal, elsewhere one line per score, nothing when quiet."""
 
     def __init__(self, console: CommandConsole, quiet: bool) -> None:
         super().__init__(console, quiet)
         self._budget: Budget | None = None
         self._clock: Any = None
         self._settings: Any = None
-        self._current = ""
-        self._cost: Any = None
-        self._completed, self._total = 0, 1
+        self._plan: Any = None
+        self._phase, self._current, self._read = "reading images", "", ""
+        self._running: dict[int, _Running] = {}
         self._best: Any = None
-        self._counts: dict[str, int] = {}
-        self._phase, self._read = "reading images", ""
+        self._states: dict[int, str] = {}
 
     def reading(self, what: str, done: int, total: int) -> None:
         """Shows the step and how many images are done."""
         interrupt.check()
         self.announce(what, done, total)
-        self._phase, self._current, self._completed, self._total = what, f"{done:,} of {total:,} images", done, total
+        if self._plan is None:
+            self._phase, self._current = what, f"{done:,} of {total:,} images"
 
     def read(self, images: int, seconds: float) -> None:
         """Keeps how long reading took, for when nothing can be refused any more."""
         self._read = f"{images:,} images were read in {seconds:.1f} s, which --time does not include"
 
     def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any) -> None:
-        """Shows what is searched."""
-        self._budget, self._clock, self._settings, self._phase = space.budget, clock, settings, "searching"
-        epochs = ", ".join(map(str, plan.rungs.epochs))
+        """Shows what is searched, and the plan."""
+        self._budget, self._clock, self._settings, self._plan = space.budget, clock, settings, plan
+        self._phase, self._current = "comparing networks", ""
         self.line(self._read)
-        self.line(f"searching {space.space.name} within {space.budget} on {settings.data}: "
-                   f"trainings of {epochs} epochs on {plan.images} images, into {run.path}")  # fmt: skip
+        workers = f"{plan.workers} workers" if plan.workers > 1 else "one process"
+        self.line(f"searching {space.space.name} within {space.budget} on {settings.data}, {workers}, into {run.path}")
+        for line in plan_lines(plan.document(settings.seconds, settings.epochs, settings.trials)):
+            self.line(line)
         if space.covered:
             self.line("the budget admits the largest network of the space, so networks are not scaled up to it")
 
-    def started(self, number: int, candidate: Any, fidelity: Any) -> None:
+    def started(self, candidate: Any, fidelity: Any) -> None:
         """Shows the network that is trained."""
         size = candidate.spec.input[1]
-        self._current = (
-            f"trial {number}: {size}×{size} input, {len(candidate.spec.stages)} stages, {fidelity.epochs} epochs"
-        )
-        self._cost, self._completed, self._total = candidate.cost, 0, fidelity.epochs
+        network = f"{size}×{size} input, {len(candidate.spec.stages)} stages"
+        self._running[fidelity.trial] = _Running(network, candidate.cost, self._plan.steps(fidelity.images))
 
-    def epoch(self, epoch: Any, epochs: int) -> None:
-        """Shows how many epochs are done."""
-        self._completed, self._total = epoch.number, epochs
+    def stepped(self, trial: int, step: int) -> None:
+        """Shows how far a training is."""
+        if trial in self._running:
+            self._running[trial].step = step
 
-    def finished(self, outcome: Any) -> None:
-        """Shows the result of a trial: as a line if there is no live view or the trial failed."""
-        self._counts[outcome.state] = self._counts.get(outcome.state, 0) + 1
-        score = "" if outcome.score is None else f" {outcome.score:.2%} after {outcome.epochs} epochs"
-        if outcome.scores and (
-            self._best is None or (outcome.epochs, outcome.score) > (self._best.epochs, self._best.score)
+    def finished(self, outcome: Any, error: str) -> None:
+        """Shows a score or the end of a trial: as a line if there is no live view or the trial failed."""
+        self._running.pop(outcome.number, None)
+        self._states[outcome.number] = "trained" if outcome.is_scored else outcome.state
+        score = "" if outcome.score is None else f" {outcome.score:.2%} after {human(outcome.images)} images"
+        if outcome.is_scored and (
+            self._best is None or (outcome.images, outcome.score) > (self._best.images, self._best.score)
         ):
             self._best = outcome
         if not self.is_live:
-            self.line(f"trial {outcome.number}: {outcome.state}{score} {outcome.reason}".rstrip())
-        elif outcome.state == "failed":
-            self.line(f"trial {outcome.number} failed: {outcome.reason}")
+            state = "" if outcome.is_scored else f" {outcome.state}"
+            self.line(f"trial {outcome.number}:{state}{score} {error or outcome.reason}".rstrip())
+        elif error:
+            self.line(f"trial {outcome.number} failed: {error}")
 
-    def retraining(self, candidate: Any, epochs: int) -> None:
-        """Shows the final training."""
-        self._phase, self._cost = "training the best network from scratch", candidate.cost
-        self._completed, self._total = 0, epochs
-        self._current = f"{epochs} epochs on the whole training set"
-        self.line(f"training the best network from scratch: {epochs} epochs")
+    def retraining(self, finalist: Any, progress: Any, end: int) -> None:
+        """Shows a part of a final training."""
+        number, size = finalist.outcome.number, finalist.candidate.spec.input[1]
+        self._phase = "final training"
+        self._running[number] = _Running(f"{size}×{size} input", finalist.candidate.cost, end)
+        self._running[number].step = progress.step
+        if not progress.parts:
+            images = round(end * self._plan.images / self._plan.steps_per_epoch)
+            self.line(f"trial {number} is trained to the end: {human(images)} images")
+        elif not self.is_live and progress.parts[-1].averaged is not None:
+            part = progress.parts[-1]
+            self.line(f"trial {number}: {part.averaged.accuracy:.2%} after {human(part.images)} images")
+
+    def choosing(self) -> None:
+        """Shows that all trainings are done."""
+        self._running.clear()
+        self._phase, self._current = "evaluating the best networks", ""
 
     def render(self) -> RenderableType:
         """The current state of the search."""
         rows = key_value_grid()
         rows.add_row(self._phase, Text(self._current))
-        rows.add_row("", ProgressBar(total=self._total, completed=self._completed, width=50))
-        if self._cost is not None and self._budget is not None:
-            for limit in self._budget.limits:
-                used = limit.resource.largest_count(self._cost)
-                rows.add_row(
-                    "cost",
-                    Text(f"{human(used)} of {human(limit.upper)} {limit.resource.label} ({used / limit.upper:.1%})"),
-                )
+        for trial, running in sorted(self._running.items()):
+            bar = ProgressBar(total=max(1, running.steps), completed=running.step, width=30)
+            rows.add_row(f"trial {trial}", Group(Text(f"{running.network}, {self._used(running.cost)}"), bar))
         if self._best is not None:
+            images = human(self._best.images)
             rows.add_row(
-                "best so far",
-                Text(f"{self._best.score:.2%} after {self._best.epochs} epochs (trial {self._best.number})"),
+                "best so far", Text(f"{self._best.score:.2%} after {images} images (trial {self._best.number})")
             )
-        counted = ", ".join(f"{count} {state}" for state, count in list(self._counts.items()))
-        rows.add_row("trials", Text(counted or "none yet"))
+        counted = ", ".join(f"{count} {state}" for state, count in Counter(self._states.values()).items())
+        rows.add_row("networks", Text(counted or "none yet"))
         rows.add_row("time", Text(self._format_time()))
         return Group(rows)
+
+    def _used(self, cost: Any) -> str:
+        """How much of the budget a network uses."""
+        limits = self._budget.limits if self._budget is not None else ()
+        used = ((limit, limit.resource.largest_count(cost)) for limit in limits)
+        return ", ".join(
+            f"{human(count)} of {human(limit.upper)} {limit.resource.label} ({count / limit.upper:.1%})"
+            for limit, count in used
+        )
 
     def _format_time(self) -> str:
         """Time spent, and what is left: seconds, or trials without a time limit."""
@@ -118,8 +139,18 @@ class SearchView(LiveView, SearchProgress):
         left = self._clock.left()
         spent = format_duration(self._clock.elapsed())
         if left is None:
-            return f"{spent} spent, {sum(self._counts.values())} of {self._settings.trials} trials"
+            return f"{spent} spent, {len(self._states)} of {self._settings.trials} trials"
         return f"{spent} spent, {format_duration(max(left, 0))} left"
+
+
+@dataclass
+class _Running:
+    """A training that runs: the network in words, its cost, its last step, and the steps that are done."""
+
+    network: str
+    cost: Any
+    steps: int
+    step: int = 0
 
 
 def format_estimate(document: Mapping[str, Any], settings: SearchSettings) -> list[str]:
@@ -135,6 +166,7 @@ def format_estimate(document: Mapping[str, Any], settings: SearchSettings) -> li
         f"budget  {Budget.parse(settings.budget)}",
         f"first   {_cost(first) if first else 'a random network: the start of the space does not fit the budget'}",
         f"ends    after {' or '.join(limits)}; nothing was trained",
+        *plan_lines(document["plan"]),
     ]
 
 
@@ -150,7 +182,7 @@ def _cost(document: Mapping[str, Any]) -> Cost:
 
 def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> Table:
     """The best networks of a search, from report.json and the rows of trials.csv."""
-    rows = table("trial", "FLOPs", "params", "int8 weights", "int8 RAM", "epochs", "val accuracy", left=())
+    rows = table("trial", "FLOPs", "params", "int8 weights", "int8 RAM", "images", "val accuracy", left=())
     scored = [row for row in trials if row["validation_accuracy"] and row["state"] in ("complete", "pruned")]
     scored.sort(key=lambda row: (-int(row["fidelity"]), -float(row["validation_accuracy"])))
     for row in scored[:MAX_NETWORKS]:
@@ -161,7 +193,7 @@ def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]])
             human(int(row["params"])),
             human(int(row["weight_bytes"])) + "B",
             human(int(row["peak_activations"])) + "B",
-            row["fidelity"],
+            human(int(row["fidelity"])),
             f"{float(row['validation_accuracy']):.2%}",
             style=style,
         )

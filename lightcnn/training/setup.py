@@ -17,7 +17,7 @@ from torch import nn
 
 from lightcnn import document
 from lightcnn.baseline_spec import BaselineSpec
-from lightcnn.cost import FLOAT_BYTES, cost
+from lightcnn.cost import cost
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.intensity import OWN_SCALE
 from lightcnn.data.grouping.groups import find_groups
@@ -28,6 +28,7 @@ from lightcnn.data.sources.load import load
 from lightcnn.data.split import make_split
 from lightcnn.devices import pick_device, require_memory
 from lightcnn.engine.distillation import Teacher
+from lightcnn.engine.memory import training_bytes
 from lightcnn.errors import DataMissing, InputError
 from lightcnn.inference import probabilities
 from lightcnn.output.caveats import STAND_IN_HEADING
@@ -45,8 +46,6 @@ STAND_IN_SOURCE = "synthetic-lesions"
 """The data that a recipe is trained on if its data set is missing on this machine."""
 SMALL_INPUT, LARGE_RATIO = 64, 4
 """Images that are at least so many times as large as an input of at most so many pixels lose what they show."""
-COPIES = {"adam": 4, "adamw": 4, "sgd": 3, "rmsprop": 3}
-"""Optimizer → numbers that a training keeps for each parameter: itself, its gradient, and the optimizer's own."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +127,11 @@ def prepare(
 def _require_memory(recipe: Recipe, device: torch.device) -> None:
     """Raises: InputError if weights, gradients, optimizer and one batch do not fit into the free memory of the device.
 
-    A baseline is checked when it is built. Of a batch, only the largest activations are counted.
+    A baseline is checked when it is built.
     """
     if isinstance(recipe.network, NetworkSpec):
-        total = cost(recipe.network)
-        numbers = COPIES[recipe.training.optimizer] * total.params + recipe.training.batch * total.peak_activations
-        require_memory(recipe.network.name or "network", FLOAT_BYTES * numbers, device)
+        needed = training_bytes(cost(recipe.network), recipe.training)
+        require_memory(recipe.network.name or "network", needed, device)
 
 
 def first_files(recipe: Recipe, data: Mapping[str, Any], settings: TrainSettings | None) -> dict[str, bytes]:

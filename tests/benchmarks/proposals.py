@@ -20,7 +20,7 @@ from statistics import mean, median
 
 from lightcnn.budget import Budget
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
-from lightcnn.searching.halving import Fidelity, Rungs
+from lightcnn.searching.halving import Fidelity, FunctionEvaluator, Rungs
 from lightcnn.searching.searcher import Searcher
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.space import SearchSpace
@@ -87,7 +87,7 @@ def proposals(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "study.db"
         searcher = Searcher(space, file, strategy=strategy, seed=seed, rungs=Rungs((1,)), fingerprint={})
-        searcher.run(score, trials=trials, clock=Clock())
+        searcher.run(FunctionEvaluator(score), trials=trials, clock=Clock())
     return values + [values[-1]] * (trials - len(values))
 
 

@@ -16,7 +16,7 @@ from lightcnn.cli.catalogue import CHECKED_KINDS, check_file
 from lightcnn.cli.main import run
 from lightcnn.comparing.settings import CompareSettings
 from lightcnn.recipe import Recipe
-from lightcnn.searching.settings import PlanSettings
+from lightcnn.searching.plan import make_plan as make_search_plan
 from lightcnn.searching.settings import make_settings as search_settings
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
@@ -30,8 +30,8 @@ WRITTEN = {
     "space": SEARCH["space"],
     "recipe": RECIPE,
     "settings of a search": search_settings(SEARCH),
-    "plan of a search": PlanSettings(
-        fingerprint="0" * 64, images=9, epochs=(1, 3, 9), keep=3, final_epochs=9, spent=0.5
+    "plan of a search": make_search_plan(
+        fingerprint="0" * 64, images=9, workers=2, finalists=2, limit=9.0, epochs=None
     ),
     "settings of a training": train_settings(RecipeDraft(RECIPE), folds=3),
     "settings of an ablation": ablate_settings(RecipeDraft(RECIPE), ["hyperparameters"]),

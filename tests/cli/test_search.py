@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from lightcnn.spec import NetworkSpec
 BUDGET = "100kFLOPs,8kparams,9KB,4KB-RAM"
 STAGE = "{kind: [conv], width: {low: 4, high: 8}}"
 SPACE = f"size: [16]\nstem: {STAGE}\nstages: [{STAGE}]\n"
-SMALL = ["search", "--budget", BUDGET, "--trials", "3", "--epochs", "4"]
+SMALL = ["search", "--budget", BUDGET, "--trials", "3", "--epochs", "4", "--workers", "1"]
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +106,15 @@ def test_the_report_has_the_keys_of_the_contract(finished):
     assert report["front"]
     assert all(point.keys() == {"cost", "accuracy"} for point in report["front"])
     assert all(len(point) == 2 for point in report["history"])
+    compared = report["comparison"]
+    assert compared["networks"] == 3
+    assert compared["finalists"] == 2
+    assert compared["cut_short"] is False
+    assert compared["standard_error"] >= 0
+    rungs = report["fidelity"]["rungs"]
+    assert [rung.keys() for rung in rungs] == [{"steps", "images", "networks", "rank_correlation"}] * len(rungs)
+    assert rungs[0]["networks"] == 3
+    assert {final["trial"] for final in report["finals"]} >= {report["best"]["trial"], 0}
 
 
 def test_the_network_meets_the_budget_by_every_counter(finished):
@@ -177,6 +187,35 @@ def test_the_same_seed_gives_the_same_search(finished, data, tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_the_recipe_trains_the_same_weights_again(finished, tmp_path):
+    assert run(["train", str(finished[0] / "recipe.yaml"), "--out", "again", "--quiet"]) == 0
+    first, second = (load_file(folder / "weights.safetensors") for folder in (finished[0], tmp_path / "again"))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def timeless_trials(workers, data, kill=0):
+    """The trials and the weights of a search by so many workers, one of which is killed `kill` times."""
+    out = f"workers-{workers}-{kill}"
+    command = [*SMALL[:-1], str(workers), "--data", data, "--out", out, "--quiet"]
+    child = subprocess.Popen([sys.executable, "-m", "lightcnn", *command])
+    for _ in range(kill):
+        deadline = time.monotonic() + 120
+        while not list(Path(out, "trainings").glob("*-*.safetensors")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        workers_of = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+        os.kill(int(workers_of[0]), signal.SIGKILL)
+    assert child.wait(timeout=250) == 0
+    return timeless(Path(out)), Path(out, "weights.safetensors").read_bytes()
+
+
+def test_the_number_of_workers_changes_neither_trials_nor_weights(finished, data):
+    expected = timeless(finished[0]), (finished[0] / "weights.safetensors").read_bytes()
+    assert timeless_trials(2, data) == expected
+    if Path("/proc").is_dir():
+        assert timeless_trials(2, data, kill=1) == expected
+
+
 def test_a_finished_run_shows_its_report_again(finished, capsys):
     before = (finished[0] / "report.json").stat().st_mtime_ns
     assert run(["search", "--resume", "--out", str(finished[0])]) == 0
@@ -186,10 +225,13 @@ def test_a_finished_run_shows_its_report_again(finished, capsys):
 
 def test_a_finished_search_resumes_with_more_trials(finished, tmp_path, capsys):
     shutil.copytree(finished[0], tmp_path / "more")
-    assert run(["search", "--resume", "--out", "more", "--trials", "4", "--epochs", "2"]) == 0
+    assert run(["search", "--resume", "--out", "more", "--trials", "4", "--epochs", "6"]) == 0
     report = RunFolder.load("more").report
     assert report["counts"]["proposed"] == 4
-    assert report["best"]["epochs"] == 2
+    assert report["best"]["epochs"] == 6
+    assert report["best"]["test_evaluations"] == 2
+    page = (tmp_path / "more" / "report.html").read_text()
+    assert "evaluated 2 times, once for each time that the search was continued" in page
     assert timeless(tmp_path / "more")[:3] == timeless(finished[0])
     assert "--resume --out more --trials 8" in capsys.readouterr().out
     before = (tmp_path / "more" / "search.yaml").read_text()
@@ -205,7 +247,7 @@ def test_a_test_set_without_a_class_gets_no_score_of_that_class(tmp_path):
         "odd.npz", train_images=images[:60], train_labels=labels, test_images=images[60:], test_labels=np.zeros(10, int)
     )
     command = ["search", "--budget", "50kFLOPs", "--trials", "1", "--epochs", "1", "--data", "odd.npz", "--out", "odd"]
-    assert run([*command, "--quiet"]) == 0
+    assert run([*command, "--workers", "1", "--quiet"]) == 0
     assert RunFolder.load("odd").report["metrics"]["test"]["sensitivity"]["value"] is None
 
 
@@ -220,6 +262,7 @@ def test_class_folders_end_to_end(tmp_path, capsys):
             Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{index}.jpg")
     (tmp_path / "photos" / "dark" / "empty.jpg").write_bytes(b"")
     command = ["search", "--budget", "200kFLOPs", "--trials", "1", "--epochs", "4", "--data", "photos", "--out", "run"]
+    command += ["--workers", "1"]
     assert run(command) == 2
     assert "1 of 41 files cannot be used: dark/empty.jpg is empty" in capsys.readouterr().err
     assert run([*command, "--skip-corrupt"]) == 0
@@ -228,7 +271,7 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         "each image counts as its own group: the file names show no groups of copies or patients"
         in report["data"]["note"]
     )
-    assert Recipe.load("run/recipe.yaml").reading == Reading(skip_corrupt=True, positive="dark")
+    assert Recipe.load("run/recipe.yaml").reading == Reading(skip_corrupt=True, positive="dark", split_seed=0)
     assert report["data"]["counts"] == {"train": 28, "val": 4, "test": 8}
     assert NetworkSpec.load("run/spec.yaml").input[0] == 3
     assert Recipe.load("run/recipe.yaml").augment.flip
@@ -253,6 +296,9 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         (["--budget", "1MFLOPs", "--seed", "99999999999"], "seed: input should be less than 4294967296"),
         (["--budget", "1MFLOPs", "--out", "x" * 300], "cannot be made"),
         (["--budget", "1MFLOPs", "--seed", "-1"], "--seed"),
+        (["--budget", "1MFLOPs", "--workers", "0"], "--workers"),
+        (["--budget", "1MFLOPs", "--workers", "9"], "--workers"),
+        (["--budget", "1MFLOPs", "--finalists", "0"], "--finalists"),
         (["--budget", "1MFLOPs", "--strategy", "magic"], "evolution"),
         (["--budget", "1MFLOPs", "--resume"], "--resume: --out is missing"),
         (["--budget", "1MFLOPs", "--resume", "--out", "nothing"], "run nothing: not a run folder"),
@@ -342,7 +388,7 @@ def test_a_killed_search_resumes_to_the_same_end(finished, data, tmp_path):
     assert run(["search", "--resume", "--out", str(out), "--quiet"]) == 0
     assert timeless(out) == timeless(finished[0])
     logged = [line.split(" ", 2)[2] for line in (out / "log.txt").read_text().splitlines()]
-    assert len(logged) == len(set(logged)) == 3, "no finished trial is run twice"
+    assert len(logged) == len(set(logged)), "no finished training is run twice"
     first, second = (load_file(folder / "weights.safetensors") for folder in (finished[0], out))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -368,6 +414,9 @@ def test_dry_run_writes_nothing(data, tmp_path, capsys):
     assert document["dry_run"] is True
     assert document["data"]["counts"] == {"train": 52, "val": 8, "test": 20}
     assert document["first"]["macs"] <= 100_000
+    assert document["plan"].keys() == {
+        "networks", "rungs", "finalists", "workers", "images_per_second", "final", "worthwhile_seconds"
+    }  # fmt: skip
     assert list(tmp_path.iterdir()) == []
 
 
@@ -379,7 +428,8 @@ def test_dry_run_prints_data_space_budget_and_limits(data, tmp_path, capsys):
     assert re.fullmatch(r"space   micro: 31 genes, [\d.]+k to [\d.]+M FLOPs", lines[1])
     assert lines[2] == "budget  100kFLOPs"
     assert re.match(r"first   [\d.]+k FLOPs, [\d.]+k params, ", lines[3])
-    assert lines[4:] == ["ends    after 3 trials or 180 seconds; nothing was trained"]
+    assert lines[4] == "ends    after 3 trials or 180 seconds; nothing was trained"
+    assert re.match(r"plan: ", lines[5])
     assert list(tmp_path.iterdir()) == []
 
 

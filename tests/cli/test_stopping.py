@@ -115,7 +115,7 @@ LATER = [
     ("train", "lightcnn.run_folder:RunFolder.write_json", 3), ("search", "lightcnn.searching.job:write_plan", 1),
     ("search", "lightcnn.engine.state:State.update", 20), ("search", "optuna.trial:Trial.report", 1),
     ("search", "optuna.study:Study.tell", 1), ("search", "lightcnn.searching.job:write_trials", 1),
-    ("search", "lightcnn.searching.job:fvcore_total", 1), ("search", "lightcnn.searching.job:write_report", 1),
+    ("search", "lightcnn.searching.report:fvcore_total", 1), ("search", "lightcnn.searching.job:write_report", 1),
     ("ablate", "lightcnn.engine.state:State.update", 20), ("ablate", "lightcnn.training.session:write_report", 1),
     ("ablate", "lightcnn.training.repeats:write_pooled", 1), ("ablate", "lightcnn.ablating.job:write_report", 1),
     ("folds", "lightcnn.engine.state:State.update", 8), ("folds", "lightcnn.training.session:write_report", 2),

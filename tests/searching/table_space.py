@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from lightcnn.searching.halving import Fidelity, Rungs
+from lightcnn.searching.halving import Fidelity, FunctionEvaluator, Rungs
 from lightcnn.searching.searcher import Searcher
 from lightcnn.searching.storage import Outcome
 from lightcnn.space import Gene
@@ -76,11 +76,11 @@ class UnlimitedClock:
 
 def score(point: Point, fidelity: Fidelity) -> float:
     """The scorer: the value of an entry, with noise that is smaller after a longer training."""
-    noise = Random(fidelity.seed).random() / (100 * fidelity.epochs)
+    noise = Random(fidelity.seed).random() / (100 * fidelity.images)
     return 1 - abs(point.shape["x"] - 70) / 100 - 0.2 * (point.shape["kind"] != "b") + noise
 
 
-def table_searcher(folder: Path, space=None, strategy="evolution", seed=0, fingerprint=None) -> Searcher:
+def table_searcher(folder: Path, space=None, strategy="evolution", seed=0, fingerprint=None, lag=None) -> Searcher:
     """A searcher over a table, with its study in `folder`."""
     return Searcher(
         space or TableSpace(),
@@ -89,9 +89,22 @@ def table_searcher(folder: Path, space=None, strategy="evolution", seed=0, finge
         seed=seed,
         rungs=RUNGS,
         fingerprint=fingerprint or {"a": 1},
+        lag=lag,
     )
+
+
+def run(searcher: Searcher, scorer=score, *, trials, clock=None, workers=1) -> None:
+    """Runs a searcher with a function as its objective, and ends its trials."""
+    searcher.run(FunctionEvaluator(scorer, workers), trials=trials, clock=clock or UnlimitedClock())
+    searcher.settle()
 
 
 def timeless(outcomes: list[Outcome]) -> list[tuple]:
     """Outcomes without the seconds they took."""
     return [(o.number, o.state, o.reason, o.key, tuple(o.scores.items())) for o in outcomes]
+
+
+def best(searcher: Searcher) -> Outcome | None:
+    """The trial with the best score at the longest training."""
+    scored = [outcome for outcome in searcher.outcomes() if outcome.is_scored]
+    return max(scored, key=lambda o: (o.images, o.score, -o.number), default=None)

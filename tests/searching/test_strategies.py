@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 from helpers.paths import DOCS
-from searching.table_space import UnlimitedClock, score, table_searcher, timeless
+from searching.table_space import best, run, score, table_searcher, timeless
 
 from lightcnn.cli.search import Strategy
 from lightcnn.errors import InputError
@@ -37,9 +37,9 @@ def test_finds_good_entries_and_is_deterministic(tmp_path, strategy):
     for name in "ab":
         (tmp_path / name).mkdir()
         searcher = table_searcher(tmp_path / name, strategy=strategy)
-        searcher.run(score, trials=40, clock=UnlimitedClock())
+        run(searcher, score, trials=40)
         results.append(timeless(searcher.outcomes()))
-        assert searcher.best().score > {"evolution": 0.9, "surrogate": 0.95, "tpe": 0.85, "random": 0.8}[strategy]
+        assert best(searcher).score > {"evolution": 0.9, "surrogate": 0.95, "tpe": 0.85, "random": 0.8}[strategy]
     assert results[0] == results[1]
     assert len(results[0]) == 40
     assert results[0][0][3] == "10/a", "the start of the space is tried first"
@@ -49,7 +49,7 @@ def test_another_seed_proposes_other_candidates(tmp_path):
     (tmp_path / "b").mkdir()
     searchers = table_searcher(tmp_path), table_searcher(tmp_path / "b", seed=1)
     for searcher in searchers:
-        searcher.run(score, trials=5, clock=UnlimitedClock())
+        run(searcher, score, trials=5)
     keys = [[o.key for o in searcher.outcomes()][1:] for searcher in searchers]
     assert keys[0] != keys[1]
 

@@ -8,15 +8,26 @@ from random import Random
 import numpy as np
 import optuna
 import pytest
+from optuna.study import Study
 from optuna.trial import TrialState, create_trial
-from searching.table_space import Point, TableSpace, UnlimitedClock, score, table_searcher
+from searching.table_space import Point, TableSpace, run, score, table_searcher
 
 from lightcnn.budget import Budget
 from lightcnn.cost import cost
 from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.searcher import Searcher
 from lightcnn.searching.strategies import surrogate
+from lightcnn.searching.strategies.base import visible_study
 from lightcnn.searching.strategies.surrogate import STARTUP_TRIALS, gene_features
 from lightcnn.space import Gene, SearchSpace
+
+
+def study_of(searcher: Searcher) -> Study:
+    """What a strategy would know now."""
+    outcomes = searcher.outcomes()
+    return visible_study(
+        tuple(TableSpace().genes()), outcomes, {o.number: o.utilities[1] for o in outcomes if o.scores}
+    )
 
 
 def test_ordered_genes_are_numbers_and_others_one_column_per_option() -> None:
@@ -31,7 +42,8 @@ def test_features_of_a_network_are_logarithms_of_its_cost_and_of_its_stages() ->
     total = cost(candidate.spec)
     assert features[:3].round().tolist() == [total.macs, total.params, total.peak_activations]
     classifier = candidate.shape["stages.3.width"] * 10
-    assert features[3:].sum().round() == total.macs - classifier
+    assert features[3:-1].sum().round() == total.macs - classifier
+    assert features[-1] == pytest.approx(28)
     assert features[3] == pytest.approx(28 * 28 * candidate.shape["stem.width"] * 9)
 
 
@@ -39,7 +51,7 @@ def test_all_candidates_have_as_many_features() -> None:
     space = BudgetedSpace(SearchSpace.load("micro").for_data(3, 2, 64), Budget.parse("1MFLOPs"))
     random = Random(0)
     counts = {len(space.features(space.candidate(space.draw(random), random))) for _ in range(30)}
-    assert counts == {3 + 5}
+    assert counts == {3 + 5 + 1}
 
 
 def test_until_there_are_enough_scores_the_draw_least_like_the_known_is_proposed() -> None:
@@ -51,7 +63,7 @@ def test_until_there_are_enough_scores_the_draw_least_like_the_known_is_proposed
 
 def test_after_the_start_proposals_are_better_than_before(tmp_path: Path) -> None:
     searcher = table_searcher(tmp_path, strategy="surrogate")
-    searcher.run(score, trials=STARTUP_TRIALS + 12, clock=UnlimitedClock())
+    run(searcher, score, trials=STARTUP_TRIALS + 12)
     first = [max(o.scores.values()) for o in searcher.outcomes()]
     assert np.mean(first[STARTUP_TRIALS:]) > np.mean(first[:STARTUP_TRIALS]) + 0.1
 
@@ -63,13 +75,13 @@ def test_a_failed_network_is_not_proposed_again_and_counts_as_the_lowest_score(t
         return score(point, fidelity)
 
     searcher = table_searcher(tmp_path, strategy="surrogate")
-    searcher.run(failing, trials=30, clock=UnlimitedClock())
+    run(searcher, failing, trials=30)
     outcomes = searcher.outcomes()
     failed = [o.key for o in outcomes if o.state == "failed"]
     assert len(failed) == len(set(failed))
     late = outcomes[20:]
     assert sum(o.state == "failed" for o in late) < len(late) / 2
-    known, scores = surrogate._scored(TableSpace(), searcher.study)
+    known, scores = surrogate._scored(TableSpace(), study_of(searcher))
     assert {p.key for p in known} == {o.key for o in outcomes if o.state != "duplicate"}
     lowest = min(scores)
     assert all(value == lowest for p, value in zip(known, scores, strict=True) if p.shape["kind"] == "b")
@@ -77,10 +89,10 @@ def test_a_failed_network_is_not_proposed_again_and_counts_as_the_lowest_score(t
 
 def test_of_many_networks_the_best_and_the_earliest_are_fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searcher = table_searcher(tmp_path, strategy="random")
-    searcher.run(score, trials=30, clock=UnlimitedClock())
+    run(searcher, score, trials=30)
     monkeypatch.setattr(surrogate, "MAX_NETWORKS", 10)
     monkeypatch.setattr(surrogate, "BEST_NETWORKS", 6)
-    known, scores = surrogate._scored(TableSpace(), searcher.study)
+    known, scores = surrogate._scored(TableSpace(), study_of(searcher))
     outcomes = [o for o in searcher.outcomes() if o.state != "duplicate"]
     ranked = sorted(outcomes, key=lambda o: (-o.scores[1], o.number))
     rest = sorted(ranked[6:], key=lambda o: o.number)[:4]
@@ -88,7 +100,7 @@ def test_of_many_networks_the_best_and_the_earliest_are_fitted(tmp_path: Path, m
     assert len(scores) == 10
 
 
-def study_of(*trials: tuple[int, str, TrialState, float | None, dict[int, float]]) -> optuna.Study:
+def study_with(*trials: tuple[int, str, TrialState, float | None, dict[int, float]]) -> optuna.Study:
     """A study in memory: of each trial x, kind, state, value and scores along the way."""
     study = optuna.create_study(direction="maximize")
     for x, kind, state, value, scores in trials:
@@ -104,7 +116,7 @@ def scored(study: optuna.Study) -> dict[str, float]:
 
 
 def test_failed_trials_have_the_lowest_score_whatever_they_reached() -> None:
-    study = study_of(
+    study = study_with(
         (1, "a", TrialState.COMPLETE, 0.6, {1: 0.5}),
         (2, "a", TrialState.COMPLETE, 0.8, {1: 0.7}),
         (3, "a", TrialState.FAIL, None, {1: 0.9}),
@@ -112,15 +124,9 @@ def test_failed_trials_have_the_lowest_score_whatever_they_reached() -> None:
     assert scored(study) == {"1/a": 0.6, "2/a": 0.8, "3/a": 0.6}
 
 
-def test_values_are_compared_if_all_have_one_and_first_scores_otherwise() -> None:
-    finished = (1, "a", TrialState.COMPLETE, 0.9, {1: 0.5, 3: 0.9})
-    assert scored(study_of(finished, (2, "a", TrialState.COMPLETE, 0.8, {1: 0.6}))) == {"1/a": 0.9, "2/a": 0.8}
-    assert scored(study_of(finished, (2, "a", TrialState.PRUNED, None, {1: 0.6}))) == {"1/a": 0.5, "2/a": 0.6}
-
-
 def test_a_network_that_was_scored_twice_is_learned_from_once() -> None:
     again = (1, "a", TrialState.COMPLETE, 0.6, {1: 0.6})
-    assert scored(study_of(again, again, (2, "b", TrialState.COMPLETE, 0.8, {1: 0.8}))) == {"1/a": 0.6, "2/b": 0.8}
+    assert scored(study_with(again, again, (2, "b", TrialState.COMPLETE, 0.8, {1: 0.8}))) == {"1/a": 0.6, "2/b": 0.8}
 
 
 def test_scores_far_below_the_median_are_raised() -> None:

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from lightcnn.searching.storage import Outcome
 from lightcnn.space import Gene, Shape
 
 
@@ -77,16 +78,58 @@ def decode(genes: Sequence[Gene], params: Mapping[str, Any]) -> Shape:
 
 
 def ranked_trials(study: Study) -> list[FrozenTrial]:
-    """Trials with a score, best first: by value, then those without one by their longest training and its score."""
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    scored = [t for t in trials if t.intermediate_values and "twin" not in t.user_attrs]
-    return sorted(scored, key=_rank)
+    """Trials with a score, the most promising first."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sorted(trials, key=lambda trial: (-(trial.value or 0.0), trial.number))
 
 
-def _rank(trial: FrozenTrial) -> tuple[float, ...]:
-    longest = max(trial.intermediate_values)
-    score = trial.intermediate_values[longest] if trial.value is None else trial.value
-    return trial.value is None, -longest if trial.value is None else 0, -score, trial.number
+def visible_study(genes: Sequence[Gene], outcomes: Sequence[Outcome], promises: Mapping[int, float]) -> Study:
+    """A study in memory of what a proposal may know: `outcomes` that are scored or have failed.
+
+    A trial has its utilities as intermediate values. Its value is its promise: the predicted utility at the end of the
+    final training, by its number.
+    """
+    study = optuna.create_study(direction="maximize")
+    space = distributions(genes)
+    for outcome in outcomes:
+        if not outcome.shape or not (outcome.is_scored or outcome.state == "failed"):
+            continue
+        scored = outcome.is_scored
+        study.add_trial(
+            create_trial(
+                state=TrialState.COMPLETE if scored else TrialState.FAIL,
+                value=promises[outcome.number] if scored else None,
+                params={gene.name: encode(outcome.shape[gene.name]) for gene in genes} if scored else None,
+                distributions=space if scored else None,
+                user_attrs={"shape": dict(outcome.shape), "number": outcome.number},
+                intermediate_values=dict(outcome.utilities) if scored else {},
+            )
+        )
+    return study
+
+
+class GivenShape(optuna.samplers.BaseSampler):
+    """An Optuna sampler that answers with one shape."""
+
+    def __init__(self, genes: Sequence[Gene], shape: Shape) -> None:
+        self._space = distributions(genes)
+        self._params = {name: encode(value) for name, value in shape.items()}
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """All genes."""
+        return self._space
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The shape."""
+        return self._params
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Never called, since every gene is in the relative space."""
+        raise KeyError(param_name)
 
 
 class SeededSampler(optuna.samplers.BaseSampler):

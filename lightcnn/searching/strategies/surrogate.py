@@ -116,12 +116,13 @@ def gene_features(genes: Sequence[Gene], shape: Mapping[str, Any]) -> list[float
 
 
 def _scored(shapes: Shapes, study: Study) -> tuple[list[CandidateLike], list[float]]:
-    """Every network that was scored, each once, with its score; failed trials have the lowest score."""
-    scores = _scores(_with_shape(study, TrialState.COMPLETE, TrialState.PRUNED))
-    if not scores:
+    """Every network that was scored, with its promise; failed trials have the lowest one."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
+    values = [trial.value for trial in trials if trial.value is not None]
+    if not values:
         return [], []
-    lowest = min(score for score, _ in scores)
-    rated = [*scores, *((lowest, trial) for trial in _with_shape(study, TrialState.FAIL))]
+    lowest = min(values)
+    rated = [(lowest if trial.value is None else trial.value, trial) for trial in trials]
     if len(rated) > MAX_NETWORKS:
         rated.sort(key=lambda pair: (-pair[0], pair[1].number))
         rest = sorted(rated[BEST_NETWORKS:], key=lambda pair: pair[1].number)
@@ -131,20 +132,6 @@ def _scored(shapes: Shapes, study: Study) -> tuple[list[CandidateLike], list[flo
         candidate = shapes.inspect(_shape(shapes, trial))
         known.setdefault(candidate.key, (candidate, score))
     return [candidate for candidate, _ in known.values()], [score for _, score in known.values()]
-
-
-def _scores(trials: Sequence[FrozenTrial]) -> list[tuple[float, FrozenTrial]]:
-    """The values of all trials or, if some have none because they were stopped early, the first score of each."""
-    scored = [trial for trial in trials if trial.intermediate_values]
-    if all(trial.value is not None for trial in scored):
-        return [(float(trial.value), trial) for trial in scored if trial.value is not None]
-    return [(trial.intermediate_values[min(trial.intermediate_values)], trial) for trial in scored]
-
-
-def _with_shape(study: Study, *states: TrialState) -> list[FrozenTrial]:
-    """The trials of these states with a network of their own."""
-    trials = study.get_trials(deepcopy=False, states=states)
-    return [trial for trial in trials if "shape" in trial.user_attrs and "twin" not in trial.user_attrs]
 
 
 def _shape(shapes: Shapes, trial: FrozenTrial) -> Shape:

@@ -1,0 +1,160 @@
+"""What a search has compared, for report.json, and the sentences about it: networks, lengths, noise, the plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lightcnn.budget import human
+from lightcnn.output.terminal import format_duration
+from lightcnn.searching.plan import NETWORKS, Plan
+from lightcnn.searching.settings import SearchSettings
+
+if TYPE_CHECKING:
+    from lightcnn.searching.storage import Outcome
+    from lightcnn.searching.trainings.choice import Choice
+    from lightcnn.searching.trainings.finals import Finalist, FinalProgress
+
+CUT_SHORT = 0.8
+"""A final training with a smaller share of the planned images was cut short."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search has found.
+
+    All trials, the predicted utility of those with a score, the final trainings in the order of the finalists, the
+    weights that are delivered, and how often the test set has been evaluated, with this time.
+    """
+
+    outcomes: Sequence[Outcome]
+    promises: Mapping[int, float]
+    finalists: Sequence[Finalist]
+    trained: Sequence[FinalProgress]
+    choice: Choice
+    test_evaluations: int
+
+
+def images_of(plan: Plan, step: int) -> int:
+    """Images that a training has seen after an optimizer step."""
+    return round(step * plan.images / plan.steps_per_epoch)
+
+
+def comparison(settings: SearchSettings, plan: Plan, result: SearchResult) -> dict[str, Any]:
+    """How many networks were compared and to what length, whether the final training was cut short, and the noise."""
+    planned = plan.final_images(settings.seconds, settings.epochs)
+    longest = images_of(plan, result.choice.best.step)
+    reached = [outcome.images for outcome in result.outcomes if outcome.is_scored]
+    return {
+        "networks": len(reached),
+        "images": max(reached, default=0),
+        "finalists": len(result.finalists),
+        "final_images": longest,
+        "cut_short": longest < CUT_SHORT * planned,
+        **result.choice.document(),
+    }
+
+
+def fidelity_document(plan: Plan, result: SearchResult) -> dict[str, Any]:
+    """The lengths of trainings, and how well each ranks: the training images, and the epochs and details of each rung.
+
+    `rank_correlation` is that of the first rung.
+    """
+    rungs = rungs_document(plan, result)
+    return {
+        "images": plan.images,
+        "epochs": [math.ceil(images / plan.images) for images in plan.rungs],
+        "rank_correlation": rungs[0]["rank_correlation"],
+        "rungs": rungs,
+    }
+
+
+def rungs_document(plan: Plan, result: SearchResult) -> list[dict[str, Any]]:
+    """Every rung: its steps and images, the networks that reached it, and the rank correlation with the final scores.
+
+    The correlation is that of the utilities at the rung with those at the last rung that at least 4 of these networks
+    have reached, or with the final trainings.
+    """
+    ends = {
+        trained.trial: trained.end.averaged.accuracy
+        for trained in result.trained
+        if trained.end is not None and trained.end.averaged is not None
+    }
+    scored = [outcome for outcome in result.outcomes if outcome.is_scored]
+    rows = []
+    for index, images in enumerate(plan.rungs):
+        here = {outcome.number: outcome.utilities[images] for outcome in scored if images in outcome.utilities}
+        later = {outcome.number: outcome.utilities[outcome.images] for outcome in scored if outcome.images > images}
+        later = later if index + 1 < len(plan.rungs) else ends
+        both = sorted(here.keys() & later.keys())
+        rows.append({
+            "steps": plan.steps(images),
+            "images": images,
+            "networks": len(here),
+            "rank_correlation": _spearman([here[n] for n in both], [later[n] for n in both]),
+        })  # fmt: skip
+    return rows
+
+
+def final_document(finalist: Finalist, progress: FinalProgress) -> dict[str, Any]:
+    """A final training: its trial, whether it was finished, and the validation scores along the way."""
+    results = [*progress.parts, *([progress.end] if progress.end else [])]
+    curve = [
+        {"images": result.images, "accuracy": result.averaged.accuracy, "log_loss": result.averaged.log_loss}
+        for result in results
+        if result.averaged is not None
+    ]
+    return {"trial": finalist.outcome.number, "ended": progress.end is not None, "curve": curve}
+
+
+def _spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Spearman's correlation; None for fewer than four pairs, or if one of the scores is the same for all."""
+    from scipy.stats import spearmanr
+
+    if len(first) < 4 or len(set(first)) < 2 or len(set(second)) < 2:
+        return None
+    return float(spearmanr(first, second).statistic)
+
+
+def plan_lines(plan: Mapping[str, Any]) -> list[str]:
+    """The plan in sentences, from its document."""
+    final, rungs, count = plan["final"], plan["rungs"], plan["finalists"]
+    length = f"{human(final['images'])} images ({final['epochs']:g} epochs, {final['steps']:,} steps)"
+    if plan["networks"] == 1:
+        lines = [f"plan: there is no time to compare networks, so the first one is trained alone, to about {length}"]
+    else:
+        longer = f", the best third of them at {' and '.join(human(n) for n in rungs[1:])}" if len(rungs) > 1 else ""
+        lines = [
+            f"plan: about {plan['networks']} networks are compared at {human(rungs[0])} images each{longer}; then "
+            f"{count} of them {'is' if count == 1 else 'are'} trained to about {length}"
+        ]
+    if plan["worthwhile_seconds"] is not None and plan["networks"] < NETWORKS:
+        lines.append(f"about {format_duration(plan['worthwhile_seconds'])} would be enough to compare {NETWORKS}")
+    return lines
+
+
+def comparison_lines(report: Mapping[str, Any]) -> list[str]:
+    """What was compared, and whether the choice is beyond noise, from report.json."""
+    compared, best = report["comparison"], report["best"]["trial"]
+    length = f"{human(compared['final_images'])} images"
+    if compared["networks"] == 1:
+        lines = [f"one network was trained, to {length}: nothing was compared"]
+    else:
+        lines = [
+            f"{compared['networks']} networks were compared, the longest at {human(compared['images'])} images; "
+            f"{compared['finalists']} of them reached the final training; trial {best} was trained to {length}"
+        ]
+    other = compared["runner_up"]
+    if other is not None:
+        noise = 2 * compared["standard_error"]
+        verdict = "more than" if compared["beyond_noise"] else "within"
+        lines.append(
+            f"trial {best} is {100 * compared['difference']:.2f} points above trial {other['trial']} on validation, "
+            f"{verdict} the noise of {100 * noise:.2f} points (twice the standard error of the paired difference)"
+        )
+    if compared["cut_short"]:
+        planned = human(report["plan"]["final"]["images"])
+        lines.append(f"the final training was cut short: {length} instead of {planned}")
+    return lines

@@ -1,0 +1,70 @@
+"""How candidates are scored: by their networks' validation scores after a training that continues at every rung."""
+
+from __future__ import annotations
+
+import math
+
+from lightcnn.recipe import Augment, Optimisation
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.budgeted_space import Candidate
+from lightcnn.searching.halving import Fidelity, Score
+from lightcnn.searching.plan import Plan
+from lightcnn.searching.trainings.executors import Executor
+from lightcnn.searching.trainings.files import state_file, write_epochs
+from lightcnn.searching.trainings.jobs import TrainingJob, WeightScore
+
+
+class NetworkEvaluator:
+    """The `Evaluator` of a search: trains networks by an executor.
+
+    The utility of a network is minus the logarithm of its calibrated log loss on validation, with averaged weights.
+    """
+
+    def __init__(
+        self, executor: Executor, folder: RunFolder, plan: Plan, training: Optimisation, augment: Augment
+    ) -> None:
+        self._executor = executor
+        self._folder = folder
+        self._plan = plan
+        self._training = training
+        self._augment = augment
+        self._running: dict[tuple[int, int], Fidelity] = {}
+
+    @property
+    def workers(self) -> int:
+        """Trainings that run at once."""
+        return self._executor.workers
+
+    def begin(self, candidate: Candidate, fidelity: Fidelity) -> None:
+        """Starts or continues the training of a candidate. If its state is not on disk, it starts from scratch."""
+        earlier = state_file(fidelity.trial, self._plan.rungs[fidelity.rung - 1]) if fidelity.rung else ""
+        job = TrainingJob(
+            trial=fidelity.trial,
+            rung=fidelity.rung,
+            spec=candidate.spec,
+            seed=fidelity.seed,
+            training=self._training,
+            augment=self._augment,
+            until=self._plan.steps(fidelity.images),
+            source=earlier if earlier and (self._folder / earlier).is_file() else "",
+            target=state_file(fidelity.trial, fidelity.images),
+        )
+        self._running[fidelity.trial, fidelity.rung] = fidelity
+        self._executor.submit(job)
+
+    def wait(self) -> tuple[Fidelity, Score | str]:
+        """The next trial with its score, or its error. The state of its rung before is removed."""
+        result = self._executor.wait()
+        fidelity = self._running.pop((result.trial, result.rung))
+        if result.averaged is None:
+            return fidelity, result.error
+        write_epochs(self._folder, result)
+        if fidelity.rung:
+            self._folder.remove(state_file(fidelity.trial, self._plan.rungs[fidelity.rung - 1]))
+        early = {} if result.halfway is None else {fidelity.images // 2: utility(result.halfway)}
+        return fidelity, Score(result.averaged.accuracy, utility(result.averaged), result.seconds, early)
+
+
+def utility(score: WeightScore) -> float:
+    """Minus the logarithm of the calibrated log loss: equal differences are equal factors of the loss."""
+    return -math.log(max(score.log_loss, 1e-6))

@@ -1,0 +1,45 @@
+"""Where trainings run: the protocol, and trainings in this process."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.trainings.data import TrainingData
+from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult
+from lightcnn.searching.trainings.training import run_job
+
+
+class Executor(Protocol):
+    """Runs jobs, at most `workers` at once, in any order. `wait` returns the next result."""
+
+    @property
+    def workers(self) -> int: ...
+    def submit(self, job: TrainingJob) -> None: ...
+    def wait(self) -> TrainingResult: ...
+
+
+class InProcess:
+    """Runs one job after another in this process, when their results are waited for."""
+
+    workers = 1
+
+    def __init__(
+        self, data: TrainingData, folder: RunFolder, beat: Callable[[int, int], None] = lambda trial, step: None
+    ) -> None:
+        """`beat` gets trial and step after every batch."""
+        self._data = data
+        self._folder = folder
+        self._beat = beat
+        self._jobs: deque[TrainingJob] = deque()
+
+    def submit(self, job: TrainingJob) -> None:
+        """Adds a job."""
+        self._jobs.append(job)
+
+    def wait(self) -> TrainingResult:
+        """Runs the first job."""
+        job = self._jobs.popleft()
+        return run_job(job, self._data, self._folder, lambda step: self._beat(job.trial, step))

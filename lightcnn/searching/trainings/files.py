@@ -1,0 +1,60 @@
+"""The files of trainings in a run folder: states, epochs, and which of them are removed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from lightcnn import document
+from lightcnn.document import Frozen
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.trainings.jobs import EpochRow, TrainingResult
+
+STATE = re.compile(r"(\d{6})-(\d+|stable-\d+|end)\.safetensors")
+NOTES = re.compile(r"(\d{6})-epochs\.json")
+ARRAY = re.compile(r"(labels|train|validation)\.npy")
+
+
+class Epochs(Frozen):
+    """The epochs that a trial's network was trained for in the search."""
+
+    rows: tuple[EpochRow, ...] = ()
+
+
+def state_file(trial: int, images: int) -> str:
+    """The name of the state of a trial's training after so many images, in the run folder."""
+    return f"trainings/{trial:06}-{images}.safetensors"
+
+
+def stable_file(trial: int, step: int) -> str:
+    """The name of the state of a final training at a step, before the learning rate falls."""
+    return f"trainings/{trial:06}-stable-{step}.safetensors"
+
+
+def write_epochs(folder: RunFolder, result: TrainingResult) -> None:
+    """Adds the epochs of a result to those of its trial."""
+    rows = merged([*read_epochs(folder, result.trial), *result.epochs])
+    folder.write_json(f"trainings/{result.trial:06}-epochs.json", Epochs(rows=rows).model_dump(mode="json"))
+
+
+def read_epochs(folder: RunFolder, trial: int) -> tuple[EpochRow, ...]:
+    """The epochs of a trial's network in the search."""
+    path = folder / f"trainings/{trial:06}-epochs.json"
+    return document.load(Epochs, path).rows if path.is_file() else ()
+
+
+def merged(rows: Iterable[EpochRow]) -> tuple[EpochRow, ...]:
+    """Epochs by number, each once: the last row of a number counts."""
+    by_number = {row[0]: row for row in rows}
+    return tuple(by_number[number] for number in sorted(by_number))
+
+
+def remove_states(folder: RunFolder, *, keep: Sequence[int]) -> None:
+    """Removes the states of all trials but those in `keep`, and what workers have read."""
+    trainings = folder / "trainings"
+    if not trainings.is_dir():
+        return
+    for path in sorted(trainings.iterdir()):
+        named = STATE.fullmatch(path.name) or NOTES.fullmatch(path.name)
+        if ARRAY.fullmatch(path.name) or (named is not None and int(named[1]) not in keep):
+            folder.remove(f"trainings/{path.name}")

@@ -1,0 +1,203 @@
+"""The final trainings: the most promising networks continue from their last rung to the end of the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lightcnn import document
+from lightcnn.document import Frozen
+from lightcnn.recipe import Augment, Optimisation, Seed
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.budgeted_space import Candidate
+from lightcnn.searching.plan import DECAY_SHARE, SAFETY_SHARE, Plan, SearchClock
+from lightcnn.searching.storage import Outcome
+from lightcnn.searching.trainings.executors import Executor
+from lightcnn.searching.trainings.files import stable_file, state_file
+from lightcnn.searching.trainings.jobs import Count, TrainingJob, TrainingResult
+
+PARTS = 10
+"""Parts of a final training, after each of which it is scored and its state is on disk."""
+MIN_GAIN = 0.02
+"""A final training is skipped if it could add only so small a share to the training of the search."""
+
+LONGER = 1.05
+"""A finished training is continued from before its decay if it can become so many times as long."""
+
+
+class FinalProgress(Frozen):
+    """A final training so far: the parts at the full learning rate, and the last one, in which it falls.
+
+    `first_step` is the step of the last rung, `decay_steps` are those of the last part.
+    """
+
+    trial: Count
+    seed: Seed
+    images: Count
+    first_step: Count
+    parts: tuple[TrainingResult, ...] = ()
+    decay_steps: Count = 0
+    end: TrainingResult | None = None
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps at the full learning rate."""
+        return self.parts[-1].step if self.parts else self.first_step
+
+    def steps_per_second(self, seconds: float) -> float:
+        """The speed of the last part; without one, that of the search, which took so many `seconds`."""
+        steps = [self.first_step, *(part.step for part in self.parts)]
+        if self.parts:
+            return (steps[-1] - steps[-2]) / max(self.parts[-1].seconds, 1e-9)
+        return self.first_step / max(seconds, 1e-9)
+
+    def after(self, job: TrainingJob, result: TrainingResult) -> FinalProgress:
+        """The progress with the result of a job."""
+        if job.training.steps is None:
+            return self.model_copy(update={"parts": (*self.parts, result)})
+        return self.model_copy(update={"end": result, "decay_steps": job.training.decay_steps})
+
+    @property
+    def stable_file(self) -> str:
+        """The state before the learning rate falls."""
+        return stable_file(self.trial, self.step) if self.parts else self.rung_file
+
+    @property
+    def rung_file(self) -> str:
+        """The state of the last rung."""
+        return state_file(self.trial, self.images)
+
+    @property
+    def end_file(self) -> str:
+        """The state at the end."""
+        return f"trainings/{self.trial:06}-end.safetensors"
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A network that is trained to the end, from the trial that proposed it."""
+
+    outcome: Outcome
+    candidate: Candidate
+    seed: int
+
+
+def choose_finalists(outcomes: Sequence[Outcome], promises: Mapping[int, float], count: int) -> list[Outcome]:
+    """The `count` most promising networks; the first one of the search is always among them if there are two or more.
+
+    So the result is not worse than the first network by more than the time of the search and the noise of the choice.
+    """
+    scored = [outcome for outcome in outcomes if outcome.number in promises]
+    ranked = sorted(scored, key=lambda outcome: (-promises[outcome.number], outcome.number))
+    chosen = ranked[:count]
+    first = next((outcome for outcome in ranked if outcome.number == 0), None)
+    if count > 1 and first is not None and first not in chosen:
+        chosen[-1] = first
+    return chosen
+
+
+class FinalTrainings:
+    """Trains the finalists, as many at once as there are workers."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        folder: RunFolder,
+        plan: Plan,
+        training: Optimisation,
+        augment: Augment,
+        clock: SearchClock,
+        final_steps: int,
+        on_part: Callable[[Finalist, FinalProgress, int], None] = lambda finalist, progress, end: None,
+    ) -> None:
+        """`final_steps` are all steps of a network, with those of the search; fewer if the clock does not allow them.
+
+        `on_part` gets a finalist, its progress, and its last step as it is planned now.
+        """
+        self._executor = executor
+        self._folder = folder
+        self._plan = plan
+        self._training = training
+        self._augment = augment
+        self._clock = clock
+        self._final_steps = final_steps
+        self._on_part = on_part
+
+    def run(self, finalists: Sequence[Finalist]) -> list[FinalProgress]:
+        """Runs the parts of all finalists in turn; a failed part ends the training of its network."""
+        by_trial = {finalist.outcome.number: finalist for finalist in finalists}
+        progress = {number: self._begun(finalist) for number, finalist in by_trial.items()}
+        running = {}
+        for number, finalist in by_trial.items():
+            if job := self._submit(finalist, progress[number], len(by_trial)):
+                running[number] = job
+        while running:
+            result = self._executor.wait()
+            number, job = result.trial, running.pop(result.trial)
+            if result.error:
+                self._folder.log(f"trial {number}: the final training failed: {result.error}")
+                continue
+            before, progress[number] = progress[number], progress[number].after(job, result)
+            self._folder.write_json(progress_file(number), progress[number].model_dump(mode="json"))
+            if before.stable_file not in (progress[number].stable_file, before.rung_file):
+                self._folder.remove(before.stable_file)
+            if next_job := self._submit(by_trial[number], progress[number], len(running) + 1):
+                running[number] = next_job
+        return list(progress.values())
+
+    def training(self, progress: FinalProgress, decay_steps: int) -> Optimisation:
+        """The settings of a training that ends after `decay_steps` more steps, in which the learning rate falls."""
+        steps = progress.step + decay_steps
+        return self._training.model_copy(update={"steps": steps, "decay_steps": decay_steps})
+
+    def _begun(self, finalist: Finalist) -> FinalProgress:
+        """What an earlier session has trained of a finalist; it is trained further if there is more time."""
+        outcome = finalist.outcome
+        first = self._plan.steps(outcome.images)
+        fresh = FinalProgress(trial=outcome.number, seed=finalist.seed, images=outcome.images, first_step=first)
+        if not (self._folder / progress_file(outcome.number)).is_file():
+            return fresh
+        earlier = document.load(FinalProgress, self._folder / progress_file(outcome.number))
+        if earlier.trial != outcome.number or earlier.seed != finalist.seed or earlier.images != outcome.images:
+            return fresh
+        if earlier.end is not None and self._end(finalist, earlier, 1) > LONGER * earlier.end.step:
+            return earlier.model_copy(update={"end": None, "decay_steps": 0})
+        return earlier
+
+    def _submit(self, finalist: Finalist, progress: FinalProgress, shared_by: int) -> TrainingJob | None:
+        """Submits the next part of a finalist; None if it is at its end."""
+        end = self._end(finalist, progress, shared_by)
+        if progress.end is not None or end - progress.step < max(1, MIN_GAIN * progress.step):
+            return None
+        decay_from, part = min(end - 1, round(end * (1 - DECAY_SHARE))), max(1, round(end / PARTS))
+        stable = progress.step + part / 4 < decay_from
+        until = min(decay_from, progress.step + part) if stable else end
+        source = progress.stable_file
+        job = TrainingJob(
+            trial=progress.trial,
+            rung=-1,
+            spec=finalist.candidate.spec,
+            seed=progress.seed,
+            training=self._training if stable else self.training(progress, end - progress.step),
+            augment=self._augment,
+            until=until,
+            source=source if (self._folder / source).is_file() else "",
+            target=stable_file(progress.trial, until) if stable else progress.end_file,
+        )
+        self._on_part(finalist, progress, end)
+        self._executor.submit(job)
+        return job
+
+    def _end(self, finalist: Finalist, progress: FinalProgress, shared_by: int) -> int:
+        """The last step of a finalist, as the time allows, which `shared_by` trainings share."""
+        left = self._clock.left()
+        if left is None:
+            return self._final_steps
+        speed = progress.steps_per_second(finalist.outcome.seconds) * min(1.0, self._executor.workers / shared_by)
+        seconds = SAFETY_SHARE * (left - self._plan.evaluation)
+        return min(self._final_steps, progress.step + max(0, int(seconds * speed)))
+
+
+def progress_file(trial: int) -> str:
+    """The name of the progress of a final training in the run folder."""
+    return f"trainings/{trial:06}-final.json"

@@ -1,0 +1,86 @@
+"""What is sent to a process that trains, and what it answers: frozen models, which travel as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lightcnn.document import Frozen
+from lightcnn.recipe import Augment, Optimisation, Seed
+from lightcnn.spec import NetworkSpec
+
+Count = Annotated[int, Field(ge=0)]
+EpochRow = tuple[int, float, float, float]
+"""Number, mean training loss, learning rate at its end, and seconds of an epoch."""
+
+
+class TrainingJob(Frozen):
+    """Trains the network of a trial up to optimizer step `until` and evaluates it.
+
+    The training continues from the state in file `source` of the run folder, or starts if that is empty, and leaves
+    its state in file `target`.
+    """
+
+    trial: Count
+    rung: Annotated[int, Field(ge=-1, description="-1: a part of the final training")]
+    spec: NetworkSpec
+    seed: Seed
+    training: Optimisation
+    augment: Augment
+    until: Annotated[int, Field(ge=1)]
+    source: str = ""
+    target: str
+
+
+class WeightScore(Frozen):
+    """Validation accuracy (0..1), calibrated log loss, and which validation images are classified correctly.
+
+    `correct` has one hexadecimal digit for every four images.
+    """
+
+    accuracy: float
+    log_loss: float
+    correct: str
+
+
+class TrainingResult(Frozen):
+    """How a job ended: the scores of the averaged and of the live weights, or the error.
+
+    At the first rung, `halfway` is the score of the averaged weights after half of its steps.
+    `images` are those seen since the start of the training, `seconds` those of this job, without evaluation.
+    """
+
+    trial: Count
+    rung: int
+    step: Count
+    images: Count
+    seconds: float
+    halfway: WeightScore | None = None
+    averaged: WeightScore | None = None
+    live: WeightScore | None = None
+    epochs: tuple[EpochRow, ...] = ()
+    error: str = ""
+    traceback: str = ""
+
+
+class Beat(Frozen):
+    """A worker is alive: the steps that it has done of the job of this trial."""
+
+    trial: Count
+    step: Count
+
+
+class WorkerSettings(Frozen):
+    """The first line that a worker reads: where its data are, and the device."""
+
+    folder: str
+    device: Literal["cpu", "cuda", "mps"]
+
+
+class JobMessage(Frozen):
+    """A line that a worker reads after the first: a job, the file of its images, and their preprocessing as JSON."""
+
+    job: TrainingJob
+    images: str
+    preprocess: str

@@ -1,0 +1,226 @@
+"""Worker processes that train the networks of one search. A worker that dies is replaced, and its job run again."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Self
+
+from pydantic import ValidationError
+
+import lightcnn
+from lightcnn import interrupt
+from lightcnn.errors import LightcnnError
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.trainings.data import PipelineData
+from lightcnn.searching.trainings.jobs import Beat, JobMessage, TrainingJob, TrainingResult, WorkerSettings
+from lightcnn.text import first_line
+
+BEAT_LIMIT_SECONDS = 30.0
+"""A worker that has not been heard of for so long is dead. It writes a line every second."""
+START_LIMIT_SECONDS = 300.0
+"""The same until its first line: it first loads PyTorch."""
+MAX_ATTEMPTS = 3
+"""Workers that may die of one job, until its trial has failed."""
+POLL_SECONDS = 0.2
+PROGRAM = "import sys; sys.path.append({path!r}); from lightcnn.searching.trainings.worker import main; main()"
+"""Not `multiprocessing`, whose processes run the user's script again, and fail in notebooks."""
+
+
+@dataclass
+class _Worker:
+    """A process, the job that it runs, and when it was last heard of."""
+
+    process: subprocess.Popen[str]
+    errors: IO[bytes]
+    heard: float
+    limit: float = START_LIMIT_SECONDS
+    job: TrainingJob | None = None
+    lines: queue.Queue[str] = field(default_factory=queue.Queue)
+
+
+class WorkerPool:
+    """An `Executor` of `workers` processes with one training thread each. Use it in a `with` block.
+
+    The processes start at once; they are given their data by `open`.
+    """
+
+    def __init__(self, workers: int, beat: Callable[[int, int], None] = lambda trial, step: None) -> None:
+        """`beat` gets trial and step about once a second."""
+        self.workers = workers
+        self._beat = beat
+        self._waiting: deque[TrainingJob] = deque()
+        self._done: deque[TrainingResult] = deque()
+        self._attempts: dict[tuple[int, int], int] = {}
+        self._settings = ""
+        self._data: PipelineData
+        self._files: dict[int, Path] = {}
+        self._unheard = 0
+        self._workers: list[_Worker] = [_start() for _ in range(workers)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all processes."""
+        for worker in self._workers:
+            _end(worker)
+        self._workers.clear()
+
+    def open(self, data: PipelineData, folder: RunFolder) -> None:
+        """Gives the workers their data."""
+        (folder / "trainings").mkdir(exist_ok=True)
+        data.write_arrays(folder / "trainings")
+        self._data = data
+        self._settings = WorkerSettings(folder=str(folder.path.absolute()), device="cpu").model_dump_json()
+        for worker in self._workers:
+            _send(worker, self._settings)
+
+    def submit(self, job: TrainingJob) -> None:
+        """Adds a job, which starts as soon as a worker is free."""
+        self._waiting.append(job)
+        self._assign()
+
+    def wait(self) -> TrainingResult:
+        """The next result. Raises: LightcnnError if a worker cannot be started."""
+        while not self._done:
+            for index, worker in enumerate(self._workers):
+                self._hear(worker)
+                if self._is_dead(worker):
+                    self._replace(index, worker)
+            self._assign()
+            if not self._done:
+                interrupt.check()
+                time.sleep(POLL_SECONDS / 4)
+        return self._done.popleft()
+
+    def _assign(self) -> None:
+        """Gives waiting jobs to free workers."""
+        for worker in self._workers:
+            if worker.job is None and self._waiting:
+                worker.job = self._waiting.popleft()
+                size = worker.job.spec.input[1]
+                message = JobMessage(
+                    job=worker.job, images=str(self._images(size)),
+                    preprocess=self._data.preprocess(size).model_dump_json(),
+                )  # fmt: skip
+                worker.heard = time.monotonic()
+                _send(worker, message.model_dump_json())
+
+    def _images(self, size: int) -> Path:
+        if size not in self._files:
+            path = self._data.pipeline.shared(size)
+            if path is None:
+                raise LightcnnError(
+                    "search: the images for the workers cannot be written to the cache folder (no space, or no "
+                    "permission); use --workers 1"
+                )
+            self._files[size] = path
+        return self._files[size]
+
+    def _hear(self, worker: _Worker) -> None:
+        """Reads what a worker has written."""
+        with suppress(queue.Empty):
+            while True:
+                line = worker.lines.get_nowait()
+                worker.heard, worker.limit = time.monotonic(), BEAT_LIMIT_SECONDS
+                answer = _parse(line)
+                if isinstance(answer, TrainingResult):
+                    worker.job = None
+                    self._done.append(answer)
+                elif worker.job is not None and answer is not None:
+                    self._beat(worker.job.trial, answer.step)
+
+    def _is_dead(self, worker: _Worker) -> bool:
+        silent = worker.job is not None and time.monotonic() - worker.heard > worker.limit
+        return silent or worker.process.poll() is not None
+
+    def _replace(self, index: int, worker: _Worker) -> None:
+        """Starts another worker, and runs the job again, or reports that it failed."""
+        self._hear(worker)
+        reason = _reason(worker)
+        _end(worker)
+        job = worker.job
+        self._unheard += worker.limit == START_LIMIT_SECONDS
+        if self._unheard > MAX_ATTEMPTS * self.workers:
+            raise LightcnnError(f"search: no worker process can be started ({reason}); use --workers 1")
+        self._workers[index] = _start()
+        _send(self._workers[index], self._settings)
+        if job is None:
+            return
+        key = (job.trial, job.until)
+        self._attempts[key] = self._attempts.get(key, 0) + 1
+        if self._attempts[key] < MAX_ATTEMPTS:
+            self._waiting.appendleft(job)
+        else:
+            self._done.append(
+                TrainingResult(trial=job.trial, rung=job.rung, step=0, images=0, seconds=0.0, error=reason)
+            )
+
+
+def _start() -> _Worker:
+    """A new worker process, without the user's signals and with one thread."""
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
+    path = str(Path(lightcnn.__file__).parent.parent)
+    environment: Mapping[str, str] = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", PROGRAM.format(path=path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=errors, text=True, encoding="utf-8", start_new_session=True, env=environment,
+    )  # fmt: skip
+    worker = _Worker(process, errors, time.monotonic())
+    threading.Thread(target=_collect, args=(worker,), daemon=True).start()
+    return worker
+
+
+def _collect(worker: _Worker) -> None:
+    assert worker.process.stdout is not None
+    with suppress(ValueError, OSError):
+        for line in worker.process.stdout:
+            worker.lines.put(line)
+
+
+def _send(worker: _Worker, line: str) -> None:
+    assert worker.process.stdin is not None
+    with suppress(OSError):  # a dead worker is noticed by `wait`
+        worker.process.stdin.write(line + "\n")
+        worker.process.stdin.flush()
+
+
+def _end(worker: _Worker) -> None:
+    worker.process.kill()
+    worker.process.wait()
+    for stream in (worker.process.stdin, worker.process.stdout, worker.errors):
+        if stream is not None:
+            with suppress(OSError):
+                stream.close()
+
+
+def _parse(line: str) -> TrainingResult | Beat | None:
+    try:
+        return TrainingResult.model_validate_json(line) if '"images"' in line else Beat.model_validate_json(line)
+    except ValidationError:
+        return None
+
+
+def _reason(worker: _Worker) -> str:
+    """Why a worker died: its exit code, and the last line that it wrote to standard error."""
+    code = worker.process.poll()
+    if code is None:
+        return f"the worker process was silent for {BEAT_LIMIT_SECONDS:g} seconds, {MAX_ATTEMPTS} times"
+    worker.errors.seek(0)
+    lines = worker.errors.read().decode(errors="replace").strip().splitlines()
+    ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return first_line(f"the worker process {ended}, {MAX_ATTEMPTS} times" + (f": {lines[-1]}" if lines else ""))

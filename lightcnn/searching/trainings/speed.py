@@ -1,0 +1,104 @@
+"""How fast this machine trains the first network of a space, and the plan that follows."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from lightcnn.devices import default_workers
+from lightcnn.engine.loop import fit
+from lightcnn.engine.state import State
+from lightcnn.network import build
+from lightcnn.recipe import default_augment, default_training
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.plan import Plan, make_plan
+from lightcnn.searching.settings import SearchSettings
+from lightcnn.searching.trainings.data import PipelineData
+from lightcnn.searching.trainings.training import score_weights
+
+WARM_UP_STEPS = 2
+SPEED_SECONDS, SPEED_STEPS = 1.0, 16
+"""The speed is measured for so many seconds or steps, whichever is reached first."""
+BUSY_SHARE = 0.9
+"""Speed of a worker while the others work, as a share of that alone."""
+DEFAULT_FINALISTS = 2
+"""Networks that are trained to the end without a time limit, whatever the number of workers."""
+REPORT_SECONDS = 2.0
+"""Time for figures and files."""
+
+
+def measured_plan(
+    settings: SearchSettings, data: PipelineData, space: BudgetedSpace, workers: int, began: float
+) -> Plan:
+    """The plan of a search by `workers` processes, whose time began at `began`, a `time.monotonic()`.
+
+    The speed is measured if there is a time limit. A training on a CPU uses one thread, so that results do not depend
+    on the number of workers; if only one network is trained, it uses all cores.
+    """
+    cores = default_workers(data.device) if data.device.type == "cpu" else None
+    single = None if cores is None else 1
+    if settings.seconds is None:
+        return _fixed_plan(settings, data, workers, cores if settings.trials == 1 else single)
+    if settings.trials != 1:
+        plan = _timed_plan(settings, data, space, workers, began, single)
+        if plan.compares(settings.seconds, settings.epochs, settings.trials) or cores == single:
+            return plan
+    return _timed_plan(settings, data, space, 1, began, cores).model_copy(update={"workers": workers})
+
+
+def _fixed_plan(settings: SearchSettings, data: PipelineData, workers: int, threads: int | None) -> Plan:
+    """The plan without a time limit: nothing in it depends on the speed."""
+    finalists = settings.finalists or DEFAULT_FINALISTS
+    return make_plan(
+        fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), workers=workers, finalists=finalists,
+        threads=threads, limit=None, epochs=settings.epochs,
+    )  # fmt: skip
+
+
+def _timed_plan(
+    settings: SearchSettings, data: PipelineData, space: BudgetedSpace, workers: int, began: float, threads: int | None
+) -> Plan:
+    """The plan for a time limit, from the speed of a training with so many threads."""
+    finalists, split = settings.finalists or workers, data.pipeline.split
+    training, inference = images_per_second(data, space, threads)
+    evaluated = (finalists + 1) * len(split.val) + len(split.test) + min(4_000, len(split.train))
+    return make_plan(
+        fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), workers=workers, finalists=finalists,
+        threads=threads, limit=settings.seconds, epochs=settings.epochs,
+        images_per_second=training * (BUSY_SHARE if workers > 1 else 1.0),
+        evaluation=REPORT_SECONDS + evaluated / inference, spent=time.monotonic() - began,
+    )  # fmt: skip
+
+
+def images_per_second(data: PipelineData, space: BudgetedSpace, threads: int | None) -> tuple[float, float]:
+    """Images that so many threads train and evaluate in a second, with the first network of the space."""
+    candidate = space.fit(space.first()) or space.inspect(space.space.smallest())
+    settings = default_training(1, len(data.train)).model_copy(update={"threads": threads, "ema": 0.9, "epochs": 100})
+    size = candidate.spec.input[1]
+    model = build(candidate.spec, 0).to(data.device)
+    state = State(model, settings, len(data.train))
+    images, labels = data.images(data.train, size), data.labels(data.train)
+    augment = default_augment(data.pipeline.dataset.channels, len(data.train))
+
+    def train(until: int) -> None:
+        fit(
+            model, images, labels, preprocess=data.preprocess(size), settings=settings, augmentation=augment, seed=0,
+            state=state, until=until,
+        )  # fmt: skip
+
+    train(WARM_UP_STEPS)
+    start = time.monotonic()
+    while state.step < SPEED_STEPS and time.monotonic() - start < SPEED_SECONDS:
+        train(state.step + 1)
+    _synchronize(data.device)
+    seconds = max(time.monotonic() - start, 1e-6)
+    speed = (state.step - WARM_UP_STEPS) * len(data.train) / state.steps_per_epoch / seconds
+    start = time.monotonic()
+    score_weights(model, data, size)
+    return speed, len(data.validation) / max(time.monotonic() - start, 1e-6)
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

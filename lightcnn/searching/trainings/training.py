@@ -1,0 +1,120 @@
+"""One part of a training of a search: from a state on disk up to a step, and the validation scores there."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from lightcnn import interrupt
+from lightcnn.engine.loop import Epoch, fit, limited_threads
+from lightcnn.engine.saved_state import load_state, save_state
+from lightcnn.engine.state import State
+from lightcnn.errors import LightcnnError, TrainingError
+from lightcnn.evaluation.calibration import apply_temperature, cross_entropy, fit_temperature
+from lightcnn.inference import probabilities
+from lightcnn.network import build
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.trainings.data import TrainingData
+from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult, WeightScore
+from lightcnn.text import first_line
+
+
+def run_job(
+    job: TrainingJob, data: TrainingData, folder: RunFolder, beat: Callable[[int], None] = lambda step: None
+) -> TrainingResult:
+    """Runs a job and returns its result; `beat` gets the number of steps after every batch.
+
+    An error of the training is part of the result. KeyboardInterrupt passes through.
+    """
+    try:
+        with limited_threads(job.training.threads):
+            return _trained(job, data, folder, beat)
+    except Exception as error:
+        interrupt.check()  # a library may have turned the signal into this error
+        message = first_line(f"{type(error).__name__}: {error}")
+        if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+            message = f"out of memory with batches of {job.training.batch}: {first_line(error)}"
+        elif isinstance(error, LightcnnError):
+            message = first_line(error)
+        return TrainingResult(
+            trial=job.trial, rung=job.rung, step=0, images=0, seconds=0.0, error=message or type(error).__name__,
+            traceback=traceback.format_exc(limit=-5),
+        )  # fmt: skip
+
+
+def restored(job: TrainingJob, data: TrainingData, folder: RunFolder) -> State:
+    """The state from which a job starts. Raises: RunError if its file is damaged."""
+    model = build(job.spec, job.seed).to(data.device)
+    state = State(model, job.training, len(data.train))
+    if job.source:
+        load_state(folder, job.source, state)
+    return state
+
+
+def _trained(job: TrainingJob, data: TrainingData, folder: RunFolder, beat: Callable[[int], None]) -> TrainingResult:
+    size = job.spec.input[1]
+    state = restored(job, data, folder)
+    epochs: list[tuple[int, float, float, float]] = []
+
+    def note(epoch: Epoch) -> None:
+        epochs.append((epoch.number, epoch.loss, epoch.learning_rate, epoch.seconds))
+
+    def train(until: int) -> float:
+        start = time.monotonic()
+        fit(
+            state.model, data.images(data.train, size), data.labels(data.train), preprocess=data.preprocess(size),
+            settings=job.training, augmentation=job.augment, seed=job.seed, state=state, until=until,
+            on_epoch=note, on_batch=lambda images: beat(state.step),
+        )  # fmt: skip
+        return time.monotonic() - start
+
+    seconds, halfway = 0.0, None
+    if job.rung == 0 and job.until > 1:
+        seconds = train(job.until // 2)
+        halfway = score_weights(state.judged, data, size)
+    seconds += train(job.until)
+    averaged = score_weights(state.judged, data, size)
+    live = score_weights(state.model, data, size) if state.average else averaged
+    save_state(folder, job.target, state)
+    return TrainingResult(
+        trial=job.trial, rung=job.rung, step=state.step, images=images_seen(state.step, state, len(data.train)),
+        seconds=seconds, halfway=halfway, averaged=averaged, live=live, epochs=tuple(epochs),
+    )  # fmt: skip
+
+
+def images_seen(step: int, state: State, images: int) -> int:
+    """Images that a training on so many `images` has seen after a step, each as often as it was seen."""
+    return round(step * images / state.steps_per_epoch)
+
+
+def score_weights(model: nn.Module, data: TrainingData, size: int) -> WeightScore:
+    """The scores on the validation images of a search. Raises: TrainingError if a probability is not finite."""
+    labels = data.labels(data.validation).cpu().numpy()
+    predicted = probabilities(model, data.images(data.validation, size), data.preprocess(size))
+    if not np.isfinite(predicted).all():
+        raise TrainingError("the network predicts numbers that are not finite")
+    correct = predicted.argmax(axis=1) == labels
+    return WeightScore(
+        accuracy=float(correct.mean()),
+        log_loss=calibrated_log_loss(labels, predicted),
+        correct=np.packbits(correct).tobytes().hex(),
+    )
+
+
+def calibrated_log_loss(labels: NDArray[np.int64], predicted: NDArray[np.float64]) -> float:
+    """The log loss of each half of the images at the temperature that is fitted on the other half, averaged."""
+    halves = np.arange(len(labels)) % 2
+    if len(labels) < 4:
+        return cross_entropy(labels, predicted)
+    losses = []
+    for half in (0, 1):
+        fitted, read = halves != half, halves == half
+        temperature = fit_temperature(labels[fitted], predicted[fitted]).value
+        losses.append(cross_entropy(labels[read], apply_temperature(predicted[read], temperature)) * read.sum())
+    return float(sum(losses) / len(labels))

@@ -1,0 +1,110 @@
+"""Which schedule and averaging a search should use: one-cycle against schedules that need no end (decision 0011).
+
+    python tests/benchmarks/schedules.py fashion_mnist.npz [--images 192000] [--seeds 1] [--budget 1MFLOPs]
+
+Trains the first network of `micro` with every schedule to the same number of images, with one thread, and prints
+validation accuracy in percent and log loss along the way, of the current weights and of three moving averages. The test
+set is not looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+import numpy as np
+import torch
+
+from lightcnn.budget import Budget
+from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.sources.load import load
+from lightcnn.data.split import make_split
+from lightcnn.engine.loop import fit
+from lightcnn.engine.optimizers import Average
+from lightcnn.engine.state import State
+from lightcnn.inference import probabilities
+from lightcnn.network import build
+from lightcnn.recipe import Optimisation, Reading, default_augment, default_training
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.space import SearchSpace
+from lightcnn.spec import NetworkSpec
+
+DECAYS = (0.98, 0.995, 0.999)
+WARMUP_STEPS = 200
+SCHEDULES = {
+    "one-cycle": {},
+    "decay of 20 %, rate 0.01": {"decay": 0.2},
+    "decay of 35 %, rate 0.01": {"decay": 0.35},
+    "decay of 20 %, rate 0.005": {"decay": 0.2, "learning_rate": 0.005},
+    "decay of 20 %, rate 0.02": {"decay": 0.2, "learning_rate": 0.02},
+}
+
+
+class AveragedState(State):
+    """A training with several moving averages of its weights."""
+
+    def __init__(self, model: torch.nn.Module, settings: Optimisation, images: int) -> None:
+        super().__init__(model, settings, images)
+        self.averages = {decay: Average(model, decay) for decay in DECAYS}
+
+    def update(self) -> None:
+        """Takes one step, and updates the averages."""
+        super().update()
+        for average in self.averages.values():
+            average.update(self.model, self.step)
+
+
+def settings_of(schedule: str, images: int, train: int) -> Optimisation:
+    """The settings of a training of so many images."""
+    base = default_training(math.ceil(images / train), train)
+    changes = dict(SCHEDULES[schedule])
+    steps = round(images / train * math.ceil(train / base.batch))
+    if "decay" in changes:
+        decay_steps = round(changes.pop("decay") * steps)
+        changes |= {"schedule": "warmup-stable-decay", "warmup_steps": WARMUP_STEPS, "decay_steps": decay_steps}
+    return base.model_copy(update={**changes, "steps": steps, "threads": 1})
+
+
+def run(pipeline: Pipeline, spec: NetworkSpec, settings: Optimisation, images: int, seed: int) -> None:
+    """Trains one network, and prints a row at each of some lengths."""
+    dataset, split, size = pipeline.dataset, pipeline.split, spec.input[1]
+    model = build(spec, seed)
+    state = AveragedState(model, settings, len(split.train))
+    lengths = [length for length in (12_000, 24_000, 48_000, 96_000, 192_000, 384_000) if length < images] + [images]
+    for length in lengths:
+        fit(
+            model, pipeline.images(split.train, size), pipeline.labels(split.train), settings=settings, seed=seed,
+            preprocess=pipeline.preprocess(size), augmentation=default_augment(dataset.channels, len(split.train)),
+            state=state, until=round(length / len(split.train) * state.steps_per_epoch),
+        )  # fmt: skip
+        cells = []
+        for judged in (model, *(average.model for average in state.averages.values())):
+            predicted = probabilities(judged, pipeline.images(split.val, size), pipeline.preprocess(size))
+            labels = dataset.labels[split.val]
+            loss = -np.log(predicted[np.arange(len(labels)), labels]).mean()
+            cells.append(f"{100 * (predicted.argmax(axis=1) == labels).mean():.2f} ({loss:.4f})")
+        print(f"  {length:>9,}  " + "  ".join(f"{cell:>15}" for cell in cells), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--images", type=int, default=192_000)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--budget", default="1MFLOPs")
+    options = parser.parse_args()
+    dataset = load(options.data, Reading())
+    split = make_split(dataset, 0, Reading())
+    pipeline = Pipeline(dataset, split, torch.device("cpu"))
+    space = SearchSpace.load("micro").for_data(dataset.channels, len(dataset.classes), dataset.size)
+    candidate = BudgetedSpace(space, Budget.parse(options.budget)).fit(space.first())
+    assert candidate is not None
+    for seed in range(1, options.seeds + 1):
+        for schedule in SCHEDULES:
+            print(f"seed {seed}, {schedule}: current weights, and averages of {', '.join(map(str, DECAYS))}")
+            settings = settings_of(schedule, options.images, len(split.train))
+            run(pipeline, candidate.spec, settings, options.images, seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The plan of a search: what fits into the time, and what does not depend on the machine."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from lightcnn.errors import RunError
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.comparison import plan_lines
+from lightcnn.searching.plan import MIN_NETWORKS, MIN_STEPS, RUNG_COST, Plan, make_plan, read_plan, write_plan
+
+
+def timed(
+    limit: float, speed: float, images: int = 50_000, workers: int = 2, finalists: int = 2, **more: float
+) -> Plan:
+    return make_plan(
+        fingerprint="a", images=images, workers=workers, finalists=finalists, limit=limit, epochs=None,
+        images_per_second=speed, evaluation=more.get("evaluation", 3.0), spent=more.get("spent", 1.0),
+    )  # fmt: skip
+
+
+def test_ten_minutes_of_two_cores_compare_thirty_networks_and_keep_six_tenths_for_the_final_training() -> None:
+    plan = timed(600, 2_400)
+    assert plan.final_images(600, None) == int(0.93 * (0.6 * 600 - 3) * 2_400)
+    assert plan.search_seconds(600, None) == pytest.approx(600 - 0.6 * 600, abs=1)
+    assert 28 <= plan.networks(600, None, None) <= 30
+    assert plan.rungs == (plan.rungs[0], 3 * plan.rungs[0], 9 * plan.rungs[0])
+    assert 2 * 29 * RUNG_COST * plan.rungs[0] / 2 == pytest.approx(30 * RUNG_COST * plan.rungs[0], rel=0.05)
+
+
+def test_a_plan_never_needs_more_than_its_time() -> None:
+    random = Random(0)
+    compared = 0
+    for _ in range(500):
+        limit, speed, images = 10 ** random.uniform(0.5, 4), 10 ** random.uniform(0, 5), random.randint(20, 200_000)
+        workers = random.randint(1, 8)
+        plan = timed(limit, speed, images, workers, random.randint(1, 8), evaluation=0.01 * limit)
+        final, search = plan.final_images(limit, None), plan.search_seconds(limit, None)
+        assert search is not None
+        rounds = -(-plan.finalists // workers)
+        assert search + rounds * final / speed <= limit * 1.01 or final == 1
+        assert list(plan.rungs) == sorted(plan.rungs)
+        assert plan.rungs[0] <= max(1, final / 2)
+        assert 1 <= plan.warmup_steps <= max(1, plan.steps(plan.rungs[0]))
+        networks = plan.networks(limit, None, None)
+        assert networks == 1 or networks >= MIN_NETWORKS
+        compared += networks > 1
+        assert plan_lines(plan.document(limit, None, None))
+    assert 50 < compared < 450
+
+
+def test_without_time_to_compare_the_first_network_is_trained_alone() -> None:
+    plan = timed(20, 300)
+    assert plan.networks(20, None, None) == 1
+    lines = plan_lines(plan.document(20, None, None))
+    assert lines[0].startswith("plan: there is no time to compare networks, so the first one is trained alone")
+    assert lines[1].startswith("about ")
+    assert lines[1].endswith("would be enough to compare 30")
+
+
+def test_a_first_rung_has_a_hundred_steps_if_the_final_training_allows() -> None:
+    plan = timed(120, 2_400)
+    assert plan.steps(plan.rungs[0]) == MIN_STEPS
+
+
+def test_without_a_time_limit_nothing_depends_on_the_machine() -> None:
+    plans = [
+        make_plan(fingerprint="a", images=1221, workers=workers, finalists=2, limit=None, epochs=None)
+        for workers in (1, 8)
+    ]
+    assert plans[0].model_copy(update={"workers": 8}) == plans[1]
+    assert plans[0].final_images(None, None) == 100 * 1221
+    assert plans[0].networks(None, None, 12) == 12
+    assert plans[0].search_seconds(None, None) is None
+    short = make_plan(fingerprint="a", images=1221, workers=1, finalists=2, limit=None, epochs=2)
+    assert short.final_images(None, 2) == 2442
+    assert short.rungs == (814,)
+
+
+def test_a_plan_is_read_back_and_refused_for_other_data_or_from_an_earlier_version(tmp_path) -> None:
+    run = RunFolder.create(tmp_path / "run", "search", {})
+    assert read_plan(run, "a") is None
+    plan = timed(600, 2_400)
+    write_plan(run, plan)
+    assert read_plan(run, "a") == plan
+    with pytest.raises(RunError, match="the data have changed since the search started"):
+        read_plan(run, "b")
+    run.write_bytes("plan.yaml", b"fingerprint: a\nimages: 52\nepochs: [1, 3, 9]\nkeep: 3\nfinal_epochs: 4\n")
+    with pytest.raises(RunError, match="started by an earlier version of lightcnn"):
+        read_plan(run, "a")

@@ -1,0 +1,58 @@
+"""The predictor: it learns from short trainings how learning curves depend on cost."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import pytest
+from scipy.stats import spearmanr
+from searching.table_space import Point, TableSpace
+
+from lightcnn.searching.storage import Outcome
+from lightcnn.searching.strategies.predictor import predict_utility
+
+LENGTHS = (6_000, 12_000, 36_000, 108_000)
+
+
+class CostSpace(TableSpace):
+    """Two costs: x, by which networks learn fast and stop early, and another one that does not matter."""
+
+    def features(self, candidate: Point) -> list[float]:
+        return [candidate.shape["x"] / 100, (candidate.shape["x"] * 37 % 100) / 100]
+
+
+def true_utility(x: int, images: float) -> float:
+    """Networks with a large x are ahead at 12,000 images and behind at a million."""
+    return 1 + 0.3 * x / 100 + (0.5 - 0.35 * x / 100) * math.log(images / 6_000) / 2
+
+
+def outcome(number: int, x: int, lengths: tuple[int, ...], random: Random) -> Outcome:
+    scores = {images: true_utility(x, images) + random.gauss(0, 0.01) for images in lengths}
+    early = {6_000: scores.pop(6_000)} if 6_000 in scores else {}
+    return Outcome(number, "running", "", str(x), {"x": x, "kind": "a"}, dict(scores), 1.0, 1.0, scores, early)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_slow_learners_that_end_higher_are_predicted_from_short_trainings(seed: int) -> None:
+    random = Random(seed)
+    xs = random.sample(range(100), 16)
+    outcomes = [outcome(number, x, LENGTHS[:2], random) for number, x in enumerate(xs)]
+    truth = [true_utility(x, 1_000_000) for x in xs]
+    last = [o.utilities[12_000] for o in outcomes]
+    assert spearmanr(last, truth).statistic < 0
+    predicted = predict_utility(CostSpace(), outcomes, 1_000_000)
+    assert spearmanr(predicted, truth).statistic > 0.9
+    at_12k = predict_utility(CostSpace(), outcomes, 12_000)
+    assert spearmanr(at_12k, last).statistic > 0.8, "at their own length, networks keep their order"
+
+
+def test_few_networks_equal_scores_or_a_space_without_features_keep_the_last_utility() -> None:
+    random = Random(0)
+    few = [outcome(number, 10 * number, (12_000, 36_000), random) for number in range(3)]
+    assert predict_utility(CostSpace(), few, 10**6) == [o.utilities[36_000] for o in few]
+    many = [outcome(number, 10 * number, (12_000,), random) for number in range(8)]
+    assert predict_utility(TableSpace(), many, 10**6) == [o.utilities[12_000] for o in many]
+    equal = [Outcome(n, "running", "", "", {"x": n, "kind": "a"}, {9: 0.5}, 1.0, 1.0, {9: 2.0}) for n in range(6)]
+    assert predict_utility(CostSpace(), equal, 10**6) == [2.0] * 6
+    assert predict_utility(CostSpace(), [], 10**6) == []
