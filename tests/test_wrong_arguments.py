@@ -51,7 +51,7 @@ CASES: list[tuple[Callable[..., None], str, Any, str]] = [
         search,
         "strategy",
         "tpr",
-        "search: strategy: 'tpr' is not one of evolution, surrogate, tpe, random; did you mean 'tpe'?",
+        "search: strategy: 'tpr' is not one of surrogate, evolution, tpe, random; did you mean 'tpe'?",
     ),
     (search, "device", "gpu", "search: device: 'gpu' is not one of auto, cpu, cuda, mps; did you mean 'cpu'?"),
     (train, "folds", "two", "train: folds: input should be a valid integer, not 'two'"),

@@ -57,7 +57,7 @@ def search(
     data: str = "digits",
     trials: int | None = None,
     seconds: float | None = None,
-    strategy: StrategyName = "evolution",
+    strategy: StrategyName = "surrogate",
     epochs: int | None = None,
     finalists: int | None = None,
     workers: int | None = None,
@@ -76,7 +76,7 @@ def search(
         data: Name of a data set, folder of class folders, or path of a .csv or .npz file.
         trials: Number of trials; the same seed then gives the same search on the same machine.
         seconds: Time limit for everything after reading the data, including the final training.
-        strategy: How networks are proposed: "evolution", "surrogate", "tpe" or "random".
+        strategy: How networks are proposed: "surrogate", "evolution", "tpe" or "random".
         epochs: Maximum epochs of the final training (default: as many as fit into the time).
         finalists: Number of networks that are trained to the end (default: one for each worker).
         workers: Processes that train (default: one for each core of a CPU, at most 8; 1 on a GPU).

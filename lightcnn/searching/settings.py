@@ -27,7 +27,7 @@ class SearchSettings(Frozen):
     budget: str
     data: str
     space: SearchSpace
-    strategy: StrategyName = "evolution"
+    strategy: StrategyName = "surrogate"
     trials: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     seconds: Annotated[float | None, Field(gt=0)] = None
     epochs: Annotated[int | None, Field(ge=1, le=100_000, description="maximum epochs of the final training")] = None

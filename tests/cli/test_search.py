@@ -96,7 +96,7 @@ def test_the_report_has_the_keys_of_the_contract(finished):
     assert report["network"]["cost"]["weight_bytes"].keys() == {"fp32", "int8"}
     assert report["network"]["counters"].keys() == {"fvcore", "thop"}
     assert report["budget"]["macs"] == {"lower": None, "upper": 100_000}
-    assert report["strategy"] == "evolution"
+    assert report["strategy"] == "surrogate"
     assert report["counts"].keys() == {"proposed", "trained", "pruned", "duplicates", "failed"}
     assert report["counts"]["proposed"] == 3
     test = report["best"]["test"]["accuracy"]

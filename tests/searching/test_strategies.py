@@ -17,7 +17,7 @@ from lightcnn.searching.strategies.table import FUNCTIONS
 
 
 def test_all_lists_of_strategies_agree() -> None:
-    assert STRATEGIES == ("evolution", "surrogate", "tpe", "random")
+    assert STRATEGIES == ("surrogate", "evolution", "tpe", "random")
     assert tuple(FUNCTIONS) == STRATEGIES
     assert tuple(strategy.value for strategy in Strategy) == STRATEGIES
     field = SearchSettings.model_fields["strategy"]
@@ -55,5 +55,5 @@ def test_another_seed_proposes_other_candidates(tmp_path):
 
 
 def test_the_message_for_an_unknown_strategy_lists_all(tmp_path):
-    with pytest.raises(InputError, match="evolution, surrogate, tpe, random"):
+    with pytest.raises(InputError, match="surrogate, evolution, tpe, random"):
         table_searcher(tmp_path, strategy="annealing")

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-StrategyName = Literal["evolution", "surrogate", "tpe", "random"]
+StrategyName = Literal["surrogate", "evolution", "tpe", "random"]
 STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)

@@ -13,8 +13,8 @@ from lightcnn.searching.strategies.surrogate import propose_by_surrogate
 from lightcnn.searching.strategies.tpe import propose_by_tpe
 
 FUNCTIONS: Mapping[str, Strategy] = {
-    "evolution": propose_by_evolution,
     "surrogate": propose_by_surrogate,
+    "evolution": propose_by_evolution,
     "tpe": propose_by_tpe,
     "random": propose_random,
 }
