@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +28,23 @@ def pytest_configure(config: pytest.Config) -> None:
     """`--long` includes the tests that `-m 'not long'` of pyproject.toml leaves out."""
     if config.getoption("--long") and config.option.markexpr == "not long":
         config.option.markexpr = ""
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of every command, which tests copy and tamper with."""
+    from helpers.tampered_runs import extract
+
+    folder = tmp_path_factory.mktemp("archive") / "runs"
+    extract(folder)
+    return folder
+
+
+@pytest.fixture
+def runs(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of these runs, which is the current folder, and next to it a folder `outside` with a secret."""
+    from helpers.tampered_runs import copy_runs
+
+    copied = copy_runs(archive, tmp_path)
+    monkeypatch.chdir(copied)
+    return copied

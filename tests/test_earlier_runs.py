@@ -52,12 +52,14 @@ def test_an_interrupted_training_resumes(runs: Path) -> None:
     assert len(rows(runs / "stopped" / "metrics.csv")) == 400
 
 
-def test_a_search_resumes_with_more_trials(runs: Path) -> None:
-    before = rows(runs / "search" / "trials.csv")
-    assert run(["search", "--resume", "--out", str(runs / "search"), "--trials", "3", "--quiet"]) == 0
-    after = rows(runs / "search" / "trials.csv")
-    assert after[: len(before)] == before
-    assert len(after) == 3
+def test_an_earlier_search_is_shown_but_not_continued(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["search", "--resume", "--out", str(runs / "search")]) == 0
+    assert "test accuracy" in capsys.readouterr().out
+    before = {path: path.read_bytes() for path in (runs / "search").rglob("*") if path.is_file()}
+    assert run(["search", "--resume", "--out", str(runs / "search"), "--trials", "3", "--quiet"]) == 2
+    assert "the search was started by an earlier version of lightcnn" in capsys.readouterr().err
+    after = {path: path.read_bytes() for path in before}
+    assert after == before
 
 
 def test_finished_explanations_are_read_again(runs: Path) -> None:

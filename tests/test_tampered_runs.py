@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.tampered_runs import COMMANDS, SHOWN, copy_runs, extract, prepare, run_safely
+from helpers.tampered_runs import COMMANDS, SHOWN, prepare, run_safely
 
 from lightcnn.cli import main
 
@@ -20,7 +20,7 @@ FILES = {
     ),
     "folds": ("repeats.json", "data.json", "parts", "parts/seed-0-fold-1", "parts/seed-0-fold-1/report.json",
               "parts/seed-0-fold-1/predictions.csv"),
-    "search": ("search.yaml", "study.db", "plan.yaml", "trials.csv"),
+    "search": ("search.yaml", "study.db", "plan.yaml", "trials.csv", "trainings", "trainings/000000-final.json"),
     "ablate": ("ablation.json", "data.json", "changes", "changes/optimizer-sgd", "changes/optimizer-sgd/report.json"),
     "explain": ("report.json", "spec.yaml", "weights.safetensors", "preprocess.json", "recipe.yaml"),
     "resumed": ("explain.json", "explained", "explained/001.json", "panels", "panels/001.png", "maps/001-gradcam.npy"),
@@ -40,21 +40,6 @@ JSON_CASES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("archive") / "runs"
-    extract(folder)
-    return folder
-
-
-@pytest.fixture
-def runs(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The runs, and next to them a folder `outside` with a secret."""
-    runs = copy_runs(archive, tmp_path)
-    monkeypatch.chdir(runs)
-    return runs
-
-
 def refuses(runs: Path, command: str, capsys: pytest.CaptureFixture[str]) -> str:
     """Runs a command; returns its error of one line, after which nothing outside has changed."""
     code, errors = run_safely(runs, *COMMANDS[command], capsys)
@@ -67,7 +52,7 @@ def test_the_cases_cover_all_commands() -> None:
     assert set(FILES) == set(COMMANDS)
     assert {arguments[0] for _, arguments in COMMANDS.values()} == set(main.COMMANDS) - {"audit", "check", "list"}
     assert len(CASES) >= 45
-    assert len(JSON_CASES) == 15
+    assert len(JSON_CASES) == 16
 
 
 @pytest.mark.parametrize(("command", "name"), CASES)

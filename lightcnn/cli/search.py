@@ -259,7 +259,7 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
         console.print()
     console.print_line(summary(report))
     if not quiet:
-        for line in comparison_lines(report):
+        for line in comparison_lines(report) if "comparison" in report else []:  # earlier versions have none
             console.print_line(line)
         for line in warning_lines(report):
             console.print_line(line)

@@ -182,7 +182,8 @@ def _cost(document: Mapping[str, Any]) -> Cost:
 
 def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> Table:
     """The best networks of a search, from report.json and the rows of trials.csv."""
-    rows = table("trial", "FLOPs", "params", "int8 weights", "int8 RAM", "images", "val accuracy", left=())
+    length = "images" if "comparison" in report else "epochs"  # earlier versions counted epochs
+    rows = table("trial", "FLOPs", "params", "int8 weights", "int8 RAM", length, "val accuracy", left=())
     scored = [row for row in trials if row["validation_accuracy"] and row["state"] in ("complete", "pruned")]
     scored.sort(key=lambda row: (-int(row["fidelity"]), -float(row["validation_accuracy"])))
     for row in scored[:MAX_NETWORKS]:

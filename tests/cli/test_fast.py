@@ -23,7 +23,19 @@ augment: none
 training: {epochs: 1, batch: 4}
 """
 COMMANDS = {
-    "search": ["search", "--budget", "100kFLOPs", "--data", "clean", "--trials", "1", "--epochs", "1"],
+    "search": [
+        "search",
+        "--budget",
+        "100kFLOPs",
+        "--data",
+        "clean",
+        "--trials",
+        "1",
+        "--epochs",
+        "1",
+        "--workers",
+        "1",
+    ],
     "train": ["train", "tiny.yaml"],
     "ablate": ["ablate", "tiny.yaml", "--over", "architecture", "--only", "relu"],
 }
@@ -94,7 +106,21 @@ def test_the_time_of_a_search_begins_when_the_images_are_read(monkeypatch, capsy
 
     monkeypatch.setattr(job, "find_groups", slow)
     monkeypatch.setattr(time, "monotonic", lambda: real() + sum(late))
-    command = ["search", "--budget", "100kFLOPs", "--data", "clean", "--time", "600s", "--trials", "1", "--epochs", "1"]
+    command = [
+        "search",
+        "--budget",
+        "100kFLOPs",
+        "--data",
+        "clean",
+        "--time",
+        "600s",
+        "--trials",
+        "1",
+        "--epochs",
+        "1",
+        "--workers",
+        "1",
+    ]
     assert run([*command, "--out", "run"]) == 0
     assert re.search(r"20 images were read in 360\d\.\d s, which --time does not include", capsys.readouterr().err)
     assert 0 < RunFolder.load("run").report["seconds"] < 600

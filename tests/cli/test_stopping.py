@@ -62,6 +62,8 @@ COMMANDS = {
         "2",
         "--epochs",
         "2",
+        "--workers",
+        "1",
         "--out",
         "out",
         "--quiet",

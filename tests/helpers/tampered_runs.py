@@ -14,6 +14,10 @@ from PIL import Image
 from lightcnn.cli.main import run
 
 SECRET = b"the secret of a file outside of the run folder"
+SEARCH = [
+    "search", "--data", "synthetic-lesions:count=40,size=16", "--budget", "50kFLOPs", "--trials", "2", "--epochs", "3",
+    "--workers", "1", "--quiet",
+]  # fmt: skip
 COMMANDS = {
     "train": ("stopped", ["train", "--resume", "--out", "stopped", "--quiet"]),
     "folds": ("folds", ["train", "--resume", "--out", "folds", "--quiet"]),
@@ -47,9 +51,11 @@ FINISHED = ("folds", "search", "ablate", "resumed")
 
 
 def extract(folder: Path) -> None:
-    """Writes the runs of an earlier version."""
+    """Writes the runs of an earlier version, and a search of this one, since an earlier search cannot be resumed."""
     with zipfile.ZipFile(TESTS / "fixtures" / "runs-before-the-move.zip") as file:
         file.extractall(folder)
+    shutil.rmtree(folder / "search")
+    assert run([*SEARCH, "--out", str(folder / "search")]) == 0
     shutil.copytree(folder / "train", folder / "other")
     Image.new("RGB", (16, 16), "red").save(folder / "image.png")
 
