@@ -23,6 +23,7 @@ from lightcnn.searching.storage import (
     TrialResult,
     open_study,
     open_trial,
+    read_outcome,
     read_outcomes,
     storage_errors,
     without_warnings,
@@ -96,6 +97,8 @@ class Searcher:
         self._sampler = SeededSampler(space, strategy_by_name(strategy), seed)
         self.study = open_study(file, optuna.samplers.RandomSampler(), fingerprint)
         self._require_own_parameters()
+        self._outcomes = read_outcomes(self.study)
+        self._trials: dict[int, Trial] = {}
 
     def run(
         self,
@@ -120,8 +123,19 @@ class Searcher:
                 loop.take()
 
     def outcomes(self) -> list[Outcome]:
-        """What is known about all trials, by number."""
-        return read_outcomes(self.study)
+        """What is known about all trials, by number, as it is on disk."""
+        return list(self._outcomes)
+
+    def trial(self, number: int) -> Trial:
+        """The open trial with that number. After a change, `refresh` it."""
+        if number not in self._trials:
+            self._trials[number] = open_trial(self.study, number)
+        return self._trials[number]
+
+    def refresh(self, number: int) -> None:
+        """Reads a trial again after it was changed."""
+        outcome = read_outcome(self.study, self.trial(number))
+        self._outcomes[number:] = [outcome, *self._outcomes[number + 1 :]]
 
     def settle(self) -> None:
         """Ends all trials: those at the last rung are complete, the others pruned."""
@@ -143,9 +157,10 @@ class Searcher:
     def end(self, number: int, result: TrialResult) -> None:
         """Stores how a trial has ended."""
         with without_warnings():
-            trial = open_trial(self.study, number)
+            trial = self.trial(number)
             trial.set_user_attr("reason", result.reason)
             self.study.tell(trial, result.value, state=result.state)
+        self.refresh(number)
 
     def promises(self, outcomes: Sequence[Outcome]) -> dict[int, float]:
         """The predicted utility at the end of the final training, by the number of a scored trial."""
@@ -169,14 +184,16 @@ class Searcher:
             params = self._sampler.sample_relative(study, proposal, distributions(self._genes))
             self.study.sampler = GivenShape(self._genes, decode(self._genes, params))
             trial = self.study.ask(distributions(self._genes))
+        self._trials[trial.number] = trial
+        self.refresh(trial.number)
         return trial, self.candidate(trial.number, clock)
 
     def candidate(self, number: int, clock: Clock) -> Any:
         """The candidate of a trial, stored with it; a network that was proposed before is replaced by a mutation."""
-        outcomes = self.outcomes()
+        outcomes = self._outcomes
         if outcomes[number].shape:
             return self.space.inspect(outcomes[number].shape)
-        trial = open_trial(self.study, number)
+        trial = self.trial(number)
         shape = decode(self._genes, trial.params)
         random = randomness(self.seed, number, "fit")
         candidate = self.space.candidate(shape, random)
@@ -186,12 +203,12 @@ class Searcher:
                 break
             candidate = self.space.candidate(self.space.mutate(candidate.shape, random), random)
         with without_warnings():
-            stored = self.study.get_trials(deepcopy=False)[number].constraints
-            for name in candidate.violations.keys() - stored.keys():
+            for name in candidate.violations.keys() - trial.constraints.keys():
                 trial.set_constraint(name, candidate.violations[name])
             trial.set_user_attr("elapsed", clock.elapsed())
             trial.set_user_attr("key", candidate.key)
             trial.set_user_attr("shape", dict(candidate.shape))
+        self.refresh(number)
         return candidate
 
     def visible(self, task: int) -> list[Outcome] | None:
@@ -271,7 +288,7 @@ class _Loop:
         self._finished(self._searcher.outcomes()[fidelity.trial], score if isinstance(score, str) else "")
 
     def _store(self, fidelity: Fidelity, score: Score) -> None:
-        trial = open_trial(self._searcher.study, fidelity.trial)
+        trial = self._searcher.trial(fidelity.trial)
         name = str(fidelity.images)
         trial.set_user_attr("seconds", {**trial.user_attrs.get("seconds", {}), name: score.seconds})
         if score.early:
@@ -279,6 +296,7 @@ class _Loop:
         trial.set_user_attr("utilities", {**trial.user_attrs.get("utilities", {}), name: score.utility})
         trial.set_user_attr("elapsed", self._clock.elapsed())
         trial.report(score.accuracy, fidelity.images)
+        self._searcher.refresh(fidelity.trial)
 
     def _begin_next(self) -> bool:
         """Begins the next task; False if there is none now."""
@@ -333,7 +351,7 @@ class _Loop:
         if broken:
             searcher.end(number, TrialResult(TrialState.PRUNED, f"over budget: {', '.join(broken)}"))
         elif twin is not None:
-            open_trial(searcher.study, number).set_user_attr("twin", twin.number)
+            searcher.trial(number).set_user_attr("twin", twin.number)
             searcher.end(number, TrialResult(TrialState.PRUNED, f"the same network as trial {twin.number}"))
         else:
             self._begin(number, 0)
@@ -344,10 +362,11 @@ class _Loop:
     def _begin(self, number: int, rung: int) -> None:
         """Stores and begins a task."""
         images = self._searcher.rungs.images[rung]
-        trial = open_trial(self._searcher.study, number)
+        trial = self._searcher.trial(number)
         tasks = trial.user_attrs.get("tasks", {})
         if str(images) not in tasks:
             trial.set_user_attr("tasks", {**tasks, str(images): self._next})
+            self._searcher.refresh(number)
             self._next += 1
         self._idle = 0
         candidate = self._searcher.candidate(number, self._clock)

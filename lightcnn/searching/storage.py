@@ -149,9 +149,15 @@ def read_outcomes(study: Study) -> list[Outcome]:
         return [_outcome(trial) for trial in study.get_trials(deepcopy=False)]
 
 
+def read_outcome(study: Study, trial: Trial) -> Outcome:
+    """What is known about one trial. Reading all of them takes seconds if hundreds are open."""
+    with without_warnings():
+        return _outcome(study._storage.get_trial(trial._trial_id))
+
+
 def open_trial(study: Study, number: int) -> Trial:
     """The trial with that number, which has not ended."""
-    return Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+    return Trial(study, study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def test_what_lightcnn_writes_is_valid(kind: str, exclude_defaults: bool, tmp_pa
 def test_a_wrong_value_of_written_settings_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "search.yaml"
     text = document.dump(WRITTEN["settings of a search"], exclude_defaults=False)
-    file.write_text(text.replace("strategy: evolution", "strategy: evolutoin"), encoding="utf-8")
+    file.write_text(text.replace("strategy: surrogate", "strategy: evolutoin"), encoding="utf-8")
     line = next(number for number, row in enumerate(text.splitlines(), 1) if row.startswith("strategy"))
     (error,) = check_file(file)["errors"]
     assert error.startswith(f"{file}:{line}: strategy: 'evolutoin' is not one of ")

@@ -358,7 +358,7 @@ def test_lack_of_memory_reduces_the_batch_and_is_noted(tmp_path, capsys, monkeyp
         (["run", "empty"], r"explain empty: no images in this folder \(suffixes: .bmp, "),
         (["run", "photos", "--layer", "stem.9"], r"--layer stem.9: no layer with that .*; layers with maps: .*stem"),
         (["run", "photos", "--target", "doomed"], "--target doomed: no such class; did you mean 'domed'.*ragged"),
-        (["run", "photos", "--method", "gradcm"], "--method gradcm: .*did you mean 'gradcam'"),
+        (["run", "photos", "--method", "gradcm"], "--method: .gradcm. .*did you mean 'gradcam'"),
         (["run", "photos", "--method", ","], "--method: no method is named"),
         (["run", "photos", "--samples", "0"], "samples"),
         (["run", "photos", "--segments", "0"], "segments"),

@@ -23,7 +23,7 @@ def test_help_shows_what_is_expected_in_place_of_types(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("search --strategy evolutoin", "'evolutoin' is not one of evolution, .*; did you mean 'evolution'?"),
+        ("search --strategy evolutoin", "'evolutoin' is not one of surrogate, .*; did you mean 'evolution'?"),
         ("search --device cud", "'cud' is not one of auto, cpu, cuda, mps; did you mean 'cuda'?"),
         ("search --budget 1MFLOPs --space mikro", "mikro: no such file and no shipped .*; did you mean 'micro'?"),
         ("train quick --device cpuu", "'cpuu' is not one of auto, cpu, cuda, mps; did you mean 'cpu'?"),

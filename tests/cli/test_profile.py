@@ -75,7 +75,7 @@ def test_json_is_the_report_with_times(
         (["timm:resnt18"], "did you mean 'resnet18'"),
         (["missing.yaml"], "missing.yaml: no such file"),
         (["missing.onnx"], "missing.onnx: no such file"),
-        (["quick", "--runtime", "jit"], "give one or more of: folded, eager, onnx, onnx-int8"),
+        (["quick", "--runtime", "jit"], "is not one of folded, eager, onnx, onnx-int8"),
         (["quick", "--runtime", ","], "--runtime: is empty"),
         (["quick", "--columns", "name,mac"], "did you mean 'macs'"),
         (["quick", "--sort", "-latncy"], "did you mean 'latency'"),
