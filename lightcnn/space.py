@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -20,27 +20,12 @@ from lightcnn import document
 from lightcnn.budget import Cost
 from lightcnn.cost import cost, measure
 from lightcnn.document import Frozen, rule_error
-from lightcnn.spec import (
-    Activation,
-    ConvBlock,
-    HeadSpec,
-    InvertedResidualBlock,
-    Kernel,
-    NetworkSpec,
-    PoolBlock,
-    ResidualBlock,
-    SeparableBlock,
-    SqueezeExciteBlock,
-    Width,
-)
-from lightcnn.text import nearest
+from lightcnn.spec import Activation, HeadSpec, NetworkSpec, Width
+from lightcnn.stage_space import StagePart, StageSpace, draw_widths, stage_part
+from lightcnn.start_shapes import check_starts, complete_shapes, with_sizes
 
 Shape = dict[str, Any]
 """Gene name → value."""
-MAX_GROWTH = 2.5
-"""The largest growth of the widths of a draw from one stage to the next; the start of `micro` grows by 2.4."""
-WIDTH_JITTER = 0.15
-"""Standard deviation of the logarithm by which a drawn width differs from that growth."""
 
 
 @dataclass(frozen=True)
@@ -50,79 +35,6 @@ class Gene:
     name: str
     options: tuple[Any, ...]
     ordered: bool = False
-
-
-@dataclass(frozen=True)
-class StagePart:
-    """The blocks of the stem or of one stage; `unit` is the one among them, or in a residual, that has the width."""
-
-    path: str
-    blocks: tuple[Any, ...]
-    unit: Any
-
-
-class Range(Frozen):
-    """Integers from `low` to `high`, both included, in steps of `step`."""
-
-    low: Annotated[int, Field(ge=1)]
-    high: Annotated[int, Field(ge=1, le=16384)]
-    step: Annotated[int, Field(ge=1)] = 1
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.high < self.low or (self.high - self.low) % self.step:
-            raise rule_error(
-                "", f"steps of {self.step} do not lead from {self.low} to {self.high}; change high or step"
-            )
-        return self
-
-    @property
-    def options(self) -> tuple[int, ...]:
-        """All values in ascending order."""
-        return tuple(range(self.low, self.high + 1, self.step))
-
-    def nearest(self, value: float) -> int:
-        """The nearest value of the range."""
-        steps = round((min(max(value, self.low), self.high) - self.low) / self.step)
-        return self.low + steps * self.step
-
-
-class StageSpace(Frozen):
-    """The choices of one stage; a list with a single option leaves no choice."""
-
-    kind: Annotated[tuple[Literal["conv", "separable", "mbconv"], ...], Field(min_length=1)]
-    width: Range
-    depth: Range = Range(low=1, high=1)
-    kernel: Annotated[tuple[Kernel, ...], Field(min_length=1)] = (3,)
-    expand: Annotated[
-        tuple[Annotated[float, Field(ge=1, le=16)], ...],
-        Field(description="expansion ratios of mbconv, at least one; only with the kind mbconv"),
-    ] = ()
-    se: Annotated[
-        tuple[Annotated[float, Field(ge=0, le=1)], ...],
-        Field(min_length=1, description="ratios of squeeze-and-excitation; 0: none"),
-    ] = (0.0,)
-    skip: Annotated[
-        tuple[Literal["none", "unit", "stage"], ...],
-        Field(
-            min_length=1,
-            description="skips of conv and separable: no residual, one around each unit, or one around the stage",
-        ),
-    ] = ("none",)
-    down: Annotated[
-        tuple[Literal["none", "stride", "maxpool", "avgpool"], ...],
-        Field(min_length=1, description="how the first block of the stage halves height and width"),
-    ] = ("none",)
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if ("mbconv" in self.kind) != bool(self.expand):
-            raise rule_error("expand", "expand needs the kind mbconv, and mbconv needs expand; use both or neither")
-        if self.skip != ("none",) and self.kind == ("mbconv",):
-            raise rule_error("skip", "mbconv has a skip of its own; leave this key out")
-        if self.depth.high > 64:
-            raise rule_error("depth", f"must be at most 64, not {self.depth.high}")
-        return self
 
 
 class SearchSpace(Frozen):
@@ -139,6 +51,7 @@ class SearchSpace(Frozen):
         hidden: Options for the widths of the hidden layers of the head.
         dropout: Dropout rate of the head.
         start: Genes of the shape that every search tries first.
+        starts: Genes of up to eight shapes that every search tries first, in place of `start`.
 
     Example:
         >>> import lightcnn
@@ -164,6 +77,10 @@ class SearchSpace(Frozen):
     start: Annotated[
         dict[str, Any], Field(default_factory=dict, description="genes of the shape that every search tries first")
     ]
+    starts: Annotated[
+        tuple[dict[str, Any], ...],
+        Field(max_length=8, description="genes of up to eight shapes that every search tries first, in place of start"),
+    ] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -175,15 +92,10 @@ class SearchSpace(Frozen):
             raise rule_error(
                 "size", f"{strided} stages may halve an input of {self.size[0]}; use {1 << strided} or more"
             )
-        genes = {gene.name: gene for gene in self.genes()}
-        for gene in genes.values():
+        for gene in self.genes():
             if len(set(gene.options)) < len(gene.options):
                 raise rule_error(gene.name, f"an option occurs twice in {list(gene.options)}; remove one")
-        for name, value in self.start.items():
-            if name not in genes:
-                raise rule_error(f"start.{name}", f"unknown gene{nearest(name, genes)}; genes: {', '.join(genes)}")
-            if (tuple(value) if isinstance(value, list) else value) not in genes[name].options:
-                raise rule_error(f"start.{name}", f"{value} is not an option of this gene")
+        check_starts(self.start, self.starts, self._options())
         return self
 
     @classmethod
@@ -211,13 +123,12 @@ class SearchSpace(Frozen):
         """This space for images with so many channels and classes.
 
         Input sizes that exceed the `size` of the images (pixels) by more than a quarter are left out, except the
-        smallest: enlarged images cost more and contain nothing new.
+        smallest: enlarged images cost more and contain nothing new. Start shapes get the next smaller size.
         """
         sizes = tuple(s for s in self.size if s <= max(self.size[0], 1.25 * size))
-        start = {name: value for name, value in self.start.items() if name != "size" or value in sizes}
-        if len(sizes) == 1:
-            start.pop("size", None)
-        return SearchSpace(**(dict(self) | {"channels": channels, "classes": classes, "size": sizes, "start": start}))
+        values = {"channels": channels, "classes": classes, "size": sizes}
+        values |= {"start": with_sizes(self.start, sizes), "starts": tuple(with_sizes(s, sizes) for s in self.starts)}
+        return SearchSpace(**(dict(self) | values))
 
     def genes(self) -> tuple[Gene, ...]:
         """Every choice with more than one option, always in the same order."""
@@ -238,22 +149,18 @@ class SearchSpace(Frozen):
     def draw(self, random: Random) -> Shape:
         """A shape whose widths grow from stage to stage by about the same factor, and whose other genes are uniform."""
         shape = {gene.name: random.choice(gene.options) for gene in self.genes()}
-        return shape | self._draw_widths(random, shape)
-
-    def _draw_widths(self, random: Random, shape: Shape) -> Shape:
-        """The width of stage i is about a·b^i: one stage keeps its width, and the growth b is drawn uniformly."""
-        ranges = [(f"{path}.width", stage.width) for path, stage in self.stages_by_path()]
-        pivot, growth = random.randrange(len(ranges)), random.uniform(1, MAX_GROWTH)
-        width = shape.get(ranges[pivot][0], ranges[pivot][1].low)
-        return {
-            name: options.nearest(width * growth ** (i - pivot) * random.lognormvariate(0, WIDTH_JITTER))
-            for i, (name, options) in enumerate(ranges)
-            if i != pivot and name in shape
-        }
+        return shape | draw_widths(self.stages_by_path(), shape, random)
 
     def first(self) -> Shape:
-        """The shape of `start`; genes that it does not name have their middle option."""
-        return {g.name: _as_option(self.start.get(g.name, g.options[len(g.options) // 2])) for g in self.genes()}
+        """The first of the start shapes."""
+        return self.start_shapes()[0]
+
+    def start_shapes(self) -> tuple[Shape, ...]:
+        """The shapes of `starts`, or that of `start`, each once; genes that they do not name have the middle option."""
+        return complete_shapes(self.starts or (self.start,), self._options())
+
+    def _options(self) -> dict[str, tuple[Any, ...]]:
+        return {gene.name: gene.options for gene in self.genes()}
 
     def mutate(self, shape: Mapping[str, Any], random: Random) -> Shape:
         """A copy with one to three genes changed: ordered genes to a nearby option, the others to any other option."""
@@ -270,7 +177,7 @@ class SearchSpace(Frozen):
     def spec_with_parts(self, shape: Mapping[str, Any]) -> tuple[NetworkSpec, tuple[StagePart, ...]]:
         """The network of a shape, and the blocks in it that the stem and each stage are made of."""
         size, act = shape.get("size", self.size[0]), shape.get("act", self.act[0])
-        parts = tuple(_part(stage, path, shape, act) for path, stage in self.stages_by_path())
+        parts = tuple(stage_part(stage, path, shape, act) for path, stage in self.stages_by_path())
         network = NetworkSpec(
             name=self.name,
             input=(self.channels, size, size),
@@ -325,27 +232,6 @@ class SearchSpace(Frozen):
             return None
 
 
-def _part(stage: StageSpace, path: str, shape: Mapping[str, Any], act: str) -> StagePart:
-    """The blocks of one stage of a shape."""
-
-    def gene(name: str, default: Any) -> Any:
-        return shape.get(f"{path}.{name}", default)
-
-    kind, width, depth = gene("kind", stage.kind[0]), gene("width", stage.width.low), gene("depth", stage.depth.low)
-    kernel, ratio = gene("kernel", stage.kernel[0]), gene("se", stage.se[0])
-    skip, down = gene("skip", stage.skip[0]), gene("down", stage.down[0])
-    common = {"width": width, "kernel": kernel, "stride": 2 if down == "stride" else 1, "act": act}
-    before = (PoolBlock(op=down.removesuffix("pool")),) if down.endswith("pool") else ()
-    if kind == "mbconv":
-        expand = float(gene("expand", stage.expand[0]))
-        unit: Any = InvertedResidualBlock(**common, depth=depth, expand=expand, se=float(ratio) or None)
-        return StagePart(path, (*before, unit), unit)
-    after = (SqueezeExciteBlock(ratio=float(ratio)),) if ratio else ()
-    unit = (ConvBlock if kind == "conv" else SeparableBlock)(**common, depth=1 if skip == "unit" else depth)
-    main = unit if skip == "none" else ResidualBlock(body=(unit,), depth=depth if skip == "unit" else 1)
-    return StagePart(path, (*before, main, *after), unit)
-
-
 def _mutated(gene: Gene, value: Any, random: Random) -> Any:
     alternatives = [option for option in gene.options if option != value]
     if not gene.ordered or value not in gene.options:
@@ -353,7 +239,3 @@ def _mutated(gene: Gene, value: Any, random: Random) -> Any:
     index, distance = gene.options.index(value), max(1, len(gene.options) // 6)
     nearby = [i for i in range(index - distance, index + distance + 1) if i != index and 0 <= i < len(gene.options)]
     return gene.options[random.choice(nearby)]
-
-
-def _as_option(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -14,8 +14,9 @@ from lightcnn import document
 from lightcnn.budget import Cost
 from lightcnn.cost import cost
 from lightcnn.errors import DocumentError
-from lightcnn.space import MAX_GROWTH, Range, SearchSpace
+from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
+from lightcnn.stage_space import MAX_GROWTH, Range
 
 every_space = pytest.mark.parametrize("name", sorted(SPACES))
 
@@ -237,12 +238,48 @@ def test_for_data_sets_channels_classes_and_suitable_sizes(name: str) -> None:
     assert bound.first().keys() == {gene.name for gene in bound.genes()}
 
 
-def test_for_data_drops_genes_of_start_without_an_option() -> None:
+SIZES = FULL.replace("size: [8, 16]", "size: [8, 12, 16, 24]")
+
+
+def test_for_data_drops_a_size_that_is_no_longer_a_choice() -> None:
     space = document.parse(SearchSpace, FULL + "start: {size: 16, act: relu}")
     small = space.for_data(1, 2, 8)
     assert (small.size, small.start) == ((8,), {"act": "relu"})
     assert "size" not in small.first()
     assert space.for_data(1, 2, 13).start == {"size": 16, "act": "relu"}
+
+
+@pytest.mark.parametrize(
+    ("data", "sizes"), [(100, [24, 12, 8]), (16, [16, 12, 8]), (12, [12, 12, 8]), (1, [None, None, None])]
+)
+def test_start_shapes_get_the_next_smaller_size_that_the_data_have(data: int, sizes: list[int | None]) -> None:
+    space = document.parse(SearchSpace, SIZES + "starts: [{size: 24}, {size: 12, act: relu}, {size: 8}]")
+    assert [start.get("size") for start in space.for_data(1, 2, data).starts] == sizes
+    single = document.parse(SearchSpace, SIZES + "start: {size: 24}")
+    assert single.for_data(1, 2, data).start.get("size") == sizes[0]
+
+
+def test_starts_are_complete_shapes_in_the_order_of_the_file() -> None:
+    space = document.parse(SearchSpace, FULL + "starts:\n  - {size: 8, hidden: [6, 5]}\n  - {}\n  - {size: 16}")
+    first, middle = space.start_shapes()  # the middle option of size is 16, so that the last shape equals the second
+    assert first == space.first() == {**middle, "size": 8, "hidden": (6, 5)}
+    assert list(middle) == [gene.name for gene in space.genes()]
+    assert (middle["size"], middle["stem.width"]) == (16, 4)
+
+
+def test_start_is_the_same_as_a_list_of_one() -> None:
+    start = "{size: 8, stages.0.se: 0}"
+    space = document.parse(SearchSpace, FULL + f"start: {start}")
+    assert space.start_shapes() == document.parse(SearchSpace, FULL + f"starts: [{start}]").start_shapes()
+    assert space.start_shapes() == (space.first(),)
+    assert full().start_shapes() == (full().first(),)
+
+
+def test_a_saved_space_with_starts_is_read_again() -> None:
+    space = document.parse(SearchSpace, FULL + "starts: [{hidden: [6, 5]}, {size: 8}]")
+    for exclude_defaults in (True, False):
+        again = document.parse(SearchSpace, document.dump(space, exclude_defaults=exclude_defaults))
+        assert again.start_shapes() == space.start_shapes()
 
 
 @pytest.mark.parametrize(
@@ -319,6 +356,15 @@ def test_contradictory_stages_are_refused_with_their_place(stage: str, message: 
         ),
         ("start: {stages.0.kernel: 5}", "start.stages.0.kernel: 5 is not an option of this gene"),
         ("start: {hidden: [7]}", "start.hidden: [7] is not an option of this gene"),
+        ("start: {stages.0.kernel: 5}", "; options: 1, 3"),
+        (
+            "starts: [{size: 8}, {stages.0.kernal: 3}]",
+            "starts.1.stages.0.kernal: unknown gene; did you mean 'stages.0.kernel'?; genes: size, act,",
+        ),
+        ("starts: [{size: 9}]", "starts.0.size: 9 is not an option of this gene; options: 8, 16"),
+        ("starts: {size: 8}", "starts: must be a list, not {'size': 8}"),
+        ("starts: [8]", "starts.0: must be a mapping of keys to values, not 8"),
+        (f"starts: [{', '.join(['{size: 8}'] * 9)}]", "starts: must have at most 8 values, not 9"),
         ("sizes: [8]", "unknown key 'sizes' (value [8]); did you mean 'size'?"),
         ("classes: 1", "classes: input should be greater than or equal to 2, not 1"),
     ],
@@ -329,6 +375,11 @@ def test_contradictory_spaces_are_refused_with_their_place(line: str, message: s
     (refused,) = refusals(text)
     assert message in refused
     assert refused.startswith(f"some.yaml:{len(text.splitlines())}: ")
+
+
+def test_a_space_has_start_or_starts() -> None:
+    refused = "some.yaml:18: starts: start and starts exclude each other; move start into the list and remove it"
+    assert refusals(FULL + "start: {size: 8}\nstarts: [{size: 16}]") == {refused}
 
 
 def test_an_input_too_small_for_its_strides_is_refused() -> None:

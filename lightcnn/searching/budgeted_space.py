@@ -61,7 +61,7 @@ class BudgetedSpace:
         self.space = space
         self.budget = budget
         self._solver = WidthSolver(space, budget)
-        self._start = space.first()
+        self._starts = space.start_shapes()
         self._require()
         self.covered = self._covers()
         """Whether even the largest network meets the budget, so that networks need not be scaled up to it."""
@@ -74,7 +74,11 @@ class BudgetedSpace:
 
     def first(self) -> Shape:
         """The first shape of every search."""
-        return dict(self._start)
+        return dict(self._starts[0])
+
+    def starts(self) -> tuple[Shape, ...]:
+        """The shapes that every search tries first, at least one."""
+        return tuple(dict(start) for start in self._starts)
 
     def draw(self, random: Random) -> Shape:
         """A random shape, fitted to a share of the budget that is drawn uniformly."""
@@ -88,12 +92,12 @@ class BudgetedSpace:
     def candidate(self, shape: Mapping[str, Any], random: Random) -> Candidate:
         """The network of a shape if it uses enough of the budget, else the shape fitted to the whole budget.
 
-        The start of the space is always fitted to the whole. If a shape cannot be fitted or is not balanced, this is
+        A start of the space is always fitted to the whole. If a shape cannot be fitted or is not balanced, this is
         the first of its mutations, and then of random shapes, that can and is. If none of `MAX_ATTEMPTS` uses enough
         of the budget, it is the one that uses most of it; if none meets the budget, the smallest network.
         Raises: BudgetError if that does not meet it either.
         """
-        if dict(shape) == self._start and (start := self.fit(shape)) is not None:
+        if dict(shape) in self._starts and (start := self.fit(shape)) is not None:
             return start
         mutations = self._mutations(shape, random, MAX_MUTATIONS)
         return self._chosen(chain([self._nearest(shape)], mutations, self._draws(random))) or self._smallest()
