@@ -187,7 +187,11 @@ class Head(nn.Module):
         self.classifier = nn.Linear(widths[-1], logits)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.pool(x).flatten(1)
+        if torch.compiler.is_exporting() and isinstance(self.pool, nn.AdaptiveMaxPool2d):
+            pooled = x.amax((2, 3), keepdim=True)  # torch 2.9 cannot export the module to ONNX
+        else:
+            pooled = self.pool(x)
+        out = pooled.flatten(1)
         for layer in self.hidden:
             out = self.act(layer(out))
         logits: Tensor = self.classifier(self.dropout(out))

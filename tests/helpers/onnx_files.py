@@ -66,5 +66,5 @@ def tensor(name: str, *shape: int) -> Any:
 
 
 def node(operator: str, inputs: str, out: str = "out", **attributes: Any) -> Any:
-    """An operator with these inputs, separated by commas."""
-    return onnx.helper.make_node(operator, inputs.split(","), [out], **attributes)
+    """An operator with these inputs and outputs, separated by commas."""
+    return onnx.helper.make_node(operator, inputs.split(","), out.split(","), **attributes)

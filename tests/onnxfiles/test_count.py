@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from helpers.onnx_files import export_deployed, node, randomise_statistics, tensor, write_graph
+from helpers.onnx_files import export_deployed, node, onnx, randomise_statistics, tensor, write_graph
 from helpers.paths import GOLDEN
 from helpers.specs import random_spec
 
@@ -114,9 +114,9 @@ def test_int8_files_in_other_forms_have_the_same_count(form: str, tmp_path: Path
             return next(self.images, None)
 
     if form == "dynamic":
-        quantization.quantize_dynamic(
-            tmp_path / "a.onnx", tmp_path / "b.onnx", weight_type=quantization.QuantType.QUInt8
-        )
+        proto = onnx.load(tmp_path / "a.onnx")
+        del proto.graph.value_info[:]  # ONNX Runtime 1.28 transposes weights, but not the shapes that are stated here
+        quantization.quantize_dynamic(proto, tmp_path / "b.onnx", weight_type=quantization.QuantType.QUInt8)
     else:
         kind = getattr(quantization.QuantFormat, form)
         quantization.quantize_static(tmp_path / "a.onnx", tmp_path / "b.onnx", Reader(), quant_format=kind)

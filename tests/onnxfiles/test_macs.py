@@ -98,8 +98,8 @@ def test_group_query_attention(tmp_path: Path) -> None:
     """4 query heads and 2 key heads of 8 values, 12 tokens, and 3 earlier ones."""
     project = [node("MatMul", "tokens,q", "queries"), node("MatMul", "tokens,kv", "keys")]
     attention = node(
-        "GroupQueryAttention", "queries,keys,keys,past,past,last,total", num_heads=4, kv_num_heads=2,
-        domain="com.microsoft",
+        "GroupQueryAttention", "queries,keys,keys,past,past,last,total", "out,new_keys,new_values",
+        num_heads=4, kv_num_heads=2, domain="com.microsoft",
     )  # fmt: skip
     tensors = [
         *SIZES, tensor("q", 4, 32), tensor("kv", 4, 16), tensor("past", 1, 2, 3, 8),

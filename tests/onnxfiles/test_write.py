@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,8 +17,12 @@ from lightcnn.onnxfiles.write import onnx_bytes
 from lightcnn.recipe import Recipe
 
 
-def test_an_exported_file_computes_what_torch_does_and_contains_nothing_about_the_machine(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pool", ["avg", "max"])
+def test_an_exported_file_computes_what_torch_does_and_contains_nothing_about_the_machine(
+    pool: Literal["avg", "max"], tmp_path: Path
+) -> None:
     spec = Recipe.load("quick").network
+    spec = spec.model_copy(update={"head": spec.head.model_copy(update={"pool": pool})})
     deployed = export_deployed(spec, tmp_path / "a.onnx")
     data = (tmp_path / "a.onnx").read_bytes()
     images = np.random.default_rng(0).random((3, *spec.input), dtype=np.float32)
