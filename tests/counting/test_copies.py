@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 import torch
@@ -48,6 +48,11 @@ def with_attribute(value: Any) -> Plain:
     return model
 
 
+def closed_file() -> TextIO:
+    with open(__file__, encoding="utf-8") as file:
+        return file
+
+
 def with_activation() -> Plain:
     model = Plain()
     model.body[0].kept = [model.body[0](torch.zeros(1, *SHAPE))]
@@ -77,7 +82,7 @@ def scripted() -> nn.Module:
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "lock": (lambda: with_attribute(threading.Lock()), r"attribute 'kept' \(lock\) of module 'body.0' \(Conv2d\)"),
-    "file": (lambda: with_attribute(open(__file__)), r"attribute 'kept' \(TextIOWrapper\) of module 'body.0'"),  # noqa: SIM115
+    "file": (lambda: with_attribute(closed_file()), r"attribute 'kept' \(TextIOWrapper\) of module 'body.0'"),
     "activation": (with_activation, r"attribute 'kept' \(list\) of module 'body.0' \(Conv2d\): Only Tensors"),
     "lazy": (lazy, r"module '0' \(LazyConv2d\) has no weights before its first image"),
     "quantized": (quantized, r"module '2' \(Linear\) keeps its weights packed"),
