@@ -67,9 +67,9 @@ class WidthDepthTable:
         """Input size, kernel, and width and depth of each stage."""
         return self._genes
 
-    def first(self) -> Shape:
+    def starts(self) -> tuple[Shape, ...]:
         """A candidate in the middle of the table."""
-        return self._entry(len(self._options) // 2).shape
+        return (self._entry(len(self._options) // 2).shape,)
 
     def draw(self, random: Random) -> Shape:
         """A random candidate."""

@@ -32,8 +32,8 @@ class TableSpace:
     def genes(self):
         return Gene("x", tuple(range(100)), True), Gene("kind", ("a", "b", "c"))
 
-    def first(self):
-        return {"x": 10, "kind": "a"}
+    def starts(self):
+        return ({"x": 10, "kind": "a"},)
 
     def draw(self, random: Random):
         return {gene.name: random.choice(gene.options) for gene in self.genes()}
@@ -57,8 +57,8 @@ class TinySpace(TableSpace):
     def genes(self):
         return Gene("x", (1, 2), True), Gene("kind", ("a", "b"))
 
-    def first(self):
-        return {"x": 1, "kind": "a"}
+    def starts(self):
+        return ({"x": 1, "kind": "a"},)
 
     def mutate(self, shape, random):
         return dict(shape)

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 from helpers.paths import DOCS
-from searching.table_space import best, run, score, table_searcher, timeless
+from searching.table_space import TableSpace, best, run, score, table_searcher, timeless
 
 from lightcnn.cli.search import Strategy
 from lightcnn.errors import InputError
@@ -57,3 +57,13 @@ def test_another_seed_proposes_other_candidates(tmp_path):
 def test_the_message_for_an_unknown_strategy_lists_all(tmp_path):
     with pytest.raises(InputError, match="surrogate, evolution, tpe, random"):
         table_searcher(tmp_path, strategy="annealing")
+
+
+def test_all_starts_of_a_space_are_tried_first(tmp_path):
+    class TwoStarts(TableSpace):
+        def starts(self):
+            return ({"x": 10, "kind": "a"}, {"x": 60, "kind": "c"})
+
+    searcher = table_searcher(tmp_path, TwoStarts())
+    run(searcher, trials=4)
+    assert [outcome.key for outcome in searcher.outcomes()][:2] == ["10/a", "60/c"]

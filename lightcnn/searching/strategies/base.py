@@ -29,14 +29,14 @@ class CandidateLike(Protocol):
 
 
 class Shapes(Protocol):
-    """What a strategy proposes from: genes, a first shape, random shapes and mutations, and candidates of shapes.
+    """What a strategy proposes from: genes, shapes to begin with, random shapes, mutations, and candidates of shapes.
 
     `candidate` is the nearest one that meets the budget, `inspect` that of the shape as it is. `features` are numbers
     about a candidate that cost nothing to know, as many for every candidate.
     """
 
     def genes(self) -> Sequence[Gene]: ...
-    def first(self) -> Shape: ...
+    def starts(self) -> Sequence[Shape]: ...
     def draw(self, random: Random) -> Shape: ...
     def mutate(self, shape: Mapping[str, Any], random: Random) -> Shape: ...
     def candidate(self, shape: Mapping[str, Any], random: Random) -> CandidateLike: ...
@@ -148,8 +148,9 @@ class SeededSampler(optuna.samplers.BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The parameters of one trial."""
-        first = trial.number == 0
-        shape = self._shapes.first() if first else self._strategy(self._shapes, study, trial, self._seed)
+        starts = self._shapes.starts()
+        begins = trial.number < len(starts)
+        shape = starts[trial.number] if begins else self._strategy(self._shapes, study, trial, self._seed)
         return {name: encode(value) for name, value in shape.items()}
 
     def sample_independent(
