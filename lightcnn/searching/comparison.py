@@ -147,7 +147,9 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
             f"{compared['finalists']} of them reached the final training; trial {best} was trained to {length}"
         ]
     other = compared["runner_up"]
-    if other is not None:
+    if other is not None and not compared["difference"]:
+        lines.append(f"trial {best} and trial {other['trial']} are equally accurate on validation")
+    elif other is not None:
         noise = 2 * compared["standard_error"]
         verdict = "more than" if compared["beyond_noise"] else "within"
         lines.append(

@@ -89,7 +89,7 @@ def _search(report: Mapping[str, Any], outcomes: Sequence[Outcome], plots: Mappi
         html.pairs(report["counts"]),
         html.table(
             ("images", "optimizer steps", "networks", "rank correlation with the longest trainings"),
-            [(r["images"], r["steps"], r["networks"], r["rank_correlation"]) for r in report["fidelity"]["rungs"]],
+            [_rung_row(rung) for rung in report["fidelity"]["rungs"]],
         ),
         html.paragraph(largest_class_sentence(report["metrics"]["val"], "validation images")),
         html.figure(plots["history"], "Best validation accuracy so far, over trainings of all lengths"),
@@ -99,6 +99,12 @@ def _search(report: Mapping[str, Any], outcomes: Sequence[Outcome], plots: Mappi
             [(o.number, o.images, o.score, _format_widths(o)) for o in scored],
         ),
     ]
+
+
+def _rung_row(rung: Mapping[str, Any]) -> tuple[Any, ...]:
+    """A rung as a row; its correlation is unknown with fewer than four longer trainings."""
+    correlation = rung["rank_correlation"]
+    return rung["images"], rung["steps"], rung["networks"], "–" if correlation is None else f"{correlation:.2f}"
 
 
 def _data(data: Mapping[str, Any]) -> list[str]:

@@ -265,9 +265,12 @@ def front(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[tuple[Cost,
 
 
 def history(outcomes: Sequence[Outcome]) -> list[tuple[float, float]]:
-    """Seconds of search and the best validation accuracy by then, one pair per improvement."""
+    """Seconds of search and the best validation accuracy by then, one pair per improvement.
+
+    Only the time of the last score of a trial is known.
+    """
     points: list[tuple[float, float]] = []
-    for outcome in outcomes:
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.elapsed):
         top = max(outcome.scores.values(), default=None)
         if top is not None and (not points or top > points[-1][1]):
             points.append((round(outcome.elapsed, 3), top))

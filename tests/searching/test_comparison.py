@@ -1,0 +1,48 @@
+"""What a search says that it has compared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightcnn.searching.comparison import comparison_lines
+from lightcnn.searching.report import history
+from lightcnn.searching.storage import Outcome
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    compared = {
+        "networks": 12, "images": 54_945, "finalists": 2, "final_images": 122_100, "cut_short": False,
+        "runner_up": {"trial": 3, "val": {"accuracy": 0.9}}, "difference": 0.0125, "standard_error": 0.005,
+        "beyond_noise": True,
+    }  # fmt: skip
+    return {"comparison": compared | changes, "best": {"trial": 0}, "plan": {"final": {"images": 200_000}}}
+
+
+def test_the_lines_state_networks_lengths_and_noise() -> None:
+    assert comparison_lines(report()) == [
+        "12 networks were compared, the longest at 54.95k images; 2 of them reached the final training; trial 0 was "
+        "trained to 122.1k images",
+        "trial 0 is 1.25 points above trial 3 on validation, more than the noise of 1.00 points (twice the standard "
+        "error of the paired difference)",
+    ]
+    within = comparison_lines(report(standard_error=0.01, beyond_noise=False))
+    assert "within the noise of 2.00 points" in within[1]
+    equal = comparison_lines(report(difference=0.0, standard_error=0.0, beyond_noise=False))
+    assert equal[1] == "trial 0 and trial 3 are equally accurate on validation"
+
+
+def test_a_search_that_compared_nothing_or_was_cut_short_says_so() -> None:
+    alone = comparison_lines(report(networks=1, runner_up=None, cut_short=True))
+    assert alone == [
+        "one network was trained, to 122.1k images: nothing was compared",
+        "the final training was cut short: 122.1k images instead of 200k",
+    ]
+
+
+def test_the_history_is_in_the_order_of_time() -> None:
+    outcomes = [
+        Outcome(0, "complete", "", "a", {}, {9: 0.8, 27: 0.95}, 1.0, 40.0),
+        Outcome(1, "pruned", "", "b", {}, {9: 0.9}, 1.0, 10.0),
+        Outcome(2, "failed", "", "c", {}, {}, 1.0, 5.0),
+    ]
+    assert history(outcomes) == [(10.0, 0.9), (40.0, 0.95)]
