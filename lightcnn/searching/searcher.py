@@ -225,9 +225,15 @@ class Searcher:
         return None if waiting else [outcome.as_of(horizon) for outcome in outcomes]
 
     def _require_own_parameters(self) -> None:
-        """Raises: RunError if a trial on disk has other parameters than the genes of this space."""
-        expected = distributions(self._genes)
+        """Raises: RunError if a trial on disk has other parameters than the genes, or other lengths than the rungs."""
+        expected, rungs = distributions(self._genes), {str(images) for images in self.rungs.images}
         for trial in self.study.get_trials(deepcopy=False):
+            lengths = {*map(str, trial.intermediate_values), *trial.user_attrs.get("tasks", {})}
+            if not lengths <= rungs:
+                raise RunError(
+                    f"{self._file}: not the study of this search (trial {trial.number} was trained to other lengths "
+                    "than the rungs of plan.yaml); choose a new --out"
+                )
             shape = trial.user_attrs.get("shape")
             known = all(expected.get(name) == distribution for name, distribution in trial.distributions.items())
             if not known or (shape is not None and not expected.keys() <= shape.keys()):

@@ -57,6 +57,7 @@ class NetworkEvaluator:
         result = self._executor.wait()
         fidelity = self._running.pop((result.trial, result.rung))
         if result.averaged is None:
+            self._folder.log(f"trial {fidelity.trial} failed: {result.traceback or result.error}")
             return fidelity, result.error
         write_epochs(self._folder, result)
         if fidelity.rung:
