@@ -88,7 +88,8 @@ class Standing:
 class Rungs:
     """The lengths of trainings in images, ascending.
 
-    A candidate is promoted from a rung to the next if it is among the best 1/`keep` of those that reached the rung.
+    A candidate is promoted from a rung to the next if it is among the best 1/`keep` of those that reached the rung, and
+    no more than 1/`keep` of them have been: promises change with every score, so the best are not always the same.
     """
 
     images: tuple[int, ...]
@@ -98,8 +99,10 @@ class Rungs:
         """The trial to continue and its next rung, the highest rung first; None if no trial is to be promoted."""
         for rung in reversed(range(len(self.images) - 1)):
             reached = [standing for standing in standings if standing.scored > rung]
+            promoted = sum(standing.started > rung + 1 for standing in reached)
+            places = len(reached) // self.keep
             ranked = sorted(reached, key=lambda standing: (-standing.promise, standing.number))
-            for standing in ranked[: len(reached) // self.keep]:
+            for standing in ranked[: places if promoted < places else 0]:
                 if standing.started == rung + 1:
                     return standing.number, rung + 1
         return None
