@@ -15,9 +15,9 @@ from lightcnn.recipe import Optimisation, default_epochs, default_training
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.halving import Rungs
 
-FINAL_SHARE = 0.6
-"""Largest share of the time that is kept for the final training: what is not seen in it costs every network accuracy,
-and the rungs before it are not lost, since the final training continues them."""
+FINAL_SHARE = 0.75
+"""Largest share of the time that is kept for the final training: images that are not seen in it cost every network
+accuracy. With 0.6, a search of Fashion-MNIST for ten minutes ended with 0.73 million images and 92.15 % on test."""
 MAX_FINAL_EPOCHS = 100
 """Maximum epochs of the final training: the time that they do not need goes into the search."""
 SAFETY_SHARE = 0.93
@@ -96,8 +96,8 @@ class Plan(Frozen):
         """The time by which the last rung must end, for `limit` seconds in total; None without a limit."""
         if limit is None:
             return None
-        rounds = math.ceil(self.finalists / self.workers)
-        final = rounds * self.final_images(limit, epochs) / self.images_per_second / SAFETY_SHARE + self.evaluation
+        share = max(1.0, self.finalists / self.workers)  # finalists take turns, a part at a time
+        final = share * self.final_images(limit, epochs) / self.images_per_second / SAFETY_SHARE + self.evaluation
         return max(0.0, limit - min(final, limit))
 
     def networks(self, limit: float | None, epochs: int | None, trials: int | None) -> int:
