@@ -73,7 +73,8 @@ def shared_images(
     count = len(dataset) * dataset.channels * size * size
     folder = cache_folder("images")
     with suppress(OSError):
-        if count <= min(DISK_BYTES, _free(folder) // 2):
+        path = _path(folder, dataset, preparation, size)
+        if path.is_file() or count <= min(DISK_BYTES, _free(folder) // 2):
             return _mapped(folder, dataset, preparation, size, progress)
     return None
 
@@ -89,9 +90,7 @@ def _mapped(folder: Path, dataset: Dataset, preparation: Preparation, size: int,
 
     Raises: OSError if the folder is not writable.
     """
-    scale = dataset.scale.model_dump_json() if dataset.scale else ""
-    key = repr((dataset.fingerprint, scale, sorted(preparation.model_dump().items()), size, 2))
-    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()}.npy"
+    path = _path(folder, dataset, preparation, size)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
@@ -99,6 +98,13 @@ def _mapped(folder: Path, dataset: Dataset, preparation: Preparation, size: int,
             _write(path, dataset, preparation, size, progress)
         os.utime(path)
     return path
+
+
+def _path(folder: Path, dataset: Dataset, preparation: Preparation, size: int) -> Path:
+    """The file for the images, whose name is a hash of everything that decides about its content."""
+    scale = dataset.scale.model_dump_json() if dataset.scale else ""
+    key = repr((dataset.fingerprint, scale, sorted(preparation.model_dump().items()), size, 2))
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.npy"
 
 
 def _write(path: Path, dataset: Dataset, preparation: Preparation, size: int, progress: Progress) -> None:

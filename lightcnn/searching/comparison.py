@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lightcnn.searching.trainings.choice import Choice
     from lightcnn.searching.trainings.finals import Finalist, FinalProgress
 
+MIN_PAIRS = 4
+"""Networks that a rank correlation needs."""
 CUT_SHORT = 0.8
 """A final training with a smaller share of the planned images was cut short."""
 
@@ -45,13 +47,14 @@ def images_of(plan: Plan, step: int) -> int:
 def comparison(settings: SearchSettings, plan: Plan, result: SearchResult) -> dict[str, Any]:
     """How many networks were compared and to what length, whether the final training was cut short, and the noise."""
     planned = plan.final_images(settings.seconds, settings.epochs)
-    longest = images_of(plan, result.choice.best.step)
+    best = result.choice.best
+    longest = images_of(plan, max(best.step, best.progress.last_step))
     reached = [outcome.images for outcome in result.outcomes if outcome.is_scored]
     return {
         "networks": len(reached),
         "images": max(reached, default=0),
         "finalists": len(result.finalists),
-        "final_images": longest,
+        "final_images": images_of(plan, best.step),
         "cut_short": longest < CUT_SHORT * planned,
         **result.choice.document(),
     }
@@ -86,8 +89,14 @@ def rungs_document(plan: Plan, result: SearchResult) -> list[dict[str, Any]]:
     rows = []
     for index, images in enumerate(plan.rungs):
         here = {outcome.number: outcome.utilities[images] for outcome in scored if images in outcome.utilities}
-        later = {outcome.number: outcome.utilities[outcome.images] for outcome in scored if outcome.images > images}
-        later = later if index + 1 < len(plan.rungs) else ends
+        longer = [
+            ends,
+            *(
+                {outcome.number: outcome.utilities[rung] for outcome in scored if rung in outcome.utilities}
+                for rung in reversed(plan.rungs[index + 1 :])
+            ),
+        ]
+        later = next((scores for scores in longer if len(here.keys() & scores.keys()) >= MIN_PAIRS), {})
         both = sorted(here.keys() & later.keys())
         rows.append({
             "steps": plan.steps(images),
@@ -113,7 +122,7 @@ def _spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
     """Spearman's correlation; None for fewer than four pairs, or if one of the scores is the same for all."""
     from scipy.stats import spearmanr
 
-    if len(first) < 4 or len(set(first)) < 2 or len(set(second)) < 2:
+    if len(first) < MIN_PAIRS or len(set(first)) < 2 or len(set(second)) < 2:
         return None
     return float(spearmanr(first, second).statistic)
 
@@ -122,7 +131,9 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     """The plan in sentences, from its document."""
     final, rungs, count = plan["final"], plan["rungs"], plan["finalists"]
     length = f"{human(final['images'])} images ({final['epochs']:g} epochs, {final['steps']:,} steps)"
-    if plan["networks"] == 1:
+    if plan["networks"] == 1 and plan["worthwhile_seconds"] is None:
+        lines = [f"plan: one network is trained, to about {length}"]
+    elif plan["networks"] == 1:
         lines = [f"plan: there is no time to compare networks, so the first one is trained alone, to about {length}"]
     else:
         longer = f", the best third of them at {' and '.join(human(n) for n in rungs[1:])}" if len(rungs) > 1 else ""
@@ -150,7 +161,7 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
     if other is not None and not compared["difference"]:
         lines.append(f"trial {best} and trial {other['trial']} are equally accurate on validation")
     elif other is not None:
-        noise = 2 * compared["standard_error"]
+        noise = 2 * (compared["standard_error"] or math.inf)
         verdict = "more than" if compared["beyond_noise"] else "within"
         lines.append(
             f"trial {best} is {100 * compared['difference']:.2f} points above trial {other['trial']} on validation, "

@@ -23,7 +23,7 @@ from lightcnn.data.sources.load import load
 from lightcnn.data.split import data_document, make_split
 from lightcnn.devices import DeviceName, default_workers, pick_device, require_memory
 from lightcnn.engine.memory import training_bytes
-from lightcnn.errors import LightcnnError, RunError
+from lightcnn.errors import InputError, LightcnnError, RunError
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Augment, Reading, default_augment, default_training
 from lightcnn.run import Run
@@ -43,9 +43,9 @@ from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.executors import Executor, InProcess
 from lightcnn.searching.trainings.files import remove_states
-from lightcnn.searching.trainings.finals import Finalist, FinalTrainings, choose_finalists
+from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings, choose_finalists
 from lightcnn.searching.trainings.pool import WorkerPool
-from lightcnn.searching.trainings.speed import measured_plan
+from lightcnn.searching.trainings.speed import measured_plan, with_speed
 from lightcnn.space import SearchSpace
 from lightcnn.text import first_line
 
@@ -133,14 +133,11 @@ def run(
         with folder.locked():
             pipeline = Pipeline(dataset, sets, device, progress=progress.reading)
             data = PipelineData(pipeline, settings.seed)
-            plan = read_plan(folder, dataset.fingerprint)
-            spent = 0.0 if plan is None else plan.spent
-            if plan is None:
-                plan = measured_plan(settings, data, space, workers, began)
-                write_plan(folder, plan)
-            executor: Executor = pool or InProcess(data, folder, progress.stepped)
-            if pool:
+            executor: Executor = InProcess(data, folder, progress.stepped)
+            if pool and pipeline.shared(space.inspect(space.first()).spec.input[1]):
                 pool.open(data, folder)
+                executor = pool
+            plan, spent = _plan(folder, settings, data, space, executor.workers, began)
             _Session(folder, settings, space, data, plan, executor, progress).run(spent, began)
     return folder
 
@@ -175,10 +172,37 @@ def estimate(settings: SearchSettings, progress: SearchProgress = SILENT) -> dic
     }
 
 
+def _plan(
+    folder: RunFolder, settings: SearchSettings, data: PipelineData, space: BudgetedSpace, workers: int, began: float
+) -> tuple[Plan, float]:
+    """The plan, which is made only once, and the seconds before the first trial of an earlier session.
+
+    The numbers of finalists and of workers are those of this session.
+    """
+    plan = read_plan(folder, data.pipeline.dataset.fingerprint)
+    if plan is None:
+        plan = measured_plan(settings, data, space, workers, began)
+        write_plan(folder, plan)
+        return plan, 0.0
+    if settings.seconds is not None and plan.images_per_second is None:  # it had no time limit before
+        plan = with_speed(plan, data, space)
+        write_plan(folder, plan)
+    changes = {
+        "finalists": settings.finalists or plan.finalists,
+        "workers": workers if plan.threads in (None, 1) else 1,
+    }
+    return plan.model_copy(update=changes), plan.spent
+
+
 @contextmanager
 def _workers(settings: SearchSettings, device: torch.device, progress: SearchProgress) -> Iterator[WorkerPool | None]:
-    """Worker processes, which load PyTorch while the data are read; None if one process is enough."""
+    """Worker processes, which load PyTorch while the data are read; None if one process is enough.
+
+    Raises: InputError for several workers on a GPU.
+    """
     workers = settings.workers or default_workers(device)
+    if workers > 1 and device.type != "cpu":
+        raise InputError(f"--workers {workers}: a GPU trains one network at a time; use --workers 1, or --device cpu")
     with ExitStack() as stack:
         yield stack.enter_context(WorkerPool(workers, progress.stepped)) if workers > 1 else None
 
@@ -267,7 +291,7 @@ class _Session:
         self.folder.write_bytes(SETTINGS_FILE, _settings_yaml(settings))
         self.folder.remove("report.json")
         earlier = searcher.outcomes()
-        spent = max([spent, *(outcome.elapsed for outcome in earlier)])
+        spent = max([spent, searcher.stored_seconds(), *(outcome.elapsed for outcome in earlier)])
         limit = settings.seconds
         clock = SearchClock(limit, plan.search_seconds(limit, settings.epochs), spent, began)
         self.progress.planned(self.folder, self.space, plan, clock, settings)
@@ -276,8 +300,7 @@ class _Session:
                 self.progress.finished(outcome, "")
         self._search(searcher, clock)
         finalists = self._finalists(searcher)
-        trainings = self._trainings(clock)
-        trained = trainings.run(finalists)
+        trained = self._trainings(searcher, clock).run(finalists)
         searcher.settle()
         outcomes = searcher.outcomes()
         write_trials(self.folder, self.space.space, outcomes)
@@ -290,6 +313,7 @@ class _Session:
             outcomes, searcher.promises(outcomes), finalists, trained, choice, searcher.count_test_evaluation()
         )
         write_report(self.folder, settings, pipeline, self.space, plan, result, clock, self._augment())
+        searcher.store_seconds(clock.elapsed())
         remove_states(self.folder, keep=[finalist.outcome.number for finalist in finalists])
 
     def _search(self, searcher: Searcher, clock: SearchClock) -> None:
@@ -354,11 +378,17 @@ class _Session:
             Finalist(outcome, self.space.inspect(outcome.shape), searcher.seed_of(outcome.number)) for outcome in chosen
         ]
 
-    def _trainings(self, clock: SearchClock) -> FinalTrainings:
+    def _trainings(self, searcher: Searcher, clock: SearchClock) -> FinalTrainings:
+        """The final trainings, whose time is stored part by part."""
+
+        def on_part(finalist: Finalist, progress: FinalProgress, end: int) -> None:
+            searcher.store_seconds(clock.elapsed())
+            self.progress.retraining(finalist, progress, end)
+
         images = self.plan.final_images(self.settings.seconds, self.settings.epochs)
         if self.settings.seconds is not None:  # the clock decides, up to the largest number of epochs
             images = self.plan.longest_images(self.settings.epochs)
         return FinalTrainings(
             self.executor, self.folder, self.plan, self.plan.training(), self._augment(), clock,
-            self.plan.steps(images), self.progress.retraining,
+            self.plan.steps(images), on_part,
         )  # fmt: skip

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lightcnn import document
-from lightcnn.document import Frozen
+from lightcnn.devices import MAX_WORKERS
+from lightcnn.document import Frozen, rule_error
 from lightcnn.errors import RunError
 from lightcnn.recipe import Optimisation, default_epochs, default_training
 from lightcnn.run_folder import RunFolder
@@ -51,15 +52,28 @@ class Plan(Frozen):
     version: Literal[2] = 2
     fingerprint: str
     images: Annotated[int, Field(ge=1, description="training images")]
-    batch: Annotated[int, Field(ge=1)]
-    rungs: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
-    warmup_steps: Annotated[int, Field(ge=1)]
-    workers: Annotated[int, Field(ge=1)]
-    finalists: Annotated[int, Field(ge=1)]
-    threads: Annotated[int | None, Field(ge=1, description="CPU threads of one training")] = None
-    images_per_second: Annotated[float, Field(gt=0, description="of one worker; measured if there is a time limit")] = 1
-    evaluation: Annotated[float, Field(ge=0)] = 0.0
-    spent: Annotated[float, Field(ge=0, description="seconds before the first trial")] = 0.0
+    batch: Annotated[int, Field(ge=2, le=65_536)]
+    rungs: Annotated[tuple[Annotated[int, Field(ge=1, le=10**12)], ...], Field(min_length=1, max_length=10)]
+    warmup_steps: Annotated[int, Field(ge=1, le=10**6)]
+    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)]
+    finalists: Annotated[int, Field(ge=1, le=64)]
+    threads: Annotated[int | None, Field(ge=1, le=1_024, description="CPU threads of one training")] = None
+    images_per_second: Annotated[
+        float | None, Field(gt=0, le=1e9, description="of one worker; measured if there is a time limit")
+    ] = None
+    evaluation: Annotated[float, Field(ge=0, le=1e9)] = 0.0
+    spent: Annotated[float, Field(ge=0, le=1e9, description="seconds before the first trial")] = 0.0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if list(self.rungs) != sorted(set(self.rungs)):
+            raise rule_error("rungs", "must be ascending; choose a new --out")
+        return self
+
+    @property
+    def speed(self) -> float:
+        """Images per second of one worker; 1 if it was not measured, since nothing then depends on it."""
+        return self.images_per_second or 1.0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -86,7 +100,7 @@ class Plan(Frozen):
         most = self.longest_images(epochs)
         seconds = SAFETY_SHARE * (FINAL_SHARE * limit - self.evaluation)
         shared = min(self.workers, self.finalists) / self.finalists
-        return max(1, min(most, int(seconds * shared * self.images_per_second)))
+        return max(1, min(most, int(seconds * shared * self.speed)))
 
     def longest_images(self, epochs: int | None) -> int:
         """The most images of a final training."""
@@ -97,7 +111,7 @@ class Plan(Frozen):
         if limit is None:
             return None
         share = max(1.0, self.finalists / self.workers)  # finalists take turns, a part at a time
-        final = share * self.final_images(limit, epochs) / self.images_per_second / SAFETY_SHARE + self.evaluation
+        final = share * self.final_images(limit, epochs) / self.speed / SAFETY_SHARE + self.evaluation
         return max(0.0, limit - min(final, limit))
 
     def networks(self, limit: float | None, epochs: int | None, trials: int | None) -> int:
@@ -114,12 +128,12 @@ class Plan(Frozen):
 
     def _possible(self, limit: float, epochs: int | None) -> int:
         seconds = max(0.0, (self.search_seconds(limit, epochs) or 0.0) - self.spent)
-        return int(seconds * self.workers * self.images_per_second / (RUNG_COST * self.rungs[0]))
+        return int(seconds * self.workers * self.speed / (RUNG_COST * self.rungs[0]))
 
     def worthwhile_seconds(self) -> float:
         """The time in which `NETWORKS` networks could be compared at rungs of `GOOD_STEPS` and more."""
         images = NETWORKS * RUNG_COST * GOOD_STEPS * self.images / self.steps_per_epoch
-        return images / (self.workers * self.images_per_second) / (1 - FINAL_SHARE) + self.evaluation
+        return images / (self.workers * self.speed) / (1 - FINAL_SHARE) + self.evaluation
 
     def halving(self) -> Rungs:
         """The rungs."""
@@ -133,7 +147,7 @@ class Plan(Frozen):
             "rungs": list(self.rungs),
             "finalists": self.finalists,
             "workers": self.workers,
-            "images_per_second": round(self.images_per_second, 1) if limit is not None else None,
+            "images_per_second": round(self.speed, 1) if limit is not None else None,
             "final": {"images": final, "steps": self.steps(final), "epochs": round(final / self.images, 1)},
             "worthwhile_seconds": round(self.worthwhile_seconds()) if limit is not None else None,
         }
@@ -148,7 +162,7 @@ def make_plan(
     limit: float | None,
     epochs: int | None,
     threads: int | None = None,
-    images_per_second: float = 1.0,
+    images_per_second: float | None = None,
     evaluation: float = 0.0,
     spent: float = 0.0,
 ) -> Plan:
@@ -163,7 +177,7 @@ def make_plan(
         first = final / RUNG_FACTOR**3
     else:
         seconds = max(0.0, (draft.search_seconds(limit, epochs) or 0.0) - spent)
-        first = seconds * workers * images_per_second / (RUNG_COST * NETWORKS)
+        first = seconds * workers * draft.speed / (RUNG_COST * NETWORKS)
     first = max(1, min(final / RUNG_FACTOR, max(first, MIN_STEPS * images / steps)))
     rungs = [round(first)]
     while len(rungs) < 3 and 2 * RUNG_FACTOR * rungs[-1] <= final:
@@ -179,7 +193,9 @@ def read_plan(run: RunFolder, fingerprint: str) -> Plan | None:
     """
     if not (run / PLAN_FILE).is_file():
         return None
-    if "version: 2" not in (run / PLAN_FILE).read_text(encoding="utf-8", errors="replace")[:1_000]:
+    with open(run / PLAN_FILE, encoding="utf-8", errors="replace") as file:
+        head = file.read(1_000)
+    if "version: 2" not in head:
         raise RunError(
             f"run {run.path}: the search was started by an earlier version of lightcnn, which trained every network "
             "from scratch at each rung; it cannot be continued: choose a new --out"

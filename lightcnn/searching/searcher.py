@@ -44,6 +44,8 @@ LAG = 8
 largest number of workers."""
 MAX_DUPLICATES = 50
 """Duplicates in a row after which nothing new is expected from the space, and the search ends."""
+MAX_STORED = 1e9
+"""Largest number that is read from the attributes of a study."""
 MAX_MUTATIONS = 10
 """Mutations of a network that was already proposed, until the trial is a duplicate."""
 
@@ -62,7 +64,7 @@ class Predictor(Protocol):
 
 
 def last_utility(shapes: Shapes, outcomes: Sequence[Outcome], images: int, /) -> list[float]:
-    """The simplest `Predictor`: the utility at the last rung, with all longer trainings above all shorter ones."""
+    """The simplest `Predictor`: the utility at the last rung."""
     return [outcome.utilities[outcome.images] for outcome in outcomes]
 
 
@@ -99,6 +101,7 @@ class Searcher:
         self._require_own_parameters()
         self._outcomes = read_outcomes(self.study)
         self._trials: dict[int, Trial] = {}
+        self._promised: tuple[tuple[tuple[int, int], ...], list[float]] = ((), [])
 
     def run(
         self,
@@ -139,20 +142,34 @@ class Searcher:
 
     def settle(self) -> None:
         """Ends all trials: those at the last rung are complete, the others pruned."""
-        for outcome in self.outcomes():
-            if outcome.state == "running":
-                complete = outcome.images >= self.rungs.images[-1]
-                state = TrialState.COMPLETE if complete else TrialState.PRUNED
-                reason = "" if complete else f"not continued after {outcome.images} images"
-                value = outcome.utilities[outcome.images] if complete else None
-                self.end(outcome.number, TrialResult(state, reason, value))
+        with storage_errors(self._file, started=True):
+            for outcome in self.outcomes():
+                if outcome.state == "running":
+                    complete = outcome.images >= self.rungs.images[-1]
+                    state = TrialState.COMPLETE if complete else TrialState.PRUNED
+                    reason = "" if complete else f"not continued after {outcome.images} images"
+                    value = outcome.utilities[outcome.images] if complete else None
+                    self.end(outcome.number, TrialResult(state, reason, value))
 
     def count_test_evaluation(self) -> int:
         """How often the test set has been evaluated, with the time that is about to come."""
-        earlier = self.study.user_attrs.get("test_evaluations", 0)
-        count = 1 + (earlier if isinstance(earlier, int) else 0)
-        self.study.set_user_attr("test_evaluations", count)
+        count = 1 + int(self._stored_number("test_evaluations"))
+        with storage_errors(self._file, started=True):
+            self.study.set_user_attr("test_evaluations", count)
         return count
+
+    def stored_seconds(self) -> float:
+        """The seconds that the search had run when they were last stored."""
+        return self._stored_number("seconds")
+
+    def store_seconds(self, seconds: float) -> None:
+        """Stores the seconds that the search has run, over all its sessions."""
+        with storage_errors(self._file, started=True):
+            self.study.set_user_attr("seconds", seconds)
+
+    def _stored_number(self, name: str) -> float:
+        value = self.study.user_attrs.get(name, 0)
+        return value if isinstance(value, (int, float)) and 0 <= value < MAX_STORED else 0.0
 
     def end(self, number: int, result: TrialResult) -> None:
         """Stores how a trial has ended."""
@@ -165,8 +182,11 @@ class Searcher:
     def promises(self, outcomes: Sequence[Outcome]) -> dict[int, float]:
         """The predicted utility at the end of the final training, by the number of a scored trial."""
         scored = [outcome for outcome in outcomes if outcome.is_scored]
-        predicted = self.predictor(self.space, scored, self.final_images) if scored else []
-        return {outcome.number: float(value) for outcome, value in zip(scored, predicted, strict=True)}
+        key = tuple((outcome.number, outcome.images) for outcome in scored)
+        if key != self._promised[0]:
+            predicted = self.predictor(self.space, scored, self.final_images) if scored else []
+            self._promised = key, [float(value) for value in predicted]
+        return dict(zip((outcome.number for outcome in scored), self._promised[1], strict=True))
 
     def seed_of(self, number: int) -> int:
         """The seed of the training of a trial."""

@@ -40,7 +40,7 @@ DAMAGES = (
 """What SQLite, SQLAlchemy and Optuna raise for a file whose tables or values are not those of a study."""
 
 
-RungName = Annotated[str, Field(pattern=r"^[0-9]{1,15}$")]
+RungName = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,14}$")]
 
 
 class TrialAttributes(BaseModel):

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from lightcnn.errors import RunError
+from lightcnn.errors import LightcnnError, RunError
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.comparison import plan_lines
 from lightcnn.searching.plan import MIN_NETWORKS, MIN_STEPS, RUNG_COST, Plan, make_plan, read_plan, write_plan
@@ -88,4 +88,23 @@ def test_a_plan_is_read_back_and_refused_for_other_data_or_from_an_earlier_versi
         read_plan(run, "b")
     run.write_bytes("plan.yaml", b"fingerprint: a\nimages: 52\nepochs: [1, 3, 9]\nkeep: 3\nfinal_epochs: 4\n")
     with pytest.raises(RunError, match="started by an earlier version of lightcnn"):
+        read_plan(run, "a")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("images_per_second: 2400", "images_per_second: 1e308"), "images_per_second"),
+        (("batch: 128", "batch: 1"), "batch"),
+        (("workers: 2", "workers: 1000"), "workers"),
+        (("rungs: [", "rungs: [99999999, "), "rungs: must be ascending"),
+    ],
+)
+def test_a_changed_plan_is_refused(change, message, tmp_path) -> None:
+    run = RunFolder.create(tmp_path / "run", "search", {})
+    write_plan(run, timed(600, 2_400))
+    text = (run / "plan.yaml").read_text()
+    assert change[0] in text
+    run.write_bytes("plan.yaml", text.replace(*change).encode())
+    with pytest.raises(LightcnnError, match=message):
         read_plan(run, "a")

@@ -13,7 +13,7 @@ from torch import nn
 
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.engine.saved_state import load_weights
-from lightcnn.errors import LightcnnError
+from lightcnn.errors import LightcnnError, RunError
 from lightcnn.inference import probabilities
 from lightcnn.network import build
 from lightcnn.run_folder import RunFolder
@@ -66,7 +66,7 @@ class Choice:
             "decayed": self.best.ended,
             "runner_up": other and {"trial": other.finalist.outcome.number, "val": {"accuracy": other.accuracy}},
             "difference": None if other is None else self.difference,
-            "standard_error": None if other is None else self.standard_error,
+            "standard_error": self.standard_error if other and math.isfinite(self.standard_error) else None,
             "beyond_noise": other is not None and self.difference > STANDARD_ERRORS * self.standard_error,
         }
 
@@ -82,11 +82,14 @@ def all_weights(
     for finalist, trained in zip(finalists, progress, strict=True):
         stages = _stages(trained)
         to_beat = max((score.accuracy for score in _scores(stages[0][0])), default=0.0)
-        for number, (result, file, ended) in enumerate(stages):
+        own: list[Weights] = []
+        for result, file, ended in stages:
+            first = not own  # of an end that cannot be read, the weights before it are candidates
             for averaged, score in zip((True, False), _scores(result) or (None, None), strict=True):
-                if number == 0 or (score is not None and score.accuracy > to_beat):
+                if first or (score is not None and score.accuracy > to_beat):
                     step = result.step if result else trained.first_step
-                    candidates += _evaluated(pipeline, folder, finalist, trained, file, step, averaged, ended)
+                    own += _evaluated(pipeline, folder, finalist, trained, file, step, averaged, ended)
+        candidates += own
     if not candidates:
         raise LightcnnError(f"run {folder.path}: no network of the final training predicts finite numbers")
     return candidates
@@ -137,8 +140,7 @@ def _stages(progress: FinalProgress) -> list[tuple[TrainingResult | None, str, b
         stages.append((progress.end, progress.end_file, True))
     if progress.parts:
         stages.append((progress.parts[-1], progress.stable_file, False))
-    if not stages:
-        stages.append((None, progress.rung_file, False))
+    stages.append((None, progress.rung_file, False))
     return stages
 
 
@@ -160,7 +162,11 @@ def _evaluated(
     """The weights in a state, evaluated on the whole validation set; none if they predict no finite numbers."""
     spec, validation = finalist.candidate.spec, pipeline.split.val
     model = build(spec, progress.seed).to(pipeline.device)
-    load_weights(folder, file, model, averaged=averaged)
+    try:
+        load_weights(folder, file, model, averaged=averaged)
+    except RunError as error:
+        folder.log(str(error))
+        return []
     size = spec.input[1]
     predicted = probabilities(model, pipeline.images(validation, size), pipeline.preprocess(size))
     if not np.isfinite(predicted).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.split import subset
 from lightcnn.data.store import open_images
+from lightcnn.run_folder import RunFolder
 
 VALIDATION_IMAGES = 2_500
 """Validation images that networks are compared on while they are trained: with them the difference of the log losses of
@@ -57,11 +59,13 @@ class PipelineData:
         """The preprocessing for networks of that input size."""
         return self.pipeline.preprocess(size)
 
-    def write_arrays(self, folder: Path) -> None:
-        """Writes the labels and indices for `SharedData`."""
+    def write_arrays(self, folder: RunFolder) -> None:
+        """Writes the labels and indices for `SharedData` into trainings/."""
         arrays = {"labels": self.pipeline.dataset.labels, "train": self.train, "validation": self.validation}
         for name in ARRAYS:
-            np.save(folder / f"{name}.npy", arrays[name])
+            content = io.BytesIO()
+            np.save(content, arrays[name])
+            folder.write_bytes(f"trainings/{name}.npy", content.getvalue())
 
 
 class SharedData:

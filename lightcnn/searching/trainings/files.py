@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
-from lightcnn import document
+from pydantic import ValidationError
+
 from lightcnn.document import Frozen
+from lightcnn.errors import RunError
+from lightcnn.run_files import MAX_JSON_BYTES, read_limited
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trainings.jobs import EpochRow, TrainingResult
+from lightcnn.text import first_line
 
 STATE = re.compile(r"(\d{6})-(\d+|stable-\d+|end)\.safetensors")
-NOTES = re.compile(r"(\d{6})-epochs\.json")
+NOTES = re.compile(r"(\d{6})-(epochs|final)\.json")
+Document = TypeVar("Document", bound=Frozen)
 ARRAY = re.compile(r"(labels|train|validation)\.npy")
 
 
@@ -39,8 +45,18 @@ def write_epochs(folder: RunFolder, result: TrainingResult) -> None:
 
 def read_epochs(folder: RunFolder, trial: int) -> tuple[EpochRow, ...]:
     """The epochs of a trial's network in the search."""
-    path = folder / f"trainings/{trial:06}-epochs.json"
-    return document.load(Epochs, path).rows if path.is_file() else ()
+    return (read_json(folder, f"trainings/{trial:06}-epochs.json", Epochs) or Epochs()).rows
+
+
+def read_json(folder: RunFolder, name: str, model: type[Document]) -> Document | None:
+    """What a JSON file of the run folder holds; None if there is no such file. Raises: RunError if it is damaged."""
+    if not (folder / name).is_file():
+        return None
+    try:
+        return model.model_validate_json(read_limited(folder.path, name, MAX_JSON_BYTES))
+    except ValidationError as error:
+        detail = first_line(error.errors(include_url=False, include_context=False)[0]["msg"])
+        raise RunError(f"{folder / name}: not a file of this search ({detail}); choose a new --out") from None
 
 
 def merged(rows: Iterable[EpochRow]) -> tuple[EpochRow, ...]:

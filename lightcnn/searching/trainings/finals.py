@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lightcnn import document
 from lightcnn.document import Frozen
 from lightcnn.recipe import Augment, Optimisation, Seed
 from lightcnn.run_folder import RunFolder
@@ -13,7 +12,7 @@ from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.plan import DECAY_SHARE, SAFETY_SHARE, Plan, SearchClock
 from lightcnn.searching.storage import Outcome
 from lightcnn.searching.trainings.executors import Executor
-from lightcnn.searching.trainings.files import stable_file, state_file
+from lightcnn.searching.trainings.files import read_json, stable_file, state_file
 from lightcnn.searching.trainings.jobs import Count, TrainingJob, TrainingResult
 
 PARTS = 10
@@ -56,6 +55,11 @@ class FinalProgress(Frozen):
         if job.training.steps is None:
             return self.model_copy(update={"parts": (*self.parts, result)})
         return self.model_copy(update={"end": result, "decay_steps": job.training.decay_steps})
+
+    @property
+    def last_step(self) -> int:
+        """The last step of the training so far."""
+        return self.end.step if self.end is not None else self.step
 
     @property
     def stable_file(self) -> str:
@@ -126,7 +130,7 @@ class FinalTrainings:
     def run(self, finalists: Sequence[Finalist]) -> list[FinalProgress]:
         """Runs the parts of all finalists in turn; a failed part ends the training of its network."""
         by_trial = {finalist.outcome.number: finalist for finalist in finalists}
-        progress = {number: self._begun(finalist) for number, finalist in by_trial.items()}
+        progress = {number: self._begun(finalist, len(by_trial)) for number, finalist in by_trial.items()}
         running = {}
         for number, finalist in by_trial.items():
             if job := self._submit(finalist, progress[number], len(by_trial)):
@@ -150,17 +154,17 @@ class FinalTrainings:
         steps = progress.step + decay_steps
         return self._training.model_copy(update={"steps": steps, "decay_steps": decay_steps})
 
-    def _begun(self, finalist: Finalist) -> FinalProgress:
+    def _begun(self, finalist: Finalist, shared_by: int) -> FinalProgress:
         """What an earlier session has trained of a finalist; it is trained further if there is more time."""
         outcome = finalist.outcome
         first = self._plan.steps(outcome.images)
         fresh = FinalProgress(trial=outcome.number, seed=finalist.seed, images=outcome.images, first_step=first)
-        if not (self._folder / progress_file(outcome.number)).is_file():
+        earlier = read_json(self._folder, progress_file(outcome.number), FinalProgress)
+        if earlier is None or earlier.model_copy(update={"parts": (), "decay_steps": 0, "end": None}) != fresh:
             return fresh
-        earlier = document.load(FinalProgress, self._folder / progress_file(outcome.number))
-        if earlier.trial != outcome.number or earlier.seed != finalist.seed or earlier.images != outcome.images:
+        if not (self._folder / (earlier.end_file if earlier.end else earlier.stable_file)).is_file():
             return fresh
-        if earlier.end is not None and self._end(finalist, earlier, 1) > LONGER * earlier.end.step:
+        if earlier.end is not None and self._end(finalist, earlier, shared_by) > LONGER * earlier.end.step:
             return earlier.model_copy(update={"end": None, "decay_steps": 0})
         return earlier
 

@@ -34,14 +34,10 @@ class TrainingJob(Frozen):
 
 
 class WeightScore(Frozen):
-    """Validation accuracy (0..1), calibrated log loss, and which validation images are classified correctly.
-
-    `correct` has one hexadecimal digit for every four images.
-    """
+    """Validation accuracy (0..1) and calibrated log loss."""
 
     accuracy: float
     log_loss: float
-    correct: str
 
 
 class TrainingResult(Frozen):

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,6 @@ from typing import IO, Self
 
 from pydantic import ValidationError
 
-import lightcnn
 from lightcnn import interrupt
 from lightcnn.errors import LightcnnError
 from lightcnn.run_folder import RunFolder
@@ -33,7 +32,7 @@ START_LIMIT_SECONDS = 300.0
 MAX_ATTEMPTS = 3
 """Workers that may die of one job, until its trial has failed."""
 POLL_SECONDS = 0.2
-PROGRAM = "import sys; sys.path.append({path!r}); from lightcnn.searching.trainings.worker import main; main()"
+PROGRAM = "import sys; sys.path[:] = {path!r}; from lightcnn.searching.trainings.worker import main; main()"
 """Not `multiprocessing`, whose processes run the user's script again, and fail in notebooks."""
 
 
@@ -82,8 +81,7 @@ class WorkerPool:
 
     def open(self, data: PipelineData, folder: RunFolder) -> None:
         """Gives the workers their data."""
-        (folder / "trainings").mkdir(exist_ok=True)
-        data.write_arrays(folder / "trainings")
+        data.write_arrays(folder)
         self._data = data
         self._settings = WorkerSettings(folder=str(folder.path.absolute()), device="cpu").model_dump_json()
         for worker in self._workers:
@@ -121,7 +119,7 @@ class WorkerPool:
                 _send(worker, message.model_dump_json())
 
     def _images(self, size: int) -> Path:
-        if size not in self._files:
+        if size not in self._files or not self._files[size].is_file():
             path = self._data.pipeline.shared(size)
             if path is None:
                 raise LightcnnError(
@@ -141,7 +139,7 @@ class WorkerPool:
                 if isinstance(answer, TrainingResult):
                     worker.job = None
                     self._done.append(answer)
-                elif worker.job is not None and answer is not None:
+                elif worker.job is not None and answer is not None and answer.trial == worker.job.trial:
                     self._beat(worker.job.trial, answer.step)
 
     def _is_dead(self, worker: _Worker) -> bool:
@@ -174,8 +172,8 @@ class WorkerPool:
 def _start() -> _Worker:
     """A new worker process, without the user's signals and with one thread."""
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
-    path = str(Path(lightcnn.__file__).parent.parent)
-    environment: Mapping[str, str] = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    path = [str(Path(entry).absolute()) for entry in sys.path]  # the same modules as here, also those of a notebook
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUTF8": "1"}
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", PROGRAM.format(path=path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=errors, text=True, encoding="utf-8", start_new_session=True, env=environment,

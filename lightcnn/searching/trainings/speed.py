@@ -18,8 +18,8 @@ from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.training import score_weights
 
 WARM_UP_STEPS = 2
-SPEED_SECONDS, SPEED_STEPS = 1.0, 16
-"""The speed is measured for so many seconds or steps, whichever is reached first."""
+SPEED_SECONDS, SPEED_STEPS = 1.0, 32
+"""The speed is measured for about so many seconds or steps, whichever is reached first."""
 BUSY_SHARE = 0.9
 """Speed of a worker while the others work, as a share of that alone."""
 DEFAULT_FINALISTS = 2
@@ -44,7 +44,22 @@ def measured_plan(
         plan = _timed_plan(settings, data, space, workers, began, single)
         if plan.compares(settings.seconds, settings.epochs, settings.trials) or cores == single:
             return plan
-    return _timed_plan(settings, data, space, 1, began, cores).model_copy(update={"workers": workers})
+    return _timed_plan(settings, data, space, 1, began, cores)
+
+
+def with_speed(plan: Plan, data: PipelineData, space: BudgetedSpace) -> Plan:
+    """A plan that had no time limit, with the speed of its trainings."""
+    training, inference = images_per_second(data, space, plan.threads)
+    return plan.model_copy(
+        update={"images_per_second": training, "evaluation": _evaluation(data, plan.finalists, inference)}
+    )
+
+
+def _evaluation(data: PipelineData, finalists: int, images_per_second: float) -> float:
+    """Seconds for evaluating the final networks and for the report."""
+    split = data.pipeline.split
+    images = (finalists + 1) * len(split.val) + len(split.test) + min(4_000, len(split.train))
+    return REPORT_SECONDS + images / images_per_second
 
 
 def _fixed_plan(settings: SearchSettings, data: PipelineData, workers: int, threads: int | None) -> Plan:
@@ -60,14 +75,13 @@ def _timed_plan(
     settings: SearchSettings, data: PipelineData, space: BudgetedSpace, workers: int, began: float, threads: int | None
 ) -> Plan:
     """The plan for a time limit, from the speed of a training with so many threads."""
-    finalists, split = settings.finalists or workers, data.pipeline.split
+    finalists = settings.finalists or workers
     training, inference = images_per_second(data, space, threads)
-    evaluated = (finalists + 1) * len(split.val) + len(split.test) + min(4_000, len(split.train))
     return make_plan(
         fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), workers=workers, finalists=finalists,
         threads=threads, limit=settings.seconds, epochs=settings.epochs,
         images_per_second=training * (BUSY_SHARE if workers > 1 else 1.0),
-        evaluation=REPORT_SECONDS + evaluated / inference, spent=time.monotonic() - began,
+        evaluation=_evaluation(data, finalists, inference), spent=time.monotonic() - began,
     )  # fmt: skip
 
 
@@ -87,13 +101,17 @@ def images_per_second(data: PipelineData, space: BudgetedSpace, threads: int | N
             state=state, until=until,
         )  # fmt: skip
 
-    train(WARM_UP_STEPS)
-    start = time.monotonic()
-    while state.step < SPEED_STEPS and time.monotonic() - start < SPEED_SECONDS:
-        train(state.step + 1)
-    _synchronize(data.device)
-    seconds = max(time.monotonic() - start, 1e-6)
-    speed = (state.step - WARM_UP_STEPS) * len(data.train) / state.steps_per_epoch / seconds
+    def timed(steps: int) -> float:
+        _synchronize(data.device)
+        start = time.monotonic()
+        train(state.step + steps)
+        _synchronize(data.device)
+        return max(time.monotonic() - start, 1e-6)
+
+    timed(WARM_UP_STEPS)
+    # Every call orders the images of the epoch again, so all steps that are measured are one call.
+    steps = max(1, min(SPEED_STEPS, int(SPEED_SECONDS / timed(1))))
+    speed = steps * len(data.train) / state.steps_per_epoch / timed(steps)
     start = time.monotonic()
     score_weights(model, data, size)
     return speed, len(data.validation) / max(time.monotonic() - start, 1e-6)

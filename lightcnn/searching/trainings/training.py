@@ -15,7 +15,7 @@ from lightcnn import interrupt
 from lightcnn.engine.loop import Epoch, fit, limited_threads
 from lightcnn.engine.saved_state import load_state, save_state
 from lightcnn.engine.state import State
-from lightcnn.errors import LightcnnError, TrainingError
+from lightcnn.errors import LightcnnError, RunError, TrainingError
 from lightcnn.evaluation.calibration import apply_temperature, cross_entropy, fit_temperature
 from lightcnn.inference import probabilities
 from lightcnn.network import build
@@ -49,11 +49,18 @@ def run_job(
 
 
 def restored(job: TrainingJob, data: TrainingData, folder: RunFolder) -> State:
-    """The state from which a job starts. Raises: RunError if its file is damaged."""
-    model = build(job.spec, job.seed).to(data.device)
-    state = State(model, job.training, len(data.train))
+    """The state from which a job starts; if its file is missing or damaged, the training starts from scratch."""
+
+    def fresh() -> State:
+        return State(build(job.spec, job.seed).to(data.device), job.training, len(data.train))
+
+    state = fresh()
     if job.source:
-        load_state(folder, job.source, state)
+        try:
+            load_state(folder, job.source, state)
+        except RunError as error:
+            folder.log(f"trial {job.trial} is trained again from scratch: {error}")
+            return fresh()
     return state
 
 
@@ -103,7 +110,6 @@ def score_weights(model: nn.Module, data: TrainingData, size: int) -> WeightScor
     return WeightScore(
         accuracy=float(correct.mean()),
         log_loss=calibrated_log_loss(labels, predicted),
-        correct=np.packbits(correct).tobytes().hex(),
     )
 
 

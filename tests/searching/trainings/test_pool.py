@@ -72,8 +72,6 @@ def test_an_error_of_a_training_is_its_result(data: PipelineData, tmp_path: Path
     alone = InProcess(data, folder)
     alone.submit(job(spec=SPEC.model_copy(update={"classes": 2})))
     assert "out of bounds" in alone.wait().error
-    alone.submit(job(source="trainings/missing"))
-    assert "trainings/missing: cannot be continued" in alone.wait().error
 
 
 def test_a_program_that_cannot_start_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,3 +84,17 @@ def test_a_program_that_cannot_start_is_one_error(monkeypatch: pytest.MonkeyPatc
         workers._data = None  # type: ignore[assignment]
         workers._assign = lambda: None  # type: ignore[method-assign]
         workers.wait()
+
+
+def test_a_training_whose_state_is_damaged_starts_from_scratch(data: PipelineData, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+    alone = InProcess(data, folder)
+    alone.submit(job(20))
+    alone.wait()
+    expected = (folder / "trainings/a").read_bytes()
+    folder.write_bytes("trainings/damaged", expected[:-7])
+    for source in ("trainings/damaged", "trainings/missing"):
+        alone.submit(job(20, source=source, target="trainings/b"))
+        assert not alone.wait().error
+        assert (folder / "trainings/b").read_bytes() == expected
+    assert "is trained again from scratch: training" in (folder / "log.txt").read_text()
