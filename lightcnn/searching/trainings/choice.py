@@ -82,14 +82,14 @@ def all_weights(
     for finalist, trained in zip(finalists, progress, strict=True):
         stages = _stages(trained)
         to_beat = max((score.accuracy for score in _scores(stages[0][0])), default=0.0)
-        own: list[Weights] = []
+        chosen: list[Weights] = []
         for result, file, ended in stages:
-            first = not own  # of an end that cannot be read, the weights before it are candidates
+            first = not chosen  # of an end that cannot be read, the weights before it are candidates
             for averaged, score in zip((True, False), _scores(result) or (None, None), strict=True):
                 if first or (score is not None and score.accuracy > to_beat):
                     step = result.step if result else trained.first_step
-                    own += _evaluated(pipeline, folder, finalist, trained, file, step, averaged, ended)
-        candidates += own
+                    chosen += _evaluated(pipeline, folder, finalist, trained, file, step, averaged, ended)
+        candidates += chosen
     if not candidates:
         raise LightcnnError(f"run {folder.path}: no network of the final training predicts finite numbers")
     return candidates
