@@ -76,7 +76,7 @@ class BudgetedSpace:
         """The first shape of every search."""
         return dict(self._starts[0])
 
-    def starts(self) -> tuple[Shape, ...]:
+    def start_shapes(self) -> tuple[Shape, ...]:
         """The shapes that every search tries first, at least one."""
         return tuple(dict(start) for start in self._starts)
 

@@ -67,7 +67,7 @@ class WidthDepthTable:
         """Input size, kernel, and width and depth of each stage."""
         return self._genes
 
-    def starts(self) -> tuple[Shape, ...]:
+    def start_shapes(self) -> tuple[Shape, ...]:
         """A candidate in the middle of the table."""
         return (self._entry(len(self._options) // 2).shape,)
 

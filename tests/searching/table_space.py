@@ -32,7 +32,7 @@ class TableSpace:
     def genes(self):
         return Gene("x", tuple(range(100)), True), Gene("kind", ("a", "b", "c"))
 
-    def starts(self):
+    def start_shapes(self):
         return ({"x": 10, "kind": "a"},)
 
     def draw(self, random: Random):
@@ -57,7 +57,7 @@ class TinySpace(TableSpace):
     def genes(self):
         return Gene("x", (1, 2), True), Gene("kind", ("a", "b"))
 
-    def starts(self):
+    def start_shapes(self):
         return ({"x": 1, "kind": "a"},)
 
     def mutate(self, shape, random):

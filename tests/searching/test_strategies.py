@@ -61,7 +61,7 @@ def test_the_message_for_an_unknown_strategy_lists_all(tmp_path):
 
 def test_all_starts_of_a_space_are_tried_first(tmp_path):
     class TwoStarts(TableSpace):
-        def starts(self):
+        def start_shapes(self):
             return ({"x": 10, "kind": "a"}, {"x": 60, "kind": "c"})
 
     searcher = table_searcher(tmp_path, TwoStarts())
