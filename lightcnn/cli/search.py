@@ -49,68 +49,92 @@ CHANGEABLE = (*sorted(CONTINUING), "workers", "device")
 """Options that may change when a search is resumed."""
 Strategy = StrEnum("Strategy", [(name, name) for name in STRATEGIES])  # type: ignore[misc]
 
+BudgetLimits = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIMITS",
+        help="Limits with units, joined by commas: 1MFLOPs, 50kparams, 64KB, 64KiB-RAM, 0.9..1MFLOPs.",
+    ),
+]
+Space = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        autocompletion=completion.spaces,
+        help="A shipped search space or a YAML file (default: micro).",
+    ),
+]
+SearchData = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SOURCE",
+        autocompletion=completion.data_sets,
+        help="A folder of class folders, a .csv or .npz file, or a data set's name (default: digits).",
+    ),
+]
+Trials = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Stop after N trials; the same seed then gives the same search."),
+]
+TimeLimit = Annotated[
+    str | None,
+    typer.Option(
+        "--time",
+        metavar="DURATION",
+        help="Time limit from when the images have been read, including the final training: 90s, 10m, 1h30m "
+        "(default: 2m if --trials is not given).",
+    ),
+]
+ProposedBy = Annotated[Strategy | None, typer.Option(help=f"How networks are proposed (default: {STRATEGIES[0]}).")]
+FinalEpochs = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, help="Maximum epochs of the final training (default: as many as fit into --time)."
+    ),
+]
+Finalists = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=64,
+        help="Number of networks that are trained to the end (default: one per worker; 2 without --time).",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=MAX_WORKERS,
+        help="Processes that train (default: one per core of a CPU, at most 8; 1 on a GPU).",
+    ),
+]
+SearchSeed = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=0, help="Seed of the split, the proposals and the trainings (default: 0)."),
+]
+SearchDevice = Annotated[Device | None, typer.Option(help="Where networks are trained (default: auto).")]
+ResumeSearch = Annotated[
+    bool, typer.Option("--resume", help="Resume the search in --out with the settings it was started with.")
+]
+SearchDryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would be searched and what networks cost; train nothing.")
+]
+
 
 def search(
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIMITS",
-            help="Limits with units, joined by commas: 1MFLOPs, 50kparams, 64KB, 64KiB-RAM, 0.9..1MFLOPs.",
-        ),
-    ] = None,
-    space: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            autocompletion=completion.spaces,
-            help="A shipped search space or a YAML file (default: micro).",
-        ),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SOURCE",
-            autocompletion=completion.data_sets,
-            help="A folder of class folders, a .csv or .npz file, or a data set's name (default: digits).",
-        ),
-    ] = None,
-    trials: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Stop after N trials; the same seed then gives the same search."),
-    ] = None,
-    time: Annotated[
-        str | None,
-        typer.Option(
-            "--time",
-            metavar="DURATION",
-            help="Time limit from when the images have been read, including the final training: 90s, 10m, 1h30m "
-            "(default: 2m if --trials is not given).",
-        ),
-    ] = None,
-    strategy: Annotated[
-        Strategy | None, typer.Option(help=f"How networks are proposed (default: {STRATEGIES[0]}).")
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Maximum epochs of the final training (default: as many as fit into --time)."
-        ),
-    ] = None,
-    finalists: Annotated[
-        int | None,
-        typer.Option(min=1, max=64, help="Number of networks that are trained to the end (default: one per worker)."),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=MAX_WORKERS, help="Processes that train (default: one per core of a CPU, at most 8; 1 on a GPU)."
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=0, help="Seed of the split, the proposals and the trainings (default: 0)."),
-    ] = None,
-    device: Annotated[Device | None, typer.Option(help="Where networks are trained (default: auto).")] = None,
+    budget: BudgetLimits = None,
+    space: Space = None,
+    data: SearchData = None,
+    trials: Trials = None,
+    time: TimeLimit = None,
+    strategy: ProposedBy = None,
+    epochs: FinalEpochs = None,
+    finalists: Finalists = None,
+    workers: Workers = None,
+    seed: SearchSeed = None,
+    device: SearchDevice = None,
     data_dir: DataDir = None,
     skip_corrupt: SkipCorrupt = False,
     resplit: Resplit = False,
@@ -119,12 +143,8 @@ def search(
     fast: Fast = False,
     positive: Positive = None,
     out: Out = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Resume the search in --out with the settings it was started with.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be searched and what networks cost; train nothing.")
-    ] = False,
+    resume: ResumeSearch = False,
+    dry_run: SearchDryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -259,12 +279,12 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
         console.print()
     console.print_line(summary(report))
     if not quiet:
-        for line in comparison_lines(report) if "comparison" in report else []:  # earlier versions have none
-            console.print_line(line)
-        for line in warning_lines(report):
+        can_continue = "comparison" in report  # not a search of an earlier version
+        for line in [*(comparison_lines(report) if can_continue else []), *warning_lines(report)]:
             console.print_line(line)
         longer = f"lightcnn search --resume --out {shlex.quote(str(run.path))} {_longer(run, report)}"
-        console.print_line(f"run folder {run.path}: open {run / 'report.html'}; search longer with: {longer}")
+        more = f"; search longer with: {longer}" if can_continue else ""
+        console.print_line(f"run folder {run.path}: open {run / 'report.html'}{more}")
 
 
 def _longer(run: RunFolder, report: Mapping[str, Any]) -> str:

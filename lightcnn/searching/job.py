@@ -78,7 +78,7 @@ def search(
         seconds: Time limit for everything after reading the data, including the final training.
         strategy: How networks are proposed: "surrogate", "evolution", "tpe" or "random".
         epochs: Maximum epochs of the final training (default: as many as fit into the time).
-        finalists: Number of networks that are trained to the end (default: one for each worker).
+        finalists: Number of networks that are trained to the end (default: one for each worker; 2 without `seconds`).
         workers: Processes that train (default: one for each core of a CPU, at most 8; 1 on a GPU).
         seed: Seed of the split, the proposals and the trainings.
         device: Where networks are trained.

@@ -3,8 +3,9 @@
 Short scores alone rank networks wrongly: at one multiply-add budget, wide networks at a low resolution learn fast and
 small ones at a high resolution end higher. The slope of a learning curve depends on what a network costs, so a Gaussian
 process over costs, the logarithm of the images seen, and their products learns it from all rungs of all trials. On 12
-networks of Fashion-MNIST, the rank correlation with trainings of a million images is 0.67 from rungs of 12,000 and
-24,000 images and a few longer ones, where the scores after 24,000 images alone have -0.20, and after 48,000 0.36.
+networks of Fashion-MNIST, the rank correlation with trainings of a million images is 0.65 from scores after 12,000 and
+24,000 images, which alone have -0.38 and -0.20; the scores after 48,000 images have 0.36
+(tests/benchmarks/prediction.py).
 """
 
 from __future__ import annotations

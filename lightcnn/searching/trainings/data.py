@@ -19,8 +19,8 @@ from lightcnn.data.store import open_images
 from lightcnn.run_folder import RunFolder
 
 VALIDATION_IMAGES = 2_500
-"""Validation images that networks are compared on while they are trained: with them the difference of the log losses of
-two networks of Fashion-MNIST has a standard error below 0.01; all 9,000 would take a fifth of the first rung."""
+"""Validation images that networks are compared on while they are trained. With them, the difference of the log losses
+of two finalists of a search of Fashion-MNIST had a standard error of 0.007, that of their accuracies 0.43 points."""
 ARRAYS = ("labels", "train", "validation")
 
 
