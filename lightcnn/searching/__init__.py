@@ -1,8 +1,8 @@
 """`lightcnn search`: the best network within a budget.
 
 Begin with `job`: `run` is a search from its settings to its run folder, `estimate` its dry run. In the order in which
-modules build on each other: `settings` and `progress`; `widths` and `budgeted_space`, the candidates; `storage`, the
-study on disk; `strategies`, how candidates are proposed, and how their final scores are predicted; `halving` and
-`searcher`, the search loop, which knows nothing of networks; `plan`, how time is spent; `trainings`, how networks are
-trained; `comparison`, `figures`, `page` and `report`, the files of the run; `job`; and `terminal`, what people see.
+modules build on each other: `settings` and `progress`; `widths` and `budgeted_space`, the candidates; `trials`, the
+study on disk and the search loop, which know nothing of networks; `strategies`, how candidates are proposed, and how
+their final scores are predicted; `plan`, how time is spent; `trainings`, how networks are trained; `comparison`,
+`figures`, `page` and `report`, the files of the run; `job`; and `terminal`, what people see.
 """

@@ -13,9 +13,9 @@ from lightcnn.searching.plan import NETWORKS, Plan
 from lightcnn.searching.settings import SearchSettings
 
 if TYPE_CHECKING:
-    from lightcnn.searching.storage import Outcome
     from lightcnn.searching.trainings.choice import Choice
     from lightcnn.searching.trainings.finals import Finalist, FinalProgress
+    from lightcnn.searching.trials.storage import Outcome
 
 MIN_PAIRS = 4
 """Networks that a rank correlation needs."""

@@ -33,9 +33,7 @@ from lightcnn.searching.comparison import SearchResult
 from lightcnn.searching.plan import AVERAGING, Plan, SearchClock, read_plan, write_plan
 from lightcnn.searching.progress import SILENT, SearchProgress
 from lightcnn.searching.report import write_report, write_trials
-from lightcnn.searching.searcher import LAG, Searcher
 from lightcnn.searching.settings import DEFAULT_SECONDS, SETTINGS_FILE, SearchSettings, make_settings
-from lightcnn.searching.storage import Outcome
 from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.searching.strategies.predictor import predict_utility
 from lightcnn.searching.trainings.choice import all_weights, choose
@@ -46,6 +44,9 @@ from lightcnn.searching.trainings.files import remove_states
 from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings, choose_finalists
 from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trainings.speed import measured_plan, with_speed
+from lightcnn.searching.trials.loop import run_trials
+from lightcnn.searching.trials.searcher import LAG, Searcher
+from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space import SearchSpace
 from lightcnn.text import first_line
 
@@ -320,7 +321,8 @@ class _Session:
         """Trains and compares networks; only the first one if there is no time to compare any."""
         settings, plan = self.settings, self.plan
         alone = plan.networks(settings.seconds, settings.epochs, settings.trials) == 1
-        searcher.run(
+        run_trials(
+            searcher,
             NetworkEvaluator(self.executor, self.folder, plan, plan.training(), self._augment()),
             trials=1 if alone else settings.trials,
             clock=clock,

@@ -12,7 +12,7 @@ from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
 from lightcnn.searching.comparison import comparison_lines
 from lightcnn.searching.settings import SearchSettings
-from lightcnn.searching.storage import Outcome
+from lightcnn.searching.trials.storage import Outcome
 from lightcnn.spec import NetworkSpec
 
 COUNTING_NOTE = (

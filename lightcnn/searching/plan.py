@@ -14,7 +14,7 @@ from lightcnn.document import Frozen, rule_error
 from lightcnn.errors import RunError
 from lightcnn.recipe import Optimisation, default_epochs, default_training
 from lightcnn.run_folder import RunFolder
-from lightcnn.searching.halving import Rungs
+from lightcnn.searching.trials.halving import Rungs
 
 FINAL_SHARE = 0.75
 """Largest share of the time that is kept for the final training: images that are not seen in it cost every network

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
-    from lightcnn.searching.halving import Fidelity
     from lightcnn.searching.plan import Plan, SearchClock
     from lightcnn.searching.settings import SearchSettings
-    from lightcnn.searching.storage import Outcome
     from lightcnn.searching.trainings.finals import Finalist, FinalProgress
+    from lightcnn.searching.trials.halving import Fidelity
+    from lightcnn.searching.trials.storage import Outcome
 
 
 class SearchProgress:

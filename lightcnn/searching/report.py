@@ -41,10 +41,10 @@ from lightcnn.searching.comparison import SearchResult, comparison, fidelity_doc
 from lightcnn.searching.page import report_page
 from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.settings import SearchSettings
-from lightcnn.searching.storage import Outcome
 from lightcnn.searching.trainings.choice import Choice, Weights
 from lightcnn.searching.trainings.files import merged, read_epochs
 from lightcnn.searching.trainings.jobs import EpochRow
+from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space import SearchSpace
 from lightcnn.weights import weights_file
 

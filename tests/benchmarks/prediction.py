@@ -19,8 +19,8 @@ from scipy.stats import spearmanr
 
 from lightcnn.budget import Budget
 from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.searching.storage import Outcome
 from lightcnn.searching.strategies.predictor import predict_utility
+from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space import SearchSpace
 
 FINAL = 1_020_000

@@ -20,9 +20,10 @@ from statistics import mean, median
 
 from lightcnn.budget import Budget
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
-from lightcnn.searching.halving import Fidelity, FunctionEvaluator, Rungs
-from lightcnn.searching.searcher import Searcher
 from lightcnn.searching.strategies.names import STRATEGIES
+from lightcnn.searching.trials.halving import Fidelity, FunctionEvaluator, Rungs
+from lightcnn.searching.trials.loop import run_trials
+from lightcnn.searching.trials.searcher import Searcher
 from lightcnn.space import SearchSpace
 
 NOISE = 0.1
@@ -87,7 +88,7 @@ def proposals(
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "study.db"
         searcher = Searcher(space, file, strategy=strategy, seed=seed, rungs=Rungs((1,)), fingerprint={})
-        searcher.run(FunctionEvaluator(score), trials=trials, clock=Clock())
+        run_trials(searcher, FunctionEvaluator(score), trials=trials, clock=Clock())
     return values + [values[-1]] * (trials - len(values))
 
 

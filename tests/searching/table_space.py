@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from lightcnn.searching.halving import Fidelity, FunctionEvaluator, Rungs
-from lightcnn.searching.searcher import Searcher
-from lightcnn.searching.storage import Outcome
+from lightcnn.searching.trials.halving import Fidelity, FunctionEvaluator, Rungs
+from lightcnn.searching.trials.loop import run_trials
+from lightcnn.searching.trials.searcher import Searcher
+from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space import Gene
 
 RUNGS = Rungs((1, 3, 9))
@@ -95,7 +96,7 @@ def table_searcher(folder: Path, space=None, strategy="evolution", seed=0, finge
 
 def run(searcher: Searcher, scorer=score, *, trials, clock=None, workers=1) -> None:
     """Runs a searcher with a function as its objective, and ends its trials."""
-    searcher.run(FunctionEvaluator(scorer, workers), trials=trials, clock=clock or UnlimitedClock())
+    run_trials(searcher, FunctionEvaluator(scorer, workers), trials=trials, clock=clock or UnlimitedClock())
     searcher.settle()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightcnn.searching.comparison import comparison_lines
 from lightcnn.searching.report import history
-from lightcnn.searching.storage import Outcome
+from lightcnn.searching.trials.storage import Outcome
 
 
 def report(**changes: Any) -> dict[str, Any]:

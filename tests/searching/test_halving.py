@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from searching.table_space import RUNGS, UnlimitedClock, best, run, score, table_searcher
 
-from lightcnn.searching.halving import Rungs, Standing
+from lightcnn.searching.trials.halving import Rungs, Standing
 
 
 def test_halving_promotes_the_best_third_and_trains_from_the_first_rung_up(tmp_path):

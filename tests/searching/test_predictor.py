@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import spearmanr
 from searching.table_space import Point, TableSpace
 
-from lightcnn.searching.storage import Outcome
 from lightcnn.searching.strategies.predictor import predict_utility
+from lightcnn.searching.trials.storage import Outcome
 
 LENGTHS = (6_000, 12_000, 36_000, 108_000)
 

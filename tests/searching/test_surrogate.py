@@ -15,10 +15,10 @@ from searching.table_space import Point, TableSpace, run, score, table_searcher
 from lightcnn.budget import Budget
 from lightcnn.cost import cost
 from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.searching.searcher import Searcher
 from lightcnn.searching.strategies import surrogate
 from lightcnn.searching.strategies.base import visible_study
 from lightcnn.searching.strategies.surrogate import STARTUP_TRIALS, gene_features
+from lightcnn.searching.trials.searcher import Searcher
 from lightcnn.space import Gene, SearchSpace
 
 

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from lightcnn.searching.storage import Outcome
+from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space import Gene, Shape
 
 

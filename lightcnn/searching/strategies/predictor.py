@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.searching.storage import Outcome
 from lightcnn.searching.strategies.base import Shapes
 from lightcnn.searching.strategies.gaussian_process import GaussianProcess
+from lightcnn.searching.trials.storage import Outcome
 
 LENGTH_SCALE = 1.5
 """The unit of the logarithm of images; a rung is 0.7 of it."""

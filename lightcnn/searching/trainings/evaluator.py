@@ -7,11 +7,11 @@ import math
 from lightcnn.recipe import Augment, Optimisation
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
-from lightcnn.searching.halving import Fidelity, Score
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.files import state_file, write_epochs
 from lightcnn.searching.trainings.jobs import TrainingJob, WeightScore
+from lightcnn.searching.trials.halving import Fidelity, Score
 
 
 class NetworkEvaluator:

@@ -10,10 +10,10 @@ from lightcnn.recipe import Augment, Optimisation, Seed
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.plan import DECAY_SHARE, SAFETY_SHARE, Plan, SearchClock
-from lightcnn.searching.storage import Outcome
 from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.files import read_json, stable_file, state_file
 from lightcnn.searching.trainings.jobs import Count, TrainingJob, TrainingResult
+from lightcnn.searching.trials.storage import Outcome
 
 PARTS = 10
 """Parts of a final training, after each of which it is scored and its state is on disk."""

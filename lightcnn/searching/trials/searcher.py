@@ -1,15 +1,13 @@
-"""The search loop: a sequence of tasks, each of which trains one network to one rung.
+"""The trials of a search: how they are proposed, what is known about them, and how they end.
 
-What task number t does is decided by the results of the tasks up to t - `lag`, so that several workers find the same
-networks as one: it continues the most promising network that is due, or trains a new one. Every step is on disk before
-the next begins. The loop knows nothing of networks: it works with any space that draws, mutates and makes candidates,
-and with anything that scores them.
+It knows nothing of networks: it works with any space that draws, mutates and makes candidates. Every step is on disk
+before the next begins.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,17 +15,6 @@ import optuna
 from optuna.trial import Trial, TrialState
 
 from lightcnn.errors import RunError
-from lightcnn.searching.halving import Evaluator, Fidelity, Rungs, Score, Standing
-from lightcnn.searching.storage import (
-    Outcome,
-    TrialResult,
-    open_study,
-    open_trial,
-    read_outcome,
-    read_outcomes,
-    storage_errors,
-    without_warnings,
-)
 from lightcnn.searching.strategies.base import (
     GivenShape,
     SeededSampler,
@@ -38,12 +25,21 @@ from lightcnn.searching.strategies.base import (
     visible_study,
 )
 from lightcnn.searching.strategies.table import strategy_by_name
+from lightcnn.searching.trials.halving import Rungs
+from lightcnn.searching.trials.storage import (
+    Outcome,
+    TrialResult,
+    open_study,
+    open_trial,
+    read_outcome,
+    read_outcomes,
+    storage_errors,
+    without_warnings,
+)
 
 LAG = 8
 """A task knows the results of the tasks up to so many before it, if the search must not depend on its workers; the
 largest number of workers."""
-MAX_DUPLICATES = 50
-"""Duplicates in a row after which nothing new is expected from the space, and the search ends."""
 MAX_STORED = 1e9
 """Largest number that is read from the attributes of a study."""
 MAX_MUTATIONS = 10
@@ -93,7 +89,7 @@ class Searcher:
         self.rungs = rungs
         self.predictor = predictor
         self.final_images = final_images or rungs.images[-1]
-        self._lag = lag
+        self.lag = lag
         self._file = file
         self._genes = tuple(space.genes())
         self._sampler = SeededSampler(space, strategy_by_name(strategy), seed)
@@ -102,28 +98,6 @@ class Searcher:
         self._outcomes = read_outcomes(self.study)
         self._trials: dict[int, Trial] = {}
         self._promised: tuple[tuple[tuple[int, int], ...], list[float]] = ((), [])
-
-    def run(
-        self,
-        evaluator: Evaluator,
-        *,
-        trials: int | None,
-        clock: Clock,
-        started: Callable[[Any, Fidelity], None] = lambda candidate, fidelity: None,
-        finished: Callable[[Outcome, str], None] = lambda outcome, error: None,
-    ) -> None:
-        """Runs at least one trial, until there are `trials` of them and none is to be continued, or the clock ends it.
-
-        The search also ends when the space has no new candidate. Tasks that an earlier session left unfinished are run
-        first. A score that is not finite or an error of the evaluator fails the trial, and the search continues.
-        KeyboardInterrupt passes through; trials can then be resumed. Raises: LightcnnError if the study cannot be read
-        or written.
-        """
-        with storage_errors(self._file, started=True):
-            loop = _Loop(self, evaluator, trials, clock, started, finished)
-            loop.resume()
-            while loop.fill() or loop.running:
-                loop.take()
 
     def outcomes(self) -> list[Outcome]:
         """What is known about all trials, by number, as it is on disk."""
@@ -140,9 +114,13 @@ class Searcher:
         outcome = read_outcome(self.study, self.trial(number))
         self._outcomes[number:] = [outcome, *self._outcomes[number + 1 :]]
 
+    def guarded(self) -> AbstractContextManager[None]:
+        """Within this context, an error of the study's file is a LightcnnError with what to do about it."""
+        return storage_errors(self._file, started=True)
+
     def settle(self) -> None:
         """Ends all trials: those at the last rung are complete, the others pruned."""
-        with storage_errors(self._file, started=True):
+        with self.guarded():
             for outcome in self.outcomes():
                 if outcome.state == "running":
                     complete = outcome.images >= self.rungs.images[-1]
@@ -154,7 +132,7 @@ class Searcher:
     def count_test_evaluation(self) -> int:
         """How often the test set has been evaluated, with the time that is about to come."""
         count = 1 + int(self._stored_number("test_evaluations"))
-        with storage_errors(self._file, started=True):
+        with self.guarded():
             self.study.set_user_attr("test_evaluations", count)
         return count
 
@@ -164,7 +142,7 @@ class Searcher:
 
     def store_seconds(self, seconds: float) -> None:
         """Stores the seconds that the search has run, over all its sessions."""
-        with storage_errors(self._file, started=True):
+        with self.guarded():
             self.study.set_user_attr("seconds", seconds)
 
     def _stored_number(self, name: str) -> float:
@@ -234,9 +212,9 @@ class Searcher:
     def visible(self, task: int) -> list[Outcome] | None:
         """What a task may know; None if it must wait for other tasks first."""
         outcomes = self.outcomes()
-        if self._lag is None:
+        if self.lag is None:
             return outcomes
-        horizon = task - self._lag
+        horizon = task - self.lag
         waiting = any(
             number <= horizon and images not in outcome.scores and outcome.state == "running"
             for outcome in outcomes
@@ -261,142 +239,3 @@ class Searcher:
                     f"{self._file}: not the study of this search (trial {trial.number} has other parameters than the "
                     "space); choose a new --out"
                 )
-
-
-class _Loop:
-    """One session of a search."""
-
-    def __init__(
-        self,
-        searcher: Searcher,
-        evaluator: Evaluator,
-        trials: int | None,
-        clock: Clock,
-        started: Callable[[Any, Fidelity], None],
-        finished: Callable[[Outcome, str], None],
-    ) -> None:
-        self._searcher = searcher
-        self._evaluator = evaluator
-        self._trials = trials
-        self._clock = clock
-        self._started = started
-        self._finished = finished
-        self.running = 0
-        self._next = 0
-        self._idle = 0
-
-    def resume(self) -> None:
-        """Runs the unfinished tasks of an earlier session."""
-        for outcome in self._searcher.outcomes():
-            self._next = max([self._next, *(number + 1 for number in outcome.tasks.values())])
-            if outcome.state == "running" and not outcome.tasks:
-                self._begin_new(outcome.number)
-            elif outcome.state == "running" and (left := [i for i in outcome.tasks if i not in outcome.scores]):
-                self._begin(outcome.number, self._searcher.rungs.images.index(min(left)))
-
-    def fill(self) -> bool:
-        """Begins tasks until all workers are busy; returns whether any began."""
-        began = False
-        while self.running < self._evaluator.workers and self._begin_next():
-            began = True
-        return began
-
-    def take(self) -> None:
-        """Waits for the next score and stores it."""
-        fidelity, score = self._evaluator.wait()
-        self.running -= 1
-        if isinstance(score, Score) and not math.isfinite(score.utility + score.accuracy):
-            score = f"the score after {fidelity.images} images is not finite"
-        if isinstance(score, str):
-            self._searcher.end(fidelity.trial, TrialResult(TrialState.FAIL, score))
-        else:
-            self._store(fidelity, score)
-        self._finished(self._searcher.outcomes()[fidelity.trial], score if isinstance(score, str) else "")
-
-    def _store(self, fidelity: Fidelity, score: Score) -> None:
-        trial = self._searcher.trial(fidelity.trial)
-        name = str(fidelity.images)
-        trial.set_user_attr("seconds", {**trial.user_attrs.get("seconds", {}), name: score.seconds})
-        if score.early:
-            trial.set_user_attr("early", {str(images): value for images, value in score.early.items()})
-        trial.set_user_attr("utilities", {**trial.user_attrs.get("utilities", {}), name: score.utility})
-        trial.set_user_attr("elapsed", self._clock.elapsed())
-        trial.report(score.accuracy, fidelity.images)
-        self._searcher.refresh(fidelity.trial)
-
-    def _begin_next(self) -> bool:
-        """Begins the next task; False if there is none now."""
-        while (visible := self._searcher.visible(self._next)) is not None:
-            outcomes = self._searcher.outcomes()
-            if promotion := self._promotion(visible, outcomes):
-                self._begin(*promotion)
-                return True
-            if self._wants_new(outcomes):
-                trial, _ = self._searcher.ask(visible, self._clock)
-                if self._begin_new(trial.number):
-                    return True
-                continue
-            if self._searcher._lag is None or self._idle > LAG:
-                return False
-            self._next, self._idle = self._next + 1, self._idle + 1
-        return False
-
-    def _promotion(self, visible: Sequence[Outcome], outcomes: Sequence[Outcome]) -> tuple[int, int] | None:
-        promises = self._searcher.promises(visible)
-        standings = [
-            Standing(outcome.number, len(outcome.scores), len(outcomes[outcome.number].tasks), promises[outcome.number])
-            for outcome in visible
-            if outcome.number in promises and outcome.state == "running"
-        ]
-        promotion = self._searcher.rungs.promotion(standings)
-        if promotion is None or not self._clock.allows(self._seconds(outcomes[promotion[0]], promotion[1])):
-            return None
-        return promotion
-
-    def _seconds(self, outcome: Outcome, rung: int) -> float:
-        """Seconds that a trial is expected to need from its last rung to the next."""
-        more = self._searcher.rungs.images[rung] - outcome.images
-        return outcome.seconds / max(outcome.images, 1) * more
-
-    def _wants_new(self, outcomes: Sequence[Outcome]) -> bool:
-        if self._trials is not None and len(outcomes) >= self._trials:
-            return False
-        recent = outcomes[-MAX_DUPLICATES:]
-        if len(recent) == MAX_DUPLICATES and all(outcome.state == "duplicate" for outcome in recent):
-            return False
-        first = self._searcher.rungs.images[0]
-        seconds = sorted(o.seconds / o.images * first for o in outcomes if o.is_scored)
-        return not outcomes or self._clock.allows(seconds[len(seconds) // 2] if seconds else 0.0)
-
-    def _begin_new(self, number: int) -> bool:
-        """Begins the training of a new trial; False if its network breaks the budget or was proposed before."""
-        searcher = self._searcher
-        candidate = searcher.candidate(number, self._clock)
-        twin = next((o for o in searcher.outcomes()[:number] if o.key == candidate.key), None)
-        broken = [name for name, violation in candidate.violations.items() if violation > 0]
-        if broken:
-            searcher.end(number, TrialResult(TrialState.PRUNED, f"over budget: {', '.join(broken)}"))
-        elif twin is not None:
-            searcher.trial(number).set_user_attr("twin", twin.number)
-            searcher.end(number, TrialResult(TrialState.PRUNED, f"the same network as trial {twin.number}"))
-        else:
-            self._begin(number, 0)
-            return True
-        self._finished(searcher.outcomes()[number], "")
-        return False
-
-    def _begin(self, number: int, rung: int) -> None:
-        """Stores and begins a task."""
-        images = self._searcher.rungs.images[rung]
-        trial = self._searcher.trial(number)
-        tasks = trial.user_attrs.get("tasks", {})
-        if str(images) not in tasks:
-            trial.set_user_attr("tasks", {**tasks, str(images): self._next})
-            self._searcher.refresh(number)
-            self._next += 1
-        self._idle = 0
-        candidate = self._searcher.candidate(number, self._clock)
-        fidelity = Fidelity(number, rung, images, self._searcher.seed_of(number))
-        self._started(candidate, fidelity)
-        self._evaluator.begin(candidate, fidelity)
-        self.running += 1
