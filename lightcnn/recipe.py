@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -11,17 +10,13 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from lightcnn import document
 from lightcnn.baseline_spec import AnyNetwork
-from lightcnn.document import Frozen
+from lightcnn.document import Frozen, rule_error
 
 RECIPE_FILE = "recipe.yaml"
 """The recipe in a run folder."""
 SEED_LIMIT = 2**32
 """Seeds are below this."""
 Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
-FEWEST_STEPS = 4
-"""Batches of an epoch that a default batch size leaves at least."""
-SMALLEST_BATCH = 8
-"""The smallest default batch size: BatchNorm needs several images for its statistics."""
 
 
 class Augment(Frozen):
@@ -227,6 +222,14 @@ class Optimisation(Frozen):
         float, Field(ge=0, description="smallest change that counts as an improvement, for patience and plateau")
     ] = 0.0
 
+    @model_validator(mode="after")
+    def _check_steps(self) -> Self:
+        if self.warmup_steps is not None and self.schedule == "one-cycle":
+            raise rule_error("warmup_steps", "has no effect with the schedule one-cycle; use warmup")
+        if self.decay_steps is not None and self.schedule != "warmup-stable-decay":
+            raise rule_error("decay_steps", f"has no effect with the schedule {self.schedule}; use warmup-stable-decay")
+        return self
+
 
 class Distillation(Frozen):
     """Training on the class probabilities of a trained network as well (arXiv:1503.02531)."""
@@ -359,45 +362,3 @@ class Recipe(Frozen):
     def save(self, path: str | Path) -> None:
         """Writes the recipe with all its values, including defaults."""
         Path(path).write_text(document.dump(self, exclude_defaults=False), encoding="utf-8")
-
-
-def default_augment(channels: int, images: int) -> Augment:
-    """Small shifts, rotations and zooms, which get smaller with the number of images.
-
-    With many images, a small network does not memorise them, and the blur of resampling costs more than variety gains.
-    Only colour images are mirrored, because greyscale images are often characters.
-    """
-    strength = min(1.0, 4_000 / images)
-    full = Augment()
-    return Augment(
-        shift=round(strength * full.shift, 4),
-        rotate=round(strength * full.rotate, 2),
-        zoom=round(strength * full.zoom, 4),
-        flip=channels == 3,
-    )
-
-
-def default_training(epochs: int, images: int) -> Optimisation:
-    """Batches of 128, smaller for small data sets so that an epoch has about 20 steps, and labels smoothed by 0.1."""
-    batch = fitted_batch(usual_batch(images), images)
-    return Optimisation(epochs=epochs, batch=batch, label_smoothing=0.1)
-
-
-def usual_batch(images: int) -> int:
-    """The default batch size of a network alone, if there are enough images for it."""
-    return min(128, max(32, int(2 ** round(math.log2(images / 20)))))
-
-
-def fitted_batch(batch: int, images: int) -> int:
-    """A default batch size, reduced for few training images.
-
-    It becomes the largest power of two that leaves `FEWEST_STEPS` batches of an epoch, but not less than
-    `SMALLEST_BATCH`, unless there are fewer images.
-    """
-    largest = 1 << int(math.log2(max(SMALLEST_BATCH, images // FEWEST_STEPS)))
-    return max(2, min(batch, largest, images))
-
-
-def default_epochs(images: int, maximum: int = 100) -> int:
-    """The epochs in which about 600,000 images are seen, from 20 to `maximum`."""
-    return min(maximum, max(20, round(600_000 / images)))

@@ -16,7 +16,8 @@ from lightcnn.baselines import build_network
 from lightcnn.cost import cost
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.engine.loop import fit
-from lightcnn.recipe import PRESETS, Recipe
+from lightcnn.errors import InputError
+from lightcnn.recipe import PRESETS, Optimisation, Recipe
 from lightcnn.spec import NetworkSpec
 
 FILES = document.shipped("recipes")
@@ -119,3 +120,16 @@ def test_a_baseline_replaces_the_network_of_a_recipe(name: str) -> None:
     assert changed.baseline == "efficientnet_b3"
     assert (changed.classes, changed.logits) == (loaded.network.classes, loaded.network.logits)
     assert changed.input == (loaded.network.input[0], 224, 224)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"warmup_steps": 9}, "warmup_steps: has no effect with the schedule one-cycle"),
+        ({"decay_steps": 9, "schedule": "cosine"}, "decay_steps: has no effect with the schedule cosine"),
+    ],
+)
+def test_steps_that_a_schedule_would_ignore_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        document.make(Optimisation, changes, "training")
+    assert Optimisation(warmup_steps=9, decay_steps=9, schedule="warmup-stable-decay").decay_steps == 9

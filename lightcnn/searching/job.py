@@ -25,7 +25,8 @@ from lightcnn.devices import DeviceName, default_workers, pick_device, require_m
 from lightcnn.engine.memory import training_bytes
 from lightcnn.errors import InputError, LightcnnError, RunError
 from lightcnn.output.report import report_head
-from lightcnn.recipe import Augment, Reading, default_augment, default_training
+from lightcnn.recipe import Augment, Reading
+from lightcnn.recipe_defaults import default_augment, default_training
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace

@@ -12,7 +12,8 @@ from lightcnn import document
 from lightcnn.devices import MAX_WORKERS
 from lightcnn.document import Frozen, rule_error
 from lightcnn.errors import RunError
-from lightcnn.recipe import Optimisation, default_epochs, default_training
+from lightcnn.recipe import Optimisation
+from lightcnn.recipe_defaults import default_epochs, default_training
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trials.halving import Rungs
 

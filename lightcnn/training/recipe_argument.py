@@ -17,15 +17,8 @@ from lightcnn.document import Frozen, Model
 from lightcnn.errors import InputError, RunError
 from lightcnn.output.warnings import ReportWarning, WarningCode
 from lightcnn.overrides import Override
-from lightcnn.recipe import (
-    PRESETS,
-    RECIPE_FILE,
-    Recipe,
-    default_augment,
-    default_epochs,
-    default_training,
-    fitted_batch,
-)
+from lightcnn.recipe import PRESETS, RECIPE_FILE, Recipe
+from lightcnn.recipe_defaults import default_augment, default_epochs, default_training, fitted_batch
 from lightcnn.run_folder import RunFolder
 
 DATA_FILE = "data.json"

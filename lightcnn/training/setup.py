@@ -33,7 +33,8 @@ from lightcnn.errors import DataMissing, InputError
 from lightcnn.inference import probabilities
 from lightcnn.output.caveats import STAND_IN_HEADING
 from lightcnn.output.warnings import ReportWarning
-from lightcnn.recipe import RECIPE_FILE, Reading, Recipe, usual_batch
+from lightcnn.recipe import RECIPE_FILE, Reading, Recipe
+from lightcnn.recipe_defaults import usual_batch
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.spec import NetworkSpec
 from lightcnn.trained_network import TrainedNetwork

@@ -20,7 +20,8 @@ from lightcnn.engine.state import State
 from lightcnn.evaluation.calibration import apply_temperature, cross_entropy, fit_temperature
 from lightcnn.inference import probabilities
 from lightcnn.network import build
-from lightcnn.recipe import Optimisation, default_augment, default_training
+from lightcnn.recipe import Optimisation
+from lightcnn.recipe_defaults import default_augment, default_training
 from lightcnn.spec import NetworkSpec
 
 FIRST_RUNG = 6_000

@@ -24,7 +24,8 @@ from lightcnn.engine.optimizers import Average
 from lightcnn.engine.state import State
 from lightcnn.inference import probabilities
 from lightcnn.network import build
-from lightcnn.recipe import Optimisation, Reading, default_augment, default_training
+from lightcnn.recipe import Optimisation, Reading
+from lightcnn.recipe_defaults import default_augment, default_training
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec

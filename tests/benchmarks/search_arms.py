@@ -44,7 +44,7 @@ from lightcnn.engine.state import State
 from lightcnn.evaluation.scores import scores
 from lightcnn.inference import probabilities
 from lightcnn.network import build
-from lightcnn.recipe import default_augment, default_training
+from lightcnn.recipe_defaults import default_augment, default_training
 from lightcnn.space import Gene, SearchSpace
 from lightcnn.spec import NetworkSpec
 

@@ -10,7 +10,8 @@ from helpers.training_runs import write_digits_recipe
 import lightcnn
 from lightcnn.errors import InputError
 from lightcnn.overrides import Override, parse_assignment
-from lightcnn.recipe import Recipe, fitted_batch
+from lightcnn.recipe import Recipe
+from lightcnn.recipe_defaults import fitted_batch
 from lightcnn.training.recipe_argument import differences, read_recipe_argument
 
 

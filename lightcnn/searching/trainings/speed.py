@@ -10,7 +10,7 @@ from lightcnn.devices import default_workers
 from lightcnn.engine.loop import fit
 from lightcnn.engine.state import State
 from lightcnn.network import build
-from lightcnn.recipe import default_augment, default_training
+from lightcnn.recipe_defaults import default_augment, default_training
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.plan import Plan, make_plan
 from lightcnn.searching.settings import SearchSettings
