@@ -24,13 +24,13 @@ MAX_IMAGES_WITHOUT_AUDIT = 5_000
 """Most images among which a training searches for near duplicates itself; in larger data sets, only an audit does.
 
 2,000 took 27 ms of processor time each: 13 for features, 13 for comparing them and 1 for verifying. Comparing grows
-with the root of the number of images, so that this many take about 90 s of two cores; 4,317 took 180 s of shared ones.
+with the root of the number of images: extrapolated, this many take 90 s of two cores; 4,317 took 180 s of shared ones.
 """
 MAX_IMAGES = 50_000
 """Most images among which an audit searches for near duplicates.
 
 10,000 took 325 s of two shared cores and 2.65 GB (tests/benchmarks/audit.py). The time per image grows with the root of
-the number of images, the memory with the number: this many need about an hour and 10 GB.
+the number of images, the memory with the number: extrapolated, this many need an hour and 10 GB.
 """
 SEARCH_VERSION = 1
 """Increase it when the search changes, so that cached results of the earlier search are not used."""
