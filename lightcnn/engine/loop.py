@@ -55,8 +55,8 @@ def fit(
     `state` is where training starts (default: the beginning). Training pauses when `until` optimizer steps are done,
     and the same call with a later `until` continues it to the same bits as without the pause. After every epoch the
     state describes `model`, `on_epoch` is called, and training ends if `state.stopped` is set. A signal ends it before
-    the next batch. `on_batch` gets the number of images of every batch, `describe_batch`
-    puts the images of a batch into words for an error message.
+    the next batch. `on_batch` gets the number of images of every batch, `describe_batch` puts the images of a batch
+    into words for an error message.
 
     Raises: TrainingError if the loss is no longer finite.
     """

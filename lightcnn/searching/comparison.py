@@ -39,22 +39,17 @@ class SearchResult:
     test_evaluations: int
 
 
-def images_of(plan: Plan, step: int) -> int:
-    """Images that a training has seen after an optimizer step."""
-    return round(step * plan.images / plan.steps_per_epoch)
-
-
 def comparison(settings: SearchSettings, plan: Plan, result: SearchResult) -> dict[str, Any]:
     """How many networks were compared and to what length, whether the final training was cut short, and the noise."""
     planned = plan.final_images(settings.seconds, settings.epochs)
     best = result.choice.best
-    longest = images_of(plan, max(best.step, best.progress.last_step))
+    longest = plan.images_at(max(best.step, best.progress.last_step))
     reached = [outcome.images for outcome in result.outcomes if outcome.is_scored]
     return {
         "networks": len(reached),
         "images": max(reached, default=0),
         "finalists": len(result.finalists),
-        "final_images": images_of(plan, best.step),
+        "final_images": plan.images_at(best.step),
         "cut_short": longest < CUT_SHORT * planned,
         **result.choice.document(),
     }

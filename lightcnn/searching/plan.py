@@ -38,8 +38,6 @@ WARMUP_STEPS = 200
 """Steps in which the learning rate rises; fewer if the first rung is shorter."""
 AVERAGING = 0.995
 """Decay of the averaged weights, by which networks are judged while the learning rate is high."""
-DECAY_SHARE = 0.2
-"""Share of the final training in which the learning rate falls to zero."""
 PLAN_FILE = "plan.yaml"
 
 
@@ -84,6 +82,10 @@ class Plan(Frozen):
     def steps(self, images: int) -> int:
         """The optimizer step after which a training has seen so many images."""
         return max(1, round(images * self.steps_per_epoch / self.images))
+
+    def images_at(self, step: int) -> int:
+        """Images that a training has seen after an optimizer step, each as often as it was seen."""
+        return round(step * self.images / self.steps_per_epoch)
 
     def training(self) -> Optimisation:
         """The settings of all trainings, which have no end until the final training has one."""

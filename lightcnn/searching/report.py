@@ -37,7 +37,7 @@ from lightcnn.recipe import RECIPE_FILE, Augment, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import figures
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
-from lightcnn.searching.comparison import SearchResult, comparison, fidelity_document, final_document, images_of
+from lightcnn.searching.comparison import SearchResult, comparison, fidelity_document, final_document
 from lightcnn.searching.page import report_page
 from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.settings import SearchSettings
@@ -196,7 +196,7 @@ def report_document(
             "trial": final.outcome.number,
             "search_score": final.outcome.score,
             "epochs": final.recipe.training.epochs,
-            "images": images_of(plan, result.choice.best.step),
+            "images": plan.images_at(result.choice.best.step),
             "test_evaluations": result.test_evaluations,
             "cost": total.document(),
             "val": {"accuracy": metrics["val"]["accuracy"]["value"]},

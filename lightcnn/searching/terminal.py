@@ -95,8 +95,7 @@ class SearchView(LiveView, SearchProgress):
         self._running[number] = _Running(f"{size}×{size} input", finalist.candidate.cost, end)
         self._running[number].step = progress.step
         if not progress.parts:
-            images = round(end * self._plan.images / self._plan.steps_per_epoch)
-            self.line(f"trial {number} is trained to the end: {human(images)} images")
+            self.line(f"trial {number} is trained to the end: {human(self._plan.images_at(end))} images")
         elif not self.is_live and progress.parts[-1].averaged is not None:
             part = progress.parts[-1]
             self.line(f"trial {number}: {part.averaged.accuracy:.2%} after {human(part.images)} images")

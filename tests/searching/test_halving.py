@@ -41,6 +41,8 @@ def test_halving_promotes_the_best_third_and_trains_from_the_first_rung_up(tmp_p
         ([(2, 2, 0.1), (2, 2, 0.9), (2, 2, 0.5), (1, 1, 0.95)], (1, 2)),
         ([(3, 3, 0.9), (3, 3, 0.8), (3, 3, 0.7)], None),
         ([(1, 1, 0.9), (1, 2, 0.2), (1, 1, 0.5)], None),  # another one was the best before
+        ([(1, 1, 0.9, False), (1, 1, 0.2), (1, 1, 0.5)], None),  # the best has ended
+        ([(1, 1, 0.2, False), (1, 1, 0.9), (1, 1, 0.5)], (1, 1)),
     ],
 )
 def test_the_most_promising_third_that_reached_a_rung_is_continued_the_highest_rung_first(standings, promoted):

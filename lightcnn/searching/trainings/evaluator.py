@@ -8,7 +8,7 @@ from lightcnn.recipe import Augment, Optimisation
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.plan import Plan
-from lightcnn.searching.trainings.executors import Executor
+from lightcnn.searching.trainings.executors import Executor, next_result
 from lightcnn.searching.trainings.files import state_file, write_epochs
 from lightcnn.searching.trainings.jobs import TrainingJob, WeightScore
 from lightcnn.searching.trials.halving import Fidelity, Score
@@ -54,7 +54,7 @@ class NetworkEvaluator:
 
     def wait(self) -> tuple[Fidelity, Score | str]:
         """The next trial with its score, or its error. The state of its rung before is removed."""
-        result = self._executor.wait()
+        result = next_result(self._executor)
         fidelity = self._running.pop((result.trial, result.rung))
         if result.averaged is None:
             self._folder.log(f"trial {fidelity.trial} failed: {result.traceback or result.error}")

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from lightcnn.errors import LightcnnError
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trainings.data import TrainingData
 from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult
@@ -19,6 +20,14 @@ class Executor(Protocol):
     def workers(self) -> int: ...
     def submit(self, job: TrainingJob) -> None: ...
     def wait(self) -> TrainingResult: ...
+
+
+def next_result(executor: Executor) -> TrainingResult:
+    """The next result. Raises: LightcnnError if an error that is not the network's ends the search."""
+    result = executor.wait()
+    if result.ends_search:
+        raise LightcnnError(f"{result.error}; check the free disk space and the permissions, then use --resume")
+    return result
 
 
 class InProcess:

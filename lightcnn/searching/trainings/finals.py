@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lightcnn.document import Frozen
+from lightcnn.engine.schedules import DECAY_SHARE
 from lightcnn.recipe import Augment, Optimisation, Seed
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
-from lightcnn.searching.plan import DECAY_SHARE, SAFETY_SHARE, Plan, SearchClock
-from lightcnn.searching.trainings.executors import Executor
+from lightcnn.searching.plan import SAFETY_SHARE, Plan, SearchClock
+from lightcnn.searching.trainings.executors import Executor, next_result
 from lightcnn.searching.trainings.files import read_json, stable_file, state_file
 from lightcnn.searching.trainings.jobs import Count, TrainingJob, TrainingResult
 from lightcnn.searching.trials.storage import Outcome
@@ -136,7 +137,7 @@ class FinalTrainings:
             if job := self._submit(finalist, progress[number], len(by_trial)):
                 running[number] = job
         while running:
-            result = self._executor.wait()
+            result = next_result(self._executor)
             number, job = result.trial, running.pop(result.trial)
             if result.error:
                 self._folder.log(f"trial {number}: the final training failed: {result.error}")

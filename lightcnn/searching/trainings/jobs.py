@@ -43,8 +43,9 @@ class WeightScore(Frozen):
 class TrainingResult(Frozen):
     """How a job ended: the scores of the averaged and of the live weights, or the error.
 
-    At the first rung, `halfway` is the score of the averaged weights after half of its steps.
-    `images` are those seen since the start of the training, `seconds` those of this job, without evaluation.
+    An error that is not the network's, such as a full disk, ends the search. At the first rung, `halfway` is the score
+    of the averaged weights after half of its steps. `images` are those seen since the start of the training, `seconds`
+    those of this job, without evaluation.
     """
 
     trial: Count
@@ -58,6 +59,7 @@ class TrainingResult(Frozen):
     epochs: tuple[EpochRow, ...] = ()
     error: str = ""
     traceback: str = ""
+    ends_search: bool = False
 
 
 class Beat(Frozen):

@@ -65,7 +65,15 @@ class WorkerPool:
         self._data: PipelineData
         self._files: dict[int, Path] = {}
         self._unheard = 0
-        self._workers: list[_Worker] = [_start() for _ in range(workers)]
+        self._workers: list[_Worker] = []
+        try:
+            for _ in range(workers):
+                self._workers.append(_start())
+        except OSError as error:
+            self.close()
+            raise LightcnnError(
+                f"search: {workers} worker processes cannot be started ({error.strerror}); use --workers 1"
+            ) from None
 
     def __enter__(self) -> Self:
         return self
@@ -217,7 +225,7 @@ def _reason(worker: _Worker) -> str:
     """Why a worker died: its exit code, and the last line that it wrote to standard error."""
     code = worker.process.poll()
     if code is None:
-        return f"the worker process was silent for {BEAT_LIMIT_SECONDS:g} seconds, {MAX_ATTEMPTS} times"
+        return f"the worker process was silent for {worker.limit:g} seconds, {MAX_ATTEMPTS} times"
     worker.errors.seek(0)
     lines = worker.errors.read().decode(errors="replace").strip().splitlines()
     ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"

@@ -38,13 +38,15 @@ def run_job(
     except Exception as error:
         interrupt.check()  # a library may have turned the signal into this error
         message = first_line(f"{type(error).__name__}: {error}")
-        if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        if isinstance(error, OSError):
+            message = f"{error.filename or folder.path}: cannot be written ({error.strerror or error})"
+        elif isinstance(error, (torch.OutOfMemoryError, MemoryError)):
             message = f"out of memory with batches of {job.training.batch}: {first_line(error)}"
         elif isinstance(error, LightcnnError):
             message = first_line(error)
         return TrainingResult(
             trial=job.trial, rung=job.rung, step=0, images=0, seconds=0.0, error=message or type(error).__name__,
-            traceback=traceback.format_exc(limit=-5),
+            traceback=traceback.format_exc(limit=-5), ends_search=isinstance(error, OSError),
         )  # fmt: skip
 
 

@@ -75,13 +75,15 @@ class FunctionEvaluator:
 class Standing:
     """The state of a trial: rungs whose scores may be used, rungs that are done or under way, and its promise.
 
-    The promise is the predicted utility at the end of the final training, the higher the better.
+    The promise is the predicted utility at the end of the final training, the higher the better. A trial that an
+    earlier session has ended is not open: it keeps its place in the ranking, but is not continued.
     """
 
     number: int
     scored: int
     started: int
     promise: float
+    is_open: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,6 @@ class Rungs:
             places = len(reached) // self.keep
             ranked = sorted(reached, key=lambda standing: (-standing.promise, standing.number))
             for standing in ranked[: places if promoted < places else 0]:
-                if standing.started == rung + 1:
+                if standing.started == rung + 1 and standing.is_open:
                     return standing.number, rung + 1
         return None

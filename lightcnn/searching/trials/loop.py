@@ -124,9 +124,15 @@ class _Loop:
     def _promotion(self, visible: Sequence[Outcome], outcomes: Sequence[Outcome]) -> tuple[int, int] | None:
         promises = self._searcher.promises(visible)
         standings = [
-            Standing(outcome.number, len(outcome.scores), len(outcomes[outcome.number].tasks), promises[outcome.number])
+            Standing(
+                outcome.number,
+                len(outcome.scores),
+                len(outcomes[outcome.number].tasks),
+                promises[outcome.number],
+                is_open=outcome.state == "running",
+            )
             for outcome in visible
-            if outcome.number in promises and outcome.state == "running"
+            if outcome.number in promises
         ]
         promotion = self._searcher.rungs.promotion(standings)
         if promotion is None or not self._clock.allows(self._seconds(outcomes[promotion[0]], promotion[1])):

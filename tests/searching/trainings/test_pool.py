@@ -16,9 +16,9 @@ from lightcnn.data.split import make_split
 from lightcnn.errors import LightcnnError
 from lightcnn.recipe import Augment, Optimisation, Reading
 from lightcnn.run_folder import RunFolder
-from lightcnn.searching.trainings import pool
+from lightcnn.searching.trainings import pool, training
 from lightcnn.searching.trainings.data import PipelineData
-from lightcnn.searching.trainings.executors import InProcess
+from lightcnn.searching.trainings.executors import InProcess, next_result
 from lightcnn.searching.trainings.jobs import TrainingJob
 from lightcnn.spec import ConvBlock, NetworkSpec
 
@@ -98,3 +98,16 @@ def test_a_training_whose_state_is_damaged_starts_from_scratch(data: PipelineDat
         assert not alone.wait().error
         assert (folder / "trainings/b").read_bytes() == expected
     assert "is trained again from scratch: training" in (folder / "log.txt").read_text()
+
+
+def test_a_full_disk_ends_the_search_and_not_the_trial(
+    data: PipelineData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: RunFolder, name: str, state: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training, "save_state", full)
+    alone = InProcess(data, RunFolder.create(tmp_path / "run", "search", {}))
+    alone.submit(job(5))
+    with pytest.raises(LightcnnError, match=r"No space left on device.*check the free disk space.*then use --resume"):
+        next_result(alone)
