@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 MAX_TRIALS_BYTES = 50_000_000
 """Largest trials.csv that is read."""
-CONTINUING = frozenset(("trials", "seconds", "epochs", "finalists"))
+CONTINUING = frozenset(("trials", "seconds", "epochs", "finalists", "seeds"))
 """Options that make a finished search continue."""
 CHANGEABLE = (*sorted(CONTINUING), "workers", "device")
 """Options that may change when a search is resumed."""
@@ -110,6 +110,16 @@ Workers = Annotated[
         help="Processes that train (default: one per core of a CPU, at most 8; 1 on a GPU).",
     ),
 ]
+SearchSeeds = Annotated[
+    int | None,
+    typer.Option(
+        metavar="S",
+        min=1,
+        max=100,
+        help="Train the network that was found with S seeds, and print mean and standard deviation; all but the first "
+        "take time beyond --time (default: 1).",
+    ),
+]
 SearchSeed = Annotated[
     int | None,
     typer.Option(metavar="N", min=0, help="Seed of the split, the proposals and the trainings (default: 0)."),
@@ -133,6 +143,7 @@ def search(
     epochs: FinalEpochs = None,
     finalists: Finalists = None,
     workers: Workers = None,
+    seeds: SearchSeeds = None,
     seed: SearchSeed = None,
     device: SearchDevice = None,
     data_dir: DataDir = None,
@@ -153,7 +164,7 @@ def search(
     options = {
         "budget": budget, "space": space, "data": data, "trials": trials, "seconds": parse_duration(time),
         "strategy": strategy and strategy.value, "epochs": epochs, "finalists": finalists,
-        "workers": workers, "seed": seed, "device": device and device.value,
+        "workers": workers, "seeds": seeds, "seed": seed, "device": device and device.value,
     }  # fmt: skip
     options = {name: value for name, value in options.items() if value is not None}
     options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
@@ -264,7 +275,7 @@ def _show_estimate(settings: SearchSettings, as_json: bool, quiet: bool) -> None
 def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
     """Prints the end of a search: the best networks, the score, the run folder, and how to search longer."""
     from lightcnn.run_files import earlier_values, read_limited
-    from lightcnn.searching.comparison import comparison_lines
+    from lightcnn.searching.comparison import comparison_lines, seeds_line
     from lightcnn.searching.terminal import search_table, summary
 
     report = run.report
@@ -280,7 +291,11 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
     console.print_line(summary(report))
     if not quiet:
         can_continue = "comparison" in report  # not a search of an earlier version
-        for line in [*(comparison_lines(report) if can_continue else []), *warning_lines(report)]:
+        for line in [
+            *filter(None, [seeds_line(report)]),
+            *(comparison_lines(report) if can_continue else []),
+            *warning_lines(report),
+        ]:
             console.print_line(line)
         longer = f"lightcnn search --resume --out {shlex.quote(str(run.path))} {_longer(run, report)}"
         more = f"; search longer with: {longer}" if can_continue else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lightcnn.budget import human
 from lightcnn.output.terminal import format_duration
 from lightcnn.searching.plan import NETWORKS, Plan
+from lightcnn.searching.rank_correlation import MIN_PAIRS, rank_correlation
 from lightcnn.searching.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from lightcnn.searching.trainings.finals import Finalist, FinalProgress
     from lightcnn.searching.trials.storage import Outcome
 
-MIN_PAIRS = 4
-"""Networks that a rank correlation needs."""
 CUT_SHORT = 0.8
 """A final training with a smaller share of the planned images was cut short."""
 
@@ -28,7 +27,8 @@ class SearchResult:
     """What a search has found.
 
     All trials, the predicted utility of those with a score, the final trainings in the order of the finalists, the
-    weights that are delivered, and how often the test set has been evaluated, with this time.
+    weights that are delivered, how often the test set has been evaluated, with this time, and the test accuracies of
+    the same training with other seeds.
     """
 
     outcomes: Sequence[Outcome]
@@ -37,6 +37,7 @@ class SearchResult:
     trained: Sequence[FinalProgress]
     choice: Choice
     test_evaluations: int
+    repeats: Sequence[float] = ()
 
 
 def comparison(settings: SearchSettings, plan: Plan, result: SearchResult) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def rungs_document(plan: Plan, result: SearchResult) -> list[dict[str, Any]]:
             "steps": plan.steps(images),
             "images": images,
             "networks": len(here),
-            "rank_correlation": _spearman([here[n] for n in both], [later[n] for n in both]),
+            "rank_correlation": rank_correlation([here[n] for n in both], [later[n] for n in both]),
         })  # fmt: skip
     return rows
 
@@ -111,15 +112,6 @@ def final_document(finalist: Finalist, progress: FinalProgress) -> dict[str, Any
         if result.averaged is not None
     ]
     return {"trial": finalist.outcome.number, "ended": progress.end is not None, "curve": curve}
-
-
-def _spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Spearman's correlation; None for fewer than four pairs, or if one of the scores is the same for all."""
-    from scipy.stats import spearmanr
-
-    if len(first) < MIN_PAIRS or len(set(first)) < 2 or len(set(second)) < 2:
-        return None
-    return float(spearmanr(first, second).statistic)
 
 
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:
@@ -136,6 +128,8 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
             f"plan: about {plan['networks']} networks are compared at {human(rungs[0])} images each{longer}; then "
             f"{count} of them {'is' if count == 1 else 'are'} trained to about {length}"
         ]
+        if plan["trains_first"]:
+            lines.append(f"one of the {plan['workers']} workers trains the first network from the beginning to the end")
     if plan["worthwhile_seconds"] is not None and plan["networks"] < NETWORKS:
         lines.append(f"about {format_duration(plan['worthwhile_seconds'])} would be enough to compare {NETWORKS}")
     return lines
@@ -162,7 +156,38 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
             f"trial {best} is {100 * compared['difference']:.2f} points above trial {other['trial']} on validation, "
             f"{verdict} the noise of {100 * noise:.2f} points (twice the standard error of the paired difference)"
         )
+    if prediction := prediction_line(report.get("prediction", {"left_out": None})):
+        lines.append(prediction)
     if compared["cut_short"]:
         planned = human(report["plan"]["final"]["images"])
         lines.append(f"the final training was cut short: {length} instead of {planned}")
     return lines
+
+
+def seeds_line(report: Mapping[str, Any]) -> str | None:
+    """Mean and standard deviation over the seeds of the delivered training, from report.json; None for one seed."""
+    accuracy = report["best"]["test"]["accuracy"]
+    count = len(accuracy["values"])
+    if count == 1:
+        return None
+    return (
+        f"trained with {count} seeds, this network has a mean test accuracy of {accuracy['mean']:.2%} "
+        f"(standard deviation {100 * accuracy['sd']:.2f} points)"
+    )
+
+
+def prediction_line(prediction: Mapping[str, Any]) -> str | None:
+    """How well the search predicted, from its document; None if nothing could be checked."""
+    left_out = prediction["left_out"]
+    if left_out is None:
+        return None
+    line = (
+        f"the log loss of {left_out['networks']} networks was predicted from shorter trainings and from the other "
+        f"networks with an error of {left_out['error']:.0%}"
+    )
+    if left_out["rank_correlation"] is None:
+        return line
+    alone = left_out["rank_correlation_of_scores"]
+    return f"{line}; rank correlation {left_out['rank_correlation']:.2f} at {human(left_out['images'])} images" + (
+        "" if alone is None else f", that of the shorter trainings alone {alone:.2f}"
+    )

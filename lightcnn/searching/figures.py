@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lightcnn.budget import human
-from lightcnn.output.figures import BLUE, ORANGE, blank, count_ticks, epoch_ticks, percent, png
+from lightcnn.output.figures import BLUE, COLOURS, GREY, ORANGE, blank, count_ticks, epoch_ticks, percent, png
+from lightcnn.output.plotting import PercentFormatter
 
+MAX_GENES = 10
+"""Genes in the figure of importance."""
 MIN_LOGARITHMIC_RATIO = 20
 """Smallest ratio of the largest and the smallest loss that are drawn on a logarithmic axis."""
 
@@ -41,6 +45,41 @@ def front(
     count_ticks(axes.xaxis)
     percent(axes)
     axes.legend(loc="best", frameon=False)
+    return png(figure)
+
+
+def learning_curves(trials: Sequence[Mapping[str, Any]], finals: Sequence[Mapping[str, Any]], end: int) -> bytes:
+    """The validation log loss of all trials over images seen, what is predicted for `end` images, and final trainings.
+
+    `trials` and `finals` are those of report.json.
+    """
+    figure, axes = blank("images seen", "log loss on validation")
+    names = {trial["trial"]: trial for trial in trials}
+    for index, trial in enumerate(trials):
+        points = [(point["images"], point["log_loss"]) for point in trial["curve"]]
+        axes.plot(*zip(*points, strict=True), "-o", color=GREY, linewidth=0.7, markersize=2.5, alpha=0.6,
+                  label="networks of the search" if index == 0 else None)  # fmt: skip
+    predicted = [trial["predicted"] for trial in trials]
+    axes.plot([end] * len(predicted), predicted, "_", color=GREY, markersize=9, label="predicted for the end")
+    for number, final in enumerate(finals):
+        before = names[final["trial"]]["curve"] if final["trial"] in names else []
+        points = [(point["images"], point["log_loss"]) for point in [*before, *final["curve"]]]
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(*zip(*points, strict=True), "-", color=colour, label=f"trial {final['trial']}, trained to the end")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.legend(loc="best", frameon=False, fontsize="small")
+    return png(figure)
+
+
+def importance(shares: Mapping[str, float]) -> bytes:
+    """The genes that explain most of the predicted scores, as bars."""
+    genes = list(shares)[:MAX_GENES]
+    figure, axes = blank("share of the variance of the predicted scores", "", size=(6.4, 0.8 + 0.28 * len(genes)))
+    axes.barh(range(len(genes)), [shares[gene] for gene in genes], color=BLUE)
+    axes.set_yticks(range(len(genes)), genes)
+    axes.invert_yaxis()
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
     return png(figure)
 
 

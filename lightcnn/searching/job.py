@@ -33,17 +33,18 @@ from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.comparison import SearchResult
 from lightcnn.searching.plan import AVERAGING, Plan, SearchClock, read_plan, write_plan
 from lightcnn.searching.progress import SILENT, SearchProgress
-from lightcnn.searching.report import write_report, write_trials
+from lightcnn.searching.report import delivered_recipe, write_report, write_trials
 from lightcnn.searching.settings import DEFAULT_SECONDS, SETTINGS_FILE, SearchSettings, make_settings
 from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.searching.strategies.predictor import predict_utility
-from lightcnn.searching.trainings.choice import all_weights, choose
+from lightcnn.searching.trainings.choice import Choice, all_weights, choose
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.executors import Executor, InProcess
 from lightcnn.searching.trainings.files import remove_states
 from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings, choose_finalists
 from lightcnn.searching.trainings.pool import WorkerPool
+from lightcnn.searching.trainings.repeats import repeat_training
 from lightcnn.searching.trainings.speed import measured_plan, with_speed
 from lightcnn.searching.trials.loop import run_trials
 from lightcnn.searching.trials.searcher import LAG, Searcher
@@ -63,6 +64,7 @@ def search(
     epochs: int | None = None,
     finalists: int | None = None,
     workers: int | None = None,
+    seeds: int | None = None,
     seed: int = 0,
     device: DeviceName = "auto",
     reading: Reading | None = None,
@@ -82,6 +84,8 @@ def search(
         epochs: Maximum epochs of the final training (default: as many as fit into the time).
         finalists: Number of networks that are trained to the end (default: one for each worker; 2 without `seconds`).
         workers: Processes that train (default: one for each core of a CPU, at most 8; 1 on a GPU).
+        seeds: Number of trainings of the delivered network, each with another seed (default: one). All but the first
+            take time beyond `seconds`.
         seed: Seed of the split, the proposals and the trainings.
         device: Where networks are trained.
         reading: How the data are read and split (default: `Reading()`).
@@ -102,7 +106,7 @@ def search(
     limit = DEFAULT_SECONDS if trials is None and seconds is None else seconds
     settings = make_settings({
         "budget": budget, "space": SearchSpace.load(space), "data": data, "strategy": strategy, "trials": trials,
-        "seconds": limit, "epochs": epochs, "finalists": finalists, "workers": workers, "seed": seed,
+        "seconds": limit, "epochs": epochs, "finalists": finalists, "workers": workers, "seeds": seeds, "seed": seed,
         "device": device, "reading": reading or Reading(),
     })  # fmt: skip
     return Run(run(settings, out=out).path)
@@ -296,13 +300,15 @@ class _Session:
         spent = max([spent, searcher.stored_seconds(), *(outcome.elapsed for outcome in earlier)])
         limit = settings.seconds
         clock = SearchClock(limit, plan.search_seconds(limit, settings.epochs), spent, began)
-        self.progress.planned(self.folder, self.space, plan, clock, settings)
+        self.progress.planned(self.folder, self.space, plan, clock, settings, len(self.data.validation))
         for outcome in earlier:
             if outcome.state != "running":
                 self.progress.finished(outcome, "")
-        self._search(searcher, clock)
+        finals = self._trainings(searcher, clock)
+        self._search(searcher, finals, clock)
+        self.progress.searched()
         finalists = self._finalists(searcher)
-        trained = self._trainings(searcher, clock).run(finalists)
+        trained = finals.run(finalists)
         searcher.settle()
         outcomes = searcher.outcomes()
         write_trials(self.folder, self.space.space, outcomes)
@@ -311,25 +317,46 @@ class _Session:
         choice = choose(
             all_weights(pipeline, self.folder, finalists, trained), pipeline.dataset.groups[pipeline.split.val]
         )
+        with clock.paused():
+            repeats = self._repeats(searcher, choice)
         result = SearchResult(
-            outcomes, searcher.promises(outcomes), finalists, trained, choice, searcher.count_test_evaluation()
+            outcomes, searcher.promises(outcomes), finalists, trained, choice, searcher.count_test_evaluation(), repeats
         )
         write_report(self.folder, settings, pipeline, self.space, plan, result, clock, self._augment())
         searcher.store_seconds(clock.elapsed())
         remove_states(self.folder, keep=[finalist.outcome.number for finalist in finalists])
 
-    def _search(self, searcher: Searcher, clock: SearchClock) -> None:
-        """Trains and compares networks; only the first one if there is no time to compare any."""
+    def _search(self, searcher: Searcher, finals: FinalTrainings, clock: SearchClock) -> None:
+        """Trains and compares networks; only the first one if there is no time to compare any.
+
+        The final training of the first network begins as soon as it has reached the last rung, if the plan says so.
+        """
         settings, plan = self.settings, self.plan
         alone = plan.networks(settings.seconds, settings.epochs, settings.trials) == 1
+
+        def begin_final(outcome: Outcome) -> None:
+            if outcome.number == 0 and outcome.images == plan.rungs[-1] and outcome.is_scored:
+                finals.begin(self._finalist(searcher, outcome))
+
+        def finished(outcome: Outcome, error: str) -> None:
+            self._finished(outcome, error)
+            if plan.trains_first(settings.seconds):
+                begin_final(outcome)
+
+        if plan.trains_first(settings.seconds) and (earlier := searcher.outcomes()):
+            begin_final(earlier[0])
         run_trials(
             searcher,
-            NetworkEvaluator(self.executor, self.folder, plan, plan.training(), self._augment()),
+            NetworkEvaluator(self.executor, self.folder, plan, plan.training(), self._augment(), finals),
             trials=1 if alone else settings.trials,
             clock=clock,
             started=self.progress.started,
-            finished=self._finished,
+            finished=finished,
         )
+
+    def _finalist(self, searcher: Searcher, outcome: Outcome) -> Finalist:
+        """The network of a trial as a finalist."""
+        return Finalist(outcome, self.space.inspect(outcome.shape), searcher.seed_of(outcome.number))
 
     def _searcher(self) -> Searcher:
         """The searcher over study.db. Raises: RunError if it cannot be used or holds another search."""
@@ -377,9 +404,17 @@ class _Session:
             raise LightcnnError(
                 f"run {self.folder.path}: no trial succeeded; the reasons: {reasons or 'no time for any'}"
             )
-        return [
-            Finalist(outcome, self.space.inspect(outcome.shape), searcher.seed_of(outcome.number)) for outcome in chosen
-        ]
+        return [self._finalist(searcher, outcome) for outcome in chosen]
+
+    def _repeats(self, searcher: Searcher, choice: Choice) -> list[float]:
+        """The test accuracies of the delivered training with other seeds."""
+        trial = choice.best.finalist.outcome.number
+        recipe = delivered_recipe(self.settings, self.plan, choice.best, self._augment())
+        seeds = [searcher.seed_of(trial, repeat) for repeat in range(1, self.settings.seeds or 1)]
+        return repeat_training(
+            self.executor, self.folder, self.data.pipeline, recipe, trial, seeds,
+            lambda done, count: self.progress.repeating(trial, done, count),
+        )  # fmt: skip
 
     def _trainings(self, searcher: Searcher, clock: SearchClock) -> FinalTrainings:
         """The final trainings, whose time is stored part by part."""

@@ -10,7 +10,7 @@ from lightcnn.output import html
 from lightcnn.output.caveats import cautions, groups_clause
 from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
-from lightcnn.searching.comparison import comparison_lines
+from lightcnn.searching.comparison import comparison_lines, seeds_line
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.spec import NetworkSpec
@@ -42,12 +42,13 @@ def _result(report: Mapping[str, Any]) -> list[str]:
     test, data = report["best"]["test"]["accuracy"], report["data"]
     method = report["metrics"]["test"]["accuracy"]["interval"]
     return [
-        html.paragraph(f"{test['mean']:.2%} test accuracy", "big"),
+        html.paragraph(f"{test['values'][0]:.2%} test accuracy", "big"),
         html.paragraph(
             f"95 % interval {test['low']:.2%} to {test['high']:.2%} ({method}) on {data['counts']['test']:,} images "
             f"that were used neither in the search nor in training, and were evaluated {_times(report)}. The weights "
             f"were chosen by their validation accuracy ({report['best']['val']['accuracy']:.2%}), so it is too high."
         ),
+        *(html.paragraph(f"{line[0].upper()}{line[1:]}.") for line in [seeds_line(report)] if line),
         html.paragraph(largest_class_sentence(report["metrics"]["test"])),
         *(html.paragraph(text) for text in [positive_sentence(report)] if text),
         *(html.paragraph(note, "note") for note in cautions(report)),
@@ -92,6 +93,7 @@ def _search(report: Mapping[str, Any], outcomes: Sequence[Outcome], plots: Mappi
             [_rung_row(rung) for rung in report["fidelity"]["rungs"]],
         ),
         html.paragraph(largest_class_sentence(report["metrics"]["val"], "validation images")),
+        *_predictions(report, plots),
         html.figure(plots["history"], "Best validation accuracy so far, over trainings of all lengths"),
         html.figure(plots["front"], "All trained networks, each after its longest training"),
         html.table(
@@ -99,6 +101,26 @@ def _search(report: Mapping[str, Any], outcomes: Sequence[Outcome], plots: Mappi
             [(o.number, o.images, o.score, _format_widths(o)) for o in scored],
         ),
     ]
+
+
+def _predictions(report: Mapping[str, Any], plots: Mapping[str, bytes]) -> list[str]:
+    """The learning curves, the predictions for the final trainings, and the genes that matter."""
+    networks = report["counts"]["trained"]
+    rows = [
+        (final["trial"], final["images"], f"{final['predicted']:.3f}", f"{final['reached']:.3f}")
+        for final in report["prediction"]["finals"]
+    ]
+    parts = []
+    if "learning_curves" in plots:
+        parts.append(html.figure(plots["learning_curves"], "Learning curves of all trained networks"))
+    if rows:
+        parts.append(html.table(("trial", "images", "predicted log loss", "log loss at the end"), rows))
+    if "importance" in plots:
+        parts.append(html.figure(
+            plots["importance"],
+            f"What matters among {networks} networks (functional analysis of variance; a hint for fewer than 100)",
+        ))  # fmt: skip
+    return parts
 
 
 def _rung_row(rung: Mapping[str, Any]) -> tuple[Any, ...]:

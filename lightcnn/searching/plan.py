@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -74,6 +76,17 @@ class Plan(Frozen):
         """Images per second of one worker; 1 if it was not measured, since nothing then depends on it."""
         return self.images_per_second or 1.0
 
+    def trains_first(self, limit: float | None) -> bool:
+        """Whether one worker trains the first network from the beginning to the end, while the others search.
+
+        Then a search is not worse than the first network alone, but for the speed that workers take from each other.
+        """
+        return limit is not None and self.workers > 1 and self.finalists > 1
+
+    def searching_workers(self, limit: float | None) -> int:
+        """Workers that compare networks."""
+        return self.workers - self.trains_first(limit)
+
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of one epoch."""
@@ -131,12 +144,12 @@ class Plan(Frozen):
 
     def _possible(self, limit: float, epochs: int | None) -> int:
         seconds = max(0.0, (self.search_seconds(limit, epochs) or 0.0) - self.spent)
-        return int(seconds * self.workers * self.speed / (RUNG_COST * self.rungs[0]))
+        return int(seconds * self.searching_workers(limit) * self.speed / (RUNG_COST * self.rungs[0]))
 
-    def worthwhile_seconds(self) -> float:
+    def worthwhile_seconds(self, limit: float | None) -> float:
         """The time in which `NETWORKS` networks could be compared at rungs of `GOOD_STEPS` and more."""
         images = NETWORKS * RUNG_COST * GOOD_STEPS * self.images / self.steps_per_epoch
-        return images / (self.workers * self.speed) / (1 - FINAL_SHARE) + self.evaluation
+        return images / (self.searching_workers(limit) * self.speed) / (1 - FINAL_SHARE) + self.evaluation
 
     def halving(self) -> Rungs:
         """The rungs."""
@@ -150,9 +163,10 @@ class Plan(Frozen):
             "rungs": list(self.rungs),
             "finalists": self.finalists,
             "workers": self.workers,
+            "trains_first": self.trains_first(limit),
             "images_per_second": round(self.speed, 1) if limit is not None else None,
             "final": {"images": final, "steps": self.steps(final), "epochs": round(final / self.images, 1)},
-            "worthwhile_seconds": round(self.worthwhile_seconds()) if limit is not None else None,
+            "worthwhile_seconds": round(self.worthwhile_seconds(limit)) if limit is not None and trials != 1 else None,
         }
 
 
@@ -180,7 +194,7 @@ def make_plan(
         first = final / RUNG_FACTOR**3
     else:
         seconds = max(0.0, (draft.search_seconds(limit, epochs) or 0.0) - spent)
-        first = seconds * workers * draft.speed / (RUNG_COST * NETWORKS)
+        first = seconds * draft.searching_workers(limit) * draft.speed / (RUNG_COST * NETWORKS)
     first = max(1, min(final / RUNG_FACTOR, max(first, MIN_STEPS * images / steps)))
     rungs = [round(first)]
     while len(rungs) < 3 and 2 * RUNG_FACTOR * rungs[-1] <= final:
@@ -233,6 +247,15 @@ class SearchClock:
     def elapsed(self) -> float:
         """Seconds that the search has run, without the pauses between sessions and the work that interruptions lost."""
         return self._spent + time.monotonic() - self._began
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is done in this context takes no time of the search."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._began += time.monotonic() - start
 
     def allows(self, seconds: float) -> bool:
         """Whether so many more seconds of the search leave enough for the final training."""

@@ -24,9 +24,15 @@ class SearchProgress:
         """Called when so many images have been read and their groups are known; the time limit counts from here."""
 
     def planned(
-        self, run: RunFolder, space: BudgetedSpace, plan: Plan, clock: SearchClock, settings: SearchSettings
+        self,
+        run: RunFolder,
+        space: BudgetedSpace,
+        plan: Plan,
+        clock: SearchClock,
+        settings: SearchSettings,
+        validation: int,
     ) -> None:
-        """Called when the search starts or resumes."""
+        """Called when the search starts or resumes; networks are compared on so many `validation` images."""
 
     def started(self, candidate: Candidate, fidelity: Fidelity) -> None:
         """Called when a training of a trial starts or continues."""
@@ -37,8 +43,14 @@ class SearchProgress:
     def finished(self, outcome: Outcome, error: str) -> None:
         """Called when a trial has a new score, fails or ends, and for every trial of earlier sessions on a resume."""
 
+    def searched(self) -> None:
+        """Called when no more networks are compared."""
+
     def retraining(self, finalist: Finalist, progress: FinalProgress, end: int) -> None:
         """Called when a part of a final training starts, with its last step as planned now."""
+
+    def repeating(self, trial: int, done: int, count: int) -> None:
+        """Called before each training of the delivered network with another seed: how many of `count` are done."""
 
     def choosing(self) -> None:
         """Called when all trainings are done and the best weights are chosen."""

@@ -40,6 +40,7 @@ from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.comparison import SearchResult, comparison, fidelity_document, final_document
 from lightcnn.searching.page import report_page
 from lightcnn.searching.plan import Plan, SearchClock
+from lightcnn.searching.predictions import importance_document, prediction_document
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.trainings.choice import Choice, Weights
 from lightcnn.searching.trainings.files import merged, read_epochs
@@ -201,7 +202,9 @@ def report_document(
             "cost": total.document(),
             "val": {"accuracy": metrics["val"]["accuracy"]["value"]},
             "test": {
-                "accuracy": repeated_accuracy([metrics["test"]["accuracy"]["value"]], metrics["test"]["accuracy"])
+                "accuracy": repeated_accuracy(
+                    [metrics["test"]["accuracy"]["value"], *result.repeats], metrics["test"]["accuracy"]
+                )
             },
         },
         "positive": positive_document(pipeline.dataset.classes),
@@ -212,6 +215,8 @@ def report_document(
         "plan": plan.document(settings.seconds, settings.epochs, settings.trials),
         "comparison": comparison(settings, plan, result),
         "finals": [final_document(*item) for item in zip(result.finalists, result.trained, strict=True)],
+        "prediction": prediction_document(space, result),
+        "importance": importance_document(space, result, settings.seed),
     }
 
 
@@ -306,6 +311,13 @@ def _write_plots(
         "front": figures.front(trained, best, limit.upper if not space.covered else None, limit.resource.label),
         "confusion": score_figures.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
     }
+    prediction = report["prediction"]
+    if prediction["trials"]:
+        plots["learning_curves"] = figures.learning_curves(
+            prediction["trials"], report["finals"], report["plan"]["final"]["images"]
+        )
+    if report["importance"]:
+        plots["importance"] = figures.importance(report["importance"])
     if final.epochs:  # a training can end within its first epoch
         plots["loss"] = figures.curves([epoch[1] for epoch in final.epochs], [epoch[2] for epoch in final.epochs])
     for name, png in plots.items():

@@ -33,6 +33,7 @@ class SearchSettings(Frozen):
     epochs: Annotated[int | None, Field(ge=1, le=100_000, description="maximum epochs of the final training")] = None
     finalists: Annotated[int | None, Field(ge=1, le=64, description="networks that are trained to the end")] = None
     workers: Annotated[int | None, Field(ge=1, le=MAX_WORKERS, description="processes that train")] = None
+    seeds: Annotated[int | None, Field(ge=1, le=100, description="trainings of the delivered network")] = None
     seed: Seed = 0
     device: DeviceName = "auto"
     augment: Augmentation | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +40,8 @@ class SearchView(LiveView, SearchProgress):
         self._running: dict[int, _Running] = {}
         self._best: Any = None
         self._states: dict[int, str] = {}
+        self._reached: dict[int, tuple[int, ...]] = {}
+        self._validation, self._images, self._began = 0, 0.0, 0.0
 
     def reading(self, what: str, done: int, total: int) -> None:
         """Shows the step and how many images are done."""
@@ -50,9 +54,10 @@ class SearchView(LiveView, SearchProgress):
         """Keeps how long reading took, for when nothing can be refused any more."""
         self._read = f"{images:,} images were read in {seconds:.1f} s, which --time does not include"
 
-    def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any) -> None:
+    def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any, validation: int) -> None:
         """Shows what is searched, and the plan."""
         self._budget, self._clock, self._settings, self._plan = space.budget, clock, settings, plan
+        self._validation, self._began = validation, time.monotonic()
         self._phase, self._current = "comparing networks", ""
         self.line(self._read)
         workers = f"{plan.workers} workers" if plan.workers > 1 else "one process"
@@ -66,17 +71,20 @@ class SearchView(LiveView, SearchProgress):
         """Shows the network that is trained."""
         size = candidate.spec.input[1]
         network = f"{size}×{size} input, {len(candidate.spec.stages)} stages"
-        self._running[fidelity.trial] = _Running(network, candidate.cost, self._plan.steps(fidelity.images))
+        before = self._plan.steps(self._plan.rungs[fidelity.rung - 1]) if fidelity.rung else 0
+        self._running[fidelity.trial] = _Running(network, candidate.cost, self._plan.steps(fidelity.images), before)
 
     def stepped(self, trial: int, step: int) -> None:
         """Shows how far a training is."""
-        if trial in self._running:
-            self._running[trial].step = step
+        if running := self._running.get(trial):
+            self._images += self._plan.images_at(max(0, step - running.step))
+            running.step = step
 
     def finished(self, outcome: Any, error: str) -> None:
         """Shows a score or the end of a trial: as a line if there is no live view or the trial failed."""
         self._running.pop(outcome.number, None)
         self._states[outcome.number] = "trained" if outcome.is_scored else outcome.state
+        self._reached[outcome.number] = tuple(outcome.scores)
         score = "" if outcome.score is None else f" {outcome.score:.2%} after {human(outcome.images)} images"
         if outcome.is_scored and (
             self._best is None or (outcome.images, outcome.score) > (self._best.images, self._best.score)
@@ -88,17 +96,27 @@ class SearchView(LiveView, SearchProgress):
         elif error:
             self.line(f"trial {outcome.number} failed: {error}")
 
+    def searched(self) -> None:
+        """Shows that the final training begins."""
+        self._phase = "final training"
+
     def retraining(self, finalist: Any, progress: Any, end: int) -> None:
         """Shows a part of a final training."""
         number, size = finalist.outcome.number, finalist.candidate.spec.input[1]
-        self._phase = "final training"
-        self._running[number] = _Running(f"{size}×{size} input", finalist.candidate.cost, end)
-        self._running[number].step = progress.step
+        self._running[number] = _Running(f"{size}×{size} input", finalist.candidate.cost, end, progress.step)
         if not progress.parts:
             self.line(f"trial {number} is trained to the end: {human(self._plan.images_at(end))} images")
         elif not self.is_live and progress.parts[-1].averaged is not None:
             part = progress.parts[-1]
             self.line(f"trial {number}: {part.averaged.accuracy:.2%} after {human(part.images)} images")
+
+    def repeating(self, trial: int, done: int, count: int) -> None:
+        """Shows that the delivered network is trained with other seeds."""
+        self._running.clear()
+        self._phase, self._current = "training with other seeds", f"{done} of {count} are done"
+        if done == 0:
+            others = "another seed" if count == 1 else f"{count} other seeds"
+            self.line(f"trial {trial} is trained again with {others}, which --time does not include")
 
     def choosing(self) -> None:
         """Shows that all trainings are done."""
@@ -113,14 +131,35 @@ class SearchView(LiveView, SearchProgress):
             bar = ProgressBar(total=max(1, running.steps), completed=running.step, width=30)
             rows.add_row(f"trial {trial}", Group(Text(f"{running.network}, {self._used(running.cost)}"), bar))
         if self._best is not None:
-            images = human(self._best.images)
-            rows.add_row(
-                "best so far", Text(f"{self._best.score:.2%} after {images} images (trial {self._best.number})")
-            )
+            rows.add_row("best so far", Text(self._format_best()))
+        if rungs := self._format_rungs():
+            rows.add_row("rungs", Text(rungs))
         counted = ", ".join(f"{count} {state}" for state, count in Counter(self._states.values()).items())
         rows.add_row("networks", Text(counted or "none yet"))
         rows.add_row("time", Text(self._format_time()))
+        if speed := self._format_speed():
+            rows.add_row("speed", Text(speed))
         return Group(rows)
+
+    def _format_best(self) -> str:
+        """The best network so far, with twice the standard error of its accuracy."""
+        score, images = self._best.score, human(self._best.images)
+        noise = 2 * math.sqrt(score * (1 - score) / max(1, self._validation))
+        return f"{score:.2%} ± {100 * noise:.2f} points after {images} images (trial {self._best.number})"
+
+    def _format_rungs(self) -> str:
+        """How many networks have reached each rung."""
+        if self._plan is None:
+            return ""
+        counts = [sum(images in reached for reached in self._reached.values()) for images in self._plan.rungs]
+        pairs = zip(self._plan.rungs, counts, strict=True)
+        return ", ".join(f"{count} at {human(images)} images" for images, count in pairs if count)
+
+    def _format_speed(self) -> str:
+        """Images that all workers have trained in a second, since this session began."""
+        if not self._images:
+            return ""
+        return f"{human(round(self._images / max(time.monotonic() - self._began, 1e-9)))} images/s"
 
     def _used(self, cost: Any) -> str:
         """How much of the budget a network uses."""
@@ -201,10 +240,10 @@ def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]])
 
 
 def summary(report: Mapping[str, Any]) -> str:
-    """One line: accuracy, interval, cost."""
+    """One line: the accuracy of the delivered network, its interval, its cost."""
     test, total = report["best"]["test"]["accuracy"], report["network"]["cost"]
     return (
-        f"test accuracy {test['mean']:.2%} (95 % interval {test['low']:.2%} to {test['high']:.2%}"
+        f"test accuracy {test['values'][0]:.2%} (95 % interval {test['low']:.2%} to {test['high']:.2%}"
         f"{largest_class_clause(report['metrics']['test'])}), "
         f"{human(total['macs'])} FLOPs, {human(total['params'])} params"
     )

@@ -114,6 +114,11 @@ def test_the_report_has_the_keys_of_the_contract(finished):
     rungs = report["fidelity"]["rungs"]
     assert [rung.keys() for rung in rungs] == [{"steps", "images", "networks", "rank_correlation"}] * len(rungs)
     assert rungs[0]["networks"] == 3
+    assert report["prediction"].keys() == {"left_out", "finals", "trials"}
+    assert [one["trial"] for one in report["prediction"]["trials"]] == [0, 1, 2]
+    assert {one["trial"] for one in report["prediction"]["finals"]} == {one["trial"] for one in report["finals"]}
+    assert all(one["predicted"] > 0 for one in report["prediction"]["trials"] + report["prediction"]["finals"])
+    assert report["importance"] is None, "three networks do not tell what matters"
     assert {final["trial"] for final in report["finals"]} >= {report["best"]["trial"], 0}
 
 
@@ -146,6 +151,7 @@ def test_the_run_folder_has_all_its_files(finished):
         "front.png",
         "loss.png",
         "confusion.png",
+        "learning_curves.png",
     }
     assert len(rows(out, "metrics.csv")) == 4
     page = (out / "report.html").read_text()
@@ -237,6 +243,31 @@ def test_a_finished_search_resumes_with_more_trials(finished, tmp_path, capsys):
     before = (tmp_path / "more" / "search.yaml").read_text()
     assert run(["search", "--resume", "--out", "more", "--trials", "2000000"]) == 2
     assert (tmp_path / "more" / "search.yaml").read_text() == before
+
+
+def test_seeds_repeat_the_delivered_training_and_leave_it_as_it_was(finished, tmp_path, capsys):
+    shutil.copytree(finished[0], tmp_path / "seeds")
+    assert run(["search", "--resume", "--out", "seeds", "--seeds", "3"]) == 0
+    printed = capsys.readouterr()
+    assert "is trained again with 2 other seeds, which --time does not include" in printed.err
+    accuracy = RunFolder.load("seeds").report["best"]["test"]["accuracy"]
+    mean, sd = np.mean(accuracy["values"]), np.std(accuracy["values"], ddof=1)
+    assert f"mean test accuracy of {mean:.2%} (standard deviation {100 * sd:.2f} points)" in printed.out
+    assert accuracy["values"][:1] == RunFolder.load(finished[0]).report["best"]["test"]["accuracy"]["values"]
+    assert len(accuracy["values"]) == 3
+    assert (tmp_path / "seeds" / "weights.safetensors").read_bytes() == (
+        finished[0] / "weights.safetensors"
+    ).read_bytes()
+    repeats = sorted((tmp_path / "seeds" / "trainings").glob("*-seed-*"))
+    assert [path.suffix for path in repeats] == [".json", ".json"]
+    stored = {json.loads(path.read_text())["seed"]: json.loads(path.read_text())["accuracy"] for path in repeats}
+    assert sorted(stored.values()) == sorted(accuracy["values"][1:])
+    seed = next(iter(stored))
+    assert run(["train", "seeds/recipe.yaml", "--seed", str(seed), "--out", "alone", "--quiet"]) == 0
+    assert RunFolder.load("alone").report["metrics"]["test"]["accuracy"]["value"] == stored[seed]
+    written = [path.stat().st_mtime_ns for path in repeats]
+    assert run(["search", "--resume", "--out", "seeds", "--seeds", "3", "--quiet"]) == 0
+    assert [path.stat().st_mtime_ns for path in repeats] == written, "what is done is not trained again"
 
 
 def test_a_test_set_without_a_class_gets_no_score_of_that_class(tmp_path):
@@ -415,7 +446,7 @@ def test_dry_run_writes_nothing(data, tmp_path, capsys):
     assert document["data"]["counts"] == {"train": 52, "val": 8, "test": 20}
     assert document["first"]["macs"] <= 100_000
     assert document["plan"].keys() == {
-        "networks", "rungs", "finalists", "workers", "images_per_second", "final", "worthwhile_seconds"
+        "networks", "rungs", "finalists", "workers", "trains_first", "images_per_second", "final", "worthwhile_seconds"
     }  # fmt: skip
     assert list(tmp_path.iterdir()) == []
 

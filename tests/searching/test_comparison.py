@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightcnn.searching.comparison import comparison_lines
+from lightcnn.searching.comparison import comparison_lines, prediction_line
 from lightcnn.searching.report import history
 from lightcnn.searching.trials.storage import Outcome
 
@@ -46,3 +46,18 @@ def test_the_history_is_in_the_order_of_time() -> None:
         Outcome(2, "failed", "", "c", {}, {}, 1.0, 5.0),
     ]
     assert history(outcomes) == [(10.0, 0.9), (40.0, 0.95)]
+
+
+def test_the_error_of_the_predictions_is_stated() -> None:
+    left_out = {
+        "networks": 9, "error": 0.112, "images": 38_346, "rank_correlation": 0.714, "rank_correlation_of_scores": 0.5
+    }  # fmt: skip
+    sentence = (
+        "the log loss of 9 networks was predicted from shorter trainings and from the other networks with an error of "
+        "11%"
+    )
+    assert prediction_line({"left_out": left_out}) == (
+        f"{sentence}; rank correlation 0.71 at 38.35k images, that of the shorter trainings alone 0.50"
+    )
+    assert prediction_line({"left_out": left_out | {"rank_correlation": None}}) == sentence
+    assert prediction_line({"left_out": None}) is None

@@ -48,7 +48,7 @@ def test_the_fit_has_the_largest_marginal_likelihood_of_the_grid() -> None:
     process = GaussianProcess.fit(points, targets)
 
     def surprise(length: float, linear: float, noise: float) -> float:
-        candidate = GaussianProcess(points, length, linear, np.eye(1), targets, 1.0)
+        candidate = GaussianProcess(points, targets, length, linear, np.eye(1), targets, 1.0, 0.0)
         covariance = _covariance(candidate, noise)
         scale = targets @ np.linalg.solve(covariance, targets) / len(targets)
         return float(len(targets) * np.log(scale) + np.linalg.slogdet(covariance)[1])
@@ -71,3 +71,16 @@ def test_equal_targets_are_predicted_everywhere() -> None:
     points, _ = data(count=8)
     mean, _ = GaussianProcess.fit(points, np.zeros(8)).predict(points + 1)
     assert mean == pytest.approx(np.zeros(8))
+
+
+def test_left_out_is_the_prediction_of_a_process_without_the_point() -> None:
+    points, targets = data(count=10)
+    process = GaussianProcess.fit(points, targets)
+    noise = next(n for n in NOISE if np.isclose(np.linalg.slogdet(_covariance(process, n))[1], _log_det(process)))
+    covariance = _covariance(process, noise)
+    expected = []
+    for left in range(len(points)):
+        rest = np.arange(len(points)) != left
+        weights = np.linalg.solve(covariance[np.ix_(rest, rest)], targets[rest])
+        expected.append(covariance[left, rest] @ weights)
+    np.testing.assert_allclose(process.left_out(), expected, atol=1e-9)

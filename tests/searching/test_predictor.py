@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from random import Random
 
 import pytest
 from scipy.stats import spearmanr
 from searching.table_space import Point, TableSpace
 
-from lightcnn.searching.strategies.predictor import predict_utility
+from lightcnn.searching.strategies.predictor import leave_one_out, predict_utility
 from lightcnn.searching.trials.storage import Outcome
 
 LENGTHS = (6_000, 12_000, 36_000, 108_000)
@@ -56,3 +57,22 @@ def test_few_networks_equal_scores_or_a_space_without_features_keep_the_last_uti
     equal = [Outcome(n, "running", "", "", {"x": n, "kind": "a"}, {9: 0.5}, 1.0, 1.0, {9: 2.0}) for n in range(6)]
     assert predict_utility(CostSpace(), equal, 10**6) == [2.0] * 6
     assert predict_utility(CostSpace(), [], 10**6) == []
+
+
+def test_the_last_scores_are_predicted_without_them() -> None:
+    random = Random(0)
+    xs = random.sample(range(100), 16)
+    outcomes = [outcome(number, x, LENGTHS[: 2 + (number < 8)], random) for number, x in enumerate(xs)]
+    checked = leave_one_out(CostSpace(), outcomes)
+    assert [(c.trial, c.images, c.images_before) for c in checked] == [(n, 36_000, 12_000) for n in range(8)]
+    assert [c.utility for c in checked] == [o.utilities[36_000] for o in outcomes[:8]]
+    assert [c.before for c in checked] == [o.utilities[12_000] for o in outcomes[:8]]
+    assert max(abs(c.predicted - c.utility) for c in checked) < 0.06
+    changed = [
+        replace(o, utilities={**o.utilities, 36_000: 9.0}, scores={**o.scores, 36_000: 9.0}) if n == 0 else o
+        for n, o in enumerate(outcomes)
+    ]
+    before, after = checked[0].predicted, leave_one_out(CostSpace(), changed)[0].predicted
+    assert abs(after - before) < 0.5, "only the choice of the kernel may see the score that is left out"
+    assert leave_one_out(CostSpace(), outcomes[:3]) == []
+    assert leave_one_out(CostSpace(), [outcome(n, 9 * n, LENGTHS[:2], random) for n in range(8)]) == []

@@ -1,12 +1,13 @@
 """A Gaussian process for a few dozen noisy scores: the posterior of the score of a point from its features.
 
 Its kernel is a Matérn 5/2 of one length, plus a linear part, plus noise. The best of a small grid of these is chosen by
-marginal likelihood, with the output scale in closed form: no gradients, no restarts, the same result for the same data.
-Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, chapters 2 and 5.
+marginal likelihood, or all are averaged, with the output scale in closed form: no gradients, no restarts, the same
+result for the same data. Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, chapters 2 and 5.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -21,6 +22,8 @@ LINEAR = (0.0, 0.3, 1.0, 3.0, 10.0)
 NOISE = (0.01, 0.05, 0.2)
 """The grid: lengths of the Matérn kernel, per square root of the number of features; shares of the linear part and of
 the noise variance, relative to the Matérn part."""
+MIN_WEIGHT = 1e-3
+"""Processes with a smaller weight are left out of an average."""
 
 
 @dataclass(frozen=True)
@@ -28,28 +31,18 @@ class GaussianProcess:
     """A fitted process; `fit` makes one. Points are standardised features (N, F), targets are standardised scores."""
 
     points: Matrix
+    targets: Matrix
     length: float
     linear: float
     factor: Matrix
     weights: Matrix
     scale: float
+    likelihood: float
 
     @classmethod
     def fit(cls, points: Matrix, targets: Matrix) -> GaussianProcess:
         """The process of the grid that explains targets (N,) at points (N, F) best."""
-        best: tuple[float, GaussianProcess] | None = None
-        distances, products = _distances(points, points), points @ points.T
-        for length, linear, noise in product(LENGTHS, LINEAR, NOISE):
-            covariance = _kernel(distances, products, points.shape[1], length, linear)
-            covariance[np.diag_indices_from(covariance)] += noise
-            factor = cho_factor(covariance, lower=True)[0]
-            weights = cho_solve((factor, True), targets)
-            scale = float(targets @ weights) / len(targets)
-            surprise = len(targets) * np.log(max(scale, 1e-12)) + 2 * np.log(np.diag(factor)).sum()
-            if best is None or surprise < best[0]:
-                best = surprise, cls(points, length, linear, factor, weights, scale)
-        assert best is not None
-        return best[1]
+        return max(_grid(points, targets), key=lambda process: process.likelihood)
 
     def predict(self, points: Matrix) -> tuple[Matrix, Matrix]:
         """Mean and standard deviation (M,) of the score without noise at points (M, F)."""
@@ -59,6 +52,52 @@ class GaussianProcess:
         reduced = solve_triangular(self.factor, cross.T, lower=True)
         variance = self.scale * np.maximum(prior - np.einsum("ij,ij->j", reduced, reduced), 1e-12)
         return cross @ self.weights, np.sqrt(variance)
+
+    def left_out(self) -> Matrix:
+        """The mean (N,) at every fitted point if its own target were not known (Rasmussen and Williams, 5.4.2).
+
+        The kernel stays that which was chosen with all targets.
+        """
+        inverse = cho_solve((self.factor, True), np.eye(len(self.points)))
+        return np.asarray(self.targets - self.weights / np.diag(inverse))
+
+
+@dataclass(frozen=True)
+class AveragedProcess:
+    """The processes of the grid, weighted by their marginal likelihoods: a few scores do not tell the kernels apart."""
+
+    processes: tuple[GaussianProcess, ...]
+    weights: Matrix
+
+    @classmethod
+    def fit(cls, points: Matrix, targets: Matrix) -> AveragedProcess:
+        """The processes for targets (N,) at points (N, F)."""
+        processes = list(_grid(points, targets))
+        likelihoods = np.array([process.likelihood for process in processes])
+        relative = np.exp(likelihoods - likelihoods.max())
+        kept = np.flatnonzero(relative >= MIN_WEIGHT)
+        return cls(tuple(processes[index] for index in kept), relative[kept] / relative[kept].sum())
+
+    def predict(self, points: Matrix) -> Matrix:
+        """Mean (M,) of the score at points (M, F)."""
+        return np.asarray(self.weights @ np.array([process.predict(points)[0] for process in self.processes]))
+
+    def left_out(self) -> Matrix:
+        """The mean (N,) at every fitted point if its own target were not known."""
+        return np.asarray(self.weights @ np.array([process.left_out() for process in self.processes]))
+
+
+def _grid(points: Matrix, targets: Matrix) -> Iterator[GaussianProcess]:
+    """The processes of all kernels, each with its log marginal likelihood, up to a constant."""
+    distances, products = _distances(points, points), points @ points.T
+    for length, linear, noise in product(LENGTHS, LINEAR, NOISE):
+        covariance = _kernel(distances, products, points.shape[1], length, linear)
+        covariance[np.diag_indices_from(covariance)] += noise
+        factor = cho_factor(covariance, lower=True)[0]
+        weights = cho_solve((factor, True), targets)
+        scale = float(targets @ weights) / len(targets)
+        likelihood = -0.5 * len(targets) * np.log(max(scale, 1e-12)) - np.log(np.diag(factor)).sum()
+        yield GaussianProcess(points, targets, length, linear, factor, weights, scale, float(likelihood))
 
 
 def _kernel(distances: Matrix, products: Matrix, features: int, length: float, linear: float) -> Matrix:

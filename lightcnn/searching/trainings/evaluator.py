@@ -10,7 +10,8 @@ from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.trainings.executors import Executor, next_result
 from lightcnn.searching.trainings.files import state_file, write_epochs
-from lightcnn.searching.trainings.jobs import TrainingJob, WeightScore
+from lightcnn.searching.trainings.finals import FinalTrainings
+from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, WeightScore
 from lightcnn.searching.trials.halving import Fidelity, Score
 
 
@@ -18,22 +19,30 @@ class NetworkEvaluator:
     """The `Evaluator` of a search: trains networks by an executor.
 
     The utility of a network is minus the logarithm of its calibrated log loss on validation, with averaged weights.
+    Workers that are busy with `finals` are not its own; what they return is handed on.
     """
 
     def __init__(
-        self, executor: Executor, folder: RunFolder, plan: Plan, training: Optimisation, augment: Augment
+        self,
+        executor: Executor,
+        folder: RunFolder,
+        plan: Plan,
+        training: Optimisation,
+        augment: Augment,
+        finals: FinalTrainings,
     ) -> None:
         self._executor = executor
         self._folder = folder
         self._plan = plan
         self._training = training
         self._augment = augment
+        self._finals = finals
         self._running: dict[tuple[int, int], Fidelity] = {}
 
     @property
     def workers(self) -> int:
         """Trainings that run at once."""
-        return self._executor.workers
+        return self._executor.workers - self._finals.running
 
     def begin(self, candidate: Candidate, fidelity: Fidelity) -> None:
         """Starts or continues the training of a candidate. If its state is not on disk, it starts from scratch."""
@@ -54,7 +63,8 @@ class NetworkEvaluator:
 
     def wait(self) -> tuple[Fidelity, Score | str]:
         """The next trial with its score, or its error. The state of its rung before is removed."""
-        result = next_result(self._executor)
+        while (result := next_result(self._executor)).rung == FINAL:
+            self._finals.take(result)
         fidelity = self._running.pop((result.trial, result.rung))
         if result.averaged is None:
             self._folder.log(f"trial {fidelity.trial} failed: {result.traceback or result.error}")

@@ -15,8 +15,8 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trainings.jobs import EpochRow, TrainingResult
 from lightcnn.text import first_line
 
-STATE = re.compile(r"(\d{6})-(\d+|stable-\d+|end)\.safetensors")
-NOTES = re.compile(r"(\d{6})-(epochs|final)\.json")
+STATE = re.compile(r"(\d{6})-(\d+|stable-\d+|end|seed-\d+)\.safetensors")
+NOTES = re.compile(r"(\d{6})-(epochs|final|seed-\d+)\.json")
 Document = TypeVar("Document", bound=Frozen)
 ARRAY = re.compile(r"(labels|train|validation)\.npy")
 

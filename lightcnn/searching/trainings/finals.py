@@ -13,7 +13,7 @@ from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.plan import SAFETY_SHARE, Plan, SearchClock
 from lightcnn.searching.trainings.executors import Executor, next_result
 from lightcnn.searching.trainings.files import read_json, stable_file, state_file
-from lightcnn.searching.trainings.jobs import Count, TrainingJob, TrainingResult
+from lightcnn.searching.trainings.jobs import FINAL, Count, TrainingJob, TrainingResult
 from lightcnn.searching.trials.storage import Outcome
 
 PARTS = 10
@@ -90,10 +90,11 @@ class Finalist:
 def choose_finalists(outcomes: Sequence[Outcome], promises: Mapping[int, float], count: int) -> list[Outcome]:
     """The `count` most promising networks; the first one of the search is always among them if there are two or more.
 
-    So the result is not worse than the first network by more than the time of the search and the noise of the choice.
+    So the result is not worse than the first network by more than the noise of the choice. Networks that were trained
+    beyond the first rung come first: the promise of a single rung is the least certain.
     """
     scored = [outcome for outcome in outcomes if outcome.number in promises]
-    ranked = sorted(scored, key=lambda outcome: (-promises[outcome.number], outcome.number))
+    ranked = sorted(scored, key=lambda outcome: (len(outcome.scores) < 2, -promises[outcome.number], outcome.number))
     chosen = ranked[:count]
     first = next((outcome for outcome in ranked if outcome.number == 0), None)
     if count > 1 and first is not None and first not in chosen:
@@ -102,7 +103,10 @@ def choose_finalists(outcomes: Sequence[Outcome], promises: Mapping[int, float],
 
 
 class FinalTrainings:
-    """Trains the finalists, as many at once as there are workers."""
+    """Trains the finalists, as many at once as there are workers.
+
+    A finalist may `begin` while the search still runs; its results are then handed to `take`.
+    """
 
     def __init__(
         self,
@@ -127,28 +131,47 @@ class FinalTrainings:
         self._clock = clock
         self._final_steps = final_steps
         self._on_part = on_part
+        self._finalists: dict[int, Finalist] = {}
+        self._progress: dict[int, FinalProgress] = {}
+        self._running: dict[int, TrainingJob] = {}
+
+    @property
+    def running(self) -> int:
+        """The final trainings that are under way, each of which keeps a worker busy."""
+        return len(self._running)
 
     def run(self, finalists: Sequence[Finalist]) -> list[FinalProgress]:
         """Runs the parts of all finalists in turn; a failed part ends the training of its network."""
-        by_trial = {finalist.outcome.number: finalist for finalist in finalists}
-        progress = {number: self._begun(finalist, len(by_trial)) for number, finalist in by_trial.items()}
-        running = {}
-        for number, finalist in by_trial.items():
-            if job := self._submit(finalist, progress[number], len(by_trial)):
-                running[number] = job
-        while running:
-            result = next_result(self._executor)
-            number, job = result.trial, running.pop(result.trial)
-            if result.error:
-                self._folder.log(f"trial {number}: the final training failed: {result.error}")
-                continue
-            before, progress[number] = progress[number], progress[number].after(job, result)
-            self._folder.write_json(progress_file(number), progress[number].model_dump(mode="json"))
-            if before.stable_file not in (progress[number].stable_file, before.rung_file):
-                self._folder.remove(before.stable_file)
-            if next_job := self._submit(by_trial[number], progress[number], len(running) + 1):
-                running[number] = next_job
-        return list(progress.values())
+        waiting = [finalist for finalist in finalists if finalist.outcome.number not in self._running]
+        for finalist in waiting:
+            self.begin(finalist, len(finalists))
+        while self._running:
+            self.take(next_result(self._executor))
+        return [self._progress[finalist.outcome.number] for finalist in finalists]
+
+    def begin(self, finalist: Finalist, shared_by: int = 1) -> None:
+        """Continues the training of a finalist from what is on disk; `shared_by` trainings share the workers."""
+        number = finalist.outcome.number
+        self._finalists[number] = finalist
+        self._progress[number] = self._begun(finalist, shared_by)
+        self._submit_next(number, shared_by)
+
+    def take(self, result: TrainingResult) -> None:
+        """Stores the result of a part, and begins the next one."""
+        number, job = result.trial, self._running.pop(result.trial)
+        if result.error:
+            self._folder.log(f"trial {number}: the final training failed: {result.error}")
+            return
+        before = self._progress[number]
+        progress = self._progress[number] = before.after(job, result)
+        self._folder.write_json(progress_file(number), progress.model_dump(mode="json"))
+        if before.stable_file not in (progress.stable_file, before.rung_file):
+            self._folder.remove(before.stable_file)
+        self._submit_next(number, len(self._running) + 1)
+
+    def _submit_next(self, number: int, shared_by: int) -> None:
+        if job := self._submit(self._finalists[number], self._progress[number], shared_by):
+            self._running[number] = job
 
     def training(self, progress: FinalProgress, decay_steps: int) -> Optimisation:
         """The settings of a training that ends after `decay_steps` more steps, in which the learning rate falls."""
@@ -180,7 +203,7 @@ class FinalTrainings:
         source = progress.stable_file
         job = TrainingJob(
             trial=progress.trial,
-            rung=-1,
+            rung=FINAL,
             spec=finalist.candidate.spec,
             seed=progress.seed,
             training=self._training if stable else self.training(progress, end - progress.step),

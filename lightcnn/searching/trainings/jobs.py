@@ -11,6 +11,8 @@ from lightcnn.recipe import Augment, Optimisation, Seed
 from lightcnn.spec import NetworkSpec
 
 Count = Annotated[int, Field(ge=0)]
+FINAL = -1
+"""The rung of a part of a final training."""
 EpochRow = tuple[int, float, float, float]
 """Number, mean training loss, learning rate at its end, and seconds of an epoch."""
 
@@ -23,7 +25,7 @@ class TrainingJob(Frozen):
     """
 
     trial: Count
-    rung: Annotated[int, Field(ge=-1, description="-1: a part of the final training")]
+    rung: Annotated[int, Field(ge=FINAL, description="-1: a part of the final training")]
     spec: NetworkSpec
     seed: Seed
     training: Optimisation

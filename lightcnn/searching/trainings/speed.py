@@ -34,17 +34,18 @@ def measured_plan(
     """The plan of a search by `workers` processes, whose time began at `began`, a `time.monotonic()`.
 
     The speed is measured if there is a time limit. A training on a CPU uses one thread, so that results do not depend
-    on the number of workers; if only one network is trained, it uses all cores.
+    on the number of workers; if only one network is trained in a time limit, it uses all cores if that is faster.
     """
     cores = default_workers(data.device) if data.device.type == "cpu" else None
     single = None if cores is None else 1
     if settings.seconds is None:
-        return _fixed_plan(settings, data, workers, cores if settings.trials == 1 else single)
-    if settings.trials != 1:
-        plan = _timed_plan(settings, data, space, workers, began, single)
-        if plan.compares(settings.seconds, settings.epochs, settings.trials) or cores == single:
-            return plan
-    return _timed_plan(settings, data, space, 1, began, cores)
+        return _fixed_plan(settings, data, workers, single)
+    plan = _timed_plan(settings, data, space, 1 if settings.trials == 1 else workers, began, single)
+    if plan.compares(settings.seconds, settings.epochs, settings.trials):
+        return plan
+    choices = [single] if cores == single else [single, cores]
+    alone = [_timed_plan(settings, data, space, 1, began, threads) for threads in choices]
+    return max(alone, key=lambda plan: plan.speed)
 
 
 def with_speed(plan: Plan, data: PipelineData, space: BudgetedSpace) -> Plan:

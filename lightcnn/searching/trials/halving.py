@@ -91,7 +91,8 @@ class Rungs:
     """The lengths of trainings in images, ascending.
 
     A candidate is promoted from a rung to the next if it is among the best 1/`keep` of those that reached the rung, and
-    no more than 1/`keep` of them have been: promises change with every score, so the best are not always the same.
+    no more than 1/`keep` of them have been: promises change with every score, so the best are not always the same. The
+    first candidate is promoted whatever its promise: it is trained to the end, so its learning curve comes early.
     """
 
     images: tuple[int, ...]
@@ -99,8 +100,12 @@ class Rungs:
 
     def promotion(self, standings: Sequence[Standing]) -> tuple[int, int] | None:
         """The trial to continue and its next rung, the highest rung first; None if no trial is to be promoted."""
+        for first in (standing for standing in standings if standing.number == 0):
+            if first.is_open and first.scored == first.started < len(self.images):
+                return first.number, first.scored
+        others = [standing for standing in standings if standing.number != 0]
         for rung in reversed(range(len(self.images) - 1)):
-            reached = [standing for standing in standings if standing.scored > rung]
+            reached = [standing for standing in others if standing.scored > rung]
             promoted = sum(standing.started > rung + 1 for standing in reached)
             places = len(reached) // self.keep
             ranked = sorted(reached, key=lambda standing: (-standing.promise, standing.number))

@@ -166,9 +166,10 @@ class Searcher:
             self._promised = key, [float(value) for value in predicted]
         return dict(zip((outcome.number for outcome in scored), self._promised[1], strict=True))
 
-    def seed_of(self, number: int) -> int:
-        """The seed of the training of a trial."""
-        return randomness(self.seed, number, "training").getrandbits(31)
+    def seed_of(self, number: int, repeat: int = 0) -> int:
+        """The seed of the training of a trial, or of its repetition with that number."""
+        purpose = f"training {repeat}" if repeat else "training"
+        return randomness(self.seed, number, purpose).getrandbits(31)
 
     def ask(self, visible: Sequence[Outcome], clock: Clock) -> tuple[Trial, Any]:
         """A new trial and its candidate, from what is visible."""

@@ -1,0 +1,98 @@
+"""What a search predicted and how well, for report.json: learning curves, errors, the genes that matter."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.rank_correlation import rank_correlation
+from lightcnn.searching.strategies.base import visible_study
+from lightcnn.searching.strategies.predictor import leave_one_out, predict_utility
+from lightcnn.searching.trials.storage import Outcome
+
+if TYPE_CHECKING:
+    from lightcnn.searching.comparison import SearchResult
+
+MIN_IMPORTANCE_NETWORKS = 10
+"""Networks that the importance of genes needs."""
+
+
+def prediction_document(space: BudgetedSpace, result: SearchResult) -> dict[str, Any]:
+    """Predictions in report.json, as log losses on validation: of every trial, left out, and of the final trainings."""
+    scored = [outcome for outcome in result.outcomes if outcome.is_scored]
+    return {
+        "left_out": _left_out(space, scored),
+        "finals": _finals(space, scored, result),
+        "trials": [
+            {"trial": outcome.number, "curve": _curve(outcome), "predicted": log_loss(result.promises[outcome.number])}
+            for outcome in scored
+        ],
+    }
+
+
+def importance_document(space: BudgetedSpace, result: SearchResult, seed: int) -> dict[str, float] | None:
+    """The share of the variance of the predicted scores that each gene explains, the largest first.
+
+    By functional analysis of variance (Hutter, Hoos and Leyton-Brown 2014), as Optuna computes it. None for fewer than
+    10 networks, or if all are predicted alike.
+    """
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+    study = visible_study(space.genes(), result.outcomes, result.promises)
+    values = [trial.value for trial in study.trials if trial.value is not None]
+    if len(values) < MIN_IMPORTANCE_NETWORKS or len(set(values)) == 1:
+        return None
+    shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=seed))
+    return {gene: round(float(share), 4) for gene, share in shares.items()}
+
+
+def log_loss(utility: float) -> float:
+    """The log loss of a utility, which is minus its logarithm."""
+    return math.exp(-utility)
+
+
+def _curve(outcome: Outcome) -> list[dict[str, Any]]:
+    """The log losses of a trial's network by the images seen."""
+    utilities = {**outcome.early, **outcome.utilities}
+    return [{"images": images, "log_loss": log_loss(utilities[images])} for images in sorted(utilities)]
+
+
+def _left_out(space: BudgetedSpace, scored: Sequence[Outcome]) -> dict[str, Any] | None:
+    """The error of the last scores, each predicted without it, and the rank correlations at the most common length.
+
+    The error is relative: 0.1 if log losses are predicted to within 10 %, as a root mean square.
+    """
+    checked = leave_one_out(space, scored)
+    if not checked:
+        return None
+    error = math.sqrt(sum((one.predicted - one.utility) ** 2 for one in checked) / len(checked))
+    images = Counter(one.images for one in checked).most_common(1)[0][0]
+    alike = [one for one in checked if one.images == images]
+    reached = [one.utility for one in alike]
+    return {
+        "networks": len(checked),
+        "error": math.expm1(error),
+        "images": images,
+        "rank_correlation": rank_correlation([one.predicted for one in alike], reached),
+        "rank_correlation_of_scores": rank_correlation([one.before for one in alike], reached),
+    }
+
+
+def _finals(space: BudgetedSpace, scored: Sequence[Outcome], result: SearchResult) -> list[dict[str, Any]]:
+    """What the search predicted for the lengths that the final trainings reached, and what came out."""
+    rows = []
+    for progress in result.trained:
+        if progress.end is None or progress.end.averaged is None:
+            continue
+        predicted = predict_utility(space, scored, progress.end.images)
+        place = next(index for index, outcome in enumerate(scored) if outcome.number == progress.trial)
+        rows.append({
+            "trial": progress.trial,
+            "images": progress.end.images,
+            "predicted": log_loss(predicted[place]),
+            "reached": progress.end.averaged.log_loss,
+        })  # fmt: skip
+    return rows

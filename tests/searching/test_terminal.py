@@ -1,0 +1,58 @@
+"""The live view of a search: rungs, speed, the best so far with its noise, the time left."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from lightcnn.budget import Budget, Cost
+from lightcnn.output.console import CommandConsole
+from lightcnn.searching import terminal
+from lightcnn.searching.plan import make_plan
+from lightcnn.searching.terminal import SearchView
+from lightcnn.searching.trials.halving import Fidelity
+from lightcnn.searching.trials.storage import Outcome
+
+
+def rendered(view: SearchView) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(view.render())
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The clock of the view: a list whose only number is the time."""
+    now = [100.0]
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_the_view_shows_rungs_speed_noise_and_time(tmp_path: Any, seconds: list[float]) -> None:
+    plan = make_plan(
+        fingerprint="a", images=12_800, workers=2, finalists=2, limit=None, epochs=10
+    ).model_copy(update={"rungs": (1_280, 3_840)})  # fmt: skip
+    space = SimpleNamespace(space=SimpleNamespace(name="micro"), budget=Budget.parse("1MFLOPs"), covered=False)
+    clock = SimpleNamespace(elapsed=lambda: 65.0, left=lambda: 55.0)
+    settings = SimpleNamespace(data="digits", seconds=120.0, epochs=None, trials=None)
+    view = SearchView(CommandConsole(stderr=True), quiet=True)
+    view.planned(SimpleNamespace(path=tmp_path), space, plan, clock, settings, validation=2_500)
+    candidate = SimpleNamespace(spec=SimpleNamespace(input=(1, 8, 8), stages=(1, 2)), cost=Cost(macs=900_000))
+    view.started(candidate, Fidelity(7, 1, 3_840, 0))
+    view.stepped(7, 12)  # two steps of 128 images after the ten of the first rung
+    seconds[0] += 2
+    scores = {1_280: 0.8, 3_840: 0.9}
+    view.finished(Outcome(3, "running", "", "a", {}, scores, 1.0, 1.0), "")
+    view.finished(Outcome(4, "running", "", "b", {}, {1_280: 0.7}, 1.0, 1.0), "")
+    text = rendered(view)
+    assert "90.00% ± 1.20 points after 3.84k images (trial 3)" in text  # 2 * sqrt(0.9 * 0.1 / 2500)
+    assert "2 at 1.28k images, 1 at 3.84k images" in text
+    assert "128 images/s" in text
+    assert "1:05 spent, 0:55 left" in text
+    assert "comparing networks" in text
+    view.searched()
+    assert "final training" in rendered(view)

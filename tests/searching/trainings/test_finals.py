@@ -1,0 +1,133 @@
+"""The final trainings: which networks are trained to the end, and one that begins while the search runs."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from lightcnn.recipe import Augment
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.budgeted_space import Candidate
+from lightcnn.searching.plan import make_plan
+from lightcnn.searching.trainings.evaluator import NetworkEvaluator
+from lightcnn.searching.trainings.finals import Finalist, FinalTrainings, choose_finalists
+from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, TrainingResult, WeightScore
+from lightcnn.searching.trials.halving import Fidelity
+from lightcnn.searching.trials.storage import Outcome
+from lightcnn.spec import ConvBlock, NetworkSpec
+
+SPEC = NetworkSpec(input=(1, 8, 8), stages=(ConvBlock(width=4),), classes=10)
+RUNGS = (1_280, 3_840)
+SCORE = WeightScore(accuracy=0.5, log_loss=1.0)
+
+
+class Clock:
+    """So many seconds are left; the executor takes them."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def left(self) -> float:
+        return self.seconds
+
+
+class FakeExecutor:
+    """Answers every job at once, in order; a step takes a hundredth of a second."""
+
+    def __init__(self, folder: RunFolder, seconds: float = 10, fails: int | None = None) -> None:
+        self.workers = 2
+        self.clock = Clock(seconds)
+        self.jobs: list[TrainingJob] = []
+        self._folder = folder
+        self._waiting: deque[TrainingJob] = deque()
+        self._steps: dict[int, int] = {}
+        self._fails = fails
+
+    def submit(self, job: TrainingJob) -> None:
+        self.jobs.append(job)
+        self._waiting.append(job)
+
+    def wait(self) -> TrainingResult:
+        job = self._waiting.popleft()
+        seconds = 0.01 * (job.until - self._steps.get(job.trial, 0))
+        self._steps[job.trial] = job.until
+        self.clock.seconds -= seconds / self.workers
+        if job.trial == self._fails:
+            return TrainingResult(trial=job.trial, rung=job.rung, step=0, images=0, seconds=0.0, error="it failed")
+        self._folder.write_bytes(job.target, b"a state")
+        return TrainingResult(
+            trial=job.trial, rung=job.rung, step=job.until, images=128 * job.until, seconds=seconds, averaged=SCORE,
+            live=SCORE,
+        )  # fmt: skip
+
+
+def outcome(number: int, images: int = RUNGS[-1]) -> Outcome:
+    scores = {length: 0.5 for length in RUNGS if length <= images}
+    return Outcome(number, "running", "", str(number), {}, scores, 0.01 * images / 128, 1.0, scores)
+
+
+def finalist(number: int, images: int = RUNGS[-1]) -> Finalist:
+    return Finalist(outcome(number, images), Candidate({}, SPEC, None, {}), seed=number)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder.create(tmp_path / "run", "search", {})
+
+
+def trainings(folder: RunFolder, executor: FakeExecutor) -> FinalTrainings:
+    plan = make_plan(
+        fingerprint="a", images=12_800, workers=executor.workers, finalists=2, limit=None, epochs=None
+    ).model_copy(update={"rungs": RUNGS})
+    return FinalTrainings(executor, folder, plan, plan.training(), Augment(), executor.clock, 10_000)  # type: ignore[arg-type]
+
+
+def evaluator(folder: RunFolder, executor: FakeExecutor, finals: FinalTrainings) -> NetworkEvaluator:
+    plan = finals._plan
+    return NetworkEvaluator(executor, folder, plan, plan.training(), Augment(), finals)
+
+
+def test_a_final_training_beside_the_search_takes_one_worker_and_goes_on_after_it(folder: RunFolder) -> None:
+    executor = FakeExecutor(folder)
+    finals = trainings(folder, executor)
+    searching = evaluator(folder, executor, finals)
+    assert searching.workers == 2
+    finals.begin(finalist(0))
+    assert (finals.running, searching.workers) == (1, 1)
+    for trial in (3, 4):
+        searching.begin(finalist(trial).candidate, Fidelity(trial, 0, RUNGS[0], 0))
+        fidelity, score = searching.wait()
+        assert (fidelity.trial, score.accuracy) == (trial, 0.5)
+    parts = [job for job in executor.jobs if job.rung == FINAL]
+    assert {job.trial for job in parts} == {0}
+    assert len(parts) >= 2, "its next part has begun while networks were compared"
+    progress = finals.run([finalist(3, RUNGS[0]), finalist(0)])
+    assert [one.trial for one in progress] == [3, 0]
+    assert all(one.end is not None for one in progress)
+    assert 0 <= executor.clock.seconds < 1, "the time was used, and no more"
+    assert finals.running == 0
+    begun = [job.until for job in executor.jobs if job.trial == 0]
+    assert begun == sorted(set(begun)), "no part was trained twice"
+
+
+def test_a_final_training_that_fails_beside_the_search_gives_its_worker_back(folder: RunFolder) -> None:
+    executor = FakeExecutor(folder, fails=0)
+    finals = trainings(folder, executor)
+    searching = evaluator(folder, executor, finals)
+    finals.begin(finalist(0))
+    searching.begin(finalist(3).candidate, Fidelity(3, 0, RUNGS[0], 0))
+    assert searching.wait()[0].trial == 3
+    assert searching.workers == 2
+    assert "it failed" in (folder.path / "log.txt").read_text()
+
+
+def test_finalists_are_the_most_promising_that_were_trained_beyond_the_first_rung_and_the_first_network() -> None:
+    outcomes = [outcome(0), outcome(1, RUNGS[0]), outcome(2), outcome(3), outcome(4, RUNGS[0])]
+    promises = {0: 0.1, 1: 0.9, 2: 0.5, 3: 0.6, 4: 0.2}
+    numbers = [[one.number for one in choose_finalists(outcomes, promises, count)] for count in range(1, 6)]
+    assert numbers == [[3], [3, 0], [3, 2, 0], [3, 2, 0, 1], [3, 2, 0, 1, 4]]
+    assert choose_finalists(outcomes, {}, 2) == []
+    short = [outcome(0, RUNGS[0]), outcome(1, RUNGS[0])]
+    assert [one.number for one in choose_finalists(short, {0: 0.1, 1: 0.2}, 1)] == [1]
