@@ -79,7 +79,7 @@ class Plan(Frozen):
     def trains_first(self, limit: float | None) -> bool:
         """Whether one worker trains the first network from the beginning to the end, while the others search.
 
-        Then a search is not worse than the first network alone, but for the speed that workers take from each other.
+        Then a search is not worse than the first network alone, except for the speed that workers take from each other.
         """
         return limit is not None and self.workers > 1 and self.finalists > 1
 

@@ -68,16 +68,16 @@ def _left_out(space: BudgetedSpace, scored: Sequence[Outcome]) -> dict[str, Any]
     checked = leave_one_out(space, scored)
     if not checked:
         return None
-    error = math.sqrt(sum((one.predicted - one.utility) ** 2 for one in checked) / len(checked))
-    images = Counter(one.images for one in checked).most_common(1)[0][0]
-    alike = [one for one in checked if one.images == images]
-    reached = [one.utility for one in alike]
+    error = math.sqrt(sum((score.predicted - score.utility) ** 2 for score in checked) / len(checked))
+    images = Counter(score.images for score in checked).most_common(1)[0][0]
+    alike = [score for score in checked if score.images == images]
+    reached = [score.utility for score in alike]
     return {
         "networks": len(checked),
         "error": math.expm1(error),
         "images": images,
-        "rank_correlation": rank_correlation([one.predicted for one in alike], reached),
-        "rank_correlation_of_scores": rank_correlation([one.before for one in alike], reached),
+        "rank_correlation": rank_correlation([score.predicted for score in alike], reached),
+        "rank_correlation_of_scores": rank_correlation([score.before for score in alike], reached),
     }
 
 

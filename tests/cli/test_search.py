@@ -115,9 +115,10 @@ def test_the_report_has_the_keys_of_the_contract(finished):
     assert [rung.keys() for rung in rungs] == [{"steps", "images", "networks", "rank_correlation"}] * len(rungs)
     assert rungs[0]["networks"] == 3
     assert report["prediction"].keys() == {"left_out", "finals", "trials"}
-    assert [one["trial"] for one in report["prediction"]["trials"]] == [0, 1, 2]
-    assert {one["trial"] for one in report["prediction"]["finals"]} == {one["trial"] for one in report["finals"]}
-    assert all(one["predicted"] > 0 for one in report["prediction"]["trials"] + report["prediction"]["finals"])
+    assert [network["trial"] for network in report["prediction"]["trials"]] == [0, 1, 2]
+    predicted = report["prediction"]["finals"]
+    assert {final["trial"] for final in predicted} == {final["trial"] for final in report["finals"]}
+    assert all(entry["predicted"] > 0 for entry in report["prediction"]["trials"] + predicted)
     assert report["importance"] is None, "three networks do not tell what matters"
     assert {final["trial"] for final in report["finals"]} >= {report["best"]["trial"], 0}
 

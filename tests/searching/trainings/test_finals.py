@@ -102,14 +102,14 @@ def test_a_final_training_beside_the_search_takes_one_worker_and_goes_on_after_i
         assert (fidelity.trial, score.accuracy) == (trial, 0.5)
     parts = [job for job in executor.jobs if job.rung == FINAL]
     assert {job.trial for job in parts} == {0}
-    assert len(parts) >= 2, "its next part has begun while networks were compared"
+    assert len(parts) >= 2, "its next part began while networks were compared"
     progress = finals.run([finalist(3, RUNGS[0]), finalist(0)])
-    assert [one.trial for one in progress] == [3, 0]
-    assert all(one.end is not None for one in progress)
+    assert [trained.trial for trained in progress] == [3, 0]
+    assert all(trained.end is not None for trained in progress)
     assert 0 <= executor.clock.seconds < 1, "the time was used, and no more"
     assert finals.running == 0
-    begun = [job.until for job in executor.jobs if job.trial == 0]
-    assert begun == sorted(set(begun)), "no part was trained twice"
+    lasts = [job.until for job in executor.jobs if job.trial == 0]
+    assert lasts == sorted(set(lasts)), "no part was trained twice"
 
 
 def test_a_final_training_that_fails_beside_the_search_gives_its_worker_back(folder: RunFolder) -> None:
@@ -126,8 +126,8 @@ def test_a_final_training_that_fails_beside_the_search_gives_its_worker_back(fol
 def test_finalists_are_the_most_promising_that_were_trained_beyond_the_first_rung_and_the_first_network() -> None:
     outcomes = [outcome(0), outcome(1, RUNGS[0]), outcome(2), outcome(3), outcome(4, RUNGS[0])]
     promises = {0: 0.1, 1: 0.9, 2: 0.5, 3: 0.6, 4: 0.2}
-    numbers = [[one.number for one in choose_finalists(outcomes, promises, count)] for count in range(1, 6)]
+    numbers = [[chosen.number for chosen in choose_finalists(outcomes, promises, count)] for count in range(1, 6)]
     assert numbers == [[3], [3, 0], [3, 2, 0], [3, 2, 0, 1], [3, 2, 0, 1, 4]]
     assert choose_finalists(outcomes, {}, 2) == []
     short = [outcome(0, RUNGS[0]), outcome(1, RUNGS[0])]
-    assert [one.number for one in choose_finalists(short, {0: 0.1, 1: 0.2}, 1)] == [1]
+    assert [chosen.number for chosen in choose_finalists(short, {0: 0.1, 1: 0.2}, 1)] == [1]
