@@ -1,10 +1,13 @@
-"""How well the final score is predicted from short trainings, on a table of networks that were trained to the end.
+"""How well the final score is predicted from short trainings, and with which form of the predictor.
 
-    python tests/benchmarks/prediction.py fidelity_table.json
+    python tests/benchmarks/prediction.py [--table fidelity_table.json] [--runs RUN ...]
 
-The table lists networks of `micro` at 1 MFLOPs with validation accuracies along the way, as in `curve_of_120k`,
-`after_120k` and `after_1M`. Printed is Spearman's rank correlation with the accuracy after a million images, of the
-accuracies at each length, and of the predictions from what a search would know.
+`prior_table.jsonl` lists networks of `micro` at 0.3 MFLOPs that were trained to 96,000 images of two data sets.
+`--table` adds networks at 1 MFLOPs that were trained to a million images of Fashion-MNIST, with validation accuracies
+along the way, as in `curve_of_120k`, `after_120k` and `after_1M`. Printed is Spearman's rank correlation with the end,
+of the last scores and of the predictions from what a search would know, for several curvatures of learning curves,
+with the average of all kernels and with the best one alone. `--runs` are folders of searches: how large the error of
+the last scores is if they are left out.
 """
 
 from __future__ import annotations
@@ -12,65 +15,161 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import optuna
 from scipy.stats import spearmanr
 
 from lightcnn.budget import Budget
+from lightcnn.data.sources.load import describe
 from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.searching.strategies.predictor import predict_utility
-from lightcnn.searching.trials.storage import Outcome
+from lightcnn.searching.settings import load_settings
+from lightcnn.searching.strategies import gaussian_process, predictor
+from lightcnn.searching.trials.storage import STUDY_NAME, Outcome, read_outcomes
 from lightcnn.space import SearchSpace
 
-FINAL = 1_020_000
-SIZE = 28
+PRIOR_TABLE = Path(__file__).with_name("prior_table.jsonl")
+LOGARITHM = 1e-9
+"""The curvature at which lengths are logarithms."""
+FORMS = {
+    "logarithm, best kernel": (LOGARITHM, True), "logarithm": (LOGARITHM, False), "0.25, best kernel": (0.25, True),
+    "0.25": (0.25, False), "0.5": (0.5, False), "1": (1.0, False),
+}  # fmt: skip
+"""Curvature, and whether only the best kernel is used."""
+MIN_NETWORKS = 5
 
 
-def utilities(network: dict[str, Any]) -> dict[int, float]:
-    """Minus the logarithm of the error by images, of averaged weights while the learning rate is high."""
-    curve = {int(name.split()[0]): value for name, value in network["curve_of_120k"].items() if "averaged" in name}
-    return {images: -math.log(1 - value) for images, value in {**curve, 120_000: network["after_120k"]}.items()}
+@dataclass(frozen=True)
+class Table:
+    """Networks with the utilities of their trainings by images, the utilities at the end, and the images there."""
+
+    name: str
+    space: BudgetedSpace
+    shapes: Sequence[Mapping[str, Any]]
+    curves: Sequence[Mapping[int, float]]
+    ends: Sequence[float]
+    images: int
+
+    def outcomes(self, lengths: Sequence[Sequence[int]]) -> list[Outcome]:
+        """What is known if each network has been scored after so many images."""
+        known = []
+        for number, (shape, curve, images) in enumerate(zip(self.shapes, self.curves, lengths, strict=True)):
+            scores = {length: curve[length] for length in images}
+            known.append(Outcome(number, "running", "", str(number), shape, scores, 1.0, 1.0, scores))
+        return known
+
+    def cases(self) -> Iterator[tuple[str, list[list[int]]]]:
+        """What may be known: one, two or three rungs of all networks; or the third rung of the best third only."""
+        available, count = sorted(self.curves[0]), len(self.curves)
+        for rungs in (available[first : first + 3] for first in range(len(available) - 2)):
+            ranked = sorted(range(count), key=lambda number: -self.curves[number][rungs[1]])
+            best = set(ranked[: max(1, count // 3)])
+            names = [f"{images:,}" for images in rungs]
+            yield names[0], [rungs[:1]] * count
+            yield ", ".join(names[:2]), [rungs[:2]] * count
+            yield f"{', '.join(names[:2])}, a third {names[2]}", [rungs[: 2 + (n in best)] for n in range(count)]
+            yield ", ".join(names), [rungs] * count
 
 
-def known(space: BudgetedSpace, networks: list[dict[str, Any]], lengths: list[list[int]]) -> list[Outcome]:
-    """What is known of the networks if each has been scored at so many images."""
-    outcomes = []
-    for number, (network, images) in enumerate(zip(networks, lengths, strict=True)):
-        stored = {name: tuple(v) if isinstance(v, list) else v for name, v in network["shape"].items()}
-        shape = {gene.name: stored.get(gene.name, gene.options[0]) for gene in space.genes()}
-        curve = utilities(network)
-        scores = {length: curve[length] for length in images}
-        outcomes.append(Outcome(number, "running", "", str(number), shape, scores, 1.0, 1.0, scores))
-    return outcomes
+def long_table(path: Path) -> Table:
+    """The networks that were trained to a million images. Their utility is minus the logarithm of the error."""
+    networks = [network for network in json.loads(path.read_text())["networks"] if network.get("after_1M")]
+    space = BudgetedSpace(SearchSpace.load("micro").for_data(1, 10, 28), Budget.parse("1MFLOPs"))
+    curves = []
+    for network in networks:
+        curve = {int(n.split()[0]): value for n, value in network["curve_of_120k"].items() if "averaged" in n}
+        curve[120_000] = network["after_120k"]
+        curves.append({images: -math.log(1 - value) for images, value in curve.items()})
+    ends = [-math.log(1 - network["after_1M"]) for network in networks]
+    shapes = [complete(space, network["shape"]) for network in networks]
+    return Table("Fashion-MNIST, 1 MFLOPs", space, shapes, curves, ends, 1_020_000)
+
+
+def short_tables(path: Path) -> list[Table]:
+    """The tables of prior_table.jsonl with enough networks, by data set and budget."""
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        rows[row["data"], row["budget"]].append(row)
+    tables = []
+    for (data, budget), networks in rows.items():
+        if len(networks) < MIN_NETWORKS:
+            continue
+        first = networks[0]
+        micro = SearchSpace.load("micro").for_data(first["channels"], first["classes"], first["data_size"])
+        space = BudgetedSpace(micro, Budget.parse(budget))
+        curves = [{rung["images"]: -math.log(rung["averaged"]["log_loss"]) for rung in n["rungs"]} for n in networks]
+        ends = [-math.log(network["end"]["averaged"]["log_loss"]) for network in networks]
+        shapes = [complete(space, network["shape"]) for network in networks]
+        tables.append(Table(f"{data.split(':')[0]}, {budget}", space, shapes, curves, ends, first["images"]))
+    return tables
+
+
+def complete(space: BudgetedSpace, shape: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored shape with all genes of the space."""
+    stored = {name: tuple(value) if isinstance(value, list) else value for name, value in shape.items()}
+    return {gene.name: stored.get(gene.name, gene.options[0]) for gene in space.genes()}
+
+
+def use(form: str) -> None:
+    """Lets the predictor work in that form."""
+    curvature, best_only = FORMS[form]
+    predictor.CURVATURE = curvature
+    gaussian_process.MIN_WEIGHT = 1.0 if best_only else 1e-3
+
+
+def print_correlations(tables: Sequence[Table]) -> None:
+    """A line for every case, and the means."""
+    print("rank correlation with the end\n")
+    print("| table | known, in images | last scores | " + " | ".join(FORMS) + " |")
+    print("|---|---|" + "---|" * (1 + len(FORMS)))
+    every: dict[str, list[float]] = defaultdict(list)
+    for table in tables:
+        for name, lengths in table.cases():
+            known = table.outcomes(lengths)
+            row = [spearmanr([outcome.utilities[outcome.images] for outcome in known], table.ends).statistic]
+            for form in FORMS:
+                use(form)
+                predicted = predictor.predict_utility(table.space, known, table.images)
+                row.append(spearmanr(predicted, table.ends).statistic)
+            for form, value in zip(["last", *FORMS], row, strict=True):
+                every[form].append(value)
+            print(f"| {table.name} | {name} | " + " | ".join(f"{value:.2f}" for value in row) + " |")
+    print("| mean | | " + " | ".join(f"{np.mean(values):.2f}" for values in every.values()) + " |")
+
+
+def print_errors(runs: Sequence[Path]) -> None:
+    """The error of the last scores of searches, as a root mean square of the logarithm of the log loss."""
+    print("\nerror of the last scores if they are left out\n")
+    print("| run | networks | " + " | ".join(FORMS) + " |")
+    print("|---|---|" + "---|" * len(FORMS))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for run in runs:
+        settings = load_settings(run)
+        space = BudgetedSpace(settings.space.for_data(*describe(settings.data)), Budget.parse(settings.budget))
+        study = optuna.load_study(storage=f"sqlite:///{run / 'study.db'}", study_name=STUDY_NAME)
+        scored = [outcome for outcome in read_outcomes(study) if outcome.is_scored]
+        errors = []
+        for form in FORMS:
+            use(form)
+            left_out = predictor.leave_one_out(space, scored)
+            errors.append(math.sqrt(np.mean([(score.predicted - score.utility) ** 2 for score in left_out])))
+        print(f"| {run.name} | {len(left_out)} | " + " | ".join(f"{error:.3f}" for error in errors) + " |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", type=Path)
-    networks = json.loads(parser.parse_args().table.read_text())["networks"]
-    networks = [network for network in networks if network.get("after_1M")]
-    space = BudgetedSpace(SearchSpace.load("micro").for_data(1, 10, SIZE), Budget.parse("1MFLOPs"))
-    truth = [network["after_1M"] for network in networks]
-    lengths = sorted(utilities(networks[0]))
-    print(f"{len(networks)} networks; rank correlation with the accuracy after a million images")
-    for length in lengths:
-        scores = [utilities(network)[length] for network in networks]
-        print(f"  accuracy after {length:>7,}: {spearmanr(scores, truth).statistic:5.2f}")
-    ranked = sorted(range(len(networks)), key=lambda number: -utilities(networks[number])[lengths[1]])
-    best, few = set(ranked[: len(ranked) // 3]), set(ranked[: len(ranked) // 6])
-    scenarios = {
-        f"all at {lengths[0]:,}": [lengths[:1]] * len(networks),
-        f"all at {lengths[0]:,} and {lengths[1]:,}": [lengths[:2]] * len(networks),
-        "the same, a third and a sixth longer": [
-            lengths[: 2 + (number in best) + (number in few)] for number in range(len(networks))
-        ],
-        f"all up to {lengths[2]:,}": [lengths[:3]] * len(networks),
-        f"all up to {lengths[3]:,}": [lengths[:4]] * len(networks),
-    }
-    for name, images in scenarios.items():
-        predicted = predict_utility(space, known(space, networks, images), FINAL)
-        print(f"  predicted, {name}: {spearmanr(predicted, truth).statistic:5.2f}")
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("--runs", type=Path, nargs="*", default=[])
+    options = parser.parse_args()
+    print_correlations([*([long_table(options.table)] if options.table else []), *short_tables(PRIOR_TABLE)])
+    if options.runs:
+        print_errors(options.runs)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Short scores alone rank networks wrongly: at one multiply-add budget, wide networks at a low resolution learn fast and
 small ones at a high resolution end higher. The slope of a learning curve depends on what a network costs, so a Gaussian
-process over costs, the logarithm of the images seen, and their products learns it from all rungs of all trials. On 12
-networks of Fashion-MNIST, the rank correlation with trainings of a million images is 0.65 from scores after 12,000 and
+process over costs, the length of the training, and their products learns it from all rungs of all trials. On twelve
+networks of Fashion-MNIST, the rank correlation with trainings of a million images is 0.69 from scores after 12,000 and
 24,000 images, which alone have -0.38 and -0.20; the scores after 48,000 images have 0.36
 (tests/benchmarks/prediction.py).
 """
@@ -21,9 +21,7 @@ from lightcnn.searching.strategies.gaussian_process import AveragedProcess
 from lightcnn.searching.trials.storage import Outcome
 
 CURVATURE = 0.25
-"""Learning curves flatten: with the logarithm of images (0), all promises of a search were too high. Of 0, 0.25, 0.5
-and 1, 0.25 left the smallest error when the last scores of 7 networks of Fashion-MNIST were left out (0.11 against 0.14
-with the logarithm), and the highest mean rank correlation in 20 cases from 3 tables of trainings."""
+"""Learning curves flatten: with 0, lengths are the logarithm of images, and promises are too high (decision 0012)."""
 UNIT_IMAGES = 30_000
 """The number of images at which the scale of lengths is that of the logarithm."""
 LENGTH_SCALE = 1.5
@@ -133,8 +131,8 @@ class _Curves:
 
 def _lengths(images: Sequence[int]) -> NDArray[np.float64]:
     """Lengths (N,) of trainings of so many images, in which learning curves are about straight."""
-    relative = np.array(images, dtype=np.float64) / UNIT_IMAGES
-    return (1 - relative**-CURVATURE) / CURVATURE
+    logarithms = np.log(np.array(images, dtype=np.float64) / UNIT_IMAGES)
+    return np.asarray(-np.expm1(-CURVATURE * logarithms) / CURVATURE)
 
 
 def _points(costs: NDArray[np.float64], lengths: NDArray[np.float64]) -> NDArray[np.float64]:
