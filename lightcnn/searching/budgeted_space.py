@@ -145,7 +145,7 @@ class BudgetedSpace:
         smallest = self._solve(self.space.smallest(self.budget.used_share))
         if smallest is None:
             raise BudgetError(
-                f"budget {self.budget}: none of {MAX_ATTEMPTS} shapes of the space {self._name} could be fitted to it; "
+                f"budget {self.budget}: none of {MAX_ATTEMPTS} shapes of the space {self.name} could be fitted to it; "
                 "widen the space or the budget"
             )
         return smallest
@@ -192,7 +192,7 @@ class BudgetedSpace:
         return candidate if candidate is not None and self.budget.admits(candidate.cost) else None
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
         """The name of the space in messages."""
         return self.space.name or "given"
 
@@ -215,7 +215,7 @@ class BudgetedSpace:
             least = most(self._cost(self.space.smallest(most)))
             if least > limit.upper:
                 raise BudgetError(
-                    f"budget {self.budget}: the smallest network of the space {self._name} needs {least} "
+                    f"budget {self.budget}: the smallest network of the space {self.name} needs {least} "
                     f"{limit.resource.label}, over the limit of {limit.upper}; raise the limit, or use a space with "
                     f"smaller inputs than {self.space.size[0]} or narrower stages"
                 )
@@ -223,12 +223,12 @@ class BudgetedSpace:
             reached = getattr(largest, limit.resource.lower)
             if limit.lower is not None and reached < limit.lower:
                 raise BudgetError(
-                    f"budget {self.budget}: the largest network of the space {self._name} has {reached} "
+                    f"budget {self.budget}: the largest network of the space {self.name} has {reached} "
                     f"{limit.resource.label}, below the lower limit of {limit.lower}; reduce it or widen the space"
                 )
         joint = self._cost(self.space.smallest(self.budget.used_share))
         if self.budget.used_share(joint) > 1:
             raise BudgetError(
-                f"budget {self.budget}: no network in the space {self._name} meets all limits at once; "
+                f"budget {self.budget}: no network in the space {self.name} meets all limits at once; "
                 f"the closest costs {joint}; raise the limit that it breaks"
             )

@@ -133,6 +133,7 @@ def run(
             dataset, settings = _with_positive(dataset, settings)
         sets = make_split(dataset, settings.seed, settings.reading)
         space = _space_for(settings, dataset)
+        settings = _for_one_network(settings, space)
         workers = pool.workers if pool else 1
         _require_memory(space, settings, len(sets.train), device, workers)
         folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: _settings_yaml(settings)})
@@ -159,6 +160,7 @@ def estimate(settings: SearchSettings, progress: SearchProgress = SILENT) -> dic
     began = time.monotonic()
     sets = make_split(dataset, settings.seed, settings.reading)
     space = _space_for(settings, dataset)
+    settings = _for_one_network(settings, space)
     workers = settings.workers or default_workers(device)
     _require_memory(space, settings, len(sets.train), device, workers)
     pipeline = Pipeline(dataset, sets, device)
@@ -233,7 +235,7 @@ def _require_memory(
     training = default_training(1, images).model_copy(update={"ema": AVERAGING})
     needed = workers * training_bytes(first.cost, training)
     times = f" in {workers} workers" if workers > 1 else ""
-    require_memory(f"the first network of space {space.space.name}{times}", needed, device)
+    require_memory(f"the first network of space {space.name}{times}", needed, device)
 
 
 def _with_positive(dataset: Dataset, settings: SearchSettings) -> tuple[Dataset, SearchSettings]:
@@ -249,6 +251,11 @@ def _space_for(settings: SearchSettings, dataset: Dataset) -> BudgetedSpace:
     """The space under its budget, for the images of the data set. Raises: BudgetError."""
     space = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
     return BudgetedSpace(space, Budget.parse(settings.budget))
+
+
+def _for_one_network(settings: SearchSettings, space: BudgetedSpace) -> SearchSettings:
+    """The settings; with a single trial if the space has a single network."""
+    return settings if space.genes() else settings.model_copy(update={"trials": 1})
 
 
 def _settings_yaml(settings: SearchSettings) -> bytes:
@@ -267,7 +274,7 @@ def _require_networks(folder: RunFolder, space: BudgetedSpace, outcomes: list[Ou
     """Raises: RunError if the shape of a trial on disk is not a network of the space."""
     for outcome in outcomes:
         try:
-            candidate = space.inspect(outcome.shape) if outcome.shape else None
+            candidate = space.inspect(outcome.shape) if outcome.key else None
             if candidate and outcome.scores and any(excess > 0 for excess in candidate.violations.values()):
                 raise ValueError("it has scores, but breaks the budget")
         except (LightcnnError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:

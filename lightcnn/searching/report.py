@@ -76,11 +76,11 @@ def write_trials(run: RunFolder, space: SearchSpace, outcomes: Sequence[Outcome]
     """Writes trials.csv: one row per trial."""
     rows = []
     for outcome in outcomes:
-        total = cost(space.spec(outcome.shape)) if outcome.shape else Cost()
+        total = cost(space.spec(outcome.shape)) if outcome.key else Cost()
         score = "" if outcome.score is None else f"{outcome.score:.6f}"
         numbers = (total.macs, total.params, total.weight_bytes_int8, total.peak_activations)
         rows.append((
-            outcome.number, outcome.state, outcome.reason, outcome.key, *(numbers if outcome.shape else ("",) * 4),
+            outcome.number, outcome.state, outcome.reason, outcome.key, *(numbers if outcome.key else ("",) * 4),
             outcome.images, score, f"{outcome.seconds:.3f}",
         ))  # fmt: skip
     run.write_csv("trials.csv", TRIAL_COLUMNS, rows)

@@ -61,7 +61,8 @@ class SearchView(LiveView, SearchProgress):
         self._phase, self._current = "comparing networks", ""
         self.line(self._read)
         workers = f"{plan.workers} workers" if plan.workers > 1 else "one process"
-        self.line(f"searching {space.space.name} within {space.budget} on {settings.data}, {workers}, into {run.path}")
+        name = space.space.name or "the given space"
+        self.line(f"searching {name} within {space.budget} on {settings.data}, {workers}, into {run.path}")
         for line in plan_lines(plan.document(settings.seconds, settings.epochs, settings.trials)):
             self.line(line)
         if space.covered:

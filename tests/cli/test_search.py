@@ -330,6 +330,11 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         (["--budget", "1MFLOPs", "--seed", "-1"], "--seed"),
         (["--budget", "1MFLOPs", "--workers", "0"], "--workers"),
         (["--budget", "1MFLOPs", "--workers", "9"], "--workers"),
+        (["--budget", "1MFLOPs", "--seeds", "0"], "--seeds"),
+        (
+            ["--budget", "1MFLOPs", "--space", "starts.yaml"],
+            r"starts.yaml:6: starts.0.stem.wdith: unknown gene; did you mean 'stem.width'",
+        ),
         (["--budget", "1MFLOPs", "--finalists", "0"], "--finalists"),
         (["--budget", "1MFLOPs", "--strategy", "magic"], "evolution"),
         (["--budget", "1MFLOPs", "--resume"], "--resume: --out is missing"),
@@ -345,6 +350,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, c
     (tmp_path / "taken").mkdir()
     (tmp_path / "file").write_text("")
     (tmp_path / "bad.yaml").write_text(SPACE + "sise: [16]\n")
+    (tmp_path / "starts.yaml").write_text(SPACE.replace("[16]", "[8, 16]") + "start: {}\nstarts:\n- {stem.wdith: 8}\n")
     before = sorted(path.name for path in tmp_path.iterdir())
     assert run(["search", *arguments]) == 2
     error = capsys.readouterr().err.strip()
@@ -352,6 +358,20 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, c
     assert len(error.splitlines()) == 1
     assert error.startswith("lightcnn: ")
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_space_with_one_network_trains_it_and_says_that_nothing_was_compared(data, tmp_path, capsys):
+    stage = "{kind: [conv], width: {low: 4, high: 4}}"
+    (tmp_path / "one.yaml").write_text(f"size: [8]\nstem: {stage}\nstages: [{stage}]\n")
+    arguments = ["search", "--budget", "100kFLOPs", "--space", "one.yaml", "--data", data, "--trials", "5"]
+    assert run([*arguments, "--epochs", "2", "--out", "one"]) == 0
+    printed = capsys.readouterr()
+    assert "searching the given space within 100kFLOPs" in printed.err
+    assert "plan: one network is trained, to about" in printed.err
+    assert "one network was trained" in printed.out
+    assert [row["state"] for row in rows(tmp_path / "one")] == ["complete"]
+    assert int(rows(tmp_path / "one")[0]["macs"]) > 0
+    assert run(["search", "--resume", "--out", "one", "--epochs", "3", "--quiet"]) == 0
 
 
 def test_no_permission_to_write(tmp_path, capsys):

@@ -92,7 +92,7 @@ def visible_study(genes: Sequence[Gene], outcomes: Sequence[Outcome], promises: 
     study = optuna.create_study(direction="maximize")
     space = distributions(genes)
     for outcome in outcomes:
-        if not outcome.shape or not (outcome.is_scored or outcome.state == "failed"):
+        if not outcome.key or not (outcome.is_scored or outcome.state == "failed"):
             continue
         scored = outcome.is_scored
         study.add_trial(

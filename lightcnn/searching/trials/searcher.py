@@ -190,7 +190,7 @@ class Searcher:
     def candidate(self, number: int, clock: Clock) -> Any:
         """The candidate of a trial, stored with it; a network that was proposed before is replaced by a mutation."""
         outcomes = self._outcomes
-        if outcomes[number].shape:
+        if outcomes[number].key:
             return self.space.inspect(outcomes[number].shape)
         trial = self.trial(number)
         shape = decode(self._genes, trial.params)
@@ -205,8 +205,8 @@ class Searcher:
             for name in candidate.violations.keys() - trial.constraints.keys():
                 trial.set_constraint(name, candidate.violations[name])
             trial.set_user_attr("elapsed", clock.elapsed())
-            trial.set_user_attr("key", candidate.key)
             trial.set_user_attr("shape", dict(candidate.shape))
+            trial.set_user_attr("key", candidate.key)  # last: a trial with a key has a candidate
         self.refresh(number)
         return candidate
 
