@@ -56,14 +56,20 @@ def run(
 
 
 def _count(targets: Sequence[Target], progress: Progress, failures: list[Failure]) -> list[Profile]:
-    """A profile of each target that can be counted; the others become failures."""
-    profiles = []
+    """A profile of each target that can be counted; the others become failures.
+
+    Raises: InputError if none can be counted because of the input.
+    """
+    profiles, errors = [], []
     for number, target in enumerate(targets):
         progress("counting", number, len(targets))
         try:
             profiles.append(target.profile())
         except LightcnnError as error:
+            errors.append(error)
             failures.append({"name": target.name, "error": _message(target, error)})
+    if errors and not profiles and isinstance(errors[0], InputError):
+        raise errors[0]
     progress("counting", len(targets), len(targets))
     return profiles
 

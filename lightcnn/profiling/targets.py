@@ -55,7 +55,7 @@ class Target:
     file: Path | None = None
     input: Shape | None = None
     accuracy: Accuracy | None = None
-    failure: str | None = None
+    failure: LightcnnError | None = None
 
     def profile(self) -> Profile:
         """The costs of the network, without times. Raises: LightcnnError."""
@@ -95,7 +95,7 @@ class Target:
 
     def _spec(self) -> AnySpec:
         if self.spec is None:
-            raise LightcnnError(self.failure or f"{self.name}: no network")
+            raise self.failure or LightcnnError(f"{self.name}: no network")
         return self.spec
 
 
@@ -251,7 +251,7 @@ def _load(name: str, source: str, load: Callable[[], AnySpec], input: Shape | No
     try:
         return Target(name, source, with_input(load(), input))
     except LightcnnError as error:
-        return Target(name, source, failure=str(error))
+        return Target(name, source, failure=error)
 
 
 def _with_accuracy(target: Target, accuracies: Mapping[str, Accuracy]) -> Target:

@@ -200,3 +200,14 @@ def test_a_refused_file_is_a_failed_row(tmp_path: Path, capsys: pytest.CaptureFi
     printed = capsys.readouterr()
     assert printed.out.splitlines() == ["name", "quick"]
     assert "bad.onnx: is damaged, or not an ONNX file" in printed.err
+
+
+def test_if_the_only_network_cannot_be_read_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.yaml").write_text("input: [3, 32, 32]\nstages: [{kind: conv, widht: 16}]\nclasses: 10\n")
+    assert main.run(["profile", str(tmp_path / "bad.yaml"), "--no-latency", "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "bad.yaml:2: stages.0" in error
+    assert all(line.startswith("lightcnn: ") for line in error.splitlines())
+    assert not (tmp_path / "run").exists()

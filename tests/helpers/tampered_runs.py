@@ -86,7 +86,7 @@ def run_safely(runs: Path, folder: str, arguments: list[str], capsys: Any) -> tu
     assert sorted(runs.parent.iterdir()) == beside
     assert "\x1b" not in output.err + output.out
     errors = [line for line in output.err.splitlines() if line.startswith("lightcnn: ")]
-    assert "bug in lightcnn" not in output.err
+    assert "bug in lightcnn" not in output.err, output.err
     leaks = (SECRET, base64.b64encode(SECRET)[:40])
     inside = [path for path in (runs / folder).rglob("*") if path.is_file() and path.lstat().st_nlink == 1]
     inside = [path for path in inside if not path.is_symlink()]

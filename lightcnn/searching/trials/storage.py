@@ -10,7 +10,7 @@ import math
 import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -139,6 +139,7 @@ def open_study(file: Path, sampler: BaseSampler, fingerprint: Mapping[str, Any])
         if stored is None:
             study.set_user_attr("fingerprint", dict(fingerprint))
         _require_own_study(study)
+        _require_no_orphans(file)
     _require_same_search(stored, fingerprint, file)
     return study
 
@@ -231,9 +232,19 @@ def _require_own_study(study: Study) -> None:
             raise ValueError(f"trial {number}: has scores, but no network")
         if {str(images) for images in trial.intermediate_values} - trial.user_attrs.get("utilities", {}).keys():
             raise ValueError(f"trial {number}: has scores without utilities")
+        if {str(images) for images in trial.intermediate_values} - trial.user_attrs.get("tasks", {}).keys():
+            raise ValueError(f"trial {number}: has scores without tasks")
         values = [*trial.intermediate_values.values(), *([trial.value] if trial.state == TrialState.COMPLETE else [])]
         if not all(isinstance(value, float) and math.isfinite(value) for value in values):
             raise ValueError(f"trial {number}: its scores are not all numbers")
+
+
+def _require_no_orphans(file: Path) -> None:
+    """Raises: ValueError if values belong to trials that do not exist; new trials would take them for their own."""
+    with closing(_connect(file)) as connection:
+        orphan = connection.execute("PRAGMA foreign_key_check").fetchone()
+    if orphan is not None:
+        raise ValueError(f"table {orphan[0]} has rows of a trial that does not exist")
 
 
 def _outcome(trial: FrozenTrial) -> Outcome:
