@@ -72,6 +72,10 @@ class BudgetedSpace:
         """The genes of the space."""
         return self.space.genes()
 
+    def limited(self, trials: int | None) -> int | None:
+        """The number of trials: 1 if the space has a single network."""
+        return trials if self.genes() else 1
+
     def first(self) -> Shape:
         """The first shape of every search."""
         return dict(self._starts[0])

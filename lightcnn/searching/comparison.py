@@ -128,7 +128,7 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
             f"plan: about {plan['networks']} networks are compared at {human(rungs[0])} images each{longer}; then "
             f"{count} of them {'is' if count == 1 else 'are'} trained to about {length}"
         ]
-        if plan["trains_first"]:
+        if plan["first_has_worker"]:
             lines.append(f"one of the {plan['workers']} workers trains the first network from the beginning to the end")
     if plan["worthwhile_seconds"] is not None and plan["networks"] < NETWORKS:
         lines.append(f"about {format_duration(plan['worthwhile_seconds'])} would be enough to compare {NETWORKS}")
@@ -172,7 +172,7 @@ def seeds_line(report: Mapping[str, Any]) -> str | None:
         return None
     return (
         f"trained with {count} seeds, this network has a mean test accuracy of {accuracy['mean']:.2%} "
-        f"(standard deviation {100 * accuracy['sd']:.2f} points)"
+        f"(standard deviation {100 * accuracy['sd']:.2f} points); only the first was selected on validation"
     )
 
 

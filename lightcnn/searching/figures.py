@@ -59,8 +59,10 @@ def learning_curves(trials: Sequence[Mapping[str, Any]], finals: Sequence[Mappin
         points = [(point["images"], point["log_loss"]) for point in trial["curve"]]
         axes.plot(*zip(*points, strict=True), "-o", color=GREY, linewidth=0.7, markersize=2.5, alpha=0.6,
                   label="networks of the search" if index == 0 else None)  # fmt: skip
-    predicted = [trial["predicted"] for trial in trials]
-    axes.plot([end] * len(predicted), predicted, "_", color=GREY, markersize=9, label="predicted for the end")
+    predicted = [trial["predicted"] for trial in trials if trial["predicted"] is not None]
+    if predicted:
+        label = "predicted for the end, before the learning rate falls"
+        axes.plot([end] * len(predicted), predicted, "_", color=GREY, markersize=9, label=label)
     for number, final in enumerate(finals):
         before = names[final["trial"]]["curve"] if final["trial"] in names else []
         points = [(point["images"], point["log_loss"]) for point in [*before, *final["curve"]]]
@@ -75,7 +77,9 @@ def learning_curves(trials: Sequence[Mapping[str, Any]], finals: Sequence[Mappin
 def importance(shares: Mapping[str, float]) -> bytes:
     """The genes that explain most of the predicted scores, as bars."""
     genes = list(shares)[:MAX_GENES]
-    figure, axes = blank("share of the variance of the predicted scores", "", size=(6.4, 0.8 + 0.28 * len(genes)))
+    figure, axes = blank(
+        "share of the variance of the predicted scores, each gene alone", "", size=(6.4, 0.8 + 0.28 * len(genes))
+    )
     axes.barh(range(len(genes)), [shares[gene] for gene in genes], color=BLUE)
     axes.set_yticks(range(len(genes)), genes)
     axes.invert_yaxis()

@@ -1,18 +1,16 @@
-"""The job of `lightcnn search`: data, plan, trials, final trainings, the run folder."""
+"""The job of `lightcnn search`: data, workers, plan, run folder. What a session does in it is in `session`."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
 
-from lightcnn import document
 from lightcnn.budget import Budget
 from lightcnn.cost import cost
 from lightcnn.data.dataset import Dataset
@@ -23,34 +21,23 @@ from lightcnn.data.sources.load import load
 from lightcnn.data.split import data_document, make_split
 from lightcnn.devices import DeviceName, default_workers, pick_device, require_memory
 from lightcnn.engine.memory import training_bytes
-from lightcnn.errors import InputError, LightcnnError, RunError
+from lightcnn.errors import InputError
 from lightcnn.output.report import report_head
-from lightcnn.recipe import Augment, Reading
-from lightcnn.recipe_defaults import default_augment, default_training
+from lightcnn.recipe import Reading
+from lightcnn.recipe_defaults import default_training
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.searching.comparison import SearchResult
-from lightcnn.searching.plan import AVERAGING, Plan, SearchClock, read_plan, write_plan
+from lightcnn.searching.plan import AVERAGING, Plan, read_plan, write_plan
 from lightcnn.searching.progress import SILENT, SearchProgress
-from lightcnn.searching.report import delivered_recipe, write_report, write_trials
+from lightcnn.searching.session import SearchSession
 from lightcnn.searching.settings import DEFAULT_SECONDS, SETTINGS_FILE, SearchSettings, make_settings
 from lightcnn.searching.strategies.names import StrategyName
-from lightcnn.searching.strategies.predictor import predict_utility
-from lightcnn.searching.trainings.choice import Choice, all_weights, choose
 from lightcnn.searching.trainings.data import PipelineData
-from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.executors import Executor, InProcess
-from lightcnn.searching.trainings.files import remove_states
-from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings, choose_finalists
 from lightcnn.searching.trainings.pool import WorkerPool
-from lightcnn.searching.trainings.repeats import repeat_training
 from lightcnn.searching.trainings.speed import measured_plan, with_speed
-from lightcnn.searching.trials.loop import run_trials
-from lightcnn.searching.trials.searcher import LAG, Searcher
-from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space import SearchSpace
-from lightcnn.text import first_line
 
 
 def search(
@@ -133,10 +120,9 @@ def run(
             dataset, settings = _with_positive(dataset, settings)
         sets = make_split(dataset, settings.seed, settings.reading)
         space = _space_for(settings, dataset)
-        settings = _for_one_network(settings, space)
         workers = pool.workers if pool else 1
         _require_memory(space, settings, len(sets.train), device, workers)
-        folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: _settings_yaml(settings)})
+        folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: settings.yaml()})
         with folder.locked():
             pipeline = Pipeline(dataset, sets, device, progress=progress.reading)
             data = PipelineData(pipeline, settings.seed)
@@ -145,7 +131,8 @@ def run(
                 pool.open(data, folder)
                 executor = pool
             plan, spent = _plan(folder, settings, data, space, executor.workers, began)
-            _Session(folder, settings, space, data, plan, executor, progress).run(spent, began)
+            session = SearchSession(folder, settings, space, data, plan, executor, progress, spent, began)
+            session.run()
     return folder
 
 
@@ -160,7 +147,6 @@ def estimate(settings: SearchSettings, progress: SearchProgress = SILENT) -> dic
     began = time.monotonic()
     sets = make_split(dataset, settings.seed, settings.reading)
     space = _space_for(settings, dataset)
-    settings = _for_one_network(settings, space)
     workers = settings.workers or default_workers(device)
     _require_memory(space, settings, len(sets.train), device, workers)
     pipeline = Pipeline(dataset, sets, device)
@@ -176,7 +162,7 @@ def estimate(settings: SearchSettings, progress: SearchProgress = SILENT) -> dic
         "first": first and first.cost.document(),
         "trials": settings.trials,
         "time_limit_seconds": settings.seconds,
-        "plan": plan.document(settings.seconds, settings.epochs, settings.trials),
+        "plan": plan.document(settings.seconds, settings.epochs, space.limited(settings.trials)),
     }
 
 
@@ -195,11 +181,9 @@ def _plan(
     if settings.seconds is not None and plan.images_per_second is None:  # it had no time limit before
         plan = with_speed(plan, data, space)
         write_plan(folder, plan)
-    changes = {
-        "finalists": settings.finalists or plan.finalists,
-        "workers": workers if plan.threads in (None, 1) else 1,
-    }
-    return plan.model_copy(update=changes), plan.spent
+    workers = workers if plan.threads in (None, 1) else 1
+    finalists = settings.finalists or (plan.finalists if settings.seconds is None else workers)
+    return plan.model_copy(update={"finalists": finalists, "workers": workers}), plan.spent
 
 
 @contextmanager
@@ -251,189 +235,3 @@ def _space_for(settings: SearchSettings, dataset: Dataset) -> BudgetedSpace:
     """The space under its budget, for the images of the data set. Raises: BudgetError."""
     space = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
     return BudgetedSpace(space, Budget.parse(settings.budget))
-
-
-def _for_one_network(settings: SearchSettings, space: BudgetedSpace) -> SearchSettings:
-    """The settings; with a single trial if the space has a single network."""
-    return settings if space.genes() else settings.model_copy(update={"trials": 1})
-
-
-def _settings_yaml(settings: SearchSettings) -> bytes:
-    """search.yaml."""
-    return document.dump(settings, exclude_defaults=False).encode()
-
-
-def _study_file(folder: RunFolder) -> Path:
-    """study.db, to which SQLite writes in place. Raises: RunError if it or a file beside it is a link."""
-    for suffix in ("-wal", "-shm", "-journal"):
-        folder.in_place(f"study.db{suffix}")
-    return folder.in_place("study.db")
-
-
-def _require_networks(folder: RunFolder, space: BudgetedSpace, outcomes: list[Outcome]) -> None:
-    """Raises: RunError if the shape of a trial on disk is not a network of the space."""
-    for outcome in outcomes:
-        try:
-            candidate = space.inspect(outcome.shape) if outcome.key else None
-            if candidate and outcome.scores and any(excess > 0 for excess in candidate.violations.values()):
-                raise ValueError("it has scores, but breaks the budget")
-        except (LightcnnError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-            raise RunError(
-                f"{folder.path / 'study.db'}: not the study of this search (the shape of trial {outcome.number} is not "
-                f"a network: {first_line(error)}); choose a new --out"
-            ) from None
-
-
-@dataclass(frozen=True)
-class _Session:
-    """One session of a search."""
-
-    folder: RunFolder
-    settings: SearchSettings
-    space: BudgetedSpace
-    data: PipelineData
-    plan: Plan
-    executor: Executor
-    progress: SearchProgress
-
-    def run(self, spent: float, began: float) -> None:
-        """Runs the trials and the final trainings, and writes the report. `spent`: seconds of earlier sessions."""
-        settings, plan = self.settings, self.plan
-        searcher = self._searcher()
-        # Nothing can be refused from here on: these are now the settings, and an earlier session's report is outdated.
-        self.folder.write_bytes(SETTINGS_FILE, _settings_yaml(settings))
-        self.folder.remove("report.json")
-        earlier = searcher.outcomes()
-        spent = max([spent, searcher.stored_seconds(), *(outcome.elapsed for outcome in earlier)])
-        limit = settings.seconds
-        clock = SearchClock(limit, plan.search_seconds(limit, settings.epochs), spent, began)
-        self.progress.planned(self.folder, self.space, plan, clock, settings, len(self.data.validation))
-        for outcome in earlier:
-            if outcome.state != "running":
-                self.progress.finished(outcome, "")
-        finals = self._trainings(searcher, clock)
-        self._search(searcher, finals, clock)
-        self.progress.searched()
-        finalists = self._finalists(searcher)
-        trained = finals.run(finalists)
-        searcher.settle()
-        outcomes = searcher.outcomes()
-        write_trials(self.folder, self.space.space, outcomes)
-        self.progress.choosing()
-        pipeline = self.data.pipeline
-        choice = choose(
-            all_weights(pipeline, self.folder, finalists, trained), pipeline.dataset.groups[pipeline.split.val]
-        )
-        with clock.paused():
-            repeats = self._repeats(searcher, choice)
-        result = SearchResult(
-            outcomes, searcher.promises(outcomes), finalists, trained, choice, searcher.count_test_evaluation(), repeats
-        )
-        write_report(self.folder, settings, pipeline, self.space, plan, result, clock, self._augment())
-        searcher.store_seconds(clock.elapsed())
-        remove_states(self.folder, keep=[finalist.outcome.number for finalist in finalists])
-
-    def _search(self, searcher: Searcher, finals: FinalTrainings, clock: SearchClock) -> None:
-        """Trains and compares networks; only the first one if there is no time to compare any.
-
-        The final training of the first network begins as soon as it has reached the last rung, if the plan says so.
-        """
-        settings, plan = self.settings, self.plan
-        alone = plan.networks(settings.seconds, settings.epochs, settings.trials) == 1
-
-        def begin_final(outcome: Outcome) -> None:
-            if outcome.number == 0 and outcome.images == plan.rungs[-1] and outcome.is_scored:
-                finals.begin(self._finalist(searcher, outcome))
-
-        def finished(outcome: Outcome, error: str) -> None:
-            self._finished(outcome, error)
-            if plan.trains_first(settings.seconds):
-                begin_final(outcome)
-
-        if plan.trains_first(settings.seconds) and (earlier := searcher.outcomes()):
-            begin_final(earlier[0])
-        run_trials(
-            searcher,
-            NetworkEvaluator(self.executor, self.folder, plan, plan.training(), self._augment(), finals),
-            trials=1 if alone else settings.trials,
-            clock=clock,
-            started=self.progress.started,
-            finished=finished,
-        )
-
-    def _finalist(self, searcher: Searcher, outcome: Outcome) -> Finalist:
-        """The network of a trial as a finalist."""
-        return Finalist(outcome, self.space.inspect(outcome.shape), searcher.seed_of(outcome.number))
-
-    def _searcher(self) -> Searcher:
-        """The searcher over study.db. Raises: RunError if it cannot be used or holds another search."""
-        settings, plan = self.settings, self.plan
-        fingerprint = {
-            "budget": self.space.budget.document(),
-            "space": self.space.space.model_dump(mode="json"),
-            "data": self.data.pipeline.dataset.fingerprint,
-            "seed": settings.seed,
-            "strategy": settings.strategy,
-            "rungs": list(plan.rungs),
-        }
-        searcher = Searcher(
-            self.space,
-            _study_file(self.folder),
-            strategy=settings.strategy,
-            seed=settings.seed,
-            rungs=plan.halving(),
-            fingerprint=fingerprint,
-            predictor=predict_utility,
-            final_images=plan.final_images(settings.seconds, settings.epochs),
-            lag=LAG if settings.seconds is None else None,
-        )
-        _require_networks(self.folder, self.space, searcher.outcomes())
-        return searcher
-
-    def _augment(self) -> Augment:
-        return self.settings.augment or default_augment(self.data.pipeline.dataset.channels, len(self.data.train))
-
-    def _finished(self, outcome: Outcome, error: str) -> None:
-        """Logs a score or the end of a trial, and reports it."""
-        parts = [error or outcome.reason or outcome.state]
-        if outcome.score is not None:
-            parts.append(f"validation accuracy {outcome.score:.4f} after {outcome.images} images")
-        self.folder.log(f"trial {outcome.number}: {', '.join(parts)}")
-        self.progress.finished(outcome, error)
-
-    def _finalists(self, searcher: Searcher) -> list[Finalist]:
-        """The networks to train to the end. Raises: LightcnnError with all reasons if no trial succeeded."""
-        outcomes = searcher.outcomes()
-        count = self.settings.finalists or self.plan.finalists
-        chosen = choose_finalists(outcomes, searcher.promises(outcomes), count)
-        if not chosen:
-            reasons = "; ".join(sorted({outcome.reason for outcome in outcomes if outcome.reason}))
-            raise LightcnnError(
-                f"run {self.folder.path}: no trial succeeded; the reasons: {reasons or 'no time for any'}"
-            )
-        return [self._finalist(searcher, outcome) for outcome in chosen]
-
-    def _repeats(self, searcher: Searcher, choice: Choice) -> list[float]:
-        """The test accuracies of the delivered training with other seeds."""
-        trial = choice.best.finalist.outcome.number
-        recipe = delivered_recipe(self.settings, self.plan, choice.best, self._augment())
-        seeds = [searcher.seed_of(trial, repeat) for repeat in range(1, self.settings.seeds or 1)]
-        return repeat_training(
-            self.executor, self.folder, self.data.pipeline, recipe, trial, seeds,
-            lambda done, count: self.progress.repeating(trial, done, count),
-        )  # fmt: skip
-
-    def _trainings(self, searcher: Searcher, clock: SearchClock) -> FinalTrainings:
-        """The final trainings, whose time is stored part by part."""
-
-        def on_part(finalist: Finalist, progress: FinalProgress, end: int) -> None:
-            searcher.store_seconds(clock.elapsed())
-            self.progress.retraining(finalist, progress, end)
-
-        images = self.plan.final_images(self.settings.seconds, self.settings.epochs)
-        if self.settings.seconds is not None:  # the clock decides, up to the largest number of epochs
-            images = self.plan.longest_images(self.settings.epochs)
-        return FinalTrainings(
-            self.executor, self.folder, self.plan, self.plan.training(), self._augment(), clock,
-            self.plan.steps(images), on_part,
-        )  # fmt: skip

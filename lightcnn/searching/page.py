@@ -114,11 +114,13 @@ def _predictions(report: Mapping[str, Any], plots: Mapping[str, bytes]) -> list[
     if "learning_curves" in plots:
         parts.append(html.figure(plots["learning_curves"], "Learning curves of all trained networks"))
     if rows:
-        parts.append(html.table(("trial", "images", "predicted log loss", "log loss at the end"), rows))
+        parts.append(
+            html.table(("trial", "images", "predicted log loss", "log loss, before the learning rate falls"), rows)
+        )
     if "importance" in plots:
         parts.append(html.figure(
             plots["importance"],
-            f"What matters among {networks} networks (functional analysis of variance; a hint for fewer than 100)",
+            f"Which genes explain the predicted scores of {networks} networks (functional analysis of variance)",
         ))  # fmt: skip
     return parts
 

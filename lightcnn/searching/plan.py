@@ -76,7 +76,7 @@ class Plan(Frozen):
         """Images per second of one worker; 1 if it was not measured, since nothing then depends on it."""
         return self.images_per_second or 1.0
 
-    def trains_first(self, limit: float | None) -> bool:
+    def first_has_worker(self, limit: float | None) -> bool:
         """Whether one worker trains the first network from the beginning to the end, while the others search.
 
         Then a search is not worse than the first network alone, except for the speed that workers take from each other.
@@ -85,7 +85,7 @@ class Plan(Frozen):
 
     def searching_workers(self, limit: float | None) -> int:
         """Workers that compare networks."""
-        return self.workers - self.trains_first(limit)
+        return self.workers - self.first_has_worker(limit)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -151,9 +151,9 @@ class Plan(Frozen):
         images = NETWORKS * RUNG_COST * GOOD_STEPS * self.images / self.steps_per_epoch
         return images / (self.searching_workers(limit) * self.speed) / (1 - FINAL_SHARE) + self.evaluation
 
-    def halving(self) -> Rungs:
+    def halving(self, limit: float | None) -> Rungs:
         """The rungs."""
-        return Rungs(self.rungs, RUNG_FACTOR)
+        return Rungs(self.rungs, RUNG_FACTOR, first_always=self.first_has_worker(limit))
 
     def document(self, limit: float | None, epochs: int | None, trials: int | None) -> dict[str, Any]:
         """The plan in report.json and in a dry run."""
@@ -163,7 +163,7 @@ class Plan(Frozen):
             "rungs": list(self.rungs),
             "finalists": self.finalists,
             "workers": self.workers,
-            "trains_first": self.trains_first(limit),
+            "first_has_worker": self.first_has_worker(limit),
             "images_per_second": round(self.speed, 1) if limit is not None else None,
             "final": {"images": final, "steps": self.steps(final), "epochs": round(final / self.images, 1)},
             "worthwhile_seconds": round(self.worthwhile_seconds(limit)) if limit is not None and trials != 1 else None,
@@ -243,19 +243,22 @@ class SearchClock:
         self._search = search
         self._spent = spent
         self._began = began
+        self._paused_at: float | None = None
 
     def elapsed(self) -> float:
         """Seconds that the search has run, without the pauses between sessions and the work that interruptions lost."""
-        return self._spent + time.monotonic() - self._began
+        now = time.monotonic() if self._paused_at is None else self._paused_at
+        return self._spent + now - self._began
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """What is done in this context takes no time of the search."""
-        start = time.monotonic()
+        self._paused_at = time.monotonic()
         try:
             yield
         finally:
-            self._began += time.monotonic() - start
+            self._began += time.monotonic() - self._paused_at
+            self._paused_at = None
 
     def allows(self, seconds: float) -> bool:
         """Whether so many more seconds of the search leave enough for the final training."""

@@ -4,40 +4,46 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.rank_correlation import rank_correlation
 from lightcnn.searching.strategies.base import visible_study
-from lightcnn.searching.strategies.predictor import leave_one_out, predict_utility
+from lightcnn.searching.strategies.predictor import LearningCurves
 from lightcnn.searching.trials.storage import Outcome
 
 if TYPE_CHECKING:
     from lightcnn.searching.comparison import SearchResult
 
-MIN_IMPORTANCE_NETWORKS = 10
+MIN_IMPORTANCE_NETWORKS = 30
 """Networks that the importance of genes needs."""
+TREES = 16
+"""Trees of the forest that importance is computed from: a fourth of Optuna's default, which takes seconds."""
 
 
 def prediction_document(space: BudgetedSpace, result: SearchResult) -> dict[str, Any]:
     """Predictions in report.json, as log losses on validation: of every trial, left out, and of the final trainings."""
     scored = [outcome for outcome in result.outcomes if outcome.is_scored]
+    curves = LearningCurves.fit(space, scored)
     return {
-        "left_out": _left_out(space, scored),
-        "finals": _finals(space, scored, result),
+        "left_out": _left_out(curves),
+        "finals": _finals(curves, result),
         "trials": [
-            {"trial": outcome.number, "curve": _curve(outcome), "predicted": log_loss(result.promises[outcome.number])}
+            {
+                "trial": outcome.number,
+                "curve": _curve(outcome),
+                "predicted": None if curves is None else log_loss(result.promises[outcome.number]),
+            }
             for outcome in scored
         ],
     }
 
 
 def importance_document(space: BudgetedSpace, result: SearchResult, seed: int) -> dict[str, float] | None:
-    """The share of the variance of the predicted scores that each gene explains, the largest first.
+    """The share of the variance of the predicted scores that each gene explains alone, the largest first.
 
     By functional analysis of variance (Hutter, Hoos and Leyton-Brown 2014), as Optuna computes it. None for fewer than
-    10 networks, or if all are predicted alike.
+    30 networks, or if all are predicted alike.
     """
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
@@ -45,7 +51,8 @@ def importance_document(space: BudgetedSpace, result: SearchResult, seed: int) -
     values = [trial.value for trial in study.trials if trial.value is not None]
     if len(values) < MIN_IMPORTANCE_NETWORKS or len(set(values)) == 1:
         return None
-    shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=seed))
+    evaluator = FanovaImportanceEvaluator(n_trees=TREES, seed=seed)
+    shares = get_param_importances(study, evaluator=evaluator, normalize=False)
     return {gene: round(float(share), 4) for gene, share in shares.items()}
 
 
@@ -60,12 +67,12 @@ def _curve(outcome: Outcome) -> list[dict[str, Any]]:
     return [{"images": images, "log_loss": log_loss(utilities[images])} for images in sorted(utilities)]
 
 
-def _left_out(space: BudgetedSpace, scored: Sequence[Outcome]) -> dict[str, Any] | None:
+def _left_out(curves: LearningCurves | None) -> dict[str, Any] | None:
     """The error of the last scores, each predicted without it, and the rank correlations at the most common length.
 
-    The error is relative: 0.1 if log losses are predicted to within 10 %, as a root mean square.
+    The error is a factor: 0.1 if log losses are predicted to within 10 %, as a root mean square of logarithms.
     """
-    checked = leave_one_out(space, scored)
+    checked = [] if curves is None else curves.left_out()
     if not checked:
         return None
     error = math.sqrt(sum((score.predicted - score.utility) ** 2 for score in checked) / len(checked))
@@ -81,18 +88,21 @@ def _left_out(space: BudgetedSpace, scored: Sequence[Outcome]) -> dict[str, Any]
     }
 
 
-def _finals(space: BudgetedSpace, scored: Sequence[Outcome], result: SearchResult) -> list[dict[str, Any]]:
-    """What the search predicted for the lengths that the final trainings reached, and what came out."""
+def _finals(curves: LearningCurves | None, result: SearchResult) -> list[dict[str, Any]]:
+    """What was predicted for the last part of each final training before the learning rate falls, and its score.
+
+    Predictions are learned from scores at the full learning rate, so they say nothing about its fall.
+    """
+    if curves is None:
+        return []
     rows = []
     for progress in result.trained:
-        if progress.end is None or progress.end.averaged is None:
-            continue
-        predicted = predict_utility(space, scored, progress.end.images)
-        place = next(index for index, outcome in enumerate(scored) if outcome.number == progress.trial)
-        rows.append({
-            "trial": progress.trial,
-            "images": progress.end.images,
-            "predicted": log_loss(predicted[place]),
-            "reached": progress.end.averaged.log_loss,
-        })  # fmt: skip
+        last = progress.parts[-1] if progress.parts else None
+        place = next((row for row, outcome in enumerate(curves.outcomes) if outcome.number == progress.trial), None)
+        if last is not None and last.averaged is not None and place is not None:
+            predicted = log_loss(curves.at(last.images)[place])
+            rows.append({
+                "trial": progress.trial, "images": last.images, "predicted": predicted,
+                "reached": last.averaged.log_loss,
+            })  # fmt: skip
     return rows

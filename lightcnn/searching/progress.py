@@ -49,6 +49,9 @@ class SearchProgress:
     def retraining(self, finalist: Finalist, progress: FinalProgress, end: int) -> None:
         """Called when a part of a final training starts, with its last step as planned now."""
 
+    def retrained(self, trial: int) -> None:
+        """Called when the final training of a trial has ended or failed."""
+
     def repeating(self, trial: int, done: int, count: int) -> None:
         """Called before each training of the delivered network with another seed: how many of `count` are done."""
 

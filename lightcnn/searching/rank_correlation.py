@@ -1,4 +1,4 @@
-"""Spearman's rank correlation, where there are enough pairs."""
+"""Spearman's rank correlation, if there are enough pairs."""
 
 from __future__ import annotations
 

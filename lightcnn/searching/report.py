@@ -183,7 +183,7 @@ def report_document(
             seconds=clock.elapsed(),
             data=pipeline.document(),
             warnings=[
-                *_nothing_compared(outcomes),
+                *_nothing_compared(space, outcomes),
                 *small_test_set_warnings(metrics["test"]),
                 *largest_class_warnings(metrics["test"]),
             ],
@@ -212,7 +212,7 @@ def report_document(
         "front": [{"cost": point.document(), "accuracy": score} for point, score in front(space, outcomes)],
         "history": history(outcomes),
         "fidelity": fidelity_document(plan, result),
-        "plan": plan.document(settings.seconds, settings.epochs, settings.trials),
+        "plan": plan.document(settings.seconds, settings.epochs, space.limited(settings.trials)),
         "comparison": comparison(settings, plan, result),
         "finals": [final_document(*item) for item in zip(result.finalists, result.trained, strict=True)],
         "prediction": prediction_document(space, result),
@@ -220,11 +220,12 @@ def report_document(
     }
 
 
-def _nothing_compared(outcomes: Sequence[Outcome]) -> list[ReportWarning]:
+def _nothing_compared(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[ReportWarning]:
     """A warning if a single network was trained."""
     if counts(outcomes)["trained"] != 1:
         return []
-    message = "Only one network was trained, so nothing was compared: give --time or --trials more."
+    remedy = "give --time or --trials more" if space.genes() else "the space has no other"
+    message = f"Only one network was trained, so nothing was compared: {remedy}."
     return [ReportWarning("nothing_compared", message)]
 
 

@@ -39,6 +39,10 @@ class SearchSettings(Frozen):
     augment: Augmentation | None = None
     reading: Reading = Reading()
 
+    def yaml(self) -> bytes:
+        """search.yaml."""
+        return document.dump(self, exclude_defaults=False).encode()
+
 
 def make_settings(values: Mapping[str, Any]) -> SearchSettings:
     """Settings from plain values by name. Raises: InputError, in one line, if a value is out of range."""

@@ -63,7 +63,7 @@ class SearchView(LiveView, SearchProgress):
         workers = f"{plan.workers} workers" if plan.workers > 1 else "one process"
         name = space.space.name or "the given space"
         self.line(f"searching {name} within {space.budget} on {settings.data}, {workers}, into {run.path}")
-        for line in plan_lines(plan.document(settings.seconds, settings.epochs, settings.trials)):
+        for line in plan_lines(plan.document(settings.seconds, settings.epochs, space.limited(settings.trials))):
             self.line(line)
         if space.covered:
             self.line("the budget admits the largest network of the space, so networks are not scaled up to it")
@@ -77,19 +77,19 @@ class SearchView(LiveView, SearchProgress):
 
     def stepped(self, trial: int, step: int) -> None:
         """Shows how far a training is."""
-        if running := self._running.get(trial):
-            self._images += self._plan.images_at(max(0, step - running.step))
+        if (running := self._running.get(trial)) and step > running.step:
+            self._images += self._plan.images_at(step - running.step)
             running.step = step
 
     def finished(self, outcome: Any, error: str) -> None:
         """Shows a score or the end of a trial: as a line if there is no live view or the trial failed."""
+        if outcome.number in self._running and not error:
+            self.stepped(outcome.number, self._running[outcome.number].steps)
         self._running.pop(outcome.number, None)
         self._states[outcome.number] = "trained" if outcome.is_scored else outcome.state
         self._reached[outcome.number] = tuple(outcome.scores)
         score = "" if outcome.score is None else f" {outcome.score:.2%} after {human(outcome.images)} images"
-        if outcome.is_scored and (
-            self._best is None or (outcome.images, outcome.score) > (self._best.images, self._best.score)
-        ):
+        if outcome.is_scored and (self._best is None or outcome.score > self._best.score):
             self._best = outcome
         if not self.is_live:
             state = "" if outcome.is_scored else f" {outcome.state}"
@@ -104,6 +104,7 @@ class SearchView(LiveView, SearchProgress):
     def retraining(self, finalist: Any, progress: Any, end: int) -> None:
         """Shows a part of a final training."""
         number, size = finalist.outcome.number, finalist.candidate.spec.input[1]
+        self.stepped(number, progress.step)
         self._running[number] = _Running(f"{size}×{size} input", finalist.candidate.cost, end, progress.step)
         if not progress.parts:
             self.line(f"trial {number} is trained to the end: {human(self._plan.images_at(end))} images")
@@ -111,11 +112,15 @@ class SearchView(LiveView, SearchProgress):
             part = progress.parts[-1]
             self.line(f"trial {number}: {part.averaged.accuracy:.2%} after {human(part.images)} images")
 
+    def retrained(self, trial: int) -> None:
+        """Removes the bar of a final training."""
+        self._running.pop(trial, None)
+
     def repeating(self, trial: int, done: int, count: int) -> None:
         """Shows that the delivered network is trained with other seeds."""
-        self._running.clear()
-        self._phase, self._current = "training with other seeds", f"{done} of {count} are done"
-        if done == 0:
+        phase = "training with other seeds"
+        is_first, self._phase, self._current = self._phase != phase, phase, f"{done} of {count} are done"
+        if is_first:
             others = "another seed" if count == 1 else f"{count} other seeds"
             self.line(f"trial {trial} is trained again with {others}, which --time does not include")
 

@@ -157,7 +157,8 @@ def print_errors(runs: Sequence[Path]) -> None:
         errors = []
         for form in FORMS:
             use(form)
-            left_out = predictor.leave_one_out(space, scored)
+            curves = predictor.LearningCurves.fit(space, scored)
+            left_out = [] if curves is None else curves.left_out()
             errors.append(math.sqrt(np.mean([(score.predicted - score.utility) ** 2 for score in left_out])))
         print(f"| {run.name} | {len(left_out)} | " + " | ".join(f"{error:.3f}" for error in errors) + " |")
 

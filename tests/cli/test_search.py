@@ -467,7 +467,8 @@ def test_dry_run_writes_nothing(data, tmp_path, capsys):
     assert document["data"]["counts"] == {"train": 52, "val": 8, "test": 20}
     assert document["first"]["macs"] <= 100_000
     assert document["plan"].keys() == {
-        "networks", "rungs", "finalists", "workers", "trains_first", "images_per_second", "final", "worthwhile_seconds"
+        "networks", "rungs", "finalists", "workers", "first_has_worker", "images_per_second", "final",
+        "worthwhile_seconds",
     }  # fmt: skip
     assert list(tmp_path.iterdir()) == []
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern, WhiteKernel
 
-from lightcnn.searching.strategies.gaussian_process import LENGTHS, LINEAR, NOISE, GaussianProcess
+from lightcnn.searching.strategies import gaussian_process
+from lightcnn.searching.strategies.gaussian_process import (
+    LENGTHS,
+    LINEAR,
+    NOISE,
+    AveragedProcess,
+    GaussianProcess,
+    _grid,
+)
 
 
 def data(count: int = 25, features: int = 4, noise: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
@@ -78,9 +87,36 @@ def test_left_out_is_the_prediction_of_a_process_without_the_point() -> None:
     process = GaussianProcess.fit(points, targets)
     noise = next(n for n in NOISE if np.isclose(np.linalg.slogdet(_covariance(process, n))[1], _log_det(process)))
     covariance = _covariance(process, noise)
-    expected = []
+    means, densities = process.left_out()
     for left in range(len(points)):
         rest = np.arange(len(points)) != left
-        weights = np.linalg.solve(covariance[np.ix_(rest, rest)], targets[rest])
-        expected.append(covariance[left, rest] @ weights)
-    np.testing.assert_allclose(process.left_out(), expected, atol=1e-9)
+        weights = np.linalg.solve(covariance[np.ix_(rest, rest)], covariance[rest, left])
+        mean, variance = (
+            weights @ targets[rest],
+            process.scale * (covariance[left, left] - weights @ covariance[rest, left]),
+        )
+        assert means[left] == pytest.approx(mean, abs=1e-9)
+        assert densities[left] == pytest.approx(norm.logpdf(targets[left], mean, np.sqrt(variance)), abs=1e-9)
+
+
+def test_the_average_weights_all_kernels_by_their_likelihood_and_leaves_targets_out_of_the_weights() -> None:
+    points, targets = data(count=8)
+    grid = list(_grid(points, targets))
+    weights = np.exp([process.likelihood - max(other.likelihood for other in grid) for process in grid])
+    average, new = AveragedProcess.fit(points, targets), np.random.default_rng(1).standard_normal((5, points.shape[1]))
+    expected = weights @ np.array([process.predict(new)[0] for process in grid]) / weights.sum()
+    np.testing.assert_allclose(average.predict(new), expected, atol=5e-3)
+    left_out = average.left_out()
+    for left in range(len(points)):
+        of_process = [(process.left_out()[0][left], process.left_out()[1][left]) for process in average.processes]
+        without = average.weights / np.exp([density for _, density in of_process])
+        assert left_out[left] == pytest.approx(without @ [mean for mean, _ in of_process] / without.sum(), abs=1e-9)
+
+
+def test_a_grid_of_one_kernel_makes_the_average_that_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LENGTHS", "LINEAR", "NOISE"):
+        monkeypatch.setattr(gaussian_process, name, getattr(gaussian_process, name)[1:2])
+    points, targets = data(count=8)
+    average, process = AveragedProcess.fit(points, targets), GaussianProcess.fit(points, targets)
+    np.testing.assert_allclose(average.predict(points + 1), process.predict(points + 1)[0])
+    np.testing.assert_allclose(average.left_out(), process.left_out()[0])

@@ -36,13 +36,19 @@ def test_the_view_shows_rungs_speed_noise_and_time(tmp_path: Any, seconds: list[
     plan = make_plan(
         fingerprint="a", images=12_800, workers=2, finalists=2, limit=None, epochs=10
     ).model_copy(update={"rungs": (1_280, 3_840)})  # fmt: skip
-    space = SimpleNamespace(space=SimpleNamespace(name="micro"), budget=Budget.parse("1MFLOPs"), covered=False)
+    space = SimpleNamespace(
+        space=SimpleNamespace(name="micro"),
+        budget=Budget.parse("1MFLOPs"),
+        covered=False,
+        limited=lambda trials: trials,
+    )
     clock = SimpleNamespace(elapsed=lambda: 65.0, left=lambda: 55.0)
     settings = SimpleNamespace(data="digits", seconds=120.0, epochs=None, trials=None)
     view = SearchView(CommandConsole(stderr=True), quiet=True)
     view.planned(SimpleNamespace(path=tmp_path), space, plan, clock, settings, validation=2_500)
     candidate = SimpleNamespace(spec=SimpleNamespace(input=(1, 8, 8), stages=(1, 2)), cost=Cost(macs=900_000))
     view.started(candidate, Fidelity(7, 1, 3_840, 0))
+    view.stepped(7, 0)  # a worker beats before it has read the state of the training
     view.stepped(7, 12)  # two steps of 128 images after the ten of the first rung
     seconds[0] += 2
     scores = {1_280: 0.8, 3_840: 0.9}
@@ -54,5 +60,7 @@ def test_the_view_shows_rungs_speed_noise_and_time(tmp_path: Any, seconds: list[
     assert "128 images/s" in text
     assert "1:05 spent, 0:55 left" in text
     assert "comparing networks" in text
+    view.finished(Outcome(7, "running", "", "c", {}, scores, 1.0, 1.0), "")
+    assert "1.28k images/s" in rendered(view), "with the steps after the last beat"
     view.searched()
     assert "final training" in rendered(view)

@@ -53,18 +53,20 @@ class GaussianProcess:
         variance = self.scale * np.maximum(prior - np.einsum("ij,ij->j", reduced, reduced), 1e-12)
         return cross @ self.weights, np.sqrt(variance)
 
-    def left_out(self) -> Matrix:
-        """The mean (N,) at every fitted point if its own target were not known (Rasmussen and Williams, 5.4.2).
+    def left_out(self) -> tuple[Matrix, Matrix]:
+        """Mean and log density (N,) of every target from the others (Rasmussen and Williams, 5.4.2).
 
-        The kernel stays that which was chosen with all targets.
+        Only kernel and scale are those of all targets.
         """
-        inverse = cho_solve((self.factor, True), np.eye(len(self.points)))
-        return np.asarray(self.targets - self.weights / np.diag(inverse))
+        precision = np.diag(cho_solve((self.factor, True), np.eye(len(self.points))))
+        errors, variances = self.weights / precision, self.scale / precision
+        density = -0.5 * (errors**2 / variances + np.log(2 * np.pi * variances))
+        return self.targets - errors, density
 
 
 @dataclass(frozen=True)
 class AveragedProcess:
-    """The processes of the grid, weighted by their marginal likelihoods: a few scores do not tell the kernels apart."""
+    """The processes of the grid, weighted by marginal likelihood: a few scores do not show which kernel is right."""
 
     processes: tuple[GaussianProcess, ...]
     weights: Matrix
@@ -83,8 +85,11 @@ class AveragedProcess:
         return np.asarray(self.weights @ np.array([process.predict(points)[0] for process in self.processes]))
 
     def left_out(self) -> Matrix:
-        """The mean (N,) at every fitted point if its own target were not known."""
-        return np.asarray(self.weights @ np.array([process.left_out() for process in self.processes]))
+        """The mean (N,) of every target from the others: the weight of a process does not know the target either."""
+        means, densities = map(np.array, zip(*(process.left_out() for process in self.processes), strict=True))
+        logarithms = np.log(self.weights)[:, None] - densities
+        weights = np.exp(logarithms - logarithms.max(axis=0))
+        return np.asarray((weights * means).sum(axis=0) / weights.sum(axis=0))
 
 
 def _grid(points: Matrix, targets: Matrix) -> Iterator[GaussianProcess]:

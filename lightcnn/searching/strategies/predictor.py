@@ -35,58 +35,36 @@ MIN_NETWORKS = 4
 def predict_utility(shapes: Shapes, outcomes: Sequence[Outcome], images: int, /) -> list[float]:
     """The utility of every outcome, all of which have scores, after a training of so many images.
 
-    With fewer than four networks, or if their utilities are all equal, it is that of the last rung.
+    It is that of averaged weights while the learning rate is still high. With fewer than four networks, or if their
+    utilities are all equal, it is that of the last rung.
     """
-    curves = _Curves.fit(shapes, outcomes)
-    if curves is None:
-        return [outcome.utilities[outcome.images] for outcome in outcomes]
-    return curves.at(images)
+    curves = LearningCurves.fit(shapes, outcomes)
+    return [outcome.utilities[outcome.images] for outcome in outcomes] if curves is None else curves.at(images)
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """The last utility of a trial, and what is predicted for it from everything else that is known.
+    """The last utility of a trial, and what is predicted for it from all other utilities, its own earlier ones too.
 
-    `before` is the utility of the trial at the rung before, after `images_before` images.
+    `before` is the utility of the trial at the rung before.
     """
 
     trial: int
     images: int
     utility: float
     predicted: float
-    images_before: int
     before: float
 
 
-def leave_one_out(shapes: Shapes, outcomes: Sequence[Outcome]) -> list[LeftOut]:
-    """How well the last utilities of the trials with two rungs and more are predicted, each from all other utilities.
-
-    Those that are known include the trial's own shorter trainings. Empty if nothing can be predicted.
-    """
-    curves = _Curves.fit(shapes, outcomes)
-    if curves is None:
-        return []
-    left_out = curves.left_out()
-    checked = []
-    for row, outcome in enumerate(outcomes):
-        rungs = sorted(outcome.utilities)
-        if len(rungs) > 1 and (row, rungs[-1]) in left_out:
-            last, before = rungs[-1], rungs[-2]
-            checked.append(
-                LeftOut(outcome.number, last, outcome.utilities[last], left_out[row, last], before,
-                        outcome.utilities[before])
-            )  # fmt: skip
-    return checked
-
-
 @dataclass(frozen=True)
-class _Curves:
-    """The learning curves of networks under one fitted process.
+class LearningCurves:
+    """The learning curves of networks under one fitted process; `fit` makes them.
 
     `costs` (N, F) are standardised, `scored` are the row and the images of each fitted score; `centre` is subtracted
     from lengths, `mean` and `deviation` are those of the scores.
     """
 
+    outcomes: Sequence[Outcome]
     costs: NDArray[np.float64]
     scored: tuple[tuple[int, int], ...]
     process: AveragedProcess
@@ -95,8 +73,8 @@ class _Curves:
     deviation: float
 
     @classmethod
-    def fit(cls, shapes: Shapes, outcomes: Sequence[Outcome]) -> _Curves | None:
-        """The process of all scores; None if they are too few, all equal, or the networks have no costs."""
+    def fit(cls, shapes: Shapes, outcomes: Sequence[Outcome]) -> LearningCurves | None:
+        """The curves of all scores; None if they are too few, all equal, or the networks have no costs."""
         utilities = [outcome.utilities[outcome.images] for outcome in outcomes]
         if len(outcomes) < MIN_NETWORKS or len(set(utilities)) == 1:
             return None
@@ -115,7 +93,7 @@ class _Curves:
         centre = float(seen.mean())
         process = AveragedProcess.fit(_points(costs[rows], seen - centre), (targets - mean) / deviation)
         scored = tuple((row, length) for length, row, _ in scores)
-        return cls(costs, scored, process, centre, mean, deviation)
+        return cls(tuple(outcomes), costs, scored, process, centre, mean, deviation)
 
     def at(self, images: int) -> list[float]:
         """The utility of every network after so many images."""
@@ -123,10 +101,16 @@ class _Curves:
         predicted = self.process.predict(_points(self.costs, lengths))
         return [float(value) for value in self.mean + self.deviation * predicted]
 
-    def left_out(self) -> dict[tuple[int, int], float]:
-        """The utility that is predicted for each score without it, by its row and images."""
-        predicted = self.mean + self.deviation * self.process.left_out()
-        return {score: float(value) for score, value in zip(self.scored, predicted, strict=True)}
+    def left_out(self) -> list[LeftOut]:
+        """How well the last utilities of the trials with two rungs and more are predicted without them."""
+        predicted = dict(zip(self.scored, self.mean + self.deviation * self.process.left_out(), strict=True))
+        checked = []
+        for row, outcome in enumerate(self.outcomes):
+            *earlier, last = sorted(outcome.utilities)
+            if earlier and (row, last) in predicted:
+                before, utility = outcome.utilities[earlier[-1]], outcome.utilities[last]
+                checked.append(LeftOut(outcome.number, last, utility, float(predicted[row, last]), before))
+        return checked
 
 
 def _lengths(images: Sequence[int]) -> NDArray[np.float64]:

@@ -61,10 +61,16 @@ class NetworkEvaluator:
         self._running[fidelity.trial, fidelity.rung] = fidelity
         self._executor.submit(job)
 
-    def wait(self) -> tuple[Fidelity, Score | str]:
-        """The next trial with its score, or its error. The state of its rung before is removed."""
+    def wait(self) -> tuple[Fidelity, Score | str] | None:
+        """The next trial with its score, or its error; None if a final training has ended.
+
+        The state of its rung before is removed.
+        """
         while (result := next_result(self._executor)).rung == FINAL:
+            workers = self.workers
             self._finals.take(result)
+            if self.workers != workers:
+                return None
         fidelity = self._running.pop((result.trial, result.rung))
         if result.averaged is None:
             self._folder.log(f"trial {fidelity.trial} failed: {result.traceback or result.error}")

@@ -118,10 +118,12 @@ class FinalTrainings:
         clock: SearchClock,
         final_steps: int,
         on_part: Callable[[Finalist, FinalProgress, int], None] = lambda finalist, progress, end: None,
+        on_end: Callable[[int], None] = lambda trial: None,
     ) -> None:
         """`final_steps` are all steps of a network, with those of the search; fewer if the clock does not allow them.
 
-        `on_part` gets a finalist, its progress, and its last step as it is planned now.
+        `on_part` gets a finalist, its progress, and its last step as it is planned now; `on_end` the number of a trial
+        whose final training has ended or failed.
         """
         self._executor = executor
         self._folder = folder
@@ -131,6 +133,8 @@ class FinalTrainings:
         self._clock = clock
         self._final_steps = final_steps
         self._on_part = on_part
+        self._on_end = on_end
+        self._failed: set[int] = set()
         self._finalists: dict[int, Finalist] = {}
         self._progress: dict[int, FinalProgress] = {}
         self._running: dict[int, TrainingJob] = {}
@@ -142,9 +146,9 @@ class FinalTrainings:
 
     def run(self, finalists: Sequence[Finalist]) -> list[FinalProgress]:
         """Runs the parts of all finalists in turn; a failed part ends the training of its network."""
-        waiting = [finalist for finalist in finalists if finalist.outcome.number not in self._running]
-        for finalist in waiting:
-            self.begin(finalist, len(finalists))
+        for finalist in finalists:
+            if finalist.outcome.number not in self._running.keys() | self._failed:
+                self.begin(finalist, len(finalists))
         while self._running:
             self.take(next_result(self._executor))
         return [self._progress[finalist.outcome.number] for finalist in finalists]
@@ -161,6 +165,8 @@ class FinalTrainings:
         number, job = result.trial, self._running.pop(result.trial)
         if result.error:
             self._folder.log(f"trial {number}: the final training failed: {result.error}")
+            self._failed.add(number)
+            self._on_end(number)
             return
         before = self._progress[number]
         progress = self._progress[number] = before.after(job, result)
@@ -172,6 +178,8 @@ class FinalTrainings:
     def _submit_next(self, number: int, shared_by: int) -> None:
         if job := self._submit(self._finalists[number], self._progress[number], shared_by):
             self._running[number] = job
+        else:
+            self._on_end(number)
 
     def training(self, progress: FinalProgress, decay_steps: int) -> Optimisation:
         """The settings of a training that ends after `decay_steps` more steps, in which the learning rate falls."""

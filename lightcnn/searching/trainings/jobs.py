@@ -43,7 +43,7 @@ class WeightScore(Frozen):
 
 
 class TrainingResult(Frozen):
-    """How a job ended: the scores of the averaged and of the live weights, or the error.
+    """How the job with that `target` ended: the scores of the averaged and of the live weights, or the error.
 
     An error that is not the network's, such as a full disk, ends the search. At the first rung, `halfway` is the score
     of the averaged weights after half of its steps. `images` are those seen since the start of the training, `seconds`
@@ -52,6 +52,7 @@ class TrainingResult(Frozen):
 
     trial: Count
     rung: int
+    target: str = ""
     step: Count
     images: Count
     seconds: float

@@ -60,7 +60,7 @@ class WorkerPool:
         self._beat = beat
         self._waiting: deque[TrainingJob] = deque()
         self._done: deque[TrainingResult] = deque()
-        self._attempts: dict[tuple[int, int], int] = {}
+        self._attempts: dict[str, int] = {}
         self._settings = ""
         self._data: PipelineData
         self._files: dict[int, Path] = {}
@@ -167,13 +167,14 @@ class WorkerPool:
         _send(self._workers[index], self._settings)
         if job is None:
             return
-        key = (job.trial, job.until)
-        self._attempts[key] = self._attempts.get(key, 0) + 1
-        if self._attempts[key] < MAX_ATTEMPTS:
+        self._attempts[job.target] = self._attempts.get(job.target, 0) + 1
+        if self._attempts[job.target] < MAX_ATTEMPTS:
             self._waiting.appendleft(job)
         else:
             self._done.append(
-                TrainingResult(trial=job.trial, rung=job.rung, step=0, images=0, seconds=0.0, error=reason)
+                TrainingResult(
+                    trial=job.trial, rung=job.rung, target=job.target, step=0, images=0, seconds=0.0, error=reason
+                )
             )
 
 

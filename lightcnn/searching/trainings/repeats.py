@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,7 +12,6 @@ from lightcnn.data.pipeline import Pipeline
 from lightcnn.decisions import decide
 from lightcnn.document import Frozen
 from lightcnn.engine.saved_state import load_weights
-from lightcnn.errors import LightcnnError
 from lightcnn.inference import probabilities
 from lightcnn.network import build
 from lightcnn.recipe import Recipe, Seed
@@ -37,32 +37,35 @@ def repeat_training(
     recipe: Recipe,
     trial: int,
     seeds: Sequence[int],
+    *,
+    workers: int,
     started: Callable[[int, int], None] = lambda done, count: None,
 ) -> list[float]:
-    """The test accuracy of a recipe with each of the seeds, in their order; what is on disk is not trained again.
+    """The test accuracies of a recipe with each of the seeds, in their order, without trainings that fail.
 
-    `started` gets how many trainings are done, and their number. Raises: LightcnnError if one of them fails.
+    `workers` trainings run at once; each is stored when it ends, and what is on disk is not trained again. `started`
+    gets how many trainings are done, and their number.
     """
     digest = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()
-    missing = [seed for seed in seeds if _stored(folder, trial, seed, digest) is None]
-    for seed in missing:
-        executor.submit(_job(recipe, trial, seed))
-    for left in range(len(missing), 0, -1):
-        started(len(seeds) - left, len(seeds))
+    waiting = deque(seed for seed in seeds if _stored(folder, trial, seed, digest) is None)
+    running: dict[str, int] = {}
+    while waiting or running:
+        started(len(seeds) - len(waiting) - len(running), len(seeds))
+        while waiting and len(running) < workers:
+            job = _job(recipe, trial, waiting.popleft())
+            running[job.target] = job.seed
+            executor.submit(job)
         result = next_result(executor)
+        seed = running.pop(result.target)
         if result.error:
-            raise LightcnnError(
-                f"run {folder.path}: training trial {trial} again failed ({result.error}); use --resume --seeds 1"
-            )
-    accuracies = []
-    for seed in seeds:
-        stored = _stored(folder, trial, seed, digest)
-        if stored is None:
-            stored = Repeat(recipe=digest, seed=seed, accuracy=_test_accuracy(folder, pipeline, recipe, trial, seed))
-            folder.write_json(_result_file(trial, seed), stored.model_dump(mode="json"))
-            folder.remove(_state_file(trial, seed))
-        accuracies.append(stored.accuracy)
-    return accuracies
+            folder.log(f"trial {trial} with seed {seed} failed: {result.error}")
+            continue
+        accuracy = _test_accuracy(folder, pipeline, recipe, trial, seed)
+        repeat = Repeat(recipe=digest, seed=seed, accuracy=accuracy)
+        folder.write_json(_result_file(trial, seed), repeat.model_dump(mode="json"))
+        folder.remove(_state_file(trial, seed))
+    stored = [_stored(folder, trial, seed, digest) for seed in seeds]
+    return [repeat.accuracy for repeat in stored if repeat is not None]
 
 
 def _job(recipe: Recipe, trial: int, seed: int) -> TrainingJob:

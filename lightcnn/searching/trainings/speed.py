@@ -24,7 +24,7 @@ BUSY_SHARE = 0.9
 """Speed of a worker while the others work, as a share of that alone."""
 DEFAULT_FINALISTS = 2
 """Networks that are trained to the end without a time limit, whatever the number of workers."""
-REPORT_SECONDS = 2.0
+REPORT_SECONDS = 3.0
 """Time for figures and files."""
 
 
@@ -38,14 +38,17 @@ def measured_plan(
     """
     cores = default_workers(data.device) if data.device.type == "cpu" else None
     single = None if cores is None else 1
+    trials = space.limited(settings.trials)
     if settings.seconds is None:
         return _fixed_plan(settings, data, workers, single)
-    plan = _timed_plan(settings, data, space, 1 if settings.trials == 1 else workers, began, single)
-    if plan.compares(settings.seconds, settings.epochs, settings.trials):
+    speeds = {single: images_per_second(data, space, single)}
+    plan = _timed_plan(settings, data, 1 if trials == 1 else workers, began, single, speeds[single])
+    if plan.compares(settings.seconds, settings.epochs, trials):
         return plan
-    choices = [single] if cores == single else [single, cores]
-    alone = [_timed_plan(settings, data, space, 1, began, threads) for threads in choices]
-    return max(alone, key=lambda plan: plan.speed)
+    if cores != single:
+        speeds[cores] = images_per_second(data, space, cores)
+    threads = max(speeds, key=lambda number: speeds[number][0])
+    return _timed_plan(settings, data, 1, began, threads, speeds[threads])
 
 
 def with_speed(plan: Plan, data: PipelineData, space: BudgetedSpace) -> Plan:
@@ -73,11 +76,16 @@ def _fixed_plan(settings: SearchSettings, data: PipelineData, workers: int, thre
 
 
 def _timed_plan(
-    settings: SearchSettings, data: PipelineData, space: BudgetedSpace, workers: int, began: float, threads: int | None
+    settings: SearchSettings,
+    data: PipelineData,
+    workers: int,
+    began: float,
+    threads: int | None,
+    speed: tuple[float, float],
 ) -> Plan:
-    """The plan for a time limit, from the speed of a training with so many threads."""
+    """The plan for a time limit, from the speed of training and of inference with so many threads."""
     finalists = settings.finalists or workers
-    training, inference = images_per_second(data, space, threads)
+    training, inference = speed
     return make_plan(
         fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), workers=workers, finalists=finalists,
         threads=threads, limit=settings.seconds, epochs=settings.epochs,

@@ -45,8 +45,9 @@ def run_job(
         elif isinstance(error, LightcnnError):
             message = first_line(error)
         return TrainingResult(
-            trial=job.trial, rung=job.rung, step=0, images=0, seconds=0.0, error=message or type(error).__name__,
-            traceback=traceback.format_exc(limit=-5), ends_search=isinstance(error, OSError),
+            trial=job.trial, rung=job.rung, target=job.target, step=0, images=0, seconds=0.0,
+            error=message or type(error).__name__, traceback=traceback.format_exc(limit=-5),
+            ends_search=isinstance(error, OSError),
         )  # fmt: skip
 
 
@@ -92,7 +93,8 @@ def _trained(job: TrainingJob, data: TrainingData, folder: RunFolder, beat: Call
     live = score_weights(state.model, data, size) if state.average else averaged
     save_state(folder, job.target, state)
     return TrainingResult(
-        trial=job.trial, rung=job.rung, step=state.step, images=images_seen(state.step, state, len(data.train)),
+        trial=job.trial, rung=job.rung, target=job.target, step=state.step,
+        images=images_seen(state.step, state, len(data.train)),
         seconds=seconds, halfway=halfway, averaged=averaged, live=live, epochs=tuple(epochs),
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ Every candidate is trained to the first rung. The most promising ones are contin
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,13 +40,13 @@ class Score:
 class Evaluator(Protocol):
     """Scores candidates, at most `workers` at once: `wait` returns the next trial with its score, or with an error.
 
-    A candidate is whatever the space makes.
+    It returns None if nothing has been scored, but `workers` has changed. A candidate is whatever the space makes.
     """
 
     @property
     def workers(self) -> int: ...
     def begin(self, candidate: Any, fidelity: Fidelity, /) -> None: ...
-    def wait(self) -> tuple[Fidelity, Score | str]: ...
+    def wait(self) -> tuple[Fidelity, Score | str] | None: ...
 
 
 class FunctionEvaluator:
@@ -91,25 +91,24 @@ class Rungs:
     """The lengths of trainings in images, ascending.
 
     A candidate is promoted from a rung to the next if it is among the best 1/`keep` of those that reached the rung, and
-    no more than 1/`keep` of them have been: promises change with every score, so the best are not always the same. The
-    first candidate is promoted whatever its promise: it is trained to the end, so its learning curve comes early.
+    no more than 1/`keep` of them have been: promises change with every score, so the best are not always the same. With
+    `first_always`, the first candidate is promoted whatever its promise, and takes no place of another one.
     """
 
     images: tuple[int, ...]
     keep: int = 3
+    first_always: bool = False
 
-    def promotion(self, standings: Sequence[Standing]) -> tuple[int, int] | None:
-        """The trial to continue and its next rung, the highest rung first; None if no trial is to be promoted."""
-        for first in (standing for standing in standings if standing.number == 0):
-            if first.is_open and first.scored == first.started < len(self.images):
-                return first.number, first.scored
-        others = [standing for standing in standings if standing.number != 0]
+    def promotions(self, standings: Sequence[Standing]) -> Iterator[tuple[int, int]]:
+        """The trials that may be continued and their next rungs, the highest rung first."""
+        first = next((standing for standing in standings if self.first_always and standing.number == 0), None)
+        if first is not None and first.is_open and first.scored == first.started < len(self.images):
+            yield first.number, first.scored
+        others = [standing for standing in standings if standing is not first]
         for rung in reversed(range(len(self.images) - 1)):
             reached = [standing for standing in others if standing.scored > rung]
-            promoted = sum(standing.started > rung + 1 for standing in reached)
-            places = len(reached) // self.keep
+            places = len(reached) // self.keep - sum(standing.started > rung + 1 for standing in reached)
             ranked = sorted(reached, key=lambda standing: (-standing.promise, standing.number))
-            for standing in ranked[: places if promoted < places else 0]:
+            for standing in ranked[: len(reached) // self.keep if places > 0 else 0]:
                 if standing.started == rung + 1 and standing.is_open:
-                    return standing.number, rung + 1
-        return None
+                    yield standing.number, rung + 1

@@ -82,8 +82,11 @@ class _Loop:
         return began
 
     def take(self) -> None:
-        """Waits for the next score and stores it."""
-        fidelity, score = self._evaluator.wait()
+        """Waits for the next score and stores it; or returns because the number of workers has changed."""
+        answer = self._evaluator.wait()
+        if answer is None:
+            return
+        fidelity, score = answer
         self.running -= 1
         if isinstance(score, Score) and not math.isfinite(score.utility + score.accuracy):
             score = f"the score after {fidelity.images} images is not finite"
@@ -134,15 +137,13 @@ class _Loop:
             for outcome in visible
             if outcome.number in promises
         ]
-        promotion = self._searcher.rungs.promotion(standings)
-        if promotion is None or not self._clock.allows(self._seconds(outcomes[promotion[0]], promotion[1])):
-            return None
-        return promotion
-
-    def _seconds(self, outcome: Outcome, rung: int) -> float:
-        """Seconds that a trial is expected to need from its last rung to the next."""
-        more = self._searcher.rungs.images[rung] - outcome.images
-        return outcome.seconds / max(outcome.images, 1) * more
+        rungs = self._searcher.rungs
+        allowed = (
+            (number, rung)
+            for number, rung in rungs.promotions(standings)
+            if self._clock.allows(outcomes[number].seconds_to(rungs.images[rung]))
+        )
+        return next(allowed, None)
 
     def _wants_new(self, outcomes: Sequence[Outcome]) -> bool:
         if self._trials is not None and len(outcomes) >= self._trials:

@@ -98,6 +98,10 @@ class Outcome:
         """Whether its network can be compared with others."""
         return bool(self.scores) and self.state in ("running", "complete", "pruned")
 
+    def seconds_to(self, images: int) -> float:
+        """Seconds that its training is expected to need from its last rung to so many images."""
+        return self.seconds / max(self.images, 1) * (images - self.images)
+
     def as_of(self, task: int) -> Outcome:
         """What was known when only the tasks with numbers up to `task` had ended."""
         known = [images for images, number in self.tasks.items() if number <= task and images in self.scores]

@@ -55,11 +55,13 @@ class FakeExecutor:
         self._steps[job.trial] = job.until
         self.clock.seconds -= seconds / self.workers
         if job.trial == self._fails:
-            return TrainingResult(trial=job.trial, rung=job.rung, step=0, images=0, seconds=0.0, error="it failed")
+            return TrainingResult(
+                trial=job.trial, rung=job.rung, target=job.target, step=0, images=0, seconds=0.0, error="it failed"
+            )
         self._folder.write_bytes(job.target, b"a state")
         return TrainingResult(
-            trial=job.trial, rung=job.rung, step=job.until, images=128 * job.until, seconds=seconds, averaged=SCORE,
-            live=SCORE,
+            trial=job.trial, rung=job.rung, target=job.target, step=job.until, images=128 * job.until, seconds=seconds,
+            averaged=SCORE, live=SCORE,
         )  # fmt: skip
 
 
@@ -77,11 +79,11 @@ def folder(tmp_path: Path) -> RunFolder:
     return RunFolder.create(tmp_path / "run", "search", {})
 
 
-def trainings(folder: RunFolder, executor: FakeExecutor) -> FinalTrainings:
+def trainings(folder: RunFolder, executor: FakeExecutor, final_steps: int = 10_000) -> FinalTrainings:
     plan = make_plan(
         fingerprint="a", images=12_800, workers=executor.workers, finalists=2, limit=None, epochs=None
     ).model_copy(update={"rungs": RUNGS})
-    return FinalTrainings(executor, folder, plan, plan.training(), Augment(), executor.clock, 10_000)  # type: ignore[arg-type]
+    return FinalTrainings(executor, folder, plan, plan.training(), Augment(), executor.clock, final_steps)  # type: ignore[arg-type]
 
 
 def evaluator(folder: RunFolder, executor: FakeExecutor, finals: FinalTrainings) -> NetworkEvaluator:
@@ -118,9 +120,29 @@ def test_a_final_training_that_fails_beside_the_search_gives_its_worker_back(fol
     searching = evaluator(folder, executor, finals)
     finals.begin(finalist(0))
     searching.begin(finalist(3).candidate, Fidelity(3, 0, RUNGS[0], 0))
-    assert searching.wait()[0].trial == 3
+    assert searching.wait() is None, "the search may use the worker now"
     assert searching.workers == 2
+    assert searching.wait()[0].trial == 3
     assert "it failed" in (folder.path / "log.txt").read_text()
+    jobs = len(executor.jobs)
+    assert [trained.end for trained in finals.run([finalist(0)])] == [None]
+    assert len(executor.jobs) == jobs, "it is not trained again"
+
+
+def test_a_final_training_that_ends_before_the_search_gives_its_worker_back(folder: RunFolder) -> None:
+    executor = FakeExecutor(folder)
+    ended: list[int] = []
+    finals = trainings(folder, executor, final_steps=40)
+    finals._on_end = ended.append
+    searching = evaluator(folder, executor, finals)
+    finals.begin(finalist(0))
+    for trial in range(3, 20):
+        searching.begin(finalist(trial).candidate, Fidelity(trial, 0, RUNGS[0], 0))
+        while searching.wait() is None:
+            assert searching.workers == 2
+    assert ended == [0]
+    (progress,) = finals.run([finalist(0)])
+    assert progress.end.step == 40
 
 
 def test_finalists_are_the_most_promising_that_were_trained_beyond_the_first_rung_and_the_first_network() -> None:

@@ -62,7 +62,7 @@ def test_a_worker_that_is_silent_is_replaced_and_its_result_is_that_of_this_proc
     alone = InProcess(data, folder)
     alone.submit(job(200, target="trainings/b"))
     expected = alone.wait()
-    untimed = {"seconds": 0.0, "epochs": ()}
+    untimed = {"seconds": 0.0, "epochs": (), "target": ""}
     assert expected.model_copy(update=untimed) == result.model_copy(update=untimed)
     assert (folder / "trainings/a").read_bytes() == (folder / "trainings/b").read_bytes()
 

@@ -1,0 +1,229 @@
+"""One session of a search: its trials, its final trainings, and its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightcnn.errors import LightcnnError, RunError
+from lightcnn.recipe import Augment
+from lightcnn.recipe_defaults import default_augment
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.comparison import SearchResult
+from lightcnn.searching.plan import Plan, SearchClock
+from lightcnn.searching.progress import SearchProgress
+from lightcnn.searching.report import delivered_recipe, write_report, write_trials
+from lightcnn.searching.settings import SETTINGS_FILE, SearchSettings
+from lightcnn.searching.strategies.predictor import predict_utility
+from lightcnn.searching.trainings.choice import Choice, all_weights, choose
+from lightcnn.searching.trainings.data import PipelineData
+from lightcnn.searching.trainings.evaluator import NetworkEvaluator
+from lightcnn.searching.trainings.executors import Executor
+from lightcnn.searching.trainings.files import remove_states
+from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings, choose_finalists
+from lightcnn.searching.trainings.repeats import repeat_training
+from lightcnn.searching.trials.loop import run_trials
+from lightcnn.searching.trials.searcher import LAG, Searcher
+from lightcnn.searching.trials.storage import Outcome
+from lightcnn.text import first_line
+
+
+class SearchSession:
+    """One session of a search in a run folder, which it has locked.
+
+    `spent` are the seconds of earlier sessions before the first trial, `began` is the `time.monotonic()` at which this
+    one started. Raises: RunError if the study on disk cannot be used or holds another search.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        settings: SearchSettings,
+        space: BudgetedSpace,
+        data: PipelineData,
+        plan: Plan,
+        executor: Executor,
+        progress: SearchProgress,
+        spent: float,
+        began: float,
+    ) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._space = space
+        self._data = data
+        self._plan = plan
+        self._executor = executor
+        self._progress = progress
+        self._trials = space.limited(settings.trials)
+        self._augment: Augment = settings.augment or default_augment(data.pipeline.dataset.channels, len(data.train))
+        self._searcher = self._open_searcher()
+        self._earlier = self._searcher.outcomes()
+        spent = max([spent, self._searcher.stored_seconds(), *(outcome.elapsed for outcome in self._earlier)])
+        limit = settings.seconds
+        self._clock = SearchClock(limit, plan.search_seconds(limit, settings.epochs), spent, began)
+        self._finals = self._final_trainings()
+
+    def run(self) -> None:
+        """Runs the trials and the final trainings, and writes the report."""
+        # Nothing can be refused from here on: these are now the settings, and an earlier session's report is outdated.
+        self._folder.write_bytes(SETTINGS_FILE, self._settings.yaml())
+        self._folder.remove("report.json")
+        self._begin_progress()
+        self._search()
+        self._progress.searched()
+        finalists = self._finalists()
+        trained = self._finals.run(finalists)
+        self._searcher.settle()
+        self._write(finalists, trained)
+        self._searcher.store_seconds(self._clock.elapsed())
+        remove_states(self._folder, keep=[finalist.outcome.number for finalist in finalists])
+
+    def _begin_progress(self) -> None:
+        """Reports the plan, and what earlier sessions have scored or ended."""
+        self._progress.planned(
+            self._folder, self._space, self._plan, self._clock, self._settings, len(self._data.validation)
+        )
+        for outcome in self._earlier:
+            if outcome.scores or outcome.state != "running":
+                self._progress.finished(outcome, "")
+
+    def _search(self) -> None:
+        """Trains and compares networks; only the first one if there is no time to compare any."""
+        settings, plan = self._settings, self._plan
+        alone = plan.networks(settings.seconds, settings.epochs, self._trials) == 1
+        if self._earlier:
+            self._begin_first(self._earlier[0])
+        run_trials(
+            self._searcher,
+            NetworkEvaluator(self._executor, self._folder, plan, plan.training(), self._augment, self._finals),
+            trials=1 if alone else self._trials,
+            clock=self._clock,
+            started=self._progress.started,
+            finished=self._finished,
+        )
+
+    def _finished(self, outcome: Outcome, error: str) -> None:
+        """Logs a score or the end of a trial, and reports it."""
+        parts = [error or outcome.reason or outcome.state]
+        if outcome.score is not None:
+            parts.append(f"validation accuracy {outcome.score:.4f} after {outcome.images} images")
+        self._folder.log(f"trial {outcome.number}: {', '.join(parts)}")
+        self._progress.finished(outcome, error)
+        self._begin_first(outcome)
+
+    def _begin_first(self, outcome: Outcome) -> None:
+        """Begins the final training of the first network, if it has a worker and no rung is left for it."""
+        if outcome.number != 0 or not outcome.is_scored or not self._plan.first_has_worker(self._settings.seconds):
+            return
+        is_running = outcome.state == "running" and not outcome.tasks.keys() <= outcome.scores.keys()
+        longer = [images for images in self._plan.rungs if images > outcome.images]
+        has_rung = outcome.state == "running" and longer and self._clock.allows(outcome.seconds_to(longer[0]))
+        if not is_running and not has_rung:
+            self._finals.begin(self._finalist(outcome))
+
+    def _finalist(self, outcome: Outcome) -> Finalist:
+        """The network of a trial as a finalist."""
+        seed = self._searcher.seed_of(outcome.number)
+        return Finalist(outcome, self._space.inspect(outcome.shape), seed)
+
+    def _finalists(self) -> list[Finalist]:
+        """The networks to train to the end. Raises: LightcnnError with all reasons if no trial succeeded."""
+        outcomes = self._searcher.outcomes()
+        chosen = choose_finalists(outcomes, self._searcher.promises(outcomes), self._plan.finalists)
+        if not chosen:
+            reasons = "; ".join(sorted({outcome.reason for outcome in outcomes if outcome.reason}))
+            raise LightcnnError(
+                f"run {self._folder.path}: no trial succeeded; the reasons: {reasons or 'no time for any'}"
+            )
+        return [self._finalist(outcome) for outcome in chosen]
+
+    def _write(self, finalists: list[Finalist], trained: list[FinalProgress]) -> None:
+        """Chooses the weights, trains them with other seeds if asked to, and writes trials.csv and the report."""
+        searcher, pipeline = self._searcher, self._data.pipeline
+        outcomes = searcher.outcomes()
+        write_trials(self._folder, self._space.space, outcomes)
+        self._progress.choosing()
+        choice = choose(
+            all_weights(pipeline, self._folder, finalists, trained), pipeline.dataset.groups[pipeline.split.val]
+        )
+        repeats = self._repeats(choice)
+        result = SearchResult(
+            outcomes, searcher.promises(outcomes), finalists, trained, choice, searcher.count_test_evaluation(), repeats
+        )
+        write_report(
+            self._folder, self._settings, pipeline, self._space, self._plan, result, self._clock, self._augment
+        )
+
+    def _repeats(self, choice: Choice) -> list[float]:
+        """The test accuracies of the delivered training with other seeds."""
+        trial = choice.best.finalist.outcome.number
+        recipe = delivered_recipe(self._settings, self._plan, choice.best, self._augment)
+        seeds = [self._searcher.seed_of(trial, repeat) for repeat in range(1, self._settings.seeds or 1)]
+        with self._clock.paused():
+            return repeat_training(
+                self._executor, self._folder, self._data.pipeline, recipe, trial, seeds,
+                workers=self._plan.workers,
+                started=lambda done, count: self._progress.repeating(trial, done, count),
+            )  # fmt: skip
+
+    def _open_searcher(self) -> Searcher:
+        """The searcher over study.db."""
+        settings, plan = self._settings, self._plan
+        fingerprint = {
+            "budget": self._space.budget.document(),
+            "space": self._space.space.model_dump(mode="json"),
+            "data": self._data.pipeline.dataset.fingerprint,
+            "seed": settings.seed,
+            "strategy": settings.strategy,
+            "rungs": list(plan.rungs),
+        }
+        searcher = Searcher(
+            self._space,
+            _study_file(self._folder),
+            strategy=settings.strategy,
+            seed=settings.seed,
+            rungs=plan.halving(settings.seconds),
+            fingerprint=fingerprint,
+            predictor=predict_utility,
+            final_images=plan.final_images(settings.seconds, settings.epochs),
+            lag=LAG if settings.seconds is None else None,
+        )
+        _require_networks(self._folder, self._space, searcher.outcomes())
+        return searcher
+
+    def _final_trainings(self) -> FinalTrainings:
+        """The final trainings, whose time is stored part by part."""
+        settings, plan = self._settings, self._plan
+
+        def on_part(finalist: Finalist, progress: FinalProgress, end: int) -> None:
+            self._searcher.store_seconds(self._clock.elapsed())
+            self._progress.retraining(finalist, progress, end)
+
+        images = plan.final_images(settings.seconds, settings.epochs)
+        if settings.seconds is not None:  # the clock decides, up to the largest number of epochs
+            images = plan.longest_images(settings.epochs)
+        return FinalTrainings(
+            self._executor, self._folder, plan, plan.training(), self._augment, self._clock, plan.steps(images),
+            on_part, self._progress.retrained,
+        )  # fmt: skip
+
+
+def _study_file(folder: RunFolder) -> Path:
+    """study.db, to which SQLite writes in place. Raises: RunError if it or a file beside it is a link."""
+    for suffix in ("-wal", "-shm", "-journal"):
+        folder.in_place(f"study.db{suffix}")
+    return folder.in_place("study.db")
+
+
+def _require_networks(folder: RunFolder, space: BudgetedSpace, outcomes: list[Outcome]) -> None:
+    """Raises: RunError if the shape of a trial on disk is not a network of the space."""
+    for outcome in outcomes:
+        try:
+            candidate = space.inspect(outcome.shape) if outcome.key else None
+            if candidate and outcome.scores and any(excess > 0 for excess in candidate.violations.values()):
+                raise ValueError("it has scores, but breaks the budget")
+        except (LightcnnError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+            raise RunError(
+                f"{folder.path / 'study.db'}: not the study of this search (the shape of trial {outcome.number} is not "
+                f"a network: {first_line(error)}); choose a new --out"
+            ) from None

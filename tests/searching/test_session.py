@@ -1,0 +1,96 @@
+"""A session with a time limit: the first network is trained beside the search, also when it is resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching import job
+from lightcnn.searching.plan import SearchClock
+from lightcnn.searching.progress import SearchProgress
+from lightcnn.searching.settings import SearchSettings, make_settings
+from lightcnn.space import SearchSpace
+
+STAGE = "{kind: [conv, separable], width: {low: 4, high: 24}, depth: {low: 1, high: 2}}"
+
+
+class Recorder(SearchProgress):
+    """Keeps what the search reports, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, int]] = []
+        self.plan: Any = None
+
+    def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any, validation: int) -> None:
+        self.plan = plan
+
+    def finished(self, outcome: Any, error: str) -> None:
+        self.events.append(("score", outcome.number))
+
+    def searched(self) -> None:
+        self.events.append(("searched", -1))
+
+    def retraining(self, finalist: Any, progress: Any, end: int) -> None:
+        self.events.append(("part", finalist.outcome.number))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SearchSettings:
+    """A search of twenty seconds by two workers, on dark and bright squares, with short rungs."""
+    monkeypatch.setattr("lightcnn.searching.plan.MIN_STEPS", 10)
+    monkeypatch.setattr("lightcnn.searching.trainings.speed.SPEED_SECONDS", 0.2)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path / "cache"))
+    random = np.random.default_rng(0)
+    labels = np.arange(120) % 2
+    images = (random.integers(0, 150, (120, 8, 8)) + 80 * labels[:, None, None]).astype(np.uint8)
+    np.savez(
+        "squares.npz",
+        train_images=images[:100], train_labels=labels[:100], test_images=images[100:], test_labels=labels[100:],
+    )  # fmt: skip
+    Path("space.yaml").write_text(f"size: [8]\nstem: {STAGE}\nstages: [{STAGE}, {STAGE}]\n")
+    return make_settings({
+        "budget": "100kFLOPs", "data": "squares.npz", "space": SearchSpace.load("space.yaml"), "seconds": 20.0, "epochs": 5_000,
+        "workers": 2,
+    })  # fmt: skip
+
+
+def test_one_worker_trains_the_first_network_while_the_others_search(settings: SearchSettings, tmp_path: Path) -> None:
+    recorder = Recorder()
+    folder = job.run(settings, out="run", progress=recorder)
+    assert recorder.plan.first_has_worker(settings.seconds)
+    events = recorder.events
+    searched = events.index(("searched", -1))
+    begun_at = events.index(("part", 0))
+    assert begun_at < searched
+    compared = {number for kind, number in events[begun_at:searched] if kind == "score"}
+    assert compared - {0}, "others are compared while it is trained"
+    assert {number for kind, number in events[:searched] if kind == "part"} == {0}
+    report = RunFolder.load(folder.path).report
+    first = next(final for final in report["finals"] if final["trial"] == 0)
+    assert first["ended"]
+    assert report["seconds"] <= 1.35 * 20, "the time is kept"
+
+    longer = Recorder()
+    job.run(settings.model_copy(update={"seconds": 30.0}), out="run", resume=True, progress=longer)
+    resumed = RunFolder.load(folder.path).report
+    again = next(final for final in resumed["finals"] if final["trial"] == 0)
+    assert again["curve"][-1]["images"] > first["curve"][-1]["images"], "it continues from before its decay"
+    assert resumed["counts"]["trained"] >= report["counts"]["trained"]
+
+
+def test_the_clock_stands_while_it_is_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("lightcnn.searching.plan.time.monotonic", lambda: now[0])
+    clock = SearchClock(60.0, 20.0, 5.0, 100.0)
+    now[0] += 10
+    with clock.paused():
+        now[0] += 30
+        assert clock.elapsed() == 15.0
+    assert (clock.elapsed(), clock.left()) == (15.0, 45.0)
+    now[0] += 1
+    assert clock.elapsed() == 16.0
