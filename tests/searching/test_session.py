@@ -54,8 +54,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SearchSettings:
     )  # fmt: skip
     Path("space.yaml").write_text(f"size: [8]\nstem: {STAGE}\nstages: [{STAGE}, {STAGE}]\n")
     return make_settings({
-        "budget": "100kFLOPs", "data": "squares.npz", "space": SearchSpace.load("space.yaml"), "seconds": 20.0, "epochs": 5_000,
-        "workers": 2,
+        "budget": "100kFLOPs", "data": "squares.npz", "space": SearchSpace.load("space.yaml"), "seconds": 20.0,
+        "epochs": 5_000, "workers": 2,
     })  # fmt: skip
 
 
