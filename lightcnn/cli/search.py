@@ -298,8 +298,15 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
         ]:
             console.print_line(line)
         longer = f"lightcnn search --resume --out {shlex.quote(str(run.path))} {_longer(run, report)}"
-        more = f"; search longer with: {longer}" if can_continue else ""
+        more = f"; search longer with: {longer}" if can_continue and _has_others(run) else ""
         console.print_line(f"run folder {run.path}: open {run / 'report.html'}{more}")
+
+
+def _has_others(run: RunFolder) -> bool:
+    """Whether the space of a search has more than one network."""
+    from lightcnn.searching.settings import load_settings
+
+    return bool(load_settings(run.path).space.genes())
 
 
 def _longer(run: RunFolder, report: Mapping[str, Any]) -> str:
