@@ -34,6 +34,7 @@ from lightcnn.devices import MAX_WORKERS
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import warning_lines
 from lightcnn.output.console import CommandConsole
+from lightcnn.searching.metric_names import METRICS
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.text import visible
 
@@ -47,6 +48,7 @@ CONTINUING = frozenset(("trials", "seconds", "epochs", "finalists", "seeds"))
 """Options that make a finished search continue."""
 CHANGEABLE = (*sorted(CONTINUING), "workers", "device")
 """Options that may change when a search is resumed."""
+Metric = StrEnum("Metric", [(name, name) for name in METRICS])  # type: ignore[misc]
 Strategy = StrEnum("Strategy", [(name, name) for name in STRATEGIES])  # type: ignore[misc]
 
 BudgetLimits = Annotated[
@@ -86,6 +88,9 @@ TimeLimit = Annotated[
     ),
 ]
 ProposedBy = Annotated[Strategy | None, typer.Option(help=f"How networks are proposed (default: {STRATEGIES[0]}).")]
+Maximised = Annotated[
+    Metric | None, typer.Option(help=f"What is maximised on the validation images (default: {METRICS[0]}).")
+]
 FinalEpochs = Annotated[
     int | None,
     typer.Option(
@@ -140,6 +145,7 @@ def search(
     trials: Trials = None,
     time: TimeLimit = None,
     strategy: ProposedBy = None,
+    metric: Maximised = None,
     epochs: FinalEpochs = None,
     finalists: Finalists = None,
     workers: Workers = None,
@@ -163,8 +169,8 @@ def search(
     """Search for the best network within a budget, train it, and write a run folder."""
     options = {
         "budget": budget, "space": space, "data": data, "trials": trials, "seconds": parse_duration(time),
-        "strategy": strategy and strategy.value, "epochs": epochs, "finalists": finalists,
-        "workers": workers, "seeds": seeds, "seed": seed, "device": device and device.value,
+        "strategy": strategy and strategy.value, "metric": metric and metric.value, "epochs": epochs,
+        "finalists": finalists, "workers": workers, "seeds": seeds, "seed": seed, "device": device and device.value,
     }  # fmt: skip
     options = {name: value for name, value in options.items() if value is not None}
     options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)

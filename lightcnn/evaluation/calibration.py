@@ -30,9 +30,12 @@ def apply_temperature(probabilities: NDArray[np.float64], temperature: float) ->
     return np.asarray(softmax(logits, axis=1))
 
 
-def cross_entropy(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
-    """Mean negative log of the labels' probabilities, which are at least 1e-12 here."""
-    return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)).mean())
+def cross_entropy(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+) -> float:
+    """Mean negative log of the labels' probabilities, which are at least 1e-12 here; `weights` (N,) are of images."""
+    losses = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12))
+    return float(losses.mean() if weights is None else np.average(losses, weights=weights))
 
 
 def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float64], bins: int = 15) -> float:
@@ -45,12 +48,15 @@ def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float
 
 
 def fit_temperature(
-    labels: NDArray[np.int64], probabilities: NDArray[np.float64], groups: NDArray[np.str_] | None = None
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    groups: NDArray[np.str_] | None = None,
+    weights: NDArray[np.float64] | None = None,
 ) -> Temperature:
     """The temperature with the lowest log loss, for labels (N,) and uncalibrated probabilities (N, classes).
 
-    It is 1 if there are too few groups, or if all images are classified correctly: a lower temperature then always
-    has a lower log loss.
+    `weights` (N,) are those of the images in the log loss. The temperature is 1 if there are too few groups, or if all
+    images are classified correctly: a lower temperature then always has a lower log loss.
     """
     from scipy.optimize import minimize_scalar
 
@@ -62,12 +68,12 @@ def fit_temperature(
             1.0, "left at 1: all validation images are classified correctly, so the temperature is undetermined"
         )
     minimum = minimize_scalar(
-        lambda power: cross_entropy(labels, apply_temperature(probabilities, float(np.exp(power)))),
+        lambda power: cross_entropy(labels, apply_temperature(probabilities, float(np.exp(power))), weights),
         bounds=(np.log(LOWEST), np.log(HIGHEST)),
         method="bounded",
         options={"xatol": 1e-6},
     )
-    if minimum.fun >= cross_entropy(labels, probabilities):
+    if minimum.fun >= cross_entropy(labels, probabilities, weights):
         return Temperature(1.0, "left at 1: it has the lowest log loss on the validation set")
     return Temperature(
         float(np.exp(minimum.x)), f"lowest log loss on the validation set, from {LOWEST:g} to {HIGHEST:g}"

@@ -7,12 +7,15 @@ reports of earlier versions have none.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightcnn.output.warnings import ReportWarning
 
 KEY = "largest_class"
+MAX_SHARE = 0.6
+"""Share of the training images that a class has without a warning."""
 MAX_LISTED = 5
 """Names that a sentence lists."""
 
@@ -48,6 +51,19 @@ def largest_class_warnings(metrics: Mapping[str, Any]) -> list[ReportWarning]:
         f"{entry['accuracy']:.2%} of the test images: judge by balanced accuracy, or use more images."
     )
     return [ReportWarning("largest_class_score", message, metrics["images"])]
+
+
+def share_warnings(labels: Sequence[int], classes: Sequence[str]) -> list[ReportWarning]:
+    """A warning if one class has over 60 % of the training images."""
+    name, count = Counter(classes[label] for label in labels).most_common(1)[0]
+    share = count / len(labels)
+    if share <= MAX_SHARE:
+        return []
+    message = (
+        f"{share:.0%} of the training images are of class {name}: accuracy favours it. Judge by balanced accuracy; a "
+        "search maximises it with --metric balanced_accuracy."
+    )
+    return [ReportWarning("largest_class_share", message, count)]
 
 
 def names_warnings(names: Sequence[str], total: int, what: str) -> list[ReportWarning]:

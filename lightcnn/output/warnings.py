@@ -32,6 +32,7 @@ WarningCode = Literal[
     "classes_missing",
     "class_named_as_split",
     "largest_class_score",
+    "largest_class_share",
     "small_test_set",
     "network_adapted",
     "batch_adapted",
@@ -72,6 +73,7 @@ MEANINGS: Mapping[WarningCode, str] = {
     "largest_class_score": "Test images, on which the accuracy is not shown to be better than always predicting the "
     "largest class of the training set; or runs, ablated recipes or changes for which that is so.",
     "small_test_set": "Test images that are too few, in too few groups, for a reliable score.",
+    "largest_class_share": "Training images of a class that has over 60 % of them, so that accuracy favours it.",
     "images_reduced": "Images that are much larger than the input of the network.",
     "nothing_compared": "Searches that trained a single network, so that nothing was compared.",
     "network_adapted": "Values of a recipe's network (classes, channels) that were replaced by those of the data.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightcnn.budget import human
 from lightcnn.output.terminal import format_duration
+from lightcnn.searching.metric_names import metric_label
 from lightcnn.searching.plan import NETWORKS, Plan
 from lightcnn.searching.rank_correlation import MIN_PAIRS, rank_correlation
 from lightcnn.searching.settings import SearchSettings
@@ -146,16 +147,8 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
             f"{compared['networks']} networks were compared, the longest at {human(compared['images'])} images; "
             f"{compared['finalists']} of them reached the final training; trial {best} was trained to {length}"
         ]
-    other = compared["runner_up"]
-    if other is not None and not compared["difference"]:
-        lines.append(f"trial {best} and trial {other['trial']} are equally accurate on validation")
-    elif other is not None:
-        noise = 2 * (compared["standard_error"] or math.inf)
-        verdict = "more than" if compared["beyond_noise"] else "within"
-        lines.append(
-            f"trial {best} is {100 * compared['difference']:.2f} points above trial {other['trial']} on validation, "
-            f"{verdict} the noise of {100 * noise:.2f} points (twice the standard error of the paired difference)"
-        )
+    if compared["runner_up"] is not None:
+        lines.append(_lead(compared, best))
     if prediction := prediction_line(report.get("prediction", {"left_out": None})):
         lines.append(prediction)
     if compared["cut_short"]:
@@ -190,4 +183,24 @@ def prediction_line(prediction: Mapping[str, Any]) -> str | None:
     alone = left_out["rank_correlation_of_scores"]
     return f"{line}; rank correlation {left_out['rank_correlation']:.2f} at {human(left_out['images'])} images" + (
         "" if alone is None else f", that of the shorter trainings alone {alone:.2f}"
+    )
+
+
+def _lead(compared: Mapping[str, Any], best: int) -> str:
+    """How far the best network is ahead of the second on validation, by the metric, and whether that is noise."""
+    metric, other = compared.get("metric", "accuracy"), compared["runner_up"]["trial"]
+    label = metric_label(metric)
+    if not compared["difference"]:
+        same = "equally accurate" if metric == "accuracy" else f"equal in {label}"
+        return f"trial {best} and trial {other} are {same} on validation"
+    noise = 2 * (compared["standard_error"] or math.inf)
+    verdict = "more than" if compared["beyond_noise"] else "within"
+    if metric == "log_loss":
+        lead, unit = f"has a log loss {compared['difference']:.4f} below that of trial {other}", f"{noise:.4f}"
+    else:
+        points = "points" if metric == "accuracy" else f"points of {label}"
+        lead, unit = f"is {100 * compared['difference']:.2f} {points} above trial {other}", f"{100 * noise:.2f} points"
+    return (
+        f"trial {best} {lead} on validation, {verdict} the noise of {unit} (twice the standard error of the paired "
+        "difference)"
     )

@@ -18,7 +18,7 @@ from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.positive_class import default_positive, with_positive
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import data_document, make_split
+from lightcnn.data.split import Split, data_document, make_split
 from lightcnn.devices import DeviceName, default_workers, pick_device, require_memory
 from lightcnn.engine.memory import training_bytes
 from lightcnn.errors import InputError
@@ -28,6 +28,7 @@ from lightcnn.recipe_defaults import default_training
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import AVERAGING, Plan, read_plan, write_plan
 from lightcnn.searching.progress import SILENT, SearchProgress
 from lightcnn.searching.session import SearchSession
@@ -35,6 +36,7 @@ from lightcnn.searching.settings import DEFAULT_SECONDS, SETTINGS_FILE, SearchSe
 from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor, InProcess
+from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trainings.speed import measured_plan, with_speed
 from lightcnn.space import SearchSpace
@@ -49,6 +51,7 @@ def search(
     seconds: float | None = None,
     strategy: StrategyName = "surrogate",
     epochs: int | None = None,
+    metric: MetricName = "accuracy",
     finalists: int | None = None,
     workers: int | None = None,
     seeds: int | None = None,
@@ -69,6 +72,7 @@ def search(
         seconds: Time limit for everything after reading the data, including the final training.
         strategy: How networks are proposed: "surrogate", "evolution", "tpe" or "random".
         epochs: Maximum epochs of the final training (default: as many as fit into the time).
+        metric: What is maximised on the validation set: "accuracy", "balanced_accuracy", "auc", "f1" or "log_loss".
         finalists: Number of networks that are trained to the end (default: one for each worker; 2 without `seconds`).
         workers: Processes that train (default: one for each core of a CPU, at most 8; 1 on a GPU).
         seeds: Number of trainings of the delivered network, each with another seed (default: one). All but the first
@@ -92,9 +96,9 @@ def search(
     """
     limit = DEFAULT_SECONDS if trials is None and seconds is None else seconds
     settings = make_settings({
-        "budget": budget, "space": SearchSpace.load(space), "data": data, "strategy": strategy, "trials": trials,
-        "seconds": limit, "epochs": epochs, "finalists": finalists, "workers": workers, "seeds": seeds, "seed": seed,
-        "device": device, "reading": reading or Reading(),
+        "budget": budget, "space": SearchSpace.load(space), "data": data, "strategy": strategy, "metric": metric,
+        "trials": trials, "seconds": limit, "epochs": epochs, "finalists": finalists, "workers": workers,
+        "seeds": seeds, "seed": seed, "device": device, "reading": reading or Reading(),
     })  # fmt: skip
     return Run(run(settings, out=out).path)
 
@@ -122,6 +126,7 @@ def run(
         space = _space_for(settings, dataset)
         workers = pool.workers if pool else 1
         _require_memory(space, settings, len(sets.train), device, workers)
+        judge = _judge(settings, dataset, sets)
         folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: settings.yaml()})
         with folder.locked():
             pipeline = Pipeline(dataset, sets, device, progress=progress.reading)
@@ -131,7 +136,7 @@ def run(
                 pool.open(data, folder)
                 executor = pool
             plan, spent = _plan(folder, settings, data, space, executor.workers, began)
-            session = SearchSession(folder, settings, space, data, plan, executor, progress, spent, began)
+            session = SearchSession(folder, settings, space, data, plan, executor, progress, judge, spent, began)
             session.run()
     return folder
 
@@ -149,6 +154,7 @@ def estimate(settings: SearchSettings, progress: SearchProgress = SILENT) -> dic
     space = _space_for(settings, dataset)
     workers = settings.workers or default_workers(device)
     _require_memory(space, settings, len(sets.train), device, workers)
+    _judge(settings, dataset, sets)
     pipeline = Pipeline(dataset, sets, device)
     plan = measured_plan(settings, PipelineData(pipeline, settings.seed), space, workers, began)
     first = space.fit(space.first())
@@ -229,6 +235,11 @@ def _with_positive(dataset: Dataset, settings: SearchSettings) -> tuple[Dataset,
     positive = default_positive(dataset.classes)
     reading = settings.reading.model_copy(update={"positive": positive})
     return with_positive(dataset, positive), settings.model_copy(update={"reading": reading})
+
+
+def _judge(settings: SearchSettings, dataset: Dataset, sets: Split) -> Judge:
+    """What judges networks on the validation set. Raises: InputError if the metric is undefined there."""
+    return Judge(settings.metric, dataset.labels[sets.val], dataset.groups[sets.val], dataset.classes)
 
 
 def _space_for(settings: SearchSettings, dataset: Dataset) -> BudgetedSpace:

@@ -11,6 +11,7 @@ from lightcnn.output.caveats import cautions, groups_clause
 from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
 from lightcnn.searching.comparison import comparison_lines, seeds_line
+from lightcnn.searching.metric_names import format_score, metric_label
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.spec import NetworkSpec
@@ -40,14 +41,21 @@ def report_page(
 def _result(report: Mapping[str, Any]) -> list[str]:
     """The test accuracy with its interval, and the caveats."""
     test, data = report["best"]["test"]["accuracy"], report["data"]
-    method = report["metrics"]["test"]["accuracy"]["interval"]
+    method, metric = report["metrics"]["test"]["accuracy"]["interval"], report["metric"]
+    others = (
+        []
+        if metric == "accuracy"
+        else [f"Test {metric_label(metric)}: {format_score(metric, report['metrics']['test'][metric])}."]
+    )
     return [
         html.paragraph(f"{test['values'][0]:.2%} test accuracy", "big"),
         html.paragraph(
             f"95 % interval {test['low']:.2%} to {test['high']:.2%} ({method}) on {data['counts']['test']:,} images "
             f"that were used neither in the search nor in training, and were evaluated {_times(report)}. The weights "
-            f"were chosen by their validation accuracy ({report['best']['val']['accuracy']:.2%}), so it is too high."
+            f"were chosen by their validation {metric_label(metric)} "
+            f"({format_score(metric, report['metrics']['val'][metric])}), so it is too high."
         ),
+        *map(html.paragraph, others),
         *(html.paragraph(f"{line[0].upper()}{line[1:]}.") for line in [seeds_line(report)] if line),
         html.paragraph(largest_class_sentence(report["metrics"]["test"])),
         *(html.paragraph(text) for text in [positive_sentence(report)] if text),

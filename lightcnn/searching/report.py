@@ -30,7 +30,7 @@ from lightcnn.evaluation.scores import repeated_accuracy, scores
 from lightcnn.evaluation.thresholds import operating_points
 from lightcnn.inference import measure_unlikeness, probabilities
 from lightcnn.network import fold
-from lightcnn.output.largest_class import KEY, largest_class_warnings
+from lightcnn.output.largest_class import KEY, largest_class_warnings, share_warnings
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning, small_test_set_warnings
 from lightcnn.recipe import RECIPE_FILE, Augment, Recipe
@@ -186,11 +186,13 @@ def report_document(
                 *_nothing_compared(space, outcomes),
                 *small_test_set_warnings(metrics["test"]),
                 *largest_class_warnings(metrics["test"]),
+                *share_warnings(pipeline.dataset.labels[pipeline.split.train].tolist(), pipeline.dataset.classes),
             ],
         ),
         "network": {"cost": total.document(), "counters": dict(final.counters)},
         "budget": space.budget.document(),
         "strategy": settings.strategy,
+        "metric": settings.metric,
         "space": space.space.name,
         "counts": counts(outcomes),
         "best": {
@@ -200,7 +202,7 @@ def report_document(
             "images": plan.images_at(result.choice.best.step),
             "test_evaluations": result.test_evaluations,
             "cost": total.document(),
-            "val": {"accuracy": metrics["val"]["accuracy"]["value"]},
+            "val": {name: metrics["val"][name]["value"] for name in dict.fromkeys(("accuracy", settings.metric))},
             "test": {
                 "accuracy": repeated_accuracy(
                     [metrics["test"]["accuracy"]["value"], *result.repeats], metrics["test"]["accuracy"]

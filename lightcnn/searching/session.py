@@ -21,6 +21,7 @@ from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.files import remove_states
 from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings, choose_finalists
+from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trainings.repeats import repeat_training
 from lightcnn.searching.trials.loop import run_trials
 from lightcnn.searching.trials.searcher import LAG, Searcher
@@ -44,6 +45,7 @@ class SearchSession:
         plan: Plan,
         executor: Executor,
         progress: SearchProgress,
+        judge: Judge,
         spent: float,
         began: float,
     ) -> None:
@@ -54,6 +56,7 @@ class SearchSession:
         self._plan = plan
         self._executor = executor
         self._progress = progress
+        self._judge = judge
         self._trials = space.limited(settings.trials)
         self._augment: Augment = settings.augment or default_augment(data.pipeline.dataset.channels, len(data.train))
         self._searcher = self._open_searcher()
@@ -95,7 +98,9 @@ class SearchSession:
             self._begin_first(self._earlier[0])
         run_trials(
             self._searcher,
-            NetworkEvaluator(self._executor, self._folder, plan, plan.training(), self._augment, self._finals),
+            NetworkEvaluator(
+                self._executor, self._folder, plan, plan.training(), self._augment, self._finals, settings.metric
+            ),
             trials=1 if alone else self._trials,
             clock=self._clock,
             started=self._progress.started,
@@ -143,9 +148,7 @@ class SearchSession:
         outcomes = searcher.outcomes()
         write_trials(self._folder, self._space.space, outcomes)
         self._progress.choosing()
-        choice = choose(
-            all_weights(pipeline, self._folder, finalists, trained), pipeline.dataset.groups[pipeline.split.val]
-        )
+        choice = choose(all_weights(pipeline, self._folder, self._judge, finalists, trained), self._judge)
         repeats = self._repeats(choice)
         result = SearchResult(
             outcomes, searcher.promises(outcomes), finalists, trained, choice, searcher.count_test_evaluation(), repeats
@@ -175,6 +178,7 @@ class SearchSession:
             "data": self._data.pipeline.dataset.fingerprint,
             "seed": settings.seed,
             "strategy": settings.strategy,
+            **({} if settings.metric == "accuracy" else {"metric": settings.metric}),
             "rungs": list(plan.rungs),
         }
         searcher = Searcher(
@@ -204,7 +208,7 @@ class SearchSession:
             images = plan.longest_images(settings.epochs)
         return FinalTrainings(
             self._executor, self._folder, plan, plan.training(), self._augment, self._clock, plan.steps(images),
-            on_part, self._progress.retrained,
+            on_part, self._progress.retrained, settings.metric,
         )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from lightcnn.devices import MAX_WORKERS, DeviceName
 from lightcnn.document import Frozen
 from lightcnn.recipe import Augmentation, Reading, Seed
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.space import SearchSpace
 
@@ -28,6 +29,7 @@ class SearchSettings(Frozen):
     data: str
     space: SearchSpace
     strategy: StrategyName = "surrogate"
+    metric: MetricName = "accuracy"
     trials: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     seconds: Annotated[float | None, Field(gt=0)] = None
     epochs: Annotated[int | None, Field(ge=1, le=100_000, description="maximum epochs of the final training")] = None

@@ -20,6 +20,7 @@ from lightcnn.output.console import CommandConsole
 from lightcnn.output.largest_class import largest_class_clause
 from lightcnn.output.terminal import LiveView, format_duration, key_value_grid, table
 from lightcnn.searching.comparison import plan_lines
+from lightcnn.searching.metric_names import format_score, metric_label
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings
 
@@ -248,8 +249,14 @@ def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]])
 def summary(report: Mapping[str, Any]) -> str:
     """One line: the accuracy of the delivered network, its interval, its cost."""
     test, total = report["best"]["test"]["accuracy"], report["network"]["cost"]
+    name = report.get("metric", "accuracy")
+    other = (
+        ""
+        if name == "accuracy"
+        else f", test {metric_label(name)} {format_score(name, report['metrics']['test'][name])}"
+    )
     return (
         f"test accuracy {test['values'][0]:.2%} (95 % interval {test['low']:.2%} to {test['high']:.2%}"
-        f"{largest_class_clause(report['metrics']['test'])}), "
+        f"{largest_class_clause(report['metrics']['test'])}){other}, "
         f"{human(total['macs'])} FLOPs, {human(total['params'])} params"
     )

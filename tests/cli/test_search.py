@@ -336,6 +336,7 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         ),
         (["--budget", "1MFLOPs", "--finalists", "0"], "--finalists"),
         (["--budget", "1MFLOPs", "--strategy", "magic"], "evolution"),
+        (["--budget", "1MFLOPs", "--metric", "acuracy"], "did you mean 'accuracy'"),
         (["--budget", "1MFLOPs", "--resume"], "--resume: --out is missing"),
         (["--budget", "1MFLOPs", "--resume", "--out", "nothing"], "run nothing: not a run folder"),
         (
@@ -357,6 +358,34 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, c
     assert len(error.splitlines()) == 1
     assert error.startswith("lightcnn: ")
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_search_maximises_the_metric_that_is_asked_for(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    labels = (np.arange(200) % 5 == 0).astype(int)
+    images = (random.integers(0, 150, (200, 8, 8)) + 60 * labels[:, None, None]).astype(np.uint8)
+    np.savez(
+        "rare.npz",
+        train_images=images[:150], train_labels=labels[:150], test_images=images[150:], test_labels=labels[150:],
+        class_names=np.array(["common", "rare"]),
+    )  # fmt: skip
+    arguments = [*SMALL, "--data", "rare.npz", "--metric", "balanced_accuracy", "--out", "balanced"]
+    assert run(arguments) == 0
+    report, printed = RunFolder.load("balanced").report, capsys.readouterr().out
+    balanced = report["metrics"]["val"]["balanced_accuracy"]["value"]
+    assert report["metric"] == report["comparison"]["metric"] == "balanced_accuracy"
+    assert report["best"]["val"] == {
+        "accuracy": report["metrics"]["val"]["accuracy"]["value"], "balanced_accuracy": balanced
+    }  # fmt: skip
+    second = report["comparison"]["runner_up"]["val"]
+    assert second == {"balanced_accuracy": pytest.approx(balanced - report["comparison"]["difference"])}
+    assert f"test balanced accuracy {report['metrics']['test']['balanced_accuracy']['value']:.2%}" in printed
+    assert "largest_class_share" in {warning["code"] for warning in report["warnings"]}
+    assert "80% of the training images are of class common: accuracy favours it" in printed
+    assert "chosen by their validation balanced accuracy" in Path("balanced/report.html").read_text()
+    assert run(["search", "--resume", "--out", "balanced", "--metric", "auc"]) == 2
+    assert "was started with metric 'balanced_accuracy', not 'auc'" in capsys.readouterr().err
+    assert run(["search", "--resume", "--out", "balanced", "--trials", "4", "--quiet"]) == 0
 
 
 def test_a_space_with_one_network_trains_it_and_says_that_nothing_was_compared(data, tmp_path, capsys):

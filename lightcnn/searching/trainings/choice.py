@@ -17,8 +17,10 @@ from lightcnn.errors import LightcnnError, RunError
 from lightcnn.inference import probabilities
 from lightcnn.network import build
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.trainings.finals import Finalist, FinalProgress
 from lightcnn.searching.trainings.jobs import TrainingResult, WeightScore
+from lightcnn.searching.trainings.judge import Judge
 
 STANDARD_ERRORS = 2.0
 """A difference of fewer standard errors is noise."""
@@ -29,7 +31,7 @@ class Weights:
     """Weights that could be delivered: those of a finalist after `step` steps, averaged or live.
 
     `ended` if the learning rate had fallen to zero. `probabilities` are those of the validation set, (N, classes),
-    `correct` whether an image is classified correctly, (N,).
+    `score` is their value by the metric, the higher the better.
     """
 
     finalist: Finalist
@@ -40,18 +42,14 @@ class Weights:
     ended: bool
     model: nn.Module
     probabilities: NDArray[np.float64]
-    correct: NDArray[np.bool_]
-
-    @property
-    def accuracy(self) -> float:
-        """On the whole validation set."""
-        return float(self.correct.mean())
+    score: float
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The weights to deliver, those of the best other network, if any, and their paired difference in accuracy."""
+    """The weights to deliver, those of the best other network, if any, and their paired difference by the metric."""
 
+    metric: MetricName
     best: Weights
     runner_up: Weights | None
     difference: float
@@ -64,7 +62,8 @@ class Choice:
             "weights": "averaged" if self.best.averaged else "live",
             "steps": self.best.step,
             "decayed": self.best.ended,
-            "runner_up": other and {"trial": other.finalist.outcome.number, "val": {"accuracy": other.accuracy}},
+            "metric": self.metric,
+            "runner_up": other and {"trial": other.finalist.outcome.number, "val": {self.metric: abs(other.score)}},
             "difference": None if other is None else self.difference,
             "standard_error": self.standard_error if other and math.isfinite(self.standard_error) else None,
             "beyond_noise": other is not None and self.difference > STANDARD_ERRORS * self.standard_error,
@@ -72,7 +71,11 @@ class Choice:
 
 
 def all_weights(
-    pipeline: Pipeline, folder: RunFolder, finalists: Sequence[Finalist], progress: Sequence[FinalProgress]
+    pipeline: Pipeline,
+    folder: RunFolder,
+    judge: Judge,
+    finalists: Sequence[Finalist],
+    progress: Sequence[FinalProgress],
 ) -> list[Weights]:
     """The weights of the finalists that may be the best: at their ends, and earlier ones that scored higher.
 
@@ -81,56 +84,42 @@ def all_weights(
     candidates = []
     for finalist, trained in zip(finalists, progress, strict=True):
         stages = _stages(trained)
-        to_beat = max((score.accuracy for score in _scores(stages[0][0])), default=0.0)
+        to_beat = max((score.rank(judge.metric) for score in _scores(stages[0][0])), default=-math.inf)
         chosen: list[Weights] = []
         for result, file, ended in stages:
             first = not chosen  # of an end that cannot be read, the weights before it are candidates
             for averaged, score in zip((True, False), _scores(result) or (None, None), strict=True):
-                if first or (score is not None and score.accuracy > to_beat):
+                if first or (score is not None and score.rank(judge.metric) > to_beat):
                     step = result.step if result else trained.first_step
-                    chosen += _evaluated(pipeline, folder, finalist, trained, file, step, averaged, ended)
+                    chosen += _evaluated(pipeline, folder, judge, finalist, trained, file, step, averaged, ended)
         candidates += chosen
     if not candidates:
         raise LightcnnError(f"run {folder.path}: no network of the final training predicts finite numbers")
     return candidates
 
 
-def choose(weights: Sequence[Weights], groups: NDArray[np.str_]) -> Choice:
-    """The best weights of each network, the longest trained within noise; then the network with the highest accuracy.
-
-    `groups` (N,) are those of the validation images; images of one group are not independent.
-    """
+def choose(weights: Sequence[Weights], judge: Judge) -> Choice:
+    """The best weights of each network, the longest trained within noise; then the network with the highest score."""
     by_network: dict[int, list[Weights]] = {}
     for candidate in weights:
         by_network.setdefault(candidate.finalist.outcome.number, []).append(candidate)
-    chosen = [_of_network(candidates, groups) for candidates in by_network.values()]
-    ranked = sorted(chosen, key=lambda item: (-item.accuracy, item.finalist.outcome.number))
+    chosen = [_of_network(candidates, judge) for candidates in by_network.values()]
+    ranked = sorted(chosen, key=lambda item: (-item.score, item.finalist.outcome.number))
     best, other = ranked[0], ranked[1] if len(ranked) > 1 else None
-    difference = best.accuracy - other.accuracy if other else 0.0
-    return Choice(best, other, difference, paired_error(best.correct, other.correct, groups) if other else 0.0)
+    difference = best.score - other.score if other else 0.0
+    error = judge.error(best.probabilities, other.probabilities) if other else 0.0
+    return Choice(judge.metric, best, other, difference, error)
 
 
-def paired_error(first: NDArray[np.bool_], second: NDArray[np.bool_], groups: NDArray[np.str_]) -> float:
-    """The standard error of the difference of two accuracies on the same images, whose groups are independent."""
-    difference = first.astype(float) - second.astype(float)
-    centred = difference - difference.mean()
-    _, group = np.unique(groups, return_inverse=True)
-    sums = np.bincount(group, weights=centred)
-    count = len(sums)
-    if count < 2:
-        return math.inf
-    return float(np.sqrt((sums**2).sum() * count / (count - 1)) / len(difference))
-
-
-def _of_network(candidates: Sequence[Weights], groups: NDArray[np.str_]) -> Weights:
+def _of_network(candidates: Sequence[Weights], judge: Judge) -> Weights:
     """The longest trained weights that are not worse than the best by more than noise."""
-    best = max(candidates, key=lambda item: (item.accuracy, item.step, item.averaged))
+    best = max(candidates, key=lambda item: (item.score, item.step, item.averaged))
     within = [
         item
         for item in candidates
-        if best.accuracy - item.accuracy <= STANDARD_ERRORS * paired_error(best.correct, item.correct, groups)
+        if best.score - item.score <= STANDARD_ERRORS * judge.error(best.probabilities, item.probabilities)
     ]
-    return max(within, key=lambda item: (item.step, item.accuracy, item.averaged))
+    return max(within, key=lambda item: (item.step, item.score, item.averaged))
 
 
 def _stages(progress: FinalProgress) -> list[tuple[TrainingResult | None, str, bool]]:
@@ -152,6 +141,7 @@ def _scores(result: TrainingResult | None) -> tuple[WeightScore, ...]:
 def _evaluated(
     pipeline: Pipeline,
     folder: RunFolder,
+    judge: Judge,
     finalist: Finalist,
     progress: FinalProgress,
     file: str,
@@ -171,5 +161,4 @@ def _evaluated(
     predicted = probabilities(model, pipeline.images(validation, size), pipeline.preprocess(size))
     if not np.isfinite(predicted).all():
         return []
-    correct = predicted.argmax(axis=1) == pipeline.dataset.labels[validation]
-    return [Weights(finalist, progress, file, step, averaged, ended, model, predicted, correct)]
+    return [Weights(finalist, progress, file, step, averaged, ended, model, predicted, judge.score(predicted))]

@@ -7,6 +7,7 @@ import math
 from lightcnn.recipe import Augment, Optimisation
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
+from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.trainings.executors import Executor, next_result
 from lightcnn.searching.trainings.files import state_file, write_epochs
@@ -18,7 +19,8 @@ from lightcnn.searching.trials.halving import Fidelity, Score
 class NetworkEvaluator:
     """The `Evaluator` of a search: trains networks by an executor.
 
-    The utility of a network is minus the logarithm of its calibrated log loss on validation, with averaged weights.
+    The utility of a network is minus the logarithm of its calibrated log loss on validation, with averaged weights. For
+    a metric in which classes count alike, they are weighted equally in it.
     Workers that are busy with `finals` are not its own; what they return is handed on.
     """
 
@@ -30,6 +32,7 @@ class NetworkEvaluator:
         training: Optimisation,
         augment: Augment,
         finals: FinalTrainings,
+        metric: MetricName = "accuracy",
     ) -> None:
         self._executor = executor
         self._folder = folder
@@ -37,6 +40,7 @@ class NetworkEvaluator:
         self._training = training
         self._augment = augment
         self._finals = finals
+        self._metric = metric
         self._running: dict[tuple[int, int], Fidelity] = {}
 
     @property
@@ -57,6 +61,7 @@ class NetworkEvaluator:
             until=self._plan.steps(fidelity.images),
             source=earlier if earlier and (self._folder / earlier).is_file() else "",
             target=state_file(fidelity.trial, fidelity.images),
+            metric=self._metric,
         )
         self._running[fidelity.trial, fidelity.rung] = fidelity
         self._executor.submit(job)
@@ -84,4 +89,4 @@ class NetworkEvaluator:
 
 def utility(score: WeightScore) -> float:
     """Minus the logarithm of the calibrated log loss: equal differences are equal factors of the loss."""
-    return -math.log(max(score.log_loss, 1e-6))
+    return -math.log(max(score.loss, 1e-6))

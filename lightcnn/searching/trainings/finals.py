@@ -10,6 +10,7 @@ from lightcnn.engine.schedules import DECAY_SHARE
 from lightcnn.recipe import Augment, Optimisation, Seed
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
+from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import SAFETY_SHARE, Plan, SearchClock
 from lightcnn.searching.trainings.executors import Executor, next_result
 from lightcnn.searching.trainings.files import read_json, stable_file, state_file
@@ -119,6 +120,7 @@ class FinalTrainings:
         final_steps: int,
         on_part: Callable[[Finalist, FinalProgress, int], None] = lambda finalist, progress, end: None,
         on_end: Callable[[int], None] = lambda trial: None,
+        metric: MetricName = "accuracy",
     ) -> None:
         """`final_steps` are all steps of a network, with those of the search; fewer if the clock does not allow them.
 
@@ -134,6 +136,7 @@ class FinalTrainings:
         self._final_steps = final_steps
         self._on_part = on_part
         self._on_end = on_end
+        self._metric = metric
         self._failed: set[int] = set()
         self._finalists: dict[int, Finalist] = {}
         self._progress: dict[int, FinalProgress] = {}
@@ -219,6 +222,7 @@ class FinalTrainings:
             until=until,
             source=source if (self._folder / source).is_file() else "",
             target=stable_file(progress.trial, until) if stable else progress.end_file,
+            metric=self._metric,
         )
         self._on_part(finalist, progress, end)
         self._executor.submit(job)

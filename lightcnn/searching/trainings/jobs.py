@@ -8,6 +8,7 @@ from pydantic import Field
 
 from lightcnn.document import Frozen
 from lightcnn.recipe import Augment, Optimisation, Seed
+from lightcnn.searching.metric_names import MetricName
 from lightcnn.spec import NetworkSpec
 
 Count = Annotated[int, Field(ge=0)]
@@ -33,13 +34,24 @@ class TrainingJob(Frozen):
     until: Annotated[int, Field(ge=1)]
     source: str = ""
     target: str
+    metric: MetricName = "accuracy"
 
 
 class WeightScore(Frozen):
-    """Validation accuracy (0..1) and calibrated log loss."""
+    """Validation accuracy (0..1) and calibrated log loss; also the loss with classes weighted alike, if used."""
 
     accuracy: float
     log_loss: float
+    equal_log_loss: float | None = None
+
+    @property
+    def loss(self) -> float:
+        """The log loss by which networks are compared."""
+        return self.log_loss if self.equal_log_loss is None else self.equal_log_loss
+
+    def rank(self, metric: MetricName) -> float:
+        """What stands for the metric: the higher the better."""
+        return self.accuracy if metric == "accuracy" else -self.loss
 
 
 class TrainingResult(Frozen):

@@ -20,6 +20,7 @@ from lightcnn.evaluation.calibration import apply_temperature, cross_entropy, fi
 from lightcnn.inference import probabilities
 from lightcnn.network import build
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching.metric_names import EQUAL_CLASSES, MetricName
 from lightcnn.searching.trainings.data import TrainingData
 from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult, WeightScore
 from lightcnn.text import first_line
@@ -87,10 +88,10 @@ def _trained(job: TrainingJob, data: TrainingData, folder: RunFolder, beat: Call
     seconds, halfway = 0.0, None
     if job.rung == 0 and job.until > 1:
         seconds = train(job.until // 2)
-        halfway = score_weights(state.judged, data, size)
+        halfway = score_weights(state.judged, data, size, job.metric)
     seconds += train(job.until)
-    averaged = score_weights(state.judged, data, size)
-    live = score_weights(state.model, data, size) if state.average else averaged
+    averaged = score_weights(state.judged, data, size, job.metric)
+    live = score_weights(state.model, data, size, job.metric) if state.average else averaged
     save_state(folder, job.target, state)
     return TrainingResult(
         trial=job.trial, rung=job.rung, target=job.target, step=state.step,
@@ -104,7 +105,7 @@ def images_seen(step: int, state: State, images: int) -> int:
     return round(step * images / state.steps_per_epoch)
 
 
-def score_weights(model: nn.Module, data: TrainingData, size: int) -> WeightScore:
+def score_weights(model: nn.Module, data: TrainingData, size: int, metric: MetricName = "accuracy") -> WeightScore:
     """The scores on the validation images of a search. Raises: TrainingError if a probability is not finite."""
     labels = data.labels(data.validation).cpu().numpy()
     predicted = probabilities(model, data.images(data.validation, size), data.preprocess(size))
@@ -114,17 +115,29 @@ def score_weights(model: nn.Module, data: TrainingData, size: int) -> WeightScor
     return WeightScore(
         accuracy=float(correct.mean()),
         log_loss=calibrated_log_loss(labels, predicted),
+        equal_log_loss=equal_log_loss(labels, predicted) if metric in EQUAL_CLASSES else None,
     )
 
 
-def calibrated_log_loss(labels: NDArray[np.int64], predicted: NDArray[np.float64]) -> float:
-    """The log loss of each half of the images at the temperature that is fitted on the other half, averaged."""
-    halves = np.arange(len(labels)) % 2
+def calibrated_log_loss(
+    labels: NDArray[np.int64], predicted: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+) -> float:
+    """The log loss of each half of the images at the temperature that is fitted on the other half, averaged.
+
+    `weights` (N,) are those of the images, in the fit as well.
+    """
     if len(labels) < 4:
-        return cross_entropy(labels, predicted)
-    losses = []
-    for half in (0, 1):
-        fitted, read = halves != half, halves == half
-        temperature = fit_temperature(labels[fitted], predicted[fitted]).value
-        losses.append(cross_entropy(labels[read], apply_temperature(predicted[read], temperature)) * read.sum())
-    return float(sum(losses) / len(labels))
+        return cross_entropy(labels, predicted, weights)
+    is_odd, total, losses = np.arange(len(labels)) % 2 == 1, 0.0, 0.0
+    for read in (~is_odd, is_odd):
+        fitted_weights, read_weights = (None, None) if weights is None else (weights[~read], weights[read])
+        temperature = fit_temperature(labels[~read], predicted[~read], weights=fitted_weights).value
+        share = float(read.sum() if read_weights is None else read_weights.sum())
+        losses += share * cross_entropy(labels[read], apply_temperature(predicted[read], temperature), read_weights)
+        total += share
+    return losses / total
+
+
+def equal_log_loss(labels: NDArray[np.int64], predicted: NDArray[np.float64]) -> float:
+    """The same with all classes weighted equally, whatever their numbers of images."""
+    return calibrated_log_loss(labels, predicted, 1 / np.bincount(labels)[labels])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,7 +182,10 @@ def _calibration(pipeline: Pipeline, training: FinishedTraining, calibrated: Cal
     """The temperature, and its effect on the test set."""
     labels = pipeline.dataset.labels[pipeline.split.test]
     predictions = {"before": training.probabilities["test"], "after": calibrated.probabilities["test"]}
-    measures = {"ece": calibration_error, "log_loss": cross_entropy}
+    measures: dict[str, Callable[[NDArray[np.int64], NDArray[np.float64]], float]] = {
+        "ece": calibration_error,
+        "log_loss": cross_entropy,
+    }
     return {"temperature": calibrated.temperature.value, "rule": calibrated.temperature.rule} | {
         name: {when: measure(labels, predicted) for when, predicted in predictions.items()}
         for name, measure in measures.items()

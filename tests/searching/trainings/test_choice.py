@@ -7,17 +7,29 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
-from lightcnn.searching.trainings.choice import Weights, choose, paired_error
+from lightcnn.errors import InputError
+from lightcnn.searching.metric_names import METRICS, MetricName
+from lightcnn.searching.trainings.choice import Weights, choose
+from lightcnn.searching.trainings.judge import Judge, paired_error
+from lightcnn.searching.trainings.training import calibrated_log_loss, equal_log_loss
 
 ALONE = np.array([str(i) for i in range(8)])
 
 
+def judge(groups: np.ndarray, metric: MetricName = "accuracy") -> Judge:
+    """Judges images that all are of class 1."""
+    return Judge(metric, np.ones(len(groups), dtype=np.int64), groups, ("a", "b"))
+
+
 def weights(trial: int, correct: str, step: int, *, averaged: bool = True) -> Weights:
-    """Weights of a trial; `correct` has a 1 for every image that is classified correctly."""
+    """Weights of a trial; `correct` has a 1 for every image of class 1 that is classified correctly."""
     finalist = SimpleNamespace(outcome=SimpleNamespace(number=trial))
-    right = np.array([digit == "1" for digit in correct])
-    return Weights(finalist, None, "", step, averaged, False, None, None, right)  # type: ignore[arg-type]
+    second = np.array([0.9 if digit == "1" else 0.1 for digit in correct])
+    predicted = np.stack([1 - second, second], axis=1)
+    score = float((second > 0.5).mean())
+    return Weights(finalist, None, "", step, averaged, False, None, predicted, score)  # type: ignore[arg-type]
 
 
 def test_the_paired_error_is_that_of_the_mean_difference() -> None:
@@ -35,22 +47,71 @@ def test_images_of_one_group_are_not_independent() -> None:
 
 
 def test_of_one_network_the_longest_trained_weights_within_noise_are_taken() -> None:
-    chosen = choose([weights(3, "11111110", 100), weights(3, "11111100", 200)], ALONE)
+    chosen = choose([weights(3, "11111110", 100), weights(3, "11111100", 200)], judge(ALONE))
     assert chosen.best.step == 200
     assert chosen.runner_up is None
     assert chosen.document()["beyond_noise"] is False
     images = np.array([str(i) for i in range(400)])
-    much_worse = choose([weights(3, "1" * 400, 100), weights(3, "1" * 200 + "0" * 200, 200)], images)
+    much_worse = choose([weights(3, "1" * 400, 100), weights(3, "1" * 200 + "0" * 200, 200)], judge(images))
     assert much_worse.best.step == 100
 
 
 def test_of_several_networks_the_best_is_taken_and_its_lead_is_compared_with_noise() -> None:
-    chosen = choose([weights(0, "11110000", 100), weights(5, "11111110", 100)], ALONE)
+    chosen = choose([weights(0, "11110000", 100), weights(5, "11111110", 100)], judge(ALONE))
     assert chosen.best.finalist.outcome.number == 5
     assert chosen.runner_up is not None
     assert chosen.runner_up.finalist.outcome.number == 0
     assert chosen.difference == pytest.approx(3 / 8)
     assert chosen.standard_error == pytest.approx(math.sqrt((3 * (5 / 8) ** 2 + 5 * (3 / 8) ** 2) / 7 / 8))
     assert chosen.document()["beyond_noise"] is True
-    equal = choose([weights(2, "1100", 100), weights(1, "0011", 100)], ALONE[:4])
+    equal = choose([weights(2, "1100", 100), weights(1, "0011", 100)], judge(ALONE[:4]))
     assert equal.best.finalist.outcome.number == 1
+
+
+def test_each_metric_scores_as_scikit_learn_does_and_higher_is_better() -> None:
+    random = np.random.default_rng(0)
+    labels, groups = np.repeat([0, 1, 2], [60, 30, 10]), np.array([str(i // 2) for i in range(100)])
+    predicted = random.dirichlet(np.ones(3), 100) + 0.5 * np.eye(3)[labels]
+    predicted /= predicted.sum(axis=1, keepdims=True)
+    decided = predicted.argmax(axis=1)
+    expected = {
+        "accuracy": metrics.accuracy_score(labels, decided),
+        "balanced_accuracy": metrics.balanced_accuracy_score(labels, decided),
+        "f1": metrics.f1_score(labels, decided, average="macro"),
+        "auc": metrics.roc_auc_score(labels, predicted, average="macro", multi_class="ovr"),
+        "log_loss": -metrics.log_loss(labels, predicted),
+    }
+    assert expected.keys() == set(METRICS)
+    for metric, value in expected.items():
+        assert Judge(metric, labels, groups, ("a", "b", "c")).score(predicted) == pytest.approx(value), metric
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_error_of_a_difference_is_that_of_repeated_samples(metric: MetricName) -> None:
+    random = np.random.default_rng(1)
+
+    def sample(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        labels = np.arange(count) % 2
+        signal = labels + random.normal(0, 1, count)
+        both = [1 / (1 + np.exp(-2 * (signal + random.normal(0, 0.5, count) - 0.5))) for _ in range(2)]
+        return labels, *(np.stack([1 - one, one], axis=1) for one in both)
+
+    differences = []
+    for _ in range(200):
+        labels, first, second = sample(400)
+        judged = Judge(metric, labels, np.arange(400).astype(str), ("a", "b"))
+        differences.append(judged.score(first) - judged.score(second))
+    assert judged.error(first, second) == pytest.approx(np.std(differences), rel=0.3)
+
+
+def test_a_class_without_validation_images_has_no_auc() -> None:
+    with pytest.raises(InputError, match="--metric auc: class 'b' has no image in the validation set"):
+        Judge("auc", np.zeros(4, dtype=np.int64), np.array(list("abcd")), ("a", "b"))
+
+
+def test_losses_of_rare_classes_count_as_much_as_those_of_others() -> None:
+    labels = np.repeat([0, 1], [90, 10])
+    good_for_many = np.tile([0.9, 0.1], (100, 1))
+    good_for_few = np.tile([0.1, 0.9], (100, 1))
+    assert equal_log_loss(labels, good_for_many) == pytest.approx(equal_log_loss(labels, good_for_few), rel=0.01)
+    assert calibrated_log_loss(labels, good_for_many) < 0.6 * calibrated_log_loss(labels, good_for_few)

@@ -1,0 +1,25 @@
+"""The metrics that a search can maximise, in words. No numpy: the command line and the settings read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+MetricName = Literal["accuracy", "balanced_accuracy", "auc", "f1", "log_loss"]
+METRICS: tuple[MetricName, ...] = get_args(MetricName)
+EQUAL_CLASSES: tuple[MetricName, ...] = ("balanced_accuracy", "auc", "f1")
+"""Metrics in which every class counts alike, however many images it has."""
+
+
+def metric_label(metric: str) -> str:
+    """A metric as people write it."""
+    return {"auc": "AUC", "f1": "F1"}.get(metric, metric.replace("_", " "))
+
+
+def format_score(metric: str, score: Mapping[str, Any]) -> str:
+    """A score of report.json with its interval."""
+    values = [score["value"], score["low"], score["high"]]
+    if None in values:
+        return "undefined"
+    value, low, high = (f"{number:.4f}" if metric == "log_loss" else f"{number:.2%}" for number in values)
+    return f"{value} ({low} to {high})"

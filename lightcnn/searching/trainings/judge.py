@@ -1,0 +1,97 @@
+"""How the weights of a search are judged on the whole validation set: by the metric, and the noise of a difference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightcnn.errors import InputError
+from lightcnn.evaluation.labelled_predictions import LabelledPredictions, labelled_predictions
+from lightcnn.evaluation.score_values import bootstrap_scores, over_classes, point_values
+from lightcnn.searching.metric_names import MetricName
+
+Numbers = NDArray[np.float64]
+DRAWS = 500
+"""Draws of the bootstrap for the noise of a difference."""
+CLASS_METRICS = ("auc", "f1")
+"""Metrics of one class against the rest: of two classes the second one's, else the mean of all."""
+
+
+class Judge:
+    """Scores predictions for the validation images, whose labels and groups are (N,).
+
+    Raises: InputError if the metric is undefined for these images.
+    """
+
+    def __init__(
+        self,
+        metric: MetricName,
+        labels: NDArray[np.int64],
+        groups: NDArray[np.str_],
+        classes: Sequence[str],
+        threshold: float = 0.5,
+    ) -> None:
+        self.metric = metric
+        self._labels = labels
+        self._groups = groups
+        self._classes = classes
+        self._threshold = threshold
+        missing = [name for c, name in enumerate(classes) if not (labels == c).any()]
+        if metric == "auc" and missing:
+            raise InputError(
+                f"--metric auc: class {missing[0]!r} has no image in the validation set, so it has no AUC; "
+                "use another metric, or more images"
+            )
+
+    def score(self, probabilities: Numbers) -> float:
+        """The metric of predictions (N, K), with the sign that makes higher values better."""
+        if self.metric == "accuracy":
+            return float(self.correct(probabilities).mean())
+        value = float(self._of_all_classes(point_values(self._predictions(probabilities))[self.metric]))
+        return -value if self.metric == "log_loss" else value
+
+    def correct(self, probabilities: Numbers) -> NDArray[np.bool_]:
+        """Whether each image is classified correctly (N,)."""
+        return np.asarray(probabilities.argmax(axis=1) == self._labels)
+
+    def error(self, first: Numbers, second: Numbers) -> float:
+        """The standard error of the difference of the metric of two predictions (N, K) of the same images.
+
+        Groups are independent, the images of one group are not. Infinite if there is only one group.
+        """
+        if self.metric == "accuracy":
+            return paired_error(self.correct(first), self.correct(second), self._groups)
+        if self.metric == "log_loss":
+            return paired_error(self._predictions(first).errors[1], self._predictions(second).errors[1], self._groups)
+        if len(np.unique(self._groups)) < 2:
+            return math.inf
+        draws = [self._draws(first), self._draws(second)]  # with the same groups in each draw
+        return float(np.nanstd(draws[0] - draws[1], ddof=1))
+
+    def _draws(self, probabilities: Numbers) -> Numbers:
+        drawn = bootstrap_scores(self._predictions(probabilities), np.array([]), draws=DRAWS)[self.metric]
+        return np.asarray(self._of_all_classes(drawn[:DRAWS]))  # without the rows that leave one group out
+
+    def _of_all_classes(self, values: Any) -> Any:
+        return over_classes(np.asarray(values)) if self.metric in CLASS_METRICS else values
+
+    def _predictions(self, probabilities: Numbers) -> LabelledPredictions:
+        return labelled_predictions(
+            self._labels, probabilities, groups=self._groups, threshold=self._threshold, classes=self._classes
+        )
+
+
+def paired_error(first: NDArray[np.generic], second: NDArray[np.generic], groups: NDArray[np.str_]) -> float:
+    """The standard error of the difference of two means over the same images, whose groups are independent."""
+    difference = first.astype(float) - second.astype(float)
+    centred = difference - difference.mean()
+    _, group = np.unique(groups, return_inverse=True)
+    sums = np.bincount(group, weights=centred)
+    count = len(sums)
+    if count < 2:
+        return math.inf
+    return float(np.sqrt((sums**2).sum() * count / (count - 1)) / len(difference))
