@@ -20,9 +20,10 @@ from lightcnn import document
 from lightcnn.budget import Cost
 from lightcnn.cost import cost, measure
 from lightcnn.document import Frozen, rule_error
+from lightcnn.errors import InputError
 from lightcnn.spec import Activation, HeadSpec, NetworkSpec, Width
 from lightcnn.stage_space import StagePart, StageSpace, draw_widths, stage_part
-from lightcnn.start_shapes import check_starts, complete_shapes, with_sizes
+from lightcnn.start_shapes import check_starts, complete_shapes, with_larger_size, with_sizes
 
 Shape = dict[str, Any]
 """Gene name → value."""
@@ -123,12 +124,30 @@ class SearchSpace(Frozen):
         """This space for images with so many channels and classes.
 
         Input sizes that exceed the `size` of the images (pixels) by more than a quarter are left out, except the
-        smallest: enlarged images cost more and contain nothing new. Start shapes get the next smaller size.
+        smallest: enlarged images cost more and contain nothing new. Start shapes get the next smaller size. If a single
+        start is smaller than the images, the same one with a larger input is tried second.
         """
         sizes = tuple(s for s in self.size if s <= max(self.size[0], 1.25 * size))
         values = {"channels": channels, "classes": classes, "size": sizes}
         values |= {"start": with_sizes(self.start, sizes), "starts": tuple(with_sizes(s, sizes) for s in self.starts)}
+        if not self.starts and (larger := with_larger_size(self.start, sizes, size)):
+            values |= {"start": {}, "starts": (values["start"], larger)}
         return SearchSpace(**(dict(self) | values))
+
+    def with_input(self, size: int) -> SearchSpace:
+        """This space with a single input size (pixels). Raises: InputError if its networks do not take it.
+
+        Example:
+            >>> lightcnn.SearchSpace.load("micro").with_input(32).size
+            (32,)
+        """
+        if not self.size[0] <= size <= self.size[-1]:
+            raise InputError(
+                f"--input {size}: the space {self.name or 'given'} takes inputs of {self.size[0]} to {self.size[-1]} "
+                "pixels; give one of these, or another --space"
+            )
+        values = {"size": (size,), "start": with_sizes(self.start, (size,))}
+        return SearchSpace(**(dict(self) | values | {"starts": tuple(with_sizes(s, (size,)) for s in self.starts)}))
 
     def genes(self) -> tuple[Gene, ...]:
         """Every choice with more than one option, always in the same order."""

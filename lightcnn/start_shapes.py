@@ -54,5 +54,11 @@ def with_sizes(start: Start, sizes: Sequence[int]) -> dict[str, Any]:
     return {"size": max((size for size in sizes if size <= start["size"]), default=sizes[0]), **others}
 
 
+def with_larger_size(start: Start, sizes: Sequence[int], pixels: int) -> dict[str, Any]:
+    """`start` with the middle of the `sizes` above its own, if images have more pixels than that; else empty."""
+    above = [size for size in sizes if size > start.get("size", pixels)]
+    return {**start, "size": above[len(above) // 2]} if above and pixels > start["size"] else {}
+
+
 def _as_option(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value

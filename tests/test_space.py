@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from lightcnn import document
 from lightcnn.budget import Cost
 from lightcnn.cost import cost
-from lightcnn.errors import DocumentError
+from lightcnn.errors import DocumentError, InputError
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
 from lightcnn.stage_space import MAX_GROWTH, Range
@@ -388,3 +388,23 @@ def test_an_input_too_small_for_its_strides_is_refused() -> None:
     assert refusals(text) == {"some.yaml:1: size: 3 stages may halve an input of 4; use 8 or more"}
     space = document.parse(SearchSpace, text.replace("[4]", "[8]"))
     assert list(space.spec(space.smallest()).units())[-1][3][1:] == (1, 1)
+
+
+@every_space
+def test_with_input_leaves_a_single_size(name: str) -> None:
+    space = SearchSpace.load(name)
+    size = space.size[1]
+    fixed = space.with_input(size).for_data(3, 5, size)
+    assert fixed.size == (size,)
+    assert "size" not in {gene.name for gene in fixed.genes()}
+    assert fixed.spec(fixed.first()).input == (3, size, size)
+    for wrong in (space.size[0] - 1, space.size[-1] + 1):
+        with pytest.raises(InputError, match=f"--input {wrong}: the space {name} takes inputs of"):
+            space.with_input(wrong)
+
+
+@pytest.mark.parametrize(("pixels", "sizes"), [(8, [16]), (28, [28]), (32, [28, 40]), (64, [28, 48]), (224, [28, 48])])
+def test_on_larger_images_the_start_is_tried_with_a_larger_input_too(pixels: int, sizes: list[int]) -> None:
+    starts = SearchSpace.load("micro").for_data(3, 5, pixels).start_shapes()
+    assert [start.get("size", 16) for start in starts] == sizes
+    assert len({tuple(value for name, value in start.items() if name != "size") for start in starts}) == 1

@@ -63,7 +63,7 @@ Space = Annotated[
     typer.Option(
         metavar="NAME|FILE",
         autocompletion=completion.spaces,
-        help="A shipped search space or a YAML file (default: micro).",
+        help="A shipped search space or a YAML file (default: auto, by budget and size of the images).",
     ),
 ]
 SearchData = Annotated[
@@ -73,6 +73,10 @@ SearchData = Annotated[
         autocompletion=completion.data_sets,
         help="A folder of class folders, a .csv or .npz file, or a data set's name (default: digits).",
     ),
+]
+InputSize = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Input size of all networks in pixels (default: the space's sizes compete)."),
 ]
 Trials = Annotated[
     int | None,
@@ -146,6 +150,7 @@ def search(
     time: TimeLimit = None,
     strategy: ProposedBy = None,
     metric: Maximised = None,
+    input: InputSize = None,
     epochs: FinalEpochs = None,
     finalists: Finalists = None,
     workers: Workers = None,
@@ -169,7 +174,7 @@ def search(
     """Search for the best network within a budget, train it, and write a run folder."""
     options = {
         "budget": budget, "space": space, "data": data, "trials": trials, "seconds": parse_duration(time),
-        "strategy": strategy and strategy.value, "metric": metric and metric.value, "epochs": epochs,
+        "strategy": strategy and strategy.value, "metric": metric and metric.value, "input": input, "epochs": epochs,
         "finalists": finalists, "workers": workers, "seeds": seeds, "seed": seed, "device": device and device.value,
     }  # fmt: skip
     options = {name: value for name, value in options.items() if value is not None}
@@ -195,6 +200,7 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.budgeted_space import BudgetedSpace
     from lightcnn.searching.settings import DEFAULT_SECONDS, make_settings
+    from lightcnn.searching.space_choice import choose_space
     from lightcnn.space import SearchSpace
 
     if "budget" not in options:
@@ -203,14 +209,16 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
         RunFolder.default_path("search") if out is None else RunFolder.require_free(out, can_resume=True)
     )
     budget = Budget.parse(options["budget"])
-    space = SearchSpace.load(options.get("space", "micro"))
-    data = options.get("data", "digits")
-    BudgetedSpace(space.for_data(*describe(data)), budget)
+    data, name = options.get("data", "digits"), options.get("space", "auto")
+    channels, classes, size = describe(data)
+    space = SearchSpace.load(choose_space(budget, size).name if name == "auto" else name)
+    fixed = space.with_input(options["input"]) if "input" in options and name != "auto" else space
+    BudgetedSpace(fixed.for_data(channels, classes, size), budget)
     values = {name: value for name, value in options.items() if name not in Reading.model_fields}
     if "trials" not in options and "seconds" not in options:
         values["seconds"] = DEFAULT_SECONDS
     reading = Reading(**{name: options[name] for name in Reading.model_fields if name in options})
-    return make_settings(values | {"space": space, "data": data, "reading": reading})
+    return make_settings(values | {"space": space, "choose_space": name == "auto", "data": data, "reading": reading})
 
 
 def _resumed_settings(out: Path | None, options: Mapping[str, Any]) -> SearchSettings:
@@ -236,6 +244,8 @@ def _require_same(name: str, value: Any, stored: SearchSettings, out: Path | Non
     before = getattr(stored.reading if name in Reading.model_fields else stored, name)
     if name == "budget":
         same = Budget.parse(value) == Budget.parse(before)
+    elif name == "space" and value == "auto":
+        same, before = stored.choose_space, before.name
     elif name == "space":
         same, before = SearchSpace.load(value) == before, before.name
     else:

@@ -33,6 +33,7 @@ from lightcnn.searching.plan import AVERAGING, Plan, read_plan, write_plan
 from lightcnn.searching.progress import SILENT, SearchProgress
 from lightcnn.searching.session import SearchSession
 from lightcnn.searching.settings import DEFAULT_SECONDS, SETTINGS_FILE, SearchSettings, make_settings
+from lightcnn.searching.space_choice import choose_space
 from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor, InProcess
@@ -45,13 +46,14 @@ from lightcnn.space import SearchSpace
 def search(
     budget: str,
     *,
-    space: str = "micro",
+    space: str = "auto",
     data: str = "digits",
     trials: int | None = None,
     seconds: float | None = None,
     strategy: StrategyName = "surrogate",
     epochs: int | None = None,
     metric: MetricName = "accuracy",
+    input: int | None = None,
     finalists: int | None = None,
     workers: int | None = None,
     seeds: int | None = None,
@@ -66,13 +68,14 @@ def search(
 
     Args:
         budget: Limits with units, joined by commas, as in "1MFLOPs,50kparams".
-        space: Name of a shipped search space, or path of a YAML file.
+        space: Name of a shipped search space, path of a YAML file, or "auto": by budget and size of the images.
         data: Name of a data set, folder of class folders, or path of a .csv or .npz file.
         trials: Number of trials; the same seed then gives the same search on the same machine.
         seconds: Time limit for everything after reading the data, including the final training.
         strategy: How networks are proposed: "surrogate", "evolution", "tpe" or "random".
         epochs: Maximum epochs of the final training (default: as many as fit into the time).
         metric: What is maximised on the validation set: "accuracy", "balanced_accuracy", "auc", "f1" or "log_loss".
+        input: Input size of all networks in pixels (default: the sizes of the space compete).
         finalists: Number of networks that are trained to the end (default: one for each worker; 2 without `seconds`).
         workers: Processes that train (default: one for each core of a CPU, at most 8; 1 on a GPU).
         seeds: Number of trainings of the delivered network, each with another seed (default: one). All but the first
@@ -96,7 +99,8 @@ def search(
     """
     limit = DEFAULT_SECONDS if trials is None and seconds is None else seconds
     settings = make_settings({
-        "budget": budget, "space": SearchSpace.load(space), "data": data, "strategy": strategy, "metric": metric,
+        "budget": budget, "space": SearchSpace.load("micro" if space == "auto" else space),
+        "choose_space": space == "auto", "input": input, "data": data, "strategy": strategy, "metric": metric,
         "trials": trials, "seconds": limit, "epochs": epochs, "finalists": finalists, "workers": workers,
         "seeds": seeds, "seed": seed, "device": device, "reading": reading or Reading(),
     })  # fmt: skip
@@ -121,7 +125,7 @@ def run(
         dataset = _read(settings, progress)
         began = time.monotonic()
         if existing is None:
-            dataset, settings = _with_positive(dataset, settings)
+            dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
         sets = make_split(dataset, settings.seed, settings.reading)
         space = _space_for(settings, dataset)
         workers = pool.workers if pool else 1
@@ -148,7 +152,8 @@ def estimate(settings: SearchSettings, progress: SearchProgress = SILENT) -> dic
     space's first network, None if it cannot be fitted to the budget.
     """
     device = pick_device(settings.device)
-    dataset, settings = _with_positive(_read(settings, progress), settings)
+    dataset = _read(settings, progress)
+    dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
     began = time.monotonic()
     sets = make_split(dataset, settings.seed, settings.reading)
     space = _space_for(settings, dataset)
@@ -235,6 +240,14 @@ def _with_positive(dataset: Dataset, settings: SearchSettings) -> tuple[Dataset,
     positive = default_positive(dataset.classes)
     reading = settings.reading.model_copy(update={"positive": positive})
     return with_positive(dataset, positive), settings.model_copy(update={"reading": reading})
+
+
+def _with_space(dataset: Dataset, settings: SearchSettings) -> SearchSettings:
+    """The settings of a new search, with the space for its images and the input size that is asked for."""
+    space = settings.space
+    if settings.choose_space:
+        space = SearchSpace.load(choose_space(Budget.parse(settings.budget), dataset.size).name)
+    return settings.model_copy(update={"space": space.with_input(settings.input) if settings.input else space})
 
 
 def _judge(settings: SearchSettings, dataset: Dataset, sets: Split) -> Judge:

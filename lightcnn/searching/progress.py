@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
     from lightcnn.searching.plan import Plan, SearchClock
     from lightcnn.searching.settings import SearchSettings
+    from lightcnn.searching.space_choice import SpaceChoice
     from lightcnn.searching.trainings.finals import Finalist, FinalProgress
     from lightcnn.searching.trials.halving import Fidelity
     from lightcnn.searching.trials.storage import Outcome
@@ -31,8 +32,12 @@ class SearchProgress:
         clock: SearchClock,
         settings: SearchSettings,
         validation: int,
+        chosen: SpaceChoice | None,
     ) -> None:
-        """Called when the search starts or resumes; networks are compared on so many `validation` images."""
+        """Called when the search starts or resumes; networks are compared on so many `validation` images.
+
+        `chosen` is why the space was chosen, None if the user gave it.
+        """
 
     def started(self, candidate: Candidate, fidelity: Fidelity) -> None:
         """Called when a training of a trial starts or continues."""

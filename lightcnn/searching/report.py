@@ -42,6 +42,7 @@ from lightcnn.searching.page import report_page
 from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.predictions import importance_document, prediction_document
 from lightcnn.searching.settings import SearchSettings
+from lightcnn.searching.space_choice import choose_space
 from lightcnn.searching.trainings.choice import Choice, Weights
 from lightcnn.searching.trainings.files import merged, read_epochs
 from lightcnn.searching.trainings.jobs import EpochRow
@@ -184,6 +185,7 @@ def report_document(
             data=pipeline.document(),
             warnings=[
                 *_nothing_compared(space, outcomes),
+                *_space_warnings(settings, space, pipeline),
                 *small_test_set_warnings(metrics["test"]),
                 *largest_class_warnings(metrics["test"]),
                 *share_warnings(pipeline.dataset.labels[pipeline.split.train].tolist(), pipeline.dataset.classes),
@@ -229,6 +231,11 @@ def _nothing_compared(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list
     remedy = "give --time or --trials more" if space.genes() else "the space has no other"
     message = f"Only one network was trained, so nothing was compared: {remedy}."
     return [ReportWarning("nothing_compared", message)]
+
+
+def _space_warnings(settings: SearchSettings, space: BudgetedSpace, pipeline: Pipeline) -> list[ReportWarning]:
+    """A warning if the space was chosen for a budget outside of its range."""
+    return choose_space(space.budget, pipeline.dataset.size).warnings() if settings.choose_space else []
 
 
 def _metrics(pipeline: Pipeline, final: Final) -> dict[str, Any]:

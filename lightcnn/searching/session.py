@@ -14,6 +14,7 @@ from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.report import delivered_recipe, write_report, write_trials
 from lightcnn.searching.settings import SETTINGS_FILE, SearchSettings
+from lightcnn.searching.space_choice import choose_space
 from lightcnn.searching.strategies.predictor import predict_utility
 from lightcnn.searching.trainings.choice import Choice, all_weights, choose
 from lightcnn.searching.trainings.data import PipelineData
@@ -58,6 +59,8 @@ class SearchSession:
         self._progress = progress
         self._judge = judge
         self._trials = space.limited(settings.trials)
+        size = data.pipeline.dataset.size
+        self._chosen = choose_space(space.budget, size) if settings.choose_space else None
         self._augment: Augment = settings.augment or default_augment(data.pipeline.dataset.channels, len(data.train))
         self._searcher = self._open_searcher()
         self._earlier = self._searcher.outcomes()
@@ -84,7 +87,7 @@ class SearchSession:
     def _begin_progress(self) -> None:
         """Reports the plan, and what earlier sessions have scored or ended."""
         self._progress.planned(
-            self._folder, self._space, self._plan, self._clock, self._settings, len(self._data.validation)
+            self._folder, self._space, self._plan, self._clock, self._settings, len(self._data.validation), self._chosen
         )
         for outcome in self._earlier:
             if outcome.scores or outcome.state != "running":

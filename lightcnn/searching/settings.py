@@ -28,6 +28,8 @@ class SearchSettings(Frozen):
     budget: str
     data: str
     space: SearchSpace
+    choose_space: Annotated[bool, Field(description="whether the space was chosen by budget and images")] = False
+    input: Annotated[int | None, Field(ge=1, le=4_096, description="input size of all networks, in pixels")] = None
     strategy: StrategyName = "surrogate"
     metric: MetricName = "accuracy"
     trials: Annotated[int | None, Field(ge=1, le=1_000_000)] = None

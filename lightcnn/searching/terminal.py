@@ -55,7 +55,7 @@ class SearchView(LiveView, SearchProgress):
         """Keeps how long reading took, for when nothing can be refused any more."""
         self._read = f"{images:,} images were read in {seconds:.1f} s, which --time does not include"
 
-    def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any, validation: int) -> None:
+    def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any, validation: int, chosen: Any) -> None:
         """Shows what is searched, and the plan."""
         self._budget, self._clock, self._settings, self._plan = space.budget, clock, settings, plan
         self._validation, self._began = validation, time.monotonic()
@@ -63,6 +63,8 @@ class SearchView(LiveView, SearchProgress):
         self.line(self._read)
         workers = f"{plan.workers} workers" if plan.workers > 1 else "one process"
         name = space.space.name or "the given space"
+        if chosen is not None:
+            name += f" (chosen since {chosen.reason})"
         self.line(f"searching {name} within {space.budget} on {settings.data}, {workers}, into {run.path}")
         for line in plan_lines(plan.document(settings.seconds, settings.epochs, space.limited(settings.trials))):
             self.line(line)

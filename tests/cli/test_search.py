@@ -337,6 +337,11 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         (["--budget", "1MFLOPs", "--finalists", "0"], "--finalists"),
         (["--budget", "1MFLOPs", "--strategy", "magic"], "evolution"),
         (["--budget", "1MFLOPs", "--metric", "acuracy"], "did you mean 'accuracy'"),
+        (["--budget", "1MFLOPs", "--input", "8"], "--input 8: the space micro takes inputs of 16 to 64 pixels"),
+        (
+            ["--budget", "1MFLOPs", "--space", "micro", "--input", "65"],
+            "--input 65: the space micro takes inputs of 16",
+        ),
         (["--budget", "1MFLOPs", "--resume"], "--resume: --out is missing"),
         (["--budget", "1MFLOPs", "--resume", "--out", "nothing"], "run nothing: not a run folder"),
         (
@@ -358,6 +363,18 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, c
     assert len(error.splitlines()) == 1
     assert error.startswith("lightcnn: ")
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_input_fixes_the_size_of_all_networks(data, tmp_path, capsys):
+    assert run([*SMALL, "--data", data, "--input", "20", "--out", "fixed"]) == 0
+    assert "searching micro (chosen since the budget is at most 30 MFLOPs)" in capsys.readouterr().err
+    assert NetworkSpec.load("fixed/spec.yaml").input[1] == 20
+    stored = (tmp_path / "fixed" / "search.yaml").read_text()
+    assert "size: [20]" in stored and "input: 20" in stored
+    assert run(["search", "--resume", "--out", "fixed", "--input", "24"]) == 2
+    assert "was started with input 20, not 24" in capsys.readouterr().err
+    assert run(["search", "--resume", "--out", "fixed", "--space", "auto", "--trials", "4", "--quiet"]) == 0
+    assert {row["state"] for row in rows(tmp_path / "fixed")} <= {"complete", "pruned"}
 
 
 def test_a_search_maximises_the_metric_that_is_asked_for(tmp_path, capsys):

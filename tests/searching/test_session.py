@@ -25,7 +25,7 @@ class Recorder(SearchProgress):
         self.events: list[tuple[str, int]] = []
         self.plan: Any = None
 
-    def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any, validation: int) -> None:
+    def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any, *rest: Any) -> None:
         self.plan = plan
 
     def finished(self, outcome: Any, error: str) -> None:
