@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightcnn import run_folder
+from lightcnn.budget import human
+from lightcnn.errors import RunError
 
 if TYPE_CHECKING:
     from lightcnn.trained_network import Predictions, TrainedNetwork
@@ -29,11 +33,19 @@ class Run(run_folder.RunFolder):
 
         return TrainedNetwork.load(self)
 
-    def predict(self, images: Iterable[Any], *, abstain_below: float = 0.0) -> Predictions:
+    @property
+    def accuracy(self) -> float:
+        """The accuracy of the network on the test set. Raises: RunError if the run has none."""
+        value = self._test_accuracy().get("value")
+        if value is None:
+            raise RunError(f"run {self.path}: it has no test accuracy; use a finished run of train or search")
+        return float(value)
+
+    def predict(self, images: Any, *, abstain_below: float = 0.0) -> Predictions:
         """Predicts the classes of images.
 
         Args:
-            images: Paths of image files, or uint8 arrays (H, W), (H, W, 1) or (H, W, 3).
+            images: Paths of image files, or uint8 arrays (H, W), (H, W, 1) or (H, W, 3); or one of these.
             abstain_below: Lowest probability, from 0 to 1, with which a class is predicted; for images below it, the
                 prediction is "abstained".
 
@@ -44,4 +56,40 @@ class Run(run_folder.RunFolder):
         Raises:
             InputError: If the run has no network, or an image cannot be used.
         """
-        return self.trained.predict(images, abstain_below=abstain_below)
+        several: Iterable[Any] = [images] if _is_one_image(images) else images
+        return self.trained.predict(several, abstain_below=abstain_below)
+
+    def __repr__(self) -> str:
+        return f"Run({self.path}: {', '.join(self._facts())})"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        report = html.escape(str(self.path / "report.html"))
+        return f"<p>{html.escape(', '.join(self._facts()))}<br><small>{report}</small></p>"
+
+    def _facts(self) -> list[str]:
+        """What was done, the test accuracy with its interval, and the cost, as far as they are known."""
+        try:
+            report = self.report
+            accuracy, cost = self._test_accuracy(), report.get("network", {}).get("cost", {})
+            facts = [str(report["command"])]
+            if accuracy.get("value") is not None:
+                interval = f"95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%}"
+                facts.append(f"test accuracy {accuracy['value']:.2%} ({interval})")
+            if {"macs", "params"} <= cost.keys():
+                facts += [f"{human(cost['macs'])} FLOPs", f"{human(cost['params'])} params"]
+        except (RunError, KeyError, TypeError, ValueError, AttributeError):
+            return ["no finished run"]
+        return facts
+
+    def _test_accuracy(self) -> dict[str, Any]:
+        accuracy = self.report.get("metrics", {}).get("test", {}).get("accuracy", {})
+        return accuracy if isinstance(accuracy, dict) else {}
+
+
+def _is_one_image(images: Any) -> bool:
+    """Whether this is a path or an array (H, W), (H, W, 1) or (H, W, 3), and not several of them."""
+    if isinstance(images, (str, Path)):
+        return True
+    shape: tuple[int, ...] = getattr(images, "shape", ())
+    return len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3))

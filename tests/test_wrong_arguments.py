@@ -46,7 +46,10 @@ def profile(**values: Any) -> None:
 CASES: list[tuple[Callable[..., None], str, Any, str]] = [
     (search, "seed", -1, "search: seed: input should be greater than or equal to 0, not -1"),
     (search, "trials", "many", "search: trials: input should be a valid integer, not 'many'"),
-    (search, "seconds", float("inf"), "search: seconds: input should be a finite number, not inf"),
+    (search, "time", float("inf"), "time: must be a number of seconds above 0 or a text such as '10m', not inf"),
+    (search, "time", "10", "--time '10': not a duration; write it with units, as in 90s, 10m or 1h30m"),
+    (search, "data", 3, "search: data: must be a path or the name of a data set, not int"),
+    (search, "input", 8, "--input 8: the space micro takes inputs of 16 to 64 pixels"),
     (
         search,
         "strategy",

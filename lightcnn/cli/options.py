@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ import typer
 from lightcnn import interrupt, overrides
 from lightcnn.cli import completion
 from lightcnn.devices import DEVICES
-from lightcnn.errors import InputError
 from lightcnn.overrides import Override
 
 Device = StrEnum("Device", [(name, name) for name in DEVICES], module=__name__)  # type: ignore[misc]
@@ -111,18 +109,6 @@ def resumable(command: str, out: Path, settings: str) -> Iterator[None]:
                 raise
             interrupt.settle()
             raise Interrupted(message()) from None
-
-
-def parse_duration(text: str | None) -> float | None:
-    """The seconds of a duration such as 90s, 10m or 1h30m. Raises: InputError."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip().lower())
-    parts = [float(part or 0) for part in match.groups()] if match else [0.0]
-    seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
-    if not match or seconds <= 0:
-        raise InputError(f"--time {text!r}: not a duration; write it with units, as in 90s, 10m or 1h30m")
-    return seconds
 
 
 def reading_values(

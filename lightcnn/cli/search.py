@@ -25,12 +25,12 @@ from lightcnn.cli.options import (
     RequireData,
     Resplit,
     SkipCorrupt,
-    parse_duration,
     print_json,
     reading_values,
     resumable,
 )
 from lightcnn.devices import MAX_WORKERS
+from lightcnn.duration import parse_duration
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import warning_lines
 from lightcnn.output.console import CommandConsole

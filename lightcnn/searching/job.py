@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
+from time import monotonic
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from lightcnn.data.positive_class import default_positive, with_positive
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import Split, data_document, make_split
 from lightcnn.devices import DeviceName, default_workers, pick_device, require_memory
+from lightcnn.duration import seconds_of
 from lightcnn.engine.memory import training_bytes
 from lightcnn.errors import InputError
 from lightcnn.output.report import report_head
@@ -47,9 +48,9 @@ def search(
     budget: str,
     *,
     space: str = "auto",
-    data: str = "digits",
+    data: str | Path = "digits",
     trials: int | None = None,
-    seconds: float | None = None,
+    time: str | float | None = None,
     strategy: StrategyName = "surrogate",
     epochs: int | None = None,
     metric: MetricName = "accuracy",
@@ -64,22 +65,23 @@ def search(
 ) -> Run:
     """Searches for the best network within a budget and trains it, as `lightcnn search` does but without output.
 
-    Without `trials` and `seconds`, the search takes two minutes.
+    Without `trials` and `time`, the search takes two minutes.
 
     Args:
         budget: Limits with units, joined by commas, as in "1MFLOPs,50kparams".
         space: Name of a shipped search space, path of a YAML file, or "auto": by budget and size of the images.
         data: Name of a data set, folder of class folders, or path of a .csv or .npz file.
         trials: Number of trials; the same seed then gives the same search on the same machine.
-        seconds: Time limit for everything after reading the data, including the final training.
+        time: Time limit for everything after reading the data, including the final training: seconds, or a text such
+            as "90s", "10m" or "1h30m".
         strategy: How networks are proposed: "surrogate", "evolution", "tpe" or "random".
         epochs: Maximum epochs of the final training (default: as many as fit into the time).
         metric: What is maximised on the validation set: "accuracy", "balanced_accuracy", "auc", "f1" or "log_loss".
         input: Input size of all networks in pixels (default: the sizes of the space compete).
-        finalists: Number of networks that are trained to the end (default: one for each worker; 2 without `seconds`).
+        finalists: Number of networks that are trained to the end (default: one for each worker; 2 without `time`).
         workers: Processes that train (default: one for each core of a CPU, at most 8; 1 on a GPU).
         seeds: Number of trainings of the delivered network, each with another seed (default: one). All but the first
-            take time beyond `seconds`.
+            take time beyond `time`.
         seed: Seed of the split, the proposals and the trainings.
         device: Where networks are trained.
         reading: How the data are read and split (default: `Reading()`).
@@ -94,13 +96,15 @@ def search(
 
     Example:
         >>> from lightcnn import search
-        >>> search("100kFLOPs", seconds=3).report["best"]["cost"]["macs"] <= 100_000
+        >>> search("100kFLOPs", time="3s").report["best"]["cost"]["macs"] <= 100_000
         True
     """
-    limit = DEFAULT_SECONDS if trials is None and seconds is None else seconds
+    if not isinstance(data, (str, Path)):
+        raise InputError(f"search: data: must be a path or the name of a data set, not {type(data).__name__}")
+    limit = DEFAULT_SECONDS if trials is None and time is None else seconds_of(time)
     settings = make_settings({
         "budget": budget, "space": SearchSpace.load("micro" if space == "auto" else space),
-        "choose_space": space == "auto", "input": input, "data": data, "strategy": strategy, "metric": metric,
+        "choose_space": space == "auto", "input": input, "data": str(data), "strategy": strategy, "metric": metric,
         "trials": trials, "seconds": limit, "epochs": epochs, "finalists": finalists, "workers": workers,
         "seeds": seeds, "seed": seed, "device": device, "reading": reading or Reading(),
     })  # fmt: skip
@@ -123,7 +127,7 @@ def run(
     device = pick_device(settings.device)
     with _workers(settings, device, progress) as pool:
         dataset = _read(settings, progress)
-        began = time.monotonic()
+        began = monotonic()
         if existing is None:
             dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
         sets = make_split(dataset, settings.seed, settings.reading)
@@ -154,7 +158,7 @@ def estimate(settings: SearchSettings, progress: SearchProgress = SILENT) -> dic
     device = pick_device(settings.device)
     dataset = _read(settings, progress)
     dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
-    began = time.monotonic()
+    began = monotonic()
     sets = make_split(dataset, settings.seed, settings.reading)
     space = _space_for(settings, dataset)
     workers = settings.workers or default_workers(device)
@@ -212,10 +216,10 @@ def _workers(settings: SearchSettings, device: torch.device, progress: SearchPro
 
 def _read(settings: SearchSettings, progress: SearchProgress) -> Dataset:
     """The images and their groups."""
-    start, reading = time.monotonic(), settings.reading
+    start, reading = monotonic(), settings.reading
     dataset = load(settings.data, reading, progress=progress.reading)
     dataset = find_groups(dataset, fast=reading.fast, progress=progress.reading)
-    progress.read(len(dataset), time.monotonic() - start)
+    progress.read(len(dataset), monotonic() - start)
     return dataset
 
 

@@ -1,0 +1,69 @@
+"""`lightcnn.Run`: what it prints, and one image without brackets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lightcnn
+from lightcnn.errors import RunError
+
+REPORT = {
+    "command": "search",
+    "metrics": {"test": {"accuracy": {"value": 0.9123, "low": 0.9, "high": 0.92}}},
+    "network": {"cost": {"macs": 996_300, "params": 38_892}},
+}
+
+
+def finished(folder: Path, report: Any) -> lightcnn.Run:
+    return lightcnn.Run.create(folder, "search", {"report.json": json.dumps(report).encode()})
+
+
+def test_a_run_prints_its_accuracy_and_cost(tmp_path: Path) -> None:
+    run = finished(tmp_path / "a <b>", REPORT)
+    assert run.accuracy == 0.9123
+    facts = "search, test accuracy 91.23% (95 % interval 90.00% to 92.00%), 996.3k FLOPs, 38.89k params"
+    assert repr(run) == f"Run({tmp_path / 'a <b>'}: {facts})"
+    assert facts in run._repr_html_()
+    assert "a &lt;b&gt;" in run._repr_html_()
+
+
+@pytest.mark.parametrize("report", [{"command": "profile"}, {"command": "train", "metrics": {"test": {"accuracy": 3}}}])
+def test_a_run_without_an_accuracy_has_a_text_all_the_same(tmp_path: Path, report: dict[str, Any]) -> None:
+    run = finished(tmp_path / "other", report)
+    assert repr(run) == f"Run({tmp_path / 'other'}: {report['command']})"
+    with pytest.raises(RunError, match="it has no test accuracy"):
+        _ = run.accuracy
+
+
+def test_an_unfinished_or_damaged_run_has_a_text(tmp_path: Path) -> None:
+    run = lightcnn.Run.create(tmp_path / "stopped", "train", {"train.yaml": b""})
+    assert repr(run) == f"Run({tmp_path / 'stopped'}: no finished run)"
+    assert "no finished run" in repr(finished(tmp_path / "list", {"metrics": [1]}))
+
+
+@pytest.mark.parametrize(
+    ("images", "count"),
+    [
+        ("a.png", 1),
+        (Path("a.png"), 1),
+        (np.zeros((8, 8), np.uint8), 1),
+        (np.zeros((8, 8, 1), np.uint8), 1),
+        (np.zeros((8, 8, 3), np.uint8), 1),
+        (["a.png", "b.png"], 2),
+        (np.zeros((5, 8, 8), np.uint8), 5),
+        (np.zeros((5, 8, 8, 3), np.uint8), 5),
+    ],
+)
+def test_one_image_needs_no_brackets(images: Any, count: int, tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", REPORT)
+    seen: list[Any] = []
+    trained = SimpleNamespace(predict=lambda several, abstain_below: seen.extend(several))
+    run.__dict__["trained"] = trained
+    run.predict(images)
+    assert len(seen) == count
