@@ -48,7 +48,7 @@ CASES: list[tuple[Callable[..., None], str, Any, str]] = [
     (search, "trials", "many", "search: trials: input should be a valid integer, not 'many'"),
     (search, "time", float("inf"), "time: must be a number of seconds above 0 or a text such as '10m', not inf"),
     (search, "time", "10", "--time '10': not a duration; write it with units, as in 90s, 10m or 1h30m"),
-    (search, "data", 3, "search: data: must be a path or the name of a data set, not int"),
+    (search, "data", 3, "data: int is neither a path, nor arrays (X, y), nor a data set of (image, label)"),
     (search, "input", 8, "--input 8: the space micro takes inputs of 16 to 64 pixels"),
     (
         search,

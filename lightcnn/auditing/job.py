@@ -16,6 +16,7 @@ from lightcnn.auditing.page import MAX_ROWS, audit_page
 from lightcnn.auditing.report import audit_report
 from lightcnn.auditing.settings import FINDINGS, AuditSettings
 from lightcnn.data.contact_sheets import augment_sheet, png, tile
+from lightcnn.data.sources.arrays import given
 from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import PRESETS, Reading
 from lightcnn.run import Run
@@ -29,8 +30,9 @@ GROUP_COLUMNS = ("path", "label", "group", "split")
 
 
 def audit(
-    source: str | Path,
+    source: Any,
     *,
+    groups: Any = None,
     fast: bool = False,
     augment: str | None = None,
     data_dir: str | Path | None = None,
@@ -40,7 +42,9 @@ def audit(
     """Checks a labelled image data set for problems before anything is trained on it.
 
     Args:
-        source: Data set: a folder of class folders, a `.csv`, a `.npz`, or a name such as `digits`.
+        source: Data set: a folder of class folders, a `.csv`, a `.npz`, or a name such as `digits`; or arrays (X, y),
+            or a PyTorch data set of (image, label), as in `search`.
+        groups: For arrays, the patient or photograph of each image (N,).
         fast: Whether to omit the search for near duplicates.
         augment: Name of an augmentation preset to show on some of the images, such as `light`.
         data_dir: Folder of published data sets; `~/.cache/lightcnn/data` by default.
@@ -60,8 +64,9 @@ def audit(
     """
     folder = None if data_dir is None else str(data_dir)
     reading = document.make(Reading, {"data_dir": folder, "require_data": require_data}, "audit")
-    values = {"source": str(source), "reading": reading, "fast": fast, "augment": augment}
-    return Run(run(document.make(AuditSettings, values, "audit"), out=out).path)
+    with given(source, groups) as name:
+        values = {"source": name, "reading": reading, "fast": fast, "augment": augment}
+        return Run(run(document.make(AuditSettings, values, "audit"), out=out).path)
 
 
 def run(settings: AuditSettings, *, out: str | Path | None = None, progress: Progress = no_progress) -> RunFolder:

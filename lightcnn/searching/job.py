@@ -17,6 +17,7 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.positive_class import default_positive, with_positive
+from lightcnn.data.sources.arrays import given
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import Split, data_document, make_split
 from lightcnn.devices import DeviceName, default_workers, pick_device, require_memory
@@ -48,7 +49,8 @@ def search(
     budget: str,
     *,
     space: str = "auto",
-    data: str | Path = "digits",
+    data: Any = "digits",
+    groups: Any = None,
     trials: int | None = None,
     time: str | float | None = None,
     strategy: StrategyName = "surrogate",
@@ -70,7 +72,10 @@ def search(
     Args:
         budget: Limits with units, joined by commas, as in "1MFLOPs,50kparams".
         space: Name of a shipped search space, path of a YAML file, or "auto": by budget and size of the images.
-        data: Name of a data set, folder of class folders, or path of a .csv or .npz file.
+        data: Name of a data set, folder of class folders, or path of a .csv or .npz file; or arrays (X, y): uint8
+            images (N, H, W), (N, H, W, 1) or (N, H, W, 3) and labels (N,), integers or texts; or a PyTorch data set of
+            (image, label), which is read once.
+        groups: For arrays, the patient or photograph of each image (N,); groups are never split.
         trials: Number of trials; the same seed then gives the same search on the same machine.
         time: Time limit for everything after reading the data, including the final training: seconds, or a text such
             as "90s", "10m" or "1h30m".
@@ -99,16 +104,15 @@ def search(
         >>> search("100kFLOPs", time="3s").report["best"]["cost"]["macs"] <= 100_000
         True
     """
-    if not isinstance(data, (str, Path)):
-        raise InputError(f"search: data: must be a path or the name of a data set, not {type(data).__name__}")
     limit = DEFAULT_SECONDS if trials is None and time is None else seconds_of(time)
-    settings = make_settings({
-        "budget": budget, "space": SearchSpace.load("micro" if space == "auto" else space),
-        "choose_space": space == "auto", "input": input, "data": str(data), "strategy": strategy, "metric": metric,
-        "trials": trials, "seconds": limit, "epochs": epochs, "finalists": finalists, "workers": workers,
-        "seeds": seeds, "seed": seed, "device": device, "reading": reading or Reading(),
-    })  # fmt: skip
-    return Run(run(settings, out=out).path)
+    with given(data, groups) as source:
+        settings = make_settings({
+            "budget": budget, "space": SearchSpace.load("micro" if space == "auto" else space),
+            "choose_space": space == "auto", "input": input, "data": source, "strategy": strategy, "metric": metric,
+            "trials": trials, "seconds": limit, "epochs": epochs, "finalists": finalists, "workers": workers,
+            "seeds": seeds, "seed": seed, "device": device, "reading": reading or Reading(),
+        })  # fmt: skip
+        return Run(run(settings, out=out).path)
 
 
 def run(

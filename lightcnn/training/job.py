@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lightcnn.data.sources.arrays import given
 from lightcnn.devices import DeviceName
+from lightcnn.overrides import Override
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
@@ -22,6 +24,8 @@ from lightcnn.training.setup import prepare
 def train(
     recipe: Recipe | str | Path,
     *,
+    data: Any = None,
+    groups: Any = None,
     folds: int | None = None,
     seeds: int | None = None,
     out: str | Path | None = None,
@@ -32,6 +36,9 @@ def train(
 
     Args:
         recipe: A `Recipe`, the path of a recipe file or of a run folder, or the name of a shipped recipe.
+        data: What to train on in place of the recipe's data: a path, the name of a data set, arrays (X, y), or a
+            PyTorch data set of (image, label), as in `search`. Classes and channels of the network follow it.
+        groups: For arrays, the patient or photograph of each image (N,).
         folds: Number of cross-validation folds, 2 or more. None: one split into training, validation and test set.
         seeds: Number of trainings with different seeds, starting at the recipe's seed. None: one training.
         out: The run folder, which must not exist unless `resume` is set. None: a new folder under `runs/`.
@@ -50,9 +57,20 @@ def train(
         >>> short = Recipe.load("quick").training.model_copy(update={"epochs": 1})
         >>> run = train(Recipe.load("quick").model_copy(update={"training": short}))
     """
-    draft = RecipeDraft(recipe) if isinstance(recipe, Recipe) else read_recipe_argument(recipe)
-    settings = make_settings(draft, folds=folds, seeds=seeds, device=device)
-    return Run(run(settings, out=out, resume=resume).path)
+    with given(data if data is not None else "", groups) as source:
+        draft = _draft(recipe, source)
+        settings = make_settings(draft, folds=folds, seeds=seeds, device=device)
+        return Run(run(settings, out=out, resume=resume).path)
+
+
+def _draft(recipe: Recipe | str | Path, source: str) -> RecipeDraft:
+    """The recipe with data of that source, whose classes and channels its network takes; its own without a source."""
+    changes = [Override("data", ("data",), source)] if source else []
+    if not isinstance(recipe, Recipe):
+        return read_recipe_argument(recipe, changes)
+    if not source:
+        return RecipeDraft(recipe)
+    return RecipeDraft(recipe.model_copy(update={"data": source}), follows=("classes", "channels", "positive"))
 
 
 def run(

@@ -1,0 +1,146 @@
+"""Images that are given in Python: arrays, or a PyTorch data set of (image, label).
+
+In documents their source is `arrays`. What is given is known only inside `given`, so a run that was trained on arrays
+can be continued from Python, with the same arrays, and not from the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightcnn.data.dataset import Dataset, assemble
+from lightcnn.data.files.spelling import require_class_names
+from lightcnn.errors import DataError
+
+ARRAYS = "arrays"
+"""The source of images that are given in Python."""
+_GIVEN: ContextVar[Dataset | None] = ContextVar("given", default=None)
+
+
+@contextmanager
+def given(data: Any, groups: Any = None) -> Iterator[str]:
+    """Makes images known to `load` inside this context, and returns their source; that of a path or a name is itself.
+
+    `data` is a path, the name of a data set, a pair of arrays (X, y), or an object with a length and items of (image,
+    label), which is read once in order. `groups` (N,) names the patient or photograph of each image. Raises: DataError.
+    """
+    if isinstance(data, (str, Path)):
+        if groups is not None:
+            raise DataError(f"data {str(data)!r}: groups are given with arrays only; write them into a .csv")
+        yield str(data)
+        return
+    token = _GIVEN.set(read_arrays(data, groups))
+    try:
+        yield ARRAYS
+    finally:
+        _GIVEN.reset(token)
+
+
+def given_arrays() -> Dataset:
+    """The images that are given now. Raises: DataError if there are none."""
+    dataset = _GIVEN.get()
+    if dataset is None:
+        raise DataError(
+            f"data {ARRAYS!r}: the images were arrays in Python, which are not stored; give them again in Python as "
+            "data=(X, y), or write them into a .npz"
+        )
+    return dataset
+
+
+def read_arrays(data: Any, groups: Any = None) -> Dataset:
+    """The data set of images X, uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), and labels y (N,): integers or texts.
+
+    Raises: DataError.
+    """
+    images, labels = _pair(data)
+    if isinstance(images, list):
+        checked: Any = [_image(image, number) for number, image in enumerate(images)]
+        if len({image.shape[2] for image in checked}) > 1:
+            raise DataError("data: some images are grey and others have three channels; convert them to one kind")
+    else:
+        checked = _images(images)
+    codes, classes = _classes(labels, len(checked))
+    names = None if groups is None else _groups(groups, len(checked))
+    return assemble(ARRAYS, checked, codes, classes, groups=names, groups_from="none" if names is None else "source")
+
+
+def _pair(data: Any) -> tuple[Any, Any]:
+    """Images and labels: a list of images if they come one by one."""
+    if isinstance(data, (tuple, list)) and len(data) == 2 and hasattr(data[0], "shape"):
+        return _array(data[0]), data[1]
+    if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, (dict, np.ndarray)):
+        pairs = [data[index] for index in range(len(data))]
+        if pairs and all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+            return [_array(image) for image, _ in pairs], [_plain(label) for _, label in pairs]
+    raise DataError(
+        f"data: {type(data).__name__} is neither a path, nor arrays (X, y), nor a data set of (image, label)"
+    )
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """An array, a tensor or a PIL image as an array."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
+def _plain(label: Any) -> Any:
+    return label.item() if hasattr(label, "item") else label
+
+
+def _images(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """Images (N, H, W, C)."""
+    _require_uint8(images.dtype)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
+        remedy = "; move the channels to the end" if images.ndim == 4 and images.shape[1] in (1, 3) else ""
+        raise DataError(
+            f"data: X has shape {images.shape}; give (N, H, W), (N, H, W, 1) or (N, H, W, 3), N at least 1{remedy}"
+        )
+    return np.ascontiguousarray(images)
+
+
+def _image(image: NDArray[Any], number: int) -> NDArray[np.uint8]:
+    """An image (H, W, C)."""
+    _require_uint8(image.dtype)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3) or 0 in image.shape:
+        raise DataError(f"data: image {number} has shape {image.shape}; give (H, W), (H, W, 1) or (H, W, 3)")
+    return np.ascontiguousarray(image)
+
+
+def _require_uint8(dtype: np.dtype[Any]) -> None:
+    if dtype != np.uint8:
+        raise DataError(
+            f"data: images are {dtype}, not uint8; scale them to 0..255 and convert them with .astype('uint8')"
+        )
+
+
+def _classes(labels: Any, count: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Numbers of classes (N,) and their names: integers in ascending order, texts in alphabetical order."""
+    array = _array(labels)
+    if array.shape != (count,):
+        raise DataError(f"data: {count} images, but labels of shape {array.shape}; give one label per image, (N,)")
+    if array.dtype.kind not in "iuU" and not (
+        array.dtype.kind == "O" and all(isinstance(label, (str, np.str_)) for label in array)
+    ):
+        raise DataError(f"data: labels are {array.dtype}; give integers or texts")
+    values, codes = np.unique(array.astype(str) if array.dtype.kind == "O" else array, return_inverse=True)
+    names = tuple(str(value) for value in values)
+    if array.dtype.kind in "OU":
+        require_class_names("data: labels", names)
+    return codes.astype(np.int64).reshape(-1), names
+
+
+def _groups(groups: Any, count: int) -> NDArray[np.str_]:
+    array = _array(groups)
+    if array.shape != (count,):
+        raise DataError(f"data: {count} images, but groups of shape {array.shape}; give one group per image, (N,)")
+    return np.array([str(group) for group in array])

@@ -1,0 +1,132 @@
+"""Images that are given in Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import lightcnn
+from lightcnn.data.sources.arrays import given, read_arrays
+from lightcnn.data.sources.load import load
+from lightcnn.errors import DataError
+from lightcnn.recipe import Recipe
+
+RANDOM = np.random.default_rng(0)
+LABELS = np.arange(60) % 3
+IMAGES = (RANDOM.integers(0, 60, (60, 8, 8)) + 80 * LABELS[:, None, None]).astype(np.uint8)
+
+
+class Pairs(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """A PyTorch data set that counts how often it is read."""
+
+    def __init__(self, images: Any, labels: Any) -> None:
+        self.images, self.labels, self.read = images, labels, 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        self.read += 1
+        return self.images[index], self.labels[index]
+
+
+def test_arrays_are_the_data_that_the_same_arrays_in_a_file_are(tmp_path: Path) -> None:
+    np.savez(tmp_path / "file.npz", train_images=IMAGES, train_labels=LABELS)
+    dataset, file = read_arrays((IMAGES, LABELS)), load(str(tmp_path / "file.npz"))
+    assert dataset.fingerprint == file.fingerprint
+    assert dataset.source == "arrays"
+    assert dataset.classes == ("0", "1", "2")
+    assert np.array_equal(np.stack(list(dataset.images))[..., 0], IMAGES)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [Image.fromarray(image) for image in IMAGES],
+        [torch.from_numpy(image) for image in IMAGES],
+        list(IMAGES[..., None]),
+    ],
+    ids=["PIL", "tensors", "arrays"],
+)
+def test_a_data_set_of_pairs_is_read_once_in_order(images: Any) -> None:
+    pairs = Pairs(images, [torch.tensor(label) for label in LABELS])
+    dataset = read_arrays(pairs)
+    assert pairs.read == len(LABELS)
+    assert dataset.fingerprint == read_arrays((IMAGES, LABELS)).fingerprint
+
+
+def test_texts_are_classes_in_alphabetical_order_and_integers_in_ascending_order() -> None:
+    texts = read_arrays((IMAGES, np.array(["mole", "burn", "acne"])[LABELS]))
+    assert texts.classes == ("acne", "burn", "mole")
+    assert texts.labels[:3].tolist() == [2, 1, 0]
+    numbers = read_arrays((IMAGES, np.array([10, 9, -1])[LABELS]))
+    assert numbers.classes == ("-1", "9", "10")
+
+
+def test_groups_are_those_that_are_given() -> None:
+    dataset = read_arrays((IMAGES, LABELS), groups=np.arange(60) // 2)
+    assert dataset.groups[:4].tolist() == ["0", "0", "1", "1"]
+    assert dataset.groups_from == "source"
+
+
+MIXED = [*IMAGES[:59], np.zeros((8, 8, 3), np.uint8)]
+
+
+@pytest.mark.parametrize(
+    ("data", "groups", "message"),
+    [
+        ((IMAGES / 255, LABELS), None, "images are float64, not uint8; scale them to 0..255"),
+        ((IMAGES[:50], LABELS), None, r"50 images, but labels of shape \(60,\)"),
+        ((IMAGES[:, None], LABELS), None, r"X has shape \(60, 1, 8, 8\).*move the channels to the end"),
+        ((IMAGES[0], LABELS), None, r"X has shape \(8, 8\)"),
+        ((IMAGES[:0], LABELS[:0]), None, r"X has shape \(0, 8, 8, 1\)"),
+        ((IMAGES, LABELS / 2), None, "labels are float64; give integers or texts"),
+        ((IMAGES, np.eye(60)), None, r"labels of shape \(60, 60\)"),
+        ((IMAGES, LABELS), np.arange(59), r"60 images, but groups of shape \(59,\)"),
+        (3, None, "int is neither a path, nor arrays"),
+        ({"X": IMAGES}, None, "dict is neither a path, nor arrays"),
+        (IMAGES, None, "ndarray is neither a path, nor arrays"),
+        ([(image, 0, 1) for image in IMAGES], None, "list is neither a path, nor arrays"),
+        (Pairs(MIXED, LABELS), None, "some images are grey and others have three channels"),
+        (Pairs(IMAGES / 255, LABELS), None, "images are float64, not uint8"),
+    ],
+)
+def test_wrong_arrays_are_one_line(data: Any, groups: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        read_arrays(data, groups)
+    assert "\n" not in str(caught.value)
+
+
+def test_arrays_are_known_only_while_they_are_given() -> None:
+    with given((IMAGES, LABELS)) as source:
+        assert load(source).fingerprint == read_arrays((IMAGES, LABELS)).fingerprint
+    with pytest.raises(DataError, match="the images were arrays in Python, which are not stored; give them again"):
+        load("arrays")
+    with pytest.raises(DataError, match="groups are given with arrays only"), given("digits", groups=LABELS):
+        pass
+
+
+def test_search_train_and_audit_take_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    labels = np.array(["round", "long", "flat"])[LABELS]
+    network = lightcnn.search("100kFLOPs", data=(IMAGES, labels), trials=2, epochs=2, workers=1, out="searched")
+    assert network.report["data"]["source"] == "arrays"
+    assert network.report["data"]["classes"] == ["flat", "long", "round"]
+    assert set(network.predict(IMAGES[:2]).predictions) <= {"flat", "long", "round"}
+    assert Recipe.load("searched/recipe.yaml").data == "arrays"
+    again = lightcnn.train("searched/recipe.yaml", data=(IMAGES, labels), out="again")
+    assert again.accuracy == network.accuracy
+    with pytest.raises(DataError, match="give them again in Python"):
+        lightcnn.train("searched/recipe.yaml", out="without")
+    assert not Path("without").exists()
+    quick = Recipe.load("quick")
+    short = quick.model_copy(update={"training": quick.training.model_copy(update={"epochs": 1})})
+    trained = lightcnn.train(short, data=(IMAGES, labels), groups=np.arange(60) // 2, out="quick")
+    assert trained.report["data"]["groups"]["known"] is True
+    audit = lightcnn.audit((IMAGES, labels), fast=True, out="audit")
+    assert audit.report["counts"]["images"] == 60
