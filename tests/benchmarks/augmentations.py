@@ -31,6 +31,7 @@ from lightcnn.space import SearchSpace
 DECAY_SHARE = 0.2
 VARIANTS = {
     "none": Augment(shift=0, rotate=0, zoom=0),
+    "shift 1 pixel": Augment(shift=0.05, rotate=0, zoom=0),
     "shift 2 pixels": Augment(shift=0.075, rotate=0, zoom=0),
     "shift 2 pixels, mirror": Augment(shift=0.075, rotate=0, zoom=0, flip=True),
     "shift 2 pixels, erase": Augment(shift=0.075, rotate=0, zoom=0, erase=0.2),
