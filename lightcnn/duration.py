@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from numbers import Real
 
 from lightcnn.errors import InputError
 
@@ -24,6 +25,6 @@ def seconds_of(time: str | float | None) -> float | None:
     """The seconds of a duration, or of a number of seconds. Raises: InputError."""
     if time is None or isinstance(time, str):
         return parse_duration(time)
-    if isinstance(time, bool) or not isinstance(time, (int, float)) or not math.isfinite(time) or time <= 0:
+    if isinstance(time, bool) or not isinstance(time, Real) or not math.isfinite(time) or time <= 0:
         raise InputError(f"time: must be a number of seconds above 0 or a text such as '10m', not {time!r}")
     return float(time)

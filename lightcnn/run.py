@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from lightcnn import run_folder
 from lightcnn.budget import human
 from lightcnn.errors import RunError
+from lightcnn.run_files import VALUE_ERRORS
+from lightcnn.text import visible
 
 if TYPE_CHECKING:
     from lightcnn.trained_network import Predictions, TrainedNetwork
@@ -37,7 +38,7 @@ class Run(run_folder.RunFolder):
     def accuracy(self) -> float:
         """The accuracy of the network on the test set. Raises: RunError if the run has none."""
         value = self._test_accuracy().get("value")
-        if value is None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise RunError(f"run {self.path}: it has no test accuracy; use a finished run of train or search")
         return float(value)
 
@@ -56,11 +57,11 @@ class Run(run_folder.RunFolder):
         Raises:
             InputError: If the run has no network, or an image cannot be used.
         """
-        several: Iterable[Any] = [images] if _is_one_image(images) else images
+        several = [images] if _is_one_image(images) else list(images)
         return self.trained.predict(several, abstain_below=abstain_below)
 
     def __repr__(self) -> str:
-        return f"Run({self.path}: {', '.join(self._facts())})"
+        return visible(f"Run({self.path}: {', '.join(self._facts())})")
 
     def _repr_html_(self) -> str:
         """What notebooks show."""
@@ -78,13 +79,15 @@ class Run(run_folder.RunFolder):
                 facts.append(f"test accuracy {accuracy['value']:.2%} ({interval})")
             if {"macs", "params"} <= cost.keys():
                 facts += [f"{human(cost['macs'])} FLOPs", f"{human(cost['params'])} params"]
-        except (RunError, KeyError, TypeError, ValueError, AttributeError):
+        except (RunError, *VALUE_ERRORS):
             return ["no finished run"]
         return facts
 
     def _test_accuracy(self) -> dict[str, Any]:
-        accuracy = self.report.get("metrics", {}).get("test", {}).get("accuracy", {})
-        return accuracy if isinstance(accuracy, dict) else {}
+        value: Any = self.report
+        for key in ("metrics", "test", "accuracy"):
+            value = value.get(key) if isinstance(value, dict) else None
+        return value if isinstance(value, dict) else {}
 
 
 def _is_one_image(images: Any) -> bool:

@@ -124,14 +124,11 @@ class SearchSpace(Frozen):
         """This space for images with so many channels and classes.
 
         Input sizes that exceed the `size` of the images (pixels) by more than a quarter are left out, except the
-        smallest: enlarged images cost more and contain nothing new. Start shapes get the next smaller size. If a single
-        start is smaller than the images, the same one with a larger input is tried second.
+        smallest: enlarged images cost more and contain nothing new. Start shapes get the next smaller size.
         """
         sizes = tuple(s for s in self.size if s <= max(self.size[0], 1.25 * size))
         values = {"channels": channels, "classes": classes, "size": sizes}
         values |= {"start": with_sizes(self.start, sizes), "starts": tuple(with_sizes(s, sizes) for s in self.starts)}
-        if not self.starts and (larger := with_larger_size(self.start, sizes, size)):
-            values |= {"start": {}, "starts": (values["start"], larger)}
         return SearchSpace(**(dict(self) | values))
 
     def with_input(self, size: int) -> SearchSpace:
@@ -174,9 +171,14 @@ class SearchSpace(Frozen):
         """The first of the start shapes."""
         return self.start_shapes()[0]
 
-    def start_shapes(self) -> tuple[Shape, ...]:
-        """The shapes of `starts`, or that of `start`, each once; genes that they do not name have the middle option."""
-        return complete_shapes(self.starts or (self.start,), self._options())
+    def start_shapes(self, pixels: int | None = None) -> tuple[Shape, ...]:
+        """The shapes of `starts`, or that of `start`, each once; genes that they do not name have the middle option.
+
+        If images have more `pixels` than a single start, the same one with a larger input is the second.
+        """
+        larger = {} if pixels is None or self.starts else with_larger_size(self.start, self.size, pixels)
+        starts = self.starts or (self.start, *([larger] if larger else []))
+        return complete_shapes(starts, self._options())
 
     def _options(self) -> dict[str, tuple[Any, ...]]:
         return {gene.name: gene.options for gene in self.genes()}

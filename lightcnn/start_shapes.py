@@ -56,8 +56,10 @@ def with_sizes(start: Start, sizes: Sequence[int]) -> dict[str, Any]:
 
 def with_larger_size(start: Start, sizes: Sequence[int], pixels: int) -> dict[str, Any]:
     """`start` with the middle of the `sizes` above its own, if images have more pixels than that; else empty."""
-    above = [size for size in sizes if size > start.get("size", pixels)]
-    return {**start, "size": above[len(above) // 2]} if above and pixels > start["size"] else {}
+    if "size" not in start or pixels <= start["size"]:
+        return {}
+    above = [size for size in sizes if size > start["size"]]
+    return {**start, "size": above[len(above) // 2]} if above else {}
 
 
 def _as_option(value: Any) -> Any:

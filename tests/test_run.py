@@ -33,7 +33,15 @@ def test_a_run_prints_its_accuracy_and_cost(tmp_path: Path) -> None:
     assert "a &lt;b&gt;" in run._repr_html_()
 
 
-@pytest.mark.parametrize("report", [{"command": "profile"}, {"command": "train", "metrics": {"test": {"accuracy": 3}}}])
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"command": "profile"},
+        {"command": "train", "metrics": {"test": {"accuracy": 3}}},
+        {"command": "train", "metrics": []},
+        {"command": "train", "metrics": {"test": {"accuracy": {"value": None}}}},
+    ],
+)
 def test_a_run_without_an_accuracy_has_a_text_all_the_same(tmp_path: Path, report: dict[str, Any]) -> None:
     run = finished(tmp_path / "other", report)
     assert repr(run) == f"Run({tmp_path / 'other'}: {report['command']})"
@@ -67,3 +75,9 @@ def test_one_image_needs_no_brackets(images: Any, count: int, tmp_path: Path) ->
     run.__dict__["trained"] = trained
     run.predict(images)
     assert len(seen) == count
+
+
+def test_an_untrusted_report_prints_no_control_characters(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", {"command": "a\x1b[31m\nb"})
+    assert "\x1b" not in repr(run)
+    assert "\n" not in repr(run)

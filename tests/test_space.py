@@ -405,6 +405,17 @@ def test_with_input_leaves_a_single_size(name: str) -> None:
 
 @pytest.mark.parametrize(("pixels", "sizes"), [(8, [16]), (28, [28]), (32, [28, 40]), (64, [28, 48]), (224, [28, 48])])
 def test_on_larger_images_the_start_is_tried_with_a_larger_input_too(pixels: int, sizes: list[int]) -> None:
-    starts = SearchSpace.load("micro").for_data(3, 5, pixels).start_shapes()
+    starts = SearchSpace.load("micro").for_data(3, 5, pixels).start_shapes(pixels)
     assert [start.get("size", 16) for start in starts] == sizes
     assert len({tuple(value for name, value in start.items() if name != "size") for start in starts}) == 1
+
+
+@every_space
+@pytest.mark.parametrize("pixels", [8, 28, 64, 100, 128, 224])
+def test_start_shapes_are_networks_for_images_of_every_size(name: str, pixels: int) -> None:
+    space = SearchSpace.load(name).for_data(3, 5, pixels)
+    shapes = [space.start_shapes(pixels), space.with_input(space.size[-1]).start_shapes(pixels)]
+    assert 1 <= len(shapes[0]) <= 2
+    assert len(shapes[1]) == 1
+    for start in (*shapes[0],):
+        assert space.spec(start).classes == 5

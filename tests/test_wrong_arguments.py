@@ -49,7 +49,12 @@ CASES: list[tuple[Callable[..., None], str, Any, str]] = [
     (search, "time", float("inf"), "time: must be a number of seconds above 0 or a text such as '10m', not inf"),
     (search, "time", "10", "--time '10': not a duration; write it with units, as in 90s, 10m or 1h30m"),
     (search, "data", 3, "data: int is neither a path, nor arrays (X, y), nor a data set of (image, label)"),
-    (search, "input", 8, "--input 8: the space micro takes inputs of 16 to 64 pixels"),
+    (
+        search,
+        "input",
+        8,
+        "--input 8: the space micro takes inputs of 16 to 64 pixels; give one of these, or another --space",
+    ),
     (
         search,
         "strategy",

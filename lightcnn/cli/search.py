@@ -181,7 +181,7 @@ def search(
     options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
     settings = _resumed_settings(out, options) if resume else _new_settings(options, out)
     if dry_run:
-        _show_estimate(settings, as_json, quiet)
+        _show_estimate(settings, as_json, quiet, resume)
     elif resume and not options.keys() & CONTINUING and out and (out / "report.json").is_file():
         from lightcnn.run_files import earlier_values
         from lightcnn.run_folder import RunFolder
@@ -200,8 +200,8 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.budgeted_space import BudgetedSpace
     from lightcnn.searching.settings import DEFAULT_SECONDS, make_settings
-    from lightcnn.searching.space_choice import choose_space
     from lightcnn.space import SearchSpace
+    from lightcnn.space_choice import choose_space
 
     if "budget" not in options:
         raise InputError("search: --budget is missing; state what the network may cost, as in --budget 1MFLOPs")
@@ -247,7 +247,9 @@ def _require_same(name: str, value: Any, stored: SearchSettings, out: Path | Non
     elif name == "space" and value == "auto":
         same, before = stored.choose_space, before.name
     elif name == "space":
-        same, before = SearchSpace.load(value) == before, before.name
+        given = SearchSpace.load(value)
+        same = before == (given.with_input(stored.input) if stored.input else given)
+        before = before.name
     else:
         same = value == before
     if not same:
@@ -271,14 +273,14 @@ def _run(settings: SearchSettings, out: Path | None, resume: bool, quiet: bool) 
         return job.run(settings, out=out, resume=resume, progress=view)
 
 
-def _show_estimate(settings: SearchSettings, as_json: bool, quiet: bool) -> None:
+def _show_estimate(settings: SearchSettings, as_json: bool, quiet: bool, resumed: bool) -> None:
     """Prints the dry run."""
     from lightcnn.searching.terminal import SearchView, format_estimate
 
     with SearchView(CommandConsole(stderr=True), quiet) as view:
         from lightcnn.searching.job import estimate
 
-        document = estimate(settings, view)
+        document = estimate(settings, view, resumed=resumed)
     if as_json:
         print_json(document)
         return

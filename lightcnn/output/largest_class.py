@@ -60,8 +60,8 @@ def share_warnings(labels: Sequence[int], classes: Sequence[str]) -> list[Report
     if share <= MAX_SHARE:
         return []
     message = (
-        f"{share:.0%} of the training images are of class {name}: accuracy favours it. Judge by balanced accuracy; a "
-        "search maximises it with --metric balanced_accuracy."
+        f"{share:.0%} of the training images are of class {name}: accuracy favours it. Judge by balanced accuracy "
+        "(search --metric balanced_accuracy)."
     )
     return [ReportWarning("largest_class_share", message, count)]
 

@@ -75,7 +75,7 @@ MEANINGS: Mapping[WarningCode, str] = {
     "largest class of the training set; or runs, ablated recipes or changes for which that is so.",
     "small_test_set": "Test images that are too few, in too few groups, for a reliable score.",
     "largest_class_share": "Training images of a class that has over 60 % of them, so that accuracy favours it.",
-    "budget_above_space": "Searches in a space whose networks are smaller than the budget.",
+    "budget_above_space": "Searches in a space that is meant for smaller budgets.",
     "images_reduced": "Images that are much larger than the input of the network.",
     "nothing_compared": "Searches that trained a single network, so that nothing was compared.",
     "network_adapted": "Values of a recipe's network (classes, channels) that were replaced by those of the data.",

@@ -52,16 +52,16 @@ class Candidate:
 
 
 class BudgetedSpace:
-    """The space that a searcher draws from: all its candidates meet a budget.
+    """The space that a searcher draws from: all its candidates meet a budget. Images have so many `pixels`, if known.
 
     Raises: BudgetError if even the smallest network of the space breaks the budget.
     """
 
-    def __init__(self, space: SearchSpace, budget: Budget) -> None:
+    def __init__(self, space: SearchSpace, budget: Budget, pixels: int | None = None) -> None:
         self.space = space
         self.budget = budget
         self._solver = WidthSolver(space, budget)
-        self._starts = space.start_shapes()
+        self._starts = space.start_shapes(pixels)
         self._require()
         self.covered = self._covers()
         """Whether even the largest network meets the budget, so that networks need not be scaled up to it."""

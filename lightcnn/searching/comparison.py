@@ -11,7 +11,6 @@ from lightcnn.budget import human
 from lightcnn.output.terminal import format_duration
 from lightcnn.searching.metric_names import metric_label
 from lightcnn.searching.plan import NETWORKS, Plan
-from lightcnn.searching.rank_correlation import MIN_PAIRS, rank_correlation
 from lightcnn.searching.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from lightcnn.searching.trainings.finals import Finalist, FinalProgress
     from lightcnn.searching.trials.storage import Outcome
 
+MIN_PAIRS = 4
+"""Networks that a rank correlation needs."""
 CUT_SHORT = 0.8
 """A final training with a smaller share of the planned images was cut short."""
 
@@ -78,7 +79,7 @@ def rungs_document(plan: Plan, result: SearchResult) -> list[dict[str, Any]]:
     have reached, or with the final trainings.
     """
     ends = {
-        trained.trial: trained.end.averaged.accuracy
+        trained.trial: trained.end.averaged.rank(result.choice.metric)
         for trained in result.trained
         if trained.end is not None and trained.end.averaged is not None
     }
@@ -108,7 +109,7 @@ def final_document(finalist: Finalist, progress: FinalProgress) -> dict[str, Any
     """A final training: its trial, whether it was finished, and the validation scores along the way."""
     results = [*progress.parts, *([progress.end] if progress.end else [])]
     curve = [
-        {"images": result.images, "accuracy": result.averaged.accuracy, "log_loss": result.averaged.log_loss}
+        {"images": result.images, "accuracy": result.averaged.accuracy, "log_loss": result.averaged.loss}
         for result in results
         if result.averaged is not None
     ]
@@ -204,3 +205,17 @@ def _lead(compared: Mapping[str, Any], best: int) -> str:
         f"trial {best} {lead} on validation, {verdict} the noise of {unit} (twice the standard error of the paired "
         "difference)"
     )
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Spearman's correlation; None for fewer than four pairs, or if one of the scores is the same for all.
+
+    Example:
+        >>> rank_correlation([1.0, 2.0, 3.0, 4.0], [2.0, 3.0, 4.0, 9.0])
+        1.0
+    """
+    from scipy.stats import spearmanr
+
+    if len(first) < MIN_PAIRS or len(set(first)) < 2 or len(set(second)) < 2:
+        return None
+    return round(float(spearmanr(first, second).statistic), 4)

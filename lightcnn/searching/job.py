@@ -35,7 +35,6 @@ from lightcnn.searching.plan import AVERAGING, Plan, read_plan, write_plan
 from lightcnn.searching.progress import SILENT, SearchProgress
 from lightcnn.searching.session import SearchSession
 from lightcnn.searching.settings import DEFAULT_SECONDS, SETTINGS_FILE, SearchSettings, make_settings
-from lightcnn.searching.space_choice import choose_space
 from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor, InProcess
@@ -43,6 +42,7 @@ from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trainings.speed import measured_plan, with_speed
 from lightcnn.space import SearchSpace
+from lightcnn.space_choice import choose_space
 
 
 def search(
@@ -153,7 +153,7 @@ def run(
     return folder
 
 
-def estimate(settings: SearchSettings, progress: SearchProgress = SILENT) -> dict[str, Any]:
+def estimate(settings: SearchSettings, progress: SearchProgress = SILENT, *, resumed: bool = False) -> dict[str, Any]:
     """What a search would do and what its networks may cost: the JSON document of `--dry-run`.
 
     The speed is measured on a few batches of the first network; nothing else is trained. `first` is the cost of the
@@ -161,7 +161,8 @@ def estimate(settings: SearchSettings, progress: SearchProgress = SILENT) -> dic
     """
     device = pick_device(settings.device)
     dataset = _read(settings, progress)
-    dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
+    if not resumed:
+        dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
     began = monotonic()
     sets = make_split(dataset, settings.seed, settings.reading)
     space = _space_for(settings, dataset)
@@ -202,7 +203,11 @@ def _plan(
         write_plan(folder, plan)
     workers = workers if plan.threads in (None, 1) else 1
     finalists = settings.finalists or (plan.finalists if settings.seconds is None else workers)
-    return plan.model_copy(update={"finalists": finalists, "workers": workers}), plan.spent
+    renewed = plan.model_copy(update={"finalists": finalists, "workers": workers, "alone": False})
+    if plan.alone and settings.seconds is not None:
+        compares = renewed.compares(settings.seconds, settings.epochs, space.limited(settings.trials))
+        renewed = renewed.model_copy(update={"alone": not compares})
+    return renewed, plan.spent
 
 
 @contextmanager
@@ -266,4 +271,4 @@ def _judge(settings: SearchSettings, dataset: Dataset, sets: Split) -> Judge:
 def _space_for(settings: SearchSettings, dataset: Dataset) -> BudgetedSpace:
     """The space under its budget, for the images of the data set. Raises: BudgetError."""
     space = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
-    return BudgetedSpace(space, Budget.parse(settings.budget))
+    return BudgetedSpace(space, Budget.parse(settings.budget), dataset.size)

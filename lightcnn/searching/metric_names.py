@@ -18,8 +18,8 @@ def metric_label(metric: str) -> str:
 
 def format_score(metric: str, score: Mapping[str, Any]) -> str:
     """A score of report.json with its interval."""
-    values = [score["value"], score["low"], score["high"]]
-    if None in values:
+    if score["value"] is None:
         return "undefined"
-    value, low, high = (f"{number:.4f}" if metric == "log_loss" else f"{number:.2%}" for number in values)
-    return f"{value} ({low} to {high})"
+    numbers = [score["value"], *(score[bound] for bound in ("low", "high") if score[bound] is not None)]
+    texts = [f"{number:.4f}" if metric == "log_loss" else f"{number:.2%}" for number in numbers]
+    return f"{texts[0]} ({texts[1]} to {texts[2]})" if len(texts) == 3 else texts[0]

@@ -42,6 +42,7 @@ def _result(report: Mapping[str, Any]) -> list[str]:
     """The test accuracy with its interval, and the caveats."""
     test, data = report["best"]["test"]["accuracy"], report["data"]
     method, metric = report["metrics"]["test"]["accuracy"]["interval"], report["metric"]
+    bias = "low" if metric == "log_loss" else "high"
     others = (
         []
         if metric == "accuracy"
@@ -53,7 +54,7 @@ def _result(report: Mapping[str, Any]) -> list[str]:
             f"95 % interval {test['low']:.2%} to {test['high']:.2%} ({method}) on {data['counts']['test']:,} images "
             f"that were used neither in the search nor in training, and were evaluated {_times(report)}. The weights "
             f"were chosen by their validation {metric_label(metric)} "
-            f"({format_score(metric, report['metrics']['val'][metric])}), so it is too high."
+            f"({format_score(metric, report['metrics']['val'][metric])}), so it is too {bias}."
         ),
         *map(html.paragraph, others),
         *(html.paragraph(f"{line[0].upper()}{line[1:]}.") for line in [seeds_line(report)] if line),

@@ -32,8 +32,9 @@ RUNG_COST = 1 + 2 / 3 + 6 / 9
 """Images of all rungs for each network, in those of the first rung: nothing is trained twice."""
 NETWORKS = 30
 """Networks that a search with enough time compares."""
-MIN_NETWORKS = 4
-"""With fewer networks than that, the first one is trained alone instead."""
+MIN_NETWORKS, MIN_BESIDE = 4, 3
+"""With fewer networks than that, the first one is trained alone instead; the second number counts if it has a worker of
+its own, and loses little by the search."""
 MIN_STEPS, GOOD_STEPS = 100, 250
 """Optimizer steps of the shortest first rung, and of one that is worth its time."""
 WARMUP_STEPS = 200
@@ -59,6 +60,7 @@ class Plan(Frozen):
     workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)]
     finalists: Annotated[int, Field(ge=1, le=64)]
     threads: Annotated[int | None, Field(ge=1, le=1_024, description="CPU threads of one training")] = None
+    alone: Annotated[bool, Field(description="whether there is no time to compare networks")] = False
     images_per_second: Annotated[
         float | None, Field(gt=0, le=1e9, description="of one worker; measured if there is a time limit")
     ] = None
@@ -140,11 +142,14 @@ class Plan(Frozen):
 
     def compares(self, limit: float, epochs: int | None, trials: int | None) -> bool:
         """Whether a search of `limit` seconds, or of `trials` if that is less, has time to compare networks."""
-        return trials != 1 and self._possible(limit, epochs) >= min(MIN_NETWORKS, trials or MIN_NETWORKS)
+        least = MIN_BESIDE if self.first_has_worker(limit) else MIN_NETWORKS
+        return not self.alone and trials != 1 and self._possible(limit, epochs) >= min(least, trials or least)
 
     def _possible(self, limit: float, epochs: int | None) -> int:
+        """Networks that there is time to compare, with the first one."""
         seconds = max(0.0, (self.search_seconds(limit, epochs) or 0.0) - self.spent)
-        return int(seconds * self.searching_workers(limit) * self.speed / (RUNG_COST * self.rungs[0]))
+        others = seconds * self.searching_workers(limit) * self.speed / (RUNG_COST * self.rungs[0])
+        return int(others) + self.first_has_worker(limit)
 
     def worthwhile_seconds(self, limit: float | None) -> float:
         """The time in which `NETWORKS` networks could be compared at rungs of `GOOD_STEPS` and more."""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.searching.rank_correlation import rank_correlation
+from lightcnn.searching.comparison import SearchResult, rank_correlation
 from lightcnn.searching.strategies.base import visible_study
 from lightcnn.searching.strategies.predictor import LearningCurves
 from lightcnn.searching.trials.storage import Outcome
-
-if TYPE_CHECKING:
-    from lightcnn.searching.comparison import SearchResult
 
 MIN_IMPORTANCE_NETWORKS = 30
 """Networks that the importance of genes needs."""
@@ -103,6 +100,6 @@ def _finals(curves: LearningCurves | None, result: SearchResult) -> list[dict[st
             predicted = log_loss(curves.at(last.images)[place])
             rows.append({
                 "trial": progress.trial, "images": last.images, "predicted": predicted,
-                "reached": last.averaged.log_loss,
+                "reached": last.averaged.loss,
             })  # fmt: skip
     return rows

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
     from lightcnn.searching.plan import Plan, SearchClock
     from lightcnn.searching.settings import SearchSettings
-    from lightcnn.searching.space_choice import SpaceChoice
     from lightcnn.searching.trainings.finals import Finalist, FinalProgress
     from lightcnn.searching.trials.halving import Fidelity
     from lightcnn.searching.trials.storage import Outcome
+    from lightcnn.space_choice import SpaceChoice
 
 
 class SearchProgress:

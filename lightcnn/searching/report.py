@@ -42,12 +42,12 @@ from lightcnn.searching.page import report_page
 from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.predictions import importance_document, prediction_document
 from lightcnn.searching.settings import SearchSettings
-from lightcnn.searching.space_choice import choose_space
 from lightcnn.searching.trainings.choice import Choice, Weights
 from lightcnn.searching.trainings.files import merged, read_epochs
 from lightcnn.searching.trainings.jobs import EpochRow
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space import SearchSpace
+from lightcnn.space_choice import choose_space
 from lightcnn.weights import weights_file
 
 TRIAL_COLUMNS = (

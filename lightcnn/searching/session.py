@@ -14,7 +14,6 @@ from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.report import delivered_recipe, write_report, write_trials
 from lightcnn.searching.settings import SETTINGS_FILE, SearchSettings
-from lightcnn.searching.space_choice import choose_space
 from lightcnn.searching.strategies.predictor import predict_utility
 from lightcnn.searching.trainings.choice import Choice, all_weights, choose
 from lightcnn.searching.trainings.data import PipelineData
@@ -27,6 +26,7 @@ from lightcnn.searching.trainings.repeats import repeat_training
 from lightcnn.searching.trials.loop import run_trials
 from lightcnn.searching.trials.searcher import LAG, Searcher
 from lightcnn.searching.trials.storage import Outcome
+from lightcnn.space_choice import choose_space
 from lightcnn.text import first_line
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from lightcnn.data.sources.arrays import given
 from lightcnn.devices import DeviceName
+from lightcnn.errors import InputError
 from lightcnn.overrides import Override
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
@@ -57,7 +58,9 @@ def train(
         >>> short = Recipe.load("quick").training.model_copy(update={"epochs": 1})
         >>> run = train(Recipe.load("quick").model_copy(update={"training": short}))
     """
-    with given(data if data is not None else "", groups) as source:
+    if data is None and groups is not None:
+        raise InputError("train: groups without data; give the images as data=(X, y), too")
+    with given("" if data is None else data, groups) as source:
         draft = _draft(recipe, source)
         settings = make_settings(draft, folds=folds, seeds=seeds, device=device)
         return Run(run(settings, out=out, resume=resume).path)
@@ -70,7 +73,7 @@ def _draft(recipe: Recipe | str | Path, source: str) -> RecipeDraft:
         return read_recipe_argument(recipe, changes)
     if not source:
         return RecipeDraft(recipe)
-    return RecipeDraft(recipe.model_copy(update={"data": source}), follows=("classes", "channels", "positive"))
+    return RecipeDraft(recipe.model_copy(update={"data": source}), follows=("classes", "channels", "positive", "batch"))
 
 
 def run(

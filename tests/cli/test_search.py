@@ -373,6 +373,7 @@ def test_input_fixes_the_size_of_all_networks(data, tmp_path, capsys):
     assert "size: [20]" in stored and "input: 20" in stored
     assert run(["search", "--resume", "--out", "fixed", "--input", "24"]) == 2
     assert "was started with input 20, not 24" in capsys.readouterr().err
+    assert run(["search", "--resume", "--out", "fixed", "--space", "micro", "--input", "20", "--dry-run"]) == 0
     assert run(["search", "--resume", "--out", "fixed", "--space", "auto", "--trials", "4", "--quiet"]) == 0
     assert {row["state"] for row in rows(tmp_path / "fixed")} <= {"complete", "pruned"}
 

@@ -1,7 +1,7 @@
 """Images that are given in Python: arrays, or a PyTorch data set of (image, label).
 
-In documents their source is `arrays`. What is given is known only inside `given`, so a run that was trained on arrays
-can be continued from Python, with the same arrays, and not from the command line.
+In documents their source is `arrays`. What is given is known only inside `given`: a recipe with this source is trained
+again from Python, with the same arrays, and not from the command line.
 """
 
 from __future__ import annotations
@@ -43,13 +43,18 @@ def given(data: Any, groups: Any = None) -> Iterator[str]:
         _GIVEN.reset(token)
 
 
+def are_given() -> bool:
+    """Whether images are given now."""
+    return _GIVEN.get() is not None
+
+
 def given_arrays() -> Dataset:
     """The images that are given now. Raises: DataError if there are none."""
     dataset = _GIVEN.get()
     if dataset is None:
         raise DataError(
-            f"data {ARRAYS!r}: the images were arrays in Python, which are not stored; give them again in Python as "
-            "data=(X, y), or write them into a .npz"
+            f"data {ARRAYS!r}: the images were arrays in Python, which are not stored; write them into a .npz, or "
+            "train from Python with data=(X, y)"
         )
     return dataset
 
@@ -68,7 +73,7 @@ def read_arrays(data: Any, groups: Any = None) -> Dataset:
         checked = _images(images)
     codes, classes = _classes(labels, len(checked))
     names = None if groups is None else _groups(groups, len(checked))
-    return assemble(ARRAYS, checked, codes, classes, groups=names, groups_from="none" if names is None else "source")
+    return assemble(ARRAYS, checked, codes, classes, groups=names, groups_from="none" if names is None else "manifest")
 
 
 def _pair(data: Any) -> tuple[Any, Any]:
@@ -85,7 +90,10 @@ def _pair(data: Any) -> tuple[Any, Any]:
 
 
 def _array(value: Any) -> NDArray[Any]:
-    """An array, a tensor or a PIL image as an array."""
+    """An array, a tensor or a PIL image as an array. Raises: DataError for PIL images that are neither grey nor RGB."""
+    mode = getattr(value, "mode", None)
+    if isinstance(mode, str) and mode not in ("L", "RGB"):
+        raise DataError(f"data: an image has the mode {mode}; convert it with .convert('RGB') or .convert('L')")
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
@@ -143,4 +151,6 @@ def _groups(groups: Any, count: int) -> NDArray[np.str_]:
     array = _array(groups)
     if array.shape != (count,):
         raise DataError(f"data: {count} images, but groups of shape {array.shape}; give one group per image, (N,)")
+    if (array.dtype.kind == "f" and np.isnan(array).any()) or any(group is None for group in array):
+        raise DataError("data: groups are missing for some images; give every image of an unknown group its own")
     return np.array([str(group) for group in array])

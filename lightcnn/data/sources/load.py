@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.positive_class import with_positive
-from lightcnn.data.sources.arrays import ARRAYS, given_arrays
+from lightcnn.data.sources.arrays import ARRAYS, are_given, given_arrays
 from lightcnn.data.sources.folder import read_folder
 from lightcnn.data.sources.manifest import read_manifest
 from lightcnn.data.sources.mpox import mpox2022, mpox2025
@@ -35,7 +35,7 @@ OUTLINES = {"digits": (1, 10, 8), "fashion-mnist": (1, 10, 28), "cifar10": (3, 1
 def load(source: str, reading: Reading | None = None, *, progress: Progress = no_progress) -> Dataset:
     """Loads a source: a named data set, a folder of class folders, a .csv manifest, or a .npz in MedMNIST's layout.
 
-    `arrays` are those that are given in Python, if there is no such folder.
+    `arrays` are those that are given in Python, or else a folder of that name.
 
     Of two classes, `reading.positive` is the second. Raises: DataError in one line that names the file, the rule and
     the remedy; DataMissing if a named data set is not on this machine and cannot be downloaded.
@@ -48,7 +48,7 @@ def _load(source: str, reading: Reading, progress: Progress) -> Dataset:
     path = Path(source)
     if not is_utf8(source):
         raise DataError(f"data {source!r} {NOT_UTF8}")
-    if source == ARRAYS and not path.exists():
+    if source == ARRAYS and (are_given() or not path.exists()):
         return given_arrays()
     try:
         if name := _named(source):

@@ -117,7 +117,8 @@ def _of_network(candidates: Sequence[Weights], judge: Judge) -> Weights:
     within = [
         item
         for item in candidates
-        if best.score - item.score <= STANDARD_ERRORS * judge.error(best.probabilities, item.probabilities)
+        if item is best
+        or best.score - item.score <= STANDARD_ERRORS * judge.error(best.probabilities, item.probabilities)
     ]
     return max(within, key=lambda item: (item.step, item.score, item.averaged))
 

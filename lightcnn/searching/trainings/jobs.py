@@ -38,11 +38,12 @@ class TrainingJob(Frozen):
 
 
 class WeightScore(Frozen):
-    """Validation accuracy (0..1) and calibrated log loss; also the loss with classes weighted alike, if used."""
+    """Validation accuracy (0..1), and log losses: calibrated, the same with equal weights of classes, uncalibrated."""
 
     accuracy: float
     log_loss: float
     equal_log_loss: float | None = None
+    raw_log_loss: float | None = None
 
     @property
     def loss(self) -> float:
@@ -50,8 +51,10 @@ class WeightScore(Frozen):
         return self.log_loss if self.equal_log_loss is None else self.equal_log_loss
 
     def rank(self, metric: MetricName) -> float:
-        """What stands for the metric: the higher the better."""
-        return self.accuracy if metric == "accuracy" else -self.loss
+        """The metric, or what is used in place of it: the higher the better."""
+        if metric == "accuracy":
+            return self.accuracy
+        return -(self.raw_log_loss if metric == "log_loss" and self.raw_log_loss is not None else self.loss)
 
 
 class TrainingResult(Frozen):

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from lightcnn.errors import InputError
 from lightcnn.evaluation.labelled_predictions import LabelledPredictions, labelled_predictions
 from lightcnn.evaluation.score_values import bootstrap_scores, over_classes, point_values
-from lightcnn.searching.metric_names import MetricName
+from lightcnn.searching.metric_names import EQUAL_CLASSES, MetricName
 
 Numbers = NDArray[np.float64]
-DRAWS = 500
-"""Draws of the bootstrap for the noise of a difference."""
+DRAWS = 200
+"""Draws of the bootstrap for the noise of a difference, which is then known to within about 5 %."""
+MIN_GROUPS = 5
+"""Groups of every class that the noise of a metric needs in which classes count alike."""
 CLASS_METRICS = ("auc", "f1")
 """Metrics of one class against the rest: of two classes the second one's, else the mean of all."""
 
@@ -33,19 +35,21 @@ class Judge:
         labels: NDArray[np.int64],
         groups: NDArray[np.str_],
         classes: Sequence[str],
-        threshold: float = 0.5,
     ) -> None:
         self.metric = metric
         self._labels = labels
         self._groups = groups
         self._classes = classes
-        self._threshold = threshold
+        self._drawn: dict[int, tuple[Numbers, Numbers]] = {}
         missing = [name for c, name in enumerate(classes) if not (labels == c).any()]
-        if metric == "auc" and missing:
+        needs_all = metric == "auc" or (metric in EQUAL_CLASSES and len(classes) == 2)
+        if missing and (needs_all or (metric in EQUAL_CLASSES and len(classes) - len(missing) < 2)):
             raise InputError(
-                f"--metric auc: class {missing[0]!r} has no image in the validation set, so it has no AUC; "
-                "use another metric, or more images"
+                f"--metric {metric}: class {missing[0]!r} has no image in the validation set, so the metric is "
+                "undefined; use another one, or more images"
             )
+        groups_of = [len(np.unique(groups[labels == c])) for c in range(len(classes)) if (labels == c).any()]
+        self._can_draw = min(groups_of, default=0) >= MIN_GROUPS
 
     def score(self, probabilities: Numbers) -> float:
         """The metric of predictions (N, K), with the sign that makes higher values better."""
@@ -61,28 +65,35 @@ class Judge:
     def error(self, first: Numbers, second: Numbers) -> float:
         """The standard error of the difference of the metric of two predictions (N, K) of the same images.
 
-        Groups are independent, the images of one group are not. Infinite if there is only one group.
+        Groups are independent, the images of one group are not. Infinite if there are too few groups.
         """
         if self.metric == "accuracy":
             return paired_error(self.correct(first), self.correct(second), self._groups)
         if self.metric == "log_loss":
             return paired_error(self._predictions(first).errors[1], self._predictions(second).errors[1], self._groups)
-        if len(np.unique(self._groups)) < 2:
+        if not self._can_draw:
             return math.inf
-        draws = [self._draws(first), self._draws(second)]  # with the same groups in each draw
-        return float(np.nanstd(draws[0] - draws[1], ddof=1))
+        count = len(np.unique(self._groups))
+        draws = self._draws(first) - self._draws(second)  # with the same groups in each draw
+        return float(np.nanstd(draws, ddof=1)) * math.sqrt(count / (count - 1))
 
     def _draws(self, probabilities: Numbers) -> Numbers:
-        drawn = bootstrap_scores(self._predictions(probabilities), np.array([]), draws=DRAWS)[self.metric]
-        return np.asarray(self._of_all_classes(drawn[:DRAWS]))  # without the rows that leave one group out
+        """The metric in each draw; kept, since the same predictions are compared several times."""
+        key = id(probabilities)
+        if key not in self._drawn:
+            predictions = self._predictions(probabilities)
+            if self.metric != "auc":  # areas under curves take most of the time
+                predictions.__dict__["curves"] = [None] * len(self._classes)
+            drawn = bootstrap_scores(predictions, np.array([]), draws=DRAWS)[self.metric]
+            of_draws = np.asarray(self._of_all_classes(drawn[:DRAWS]))  # without the rows that leave one group out
+            self._drawn[key] = probabilities, of_draws  # with the array, so that its id is not used again
+        return self._drawn[key][1]
 
     def _of_all_classes(self, values: Any) -> Any:
         return over_classes(np.asarray(values)) if self.metric in CLASS_METRICS else values
 
     def _predictions(self, probabilities: Numbers) -> LabelledPredictions:
-        return labelled_predictions(
-            self._labels, probabilities, groups=self._groups, threshold=self._threshold, classes=self._classes
-        )
+        return labelled_predictions(self._labels, probabilities, groups=self._groups, classes=self._classes)
 
 
 def paired_error(first: NDArray[np.generic], second: NDArray[np.generic], groups: NDArray[np.str_]) -> float:

@@ -48,7 +48,7 @@ def measured_plan(
     if cores != single:
         speeds[cores] = images_per_second(data, space, cores)
     threads = max(speeds, key=lambda number: speeds[number][0])
-    return _timed_plan(settings, data, 1, began, threads, speeds[threads])
+    return _timed_plan(settings, data, 1, began, threads, speeds[threads]).model_copy(update={"alone": True})
 
 
 def with_speed(plan: Plan, data: PipelineData, space: BudgetedSpace) -> Plan:

@@ -116,6 +116,7 @@ def score_weights(model: nn.Module, data: TrainingData, size: int, metric: Metri
         accuracy=float(correct.mean()),
         log_loss=calibrated_log_loss(labels, predicted),
         equal_log_loss=equal_log_loss(labels, predicted) if metric in EQUAL_CLASSES else None,
+        raw_log_loss=cross_entropy(labels, predicted),
     )
 
 

@@ -71,7 +71,7 @@ def test_texts_are_classes_in_alphabetical_order_and_integers_in_ascending_order
 def test_groups_are_those_that_are_given() -> None:
     dataset = read_arrays((IMAGES, LABELS), groups=np.arange(60) // 2)
     assert dataset.groups[:4].tolist() == ["0", "0", "1", "1"]
-    assert dataset.groups_from == "source"
+    assert dataset.groups_from == "manifest"
 
 
 MIXED = [*IMAGES[:59], np.zeros((8, 8, 3), np.uint8)]
@@ -88,6 +88,8 @@ MIXED = [*IMAGES[:59], np.zeros((8, 8, 3), np.uint8)]
         ((IMAGES, LABELS / 2), None, "labels are float64; give integers or texts"),
         ((IMAGES, np.eye(60)), None, r"labels of shape \(60, 60\)"),
         ((IMAGES, LABELS), np.arange(59), r"60 images, but groups of shape \(59,\)"),
+        ((IMAGES, LABELS), np.where(LABELS == 0, np.nan, 1.0), "groups are missing for some images"),
+        (Pairs([Image.fromarray(image).convert("P") for image in IMAGES], LABELS), None, "mode P; convert it"),
         (3, None, "int is neither a path, nor arrays"),
         ({"X": IMAGES}, None, "dict is neither a path, nor arrays"),
         (IMAGES, None, "ndarray is neither a path, nor arrays"),
@@ -105,10 +107,19 @@ def test_wrong_arrays_are_one_line(data: Any, groups: Any, message: str) -> None
 def test_arrays_are_known_only_while_they_are_given() -> None:
     with given((IMAGES, LABELS)) as source:
         assert load(source).fingerprint == read_arrays((IMAGES, LABELS)).fingerprint
-    with pytest.raises(DataError, match="the images were arrays in Python, which are not stored; give them again"):
+    with pytest.raises(DataError, match="the images were arrays in Python, which are not stored; write them into"):
         load("arrays")
     with pytest.raises(DataError, match="groups are given with arrays only"), given("digits", groups=LABELS):
         pass
+
+
+def test_given_arrays_come_before_a_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "arrays").mkdir()
+    with given((IMAGES, LABELS)) as source:
+        assert len(load(source)) == 60
+    with pytest.raises(DataError, match="arrays"):
+        load("arrays")
 
 
 def test_search_train_and_audit_take_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +132,7 @@ def test_search_train_and_audit_take_arrays(tmp_path: Path, monkeypatch: pytest.
     assert Recipe.load("searched/recipe.yaml").data == "arrays"
     again = lightcnn.train("searched/recipe.yaml", data=(IMAGES, labels), out="again")
     assert again.accuracy == network.accuracy
-    with pytest.raises(DataError, match="give them again in Python"):
+    with pytest.raises(DataError, match="train from Python with data"):
         lightcnn.train("searched/recipe.yaml", out="without")
     assert not Path("without").exists()
     quick = Recipe.load("quick")

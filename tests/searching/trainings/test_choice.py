@@ -94,7 +94,7 @@ def test_the_error_of_a_difference_is_that_of_repeated_samples(metric: MetricNam
         labels = np.arange(count) % 2
         signal = labels + random.normal(0, 1, count)
         both = [1 / (1 + np.exp(-2 * (signal + random.normal(0, 0.5, count) - 0.5))) for _ in range(2)]
-        return labels, *(np.stack([1 - one, one], axis=1) for one in both)
+        return labels, *(np.stack([1 - second, second], axis=1) for second in both)
 
     differences = []
     for _ in range(200):
@@ -104,9 +104,33 @@ def test_the_error_of_a_difference_is_that_of_repeated_samples(metric: MetricNam
     assert judged.error(first, second) == pytest.approx(np.std(differences), rel=0.3)
 
 
-def test_a_class_without_validation_images_has_no_auc() -> None:
-    with pytest.raises(InputError, match="--metric auc: class 'b' has no image in the validation set"):
-        Judge("auc", np.zeros(4, dtype=np.int64), np.array(list("abcd")), ("a", "b"))
+@pytest.mark.parametrize(
+    ("metric", "labels", "classes"),
+    [
+        ("auc", [0, 0, 1, 1], "abc"),
+        ("auc", [0] * 4, "ab"),
+        ("f1", [0] * 4, "ab"),
+        ("balanced_accuracy", [2] * 4, "abc"),
+    ],
+)
+def test_an_undefined_metric_is_refused(metric: MetricName, labels: list[int], classes: str) -> None:
+    with pytest.raises(InputError, match=f"--metric {metric}: class '.' has no image in the validation set"):
+        Judge(metric, np.array(labels), np.array(list("abcd")), tuple(classes))
+
+
+def test_a_few_groups_leave_the_noise_of_a_class_metric_unknown() -> None:
+    labels, groups = np.repeat([0, 1], 20), np.repeat(["a", "b"], 20)
+    random = np.random.default_rng(0)
+    first, second = random.dirichlet(np.ones(2), (2, 40))
+    assert Judge("auc", labels, groups, ("a", "b")).error(first, second) == math.inf
+    assert Judge("accuracy", labels, groups, ("a", "b")).error(first, second) < math.inf
+
+
+def test_weights_are_chosen_whatever_the_noise() -> None:
+    groups = np.array(list("abcdefgh"))
+    judged = Judge("balanced_accuracy", np.arange(8) % 2, groups, ("a", "b"))
+    candidates = [weights(1, "11110000", 100), weights(1, "11111111", 200)]
+    assert choose(candidates, judged).best.step == 200
 
 
 def test_losses_of_rare_classes_count_as_much_as_those_of_others() -> None:

@@ -18,7 +18,7 @@ SMALLEST_MOBILENET = 64
 
 @dataclass(frozen=True)
 class SpaceChoice:
-    """The name of a shipped space and why it was chosen; `is_outside` if the budget is outside of its range."""
+    """The name of a shipped space and why it was chosen; `is_outside` if it is not meant for such a budget."""
 
     name: str
     reason: str
@@ -28,7 +28,7 @@ class SpaceChoice:
         """A warning if the budget is outside of the range of the space."""
         if not self.is_outside:
             return []
-        message = f"The space {self.name} was chosen although its networks are smaller than the budget: {self.reason}."
+        message = f"The space {self.name} was chosen although it is meant for at most 30 MFLOPs: {self.reason}."
         return [ReportWarning("budget_above_space", message, 1)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lightcnn.budget import Budget
-from lightcnn.searching.space_choice import choose_space
+from lightcnn.space_choice import choose_space
 
 
 @pytest.mark.parametrize(
