@@ -17,10 +17,10 @@ def recipes(incomplete: str) -> list[str]:
 
 
 def spaces(incomplete: str) -> list[str]:
-    """Shipped search spaces."""
+    """Shipped search spaces, and auto."""
     from lightcnn import document
 
-    return _beginning(incomplete, document.shipped("search_spaces"))
+    return _beginning(incomplete, ("auto", *document.shipped("search_spaces")))
 
 
 def data_sets(incomplete: str) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
-from time import monotonic
 from typing import Any
 
 import torch
@@ -131,7 +131,7 @@ def run(
     device = pick_device(settings.device)
     with _workers(settings, device, progress) as pool:
         dataset = _read(settings, progress)
-        began = monotonic()
+        began = time.monotonic()
         if existing is None:
             dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
         sets = make_split(dataset, settings.seed, settings.reading)
@@ -163,7 +163,7 @@ def estimate(settings: SearchSettings, progress: SearchProgress = SILENT, *, res
     dataset = _read(settings, progress)
     if not resumed:
         dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
-    began = monotonic()
+    began = time.monotonic()
     sets = make_split(dataset, settings.seed, settings.reading)
     space = _space_for(settings, dataset)
     workers = settings.workers or default_workers(device)
@@ -172,12 +172,13 @@ def estimate(settings: SearchSettings, progress: SearchProgress = SILENT, *, res
     pipeline = Pipeline(dataset, sets, device)
     plan = measured_plan(settings, PipelineData(pipeline, settings.seed), space, workers, began)
     first = space.fit(space.first())
+    chosen = choose_space(space.budget, dataset.size) if settings.choose_space else None
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
     return {
         **report_head("search", seed=settings.seed, data=data_document(pipeline.dataset, sets)),
         "dry_run": True,
         "budget": space.budget.document(),
-        "space": {"name": space.space.name, "genes": len(space.genes())}
+        "space": {"name": space.space.name, "genes": len(space.genes()), "chosen": chosen and chosen.reason}
         | {name: cost(space.space.spec(shape)).document() for name, shape in ends.items()},
         "first": first and first.cost.document(),
         "trials": settings.trials,
@@ -225,10 +226,10 @@ def _workers(settings: SearchSettings, device: torch.device, progress: SearchPro
 
 def _read(settings: SearchSettings, progress: SearchProgress) -> Dataset:
     """The images and their groups."""
-    start, reading = monotonic(), settings.reading
+    start, reading = time.monotonic(), settings.reading
     dataset = load(settings.data, reading, progress=progress.reading)
     dataset = find_groups(dataset, fast=reading.fast, progress=progress.reading)
-    progress.read(len(dataset), monotonic() - start)
+    progress.read(len(dataset), time.monotonic() - start)
     return dataset
 
 

@@ -204,13 +204,16 @@ def format_estimate(document: Mapping[str, Any], settings: SearchSettings) -> li
     """The lines of a dry run, from its document."""
     space, first = document["space"], document["first"]
     counts = ", ".join(f"{count} {name}" for name, count in document["data"]["counts"].items())
+    name = space["name"] or "the given space"
+    chosen = f" (chosen since {space['chosen']})" if space["chosen"] else ""
     limits = [f"{settings.trials} trials"] if settings.trials else []
     limits += [f"{settings.seconds:g} seconds"] if settings.seconds else []
     return [
         f"data    {settings.data}: {counts}",
-        f"space   {space['name']}: {space['genes']} genes, "
+        f"space   {name}{chosen}: {space['genes']} genes, "
         f"{human(space['smallest']['macs'])} to {human(space['largest']['macs'])} FLOPs",
         f"budget  {Budget.parse(settings.budget)}",
+        f"metric  {metric_label(settings.metric)} on validation",
         f"first   {_cost(first) if first else 'a random network: the start of the space does not fit the budget'}",
         f"ends    after {' or '.join(limits)}; nothing was trained",
         *plan_lines(document["plan"]),

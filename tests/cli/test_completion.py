@@ -20,6 +20,7 @@ def test_shipped_names_and_run_folders_are_offered(tmp_path: Path, monkeypatch: 
         RunFolder.create(name, "audit", {})
     assert completion.recipes("qu") == ["quick"]
     assert completion.spaces("mob") == ["mobilenet"]
+    assert completion.spaces("au") == ["auto"]
     assert completion.data_sets("fash") == ["fashion-mnist"]
     assert completion.targets("mobilenetv2") == ["mobilenetv2"]
     assert completion.run_folders("") == ["runs/first"]

@@ -524,11 +524,13 @@ def test_dry_run_prints_data_space_budget_and_limits(data, tmp_path, capsys):
     assert run(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"data    {data}: 52 train, 8 val, 20 test"
-    assert re.fullmatch(r"space   micro: 31 genes, [\d.]+k to [\d.]+M FLOPs", lines[1])
+    space = r"space   micro \(chosen since the budget is at most 30 MFLOPs\): 31 genes, [\d.]+k to [\d.]+M FLOPs"
+    assert re.fullmatch(space, lines[1])
     assert lines[2] == "budget  100kFLOPs"
-    assert re.match(r"first   [\d.]+k FLOPs, [\d.]+k params, ", lines[3])
-    assert lines[4] == "ends    after 3 trials or 180 seconds; nothing was trained"
-    assert re.match(r"plan: ", lines[5])
+    assert lines[3] == "metric  accuracy on validation"
+    assert re.match(r"first   [\d.]+k FLOPs, [\d.]+k params, ", lines[4])
+    assert lines[5] == "ends    after 3 trials or 180 seconds; nothing was trained"
+    assert re.match(r"plan: ", lines[6])
     assert list(tmp_path.iterdir()) == []
 
 
