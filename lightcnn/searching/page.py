@@ -53,8 +53,8 @@ def _result(report: Mapping[str, Any]) -> list[str]:
         html.paragraph(
             f"95 % interval {test['low']:.2%} to {test['high']:.2%} ({method}) on {data['counts']['test']:,} images "
             f"that were used neither in the search nor in training, and were evaluated {_times(report)}. The weights "
-            f"were chosen by their validation {metric_label(metric)} "
-            f"({format_score(metric, report['metrics']['val'][metric])}), so it is too {bias}."
+            f"were chosen by their validation {metric_label(metric)}, "
+            f"{format_score(metric, report['metrics']['val'][metric])}, so that is too {bias}."
         ),
         *map(html.paragraph, others),
         *(html.paragraph(f"{line[0].upper()}{line[1:]}.") for line in [seeds_line(report)] if line),
