@@ -42,7 +42,8 @@ class Recorder(SearchProgress):
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SearchSettings:
     """A search of twenty seconds by two workers, on dark and bright squares, with short rungs."""
     monkeypatch.setattr("lightcnn.searching.plan.MIN_STEPS", 10)
-    monkeypatch.setattr("lightcnn.searching.trainings.speed.SPEED_SECONDS", 0.2)
+    speeds = (1_000.0, 5_000.0)  # so that the plan is the same on a busy machine
+    monkeypatch.setattr("lightcnn.searching.trainings.speed.images_per_second", lambda *values: speeds)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path / "cache"))
     random = np.random.default_rng(0)
