@@ -12,21 +12,15 @@ import argparse
 import math
 
 import numpy as np
-import torch
+from first_network import first_network
 
-from lightcnn.budget import Budget
-from lightcnn.data.pipeline import Pipeline
-from lightcnn.data.sources.load import load
-from lightcnn.data.split import make_split
 from lightcnn.engine.loop import fit
 from lightcnn.engine.state import State
 from lightcnn.inference import probabilities
 from lightcnn.network import build
-from lightcnn.recipe import Augment, Reading
+from lightcnn.recipe import Augment
 from lightcnn.recipe_defaults import default_augment, default_training
-from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.plan import AVERAGING, WARMUP_STEPS
-from lightcnn.space import SearchSpace
 
 DECAY_SHARE = 0.2
 VARIANTS = {
@@ -47,13 +41,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=["default", *VARIANTS])
     options = parser.parse_args()
-    dataset = load(options.data, Reading())
-    split = make_split(dataset, 0, Reading())
-    pipeline = Pipeline(dataset, split, torch.device("cpu"))
-    space = SearchSpace.load("micro").for_data(dataset.channels, len(dataset.classes), dataset.size)
-    candidate = BudgetedSpace(space, Budget.parse(options.budget)).fit(space.first())
-    assert candidate is not None
-    size, train = candidate.spec.input[1], len(split.train)
+    pipeline, spec = first_network(options.data, options.budget)
+    dataset, split = pipeline.dataset, pipeline.split
+    size, train = spec.input[1], len(split.train)
     variants = {"default": default_augment(dataset.channels, train), **VARIANTS}
     base = default_training(math.ceil(options.images / train), train)
     steps = round(options.images / train * math.ceil(train / base.batch))
@@ -62,7 +52,7 @@ def main() -> None:
                 "decay_steps": round(DECAY_SHARE * steps), "threads": 1}
     )  # fmt: skip
     for name in options.only or variants:
-        state = State(build(candidate.spec, options.seed), settings, train)
+        state = State(build(spec, options.seed), settings, train)
         cells = []
         for share in (0.1, 0.2, 0.4, 0.8, 1.0):
             fit(

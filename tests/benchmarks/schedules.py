@@ -14,20 +14,16 @@ import math
 
 import numpy as np
 import torch
+from first_network import first_network
 
-from lightcnn.budget import Budget
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.data.sources.load import load
-from lightcnn.data.split import make_split
 from lightcnn.engine.loop import fit
 from lightcnn.engine.optimizers import Average
 from lightcnn.engine.state import State
 from lightcnn.inference import probabilities
 from lightcnn.network import build
-from lightcnn.recipe import Optimisation, Reading
+from lightcnn.recipe import Optimisation
 from lightcnn.recipe_defaults import default_augment, default_training
-from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
 
 DECAYS = (0.98, 0.995, 0.999)
@@ -94,17 +90,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--budget", default="1MFLOPs")
     options = parser.parse_args()
-    dataset = load(options.data, Reading())
-    split = make_split(dataset, 0, Reading())
-    pipeline = Pipeline(dataset, split, torch.device("cpu"))
-    space = SearchSpace.load("micro").for_data(dataset.channels, len(dataset.classes), dataset.size)
-    candidate = BudgetedSpace(space, Budget.parse(options.budget)).fit(space.first())
-    assert candidate is not None
+    pipeline, spec = first_network(options.data, options.budget)
     for seed in range(1, options.seeds + 1):
         for schedule in SCHEDULES:
             print(f"seed {seed}, {schedule}: current weights, and averages of {', '.join(map(str, DECAYS))}")
-            settings = settings_of(schedule, options.images, len(split.train))
-            run(pipeline, candidate.spec, settings, options.images, seed)
+            settings = settings_of(schedule, options.images, len(pipeline.split.train))
+            run(pipeline, spec, settings, options.images, seed)
 
 
 if __name__ == "__main__":
