@@ -1,0 +1,137 @@
+"""The memory of the generated C, exactly and from the spec alone: the places of tensors, and the flash. No torch.
+
+Tensors that are alive at the same time get different places in one static buffer, the arena, which holds the pixels of
+the image, all activations in int8, and the logits. Elementwise operators write over an operand that no later step
+reads. Flash is the constants that the generator writes and an allowance for the code of the kernels that are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from lightcnn.program import CONVOLUTIONS, Program, Step
+
+TABLE_BYTES = 256
+"""Bytes of the table of a function: one for every int8 code."""
+CLAMPED = ("none", "relu", "relu6")
+"""Functions that need no table: the output is clamped to the range of its codes."""
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """The offset in bytes of every tensor in the arena, by its number, and the bytes of the arena."""
+
+    offsets: tuple[int, ...]
+    arena_bytes: int
+
+
+@dataclass
+class _Buffer:
+    """Tensors that share one place; it is occupied from step `first` to step `last`, both included."""
+
+    tensors: list[int]
+    size: int
+    first: int
+    last: int
+    offset: int = 0
+
+    def overlaps(self, other: _Buffer) -> bool:
+        """Whether both are occupied during some step."""
+        return self.first <= other.last and other.first <= self.last
+
+
+def plan_memory(program: Program) -> MemoryPlan:
+    """Places all tensors of a program, each element in one byte, so that the arena is small.
+
+    The buffers are placed one after the other at the lowest free offset, in several orders; the smallest arena wins
+    (greedy by size: arXiv:2001.03288).
+    """
+    buffers = _buffers(program)
+    arenas = [(_place(sorted(buffers, key=order)), order) for order in _ORDERS]
+    arena, order = min(arenas, key=lambda each: each[0])
+    _place(sorted(buffers, key=order))
+    offsets = {tensor: buffer.offset for buffer in buffers for tensor in buffer.tensors}
+    return MemoryPlan(tuple(offsets[tensor] for tensor in range(len(program.shapes))), arena)
+
+
+_ORDERS: tuple[Callable[[_Buffer], tuple[int, ...]], ...] = (
+    lambda buffer: (-buffer.size, buffer.first),
+    lambda buffer: (buffer.first - buffer.last, -buffer.size, buffer.first),
+    lambda buffer: (-buffer.size * (buffer.last - buffer.first + 1), buffer.first),
+    lambda buffer: (buffer.first, -buffer.size),
+)
+"""The orders in which buffers are placed: by size, by lifetime, by both, and in the order of the steps."""
+
+
+def shares_input(program: Program, index: int) -> int | None:
+    """The tensor over which the step with that index writes its output, or None."""
+    step = program.steps[index]
+    if step.operator not in ("input", "add", "scale"):
+        return None
+    later = {tensor for other in program.steps[index + 1 :] for tensor in other.inputs}
+    candidates = step.inputs[:1] if step.operator != "add" else step.inputs
+    return next((tensor for tensor in candidates if tensor not in later), None)
+
+
+def _buffers(program: Program) -> list[_Buffer]:
+    """The buffers of a program, with their lifetimes."""
+    of_tensor = {0: _Buffer([0], program.elements(0), 0, 0)}
+    for index, step in enumerate(program.steps):
+        for tensor in step.inputs:
+            of_tensor[tensor].last = index
+        shared = shares_input(program, index)
+        if shared is None:
+            of_tensor[step.output] = _Buffer([step.output], program.elements(step.output), index, index)
+        else:
+            of_tensor[step.output] = of_tensor[shared]
+            of_tensor[shared].tensors.append(step.output)
+    return list({id(buffer): buffer for buffer in of_tensor.values()}.values())
+
+
+def _place(buffers: Sequence[_Buffer]) -> int:
+    """Sets the offsets of buffers in this order; returns the bytes of the arena."""
+    placed: list[_Buffer] = []
+    for buffer in buffers:
+        buffer.offset = _lowest_offset(buffer, [other for other in placed if buffer.overlaps(other)])
+        placed.append(buffer)
+    return max(buffer.offset + buffer.size for buffer in buffers)
+
+
+def _lowest_offset(buffer: _Buffer, others: Iterable[_Buffer]) -> int:
+    """The lowest offset at which a buffer is free of all the others."""
+    offset = 0
+    for other in sorted(others, key=lambda each: each.offset):
+        if offset + buffer.size <= other.offset:
+            break
+        offset = max(offset, other.offset + other.size)
+    return offset
+
+
+def needs_table(step: Step) -> bool:
+    """Whether a step looks its outputs up in a table."""
+    return step.function not in CLAMPED
+
+
+def word_count(program: Program) -> int:
+    """Number of int32 constants: biases and multipliers per output channel, and the multipliers of other operators."""
+    return sum(_WORDS.get(step.operator, 0) for step in program.steps) + sum(
+        2 * program.weight_shape(step)[0] for step in program.steps if step.operator in CONVOLUTIONS
+    )
+
+
+_WORDS = {"mean": 1, "add": 3, "scale": 1}
+"""Multipliers of operators that have a fixed number of them."""
+
+
+def byte_count(program: Program) -> int:
+    """Number of int8 constants: weights, shifts, and tables."""
+    total = 0
+    for step in program.steps:
+        if step.operator in CONVOLUTIONS:
+            width, channels, rows, columns = program.weight_shape(step)
+            total += width * channels * rows * columns + width
+        total += _WORDS.get(step.operator, 0) + TABLE_BYTES * needs_table(step)
+        if step.operator == "input":
+            total += TABLE_BYTES * program.shapes[0][0]
+    return total
