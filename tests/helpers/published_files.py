@@ -83,10 +83,11 @@ def image_file(value=0, kind="PNG"):
 
 
 def write_zip(path, entries):
-    """Equal entries give equal bytes: every entry has the date of ZIP's epoch, not that of now."""
+    """Equal entries, by name or ZipInfo, give equal bytes: names get the date of ZIP's epoch, not that of now."""
     with zipfile.ZipFile(path, "w") as opened:
         for name, content in entries.items():
-            opened.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+            info = name if isinstance(name, zipfile.ZipInfo) else zipfile.ZipInfo(name)
+            opened.writestr(info, content, zipfile.ZIP_DEFLATED)
 
 
 PHOTOGRAPHS = {
