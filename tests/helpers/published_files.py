@@ -40,7 +40,7 @@ def fashion(folder, *, end="", side=28, labels=None, counts=(20, 10)):
         content[f"{name}-images-idx3-ubyte"] = RANDOM.integers(0, 256, (count, side, side), dtype=np.uint8)
         content[f"{name}-labels-idx1-ubyte"] = numbers
     for name, array in content.items():
-        data = gzip.compress(idx(array)) if end else idx(array)
+        data = gzip.compress(idx(array), mtime=0) if end else idx(array)
         (folder / f"{name}{end}").write_bytes(data)
     return content
 
@@ -83,9 +83,11 @@ def image_file(value=0, kind="PNG"):
 
 
 def write_zip(path, entries):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+    """Equal entries, by name or ZipInfo, give equal bytes: names get the date of ZIP's epoch, not that of now."""
+    with zipfile.ZipFile(path, "w") as opened:
         for name, content in entries.items():
-            opened.writestr(name, content)
+            info = name if isinstance(name, zipfile.ZipInfo) else zipfile.ZipInfo(name)
+            opened.writestr(info, content, zipfile.ZIP_DEFLATED)
 
 
 PHOTOGRAPHS = {
