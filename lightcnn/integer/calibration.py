@@ -45,21 +45,40 @@ def run_program(
 def measure_ranges(
     program: Program, state: Mapping[str, Tensor], images: Tensor, preprocess: Preprocess
 ) -> tuple[StepRange, ...]:
-    """The ranges of all steps over uint8 images (N, C, S, S)."""
+    """The smallest and largest outputs of all steps over uint8 images (N, C, S, S)."""
     extremes: list[list[Tensor]] = [[] for _ in program.steps]
 
     def observe(index: int, before: Tensor, after: Tensor) -> None:
         extremes[index].append(torch.stack([*before.aminmax(), *after.aminmax()]))
 
-    batch = max(1, BATCH_ELEMENTS // max(map(program.elements, range(len(program.shapes)))))
+    _run_in_batches(program, state, images, preprocess, observe)
+    return tuple(_range(torch.stack(rows)) for rows in extremes)
+
+
+def measure_means(
+    program: Program, state: Mapping[str, Tensor], images: Tensor, preprocess: Preprocess
+) -> list[NDArray[np.float64]]:
+    """The mean output (channels,) of each step before its function, over uint8 images (N, C, S, S)."""
+    sums: list[list[Tensor]] = [[] for _ in program.steps]
+
+    def observe(index: int, before: Tensor, after: Tensor) -> None:
+        sums[index].append(before.double().mean((2, 3)).sum(0))
+
+    _run_in_batches(program, state, images, preprocess, observe)
+    return [torch.stack(rows).sum(0).numpy() / len(images) for rows in sums]
+
+
+def _run_in_batches(
+    program: Program, state: Mapping[str, Tensor], images: Tensor, preprocess: Preprocess, observe: Observer
+) -> None:
+    batch = max(1, BATCH_ELEMENTS // program.largest)
     with torch.inference_mode():
         for start in range(0, len(images), batch):
             run_program(program, state, normalise(images[start : start + batch], preprocess), observe)
-    return tuple(_range(torch.stack(rows).numpy()) for rows in extremes)
 
 
-def _range(rows: NDArray[np.float32]) -> StepRange:
-    lows, highs = rows.min(0).tolist(), rows.max(0).tolist()
+def _range(rows: Tensor) -> StepRange:
+    lows, highs = rows.amin(0).tolist(), rows.amax(0).tolist()
     return StepRange((lows[0], highs[1]), (lows[2], highs[3]))
 
 

@@ -26,6 +26,8 @@ MAX_STEPS = 2**26
 """Largest output of a step, in codes before they are clamped: sums that are shifted left then fit into int32."""
 MAX_BIAS = 2**30
 """Largest bias; the scale of the weights of a channel is increased until its bias fits."""
+MAX_CORRECTION = 2**20
+"""Largest number by which a bias is corrected afterwards."""
 MAX_DIFFERENCE = HIGH - LOW
 """Largest difference of two codes."""
 _NO_BYTES = np.empty(0, np.int8)
@@ -87,24 +89,31 @@ def _pool(program: Program, step: Step, codes: Quantization) -> IntegerStep:
 def _convolution(
     program: Program, step: Step, x: Quantization, state: State, extent: StepRange
 ) -> tuple[IntegerStep, Quantization]:
-    weights = state[f"{step.weights}.weight"].astype(np.float64).reshape(program.weight_shape(step))
-    bias = state.get(f"{step.weights}.bias", np.zeros(len(weights))).astype(np.float64)
-    _require_finite(step, weights, bias)
-    scales = _weight_scales(weights, bias, x)
+    weights, bias = _weights(program, step, state)
+    scales = weight_scales(program, step, state, x)
     codes = np.clip(np.rint(weights / scales[:, None, None, None]), -MAX_WEIGHT, MAX_WEIGHT)
     sums = np.rint(bias / (scales * x.scale))
     largest = max(HIGH - x.zero, x.zero - LOW) * np.abs(codes).sum((1, 2, 3)) + np.abs(sums)
-    _require_int32(step, int(largest.max()))
+    _require_int32(step, int(largest.max()) + MAX_CORRECTION)
     before, after = _outputs(step, extent, float((largest * scales).max()) * x.scale)
     pairs = [multiplier(x.scale * scale / before.scale) for scale in scales.tolist()]
     made = _step(step, [x], before, after, pairs=pairs, weights=codes.astype(np.int8), bias=sums.astype(np.int32))
     return made, after
 
 
-def _weight_scales(weights: NDArray[np.float64], bias: NDArray[np.float64], x: Quantization) -> NDArray[np.float64]:
-    """The scale of the weights of each channel; with a weight of 127, if its bias is not very large."""
+def weight_scales(program: Program, step: Step, state: State, x: Quantization) -> NDArray[np.float64]:
+    """The scales (out,) of the weights of a convolution of x: the largest weight is 127 if the bias is not huge."""
+    weights, bias = _weights(program, step, state)
     scales = np.maximum(np.abs(weights).max(axis=(1, 2, 3)) / MAX_WEIGHT, np.abs(bias) / (x.scale * MAX_BIAS))
     return np.asarray(np.maximum(scales, MIN_SCALE), np.float32).astype(np.float64)
+
+
+def _weights(program: Program, step: Step, state: State) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights (out, in / groups, rows, columns) and bias (out,) of a convolution."""
+    weights = state[f"{step.weights}.weight"].astype(np.float64).reshape(program.weight_shape(step))
+    bias = state.get(f"{step.weights}.bias", np.zeros(len(weights), np.float32)).astype(np.float64)
+    _require_finite(step, weights, bias)
+    return weights, bias
 
 
 def _elementwise(

@@ -37,7 +37,7 @@ def run(network: IntegerNetwork, pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
         int8 (N, logits); `network.logits` is their quantization.
     """
     program = network.program
-    batch = max(1, BATCH_ELEMENTS // max(map(program.elements, range(len(program.shapes)))))
+    batch = max(1, BATCH_ELEMENTS // program.largest)
     starts = range(0, len(pixels), batch)
     outputs = [_last(network, pixels[start : start + batch]) for start in starts]
     return np.concatenate([np.empty((0, program.elements(program.output)), np.int8), *outputs])
@@ -54,7 +54,7 @@ def tensors(network: IntegerNetwork, pixels: NDArray[np.uint8]) -> list[NDArray[
     """All tensors (N, H, W, C) by their number, that of the pixels included; for few images."""
     results: dict[int, NDArray[np.integer]] = {PIXELS: pixels}
     for step in network.steps:
-        results[step.step.output] = _compute(network.program, step, results)
+        results[step.step.output] = compute_step(network.program, step, results)
     return [results[tensor] for tensor in range(len(network.program.shapes))]
 
 
@@ -63,17 +63,17 @@ def _last(network: IntegerNetwork, pixels: NDArray[np.uint8]) -> _Codes:
     last = {tensor: index for index, step in enumerate(network.steps) for tensor in step.step.inputs}
     results: dict[int, NDArray[np.integer]] = {PIXELS: pixels}
     for index, step in enumerate(network.steps):
-        results[step.step.output] = _compute(network.program, step, results)
+        results[step.step.output] = compute_step(network.program, step, results)
         for tensor in set(step.step.inputs):
             if last[tensor] == index:
                 del results[tensor]
     return results[network.program.output].reshape(len(pixels), -1).astype(np.int8)
 
 
-def _compute(program: Program, step: IntegerStep, results: Mapping[int, NDArray[np.integer]]) -> _Codes:
+def compute_step(program: Program, step: IntegerStep, results: Mapping[int, NDArray[np.integer]]) -> _Codes:
     """The output (N, H, W, C) of a step."""
     inputs = [results[tensor] for tensor in step.step.inputs]
-    shape = (len(inputs[0]), *program.shapes[step.step.output][1:], program.shapes[step.step.output][0])
+    shape = _shape(program, step.step, len(inputs[0]))
     operator = step.step.operator
     if operator == "input":
         return np.stack([table[inputs[0][..., channel]] for channel, table in enumerate(step.table)], axis=-1)
@@ -82,7 +82,7 @@ def _compute(program: Program, step: IntegerStep, results: Mapping[int, NDArray[
     if operator == "avgpool":
         codes = _average(inputs[0], step, shape)
     elif operator in CONVOLUTIONS:
-        codes = rescale(_convolve(inputs[0], step, shape), step.multipliers, step.shifts) + step.zero
+        codes = rescale(convolve(program, step, inputs[0]), step.multipliers, step.shifts) + step.zero
     else:
         centred = [x.astype(np.int64) - zero for x, zero in zip(inputs, step.zeros, strict=True)]
         codes = _ELEMENTWISE[operator](step, *centred) + step.zero
@@ -90,8 +90,15 @@ def _compute(program: Program, step: IntegerStep, results: Mapping[int, NDArray[
     return step.table[clamped - LOW] if step.table.size else clamped.astype(np.int8)
 
 
-def _convolve(x: NDArray[np.integer], step: IntegerStep, shape: _Shape) -> _Sums:
-    """The sums of a convolution with their bias."""
+def _shape(program: Program, step: Step, images: int) -> _Shape:
+    """Shape (N, H, W, C) of the output of a step."""
+    channels, height, width = program.shapes[step.output]
+    return images, height, width, channels
+
+
+def convolve(program: Program, step: IntegerStep, x: NDArray[np.integer]) -> _Sums:
+    """The sums (N, H, W, out) of a convolution of x (N, H, W, in), with their bias, before they are rescaled."""
+    shape = _shape(program, step.step, len(x))
     largest = max(HIGH - step.zeros[0], step.zeros[0] - LOW)
     bound = largest * np.abs(step.weights.astype(np.int64)).sum((1, 2, 3)).max()
     kind = np.float32 if bound < _EXACT_FLOAT32 else np.float64
