@@ -75,6 +75,11 @@ class Program:
         channels, height, width = self.shapes[tensor]
         return channels * height * width
 
+    @property
+    def largest(self) -> int:
+        """Number of elements of the largest tensor."""
+        return max(map(self.elements, range(len(self.shapes))))
+
     def weight_shape(self, step: Step) -> tuple[int, int, int, int]:
         """Shape (out, in / groups, rows, columns) of the weights of a convolution."""
         return self.shapes[step.output][0], self.shapes[step.inputs[0]][0] // step.groups, *step.kernel

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.specs import drawn
+from helpers.specs import drawn, randomised
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -33,22 +33,6 @@ def spec(*blocks: Any, **changes: Any) -> NetworkSpec:
 
 def images(network: NetworkSpec, count: int = 2) -> Tensor:
     return torch.randn(count, *network.input, generator=torch.Generator().manual_seed(3))
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    """A copy whose norms have weights and statistics like those of a trained network."""
-    module = copy.deepcopy(module)
-    random = torch.Generator().manual_seed(11)
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            for tensor, low, high in (
-                (norm.weight, 0.5, 1.5),
-                (norm.bias, -1, 1),
-                (norm.running_mean, -1, 1),
-                (norm.running_var, 0.5, 2),
-            ):
-                tensor.data.uniform_(low, high, generator=random)
-    return module
 
 
 def equal_states(first: nn.Module, second: nn.Module) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from random import Random
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import nn
 
@@ -58,6 +60,22 @@ def drawn(seed: int) -> tuple[NetworkSpec, nn.Module, nn.Module]:
     network = random_spec(Random(seed))
     built = build(network, seed=seed).eval()
     return network, built, fold(built)
+
+
+def randomised(module: nn.Module) -> nn.Module:
+    """A copy whose norms have weights and statistics like those of a trained network."""
+    module = copy.deepcopy(module)
+    random = torch.Generator().manual_seed(11)
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            for tensor, low, high in (
+                (norm.weight, 0.5, 1.5),
+                (norm.bias, -1, 1),
+                (norm.running_mean, -1, 1),
+                (norm.running_var, 0.5, 2),
+            ):
+                tensor.data.uniform_(low, high, generator=random)
+    return module
 
 
 def _longer(random: Random, frame: dict[str, Any], blocks: tuple[Any, ...]) -> tuple[Any, ...]:
