@@ -35,6 +35,7 @@ class IntegerStep:
         high: Largest code of the output, before the table.
         table: int8 (256,): the code of the output for each code from -128 to 127; for `input` (channels, 256): the code
             for each pixel from 0 to 255. Empty if the step has no table.
+        scale: The scale of the output, before the table if there is one; for other formats, since C needs none.
     """
 
     step: Step
@@ -47,6 +48,7 @@ class IntegerStep:
     low: int
     high: int
     table: NDArray[np.int8]
+    scale: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -173,6 +173,7 @@ def _step(
         low=before.zero if step.function in ("relu", "relu6") else LOW,
         high=encode(6.0, before) if step.function == "relu6" else HIGH,
         table=table,
+        scale=before.scale,
     )
 
 

@@ -54,7 +54,7 @@ def _random_step(program: Program, step: Step, zeros: list[int], random: np.rand
     multipliers, shifts = _multipliers(program, step, random)
     return IntegerStep(
         step, weights, bias, multipliers, shifts, tuple(zeros[tensor] for tensor in step.inputs),
-        _zero(random) if looks_up else zeros[step.output], low, high, table,
+        _zero(random) if looks_up else zeros[step.output], low, high, table, 1 / 64,
     )  # fmt: skip
 
 

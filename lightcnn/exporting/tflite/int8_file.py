@@ -1,0 +1,60 @@
+"""`.tflite` in int8 with the scales of the generated C, run by TensorFlow Lite Micro."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightcnn.decisions import class_probabilities
+from lightcnn.exporting.subject import ExportedFormat, ExportSubject
+from lightcnn.exporting.tflite.float_file import arena_details, normalisation, subject_program, subject_state
+from lightcnn.exporting.tflite.micro import MicroInterpreter
+from lightcnn.exporting.tflite.operators import input_codes, int8_bytes
+from lightcnn.integer.calibration import measure_ranges
+from lightcnn.integer.network import IntegerNetwork
+from lightcnn.integer.quantize import quantize
+from lightcnn.integer.tables import decode
+from lightcnn.progress import Progress
+
+FORMAT, FILE = "tflite-int8", "model-int8.tflite"
+"""Name of the format, and of its file."""
+
+
+def write(subject: ExportSubject, folder: Path, progress: Progress) -> ExportedFormat:
+    """Writes the file, and runs it. Raises: LightcnnError if the format has no operator for a step."""
+    progress("writing .tflite in int8", 0, 1)
+    network = _quantized(subject)
+    data = int8_bytes(network)
+    (folder / FILE).write_bytes(data)
+    interpreter, temperature = MicroInterpreter(data), subject.preprocess.temperature
+
+    def probabilities(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        codes = interpreter.outputs(input_codes(network, images))
+        return class_probabilities(decode(codes, network.logits), temperature)
+
+    return ExportedFormat(
+        format=FORMAT,
+        files=(FILE,),
+        weight_bytes=sum(step.weights.nbytes + step.bias.nbytes for step in network.steps),
+        preprocessing=_preprocessing(subject, network),
+        probabilities=probabilities,
+        is_int8=True,
+        details=arena_details(interpreter),
+    )
+
+
+def _quantized(subject: ExportSubject) -> IntegerNetwork:
+    assert subject.training is not None  # the job refuses int8 without them
+    steps, state, preprocess = subject_program(subject), subject.deployed.state_dict(), subject.preprocess
+    ranges = measure_ranges(steps, state, subject.training.images, preprocess)
+    return quantize(steps, subject_state(subject), ranges=ranges, mean=preprocess.mean, deviation=preprocess.deviation)
+
+
+def _preprocessing(subject: ExportSubject, network: IntegerNetwork) -> str:
+    source, logits = network.quantizations[network.steps[0].step.output], network.logits
+    return (
+        f"{normalisation(subject.preprocess)}; the input is round(number / {source.scale:.9g}) + {source.zero}, from "
+        f"-128 to 127; the logits are {logits.scale:.9g} × (output - {logits.zero})"
+    )
