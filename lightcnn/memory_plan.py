@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from lightcnn.program import CONVOLUTIONS, Program, Step
 
+RECORD_BYTES = 48
+"""Bytes of the record of a layer in the generated C; the compiler checks it."""
 TABLE_BYTES = 256
 """Bytes of the table of a function: one for every int8 code."""
 CLAMPED = ("none", "relu", "relu6")
@@ -155,3 +157,23 @@ def byte_count(program: Program) -> int:
         if step.operator == "input":
             total += TABLE_BYTES * program.shapes[0][0]
     return total
+
+
+def constant_bytes(program: Program) -> int:
+    """Bytes of all constants of the generated C: the two arrays, and a record for every step."""
+    return 4 * word_count(program) + byte_count(program) + RECORD_BYTES * len(program.steps)
+
+
+def flash_bytes(program: Program) -> int:
+    """Bytes of flash that suffice for the generated C at -Os: its constants, and the allowance for its code."""
+    operators = {step.operator for step in program.steps}
+    return constant_bytes(program) + COMMON_CODE_BYTES + sum(CODE_BYTES.get(operator, 0) for operator in operators)
+
+
+COMMON_CODE_BYTES = 1184
+"""Code that every network has: `input`, `conv`, the loop over the layers; 1,164 bytes, and up to 16 for alignment."""
+CODE_BYTES = {"depthwise": 416, "maxpool": 112, "avgpool": 144, "mean": 240, "add": 240, "scale": 200}
+"""The most that a kernel adds to the code of any set of other kernels (gcc 12.2, -Os -mcpu=cortex-m4 -mthumb).
+
+Together they exceed the code by at most 330 bytes. A test compares them with what the linker states.
+"""

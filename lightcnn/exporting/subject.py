@@ -57,6 +57,8 @@ class ExportedFormat:
             (N, classes).
         latency_ms: Median time of one image in this runtime, measured; None if it is not timed.
         is_int8: Whether weights and activations are in 8 bits.
+        emulate: Runs the files on an emulated processor such as cortex-m4, for images like those of `probabilities`,
+            and returns the `device` of export.json; None if they do not run on one.
         details: Further facts for export.json, such as the bytes of the arena.
     """
 
@@ -67,4 +69,5 @@ class ExportedFormat:
     probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float64]]
     latency_ms: Mapping[str, Any] | None = None
     is_int8: bool = False
+    emulate: Callable[[str, NDArray[np.uint8]], Mapping[str, Any]] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
