@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lightcnn.comparing.job import compare
     from lightcnn.errors import LightcnnError
     from lightcnn.explaining.explain import explain
+    from lightcnn.exporting.export import export
     from lightcnn.network import Network, build, fold
     from lightcnn.profiling.profile import Profile, profile
     from lightcnn.recipe import Recipe
@@ -46,6 +47,7 @@ __all__ = [
     "build_network",
     "compare",
     "explain",
+    "export",
     "fold",
     "profile",
     "search",
@@ -71,6 +73,7 @@ _HOMES = {
     "build_network": "baselines",
     "compare": "comparing.job",
     "explain": "explaining.explain",
+    "export": "exporting.export",
     "fold": "network",
     "profile": "profiling.profile",
     "search": "searching.job",

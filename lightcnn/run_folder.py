@@ -148,6 +148,8 @@ class RunFolder:
         try:
             if folder.is_file():
                 raise RunError(f"run {folder}: a file, not a run folder; name the folder that a command has written")
+            if (cls(folder) / "export.json").is_file():
+                raise RunError(f"run {folder}: an export; name the run folder that was exported")
             if not (cls(folder) / "environment.json").is_file():
                 raise RunError(f"run {folder}: not a run folder of lightcnn; name one that a command has written")
         except OSError as error:

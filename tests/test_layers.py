@@ -24,7 +24,7 @@ LEVELS = (
     ("cost", "program", "baseline_spec", "blocks", "stage_space", "start_shapes"),
     ("space", "recipe", "network", "memory_plan"),
     ("data", "recipe_defaults", "space_choice"),
-    ("pretrained",),
+    ("pretrained", "run_data"),
     ("baselines",),
     ("counting", "engine", "inference", "weights"),
     ("evaluation", "onnxfiles", "integer", "trained_network"),
@@ -227,7 +227,8 @@ def test_no_public_class_name_is_used_twice() -> None:
 
 ROLES = {"settings", "job", "progress", "report", "page", "figures", "wording", "terminal"}
 COMMAND_PACKAGES = (
-    "searching", "training", "comparing", "auditing", "predicting", "profiling", "explaining", "ablating"
+    "searching", "training", "comparing", "auditing", "predicting", "profiling", "explaining", "exporting",
+    "ablating",
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from lightcnn.baseline_spec import BASELINES, BaselineSpec, PaperBaseline
 from lightcnn.cli.list import Listing
 from lightcnn.comparing.settings import CompareSettings
 from lightcnn.errors import DocumentError, Problem
+from lightcnn.exporting.formats import FORMATS, Format
 from lightcnn.recipe import Recipe
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.settings import SearchSettings
@@ -113,10 +114,17 @@ def shipped_items(listing: Listing) -> list[dict[str, str]]:
                 {"name": name, "about": f"JSON Schema of a {name}", "file": str(SCHEMAS / f"{name}.json")}
                 for name in DOCUMENT_KINDS
             ]
+        case Listing.formats:
+            return [{"name": name, "about": _format_line(row)} for name, row in FORMATS.items()]
         case Listing.spaces:
             return _files("search_spaces")
         case Listing.recipes:
             return _files("recipes")
+
+
+def _format_line(row: Format) -> str:
+    """A format of `export` in one line, with the pip command for what it needs."""
+    return row.description + (f'; pip install "lightcnn[{row.extra}]"' if row.extra else "")
 
 
 def _files(folder: str) -> list[dict[str, str]]:

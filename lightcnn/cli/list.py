@@ -22,6 +22,7 @@ class Listing(StrEnum):
     datasets = "datasets"
     baselines = "baselines"
     schemas = "schemas"
+    formats = "formats"
 
 
 def list_(
@@ -34,7 +35,7 @@ def list_(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """List recipes, search spaces, data sets, baselines or schemas."""
+    """List recipes, search spaces, data sets, baselines, schemas or formats."""
     from lightcnn.cli.catalogue import shipped_items
 
     began = time.monotonic()

@@ -19,6 +19,7 @@ from lightcnn.cli.audit import audit
 from lightcnn.cli.check import check
 from lightcnn.cli.compare import compare
 from lightcnn.cli.explain import explain
+from lightcnn.cli.export import export
 from lightcnn.cli.list import list_
 from lightcnn.cli.options import Interrupted
 from lightcnn.cli.predict import predict
@@ -62,6 +63,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "explain": explain,
     "audit": audit,
     "predict": predict,
+    "export": export,
     "compare": compare,
     "check": check,
     "list": list_,
@@ -75,6 +77,7 @@ EXAMPLES: dict[str, str] = {
     "explain": "lightcnn explain runs/first photograph.jpg --method gradcam,lime",
     "audit": "lightcnn audit photographs",
     "predict": "lightcnn predict runs/first photographs --csv predictions.csv",
+    "export": "lightcnn export runs/first --to onnx,onnx-int8,c --check cortex-m4",
     "compare": "lightcnn compare runs/first runs/second --metric accuracy",
     "check": "lightcnn check recipe.yaml space.yaml",
     "list": "lightcnn list recipes --show quick",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,18 @@ def scores(
     }
 
 
+def accuracy_score(
+    labels: NDArray[np.int64],
+    probabilities: Numbers,
+    *,
+    groups: NDArray[np.str_] | None = None,
+    threshold: float = 0.5,
+) -> dict[str, Any]:
+    """The `accuracy` of `scores` alone, with the same interval. Independent images need no bootstrap."""
+    predictions = labelled_predictions(labels, probabilities, groups=groups, threshold=threshold)
+    return _ScoreTable(predictions, {}).single("accuracy")
+
+
 def point_scores(labels: NDArray[np.int64], probabilities: Numbers, *, threshold: float = 0.5) -> dict[str, Any]:
     """Accuracy, balanced accuracy, F1 and ROC-AUC without intervals; None if undefined."""
     values = point_values(labelled_predictions(labels, probabilities, threshold=threshold))
@@ -94,8 +107,6 @@ class _ScoreTable:
     def __init__(self, predictions: LabelledPredictions, operating: Mapping[str, Mapping[str, float | None]]) -> None:
         self._predictions, self._operating = predictions, operating
         self._thresholds = sorted({t for targets in operating.values() for t in targets.values() if t is not None})
-        self._values = point_values(predictions)
-        self._draws = bootstrap_scores(predictions, np.array(self._thresholds))
         of_class = [predictions.labels == c for c in range(len(predictions.classes))]
         predicted = [predictions.predicted == c for c in range(len(of_class))]
         either = [actual | chosen for actual, chosen in zip(of_class, predicted, strict=True)]
@@ -106,6 +117,14 @@ class _ScoreTable:
         self._equal_groups = {
             name: np.array([predictions.equal_groups(mask) for mask in masks[name]]) for name in masks
         }
+
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        return point_values(self._predictions)
+
+    @cached_property
+    def _draws(self) -> dict[str, Numbers]:
+        return bootstrap_scores(self._predictions, np.array(self._thresholds))
 
     def single(self, name: str) -> dict[str, Any]:
         """A score of all classes together."""

@@ -12,7 +12,6 @@ from lightcnn.explaining.explanation import Explanation
 from lightcnn.explaining.figures.image_files import make_files
 from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.explaining.images.masks import MaskFolder
-from lightcnn.explaining.images.run_test_data import load_test_data
 from lightcnn.explaining.images.selection import Selection, select_files, select_test_images
 from lightcnn.explaining.page import explain_page
 from lightcnn.explaining.progress import SILENT, ExplainProgress
@@ -21,6 +20,7 @@ from lightcnn.explaining.results import Results, explanations_table
 from lightcnn.explaining.saved_explanations import load, save
 from lightcnn.explaining.settings import SETTINGS_FILE, ExplainSettings, require_same_settings
 from lightcnn.explaining.setup import ExplainSetup, prepare
+from lightcnn.run_data import load_run_data
 from lightcnn.run_folder import RunFolder, json_bytes
 
 
@@ -61,7 +61,10 @@ def _select(settings: ExplainSettings, setup: ExplainSetup, progress: ExplainPro
     masks = None if settings.masks is None else MaskFolder(settings.masks)
     if settings.inputs:
         return select_files(settings.inputs, setup.preprocess, masks)
-    test_data = load_test_data(setup.source, setup.preprocess, settings.data, settings.data_dir, progress.step)
+    test_data = load_run_data(
+        setup.source, setup.preprocess, source=settings.data, data_dir=settings.data_dir, progress=progress.step,
+        remedy="give images, or data with --data SOURCE",
+    )  # fmt: skip
     return select_test_images(
         test_data, setup.network, setup.preprocess, masks,
         limit=settings.images, seed=settings.options.seed, progress=progress.step,

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lightcnn.baseline_spec import BaselineSpec
+from lightcnn.counting.folding import deploy, fold_pairs
+from lightcnn.data.dataset import Dataset
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.split import subset
+from lightcnn.data.tensors import network_pixels
+from lightcnn.errors import InputError
+from lightcnn.network import fold
+from lightcnn.progress import Progress, no_progress
+from lightcnn.run_data import RunData, load_run_data
 from lightcnn.run_folder import RunFolder
 from lightcnn.trained_network import TrainedNetwork
+
+CALIBRATION_IMAGES = 512
+"""Maximum number of training images that a subject holds."""
+CHUNK = 64
+"""Images that are prepared at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +46,8 @@ class ImageSet:
 class ExportSubject:
     """A trained run, its network on the CPU with norms folded, and the images of its data.
 
-    `training` holds at most as many images as calibration needs. The three sets are None if the data cannot be read.
+    `training` holds at most CALIBRATION_IMAGES images. The three sets and `data`, that of a report.json, are None if
+    the data cannot be read, and `data_problem` is then the reason.
     """
 
     run: RunFolder
@@ -37,6 +56,8 @@ class ExportSubject:
     training: ImageSet | None = None
     validation: ImageSet | None = None
     test: ImageSet | None = None
+    data: Mapping[str, Any] | None = None
+    data_problem: str = ""
 
     @property
     def preprocess(self) -> Preprocess:
@@ -71,3 +92,51 @@ class ExportedFormat:
     is_int8: bool = False
     emulate: Callable[[str, NDArray[np.uint8]], Mapping[str, Any]] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_subject(
+    run: RunFolder, *, source: str | None = None, data_dir: Path | None = None, progress: Progress = no_progress
+) -> ExportSubject:
+    """The network of a finished run, and the images of its data, or of the data `source`.
+
+    Raises: InputError if the network cannot be used, or the data `source`; the run's own data may be missing.
+    """
+    network = TrainedNetwork.load(run, device="cpu")
+    deployed = _deployed(network)
+    try:
+        data = load_run_data(run, network.preprocess, source=source, data_dir=data_dir, progress=progress)
+    except InputError as error:
+        if source is not None:
+            raise
+        return ExportSubject(run, network, deployed, data_problem=str(error))
+    calibration = subset(data.dataset, data.split.train, CALIBRATION_IMAGES, data.seed)[:CALIBRATION_IMAGES]
+    return ExportSubject(
+        run, network, deployed,
+        training=_image_set(data, calibration, network.preprocess, progress),
+        validation=_image_set(data, data.split.val, network.preprocess, progress),
+        test=_image_set(data, data.split.test, network.preprocess, progress),
+        data=data.document(),
+    )  # fmt: skip
+
+
+def _deployed(network: TrainedNetwork) -> nn.Module:
+    """The network with norms folded; of a network of timm, the norms that a trace shows to be foldable."""
+    if not isinstance(network.spec, BaselineSpec):
+        return fold(network.model)
+    size, channels = network.preprocess.size, network.preprocess.channels
+    return fold_pairs(network.model, deploy(network.model, (channels, size, size)).pairs)
+
+
+def _image_set(data: RunData, indices: NDArray[np.int64], preprocess: Preprocess, progress: Progress) -> ImageSet:
+    """The images at these indices, prepared on all cores."""
+    dataset: Dataset = data.dataset
+    groups = np.unique(dataset.groups[indices], return_inverse=True)[1].astype(np.int64)
+    images = torch.empty(len(indices), preprocess.channels, preprocess.size, preprocess.size, dtype=torch.uint8)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(indices), CHUNK):
+            progress("preparing images", start, len(indices))
+            chosen = indices[start : start + CHUNK].tolist()
+            pixels = pool.map(lambda index: network_pixels(dataset.images[index], preprocess), chosen)
+            images[start : start + CHUNK] = torch.stack(list(pixels))
+    progress("preparing images", len(indices), len(indices))
+    return ImageSet(images, dataset.labels[indices], groups)

@@ -22,6 +22,7 @@ WarningCode = Literal[
     "run_folders_ignored",
     "operators_uncounted",
     "accuracies_left_out",
+    "accuracy_not_measured",
     "near_duplicates_not_searched",
     "groups_inferred",
     "groups_possible",
@@ -61,6 +62,7 @@ MEANINGS: Mapping[WarningCode, str] = {
     "run_folders_ignored": "Folders inside the images that lightcnn wrote, which were not read.",
     "operators_uncounted": "Kinds of operators in networks whose multiply-adds are unknown and not counted.",
     "accuracies_left_out": "Networks whose accuracy was measured at another input size, and is left out.",
+    "accuracy_not_measured": "Exported formats whose accuracy was not measured, since the run's data cannot be read.",
     "near_duplicates_not_searched": "Images that were not compared with each other (`--fast`, or too many images), so "
     "that copies of one photograph may be in several sets.",
     "groups_inferred": "Images whose groups, such as patients, were inferred from file names or folders.",

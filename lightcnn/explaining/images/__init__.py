@@ -1,5 +1,5 @@
 """Which images are explained, and how they are read.
 
 Begin with `image.py`, which defines `ExplainedImage`. Modules build on each other in this order: `projection`, `masks`,
-`image`, `run_test_data` and `selection`.
+`image`, `image_choice` and `selection`.
 """

@@ -17,9 +17,10 @@ from lightcnn.decisions import decide
 from lightcnn.errors import DataError
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.images.image import ExplainedImage, from_dataset, from_file
+from lightcnn.explaining.images.image_choice import candidate_indices, predict, sample_strata
 from lightcnn.explaining.images.masks import MaskFolder
-from lightcnn.explaining.images.run_test_data import RunTestData, candidate_indices, predict, sample_strata
 from lightcnn.progress import Progress
+from lightcnn.run_data import RunData
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ def select_files(inputs: Sequence[Path], preprocess: Preprocess, masks: MaskFold
 
 
 def select_test_images(
-    data: RunTestData,
+    data: RunData,
     network: ExplainedNetwork,
     preprocess: Preprocess,
     masks: MaskFolder | None,
@@ -90,7 +91,7 @@ def select_test_images(
 
 
 def _chosen_indices(
-    data: RunTestData, network: ExplainedNetwork, preprocess: Preprocess, limit: int, seed: int, progress: Progress
+    data: RunData, network: ExplainedNetwork, preprocess: Preprocess, limit: int, seed: int, progress: Progress
 ) -> NDArray[np.int64]:
     """Indices into the data set, in ascending order."""
     indices = candidate_indices(data, seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightcnn.explaining.images.run_test_data import sample_strata
+from lightcnn.explaining.images.image_choice import sample_strata
 
 
 def test_every_stratum_is_sampled_first_and_then_in_proportion():

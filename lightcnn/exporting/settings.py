@@ -1,0 +1,73 @@
+"""What `lightcnn export` is asked to do, and the checks that need no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+
+from lightcnn.errors import InputError
+from lightcnn.exporting.formats import FORMATS
+from lightcnn.run_folder import RunFolder
+from lightcnn.text import not_one_of
+
+DEFAULT_FORMATS = ("onnx",)
+PROCESSORS = ("cortex-m3", "cortex-m4", "cortex-m7")
+"""Processors that `--check` emulates."""
+SOURCE_FILES = ("spec.yaml", "weights.safetensors", "preprocess.json")
+"""Files of the run that is exported, which every format needs."""
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """The input of `lightcnn export`.
+
+    `run` is the folder of the run. `check` is the processor on which the C files are run. A file in int8 is refused if
+    it loses more than `max_loss_points` percentage points of accuracy on the validation set. `data` is used in place
+    of the run's data.
+    """
+
+    run: Path
+    formats: tuple[str, ...] = DEFAULT_FORMATS
+    check: str | None = None
+    max_loss_points: float = 1.0
+    data: str | None = None
+    data_dir: Path | None = None
+
+
+def parse_formats(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of formats, as a sequence or separated by commas, each once. Raises: InputError for an unknown name."""
+    parts = names.split(",") if isinstance(names, str) else names
+    formats = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    if not formats:
+        raise InputError(f"--to: no format is named; give one or several of {', '.join(FORMATS)}, separated by commas")
+    for name in formats:
+        if name not in FORMATS:
+            raise InputError(f"--to: {not_one_of(name, FORMATS)}")
+    return formats
+
+
+def require_usable(settings: ExportSettings) -> RunFolder:
+    """The run to export. Raises: InputError if it, a format or another setting cannot be used."""
+    parse_formats(settings.formats)
+    _require_check(settings)
+    points = settings.max_loss_points
+    if isinstance(points, bool) or not isinstance(points, int | float) or not (isfinite(points) and 0 <= points <= 100):
+        raise InputError(f"--max-loss-points {points}: must be a number of percentage points from 0 to 100")
+    run = RunFolder.load(settings.run)
+    run.require(*SOURCE_FILES)
+    for name in settings.formats:
+        FORMATS[name].require_installed()
+    return run
+
+
+def _require_check(settings: ExportSettings) -> None:
+    """Raises: InputError if `check` is no processor, or no C files are written that it could run."""
+    if settings.check is None:
+        return
+    if settings.check not in PROCESSORS:
+        raise InputError(f"--check: {not_one_of(settings.check, PROCESSORS)}")
+    if "c" not in settings.formats:
+        formats = ",".join((*settings.formats, "c"))
+        raise InputError(f"--check {settings.check}: runs the C files, so it needs the format c; give --to {formats}")
