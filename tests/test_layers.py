@@ -17,7 +17,7 @@ PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
     ("version", "errors", "progress", "decisions", "csv_files", "output_kinds"),
     ("text",),
-    ("run_files", "interrupt", "document_problems", "duration"),
+    ("run_files", "interrupt", "document_problems", "duration", "exported_metadata"),
     ("output", "budget", "document", "run_folder"),
     ("block_specs", "devices", "overrides", "unlikeness"),
     ("spec",),
@@ -43,7 +43,7 @@ MAX_MODULES = 13
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
     "version", "errors", "csv_files", "text", "progress", "interrupt", "document", "document_problems",
-    "budget", "run_files", "run_folder",
+    "budget", "run_files", "run_folder", "exported_metadata",
     "block_specs", "spec",
     "overrides", "cost", "program", "memory_plan", "exporting.formats", "baseline_spec", "space",
     "stage_space", "start_shapes", "recipe", "recipe_defaults", "run",
