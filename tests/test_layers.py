@@ -124,7 +124,7 @@ def test_only_baselines_imports_timm_and_only_when_needed() -> None:
 @pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
 def test_only_onnxfiles_and_a_new_process_import_the_extra(library: str) -> None:
     users = {path.name for path in SOURCES if any(name.split(".")[0] == library for name in imports(path))}
-    assert users and users <= {"read.py", "runtime.py", "memory.py"}
+    assert users and users <= {"read.py", "runtime.py", "memory.py", "assembly.py", "layers.py", "quantization.py"}
     assert not loaded_after("import lightcnn.profiling.job") & {"onnx", "onnxruntime", "onnxscript"}
 
 

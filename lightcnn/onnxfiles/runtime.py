@@ -68,7 +68,7 @@ def quantize(data: bytes, shape: tuple[int, int, int]) -> bytes:
     from onnxruntime import quantization
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet_quantization():
         target = Path(folder) / "int8.onnx"
         try:
             proto = onnx.load_model_from_string(data)
@@ -84,7 +84,7 @@ def quantize(data: bytes, shape: tuple[int, int, int]) -> bytes:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_quantization() -> Iterator[None]:
     """Silences what ONNX Runtime's quantization logs about weights that it does not change."""
     logger = logging.getLogger()
     level = logger.level

@@ -7,29 +7,56 @@ from contextlib import redirect_stdout
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lightcnn.counting.copies import zero_image
 from lightcnn.errors import LightcnnError
 from lightcnn.text import first_line
 
-INPUT_NAME, OUTPUT_NAME = "image", "logits"
-"""Names of input and output of an exported file."""
+INPUT_NAME, OUTPUT_NAME, DENSE_NAME = "image", "logits", "dense"
+"""Names of input and outputs of an exported network."""
 
 
-def onnx_bytes(model: nn.Module, shape: tuple[int, int, int]) -> bytes:
+class _WithDense(nn.Module):
+    """A network that also returns the input (N, features) of its last dense layer, averaged over other dimensions."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Logits and dense features; logits alone if the network has no dense layer."""
+        dense: list[Tensor] = []
+        hooks = [
+            part.register_forward_pre_hook(lambda _, inputs: dense.append(inputs[0]))
+            for part in self.model.modules()
+            if isinstance(part, nn.Linear)
+        ]
+        try:
+            logits: Tensor = self.model(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return (logits, *(rows.flatten(1, -2).mean(1) if rows.ndim > 2 else rows for rows in dense[-1:]))
+
+
+def onnx_bytes(model: nn.Module, shape: tuple[int, int, int], *, with_dense: bool = False) -> bytes:
     """The ONNX file of a model in eval mode on the CPU: `image` (N, C, H, W), any N → `logits` (N, classes).
 
-    The file contains nothing about the machine on which it was exported.
+    `with_dense` adds the output `dense` (N, features), the input of the last dense layer, if there is one. The file
+    contains nothing about the machine on which it was exported.
 
     Raises: LightcnnError if torch cannot export the model.
     """
-    batch = {0: torch.export.Dim.DYNAMIC}
     try:
         with redirect_stdout(io.StringIO()), torch.no_grad():
+            image, names = zero_image(model, shape), [OUTPUT_NAME]
+            if with_dense:
+                model = _WithDense(model).eval()
+                names = [OUTPUT_NAME, DENSE_NAME][: len(model(image))]
             program = torch.onnx.export(
-                model, (zero_image(model, shape),), dynamo=True, verbose=False, dynamic_shapes=(batch,),
-                input_names=[INPUT_NAME], output_names=[OUTPUT_NAME],
+                model, (image,), dynamo=True, verbose=False, dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+                input_names=[INPUT_NAME], output_names=names,
             )  # fmt: skip
         assert program is not None
         return bytes(_without_notes(program.model_proto).SerializeToString(deterministic=True))

@@ -1,0 +1,173 @@
+"""ONNX files: the numbers of PyTorch for images of any size, facts as metadata, and nothing about the machine."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.export_subjects import untrained_subject
+from helpers.onnx_files import onnx
+
+from lightcnn.baseline_spec import BaselineSpec
+from lightcnn.cost import cost
+from lightcnn.data.tensors import prepare
+from lightcnn.document import parse
+from lightcnn.errors import InputError, LightcnnError
+from lightcnn.exported_metadata import METADATA_KEY, read_metadata
+from lightcnn.exporting import onnx_file, onnx_int8
+from lightcnn.exporting.parity import require_parity
+from lightcnn.exporting.subject import ExportSubject
+from lightcnn.inference import evaluate
+from lightcnn.onnxfiles.assembly import assemble
+from lightcnn.onnxfiles.layers import layers, weight_bytes
+from lightcnn.onnxfiles.quantization import observe_activations, quantize_network
+from lightcnn.onnxfiles.runtime import open_session, session_outputs
+from lightcnn.progress import no_progress
+from lightcnn.spec import NetworkSpec
+
+GREY = """
+input: [1, 12, 12]
+stages: [{kind: residual, body: [{kind: separable, width: 8}]}, {kind: pool}, {kind: conv, width: 80, kernel: 1}]
+classes: 3
+"""
+SIGMOID = """
+input: [3, 16, 16]
+stages: [{kind: conv, width: 8, stride: 2, act: relu}, {kind: mbconv, width: 8, expand: 2.0, se: 0.25}]
+head: {output: sigmoid, hidden: [12], pool: max}
+classes: 2
+"""
+
+
+def spec_of(text: str) -> NetworkSpec:
+    return parse(NetworkSpec, text)
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory: pytest.TempPathFactory) -> ExportSubject:
+    return untrained_subject(spec_of(GREY), tmp_path_factory.mktemp("grey") / "run")
+
+
+def metadata_of(file: Path) -> dict[str, str]:
+    return {each.key: each.value for each in onnx.load(file).metadata_props}
+
+
+def check_sizes(subject: ExportSubject, file: Path) -> None:
+    """The file computes the probabilities and the features of PyTorch for images of several sizes."""
+    session, random = open_session(str(file), 1), np.random.default_rng(3)
+    rules = subject.preprocess
+    for height, width in ((rules.size, rules.size), (5, 7), (1, 40), (33, 50), (60, 20)):
+        image = random.integers(0, 256, (height, width, rules.channels), dtype=np.uint8)
+        pixels = prepare(image, rules, rules.size)
+        probabilities, features = evaluate(subject.network.model, pixels[None], rules)
+        predicted, computed = session_outputs(session, image[None])
+        np.testing.assert_allclose(predicted, probabilities, atol=1e-5)
+        np.testing.assert_allclose(computed, features, rtol=1e-4, atol=1e-5)
+
+
+def test_a_grey_network_has_parity_at_every_size(grey: ExportSubject, tmp_path: Path) -> None:
+    exported = onnx_file.write(grey, tmp_path, no_progress)
+    check_sizes(grey, tmp_path / "model.onnx")
+    parity = exported.details["parity"]
+    assert parity["images"] == 64 and parity["max_abs_difference"] < 1e-5
+    assert parity["resized"]["images"] == 32 and parity["resized"]["max_pixel_difference"] <= 1
+    assert not exported.is_int8 and exported.files == ("model.onnx",)
+    assert exported.weight_bytes == cost(grey.network.spec).weight_bytes["fp32"]
+    assert exported.preprocessing.startswith("Do not normalise: ")
+
+
+def test_bytes_are_deterministic_and_name_no_machine(grey: ExportSubject, tmp_path: Path) -> None:
+    metadata = onnx_file.exported_metadata(grey, "onnx")
+    data = [assemble(onnx_file.network_bytes(grey), metadata) for _ in range(2)]
+    assert data[0] == data[1]
+    assert b"/somewhere" not in data[0] and str(tmp_path.parent).encode() not in data[0]
+    assert str(Path.cwd()).encode() not in data[0] and b"site-packages" not in data[0]
+    proto = onnx.load_model_from_string(data[0])
+    assert not proto.doc_string and all(not node.doc_string and not node.metadata_props for node in proto.graph.node)
+    assert not {"Resize", "If", "Loop"} & {node.op_type for node in proto.graph.node}
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_a_sigmoid_head_has_two_columns_and_the_graph_fits_to_a_square(fit: str, tmp_path: Path) -> None:
+    subject = untrained_subject(spec_of(SIGMOID), tmp_path / "run", fit=fit)
+    onnx_file.write(subject, tmp_path, no_progress)
+    check_sizes(subject, tmp_path / "model.onnx")
+    assert read_metadata(metadata_of(tmp_path / "model.onnx"), "m").side_cars == ()
+
+
+def test_clahe_and_background_are_side_cars_and_other_sizes_are_refused(tmp_path: Path) -> None:
+    subject = untrained_subject(spec_of(GREY), tmp_path / "run", clahe=2.0, background="grabcut")
+    exported = onnx_file.write(subject, tmp_path, no_progress)
+    metadata = read_metadata(metadata_of(tmp_path / "model.onnx"), "m")
+    assert metadata.side_cars == ("background", "resize", "clahe")
+    assert exported.details["parity"]["resized"] is None
+    session = open_session(str(tmp_path / "model.onnx"), 1)
+    with pytest.raises(LightcnnError, match="ONNX Runtime cannot run it"):
+        session_outputs(session, np.zeros((1, 13, 12, 1), np.uint8))
+
+
+def test_a_baseline_of_timm_is_exported(tmp_path: Path) -> None:
+    spec = BaselineSpec(baseline="timm:test_efficientnet", input=(3, 32, 32), classes=3, weights="none")
+    subject = untrained_subject(spec, tmp_path / "run")
+    onnx_file.write(subject, tmp_path, no_progress)
+    check_sizes(subject, tmp_path / "model.onnx")
+
+
+def test_a_file_that_differs_is_refused_and_not_left(
+    grey: ExportSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = grey.preprocess.model_copy(update={"temperature": 5.0})
+    wrong = dataclasses.replace(grey, network=dataclasses.replace(grey.network, preprocess=other))
+    metadata = onnx_file.exported_metadata(grey, "onnx")
+    data = assemble(onnx_file.network_bytes(grey), metadata)
+    with pytest.raises(LightcnnError, match="onnx: probabilities at the network's size differ from PyTorch's by up to"):
+        require_parity(wrong, data, metadata)
+    monkeypatch.setattr(onnx_file, "assemble", lambda *_: assemble(onnx_file.network_bytes(grey), metadata))
+    with pytest.raises(LightcnnError):
+        onnx_file.write(wrong, tmp_path, no_progress)
+    assert not list(tmp_path.iterdir())
+
+
+def test_int8_layers_are_in_int8_and_metadata_are_kept(
+    grey: ExportSubject, tmp_path: Path, capfd: pytest.CaptureFixture[Any]
+) -> None:
+    exported = onnx_int8.write(grey, tmp_path, no_progress)
+    file = tmp_path / "model.int8.onnx"
+    found = layers(file.read_bytes())
+    assert exported.is_int8 and len(found) == 5 and all(layer.is_int8 for layer in found)
+    assert exported.weight_bytes == cost(grey.network.spec).weight_bytes["int8"]
+    metadata = read_metadata(metadata_of(file), "m")
+    assert metadata == onnx_file.exported_metadata(grey, "onnx-int8")
+    assert metadata.data["source"] == "photographs.npz" and metadata.accuracy == {
+        "value": 0.75,
+        "low": 0.5,
+        "high": 0.875,
+    }
+    assert set(metadata_of(file)) == {METADATA_KEY, "labels", "threshold", "input", "outputs", "notice"}
+    images = grey.validation.images.movedim(1, 3).numpy()  # type: ignore[union-attr]
+    expected = evaluate(grey.network.model, grey.validation.images, grey.preprocess)[0]  # type: ignore[union-attr]
+    assert np.abs(exported.probabilities(images) - expected).max() < 0.1
+    scores = exported.details["calibration"]["methods"]
+    assert exported.details["calibration"]["method"] == min(scores, key=lambda name: scores[name]["log_loss"])
+    assert capfd.readouterr().out == ""
+
+
+def test_int8_needs_training_images(grey: ExportSubject, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--to onnx-int8: needs training images"):
+        onnx_int8.write(dataclasses.replace(grey, training=None), tmp_path, no_progress)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_can_stay_in_float_and_floats_are_never_called_int8(grey: ExportSubject) -> None:
+    network = onnx_file.network_bytes(grey)
+    images = torch.randn(4, 1, 12, 12, generator=torch.Generator().manual_seed(0)).numpy()
+    ranges = observe_activations(network, images).ranges()
+    names = [layer.name for layer in layers(network)]
+    quantized = quantize_network(network, ranges, names[:1])
+    assert [layer.name for layer in layers(quantized) if not layer.is_int8] == names[:1]
+    assert weight_bytes(quantized) > weight_bytes(quantize_network(network, ranges))
+    with pytest.raises(LightcnnError, match="cannot be written in int8: 0 of 5 layers"):
+        quantize_network(network, ranges, names)
