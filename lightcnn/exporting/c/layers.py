@@ -27,7 +27,7 @@ FIELDS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class CLayer:
     """A step as the generated C has it.
 
     Args:
@@ -45,15 +45,15 @@ class Layer:
     bytes: NDArray[np.int8]
 
 
-def layers_of(network: IntegerNetwork) -> list[Layer]:
+def layers_of(network: IntegerNetwork) -> list[CLayer]:
     """The layers of a network. Raises: InputError if a layer exceeds what C with 32 bits can compute."""
     plan = plan_memory(network.program)
-    layers: list[Layer] = []
+    layers: list[CLayer] = []
     words = size = 0
     for step in network.steps:
         own_words, own_bytes = _words(step), _bytes(step)
         record = _record(network, step, plan.offsets) | {"words": words, "bytes": size}
-        layers.append(Layer(step.step.name, step.step.operator, record, own_words, own_bytes))
+        layers.append(CLayer(step.step.name, step.step.operator, record, own_words, own_bytes))
         words, size = words + len(own_words), size + len(own_bytes)
         _require_bounds(network, step, record)
     return layers

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.exporting.c import decision
-from lightcnn.exporting.c.layers import FIELDS, Layer, layers_of
+from lightcnn.exporting.c.layers import FIELDS, CLayer, layers_of
 from lightcnn.integer.network import IntegerNetwork
 from lightcnn.memory_plan import RECORD_BYTES, plan_memory
 from lightcnn.program import OPERATORS, PIXELS
@@ -127,7 +127,7 @@ def c_string(text: str) -> str:
     return '"' + "".join(chr(byte) if byte in _PLAIN else f"\\{byte:03o}" for byte in encoded) + '"'
 
 
-def _model(network: IntegerNetwork, facts: CFacts, layers: Sequence[Layer]) -> str:
+def _model(network: IntegerNetwork, facts: CFacts, layers: Sequence[CLayer]) -> str:
     """The kernels that the network uses, its records, and the functions of model.h."""
     used = {layer.operator for layer in layers}
     offsets = plan_memory(network.program).offsets
@@ -148,12 +148,12 @@ def _model(network: IntegerNetwork, facts: CFacts, layers: Sequence[Layer]) -> s
     return head + shipped("kernels.c") + table + shipped("interface.c")
 
 
-def _record(layer: Layer) -> str:
+def _record(layer: CLayer) -> str:
     values = [layer.operator.upper() if name == "operator" else str(layer.record[name]) for name in FIELDS]
     return f"    {{{', '.join(values)}}}, /* {layer.name} */"
 
 
-def _weights(layers: Sequence[Layer]) -> str:
+def _weights(layers: Sequence[CLayer]) -> str:
     """The two arrays of constants, with the name of every layer."""
     words = _array("int32_t model_words", ((layer.name, layer.words) for layer in layers))
     codes = _array("int8_t model_bytes", ((layer.name, layer.bytes) for layer in layers))

@@ -22,7 +22,7 @@ from lightcnn.memory_plan import byte_count, constant_bytes, word_count
 from lightcnn.program import program
 from lightcnn.spec import ConvBlock, HeadSpec, NetworkSpec
 
-HOSTILE = ('"; system("x"); //', "*/ #error ??/", "new\nline \x1b[31m", "ÄÖ 猫 %s\\", "")
+UNTRUSTED = ('"; system("x"); //', "*/ #error ??/", "new\nline \x1b[31m", "ÄÖ 猫 %s\\", "")
 
 
 def _network(classes: int = 2, **head: str) -> IntegerNetwork:
@@ -69,14 +69,14 @@ def test_a_single_logit_decides_as_probabilities_do(threshold: float) -> None:
 
 
 def test_strings_of_c_hold_only_plain_characters() -> None:
-    for name in HOSTILE:
+    for name in UNTRUSTED:
         assert set(c_string(name)[1:-1]) <= set("\\") | {c for c in map(chr, range(32, 127)) if c not in '"?*%'}
 
 
 @needs_gcc
 def test_main_reads_images_and_refuses_damaged_ones(tmp_path: Path) -> None:
     network = _network(classes=5)
-    write_files(tmp_path, c_files(network, CFacts(HOSTILE)))
+    write_files(tmp_path, c_files(network, CFacts(UNTRUSTED)))
     run = compile_c(tmp_path, "main.c", "model.c", "weights.c")
     pixels = random_pixels(network.program, 1, 3)
     good = b"P5 # a comment\n5 6\n255\n" + pixels.tobytes()
