@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from lightcnn.decisions import class_probabilities
 from lightcnn.exporting.subject import ExportedFormat, ExportSubject
-from lightcnn.exporting.tflite.float_file import arena_details, normalisation, subject_program, subject_state
+from lightcnn.exporting.tflite.float_file import arena_details, normalisation, subject_program
 from lightcnn.exporting.tflite.micro import MicroInterpreter
 from lightcnn.exporting.tflite.operators import input_codes, int8_bytes
-from lightcnn.integer.calibration import measure_ranges
 from lightcnn.integer.network import IntegerNetwork
-from lightcnn.integer.quantize import quantize
+from lightcnn.integer.post_training import quantize_network
 from lightcnn.integer.tables import decode
 from lightcnn.progress import Progress
 
@@ -47,9 +46,8 @@ def write(subject: ExportSubject, folder: Path, progress: Progress) -> ExportedF
 
 def _quantized(subject: ExportSubject) -> IntegerNetwork:
     assert subject.training is not None  # the job refuses int8 without them
-    steps, state, preprocess = subject_program(subject), subject.deployed.state_dict(), subject.preprocess
-    ranges = measure_ranges(steps, state, subject.training.images, preprocess)
-    return quantize(steps, subject_state(subject), ranges=ranges, mean=preprocess.mean, deviation=preprocess.deviation)
+    images, state = subject.training.images, subject.deployed.state_dict()
+    return quantize_network(subject_program(subject), state, images, subject.preprocess)
 
 
 def _preprocessing(subject: ExportSubject, network: IntegerNetwork) -> str:
