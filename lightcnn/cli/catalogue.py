@@ -16,7 +16,7 @@ from lightcnn.baseline_spec import BASELINES, BaselineSpec, PaperBaseline
 from lightcnn.cli.list import Listing
 from lightcnn.comparing.settings import CompareSettings
 from lightcnn.errors import DocumentError, Problem
-from lightcnn.exporting.formats import FORMATS, Format
+from lightcnn.exporting.formats import FORMATS, ExportFormat
 from lightcnn.recipe import Recipe
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.settings import SearchSettings
@@ -122,7 +122,7 @@ def shipped_items(listing: Listing) -> list[dict[str, str]]:
             return _files("recipes")
 
 
-def _format_line(row: Format) -> str:
+def _format_line(row: ExportFormat) -> str:
     """A format of `export` in one line, with the pip command for what it needs."""
     return row.description + (f'; pip install "lightcnn[{row.extra}]"' if row.extra else "")
 

@@ -16,7 +16,7 @@ from lightcnn.data.tensors import normalise
 from lightcnn.decisions import decide
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation.scores import accuracy_score
-from lightcnn.exporting.formats import Format
+from lightcnn.exporting.formats import ExportFormat
 from lightcnn.exporting.subject import ExportedFormat, ExportSubject, ImageSet
 from lightcnn.inference import class_probabilities, probabilities
 from lightcnn.measurement.latency import Latency, TimedModel, measure, torch_threads, warm_up
@@ -71,7 +71,7 @@ def make_reference(subject: ExportSubject, *, with_validation: bool) -> Referenc
 def compare(
     subject: ExportSubject,
     reference: Reference,
-    row: Format,
+    row: ExportFormat,
     exported: ExportedFormat,
     *,
     max_loss_points: float,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Format:
+class ExportFormat:
     """A format: its name, a line that describes it, the extra that it needs ("" for none), and where it is written.
 
     The function `write` of `module` takes the subject, an existing folder and the progress, and returns the files.
@@ -49,20 +49,35 @@ class Format:
                 raise InputError(f'--to {self.name}: {package} is not installed; pip install "lightcnn[{self.extra}]"')
 
 
-FORMATS: dict[str, Format] = {
+FORMATS: dict[str, ExportFormat] = {
     each.name: each
     for each in (
-        Format(
-            "onnx", "ONNX in fp32, with the preprocessing in the graph", "onnx", "lightcnn.exporting.onnx_file",
+        ExportFormat(
+            "onnx", "ONNX in fp32, with the preprocessing in the graph", "onnx",
+            "lightcnn.exporting.onnx_formats.onnx_file",
             packages=ONNX_PACKAGES,
         ),
-        Format(
-            "onnx-int8", "ONNX in int8, calibrated on training images", "onnx", "lightcnn.exporting.onnx_int8",
+        ExportFormat(
+            "onnx-int8", "ONNX in int8, calibrated on training images", "onnx",
+            "lightcnn.exporting.onnx_formats.onnx_int8",
             packages=ONNX_PACKAGES, is_int8=True,
         ),
-        Format(
+        ExportFormat(
             "c", "C99 in int8 for microcontrollers, without a heap", "", "lightcnn.exporting.c.generate",
             is_int8=True, needs_spec=True, is_timed=False,
+        ),
+        ExportFormat(
+            "tflite", "TensorFlow Lite in fp32, run by TensorFlow Lite Micro", "tflite",
+            "lightcnn.exporting.tflite.float_file", packages=("tflite_micro",), needs_spec=True, is_timed=False,
+        ),
+        ExportFormat(
+            "tflite-int8", "TensorFlow Lite in int8, run by TensorFlow Lite Micro", "tflite",
+            "lightcnn.exporting.tflite.int8_file", packages=("tflite_micro",), is_int8=True, needs_spec=True,
+            is_timed=False,
+        ),
+        ExportFormat("pt2", "program of torch.export, with normalisation and softmax", "", "lightcnn.exporting.pt2"),
+        ExportFormat(
+            "hub", "folder for Hugging Face: card, weights, example", "", "lightcnn.exporting.hub", is_timed=False,
         ),
     )
 }  # fmt: skip

@@ -15,7 +15,7 @@ from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.counting.passes import keep_random_state
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.exporting.comparison import Reference, compare, last_axis, make_reference, measure_latencies
-from lightcnn.exporting.formats import FORMATS, Format
+from lightcnn.exporting.formats import FORMATS, ExportFormat
 from lightcnn.exporting.page import export_page
 from lightcnn.exporting.report import ComparedFormat, report_document
 from lightcnn.exporting.settings import ExportSettings, require_usable
@@ -75,7 +75,7 @@ def _impossible(settings: ExportSettings, subject: ExportSubject) -> Refusals:
     return refusals
 
 
-def _problem(row: Format, subject: ExportSubject) -> str:
+def _problem(row: ExportFormat, subject: ExportSubject) -> str:
     """Why the format cannot be written for this run; empty if it can."""
     spec = subject.network.spec
     if row.needs_spec and isinstance(spec, BaselineSpec):
@@ -103,7 +103,7 @@ def _require_any(names: Sequence[str], refusals: Refusals) -> None:
 
 
 def _write_all(
-    rows: Sequence[Format],
+    rows: Sequence[ExportFormat],
     settings: ExportSettings,
     subject: ExportSubject,
     reference: Reference,

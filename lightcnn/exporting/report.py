@@ -9,7 +9,7 @@ from typing import Any
 
 from lightcnn.cost import FLOAT_BYTES
 from lightcnn.exporting.comparison import Comparison, Reference
-from lightcnn.exporting.formats import Format
+from lightcnn.exporting.formats import ExportFormat
 from lightcnn.exporting.settings import ExportSettings
 from lightcnn.exporting.subject import ExportedFormat, ExportSubject
 from lightcnn.measurement.latency import Latency, describe_machine
@@ -26,7 +26,7 @@ class ComparedFormat:
     `device` is what the emulated processor showed, if the files ran on it.
     """
 
-    row: Format
+    row: ExportFormat
     folder: Path
     exported: ExportedFormat
     comparison: Comparison

@@ -12,7 +12,7 @@ from lightcnn.program import Program, Step
 
 @dataclass(frozen=True)
 class Quantization:
-    """How codes stand for numbers: the number is `scale` × (code - `zero`); codes are -128..127."""
+    """What numbers codes mean: the number is `scale` × (code - `zero`); codes are -128..127."""
 
     scale: float
     zero: int
@@ -61,5 +61,5 @@ class IntegerNetwork:
 
     @property
     def logits(self) -> Quantization:
-        """How the codes of the last step stand for logits."""
+        """What logits the codes of the last step mean."""
         return self.quantizations[self.program.output]

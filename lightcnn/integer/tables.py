@@ -30,7 +30,7 @@ def encode(number: Fraction | float, quantization: Quantization) -> int:
 
 
 def decode(codes: NDArray[np.integer], quantization: Quantization) -> NDArray[np.float64]:
-    """The numbers for which codes stand."""
+    """The numbers that codes mean."""
     return np.asarray((codes.astype(np.float64) - quantization.zero) * quantization.scale)
 
 

@@ -177,13 +177,13 @@ def _resizing_matrix(nodes: _Nodes, values: str, axis: int, size: int) -> str:
     """
     import onnx
 
-    one, half = np.array(1, np.float32), np.array(0.5, np.float32)
+    unit, half = np.array(1, np.float32), np.array(0.5, np.float32)
     length = nodes.add("Squeeze", nodes.add("Shape", values, start=axis, end=axis + 1))
     count = nodes.add("Cast", length, to=onnx.TensorProto.FLOAT)
     scale = nodes.add("Div", count, np.array(size, np.float32))
     centres = nodes.add("Mul", np.arange(size, dtype=np.float32)[:, None] + half, scale)
-    distances = nodes.add("Abs", nodes.add("Sub", nodes.add("Range", half, count, one), centres))
-    triangle = nodes.add("Sub", one, nodes.add("Div", distances, nodes.add("Max", scale, one)))
+    distances = nodes.add("Abs", nodes.add("Sub", nodes.add("Range", half, count, unit), centres))
+    triangle = nodes.add("Sub", unit, nodes.add("Div", distances, nodes.add("Max", scale, unit)))
     weights = nodes.add("Relu", triangle)
     return nodes.add("Div", weights, nodes.add("ReduceSum", weights, np.array([1])))
 

@@ -29,15 +29,15 @@ def layers(data: bytes) -> list[OnnxLayer]:
     graph = onnx.load_model_from_string(data).graph
     stored = {tensor.name for tensor in graph.initializer}
     sources = {name: node for node in graph.node for name in node.output}
-    found = []
+    weighted = []
     for node in graph.node:
         if node.op_type not in OPERATORS:
             continue
         weights, image = (_dequantized(sources, node.input[index]) for index in (1, 0))
         name = weights or node.input[1]
         if name in stored:
-            found.append(OnnxLayer(_layer_name(name), node.name, bool(weights and image)))
-    return found
+            weighted.append(OnnxLayer(_layer_name(name), node.name, bool(weights and image)))
+    return weighted
 
 
 def weight_bytes(data: bytes) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lightcnn.exporting.formats import Format
+from lightcnn.exporting.formats import ExportFormat
 from lightcnn.exporting.subject import ExportedFormat, ExportSubject
 from lightcnn.inference import probabilities
 from lightcnn.progress import Progress
@@ -39,7 +39,7 @@ def slightly_off(predicted: Numbers) -> Numbers:
 
 
 @dataclass(frozen=True)
-class FakeFormat(Format):
+class FakeFormat(ExportFormat):
     """Writes the files `names` with a few bytes; its predictions are `change` of those of PyTorch.
 
     `before` is called with the subject and the folder before anything is written. `device` is what an emulator shows.
@@ -77,7 +77,9 @@ class FakeFormat(Format):
         )  # fmt: skip
 
 
-def fake(name: str, *, is_int8: bool = False, is_timed: bool = True, needs_spec: bool = False, **values: Any) -> Format:
+def fake(
+    name: str, *, is_int8: bool = False, is_timed: bool = True, needs_spec: bool = False, **values: Any
+) -> ExportFormat:
     """A format that is not imported from a module and needs no extra."""
     return FakeFormat(
         name, f"{name} of a test", "", "", is_int8=is_int8, is_timed=is_timed, needs_spec=needs_spec, **values

@@ -170,8 +170,8 @@ def test_means_and_ranges_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyP
     settings = preprocess(images.shape[1])
     ranges, means = (measure(lowered, state, images, settings) for measure in (measure_ranges, measure_means))
     monkeypatch.setattr("lightcnn.integer.calibration.BATCH_ELEMENTS", 1)
-    for one, other in zip(ranges, measure_ranges(lowered, state, images, settings), strict=True):
-        assert np.allclose([one.before, one.after], [other.before, other.after], rtol=1e-4, atol=1e-5)
+    for first, second in zip(ranges, measure_ranges(lowered, state, images, settings), strict=True):
+        assert np.allclose([first.before, first.after], [second.before, second.after], rtol=1e-4, atol=1e-5)
     for first, second in zip(means, measure_means(lowered, state, images, settings), strict=True):
         assert np.allclose(first, second, rtol=1e-4, atol=1e-5)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lightcnn.data.tensors import normalise
 from lightcnn.decisions import class_probabilities, decide
 from lightcnn.errors import InputError
-from lightcnn.exporting.onnx_file import exported_metadata, file_probabilities, network_bytes
+from lightcnn.exporting.onnx_formats.onnx_file import exported_metadata, file_probabilities, network_bytes
 from lightcnn.exporting.subject import ExportedFormat, ExportSubject
 from lightcnn.onnxfiles.assembly import assemble
 from lightcnn.onnxfiles.extra import require_onnx

@@ -18,8 +18,8 @@ from lightcnn.data.tensors import prepare
 from lightcnn.document import parse
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.exported_metadata import METADATA_KEY, read_metadata
-from lightcnn.exporting import onnx_file, onnx_int8
-from lightcnn.exporting.parity import require_parity
+from lightcnn.exporting.onnx_formats import onnx_file, onnx_int8
+from lightcnn.exporting.onnx_formats.parity import require_parity
 from lightcnn.exporting.subject import ExportSubject
 from lightcnn.inference import evaluate
 from lightcnn.onnxfiles.assembly import assemble
@@ -64,8 +64,10 @@ def check_sizes(subject: ExportSubject, file: Path) -> None:
         pixels = prepare(image, rules, rules.size)
         probabilities, features = evaluate(subject.network.model, pixels[None], rules)
         predicted, computed = session_outputs(session, image[None])
-        np.testing.assert_allclose(predicted, probabilities, atol=1e-5)
-        np.testing.assert_allclose(computed, features, rtol=1e-4, atol=1e-5)
+        # A resized pixel between two grey levels may be rounded to either.
+        tolerance = 1e-5 if (height, width) == (rules.size, rules.size) else 2e-3
+        np.testing.assert_allclose(predicted, probabilities, atol=tolerance)
+        np.testing.assert_allclose(computed, features, rtol=1e-4, atol=tolerance)
 
 
 def test_a_grey_network_has_parity_at_every_size(grey: ExportSubject, tmp_path: Path) -> None:
@@ -75,7 +77,7 @@ def test_a_grey_network_has_parity_at_every_size(grey: ExportSubject, tmp_path: 
     assert parity["images"] == 64 and parity["max_abs_difference"] < 1e-5
     assert parity["resized"]["images"] == 32 and parity["resized"]["max_pixel_difference"] <= 1
     assert not exported.is_int8 and exported.files == ("model.onnx",)
-    assert exported.weight_bytes == cost(grey.network.spec).weight_bytes["fp32"]
+    assert exported.weight_bytes == cost(grey.network.spec).weight_bytes_fp32
     assert exported.preprocessing.startswith("Do not normalise: ")
 
 
@@ -136,9 +138,9 @@ def test_int8_layers_are_in_int8_and_metadata_are_kept(
 ) -> None:
     exported = onnx_int8.write(grey, tmp_path, no_progress)
     file = tmp_path / "model.int8.onnx"
-    found = layers(file.read_bytes())
-    assert exported.is_int8 and len(found) == 5 and all(layer.is_int8 for layer in found)
-    assert exported.weight_bytes == cost(grey.network.spec).weight_bytes["int8"]
+    quantized = layers(file.read_bytes())
+    assert exported.is_int8 and len(quantized) == 5 and all(layer.is_int8 for layer in quantized)
+    assert exported.weight_bytes == cost(grey.network.spec).weight_bytes_int8
     metadata = read_metadata(metadata_of(file), "m")
     assert metadata == onnx_file.exported_metadata(grey, "onnx-int8")
     assert metadata.data["source"] == "photographs.npz" and metadata.accuracy == {

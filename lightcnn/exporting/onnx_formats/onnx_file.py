@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.exported_metadata import ExportedMetadata, side_cars
-from lightcnn.exporting.parity import require_parity
+from lightcnn.exporting.onnx_formats.parity import require_parity
 from lightcnn.exporting.subject import ExportedFormat, ExportSubject
 from lightcnn.onnxfiles.assembly import assemble
 from lightcnn.onnxfiles.extra import require_onnx
