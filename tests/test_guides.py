@@ -72,7 +72,12 @@ def check_quotes(text: str, output: str) -> None:
 
 
 def test_there_are_as_many_guides_as_we_think() -> None:
-    assert [guide.stem for guide in GUIDES] == ["extend", "search-and-read-the-report", "train-on-your-own-folder"]
+    assert [guide.stem for guide in GUIDES] == [
+        "deploy",
+        "extend",
+        "search-and-read-the-report",
+        "train-on-your-own-folder",
+    ]
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
