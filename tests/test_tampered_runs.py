@@ -26,6 +26,7 @@ FILES = {
     "resumed": ("explain.json", "explained", "explained/001.json", "panels", "panels/001.png", "maps/001-gradcam.npy"),
     "predict": ("report.json", "spec.yaml", "weights.safetensors", "preprocess.json"),
     "profile": ("report.json", "spec.yaml"),
+    "export": ("report.json", "spec.yaml", "weights.safetensors", "preprocess.json"),
     "compare": ("report.json", "predictions.csv"),
     "distill": ("report.json", "spec.yaml", "weights.safetensors", "preprocess.json"),
 }  # fmt: skip
@@ -35,7 +36,8 @@ JSON_CASES = [
     (command, name) for command, name in CASES
     if name.endswith(".json") and (command, name) not in {
         ("train", "environment.json"), ("explain", "preprocess.json"), ("predict", "preprocess.json"),
-        ("predict", "report.json"), ("distill", "preprocess.json"),
+        ("predict", "report.json"), ("distill", "preprocess.json"), ("export", "report.json"),
+        ("export", "preprocess.json"),
     }
 ]  # fmt: skip
 

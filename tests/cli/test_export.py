@@ -223,7 +223,10 @@ def test_outputs_that_differ_on_the_device_are_refused(
     ("arguments", "message"),
     [
         (["nothing"], "run nothing: not a run folder of lightcnn"),
-        (["run", "--to", "onx"], "--to: 'onx' is not one of onnx, onnx-int8, c; did you mean 'onnx'?"),
+        (
+            ["run", "--to", "onx"],
+            "--to: 'onx' is not one of onnx, onnx-int8, c, tflite, tflite-int8, pt2, hub; did you mean 'onnx'?",
+        ),
         (["run", "--to", ","], "--to: no format is named; give one or several of onnx, onnx-int8, c"),
         (["run", "--check", "cortex-m4"], "--check cortex-m4: runs the C files, .* give --to onnx,c"),
         (["run", "--to", "c", "--check", "cortex-m5"], "'cortex-m5' is not one of .*; did you mean 'cortex-m"),
