@@ -7,7 +7,6 @@ not link. The emulator counts instructions, not cycles, and so they are called.
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,12 +19,8 @@ from numpy.typing import NDArray
 
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.exporting.c.source_files import shipped
+from lightcnn.exporting.settings import COMPILER, EMULATOR, PROCESSORS, require_tools
 
-MACHINES = {"cortex-m3": "mps2-an385", "cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500"}
-"""The processors, and the board of QEMU that has each."""
-COMPILER, EMULATOR = "arm-none-eabi-gcc", "qemu-system-arm"
-PACKAGES = {COMPILER: "gcc-arm-none-eabi", EMULATOR: "qemu-system-arm"}
-"""Debian packages of the tools. No C library is needed."""
 BOARD_BYTES = 4 * 2**20 - 64 * 1024
 """Flash, and RAM, that the boards leave to the network."""
 INSTRUCTIONS_PER_TICK = 40
@@ -81,7 +76,7 @@ def check(
 
     Args:
         files: The files of `c_files` by name.
-        target: A key of `MACHINES`.
+        target: A key of `PROCESSORS`.
         images: uint8 (N, H, W, C) of the network's size.
         expected: int8 (N, logits): the codes of the logits by the NumPy reference.
         optimization: An option of the compiler.
@@ -103,19 +98,6 @@ def check(
         int(results["stack"].max()), int(results["ticks"].astype(np.int64).mean() * INSTRUCTIONS_PER_TICK), len(images),
         bool(np.array_equal(results["logits"], expected)),
     )  # fmt: skip
-
-
-def require_tools(target: str) -> None:
-    """Raises: InputError if the processor is unknown, or the compiler or the emulator is missing."""
-    if target not in MACHINES:
-        raise InputError(f"--check {target}: unknown processor; use one of {', '.join(MACHINES)}")
-    missing = [tool for tool in PACKAGES if shutil.which(tool) is None]
-    if missing:
-        packages = " ".join(PACKAGES[tool] for tool in missing)
-        raise InputError(
-            f"--check {target}: {' and '.join(missing)} not found; "
-            f"run apt-get install --no-install-recommends {packages}"
-        )
 
 
 def _build(
@@ -163,7 +145,7 @@ def _emulate(folder: Path, target: str, images: NDArray[np.uint8], logits: int) 
     """One row per image: class, ticks, stack and logits."""
     (folder / "images.bin").write_bytes(np.ascontiguousarray(images).tobytes())
     command = [
-        EMULATOR, "-machine", MACHINES[target], "-kernel", "program.elf", "-icount", "shift=0", "-display", "none",
+        EMULATOR, "-machine", PROCESSORS[target], "-kernel", "program.elf", "-icount", "shift=0", "-display", "none",
         "-monitor", "none", "-serial", "none", "-nic", "none", "-semihosting-config", "enable=on,target=native",
     ]  # fmt: skip
     _call(command, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -13,8 +14,11 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.text import not_one_of
 
 DEFAULT_FORMATS = ("onnx",)
-PROCESSORS = ("cortex-m3", "cortex-m4", "cortex-m7")
-"""Processors that `--check` emulates."""
+PROCESSORS = {"cortex-m3": "mps2-an385", "cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500"}
+"""Processors that `--check` emulates, and the board of QEMU that has each."""
+COMPILER, EMULATOR = "arm-none-eabi-gcc", "qemu-system-arm"
+TOOL_PACKAGES = {COMPILER: "gcc-arm-none-eabi", EMULATOR: "qemu-system-arm"}
+"""Debian packages of the tools of `--check`. No C library is needed."""
 SOURCE_FILES = ("spec.yaml", "weights.safetensors", "preprocess.json")
 """Files of the run that is exported, which every format needs."""
 
@@ -63,11 +67,23 @@ def require_usable(settings: ExportSettings) -> RunFolder:
 
 
 def _require_check(settings: ExportSettings) -> None:
-    """Raises: InputError if `check` is no processor, or no C files are written that it could run."""
+    """Raises: InputError if `check` is no processor, no C is written that it could run, or a tool is missing."""
     if settings.check is None:
         return
-    if settings.check not in PROCESSORS:
-        raise InputError(f"--check: {not_one_of(settings.check, PROCESSORS)}")
     if "c" not in settings.formats:
         formats = ",".join((*settings.formats, "c"))
         raise InputError(f"--check {settings.check}: runs the C files, so it needs the format c; give --to {formats}")
+    require_tools(settings.check)
+
+
+def require_tools(processor: str) -> None:
+    """Raises: InputError if the processor is unknown, or the compiler or the emulator is missing."""
+    if processor not in PROCESSORS:
+        raise InputError(f"--check {processor}: unknown processor; use one of {', '.join(PROCESSORS)}")
+    missing = [tool for tool in TOOL_PACKAGES if shutil.which(tool) is None]
+    if missing:
+        packages = " ".join(TOOL_PACKAGES[tool] for tool in missing)
+        raise InputError(
+            f"--check {processor}: {' and '.join(missing)} not found; "
+            f"run apt-get install --no-install-recommends {packages}"
+        )

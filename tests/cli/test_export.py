@@ -19,6 +19,7 @@ from lightcnn import interrupt
 from lightcnn.cli.main import run
 from lightcnn.errors import LightcnnError
 from lightcnn.exporting.formats import FORMATS
+from lightcnn.exporting.settings import require_tools
 from lightcnn.exporting.subject import CALIBRATION_IMAGES, ExportSubject
 
 BASELINE = {"baseline": "timm:test_efficientnet", "input": [1, 32, 32], "classes": 3, "weights": "none"}
@@ -41,7 +42,7 @@ def _formats(place: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     for row in (fake("onnx", names=("model.onnx",)), fake("onnx-int8", is_int8=True, names=("int8.onnx",)), c):
         monkeypatch.setitem(FORMATS, row.name, row)
     monkeypatch.setattr("lightcnn.exporting.comparison.TIMING_SECONDS", 0.0)
-    monkeypatch.setattr("lightcnn.exporting.settings.require_tools", lambda target: None, raising=False)
+    monkeypatch.setattr("lightcnn.exporting.settings.require_tools", lambda processor: None)
     monkeypatch.chdir(tmp_path)
     Path("run").symlink_to(place / "run")
 
@@ -324,3 +325,14 @@ def test_a_network_of_timm_has_no_c(baseline: Path, capsys: pytest.CaptureFixtur
 def test_the_formats_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "formats", "--json"]) == 0
     assert [item["name"] for item in json.loads(capsys.readouterr().out)["items"]] == list(FORMATS)
+
+
+def test_missing_tools_are_reported_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lightcnn.exporting.settings.require_tools", require_tools)
+    monkeypatch.setattr("lightcnn.exporting.job.load_subject", lambda *_, **__: pytest.fail("the run was loaded"))
+    monkeypatch.setattr("shutil.which", lambda tool: None)
+    assert run(["export", "run", "--to", "onnx,c", "--check", "cortex-m4", "--out", "out"]) == 2
+    assert "apt-get install --no-install-recommends gcc-arm-none-eabi qemu-system-arm" in capsys.readouterr().err
+    assert not Path("out").exists()

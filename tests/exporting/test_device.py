@@ -10,7 +10,7 @@ from helpers.integer_networks import random_network, random_pixels
 from helpers.specs import random_spec
 
 from lightcnn.errors import InputError
-from lightcnn.exporting import device
+from lightcnn.exporting import settings
 from lightcnn.exporting.c.source_files import c_files
 from lightcnn.exporting.device import DeviceFacts, check
 from lightcnn.integer import reference
@@ -21,7 +21,7 @@ from lightcnn.program import program
 
 def _tools_missing() -> str:
     try:
-        device.require_tools("cortex-m4")
+        settings.require_tools("cortex-m4")
     except InputError as error:
         return str(error)
     return ""
@@ -68,7 +68,7 @@ def test_a_network_over_its_budget_does_not_link() -> None:
 
 def test_missing_tools_and_unknown_processors_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="--check z80: unknown processor; use one of cortex-m3, cortex-m4, cortex-m7"):
-        device.require_tools("z80")
+        settings.require_tools("z80")
     monkeypatch.setenv("PATH", "")
     with pytest.raises(InputError, match=r"apt-get install .*gcc-arm-none-eabi qemu-system-arm"):
-        device.require_tools("cortex-m4")
+        settings.require_tools("cortex-m4")
