@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from lightcnn.cli import completion
-from lightcnn.cli.options import DataDir, Debug, Json, Out, Quiet, print_json
+from lightcnn.cli.options import DataDir, Debug, Json, Quiet, print_json
 from lightcnn.exporting.formats import FORMATS
 from lightcnn.exporting.settings import DEFAULT_FORMATS, PROCESSORS, ExportSettings, parse_formats, require_usable
 from lightcnn.output.console import CommandConsole
@@ -45,12 +45,14 @@ def export(
         ),
     ] = None,
     data_dir: DataDir = None,
-    out: Out = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder to write (default: a new folder under runs/).")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Export a run's network as ONNX or C, in fp32 or int8, and compare each file with PyTorch."""
+    """Export a run's network to files for other runtimes and microcontrollers, and compare each with PyTorch."""
     settings = ExportSettings(
         run_folder, parse_formats(to), check=check and check.value, max_loss_points=max_loss_points, data=data,
         data_dir=data_dir,
