@@ -24,7 +24,7 @@ from lightcnn.document import Frozen
 from lightcnn.errors import RunError
 from lightcnn.exporting.subject import ExportedFormat, ExportSubject
 from lightcnn.inference import probabilities
-from lightcnn.output.caveats import caveats
+from lightcnn.output.caveats import NOT_FOR_DIAGNOSIS, caveats
 from lightcnn.output.markdown import bullets, escape, table
 from lightcnn.progress import Progress
 from lightcnn.run_files import parse_json
@@ -37,7 +37,6 @@ from lightcnn.weights import read_network
 FOLDER = "hub"
 """Name of the folder within the export."""
 CONFIG, WEIGHTS, CARD, EXAMPLE = "config.json", "model.safetensors", "README.md", "example.py"
-NOT_FOR_DIAGNOSIS = "**Not for diagnosis.** This network is not a medical device and has not been evaluated clinically."
 USE = (
     "Install lightcnn (`pip install lightcnn`), then run `python example.py IMAGE` in this folder. The example reads "
     "the files in this folder only, prepares the images itself, and needs no network access. Do not normalise or "

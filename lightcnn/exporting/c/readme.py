@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lightcnn.exported_metadata import NOTICE
 from lightcnn.exporting.c.source_files import CFacts
 from lightcnn.integer.network import IntegerNetwork
 from lightcnn.memory_plan import constant_bytes, flash_bytes, plan_memory
@@ -27,8 +28,8 @@ def readme(network: IntegerNetwork, facts: CFacts, preprocessing: str) -> str:
     ]
     classes = [(str(index), name) for index, name in enumerate(facts.classes)]
     return _README.format(
-        facts=table(("", ""), rows), classes=table(("number", "class"), classes), preprocessing=preprocessing,
-        probabilities=_probabilities(network, facts),
+        notice=NOTICE, facts=table(("", ""), rows), classes=table(("number", "class"), classes),
+        preprocessing=preprocessing, probabilities=_probabilities(network, facts),
     )  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def _probabilities(network: IntegerNetwork, facts: CFacts) -> str:
 _README = """\
 # A quantized network in C
 
-Not for diagnosis: this is not a medical device and has not been evaluated clinically.
+{notice}
 
 {facts}
 

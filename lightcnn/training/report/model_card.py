@@ -11,7 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.output.caveats import STAND_IN_CARD
+from lightcnn.output.caveats import NOT_FOR_DIAGNOSIS, STAND_IN_CARD
 from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.markdown import bullets, escape, table
 from lightcnn.output.positive_class import positive_sentence
@@ -39,10 +39,6 @@ METRIC_TYPES = {
 """Our scores by Hugging Face's metric names, or by names in their style."""
 MAX_CLASS_ROWS = 30
 """Rows of the card's table of classes; report.html lists all."""
-NOT_FOR_DIAGNOSIS = (
-    "**Not for diagnosis.** This network is not a medical device and has not been evaluated clinically. Do not base "
-    "decisions about a person on its predictions."
-)
 OUT_OF_SCOPE = (
     "Diagnosis, triage, screening and any other decision about a person; other kinds of images, and images from other "
     "sources, on which the network has not been tested."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lightcnn.output.caveats import caveats
+from lightcnn.output.caveats import NOT_FOR_DIAGNOSIS, caveats
 from lightcnn.output.largest_class import largest_class_sentence, largest_class_warnings
 from lightcnn.output.markdown import bullets, escape, table
 from lightcnn.output.positive_class import positive_sentence
@@ -13,7 +13,6 @@ from lightcnn.recipe import Recipe
 from lightcnn.training.report import wording
 from lightcnn.training.report.card_facts import SAME_SOURCE, UNKNOWN_GROUPS, dataset_name, interval_width
 from lightcnn.training.report.model_card import (
-    NOT_FOR_DIAGNOSIS,
     OUT_OF_SCOPE,
     REFERENCES,
     accuracy,

@@ -17,12 +17,13 @@ from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.evaluation.scores import scores
 from lightcnn.evaluation.thresholds import operating_points
+from lightcnn.output.caveats import NOT_FOR_DIAGNOSIS
 from lightcnn.output.markdown import escape, table
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.training.report import wording
 from lightcnn.training.report.card_facts import CardFacts
-from lightcnn.training.report.model_card import MAX_CLASS_ROWS, METRIC_TYPES, NOT_FOR_DIAGNOSIS, model_card
+from lightcnn.training.report.model_card import MAX_CLASS_ROWS, METRIC_TYPES, model_card
 
 UNTRUSTED_NAMES = (
     "<script>alert(1)</script>",
