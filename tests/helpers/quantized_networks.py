@@ -31,16 +31,16 @@ def blurred_noise(shape: tuple[int, int, int], count: int, seed: int) -> NDArray
     return np.clip(coarse + fine, 0, 255).astype(np.uint8)
 
 
-def quantized_network(spec: NetworkSpec, seed: int) -> IntegerNetwork:
-    """A network with random weights and statistics, quantized."""
+def quantized_network(spec: NetworkSpec, seed: int, *, images: int = 32) -> IntegerNetwork:
+    """A network with random weights and statistics, quantized with the ranges that it has on so many images."""
     folded = fold(_randomised(build(spec, seed), seed))
     mean, deviation = (0.5,) * spec.input[0], (0.25,) * spec.input[0]
     # Random specs have numbers of channels that no image file has.
     preprocess = Preprocess.model_construct(mean=mean, deviation=deviation)
-    images = torch.from_numpy(blurred_noise(spec.input, 32, seed)).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(blurred_noise(spec.input, images, seed)).permute(0, 3, 1, 2)
     steps = program(spec)
     state: dict[str, Any] = folded.state_dict()
-    ranges = measure_ranges(steps, state, images, preprocess)
+    ranges = measure_ranges(steps, state, pixels, preprocess)
     arrays = {name: value.numpy() for name, value in state.items()}
     return quantize(steps, arrays, ranges=ranges, mean=mean, deviation=deviation)
 

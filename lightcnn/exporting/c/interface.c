@@ -18,7 +18,8 @@ int model_predict(void)
     for (index = 0; index < MODEL_LAYERS; index++)
         run(&layers[index]);
 #if MODEL_LOGITS == 1
-    best = logits[0] >= MODEL_LEAST_LOGIT;
+    best = logits[0];
+    best = best >= MODEL_LEAST_LOGIT; /* an int, since no int8_t may reach the least logit: compilers warn of that */
 #elif MODEL_CLASSES == 2
     best = logits[1] - logits[0] >= MODEL_LEAST_DIFFERENCE;
 #else

@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from helpers.c_code import compile_c, facts_of, needs_gcc, write_files
+from helpers.c_code import compile_c, facts_of, needs_gcc, trace, write_files
 from helpers.integer_networks import random_network, random_pixels
 from helpers.specs import random_spec
 
@@ -66,6 +66,16 @@ def test_a_single_logit_decides_as_probabilities_do(threshold: float) -> None:
     logits = network.logits.scale * (codes[:, None] - network.logits.zero)
     expected = decide(class_probabilities(logits, 0.7), threshold)
     np.testing.assert_array_equal(codes >= least_logit(network, 0.7, threshold), expected)
+
+
+@needs_gcc
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("threshold", [1e-300, 1 - 1e-16])
+def test_a_class_that_no_logit_gives_compiles_without_warnings(output: str, threshold: float, tmp_path: Path) -> None:
+    network = _network(output=output)
+    pixels = random_pixels(network.program, 2, 0)
+    _, classes = trace(tmp_path, network, pixels, facts_of(network, temperature=9.0, threshold=threshold), ("-O2",))
+    assert set(classes) == {int(threshold < 0.5)}
 
 
 def test_strings_of_c_hold_only_plain_characters() -> None:
