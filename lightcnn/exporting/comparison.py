@@ -81,8 +81,7 @@ def compare(
 
     Raises: LightcnnError if the file misses the tolerance of fp32, or loses too much accuracy in int8.
     """
-    if row.is_int8 != exported.is_int8:
-        raise LightcnnError(f"{row.name}: the file is {'not ' if row.is_int8 else ''}in int8 (a bug in lightcnn)")
+    _require_int8(row, exported)
     step, threshold = f"comparing {row.name} with PyTorch", subject.preprocess.threshold
     predicted = _in_batches(exported, reference.images, step, progress)
     difference = float(np.abs(predicted - reference.probabilities).max())
@@ -100,6 +99,16 @@ def compare(
     if row.is_int8:
         validation = _validation(subject, reference, exported, max_loss_points, progress)
     return Comparison(parity, _accuracy(subject, reference.labelled, predicted), validation)
+
+
+def _require_int8(row: ExportFormat, exported: ExportedFormat) -> None:
+    """Raises: LightcnnError if a format in int8 has numbers of another type in its files."""
+    types = exported.number_types
+    if row.is_int8 and not (types and types.is_int8):
+        raise LightcnnError(
+            f"{row.name}: the file is not in int8, but has {types or 'numbers of unknown types'} (a bug in lightcnn); "
+            "the file was not kept"
+        )
 
 
 def _validation(

@@ -65,6 +65,27 @@ class ExportSubject:
         return self.network.preprocess
 
 
+INT8 = frozenset({"int8", "uint8"})
+"""Types of numbers in 8 bits."""
+
+
+@dataclass(frozen=True)
+class NumberTypes:
+    """The types of the weights of a file's layers and of the activations that they read, such as "int8"."""
+
+    weights: frozenset[str]
+    activations: frozenset[str]
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether all of them are in 8 bits."""
+        return all(types and types <= INT8 for types in (self.weights, self.activations))
+
+    def __str__(self) -> str:
+        weights, activations = (", ".join(sorted(types)) or "none" for types in (self.weights, self.activations))
+        return f"weights in {weights} and activations in {activations}"
+
+
 @dataclass(frozen=True, eq=False)
 class ExportedFormat:
     """Files of one format, written into the folder of the export.
@@ -77,7 +98,7 @@ class ExportedFormat:
         probabilities: What the file computes for uint8 images (N, S, S, C) of the network's size: class probabilities
             (N, classes).
         latency_ms: Median time of one image in this runtime, measured; None if it is not timed.
-        is_int8: Whether weights and activations are in 8 bits.
+        number_types: The types of its numbers, read from the written files; a format in int8 must have them.
         emulate: Runs the files on an emulated processor such as cortex-m4, for images like those of `probabilities`,
             and returns the `device` of export.json; None if they do not run on one.
         details: Further facts for export.json, such as the bytes of the arena.
@@ -89,7 +110,7 @@ class ExportedFormat:
     preprocessing: str
     probabilities: Callable[[NDArray[np.uint8]], NDArray[np.float64]]
     latency_ms: Mapping[str, Any] | None = None
-    is_int8: bool = False
+    number_types: NumberTypes | None = None
     emulate: Callable[[str, NDArray[np.uint8]], Mapping[str, Any]] | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""The layers with weights in an ONNX file: their names, whether they compute in int8, and the bytes of all weights."""
+"""The layers with weights in an ONNX file: their names, the types of their numbers, and the bytes of all weights."""
 
 from __future__ import annotations
 
@@ -9,17 +9,25 @@ OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Operators that have weights."""
 CODING = ("QuantizeLinear", "DequantizeLinear")
 """Operators from and to 8 bits: their inputs are values, scale and zero point."""
+INT8 = ("int8", "uint8")
+"""Types of numbers in 8 bits."""
 SUFFIXES = ("_quantized", ".weight")
 """Endings of the names of weights, which the name of a layer does not have."""
 
 
 @dataclass(frozen=True)
 class OnnxLayer:
-    """A layer: its name, that of its operator, and whether both its weights and its input are in 8 bits."""
+    """A layer: its name, that of its operator, and the types of its stored weights and of its input, such as "int8"."""
 
     name: str
     node: str
-    is_int8: bool
+    weights: str
+    input: str
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether both its weights and its input are in 8 bits."""
+        return self.weights in INT8 and self.input in INT8
 
 
 def layers(data: bytes) -> list[OnnxLayer]:
@@ -27,16 +35,18 @@ def layers(data: bytes) -> list[OnnxLayer]:
     import onnx
 
     graph = onnx.load_model_from_string(data).graph
-    stored = {tensor.name for tensor in graph.initializer}
+    stored = {tensor.name: onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).name for tensor in graph.initializer}
     sources = {name: node for node in graph.node for name in node.output}
     weighted = []
     for node in graph.node:
         if node.op_type not in OPERATORS:
             continue
         weights, image = (_dequantized(sources, node.input[index]) for index in (1, 0))
-        name = weights or node.input[1]
+        name = weights[0] if weights else node.input[1]
         if name in stored:
-            weighted.append(OnnxLayer(_layer_name(name), node.name, bool(weights and image)))
+            # The zero point of an activation has its type.
+            kind = stored.get(image[2], "unknown") if image else "float32"
+            weighted.append(OnnxLayer(_layer_name(name), node.name, stored[name], kind))
     return weighted
 
 
@@ -53,10 +63,10 @@ def weight_bytes(data: bytes) -> int:
     )
 
 
-def _dequantized(sources: dict[str, Any], name: str) -> str:
-    """The name of the tensor in 8 bits from which `name` is dequantized; empty if it is not."""
+def _dequantized(sources: dict[str, Any], name: str) -> list[str]:
+    """The names of values, scale and zero point from which `name` is dequantized; empty if it is not."""
     node = sources.get(name)
-    return str(node.input[0]) if node is not None and node.op_type == "DequantizeLinear" else ""
+    return [*node.input, "", ""] if node is not None and node.op_type == "DequantizeLinear" else []
 
 
 def _layer_name(weights: str) -> str:

@@ -184,7 +184,9 @@ def test_fp32_is_never_written_under_the_name_of_int8(
         write = property(lambda self: wrong.write)
 
     monkeypatch.setitem(FORMATS, "onnx-int8", Mislabelled("onnx-int8", "", "", "", is_int8=True))
-    assert "onnx-int8: the file is not in int8" in failure(capsys, "run", "--to", "onnx-int8", code=1)
+    assert "onnx-int8: the file is not in int8, but has numbers of unknown types" in failure(
+        capsys, "run", "--to", "onnx-int8", code=1
+    )
 
 
 @pytest.mark.parametrize(

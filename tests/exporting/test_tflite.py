@@ -12,8 +12,9 @@ from helpers.export_subjects import export_subject, extract_training, noise, sub
 from helpers.specs import drawn
 
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.exporting.subject import ExportSubject
+from lightcnn.exporting.subject import ExportSubject, NumberTypes
 from lightcnn.exporting.tflite import float_file, int8_file
+from lightcnn.exporting.tflite.flatbuffer import number_types
 from lightcnn.exporting.tflite.micro import MicroInterpreter
 from lightcnn.exporting.tflite.operators import float_bytes
 from lightcnn.inference import probabilities
@@ -41,7 +42,10 @@ def test_fp32_predicts_like_the_network(subject: ExportSubject, tmp_path: Path) 
     images = noise(subject, 20)
     assert np.abs(exported.probabilities(images) - predicted(subject, images)).max() < 1e-5
     assert exported.files == ("model.tflite",) and (tmp_path / "model.tflite").read_bytes()[4:8] == b"TFL3"
-    assert not exported.is_int8 and exported.details["tflm_arena_bytes"] > exported.details["tflm_activation_bytes"] > 0
+    assert (
+        exported.number_types is None
+        and exported.details["tflm_arena_bytes"] > exported.details["tflm_activation_bytes"] > 0
+    )
 
 
 def test_int8_predicts_nearly_like_the_network(subject: ExportSubject, tmp_path: Path) -> None:
@@ -50,9 +54,10 @@ def test_int8_predicts_nearly_like_the_network(subject: ExportSubject, tmp_path:
     images = noise(subject, 20)
     difference = np.abs(exported.probabilities(images) - predicted(subject, images)).max()
     assert 1e-5 < difference < 0.05
-    assert exported.is_int8 and 3 * exported.weight_bytes < sum(
-        v.nbytes for v in subject.deployed.state_dict().values()
-    )
+    assert exported.number_types == NumberTypes(frozenset({"int8"}), frozenset({"int8"}))
+    in_float = number_types(float_bytes(float_file.subject_program(subject), float_file.subject_state(subject)))
+    assert str(in_float) == "weights in float32 and activations in float32" and not in_float.is_int8
+    assert 3 * exported.weight_bytes < sum(v.nbytes for v in subject.deployed.state_dict().values())
     assert "divide by 255" in exported.preprocessing and "-128 to 127" in exported.preprocessing
 
 

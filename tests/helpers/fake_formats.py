@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from lightcnn.exporting.formats import ExportFormat
-from lightcnn.exporting.subject import ExportedFormat, ExportSubject
+from lightcnn.exporting.subject import ExportedFormat, ExportSubject, NumberTypes
 from lightcnn.inference import probabilities
 from lightcnn.progress import Progress
 
 Numbers = NDArray[np.float64]
+INT8 = NumberTypes(frozenset({"int8"}), frozenset({"uint8"}))
 DEVICE = {
     "target": "cortex-m4", "flash_bytes": 87_096, "arena_bytes": 11_760, "stack_bytes": 215,
     "instructions": 15_100_000, "answers_equal": True,
@@ -71,7 +72,8 @@ class FakeFormat(ExportFormat):
             return self.change(probabilities(subject.deployed, pixels, subject.preprocess))
 
         return ExportedFormat(
-            self.name, self.names, 40, "Do not normalise.", predict, is_int8=self.is_int8,
+            self.name, self.names, 40, "Do not normalise.", predict,
+            number_types=INT8 if self.is_int8 else None,
             emulate=None if device is None else lambda target, images: {**device, "target": target},
             details={"opset": 20},
         )  # fmt: skip

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.errors import InputError
 from lightcnn.exporting import device
+from lightcnn.exporting.c.number_types import number_types
 from lightcnn.exporting.c.readme import readme
 from lightcnn.exporting.c.source_files import CFacts, c_files
 from lightcnn.exporting.subject import ExportedFormat, ExportSubject
@@ -47,7 +48,7 @@ def write(subject: ExportSubject, folder: Path, progress: Progress) -> ExportedF
         weight_bytes=sum(step.weights.nbytes + step.bias.nbytes for step in network.steps),
         preprocessing=sentence,
         probabilities=partial(reference.probabilities, network, temperature=preprocess.temperature),
-        is_int8=True,
+        number_types=number_types(sources),
         emulate=partial(_emulate, network, sources),
         details={
             "arena_bytes": plan_memory(network.program).arena_bytes,

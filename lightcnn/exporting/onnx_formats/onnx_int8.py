@@ -18,7 +18,7 @@ from lightcnn.data.tensors import normalise
 from lightcnn.decisions import class_probabilities, decide
 from lightcnn.errors import InputError
 from lightcnn.exporting.onnx_formats.onnx_file import exported_metadata, file_probabilities, network_bytes
-from lightcnn.exporting.subject import ExportedFormat, ExportSubject
+from lightcnn.exporting.subject import ExportedFormat, ExportSubject, NumberTypes
 from lightcnn.onnxfiles.assembly import assemble
 from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.layers import layers, weight_bytes
@@ -81,12 +81,19 @@ def write(subject: ExportSubject, folder: Path, progress: Progress) -> ExportedF
     if validation is not None:
         details["harmful_layers"] = _harmful_layers(network, choices[method], details, validation, progress)
     metadata = exported_metadata(subject, FORMAT)
-    (folder / FILE).write_bytes(assemble(quantized, metadata))
+    data = assemble(quantized, metadata)
+    (folder / FILE).write_bytes(data)
     return ExportedFormat(
         format=FORMAT, files=(FILE,), weight_bytes=weight_bytes(quantized), preprocessing=metadata.input_rule(),
-        probabilities=file_probabilities(folder / FILE), is_int8=True,
+        probabilities=file_probabilities(folder / FILE), number_types=number_types(data),
         details={"calibration": {"method": method, "images": len(inputs), **details}},
     )  # fmt: skip
+
+
+def number_types(data: bytes) -> NumberTypes:
+    """The types of the weights and of the inputs of all layers of a file."""
+    rows = layers(data)
+    return NumberTypes(frozenset(row.weights for row in rows), frozenset(row.input for row in rows))
 
 
 def _validation(subject: ExportSubject) -> _Validation | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lightcnn.exporting.subject import NumberTypes
 from lightcnn.exporting.tflite.micro import schema
 from lightcnn.integer.network import Quantization
 from lightcnn.spec import Shape
@@ -17,6 +18,21 @@ OPERATOR_VERSION = 3
 """The first version in which all operators that are used take int8 with a scale per channel."""
 ALIGNMENT = 16
 """Bytes by which the format aligns values."""
+
+
+def number_types(data: bytes) -> NumberTypes:
+    """The types of the weights and of the inputs and outputs of all convolutions of a file."""
+    names = {value: name.lower() for name, value in vars(schema().TensorType).items() if isinstance(value, int)}
+    model = schema().ModelT.InitFromPackedBuf(bytearray(data), 0)
+    (graph,), codes = model.subgraphs, [code.builtinCode for code in model.operatorCodes]
+    kinds = schema().BuiltinOperator
+    layers = [each for each in graph.operators if codes[each.opcodeIndex] in (kinds.CONV_2D, kinds.DEPTHWISE_CONV_2D)]
+
+    def types(tensors: Iterable[int]) -> frozenset[str]:
+        return frozenset(names[graph.tensors[tensor].type] for tensor in tensors)
+
+    activations = [tensor for each in layers for tensor in (each.inputs[0], *each.outputs)]
+    return NumberTypes(types(each.inputs[1] for each in layers), types(activations))
 
 
 class TfliteFile:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lightcnn.decisions import class_probabilities
 from lightcnn.exporting.subject import ExportedFormat, ExportSubject
+from lightcnn.exporting.tflite.flatbuffer import number_types
 from lightcnn.exporting.tflite.float_file import arena_details, normalisation, subject_program
 from lightcnn.exporting.tflite.micro import MicroInterpreter
 from lightcnn.exporting.tflite.operators import input_codes, int8_bytes
@@ -39,7 +40,7 @@ def write(subject: ExportSubject, folder: Path, progress: Progress) -> ExportedF
         weight_bytes=sum(step.weights.nbytes + step.bias.nbytes for step in network.steps),
         preprocessing=_preprocessing(subject, network),
         probabilities=probabilities,
-        is_int8=True,
+        number_types=number_types(data),
         details=arena_details(interpreter),
     )
 

@@ -15,6 +15,7 @@ from helpers.specs import random_spec
 from lightcnn.decisions import class_probabilities, decide
 from lightcnn.exporting.c.decision import least_difference, least_logit
 from lightcnn.exporting.c.layers import layers_of
+from lightcnn.exporting.c.number_types import number_types
 from lightcnn.exporting.c.source_files import CFacts, c_files, c_string
 from lightcnn.integer import reference
 from lightcnn.integer.network import IntegerNetwork
@@ -46,6 +47,17 @@ def test_equal_networks_give_equal_bytes() -> None:
     assert c_files(network, facts_of(network)) == c_files(_network(), facts_of(network))
     text = b"".join(c_files(network, facts_of(network)).values()).decode()
     assert str(Path.cwd()) not in text and "/home" not in text and "202" not in text.replace("lightcnn", "")[:200]
+
+
+def test_types_are_read_from_the_files() -> None:
+    files = c_files(_network(), facts_of(_network()))
+    assert number_types(files).is_int8
+    wider = files | {"model.c": files["model.c"].replace(b"static int8_t arena", b"static int16_t arena")}
+    assert str(number_types(wider)) == "weights in int8 and activations in int16"
+    floating = files | {"weights.c": files["weights.c"] + b"const float more[] = {1};"}
+    assert str(number_types(floating)) == "weights in float, int8 and activations in int8"
+    assert not number_types(wider).is_int8 and not number_types(floating).is_int8
+    assert not number_types(dict.fromkeys(files, b"")).is_int8
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.1, 0.93, 1e-9])

@@ -20,7 +20,7 @@ from lightcnn.errors import InputError, LightcnnError
 from lightcnn.exported_metadata import METADATA_KEY, read_metadata
 from lightcnn.exporting.onnx_formats import onnx_file, onnx_int8
 from lightcnn.exporting.onnx_formats.parity import require_parity
-from lightcnn.exporting.subject import ExportSubject
+from lightcnn.exporting.subject import ExportSubject, NumberTypes
 from lightcnn.inference import evaluate
 from lightcnn.onnxfiles.assembly import assemble
 from lightcnn.onnxfiles.layers import layers, weight_bytes
@@ -76,7 +76,7 @@ def test_a_grey_network_has_parity_at_every_size(grey: ExportSubject, tmp_path: 
     parity = exported.details["parity"]
     assert parity["images"] == 64 and parity["max_abs_difference"] < 1e-5
     assert parity["resized"]["images"] == 32 and parity["resized"]["max_pixel_difference"] <= 1
-    assert not exported.is_int8 and exported.files == ("model.onnx",)
+    assert exported.number_types is None and exported.files == ("model.onnx",)
     assert exported.weight_bytes == cost(grey.network.spec).weight_bytes_fp32
     assert exported.preprocessing.startswith("Do not normalise: ")
 
@@ -139,7 +139,11 @@ def test_int8_layers_are_in_int8_and_metadata_are_kept(
     exported = onnx_int8.write(grey, tmp_path, no_progress)
     file = tmp_path / "model.int8.onnx"
     quantized = layers(file.read_bytes())
-    assert exported.is_int8 and len(quantized) == 5 and all(layer.is_int8 for layer in quantized)
+    assert (
+        exported.number_types == NumberTypes(frozenset({"int8"}), frozenset({"uint8"}))
+        and len(quantized) == 5
+        and all(layer.is_int8 for layer in quantized)
+    )
     assert exported.weight_bytes == cost(grey.network.spec).weight_bytes_int8
     metadata = read_metadata(metadata_of(file), "m")
     assert metadata == onnx_file.exported_metadata(grey, "onnx-int8")
@@ -170,6 +174,9 @@ def test_a_layer_can_stay_in_float_and_floats_are_never_called_int8(grey: Export
     names = [layer.name for layer in layers(network)]
     quantized = quantize_network(network, ranges, names[:1])
     assert [layer.name for layer in layers(quantized) if not layer.is_int8] == names[:1]
+    mixed = onnx_int8.number_types(quantized)
+    assert str(mixed) == "weights in float32, int8 and activations in uint8" and not mixed.is_int8
+    assert not onnx_int8.number_types(network).is_int8
     assert weight_bytes(quantized) > weight_bytes(quantize_network(network, ranges))
     with pytest.raises(LightcnnError, match="cannot be written in int8: 0 of 5 layers"):
         quantize_network(network, ranges, names)
