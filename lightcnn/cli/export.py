@@ -27,7 +27,11 @@ def export(
         str, typer.Option(metavar="LIST", help=f"Formats to write, separated by commas: {', '.join(FORMATS)}.")
     ] = ",".join(DEFAULT_FORMATS),
     check: Annotated[
-        Processor | None, typer.Option(help="Run the C files on this processor, emulated, with real test images.")
+        Processor | None,
+        typer.Option(
+            help="Run the C files on this processor, emulated, with real test images. If the run is a search with "
+            "limits of flash or arena, files that exceed them do not link."
+        ),
     ] = None,
     max_loss_points: Annotated[
         float,

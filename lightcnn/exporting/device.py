@@ -138,7 +138,9 @@ def _over_budget(target: str, message: str, lengths: Mapping[str, int]) -> Input
         f"{int(excess):,} more than the {lengths[region]:,} given"
         for region, excess in dict(over).items()
     )
-    return InputError(f"--check {target}: the network does not link: it needs {needs}; raise the budget")
+    return InputError(
+        f"--check {target}: the network does not link: it needs {needs}; raise the budget or use a smaller network"
+    )
 
 
 def _emulate(folder: Path, target: str, images: NDArray[np.uint8], logits: int) -> NDArray[np.void]:

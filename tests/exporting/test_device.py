@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from random import Random
 
 import pytest
 from helpers.c_code import facts_of
+from helpers.export_subjects import extract_training
 from helpers.integer_networks import random_network, random_pixels
 from helpers.specs import random_spec
 
+from lightcnn.cli import main
 from lightcnn.errors import InputError
 from lightcnn.exporting import settings
 from lightcnn.exporting.c.source_files import c_files
@@ -17,6 +22,9 @@ from lightcnn.integer import reference
 from lightcnn.integer.network import IntegerNetwork
 from lightcnn.memory_plan import constant_bytes, flash_bytes, plan_memory
 from lightcnn.program import program
+
+DATA = "synthetic-lesions:count=40,size=16"
+"""What the run of the fixture was trained on."""
 
 
 def _tools_missing() -> str:
@@ -72,3 +80,31 @@ def test_missing_tools_and_unknown_processors_are_one_line(monkeypatch: pytest.M
     monkeypatch.setenv("PATH", "")
     with pytest.raises(InputError, match=r"apt-get install .*gcc-arm-none-eabi qemu-system-arm"):
         settings.require_tools("cortex-m4")
+
+
+@needs_tools
+def test_the_command_links_within_the_budget_of_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The network, its report and its budget are those of a run folder; nothing is left if it does not link."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lightcnn.exporting.comparison.TIMING_SECONDS", 0.0)
+    run = extract_training(tmp_path)
+    report = json.loads((run / "report.json").read_text())
+    arguments = ["export", str(run), "--to", "c", "--check", "cortex-m4", "--data", DATA, "--out", "out", "--json"]
+    codes = []
+    for arena in (1, 1_000_000):
+        limited = report | {"budget": {"arena_bytes": {"lower": None, "upper": arena}}}
+        (run / "report.json").write_text(json.dumps(limited))
+        codes.append(main.run([*arguments, "--max-loss-points", "100"]))
+        if arena == 1:
+            error = capsys.readouterr().err
+            assert re.fullmatch(
+                r"lightcnn: --check cortex-m4: the network does not link: it needs [\d,]+ bytes of RAM, [\d,]+ more "
+                r"than the 1 given; raise the budget or use a smaller network\n",
+                error,
+            ), error
+            assert not Path("out").exists()
+    assert codes == [2, 0]
+    (entry,) = json.loads(capsys.readouterr().out)["formats"]
+    assert entry["device"]["limits"] == {"arena_bytes": 1_000_000} and entry["device"]["answers_equal"]

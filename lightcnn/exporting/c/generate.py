@@ -23,6 +23,7 @@ from lightcnn.integer.post_training import CALIBRATION_IMAGES, quantize_network
 from lightcnn.memory_plan import constant_bytes, flash_bytes, plan_memory
 from lightcnn.program import program
 from lightcnn.progress import Progress
+from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
 
 
@@ -49,7 +50,7 @@ def write(subject: ExportSubject, folder: Path, progress: Progress) -> ExportedF
         preprocessing=sentence,
         probabilities=partial(reference.probabilities, network, temperature=preprocess.temperature),
         number_types=number_types(sources),
-        emulate=partial(_emulate, network, sources),
+        emulate=partial(_emulate, network, sources, subject.run),
         details={
             "arena_bytes": plan_memory(network.program).arena_bytes,
             "constant_bytes": constant_bytes(network.program),
@@ -70,10 +71,33 @@ def quantized(subject: ExportSubject) -> IntegerNetwork:
 
 
 def _emulate(
-    network: IntegerNetwork, files: Mapping[str, bytes], target: str, images: NDArray[np.uint8]
+    network: IntegerNetwork, files: Mapping[str, bytes], run: RunFolder, target: str, images: NDArray[np.uint8]
 ) -> Mapping[str, Any]:
-    expected = reference.run(network, images)
-    return device.check(files, target, images=images, expected=expected).document()
+    expected, limits = reference.run(network, images), budget_limits(run.report)
+    facts = device.check(
+        files, target, images=images, expected=expected, flash=limits.get("flash_bytes"), ram=limits.get("arena_bytes")
+    )
+    return facts.document() | {"limits": limits}
+
+
+def budget_limits(report: Mapping[str, Any]) -> dict[str, int]:
+    """The limits of `flash_bytes` and `arena_bytes`, if any, in the `budget` of a report.json.
+
+    Raises: InputError if a limit is not a positive number of bytes.
+    """
+    budget = report.get("budget")
+    resources = budget if isinstance(budget, Mapping) else {}
+    return {name: _upper(name, resources[name]) for name in ("flash_bytes", "arena_bytes") if name in resources}
+
+
+def _upper(name: str, limit: Any) -> int:
+    upper = limit.get("upper") if isinstance(limit, Mapping) else limit
+    if isinstance(upper, bool) or not isinstance(upper, int) or upper < 1:
+        raise InputError(
+            f"report.json: budget.{name}.upper: must be a positive number of bytes, not {upper!r}; put back the file "
+            "that the search wrote"
+        )
+    return upper
 
 
 def preprocessing(preprocess: Preprocess) -> str:
