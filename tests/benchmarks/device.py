@@ -50,7 +50,7 @@ def arenas(network: ExportedNetwork) -> list[str]:
 
 def emx(network: ExportedNetwork, folder: Path, program: str | None) -> list[str]:
     """Cells: flash and stack of what emx-onnx-cgen generates in fp32 and in int8."""
-    if program is None:
+    if not program:
         return ["left out: emx-onnx-cgen is not installed", "–"]
     from lightcnn.onnxfiles.quantization import observe_activations, quantize_network
     from lightcnn.onnxfiles.write import onnx_bytes

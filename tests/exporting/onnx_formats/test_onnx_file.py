@@ -51,6 +51,12 @@ def grey(tmp_path_factory: pytest.TempPathFactory) -> ExportSubject:
     return untrained_subject(spec_of(GREY), tmp_path_factory.mktemp("grey") / "run")
 
 
+@pytest.fixture(scope="module")
+def grey_bytes(grey: ExportSubject) -> bytes:
+    """The network of `grey` as ONNX, which torch needs a second for."""
+    return onnx_file.network_bytes(grey)
+
+
 def metadata_of(file: Path) -> dict[str, str]:
     return {each.key: each.value for each in onnx.load(file).metadata_props}
 
@@ -70,7 +76,10 @@ def check_sizes(subject: ExportSubject, file: Path) -> None:
         np.testing.assert_allclose(computed, features, rtol=1e-4, atol=tolerance)
 
 
-def test_a_grey_network_has_parity_at_every_size(grey: ExportSubject, tmp_path: Path) -> None:
+def test_a_grey_network_has_parity_at_every_size(
+    grey: ExportSubject, grey_bytes: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_file, "network_bytes", lambda _: grey_bytes)
     exported = onnx_file.write(grey, tmp_path, no_progress)
     check_sizes(grey, tmp_path / "model.onnx")
     parity = exported.details["parity"]
@@ -81,9 +90,9 @@ def test_a_grey_network_has_parity_at_every_size(grey: ExportSubject, tmp_path: 
     assert exported.preprocessing.startswith("Do not normalise: ")
 
 
-def test_bytes_are_deterministic_and_name_no_machine(grey: ExportSubject, tmp_path: Path) -> None:
+def test_bytes_are_deterministic_and_name_no_machine(grey: ExportSubject, grey_bytes: bytes, tmp_path: Path) -> None:
     metadata = onnx_file.exported_metadata(grey, "onnx")
-    data = [assemble(onnx_file.network_bytes(grey), metadata) for _ in range(2)]
+    data = [assemble(network, metadata) for network in (grey_bytes, onnx_file.network_bytes(grey))]
     assert data[0] == data[1]
     assert b"/somewhere" not in data[0] and str(tmp_path.parent).encode() not in data[0]
     assert str(Path.cwd()).encode() not in data[0] and b"site-packages" not in data[0]
@@ -119,23 +128,29 @@ def test_a_baseline_of_timm_is_exported(tmp_path: Path) -> None:
 
 
 def test_a_file_that_differs_is_refused_and_not_left(
-    grey: ExportSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    grey: ExportSubject, grey_bytes: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = grey.preprocess.model_copy(update={"temperature": 5.0})
     wrong = dataclasses.replace(grey, network=dataclasses.replace(grey.network, preprocess=other))
     metadata = onnx_file.exported_metadata(grey, "onnx")
-    data = assemble(onnx_file.network_bytes(grey), metadata)
+    data = assemble(grey_bytes, metadata)
     with pytest.raises(LightcnnError, match="onnx: probabilities at the network's size differ from PyTorch's by up to"):
         require_parity(wrong, data, metadata)
-    monkeypatch.setattr(onnx_file, "assemble", lambda *_: assemble(onnx_file.network_bytes(grey), metadata))
+    monkeypatch.setattr(onnx_file, "network_bytes", lambda _: grey_bytes)
+    monkeypatch.setattr(onnx_file, "assemble", lambda *_: data)
     with pytest.raises(LightcnnError):
         onnx_file.write(wrong, tmp_path, no_progress)
     assert not list(tmp_path.iterdir())
 
 
 def test_int8_layers_are_in_int8_and_metadata_are_kept(
-    grey: ExportSubject, tmp_path: Path, capfd: pytest.CaptureFixture[Any]
+    grey: ExportSubject,
+    grey_bytes: bytes,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(onnx_int8, "network_bytes", lambda _: grey_bytes)
     exported = onnx_int8.write(grey, tmp_path, no_progress)
     file = tmp_path / "model.int8.onnx"
     quantized = layers(file.read_bytes())
@@ -167,8 +182,8 @@ def test_int8_needs_training_images(grey: ExportSubject, tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
-def test_a_layer_can_stay_in_float_and_floats_are_never_called_int8(grey: ExportSubject) -> None:
-    network = onnx_file.network_bytes(grey)
+def test_a_layer_can_stay_in_float_and_floats_are_never_called_int8(grey_bytes: bytes) -> None:
+    network = grey_bytes
     images = torch.randn(4, 1, 12, 12, generator=torch.Generator().manual_seed(0)).numpy()
     ranges = observe_activations(network, images).ranges()
     names = [layer.name for layer in layers(network)]
