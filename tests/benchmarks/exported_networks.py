@@ -43,7 +43,9 @@ class ExportedNetwork:
 def given_runs(runs: list[Path], folder: Path) -> list[Path]:
     """The runs, or one that is trained in `folder` if none is given."""
     if not runs:
-        runs = [lightcnn.train("quick", epochs=EPOCHS, out=folder / "quick", device="cpu").path]
+        recipe = Recipe.load("quick")
+        training = recipe.training.model_copy(update={"epochs": EPOCHS})
+        runs = [lightcnn.train(recipe.model_copy(update={"training": training}), out=folder / "quick").path]
     return runs
 
 
