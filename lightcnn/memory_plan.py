@@ -69,7 +69,7 @@ def plan_memory(program: Program) -> MemoryPlan:
 
 def _arenas(buffers: list[_Buffer]) -> Iterator[tuple[int, list[_Buffer]]]:
     """The bytes of the arena for each order that is tried; ends with an order that cannot be improved."""
-    needed = max(_needed(buffers, step) for step in {buffer.first for buffer in buffers})
+    needed = _live_bytes(buffers)
     for key in _ORDERS:
         order = sorted(buffers, key=key)
         for _ in range(ROUNDS):
@@ -78,6 +78,15 @@ def _arenas(buffers: list[_Buffer]) -> Iterator[tuple[int, list[_Buffer]]]:
             if arena == needed:
                 return
             order.insert(0, order.pop(max(range(len(order)), key=lambda n: order[n].offset + order[n].size)))
+
+
+def live_bytes(program: Program) -> int:
+    """The bytes of tensors that are alive at the same time, at most, with overlaps: no arena is smaller."""
+    return _live_bytes(_buffers(program))
+
+
+def _live_bytes(buffers: Sequence[_Buffer]) -> int:
+    return max(_needed(buffers, step) for step in {buffer.first for buffer in buffers})
 
 
 def _needed(buffers: Sequence[_Buffer], step: int) -> int:
