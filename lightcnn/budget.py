@@ -2,10 +2,11 @@
 
 A budget is one or more limits with their units, joined by commas:
 
-    1MFLOPs   0.5MMACs   50kparams   256KB   64KiB-RAM   0.9..1MFLOPs   "1MFLOPs,50kparams,64KB"
+    1MFLOPs   0.5MMACs   50kparams   256KB   64KiB-RAM   128KB-flash   0.9..1MFLOPs   "1MFLOPs,50kparams,64KB"
 
 FLOPs and MACs are the same number: multiply-adds. KB is 1000 bytes and KiB 1024. A plain byte limit is on the int8
-weights of the deployed network; `-RAM` is on the peak of its int8 activations. `low..high` adds a lower limit. Upper
+weights of the deployed network; `-RAM` is on the peak of its int8 activations. `-flash` and `-arena` are on the C that
+`lightcnn export --to c` generates: its constants and code, and its static buffer. `low..high` adds a lower limit. Upper
 and lower case do not matter.
 """
 
@@ -38,6 +39,9 @@ class Cost:
         peak_activations: Elements that are alive at the same time, at most.
         weight_bytes_fp32: Bytes of the deployed network's weights and biases, 4 each.
         weight_bytes_int8: The same with 1 byte per weight and 4 per bias.
+        flash_bytes: Flash of the generated C: its constants, and an allowance for its code. None if it is not known, or
+            if the C cannot hold the network; no limit admits it then. `device_cost.device_cost` computes it.
+        arena_bytes: Static buffer of the generated C, which holds all tensors; None as before.
 
     Example:
         >>> import lightcnn
@@ -55,16 +59,18 @@ class Cost:
     peak_activations: int = 0
     weight_bytes_fp32: int = 0
     weight_bytes_int8: int = 0
+    flash_bytes: int | None = None
+    arena_bytes: int | None = None
 
     def __add__(self, other: Cost) -> Cost:
         """The cost of two parts that run one after the other: the sums, and the larger peak."""
-        sums = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
-        return Cost(**sums | {"peak_activations": max(self.peak_activations, other.peak_activations)})
+        sums = {name: getattr(self, name) + getattr(other, name) for name in _SUMMED}
+        return Cost(**sums, peak_activations=max(self.peak_activations, other.peak_activations))
 
     def since(self, earlier: Cost, peak: int) -> Cost:
         """The cost of what was added after `earlier`, with that peak."""
-        differences = {f.name: getattr(self, f.name) - getattr(earlier, f.name) for f in fields(self)}
-        return Cost(**differences | {"peak_activations": peak})
+        differences = {name: getattr(self, name) - getattr(earlier, name) for name in _SUMMED}
+        return Cost(**differences, peak_activations=peak)
 
     def document(self) -> dict[str, Any]:
         """The value of `cost` in report.json."""
@@ -75,13 +81,23 @@ class Cost:
             "macs": self.macs,
             "peak_activations": self.peak_activations,
             "weight_bytes": {"fp32": self.weight_bytes_fp32, "int8": self.weight_bytes_int8},
+            "flash_bytes": self.flash_bytes,
+            "arena_bytes": self.arena_bytes,
         }
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"{human(self.macs)} FLOPs, {human(self.params)} params, {human(self.weight_bytes_int8)}B int8 weights, "
             f"{human(self.peak_activations)}B int8 peak activations"
         )
+        device = ((self.flash_bytes, "flash"), (self.arena_bytes, "arena"))
+        return ", ".join([text, *(f"{human(count)}B {name}" for count, name in device if count is not None)])
+
+
+_SUMMED = tuple(
+    field.name for field in fields(Cost) if field.name not in ("peak_activations", "flash_bytes", "arena_bytes")
+)
+"""Numbers of a cost that are the sum over the parts of a network."""
 
 
 @dataclass(frozen=True)
@@ -95,22 +111,33 @@ class Resource:
     lower: str
     """This one must be at least the lower limit."""
 
-    def largest_count(self, cost: Cost) -> int:
-        """The largest of the numbers that the upper limit is on."""
-        return max(int(getattr(cost, name)) for name in self.upper)
+    def largest_count(self, cost: Cost) -> float:
+        """The largest of the numbers that the upper limit is on: an integer, or infinity if one is not known."""
+        counts = [getattr(cost, name) for name in self.upper]
+        return math.inf if None in counts else max(counts)
 
 
 MACS = Resource("macs", "FLOPs", ("macs", "fvcore", "thop"), "macs")
 PARAMS = Resource("params", "params", ("params",), "params")
 WEIGHT_BYTES = Resource("weight_bytes", "B of int8 weights", ("weight_bytes_int8",), "weight_bytes_int8")
 PEAK_BYTES = Resource("peak_bytes", "B of int8 activations", ("peak_activations",), "peak_activations")
-RESOURCES = {resource.name: resource for resource in (MACS, PARAMS, WEIGHT_BYTES, PEAK_BYTES)}
+FLASH_BYTES = Resource("flash_bytes", "B of flash", ("flash_bytes",), "flash_bytes")
+ARENA_BYTES = Resource("arena_bytes", "B of arena", ("arena_bytes",), "arena_bytes")
+DEVICE_RESOURCES = (FLASH_BYTES, ARENA_BYTES)
+"""Resources of the generated C, which `device_cost.device_cost` measures."""
+RESOURCES = {resource.name: resource for resource in (MACS, PARAMS, WEIGHT_BYTES, PEAK_BYTES, *DEVICE_RESOURCES)}
 
 MAX_CHARACTERS = 1_000
 """Length of the longest budget: the time that a regular expression takes may grow with its square."""
-UNITS = "FLOPs or MACs (kFLOPs, MFLOPs, GFLOPs), params (kparams, Mparams), KB, MB, KiB, MiB, and KB-RAM, KiB-RAM"
+UNITS = (
+    "FLOPs or MACs (kFLOPs, MFLOPs, GFLOPs), params (kparams, Mparams), KB, MB, KiB, MiB, and KB-RAM, KiB-RAM, "
+    "KB-flash, KiB-flash, KB-arena, KiB-arena"
+)
 _PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_BYTE_RESOURCES = {"": WEIGHT_BYTES, "-ram": PEAK_BYTES, "-flash": FLASH_BYTES, "-arena": ARENA_BYTES}
+"""The resource that a limit in bytes is on, by the end of its unit."""
+_PRINTED_UNITS = {resource: "B" + ending.replace("ram", "RAM") for ending, resource in _BYTE_RESOURCES.items()}
 _NUMBER = r"[+-]?(?:\d+(?:_\d+)*(?:\.\d+)?|\.\d+)(?:e[+-]?\d{1,3})?"
 _UNIT = r"[a-z/-]*"
 _TERM = re.compile(
@@ -129,7 +156,7 @@ class Limit:
 
     def __str__(self) -> str:
         """Text from which `Budget.parse` reads the same limit."""
-        unit = {"weight_bytes": "B", "peak_bytes": "B-RAM"}.get(self.resource.name, self.resource.label)
+        unit = _PRINTED_UNITS.get(self.resource, self.resource.label)
         prefix, size = next((p, s) for p, s in (("G", 10**9), ("M", 10**6), ("k", 10**3), ("", 1)) if self.upper >= s)
         numbers = [f"{Decimal(bound) / size:f}" for bound in (self.lower, self.upper) if bound is not None]
         return "..".join(n.rstrip("0").rstrip(".") if "." in n else n for n in numbers) + prefix + unit
@@ -137,7 +164,7 @@ class Limit:
     def excess(self, cost: Cost) -> float:
         """By how much a cost exceeds this limit, relative to it; at most 0 if the limit holds."""
         over = (self.resource.largest_count(cost) - self.upper) / self.upper
-        if self.lower is None:
+        if self.lower is None or over == math.inf:
             return over
         return max(over, (self.lower - int(getattr(cost, self.resource.lower))) / self.lower)
 
@@ -193,6 +220,11 @@ class Budget:
         """The used share of the tightest limit: above 1 if an upper limit is exceeded."""
         return max(limit.resource.largest_count(cost) / limit.upper for limit in self.limits)
 
+    @property
+    def limits_device(self) -> bool:
+        """Whether a limit is on the generated C, so that costs must have its numbers."""
+        return any(limit.resource in DEVICE_RESOURCES for limit in self.limits)
+
     def document(self) -> dict[str, Any]:
         """The value of `budget` in report.json, in base units: counts and bytes."""
         return {limit.resource.name: {"lower": limit.lower, "upper": limit.upper} for limit in self.limits}
@@ -235,8 +267,9 @@ def _parse_unit(unit: str, term: str, text: str) -> tuple[Resource, int]:
         for name in names:
             if unit.endswith(name) and unit.removesuffix(name) in _PREFIX:
                 return resource, _PREFIX[unit.removesuffix(name)]
-    if unit.removesuffix("-ram") in _BYTES:
-        return (PEAK_BYTES if unit.endswith("-ram") else WEIGHT_BYTES), _BYTES[unit.removesuffix("-ram")]
+    for ending, resource in _BYTE_RESOURCES.items():
+        if unit.endswith(ending) and unit.removesuffix(ending) in _BYTES:
+            return resource, _BYTES[unit.removesuffix(ending)]
     if unit in ("ms", "s", "us"):
         raise BudgetError(f"budget {text!r}: {term!r} is a latency, which cannot be limited yet; limit FLOPs instead")
     raise BudgetError(f"budget {text!r}: unknown unit in {term!r}; the units are: {UNITS}")

@@ -8,11 +8,12 @@ network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from lightcnn import spec
+from lightcnn.block_specs import Block
 from lightcnn.spec import NetworkSpec, Shape
 
 Operator = Literal["input", "conv", "depthwise", "maxpool", "avgpool", "mean", "add", "scale"]
@@ -104,11 +105,24 @@ def program(network: NetworkSpec) -> Program:
     builder.add("input", "input")
     for name, unit, _, _ in network.units():
         _add_block(builder, name, unit)
-    builder.pool_all("head.pool", network.head.pool)
-    for index, width in enumerate(network.head.hidden):
-        builder.convolve(f"head.hidden.{index}", width, weights=f"head.hidden.{index}", function=network.head.act)
-    builder.convolve("head.classifier", network.logits, weights="head.classifier")
-    return Program(tuple(builder.steps), tuple(builder.shapes))
+    _add_head(builder, network)
+    return builder.program()
+
+
+def part_program(blocks: Iterable[Block], shape: Shape) -> Program:
+    """The steps of consecutive blocks of a network, whose input is tensor 0 of that shape."""
+    builder = _Builder(shape)
+    for index, block in enumerate(blocks):
+        for copy, unit in enumerate(block.copies()):
+            _add_block(builder, f"{index}.{copy}", unit)
+    return builder.program()
+
+
+def head_program(network: NetworkSpec, shape: Shape) -> Program:
+    """The steps of a network's head, whose input is tensor 0 of that shape."""
+    builder = _Builder(shape)
+    _add_head(builder, network)
+    return builder.program()
 
 
 @dataclass
@@ -122,6 +136,10 @@ class _Builder:
 
     def __post_init__(self) -> None:
         self.shapes.append(self.input)
+
+    def program(self) -> Program:
+        """The program of the steps so far."""
+        return Program(tuple(self.steps), tuple(self.shapes))
 
     @property
     def shape(self) -> Shape:
@@ -161,6 +179,13 @@ class _Builder:
             self.add("mean", name, (channels, 1, 1))
         else:
             self.add("maxpool", name, (channels, 1, 1), kernel=(height, width))
+
+
+def _add_head(builder: _Builder, network: NetworkSpec) -> None:
+    builder.pool_all("head.pool", network.head.pool)
+    for index, width in enumerate(network.head.hidden):
+        builder.convolve(f"head.hidden.{index}", width, weights=f"head.hidden.{index}", function=network.head.act)
+    builder.convolve("head.classifier", network.logits, weights="head.classifier")
 
 
 def _add_block(builder: _Builder, name: str, block: Any) -> None:

@@ -219,36 +219,47 @@ class SearchSpace(Frozen):
             feature_map = meter.shape
         return macs
 
-    def smallest(self, by: Callable[[Cost], float] = lambda c: c.macs) -> Shape:
-        """The shape with the smallest `by` (default: multiply-adds), improved gene by gene until no change helps."""
-        return self._extreme(by, -1)
+    def smallest(
+        self, by: Callable[[Cost], float] = lambda c: c.macs, measure: Callable[[NetworkSpec], Cost] = cost
+    ) -> Shape:
+        """The shape with the smallest `by` (default: multiply-adds), improved gene by gene until no change helps.
 
-    def largest(self, by: Callable[[Cost], float] = lambda c: c.macs) -> Shape:
+        `measure` computes the cost of a network.
+        """
+        return self._extreme(by, measure, -1)
+
+    def largest(
+        self, by: Callable[[Cost], float] = lambda c: c.macs, measure: Callable[[NetworkSpec], Cost] = cost
+    ) -> Shape:
         """The shape with the largest value of `by`, found likewise."""
-        return self._extreme(by, 1)
+        return self._extreme(by, measure, 1)
 
     def stages_by_path(self) -> list[tuple[str, StageSpace]]:
         """The stem and the stages, each with the prefix of its genes."""
         return [("stem", self.stem), *((f"stages.{i}", stage) for i, stage in enumerate(self.stages))]
 
-    def _extreme(self, by: Callable[[Cost], float], sign: int) -> Shape:
+    def _extreme(self, by: Callable[[Cost], float], measure: Callable[[NetworkSpec], Cost], sign: int) -> Shape:
         genes = [Gene(g.name, (g.options[0], g.options[-1])) if g.name.endswith("width") else g for g in self.genes()]
         shape = {gene.name: gene.options[0 if sign < 0 else -1] for gene in genes}
-        best = by(cost(self.spec(shape)))
+        best = by(measure(self.spec(shape)))
         improved = True
         while improved:
             improved = False
             for gene in genes:
                 for option in gene.options:
+                    if option == shape[gene.name]:
+                        continue
                     trial = {**shape, gene.name: option}
-                    value = self._value_or_none(trial, by)
+                    value = self._value_or_none(trial, by, measure)
                     if value is not None and sign * (value - best) > 0:
                         shape, best, improved = trial, value, True
         return shape
 
-    def _value_or_none(self, shape: Mapping[str, Any], by: Callable[[Cost], float]) -> float | None:
+    def _value_or_none(
+        self, shape: Mapping[str, Any], by: Callable[[Cost], float], measure: Callable[[NetworkSpec], Cost]
+    ) -> float | None:
         try:
-            return by(cost(self.spec(shape)))
+            return by(measure(self.spec(shape)))
         except ValidationError:
             return None
 

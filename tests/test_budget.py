@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -53,6 +54,20 @@ UNITS = [
     ("0.5MiB-RAM", "peak_bytes", 2**19),
     ("1GB-RAM", "peak_bytes", 10**9),
     ("1GiB-RAM", "peak_bytes", 2**30),
+    ("100B-flash", "flash_bytes", 100),
+    ("128kB-flash", "flash_bytes", 128_000),
+    ("128KiB-flash", "flash_bytes", 131_072),
+    ("1MB-flash", "flash_bytes", 10**6),
+    ("0.5MiB-flash", "flash_bytes", 2**19),
+    ("1GB-flash", "flash_bytes", 10**9),
+    ("1GiB-flash", "flash_bytes", 2**30),
+    ("100B-arena", "arena_bytes", 100),
+    ("16kB-arena", "arena_bytes", 16_000),
+    ("16KiB-arena", "arena_bytes", 16_384),
+    ("1MB-arena", "arena_bytes", 10**6),
+    ("0.5MiB-arena", "arena_bytes", 2**19),
+    ("1GB-arena", "arena_bytes", 10**9),
+    ("1GiB-arena", "arena_bytes", 2**30),
 ]
 
 
@@ -119,15 +134,17 @@ def test_limits_are_exact_integers(number: int, places: int, width: int, prefix:
 
 
 def test_a_budget_has_one_limit_per_resource_in_a_fixed_order() -> None:
-    text = "64KiB-RAM, 1MFLOPs ,50kparams,64KB"
+    text = "16kB-arena,64KiB-RAM, 1MFLOPs ,50kparams,128kB-flash,64KB"
     assert bounds(text) == {
         "macs": (None, 10**6),
         "params": (None, 50_000),
         "weight_bytes": (None, 64_000),
         "peak_bytes": (None, 65_536),
+        "flash_bytes": (None, 128_000),
+        "arena_bytes": (None, 16_000),
     }
-    assert list(bounds(text)) == ["macs", "params", "weight_bytes", "peak_bytes"]
-    assert Budget.parse(text) == Budget.parse("64KB,50kparams,1MFLOPs,64KiB-RAM")
+    assert list(bounds(text)) == ["macs", "params", "weight_bytes", "peak_bytes", "flash_bytes", "arena_bytes"]
+    assert Budget.parse(text) == Budget.parse("64KB,50kparams,1MFLOPs,128kB-flash,16kB-arena,64KiB-RAM")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +161,10 @@ def test_limits_on_one_resource_intersect(text: str, bound: tuple[int | None, in
     assert bounds(text) == {"macs": bound}
 
 
-EVERY_UNIT = ("FLOPs", "MACs", "params", "KB", "MB", "KiB", "MiB", "KB-RAM", "KiB-RAM")
+EVERY_UNIT = (
+    "FLOPs", "MACs", "params", "KB", "MB", "KiB", "MiB", "KB-RAM", "KiB-RAM", "KB-flash", "KiB-flash", "KB-arena",
+    "KiB-arena",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["1M", "1", "1k", "1..2", "1..2M", "1MFLOPs,5k"])
@@ -159,7 +179,8 @@ def test_a_number_without_a_unit_is_refused_with_the_units(text: str) -> None:
     "text",
     [
         "1TFLOPs", "1MFLOP/s", "1MHz", "1kmparams", "1bananas", "5KB-ROM", "5-RAM", "1MFLOPs-RAM", "5kbit",
-        "1eFLOPs", "1..2MHz", "1MHz..2MFLOPs",
+        "1eFLOPs", "1..2MHz", "1MHz..2MFLOPs", "128kB-", "128kB-flash-arena", "128kB-flash-RAM", "128k-flash",
+        "5-arena", "1kparams-arena", "128kBflash",
     ],
 )  # fmt: skip
 def test_an_unknown_unit_is_refused_with_the_known_units(text: str) -> None:
@@ -229,7 +250,11 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
         assert all(1 <= limit.upper <= 10**18 for limit in budget.limits)
 
 
-@given(st.lists(st.sampled_from(["FLOPs", "params", "KiB", "KB-RAM", "..", *"019.eE+-_ kM,"]), max_size=8))
+@given(
+    st.lists(
+        st.sampled_from(["FLOPs", "params", "KiB", "KB-RAM", "-flash", "-arena", "..", *"019.eE+-_ kM,"]), max_size=8
+    )
+)
 def test_pieces_of_budgets_are_read_or_refused(pieces: list[str]) -> None:
     text = "".join(pieces)
     try:
@@ -262,7 +287,13 @@ def test_a_lower_limit_holds_for_multiply_adds() -> None:
 
 @pytest.mark.parametrize(
     ("text", "field"),
-    [("10params", "params"), ("10B", "weight_bytes_int8"), ("10B-RAM", "peak_activations")],
+    [
+        ("10params", "params"),
+        ("10B", "weight_bytes_int8"),
+        ("10B-RAM", "peak_activations"),
+        ("10B-flash", "flash_bytes"),
+        ("10B-arena", "arena_bytes"),
+    ],
 )
 def test_each_other_limit_is_on_a_single_number(text: str, field: str) -> None:
     budget = Budget.parse(text)
@@ -298,13 +329,45 @@ def test_the_document_is_in_base_units() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["1MFLOPs", "0.9..1MFLOPs", "65.536kB,1MFLOPs", "1MFLOPs,50kparams,64kB-RAM", "300B"])
+@pytest.mark.parametrize("text", ["128kB-flash", "16kB-arena", "1MFLOPs,128kB-flash,8..16kB-arena"])
+def test_a_network_of_unknown_flash_and_arena_meets_no_limit_on_them(text: str) -> None:
+    budget = Budget.parse(text)
+    assert budget.limits_device
+    assert not budget.admits(Cost())
+    assert budget.used_share(Cost()) == math.inf
+    assert max(budget.excess(Cost()).values()) == math.inf
+    assert budget.admits(Cost(macs=1, flash_bytes=128_000, arena_bytes=16_000))
+
+
+def test_a_budget_of_counts_does_not_need_flash_and_arena() -> None:
+    budget = Budget.parse("1MFLOPs,50kparams,64KB,64KB-RAM")
+    assert not budget.limits_device
+    assert budget.admits(Cost())
+
+
+def test_a_cost_prints_flash_and_arena_if_they_are_known() -> None:
+    assert str(Cost(flash_bytes=87_096, arena_bytes=11_760)).endswith(", 87.1kB flash, 11.76kB arena")
+    assert "flash" not in str(Cost())
+    assert Cost(flash_bytes=1).document()["flash_bytes"] == 1
+    assert Cost().document()["arena_bytes"] is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1MFLOPs", "0.9..1MFLOPs", "65.536kB,1MFLOPs", "1MFLOPs,50kparams,64kB-RAM", "300B", "128kB-flash,16kB-arena",
+        "64..128kB-flash",
+    ],
+)  # fmt: skip
 def test_a_budget_prints_in_the_order_and_units_of_its_limits(text: str) -> None:
     assert set(str(Budget.parse(text)).split(",")) == set(text.split(","))
 
 
 @given(
-    st.integers(1, 10**18), st.integers(0, 10**18), st.booleans(), st.sampled_from(["FLOPs", "params", "B", "B-RAM"])
+    st.integers(1, 10**18),
+    st.integers(0, 10**18),
+    st.booleans(),
+    st.sampled_from(["FLOPs", "params", "B", "B-RAM", "B-flash", "B-arena"]),
 )
 def test_a_printed_budget_is_parsed_to_an_equal_one(number: int, more: int, is_range: bool, unit: str) -> None:
     upper = min(number + more, 10**18)
@@ -312,17 +375,23 @@ def test_a_printed_budget_is_parsed_to_an_equal_one(number: int, more: int, is_r
     assert Budget.parse(str(budget)) == budget
 
 
-COSTS = st.builds(Cost, **dict.fromkeys(Cost.__slots__, st.integers(0, 10**15)))
+COUNTS = set(Cost.__slots__) - {"flash_bytes", "arena_bytes"}
+COSTS = st.builds(Cost, **dict.fromkeys(COUNTS, st.integers(0, 10**15)))
 
 
 @given(COSTS, COSTS)
 def test_costs_are_added_and_their_peak_is_the_larger_one(first: Cost, second: Cost) -> None:
     both = first + second
-    for name in set(Cost.__slots__) - {"peak_activations"}:
+    for name in COUNTS - {"peak_activations"}:
         assert getattr(both, name) == getattr(first, name) + getattr(second, name)
     assert both.peak_activations == max(first.peak_activations, second.peak_activations)
     assert first + second == second + first
     assert first + Cost() == first
+
+
+def test_flash_and_arena_of_parts_do_not_add_up() -> None:
+    both = Cost(macs=1, flash_bytes=5, arena_bytes=5) + Cost(flash_bytes=5, arena_bytes=5)
+    assert both == Cost(macs=1)
 
 
 def test_a_long_text_is_refused_before_it_is_read():

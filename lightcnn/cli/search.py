@@ -55,7 +55,8 @@ BudgetLimits = Annotated[
     str | None,
     typer.Option(
         metavar="LIMITS",
-        help="Limits with units, joined by commas: 1MFLOPs, 50kparams, 64KB, 64KiB-RAM, 0.9..1MFLOPs.",
+        help="Limits with units, joined by commas: 1MFLOPs, 50kparams, 64KB, 64KiB-RAM, 128kB-flash, 16kB-arena, "
+        "0.9..1MFLOPs.",
     ),
 ]
 Space = Annotated[

@@ -16,11 +16,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import parameters_with_buffers
-from lightcnn.cost import Layer, cost, layers
+from lightcnn.cost import Layer, layers
 from lightcnn.counting.copies import meta_copy
 from lightcnn.counting.folding import deploy
 from lightcnn.counting.liveness import liveness, peak
 from lightcnn.counting.sizes import weight_bytes
+from lightcnn.device_cost import device_cost
 from lightcnn.spec import NetworkSpec, Shape
 
 MODULE_DEPTH = 2
@@ -46,7 +47,7 @@ def network_cost(network: NetworkSpec | BaselineSpec, model: nn.Module) -> dict[
     Raises: InputError if the cost of the network depends on the image.
     """
     if isinstance(network, NetworkSpec):
-        return cost(network).document()
+        return device_cost(network).document()
     deployed = deploy(model, network.input)
     return {
         "params": sum(parameter.numel() for parameter in model.parameters()),
@@ -55,6 +56,8 @@ def network_cost(network: NetworkSpec | BaselineSpec, model: nn.Module) -> dict[
         "macs": deployed.runs.macs,
         "peak_activations": peak(liveness(deployed.runs)).elements,
         "weight_bytes": weight_bytes(deployed.model),
+        "flash_bytes": None,
+        "arena_bytes": None,
     }
 
 

@@ -31,3 +31,14 @@ def report_head(
         "warnings": [*(data_warnings(data) if data is not None else []), *warning_documents(warnings)],
         "data": None if data is None else dict(data),
     }
+
+
+DEVICE_TITLES = {
+    "flash_bytes": "flash of the generated C, bytes",
+    "arena_bytes": "static buffer (arena) of the generated C, bytes",
+}
+
+
+def device_bytes(cost: Mapping[str, Any]) -> dict[str, int]:
+    """The rows of a report's table of costs; none if they are not known, as in runs of earlier versions."""
+    return {title: cost[name] for name, title in DEVICE_TITLES.items() if cost.get(name) is not None}

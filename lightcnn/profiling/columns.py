@@ -73,6 +73,8 @@ COLUMNS: dict[str, Column] = {
     "peak_int8": Column("peak activations int8, B", _at("peak_activations"), human),
     "peak_fp32": Column("peak activations fp32, B", lambda row: FLOAT_BYTES * row["peak_activations"], human),
     "peak": Column("peak activations in own types, B", _at("peak_activation_bytes"), human),
+    "flash_bytes": Column("flash of C, B", lambda row: row.get("flash_bytes"), human),
+    "arena_bytes": Column("arena of C, B", lambda row: row.get("arena_bytes"), human),
     "resident": Column("peak resident, B", _at("peak_resident_bytes", "process"), human),
     "resident_own": Column("network resident, B", _at("peak_resident_bytes", "own"), human),
     "latency": Column("ms, median", _at("latency_ms", "median"), _digits),
@@ -92,8 +94,8 @@ COLUMNS: dict[str, Column] = {
 }
 """Every column by the name that `--columns` and `--sort` take."""
 DEFAULT_COLUMNS = (
-    "name", "params", "params_with_buffers", "macs", "fvcore", "thop", "torch", "int8", "peak_int8", "latency", "p95",
-    "ms_folded", "ms_eager", "ms_onnx", "ms_onnx_int8", "throughput", "accuracy",
+    "name", "params", "params_with_buffers", "macs", "fvcore", "thop", "torch", "int8", "peak_int8", "flash_bytes",
+    "arena_bytes", "latency", "p95", "ms_folded", "ms_eager", "ms_onnx", "ms_onnx_int8", "throughput", "accuracy",
 )  # fmt: skip
 RUNTIME_COLUMNS = {f"ms_{runtime.replace('-', '_')}": runtime for runtime in RUNTIMES}
 """Column → its runtime; these columns replace `latency` and `p95` if networks were timed in several runtimes."""

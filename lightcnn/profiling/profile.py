@@ -12,10 +12,12 @@ from torch import nn
 
 from lightcnn.baseline_spec import AnySpec, BaselineSpec
 from lightcnn.baselines import build_network
+from lightcnn.budget import Cost
 from lightcnn.counting.copies import eval_copy, zero_image
 from lightcnn.counting.count import Count, count
 from lightcnn.counting.layers import LayerRow
 from lightcnn.counting.passes import instabilities, keep_random_state
+from lightcnn.device_cost import device_cost
 from lightcnn.devices import require_memory
 from lightcnn.errors import InputError
 from lightcnn.measurement.latency import Latency, measure, torch_threads
@@ -70,6 +72,8 @@ class Profile:
     accuracy: Accuracy | None = None
     notes: tuple[str, ...] = ()
     other_accuracy: str = ""
+    device: Cost | None = None
+    """What the network of a spec needs on a microcontroller; None for other networks."""
 
     @property
     def layers(self) -> tuple[LayerRow, ...]:
@@ -92,6 +96,8 @@ class Profile:
             "source": self.source,
             "input": list(self.input),
             **self.count.document(),
+            "flash_bytes": self.device and self.device.flash_bytes,
+            "arena_bytes": self.device and self.device.arena_bytes,
             "notes": [*self.count.notes, *self.notes, *folded],
             "peak_resident_bytes": {"process": self.resident.peak, "own": self.resident.network}
             if self.resident
@@ -168,7 +174,13 @@ def profile(
                 module, counts.pairs, shape, runtimes=(FOLDED,), device=torch.device("cpu"), batch=1, threads=threads
             )
             times = tuple(measure(ready, seconds=3.0, threads=threads, progress=no_progress))
-    return Profile(name, "python", shape, counts, times, notes=tuple(notes))
+    spec = model if isinstance(model, (NetworkSpec, BaselineSpec)) else getattr(model, "spec", None)
+    return Profile(name, "python", shape, counts, times, notes=tuple(notes), device=cost_on_device(spec, shape))
+
+
+def cost_on_device(spec: object, shape: Shape) -> Cost | None:
+    """What the network of a spec costs on a microcontroller for images of a size; None for any other network."""
+    return device_cost(spec.model_copy(update={"input": shape})) if isinstance(spec, NetworkSpec) else None
 
 
 def file_notes(model: nn.Module) -> dict[str, str] | None:

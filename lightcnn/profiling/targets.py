@@ -26,7 +26,7 @@ from lightcnn.measurement.runtimes import timed_file, timed_models
 from lightcnn.onnxfiles.count import count_graph
 from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import read_graph
-from lightcnn.profiling.profile import Accuracy, Profile, file_notes, with_input
+from lightcnn.profiling.profile import Accuracy, Profile, cost_on_device, file_notes, with_input
 from lightcnn.profiling.settings import parse_input
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
@@ -60,7 +60,8 @@ class Target:
     def profile(self) -> Profile:
         """The costs of the network, without times. Raises: LightcnnError."""
         shape, counts = self._count()
-        profile = Profile(self.name, self.source, shape, counts, accuracy=self.accuracy)
+        device = cost_on_device(self.spec, shape)
+        profile = Profile(self.name, self.source, shape, counts, accuracy=self.accuracy, device=device)
         if self.accuracy is None or self.accuracy.input in (None, shape):
             return profile
         size = "×".join(map(str, self.accuracy.input))

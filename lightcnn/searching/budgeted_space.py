@@ -8,7 +8,7 @@ that could be the result.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
@@ -17,8 +17,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lightcnn.budget import Budget, Cost
+from lightcnn.budget import Budget, Cost, Limit
 from lightcnn.cost import cost, layer_extremes
+from lightcnn.device_cost import MAX_DIMENSION, device_cost
 from lightcnn.errors import BudgetError
 from lightcnn.searching.widths.solver import WidthSolver
 from lightcnn.space import Gene, SearchSpace, Shape
@@ -32,6 +33,8 @@ MAX_UNBALANCED = 20
 """Shapes that are tried until an unbalanced network is proposed."""
 MAX_MUTATIONS = 9
 """Mutations of a shape that cannot be fitted or is not balanced, until random shapes are tried."""
+MAX_SOLUTIONS = 4
+"""Times that the widths of a shape are solved for, each time for a smaller share, if its arena cannot be packed."""
 MAX_ATTEMPTS = 100
 """Shapes that are tried until a candidate is taken that uses less."""
 
@@ -61,6 +64,7 @@ class BudgetedSpace:
         self.space = space
         self.budget = budget
         self._solver = WidthSolver(space, budget)
+        self._measure = device_cost if budget.limits_device else cost
         self._starts = space.start_shapes(pixels)
         self._require()
         self.covered = self._covers()
@@ -146,7 +150,7 @@ class BudgetedSpace:
 
     def _smallest(self) -> Candidate:
         """The smallest network of the space. Raises: BudgetError if it does not meet the budget."""
-        smallest = self._solve(self.space.smallest(self.budget.used_share))
+        smallest = self._solve(self._smallest_by(self.budget.used_share))
         if smallest is None:
             raise BudgetError(
                 f"budget {self.budget}: none of {MAX_ATTEMPTS} shapes of the space {self.name} could be fitted to it; "
@@ -179,7 +183,7 @@ class BudgetedSpace:
         return narrowest >= MIN_CHANNELS and largest <= MAX_LAYER_SHARE * candidate.cost.macs
 
     def _candidate(self, shape: Mapping[str, Any], network: NetworkSpec) -> Candidate:
-        total = cost(network)
+        total = self._measure(network)
         return Candidate(shape, network, total, self.budget.excess(total))
 
     def _is_full(self, candidate: Candidate) -> bool:
@@ -188,49 +192,77 @@ class BudgetedSpace:
 
     def _solve(self, shape: Mapping[str, Any], share: float = 1.0) -> Candidate | None:
         """The network of that shape that uses most of that share; None if no widths meet the budget."""
+        candidate: Candidate | None = None
+        for _ in range(MAX_SOLUTIONS):
+            previous, candidate = candidate, self._solved(shape, share)
+            if candidate is None or self.budget.admits(candidate.cost):
+                return candidate
+            if not self.budget.limits_device or (previous is not None and previous.cost == candidate.cost):
+                return None
+            share /= self.budget.used_share(candidate.cost)
+        return None
+
+    def _solved(self, shape: Mapping[str, Any], share: float) -> Candidate | None:
+        """The network of that shape that uses about that share; None if it is not a valid network."""
         try:
             solution = (shape, self.space.spec(shape)) if self.covered else self._solver.solve(shape, share)
         except ValidationError:
             return None
-        candidate = None if solution is None else self._candidate(*solution)
-        return candidate if candidate is not None and self.budget.admits(candidate.cost) else None
+        return None if solution is None else self._candidate(*solution)
 
     @property
     def name(self) -> str:
         """The name of the space in messages."""
         return self.space.name or "given"
 
-    def _cost(self, shape: Shape) -> Cost:
-        return cost(self.space.spec(shape))
+    def cost_of(self, shape: Mapping[str, Any]) -> Cost:
+        """The cost of a shape's network, with flash and arena if the budget limits them."""
+        return self._measure(self.space.spec(shape))
+
+    def _smallest_by(self, by: Callable[[Cost], float]) -> Shape:
+        return self.space.smallest(by, self._measure)
+
+    def _largest_by(self, by: Callable[[Cost], float]) -> Shape:
+        return self.space.largest(by, self._measure)
 
     def _covers(self) -> bool:
-        """Whether the largest network meets all limits, none of which has a lower limit."""
-        return all(
+        """Whether the largest networks meet all limits, none of which has a lower limit."""
+        return self.budget.admits(self.cost_of(self.space.largest())) and all(
             limit.lower is None
-            and limit.resource.largest_count(self._cost(self.space.largest(limit.resource.largest_count)))
+            and limit.resource.largest_count(self.cost_of(self._largest_by(limit.resource.largest_count)))
             <= limit.upper
             for limit in self.budget.limits
         )
+
+    def _require_lower(self, limit: Limit) -> None:
+        """Raises: BudgetError if the largest network is below the lower limit, if any."""
+        if limit.lower is None:
+            return
+        reached = getattr(self.cost_of(self._largest_by(limit.resource.largest_count)), limit.resource.lower)
+        if reached is not None and reached < limit.lower:
+            raise BudgetError(
+                f"budget {self.budget}: the largest network of the space {self.name} has {reached} "
+                f"{limit.resource.label}, below the lower limit of {limit.lower}; reduce it or widen the space"
+            )
 
     def _require(self) -> None:
         """Raises: BudgetError if the smallest network breaks the budget, or the largest is below a lower limit."""
         for limit in self.budget.limits:
             most = limit.resource.largest_count
-            least = most(self._cost(self.space.smallest(most)))
+            least = most(self.cost_of(self._smallest_by(most)))
+            if math.isinf(least):
+                raise BudgetError(
+                    f"budget {self.budget}: the generated C can hold no network of the space {self.name}: none may "
+                    f"have more than {MAX_DIMENSION} channels, rows or columns; use narrower stages"
+                )
             if least > limit.upper:
                 raise BudgetError(
                     f"budget {self.budget}: the smallest network of the space {self.name} needs {least} "
                     f"{limit.resource.label}, over the limit of {limit.upper}; raise the limit, or use a space with "
                     f"smaller inputs than {self.space.size[0]} or narrower stages"
                 )
-            largest = self._cost(self.space.largest(most))
-            reached = getattr(largest, limit.resource.lower)
-            if limit.lower is not None and reached < limit.lower:
-                raise BudgetError(
-                    f"budget {self.budget}: the largest network of the space {self.name} has {reached} "
-                    f"{limit.resource.label}, below the lower limit of {limit.lower}; reduce it or widen the space"
-                )
-        joint = self._cost(self.space.smallest(self.budget.used_share))
+            self._require_lower(limit)
+        joint = self.cost_of(self._smallest_by(self.budget.used_share))
         if self.budget.used_share(joint) > 1:
             raise BudgetError(
                 f"budget {self.budget}: no network in the space {self.name} meets all limits at once; "

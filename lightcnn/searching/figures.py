@@ -27,7 +27,7 @@ def history(points: Sequence[tuple[float, float]], end: float) -> bytes:
 
 
 def front(
-    trials: Sequence[tuple[int, float, int]], best: Sequence[tuple[int, float]], limit: int | None, label: str
+    trials: Sequence[tuple[float, float, int]], best: Sequence[tuple[float, float]], limit: int | None, label: str
 ) -> bytes:
     """Accuracy over cost of all trained networks, with the Pareto front and the budget.
 

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from lightcnn.budget import Budget
-from lightcnn.cost import cost
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
@@ -179,7 +178,7 @@ def estimate(settings: SearchSettings, progress: SearchProgress = SILENT, *, res
         "dry_run": True,
         "budget": space.budget.document(),
         "space": {"name": space.space.name, "genes": len(space.genes()), "chosen": chosen and chosen.reason}
-        | {name: cost(space.space.spec(shape)).document() for name, shape in ends.items()},
+        | {name: space.cost_of(shape).document() for name, shape in ends.items()},
         "first": first and first.cost.document(),
         "trials": settings.trials,
         "time_limit_seconds": settings.seconds,

@@ -10,6 +10,7 @@ from lightcnn.output import html
 from lightcnn.output.caveats import cautions, groups_clause
 from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
+from lightcnn.output.report import device_bytes
 from lightcnn.searching.comparison import comparison_lines, seeds_line
 from lightcnn.searching.metric_names import format_score, metric_label
 from lightcnn.searching.settings import SearchSettings
@@ -82,6 +83,7 @@ def _network(report: Mapping[str, Any], spec: NetworkSpec, plots: Mapping[str, b
             "parameters": total["params"],
             "int8 weight bytes": total["weight_bytes"]["int8"],
             "peak int8 activation bytes": total["peak_activations"],
+            **device_bytes(total),
         }),
         html.paragraph(COUNTING_NOTE),
         html.code(document.dump(spec)),

@@ -13,10 +13,10 @@ from torch import nn
 
 from lightcnn import document
 from lightcnn.budget import Budget, Cost
-from lightcnn.cost import cost
 from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.positive_class import positive_document
+from lightcnn.device_cost import device_cost
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.predictions import (
@@ -46,7 +46,6 @@ from lightcnn.searching.trainings.choice import Choice, Weights
 from lightcnn.searching.trainings.files import merged, read_epochs
 from lightcnn.searching.trainings.jobs import EpochRow
 from lightcnn.searching.trials.storage import Outcome
-from lightcnn.space import SearchSpace
 from lightcnn.space_choice import choose_space
 from lightcnn.weights import weights_file
 
@@ -54,6 +53,8 @@ TRIAL_COLUMNS = (
     "number", "state", "reason", "hash", "macs", "params", "weight_bytes", "peak_activations",
     "fidelity", "validation_accuracy", "seconds",
 )  # fmt: skip
+DEVICE_COLUMNS = ("flash_bytes", "arena_bytes")
+"""Columns of trials.csv after these, if the budget limits flash or arena."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +74,19 @@ class Final:
     counters: Mapping[str, int]
 
 
-def write_trials(run: RunFolder, space: SearchSpace, outcomes: Sequence[Outcome]) -> None:
+def write_trials(run: RunFolder, space: BudgetedSpace, outcomes: Sequence[Outcome]) -> None:
     """Writes trials.csv: one row per trial."""
+    device = DEVICE_COLUMNS if space.budget.limits_device else ()
     rows = []
     for outcome in outcomes:
-        total = cost(space.spec(outcome.shape)) if outcome.key else Cost()
+        total = space.cost_of(outcome.shape) if outcome.key else Cost()
         score = "" if outcome.score is None else f"{outcome.score:.6f}"
         numbers = (total.macs, total.params, total.weight_bytes_int8, total.peak_activations)
         rows.append((
             outcome.number, outcome.state, outcome.reason, outcome.key, *(numbers if outcome.key else ("",) * 4),
-            outcome.images, score, f"{outcome.seconds:.3f}",
+            outcome.images, score, f"{outcome.seconds:.3f}", *(getattr(total, name) for name in device),
         ))  # fmt: skip
-    run.write_csv("trials.csv", TRIAL_COLUMNS, rows)
+    run.write_csv("trials.csv", (*TRIAL_COLUMNS, *device), rows)
 
 
 def write_report(
@@ -175,7 +177,7 @@ def report_document(
 ) -> dict[str, Any]:
     """report.json without `predictions`. Raises: LightcnnError if the network breaks the budget by any counter."""
     metrics, outcomes = _metrics(pipeline, final), result.outcomes
-    total = final.candidate.cost
+    total = device_cost(final.candidate.spec)
     _require_budget(space.budget, total, final.counters)
     return {
         **report_head(
@@ -271,7 +273,7 @@ def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
 def front(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[tuple[Cost, float]]:
     """The Pareto front of the trained networks: cost in the budget's first resource and accuracy, cheapest first."""
     resource = space.budget.limits[0].resource
-    trained = [(cost(space.space.spec(o.shape)), o.score or 0.0) for o in outcomes if o.is_scored]
+    trained = [(space.cost_of(o.shape), o.score or 0.0) for o in outcomes if o.is_scored]
     best: list[tuple[Cost, float]] = []
     for total, score in sorted(trained, key=lambda pair: (resource.largest_count(pair[0]), -pair[1])):
         if not best or score > best[-1][1]:
@@ -311,9 +313,7 @@ def _write_plots(
     """The figures of a run as PNG by name, which are also written to plots/."""
     limit = space.budget.limits[0]
     trained = [
-        (limit.resource.largest_count(cost(space.space.spec(o.shape))), o.score or 0.0, o.images)
-        for o in outcomes
-        if o.scores
+        (limit.resource.largest_count(space.cost_of(o.shape)), o.score or 0.0, o.images) for o in outcomes if o.scores
     ]
     best = [(limit.resource.largest_count(point), score) for point, score in front(space, outcomes)]
     plots = {

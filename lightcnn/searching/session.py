@@ -149,7 +149,7 @@ class SearchSession:
         """Chooses the weights, trains them with other seeds if asked to, and writes trials.csv and the report."""
         searcher, pipeline = self._searcher, self._data.pipeline
         outcomes = searcher.outcomes()
-        write_trials(self._folder, self._space.space, outcomes)
+        write_trials(self._folder, self._space, outcomes)
         self._progress.choosing()
         choice = choose(all_weights(pipeline, self._folder, self._judge, finalists, trained), self._judge)
         repeats = self._repeats(choice)

@@ -24,6 +24,7 @@ from lightcnn.searching.metric_names import format_score, metric_label
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings
 
+DEVICE_TITLES = {"flash_bytes": "flash", "arena_bytes": "arena"}
 MAX_NETWORKS = 5
 """Networks in the table of the best."""
 
@@ -227,13 +228,17 @@ def _cost(document: Mapping[str, Any]) -> Cost:
         params=document["params"],
         weight_bytes_int8=document["weight_bytes"]["int8"],
         peak_activations=document["peak_activations"],
+        flash_bytes=document["flash_bytes"],
+        arena_bytes=document["arena_bytes"],
     )
 
 
 def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> Table:
     """The best networks of a search, from report.json and the rows of trials.csv."""
     length = "images" if "comparison" in report else "epochs"  # earlier versions counted epochs
-    rows = table("trial", "FLOPs", "params", "int8 weights", "int8 RAM", length, "val accuracy", left=())
+    device = {name: title for name, title in DEVICE_TITLES.items() if trials and name in trials[0]}
+    counts = ("FLOPs", "params", "int8 weights", "int8 RAM", *device.values())
+    rows = table("trial", *counts, length, "val accuracy", left=())
     scored = [row for row in trials if row["validation_accuracy"] and row["state"] in ("complete", "pruned")]
     scored.sort(key=lambda row: (-int(row["fidelity"]), -float(row["validation_accuracy"])))
     for row in scored[:MAX_NETWORKS]:
@@ -244,6 +249,7 @@ def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]])
             human(int(row["params"])),
             human(int(row["weight_bytes"])) + "B",
             human(int(row["peak_activations"])) + "B",
+            *(human(int(row[name])) + "B" for name in device),
             human(int(row["fidelity"])),
             f"{float(row['validation_accuracy']):.2%}",
             style=style,
@@ -260,8 +266,9 @@ def summary(report: Mapping[str, Any]) -> str:
         if name == "accuracy"
         else f", test {metric_label(name)} {format_score(name, report['metrics']['test'][name])}"
     )
+    device = ", ".join(f"{human(total[name])}B {title}" for name, title in DEVICE_TITLES.items() if total.get(name))
     return (
         f"test accuracy {test['values'][0]:.2%} (95 % interval {test['low']:.2%} to {test['high']:.2%}"
         f"{largest_class_clause(report['metrics']['test'])}){other}, "
-        f"{human(total['macs'])} FLOPs, {human(total['params'])} params"
+        f"{human(total['macs'])} FLOPs, {human(total['params'])} params{device and ', ' + device}"
     )

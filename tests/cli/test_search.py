@@ -92,6 +92,7 @@ def test_the_report_has_the_keys_of_the_contract(finished):
     assert report["data"]["stand_in"] is False
     assert len(report["data"]["fingerprint"]) == 64
     cost_keys = {"params", "params_with_buffers", "params_deployed", "macs", "peak_activations", "weight_bytes"}
+    cost_keys |= {"flash_bytes", "arena_bytes"}
     assert report["network"]["cost"].keys() == cost_keys
     assert report["network"]["cost"]["weight_bytes"].keys() == {"fp32", "int8"}
     assert report["network"]["counters"].keys() == {"fvcore", "thop"}

@@ -11,6 +11,7 @@ from lightcnn.cost import cost
 from lightcnn.counting.count import count
 from lightcnn.counting.other_tools import fvcore_operators
 from lightcnn.counting.stages import network_cost, stages
+from lightcnn.device_cost import device_cost
 from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
 
@@ -28,6 +29,9 @@ def test_a_baseline_costs_what_fvcore_counts_and_its_parts_add_up(name: str) -> 
     if "deit" not in name:  # whose attention is one operator that fvcore does not know
         assert costs["macs"] == sum(operators[operator] for operator in COUNTED)
     profiled = count(model, model.spec.input)
+    assert {costs.pop("flash_bytes"), costs.pop("arena_bytes")} == {
+        None
+    }  # only the network of a spec is generated as C
     assert {name: getattr(profiled, name) for name in costs} == costs
     assert {part.name for part in parts} >= {"head.0", "head.3"}
     assert len({part.name for part in parts}) == len(parts) >= 4
@@ -60,6 +64,6 @@ def test_a_spec_costs_what_cost_computes() -> None:
     assert isinstance(network, NetworkSpec)
     model: nn.Module = build_network(network, 0)
     parts = stages(network, model)
-    assert network_cost(network, model) == cost(network).document()
+    assert network_cost(network, model) == device_cost(network).document()
     assert sum(part.macs for part in parts) == cost(network).macs
     assert sum(part.params for part in parts) == cost(network).params

@@ -73,8 +73,9 @@ def test_changed_documents(model: type, fuzz_cases: int, tmp_path: Path) -> None
 
 TERMS = st.one_of(
     st.text(max_size=30),
-    st.from_regex(r"[0-9.,_e+\- ]{0,12} ?(k|M|G|Ki)?(FLOPs|MACs|params|B|B-RAM|B-flash|ms|s)?", fullmatch=True),
+    st.from_regex(r"[0-9.,_e+\- ]{0,12} ?(k|M|G|Ki)?(FLOPs|MACs|params|B|B-RAM|B-flash|B-arena|ms|s)?", fullmatch=True),
     st.sampled_from(["1MFLOPs", "0.9..1MFLOPs", "50kparams", "64KiB-RAM", "5ms", "1M", "1e999MFLOPs", "..", ""]),
+    st.sampled_from(["128kB-flash,16kB-arena", "8..16KiB-arena"]),
 )  # fmt: skip
 
 

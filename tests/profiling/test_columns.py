@@ -27,7 +27,7 @@ def test_tables_are_ordered_marked_and_escaped() -> None:
 def test_every_column_reads_its_value() -> None:
     row = rows()[0]
     empty = {name for name, column in columns.COLUMNS.items() if column.value(row) is None}
-    assert empty == {"resident", "resident_own", "ms_eager", "ms_onnx", "ms_onnx_int8"}
+    assert empty == {"flash_bytes", "arena_bytes", "resident", "resident_own", "ms_eager", "ms_onnx", "ms_onnx_int8"}
 
 
 def test_each_of_several_runtimes_has_a_column() -> None:

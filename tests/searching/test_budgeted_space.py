@@ -10,13 +10,18 @@ from helpers.specs import SPACES
 from lightcnn import document
 from lightcnn.budget import Budget
 from lightcnn.cost import cost, layers
+from lightcnn.device_cost import device_cost
 from lightcnn.errors import BudgetError
 from lightcnn.searching.budgeted_space import MAX_LAYER_SHARE, MIN_CHANNELS, MIN_USE, BudgetedSpace
+from lightcnn.searching.widths.device_meter import DeviceWidthMeter
 from lightcnn.space import SearchSpace
 
 BUDGETS = {
     ("micro", 200): ("1MFLOPs", "0.3MFLOPs", "1MFLOPs,20kparams", "50KB", "20KB-RAM"),
     ("micro", 60): ("0.9..1MFLOPs", "0.9..1MFLOPs,20..40kparams"),
+    ("micro", 30): ("128kB-flash,16kB-arena", "32KiB-flash", "8kB-arena", "1MFLOPs,64kB-flash,10kB-arena"),
+    ("mobilenet", 20): ("1MB-flash,256kB-arena", "300kB-arena"),
+    ("micrompoxnet", 20): ("200kB-flash,300kB-arena", "150kB-flash"),
     ("mobilenet", 100): ("1MFLOPs", "30MFLOPs", "30MFLOPs,200kparams", "300KB", "100KB-RAM"),
     ("micrompoxnet", 100): ("1MFLOPs", "50MFLOPs,630kparams", "50MFLOPs,100kparams,90KB", "50KB", "300KB-RAM"),
 }
@@ -43,11 +48,12 @@ def test_every_shipped_space_is_tested_here() -> None:
 @pytest.mark.parametrize(("space", "count", "text"), FITTABLE)
 def test_proposals_use_the_tightest_limit_and_break_none(space: str, count: int, text: str) -> None:
     bound = under(text, space)
+    measure = device_cost if "flash" in text or "arena" in text else cost
     random = Random(text)
     full = 0
     for _ in range(count):
         candidate = bound.candidate(bound.draw(random), random)
-        assert candidate.cost == cost(candidate.spec)
+        assert candidate.cost == measure(candidate.spec)
         assert bound.budget.admits(candidate.cost)
         assert all(violation <= 0 for violation in candidate.violations.values())
         full += (0.9 if "20..40" in text else 0.5) <= bound.budget.used_share(candidate.cost) <= 1
@@ -124,7 +130,7 @@ def test_a_candidate_is_the_network_of_its_shape(space: str, count: int, text: s
     bound = under(text, space)
     options = {gene.name: gene.options for gene in bound.genes()}
     random = Random(1)
-    for _ in range(count // 10):
+    for _ in range(max(count // 10, 5)):
         candidate = bound.candidate(bound.draw(random), random)
         assert candidate.spec == bound.space.spec(candidate.shape)
         assert candidate.key == candidate.spec.digest()
@@ -176,6 +182,80 @@ def test_no_width_of_a_fit_can_be_one_step_wider(text: str) -> None:
                 assert not bound.budget.admits(cost(bound.space.spec({**candidate.shape, name: wider}))), name
 
 
+DEVICE_LIMITS = {"micro": ((13, 18), (12, 16)), "mobilenet": ((17, 22), (15, 19)), "micrompoxnet": ((16, 20), (16, 19))}
+"""The powers of two between which limits of flash and arena are drawn."""
+
+
+def random_device_budget(space: str, random: Random) -> str:
+    """Limits on flash, arena or both, some with FLOPs as well."""
+    flash, arena = (round(2 ** random.uniform(*powers)) for powers in DEVICE_LIMITS[space])
+    terms = [f"{flash}B-flash", f"{arena}B-arena"]
+    chosen = random.choice([terms[:1], terms[1:], terms])
+    return ",".join([*chosen, *random.choice([[], ["2MFLOPs"]])])
+
+
+@pytest.mark.parametrize("space", sorted(SPACES))
+def test_nothing_over_a_random_budget_of_flash_and_arena_is_proposed(space: str) -> None:
+    random, budgets = Random(space), 0
+    while budgets < 5:
+        text = random_device_budget(space, random)
+        try:
+            bound = under(text, space)
+        except BudgetError as error:
+            assert "needs" in str(error) or "meets all limits" in str(error)
+            continue
+        budgets += 1
+        for _ in range(4):
+            shape = bound.draw(random)
+            for candidate in (bound.candidate(shape, random), bound.fit(bound.mutate(shape, random))):
+                if candidate is not None:
+                    total = device_cost(candidate.spec)
+                    assert candidate.cost == total
+                    assert total.flash_bytes is not None and total.arena_bytes is not None
+                    assert all(getattr(total, r.resource.upper[-1]) <= r.upper for r in bound.budget.limits), text
+
+
+@pytest.mark.parametrize("space", sorted(SPACES))
+def test_the_meter_of_widths_knows_flash_and_arena_of_the_whole_network(space: str) -> None:
+    bound = under("100MB-flash,100MB-arena", space)
+    random, exact = Random(3), 0
+    widths = {f"{path}.width": stage.width for path, stage in bound.space.stages_by_path()}
+    for _ in range(40):
+        shape = bound.space.draw(random)
+        meter = DeviceWidthMeter(bound.space, bound.budget, shape)
+        for _ in range(2):
+            changed = {name: random.choice(width.options) for name, width in widths.items()}
+            total, use = device_cost(bound.space.spec(shape | changed)), meter.use(changed)
+            assert total.flash_bytes is not None and total.arena_bytes is not None
+            whole = max(total.flash_bytes, total.arena_bytes) / 10**8
+            exact += use == whole
+            assert 0.75 * whole <= use <= whole + 2_000 / 10**8
+    assert exact >= 0.7 * 80
+
+
+def test_a_network_that_the_generated_c_cannot_hold_is_not_proposed() -> None:
+    text = WIDE.format(low=16_384, step=1)
+    assert "needs inf B of flash" not in (message := refusal("100MB-flash", document.parse(SearchSpace, text)))
+    assert message == (
+        "budget 100MB-flash: the generated C can hold no network of the space given: none may have more than 65535 "
+        "channels, rows or columns; use narrower stages"
+    )
+    bound = BudgetedSpace(document.parse(SearchSpace, WIDE.format(low=16, step=2046)), Budget.parse("1GB-arena"))
+    assert not bound.covered
+    random = Random(0)
+    for _ in range(5):
+        candidate = bound.candidate(bound.draw(random), random)
+        assert max(row.shape[0] for row in layers(candidate.spec)) <= 65_535
+
+
+WIDE = """\
+size: [16]
+channels: 1
+stem: {{kind: [conv], width: {{low: {low}, high: 16384, step: {step}}}}}
+stages: [{{kind: [mbconv], expand: [6], width: {{low: 16, high: 64}}}}]
+"""
+
+
 def test_a_fitted_shape_can_be_fitted_again() -> None:
     bound = under("1MFLOPs")
     random = Random(3)
@@ -186,7 +266,9 @@ def test_a_fitted_shape_can_be_fitted_again() -> None:
         assert bound.budget.used_share(again.cost) >= MIN_USE
 
 
-@pytest.mark.parametrize("text", ["1MFLOPs", "20KB-RAM", "0.9..1MFLOPs,20..40kparams"])
+@pytest.mark.parametrize(
+    "text", ["1MFLOPs", "20KB-RAM", "0.9..1MFLOPs,20..40kparams", "1MFLOPs,128kB-flash,16kB-arena"]
+)
 def test_the_same_shape_and_random_state_give_the_same_candidate(text: str) -> None:
     first, second = under(text), under(text)
     for seed in range(20):
@@ -235,6 +317,8 @@ def test_a_budget_is_covered_if_the_largest_network_meets_it() -> None:
         ("10params", "params", "params"),
         ("10B", "weight_bytes_int8", "B of int8 weights"),
         ("10B-RAM", "peak_activations", "B of int8 activations"),
+        ("10B-flash", "flash_bytes", "B of flash"),
+        ("10B-arena", "arena_bytes", "B of arena"),
     ],
 )
 @pytest.mark.parametrize("name", sorted(SPACES))
@@ -242,7 +326,8 @@ def test_the_message_for_a_budget_below_the_smallest_network_has_its_cost_and_a_
     name: str, budget: str, measure: str, label: str
 ) -> None:
     space = SearchSpace.load(name)
-    least = getattr(cost(space.spec(space.smallest(lambda c: getattr(c, measure)))), measure)
+    compute = device_cost if measure in ("flash_bytes", "arena_bytes") else cost
+    least = getattr(compute(space.spec(space.smallest(lambda c: getattr(c, measure), compute))), measure)
     limit = Budget.parse(budget).limits[0].upper
     assert refusal(budget, space) == (
         f"budget {Budget.parse(budget)}: the smallest network of the space {name} needs {least} {label}, over the "

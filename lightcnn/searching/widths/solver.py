@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lightcnn.budget import Budget
+from lightcnn.searching.widths.device_meter import DeviceWidthMeter
 from lightcnn.searching.widths.meter import WidthMeter, Widths
 from lightcnn.space import SearchSpace, Shape
 from lightcnn.spec import NetworkSpec
@@ -19,6 +20,8 @@ PRECISION, MAX_STEPS = 1.03, 24
 """The factor for all widths is solved for up to this ratio; single widths are stepped up from there."""
 EXPONENT = 0.5
 """The first guess of the power of a share by which widths change it; 0.5 took the fewest steps of 0.5 to 0.85."""
+MAX_USE = 1e6
+"""A use above this, or of a network that no limit admits, counts as this."""
 MAX_FACTOR = 2.0**14
 """The factor that makes every width the widest of its stage."""
 
@@ -29,6 +32,7 @@ class WidthSolver:
     def __init__(self, space: SearchSpace, budget: Budget) -> None:
         self._space, self._budget = space, budget
         self._widths = {f"{p}.width": s.width for p, s in space.stages_by_path() if s.width.low < s.width.high}
+        self._meter = DeviceWidthMeter if budget.limits_device else WidthMeter
         self._ladder = {g.name: g.options for g in space.genes() if g.name.endswith(".depth") or g.name == "size"}
 
     def solve(self, shape: Mapping[str, Any], share: float) -> tuple[Shape, NetworkSpec] | None:
@@ -56,11 +60,11 @@ class WidthSolver:
 
         Returns the meter of the shape as it then is. Raises: ValidationError if that is not a valid network.
         """
-        network = WidthMeter(self._space, self._budget, shape)
+        network = self._meter(self._space, self._budget, shape)
         while network.use(self._scaled(shape, 0)) > share and _step(shape, self._ladder, -1):
-            network = WidthMeter(self._space, self._budget, shape)
+            network = self._meter(self._space, self._budget, shape)
         while network.use(self._scaled(shape, math.inf)) < MIN_FILL * share and _step(shape, self._ladder, 1):
-            network = WidthMeter(self._space, self._budget, shape)
+            network = self._meter(self._space, self._budget, shape)
         return network
 
     def _multiplier(self, network: WidthMeter, shape: Mapping[str, Any], share: float) -> float:
@@ -70,7 +74,7 @@ class WidthSolver:
         """
         low, low_use, high, high_use, factor = 0.0, 0.0, math.inf, math.inf, 1.0
         for _ in range(MAX_STEPS):
-            use = network.use(self._scaled(shape, factor)) / share
+            use = min(network.use(self._scaled(shape, factor)) / share, MAX_USE)
             if use <= 1:
                 low, low_use = factor, use
             else:

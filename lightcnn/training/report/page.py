@@ -17,6 +17,7 @@ from lightcnn.output import html
 from lightcnn.output.caveats import cautions, groups_clause
 from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
+from lightcnn.output.report import device_bytes
 from lightcnn.recipe import Optimisation, Recipe
 from lightcnn.training.report import wording
 
@@ -169,6 +170,7 @@ def _cost(report: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": total["params"],
         "int8 weight bytes": total["weight_bytes"]["int8"],
         "peak int8 activation bytes": total["peak_activations"],
+        **device_bytes(total),
     }
 
 
