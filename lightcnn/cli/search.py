@@ -34,6 +34,7 @@ from lightcnn.duration import parse_duration
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import warning_lines
 from lightcnn.output.console import CommandConsole
+from lightcnn.searching.deployment.names import DEPLOYMENTS
 from lightcnn.searching.metric_names import METRICS
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.text import visible
@@ -49,6 +50,7 @@ CONTINUING = frozenset(("trials", "seconds", "epochs", "finalists", "seeds"))
 CHANGEABLE = (*sorted(CONTINUING), "workers", "device")
 """Options that may change when a search is resumed."""
 Metric = StrEnum("Metric", [(name, name) for name in METRICS])  # type: ignore[misc]
+Deployment = StrEnum("Deployment", [(name, name) for name in DEPLOYMENTS])  # type: ignore[misc]
 Strategy = StrEnum("Strategy", [(name, name) for name in STRATEGIES])  # type: ignore[misc]
 
 BudgetLimits = Annotated[
@@ -134,6 +136,13 @@ SearchSeed = Annotated[
     int | None,
     typer.Option(metavar="N", min=0, help="Seed of the split, the proposals and the trainings (default: 0)."),
 ]
+DeployedAs = Annotated[
+    Deployment | None,
+    typer.Option(
+        help="Quantize the final networks to 8 bits as for this export format and deliver the best of them after that; "
+        "takes time beyond --time (default: compare in float)."
+    ),
+]
 SearchDevice = Annotated[Device | None, typer.Option(help="Where networks are trained (default: auto).")]
 ResumeSearch = Annotated[
     bool, typer.Option("--resume", help="Resume the search in --out with the settings it was started with.")
@@ -158,6 +167,7 @@ def search(
     seeds: SearchSeeds = None,
     seed: SearchSeed = None,
     device: SearchDevice = None,
+    deploy: DeployedAs = None,
     data_dir: DataDir = None,
     skip_corrupt: SkipCorrupt = False,
     resplit: Resplit = False,
@@ -177,6 +187,7 @@ def search(
         "budget": budget, "space": space, "data": data, "trials": trials, "seconds": parse_duration(time),
         "strategy": strategy and strategy.value, "metric": metric and metric.value, "input": input, "epochs": epochs,
         "finalists": finalists, "workers": workers, "seeds": seeds, "seed": seed, "device": device and device.value,
+        "deploy": deploy and deploy.value,
     }  # fmt: skip
     options = {name: value for name, value in options.items() if value is not None}
     options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
@@ -200,6 +211,7 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
     from lightcnn.recipe import Reading
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.budgeted_space import BudgetedSpace
+    from lightcnn.searching.deployment.requirements import require_deployable
     from lightcnn.searching.settings import DEFAULT_SECONDS, make_settings
     from lightcnn.space import SearchSpace
     from lightcnn.space_choice import choose_space
@@ -214,7 +226,7 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
     channels, classes, size = describe(data)
     space = SearchSpace.load(choose_space(budget, size).name if name == "auto" else name)
     fixed = space.with_input(options["input"]) if "input" in options and name != "auto" else space
-    BudgetedSpace(fixed.for_data(channels, classes, size), budget)
+    require_deployable(BudgetedSpace(fixed.for_data(channels, classes, size), budget), options.get("deploy"))
     values = {name: value for name, value in options.items() if name not in Reading.model_fields}
     if "trials" not in options and "seconds" not in options:
         values["seconds"] = DEFAULT_SECONDS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightcnn.budget import human
 from lightcnn.output.terminal import format_duration
-from lightcnn.searching.metric_names import metric_label
+from lightcnn.searching.metric_names import format_value, metric_label
 from lightcnn.searching.plan import NETWORKS, Plan
 from lightcnn.searching.settings import SearchSettings
 
@@ -56,6 +56,14 @@ def comparison(settings: SearchSettings, plan: Plan, result: SearchResult) -> di
         "cut_short": longest < CUT_SHORT * planned,
         **result.choice.document(),
     }
+
+
+def deploy_document(settings: SearchSettings, result: SearchResult) -> dict[str, Any]:
+    """`deploy` of report.json: the format, and each network in float and in 8 bits; empty if there is none."""
+    if settings.deploy is None:
+        return {}
+    networks = [weights.document(settings.metric) for weights in result.choice.networks]
+    return {"deploy": {"format": settings.deploy, "networks": networks}}
 
 
 def fidelity_document(plan: Plan, result: SearchResult) -> dict[str, Any]:
@@ -150,12 +158,24 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
         ]
     if compared["runner_up"] is not None:
         lines.append(_lead(compared, best))
+    if "deploy" in report:
+        lines.append(_deploy_line(report["metric"], report["deploy"]))
     if prediction := prediction_line(report.get("prediction", {"left_out": None})):
         lines.append(prediction)
     if compared["cut_short"]:
         planned = human(report["plan"]["final"]["images"])
         lines.append(f"the final training was cut short: {length} instead of {planned}")
     return lines
+
+
+def _deploy_line(metric: str, deploy: Mapping[str, Any]) -> str:
+    """The validation scores of the networks in 8 bits beside those in float, best first."""
+    texts = [
+        f"trial {network['trial']} {format_value(metric, network['val_int8'][metric])} "
+        f"(float {format_value(metric, network['val'][metric])})"
+        for network in deploy["networks"]
+    ]
+    return f"validation {metric_label(metric)} after quantization for {deploy['format']}: {', '.join(texts)}"
 
 
 def seeds_line(report: Mapping[str, Any]) -> str | None:

@@ -29,6 +29,8 @@ from lightcnn.recipe_defaults import default_training
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.deployment.names import DeployName
+from lightcnn.searching.deployment.requirements import require_deployable
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import AVERAGING, Plan, read_plan, write_plan
 from lightcnn.searching.progress import SILENT, SearchProgress
@@ -61,6 +63,7 @@ def search(
     seeds: int | None = None,
     seed: int = 0,
     device: DeviceName = "auto",
+    deploy: DeployName | None = None,
     reading: Reading | None = None,
     out: str | Path | None = None,
 ) -> Run:
@@ -88,6 +91,8 @@ def search(
             take time beyond `time`.
         seed: Seed of the split, the proposals and the trainings.
         device: Where networks are trained.
+        deploy: "c" or "onnx-int8": the final networks are quantized to 8 bits as for this format, and the best of them
+            after that is delivered. This takes time beyond `time`.
         reading: How the data are read and split (default: `Reading()`).
         out: The new run folder (default: a new folder in runs/).
 
@@ -109,7 +114,7 @@ def search(
             "budget": budget, "space": SearchSpace.load("micro" if space == "auto" else space),
             "choose_space": space == "auto", "input": input, "data": source, "strategy": strategy, "metric": metric,
             "trials": trials, "seconds": limit, "epochs": epochs, "finalists": finalists, "workers": workers,
-            "seeds": seeds, "seed": seed, "device": device, "reading": reading or Reading(),
+            "seeds": seeds, "seed": seed, "device": device, "deploy": deploy, "reading": reading or Reading(),
         })  # fmt: skip
         return Run(run(settings, out=out).path)
 
@@ -269,6 +274,8 @@ def _judge(settings: SearchSettings, dataset: Dataset, sets: Split) -> Judge:
 
 
 def _space_for(settings: SearchSettings, dataset: Dataset) -> BudgetedSpace:
-    """The space under its budget, for the images of the data set. Raises: BudgetError."""
-    space = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
-    return BudgetedSpace(space, Budget.parse(settings.budget), dataset.size)
+    """The space under its budget, for the images of the data set. Raises: BudgetError; InputError."""
+    images = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
+    space = BudgetedSpace(images, Budget.parse(settings.budget), dataset.size)
+    require_deployable(space, settings.deploy)
+    return space

@@ -16,10 +16,15 @@ def metric_label(metric: str) -> str:
     return {"auc": "AUC", "f1": "F1"}.get(metric, metric.replace("_", " "))
 
 
+def format_value(metric: str, value: float) -> str:
+    """A value of a metric: a log loss as it is, others in percent."""
+    return f"{value:.4f}" if metric == "log_loss" else f"{value:.2%}"
+
+
 def format_score(metric: str, score: Mapping[str, Any]) -> str:
     """A score of report.json with its interval."""
     if score["value"] is None:
         return "undefined"
     numbers = [score["value"], *(score[bound] for bound in ("low", "high") if score[bound] is not None)]
-    texts = [f"{number:.4f}" if metric == "log_loss" else f"{number:.2%}" for number in numbers]
+    texts = [format_value(metric, number) for number in numbers]
     return f"{texts[0]} ({texts[1]} to {texts[2]})" if len(texts) == 3 else texts[0]

@@ -60,6 +60,9 @@ class SearchProgress:
     def repeating(self, trial: int, done: int, count: int) -> None:
         """Called before each training of the delivered network with another seed: how many of `count` are done."""
 
+    def quantizing(self, deploy: str) -> None:
+        """Called before the best networks are quantized and compared as they are deployed."""
+
     def choosing(self) -> None:
         """Called when all trainings are done and the best weights are chosen."""
 

@@ -37,7 +37,7 @@ from lightcnn.recipe import RECIPE_FILE, Augment, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import figures
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
-from lightcnn.searching.comparison import SearchResult, comparison, fidelity_document, final_document
+from lightcnn.searching.comparison import SearchResult, comparison, deploy_document, fidelity_document, final_document
 from lightcnn.searching.page import report_page
 from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.predictions import importance_document, prediction_document
@@ -55,6 +55,8 @@ TRIAL_COLUMNS = (
 )  # fmt: skip
 DEVICE_COLUMNS = ("flash_bytes", "arena_bytes")
 """Columns of trials.csv after these, if the budget limits flash or arena."""
+FINAL_COLUMNS = ("final_validation", "final_validation_int8")
+"""The last columns of trials.csv, if networks are compared after quantization."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,12 @@ class Final:
     counters: Mapping[str, int]
 
 
-def write_trials(run: RunFolder, space: BudgetedSpace, outcomes: Sequence[Outcome]) -> None:
-    """Writes trials.csv: one row per trial."""
+def write_trials(
+    run: RunFolder, space: BudgetedSpace, outcomes: Sequence[Outcome], choice: Choice | None = None
+) -> None:
+    """Writes trials.csv: one row per trial; `choice` if networks were compared after quantization."""
     device = DEVICE_COLUMNS if space.budget.limits_device else ()
+    final = {} if choice is None else {w.finalist.outcome.number: w for w in choice.networks}
     rows = []
     for outcome in outcomes:
         total = space.cost_of(outcome.shape) if outcome.key else Cost()
@@ -85,8 +90,16 @@ def write_trials(run: RunFolder, space: BudgetedSpace, outcomes: Sequence[Outcom
         rows.append((
             outcome.number, outcome.state, outcome.reason, outcome.key, *(numbers if outcome.key else ("",) * 4),
             outcome.images, score, f"{outcome.seconds:.3f}", *(getattr(total, name) for name in device),
+            *(_final_scores(final.get(outcome.number)) if choice else ()),
         ))  # fmt: skip
-    run.write_csv("trials.csv", (*TRIAL_COLUMNS, *device), rows)
+    run.write_csv("trials.csv", (*TRIAL_COLUMNS, *device, *(FINAL_COLUMNS if choice else ())), rows)
+
+
+def _final_scores(weights: Weights | None) -> tuple[str, ...]:
+    """The metric on the validation set after the final training, in float and in 8 bits; empty for other trials."""
+    if weights is None:
+        return ("",) * len(FINAL_COLUMNS)
+    return tuple(f"{abs(score):.6f}" for score in (weights.score, weights.judged.score))
 
 
 def write_report(
@@ -220,6 +233,7 @@ def report_document(
         "fidelity": fidelity_document(plan, result),
         "plan": plan.document(settings.seconds, settings.epochs, space.limited(settings.trials)),
         "comparison": comparison(settings, plan, result),
+        **deploy_document(settings, result),
         "finals": [final_document(*item) for item in zip(result.finalists, result.trained, strict=True)],
         "prediction": prediction_document(space, result),
         "importance": importance_document(space, result, settings.seed),

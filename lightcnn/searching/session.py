@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from lightcnn.errors import LightcnnError, RunError
@@ -15,7 +16,7 @@ from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.report import delivered_recipe, write_report, write_trials
 from lightcnn.searching.settings import SETTINGS_FILE, SearchSettings
 from lightcnn.searching.strategies.predictor import predict_utility
-from lightcnn.searching.trainings.choice import Choice, all_weights, choose
+from lightcnn.searching.trainings.choice import Choice, all_weights, choose, quantize_all
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.executors import Executor
@@ -151,7 +152,9 @@ class SearchSession:
         outcomes = searcher.outcomes()
         write_trials(self._folder, self._space, outcomes)
         self._progress.choosing()
-        choice = choose(all_weights(pipeline, self._folder, self._judge, finalists, trained), self._judge)
+        choice = self._choose(finalists, trained)
+        if self._settings.deploy:
+            write_trials(self._folder, self._space, outcomes, choice)
         repeats = self._repeats(choice)
         result = SearchResult(
             outcomes, searcher.promises(outcomes), finalists, trained, choice, searcher.count_test_evaluation(), repeats
@@ -159,6 +162,20 @@ class SearchSession:
         write_report(
             self._folder, self._settings, pipeline, self._space, self._plan, result, self._clock, self._augment
         )
+
+    def _choose(self, finalists: list[Finalist], trained: list[FinalProgress]) -> Choice:
+        """The weights to deliver; the networks are compared after quantization if they are deployed in 8 bits."""
+        pipeline, folder, judge, deploy = self._data.pipeline, self._folder, self._judge, self._settings.deploy
+        weights = all_weights(pipeline, folder, judge, finalists, trained)
+        if deploy is None:
+            return choose(weights, judge)
+        self._progress.quantizing(deploy)
+        with self._clock.paused():
+            return choose(
+                weights,
+                judge,
+                partial(quantize_all, pipeline=pipeline, folder=folder, judge=judge, deploy=deploy),
+            )
 
     def _repeats(self, choice: Choice) -> list[float]:
         """The test accuracies of the delivered training with other seeds."""

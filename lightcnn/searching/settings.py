@@ -13,6 +13,7 @@ from lightcnn.devices import MAX_WORKERS, DeviceName
 from lightcnn.document import Frozen
 from lightcnn.recipe import Augmentation, Reading, Seed
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching.deployment.names import DeployName
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.space import SearchSpace
@@ -40,6 +41,7 @@ class SearchSettings(Frozen):
     seeds: Annotated[int | None, Field(ge=1, le=100, description="trainings of the delivered network")] = None
     seed: Seed = 0
     device: DeviceName = "auto"
+    deploy: Annotated[DeployName | None, Field(description="format in 8 bits that finalists are compared in")] = None
     augment: Augmentation | None = None
     reading: Reading = Reading()
 

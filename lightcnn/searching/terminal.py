@@ -133,6 +133,11 @@ class SearchView(LiveView, SearchProgress):
         self._running.clear()
         self._phase, self._current = "evaluating the best networks", ""
 
+    def quantizing(self, deploy: str) -> None:
+        """Shows that the best networks are quantized."""
+        self._phase = f"evaluating the best networks in 8 bits, as in {deploy}"
+        self.line(f"the best networks are compared in 8 bits, as in {deploy}, which --time does not include")
+
     def render(self) -> RenderableType:
         """The current state of the search."""
         rows = key_value_grid()

@@ -507,6 +507,50 @@ def test_ctrl_c_prints_the_command_that_resumes(data, tmp_path):
     assert run(["search", "--resume", "--out", str(out), "--quiet"]) == 0
 
 
+def test_finalists_are_compared_after_quantization(data, tmp_path, capsys):
+    command = [*SMALL, "--data", data, "--deploy", "c", "--out", "int8"]
+    assert run(command) == 0
+    printed = capsys.readouterr()
+    assert "the best networks are compared in 8 bits, as in c, which --time does not include" in printed.err
+    report = RunFolder.load("int8").report
+    networks = report["deploy"]["networks"]
+    assert report["deploy"]["format"] == "c"
+    assert networks[0]["trial"] == report["best"]["trial"]
+    assert networks[0]["val"] == report["best"]["val"]
+    assert networks[0]["val_int8"]["accuracy"] >= networks[1]["val_int8"]["accuracy"]
+    final = {int(row["number"]): row for row in rows(tmp_path / "int8")}
+    for network in networks:
+        row = final.pop(network["trial"])
+        assert float(row["final_validation"]) == pytest.approx(network["val"]["accuracy"], abs=1e-6)
+        assert float(row["final_validation_int8"]) == pytest.approx(network["val_int8"]["accuracy"], abs=1e-6)
+    assert {row["final_validation"] + row["final_validation_int8"] for row in final.values()} == {""}
+    line = f"validation accuracy after quantization for c: trial {networks[0]['trial']} "
+    assert line in printed.out
+    assert f"V{line[1:]}" in (tmp_path / "int8" / "report.html").read_text()
+    assert "deploy: c\n" in (tmp_path / "int8" / "search.yaml").read_text()
+
+    assert run(["search", "--resume", "--out", "int8", "--deploy", "onnx-int8"]) == 2
+    assert "was started with deploy 'c', not 'onnx-int8'; omit --deploy" in capsys.readouterr().err
+    assert run(["search", "--resume", "--out", "int8", "--trials", "4", "--quiet"]) == 0
+    assert RunFolder.load("int8").report["deploy"]["format"] == "c"
+
+
+WIDE = """size: [8]
+stem: {kind: [conv], width: {low: 4, high: 8}}
+stages: [{kind: [mbconv], expand: [6], width: {low: 4, high: 16384, step: 4}, depth: {low: 2, high: 2}}]
+"""
+
+
+def test_a_space_with_networks_that_c_cannot_hold_is_refused(data, tmp_path, capsys):
+    (tmp_path / "wide.yaml").write_text(WIDE)
+    command = ["search", "--budget", "1GMACs", "--data", data, "--space", "wide.yaml", "--deploy", "c"]
+    assert run([*command, "--dry-run"]) == 2
+    assert capsys.readouterr().err.strip() == (
+        "lightcnn: --deploy c: the space given has networks with more than 65535 channels, rows or columns, which "
+        "the generated C cannot hold; limit flash or arena in --budget, or use narrower stages"
+    )
+
+
 def test_dry_run_writes_nothing(data, tmp_path, capsys):
     assert run(["search", "--budget", "100kFLOPs", "--data", data, "--dry-run", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -1,11 +1,15 @@
-"""Which weights a search delivers: the best on the whole validation set, and how sure that is."""
+"""Which weights a search delivers: the best on the whole validation set, and how sure that is.
+
+If the network is deployed in 8 bits, the weights of each network are chosen as in float, and the networks are then
+compared after quantization.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +21,8 @@ from lightcnn.errors import LightcnnError, RunError
 from lightcnn.inference import probabilities
 from lightcnn.network import build
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching.deployment.names import DeployName
+from lightcnn.searching.deployment.quantization import quantized_probabilities
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.trainings.finals import Finalist, FinalProgress
 from lightcnn.searching.trainings.jobs import TrainingResult, WeightScore
@@ -26,12 +32,19 @@ STANDARD_ERRORS = 2.0
 """A difference of fewer standard errors is noise."""
 
 
+class Judged(NamedTuple):
+    """Predictions for the validation set, (N, classes), and their value by the metric, the higher the better."""
+
+    probabilities: NDArray[np.float64]
+    score: float
+
+
 @dataclass(frozen=True, eq=False)
 class Weights:
     """Weights that could be delivered: those of a finalist after `step` steps, averaged or live.
 
     `ended` if the learning rate had fallen to zero. `probabilities` are those of the validation set, (N, classes),
-    `score` is their value by the metric, the higher the better.
+    `score` is their value by the metric, the higher the better. `quantized` is the same in 8 bits, if it is judged.
     """
 
     finalist: Finalist
@@ -43,17 +56,37 @@ class Weights:
     model: nn.Module
     probabilities: NDArray[np.float64]
     score: float
+    quantized: Judged | None = None
+
+    @property
+    def judged(self) -> Judged:
+        """What networks are compared by: the predictions in 8 bits, if there are any."""
+        return self.quantized or Judged(self.probabilities, self.score)
+
+    def document(self, metric: MetricName) -> dict[str, Any]:
+        """The trial and its validation scores in report.json."""
+        int8 = {"val_int8": {metric: abs(self.quantized.score)}} if self.quantized else {}
+        return {"trial": self.finalist.outcome.number, "val": {metric: abs(self.score)}, **int8}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The weights to deliver, those of the best other network, if any, and their paired difference by the metric."""
+    """The weights of every network that could be delivered, best first, and how the first two differ by the metric."""
 
     metric: MetricName
-    best: Weights
-    runner_up: Weights | None
+    networks: Sequence[Weights]
     difference: float
     standard_error: float
+
+    @property
+    def best(self) -> Weights:
+        """The weights to deliver."""
+        return self.networks[0]
+
+    @property
+    def runner_up(self) -> Weights | None:
+        """The weights of the best other network, if any."""
+        return self.networks[1] if len(self.networks) > 1 else None
 
     def document(self) -> dict[str, Any]:
         """The choice in report.json."""
@@ -63,7 +96,7 @@ class Choice:
             "steps": self.best.step,
             "decayed": self.best.ended,
             "metric": self.metric,
-            "runner_up": other and {"trial": other.finalist.outcome.number, "val": {self.metric: abs(other.score)}},
+            "runner_up": other and other.document(self.metric),
             "difference": None if other is None else self.difference,
             "standard_error": self.standard_error if other and math.isfinite(self.standard_error) else None,
             "beyond_noise": other is not None and self.difference > STANDARD_ERRORS * self.standard_error,
@@ -98,17 +131,44 @@ def all_weights(
     return candidates
 
 
-def choose(weights: Sequence[Weights], judge: Judge) -> Choice:
-    """The best weights of each network, the longest trained within noise; then the network with the highest score."""
+def choose(
+    weights: Sequence[Weights],
+    judge: Judge,
+    quantize: Callable[[Sequence[Weights]], Sequence[Weights]] = lambda weights: weights,
+) -> Choice:
+    """The best weights of each network, the longest trained within noise; then the network with the highest score.
+
+    `quantize` adds the predictions in 8 bits to the weights of each network, and leaves out those that have none.
+    """
     by_network: dict[int, list[Weights]] = {}
     for candidate in weights:
         by_network.setdefault(candidate.finalist.outcome.number, []).append(candidate)
-    chosen = [_of_network(candidates, judge) for candidates in by_network.values()]
-    ranked = sorted(chosen, key=lambda item: (-item.score, item.finalist.outcome.number))
-    best, other = ranked[0], ranked[1] if len(ranked) > 1 else None
-    difference = best.score - other.score if other else 0.0
-    error = judge.error(best.probabilities, other.probabilities) if other else 0.0
-    return Choice(judge.metric, best, other, difference, error)
+    chosen = quantize([_of_network(candidates, judge) for candidates in by_network.values()])
+    ranked = sorted(chosen, key=lambda item: (-item.judged.score, item.finalist.outcome.number))
+    if len(ranked) == 1:
+        return Choice(judge.metric, ranked, 0.0, 0.0)
+    best, other = (item.judged for item in ranked[:2])
+    error = judge.error(best.probabilities, other.probabilities)
+    return Choice(judge.metric, ranked, best.score - other.score, error)
+
+
+def quantize_all(
+    weights: Sequence[Weights], *, pipeline: Pipeline, folder: RunFolder, judge: Judge, deploy: DeployName
+) -> list[Weights]:
+    """The weights with their predictions in 8 bits. Raises: LightcnnError if none of them can be quantized."""
+    quantized, problems = [], []
+    for item in weights:
+        spec, number = item.finalist.candidate.spec, item.finalist.outcome.number
+        try:
+            predicted = quantized_probabilities(item.model, spec, pipeline, deploy)
+        except LightcnnError as error:
+            problems.append(f"trial {number}: {error}")
+            folder.log(f"trial {number} is not compared with the others, since it cannot be quantized: {error}")
+            continue
+        quantized.append(replace(item, quantized=Judged(predicted, judge.score(predicted))))
+    if not quantized:
+        raise LightcnnError(f"--deploy {deploy}: no network can be quantized: {'; '.join(problems)}")
+    return quantized
 
 
 def _of_network(candidates: Sequence[Weights], judge: Judge) -> Weights:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn import metrics
 
-from lightcnn.errors import InputError
+from lightcnn.errors import InputError, LightcnnError
+from lightcnn.run_folder import RunFolder
 from lightcnn.searching.metric_names import METRICS, MetricName
-from lightcnn.searching.trainings.choice import Weights, choose
+from lightcnn.searching.trainings.choice import Judged, Weights, choose, quantize_all
 from lightcnn.searching.trainings.judge import Judge, paired_error
 from lightcnn.searching.trainings.training import calibrated_log_loss, equal_log_loss
 
@@ -66,6 +70,51 @@ def test_of_several_networks_the_best_is_taken_and_its_lead_is_compared_with_noi
     assert chosen.document()["beyond_noise"] is True
     equal = choose([weights(2, "1100", 100), weights(1, "0011", 100)], judge(ALONE[:4]))
     assert equal.best.finalist.outcome.number == 1
+
+
+def test_of_several_networks_the_best_after_quantization_is_taken() -> None:
+    int8 = {0: "11111100", 5: "11110000"}
+
+    def quantize(chosen: Sequence[Weights]) -> list[Weights]:
+        assert sorted(item.step for item in chosen) == [100, 200], "one of each network, chosen as in float"
+        changed = [weights(number, int8[number], 0) for number in (item.finalist.outcome.number for item in chosen)]
+        return [
+            replace(item, quantized=Judged(other.probabilities, other.score))
+            for item, other in zip(chosen, changed, strict=True)
+        ]
+
+    candidates = [weights(0, "11111000", 100), weights(0, "11111000", 200), weights(5, "11111110", 100)]
+    assert choose(candidates, judge(ALONE)).best.finalist.outcome.number == 5
+    chosen = choose(candidates, judge(ALONE), quantize)
+    assert chosen.best.finalist.outcome.number == 0
+    assert chosen.difference == pytest.approx(2 / 8)
+    assert chosen.standard_error == pytest.approx(math.sqrt((2 * (6 / 8) ** 2 + 6 * (2 / 8) ** 2) / 7 / 8))
+    assert chosen.document()["runner_up"] == {"trial": 5, "val": {"accuracy": 7 / 8}, "val_int8": {"accuracy": 4 / 8}}
+
+
+def test_a_network_that_cannot_be_quantized_is_not_delivered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def predict(model: int, *_: object) -> np.ndarray:
+        if model != 5:
+            raise InputError("sums could exceed int32")
+        return weights(5, "1100", 0).probabilities
+
+    monkeypatch.setattr("lightcnn.searching.trainings.choice.quantized_probabilities", predict)
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+
+    def quantized(*numbers: int) -> list[Weights]:
+        items = []
+        for item in (weights(number, "1110", 100) for number in numbers):
+            item.finalist.candidate = SimpleNamespace(spec=None)  # type: ignore[misc]
+            items.append(replace(item, model=item.finalist.outcome.number))  # type: ignore[arg-type]
+        return quantize_all(items, pipeline=None, folder=folder, judge=judge(ALONE[:4]), deploy="c")  # type: ignore[arg-type]
+
+    (left,) = quantized(0, 5)
+    assert (left.finalist.outcome.number, left.score, left.judged.score) == (5, 0.75, 0.5)
+    assert "trial 0 is not compared with the others, since it cannot be quantized" in (folder / "log.txt").read_text()
+    with pytest.raises(
+        LightcnnError, match=r"--deploy c: no network can be quantized: trial 0: sums .*; trial 1: sums"
+    ):
+        quantized(0, 1)
 
 
 def test_each_metric_scores_as_scikit_learn_does_and_higher_is_better() -> None:
