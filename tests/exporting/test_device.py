@@ -13,6 +13,8 @@ from helpers.export_subjects import extract_training
 from helpers.integer_networks import random_network, random_pixels
 from helpers.specs import random_spec
 
+from lightcnn import document
+from lightcnn.budget import Budget
 from lightcnn.cli import main
 from lightcnn.errors import InputError
 from lightcnn.exporting import settings
@@ -22,6 +24,8 @@ from lightcnn.integer import reference
 from lightcnn.integer.network import IntegerNetwork
 from lightcnn.memory_plan import constant_bytes, flash_bytes, plan_memory
 from lightcnn.program import program
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.space import SearchSpace
 
 DATA = "synthetic-lesions:count=40,size=16"
 """What the run of the fixture was trained on."""
@@ -72,6 +76,33 @@ def test_a_network_over_its_budget_does_not_link() -> None:
         _checked(network, flash=flash - 1)
     with pytest.raises(InputError, match=rf"needs {arena:,} bytes of RAM, 1 more than"):
         _checked(network, ram=arena - 1)
+
+
+STEM = "{kind: [conv], width: {low: 4, high: 64}}"
+KERNEL_SETS = {
+    "maxpool mean": "{kind: [conv], width: {low: 4, high: 64}, down: [maxpool]}",
+    "depthwise avgpool mean": "{kind: [separable], width: {low: 4, high: 64}, down: [avgpool]}",
+    "depthwise add mean": "{kind: [mbconv], width: {low: 4, high: 64}, depth: {low: 2, high: 2}, expand: [2]}",
+    "depthwise mean scale": "{kind: [mbconv], width: {low: 4, high: 64}, expand: [3], se: [0.25]}",
+}
+
+
+@needs_tools
+@pytest.mark.parametrize("kernels", KERNEL_SETS)
+def test_a_network_that_was_fitted_to_a_budget_links_within_it(kernels: str) -> None:
+    stage = KERNEL_SETS[kernels]
+    space = document.parse(SearchSpace, f"size: [12]\nchannels: 1\nstem: {STEM}\nstages: [{STEM}, {stage}]\n")
+    fitted = BudgetedSpace(space, Budget.parse("12kB-flash,12kB-arena")).fit(space.draw(Random(1)))
+    assert fitted is not None
+    flash, arena = fitted.cost.flash_bytes, fitted.cost.arena_bytes
+    assert flash is not None
+    assert arena is not None
+    assert max(flash / 12_000, arena / 12_000) > 0.9
+    network = random_network(program(fitted.spec), 0)
+    assert set(kernels.split()) <= {step.operator for step in network.program.steps}
+    assert _checked(network, flash=flash, ram=arena).answers_equal
+    with pytest.raises(InputError, match=rf"needs {arena:,} bytes of RAM, 1 more than"):
+        _checked(network, flash=flash, ram=arena - 1)
 
 
 def test_missing_tools_and_unknown_processors_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
