@@ -14,7 +14,8 @@ from lightcnn.run_files import VALUE_ERRORS
 from lightcnn.text import visible
 
 if TYPE_CHECKING:
-    from lightcnn.trained_network import Predictions, TrainedNetwork
+    from lightcnn.predictor import Predictions
+    from lightcnn.trained_network import TrainedNetwork
 
 
 class Run(run_folder.RunFolder):

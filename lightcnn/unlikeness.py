@@ -1,19 +1,19 @@
 """How unlike the training images an image is: one score, measured with a network's features, kept in preprocess.json.
 
 The score is the Mahalanobis distance (arXiv:1807.03888) of an image's features from the nearest class mean, divided by
-a limit that 1 % of the validation images exceed. tests/benchmarks/unlikeness.py compares it with others. No torch.
+a limit that 1 % of the validation images exceed. tests/benchmarks/unlikeness.py compares it with others. No torch, and
+no pydantic: exported files are read without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Self
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from lightcnn.document import Frozen, rule_error
 from lightcnn.output.warnings import ReportWarning
 
 MAX_FALSE_ALARMS = 0.01
@@ -33,35 +33,40 @@ MISMATCHES = {
 }
 """What may differ from the training images, and the words of the warning."""
 Numbers = NDArray[np.float64]
-Row = Annotated[tuple[float, ...], Field(max_length=MAX_FEATURES)]
+Row = tuple[float, ...]
 
 
-class Unlikeness(Frozen):
+@dataclass(frozen=True)
+class Unlikeness:
     """The distribution of the features of training images, and the distance that is unusual for validation images.
 
-    `precision` is the lower triangle, row by row, of the inverse correlation matrix within classes. `smallest_side` is
-    the smallest shorter side of a sample of training images, in pixels.
+    `precision` is the lower triangle, row by row, of the inverse correlation matrix within classes. `false_alarm_rate`
+    is the share of each half of validation above the limit that the other half sets. `smallest_side` is the smallest
+    shorter side of a sample of training images, in pixels.
     """
 
-    centres: Annotated[tuple[Row, ...], Field(min_length=1, max_length=MAX_CENTRES)]
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+    centres: tuple[Row, ...]
     deviation: Row
-    precision: Annotated[tuple[float, ...], Field(max_length=MAX_FEATURES * (MAX_FEATURES + 1) // 2)]
-    limit: Annotated[float, Field(gt=0)] = 1.0
-    false_alarm_rate: Annotated[
-        float,
-        Field(ge=0, le=1, description="share of each half of validation above the limit that the other half sets"),
-    ] = 0.0
-    validation_images: Annotated[int, Field(ge=0)] = 0
-    smallest_side: Annotated[int, Field(ge=1)] = 1
+    precision: Row
+    limit: float = 1.0
+    false_alarm_rate: float = 0.0
+    validation_images: int = 0
+    smallest_side: int = 1
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
+    def __post_init__(self) -> None:
+        """Raises: ValueError for numbers that are no such distribution."""
         count = len(self.deviation)
         if any(len(centre) != count for centre in self.centres) or len(self.precision) != count * (count + 1) // 2:
-            raise rule_error("unlikeness", f"{count} deviations need as many features in centres and precision")
-        if not count or min(self.deviation) <= 0:
-            raise rule_error("unlikeness.deviation", "must be numbers above 0")
-        return self
+            raise ValueError(f"{count} deviations need as many features in centres and precision")
+        if not (1 <= len(self.centres) <= MAX_CENTRES and 1 <= count <= MAX_FEATURES):
+            raise ValueError(f"needs 1 to {MAX_CENTRES} centres of 1 to {MAX_FEATURES} features")
+        if min(self.deviation) <= 0:
+            raise ValueError("deviation must be numbers above 0")
+        if not (self.limit > 0 and 0 <= self.false_alarm_rate <= 1):
+            raise ValueError("limit must be above 0, and false_alarm_rate from 0 to 1")
+        if self.validation_images < 0 or self.smallest_side < 1:
+            raise ValueError("validation_images must be 0 or more, and smallest_side 1 or more")
 
     @property
     def features(self) -> int:
@@ -108,9 +113,7 @@ def fit_unlikeness(
         smallest_side=smallest_side,
     )
     distances = fitted.scores(validation)
-    return fitted.model_copy(
-        update={"limit": _limit(distances), "false_alarm_rate": _false_alarm_rate(distances)},
-    )
+    return replace(fitted, limit=_limit(distances), false_alarm_rate=_false_alarm_rate(distances))
 
 
 def _limit(distances: Numbers) -> float:

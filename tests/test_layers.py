@@ -26,7 +26,7 @@ LEVELS = (
     ("data", "recipe_defaults", "space_choice", "device_cost"),
     ("pretrained", "run_data"),
     ("baselines",),
-    ("counting", "engine", "inference", "weights"),
+    ("counting", "engine", "inference", "weights", "predictor"),
     ("evaluation", "onnxfiles", "integer", "trained_network"),
     ("measurement", "run"),
     ("searching", "training", "comparing", "auditing", "predicting", "profiling", "explaining", "exporting"),
@@ -185,6 +185,13 @@ def test_decisions_load_numpy_but_no_torch() -> None:
     loaded = loaded_after("import lightcnn.decisions")
     assert "numpy" in loaded
     assert not loaded & {"torch", "optuna", "sklearn", "matplotlib"}
+
+
+@pytest.mark.parametrize("module", ["predictor", "data.stream", "data.preparation.steps", "unlikeness"])
+def test_predictors_load_numpy_and_pillow_only(module: str) -> None:
+    loaded = loaded_after(f"import lightcnn.{module}")
+    assert "numpy" in loaded
+    assert not loaded & {"torch", "pydantic", "cv2", "ruamel", "typer", "rich", "filelock", "onnxruntime"}
 
 
 def test_torch_free_modules_load_no_torch() -> None:

@@ -6,8 +6,9 @@ on each other in this order:
 - `files/` decodes untrusted files; `image_files.py` holds many of them, `dataset.py` labelled images; `sources/` loads
   a SOURCE as a dataset.
 - `grouping/` finds images that belong together; `split.py` makes training, validation and test set, disjoint by group.
-- `background.py` and `preprocess.py` hold the preprocessing of a run without torch; `images.py` and `tensors.py` are
-  its tensor part; `store.py` keeps prepared images; `stream.py` prepares a long list of files one by one.
+- `preparation/` has the steps of a preprocessing on arrays, without torch and pydantic, and `preprocess.py` the rule of
+  a run; `images.py` and `tensors.py` are its tensor part; `store.py` keeps prepared images; `stream.py` prepares a long
+  list of files one by one, without torch.
 - `randomness.py` and `augmentation/` change training images; `contact_sheets.py` shows the results.
 - `pipeline.py` joins dataset, split and preprocessing.
 """

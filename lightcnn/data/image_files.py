@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lightcnn.data.files.conversion import Conversion
 from lightcnn.data.files.decode import Decoded, decode
 from lightcnn.data.files.intensity import OWN_SCALE, IntensityScale
+from lightcnn.data.preparation.steps import as_channels
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,6 @@ def scale_of(files: Iterable[FileFacts]) -> IntensityScale:
     """The scale of intensities that covers these files."""
     conversions = (file.conversion for file in files)
     return IntensityScale.covering((each.number, each.largest) for each in conversions if each.number)
-
-
-def as_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """The image (H, W, C); a grey one is repeated to 3 channels if `channels` is 3."""
-    return np.repeat(pixels, channels, axis=2) if pixels.shape[2] < channels else pixels
 
 
 def file_facts(path: Path, decoded: Decoded) -> FileFacts:

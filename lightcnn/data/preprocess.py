@@ -1,31 +1,26 @@
 """The preprocessing of a network's images, saved in every run: one object for training, evaluation, prediction, export.
 
-This module works on NumPy arrays and loads no torch; `lightcnn.data.tensors` resizes and normalises.
+The rule is read from JSON. `lightcnn.data.preparation` has its steps on arrays, `lightcnn.data.tensors` resizes and
+normalises. No torch.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from lightcnn import document
-from lightcnn.data.background import remove
 from lightcnn.data.files.intensity import IntensityScale
-from lightcnn.data.image_files import as_channels
+from lightcnn.data.preparation import steps
 from lightcnn.errors import RunError
 from lightcnn.recipe import Preparation
 from lightcnn.text import first_line
 from lightcnn.unlikeness import Unlikeness
-
-TILES = (8, 8)
-"""CLAHE's grid of tiles: rows and columns."""
-Pixel = TypeVar("Pixel", bound=np.generic)
 
 
 class Preprocess(Preparation):
@@ -69,9 +64,7 @@ class Preprocess(Preparation):
 
     def with_channels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A decoded image (H, W, 1 or 3) with the network's channels, (H, W, C)."""
-        if image.shape[2] == self.channels:
-            return image
-        return as_channels(image, 3) if self.channels == 3 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+        return steps.with_channels(image, self.channels)
 
 
 def read_preprocess(file: Path) -> Preprocess:
@@ -82,39 +75,11 @@ def read_preprocess(file: Path) -> Preprocess:
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         place = ".".join(map(str, detail["loc"]))
+        problem = first_line(detail["msg"]).removeprefix("Value error, ")
         raise RunError(
-            f"{file}: {place + ': ' if place else ''}{first_line(detail['msg'])}; put back the file that the run wrote"
+            f"{file}: {place + ': ' if place else ''}{problem}; put back the file that the run wrote"
         ) from None
 
 
 def _fault(message: str) -> PydanticCustomError:
     return PydanticCustomError("preprocess", "{message}", {"message": message})
-
-
-def square_object(image: NDArray[np.uint8], preparation: Preparation) -> NDArray[np.uint8]:
-    """A decoded image (H, W, C) with its background removed, and fitted to a square, as the recipe says."""
-    return to_square(remove(image, preparation.background), preparation.fit)
-
-
-def to_square(image: NDArray[Pixel], fit: str) -> NDArray[Pixel]:
-    """The image (H, W, C) unchanged (`stretch`), its middle square (`crop`), or a square with black bars (`pad`)."""
-    height, width = image.shape[:2]
-    if fit == "stretch" or height == width:
-        return image
-    side = min(height, width) if fit == "crop" else max(height, width)
-    top, left = abs(height - side) // 2, abs(width - side) // 2
-    if fit == "crop":
-        return image[top : top + side, left : left + side]
-    square = np.zeros((side, side, image.shape[2]), dtype=image.dtype)
-    square[top : top + height, left : left + width] = image
-    return square
-
-
-def equalise(image: NDArray[np.uint8], clip_limit: float) -> NDArray[np.uint8]:
-    """CLAHE (Zuiderveld, Graphics Gems IV, 1994) of an image (H, W, C); in colour, of the lightness in CIELAB."""
-    equaliser = cv2.createCLAHE(clipLimit=clip_limit, tileGridSize=TILES)
-    if image.shape[2] == 1:
-        return np.asarray(equaliser.apply(image[..., 0]))[..., None]
-    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-    lab[..., 0] = equaliser.apply(np.ascontiguousarray(lab[..., 0]))
-    return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB))

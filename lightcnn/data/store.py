@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +104,7 @@ def _mapped(folder: Path, dataset: Dataset, preparation: Preparation, size: int,
 
 def _path(folder: Path, dataset: Dataset, preparation: Preparation, size: int) -> Path:
     """The file for the images, whose name is a hash of everything that decides about its content."""
-    scale = dataset.scale.model_dump_json() if dataset.scale else ""
+    scale = json.dumps(asdict(dataset.scale), separators=(",", ":")) if dataset.scale else ""
     key = repr((dataset.fingerprint, scale, sorted(preparation.model_dump().items()), size, 2))
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.npy"
 

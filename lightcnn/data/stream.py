@@ -1,4 +1,4 @@
-"""Prepares images for a network one by one, on all cores, with a limited number in memory."""
+"""Prepares images for a network one by one, on all cores, with a limited number in memory. No torch."""
 
 from __future__ import annotations
 
@@ -9,31 +9,30 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lightcnn.data.files.conversion import Conversion
 from lightcnn.data.files.decode import decode, reduce_pixels
+from lightcnn.data.files.intensity import IntensityScale
 from lightcnn.data.files.walk import Skipped
-from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.tensors import network_pixels
 from lightcnn.errors import DataError
 
 Item = TypeVar("Item", bound=Path | Skipped | NDArray[np.uint8])
+Pixels = TypeVar("Pixels")
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedImage:
-    """The pixels of an image for a network, uint8 (C, size, size), and what the image was before.
+class PreparedImage(Generic[Pixels]):
+    """The pixels of an image, prepared for a network, and what the image was before.
 
     `shorter_side` is that of the decoded image in pixels, which has at most `SHORTER_SIDE`. `conversion` is what was
     done to the values of the file.
     """
 
-    pixels: Tensor
+    pixels: Pixels
     channels: int
     shorter_side: int
     conversion: Conversion
@@ -41,25 +40,27 @@ class PreparedImage:
 
 def prepare_stream(
     items: Iterable[Item],
-    preprocess: Preprocess,
+    prepare: Callable[[NDArray[np.uint8]], Pixels],
+    scale: IntensityScale | None,
     *,
     ahead: int,
     on_conversion: Callable[[Conversion], object] = lambda _: None,
-) -> Iterator[tuple[Item, PreparedImage | str]]:
+) -> Iterator[tuple[Item, PreparedImage[Pixels] | str]]:
     """Yields each item in order, prepared for the network, or with its fault.
 
-    Items are paths, skipped images, or uint8 arrays (H, W, C), which are treated like files with these pixels. At most
-    `ahead` images are in memory, or as many as there are cores if that is more. `on_conversion` is called with what was
-    done to the values of each file.
+    Items are paths, skipped images, or uint8 arrays (H, W, C), which are treated like files with these pixels.
+    `prepare` makes the pixels for the network of a decoded image (H, W, 1 or 3), and `scale` is that of files with more
+    than 8 bits. At most `ahead` images are in memory, or as many as there are cores if that is more. `on_conversion` is
+    called with what was done to the values of each file.
     """
     workers = os.cpu_count() or 1
-    waiting: deque[tuple[Item, Future[PreparedImage | str]]] = deque()
+    waiting: deque[tuple[Item, Future[PreparedImage[Pixels] | str]]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about damaged EXIF and bombs; what matters is an error here
             for item in items:
-                waiting.append((item, pool.submit(_pixels, item, preprocess)))
+                waiting.append((item, pool.submit(_pixels, item, prepare, scale)))
                 if len(waiting) >= max(ahead, workers):
                     yield _first(waiting, on_conversion)
             while waiting:
@@ -69,8 +70,8 @@ def prepare_stream(
 
 
 def _first(
-    waiting: deque[tuple[Item, Future[PreparedImage | str]]], on_conversion: Callable[[Conversion], object]
-) -> tuple[Item, PreparedImage | str]:
+    waiting: deque[tuple[Item, Future[PreparedImage[Pixels] | str]]], on_conversion: Callable[[Conversion], object]
+) -> tuple[Item, PreparedImage[Pixels] | str]:
     item, future = waiting.popleft()
     result = future.result()
     if isinstance(result, PreparedImage):
@@ -78,7 +79,11 @@ def _first(
     return item, result
 
 
-def _pixels(item: Path | Skipped | NDArray[np.uint8], preprocess: Preprocess) -> PreparedImage | str:
+def _pixels(
+    item: Path | Skipped | NDArray[np.uint8],
+    prepare: Callable[[NDArray[np.uint8]], Pixels],
+    scale: IntensityScale | None,
+) -> PreparedImage[Pixels] | str:
     """The prepared image of an item, or its fault."""
     if isinstance(item, Skipped):
         return item.reason
@@ -86,9 +91,9 @@ def _pixels(item: Path | Skipped | NDArray[np.uint8], preprocess: Preprocess) ->
         if isinstance(item, Path):
             if item.exists() and not item.is_file():
                 return "is not a file"
-            decoded = decode(item, preprocess.scale)
-            return _prepared(decoded.pixels, preprocess, decoded.conversion)
-        return _prepared(reduce_pixels(item), preprocess, Conversion())
+            decoded = decode(item, scale)
+            return _prepared(decoded.pixels, prepare, decoded.conversion)
+        return _prepared(reduce_pixels(item), prepare, Conversion())
     except DataError as error:
         return str(error)
     except OSError as error:  # the name is too long, or the folder not accessible
@@ -97,5 +102,7 @@ def _pixels(item: Path | Skipped | NDArray[np.uint8], preprocess: Preprocess) ->
         return "needs more memory than is available"
 
 
-def _prepared(image: NDArray[np.uint8], preprocess: Preprocess, conversion: Conversion) -> PreparedImage:
-    return PreparedImage(network_pixels(image, preprocess), image.shape[2], min(image.shape[:2]), conversion)
+def _prepared(
+    image: NDArray[np.uint8], prepare: Callable[[NDArray[np.uint8]], Pixels], conversion: Conversion
+) -> PreparedImage[Pixels]:
+    return PreparedImage(prepare(image), image.shape[2], min(image.shape[:2]), conversion)

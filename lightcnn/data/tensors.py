@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightcnn.data.images import Images
-from lightcnn.data.preprocess import Preprocess, equalise, square_object
+from lightcnn.data.preparation.steps import equalise, square_object
+from lightcnn.data.preprocess import Preprocess
 from lightcnn.recipe import Preparation
 
 

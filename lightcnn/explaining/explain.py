@@ -23,9 +23,10 @@ from lightcnn.explaining.explanation import Explainer, Explanation
 from lightcnn.explaining.images.image import ExplainedImage, from_array, from_file
 from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, MethodOptions, make_method
 from lightcnn.explaining.settings import find_target, require_level
+from lightcnn.predictor import checked_images
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import first_line
-from lightcnn.trained_network import TrainedNetwork, checked_images
+from lightcnn.trained_network import TrainedNetwork
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ from lightcnn.explaining.figures.image_files import FigureFiles, figure_bytes
 from lightcnn.explaining.figures.overview import Overview
 from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.explaining.page import MAX_PANELS
+from lightcnn.predictor import Evaluation
 from lightcnn.text import visible
-from lightcnn.trained_network import Evaluation
 
 COLUMNS = (
     "image", "label", "prediction", "target", "probability", "method", "layer", "seconds", "check", "value", "passed"

@@ -14,8 +14,9 @@ from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.explaining.methods.catalogue import make_method
 from lightcnn.explaining.methods.layer_choice import MapLayer, find_layer, map_layers
 from lightcnn.explaining.settings import ExplainSettings, find_target, require_level, require_run
+from lightcnn.predictor import Evaluation
 from lightcnn.run_folder import RunFolder
-from lightcnn.trained_network import Evaluation, TrainedNetwork, evaluate_images
+from lightcnn.trained_network import TrainedNetwork, evaluate_images
 
 
 @dataclass(frozen=True, eq=False)

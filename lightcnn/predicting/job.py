@@ -14,9 +14,10 @@ from lightcnn.errors import InputError, RunError
 from lightcnn.output.warnings import ReportWarning
 from lightcnn.predicting.outputs import Sink
 from lightcnn.predicting.settings import PredictSettings
+from lightcnn.predictor import ABSTAINED, require_probability
 from lightcnn.progress import Progress, no_progress
 from lightcnn.run_folder import RunFolder
-from lightcnn.trained_network import ABSTAINED, TrainedNetwork, require_probability
+from lightcnn.trained_network import TrainedNetwork
 from lightcnn.unlikeness import Unlikeness, difference_warnings
 
 

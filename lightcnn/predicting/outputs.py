@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from lightcnn import csv_files
 from lightcnn.errors import InputError, LightcnnError
+from lightcnn.predictor import ABSTAINED
 from lightcnn.text import shorten, visible
-from lightcnn.trained_network import ABSTAINED
 
 MAX_COLUMNS = 6
 """Maximum number of classes that each have their own column in the table."""

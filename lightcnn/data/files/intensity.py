@@ -1,19 +1,17 @@
 """The scale of intensities: which value becomes white in files with more than 8 bits per channel.
 
 A file does not state it: a camera of 12 bits writes values up to 4095 into a file of 16 bits. One scale therefore
-serves a whole data set, and later every image that its networks read.
+serves a whole data set, and later every image that its networks read. No pydantic: exported files are read without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
-
-from lightcnn.document import Frozen
 
 INTEGER_SCALES = (255, 1023, 4095, 16383, 65535)
 """The largest values of 8, 10, 12, 14 and 16 bits."""
@@ -22,16 +20,23 @@ Number = Literal["integers", "floats"]
 """What a file with more than 8 bits per channel stores."""
 
 
-class IntensityScale(Frozen):
-    """The value that becomes white in files of integers and in files of floats.
+@dataclass(frozen=True)
+class IntensityScale:
+    """The value that becomes white in files of integers (16 or 32 bits) and in files of floats.
 
     None: no training image was such a file, so that each such file has its own scale. Files of 8 bits need no scale.
     """
 
-    integers: Annotated[
-        Literal[255, 1023, 4095, 16383, 65535] | None, Field(description="white in files of 16 or 32 bits")
-    ] = None
-    floats: Annotated[Literal[1, 255] | None, Field(description="white in files of floats")] = None
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True}
+    integers: Literal[255, 1023, 4095, 16383, 65535] | None = None
+    floats: Literal[1, 255] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError for a scale that does not exist."""
+        for name, scales in (("integers", INTEGER_SCALES), ("floats", FLOAT_SCALES)):
+            value = getattr(self, name)
+            if value is not None and value not in scales:
+                raise ValueError(f"{name}: {value!r} is not one of {', '.join(map(str, scales))}")
 
     @classmethod
     def covering(cls, values: Iterable[tuple[Number, float]]) -> IntensityScale:
@@ -39,7 +44,7 @@ class IntensityScale(Frozen):
         largest: dict[Number, float] = {}
         for number, value in values:
             largest[number] = max(value, largest.get(number, 0))
-        return cls.model_validate({number: smallest_scale(number, value) for number, value in largest.items()})
+        return cls(**{number: smallest_scale(number, value) for number, value in largest.items()})  # type: ignore[arg-type]
 
     def agrees(self, other: IntensityScale | None) -> bool:
         """Whether `other`, or the earlier rule if None, scales files of the kinds that have a scale here equally."""

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lightcnn.data.preprocess import Preprocess, to_square
+from lightcnn.data.preparation.steps import to_square
+from lightcnn.data.preprocess import Preprocess
 
 BILINEAR = Image.Resampling.BILINEAR
 

@@ -17,8 +17,8 @@ from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.layers import weight_bytes
 from lightcnn.onnxfiles.runtime import open_session, session_outputs
 from lightcnn.onnxfiles.write import onnx_bytes
+from lightcnn.predictor import MAX_BATCH_IMAGES, MAX_BATCH_PIXELS
 from lightcnn.progress import Progress
-from lightcnn.trained_network import MAX_BATCH_IMAGES, MAX_BATCH_PIXELS
 
 FORMAT, FILE = "onnx", "model.onnx"
 

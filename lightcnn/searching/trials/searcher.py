@@ -53,14 +53,14 @@ class Clock(Protocol):
     def allows(self, seconds: float) -> bool: ...
 
 
-class Predictor(Protocol):
+class UtilityPredictor(Protocol):
     """Predicts utilities at the end of a training of `images` images, one for each of the scored outcomes."""
 
     def __call__(self, shapes: Shapes, outcomes: Sequence[Outcome], images: int, /) -> Sequence[float]: ...
 
 
 def last_utility(shapes: Shapes, outcomes: Sequence[Outcome], images: int, /) -> list[float]:
-    """The simplest `Predictor`: the utility at the last rung."""
+    """The simplest `UtilityPredictor`: the utility at the last rung."""
     return [outcome.utilities[outcome.images] for outcome in outcomes]
 
 
@@ -80,7 +80,7 @@ class Searcher:
         seed: int,
         rungs: Rungs,
         fingerprint: Mapping[str, Any],
-        predictor: Predictor = last_utility,
+        predictor: UtilityPredictor = last_utility,
         final_images: int = 0,
         lag: int | None = LAG,
     ) -> None:

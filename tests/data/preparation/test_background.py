@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from lightcnn.data import background
+from lightcnn.data.preparation import background
 from lightcnn.errors import InputError
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.image_files import as_channels
+from lightcnn.data.preparation.steps import as_channels
 from lightcnn.errors import InputError
 
 GRABCUT_PIXELS = 128
