@@ -7,15 +7,13 @@ without an error, so every network that is not lightcnn's own is examined first.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-OutputKind = Literal["logits", "probabilities", "log probabilities", "independent probabilities"]
-"""What one row of outputs is; independent probabilities result from a sigmoid per class."""
-TOLERANCE = 1e-3
-"""Largest difference from 1 of the sum of probabilities: those computed in half precision are exact to three digits."""
+from lightcnn.decisions import OutputKind, are_shares, kind_by_values, sum_to_one
+
 SMALLEST = 1e-30
 """Lower bound of a probability before its logarithm, whose gradient is then finite."""
 FORWARDED = frozenset({
@@ -36,20 +34,16 @@ def output_kind(outputs: Tensor) -> OutputKind:
 
     Raises: ValueError if a softmax is not over the classes.
     """
-    rows, operations = outputs.detach().double(), last_operations(outputs)
+    rows, operations = outputs.detach().double().cpu().numpy(), last_operations(outputs)
     if operations and operations <= LINEAR:
         return "logits"
-    if operations and operations <= SIGMOIDS and _are_shares(rows):
-        return "probabilities" if _sum_to_one(rows) else "independent probabilities"
-    by_values: OutputKind = (
-        "probabilities" if _are_shares(rows) and _sum_to_one(rows)
-        else "log probabilities" if bool((rows <= TOLERANCE).all()) and _sum_to_one(rows.exp()) else "logits"
-    )  # fmt: skip
+    if operations and operations <= SIGMOIDS and are_shares(rows):
+        return "probabilities" if sum_to_one(rows) else "independent probabilities"
     ends_in_softmax = operations in ({SOFTMAX}, {LOG_SOFTMAX})
-    if ends_in_softmax and (by_values == "logits" or rows.shape[1] == 1):
+    kind = kind_by_values(rows, must_vary=not ends_in_softmax)
+    if ends_in_softmax and (kind == "logits" or rows.shape[1] == 1):
         raise ValueError("its softmax is not over the classes (dimension 1), or there is one class only")
-    # Rows that do not depend on the image prove nothing: a bias may have any value.
-    return by_values if ends_in_softmax or bool((rows != rows[:1]).any()) else "logits"
+    return kind
 
 
 def as_logits(outputs: Tensor, kind: OutputKind) -> Tensor:
@@ -80,11 +74,3 @@ def last_operations(outputs: Tensor) -> set[str]:
         elif name != "torch::autograd::AccumulateGrad":
             names.add(name)
     return names
-
-
-def _are_shares(rows: Tensor) -> bool:
-    return bool((rows >= 0).all() and (rows <= 1 + TOLERANCE).all())
-
-
-def _sum_to_one(rows: Tensor) -> bool:
-    return rows.shape[1] > 1 and bool(((rows.sum(dim=1) - 1).abs() <= TOLERANCE).all())

@@ -15,8 +15,8 @@ import lightcnn
 
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
-    ("version", "errors", "progress", "decisions", "csv_files", "output_kinds"),
-    ("text",),
+    ("version", "errors", "progress", "decisions", "csv_files"),
+    ("text", "output_kinds"),
     ("run_files", "interrupt", "document_problems", "duration", "exported_metadata"),
     ("output", "budget", "document", "run_folder"),
     ("block_specs", "devices", "overrides", "unlikeness"),

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from lightcnn.counting.copies import eval_copy
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.tensors import mean_and_deviation
-from lightcnn.decisions import decide
+from lightcnn.decisions import OutputKind, decide
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.inference import class_probabilities
-from lightcnn.output_kinds import OutputKind, as_logits, output_kind
+from lightcnn.output_kinds import as_logits, output_kind
 
 Result = TypeVar("Result")
 

@@ -21,8 +21,8 @@ class Missing(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Missing())
 """
 NUMPY_AND_PILLOW_ONLY = (
-    "torch", "torchvision", "cv2", "pydantic", "pydantic_core", "ruamel", "typer", "click", "rich", "onnx", "onnxscript",
-    "optuna", "sklearn", "scipy", "matplotlib", "faiss", "safetensors", "filelock", "timm", "sqlalchemy", "fvcore",
+    "torch", "torchvision", "cv2", "pydantic", "pydantic_core", "ruamel", "typer", "click", "rich", "onnx",
+    "onnxscript", "optuna", "sklearn", "scipy", "matplotlib", "faiss", "safetensors", "filelock", "timm", "sqlalchemy",
 )  # fmt: skip
 """What an installation of NumPy, Pillow and ONNX Runtime lacks."""
 

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def resize_array(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """An image (H, W, C) → (size, size, C)."""
-    height, width = image.shape[:2]
-    if (height, width) == (size, size):
+def resize_array(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """An image (H, W, C) → one of that height and width, with the same channels."""
+    if image.shape[:2] == size:
         return image
-    rows = np.tensordot(_weights(width, size), image.astype(np.float32), axes=(1, 1))  # (size, H, C)
-    resized = np.tensordot(_weights(height, size), rows, axes=(1, 1))  # (size, size, C)
+    (height, width), (new_height, new_width) = image.shape[:2], size
+    columns = np.tensordot(_weights(width, new_width), image.astype(np.float32), axes=(1, 1))  # (new width, H, C)
+    resized = np.tensordot(_weights(height, new_height), columns, axes=(1, 1))  # (new height, new width, C)
     return np.clip(np.rint(resized), 0, 255).astype(np.uint8)
 
 

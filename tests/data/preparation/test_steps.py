@@ -31,7 +31,7 @@ def test_a_grey_image_becomes_three_channels_and_a_fitting_one_stays() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_resize_is_within_one_grey_level_of_torch(shape: tuple[int, int], channels: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*shape, channels), dtype=np.uint8)
-    ours, theirs = resize_array(image, 28), resize([image], 28)[0].movedim(0, 2).numpy()
+    ours, theirs = resize_array(image, (28, 28)), resize([image], 28)[0].movedim(0, 2).numpy()
     difference = np.abs(ours.astype(int) - theirs)
     assert ours.shape == (28, 28, channels)
     assert difference.max() <= 1
