@@ -92,6 +92,11 @@ class Predictor(ABC):
         """The names of the classes, in the order of the probabilities."""
         return self.rule.classes
 
+    @property
+    def note(self) -> str:
+        """What was assumed about a file that does not state it, in one sentence; otherwise empty."""
+        return ""
+
     @abstractmethod
     def prepare(self, image: NDArray[np.uint8]) -> Any:
         """The pixels of a decoded image (H, W, 1 or 3), as `evaluate` reads them."""

@@ -19,8 +19,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
-
 from lightcnn import csv_files, interrupt, run_files
 from lightcnn.errors import DataError, LightcnnError, RunError
 from lightcnn.text import is_utf8, visible
@@ -213,6 +211,8 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Locks the folder for this process; the lock ends with the process at the latest. Raises: RunError."""
+        from filelock import FileLock, Timeout  # an exported file is predicted without this package
+
         lock = FileLock(self.in_place(".lock"))
         try:
             lock.acquire(timeout=0)

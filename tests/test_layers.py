@@ -17,7 +17,7 @@ PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
     ("version", "errors", "progress", "decisions", "csv_files"),
     ("text", "output_kinds"),
-    ("run_files", "interrupt", "document_problems", "duration", "exported_metadata"),
+    ("run_files", "interrupt", "document_problems", "duration", "exported_metadata", "image_size"),
     ("output", "budget", "document", "run_folder"),
     ("block_specs", "devices", "overrides", "unlikeness"),
     ("spec",),
@@ -28,7 +28,8 @@ LEVELS = (
     ("baselines",),
     ("counting", "engine", "inference", "weights", "predictor"),
     ("evaluation", "onnxfiles", "integer", "trained_network"),
-    ("measurement", "run"),
+    ("measurement", "run", "exported_model", "foreign_model"),
+    ("open_predictor",),
     ("searching", "training", "comparing", "auditing", "predicting", "profiling", "explaining", "exporting"),
     ("ablating",),
     ("cli",),
@@ -43,7 +44,7 @@ MAX_MODULES = 13
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
     "version", "errors", "csv_files", "text", "progress", "interrupt", "document", "document_problems",
-    "budget", "run_files", "run_folder", "exported_metadata",
+    "image_size", "budget", "run_files", "run_folder", "exported_metadata",
     "block_specs", "spec",
     "overrides", "cost", "program", "memory_plan", "device_cost", "exporting.formats", "baseline_spec", "space",
     "stage_space", "start_shapes", "recipe", "recipe_defaults", "run",

@@ -11,13 +11,19 @@ import typer
 from lightcnn.cli import completion
 from lightcnn.cli.options import AUTO, Debug, Device, Json, Quiet, print_json
 from lightcnn.errors import InputError
+from lightcnn.image_size import parse_input_option
 from lightcnn.output.console import CommandConsole
 from lightcnn.predicting.settings import PredictSettings
 
 
 def predict(
     run_folder: Annotated[
-        Path, typer.Argument(metavar="RUN", autocompletion=completion.run_folders, help="Folder of a finished run.")
+        Path,
+        typer.Argument(
+            metavar="RUN|MODEL.onnx",
+            autocompletion=completion.run_folders,
+            help="Folder of a finished run, or an ONNX file, which is run without PyTorch.",
+        ),
     ],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER ...", help="Image files, or their folders.")],
     abstain_below: Annotated[
@@ -26,15 +32,29 @@ def predict(
     csv_to: Annotated[
         str | None, typer.Option("--csv", metavar="FILE", help="Write CSV to a new file, or to stdout if FILE is -.")
     ] = None,
-    device: Annotated[Device, typer.Option(help="Device on which the network runs.")] = AUTO,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Class names of an ONNX file that lightcnn did not write, one per line."),
+    ] = None,
+    input: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CxHxW",
+            help="Input size of such a file; it gets uint8 pixels (N, H, W, C), or floats (N, C, H, W) from 0 to 1.",
+        ),
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Device on which the network of a run is run.")] = AUTO,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Predict the classes of images with the network of a run, and print their probabilities."""
+    """Predict the classes of images with a run or an exported file, and print their probabilities."""
     if csv_to == "-" and as_json:
         raise InputError("--csv -: --json already writes to stdout; give --csv a file")
-    settings = PredictSettings(run_folder, tuple(images), device=device.value, abstain_below=abstain_below)
+    settings = PredictSettings(
+        run_folder, tuple(images), device=device.value, abstain_below=abstain_below, labels=labels,
+        input=None if input is None else parse_input_option(input),
+    )  # fmt: skip
     _predict(settings, csv_to, as_json=as_json, quiet=quiet)
 
 
@@ -63,6 +83,8 @@ def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, qu
         result = job.run(settings, sinks or [Table(typer.echo)], on_skip=print_skipped, progress=view.progress)
     if as_json:
         print_json(report_document(settings, result, document.predictions))
+    if result.note and not quiet:
+        console.print_line(f"note: {result.note}")
     for warning in [] if quiet else result.warnings:
         console.print_line(f"warning: {warning.message}")
     if not quiet and result.ignored:

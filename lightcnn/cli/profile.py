@@ -10,7 +10,7 @@ import typer
 
 from lightcnn.cli import completion
 from lightcnn.cli.options import AUTO, Debug, Device, Json, Out, Quiet, print_json
-from lightcnn.errors import InputError
+from lightcnn.image_size import parse_input_option
 from lightcnn.measurement.runtime_names import FOLDED, MAX_THREADS, RUNTIMES
 from lightcnn.output.caveats import warning_lines
 from lightcnn.output.console import CommandConsole
@@ -75,7 +75,7 @@ def profile(
     from lightcnn.profiling.settings import ProfileSettings
     from lightcnn.run_folder import RunFolder
 
-    shape = None if input is None else _shape(input)
+    shape = None if input is None else parse_input_option(input)
     names = require_columns(_list(columns), "--columns") if columns is not None else None
     if sort is not None:
         require_columns([sort.removeprefix("-")], "--sort")
@@ -127,13 +127,3 @@ def _show(
 
 def _list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    """The value of --input. Raises: InputError."""
-    from lightcnn.profiling.settings import parse_input
-
-    try:
-        return parse_input(text)
-    except InputError as error:
-        raise InputError(f"--input {error}") from None

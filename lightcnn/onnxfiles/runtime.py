@@ -12,13 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.errors import LightcnnError
+from lightcnn.errors import InputError, LightcnnError
 from lightcnn.text import first_line
 
 CALIBRATION_IMAGES = 2
 """Number of noise images from which the ranges of activations are taken."""
-LOG_ERRORS_ONLY = 3
-"""ONNX Runtime's log level that prints errors and nothing else."""
+LOG_ERRORS_ONLY, LOG_NOTHING = 3, 4
+"""ONNX Runtime's log levels that print errors and nothing else, and nothing: errors are raised as well."""
+MAX_FILE_BYTES = 2_000_000_000
+"""Maximum bytes of a file: what protobuf can hold."""
+MAX_MESSAGE = 300
+"""Characters of an error of ONNX Runtime that are shown; some contain whole lists of types."""
 
 
 def open_session(file: bytes | str, threads: int) -> Any:
@@ -38,6 +42,50 @@ def open_session(file: bytes | str, threads: int) -> Any:
         return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common base
         raise LightcnnError(f"ONNX Runtime cannot run it: {first_line(error)}") from error
+
+
+def open_file(path: Path, threads: int) -> Any:
+    """An `onnxruntime.InferenceSession` of a file from someone else, which may take images of any size.
+
+    ONNX Runtime itself refuses tensors in files outside of its folder (tested with 1.24.1 and 1.32). `threads` is 0 for
+    as many as there are cores. Raises: InputError, one line that begins with the path.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise InputError(f"{path}: ONNX Runtime is not installed; pip install onnxruntime") from None
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not path.is_file():
+        raise InputError(f"{path}: is not a file; give an ONNX file")
+    if size > MAX_FILE_BYTES:
+        raise InputError(f"{path}: has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_mem_pattern = False  # it would be planned again for every new size of an image
+    options.enable_cpu_mem_arena = False  # it would keep the memory of the largest image
+    options.log_severity_level = LOG_NOTHING
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common base
+        raise InputError(f"{path}: ONNX Runtime cannot read it: {first_line(error)[:MAX_MESSAGE]}") from None
+
+
+def run_session(session: Any, outputs: list[str], images: NDArray[Any], name: str) -> list[NDArray[Any]]:
+    """The named outputs of a session for a batch of images. Raises: LightcnnError that begins with `name`."""
+    try:
+        arrays: list[NDArray[Any]] = session.run(outputs, {session.get_inputs()[0].name: images})
+    except Exception as error:  # its errors have no common base
+        size = "×".join(map(str, images.shape))
+        reason = first_line(error)[:MAX_MESSAGE]
+        raise LightcnnError(f"{name}: ONNX Runtime cannot run it with images of {size}: {reason}") from None
+    if not all(isinstance(array, np.ndarray) and array.dtype.kind == "f" for array in arrays):
+        raise LightcnnError(f"{name}: its outputs are not arrays of floats; only classifiers are run")
+    return arrays
 
 
 def session_outputs(session: Any, images: NDArray[Any], *, shrink: bool = False) -> list[NDArray[Any]]:

@@ -20,6 +20,7 @@ def report_document(settings: PredictSettings, result: Result, predictions: Sequ
         "run": str(settings.folder),
         "classes": list(result.classes),
         "abstain_below": settings.abstain_below,
+        "note": result.note,
         "counts": {
             "images": result.predicted + len(result.skipped),
             "predicted": result.predicted,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightcnn.errors import InputError
 from lightcnn.measurement.runtime_names import FOLDED
 from lightcnn.spec import Shape
 
@@ -37,12 +35,3 @@ class ProfileSettings:
 
 
 DEFAULT_SETTINGS = ProfileSettings()
-
-
-def parse_input(text: str) -> Shape:
-    """An input size such as 3x224x224. Raises: InputError."""
-    match = re.fullmatch(r"(\d{1,4})[x×](\d{1,5})[x×](\d{1,5})", text.strip().lower())
-    sides = tuple(map(int, match.groups())) if match else ()
-    if len(sides) != 3 or not all(sides):
-        raise InputError(f"{text}: not an input size; write channels, height and width, as in 3x224x224")
-    return sides[0], sides[1], sides[2]

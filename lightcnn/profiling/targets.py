@@ -20,6 +20,7 @@ from lightcnn.baselines import build_network, configuration
 from lightcnn.counting.count import Count, count
 from lightcnn.csv_files import unguard
 from lightcnn.errors import InputError, LightcnnError
+from lightcnn.image_size import parse_input
 from lightcnn.measurement.latency import TimedModel
 from lightcnn.measurement.memory import ResidentMemory, file_memory, spec_memory
 from lightcnn.measurement.runtimes import timed_file, timed_models
@@ -27,7 +28,6 @@ from lightcnn.onnxfiles.count import count_graph
 from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import read_graph
 from lightcnn.profiling.profile import Accuracy, Profile, cost_on_device, file_notes, with_input
-from lightcnn.profiling.settings import parse_input
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import Shape

@@ -452,7 +452,7 @@ def test_names_that_are_not_utf8_are_kept(tmp_path, capsys):
         (["nowhere", "photos"], "run nowhere: not a run folder of lightcnn"),
         (["photos", "photos"], "run photos: not a run folder of lightcnn"),
         (["space.yaml", "photos"], "run space.yaml: a file, not a run folder"),
-        (["model.onnx", "photos"], "run model.onnx: exported models cannot be read yet; give the run folder"),
+        (["model.onnx", "photos"], "model.onnx: ONNX Runtime cannot read it: "),
         (["run", "photos", "--abstain-below", "1.5"], "--abstain-below 1.5: not a probability"),
         (["run", "photos", "--abstain-below", "nan"], "--abstain-below nan: not a probability"),
         (["run", "photos", "--csv", "-", "--json"], "--csv -: --json already writes to stdout"),
