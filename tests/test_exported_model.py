@@ -8,37 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.exported_files import SIZE, trained_network, write_exported
+from helpers.exported_files import SIZE, photographs, trained_network, write_exported
 from helpers.imports import NUMPY_AND_PILLOW_ONLY, run_without
-from PIL import Image
 
 from lightcnn.data.files.intensity import IntensityScale
 from lightcnn.errors import DataError, InputError
 from lightcnn.exported_metadata import METADATA_KEY
 from lightcnn.exported_model import ExportedModel, same_size_batches
 from lightcnn.trained_network import TrainedNetwork
-
-SIZES = ((SIZE, SIZE), (100, 77), (300, 411), (7, 9), (100, 77))
-
-
-def photographs(folder: Path) -> list[Path]:
-    """Files of several sizes: JPEG with an EXIF turn, PNG grey, with alpha and with 16 bits."""
-    random = np.random.default_rng(0)
-    paths = []
-    for number, (height, width) in enumerate(SIZES):
-        small = random.integers(0, 256, (5, 4, 3), dtype=np.uint8)
-        image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        paths.append(folder / f"{number}.jpg")
-        image.save(paths[-1], exif=exif, quality=90)
-    grey = Image.fromarray(random.integers(0, 256, (40, 60), dtype=np.uint8))
-    alpha = Image.fromarray(random.integers(0, 256, (40, 60, 4), dtype=np.uint8))
-    deep = Image.fromarray(random.integers(0, 4000, (40, 60), dtype=np.uint16))
-    for name, image in (("grey", grey), ("alpha", alpha), ("deep", deep)):
-        paths.append(folder / f"{name}.png")
-        image.save(paths[-1])
-    return paths
 
 
 def require_equal(exported: ExportedModel, network: TrainedNetwork, images: Any) -> None:

@@ -10,8 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from helpers.paths import ROOT
 from helpers.specs import RECIPES, SPACES
+from helpers.wheels import build_wheel
 
 CODE = """
 import lightcnn, sys
@@ -27,13 +27,7 @@ print(sorted(path.name for path in SCHEMAS.iterdir()))
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    pytest.importorskip("hatchling", reason="hatchling builds the wheel; install lightcnn[test]")
-    folder = tmp_path_factory.mktemp("wheel")
-    build = "import sys; from hatchling.build import build_wheel; print(build_wheel(sys.argv[1]))"
-    process = subprocess.run(
-        [sys.executable, "-c", build, str(folder)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
-    )
-    return folder / process.stdout.split()[-1]
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 def test_the_shipped_files_are_found_outside_a_clone(wheel, tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Small ONNX files as `lightcnn export` writes them, and networks of torch that compute the same."""
+"""Small ONNX files as `lightcnn export` writes them, networks of torch that compute the same, and image files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import helper, numpy_helper
+from PIL import Image
 from torch import nn
 
 from lightcnn.data.preprocess import Preprocess
@@ -19,6 +20,7 @@ from lightcnn.trained_network import TrainedNetwork
 from lightcnn.unlikeness import fit_unlikeness
 
 SIZE = 12
+SIZES = ((SIZE, SIZE), (100, 77), (300, 411), (7, 9), (100, 77))
 
 
 class Dense(nn.Module):
@@ -116,3 +118,23 @@ def _graph(network: TrainedNetwork, resizes: bool) -> Any:
         nodes, "network", [helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, ["N", *sides, channels])],
         [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", width]) for name, width in outputs], tensors,
     )  # fmt: skip
+
+
+def photographs(folder: Path) -> list[Path]:
+    """Files of several sizes: JPEG with an EXIF turn, PNG grey, with alpha and with 16 bits."""
+    random = np.random.default_rng(0)
+    paths = []
+    for number, (height, width) in enumerate(SIZES):
+        small = random.integers(0, 256, (5, 4, 3), dtype=np.uint8)
+        image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        paths.append(folder / f"{number}.jpg")
+        image.save(paths[-1], exif=exif, quality=90)
+    grey = Image.fromarray(random.integers(0, 256, (40, 60), dtype=np.uint8))
+    alpha = Image.fromarray(random.integers(0, 256, (40, 60, 4), dtype=np.uint8))
+    deep = Image.fromarray(random.integers(0, 4000, (40, 60), dtype=np.uint16))
+    for name, image in (("grey", grey), ("alpha", alpha), ("deep", deep)):
+        paths.append(folder / f"{name}.png")
+        image.save(paths[-1])
+    return paths
