@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lightcnn import run_folder
 from lightcnn.budget import human
 from lightcnn.errors import RunError
+from lightcnn.python_calls import python_call
 from lightcnn.run_files import VALUE_ERRORS
 from lightcnn.text import visible
 
@@ -43,6 +44,7 @@ class Run(run_folder.RunFolder):
             raise RunError(f"run {self.path}: it has no test accuracy; use a finished run of train or search")
         return float(value)
 
+    @python_call
     def predict(self, images: Any, *, abstain_below: float = 0.0) -> Predictions:
         """Predicts the classes of images.
 

@@ -23,7 +23,7 @@ LEVELS = (
     ("spec",),
     ("cost", "program", "baseline_spec", "blocks", "stage_space", "start_shapes"),
     ("space", "recipe", "network", "memory_plan"),
-    ("data", "recipe_defaults", "space_choice", "device_cost"),
+    ("data", "recipe_defaults", "space_choice", "device_cost", "python_calls"),
     ("pretrained", "run_data"),
     ("baselines",),
     ("counting", "engine", "inference", "weights", "predictor"),

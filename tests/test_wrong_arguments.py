@@ -15,7 +15,7 @@ from lightcnn.errors import InputError
 
 
 def search(**values: Any) -> None:
-    lightcnn.search("1MFLOPs", **values)
+    lightcnn.search(**({"budget": "1MFLOPs"} | values))
 
 
 def train(**values: Any) -> None:
@@ -47,13 +47,13 @@ CASES: list[tuple[Callable[..., None], str, Any, str]] = [
     (search, "seed", -1, "search: seed: input should be greater than or equal to 0, not -1"),
     (search, "trials", "many", "search: trials: input should be a valid integer, not 'many'"),
     (search, "time", float("inf"), "time: must be a number of seconds above 0 or a text such as '10m', not inf"),
-    (search, "time", "10", "--time '10': not a duration; write it with units, as in 90s, 10m or 1h30m"),
+    (search, "time", "10", "time='10': not a duration; write it with units, as in 90s, 10m or 1h30m"),
     (search, "data", 3, "data: int is neither a path, nor arrays (X, y), nor a data set of (image, label)"),
     (
         search,
         "input",
         8,
-        "--input 8: the space micro takes inputs of 16 to 64 pixels; give one of these, or another --space",
+        "input=8: the space micro takes inputs of 16 to 64 pixels; give one of these, or another space",
     ),
     (
         search,
@@ -62,6 +62,11 @@ CASES: list[tuple[Callable[..., None], str, Any, str]] = [
         "search: strategy: 'tpr' is not one of surrogate, evolution, tpe, random; did you mean 'tpe'?",
     ),
     (search, "device", "gpu", "search: device: 'gpu' is not one of auto, cpu, cuda, mps; did you mean 'cpu'?"),
+    (search, "progress", 3, "progress: must be True, False or a function of (step, done, total), not 3"),
+    (search, "resume", True, "resume: out is missing; name the run folder to resume"),
+    (search, "out", ".", "out=.: already exists; choose a new folder, or use resume=True to continue the run in it"),
+    (search, "budget", None, "search: budget is missing; state what the network may cost, as in search('1MFLOPs')"),
+    (train, "folds", 1, "folds=1: at least 2 folds are needed, one to test and others to train on"),
     (train, "folds", "two", "train: folds: input should be a valid integer, not 'two'"),
     (train, "device", 0, "train: device: 0 is not one of auto, cpu, cuda, mps"),
     (ablate, "seeds", 1.5, "ablate: seeds: input should be a valid integer, not 1.5"),
@@ -75,10 +80,10 @@ CASES: list[tuple[Callable[..., None], str, Any, str]] = [
     (explain, "seed", -1, "explain: seed: input should be greater than or equal to 0, not -1"),
     (explain, "seed", 2**32, "explain: seed: input should be less than 4294967296, not 4294967296"),
     (explain, "samples", "all", "explain: samples: input should be a valid integer, not 'all'"),
-    (explain, "batch", 1.5, "--batch 1.5: must be a number of images, 1 or more"),
-    (profile, "threads", 0, "--threads 0: must be a whole number from 1 to 1024"),
-    (profile, "threads", 1025, "--threads 1025: must be a whole number from 1 to 1024"),
-    (profile, "threads", "two", "--threads two: must be a whole number from 1 to 1024"),
+    (explain, "batch", 1.5, "batch=1.5: must be a number of images, 1 or more"),
+    (profile, "threads", 0, "threads=0: must be a whole number from 1 to 1024"),
+    (profile, "threads", 1025, "threads=1025: must be a whole number from 1 to 1024"),
+    (profile, "threads", "two", "threads=two: must be a whole number from 1 to 1024"),
 ]
 
 

@@ -18,13 +18,17 @@ from lightcnn.ablating.plan import (
     make_plan,
     without_changes,
 )
-from lightcnn.ablating.progress import SILENT, AblationProgress
+from lightcnn.ablating.progress import SILENT, AblationProgress, CalledAblationProgress
 from lightcnn.ablating.report import write_report
 from lightcnn.ablating.settings import PLAN_FILE, AblateSettings, make_settings
+from lightcnn.ablating.terminal import AblateView
 from lightcnn.ablating.variants import UNCHANGED, SkippedChange
 from lightcnn.devices import DeviceName
 from lightcnn.errors import InputError, LightcnnError, RunError
 from lightcnn.output.report import report_head
+from lightcnn.output.terminal import receiver
+from lightcnn.progress import Progress
+from lightcnn.python_calls import python_call
 from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run import Run
 from lightcnn.run_files import earlier_values
@@ -41,6 +45,7 @@ FAILURES = (LightcnnError, RuntimeError, ValueError, MemoryError)
 """Errors that end the training of one change, but not the ablation."""
 
 
+@python_call
 def ablate(
     recipe: Recipe | str | Path,
     *,
@@ -51,6 +56,7 @@ def ablate(
     out: str | Path | None = None,
     resume: bool = False,
     device: DeviceName = "auto",
+    progress: bool | Progress = False,
 ) -> Run:
     """Trains a recipe unchanged and once per change, and compares each change with the unchanged recipe.
 
@@ -63,6 +69,7 @@ def ablate(
         out: Run folder to write, which must not exist unless `resume` is set; a new one under `runs/` by default.
         resume: Whether to resume the ablation in `out`.
         device: Device to train on.
+        progress: True for the live view of the command; or a function of (step, done, total): images or recipes.
 
     Returns:
         The run folder; `report["rows"]` has one row per change, `report["failed"]` the changes that failed to train.
@@ -79,7 +86,8 @@ def ablate(
     draft = RecipeDraft(recipe) if isinstance(recipe, Recipe) else read_recipe_argument(recipe)
     kinds = [over] if isinstance(over, str) else over
     settings = make_settings(draft, kinds, only=only, folds=folds, seeds=seeds, device=device)
-    return Run(run(settings, out=out, resume=resume).path)
+    with receiver(progress, SILENT, CalledAblationProgress, AblateView) as view:
+        return Run(run(settings, out=out, resume=resume, progress=view).path)
 
 
 def run(

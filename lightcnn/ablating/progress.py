@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lightcnn.progress import Progress
 from lightcnn.training.progress import TrainingProgress
 
 
@@ -13,6 +14,21 @@ class AblationProgress(TrainingProgress):
 
     def failed(self, name: str, reason: str) -> None:
         """A change could not be trained; the ablation continues with the others."""
+
+
+class CalledAblationProgress(AblationProgress):
+    """Calls a function with the name of a step, how much of it is done, and its total: images or recipes."""
+
+    def __init__(self, call: Progress) -> None:
+        self._call = call
+
+    def reading(self, what: str, done: int, total: int) -> None:
+        """Reports the images of a step that are done."""
+        self._call(what, done, total)
+
+    def change(self, number: int, total: int, name: str, about: str) -> None:
+        """Reports the recipes that are done."""
+        self._call("training recipes", number - 1, total)
 
 
 SILENT = AblationProgress()

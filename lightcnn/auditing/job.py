@@ -17,7 +17,9 @@ from lightcnn.auditing.report import audit_report
 from lightcnn.auditing.settings import FINDINGS, AuditSettings
 from lightcnn.data.contact_sheets import augment_sheet, png, tile
 from lightcnn.data.sources.arrays import given
+from lightcnn.output.terminal import StepsView, receiver
 from lightcnn.progress import Progress, no_progress
+from lightcnn.python_calls import python_call
 from lightcnn.recipe import PRESETS, Reading
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder, json_bytes
@@ -29,6 +31,7 @@ PREVIEW_IMAGES = 6
 GROUP_COLUMNS = ("path", "label", "group", "split")
 
 
+@python_call
 def audit(
     source: Any,
     *,
@@ -38,6 +41,7 @@ def audit(
     data_dir: str | Path | None = None,
     require_data: bool = False,
     out: str | Path | None = None,
+    progress: bool | Progress = False,
 ) -> Run:
     """Checks a labelled image data set for problems before anything is trained on it.
 
@@ -50,6 +54,7 @@ def audit(
         data_dir: Folder of published data sets; `~/.cache/lightcnn/data` by default.
         require_data: Whether to refuse a synthetic stand-in for a data set that is missing.
         out: Run folder to write, which must not exist; a new folder under `runs/` by default.
+        progress: True for the progress bars of the command; or a function of (step, done, total), images mostly.
 
     Returns:
         The run folder of the audit; `report["verdict"]` is a paragraph, and `report` has every finding.
@@ -64,9 +69,10 @@ def audit(
     """
     folder = None if data_dir is None else str(data_dir)
     reading = document.make(Reading, {"data_dir": folder, "require_data": require_data}, "audit")
-    with given(source, groups) as name:
+    silent: Progress = no_progress
+    with given(source, groups) as name, receiver(progress, silent, lambda call: call, StepsView) as steps:
         values = {"source": name, "reading": reading, "fast": fast, "augment": augment}
-        return Run(run(document.make(AuditSettings, values, "audit"), out=out).path)
+        return Run(run(document.make(AuditSettings, values, "audit"), out=out, progress=steps).path)
 
 
 def run(settings: AuditSettings, *, out: str | Path | None = None, progress: Progress = no_progress) -> RunFolder:

@@ -55,7 +55,7 @@ def audit(
     with StepsView(CommandConsole(stderr=True), quiet) as view:
         from lightcnn.auditing import job
 
-        run = job.run(settings, out=out, progress=view.progress)
+        run = job.run(settings, out=out, progress=view)
     _show_audit(run, as_json, quiet)
 
 

@@ -164,7 +164,7 @@ def _run(settings: ExplainSettings, out: Path, resume: bool, quiet: bool, *, lis
     with StepsView(console, quiet) as view:
         from lightcnn.explaining.job import run
 
-        progress = TerminalProgress(view.progress, console if list_images else None)
+        progress = TerminalProgress(view, console if list_images else None)
         return run(settings, out=out, resume=resume, progress=progress)
 
 

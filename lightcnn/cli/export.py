@@ -82,7 +82,7 @@ def _run(settings: ExportSettings, out: Path | None, quiet: bool) -> Any:
     with StepsView(CommandConsole(stderr=True), quiet) as view:
         from lightcnn.exporting import job
 
-        return job.run(settings, out=out, progress=view.progress)
+        return job.run(settings, out=out, progress=view)
 
 
 def _print_result(result: Any, quiet: bool) -> None:

@@ -80,7 +80,7 @@ def _predict(settings: PredictSettings, csv_to: str | None, *, as_json: bool, qu
     # A progress bar and lines on the same terminal would overwrite each other.
     prints_lines = not as_json and csv_to in (None, "-")
     with StepsView(console, quiet or (prints_lines and sys.stdout.isatty())) as view:
-        result = job.run(settings, sinks or [Table(typer.echo)], on_skip=print_skipped, progress=view.progress)
+        result = job.run(settings, sinks or [Table(typer.echo)], on_skip=print_skipped, progress=view)
     if as_json:
         print_json(report_document(settings, result, document.predictions))
     if result.note and not quiet:

@@ -88,7 +88,7 @@ def profile(
             input=shape, baselines=baselines, latency=not no_latency, memory=memory, threads=threads, batch=batch,
             runtimes=tuple(_list(runtime)), device=device.value, accuracy=accuracy,
         )  # fmt: skip
-        run = job.run(targets or (), settings, out=out, progress=terminal.progress)
+        run = job.run(targets or (), settings, out=out, progress=terminal)
     report = run.report
     if as_json:
         print_json(report)

@@ -45,10 +45,6 @@ if TYPE_CHECKING:
 
 MAX_TRIALS_BYTES = 50_000_000
 """Largest trials.csv that is read."""
-CONTINUING = frozenset(("trials", "seconds", "epochs", "finalists", "seeds"))
-"""Options that make a finished search continue."""
-CHANGEABLE = (*sorted(CONTINUING), "workers", "device")
-"""Options that may change when a search is resumed."""
 Metric = StrEnum("Metric", [(name, name) for name in METRICS])  # type: ignore[misc]
 Deployment = StrEnum("Deployment", [(name, name) for name in DEPLOYMENTS])  # type: ignore[misc]
 Strategy = StrEnum("Strategy", [(name, name) for name in STRATEGIES])  # type: ignore[misc]
@@ -183,6 +179,8 @@ def search(
     debug: Debug = False,
 ) -> None:
     """Search for the best network within a budget, train it, and write a run folder."""
+    from lightcnn.searching.settings import CONTINUING, resumed_settings
+
     options = {
         "budget": budget, "space": space, "data": data, "trials": trials, "seconds": parse_duration(time),
         "strategy": strategy and strategy.value, "metric": metric and metric.value, "input": input, "epochs": epochs,
@@ -191,7 +189,7 @@ def search(
     }  # fmt: skip
     options = {name: value for name, value in options.items() if value is not None}
     options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
-    settings = _resumed_settings(out, options) if resume else _new_settings(options, out)
+    settings = resumed_settings(out, options) if resume else _new_settings(options, out)
     if dry_run:
         _show_estimate(settings, as_json, quiet, resume)
     elif resume and not options.keys() & CONTINUING and out and (out / "report.json").is_file():
@@ -232,44 +230,6 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
         values["seconds"] = DEFAULT_SECONDS
     reading = Reading(**{name: options[name] for name in Reading.model_fields if name in options})
     return make_settings(values | {"space": space, "choose_space": name == "auto", "data": data, "reading": reading})
-
-
-def _resumed_settings(out: Path | None, options: Mapping[str, Any]) -> SearchSettings:
-    """The settings in a run folder, with the options that may change. Raises: InputError if another option differs."""
-    from lightcnn.searching.settings import load_settings, make_settings
-
-    stored = load_settings(out)
-    changes = {name: options[name] for name in CHANGEABLE if name in options}
-    for name, value in options.items():
-        if name not in changes:
-            _require_same(name, value, stored, out)
-    if changes.keys() & {"trials", "seconds"}:
-        changes = {"trials": None, "seconds": None} | changes
-    return make_settings(dict(stored) | changes)
-
-
-def _require_same(name: str, value: Any, stored: SearchSettings, out: Path | None) -> None:
-    """Raises: InputError if an option differs from the stored settings."""
-    from lightcnn.budget import Budget
-    from lightcnn.recipe import Reading
-    from lightcnn.space import SearchSpace
-
-    before = getattr(stored.reading if name in Reading.model_fields else stored, name)
-    if name == "budget":
-        same = Budget.parse(value) == Budget.parse(before)
-    elif name == "space" and value == "auto":
-        same, before = stored.choose_space, before.name
-    elif name == "space":
-        given = SearchSpace.load(value)
-        same = before == (given.with_input(stored.input) if stored.input else given)
-        before = before.name
-    else:
-        same = value == before
-    if not same:
-        raise InputError(
-            f"--resume: {out} was started with {name} {before!r}, not {value!r}; "
-            f"omit --{name.replace('_', '-')}, or choose a new --out"
-        )
 
 
 def _run(settings: SearchSettings, out: Path | None, resume: bool, quiet: bool) -> RunFolder:

@@ -20,6 +20,7 @@ from lightcnn.errors import InputError
 from lightcnn.output.caveats import STAND_IN
 from lightcnn.output.figures import add_warning_bar
 from lightcnn.progress import Progress, no_progress
+from lightcnn.python_calls import python_call
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder, json_bytes
 
@@ -27,6 +28,7 @@ MAX_RUNS = 50
 """Runs that are compared at once: 1,225 pairs."""
 
 
+@python_call
 def compare(
     runs: Sequence[str | Path], *, metric: str = ALL_METRICS, seed: int = 0, out: str | Path | None = None
 ) -> Run:

@@ -24,6 +24,7 @@ from lightcnn.explaining.images.image import ExplainedImage, from_array, from_fi
 from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, MethodOptions, make_method
 from lightcnn.explaining.settings import find_target, require_level
 from lightcnn.predictor import checked_images
+from lightcnn.python_calls import python_call
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import first_line
 from lightcnn.trained_network import TrainedNetwork
@@ -61,6 +62,7 @@ class _Subject:
     mask: NDArray[np.bool_] | None
 
 
+@python_call
 def explain(
     model: RunFolder | TrainedNetwork | nn.Module | str | Path,
     images: Iterable[Any],

@@ -8,9 +8,11 @@ from pathlib import Path
 from lightcnn.exporting import job
 from lightcnn.exporting.job import Export
 from lightcnn.exporting.settings import DEFAULT_FORMATS, ExportSettings, parse_formats
+from lightcnn.python_calls import python_call
 from lightcnn.run_folder import RunFolder
 
 
+@python_call
 def export(
     run: RunFolder | str | Path,
     to: str | Sequence[str] = DEFAULT_FORMATS,

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Self
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Self, TypeVar
 
 from rich.console import RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 from lightcnn import interrupt
+from lightcnn.errors import InputError
 from lightcnn.output.console import CommandConsole
-from lightcnn.progress import DUPLICATES_STEP
+from lightcnn.progress import DUPLICATES_STEP, Progress
 from lightcnn.text import visible
 
+Receiver = TypeVar("Receiver")
 MIN_ANNOUNCED = 100
 """Fewest images whose search is announced by commands that print no lines while they work: 100 take about 2 s."""
 
@@ -82,7 +87,7 @@ class StepsView:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
-        self._bars = Progress(*columns, console=console, transient=True, disable=not visible_bars)
+        self._bars = Bars(*columns, console=console, transient=True, disable=not visible_bars)
         self._steps: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
@@ -92,7 +97,7 @@ class StepsView:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
-    def progress(self, step: str, finished: int, total: int) -> None:
+    def __call__(self, step: str, finished: int, total: int) -> None:
         """Shows how many of `total` items a step has finished. A signal that was dropped elsewhere ends it here."""
         interrupt.check()
         text = announcement(step, finished, total)
@@ -101,6 +106,23 @@ class StepsView:
         if step not in self._steps:
             self._steps[step] = self._bars.add_task(visible(step), total=total)
         self._bars.update(self._steps[step], completed=finished, total=total)
+
+
+def receiver(
+    progress: bool | Progress,
+    silent: Receiver,
+    called: Callable[[Progress], Receiver],
+    view: Callable[[CommandConsole, bool], AbstractContextManager[Receiver]],
+) -> AbstractContextManager[Receiver]:
+    """What a job reports to, for the argument `progress` of a function: `silent` for False, a `view` for True.
+
+    `called` makes it of a function of (step, done, total). Raises: InputError for any other value.
+    """
+    if isinstance(progress, bool):
+        return view(CommandConsole(stderr=True), False) if progress else nullcontext(silent)
+    if not callable(progress):
+        raise InputError(f"progress: must be True, False or a function of (step, done, total), not {progress!r}")
+    return nullcontext(called(progress))
 
 
 def key_value_grid() -> Table:

@@ -27,6 +27,7 @@ from lightcnn.measurement.runtimes import timed_models
 from lightcnn.output import html
 from lightcnn.profiling import columns, terminal
 from lightcnn.progress import no_progress
+from lightcnn.python_calls import python_call
 from lightcnn.spec import NetworkSpec, Shape
 from lightcnn.text import first_line, shorten
 
@@ -135,6 +136,7 @@ class Profile:
         return columns.html([row], columns.useful_columns([row])) + marks
 
 
+@python_call
 def profile(
     model: nn.Module | NetworkSpec | BaselineSpec,
     input: Shape | None = None,

@@ -24,6 +24,9 @@ from lightcnn.duration import seconds_of
 from lightcnn.engine.memory import training_bytes
 from lightcnn.errors import InputError
 from lightcnn.output.report import report_head
+from lightcnn.output.terminal import receiver
+from lightcnn.progress import Progress
+from lightcnn.python_calls import python_call
 from lightcnn.recipe import Reading
 from lightcnn.recipe_defaults import default_training
 from lightcnn.run import Run
@@ -33,10 +36,18 @@ from lightcnn.searching.deployment.names import DeployName
 from lightcnn.searching.deployment.requirements import require_deployable
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import AVERAGING, Plan, read_plan, write_plan
-from lightcnn.searching.progress import SILENT, SearchProgress
+from lightcnn.searching.progress import SILENT, CalledSearchProgress, SearchProgress
 from lightcnn.searching.session import SearchSession
-from lightcnn.searching.settings import DEFAULT_SECONDS, SETTINGS_FILE, SearchSettings, make_settings
+from lightcnn.searching.settings import (
+    CONTINUING,
+    SETTINGS_FILE,
+    SearchSettings,
+    given_options,
+    new_settings,
+    resumed_settings,
+)
 from lightcnn.searching.strategies.names import StrategyName
+from lightcnn.searching.terminal import SearchView
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor, InProcess
 from lightcnn.searching.trainings.judge import Judge
@@ -46,8 +57,9 @@ from lightcnn.space import SearchSpace
 from lightcnn.space_choice import choose_space
 
 
+@python_call
 def search(
-    budget: str,
+    budget: str | None = None,
     *,
     space: str = "auto",
     data: Any = "digits",
@@ -66,13 +78,17 @@ def search(
     deploy: DeployName | None = None,
     reading: Reading | None = None,
     out: str | Path | None = None,
+    resume: bool = False,
+    progress: bool | Progress = False,
 ) -> Run:
     """Searches for the best network within a budget and trains it, as `lightcnn search` does but without output.
 
-    Without `trials` and `time`, the search takes two minutes.
+    Without `trials` and `time`, the search takes two minutes. With `resume`, arguments that are left out are those of
+    the search in `out`; only `data` must be given again if they are arrays. A finished search continues with larger
+    limits; without any, it is returned as it is.
 
     Args:
-        budget: Limits with units, joined by commas, as in "1MFLOPs,50kparams".
+        budget: Limits with units, joined by commas, as in "1MFLOPs,50kparams". Needed unless `resume` is set.
         space: Name of a shipped search space, path of a YAML file, or "auto": by budget and size of the images.
         data: Name of a data set, folder of class folders, or path of a .csv or .npz file; or arrays (X, y): uint8
             images (N, H, W), (N, H, W, 1) or (N, H, W, 3) and labels (N,), integers or texts; or a PyTorch data set of
@@ -95,6 +111,9 @@ def search(
             after that is delivered. This takes time beyond `time`.
         reading: How the data are read and split (default: `Reading()`).
         out: The new run folder (default: a new folder in runs/).
+        resume: Whether to resume the search in `out`.
+        progress: True for the live view of the command; or a function of (step, done, total): images, networks or (with
+            `time`) seconds, and optimizer steps of the final training. What it raises ends the search.
 
     Returns:
         The finished run, which predicts with the network that was found.
@@ -108,15 +127,20 @@ def search(
         >>> search("100kFLOPs", time="3s").report["best"]["cost"]["macs"] <= 100_000
         True
     """
-    limit = DEFAULT_SECONDS if trials is None and time is None else seconds_of(time)
-    with given(data, groups) as source:
-        settings = make_settings({
-            "budget": budget, "space": SearchSpace.load("micro" if space == "auto" else space),
-            "choose_space": space == "auto", "input": input, "data": source, "strategy": strategy, "metric": metric,
-            "trials": trials, "seconds": limit, "epochs": epochs, "finalists": finalists, "workers": workers,
-            "seeds": seeds, "seed": seed, "device": device, "deploy": deploy, "reading": reading or Reading(),
-        })  # fmt: skip
-        return Run(run(settings, out=out).path)
+    reported = receiver(progress, SILENT, CalledSearchProgress, SearchView)
+    with given(data, groups) as source, reported as view:
+        values = {
+            "budget": budget, "space": space, "input": input, "data": source, "strategy": strategy, "metric": metric,
+            "trials": trials, "seconds": seconds_of(time), "epochs": epochs, "finalists": finalists,
+            "workers": workers, "seeds": seeds, "seed": seed, "device": device, "deploy": deploy,
+        }  # fmt: skip
+        options = given_options(values, reading or Reading())
+        if not resume:
+            return Run(run(new_settings(options), out=out, progress=view).path)
+        settings, folder = resumed_settings(out, options), Run.load(str(out))
+        if options.keys() & CONTINUING or not (folder / "report.json").is_file():
+            run(settings, out=out, resume=True, progress=view)
+        return folder
 
 
 def run(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lightcnn.progress import Progress
+
 if TYPE_CHECKING:
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
@@ -65,6 +67,75 @@ class SearchProgress:
 
     def choosing(self) -> None:
         """Called when all trainings are done and the best weights are chosen."""
+
+
+class CalledSearchProgress(SearchProgress):
+    """Calls a function with the name of a step, how much of it is done, and its total.
+
+    These are images while data are read, networks or (with a time limit) seconds while networks are compared, and
+    optimizer steps of the final training. Nothing is called within a training, whose errors are those of its network.
+    """
+
+    def __init__(self, call: Progress) -> None:
+        self._call = call
+        self._search: tuple[SearchClock, SearchSettings, int] | None = None
+        self._networks: set[int] = set()
+        self._steps: dict[int, tuple[int, int]] = {}
+        self._is_searched = False
+
+    def reading(self, what: str, done: int, total: int) -> None:
+        """Reports the images of a step that are done."""
+        self._call(what, done, total)
+
+    def planned(
+        self,
+        run: RunFolder,
+        space: BudgetedSpace,
+        plan: Plan,
+        clock: SearchClock,
+        settings: SearchSettings,
+        validation: int,
+        chosen: SpaceChoice | None,
+    ) -> None:
+        """Keeps the clock and the limits."""
+        self._search = clock, settings, space.limited(settings.trials) or 0
+        self._searching()
+
+    def finished(self, outcome: Outcome, error: str) -> None:
+        """Reports a network."""
+        self._networks.add(outcome.number)
+        self._searching()
+
+    def searched(self) -> None:
+        """Reports the final trainings from here on."""
+        self._is_searched = True
+        self._final()
+
+    def retraining(self, finalist: Finalist, progress: FinalProgress, end: int) -> None:
+        """Reports the steps of a final training that are done."""
+        self._steps[finalist.outcome.number] = progress.step, end
+        self._final()
+
+    def retrained(self, trial: int) -> None:
+        """Reports that all steps of a final training are done."""
+        if trial in self._steps:
+            self._steps[trial] = (self._steps[trial][1],) * 2
+        self._final()
+
+    def _searching(self) -> None:
+        if self._search is None or self._is_searched:
+            return
+        clock, settings, networks = self._search
+        if settings.seconds is None:
+            self._call("comparing networks", len(self._networks), networks)
+        else:
+            limit = round(settings.seconds)
+            self._call("searching", min(round(clock.elapsed()), limit), limit)
+
+    def _final(self) -> None:
+        if self._is_searched and self._steps:
+            done, ends = zip(*self._steps.values(), strict=True)
+            self._call("final training", sum(done), sum(ends))
 
 
 SILENT = SearchProgress()

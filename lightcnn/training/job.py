@@ -9,19 +9,24 @@ from typing import Any
 from lightcnn.data.sources.arrays import given
 from lightcnn.devices import DeviceName
 from lightcnn.errors import InputError
+from lightcnn.output.terminal import receiver
 from lightcnn.overrides import Override
+from lightcnn.progress import Progress
+from lightcnn.python_calls import python_call
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.training import repeats, session
-from lightcnn.training.progress import SILENT, TrainingProgress
+from lightcnn.training.progress import SILENT, CalledTrainingProgress, TrainingProgress
 from lightcnn.training.recipe_argument import RecipeDraft, continued, read_recipe_argument
 from lightcnn.training.repeats import Repeats
 from lightcnn.training.resume import require_same_recipe
 from lightcnn.training.settings import MARKER_FILE, TrainSettings, make_settings
 from lightcnn.training.setup import prepare
+from lightcnn.training.terminal import TrainView
 
 
+@python_call
 def train(
     recipe: Recipe | str | Path,
     *,
@@ -32,6 +37,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     device: DeviceName = "auto",
+    progress: bool | Progress = False,
 ) -> Run:
     """Trains the network of a recipe and writes a run folder, like `lightcnn train` but without output.
 
@@ -45,6 +51,7 @@ def train(
         out: The run folder, which must not exist unless `resume` is set. None: a new folder under `runs/`.
         resume: Continue the interrupted training in `out`.
         device: Where to train. "auto" takes CUDA if available, then MPS, then the CPU.
+        progress: True for the live view of the command; or a function of (step, done, total): images or epochs.
 
     Returns:
         The finished run: its `report` holds the scores, and `predict` classifies images.
@@ -60,10 +67,11 @@ def train(
     """
     if data is None and groups is not None:
         raise InputError("train: groups without data; give the images as data=(X, y), too")
-    with given("" if data is None else data, groups) as source:
+    reported = receiver(progress, SILENT, CalledTrainingProgress, TrainView)
+    with given("" if data is None else data, groups) as source, reported as view:
         draft = _draft(recipe, source)
         settings = make_settings(draft, folds=folds, seeds=seeds, device=device)
-        return Run(run(settings, out=out, resume=resume).path)
+        return Run(run(settings, out=out, resume=resume, progress=view).path)
 
 
 def _draft(recipe: Recipe | str | Path, source: str) -> RecipeDraft:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lightcnn.progress import Progress
+
 if TYPE_CHECKING:
     from lightcnn.engine.history import History
     from lightcnn.recipe import Recipe
@@ -30,6 +32,30 @@ class TrainingProgress:
 
     def finishing(self) -> None:
         """Training ended. The test set is evaluated and the report written next."""
+
+
+class CalledTrainingProgress(TrainingProgress):
+    """Calls a function with the name of a step, how much of it is done, and its total: images or epochs."""
+
+    def __init__(self, call: Progress) -> None:
+        self._call, self._part, self._epochs = call, "", 0
+
+    def reading(self, what: str, done: int, total: int) -> None:
+        """Reports the images of a step that are done."""
+        self._call(what, done, total)
+
+    def part(self, number: int, total: int, name: str) -> None:
+        """Names the following epochs."""
+        self._part = f", part {number} of {total}, {name}"
+
+    def planned(self, run: RunFolder, recipe: Recipe, data: dict[str, Any], history: History) -> None:
+        """Reports the epochs of earlier sessions."""
+        self._epochs = recipe.training.epochs
+        self.epoch(history)
+
+    def epoch(self, history: History) -> None:
+        """Reports an epoch."""
+        self._call(f"training{self._part}", history.epoch, self._epochs)
 
 
 SILENT = TrainingProgress()

@@ -106,7 +106,7 @@ def test_progress_is_drawn_on_a_terminal_but_not_in_a_notebook(notebook: bool, m
         monkeypatch.setenv(NOTEBOOK, "1")
     terminal = Terminal()
     with StepsView(CommandConsole(file=terminal), quiet=False) as view:
-        view.progress("reading", 1, 2)
+        view("reading", 1, 2)
     assert bool(terminal.getvalue()) is not notebook
 
 

@@ -53,8 +53,8 @@ def given_arrays() -> Dataset:
     dataset = _GIVEN.get()
     if dataset is None:
         raise DataError(
-            f"data {ARRAYS!r}: the images were arrays in Python, which are not stored; write them into a .npz, or "
-            "train from Python with data=(X, y)"
+            f"data {ARRAYS!r}: the images were arrays in Python, which are not stored; give them again from "
+            "Python with data=(X, y), or write them into a .npz"
         )
     return dataset
 

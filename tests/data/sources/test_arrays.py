@@ -107,7 +107,7 @@ def test_wrong_arrays_are_one_line(data: Any, groups: Any, message: str) -> None
 def test_arrays_are_known_only_while_they_are_given() -> None:
     with given((IMAGES, LABELS)) as source:
         assert load(source).fingerprint == read_arrays((IMAGES, LABELS)).fingerprint
-    with pytest.raises(DataError, match="the images were arrays in Python, which are not stored; write them into"):
+    with pytest.raises(DataError, match="the images were arrays in Python, which are not stored; give them"):
         load("arrays")
     with pytest.raises(DataError, match="groups are given with arrays only"), given("digits", groups=LABELS):
         pass
@@ -132,7 +132,7 @@ def test_search_train_and_audit_take_arrays(tmp_path: Path, monkeypatch: pytest.
     assert Recipe.load("searched/recipe.yaml").data == "arrays"
     again = lightcnn.train("searched/recipe.yaml", data=(IMAGES, labels), out="again")
     assert again.accuracy == network.accuracy
-    with pytest.raises(DataError, match="train from Python with data"):
+    with pytest.raises(DataError, match="again from Python with data"):
         lightcnn.train("searched/recipe.yaml", out="without")
     assert not Path("without").exists()
     quick = Recipe.load("quick")

@@ -1,0 +1,67 @@
+"""Errors of calls from Python: they name arguments, where those of a command name options."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import ParamSpec, TypeVar
+
+from lightcnn.errors import LightcnnError
+from lightcnn.recipe import Reading
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+COMMAND = re.compile(r"(`[^`]*`|lightcnn [a-z]+ -.*)")
+"""A command to be typed into a shell, which stays as it is."""
+FIRST = re.compile(r"^--([a-z-]+)(?: (.*?))?: ")
+"""The option and the value that a message is about."""
+SET = re.compile(r"--set (?=\S)")
+OPTION = re.compile(r"--([a-z][a-z-]*)(?: (?!(?:and|or|is|out)\b)([\w./\[][\w./\[\]-]*))?")
+"""Another option, and a value that is not a word of the sentence."""
+FLAGS = ("resume", "resplit", "allow-leak", "skip-corrupt", "require-data", "fast")
+"""Options without a value, after which the sentence continues."""
+
+
+def python_call(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Words the errors of a public function for its callers: `--input 8` becomes `input=8`."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except LightcnnError as error:
+            error.args = (in_python(str(error), inspect.signature(function).parameters),)
+            raise
+
+    return wrapper
+
+
+def in_python(message: str, parameters: Mapping[str, object]) -> str:
+    """A message with arguments in place of options; `parameters` are those of the function that was called.
+
+    Options of how data are read are values of `Reading`, unless the function has a parameter of that name.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        name, value = match[1].replace("-", "_"), match[2] or ""
+        is_reading = name in Reading.model_fields and name not in parameters
+        if match[1] in FLAGS:
+            text, rest = f"{name}=True", f" {value}" if value else ""
+        else:
+            text, rest = f"{name}={_literal(value)}" if value else f"{name}=..." if is_reading else name, ""
+        return (f"Reading({text})" if is_reading else text) + rest
+
+    first = FIRST.match(message)
+    if first:
+        value = f"={first[2]}" if first[2] else ""
+        return f"{first[1].replace('-', '_')}{value}: " + in_python(message[first.end() :], parameters)
+    parts = COMMAND.split(message)
+    parts[::2] = [OPTION.sub(replaced, SET.sub("set ", part)) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _literal(value: str) -> str:
+    """A value as it is written in Python; a placeholder such as SOURCE stays."""
+    return value if value[0].isdigit() or value[0].isupper() or value[0] == "[" else repr(value)

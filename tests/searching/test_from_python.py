@@ -1,0 +1,104 @@
+"""`lightcnn.search` from Python: it resumes with the same arrays, and reports its progress."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lightcnn
+from lightcnn.errors import DataError, InputError, RunError
+from lightcnn.searching.settings import load_settings
+
+RANDOM = np.random.default_rng(0)
+LABELS = np.arange(80) % 2
+IMAGES = (RANDOM.integers(0, 100, (80, 8, 8)) + 90 * LABELS[:, None, None]).astype(np.uint8)
+DATA = (IMAGES, LABELS)
+
+
+class Steps:
+    """A function for `progress` that keeps its calls, and raises an error at the first one of `stop_at`."""
+
+    def __init__(self, stop_at: str = "") -> None:
+        self.calls: list[tuple[str, int, int]] = []
+        self.stop_at = stop_at
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        self.calls.append((step, done, total))
+        if step == self.stop_at and done:
+            raise RuntimeError("stopped")
+
+    def of(self, step: str) -> list[tuple[int, int]]:
+        return [(done, total) for name, done, total in self.calls if name == step]
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A search that was stopped after its first network."""
+    out = tmp_path_factory.mktemp("from_python") / "run"
+    steps = Steps("comparing networks")
+    with pytest.raises(RuntimeError, match="stopped"):
+        lightcnn.search(
+            "50kFLOPs", data=DATA, trials=2, epochs=2, workers=1, strategy="random", out=out, progress=steps
+        )
+    assert steps.of("comparing networks") == [(0, 2), (1, 2)]
+    return out
+
+
+@pytest.fixture(scope="module")
+def resumed(stopped: Path) -> tuple[lightcnn.Run, Steps]:
+    """The same search, resumed to its end with the same arrays."""
+    steps = Steps()
+    return lightcnn.search(data=DATA, out=stopped, resume=True, progress=steps), steps
+
+
+def test_a_stopped_search_is_not_finished_and_other_arguments_are_refused(stopped: Path) -> None:
+    assert not (stopped / "report.json").exists()
+    with pytest.raises(DataError, match=r"data 'arrays': .* give them again from Python with data=\(X, y\)"):
+        lightcnn.search(out=stopped, resume=True)
+    for other in ((255 - IMAGES, LABELS), (IMAGES, 1 - LABELS), (IMAGES[:60], LABELS[:60])):
+        with pytest.raises(RunError, match=r"the data have changed since the search started .* choose a new out$"):
+            lightcnn.search(data=other, out=stopped, resume=True)
+    with pytest.raises(RunError, match="the data have changed"):
+        lightcnn.search(data=DATA, groups=np.arange(80) // 2, out=stopped, resume=True)
+    with pytest.raises(InputError, match=r"was started with data 'arrays', not 'squares\.npz'; omit data, or"):
+        lightcnn.search(data="squares.npz", out=stopped, resume=True)
+    with pytest.raises(InputError, match=r"^resume: .* strategy 'random', not 'tpe'; omit strategy, or"):
+        lightcnn.search(data=DATA, strategy="tpe", out=stopped, resume=True)
+    with pytest.raises(InputError, match="was started with budget '50kFLOPs', not '60kFLOPs'"):
+        lightcnn.search("60kFLOPs", data=DATA, out=stopped, resume=True)
+
+
+def test_it_resumes_to_its_end_with_the_same_arrays(resumed: tuple[lightcnn.Run, Steps]) -> None:
+    run, steps = resumed
+    assert run.report["counts"]["proposed"] == 2
+    assert run.report["data"]["source"] == "arrays"
+    assert steps.of("comparing networks")[-1] == (2, 2)
+    assert steps.calls[-1][0] == "final training"
+    done, total = steps.of("final training")[-1]
+    assert done == total > 0
+    assert load_settings(run.path).strategy == "random"
+    assert load_settings(run.path).seconds is None
+
+
+def test_a_finished_search_is_returned_as_it_is(resumed: tuple[lightcnn.Run, Steps]) -> None:
+    run, before = resumed[0], (resumed[0] / "report.json").read_bytes()
+    again = lightcnn.search("50kFLOPs", data=DATA, out=run.path, resume=True)
+    assert again.path == run.path and again.predict(IMAGES[0]).predictions
+    assert (run / "report.json").read_bytes() == before
+
+
+def test_progress_shows_the_view_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lightcnn.searching.job.run", lambda settings, out, progress: progress.line("trial 0") or Run())
+    assert lightcnn.search("1MFLOPs", progress=True).path == Path("run")
+    assert capsys.readouterr() == ("", "trial 0\n")
+
+
+class Run:
+    """What the job returns."""
+
+    path = Path("run")
