@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lightcnn.searching.job import search
     from lightcnn.space import SearchSpace
     from lightcnn.spec import NetworkSpec
+    from lightcnn.timm_registry import register_timm
     from lightcnn.training.job import train
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "export",
     "fold",
     "profile",
+    "register_timm",
     "search",
     "train",
 ]
@@ -76,6 +78,7 @@ _HOMES = {
     "export": "exporting.export",
     "fold": "network",
     "profile": "profiling.profile",
+    "register_timm": "timm_registry",
     "search": "searching.job",
     "train": "training.job",
 }

@@ -28,7 +28,7 @@ LEVELS = (
     ("baselines",),
     ("counting", "engine", "inference", "weights", "predictor"),
     ("evaluation", "onnxfiles", "integer", "trained_network"),
-    ("measurement", "run", "exported_model", "foreign_model"),
+    ("measurement", "run", "exported_model", "foreign_model", "timm_registry"),
     ("open_predictor",),
     ("searching", "training", "comparing", "auditing", "predicting", "profiling", "explaining", "exporting"),
     ("ablating",),
@@ -116,10 +116,10 @@ def test_only_searching_imports_the_search_library(library: str) -> None:
     assert users == {"searching"}
 
 
-def test_only_baselines_imports_timm_and_only_when_needed() -> None:
+def test_timm_is_imported_where_networks_pass_from_or_to_it_and_only_when_needed() -> None:
     users = {part_of(path) for path in SOURCES if any(name.split(".")[0] == "timm" for name in imports(path))}
-    assert users == {"baselines"}
-    assert not loaded_after("import lightcnn.baselines") & {"timm", "torchvision"}
+    assert users == {"baselines", "timm_registry"}  # takes networks from timm; gives it one
+    assert not loaded_after("import lightcnn.baselines, lightcnn.timm_registry") & {"timm", "torchvision"}
 
 
 @pytest.mark.parametrize("library", ["onnx", "onnxruntime"])
