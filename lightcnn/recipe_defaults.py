@@ -1,15 +1,19 @@
-"""The parts of a recipe that follow from the data: augmentation, batch size and epochs. No torch."""
+"""The parts of a recipe that follow from the data: augmentation, batch size and epochs; what must fit. No torch."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from lightcnn.errors import InputError
 from lightcnn.recipe import Augment, Optimisation
 
 FEWEST_STEPS = 4
 """Batches of an epoch that a default batch size leaves at least."""
 SMALLEST_BATCH = 8
 """The smallest default batch size: BatchNorm needs several images for its statistics."""
+MAX_LISTED = 20
+"""Class names that an error lists."""
 
 
 def default_augment(channels: int, images: int) -> Augment:
@@ -52,3 +56,19 @@ def fitted_batch(batch: int, images: int) -> int:
 def default_epochs(images: int, maximum: int = 100) -> int:
     """The epochs in which about 600,000 images are seen, from 20 to `maximum`."""
     return min(maximum, max(20, round(600_000 / images)))
+
+
+def require_training(training: Optimisation, source: str, classes: Sequence[str], images: int) -> None:
+    """Raises: InputError if the settings do not fit the classes and the number of training images of a data source."""
+    if training.batch > images:
+        raise InputError(
+            f"training.batch: {training.batch} images, but the training set of data {source} has {images}; "
+            f"--set training.batch={max(2, images // 4)}"
+        )
+    weights = training.class_weights
+    if isinstance(weights, dict) and weights.keys() != set(classes):
+        wrong = sorted(weights.keys() ^ set(classes))[0]
+        raise InputError(
+            f"training.class_weights: class {wrong!r} {'has no weight' if wrong in classes else 'is not in the data'}; "
+            f"give a weight for each of {', '.join(classes[:MAX_LISTED])}"
+        )

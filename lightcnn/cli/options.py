@@ -143,6 +143,11 @@ def recipe_overrides(
     return options + [overrides.parse_assignment(text) for text in sets or ()]
 
 
+def assigned(sets: Sequence[str]) -> dict[str, Any]:
+    """What `--set` sets, by its paths. Raises: InputError."""
+    return {".".join(map(str, change.path)): change.value for change in map(overrides.parse_assignment, sets)}
+
+
 def print_json(document: Any) -> None:
     """Prints a JSON document on stdout; numbers that are not finite are refused."""
     typer.echo(json.dumps(document, indent=2, allow_nan=False))

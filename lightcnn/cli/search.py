@@ -25,6 +25,7 @@ from lightcnn.cli.options import (
     RequireData,
     Resplit,
     SkipCorrupt,
+    assigned,
     print_json,
     reading_values,
     resumable,
@@ -88,6 +89,14 @@ TimeLimit = Annotated[
         metavar="DURATION",
         help="Time limit from when the images have been read, including the final training: 90s, 10m, 1h30m "
         "(default: 2m if --trials is not given).",
+    ),
+]
+SearchSets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY.PATH=VALUE",
+        help="Set a value of training or augment for all trainings, as in training.class_weights=balanced; repeatable.",
     ),
 ]
 ProposedBy = Annotated[Strategy | None, typer.Option(help=f"How networks are proposed (default: {STRATEGIES[0]}).")]
@@ -157,6 +166,7 @@ def search(
     strategy: ProposedBy = None,
     metric: Maximised = None,
     input: InputSize = None,
+    sets: SearchSets = None,
     epochs: FinalEpochs = None,
     finalists: Finalists = None,
     workers: Workers = None,
@@ -181,13 +191,15 @@ def search(
     """Search for the best network within a budget, train it, and write a run folder."""
     from lightcnn.searching.settings import CONTINUING, resumed_settings
 
-    options = {
+    options: dict[str, Any] = {
         "budget": budget, "space": space, "data": data, "trials": trials, "seconds": parse_duration(time),
         "strategy": strategy and strategy.value, "metric": metric and metric.value, "input": input, "epochs": epochs,
         "finalists": finalists, "workers": workers, "seeds": seeds, "seed": seed, "device": device and device.value,
         "deploy": deploy and deploy.value,
     }  # fmt: skip
     options = {name: value for name, value in options.items() if value is not None}
+    if sets:
+        options["set"] = assigned(sets)
     options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
     settings = resumed_settings(out, options) if resume else _new_settings(options, out)
     if dry_run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
@@ -28,7 +28,7 @@ from lightcnn.output.terminal import receiver
 from lightcnn.progress import Progress
 from lightcnn.python_calls import python_call
 from lightcnn.recipe import Reading
-from lightcnn.recipe_defaults import default_training
+from lightcnn.recipe_defaults import default_training, require_training
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
@@ -70,6 +70,7 @@ def search(
     epochs: int | None = None,
     metric: MetricName = "accuracy",
     input: int | None = None,
+    set: Mapping[str, Any] | None = None,
     finalists: int | None = None,
     workers: int | None = None,
     seeds: int | None = None,
@@ -101,6 +102,8 @@ def search(
         epochs: Maximum epochs of the final training (default: as many as fit into the time).
         metric: What is maximised on the validation set: "accuracy", "balanced_accuracy", "auc", "f1" or "log_loss".
         input: Input size of all networks in pixels (default: the sizes of the space compete).
+        set: Values of `training` and `augment` of all trainings, by their paths in a recipe, as in
+            {"training.learning_rate": 0.005, "training.class_weights": "balanced", "augment": "light"}.
         finalists: Number of networks that are trained to the end (default: one for each worker; 2 without `time`).
         workers: Processes that train (default: one for each core of a CPU, at most 8; 1 on a GPU).
         seeds: Number of trainings of the delivered network, each with another seed (default: one). All but the first
@@ -131,8 +134,9 @@ def search(
     with given(data, groups) as source, reported as view:
         values = {
             "budget": budget, "space": space, "input": input, "data": source, "strategy": strategy, "metric": metric,
-            "trials": trials, "seconds": seconds_of(time), "epochs": epochs, "finalists": finalists,
-            "workers": workers, "seeds": seeds, "seed": seed, "device": device, "deploy": deploy,
+            "set": dict(set or {}), "trials": trials, "seconds": seconds_of(time), "epochs": epochs,
+            "finalists": finalists, "workers": workers, "seeds": seeds, "seed": seed, "device": device,
+            "deploy": deploy,
         }  # fmt: skip
         options = given_options(values, reading or Reading())
         if not resume:
@@ -165,7 +169,7 @@ def run(
         sets = make_split(dataset, settings.seed, settings.reading)
         space = _space_for(settings, dataset)
         workers = pool.workers if pool else 1
-        _require_memory(space, settings, len(sets.train), device, workers)
+        _require_training(space, settings, dataset, sets, device, workers)
         judge = _judge(settings, dataset, sets)
         folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: settings.yaml()})
         with folder.locked():
@@ -195,7 +199,7 @@ def estimate(settings: SearchSettings, progress: SearchProgress = SILENT, *, res
     sets = make_split(dataset, settings.seed, settings.reading)
     space = _space_for(settings, dataset)
     workers = settings.workers or default_workers(device)
-    _require_memory(space, settings, len(sets.train), device, workers)
+    _require_training(space, settings, dataset, sets, device, workers)
     _judge(settings, dataset, sets)
     pipeline = Pipeline(dataset, sets, device)
     plan = measured_plan(settings, PipelineData(pipeline, settings.seed), space, workers, began)
@@ -228,7 +232,7 @@ def _plan(
         write_plan(folder, plan)
         return plan, 0.0
     if settings.seconds is not None and plan.images_per_second is None:  # it had no time limit before
-        plan = with_speed(plan, data, space)
+        plan = with_speed(settings, plan, data, space)
         write_plan(folder, plan)
     workers = workers if plan.threads in (None, 1) else 1
     finalists = settings.finalists or (plan.finalists if settings.seconds is None else workers)
@@ -261,15 +265,17 @@ def _read(settings: SearchSettings, progress: SearchProgress) -> Dataset:
     return dataset
 
 
-def _require_memory(
-    space: BudgetedSpace, settings: SearchSettings, images: int, device: torch.device, workers: int
+def _require_training(
+    space: BudgetedSpace, settings: SearchSettings, dataset: Dataset, sets: Split, device: torch.device, workers: int
 ) -> None:
-    """Checks that every worker can train the first network on so many images.
+    """Checks that every worker can train the first network.
 
-    Raises: BudgetError; InputError if it does not fit into memory.
+    Raises: BudgetError; InputError if what `--set` sets does not fit the data, or a training does not fit into memory.
     """
+    images = len(sets.train)
+    require_training(settings.training(default_training(1, images)), dataset.source, dataset.classes, images)
     first = space.candidate(space.first(), Random(settings.seed))
-    training = default_training(1, images).model_copy(update={"ema": AVERAGING})
+    training = settings.training(default_training(1, images)).model_copy(update={"ema": AVERAGING})
     needed = workers * training_bytes(first.cost, training)
     times = f" in {workers} workers" if workers > 1 else ""
     require_memory(f"the first network of space {space.name}{times}", needed, device)

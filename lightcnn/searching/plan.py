@@ -187,9 +187,13 @@ def make_plan(
     images_per_second: float | None = None,
     evaluation: float = 0.0,
     spent: float = 0.0,
+    batch: int | None = None,
 ) -> Plan:
-    """The plan for a training set of so many images. Without a time `limit` nothing depends on the machine."""
-    batch = default_training(1, images).batch
+    """The plan for a training set of so many images, in batches of the default size without `batch`.
+
+    Without a time `limit` nothing depends on the machine.
+    """
+    batch = batch or default_training(1, images).batch
     draft = Plan(
         fingerprint=fingerprint, images=images, batch=batch, rungs=(1,), warmup_steps=1, workers=workers,
         finalists=finalists, threads=threads, images_per_second=images_per_second, evaluation=evaluation, spent=spent,

@@ -33,7 +33,7 @@ from lightcnn.network import fold
 from lightcnn.output.largest_class import KEY, largest_class_warnings, share_warnings
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning, small_test_set_warnings
-from lightcnn.recipe import RECIPE_FILE, Augment, Recipe
+from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import figures
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
@@ -41,7 +41,7 @@ from lightcnn.searching.comparison import SearchResult, comparison, deploy_docum
 from lightcnn.searching.page import report_page
 from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.predictions import importance_document, prediction_document
-from lightcnn.searching.settings import SearchSettings
+from lightcnn.searching.settings import SearchSettings, TrainingValues
 from lightcnn.searching.trainings.choice import Choice, Weights
 from lightcnn.searching.trainings.files import merged, read_epochs
 from lightcnn.searching.trainings.jobs import EpochRow
@@ -110,13 +110,13 @@ def write_report(
     plan: Plan,
     result: SearchResult,
     clock: SearchClock,
-    augment: Augment,
+    values: TrainingValues,
 ) -> None:
     """Writes all files except trials.csv; report.json last, since a folder that has it is a finished run.
 
     The test set is evaluated here, once. Raises: LightcnnError if the network breaks the budget by any counter.
     """
-    final = _final(run, settings, pipeline, plan, result.choice, augment)
+    final = _final(run, settings, pipeline, plan, result.choice, values)
     report = report_document(settings, pipeline, space, plan, result, final, clock)
     spec = final.candidate.spec
     run.write_bytes("spec.yaml", document.dump(spec).encode())
@@ -138,7 +138,7 @@ def write_report(
 
 
 def _final(
-    run: RunFolder, settings: SearchSettings, pipeline: Pipeline, plan: Plan, choice: Choice, augment: Augment
+    run: RunFolder, settings: SearchSettings, pipeline: Pipeline, plan: Plan, choice: Choice, values: TrainingValues
 ) -> Final:
     """The delivered network, with its recipe, its counters and its predictions."""
     weights = choice.best
@@ -152,30 +152,29 @@ def _final(
         outcome=weights.finalist.outcome,
         candidate=weights.finalist.candidate,
         model=weights.model,
-        recipe=delivered_recipe(settings, plan, weights, augment),
+        recipe=delivered_recipe(settings, plan, weights, values),
         epochs=merged([*read_epochs(run, progress.trial), *(epoch for part in results for epoch in part.epochs)]),
         probabilities={"val": weights.probabilities, "test": test},
         counters={"fvcore": fvcore_total(deployed, spec.input), "thop": thop_total(deployed, spec.input)},
     )
 
 
-def delivered_recipe(settings: SearchSettings, plan: Plan, weights: Weights, augment: Augment) -> Recipe:
+def delivered_recipe(settings: SearchSettings, plan: Plan, weights: Weights, values: TrainingValues) -> Recipe:
     """The recipe that trains these weights again: its steps, schedule, averaging, seed and split."""
     spec, reading = weights.finalist.candidate.spec, settings.reading
     if reading.split_seed is None:
         reading = reading.model_copy(update={"split_seed": settings.seed})
-    base = plan.training()
-    training = base.model_copy(
+    training = values.training.model_copy(
         update={
             "epochs": math.ceil(weights.step / plan.steps_per_epoch),
             "steps": weights.step,
             "decay_steps": weights.progress.decay_steps if weights.ended else 0,
-            "ema": base.ema if weights.averaged else 0.0,
+            "ema": values.training.ema if weights.averaged else 0.0,
         }
     )
     return Recipe(
-        name=spec.name, data=settings.data, reading=reading, seed=weights.progress.seed, network=spec, augment=augment,
-        training=training,
+        name=spec.name, data=settings.data, reading=reading, seed=weights.progress.seed, network=spec,
+        augment=values.augment, training=training,
     )  # fmt: skip
 
 

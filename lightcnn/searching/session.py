@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 from lightcnn.errors import LightcnnError, RunError
-from lightcnn.recipe import Augment
 from lightcnn.recipe_defaults import default_augment
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
@@ -62,7 +61,8 @@ class SearchSession:
         self._trials = space.limited(settings.trials)
         size = data.pipeline.dataset.size
         self._chosen = choose_space(space.budget, size) if settings.choose_space else None
-        self._augment: Augment = settings.augment or default_augment(data.pipeline.dataset.channels, len(data.train))
+        augment = default_augment(data.pipeline.dataset.channels, len(data.train))
+        self._values = settings.training_values(plan.training(), augment)
         self._searcher = self._open_searcher()
         self._earlier = self._searcher.outcomes()
         spent = max([spent, self._searcher.stored_seconds(), *(outcome.elapsed for outcome in self._earlier)])
@@ -103,7 +103,13 @@ class SearchSession:
         run_trials(
             self._searcher,
             NetworkEvaluator(
-                self._executor, self._folder, plan, plan.training(), self._augment, self._finals, settings.metric
+                self._executor,
+                self._folder,
+                plan,
+                self._values.training,
+                self._values.augment,
+                self._finals,
+                settings.metric,
             ),
             trials=1 if alone else self._trials,
             clock=self._clock,
@@ -159,9 +165,7 @@ class SearchSession:
         result = SearchResult(
             outcomes, searcher.promises(outcomes), finalists, trained, choice, searcher.count_test_evaluation(), repeats
         )
-        write_report(
-            self._folder, self._settings, pipeline, self._space, self._plan, result, self._clock, self._augment
-        )
+        write_report(self._folder, self._settings, pipeline, self._space, self._plan, result, self._clock, self._values)
 
     def _choose(self, finalists: list[Finalist], trained: list[FinalProgress]) -> Choice:
         """The weights to deliver; the networks are compared after quantization if they are deployed in 8 bits."""
@@ -180,7 +184,7 @@ class SearchSession:
     def _repeats(self, choice: Choice) -> list[float]:
         """The test accuracies of the delivered training with other seeds."""
         trial = choice.best.finalist.outcome.number
-        recipe = delivered_recipe(self._settings, self._plan, choice.best, self._augment)
+        recipe = delivered_recipe(self._settings, self._plan, choice.best, self._values)
         seeds = [self._searcher.seed_of(trial, repeat) for repeat in range(1, self._settings.seeds or 1)]
         with self._clock.paused():
             return repeat_training(
@@ -227,8 +231,8 @@ class SearchSession:
         if settings.seconds is not None:  # the clock decides, up to the largest number of epochs
             images = plan.longest_images(settings.epochs)
         return FinalTrainings(
-            self._executor, self._folder, plan, plan.training(), self._augment, self._clock, plan.steps(images),
-            on_part, self._progress.retrained, settings.metric,
+            self._executor, self._folder, plan, self._values.training, self._values.augment, self._clock,
+            plan.steps(images), on_part, self._progress.retrained, settings.metric,
         )  # fmt: skip
 
 

@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
-from lightcnn import document
+from lightcnn import document, overrides
 from lightcnn.budget import Budget
 from lightcnn.devices import MAX_WORKERS, DeviceName
 from lightcnn.document import Frozen
 from lightcnn.errors import InputError
-from lightcnn.recipe import Augmentation, Reading, Seed
+from lightcnn.overrides import Override, split_path
+from lightcnn.recipe import Augment, Augmentation, Optimisation, Reading, Seed
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.deployment.names import DeployName
-from lightcnn.searching.metric_names import MetricName
+from lightcnn.searching.metric_names import METRICS, MetricName
 from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.space import SearchSpace
 
@@ -27,6 +28,18 @@ CONTINUING = frozenset(("trials", "seconds", "epochs", "finalists", "seeds"))
 """Settings that make a finished search continue."""
 CHANGEABLE = (*sorted(CONTINUING), "workers", "device")
 """Settings that may change when a search is resumed."""
+SETTABLE = (
+    "batch", "optimizer", "momentum", "learning_rate", "weight_decay", "clip_norm", "mixed_precision", "loss",
+    "focal_gamma", "label_smoothing", "class_weights", "monitor",
+)  # fmt: skip
+"""Values of training that `--set` may change. The others follow from how a search pauses and continues trainings."""
+
+
+class TrainingValues(Frozen):
+    """The parts of a recipe that the user of a search may set."""
+
+    training: Optimisation
+    augment: Augmentation
 
 
 class SearchSettings(Frozen):
@@ -50,21 +63,68 @@ class SearchSettings(Frozen):
     deploy: Annotated[DeployName | None, Field(description="format in 8 bits that finalists are compared in")] = None
     augment: Augmentation | None = None
     reading: Reading = Reading()
+    set: Annotated[
+        dict[str, JsonValue], Field(default_factory=dict, description="values of training and augment, by their paths")
+    ]
 
     def yaml(self) -> bytes:
         """search.yaml."""
         return document.dump(self, exclude_defaults=False).encode()
 
+    def training_values(self, training: Optimisation, augment: Augment) -> TrainingValues:
+        """The settings of a training and the augmentation with what the user set. Raises: DocumentError."""
+        default = TrainingValues(training=training, augment=self.augment or augment)
+        if not self.set:
+            return default
+        changes = [Override(f"--set {path}", split_path(path), value) for path, value in self.set.items()]
+        return overrides.validate(TrainingValues, default.model_dump(mode="json"), "search", changes)
+
+    def training(self, training: Optimisation) -> Optimisation:
+        """The settings of a training with what the user set. Raises: DocumentError."""
+        return self.training_values(training, Augment()).training
+
 
 def make_settings(values: Mapping[str, Any]) -> SearchSettings:
     """Settings from plain values by name. Raises: InputError, in one line, if a value is out of range."""
-    return document.make(SearchSettings, values, "search")
+    settings = document.make(SearchSettings, _with_monitor(values), "search")
+    for path in settings.set:
+        _require_settable(path)
+    settings.training(Optimisation())
+    return settings
+
+
+def _with_monitor(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values with the metric that `training.monitor` names. Raises: InputError if `--metric` is another one."""
+    changes = values.get("set")
+    monitor = changes.get("training.monitor") if isinstance(changes, Mapping) else None
+    metric = "log_loss" if monitor == "loss" else monitor
+    if metric not in METRICS:
+        return values
+    if values.get("metric", metric) != metric:
+        raise InputError(
+            f"--set training.monitor: {monitor}, but --metric is {values['metric']}; networks are compared by one "
+            "metric: omit one of the two"
+        )
+    return {**values, "metric": metric}
+
+
+def _require_settable(path: str) -> None:
+    """Raises: InputError if a search decides the value of this path."""
+    part, _, name = path.partition(".")
+    first = name.partition(".")[0]
+    if part not in ("training", "augment"):
+        raise InputError(f"--set {path}: a search takes values of training and augment only")
+    if path == "training.epochs":
+        raise InputError("--set training.epochs: the epochs of the final training are --epochs")
+    if part == "training" and first not in SETTABLE and (first in Optimisation.model_fields or not first):
+        rule = f"a search trains in parts and decides it; values of training that it takes: {', '.join(SETTABLE)}"
+        raise InputError(f"--set {path}: {rule}")
 
 
 def given_options(values: Mapping[str, Any], reading: Reading) -> dict[str, Any]:
     """The arguments of `lightcnn.search` that are not at their default, by the names of options of the command."""
     defaults = {name: field.default for name, field in (SearchSettings.model_fields | Reading.model_fields).items()}
-    defaults |= {"budget": None, "space": "auto", "data": "digits"}
+    defaults |= {"budget": None, "space": "auto", "data": "digits", "set": {}}
     return {name: value for name, value in (dict(values) | dict(reading)).items() if value != defaults[name]}
 
 

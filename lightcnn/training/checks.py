@@ -14,14 +14,13 @@ from lightcnn.data.split import Split
 from lightcnn.errors import DocumentError, InputError, Problem
 from lightcnn.evaluation.predictions import read_predictions
 from lightcnn.recipe import Recipe
+from lightcnn.recipe_defaults import require_training
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
 from lightcnn.training.recipe_argument import run_classes
 
 FINISHED_RUN_FILES = ("report.json", "environment.json", "predictions.csv")
 """Files by which the folder of a finished training is recognised."""
-MAX_LISTED = 20
-"""Class names that an error lists."""
 
 
 def require_all(*checks: Callable[[], object]) -> None:
@@ -47,24 +46,8 @@ def require_fit(recipe: Recipe, dataset: Dataset, images: int) -> None:
     require_all(
         lambda: _require_classes(recipe, dataset),
         lambda: _require_input(recipe, dataset),
-        lambda: _require_training(recipe, dataset, images),
+        lambda: require_training(recipe.training, dataset.source, dataset.classes, images),
     )
-
-
-def _require_training(recipe: Recipe, dataset: Dataset, images: int) -> None:
-    training = recipe.training
-    if training.batch > images:
-        raise InputError(
-            f"training.batch: {training.batch} images, but the training set of data {dataset.source} has {images}; "
-            f"--set training.batch={max(2, images // 4)}"
-        )
-    if isinstance(training.class_weights, dict) and training.class_weights.keys() != set(dataset.classes):
-        wrong = sorted(training.class_weights.keys() ^ set(dataset.classes))[0]
-        missing = wrong in dataset.classes
-        raise InputError(
-            f"training.class_weights: class {wrong!r} {'has no weight' if missing else 'is not in the data'}; give "
-            f"a weight for each of {', '.join(dataset.classes[:MAX_LISTED])}"
-        )
 
 
 def _require_classes(recipe: Recipe, dataset: Dataset) -> None:

@@ -34,11 +34,11 @@ from lightcnn.inference import probabilities
 from lightcnn.output.caveats import STAND_IN_HEADING
 from lightcnn.output.warnings import ReportWarning
 from lightcnn.recipe import RECIPE_FILE, Reading, Recipe
-from lightcnn.recipe_defaults import usual_batch
+from lightcnn.recipe_defaults import MAX_LISTED, usual_batch
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.spec import NetworkSpec
 from lightcnn.trained_network import TrainedNetwork
-from lightcnn.training.checks import MAX_LISTED, expected_statistics, require_all, require_fit, require_unseen
+from lightcnn.training.checks import expected_statistics, require_all, require_fit, require_unseen
 from lightcnn.training.progress import SILENT, TrainingProgress
 from lightcnn.training.recipe_argument import RecipeDraft
 from lightcnn.training.settings import TrainSettings

@@ -338,6 +338,8 @@ def test_class_folders_end_to_end(tmp_path, capsys):
         (["--budget", "1MFLOPs", "--finalists", "0"], "--finalists"),
         (["--budget", "1MFLOPs", "--strategy", "magic"], "evolution"),
         (["--budget", "1MFLOPs", "--metric", "acuracy"], "did you mean 'accuracy'"),
+        (["--budget", "1MFLOPs", "--set", "training.batch"], "--set training.batch: not an assignment"),
+        (["--budget", "1MFLOPs", "--set", "training.batch=1"], "--set training.batch: .* equal to 2, not 1"),
         (["--budget", "1MFLOPs", "--input", "8"], "--input 8: the space micro takes inputs of 16 to 64 pixels"),
         (
             ["--budget", "1MFLOPs", "--space", "micro", "--input", "65"],

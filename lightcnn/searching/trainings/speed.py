@@ -41,19 +41,19 @@ def measured_plan(
     trials = space.limited(settings.trials)
     if settings.seconds is None:
         return _fixed_plan(settings, data, workers, single)
-    speeds = {single: images_per_second(data, space, single)}
+    speeds = {single: images_per_second(settings, data, space, single)}
     plan = _timed_plan(settings, data, 1 if trials == 1 else workers, began, single, speeds[single])
     if plan.compares(settings.seconds, settings.epochs, trials):
         return plan
     if cores != single:
-        speeds[cores] = images_per_second(data, space, cores)
+        speeds[cores] = images_per_second(settings, data, space, cores)
     threads = max(speeds, key=lambda number: speeds[number][0])
     return _timed_plan(settings, data, 1, began, threads, speeds[threads]).model_copy(update={"alone": True})
 
 
-def with_speed(plan: Plan, data: PipelineData, space: BudgetedSpace) -> Plan:
+def with_speed(settings: SearchSettings, plan: Plan, data: PipelineData, space: BudgetedSpace) -> Plan:
     """A plan that had no time limit, with the speed of its trainings."""
-    training, inference = images_per_second(data, space, plan.threads)
+    training, inference = images_per_second(settings, data, space, plan.threads)
     return plan.model_copy(
         update={"images_per_second": training, "evaluation": _evaluation(data, plan.finalists, inference)}
     )
@@ -70,8 +70,8 @@ def _fixed_plan(settings: SearchSettings, data: PipelineData, workers: int, thre
     """The plan without a time limit: nothing in it depends on the speed."""
     finalists = settings.finalists or DEFAULT_FINALISTS
     return make_plan(
-        fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), workers=workers, finalists=finalists,
-        threads=threads, limit=None, epochs=settings.epochs,
+        fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), batch=_batch(settings, data),
+        workers=workers, finalists=finalists, threads=threads, limit=None, epochs=settings.epochs,
     )  # fmt: skip
 
 
@@ -87,27 +87,34 @@ def _timed_plan(
     finalists = settings.finalists or workers
     training, inference = speed
     return make_plan(
-        fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), workers=workers, finalists=finalists,
-        threads=threads, limit=settings.seconds, epochs=settings.epochs,
+        fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), batch=_batch(settings, data),
+        workers=workers, finalists=finalists, threads=threads, limit=settings.seconds, epochs=settings.epochs,
         images_per_second=training * (BUSY_SHARE if workers > 1 else 1.0),
         evaluation=_evaluation(data, finalists, inference), spent=time.monotonic() - began,
     )  # fmt: skip
 
 
-def images_per_second(data: PipelineData, space: BudgetedSpace, threads: int | None) -> tuple[float, float]:
+def _batch(settings: SearchSettings, data: PipelineData) -> int:
+    """Images of a batch."""
+    return settings.training(default_training(1, len(data.train))).batch
+
+
+def images_per_second(
+    settings: SearchSettings, data: PipelineData, space: BudgetedSpace, threads: int | None
+) -> tuple[float, float]:
     """Images that so many threads train and evaluate in a second, with the first network of the space."""
     candidate = space.fit(space.first()) or space.inspect(space.space.smallest())
-    settings = default_training(1, len(data.train)).model_copy(update={"threads": threads, "ema": 0.9, "epochs": 100})
+    default = default_training(1, len(data.train)).model_copy(update={"threads": threads, "ema": 0.9, "epochs": 100})
+    values = settings.training_values(default, default_augment(data.pipeline.dataset.channels, len(data.train)))
     size = candidate.spec.input[1]
     model = build(candidate.spec, 0).to(data.device)
-    state = State(model, settings, len(data.train))
+    state = State(model, values.training, len(data.train))
     images, labels = data.images(data.train, size), data.labels(data.train)
-    augment = default_augment(data.pipeline.dataset.channels, len(data.train))
 
     def train(until: int) -> None:
         fit(
-            model, images, labels, preprocess=data.preprocess(size), settings=settings, augmentation=augment, seed=0,
-            state=state, until=until,
+            model, images, labels, preprocess=data.preprocess(size), settings=values.training,
+            augmentation=values.augment, seed=0, state=state, until=until,
         )  # fmt: skip
 
     def timed(steps: int) -> float:
