@@ -203,7 +203,7 @@ def _baseline(spec: BaselineSpec, seed: int | None, pretrained: bool) -> Baselin
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        backbone = _backbone(spec, from_timm=weights == "timm")
+        backbone = _backbone(spec, weights)
         left_out = _classifiers(spec)
         if spec.head == "paper" and _is_vgg(backbone):
             # The dense layers of 4096 of VGG: the paper's head is on the pooled convolutions.
@@ -221,8 +221,12 @@ def _paper_head(width: int, spec: BaselineSpec) -> nn.Sequential:
     )
 
 
-def _backbone(spec: BaselineSpec, from_timm: bool) -> nn.Module:
-    """timm's network with one output per logit, or with none for the paper's head. Raises: InputError."""
+def _backbone(spec: BaselineSpec, weights: str) -> nn.Module:
+    """timm's network with one output per logit, or with none for the paper's head. Raises: InputError.
+
+    The new classifier of pretrained weights is PyTorch's: that of timm begins with logits of several units in networks
+    of the EfficientNet family, so that the first steps would spoil the weights.
+    """
     import timm
 
     known = configuration(spec.timm)
@@ -232,7 +236,7 @@ def _backbone(spec: BaselineSpec, from_timm: bool) -> nn.Module:
         options["drop_rate"] = spec.dropout
     if known.fixed_input_size and spec.input[1:] != tuple(known.input_size[1:]):
         options["img_size"] = spec.input[1:]
-    if from_timm:
+    if weights == "timm":
         # With the number of classes of the weights, timm loads strictly; with any other number it does not.
         options |= {"pretrained": True, "pretrained_cfg_overlay": fetch(known, spec.timm)}
     else:
@@ -244,7 +248,7 @@ def _backbone(spec: BaselineSpec, from_timm: bool) -> nn.Module:
         raise download_failed(spec.timm, known.url or known.hf_hub_id, error) from None
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         raise InputError(f"network.baseline: {spec.baseline} cannot be built by timm: {first_line(error)}") from None
-    if from_timm:
+    if weights != "none":
         cast(Any, backbone).reset_classifier(outputs)
     return backbone
 

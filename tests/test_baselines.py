@@ -268,6 +268,11 @@ def test_a_backbone_is_loaded_from_a_file(head: Any, channels: int, file: Path) 
     )
 
 
+def test_a_new_classifier_on_pretrained_features_starts_with_small_logits(file: Path) -> None:
+    classifier = small(weights=str(file), head="own").backbone.get_classifier()
+    assert classifier.weight.abs().max() <= classifier.in_features**-0.5
+
+
 def test_the_head_does_not_depend_on_the_weights(file: Path) -> None:
     assert same(small(weights=str(file)).head, small().head)
 

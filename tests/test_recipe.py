@@ -38,7 +38,7 @@ def comments(name: str) -> list[str]:
 
 def test_all_shipped_recipes_are_tested() -> None:
     assert set(FILES) == RECIPES
-    assert len(RECIPES) == 6
+    assert len(RECIPES) == 7
 
 
 @every_recipe
@@ -97,6 +97,13 @@ def test_micrompoxnet_has_the_published_size() -> None:
     text = " ".join(comments("micrompoxnet"))
     assert "reconstruction" in text
     assert f"{spent.params:,}" in text and f"{spent.macs:,}" in text
+
+
+def test_finetune_trains_all_of_a_pretrained_network_with_a_new_classifier() -> None:
+    network = recipe("finetune").network
+    assert isinstance(network, BaselineSpec)
+    assert (network.weights, network.head, network.freeze) == ("timm", "own", False)
+    assert recipe("finetune").training.keep == "last"  # few validation images choose no epoch
 
 
 def test_the_studies_differ_in_what_they_study() -> None:

@@ -57,7 +57,8 @@ RecipeArgument = Annotated[
     typer.Argument(
         metavar="RECIPE",
         autocompletion=completion.recipes,
-        help="Name of a shipped recipe, a recipe file or a run folder; or, with --data, a baseline or a spec.yaml.",
+        help="Name of a shipped recipe (finetune starts from pretrained weights), a recipe file or a run folder; or, "
+        "with --data, a baseline or a spec.yaml.",
     ),
 ]
 TrainingData = Annotated[

@@ -25,6 +25,7 @@ from lightcnn.spec import (
 
 SPACES = {"micro", "mobilenet", "micrompoxnet"}
 RECIPES = {
+    "finetune",
     "micrompoxnet",
     "quick",
     "study0-feature-transfer",
