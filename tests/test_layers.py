@@ -31,7 +31,7 @@ LEVELS = (
     ("measurement", "run", "exported_model", "foreign_model", "timm_registry"),
     ("open_predictor",),
     ("searching", "training", "comparing", "auditing", "predicting", "profiling", "explaining", "exporting"),
-    ("ablating",),
+    ("ablating", "sklearn"),
     ("cli",),
     ("__main__",),
     ("__init__",),
