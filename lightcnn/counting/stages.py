@@ -6,7 +6,6 @@ A baseline is counted on copies without values, so that the caller's model stays
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,27 +15,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import parameters_with_buffers
-from lightcnn.cost import Layer, layers
+from lightcnn.cost import cost
 from lightcnn.counting.copies import meta_copy
 from lightcnn.counting.folding import deploy
 from lightcnn.counting.liveness import liveness, peak
 from lightcnn.counting.sizes import weight_bytes
 from lightcnn.device_cost import device_cost
+from lightcnn.network_stages import spec_stages
+from lightcnn.output.charts.network_table import Stage
 from lightcnn.spec import NetworkSpec, Shape
 
 MODULE_DEPTH = 2
 """Depth to which a baseline's modules are split: `backbone` into its parts, and sequential parts into their blocks."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of the network: its output shape (C, H, W), empty if it returns no tensor, and its cost."""
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    macs: int
-    params: int
 
 
 def network_cost(network: NetworkSpec | BaselineSpec, model: nn.Module) -> dict[str, Any]:
@@ -63,29 +53,7 @@ def network_cost(network: NetworkSpec | BaselineSpec, model: nn.Module) -> dict[
 
 def stages(network: NetworkSpec | BaselineSpec, model: nn.Module) -> list[Stage]:
     """The parts from the input to the head: a spec's blocks, a baseline's named modules. They add up to the total."""
-    return _blocks(network) if isinstance(network, NetworkSpec) else _modules(model, network.input)
-
-
-def _blocks(network: NetworkSpec) -> list[Stage]:
-    by_block: dict[str, list[Layer]] = {}
-    for layer in layers(network):
-        part = layer.name.split(".")
-        by_block.setdefault(".".join(part[:2]) if part[0] in ("stem", "stages") else "head", []).append(layer)
-    kinds = {
-        f"{part}.{number}": block.kind + (f" ×{depth}" if (depth := getattr(block, "depth", 1)) > 1 else "")
-        for part in ("stem", "stages")
-        for number, block in enumerate(getattr(network, part))
-    }
-    return [
-        Stage(
-            name,
-            kinds.get(name, "pooling and classifier"),
-            of_block[-1].shape,
-            sum(layer.cost.macs for layer in of_block),
-            sum(layer.cost.params for layer in of_block),
-        )
-        for name, of_block in by_block.items()
-    ]
+    return spec_stages(network) if isinstance(network, NetworkSpec) else _modules(model, network.input)
 
 
 def _modules(model: nn.Module, shape: Shape) -> list[Stage]:
@@ -107,6 +75,7 @@ def _modules(model: nn.Module, shape: Shape) -> list[Stage]:
             shapes.get(name, ()),
             sum(counts.get(f"{root}.{name}", {}).values()) // 2,
             sum(parameter.numel() for parameter in module.parameters()),
+            detail=name.removeprefix("backbone."),
         )
         for name, module in modules.items()
     ]

@@ -145,6 +145,12 @@ def figure(png: bytes, caption: str, spots: Sequence[Spot] = ()) -> str:
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
+def drawing(svg: str, caption: str) -> str:
+    """An SVG element of lightcnn as a figure with a caption; it scrolls if it is wider than the page."""
+    box = f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}">{svg}</div>'
+    return f"<figure>{box}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
 def thumbnail(jpeg: bytes, title: str, lines: Sequence[str], *, framed: bool = False) -> str:
     """A small image with its title and lines of text below it, optionally in a coloured frame."""
     source = base64.b64encode(jpeg).decode()

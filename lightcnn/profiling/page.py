@@ -8,6 +8,8 @@ from typing import Any
 from lightcnn.measurement.runtime_names import ONNX_INT8
 from lightcnn.output import html
 from lightcnn.output.caveats import cautions
+from lightcnn.output.charts.network_drawing import network_svg
+from lightcnn.output.charts.network_table import TABLE_HEADER, Stage, stage_rows
 from lightcnn.output.hotspots import InteractiveFigure
 from lightcnn.profiling import columns
 
@@ -33,8 +35,10 @@ MAX_LAYERS = 40
 """Maximum number of layers that the page shows, those with the most multiply-adds; layers.csv has all."""
 
 
-def profile_page(report: Mapping[str, Any], figures: Mapping[str, InteractiveFigure]) -> bytes:
-    """The page, from report.json and the figures by name."""
+def profile_page(
+    report: Mapping[str, Any], figures: Mapping[str, InteractiveFigure], stages: Mapping[str, Sequence[Stage]]
+) -> bytes:
+    """The page, from report.json, the figures by name, and the parts of each network, if known, by its name."""
     rows = report["rows"]
     return html.page(
         "lightcnn profile",
@@ -55,7 +59,11 @@ def profile_page(report: Mapping[str, Any], figures: Mapping[str, InteractiveFig
                 for name, caption in CAPTIONS.items()
                 if name in figures
             ),
-            *(part for row in rows for part in _network(row, report["layers"][row["name"]])),
+            *(
+                part
+                for row in rows
+                for part in _network(row, report["layers"][row["name"]], stages.get(row["name"], ()))
+            ),
         ],
         script=html.SORT if rows else "",
     )
@@ -98,8 +106,8 @@ def _more_columns(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _network(row: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The section of one network: why counters differ, what is not counted, and the largest layers."""
+def _network(row: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], stages: Sequence[Stage]) -> list[str]:
+    """The section of one network: its drawing, why counters differ, what is not counted, and the largest layers."""
     differences = [
         tuple(difference[key] for key in ("counter", "where", "ours", "theirs", "difference", "reason"))
         for difference in row["reconciliation"]
@@ -107,6 +115,10 @@ def _network(row: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> lis
     largest = sorted(layers, key=lambda layer: -layer["macs"])[:MAX_LAYERS]
     return [
         html.heading(row["name"]),
+        *([
+            html.drawing(network_svg(row["name"], row["input"], stages), f"{row['name']}, part by part"),
+            html.table(TABLE_HEADER, stage_rows(stages)),
+        ] if stages else []),
         html.pairs(_totals(row)),
         *(html.paragraph(note, "note") for note in row["notes"]),
         *([

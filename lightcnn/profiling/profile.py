@@ -25,6 +25,7 @@ from lightcnn.measurement.memory import ResidentMemory
 from lightcnn.measurement.runtime_names import FOLDED
 from lightcnn.measurement.runtimes import timed_models
 from lightcnn.output import html
+from lightcnn.output.charts.network_table import Stage
 from lightcnn.profiling import columns, terminal
 from lightcnn.progress import no_progress
 from lightcnn.python_calls import python_call
@@ -56,7 +57,8 @@ class Profile:
     """The costs of one network for images of `input` (C, H, W).
 
     Figures show the first of `latencies`, if any. `resident` is the measured memory, `notes` are caveats of the timing.
-    `other_accuracy` states an accuracy that was measured at another input size.
+    `other_accuracy` states an accuracy that was measured at another input size. `stages` are the parts of the network
+    for its drawing, if it is not from an ONNX file.
 
     Example:
         >>> import lightcnn
@@ -75,6 +77,7 @@ class Profile:
     other_accuracy: str = ""
     device: Cost | None = None
     """What the network of a spec needs on a microcontroller; None for other networks."""
+    stages: tuple[Stage, ...] = ()
 
     @property
     def layers(self) -> tuple[LayerRow, ...]:

@@ -65,7 +65,7 @@ def run_folder_files(report: Mapping[str, Any], profiles: Sequence[Profile]) -> 
     rows = report["rows"]
     figures = draw_figures(rows)
     return {
-        "report.html": profile_page(report, figures),
+        "report.html": profile_page(report, figures, {profile.name: profile.stages for profile in profiles}),
         "profile.csv": columns.csv_table(rows, tuple(columns.COLUMNS)),
         "layers.csv": _layers_csv(profiles),
         **{f"plots/{name}.png": figure.png for name, figure in figures.items()},

@@ -18,6 +18,7 @@ from lightcnn import document
 from lightcnn.baseline_spec import BASELINES, TIMM_PREFIX, AnySpec, BaselineSpec, load_network
 from lightcnn.baselines import build_network, configuration
 from lightcnn.counting.count import Count, count
+from lightcnn.counting.stages import stages as network_stages
 from lightcnn.csv_files import unguard
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.image_size import parse_input
@@ -27,6 +28,7 @@ from lightcnn.measurement.runtimes import timed_file, timed_models
 from lightcnn.onnxfiles.count import count_graph
 from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import read_graph
+from lightcnn.output.charts.network_table import Stage
 from lightcnn.profiling.profile import Accuracy, Profile, cost_on_device, file_notes, with_input
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
@@ -59,9 +61,11 @@ class Target:
 
     def profile(self) -> Profile:
         """The costs of the network, without times. Raises: LightcnnError."""
-        shape, counts = self._count()
-        device = cost_on_device(self.spec, shape)
-        profile = Profile(self.name, self.source, shape, counts, accuracy=self.accuracy, device=device)
+        shape, counts, stages = self._count()
+        profile = Profile(
+            self.name, self.source, shape, counts, accuracy=self.accuracy, stages=stages,
+            device=cost_on_device(self.spec, shape),
+        )  # fmt: skip
         if self.accuracy is None or self.accuracy.input in (None, shape):
             return profile
         size = "×".join(map(str, self.accuracy.input))
@@ -85,14 +89,14 @@ class Target:
             return file_memory(self.file, read_graph(self.file, self.input), threads=threads)
         return spec_memory(self._spec(), threads=threads)
 
-    def _count(self) -> tuple[Shape, Count]:
+    def _count(self) -> tuple[Shape, Count, tuple[Stage, ...]]:
         if self.file is not None:
             graph = read_graph(self.file, self.input)
-            return graph.input, count_graph(graph)
+            return graph.input, count_graph(graph), ()
         spec = self._spec()
         with torch.device("meta"):
             model = build_network(spec, pretrained=False)
-        return spec.input, count(model, spec.input, file_notes(model))
+        return spec.input, count(model, spec.input, file_notes(model)), tuple(network_stages(spec, model))
 
     def _spec(self) -> AnySpec:
         if self.spec is None:

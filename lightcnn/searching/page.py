@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightcnn import document
+from lightcnn.network_stages import spec_stages
 from lightcnn.output import html
 from lightcnn.output.caveats import cautions, groups_clause
+from lightcnn.output.charts.network_drawing import network_svg
+from lightcnn.output.charts.network_table import TABLE_HEADER, stage_rows
 from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
 from lightcnn.output.report import device_bytes
@@ -73,7 +76,7 @@ def _times(report: Mapping[str, Any]) -> str:
 
 def _network(report: Mapping[str, Any], spec: NetworkSpec, plots: Mapping[str, bytes]) -> list[str]:
     """What the network costs, its spec, its confusion matrix and its training."""
-    total, counters = report["network"]["cost"], report["network"]["counters"]
+    total, counters, stages = report["network"]["cost"], report["network"]["counters"], spec_stages(spec)
     return [
         html.heading("The network"),
         html.pairs({
@@ -86,6 +89,8 @@ def _network(report: Mapping[str, Any], spec: NetworkSpec, plots: Mapping[str, b
             **device_bytes(total),
         }),
         html.paragraph(COUNTING_NOTE),
+        html.drawing(network_svg(spec.name, spec.input, stages), "The network, stage by stage"),
+        html.table(TABLE_HEADER, stage_rows(stages)),
         html.code(document.dump(spec)),
         html.figure(plots["confusion"], "Test set: confusion matrix (rows: true class, columns: predicted class)"),
         *([html.figure(plots["loss"], "Training of the network")] if "loss" in plots else []),

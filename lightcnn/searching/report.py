@@ -30,6 +30,8 @@ from lightcnn.evaluation.scores import repeated_accuracy, scores
 from lightcnn.evaluation.thresholds import operating_points
 from lightcnn.inference import measure_unlikeness, probabilities
 from lightcnn.network import fold
+from lightcnn.network_stages import spec_stages
+from lightcnn.output.charts.network_drawing import NETWORK_FILE, network_file
 from lightcnn.output.largest_class import KEY, largest_class_warnings, share_warnings
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning, small_test_set_warnings
@@ -133,6 +135,7 @@ def write_report(
     images = hashes_of_test_images(pipeline.dataset, pipeline.split)
     report["predictions"] = write_predictions(run, *table) | write_test_images(run, images)
     plots = _write_plots(run, report, space, result.outcomes, final)
+    run.write_bytes(NETWORK_FILE, network_file(spec.name, spec.input, spec_stages(spec)))
     run.write_bytes("report.html", report_page(settings, report, spec, result.outcomes, plots))
     run.write_json("report.json", report)
 

@@ -15,7 +15,7 @@ def test_every_figure_is_drawn_and_has_a_caption() -> None:
     assert draw_figures(rows()).keys() == CAPTIONS.keys()
     assert draw_figures(rows()[2:]).keys() == {"disk"}
     assert all(figure.png.startswith(b"\x89PNG") for figure in draw_figures(rows()[:1]).values())
-    assert profile_page(report_of([]), {}).count(b"<script") == 0
+    assert profile_page(report_of([]), {}, {}).count(b"<script") == 0
 
 
 def test_every_point_and_bar_has_its_text_where_it_is_drawn() -> None:
@@ -29,5 +29,5 @@ def test_every_point_and_bar_has_its_text_where_it_is_drawn() -> None:
             middle = (spot.left + spot.width / 2) * image.width, (spot.top + spot.height / 2) * image.height
             red, green, blue = image.getpixel((int(middle[0]), int(middle[1])))  # type: ignore[misc]
             assert max(red, green, blue) - min(red, green, blue) > 40, f"{name}: no colour at the spot of {spot.text}"
-    page = profile_page(report_of(drawn_rows), draw_figures(drawn_rows)).decode()
+    page = profile_page(report_of(drawn_rows), draw_figures(drawn_rows), {}).decode()
     assert page.count('aria-label="one|$&amp;, ') == len(CAPTIONS) + 1

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn import document
-from lightcnn.counting.stages import Stage
 from lightcnn.data.contact_sheets import thumbnail
 from lightcnn.engine.history import History
 from lightcnn.output import html
 from lightcnn.output.caveats import cautions, groups_clause
+from lightcnn.output.charts.network_drawing import network_svg
+from lightcnn.output.charts.network_table import TABLE_HEADER, Stage, stage_rows
 from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
 from lightcnn.output.report import device_bytes
@@ -73,8 +74,8 @@ def train_page(
             html.heading("The network"),
             html.pairs(_cost(report)),
             html.paragraph(COUNTING_NOTE),
-            html.figure(figures["network"], "Operations and parameters from the input (top) to the head"),
-            html.table(("part", "kind", "output shape", "FLOPs", "parameters"), _stages(stages)),
+            html.drawing(network_svg(recipe.network.name, recipe.network.input, stages), "The network, stage by stage"),
+            html.table(TABLE_HEADER, stage_rows(stages)),
             html.code(document.dump(recipe.network)),
             html.heading("The data"),
             html.pairs(_data(data)),
@@ -172,10 +173,6 @@ def _cost(report: Mapping[str, Any]) -> dict[str, Any]:
         "peak int8 activation bytes": total["peak_activations"],
         **device_bytes(total),
     }
-
-
-def _stages(stages: Sequence[Stage]) -> list[tuple[Any, ...]]:
-    return [(stage.name, stage.kind, "×".join(map(str, stage.shape)), stage.macs, stage.params) for stage in stages]
 
 
 def _data(data: Mapping[str, Any]) -> dict[str, Any]:

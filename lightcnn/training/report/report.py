@@ -13,7 +13,7 @@ from torch import nn
 from lightcnn import document
 from lightcnn.counting.folding import deploy
 from lightcnn.counting.other_tools import fvcore_total, thop_total
-from lightcnn.counting.stages import Stage, network_cost
+from lightcnn.counting.stages import network_cost
 from lightcnn.counting.stages import stages as network_stages
 from lightcnn.data.contact_sheets import png, tile
 from lightcnn.data.dataset import SPLIT_NAMES
@@ -42,6 +42,8 @@ from lightcnn.evaluation.score_values import largest_class
 from lightcnn.evaluation.scores import interval_bounds, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
 from lightcnn.inference import measure_unlikeness
+from lightcnn.output.charts.network_drawing import NETWORK_FILE, network_file
+from lightcnn.output.charts.network_table import Stage
 from lightcnn.output.figures import add_warning_bar
 from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
@@ -110,6 +112,7 @@ def write_report(run: RunFolder, pipeline: Pipeline, training: FinishedTraining)
     plots = _plots(pipeline, training, calibrated, report, mistakes, stages)
     for name, plot in plots.items():
         run.write_bytes(f"plots/{name}.png", plot)
+    run.write_bytes(NETWORK_FILE, network_file(recipe.network.name, recipe.network.input, stages))
     run.write_bytes("report.html", train_page(report, recipe, training.history, plots, mistakes, stages))
     run.write_bytes("README.md", model_card(_card_facts(run, pipeline, report, recipe, preprocess)))
     run.write_json("report.json", report)
