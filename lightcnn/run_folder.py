@@ -24,6 +24,11 @@ from lightcnn.errors import DataError, LightcnnError, RunError
 from lightcnn.text import is_utf8, visible
 from lightcnn.version import __version__
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 PACKAGES = (
     "torch",
     "optuna",
@@ -225,6 +230,18 @@ class RunFolder:
             yield
         finally:
             lock.release()
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether another process works in the folder; nothing is written. False where that cannot be asked."""
+        if fcntl is None:
+            return False
+        try:
+            with open(self / ".lock", "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in (errno.EAGAIN, errno.EACCES)
+        return False
 
     def write_json(self, name: str, document: Any) -> None:
         """Writes a JSON file atomically."""

@@ -120,6 +120,8 @@ def shipped_items(listing: Listing) -> list[dict[str, str]]:
             return _files("search_spaces")
         case Listing.recipes:
             return _files("recipes")
+        case Listing.runs:
+            raise ValueError("runs are not shipped")
 
 
 def _format_line(row: ExportFormat) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from lightcnn.text import visible
 
 STYLE = """
@@ -183,4 +185,6 @@ def _cell(value: Any, sortable: bool) -> str:
         plain_number = f"{number:,}" if isinstance(number, int) else f"{number:.4f}"
         text = escape(value.text) if isinstance(value, NumberCell) else plain_number
         return f'<td class="number"{data}>{text}</td>'
+    if isinstance(value, Markup):
+        return f"<td>{value}</td>"
     return f"<td>{escape(value)}</td>"

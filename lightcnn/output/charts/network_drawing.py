@@ -82,6 +82,20 @@ def network_file(name: str, shape: tuple[int, int, int], stages: Sequence[Stage]
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
 
 
+def network_thumbnail(stages: Sequence[Stage]) -> Markup:
+    """The boxes of the drawing alone, without texts, at most 40 pixels high."""
+    boxes = [(column.width / 4, column.height / 3, _colour(column.stage)) for column in _columns(stages)]
+    svg = ElementTree.Element(
+        "svg", {"class": "network", "role": "img", "aria-label": f"Network of {len(boxes)} parts"}
+    )
+    x, middle = 0.0, MAX_HEIGHT / 6
+    for width, height, colour in boxes:
+        _add(svg, "rect", x=x, y=middle - height / 2, width=width, height=max(height, 1), fill=colour)
+        x += width + 1
+    svg.attrib |= {"viewBox": f"0 0 {x:.1f} {2 * middle:.1f}", "width": f"{min(x, 120):.0f}", "height": "40"}
+    return Markup(ElementTree.tostring(svg, encoding="unicode"))
+
+
 class _Column(NamedTuple):
     """The place of a stage: its middle, and the width of its box and of its labels, in pixels."""
 

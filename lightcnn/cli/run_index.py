@@ -1,0 +1,161 @@
+"""The runs in a folder as a table on the terminal, and as a page with drawings and links."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
+from rich.table import Table
+from rich.text import Text
+
+from lightcnn.baseline_spec import load_network
+from lightcnn.budget import human
+from lightcnn.errors import InputError, LightcnnError
+from lightcnn.network_stages import spec_stages
+from lightcnn.output import html
+from lightcnn.output.charts.network_drawing import network_thumbnail
+from lightcnn.output.terminal import table
+from lightcnn.run_files import VALUE_ERRORS, replace_file
+from lightcnn.run_folder import RunFolder
+from lightcnn.run_list import ListedRun
+from lightcnn.spec import NetworkSpec
+from lightcnn.text import shorten, visible
+
+WIDE = 100
+"""Columns of a terminal from which the table has data, budget and parameters too."""
+MAX_CELL_LETTERS = 40
+TITLE = "lightcnn list runs"
+"""The beginning of the page's title, by which a page is recognised that may be replaced."""
+MAX_TITLE_BYTES = 4_000
+"""Bytes from the start of a page that contain its title."""
+HEADER = (
+    "run",
+    "network",
+    "command",
+    "data",
+    "budget",
+    "test accuracy",
+    "interval",
+    "FLOPs",
+    "params",
+    "state",
+    "date",
+)
+
+
+def runs_table(runs: Sequence[ListedRun], *, width: int) -> Table:
+    """One row per run; on a narrow terminal without data, budget and parameters."""
+    names = ["run", "command", "data", "budget", "test accuracy", "FLOPs", "params", "state", "age"]
+    left_out = {"data", "budget", "params"} if width < WIDE else set()
+    shown = [name for name in names if name not in left_out]
+    numbers = {"test accuracy", "FLOPs", "params", "age"}
+    rows = table(*shown, left=tuple(place for place, name in enumerate(shown) if name not in numbers))
+    for run in runs:
+        cells = dict(zip(names, _cells(run), strict=True))
+        rows.add_row(*(Text(shorten(visible(cells[name]), MAX_CELL_LETTERS)) for name in shown))
+    return rows
+
+
+def damage_lines(runs: Sequence[ListedRun]) -> list[str]:
+    """Why runs are damaged, in one line each."""
+    return [f"damaged: {run.problem}" for run in runs if run.problem]
+
+
+def write_page(file: Path, folder: Path, runs: Sequence[ListedRun]) -> None:
+    """Writes the page; only an earlier page of this command is replaced. Raises: InputError."""
+    try:
+        if os.path.lexists(file) and f"<title>{TITLE}".encode() not in _start(file):
+            raise InputError(
+                f"--html {visible(str(file))}: exists, and is no page of this command; choose another name"
+            )
+        replace_file(file, runs_page(folder, runs, base=file.parent))
+    except OSError as error:
+        raise InputError(f"--html {file}: cannot be written ({error.strerror})") from None
+
+
+def runs_page(folder: Path, runs: Sequence[ListedRun], *, base: Path) -> bytes:
+    """The page with a row per run. Its links are relative to the folder `base`."""
+    rows = [_row(run, base) for run in runs]
+    return html.page(
+        f"{TITLE}: {folder}",
+        [
+            html.paragraph(f"{len(runs)} runs, the latest first."),
+            html.table(HEADER, rows, sortable=True),
+            *(html.paragraph(line, "note") for line in damage_lines(runs)),
+        ],
+        html.SORT,
+    )
+
+
+def _cells(run: ListedRun) -> tuple[str, ...]:
+    return (
+        run.name, run.command, run.data, run.budget, str(run.accuracy or ""), _human(run.macs), _human(run.params),
+        run.state, _age(time.time() - run.modified),
+    )  # fmt: skip
+
+
+def _row(run: ListedRun, base: Path) -> tuple[Any, ...]:
+    score = run.accuracy
+    interval = "" if score is None or score.low is None else f"{score.low:.2%} to {score.high:.2%}"
+    return (
+        _link(run, base), _thumbnail(run), run.command, run.data, run.budget,
+        "" if score is None else html.NumberCell(f"{score.value:.2%}", score.value), interval,
+        _number(run.macs), _number(run.params), run.state, html.NumberCell(_date(run.modified), run.modified),
+    )  # fmt: skip
+
+
+def _link(run: ListedRun, base: Path) -> Markup:
+    """The name of the run, with a link to its page if it has one."""
+    name = Markup(html.escape(run.name))
+    try:
+        if not (RunFolder(run.path) / "report.html").is_file():
+            return name
+    except (OSError, LightcnnError):
+        return name
+    target = os.path.relpath(run.path / "report.html", base)
+    return Markup('<a href="./{}">{}</a>').format(quote(os.fsencode(target)), name)
+
+
+def _thumbnail(run: ListedRun) -> Markup:
+    """A small drawing of the network of the run; empty if it has none that can be drawn."""
+    try:
+        network = load_network(RunFolder(run.path) / "spec.yaml")
+        if isinstance(network, NetworkSpec):
+            return network_thumbnail(spec_stages(network))
+    except (OSError, LightcnnError, *VALUE_ERRORS):
+        pass
+    return Markup()
+
+
+def _start(file: Path) -> bytes:
+    with open(file, "rb") as opened:
+        return opened.read(MAX_TITLE_BYTES)
+
+
+def _human(count: int | None) -> str:
+    return "" if count is None else human(count)
+
+
+def _number(count: int | None) -> html.NumberCell | str:
+    return "" if count is None else html.NumberCell(human(count), count)
+
+
+def _age(seconds: float) -> str:
+    """An age in its largest unit, such as 3 h."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{max(0, seconds):.0f} s"
+
+
+def _date(seconds: float) -> str:
+    """A local date and time; empty for a time that no calendar has."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+    except (OSError, *VALUE_ERRORS):
+        return ""
