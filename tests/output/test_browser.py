@@ -1,0 +1,187 @@
+"""Every kind of page in Chromium: on a phone, a tablet and a desk, light and dark, with and without JavaScript."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.report_pages import COMMANDS, write_pages
+
+from lightcnn import document
+from lightcnn.network_stages import spec_stages
+from lightcnn.output import html
+from lightcnn.output.charts.network_drawing import network_svg
+from lightcnn.recipe import Recipe
+from lightcnn.space import SearchSpace
+from lightcnn.spec import InvertedResidualBlock, NetworkSpec
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHECKS = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
+WIDTHS = (390, 768, 1440)
+MODES = ("light", "dark")
+AXE_WIDTH = 768
+"""The width at which axe runs: it takes a second for a page, and its rules do not depend on the width."""
+KNOWN: dict[str, set[str]] = {kind: {"axe"} for kind in COMMANDS}
+"""Checks that a page does not pass yet, by kind of page. Only ever remove an entry."""
+PLANTED = """
+<div style="width: 3000px">wide</div><p style="position: absolute; top: 300px">first text</p>
+<p style="position: absolute; top: 305px">second text</p><svg width="9" height="9"><rect/></svg>
+<img src="https://example.invalid/a.png"><script>throw new Error("planted")</script>
+"""
+"""A page without a title that fails every check."""
+
+axe_package = find_spec("axe_playwright_python")
+AXE = axe_package and axe_package.origin
+"""A file next to axe.min.js, which this package contains; None if it is not installed."""
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
+    pytest.mark.skipif(find_spec("playwright") is None, reason="needs Playwright for Python"),
+]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The page of every command."""
+    return write_pages(tmp_path_factory.mktemp("pages"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium of the system."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """A page that was opened, with its details unfolded: what it reported and requested meanwhile."""
+
+    def __init__(self, browser: Any, file: Path, mode: str, *, script: bool = True) -> None:
+        context = browser.new_context(color_scheme=mode, java_script_enabled=script)
+        self.page = context.new_page()
+        self.events: dict[str, list[str]] = {"console": [], "requests": []}
+        self.page.on("console", lambda message: self._note("console", message.text, message.type != "log"))
+        self.page.on("pageerror", lambda error: self._note("console", str(error)))
+        self.page.on("dialog", lambda dialog: self._note("console", f"dialog {dialog.message}"))
+        self.page.on("request", lambda request: self._note("requests", request.url, request.url[:5] != "data:"))
+        self.page.goto(file.as_uri())
+        self.events["requests"].remove(file.as_uri())
+        self.page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
+
+    def _note(self, kind: str, text: str, counts: bool = True) -> None:
+        if counts:
+            self.events[kind].append(text)
+
+    def check(self, name: str) -> list[str]:
+        """The problems that a function of page_checks.js returns."""
+        problems: list[str] = self.page.evaluate(f"{CHECKS.strip()}.{name}()")
+        return problems
+
+    def resize(self, width: int) -> None:
+        """Makes the window so many pixels wide."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+
+    def close(self) -> None:
+        """Closes the page."""
+        self.page.context.close()
+
+
+def axe_problems(visit: Visit) -> list[str]:
+    """What axe finds: the rule, and the first element that breaks it. Nothing if axe is not installed."""
+    if AXE is None:
+        return []
+    visit.page.evaluate(Path(AXE).with_name("axe.min.js").read_text(encoding="utf-8"))
+    violations = visit.page.evaluate("axe.run().then(result => result.violations)")
+    return [f"{rule['id']}: {rule['nodes'][0]['html'][:100]}" for rule in violations]
+
+
+def problems_of(browser: Any, file: Path) -> dict[str, list[str]]:
+    """The problems of a page by check, in all widths and modes."""
+    problems: dict[str, list[str]] = {}
+    for mode in MODES:
+        visit = Visit(browser, file, mode)
+        for width in WIDTHS:
+            visit.resize(width)
+            for name in ("scroll", "overlaps", "alternatives", "markup"):
+                problems.setdefault(name, []).extend(f"{width} {mode}: {text}" for text in visit.check(name))
+            if width == AXE_WIDTH:
+                problems.setdefault("axe", []).extend(f"{width} {mode}: {text}" for text in axe_problems(visit))
+        for name, events in visit.events.items():
+            problems.setdefault(name, []).extend(f"{mode}: {text}" for text in events)
+        visit.close()
+    return problems
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_a_page_is_readable_at_every_width_in_both_modes(kind: str, pages: dict[str, Path], browser: Any) -> None:
+    problems = problems_of(browser, pages[kind])
+    failed = {name: texts for name, texts in problems.items() if texts}
+    known = KNOWN.get(kind, set()) - ({"axe"} if AXE is None else set())
+    assert set(problems) >= {"scroll", "overlaps", "alternatives", "markup", "axe", "console", "requests"}
+    assert {name: texts[:8] for name, texts in failed.items() if name not in known} == {}
+    assert known <= set(failed), "passed now: remove it from KNOWN"
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_a_page_is_complete_without_javascript(kind: str, pages: dict[str, Path], browser: Any) -> None:
+    with_script, without = (Visit(browser, pages[kind], "light", script=script) for script in (True, False))
+    texts = set(without.check("texts"))
+    assert set(with_script.check("texts")) - {""} <= texts
+    assert without.check("overlaps") == [] or "overlaps" in KNOWN.get(kind, set())
+    with_script.close()
+    without.close()
+
+
+def test_axe_was_installed() -> None:
+    if AXE is None:
+        pytest.skip("axe did not check the pages: it needs axe-playwright-python")
+
+
+def test_the_checks_find_planted_problems(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "planted.html").write_text(PLANTED)
+    visit = Visit(browser, tmp_path / "planted.html", "light")
+    visit.resize(390)
+    assert visit.check("overlaps") == ['"first text" meets "second text"']
+    assert [text[:24] for text in visit.check("alternatives")] == [
+        "a drawing has no text al",
+        "an image has no text alt",
+    ]
+    assert visit.check("scroll") and visit.check("markup") == ["a name has become markup"]
+    assert visit.events["requests"] == ["https://example.invalid/a.png"]
+    assert any("planted" in text for text in visit.events["console"])
+    visit.close()
+
+
+def drawn_networks() -> dict[str, NetworkSpec]:
+    """The shipped recipes, the smallest and the largest network of every space, and 20 stages."""
+    networks = {name: Recipe.load(name).network for name in document.shipped("recipes")}
+    specs = {name: network for name, network in networks.items() if isinstance(network, NetworkSpec)}
+    for name in document.shipped("search_spaces"):
+        space = SearchSpace.load(name)
+        specs[f"{name}, smallest"], specs[f"{name}, largest"] = (
+            space.spec(space.smallest()),
+            space.spec(space.largest()),
+        )
+    blocks = tuple(
+        InvertedResidualBlock(width=16 + 8 * (place // 3), stride=2 if place % 5 == 4 else 1, expand=4, se=0.25)
+        for place in range(20)
+    )
+    return specs | {"20 stages": NetworkSpec(input=(3, 224, 224), stages=blocks, classes=1000)}
+
+
+def test_texts_of_drawings_do_not_meet(browser: Any, tmp_path: Path) -> None:
+    """On a phone, a tablet and a desk."""
+    networks = drawn_networks()
+    drawings = [network_svg(name, network.input, spec_stages(network)) for name, network in networks.items()]
+    file = tmp_path / "drawings.html"
+    file.write_bytes(html.page("drawings", [html.drawing(drawing, "a network") for drawing in drawings]))
+    problems = problems_of(browser, file)
+    assert len(drawings) >= 11
+    assert {name: texts for name, texts in problems.items() if texts and name not in KNOWN["index"]} == {}
