@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 from lightcnn import run_folder
 from lightcnn.budget import human
@@ -17,6 +19,23 @@ from lightcnn.text import visible
 if TYPE_CHECKING:
     from lightcnn.predictor import Predictions
     from lightcnn.trained_network import TrainedNetwork
+
+
+CARD = (
+    '<div style="display:inline-block;padding:.8em 1.2em;border:1px solid rgba(128,128,128,.5);border-radius:.6em">'
+    "{}</div>"
+)
+"""The frame of the card that notebooks show; it has the colours of the notebook."""
+
+
+class RunFacts(NamedTuple):
+    """What a run states about itself in words; what is not known is empty."""
+
+    command: str
+    score: str = ""
+    interval: str = ""
+    cost: tuple[str, ...] = ()
+    is_finished: bool = True
 
 
 class Run(run_folder.RunFolder):
@@ -64,27 +83,35 @@ class Run(run_folder.RunFolder):
         return self.trained.predict(several, abstain_below=abstain_below)
 
     def __repr__(self) -> str:
-        return visible(f"Run({self.path}: {', '.join(self._facts())})")
+        facts = self._facts()
+        score = (
+            [f"test accuracy {facts.score}" + (f" ({facts.interval})" if facts.interval else "")] if facts.score else []
+        )
+        return visible(f"Run({self.path}: {', '.join((facts.command, *score, *facts.cost))})")
 
     def _repr_html_(self) -> str:
-        """What notebooks show."""
-        report = html.escape(str(self.path / "report.html"))
-        return f"<p>{html.escape(', '.join(self._facts()))}<br><small>{report}</small></p>"
+        """What notebooks show: a card with score, interval, cost and a link to the report."""
+        facts, report = self._facts(), self.path / "report.html"
+        link = f'<a href="{_link(report)}">{_escape(report)}</a>' if facts.is_finished else _escape(self.path)
+        score = f'<b style="font-size:1.6em">{_escape(facts.score)}</b> test accuracy' if facts.score else ""
+        lines = (_escape(facts.command), score, _escape(facts.interval), _escape(" · ".join(facts.cost)), link)
+        return CARD.format("<br>".join(line for line in lines if line))
 
-    def _facts(self) -> list[str]:
+    def _facts(self) -> RunFacts:
         """What was done, the test accuracy with its interval, and the cost, as far as they are known."""
         try:
-            report = self.report
-            accuracy, cost = self._test_accuracy(), report.get("network", {}).get("cost", {})
-            facts = [str(report["command"])]
-            if accuracy.get("value") is not None:
-                interval = f"95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%}"
-                facts.append(f"test accuracy {accuracy['value']:.2%} ({interval})")
-            if {"macs", "params"} <= cost.keys():
-                facts += [f"{human(cost['macs'])} FLOPs", f"{human(cost['params'])} params"]
+            report, accuracy = self.report, self._test_accuracy()
+            cost = report.get("network", {}).get("cost", {})
+            known = accuracy.get("value") is not None
+            return RunFacts(
+                str(report["command"]),
+                f"{accuracy['value']:.2%}" if known else "",
+                f"95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%}" if known else "",
+                (f"{human(cost['macs'])} FLOPs", f"{human(cost['params'])} params") if {"macs", "params"} <= cost.keys()
+                else (),
+            )  # fmt: skip
         except (RunError, *VALUE_ERRORS):
-            return ["no finished run"]
-        return facts
+            return RunFacts("no finished run", is_finished=False)
 
     def _test_accuracy(self) -> dict[str, Any]:
         value: Any = self.report
@@ -99,3 +126,13 @@ def _is_one_image(images: Any) -> bool:
         return True
     shape: tuple[int, ...] = getattr(images, "shape", ())
     return len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3))
+
+
+def _escape(text: object) -> str:
+    return html.escape(visible(str(text)))
+
+
+def _link(path: Path) -> str:
+    """The address of a file, relative if the path is."""
+    address = quote(os.fsencode(path))
+    return address if path.is_absolute() else f"./{address}"

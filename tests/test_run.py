@@ -29,8 +29,16 @@ def test_a_run_prints_its_accuracy_and_cost(tmp_path: Path) -> None:
     assert run.accuracy == 0.9123
     facts = "search, test accuracy 91.23% (95 % interval 90.00% to 92.00%), 996.3k FLOPs, 38.89k params"
     assert repr(run) == f"Run({tmp_path / 'a <b>'}: {facts})"
-    assert facts in run._repr_html_()
-    assert "a &lt;b&gt;" in run._repr_html_()
+
+
+def test_a_notebook_shows_a_card_with_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    card = finished(Path("javascript:a <b>"), REPORT)._repr_html_()
+    assert ">91.23%</b> test accuracy<br>95 % interval 90.00% to 92.00%<br>996.3k FLOPs · 38.89k params<br>" in card
+    assert '<a href="./javascript%3Aa%20%3Cb%3E/report.html">javascript:a &lt;b&gt;/report.html</a>' in card
+    stopped = lightcnn.Run.create(tmp_path / "stopped", "train", {})._repr_html_()
+    assert "no finished run" in stopped and "href" not in stopped and "accuracy" not in stopped
+    assert "href" in finished(tmp_path / "audit", {"command": "audit"})._repr_html_()
 
 
 @pytest.mark.parametrize(
