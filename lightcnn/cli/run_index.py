@@ -85,10 +85,10 @@ def runs_page(folder: Path, runs: Sequence[ListedRun], *, base: Path) -> bytes:
         f"{TITLE}: {folder}",
         [
             html.paragraph(f"{len(runs)} runs, the latest first."),
-            html.table(HEADER, rows, sortable=True),
+            html.table(HEADER, rows, sortable=True, filterable=True),
             *(html.paragraph(line, "note") for line in damage_lines(runs)),
         ],
-        html.SORT,
+        html.SORT + html.FILTER,
     )
 
 

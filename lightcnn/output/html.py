@@ -72,6 +72,19 @@ for (const table of document.querySelectorAll("table.sortable")) {
 """
 """A script that turns the headers of sortable tables into buttons. Numbers sort by value; empty cells are last."""
 
+FILTER = """
+for (const table of document.querySelectorAll("table.filterable")) {
+  const field = Object.assign(document.createElement("input"), {type: "search", placeholder: "Filter"});
+  field.setAttribute("aria-label", "Filter the rows");
+  table.parentElement.before(field);
+  field.addEventListener("input", () => {
+    const text = field.value.toLowerCase();
+    for (const row of table.tBodies[0].rows) row.hidden = !row.textContent.toLowerCase().includes(text);
+  });
+}
+"""
+"""A script that puts a field above filterable tables, which then show only the rows that contain its text."""
+
 
 @dataclass(frozen=True)
 class Spot:
@@ -122,12 +135,16 @@ def code(text: str) -> str:
     return f"<pre>{escape(text)}</pre>"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]], *, sortable: bool = False) -> str:
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[Any]], *, sortable: bool = False, filterable: bool = False
+) -> str:
     """A table that scrolls if it is wider than the page; numbers are right-aligned.
 
-    With `sortable`, a click on a header sorts it, on a page with the script `SORT`.
+    With `sortable`, a click on a header sorts it, on a page with the script `SORT`; with `filterable` too, a field
+    above it filters its rows, with the script `FILTER`.
     """
     kind, wide = (' class="sortable"', "wide sortable") if sortable else ("", "wide")
+    kind = ' class="sortable filterable"' if filterable else kind
     head = "".join(f"<th>{escape(name)}</th>" for name in header)
     body = "".join("<tr>" + "".join(_cell(value, sortable) for value in row) + "</tr>" for row in rows)
     return f'<div class="{wide}"><table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -139,6 +139,19 @@ def test_a_page_is_complete_without_javascript(kind: str, pages: dict[str, Path]
     without.close()
 
 
+def test_runs_can_be_filtered_and_sorted(pages: dict[str, Path], browser: Any) -> None:
+    visit = Visit(browser, pages["index"], "light")
+    rows = visit.page.locator("tbody tr")
+    everything = rows.count()
+    visit.page.get_by_role("searchbox").fill("SEARCH")
+    assert everything == len(COMMANDS) and rows.filter(visible=True).count() == 1
+    visit.page.get_by_role("searchbox").fill("")
+    visit.page.get_by_role("button", name="run").first.click()
+    names = rows.locator("td:first-child").all_inner_texts()
+    assert rows.filter(visible=True).count() == everything and names == sorted(names)
+    visit.close()
+
+
 def test_axe_was_installed() -> None:
     if AXE is None:
         pytest.skip("axe did not check the pages: it needs axe-playwright-python")
