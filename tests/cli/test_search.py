@@ -142,7 +142,7 @@ def test_the_network_meets_the_budget_by_every_counter(finished):
 def test_the_run_folder_has_all_its_files(finished):
     out = finished[0]
     expected = {
-        "report.json", "report.html", "spec.yaml", "weights.safetensors", "recipe.yaml", "metrics.csv",
+        "report.json", "report.html", "spec.yaml", "network.svg", "weights.safetensors", "recipe.yaml", "metrics.csv",
         "preprocess.json",
         "predictions.csv", "environment.json", "log.txt", "trials.csv", "study.db", "search.yaml", "plan.yaml", "plots",
     }  # fmt: skip

@@ -34,8 +34,9 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
 
 FILES = {
-    "report.json", "report.html", "spec.yaml", "weights.safetensors", "recipe.yaml", "metrics.csv", "preprocess.json",
-    "predictions.csv", "environment.json", "data.json", "train.yaml", "log.txt", "plots", "checkpoints", "README.md",
+    "report.json", "report.html", "spec.yaml", "network.svg", "weights.safetensors", "recipe.yaml", "metrics.csv",
+    "preprocess.json", "predictions.csv", "environment.json", "data.json", "train.yaml", "log.txt", "plots",
+    "checkpoints", "README.md",
 }  # fmt: skip
 
 
