@@ -138,7 +138,7 @@ def test_only_terminals_and_the_command_line_import_rich_and_typer() -> None:
 
 def test_only_one_module_imports_matplotlib_whose_backend_may_be_missing() -> None:
     users = {module_of(path) for path in SOURCES if "matplotlib" in {name.split(".")[0] for name in imports(path)}}
-    assert users == {"output.plotting"}
+    assert users == {"output.charts.plotting"}
 
 
 def loaded_after(code: str) -> set[str]:

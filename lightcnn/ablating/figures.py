@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightcnn.output.figures import COLOURS, GREY, MARKERS, blank, label_text, pareto, percent, png
-from lightcnn.output.plotting import Axes, EngFormatter, LogLocator, MaxNLocator, NullFormatter, ScaledTranslation
+from lightcnn.output.charts.figures import COLOURS, GREY, MARKERS, blank, label_text, pareto, percent, png
+from lightcnn.output.charts.plotting import (
+    Axes,
+    EngFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    ScaledTranslation,
+)
 
 
 def score_against_cost(

@@ -14,7 +14,7 @@ from lightcnn.comparing.pairs import Pair, compare_pair, holm, scores_of
 from lightcnn.comparing.run_predictions import RunPredictions, read_run
 from lightcnn.comparing.settings import METRICS
 from lightcnn.comparing.wording import notes, sentence
-from lightcnn.output.figures import add_warning_bar
+from lightcnn.output.charts.figures import add_warning_bar
 from lightcnn.output.largest_class import KEY, is_shown_better, names_warnings
 from lightcnn.output.report import report_head
 from lightcnn.run_folder import RunFolder

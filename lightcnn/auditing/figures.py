@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightcnn.output.figures import BLUE, blank, png
+from lightcnn.output.charts.figures import BLUE, blank, png
 
 
 def size_histogram(longer_sides: Sequence[int]) -> bytes:

@@ -133,7 +133,7 @@ def _class_rows(audit: Audit) -> list[tuple[Any, ...]]:
 
 def _groups(audit: Audit, report: Mapping[str, Any]) -> list[str]:
     groups, shared = report["groups"], report["groups"]["shared_by_given_split"]
-    parts = [
+    parts: list[str] = [
         html.paragraph(f"Known from: {groups['source']}. {groups['why'][0].upper()}{groups['why'][1:]}."),
         html.pairs({"groups": groups["count"], "images of the largest": groups["largest"]}),
         html.paragraph(

@@ -24,7 +24,7 @@ from lightcnn.run_files import VALUE_ERRORS, replace_file
 from lightcnn.run_folder import RunFolder
 from lightcnn.run_list import ListedRun
 from lightcnn.spec import NetworkSpec
-from lightcnn.text import shorten, visible
+from lightcnn.text import visible, shorten, visible
 
 WIDE = 100
 """Columns of a terminal from which the table has data, budget and parameters too."""
@@ -88,7 +88,6 @@ def runs_page(folder: Path, runs: Sequence[ListedRun], *, base: Path) -> bytes:
             html.table(HEADER, rows, sortable=True, filterable=True),
             *(html.paragraph(line, "note") for line in damage_lines(runs)),
         ],
-        html.SORT + html.FILTER,
     )
 
 
@@ -111,7 +110,7 @@ def _row(run: ListedRun, base: Path) -> tuple[Any, ...]:
 
 def _link(run: ListedRun, base: Path) -> Markup:
     """The name of the run, with a link to its page if it has one."""
-    name = Markup(html.escape(run.name))
+    name = Markup.escape(visible(run.name))
     try:
         if not (RunFolder(run.path) / "report.html").is_file():
             return name

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from lightcnn.comparing.pairs import Pair
 from lightcnn.comparing.settings import METRICS
-from lightcnn.output.figures import BLUE, GREY, ORANGE, png, without_mathematics
-from lightcnn.output.plotting import Axes, Figure, PercentFormatter
+from lightcnn.output.charts.figures import BLUE, GREY, ORANGE, png, without_mathematics
+from lightcnn.output.charts.plotting import Axes, Figure, PercentFormatter
 from lightcnn.text import visible
 
 MAX_DRAWN = 40

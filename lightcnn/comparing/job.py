@@ -18,7 +18,7 @@ from lightcnn.comparing.run_predictions import RunPredictions, read_run
 from lightcnn.comparing.settings import ALL_METRICS, CompareSettings
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import STAND_IN
-from lightcnn.output.figures import add_warning_bar
+from lightcnn.output.charts.figures import add_warning_bar
 from lightcnn.progress import Progress, no_progress
 from lightcnn.python_calls import python_call
 from lightcnn.run import Run

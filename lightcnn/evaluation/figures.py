@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lightcnn.evaluation.calibration import calibration_error
 from lightcnn.evaluation.roc import BAND_GRID, RocCurve, Trace, curve, precision_recall, roc
-from lightcnn.output.figures import BLUE, COLOURS, GREY, ORANGE, blank, label_text, name_axes, png
-from lightcnn.output.plotting import Axes, Figure, MaxNLocator
+from lightcnn.output.charts.figures import BLUE, COLOURS, GREY, ORANGE, blank, label_text, name_axes, png
+from lightcnn.output.charts.plotting import Axes, Figure, MaxNLocator
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]

@@ -42,7 +42,7 @@ class DrawableExplanation(Explanation):
 
     def _repr_html_(self) -> str:
         from lightcnn.output import html
-        from lightcnn.output.figures import png
+        from lightcnn.output.charts.figures import png
 
         return html.figure(png(self.figure()), f"{self.attribution.method}: {self.target}")
 

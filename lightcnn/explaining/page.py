@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from lightcnn.explaining.checks.catalogue import DISPLAY_ORDER
 from lightcnn.explaining.checks.summary import summary_paragraphs
 from lightcnn.explaining.methods.catalogue import title_of
@@ -109,7 +111,7 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
     rules = {row["check"]: row["rule"] for row in rows}
     withheld = {row["value"]["interval"] for row in rows if row["value"] and row["value"]["low"] is None}
     several = any(row["images"] > 1 for row in rows)
-    return "\n".join(
+    return Markup("\n").join(
         [
             _table_of_several(rows) if several else _table_of_one(rows),
             *(html.paragraph(f"Intervals {text}.") for text in sorted(withheld) if several),

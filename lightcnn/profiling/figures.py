@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lightcnn.budget import human
-from lightcnn.output.figures import BLUE, COLOURS, GREY, MARKERS, ORANGE, blank, label_text, pareto
-from lightcnn.output.hotspots import InteractiveFigure, interactive_figure, label_points
-from lightcnn.output.plotting import EngFormatter, Figure
+from lightcnn.output.charts.figures import BLUE, COLOURS, GREY, MARKERS, ORANGE, blank, label_text, pareto
+from lightcnn.output.charts.hotspots import InteractiveFigure, interactive_figure, label_points
+from lightcnn.output.charts.plotting import EngFormatter, Figure
 
 Row = Mapping[str, Any]
 MAX_BUBBLE_POINTS = 40

@@ -8,9 +8,9 @@ from typing import Any
 from lightcnn.measurement.runtime_names import ONNX_INT8
 from lightcnn.output import html
 from lightcnn.output.caveats import cautions
+from lightcnn.output.charts.hotspots import InteractiveFigure
 from lightcnn.output.charts.network_drawing import network_svg
 from lightcnn.output.charts.network_table import TABLE_HEADER, Stage, stage_rows
-from lightcnn.output.hotspots import InteractiveFigure
 from lightcnn.profiling import columns
 
 CAPTIONS = {
@@ -65,7 +65,6 @@ def profile_page(
                 for part in _network(row, report["layers"][row["name"]], stages.get(row["name"], ()))
             ),
         ],
-        script=html.SORT if rows else "",
     )
 
 
@@ -117,18 +116,21 @@ def _network(row: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], stages
         html.heading(row["name"]),
         *([
             html.drawing(network_svg(row["name"], row["input"], stages), f"{row['name']}, part by part"),
-            html.table(TABLE_HEADER, stage_rows(stages)),
+            html.table(TABLE_HEADER, stage_rows(stages), caption=f"Parts of {row['name']}"),
         ] if stages else []),
         html.pairs(_totals(row)),
         *(html.paragraph(note, "note") for note in row["notes"]),
         *([
             html.paragraph("How other counters differ from our multiply-adds of the network as given:"),
-            html.table(("counter", "where", "ours", "theirs", "difference", "reason"), differences, sortable=True),
+            html.table(
+                ("counter", "where", "ours", "theirs", "difference", "reason"), differences,
+                caption=f"Counters of {row['name']}", sortable=True,
+            ),
         ] if differences else []),
         html.paragraph(f"The {len(largest)} layers with the most multiply-adds, of {len(layers)} layers:"),
         html.table(
             ("layer", "kind", "output", "parameters", "multiply-adds", "share", "activations in own types, B"),
-            [_layer_cells(layer) for layer in largest], sortable=True,
+            [_layer_cells(layer) for layer in largest], caption=f"Layers of {row['name']}", sortable=True,
         ),
     ]  # fmt: skip
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from markupsafe import Markup
 from rich.table import Table
 from torch import nn
 
@@ -135,7 +136,7 @@ class Profile:
 
     def _repr_html_(self) -> str:
         row = self.document()
-        marks = "".join(html.paragraph(line) for line in (*columns.mark_lines([row]), *row["notes"]))
+        marks = Markup("").join(html.paragraph(line) for line in (*columns.mark_lines([row]), *row["notes"]))
         return columns.html([row], columns.useful_columns([row])) + marks
 
 

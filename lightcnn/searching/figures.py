@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightcnn.budget import human
-from lightcnn.output.figures import BLUE, COLOURS, GREY, ORANGE, blank, count_ticks, epoch_ticks, percent, png
-from lightcnn.output.plotting import PercentFormatter
+from lightcnn.output.charts.figures import BLUE, COLOURS, GREY, ORANGE, blank, count_ticks, epoch_ticks, percent, png
+from lightcnn.output.charts.plotting import PercentFormatter
 
 MAX_GENES = 10
 """Genes in the figure of importance."""

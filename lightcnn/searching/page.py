@@ -126,7 +126,7 @@ def _predictions(report: Mapping[str, Any], plots: Mapping[str, bytes]) -> list[
         (final["trial"], final["images"], f"{final['predicted']:.3f}", f"{final['reached']:.3f}")
         for final in report["prediction"]["finals"]
     ]
-    parts = []
+    parts: list[str] = []
     if "learning_curves" in plots:
         parts.append(html.figure(plots["learning_curves"], "Learning curves of all trained networks"))
     if rows:

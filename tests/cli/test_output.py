@@ -117,7 +117,7 @@ def test_functions_work_with_the_backend_of_a_notebook_and_keep_it(tmp_path: Pat
         "assert os.environ['MPLBACKEND'] == 'module://a_backend.that_is_missing'",
         "import matplotlib",
         "assert matplotlib.rcParams['backend'] == 'module://a_backend.that_is_missing'",
-        "from lightcnn.output.plotting import Figure",
+        "from lightcnn.output.charts.plotting import Figure",
     )
     environment = os.environ | {"MPLBACKEND": "module://a_backend.that_is_missing"}
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, env=environment, cwd=tmp_path)

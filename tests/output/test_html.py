@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from jinja2 import UndefinedError
 
 from lightcnn.output import html
 
@@ -24,20 +25,27 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 def sorted_page(script: str = "") -> str:
     table = html.table(("name", "cost", "count"), ROWS, sortable=True)
-    return html.page("t", [table], html.SORT).decode().replace("</body>", f"{script}</body>")
+    return html.page("t", [table]).decode().replace("</body>", f"{script}</body>")
 
 
-def test_the_policy_allows_only_the_script_of_the_page() -> None:
+@pytest.mark.parametrize(("element", "source"), [("style", "style-src"), ("script", "script-src")])
+def test_the_policy_allows_only_the_style_and_the_script_of_the_page(element: str, source: str) -> None:
     page = sorted_page()
-    (allowed,) = re.findall(r"script-src 'sha256-([^']+)'", page)
-    (script,) = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
-    assert base64.b64decode(allowed) == hashlib.sha256(script.encode()).digest()
-    assert "default-src 'none'" in page and "unsafe-inline'; script-src" in page
+    (allowed,) = re.findall(rf"{source} 'sha256-([^']+)'", page)
+    (content,) = re.findall(rf"<{element}>(.*?)</{element}>", page, flags=re.DOTALL)
+    assert base64.b64decode(allowed) == hashlib.sha256(content.encode()).digest()
+    assert "default-src 'none'" in page and "unsafe-inline" not in page
 
 
-def test_a_page_without_a_script_allows_none() -> None:
-    page = html.page("t", [html.table(("n",), [(1,)])]).decode()
-    assert "<script" not in page and "script-src" not in page and "data-value" not in page
+def test_text_that_is_not_a_component_is_escaped() -> None:
+    page = html.page("a<b", ["<script>x</script>", html.paragraph('<i>\x1b"', "note")]).decode()
+    assert "&lt;script&gt;x&lt;/script&gt;" in page and "<title>a&lt;b</title>" in page
+    assert '<p class="note">&lt;i&gt;\\x1b&#34;</p>' in page
+
+
+def test_a_variable_that_is_missing_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="parts"):
+        html.render("output/templates/parts.html", "t", {})
 
 
 def test_cells_contain_their_numbers() -> None:
@@ -50,9 +58,9 @@ def test_cells_contain_their_numbers() -> None:
 def test_spots_are_escaped_and_placed() -> None:
     spot = html.Spot(0.25, 0.5, 0.1, 0.125, 'a"b<c>')
     page = html.figure(b"png", "what", [spot])
-    assert 'aria-label="a&quot;b&lt;c&gt;"' in page and 'tabindex="0"' in page
-    assert "left:25.00%;top:50.00%;width:10.00%;height:12.50%" in page
-    assert "spot" not in html.figure(b"png", "what")
+    assert 'aria-label="a&#34;b&lt;c&gt;"' in page and 'tabindex="0"' in page
+    assert 'x="25.00%" y="50.00%" width="10.00%" height="12.50%"' in page
+    assert "hotspots" not in html.figure(b"png", "what")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
@@ -82,10 +90,7 @@ def test_a_page_sends_no_form_keeps_its_base_and_fits_a_small_screen():
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
 
 
-def test_sortable_tables_use_the_window_and_pages_have_a_dark_mode_with_figures_on_white():
+def test_pages_have_a_dark_mode_a_print_style_and_no_inline_style():
     page = html.page("a", [html.table(("x",), [(1,)], sortable=True), html.table(("y",), [(2,)])]).decode()
-    assert page.count('<div class="wide sortable">') == page.count('<div class="wide">') == 1
-    assert "max-width: calc(100vw - 3rem)" in page
-    dark = page.partition("@media (prefers-color-scheme: dark)")[2]
-    assert "background: #16181c; color: #e6e6e6" in dark
-    assert "img { max-width: 100%; background: #fff }" in page, "text in transparent figures is dark"
+    assert page.count('<table class="sortable">') == page.count("<table>") == 1
+    assert "@media (prefers-color-scheme: dark)" in page and "@media print" in page and "style=" not in page

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skimage.segmentation import find_boundaries
 
 from lightcnn.explaining.methods.catalogue import is_rectified
-from lightcnn.output.plotting import mpl
+from lightcnn.output.charts.plotting import mpl
 
 SCALE_QUANTILE = 0.995
 """Share of the pixels of a signed map that its scale covers: single pixels of a gradient exceed all others."""

@@ -13,8 +13,8 @@ from lightcnn.explaining.explanation import Explanation
 from lightcnn.explaining.figures.colours import Pixels
 from lightcnn.explaining.figures.panels import Canvas, curves_figure, overlay_map, panel
 from lightcnn.explaining.images.image import ExplainedImage
-from lightcnn.output.figures import add_warning_bar, label_text, png, without_mathematics
-from lightcnn.output.plotting import Figure
+from lightcnn.output.charts.figures import add_warning_bar, label_text, png, without_mathematics
+from lightcnn.output.charts.plotting import Figure
 from lightcnn.text import visible
 
 MAX_NAME_LENGTH = 34

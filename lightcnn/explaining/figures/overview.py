@@ -11,8 +11,8 @@ from lightcnn.explaining.explanation import Explanation
 from lightcnn.explaining.figures.colours import Map, Pixels, Scale
 from lightcnn.explaining.figures.panels import Canvas, add_colour_bar, draw_scaled_map, empty_reason, overlay_map
 from lightcnn.explaining.methods.catalogue import is_rectified, title_of
-from lightcnn.output.figures import label_text
-from lightcnn.output.plotting import Axes, Figure, Normalize, ScalarMappable
+from lightcnn.output.charts.figures import label_text
+from lightcnn.output.charts.plotting import Axes, Figure, Normalize, ScalarMappable
 
 IMAGE_INCHES = 1.75
 CASE_LABELS = {

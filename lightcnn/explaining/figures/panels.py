@@ -18,8 +18,8 @@ from lightcnn.explaining.images.projection import Frame
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.methods.catalogue import is_rectified, title_of, unit_of
 from lightcnn.explaining.terminal import format_check, ordered_checks
-from lightcnn.output.figures import BLUE, COLOURS, GREY, label_text, name_axes, without_mathematics
-from lightcnn.output.plotting import Axes, Figure, MaxNLocator
+from lightcnn.output.charts.figures import BLUE, COLOURS, GREY, label_text, name_axes, without_mathematics
+from lightcnn.output.charts.plotting import Axes, Figure, MaxNLocator
 from lightcnn.text import visible
 
 IMAGE_PIXELS = 420

@@ -1,4 +1,5 @@
-"""Drawings as SVG, which pages contain and run folders have as files.
+"""Charts: drawn once with matplotlib, shown as SVG in pages and saved as PNG in `plots/`; and drawings of networks.
 
-`network_drawing` draws a network stage by stage, and `network_table` has the same numbers in rows.
+Begin with `figures`, what all charts share. `svg` makes both forms of a chart; `plotting` and `fonts` are matplotlib.
+`network_drawing` draws a network stage by stage as SVG, and `network_table` has the same numbers in rows.
 """

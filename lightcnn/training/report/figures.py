@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightcnn.output.figures import BLUE, GREY, ORANGE, count_ticks, epoch_ticks, name_axes, percent, png
-from lightcnn.output.plotting import Figure, PercentFormatter
+from lightcnn.output.charts.figures import BLUE, GREY, ORANGE, count_ticks, epoch_ticks, name_axes, percent, png
+from lightcnn.output.charts.plotting import Figure, PercentFormatter
 
 
 def learning_curves(

@@ -28,7 +28,7 @@ from lightcnn.evaluation.predictions import (
 )
 from lightcnn.evaluation.score_values import pooled_largest_class
 from lightcnn.evaluation.scores import AREA_SCORES, scores
-from lightcnn.output.figures import add_warning_bar
+from lightcnn.output.charts.figures import add_warning_bar
 from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe

@@ -42,9 +42,9 @@ from lightcnn.evaluation.score_values import largest_class
 from lightcnn.evaluation.scores import interval_bounds, scores
 from lightcnn.evaluation.thresholds import best_threshold, operating_points
 from lightcnn.inference import measure_unlikeness
+from lightcnn.output.charts.figures import add_warning_bar
 from lightcnn.output.charts.network_drawing import NETWORK_FILE, network_file
 from lightcnn.output.charts.network_table import Stage
-from lightcnn.output.figures import add_warning_bar
 from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe

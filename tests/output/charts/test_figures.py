@@ -6,8 +6,8 @@ import pytest
 from helpers.figures import read_image
 
 from lightcnn.evaluation import figures
-from lightcnn.output import fonts
-from lightcnn.output.figures import MAX_LABEL_LETTERS, add_warning_bar, blank, label_text, pareto, png
+from lightcnn.output.charts import fonts
+from lightcnn.output.charts.figures import MAX_LABEL_LETTERS, add_warning_bar, blank, label_text, pareto, png
 
 
 def test_names_are_short_single_lines_without_mathematics() -> None:

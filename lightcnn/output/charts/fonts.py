@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from lightcnn.output.plotting import Figure, FontProperties, Text, findfont, fontManager, get_font
+from lightcnn.output.charts.plotting import Figure, FontProperties, Text, findfont, fontManager, get_font
 
 FALLBACKS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans JP", "Source Han Sans SC", "WenQuanYi Micro Hei",

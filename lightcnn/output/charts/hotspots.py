@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lightcnn.output.figures import GREY, png
-from lightcnn.output.fonts import use_fallbacks
+from lightcnn.output.charts.figures import GREY, png
+from lightcnn.output.charts.fonts import use_fallbacks
+from lightcnn.output.charts.plotting import Bbox, Figure, FigureCanvasAgg
 from lightcnn.output.html import Spot
-from lightcnn.output.plotting import Bbox, Figure, FigureCanvasAgg
 
 GAPS = (3, 10, 20, 32, 46, 64)
 """Distances in typographic points between a data point and its label, tried in this order."""

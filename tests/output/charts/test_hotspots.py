@@ -6,8 +6,8 @@ from random import Random
 
 from matplotlib.text import Text
 
-from lightcnn.output.figures import blank
-from lightcnn.output.hotspots import label_points
+from lightcnn.output.charts.figures import blank
+from lightcnn.output.charts.hotspots import label_points
 
 
 def test_names_next_to_points_overlap_neither_names_nor_points() -> None:

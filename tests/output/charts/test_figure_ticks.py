@@ -8,8 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from lightcnn.evaluation import figures as score_figures
-from lightcnn.output import figures
-from lightcnn.output.figures import blank, count_ticks, epoch_ticks
+from lightcnn.output.charts import figures
+from lightcnn.output.charts.figures import blank, count_ticks, epoch_ticks
 from lightcnn.profiling.figures import draw_figures
 from lightcnn.searching import figures as search_figures
 from lightcnn.training.report import figures as training_figures

@@ -7,14 +7,29 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from lightcnn.output.fonts import drawable, use_fallbacks
-from lightcnn.output.plotting import Axes, Axis, EngFormatter, Figure, MaxNLocator, PercentFormatter
+from lightcnn.output.charts.fonts import drawable, use_fallbacks
+from lightcnn.output.charts.plotting import Axes, Axis, EngFormatter, Figure, MaxNLocator, PercentFormatter
 from lightcnn.text import shorten, visible
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 COLOURS = (ORANGE, BLUE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours that colour-blind readers can distinguish (Okabe and Ito)."""
 GREY = "#888888"
+INK, MUTED, GRID = "#000000", "#5b6470", "#dfe3e8"
+"""Colours of text, of ticks and of grid lines."""
+ON_SERIES = "#fffffe"
+"""Colour of text on a filled shape."""
+NAMES = ("orange", "blue", "green", "pink", "yellow", "sky", "ink")
+VARIABLES = {
+    **{colour.lower(): f"var(--{name})" for colour, name in zip(COLOURS, NAMES, strict=True)},
+    GREY: "var(--grey)", MUTED: "var(--muted)", GRID: "var(--grid)", ON_SERIES: "var(--on-series)",
+    "#ffffff": "var(--surface)",
+}  # fmt: skip
+"""Colour of a figure → its variable in the stylesheet of the pages, whose value depends on the mode."""
+SIZE = (5.6, 3.5)
+"""Width and height in inches of a chart that fits a phone and half of a desktop's page."""
+LABEL_POINTS = 9
+"""Size of the text in a chart."""
 MARKERS = ("o", "s", "^", "D")
 """Markers; with the colours, 28 series can be distinguished."""
 MAX_TICKS = 5
@@ -23,7 +38,7 @@ MAX_LABEL_LETTERS = 24
 """Length to which a name is shortened in a figure."""
 
 
-def blank(x: str, y: str, size: tuple[float, float] = (6.4, 4.0)) -> tuple[Figure, Axes]:
+def blank(x: str, y: str, size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
     """An empty figure with a pair of labelled axes; `size` is in inches."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
@@ -32,10 +47,18 @@ def blank(x: str, y: str, size: tuple[float, float] = (6.4, 4.0)) -> tuple[Figur
 
 
 def name_axes(axes: Axes, x: str, y: str) -> None:
-    """Labels the two axes, and draws a light grid behind the data."""
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.grid(color="#dddddd", linewidth=0.6)
+    """Labels the two axes, and draws a light grid behind the data in place of a frame."""
+    axes.set_xlabel(x, fontsize=LABEL_POINTS, color=MUTED)
+    axes.set_ylabel(y, fontsize=LABEL_POINTS, color=MUTED)
+    clear_frame(axes)
+
+
+def clear_frame(axes: Axes) -> None:
+    """Draws a light grid and grey ticks in place of a frame."""
+    axes.patch.set_visible(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(which="both", length=0, labelsize=LABEL_POINTS, labelcolor=MUTED)
+    axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
 
 
@@ -74,7 +97,7 @@ def png(figure: Figure) -> bytes:
     """A figure as a PNG file."""
     buffer = io.BytesIO()
     use_fallbacks(figure)
-    figure.savefig(buffer, format="png", dpi=120)
+    figure.savefig(buffer, format="png", dpi=120, facecolor="white")
     return buffer.getvalue()
 
 
