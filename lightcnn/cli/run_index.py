@@ -24,7 +24,7 @@ from lightcnn.run_files import VALUE_ERRORS, replace_file
 from lightcnn.run_folder import RunFolder
 from lightcnn.run_list import ListedRun
 from lightcnn.spec import NetworkSpec
-from lightcnn.text import visible, shorten, visible
+from lightcnn.text import shorten, visible
 
 WIDE = 100
 """Columns of a terminal from which the table has data, budget and parameters too."""
