@@ -92,8 +92,8 @@ def _pixels(
             if item.exists() and not item.is_file():
                 return "is not a file"
             decoded = decode(item, scale)
-            return _prepared(decoded.pixels, prepare, decoded.conversion)
-        return _prepared(reduce_pixels(item), prepare, Conversion())
+            return prepared_image(decoded.pixels, prepare, decoded.conversion)
+        return prepared_image(reduce_pixels(item), prepare, Conversion())
     except DataError as error:
         return str(error)
     except OSError as error:  # the name is too long, or the folder not accessible
@@ -102,7 +102,8 @@ def _pixels(
         return "needs more memory than is available"
 
 
-def _prepared(
+def prepared_image(
     image: NDArray[np.uint8], prepare: Callable[[NDArray[np.uint8]], Pixels], conversion: Conversion
 ) -> PreparedImage[Pixels]:
+    """A decoded image (H, W, 1 or 3), prepared for a network."""
     return PreparedImage(prepare(image), image.shape[2], min(image.shape[:2]), conversion)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.tensors import mean_and_deviation
 from lightcnn.decisions import OutputKind, decide
 from lightcnn.errors import InputError, LightcnnError
+from lightcnn.explaining.explained import Masks
 from lightcnn.inference import class_probabilities
 from lightcnn.output_kinds import as_logits, output_kind
 
@@ -163,6 +164,52 @@ class ExplainedNetwork:
     def probabilities(self, inputs: Tensor) -> Tensor:
         """Calibrated class probabilities (N, classes) in float64 on the CPU, computed in batches."""
         return self.batch.map(len(inputs), lambda start, end: self.probabilities_once(inputs[start:end]))
+
+    def values(self, inputs: Tensor) -> NDArray[np.float32]:
+        """Inputs (N, C, H, W) as an array."""
+        values: NDArray[np.float32] = inputs.cpu().numpy()
+        return values
+
+    def from_values(self, values: NDArray[np.floating[Any]]) -> Tensor:
+        """The inverse of `values`."""
+        return torch.from_numpy(values).to(self.device, torch.float32)
+
+    def pixels_of(self, inputs: Tensor) -> NDArray[np.float64]:
+        """The pixels (C, H, W) of one image (1, C, H, W), on the scale 0..255."""
+        pixels: NDArray[np.float64] = self.pixels(inputs)[0].double().cpu().numpy()
+        return pixels
+
+    def mean_image(self, inputs: Tensor) -> Tensor:
+        """An image of the training mean: inputs of 0."""
+        return torch.zeros_like(inputs)
+
+    def probability_table(self, inputs: Tensor) -> NDArray[np.float64]:
+        """The same as `probabilities`, as an array."""
+        table: NDArray[np.float64] = self.probabilities(inputs).numpy()
+        return table
+
+    def mixed_probabilities(self, inside: Tensor, outside: Tensor, masks: Masks, count: int) -> NDArray[np.float64]:
+        """Probabilities (count, classes) of images that show `inside` in a mask and `outside` elsewhere."""
+        return self._mixed(self.probabilities_once, inside, outside, masks, count)
+
+    def mixed_scores(
+        self, inside: Tensor, outside: Tensor, masks: Masks, count: int, target: int
+    ) -> NDArray[np.float64]:
+        """The scores (count,) of a class for such images."""
+        with torch.no_grad():
+            return self._mixed(lambda images: self.score(images, target).double(), inside, outside, masks, count)
+
+    def _mixed(
+        self, work: Callable[[Tensor], Tensor], inside: Tensor, outside: Tensor, masks: Masks, count: int
+    ) -> NDArray[np.float64]:
+        """The results of `work` for such images, which are made in batches."""
+
+        def part(start: int, end: int) -> Tensor:
+            shown = torch.from_numpy(masks(start, end)).to(self.device)
+            return work(torch.where(shown[:, None], inside, outside))
+
+        results: NDArray[np.float64] = self.batch.map(count, part).numpy()
+        return results
 
     def predictions(self, inputs: Tensor) -> NDArray[np.int64]:
         """The predicted classes (N,)."""

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lightcnn.decisions import decide
 from lightcnn.errors import DataError, LightcnnError
 from lightcnn.explaining.checks.checker import Checker
-from lightcnn.explaining.explained_network import ExplainedNetwork
+from lightcnn.explaining.explained import Explained, Inputs
 from lightcnn.explaining.methods.attribution import Attribution, Method
 
 
@@ -65,14 +64,14 @@ class Failure:
 class Explainer:
     """A network, the methods that explain it, and the checks of their maps."""
 
-    network: ExplainedNetwork
+    network: Explained
     methods: Sequence[Method]
     checker: Checker
 
     def __call__(
         self,
         image: str,
-        inputs: Tensor,
+        inputs: Inputs,
         seen: NDArray[np.uint8],
         *,
         target: int | None = None,
@@ -85,7 +84,7 @@ class Explainer:
 
         Raises: DataError if the network's outputs are not finite.
         """
-        row = self.network.probabilities(inputs).numpy()
+        row = self.network.probability_table(inputs)
         if not np.isfinite(row).all():
             raise DataError("makes the network's numbers overflow")
         predicted = int(decide(row, self.network.threshold)[0])

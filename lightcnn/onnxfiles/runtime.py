@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ def open_file(path: Path, threads: int) -> Any:
     """An `onnxruntime.InferenceSession` of a file from someone else, which may take images of any size.
 
     ONNX Runtime itself refuses tensors in files outside of its folder (tested with 1.24.1 and 1.32). `threads` is 0 for
-    as many as there are cores. Raises: InputError, one line that begins with the path.
+    as many as there are cores that this process may use. Raises: InputError, one line that begins with the path.
     """
     try:
         import onnxruntime
@@ -63,7 +64,7 @@ def open_file(path: Path, threads: int) -> Any:
     if size > MAX_FILE_BYTES:
         raise InputError(f"{path}: has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or _usable_cores()
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_mem_pattern = False  # it would be planned again for every new size of an image
@@ -73,6 +74,11 @@ def open_file(path: Path, threads: int) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common base
         raise InputError(f"{path}: ONNX Runtime cannot read it: {first_line(error)[:MAX_MESSAGE]}") from None
+
+
+def _usable_cores() -> int:
+    """The number of cores that this process may use; ONNX Runtime would count all of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_session(session: Any, outputs: list[str], images: NDArray[Any], name: str) -> list[NDArray[Any]]:

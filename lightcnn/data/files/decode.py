@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,17 @@ OTHER_FORMATS = (
 """Common formats that are not read: offset and value of the bytes that identify them, and the name."""
 
 
+class ImageSource(Protocol):
+    """What is needed of a file to decode it: a `Path` has it, and so has an image that is in memory only."""
+
+    @property
+    def suffix(self) -> str: ...
+    @property
+    def stem(self) -> str: ...
+    def open(self, mode: Literal["rb"], /) -> IO[bytes]: ...
+    def is_symlink(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Decoded:
     """The pixels of an image file, uint8 (H, W, 1) or (H, W, 3), and the file's own format, Pillow mode and size."""
@@ -62,21 +74,23 @@ class Decoded:
     conversion: Conversion
 
 
-def decode(path: Path, scale: IntensityScale | None = OWN_SCALE) -> Decoded:
+def decode(path: ImageSource, scale: IntensityScale | None = OWN_SCALE, *, max_pixels: int = MAX_PIXELS) -> Decoded:
     """Decodes a file to an upright image, reduced to SHORTER_SIDE: one channel if the file is grey, else three.
 
     `scale` is that of the data set, or None for the rule of runs that have none.
-    Raises: DataError if the file is not an image, is damaged, has the suffix of another format, or more than 89
-    megapixels; the message does not name the file. Pillow's warnings about bombs and damaged tags pass through: callers
-    that read many files silence them once, since silencing them is not safe in threads.
+    Raises: DataError if the file is not an image, is damaged, has the suffix of another format, or more than
+    `max_pixels`; the message does not name the file. Pillow's warnings about bombs and damaged tags pass through:
+    callers that read many files silence them once, since silencing them is not safe in threads.
     """
-    with _opened(path, reduced=True) as opened:
+    with _opened(path, reduced=True, max_pixels=max_pixels) as opened:
         eight_bit, conversion = _converted(opened, scale)
         pixels = np.asarray(_resized_down(eight_bit), dtype=np.uint8)
     return Decoded(_with_channel_axis(pixels), opened.format, opened.mode, opened.width, opened.height, conversion)
 
 
-def decode_whole(path: Path, scale: IntensityScale | None = OWN_SCALE) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def decode_whole(
+    path: ImageSource, scale: IntensityScale | None = OWN_SCALE
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """The same image in full resolution, uint8 (H, W, 1 or 3), and height and width of the upright image in the file.
 
     It is reduced if its longer side exceeds LONGEST_SIDE. Raises: DataError, as `decode` does.
@@ -113,7 +127,7 @@ class _Opened:
     `low_bytes`: how to read the lower bytes of 16-bit colours; None if there are none.
     """
 
-    path: Path
+    path: ImageSource
     image: ImageFile.ImageFile
     low_bytes: LowBytes | None
     format: str
@@ -123,7 +137,7 @@ class _Opened:
 
 
 @contextmanager
-def _opened(path: Path, *, reduced: bool = False) -> Iterator[_Opened]:
+def _opened(path: ImageSource, *, reduced: bool = False, max_pixels: int = MAX_PIXELS) -> Iterator[_Opened]:
     """An open image file. Raises: DataError for every fault, also those found while pixels are read.
 
     `reduced`: a JPEG may be decoded at a smaller size, of which the shorter side is SHORTER_SIDE or more.
@@ -132,7 +146,7 @@ def _opened(path: Path, *, reduced: bool = False) -> Iterator[_Opened]:
         # Given a path, Pillow 13 memory-maps uncompressed files, and swaps height and width of rotated TIFFs.
         with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
             kind = "JPEG" if image.format == "MPO" else str(image.format)
-            _require_readable(path, kind, image.width * image.height)
+            _require_readable(path, kind, image.width * image.height, max_pixels)
             opened = _Opened(path, image, low_bytes_of(image), kind, image.mode, image.width, image.height)
             if kind == "JPEG" and reduced:
                 image.draft(None, (SHORTER_SIDE, SHORTER_SIDE))
@@ -143,7 +157,7 @@ def _opened(path: Path, *, reduced: bool = False) -> Iterator[_Opened]:
     except UnidentifiedImageError:
         raise DataError(_unidentified(path)) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(f"has more than {MAX_PIXELS / 1e6:.0f} megapixels") from None
+        raise DataError(f"has more than {max_pixels / 1e6:.2g} megapixels") from None
     except PermissionError:
         raise DataError("cannot be read (Permission denied)") from None
     except FileNotFoundError:
@@ -152,23 +166,24 @@ def _opened(path: Path, *, reduced: bool = False) -> Iterator[_Opened]:
         raise DataError(f"is damaged ({first_line(error)})") from None
 
 
-def _require_readable(path: Path, kind: str, count: int) -> None:
+def _require_readable(path: ImageSource, kind: str, count: int, max_pixels: int) -> None:
     """Raises: DataError if a file has too many pixels, or the suffix of another format."""
-    if count > MAX_PIXELS:
-        raise DataError(f"has more than {MAX_PIXELS / 1e6:.0f} megapixels")
+    if count > max_pixels:
+        raise DataError(f"has more than {max_pixels / 1e6:.2g} megapixels")
     if FORMAT_OF.get(path.suffix.lower(), kind) != kind:
         raise DataError(f"contains a {kind} image; rename it to {path.stem}{SUFFIX_OF[kind]}")
 
 
-def _unidentified(path: Path) -> str:
+def _unidentified(path: ImageSource) -> str:
     with path.open("rb") as file:
         head = file.read(16)
+        layout = tiff.channel_layout(file) if head.startswith(tiff.SIGNATURES) else ""
     if not head:
         return "is empty"
     for offset, signature, name in OTHER_FORMATS:
         if head[offset:].startswith(signature):
             return f"is a {name} file, which is not supported; convert it to PNG"
-    if head.startswith(tiff.SIGNATURES) and (layout := tiff.channel_layout(path)):
+    if layout:
         return f"is a TIFF file with {layout}, a kind that is not supported; save it with 1 or 3 channels of 8 bits"
     return f"is not an image of a supported format ({', '.join(SUFFIX_OF)})"
 
@@ -197,7 +212,7 @@ def _converted(opened: _Opened, scale: IntensityScale | None) -> tuple[Image.Ima
     return eight_bit, replace(conversion, dropped_channels=dropped, multi_frame=multi_frame)
 
 
-def _low_bytes(path: Path, low_bytes: LowBytes) -> NDArray[np.uint8]:
+def _low_bytes(path: ImageSource, low_bytes: LowBytes) -> NDArray[np.uint8]:
     """The lower bytes of an upright image with 16 bits per channel, (H, W, C)."""
     with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
         select_low_bytes(image, low_bytes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import IO
 
 from PIL import Image, TiffImagePlugin
 
@@ -35,14 +35,14 @@ def has_deep_planes(image: Image.Image) -> bool:
     return max(image.tag_v2.get(BITS, (1,))) > 8 and len(image.getbands()) > 1
 
 
-def channel_layout(path: Path) -> str:
-    """The channels of a TIFF file that Pillow cannot open, such as "5 channels of 8 bits"; empty if unknown."""
+def channel_layout(file: IO[bytes]) -> str:
+    """The channels of an open TIFF file that Pillow cannot read: "5 channels of 8 bits", or empty if unknown."""
     try:
-        with path.open("rb") as file:
-            head = file.read(8)
-            directory = TiffImagePlugin.ImageFileDirectory_v2(head + (file.read(8) if head[2:3] == b"+" else b""))
-            file.seek(directory.next)
-            directory.load(file)
+        file.seek(0)
+        head = file.read(8)
+        directory = TiffImagePlugin.ImageFileDirectory_v2(head + (file.read(8) if head[2:3] == b"+" else b""))
+        file.seek(directory.next)
+        directory.load(file)
         samples = int(directory.get(SAMPLES, 1))
         bits = "/".join(str(value) for value in sorted(set(directory.get(BITS, (1,)))))
     except Exception:  # an untrusted file can cause any error in Pillow

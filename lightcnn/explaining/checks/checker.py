@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lightcnn.explaining.checks import map_sanity, mask_overlap, reruns, self_reported
 from lightcnn.explaining.checks.catalogue import CHECKS
 from lightcnn.explaining.checks.deletion_insertion import Curves, area
-from lightcnn.explaining.checks.weight_randomisation import randomised
-from lightcnn.explaining.explained_network import ExplainedNetwork
+from lightcnn.explaining.explained import Inputs
 from lightcnn.explaining.methods.attribution import Attribution, Method
 from lightcnn.explaining.methods.catalogue import is_random
 
@@ -25,26 +23,28 @@ RANDOM_ORDERS = {"none": 1, "quick": 2, "full": 3}
 
 
 class Checker:
-    """Checks the maps of a network.
+    """Checks the maps of a network: an `Explained`, or at level `full` an `ExplainedNetwork`.
 
     Level `quick` uses the network's predictions, `full` also runs each method again, and `none` checks nothing. Equal
     seeds give equal numbers. The network with randomised last layers is made once, at the first image.
     """
 
-    def __init__(self, explained: ExplainedNetwork, *, level: str = "quick", seed: int = 0) -> None:
+    def __init__(self, explained: Any, *, level: str = "quick", seed: int = 0) -> None:
         self.explained = explained
         self.level = level
         self.seed = seed
-        self._randomised: ExplainedNetwork | None = None
+        self._randomised: Any = None
 
-    def image(self, inputs: Tensor, target: int, mask: NDArray[np.bool_] | None = None) -> ImageChecks:
+    def image(self, inputs: Inputs, target: int, mask: NDArray[np.bool_] | None = None) -> ImageChecks:
         """The checks of all maps of one image (1, C, H, W) and class. `mask` (H, W) is the ground truth."""
         curves = Curves(self.explained, inputs, target, STEPS[self.level], RANDOM_ORDERS[self.level], self.seed)
         return ImageChecks(self, inputs, target, mask, curves)
 
-    def randomised_network(self, inputs: Tensor) -> ExplainedNetwork:
+    def randomised_network(self, inputs: Inputs) -> Any:
         """The network with randomised last layers; images (N, C, H, W) show the order of its modules."""
         if self._randomised is None:
+            from lightcnn.explaining.checks.weight_randomisation import randomised
+
             self._randomised = randomised(self.explained, inputs, self.seed)
         return self._randomised
 
@@ -54,7 +54,7 @@ class ImageChecks:
     """The checks of the maps of one image and class: `checks` of report.json, by name."""
 
     checker: Checker
-    inputs: Tensor
+    inputs: Inputs
     target: int
     mask: NDArray[np.bool_] | None
     curves: Curves

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor
 
-from lightcnn.explaining.explained_network import ExplainedNetwork
+from lightcnn.explaining.explained import Explained, Inputs
 
 CENTRE_SIGMA = 1 / 4
 """Standard deviation of the Gaussian in the middle, as a share of height and width."""
@@ -27,8 +26,8 @@ def centre(height: int, width: int) -> Map:
     return np.exp(-(down[:, None] ** 2 + right[None, :] ** 2) / 2)
 
 
-def edges(explained: ExplainedNetwork, inputs: Tensor) -> Map:
+def edges(explained: Explained, inputs: Inputs) -> Map:
     """Slightly blurred Sobel magnitude (H, W) of an image (1, C, H, W) in grey: what is merely conspicuous."""
-    grey = explained.pixels(inputs)[0].double().mean(dim=0).cpu().numpy()
+    grey = explained.pixels_of(inputs).mean(axis=0)
     strength = np.hypot(ndimage.sobel(grey, axis=0), ndimage.sobel(grey, axis=1))
     return np.asarray(ndimage.gaussian_filter(strength, EDGE_BLUR * min(grey.shape)))

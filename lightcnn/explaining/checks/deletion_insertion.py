@@ -8,15 +8,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lightcnn.errors import LightcnnError
 from lightcnn.explaining.checks import controls
 from lightcnn.explaining.checks.map_sanity import WARNINGS, missing_order
 from lightcnn.explaining.checks.ranks import pixel_ranks
-from lightcnn.explaining.explained_network import ExplainedNetwork
+from lightcnn.explaining.explained import Explained, Inputs
 from lightcnn.explaining.methods.blur import blurred
 
 START_BLUR = 1 / 16
@@ -38,8 +36,8 @@ Numbers = NDArray[np.float64]
 class Curves:
     """The curves of the maps of one image (1, C, H, W) and class; those of the controls are computed once."""
 
-    explained: ExplainedNetwork
-    inputs: Tensor
+    explained: Explained
+    inputs: Inputs
     target: int
     steps: int
     random_orders: int
@@ -62,18 +60,20 @@ class Curves:
 
         Raises: LightcnnError if a probability is not finite.
         """
-        start, end = (self.inputs, torch.zeros_like(self.inputs))
+        explained = self.explained
+        start, end = (self.inputs, explained.mean_image(self.inputs))
         if name == "insertion":
-            start, end = blurred(self.inputs, START_BLUR * min(self.inputs.shape[2:])), self.inputs
-        ranks = torch.from_numpy(np.stack([pixel_ranks(values, self.seed) for values in maps])).to(start.device)
-        counts = torch.from_numpy(self.counts).to(start.device)
+            soft = blurred(explained.values(self.inputs), START_BLUR * min(self.inputs.shape[2:]))
+            start, end = explained.from_values(soft), self.inputs
+        ranks = np.stack([pixel_ranks(values, self.seed) for values in maps])
+        counts = self.counts
 
-        def work(first: int, last: int) -> Tensor:
-            rows = torch.arange(first, last, device=start.device)
-            changed = ranks[rows // len(counts)] < counts[rows % len(counts), None, None]
-            return self.explained.probabilities_once(torch.where(changed[:, None], end, start))[:, self.target]
+        def changed(first: int, last: int) -> NDArray[np.bool_]:
+            rows = np.arange(first, last)
+            return np.asarray(ranks[rows // len(counts)] < counts[rows % len(counts), None, None])
 
-        probabilities: Numbers = self.explained.batch.map(len(maps) * len(counts), work).numpy()
+        table = explained.mixed_probabilities(end, start, changed, len(maps) * len(counts))
+        probabilities: Numbers = table[:, self.target]
         if not np.isfinite(probabilities).all():
             raise LightcnnError("explain: the network's numbers overflow; its curves cannot be computed")
         return probabilities.reshape(len(maps), len(counts))

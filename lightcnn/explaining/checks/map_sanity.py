@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from lightcnn.explaining.explained_network import ExplainedNetwork
+from lightcnn.explaining.explained import Explained, Inputs
 
 CONSTANT_SHARE = 1e-6
 """A map that varies by less than this share of its largest magnitude is constant up to rounding."""
@@ -48,7 +47,7 @@ def energy(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return above / total if total > 0 else np.zeros_like(above)
 
 
-def check_map(values: NDArray[np.float32], explained: ExplainedNetwork, inputs: Tensor) -> dict[str, Any]:
+def check_map(values: NDArray[np.float32], explained: Explained, inputs: Inputs) -> dict[str, Any]:
     """The check `map` of a map (H, W) of an image (1, C, H, W): warnings, and energy and area of border and black."""
     shares, border = energy(values), border_mask(*values.shape)
     dark = black_mask(explained, inputs)
@@ -78,10 +77,10 @@ def border_mask(height: int, width: int) -> NDArray[np.bool_]:
     return ~inside
 
 
-def black_mask(explained: ExplainedNetwork, inputs: Tensor) -> NDArray[np.bool_]:
+def black_mask(explained: Explained, inputs: Inputs) -> NDArray[np.bool_]:
     """The black pixels (H, W) of an image (1, C, H, W); none in an image with negative pixels, which has no black."""
-    pixels = explained.pixels(inputs)[0]
+    pixels = explained.pixels_of(inputs)
     bound = BLACK_SHARE * float(pixels.max())
     if bound <= 0 or float(pixels.min()) < -bound:
-        return np.zeros(tuple(pixels.shape[1:]), dtype=np.bool_)
-    return np.asarray((pixels <= bound).all(dim=0).cpu().numpy())
+        return np.zeros(pixels.shape[1:], dtype=np.bool_)
+    return np.asarray((pixels <= bound).all(axis=0))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from lightcnn.explaining.checks.ranks import pearson, rank_correlation, top_overlap
-from lightcnn.explaining.explained_network import ExplainedNetwork
+from lightcnn.explaining.explained import Explained, Inputs
 from lightcnn.explaining.methods.attribution import Attribution, Method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lightcnn.explaining.explained_network import ExplainedNetwork
 
 MIN_SEED_CORRELATION = 0.7
 MAX_RANDOMISED_CORRELATION = 0.5
@@ -22,7 +25,7 @@ NOT_COMPARABLE = "one of the maps does not order the pixels: they cannot be comp
 
 
 def check_seeds(
-    attribution: Attribution, method: Method, explained: ExplainedNetwork, inputs: Tensor, target: int
+    attribution: Attribution, method: Method, explained: Explained, inputs: Inputs, target: int
 ) -> dict[str, Any]:
     """The check `seeds`: compares the map with that of the method's next seed.
 
@@ -92,6 +95,8 @@ def _at_same_layer(method: Method, attribution: Attribution) -> Method:
 
 def _noisy_images(explained: ExplainedNetwork, inputs: Tensor, seed: int) -> Tensor:
     """At most `NOISY_IMAGES` noisy images (N, C, H, W) in the range of the image, with the prediction of the image."""
+    import torch
+
     pixels = explained.pixels(inputs).cpu()
     low, high = float(pixels.min()), float(pixels.max())
     random = np.random.default_rng([seed, 17])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.files.conversion import Conversion
-from lightcnn.data.files.decode import decode, decode_whole, reduce_pixels
+from lightcnn.data.files.decode import ImageSource, decode, decode_whole, reduce_pixels
 from lightcnn.data.image_files import ImageFiles
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.tensors import network_pixels
@@ -54,25 +54,34 @@ def from_file(
     """The image in a file, with its mask from a folder or an array. Raises: DataError if one of them is unusable."""
     if path.exists() and not path.is_file():
         raise DataError("is not a file")
+    return from_source(str(path), path, preprocess, masks)
+
+
+def from_source(
+    name: str, path: ImageSource, preprocess: Preprocess, masks: MaskFolder | NDArray[np.bool_] | None = None
+) -> ExplainedImage:
+    """The same for a file that may be in memory only; it is read again when the image is shown. Raises: DataError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF and huge images; what matters is an error here
         decoded = decode(path, preprocess.scale)
-        mask = _mask_of_file(path, masks)
+        mask = _mask_of_file(name, path, masks)
     frame = Frame.of(decoded.pixels.shape, preprocess)
     input_mask, notes = _at_input(mask, frame)
     pixels = network_pixels(decoded.pixels, preprocess)
     return ExplainedImage(
-        str(path), pixels, frame, decoded.pixels.shape[2], lambda: decode_whole(path, preprocess.scale),
+        name, pixels, frame, decoded.pixels.shape[2], lambda: decode_whole(path, preprocess.scale),
         mask=input_mask, notes=notes, conversion=decoded.conversion,
     )  # fmt: skip
 
 
-def _mask_of_file(path: Path, masks: MaskFolder | NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+def _mask_of_file(
+    name: str, path: ImageSource, masks: MaskFolder | NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
     if masks is None:
         return None
     height, width = decode_whole(path)[1]
     if isinstance(masks, MaskFolder):
-        return masks.read(str(path), (height, width))
+        return masks.read(name, (height, width))
     if masks.shape != (height, width):
         raise DataError(f"is {width}×{height} pixels upright, but its mask has the shape {masks.shape}")
     return masks

@@ -8,9 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
-
-from lightcnn.explaining.explained_network import ExplainedNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,5 +34,8 @@ class Method(Protocol):
     def name(self) -> str:
         """The method's name, as in `--method`."""
 
-    def __call__(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> Attribution:
-        """The map of the class with index `target`. Equal calls return equal maps."""
+    def __call__(self, explained: Any, inputs: Any, target: int) -> Attribution:
+        """The map of the class with index `target`. Equal calls return equal maps.
+
+        A method that needs predictions only takes an `Explained`, all others an `ExplainedNetwork`.
+        """

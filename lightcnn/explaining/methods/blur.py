@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor
 
 
-def blurred(inputs: Tensor, sigma: float) -> Tensor:
-    """Images (N, C, H, W) blurred by a Gaussian with standard deviation `sigma` in pixels, on the same device."""
-    soft = ndimage.gaussian_filter(inputs.cpu().numpy(), (0, 0, sigma, sigma), mode="nearest")
-    return torch.from_numpy(soft).to(inputs.device)
+def blurred(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Images (N, C, H, W) blurred by a Gaussian with standard deviation `sigma` in pixels."""
+    return np.asarray(ndimage.gaussian_filter(values, (0, 0, sigma, sigma), mode="nearest"))

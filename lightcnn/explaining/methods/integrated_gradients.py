@@ -115,7 +115,8 @@ class IntegratedGradients:
             case "mean":
                 return torch.zeros_like(inputs)
             case "blur":
-                return blurred(inputs, max(inputs.shape[2:]) / LENGTHS_PER_SIGMA)
+                sigma = max(inputs.shape[2:]) / LENGTHS_PER_SIGMA
+                return explained.from_values(blurred(explained.values(inputs), sigma))
         low, high = inputs.amin(dim=(2, 3), keepdim=True), inputs.amax(dim=(2, 3), keepdim=True)
         return low + (high - low) * torch.rand(inputs.shape, generator=generator).to(inputs.device)
 

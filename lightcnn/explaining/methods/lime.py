@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lightcnn.errors import InputError
-from lightcnn.explaining.explained_network import ExplainedNetwork
+from lightcnn.explaining.explained import Explained, Inputs
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.methods.superpixels import superpixels
 
@@ -51,11 +49,13 @@ class Lime:
                 f"explain: LIME needs 1 superpixel or more, at most {MAX_SEGMENTS:,}, not {self.segments:,}"
             )
 
-    def __call__(self, explained: ExplainedNetwork, inputs: Tensor, target: int) -> Attribution:
+    def __call__(self, explained: Explained, inputs: Inputs, target: int) -> Attribution:
         """The map for one image (1, C, H, W)."""
-        segments = superpixels(explained.pixels(inputs)[0].permute(1, 2, 0).cpu().numpy(), self.segments)
+        segments = superpixels(np.moveaxis(explained.pixels_of(inputs), 0, 2), self.segments)
         shown = draw(self.samples, int(segments.max()) + 1, self.seed)
-        probabilities = _probabilities(explained, inputs, target, segments, shown)
+        flat = explained.from_values(hidden(explained.values(inputs), segments))
+        table = explained.mixed_probabilities(inputs, flat, lambda a, b: shown[a:b][:, segments], len(shown))
+        probabilities = table[:, target]
         model = fit(shown, probabilities, proximity(shown, self.kernel_width), self.ridge)
         facts = {
             "samples": self.samples,
@@ -117,27 +117,12 @@ def fit(
     return LinearModel(solution, intercept, 1 - unexplained / variance if variance else None)
 
 
-def hidden(inputs: Tensor, segments: NDArray[np.int64]) -> Tensor:
+def hidden(values: NDArray[np.float32], segments: NDArray[np.int64]) -> NDArray[np.float64]:
     """One image (1, C, H, W) in which every pixel has the mean colour of its superpixel."""
     numbers = segments.ravel()
-    values = inputs[0].flatten(1).cpu().double().numpy()
-    means = np.stack([np.bincount(numbers, channel) for channel in values]) / np.bincount(numbers)
-    return torch.from_numpy(means[:, segments]).to(inputs)[None]
-
-
-def _probabilities(
-    explained: ExplainedNetwork, inputs: Tensor, target: int, segments: NDArray[np.int64], shown: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """The probability of a class for each sample, (samples,); the images of the samples are made in batches."""
-    flat, numbers = hidden(inputs, segments), torch.from_numpy(segments).to(inputs.device)
-    rows = torch.from_numpy(shown).to(inputs.device)
-
-    def work(start: int, end: int) -> Tensor:
-        kept = rows[start:end][:, numbers][:, None]
-        return explained.probabilities_once(torch.where(kept, inputs, flat))[:, target]
-
-    probabilities: NDArray[np.float64] = explained.batch.map(len(rows), work).numpy()
-    return probabilities
+    channels = values[0].reshape(len(values[0]), -1).astype(np.float64)
+    means = np.stack([np.bincount(numbers, channel) for channel in channels]) / np.bincount(numbers)
+    return np.asarray(means[:, segments][None])
 
 
 def _notes(r2: float | None, spread: float, samples: int, segments: int) -> Iterator[str]:

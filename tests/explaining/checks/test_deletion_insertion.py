@@ -64,7 +64,7 @@ def _of_first_class(curves: Curves, weights: NDArray[np.float64]) -> NDArray[np.
 def test_insertion_starts_with_the_blurred_image_and_ends_with_the_image() -> None:
     explained, image = patch_network(), patch_image()
     line = Curves(explained, image, 1, 16, 1, 0).compute("insertion", [PATCH.astype(float)])[0]
-    soft = blurred(image, START_BLUR * SIZE)
+    soft = torch.from_numpy(blurred(image.numpy(), START_BLUR * SIZE))
     shown = torch.where(torch.from_numpy(PATCH), image, soft)
     assert PATCH.mean() == 1 / 16
     for at, expected in ((0, soft), (1, shown), (16, image)):

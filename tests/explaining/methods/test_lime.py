@@ -36,7 +36,7 @@ class Shown(nn.Module):
 
     def __init__(self, inputs: Tensor, segments: np.ndarray, weights: np.ndarray) -> None:
         super().__init__()
-        flat = hidden(inputs, segments)[0, 0].flatten()
+        flat = torch.from_numpy(hidden(inputs.numpy(), segments)).float()[0, 0].flatten()
         far = (inputs[0, 0].flatten() - flat).abs()
         places = [int(np.flatnonzero(segments.ravel() == number)[far[segments.ravel() == number].argmax()])
                   for number in range(len(weights))]  # fmt: skip
@@ -174,7 +174,7 @@ def test_the_two_classes_of_a_sigmoid_head_have_opposite_maps():
 
 
 def test_a_hidden_superpixel_has_its_mean_colour():
-    colours = hidden(INPUTS, SEGMENTS)[0].numpy()
+    colours = hidden(INPUTS.numpy(), SEGMENTS)[0]
     for number in range(COUNT):
         inside = number == SEGMENTS
         means = INPUTS[0].double().numpy()[:, inside].mean(axis=1)
@@ -185,7 +185,7 @@ def test_samples_show_pixels_or_mean_colours_and_the_first_shows_all():
     explained, seen = ExplainedNetwork.bare(network(), 3, ("a", "b", "c")), []
     explained.model.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     Lime(samples=40, seed=9)(explained, INPUTS, 0)
-    images, flat = torch.cat(seen), hidden(INPUTS, SEGMENTS)[0]
+    images, flat = torch.cat(seen), torch.from_numpy(hidden(INPUTS.numpy(), SEGMENTS)[0]).float()
     assert torch.equal(images[0], INPUTS[0])
     for image, shown in zip(images, draw(40, COUNT, 9), strict=True):
         kept = torch.from_numpy(shown[SEGMENTS])
