@@ -8,9 +8,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
+import socket
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,8 @@ from lightcnn.cli import main
 
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PORT = "8000"
+"""The port in guides, for which tests take a free one."""
 FILE = re.compile(r"# (\S+\.yaml)\n")
 """The first line of a YAML block that the reader saves as a file."""
 PATH = re.compile(r"`((?:lightcnn|tests|docs|recipes|search_spaces)/[\w./-]*)`")
@@ -32,13 +38,18 @@ def run_guide(guide: Path, read_output: Callable[[], str]) -> int:
     `read_output` returns what was printed since its last call. A `text` block quotes lines of the output of the block
     before it, in order; `…` in it matches any text, and a run of spaces any other.
     """
+    with ExitStack() as servers:
+        return _run_blocks(guide, read_output, servers)
+
+
+def _run_blocks(guide: Path, read_output: Callable[[], str], servers: ExitStack) -> int:
+    """Runs the blocks; the servers that they start end when `servers` is closed."""
     namespace: dict[str, Any] = {"__name__": "guide"}
-    output, quotes = "", 0
-    for language, text in FENCE.findall(guide.read_text(encoding="utf-8")):
+    output, quotes, port = "", 0, free_port()
+    for language, text in FENCE.findall(guide.read_text(encoding="utf-8").replace(PORT, str(port))):
         if language == "sh":
-            for line in text.splitlines():
-                run_command(line)
-            output = read_output()
+            first_lines = [run_line(line, servers) for line in text.splitlines()]
+            output = read_output() + "".join(first_lines)
         elif language == "python":
             exec(compile(text, guide.name, "exec", dont_inherit=True), namespace)
             output = read_output()
@@ -61,6 +72,35 @@ def run_command(line: str) -> None:
     assert main.run(words[1:]) == 0, line
 
 
+def run_line(line: str, servers: ExitStack) -> str:
+    """Runs a command, or starts one that ends in `&`; returns the first line that the latter prints."""
+    if line.endswith(" &"):
+        return servers.enter_context(started_server(line.removesuffix(" &")))
+    run_command(line)
+    return ""
+
+
+@contextmanager
+def started_server(line: str) -> Iterator[str]:
+    """Starts a command that a shell would run in the background; yields its first line, and ends it by SIGTERM."""
+    words = shlex.split(line)
+    assert words[:2] == ["lightcnn", "serve"], f"{line}: only lightcnn serve runs in the background"
+    command = [sys.executable, "-m", *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def free_port() -> int:
+    """A port of this machine that is free."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
 def check_quotes(text: str, output: str) -> None:
     """Raises: AssertionError if a quoted line is not in the output, after the lines quoted before it."""
     lines = [" ".join(line.split()) for line in output.splitlines()]
@@ -76,6 +116,7 @@ def test_there_are_as_many_guides_as_we_think() -> None:
         "deploy",
         "extend",
         "search-and-read-the-report",
+        "serve",
         "train-on-your-own-folder",
     ]
 

@@ -31,7 +31,7 @@ LEVELS = (
     ("measurement", "run", "exported_model", "foreign_model", "run_list", "timm_registry"),
     ("open_predictor",),
     ("searching", "training", "comparing", "auditing", "predicting", "profiling", "explaining", "exporting"),
-    ("ablating", "sklearn"),
+    ("ablating", "serving", "sklearn"),
     ("cli",),
     ("__main__",),
     ("__init__",),
@@ -236,8 +236,12 @@ def test_no_public_class_name_is_used_twice() -> None:
 ROLES = {"settings", "job", "progress", "report", "page", "figures", "wording", "terminal"}
 COMMAND_PACKAGES = (
     "searching", "training", "comparing", "auditing", "predicting", "profiling", "explaining", "exporting",
-    "ablating",
+    "ablating", "serving",
 )  # fmt: skip
+
+
+BUILDS_ON = {"ablating": {"training", "comparing"}, "serving": {"explaining"}}
+"""The command packages that build on others."""
 
 
 @pytest.mark.parametrize("package", COMMAND_PACKAGES)
@@ -247,8 +251,8 @@ def test_every_command_package_has_settings_a_job_and_a_terminal(package: str) -
     assert len(ROLES & names) >= 3
 
 
-def test_command_packages_import_no_other_but_ablating() -> None:
+def test_command_packages_import_no_other_but_ablating_and_serving() -> None:
     for path in SOURCES:
         if part_of(path) in COMMAND_PACKAGES:
             others = parts_imported(path) & set(COMMAND_PACKAGES) - {part_of(path)}
-            assert others <= ({"training", "comparing"} if part_of(path) == "ablating" else set()), path
+            assert others <= BUILDS_ON.get(part_of(path), set()), path

@@ -25,6 +25,7 @@ from lightcnn.cli.options import Interrupted
 from lightcnn.cli.predict import predict
 from lightcnn.cli.profile import profile
 from lightcnn.cli.search import search
+from lightcnn.cli.serve import serve
 from lightcnn.cli.train import train
 from lightcnn.errors import DocumentError, LightcnnError
 from lightcnn.output.console import CommandConsole
@@ -64,6 +65,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "audit": audit,
     "predict": predict,
     "export": export,
+    "serve": serve,
     "compare": compare,
     "check": check,
     "list": list_,
@@ -78,6 +80,7 @@ EXAMPLES: dict[str, str] = {
     "audit": "lightcnn audit photographs",
     "predict": "lightcnn predict runs/first photographs --csv predictions.csv",
     "export": "lightcnn export runs/first --to onnx,onnx-int8,c --check cortex-m4",
+    "serve": "lightcnn serve runs/first --port 8000",
     "compare": "lightcnn compare runs/first runs/second --metric accuracy",
     "check": "lightcnn check recipe.yaml space.yaml",
     "list": "lightcnn list recipes --show quick",

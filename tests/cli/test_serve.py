@@ -1,0 +1,151 @@
+"""`lightcnn serve`: its options, its errors in one line, and its end by a signal."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from helpers.exported_files import trained_network, write_exported
+from helpers.served import Client, image_bytes
+
+from lightcnn.cli.main import run
+from lightcnn.serving import job, settings
+from lightcnn.serving.settings import Limits, ServeSettings
+
+TOKEN = "0123456789abcdef"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    return str(write_exported(tmp_path / "model.onnx", trained_network()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "serve: no network is given; name the folder of a run or an ONNX file"),
+        (["nothing"], "run nothing: "),
+        (["nothing.onnx"], "nothing.onnx: cannot be read (No such file or directory)"),
+        (["x", "--host", "0.0.0.0"], "--host 0.0.0.0: other machines could reach the server; give --token T, or "),
+        (["x", "--token", "short"], "--token: must be 16 or more letters, digits or ._~+/=-; "),
+        (["x", "--port", "70000"], "--port 70000: must be a number from 0 to 65535"),
+        (["x", "--input", "3x4"], "--input 3x4: not an input size"),
+        (["x", "--max-images", "0"], "--max-images 0: must be a number above 0"),
+        (["x", "--max-megabytes", "nan"], "--max-megabytes nan: must be a number above 0"),
+        (["x", "--labels", "missing.txt"], "--labels missing.txt: cannot be read (No such file or directory)"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert run(["serve", *arguments]) == 2
+    out, error = capsys.readouterr()
+    assert out == "" and error.startswith(f"lightcnn: {message}") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_port_in_use_is_one_line(model: str, host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        assert run(["serve", model, "--host", host, "--port", str(port)]) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        f"lightcnn: --port {port}: cannot be used on {host} (Address already in use); give another, or 0 for any "
+        "that is free\n"
+    )
+
+
+def test_an_unknown_host_is_one_line(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", model, "--host", "no such host", "--allow-remote"]) == 2
+    assert capsys.readouterr().err == "lightcnn: --host no such host: is not the address of this machine\n"
+
+
+def test_a_missing_package_is_one_line(
+    model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(settings, "PACKAGES", {"no_such_module": "no-such-package", "json": "json"})
+    assert run(["serve", model]) == 2
+    assert capsys.readouterr().err == (
+        "lightcnn: serve: no-such-package not installed; pip install 'lightcnn[serve]'\n"
+    )
+
+
+def test_the_openapi_document_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", "--openapi"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {"/predict", "/explain", "/model", "/healthz", "/metrics"} <= document["paths"].keys()
+
+
+def test_the_options_are_the_settings(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[ServeSettings] = []
+    monkeypatch.setattr(job, "run", lambda settings, on_ready: given.append(settings))
+    monkeypatch.setenv("LIGHTCNN_TOKEN", TOKEN)
+    assert run(["serve", model, "--host", "::", "--port", "0", "--max-images", "3", "--input", "1x8x8"]) == 0
+    expected = ServeSettings(Path(model), "::", 0, TOKEN, input=(1, 8, 8), limits=Limits(images=3))
+    assert given == [expected]
+
+
+def test_the_address_is_printed_as_json(
+    model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(job, "run", lambda settings, on_ready: on_ready("http://127.0.0.1:1/"))
+    assert run(["serve", model, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["command"], document["address"]) == ("serve", "http://127.0.0.1:1/")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_and_ends_with_zero(number: int, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An explanation that runs when the signal arrives is completed; new connections are refused."""
+    statuses: list[int] = []
+    ports: list[int] = []
+
+    def work() -> None:
+        while not (printed := re.search(r":(\d+)/", capsys.readouterr().out)):
+            time.sleep(0.02)
+        ports.append(int(printed[1]))
+        client = Client(ports[0])
+        statuses.append(client.ask("GET", "/healthz").status)
+        asking = threading.Thread(
+            target=lambda: statuses.append(
+                client.send("/explain", [("a.png", image_bytes())], {"method": "lime"}).status
+            )
+        )
+        asking.start()
+        time.sleep(0.1)
+        os.kill(os.getpid(), number)
+        asking.join()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert run(["serve", model, "--port", "0"]) == 0
+    thread.join(20)
+    assert statuses == [200, 200]
+    with pytest.raises(ConnectionRefusedError):
+        Client(ports[0]).ask("GET", "/healthz")
+
+
+def test_the_process_ends_with_zero(model: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "lightcnn", "serve", model, "--port", "0", "--token", TOKEN]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        line = process.stdout.readline()
+        assert re.fullmatch(
+            rf"serving {re.escape(model)} on http://127\.0\.0\.1:\d+/#token=\.\.\.; end with Ctrl-C\n", line
+        )
+        process.send_signal(signal.SIGTERM)
+        rest, error = process.communicate(timeout=20)
+    assert (process.returncode, rest, error) == (0, "", "")
