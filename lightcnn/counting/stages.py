@@ -15,7 +15,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import parameters_with_buffers
-from lightcnn.cost import cost
 from lightcnn.counting.copies import meta_copy
 from lightcnn.counting.folding import deploy
 from lightcnn.counting.liveness import liveness, peak
