@@ -21,7 +21,7 @@ from lightcnn import document
 from lightcnn.ablating.settings import AblateSettings
 from lightcnn.ablating.surgery import OPERATIONS, apply_operation
 from lightcnn.cli.main import run
-from lightcnn.cost import cost
+from lightcnn.device_cost import device_cost
 from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
 
@@ -212,7 +212,7 @@ def test_a_dry_run_has_exact_costs_and_times_and_writes_nothing(recipe: Path, tm
     assert {"unchanged", "no-se", "augment-none"} < by_name.keys()
     network = Recipe.load(recipe).network
     assert isinstance(network, NetworkSpec)
-    assert by_name["no-se"]["cost"] == cost(apply_operation(network, OPERATIONS["no-se"])).document()
+    assert by_name["no-se"]["cost"] == device_cost(apply_operation(network, OPERATIONS["no-se"])).document()
     assert plan["estimate"]["seconds"] == pytest.approx(sum(row["seconds"] for row in plan["rows"]), abs=0.01)
     assert all(row["seconds"] > 0 for row in plan["rows"])
     assert list(tmp_path.iterdir()) == []

@@ -83,7 +83,7 @@ def serving(api: Api, settings: ServeSettings) -> Iterator[Client]:
             yield Client(listener.getsockname()[1])
         finally:
             server.should_exit = True
-            thread.join(30)
+            thread.join(60)  # a drain takes 30 seconds at most
             assert not thread.is_alive()
 
 

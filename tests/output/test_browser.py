@@ -25,8 +25,6 @@ WIDTHS = (390, 768, 1440)
 MODES = ("light", "dark")
 AXE_WIDTH = 768
 """The width at which axe runs: it takes a second for a page, and its rules do not depend on the width."""
-KNOWN: dict[str, set[str]] = {kind: {"axe"} for kind in COMMANDS}
-"""Checks that a page does not pass yet, by kind of page. Only ever remove an entry."""
 PLANTED = """
 <div style="width: 3000px">wide</div><p style="position: absolute; top: 300px">first text</p>
 <p style="position: absolute; top: 305px">second text</p><svg width="9" height="9"><rect/></svg>
@@ -123,10 +121,8 @@ def problems_of(browser: Any, file: Path) -> dict[str, list[str]]:
 def test_a_page_is_readable_at_every_width_in_both_modes(kind: str, pages: dict[str, Path], browser: Any) -> None:
     problems = problems_of(browser, pages[kind])
     failed = {name: texts for name, texts in problems.items() if texts}
-    known = KNOWN.get(kind, set()) - ({"axe"} if AXE is None else set())
     assert set(problems) >= {"scroll", "overlaps", "alternatives", "markup", "axe", "console", "requests"}
-    assert {name: texts[:8] for name, texts in failed.items() if name not in known} == {}
-    assert known <= set(failed), "passed now: remove it from KNOWN"
+    assert {name: texts[:8] for name, texts in failed.items()} == {}
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
@@ -134,7 +130,7 @@ def test_a_page_is_complete_without_javascript(kind: str, pages: dict[str, Path]
     with_script, without = (Visit(browser, pages[kind], "light", script=script) for script in (True, False))
     texts = set(without.check("texts"))
     assert set(with_script.check("texts")) - {""} <= texts
-    assert without.check("overlaps") == [] or "overlaps" in KNOWN.get(kind, set())
+    assert without.check("overlaps") == []
     with_script.close()
     without.close()
 
@@ -197,4 +193,4 @@ def test_texts_of_drawings_do_not_meet(browser: Any, tmp_path: Path) -> None:
     file.write_bytes(html.page("drawings", [html.drawing(drawing, "a network") for drawing in drawings]))
     problems = problems_of(browser, file)
     assert len(drawings) >= 11
-    assert {name: texts for name, texts in problems.items() if texts and name not in KNOWN["index"]} == {}
+    assert {name: texts for name, texts in problems.items() if texts} == {}

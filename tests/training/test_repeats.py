@@ -118,7 +118,7 @@ def test_the_report_agrees_with_the_predictions(repeated):
     assert "bootstrap of 32 groups" in report["metrics"]["test"]["accuracy"]["interval"]
     page = (repeated / "report.html").read_text()
     assert "3 folds × 2 seeds" in page
-    assert page.count('<td class="number">96</td>') >= 1
+    assert "<dd>96</dd>" in page or '<td class="number">96</td>' in page
 
 
 def test_the_recipe_of_a_part_repeats_the_part(repeated):
@@ -243,7 +243,7 @@ def test_operating_points_use_the_thresholds_of_each_part(repeated):
             ]
             assert point[rate]["value"] == pytest.approx(sum(correct) / len(correct))
             assert point[rate]["low"] <= point[rate]["value"] <= point[rate]["high"]
-    assert "each part&#x27;s own" in (repeated / "report.html").read_text()
+    assert "each part&#39;s own" in (repeated / "report.html").read_text()
 
 
 def test_a_fold_of_a_recipe_is_repeated_with_every_seed(recipe):
