@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from helpers.export_subjects import export_subject, extract_training
 from helpers.exported_files import photographs
+from helpers.paths import ROOT
 from helpers.wheels import build_wheel
 from PIL import Image
 
@@ -24,6 +25,7 @@ from lightcnn.exporting.onnx_formats import onnx_file
 from lightcnn.predictor import Predictions
 from lightcnn.progress import no_progress
 
+GUIDE = ROOT / "docs" / "guides" / "deploy.md"
 MODULE_PACKAGES = ("onnxruntime", "numpy", "pillow")
 """What `ExportedModel` needs."""
 COMMAND_PACKAGES = ("typer", "rich", "pydantic", "ruamel.yaml")
@@ -105,6 +107,20 @@ def test_the_module_predicts_as_the_run_beside_three_packages(python: Path, plac
     assert tuple(predictions) == expected.predictions
     assert (unlikeness is None) == (expected.unlikeness is None)
     assert not {"torch", "pydantic", "ruamel.yaml", "typer", "rich", "cv2", "scipy"} & set(modules)
+
+
+def test_the_script_of_the_guide_predicts_as_the_run_beside_three_packages(
+    python: Path, place: Path, expected: Predictions, tmp_path: Path
+) -> None:
+    (script,) = [text for text in GUIDE.read_text(encoding="utf-8").split("```") if "import json, numpy, onnx" in text]
+    script = script.removeprefix("python\n")
+    assert len(script.splitlines()) == 10 and "lightcnn" not in script
+    (tmp_path / "exported").symlink_to(place)
+    (tmp_path / "digit.png").symlink_to(images_of(place)[0])
+    lines = execute(python, "-c", script, cwd=tmp_path).splitlines()
+    names, numbers = zip(*(line.split(": ") for line in lines), strict=True)
+    assert names == expected.classes
+    np.testing.assert_allclose([float(number) for number in numbers], expected.probabilities[0], atol=AT_THE_SIZE)
 
 
 def test_the_command_predicts_as_the_run_beside_four_more(python: Path, place: Path, expected: Predictions) -> None:
