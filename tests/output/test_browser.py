@@ -190,7 +190,7 @@ def test_texts_of_drawings_do_not_meet(browser: Any, tmp_path: Path) -> None:
     networks = drawn_networks()
     drawings = [network_svg(name, network.input, spec_stages(network)) for name, network in networks.items()]
     file = tmp_path / "drawings.html"
-    file.write_bytes(html.page("drawings", [html.drawing(drawing, "a network") for drawing in drawings]))
+    file.write_bytes(html.page("drawings", [html.drawing(svg, f"network {n}") for n, svg in enumerate(drawings)]))
     problems = problems_of(browser, file)
     assert len(drawings) >= 11
     assert {name: texts for name, texts in problems.items() if texts} == {}
