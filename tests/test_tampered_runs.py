@@ -27,6 +27,7 @@ FILES = {
     "predict": ("report.json", "spec.yaml", "weights.safetensors", "preprocess.json"),
     "profile": ("report.json", "spec.yaml"),
     "export": ("report.json", "spec.yaml", "weights.safetensors", "preprocess.json"),
+    "serve": ("report.json", "spec.yaml", "weights.safetensors", "preprocess.json"),
     "compare": ("report.json", "predictions.csv"),
     "distill": ("report.json", "spec.yaml", "weights.safetensors", "preprocess.json"),
 }  # fmt: skip
@@ -36,7 +37,7 @@ JSON_CASES = [
     (command, name) for command, name in CASES
     if name.endswith(".json") and (command, name) not in {
         ("train", "environment.json"), ("explain", "preprocess.json"), ("predict", "preprocess.json"),
-        ("predict", "report.json"), ("distill", "preprocess.json"), ("export", "report.json"),
+        ("predict", "report.json"), ("distill", "preprocess.json"), ("serve", "report.json"), ("export", "report.json"),
         ("export", "preprocess.json"),
     }
 ]  # fmt: skip
@@ -52,14 +53,9 @@ def refuses(runs: Path, command: str, capsys: pytest.CaptureFixture[str]) -> str
 
 def test_the_cases_cover_all_commands() -> None:
     assert set(FILES) == set(COMMANDS)
-    assert {arguments[0] for _, arguments in COMMANDS.values()} == set(main.COMMANDS) - {
-        "audit",
-        "check",
-        "list",
-        "serve",
-    }
+    assert {arguments[0] for _, arguments in COMMANDS.values()} == set(main.COMMANDS) - {"audit", "check", "list"}
     assert len(CASES) >= 45
-    assert len(JSON_CASES) == 16
+    assert len(JSON_CASES) == 17
 
 
 @pytest.mark.parametrize(("command", "name"), CASES)

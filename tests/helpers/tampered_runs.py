@@ -31,6 +31,7 @@ COMMANDS = {
     "predict": ("train", ["predict", "train", "image.png"]),
     "profile": ("train", ["profile", "train", "--no-latency", "--quiet"]),
     "export": ("train", ["export", "train", "--to", "pt2", "--quiet"]),
+    "serve": ("train", ["serve", "train", "--port", "0", "--quiet"]),
     "compare": ("train", ["compare", "train", "other", "--quiet"]),
     "distill": (
         "train",
