@@ -358,58 +358,63 @@ static Window window_at(const Layer *layer, int32_t out_row, int32_t out_column)
     return window;
 }
 
+/*
+ * Computes the pixels of the output one after the other: from the first to the last, or backward if the output begins
+ * behind the input. So it may overlap the input on either side, as far as planned.
+ */
 static void run(const Layer *layer)
 {
-    int8_t *output = arena + layer->output;
-    int32_t row, column;
+    const int32_t width = layer->out_width, pixels = layer->out_height * width;
+    const int32_t backward = layer->output > layer->input;
+    int32_t done;
 
-    for (row = 0; row < layer->out_height; row++) {
-        for (column = 0; column < layer->out_width; column++, output += layer->out_channels) {
-            const Window window = window_at(layer, row, column);
-            switch (layer->operator) {
+    for (done = 0; done < pixels; done++) {
+        const int32_t pixel = backward ? pixels - 1 - done : done;
+        const Window window = window_at(layer, pixel / width, pixel % width);
+        int8_t *output = arena + layer->output + pixel * layer->out_channels;
+        switch (layer->operator) {
 #if USES_INPUT
-            case INPUT:
-                input(layer, &window, output);
-                break;
+        case INPUT:
+            input(layer, &window, output);
+            break;
 #endif
 #if USES_CONV
-            case CONV:
-                conv(layer, &window, output);
-                break;
+        case CONV:
+            conv(layer, &window, output);
+            break;
 #endif
 #if USES_DEPTHWISE
-            case DEPTHWISE:
-                depthwise(layer, &window, output);
-                break;
+        case DEPTHWISE:
+            depthwise(layer, &window, output);
+            break;
 #endif
 #if USES_MAXPOOL
-            case MAXPOOL:
-                maxpool(layer, &window, output);
-                break;
+        case MAXPOOL:
+            maxpool(layer, &window, output);
+            break;
 #endif
 #if USES_AVGPOOL
-            case AVGPOOL:
-                avgpool(layer, &window, output);
-                break;
+        case AVGPOOL:
+            avgpool(layer, &window, output);
+            break;
 #endif
 #if USES_MEAN
-            case MEAN:
-                mean(layer, &window, output);
-                break;
+        case MEAN:
+            mean(layer, &window, output);
+            break;
 #endif
 #if USES_ADD
-            case ADD:
-                add(layer, &window, output);
-                break;
+        case ADD:
+            add(layer, &window, output);
+            break;
 #endif
 #if USES_SCALE
-            case SCALE:
-                scale(layer, &window, output);
-                break;
+        case SCALE:
+            scale(layer, &window, output);
+            break;
 #endif
-            default:
-                break;
-            }
+        default:
+            break;
         }
     }
 }

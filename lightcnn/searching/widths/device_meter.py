@@ -42,7 +42,7 @@ class DeviceWidthMeter(WidthMeter):
     """A meter that also measures flash and arena, quickly: the network that is taken must be measured exactly.
 
     The code in the flash is that of the widths in the beginning. The arena is what is alive at the same time; in one
-    buffer, the tensors of one in ten networks need more (`memory_plan`).
+    buffer, the tensors of one in fifty networks need more (`memory_plan`).
     """
 
     def __init__(self, space: SearchSpace, budget: Budget, shape: Mapping[str, Any]) -> None:
