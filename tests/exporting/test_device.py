@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from helpers.c_code import facts_of
@@ -26,6 +27,7 @@ from lightcnn.memory_plan import constant_bytes, flash_bytes, plan_memory
 from lightcnn.program import program
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.space import SearchSpace
+from lightcnn.spec import NetworkSpec
 
 DATA = "synthetic-lesions:count=40,size=16"
 """What the run of the fixture was trained on."""
@@ -59,6 +61,26 @@ def test_the_linker_states_what_is_planned(seed: int) -> None:
     assert facts.constant_bytes + facts.code_bytes <= facts.flash_bytes <= flash_bytes(network.program)
     assert 100 < facts.stack_bytes < 512
     assert facts.instructions > 1000
+
+
+BLOCKS: dict[str, dict[str, Any]] = {
+    "depthwise": {"kind": "separable", "width": 5},
+    "add": {"kind": "residual", "body": ({"kind": "conv", "width": 4},)},
+    "avgpool": {"kind": "pool", "op": "avg"},
+}
+
+
+@needs_tools
+@pytest.mark.parametrize("kernels", ["mean", "maxpool", "add maxpool", "depthwise mean", "avgpool maxpool"])
+def test_the_allowance_suffices_for_sets_of_kernels_that_spare_least(kernels: str) -> None:
+    """These five of 48 sets leave 16 to 32 bytes, of which the linker may need some for alignment."""
+    blocks = ({"kind": "conv", "width": 4}, *(BLOCKS[name] for name in kernels.split() if name in BLOCKS))
+    head = {"pool": "avg" if "mean" in kernels else "max"}
+    spec = NetworkSpec.model_validate({"input": (1, 9, 8), "stages": blocks, "classes": 3, "head": head})
+    network = random_network(program(spec), 1)
+    assert {step.operator for step in network.program.steps} == {"input", "conv", *kernels.split()}
+    spare = flash_bytes(network.program) - _checked(network).flash_bytes
+    assert 0 <= spare <= 40
 
 
 @needs_tools
