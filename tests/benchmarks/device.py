@@ -4,9 +4,9 @@
 
 Without a RUN, the recipe `quick` (mbconv blocks, one with squeeze-and-excitation) is trained on digits first. The first
 table has the arena of the generated C beside int8 `peak_activations`, the arena of TensorFlow Lite Micro for the same
-integers (extra `tflite`), and the stack of what emx-onnx-cgen (PyPI) generates from our ONNX in fp32 and in int8, with
-its buffers on the stack. The second table has flash, stack and instructions on three emulated processors. An emulator
-counts instructions, not cycles.
+integers (extra `tflite`) and for the same shapes with ReLU, and flash and stack of what emx-onnx-cgen (PyPI) generates
+from our ONNX in fp32 and in int8, with its buffers on the stack. The second table has flash, stack and instructions on
+three emulated processors. An emulator counts instructions, not cycles.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from exported_networks import ExportedNetwork, given_runs, micrompoxnet, of_run
+from exported_networks import ExportedNetwork, given_runs, micrompoxnet, of_run, with_relu
 
 from lightcnn.cost import cost
 from lightcnn.errors import LightcnnError
@@ -37,15 +37,17 @@ EMX_SECONDS = 240
 
 
 def arenas(network: ExportedNetwork) -> list[str]:
-    """Cells: peak activations, our arena, and TensorFlow Lite Micro's."""
+    """Cells: peak activations, our arena, and TensorFlow Lite Micro's; then its arena and our share of it with ReLU."""
     ours = plan_memory(network.integer.program).arena_bytes
     cells = [f"{cost(network.spec).peak_activations:,}", f"{ours:,}"]
     try:
         arena = MicroInterpreter(int8_bytes(network.integer)).arena()
+        relu = MicroInterpreter(int8_bytes(with_relu(network))).arena()["total"]
     except LightcnnError as error:
-        return [*cells, f"left out: {error}", "–", "–", "–"]
+        return [*cells, f"left out: {error}", *["–"] * 5]
     total, head = arena["total"], arena["head"]
-    return [*cells, f"{total:,}", f"{head:,}", f"{ours / total:.2f}", f"{ours / head:.2f}"]
+    shares = [f"{ours / total:.3f}", f"{ours / head:.2f}", f"{relu:,}", f"{ours / relu:.2f}"]
+    return [*cells, f"{total:,}", f"{head:,}", *shares]
 
 
 def emx(network: ExportedNetwork, folder: Path, program: str | None) -> list[str]:
@@ -117,7 +119,8 @@ def main() -> None:
         networks = [of_run(run) for run in given_runs(options.runs, folder)]
         networks += [] if options.skip_micrompoxnet else [micrompoxnet()]
         titles = ("network", "peak activations", "our arena", "TFLM", "its activations", "ours / TFLM",
-                  "ours / its activations", "emx fp32: flash / stack", "emx int8: flash / stack")  # fmt: skip
+                  "ours / its activations", "TFLM with ReLU", "ours / it", "emx fp32: flash / stack",
+                  "emx int8: flash / stack")  # fmt: skip
         print(f"| {' | '.join(titles)} |\n|" + "---|" * len(titles))
         for network in networks:
             cells = [network.name, *arenas(network), *emx(network, folder, options.emx)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,14 +59,28 @@ def of_run(path: Path) -> ExportedNetwork:
     return ExportedNetwork(path.name, spec, subject.deployed, quantized(subject), images)
 
 
+def any_preprocess(spec: NetworkSpec) -> Preprocess:
+    """Preprocessing for a network whose weights are random."""
+    channels, size, _ = spec.input
+    return Preprocess(
+        size=size, channels=channels, shorter_side=size, mean=(0.5,) * channels, deviation=(0.25,) * channels,
+        classes=tuple(map(str, range(spec.classes))),
+    )  # fmt: skip
+
+
+def with_relu(network: ExportedNetwork) -> IntegerNetwork:
+    """The same shapes with ReLU in place of all activations, and random weights."""
+    text = re.sub(r'"act":"\w+"', '"act":"relu"', network.spec.model_dump_json())
+    spec = NetworkSpec.model_validate_json(text)
+    images = torch.from_numpy(network.images[:16]).movedim(3, 1).contiguous()
+    return quantize_network(program(spec), fold(build(spec, seed=0)).state_dict(), images, any_preprocess(spec))
+
+
 def micrompoxnet() -> ExportedNetwork:
     """MicroMPoxNet with random weights, calibrated on 16 images of synthetic lesions."""
     spec = Recipe.load("micrompoxnet").network
     assert isinstance(spec, NetworkSpec)
-    size = spec.input[1]
-    preprocess = Preprocess(
-        size=size, channels=3, shorter_side=size, mean=(0.5,) * 3, deviation=(0.25,) * 3, classes=("a", "b")
-    )
+    size, preprocess = spec.input[1], any_preprocess(spec)
     dataset = load(f"synthetic-lesions:count={IMAGES + 16},size={size}")
     images = torch.stack([network_pixels(image, preprocess) for image in dataset.images])
     deployed = fold(build(spec, seed=0))

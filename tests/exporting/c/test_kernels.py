@@ -14,8 +14,10 @@ from helpers.quantized_networks import blurred_noise, quantized_network
 from helpers.specs import ACTIVATIONS
 
 from lightcnn import Recipe
+from lightcnn.exporting.c import source_files
 from lightcnn.integer import reference
 from lightcnn.integer.network import IntegerNetwork
+from lightcnn.memory_plan import WINDOWED, plan_memory
 from lightcnn.program import OPERATORS, program
 from lightcnn.spec import NetworkSpec
 
@@ -96,6 +98,30 @@ def test_every_set_of_kernels(combination: tuple[bool, ...], tmp_path: Path) -> 
     expected = {name for name, is_used in zip(names, combination, strict=True) if is_used}
     assert used == expected | (set() if "mean" in expected else {"maxpool"})
     require_equal(tmp_path, network, random_pixels(network.program, 2, 1), "-O0")
+
+
+def test_the_networks_overlap_in_both_directions() -> None:
+    overlaps = set()
+    for steps in (program(combined(combination)) for combination in COMBINATIONS):
+        offsets = plan_memory(steps).offsets
+        for step in steps.steps:
+            (start, end), (out_start, out_end) = (
+                (offsets[tensor], offsets[tensor] + steps.elements(tensor)) for tensor in (step.inputs[0], step.output)
+            )
+            if out_start < end and start < out_end and step.operator in WINDOWED:
+                overlaps.add((step.operator, out_start > start))
+    assert {(name, backward) for name in ("conv", "maxpool", "avgpool") for backward in (True, False)} <= overlaps
+
+
+@needs_gcc
+def test_steps_in_the_wrong_direction_give_other_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right, wrong = "layer->output > layer->input", "layer->output < layer->input"
+    assert source_files.shipped("kernels.c").count(right) == 1
+    shipped = source_files.shipped
+    monkeypatch.setattr(source_files, "shipped", lambda name: shipped(name).replace(right, wrong))
+    network = random_network(program(combined(COMBINATIONS[-1])), 1)
+    with pytest.raises(AssertionError, match="Mismatched elements"):
+        require_equal(tmp_path, network, random_pixels(network.program, 2, 1), "-O0")
 
 
 @needs_gcc
