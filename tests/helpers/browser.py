@@ -1,4 +1,4 @@
-"""Debian's Chromium, driven by Playwright. Tests that need it are skipped where one of the two is missing."""
+"""Debian's Chromium, driven by Playwright: pages that are opened, and what went wrong on them."""
 
 from __future__ import annotations
 
@@ -6,69 +6,105 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.paths import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DESKTOP, PHONE = (1280, 900), (390, 844)
-"""Width and height of a window in pixels."""
+CHECKS = (ROOT / "tests" / "output" / "page_checks.js").read_text(encoding="utf-8")
+WIDTHS = (390, 768, 1440)
+"""Widths of a phone, a tablet and a desk in pixels."""
+HEIGHT = 900
+MODES = ("light", "dark")
+
+axe_package = find_spec("axe_playwright_python")
+AXE = axe_package and axe_package.origin
+"""A file next to axe.min.js, which this package contains; None if it is not installed."""
+needs_browser = [
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
+    pytest.mark.skipif(find_spec("playwright") is None, reason="needs Playwright: pip install playwright"),
+]
 
 
 @contextmanager
 def chromium() -> Iterator[Any]:
     """A browser. Playwright occupies the thread's event loop, so that a test module should close it at its end."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
 
 
-@dataclass(eq=False)
 class Tab:
-    """A page of an address, and what went wrong on it: errors of its scripts, and requests to other addresses."""
+    """A page that was opened: what its scripts reported, and its requests to other addresses, which are aborted."""
 
-    page: Any
-    address: str
-    errors: list[str] = field(default_factory=list)
+    def __init__(
+        self, browser: Any, address: str, *, width: int = WIDTHS[-1], mode: str = "light", script: bool = True
+    ) -> None:
+        self.address = address.partition("#")[0]
+        self.events: dict[str, list[str]] = {"console": [], "requests": []}
+        context = browser.new_context(
+            color_scheme=mode, java_script_enabled=script, viewport={"width": width, "height": HEIGHT}
+        )
+        self.page = context.new_page()
+        self.page.route("**/*", self._route)
+        self.page.on("console", lambda message: self._note(message.text, message.type != "log"))
+        self.page.on("pageerror", lambda error: self._note(str(error)))
+        self.page.on("dialog", lambda dialog: self._note(f"dialog {dialog.message}"))
+        self.page.goto(address)
+
+    def _route(self, route: Any) -> None:
+        """Follows a request to the address of the page, and aborts and notes all others."""
+        if route.request.url.startswith((self.address, "blob:", "data:")):
+            route.continue_()
+        else:
+            self.events["requests"].append(route.request.url)
+            route.abort()
+
+    def _note(self, text: str, counts: bool = True) -> None:
+        if counts:
+            self.events["console"].append(text)
 
     def require_no_errors(self) -> None:
-        """Fails the test if something went wrong."""
-        assert self.errors == []
+        """Fails the test if a script reported something, or the page asked another address."""
+        assert self.events == {"console": [], "requests": []}
+
+    def check(self, name: str) -> list[str]:
+        """The problems that a function of page_checks.js returns."""
+        problems: list[str] = self.page.evaluate(f"{CHECKS.strip()}.{name}()")
+        return problems
+
+    def axe_problems(self) -> list[str]:
+        """What axe finds: the rule, and the first element that breaks it. Nothing if axe is not installed."""
+        if AXE is None:
+            return []
+        self.page.evaluate(Path(AXE).with_name("axe.min.js").read_text(encoding="utf-8"))
+        violations = self.page.evaluate("axe.run().then(result => result.violations)")
+        return [f"{rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in violations]
+
+    def paper_pages(self) -> int:
+        """The number of sheets on which the page is printed."""
+        return len(re.findall(rb"/Type\s*/Page[^s]", self.page.pdf(prefer_css_page_size=True)))
+
+    def resize(self, width: int) -> None:
+        """Makes the window so many pixels wide."""
+        self.page.set_viewport_size({"width": width, "height": HEIGHT})
+
+    def close(self) -> None:
+        """Closes the page."""
+        self.page.context.close()
 
 
 @contextmanager
-def open_tab(browser: Any, address: str, *, size: tuple[int, int] = DESKTOP, scheme: str = "light") -> Iterator[Tab]:
-    """A page in a window of that size; requests to other addresses are aborted and fail the test."""
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-    tab = Tab(context.new_page(), address)
-
-    def route(route: Any) -> None:
-        if route.request.url.startswith((address.partition("#")[0], "blob:", "data:")):
-            route.continue_()
-        else:
-            tab.errors.append(f"foreign request: {route.request.url}")
-            route.abort()
-
-    tab.page.route("**/*", route)
-    tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
-    tab.page.on("console", lambda message: tab.errors.append(message.text) if message.type == "error" else None)
-    tab.page.goto(address)
-    yield tab
-    context.close()
-
-
-def accessibility_violations(page: Any) -> list[str]:
-    """What axe objects to."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
-    results = axe.Axe().run(page).response
-    return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in results["violations"]]
-
-
-def pdf_pages(page: Any) -> int:
-    """The number of pages that a page is printed on."""
-    return len(re.findall(rb"/Type\s*/Page[^s]", page.pdf(prefer_css_page_size=True)))
+def open_tab(browser: Any, address: str, *, width: int = WIDTHS[-1], mode: str = "light") -> Iterator[Tab]:
+    """A page that is closed at the end of the block."""
+    tab = Tab(browser, address, width=width, mode=mode)
+    try:
+        yield tab
+    finally:
+        tab.close()

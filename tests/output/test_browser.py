@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.browser import AXE, MODES, WIDTHS, Tab, chromium, needs_browser
 from helpers.report_pages import COMMANDS, write_pages
 
 from lightcnn import document
@@ -19,10 +18,6 @@ from lightcnn.recipe import Recipe
 from lightcnn.space import SearchSpace
 from lightcnn.spec import InvertedResidualBlock, NetworkSpec
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHECKS = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
-WIDTHS = (390, 768, 1440)
-MODES = ("light", "dark")
 AXE_WIDTH = 768
 """The width at which axe runs: it takes a second for a page, and its rules do not depend on the width."""
 PLANTED = """
@@ -32,13 +27,7 @@ PLANTED = """
 """
 """A page without a title that fails every check."""
 
-axe_package = find_spec("axe_playwright_python")
-AXE = axe_package and axe_package.origin
-"""A file next to axe.min.js, which this package contains; None if it is not installed."""
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
-    pytest.mark.skipif(find_spec("playwright") is None, reason="needs Playwright for Python"),
-]
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -50,54 +39,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium of the system."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as browser:
+        yield browser
 
 
-class Visit:
-    """A page that was opened, with its details unfolded: what it reported and requested meanwhile."""
+class Visit(Tab):
+    """A page of a file that was opened, with its details unfolded."""
 
     def __init__(self, browser: Any, file: Path, mode: str, *, script: bool = True) -> None:
-        context = browser.new_context(color_scheme=mode, java_script_enabled=script)
-        self.page = context.new_page()
-        self.events: dict[str, list[str]] = {"console": [], "requests": []}
-        self.page.on("console", lambda message: self._note("console", message.text, message.type != "log"))
-        self.page.on("pageerror", lambda error: self._note("console", str(error)))
-        self.page.on("dialog", lambda dialog: self._note("console", f"dialog {dialog.message}"))
-        self.page.on("request", lambda request: self._note("requests", request.url, request.url[:5] != "data:"))
-        self.page.goto(file.as_uri())
-        self.events["requests"].remove(file.as_uri())
+        super().__init__(browser, file.as_uri(), mode=mode, script=script)
         self.page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
-
-    def _note(self, kind: str, text: str, counts: bool = True) -> None:
-        if counts:
-            self.events[kind].append(text)
-
-    def check(self, name: str) -> list[str]:
-        """The problems that a function of page_checks.js returns."""
-        problems: list[str] = self.page.evaluate(f"{CHECKS.strip()}.{name}()")
-        return problems
-
-    def resize(self, width: int) -> None:
-        """Makes the window so many pixels wide."""
-        self.page.set_viewport_size({"width": width, "height": 900})
-
-    def close(self) -> None:
-        """Closes the page."""
-        self.page.context.close()
-
-
-def axe_problems(visit: Visit) -> list[str]:
-    """What axe finds: the rule, and the first element that breaks it. Nothing if axe is not installed."""
-    if AXE is None:
-        return []
-    visit.page.evaluate(Path(AXE).with_name("axe.min.js").read_text(encoding="utf-8"))
-    violations = visit.page.evaluate("axe.run().then(result => result.violations)")
-    return [f"{rule['id']}: {rule['nodes'][0]['html'][:100]}" for rule in violations]
 
 
 def problems_of(browser: Any, file: Path) -> dict[str, list[str]]:
@@ -110,7 +61,7 @@ def problems_of(browser: Any, file: Path) -> dict[str, list[str]]:
             for name in ("scroll", "overlaps", "alternatives", "markup"):
                 problems.setdefault(name, []).extend(f"{width} {mode}: {text}" for text in visit.check(name))
             if width == AXE_WIDTH:
-                problems.setdefault("axe", []).extend(f"{width} {mode}: {text}" for text in axe_problems(visit))
+                problems.setdefault("axe", []).extend(f"{width} {mode}: {text}" for text in visit.axe_problems())
         for name, events in visit.events.items():
             problems.setdefault(name, []).extend(f"{mode}: {text}" for text in events)
         visit.close()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from helpers.browser import CHROMIUM
 from jinja2 import UndefinedError
 
 from lightcnn.output import html
@@ -20,7 +20,6 @@ ROWS = [
     ("c", "", 9),
     ("<i>", html.NumberCell("300", 300), 1),
 ]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def sorted_page(script: str = "") -> str:

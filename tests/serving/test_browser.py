@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.browser import DESKTOP, PHONE, Tab, accessibility_violations, chromium, open_tab, pdf_pages
+from helpers.browser import MODES, WIDTHS, Tab, chromium, needs_browser, open_tab
 from helpers.served import Client, image_bytes, serving
 
 import lightcnn
@@ -26,8 +26,10 @@ DROP = """([selector, kind, text]) => {
 }"""
 CUT_VERDICTS = """[...document.querySelectorAll(".images ul")].filter(list =>
   list.getBoundingClientRect().bottom > list.parentElement.getBoundingClientRect().bottom).length"""
-PAPER = (703, 1031)
-"""A4 without its margins, in pixels of CSS."""
+PAPER = 703
+"""Width of A4 without its margins, in pixels of CSS."""
+
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +124,7 @@ def test_a_damaged_file_is_reported(browser: Any, client: Client, tmp_path: Path
         tab.page.set_input_files("#choose", path)
         tab.page.wait_for_selector("#status:has-text('is damaged')")
         assert tab.page.locator(".result").count() == 0
-        assert all("422" in error for error in tab.errors)  # Chromium lists every 4xx
+        assert all("422" in text for text in tab.events["console"])  # Chromium lists every 4xx
 
 
 def test_an_inline_script_is_blocked(tab: Tab) -> None:
@@ -130,7 +132,7 @@ def test_an_inline_script_is_blocked(tab: Tab) -> None:
     tab.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.ran = 1\">')")
     tab.page.wait_for_timeout(200)
     assert tab.page.evaluate("window.ran") is None
-    assert any("Content Security Policy" in error for error in tab.errors)
+    assert any("Content Security Policy" in error for error in tab.events["console"])
 
 
 def test_the_keyboard_suffices(tab: Tab, file: Path) -> None:
@@ -155,16 +157,15 @@ def test_the_keyboard_suffices(tab: Tab, file: Path) -> None:
     tab.require_no_errors()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE])
-def test_the_page_is_accessible_and_fits(
-    browser: Any, client: Client, file: Path, size: tuple[int, int], scheme: str
-) -> None:
-    with open_tab(browser, f"http://127.0.0.1:{client.port}/", size=size, scheme=scheme) as tab:
+@pytest.mark.parametrize("mode", MODES)
+def test_the_page_is_accessible_and_fits(browser: Any, client: Client, file: Path, mode: str) -> None:
+    with open_tab(browser, f"http://127.0.0.1:{client.port}/", mode=mode) as tab:
         tab.page.set_input_files("#choose", file)
         tab.page.wait_for_selector(".maps img")
-        assert accessibility_violations(tab.page) == []
-        assert tab.page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        for width in WIDTHS:
+            tab.resize(width)
+            assert tab.axe_problems() + tab.check("scroll") + tab.check("overlaps") == [], width
+        tab.require_no_errors()
 
 
 def test_the_report_prints_on_one_page_and_asks_for_nothing(browser: Any, tab: Tab, file: Path, tmp_path: Path) -> None:
@@ -187,11 +188,11 @@ def test_the_report_prints_on_one_page_and_asks_for_nothing(browser: Any, tab: T
     report = tmp_path / "report.html"
     download.value.save_as(report)
     assert download.value.suggested_filename == "report-lesion.png.html"
-    with open_tab(browser, report.as_uri(), size=PAPER) as printed:
+    with open_tab(browser, report.as_uri(), width=PAPER) as printed:
         assert printed.page.locator(".images img").count() == 6
 
-        assert pdf_pages(printed.page) == 1
-        assert accessibility_violations(printed.page) == []
+        assert printed.paper_pages() == 1
+        assert printed.axe_problems() == []
         printed.page.emulate_media(media="print")
         assert printed.page.evaluate(CUT_VERDICTS) == 0
         assert "The decision is the clinician's." in printed.page.inner_text("main")
