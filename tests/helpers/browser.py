@@ -18,6 +18,8 @@ CHECKS = (ROOT / "tests" / "output" / "page_checks.js").read_text(encoding="utf-
 WIDTHS = (390, 768, 1440)
 """Widths of a phone, a tablet and a desk in pixels."""
 HEIGHT = 900
+TIMEOUT = 60_000
+"""Milliseconds that a state of a page may take, since other work may run at the same time."""
 MODES = ("light", "dark")
 
 axe_package = find_spec("axe_playwright_python")
@@ -55,6 +57,8 @@ class Tab:
         self.page.route("**/*", self._route)
         self.page.on("console", lambda message: self._note(message.text, message.type != "log"))
         self.page.on("pageerror", lambda error: self._note(str(error)))
+        self.page.on("filechooser", lambda chooser: None)  # so that Chromium reports such dialogs, and shows none
+        self.page.set_default_timeout(TIMEOUT)
         self.page.on("dialog", lambda dialog: self._note(f"dialog {dialog.message}"))
         self.page.goto(address)
 

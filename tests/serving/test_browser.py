@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers.browser import MODES, WIDTHS, Tab, chromium, needs_browser, open_tab
+from helpers.exported_files import SIZE, trained_network, write_exported
 from helpers.served import Client, image_bytes, serving
+from PIL import Image
 
 import lightcnn
+from lightcnn.serving.explainers.explanations import Report
 from lightcnn.serving.job import make_api
-from lightcnn.serving.settings import ServeSettings
+from lightcnn.serving.settings import Limits, ServeSettings
+from lightcnn.serving.uploads import Upload
 
+LIMITS = Limits(requests_per_second=10_000)
 TOKEN = "0123456789abcdef"
-DROP = """([selector, kind, text]) => {
-  const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0)), data = new DataTransfer();
-  data.items.add(new File([bytes], "moved.png", { type: "image/png" }));
-  const event = kind === "paste" ? new ClipboardEvent(kind, { clipboardData: data, bubbles: true })
-    : new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
-  document.querySelector(selector).dispatchEvent(event);
+COPY = """async text => {
+  const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+  await navigator.clipboard.write([new ClipboardItem({ "image/png": new Blob([bytes], { type: "image/png" }) })]);
 }"""
-CUT_VERDICTS = """[...document.querySelectorAll(".images ul")].filter(list =>
-  list.getBoundingClientRect().bottom > list.parentElement.getBoundingClientRect().bottom).length"""
+FOCUSED = "document.activeElement.id || document.activeElement.textContent"
 PAPER = 703
 """Width of A4 without its margins, in pixels of CSS."""
 
@@ -51,6 +55,15 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def files(file: Path) -> list[Path]:
+    """Two images like the training images, and one that is not."""
+    other, unlike = file.with_name("other.png"), file.with_name("unlike.png")
+    other.write_bytes(image_bytes(6, width=120, height=200))
+    unlike.write_bytes(image_bytes(0, width=500, height=20))
+    return [file, other, unlike]
+
+
 def test_an_image_is_predicted_and_explained(tab: Tab, file: Path, served_run: Path) -> None:
     page = tab.page
     page.set_input_files("#choose", file)
@@ -58,7 +71,7 @@ def test_an_image_is_predicted_and_explained(tab: Tab, file: Path, served_run: P
     run = lightcnn.Run.load(served_run).predict([file])
     expected = sorted(zip(run.classes, run.probabilities[0], strict=True), key=lambda pair: -pair[1])
     assert page.locator(".bars span").all_inner_texts() == [
-        text for name, share in expected for text in (name, f"{100 * share:.1f} %")
+        text for name, share in expected for text in (name, f"{100 * share:.1f}\u00a0%")
     ]
     assert run.predictions[0] in page.inner_text(".score")
     box = page.locator(".maps img").bounding_box()
@@ -86,20 +99,43 @@ def test_sliders_show_both_rates_and_abstain(tab: Tab, file: Path, client: Clien
     page.wait_for_selector(".maps img")
     curve = client.ask("GET", "/model").json["operating_points"]["classes"][1]
     page.fill("#threshold", "80")
-    assert page.inner_text("#sensitivity") == f"{100 * curve['sensitivity'][80]:.1f} %"
-    assert page.inner_text("#specificity") == f"{100 * curve['specificity'][80]:.1f} %"
+    assert page.inner_text("#sensitivity") == f"{100 * curve['sensitivity'][80]:.1f}\u00a0%"
+    assert page.inner_text("#specificity") == f"{100 * curve['specificity'][80]:.1f}\u00a0%"
     assert "the chosen threshold 0.80" in page.inner_text(".decision")
     page.fill("#abstain", "1")
     assert page.inner_text(".score").startswith("abstained")
     tab.require_no_errors()
 
 
-@pytest.mark.parametrize(("selector", "kind"), [("body", "drop"), ("body", "paste")])
-def test_images_are_dropped_and_pasted(tab: Tab, selector: str, kind: str) -> None:
+@pytest.mark.parametrize("field", ["#choose", "#photograph"])
+def test_images_are_chosen(tab: Tab, field: str, files: list[Path]) -> None:
+    several = tab.page.get_attribute(field, "multiple") is not None
+    tab.page.set_input_files(field, files if several else files[:1])
+    require_results(tab, [file.name for file in (files if several else files[:1])])
+
+
+def test_images_are_dropped(tab: Tab, files: list[Path]) -> None:
     tab.page.wait_for_selector("#facts dd")
-    tab.page.evaluate(DROP, [selector, kind, base64.b64encode(image_bytes()).decode()])
-    tab.page.wait_for_selector(".maps img")
-    assert tab.page.inner_text(".result h3") == "moved.png"
+    devtools = tab.page.context.new_cdp_session(tab.page)
+    data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        devtools.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 200, "data": data})
+    require_results(tab, [file.name for file in files])
+
+
+def test_an_image_is_pasted(tab: Tab) -> None:
+    tab.page.wait_for_selector("#facts dd")
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.page.evaluate(COPY, base64.b64encode(image_bytes()).decode())
+    tab.page.keyboard.press("Control+V")
+    require_results(tab, ["image.png"])
+
+
+def require_results(tab: Tab, names: list[str]) -> None:
+    """Waits until all images are predicted and explained; the newest is the first."""
+    tab.page.wait_for_selector(f".result:nth-child({len(names)}) .maps img")
+    assert tab.page.locator(".result h3").all_inner_texts() == names[::-1]
+    assert tab.page.inner_text("#status").startswith(f"{names[-1]}: ")
     tab.require_no_errors()
 
 
@@ -116,15 +152,43 @@ def test_an_image_unlike_the_training_images_is_reported(tab: Tab, tmp_path: Pat
     assert "rate of false alarms" in tab.page.inner_text(".unlike")
 
 
-def test_a_damaged_file_is_reported(browser: Any, client: Client, tmp_path: Path) -> None:
-    path = tmp_path / "cut.png"
-    path.write_bytes(image_bytes()[:100])
-    with open_tab(browser, f"http://127.0.0.1:{client.port}/") as tab:
-        tab.page.wait_for_selector("#facts dd")
-        tab.page.set_input_files("#choose", path)
-        tab.page.wait_for_selector("#status:has-text('is damaged')")
-        assert tab.page.locator(".result").count() == 0
-        assert all("422" in text for text in tab.events["console"])  # Chromium lists every 4xx
+def test_files_that_cannot_be_predicted_are_all_reported(tab: Tab, file: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.png").write_bytes(image_bytes()[:100])
+    (tmp_path / "notes.txt").write_text("notes")
+    tab.page.wait_for_selector("#facts dd")
+    tab.page.set_input_files("#choose", [tmp_path / "cut.png", tmp_path / "notes.txt", file])
+    tab.page.wait_for_selector("#status :nth-child(3):has-text('%')")
+    first, second, _ = tab.page.locator("#status span").all_inner_texts()
+    assert "cut.png: is damaged" in first and "notes.txt: has the content type text/plain" in second
+    assert tab.page.locator(".result").count() == 1
+    assert all("422" in text or "415" in text for text in tab.events["console"])  # Chromium lists every 4xx
+
+
+def test_progress_is_visible_until_the_map_is(browser: Any, settings: ServeSettings, file: Path) -> None:
+    api, released = make_api(settings), threading.Event()
+    explain = api.explanations.explainer.explain
+
+    def slow(upload: Upload, method: str, target: int | None, report: Report) -> dict[str, Any]:
+        if method == "lime":
+            report(23)
+            released.wait(60)
+        return explain(upload, method, target, report)
+
+    api.explanations.explainer.explain = slow  # type: ignore[method-assign]
+    with serving(api, settings) as client, open_tab(browser, f"http://127.0.0.1:{client.port}/") as tab:
+        page = tab.page
+        page.set_input_files("#choose", file)
+        page.wait_for_selector(".running:has-text('Grad-CAM is shown')")
+        page.click(".methods button:text-is('LIME')")
+        page.wait_for_selector(".running:has-text('LIME: 23 of about 2300 images went through the network')")
+        bar = page.locator(".through")
+        assert bar.is_visible() and bar.evaluate("bar => bar.value / bar.max") == 0.01
+        page.click(".methods button:text-is('Occlusion')")  # which waits for LIME
+        released.set()
+        page.wait_for_selector(".maps figure:nth-child(3)")
+        bar.wait_for(state="hidden")
+        assert page.locator(".maps figcaption b").all_inner_texts() == ["Grad-CAM", "LIME", "Occlusion"]
+        tab.require_no_errors()
 
 
 def test_an_inline_script_is_blocked(tab: Tab) -> None:
@@ -136,25 +200,39 @@ def test_an_inline_script_is_blocked(tab: Tab) -> None:
 
 
 def test_the_keyboard_suffices(tab: Tab, file: Path) -> None:
+    """A file is chosen, predicted at another threshold, explained by another method, and its report downloaded."""
     page = tab.page
     page.wait_for_selector("#facts dd")
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == "choose"
-    assert page.evaluate("document.activeElement.type") == "file"  # which every browser opens by the keyboard
-    page.set_input_files("#choose", file)
+    press_tab_until(page, "choose")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(file)
     page.wait_for_selector(".maps img")
-    reached = []
-    for _ in range(30):
-        page.keyboard.press("Tab")
-        reached.append(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
-        if reached[-1] == "threshold":
-            page.keyboard.press("ArrowRight")
-        if reached[-1] == "Layer-CAM":
-            page.keyboard.press("Enter")
-            break
-    assert {"photograph", "abstain", "operating-class", "threshold", "reset", "Download report"} <= set(reached)
+    assert page.evaluate(FOCUSED) == "choose"
+    reached = press_tab_until(page, "threshold")
+    threshold = float(page.inner_text("#threshold-value"))
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(f".decision:has-text('the chosen threshold {threshold + 0.01:.2f}')")
+    reached += press_tab_until(page, "Layer-CAM")
+    assert {"photograph", "abstain", "operating-class", "reset", "Download report"} <= set(reached)
+    page.keyboard.press("Enter")
     page.wait_for_selector(".maps figure:nth-child(2)")
+    assert page.evaluate(FOCUSED) == "Layer-CAM"
+    press_tab_until(page, "Download report", key="Shift+Tab")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert "Layer-CAM" in Path(download.value.path()).read_text(encoding="utf-8")
     tab.require_no_errors()
+
+
+def press_tab_until(page: Any, name: str, *, key: str = "Tab") -> list[str]:
+    """Presses a key until the element with that id or text has the focus; returns what had it."""
+    reached: list[str] = []
+    while name not in reached:
+        assert len(reached) < 30, f"the keyboard does not reach {name}: {reached}"
+        page.keyboard.press(key)
+        reached.append(page.evaluate(FOCUSED))
+    return reached
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -168,7 +246,7 @@ def test_the_page_is_accessible_and_fits(browser: Any, client: Client, file: Pat
         tab.require_no_errors()
 
 
-def test_the_report_prints_on_one_page_and_asks_for_nothing(browser: Any, tab: Tab, file: Path, tmp_path: Path) -> None:
+def test_the_report_of_a_run_is_one_sheet_with_all_maps(browser: Any, tab: Tab, file: Path, tmp_path: Path) -> None:
     page = tab.page
     page.set_input_files("#choose", file)
     page.wait_for_selector(".maps img")
@@ -180,23 +258,84 @@ def test_the_report_prints_on_one_page_and_asks_for_nothing(browser: Any, tab: T
       model.stand_in = true; model.note = "assumed ".repeat(40);
       model.classes = Array(60).fill("a long name of a class");
       const [result] = results; result.prediction.is_unlike = true; result.prediction.unlikeness = 2;
-      result.top = Array.from({ length: 30 }, (_, place) => [`a rather long name of a class ${place}`, 1 / 30]);
+      result.top = Array.from({ length: 30 }, (_, place) => [`${"a long name ".repeat(9)} ${place}`, 1 / 30]);
       result.maps.forEach(map => map.notes.push("a long note on this map ".repeat(20)));
     }""")
-    with page.expect_download() as download:
-        page.click(".report")
-    report = tmp_path / "report.html"
-    download.value.save_as(report)
-    assert download.value.suggested_filename == "report-lesion.png.html"
-    with open_tab(browser, report.as_uri(), width=PAPER) as printed:
-        assert printed.page.locator(".images img").count() == 6
+    report = downloaded_report(tab, tmp_path)
+    assert report.name == "report-lesion.png.html"
+    with printed(browser, report) as text:
+        assert "The decision is the clinician's." in text and "Occlusion does not fit" in text
 
-        assert printed.paper_pages() == 1
-        assert printed.axe_problems() == []
-        printed.page.emulate_media(media="print")
-        assert printed.page.evaluate(CUT_VERDICTS) == 0
-        assert "The decision is the clinician's." in printed.page.inner_text("main")
-        printed.require_no_errors()
+
+def downloaded_report(tab: Tab, folder: Path, *, place: int = 0) -> Path:
+    """The report of a result, as the browser saves it."""
+    with tab.page.expect_download() as download:
+        tab.page.locator(".report").nth(place).click()
+    file = folder / download.value.suggested_filename
+    download.value.save_as(file)
+    return file
+
+
+@contextmanager
+def printed(browser: Any, report: Path) -> Iterator[str]:
+    """The text of a report, which is on one sheet, accessible, and requests nothing."""
+    with open_tab(browser, report.as_uri(), width=PAPER) as sheet:
+        assert sheet.paper_pages() == 1
+        assert sheet.axe_problems() == []
+        yield sheet.page.inner_text("body")
+        sheet.require_no_errors()
+
+
+@pytest.fixture(scope="module")
+def file_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A server of an exported file with 40 classes of long names."""
+    network = trained_network(classes=40)
+    names = tuple(f"class {number} with a name of {'very ' * 20}many letters" for number in range(40))
+    network = replace(network, preprocess=network.preprocess.model_copy(update={"classes": names}))
+    data, accuracy = {"source": "/a/lesions", "stand_in": True}, {"value": 0.9, "low": 0.8, "high": 0.95}
+    path = tmp_path_factory.mktemp("file") / "model.onnx"
+    write_exported(path, network, data=data, accuracy=accuracy)
+    settings = ServeSettings(path, limits=LIMITS)
+    with serving(make_api(settings), settings) as client:
+        yield client
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_page_of_a_file_shows_what_it_states(browser: Any, file_client: Client, file: Path, mode: str) -> None:
+    with open_tab(browser, f"http://127.0.0.1:{file_client.port}/", mode=mode, width=WIDTHS[0]) as tab:
+        page = tab.page
+        page.set_input_files("#choose", file)
+        page.click(".methods button:text-is('LIME')")
+        page.wait_for_selector(".maps img")
+        assert page.is_visible("#stand-in") and page.is_hidden("#operating")
+        facts = page.inner_text("#facts")
+        assert "lesions (STAND-IN" in facts and "80.0\u00a0% to 95.0\u00a0%" in facts
+        assert page.locator(".methods button").all_inner_texts() == ["LIME", "Occlusion"]
+        assert tab.axe_problems() + tab.check("scroll") + tab.check("overlaps") == []
+        tab.require_no_errors()
+
+
+def test_each_of_several_images_has_a_report_on_one_sheet(browser: Any, file_client: Client, tmp_path: Path) -> None:
+    """With 40 classes of long names and abstention, of an image like the training images and one unlike them."""
+    noise = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    files = [tmp_path / "noise.png", tmp_path / f"{'unlike' * 30}.png"]
+    for file, pixels in zip(files, (noise, np.full_like(noise, 255)), strict=True):
+        Image.fromarray(pixels).save(file)
+    with open_tab(browser, f"http://127.0.0.1:{file_client.port}/") as tab:
+        page = tab.page
+        page.set_input_files("#choose", files)
+        page.wait_for_selector(".result:nth-child(2) .methods button")
+        page.fill("#abstain", "1")
+        for place, file in enumerate(reversed(files)):
+            result = page.locator(".result").nth(place)
+            for method in ("LIME", "Occlusion"):
+                result.locator(f".methods button:text-is('{method}')").click()
+            result.locator(".maps figure:nth-child(2)").wait_for()
+            with printed(browser, downloaded_report(tab, tmp_path, place=place)) as text:
+                assert file.name[:100] in text and "No class: the highest probability is below 1.00: abstained" in text
+                assert "STAND-IN" in text
+                assert ("unlike the training images (score" in text) == file.name.startswith("unlike")
+        tab.require_no_errors()
 
 
 def test_a_token_is_asked_for_or_taken_from_the_address(browser: Any, settings: ServeSettings) -> None:

@@ -3,8 +3,8 @@
 
 const element = id => document.getElementById(id);
 const results = new Set();
-const maxBars = 8, maxMaps = 5;
-let model = null, token = new URLSearchParams(location.hash.slice(1)).get("token") || "";
+const maxBars = 8, maxMaps = 5, maxLetters = 60;
+let model = null, chosenClass = false, token = new URLSearchParams(location.hash.slice(1)).get("token") || "";
 
 /** A new element with properties and children. */
 function make(tag, properties = {}, ...children) {
@@ -13,7 +13,9 @@ function make(tag, properties = {}, ...children) {
   return node;
 }
 
-const percent = share => `${(100 * share).toFixed(1)} %`;
+const percent = share => `${(100 * share).toFixed(1)}\u00a0%`;
+/** The start of a long text: a report must fit on its page. */
+const shortened = (text, letters = maxLetters) => text.length > letters ? `${text.slice(0, letters)}…` : text;
 const options = () => token ? { headers: { Authorization: `Bearer ${token}` } } : { headers: {} };
 
 /** The answer of the server, or an Error with its message. */
@@ -96,6 +98,8 @@ function facts() {
 // Operating points
 
 const curve = () => model.operating_points.classes[element("operating-class").selectedIndex];
+const threshold = () => Number(element("threshold").value);
+const rate = rates => rates === null ? "not known" : percent(rates[threshold()]);
 
 function showOperatingPoints() {
   const points = model.operating_points;
@@ -113,24 +117,22 @@ function resetThreshold() {
   showRates();
 }
 
-/** With many classes, the operating points are those of the newest prediction. */
+/** With many classes, the operating points are those of the newest prediction, until someone chooses a class. */
 function followPrediction(result) {
-  if (!model.operating_points || model.classes.length === 2) return;
+  if (!model.operating_points || model.classes.length === 2 || chosenClass) return;
   element("operating-class").selectedIndex = model.classes.indexOf(result.prediction.prediction);
   resetThreshold();
 }
 
 function showRates() {
-  const place = Number(element("threshold").value), each = curve();
-  const rate = rates => rates === null ? "not known" : percent(rates[place]);
-  element("threshold-value").textContent = model.operating_points.thresholds[place].toFixed(2);
+  const each = curve();
+  element("threshold-value").textContent = model.operating_points.thresholds[threshold()].toFixed(2);
   element("sensitivity").textContent = rate(each.sensitivity);
   element("specificity").textContent = rate(each.specificity);
-  element("sensitivity-label").textContent = `sensitivity (${each.images.toLocaleString("en")} images)`;
-  element("specificity-label").textContent = `specificity (${each.others.toLocaleString("en")} images)`;
   element("operating-note").textContent =
-    `Measured on the test set: of the images of ${each.class}, the share at or above the threshold (sensitivity), and ` +
-    "of all others, the share below it (specificity). A lower threshold misses fewer and alarms more often.";
+    `Measured on the test set: of the ${each.images.toLocaleString("en")} images of ${each.class}, the share at or above the ` +
+    `threshold (sensitivity), and of the ${each.others.toLocaleString("en")} others, the share below it (specificity). ` +
+    "A lower threshold misses fewer and alarms more often.";
   results.forEach(result => result.decide());
 }
 
@@ -140,6 +142,7 @@ class Result {
   constructor(file) {
     this.file = file;
     this.maps = [];
+    this.running = 0;
     this.node = element("result").content.firstElementChild.cloneNode(true);
     this.part("h3").textContent = file.name || "pasted image";
     this.url = URL.createObjectURL(file);
@@ -184,12 +187,19 @@ class Result {
       make("span", { textContent: percent(share) })]));
     this.part(".unlike").hidden = !unlike;
     if (unlike) this.part(".unlike").textContent = unlikeText(unlikeness);
-    const more = this.top.length > maxBars ? [`${this.top.length - maxBars} more classes are less probable.`] : [];
-    this.part(".warnings").textContent = [...differences.map(text => `The image differs from the training images: such ${text}.`), ...more].join(" ");
+    const differing = differences.length && `The image is one of those that differ from the training images: they ${differences.join(", and ")}.`;
+    const more = this.top.length > maxBars && `${this.top.length - maxBars} more classes are less probable.`;
+    this.part(".warnings").textContent = [differing, more].filter(Boolean).join(" ");
     this.part(".target").textContent = this.prediction.prediction;
     this.part(".report").disabled = false;
     this.decide();
     this.part(".methods").replaceChildren(...model.methods.map(method => this.methodButton(method)));
+  }
+
+  /** The operating points of the chosen class; with many classes, of the predicted one if no one chose. */
+  curve() {
+    if (chosenClass || model.classes.length === 2) return curve();
+    return model.operating_points.classes[model.classes.indexOf(this.prediction.prediction)];
   }
 
   /** What follows from the probabilities at the chosen threshold and abstention. */
@@ -200,13 +210,13 @@ class Result {
     this.part(".eyebrow").textContent = abstains ? `No class: the highest probability is below ${limit.toFixed(2)}`
       : model.threshold === null ? "Most probable" : `Predicted at the threshold ${model.threshold.toFixed(2)}`;
     const shown = model.threshold === null || abstains ? name : this.prediction.prediction;
-    this.part(".score").replaceChildren(abstains ? "abstained" : shown, make("small", {
+    this.part(".score").replaceChildren(abstains ? "abstained" : shortened(shown), make("small", {
       textContent: ` ${percent(this.prediction.probabilities[shown] ?? share)}` }));
-    const points = model.operating_points;
-    if (!points) return;
-    const chosen = Number(element("threshold").value) / 100, ofClass = this.prediction.probabilities[curve().class];
+    if (!model.operating_points) return;
+    const chosen = threshold() / 100, each = this.curve(), ofClass = this.prediction.probabilities[each.class];
     this.part(".decision").textContent =
-      `${curve().class}: ${percent(ofClass)} is ${ofClass >= chosen ? "at or above" : "below"} the chosen threshold ${chosen.toFixed(2)}.`;
+      `${shortened(each.class)}: ${percent(ofClass)} is ${ofClass >= chosen ? "at or above" : "below"} the chosen threshold ${chosen.toFixed(2)}, ` +
+      `which has a sensitivity of ${rate(each.sensitivity)} and a specificity of ${rate(each.specificity)} on the test set.`;
   }
 
   methodButton(method) {
@@ -218,11 +228,11 @@ class Result {
 
   /** Explains by one method; the server sends how many images went through the network meanwhile. */
   async explain(method, button) {
-    button.disabled = true;
+    if (button.ariaDisabled) return;
+    button.ariaDisabled = "true"; // not `disabled`, which would take the focus of the keyboard away
     const progress = this.part(".through"), status = this.part(".running");
+    if (!this.running++) progress.removeAttribute("value");
     progress.hidden = false;
-    progress.removeAttribute("value");
-    progress.max = method.images;
     status.textContent = `${method.title} is computed.`;
     try {
       const form = this.form({ method: method.name, target: this.prediction.prediction });
@@ -230,6 +240,7 @@ class Result {
       for await (const line of lines(response)) {
         if (line.error) throw new Error(line.error);
         if (line.images) {
+          progress.max = method.images;
           progress.value = Math.min(line.images, method.images);
           status.textContent = `${method.title}: ${line.images} of about ${method.images} images went through the network.`;
         }
@@ -238,9 +249,9 @@ class Result {
       status.textContent = `${method.title} is shown.`;
     } catch (failure) {
       status.textContent = `${method.title}: ${failure.message}`;
-      button.disabled = false;
+      button.ariaDisabled = null;
     }
-    progress.hidden = true;
+    progress.hidden = !--this.running;
   }
 
   showMap(map) {
@@ -259,10 +270,10 @@ function unlikeText(unlikeness) {
 function mapFigure(map) {
   const verdicts = map.checks.map(check => {
     const [kind, word] = check.passed === null ? ["warning", "not judged"] : check.passed ? ["passed", "passed"] : ["failed", "failed"];
-    return make("li", { title: check.rule }, make("span", { className: `badge ${kind}`, textContent: word }), ` ${check.text}`);
+    return make("li", { title: check.rule }, make("span", { className: `badge ${kind}`, textContent: word }), make("span", { textContent: check.text }));
   });
   const image = make("img", { src: `data:image/png;base64,${map.overlay}`, alt: `${map.title} of ${map.target} over the image` });
-  const caption = make("figcaption", {}, make("b", { textContent: map.title }), ` for ${map.target}`);
+  const caption = make("figcaption", {}, make("b", { textContent: map.title }));
   return make("figure", {}, image, caption, make("ul", { ariaLabel: "checks" }, ...verdicts),
     ...map.notes.map(note => make("p", { className: "quiet", textContent: note })));
 }
@@ -280,28 +291,38 @@ async function* lines(response) {
   }
 }
 
+/** Predicts images one after the other; the status lists all that failed. */
 async function add(files) {
   if (!model) return;
+  const failures = [];
+  const show = text => element("status").replaceChildren(...[...failures, text].filter(Boolean).map(line => make("span", { textContent: line })));
   for (const file of files) {
-    if (file.size > 1e6 * model.limits.megabytes) {
-      element("status").textContent = `${file.name} has more than ${model.limits.megabytes} MB.`;
-      continue;
-    }
-    const result = new Result(file);
-    element("status").textContent = `${file.name} is predicted.`;
+    show(`${file.name} is predicted.`);
     try {
-      await result.predict();
+      show(await addImage(file));
     } catch (failure) {
-      element("status").textContent = failure.message;
-      URL.revokeObjectURL(result.url);
-      continue;
+      failures.push(failure.message);
+      show("");
     }
-    results.add(result);
-    followPrediction(result);
-    element("list").prepend(result.node);
-    element("results").hidden = false;
-    element("status").textContent = `${file.name}: ${result.prediction.prediction}, ${percent(result.prediction.probabilities[result.prediction.prediction])}.`;
   }
+}
+
+/** Predicts one image, shows the result, and returns it in words. */
+async function addImage(file) {
+  if (file.size > 1e6 * model.limits.megabytes) throw new Error(`${file.name} has more than ${model.limits.megabytes} MB.`);
+  const result = new Result(file);
+  try {
+    await result.predict();
+  } catch (failure) {
+    URL.revokeObjectURL(result.url);
+    throw failure;
+  }
+  results.add(result);
+  followPrediction(result);
+  element("list").prepend(result.node);
+  element("results").hidden = false;
+  const { prediction, probabilities } = result.prediction;
+  return `${file.name}: ${prediction}, ${percent(probabilities[prediction])}.`;
 }
 
 // The report
@@ -323,31 +344,25 @@ async function downloadReport(result) {
 async function reportParts(result) {
   const { prediction } = result;
   const rows = result.top.slice(0, maxBars).map(([name, share]) => make("tr", {},
-    make("td", { textContent: name }), make("td", { className: "number", textContent: percent(share) })));
-  const table = make("table", {}, make("thead", {}, make("tr", {}, make("th", { textContent: "class" }), make("th", { textContent: "probability" }))), make("tbody", {}, ...rows));
-  const left = result.maps.length > maxMaps ? ` ${result.maps.length - maxMaps} more maps do not fit on the page.` : "";
+    make("td", { textContent: shortened(name) }), make("td", { className: "number", textContent: percent(share) })));
+  const table = make("table", {}, make("thead", {}, make("tr", {}, make("th", { textContent: "class" }), make("th", { className: "number", textContent: "probability" }))), make("tbody", {}, ...rows));
+  const left = result.maps.slice(maxMaps).map(map => ` ${map.title} does not fit on the page.`).join("");
   const seen = make("figure", {}, make("img", { src: await dataUrl(result.part("img")), alt: "The image" }), make("figcaption", { textContent: `The image.${left}` }));
   const alarms = [model.stand_in === true && element("stand-in").textContent, prediction.is_unlike && unlikeText(prediction.unlikeness)];
-  const known = facts().flatMap(([name, text]) => [make("dt", { textContent: name }), make("dd", { textContent: text.length > 200 ? `${text.slice(0, 200)}…` : text })]);
+  const known = facts().flatMap(([name, text]) => [make("dt", { textContent: name }), make("dd", { textContent: shortened(text, 200) })]);
   const chosen = [result.part(".eyebrow").textContent, result.part(".score").textContent].join(": ");
   return [
     make("header", {}, make("p", { className: "eyebrow", textContent: `lightcnn ${model.lightcnn}, network ${model.name}, ${new Date().toLocaleString("en-GB")}` }),
-      make("h1", { textContent: `Report: ${result.file.name || "pasted image"}` })),
+      make("h1", { textContent: `Report: ${shortened(result.file.name || "pasted image", 100)}` })),
     make("main", {},
       ...alarms.filter(Boolean).map(text => make("p", { className: "alarm", textContent: text })),
       make("div", { className: "two" }, make("div", {}, make("h2", { textContent: "Prediction" }), make("p", { className: "big", textContent: chosen }),
-        ...[result.part(".decision").textContent, rates(), result.part(".warnings").textContent].filter(Boolean).map(text => make("p", { textContent: text }))), table),
-      make("h2", { textContent: "The image and its explanations" }),
+        ...[result.part(".decision").textContent, result.part(".warnings").textContent].filter(Boolean).map(text => make("p", { textContent: text }))), table),
+      make("h2", { textContent: `The image and explanations of ${shortened(prediction.prediction)}` }),
       make("div", { className: "images" }, seen, ...result.maps.slice(0, maxMaps).map(mapFigure)),
       make("h2", { textContent: "The network" }), make("dl", {}, ...known),
       make("p", { className: "note" }, make("strong", { textContent: "The decision is the clinician's. " }), model.notice)),
   ];
-}
-
-/** Sensitivity and specificity at the chosen threshold, in words. */
-function rates() {
-  if (!model.operating_points) return "";
-  return `At this threshold the test set has a sensitivity of ${element("sensitivity").textContent} and a specificity of ${element("specificity").textContent}.`;
 }
 
 /** The pixels of an image, at most 800 on a side, as a data URL. */
@@ -361,7 +376,6 @@ async function dataUrl(image) {
 
 // Events
 
-const images = list => [...list].filter(file => file.type.startsWith("image/"));
 for (const id of ["choose", "photograph"]) {
   element(id).addEventListener("change", async event => {
     const files = [...event.target.files];
@@ -369,13 +383,13 @@ for (const id of ["choose", "photograph"]) {
     event.target.value = "";
   });
 }
-document.addEventListener("paste", event => add(images(event.clipboardData.files)));
+document.addEventListener("paste", event => add([...event.clipboardData.files].filter(file => file.type.startsWith("image/"))));
 document.addEventListener("dragover", event => { event.preventDefault(); element("drop").classList.add("over"); });
 document.addEventListener("dragleave", () => element("drop").classList.remove("over"));
 document.addEventListener("drop", event => {
   event.preventDefault();
   element("drop").classList.remove("over");
-  add(images(event.dataTransfer.files));
+  add([...event.dataTransfer.files]); // the server words why a file is no image
 });
 element("sign-in").addEventListener("submit", event => {
   event.preventDefault();
@@ -387,6 +401,9 @@ element("abstain").addEventListener("input", () => {
   results.forEach(result => result.decide());
 });
 element("threshold").addEventListener("input", showRates);
-element("operating-class").addEventListener("change", resetThreshold);
+element("operating-class").addEventListener("change", () => {
+  chosenClass = true;
+  resetThreshold();
+});
 element("reset").addEventListener("click", resetThreshold);
 start();
