@@ -14,6 +14,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from lightcnn.serving.job import make_api
 from lightcnn.serving.settings import ServeSettings
 
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
+CLEAR_PEAK = Path("/proc/self/clear_refs")
 TOKEN = "0123456789abcdef"
 
 
@@ -38,16 +40,27 @@ def _alive(client: Client) -> Iterator[None]:
     assert client.send("/predict", [("a.png", image_bytes())]).status == 200
 
 
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A part of a PNG file."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def compressed_zeros(count: int) -> bytes:
+    packer = zlib.compressobj()
+    return b"".join(packer.compress(bytes(10_000)) for _ in range(count // 10_000)) + packer.flush()
+
+
 def bomb(width: int, height: int) -> bytes:
     """A PNG file of few bytes with that many black pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    packer = zlib.compressobj(9)
-    rows = b"".join(packer.compress(bytes(width // 8 + 2)) for _ in range(height)) + packer.flush()
     head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    rows = compressed_zeros((width // 8 + 2) * height + 10_000)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def with_chunk(kind: bytes, head: bytes, count: int) -> bytes:
+    """A valid PNG file with a part that expands to so many bytes."""
+    plain = image_bytes()
+    return plain[:33] + chunk(kind, head + compressed_zeros(count)) + plain[33:]
 
 
 POLYGLOT = b"GIF89a/*<script>alert(1)</script>*/" + image_bytes(kind="JPEG")
@@ -84,6 +97,33 @@ def test_an_image_with_something_behind_it_is_an_image_and_nothing_else(client: 
     plain, more = image_bytes(kind="JPEG"), image_bytes(kind="JPEG") + b"PK\x03\x04<?php system($_GET[0]); ?>"
     rows = client.send("/predict", [("a.jpg", plain), ("b.jpg", more)]).json["predictions"]
     assert rows[0]["probabilities"] == pytest.approx(rows[1]["probabilities"], abs=1e-6)
+
+
+@contextmanager
+def flat_memory(megabytes: float = 50) -> Iterator[None]:
+    """Fails if the peak of this process's memory rises by more within the block."""
+    if not CLEAR_PEAK.exists():
+        pytest.skip("needs /proc to watch the memory")
+    CLEAR_PEAK.write_text("5")
+    before = peak_megabytes()
+    yield
+    assert peak_megabytes() - before < megabytes
+
+
+def peak_megabytes() -> float:
+    """The largest memory that was resident since it was cleared."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1000
+
+
+def test_bombs_are_not_inflated(client: Client) -> None:
+    """Neither pixels nor texts nor a colour profile, each of which would take 200 MB or more."""
+    bombs = {"pixels": bomb(40_000, 40_000), "text": with_chunk(b"zTXt", b"Comment\0\0", 200_000_000),
+             "profile": with_chunk(b"iCCP", b"icc\0\0", 200_000_000)}  # fmt: skip
+    assert all(len(content) < 1_000_000 for content in bombs.values())
+    with flat_memory():
+        statuses = {name: client.send("/predict", [("a.png", content)]).status for name, content in bombs.items()}
+    assert statuses["pixels"] == 422 and set(statuses.values()) <= {200, 422}
 
 
 @pytest.mark.parametrize(
@@ -157,21 +197,23 @@ def test_two_gigabytes_are_refused_before_they_are_read(client: Client) -> None:
     assert answer.startswith(b"HTTP/1.1 413") and b"the request has more than 4 MB" in answer
 
 
-def test_a_body_without_a_length_ends_at_the_limit(client: Client) -> None:
+def test_two_gigabytes_without_a_length_end_at_the_limit(client: Client) -> None:
     head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\nTransfer-Encoding: chunked\r\n\r\n"
     start = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\n'.encode()
-    chunk = b"100000\r\n" + bytes(0x100000) + b"\r\n"
-    with socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+    part = b"100000\r\n" + bytes(0x100000) + b"\r\n"
+    sent = 0
+    with flat_memory(), socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
         connection.sendall(head.encode() + f"{len(start):x}\r\n".encode() + start + b"\r\n")
         with pytest.raises(OSError):
-            for _ in range(100):
-                connection.sendall(chunk)
+            while sent < 2000:
+                connection.sendall(part)
+                sent += 1
         with connection.makefile("rb") as file:
             try:
                 answer = file.read()
             except OSError:  # the rest that was sent lets the kernel drop what came back
                 answer = b"HTTP/1.1 413"
-    assert answer.startswith(b"HTTP/1.1 413")
+    assert answer.startswith(b"HTTP/1.1 413") and sent < 100
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "9" * 30, "1e3"])
@@ -268,6 +310,34 @@ def test_over_capacity_is_answered_with_the_time_to_wait(settings: ServeSettings
         thread.join()
         assert answer.status == 503 and int(answer.headers["retry-after"]) >= 1 and first == [200]
         assert client.send("/predict", [("b.png", image_bytes())]).status == 200
+
+
+def test_explanations_over_capacity_are_refused(settings: ServeSettings) -> None:
+    small = replace(settings, limits=replace(settings.limits, explanations=1))
+    api, released = make_api(small), threading.Event()
+    explain = api.explanations.explainer.explain
+
+    def slow(*arguments: Any) -> Any:
+        released.wait(30)
+        return explain(*arguments)
+
+    api.explanations.explainer.explain = slow  # type: ignore[method-assign]
+    with serving(api, small) as client, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client.send, "/explain", [("a.png", image_bytes())])
+        while not api.explanations._count:
+            time.sleep(0.01)
+        answer = client.send("/explain", [("b.png", image_bytes())])
+        released.set()
+        assert answer.status == 503 and int(answer.headers["retry-after"]) >= 1 and first.result().status == 200
+
+
+def test_too_many_requests_are_refused_with_the_time_to_wait(settings: ServeSettings) -> None:
+    slow = replace(settings, limits=replace(settings.limits, requests_per_second=0.1))
+    with serving(make_api(slow), slow) as client:
+        first, second = (client.send("/predict", [("a.png", image_bytes())]) for _ in range(2))
+        assert first.status == 200 and second.status == 429
+        assert second.json == {"error": "more than 0.1 requests a second"}
+        assert 1 <= int(second.headers["retry-after"]) <= 10
 
 
 @contextmanager
