@@ -40,7 +40,8 @@ def spec_memory(spec: NetworkSpec | BaselineSpec, *, threads: int) -> ResidentMe
 
 def file_memory(path: Path, graph: Graph, *, threads: int) -> ResidentMemory:
     """Peak resident memory of opening an ONNX file with this graph and running one inference. Raises: LightcnnError."""
-    task = {"kind": ONNX_TASK, "path": str(path), "input": graph.input, "type": graph.kind.str, "threads": threads}
+    shape = graph.images().shape[1:]
+    task = {"kind": ONNX_TASK, "path": str(path), "input": shape, "type": graph.kind.str, "threads": threads}
     return _measure_in_new_process(str(path), task)
 
 

@@ -22,6 +22,7 @@ from lightcnn.onnxfiles.macs import FREE, OMITTED, RULES
 from lightcnn.onnxfiles.read import Graph, Node
 
 NO_OTHER_COUNTERS = "fvcore, thop and torch's counter count modules of torch, not ONNX files"
+PREPARES = "the file resizes and normalises images itself, and these operations are counted"
 LEARNT_INPUTS: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("Conv", "FusedConv", "ConvTranspose", "CausalConvWithState"), (1, 2)), "ConvInteger": (1,),
     "QLinearConv": (3, 8), "DeformConv": (1, 3), **dict.fromkeys(("Gemm", "FusedGemm", "GemmFastGelu"), (0, 1, 2)),
@@ -72,7 +73,7 @@ def count_graph(graph: Graph) -> Count:
         differences=(), uncounted=trace.uncounted, unknown=trace.unknown,
         unfolded=tuple(node.name for node in graph.nodes if node.operator in STATISTIC_INPUTS),
         layers=layer_rows(trace, {node.name: node.operator for node in graph.nodes}, reader.params),
-        notes=(*trace.notes(), *reader.notes(), NO_OTHER_COUNTERS), pairs=(),
+        notes=(*trace.notes(), *reader.notes(), *([PREPARES] if graph.metadata else []), NO_OTHER_COUNTERS), pairs=(),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.errors import InputError, LightcnnError
+from lightcnn.exported_metadata import METADATA_KEY, ExportedMetadata, read_metadata
 from lightcnn.onnxfiles.runtime import open_session, session_outputs
 from lightcnn.text import first_line
 
@@ -57,7 +58,8 @@ class Graph:
     """A file for one image of `input` (C, H, W): `values` are all tensors by name, `stored` the names of stored ones.
 
     `image` is the name of the input and `kind` its type; `free` means that it takes any number of images at once.
-    `data` is the file in memory with its tensors, `file_bytes` their size on disk.
+    `metadata` are those of a file that lightcnn exported, which takes images (N, H, W, C); None for others. `data` is
+    the file in memory with its tensors, `file_bytes` their size on disk.
     """
 
     image: str
@@ -69,25 +71,30 @@ class Graph:
     stored: frozenset[str]
     outputs: tuple[str, ...]
     file_bytes: int
+    metadata: ExportedMetadata | None
     data: bytes = field(repr=False)
 
     def images(self, count: int = 1) -> NDArray[Any]:
-        """Images of noise (N, C, H, W) of the type that the file takes."""
-        return np.random.default_rng(0).random((count, *self.input)).astype(self.kind)
+        """Images of noise, of the type and in the order of axes that the file takes."""
+        shape = _as_stored(self.input, self.metadata is not None)
+        noise = np.random.default_rng(0).random((count, *shape))
+        return (noise if self.kind.kind == "f" else 255 * noise).astype(self.kind)
 
 
 def read_graph(path: Path, input: Shape | None = None) -> Graph:
     """The graph of a file, for its own input size, or for `input` (C, H, W) if the file leaves its size free.
 
-    Raises: InputError, one line that begins with the path.
+    A file that lightcnn exported has the size of its network. Raises: InputError, one line that begins with the path.
     """
     try:
         proto, size = _parse(path)
-        return _graph(proto, input, size)
+        properties = {entry.key: entry.value for entry in proto.metadata_props}
+        metadata = read_metadata(properties, str(path)) if METADATA_KEY in properties else None
+        return _graph(proto, input, size, metadata)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except LightcnnError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
 def _parse(path: Path) -> tuple[Any, int]:
@@ -135,20 +142,29 @@ def _require_inside(proto: Any, folder: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _graph(proto: Any, input: Shape | None, size: int) -> Graph:
+def _graph(proto: Any, input: Shape | None, size: int, metadata: ExportedMetadata | None) -> Graph:
     image = _image(proto)
     dims = [dim.dim_value for dim in image.type.tensor_type.shape.dim]
+    if metadata is not None:
+        dims = [dims[0], dims[3], dims[1], dims[2]]
+        input = input or (metadata.channels, metadata.size, metadata.size)
     shape = _input_size(dims, input)
     data = proto.SerializeToString()
-    values = _values(proto, image, shape)
+    values = _values(proto, image, _as_stored(shape, metadata is not None))
     stored = {tensor.name for tensor in proto.graph.initializer} | {
         node.output[0] for node in proto.graph.node if node.op_type == "Constant"
     }
     return Graph(
         image=image.name, input=shape, kind=_dtype(image.type.tensor_type.elem_type), free=dims[0] == 0,
         nodes=tuple(_nodes(proto)), values=values, stored=frozenset(stored),
-        outputs=tuple(output.name for output in proto.graph.output), file_bytes=size, data=data,
+        outputs=tuple(output.name for output in proto.graph.output), file_bytes=size,
+        metadata=metadata, data=data,
     )  # fmt: skip
+
+
+def _as_stored(shape: Shape, channels_last: bool) -> Shape:
+    """The axes of an image (C, H, W) in the order that a file takes."""
+    return (shape[1], shape[2], shape[0]) if channels_last else shape
 
 
 def _image(proto: Any) -> Any:

@@ -112,7 +112,7 @@ def _time(
         replace(
             profile,
             latencies=tuple(latency for name, latency, _ in times if name == profile.name),
-            notes=tuple(note for name, _, note in times if name == profile.name and note),
+            notes=(*profile.notes, *(note for name, _, note in times if name == profile.name and note)),
         )
         for profile in profiles
     ]

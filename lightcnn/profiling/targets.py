@@ -25,10 +25,9 @@ from lightcnn.image_size import parse_input
 from lightcnn.measurement.latency import TimedModel
 from lightcnn.measurement.memory import ResidentMemory, file_memory, spec_memory
 from lightcnn.measurement.runtimes import timed_file, timed_models
-from lightcnn.onnxfiles.count import count_graph
 from lightcnn.onnxfiles.extra import require_onnx
 from lightcnn.onnxfiles.read import read_graph
-from lightcnn.output.charts.network_table import Stage
+from lightcnn.profiling.file_profile import file_profile
 from lightcnn.profiling.profile import Accuracy, Profile, cost_on_device, file_notes, with_input
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
@@ -61,15 +60,12 @@ class Target:
 
     def profile(self) -> Profile:
         """The costs of the network, without times. Raises: LightcnnError."""
-        shape, counts, stages = self._count()
-        profile = Profile(
-            self.name, self.source, shape, counts, accuracy=self.accuracy, stages=stages,
-            device=cost_on_device(self.spec, shape),
-        )  # fmt: skip
-        if self.accuracy is None or self.accuracy.input in (None, shape):
+        profile = self._profile()
+        accuracy = profile.accuracy
+        if accuracy is None or accuracy.input in (None, profile.input):
             return profile
-        size = "×".join(map(str, self.accuracy.input))
-        return replace(profile, accuracy=None, other_accuracy=f"{self.accuracy.value:.2%} at {size}")
+        size = "×".join(map(str, accuracy.input))
+        return replace(profile, accuracy=None, other_accuracy=f"{accuracy.value:.2%} at {size}")
 
     def timed_models(
         self, counts: Count, *, runtimes: Sequence[str], device: torch.device, batch: int, threads: int
@@ -89,14 +85,17 @@ class Target:
             return file_memory(self.file, read_graph(self.file, self.input), threads=threads)
         return spec_memory(self._spec(), threads=threads)
 
-    def _count(self) -> tuple[Shape, Count, tuple[Stage, ...]]:
+    def _profile(self) -> Profile:
+        """The same with an accuracy that may have been measured at another input size."""
         if self.file is not None:
-            graph = read_graph(self.file, self.input)
-            return graph.input, count_graph(graph), ()
+            return file_profile(self.name, self.source, read_graph(self.file, self.input), self.accuracy)
         spec = self._spec()
         with torch.device("meta"):
             model = build_network(spec, pretrained=False)
-        return spec.input, count(model, spec.input, file_notes(model)), tuple(network_stages(spec, model))
+        return Profile(
+            self.name, self.source, spec.input, count(model, spec.input, file_notes(model)), accuracy=self.accuracy,
+            stages=tuple(network_stages(spec, model)), device=cost_on_device(spec, spec.input),
+        )  # fmt: skip
 
     def _spec(self) -> AnySpec:
         if self.spec is None:

@@ -54,7 +54,7 @@ def trained_network(*, channels: int = 3, classes: int = 3, with_score: bool = T
     return TrainedNetwork(spec, model, rule)
 
 
-def write_exported(path: Path, network: TrainedNetwork, **changes: Any) -> Path:
+def write_exported(path: Path, network: TrainedNetwork, /, **changes: Any) -> Path:
     """The file of a network of `trained_network`. `changes` are those of its metadata."""
     rules = network.preprocess.model_dump(mode="json")
     facts = {"format": "onnx", "preprocess": rules, "side_cars": side_cars(rules)} | changes

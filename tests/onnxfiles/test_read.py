@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.exported_files import SIZE, trained_network, write_exported
 from helpers.onnx_files import FLOAT, node, onnx, tensor, write_graph
 
 from lightcnn.errors import InputError
-from lightcnn.onnxfiles.count import count_graph
+from lightcnn.exported_metadata import METADATA_KEY
+from lightcnn.onnxfiles.count import PREPARES, count_graph
 from lightcnn.onnxfiles.read import MAX_BYTES, read_graph
 from lightcnn.onnxfiles.runtime import open_session, session_outputs
 
@@ -123,3 +125,22 @@ def test_free_sizes_are_set(tmp_path: Path) -> None:
     assert not read_graph(write_graph(path, *conv)).free
     write_graph(path, [node("Add", "image,b")], [tensor("b", 3, 1, 1)], dims=("n", "c", "h", "w"))
     assert "do not fit an image of 4×10×5" in error_of(path, (4, 10, 5))
+
+
+def test_an_exported_file_has_the_size_of_its_network_and_channels_last(tmp_path: Path) -> None:
+    path = write_exported(tmp_path / "m.onnx", trained_network())
+    graph = read_graph(path)
+    assert graph.input == (3, SIZE, SIZE) and graph.metadata is not None and graph.free
+    assert graph.images(2).shape == (2, SIZE, SIZE, 3) and graph.images().dtype == np.uint8
+    larger = read_graph(path, (3, 40, 30))
+    assert larger.input == (3, 40, 30) and larger.images().shape == (1, 40, 30, 3)
+    assert PREPARES in count_graph(graph).notes
+    assert count_graph(graph).macs == 4 * 3 * 3  # of the dense layer: 4 quarters × 3 channels, 3 classes
+    assert "--input 1x12x12: it takes images of 3×?×?" in error_of(path, (1, SIZE, SIZE))
+
+
+def test_damaged_metadata_of_an_exported_file_are_one_line(tmp_path: Path) -> None:
+    proto = onnx.load(write_exported(tmp_path / "m.onnx", trained_network()))
+    next(entry for entry in proto.metadata_props if entry.key == METADATA_KEY).value = "{}"
+    (tmp_path / "m.onnx").write_bytes(proto.SerializeToString())
+    assert error_of(tmp_path / "m.onnx").count("m.onnx: ") == 1
