@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lightcnn.comparing.job import compare
     from lightcnn.errors import LightcnnError
     from lightcnn.explaining.explain import explain
+    from lightcnn.exported_model import ExportedModel
     from lightcnn.exporting.export import export
     from lightcnn.network import Network, build, fold
     from lightcnn.profiling.profile import Profile, profile
@@ -33,6 +34,7 @@ __all__ = [
     "BaselineSpec",
     "Budget",
     "Cost",
+    "ExportedModel",
     "LightcnnError",
     "Network",
     "NetworkSpec",
@@ -61,6 +63,7 @@ _HOMES = {
     "BaselineSpec": "baseline_spec",
     "Budget": "budget",
     "Cost": "budget",
+    "ExportedModel": "exported_model",
     "LightcnnError": "errors",
     "Network": "network",
     "NetworkSpec": "spec",

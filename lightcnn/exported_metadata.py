@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lightcnn import operating_points
 from lightcnn.errors import InputError
 from lightcnn.version import __version__
 
@@ -21,6 +22,8 @@ PLAIN_KEYS = ("labels", "threshold", "input", "outputs", "notice")
 """The keys of the texts for people; `labels` is a JSON list."""
 FORMAT_VERSION = 1
 """The version of the document; a file with a higher one is refused."""
+FLOAT_FORMAT = "onnx"
+"""The format whose probabilities are those of PyTorch, so that the scores of the run are the file's own."""
 INPUT_NAME, PROBABILITIES, FEATURES = "image", "probabilities", "features"
 """The names of the input and of the outputs; a file without a score of unlikeness has no features."""
 SIDE_CARS = {
@@ -51,9 +54,10 @@ class ExportedMetadata:
         preprocess: The run's preprocess.json: classes, size, channels, temperature, threshold, unlikeness and so on.
         network: The spec of the network as JSON; its `baseline` names a network of timm.
         network_digest: SHA-256 of what the network computes.
-        data: `source` (a name without folders), `stand_in` and `fingerprint` of the data; empty if they are not known.
+        data: `source` (a name without folders), `stand_in`, `fingerprint` and `counts` of the data; empty if not known.
         side_cars: Names of SIDE_CARS: operations that the caller does, in this order, before the file reads the image.
         accuracy: `value`, `low` and `high` of the accuracy on the test set of the run in PyTorch; None if not known.
+        operating: Sensitivity and specificity there, as in `operating_points.operating_document`; None if not known.
         lightcnn: The version that wrote the file.
         version: The version of this document.
     """
@@ -64,7 +68,8 @@ class ExportedMetadata:
     network_digest: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     side_cars: tuple[str, ...] = ()
-    accuracy: Mapping[str, float] | None = None
+    accuracy: Mapping[str, float | None] | None = None
+    operating: Mapping[str, Any] | None = None
     lightcnn: str = __version__
     version: int = FORMAT_VERSION
 
@@ -174,10 +179,11 @@ def _check(metadata: ExportedMetadata) -> None:
     _require(metadata.side_cars == side_cars(rules), "side_cars", "do not fit the preprocessing")
     texts = metadata.format, metadata.network_digest, metadata.lightcnn
     _require(all(isinstance(text, str) for text in texts), "format", "is not a text")
-    documents = metadata.network, metadata.data, {} if metadata.accuracy is None else metadata.accuracy
+    documents = metadata.network, metadata.data
     _require(all(isinstance(each, dict) for each in documents), "network", "is not a JSON object")
-    for value in (metadata.accuracy or {}).values():
-        _number(value)
+    operating_points.check_score("accuracy", metadata.accuracy)
+    if metadata.operating is not None:
+        operating_points.check(metadata.operating, metadata.labels)
 
 
 def side_cars(preprocess: Mapping[str, Any]) -> tuple[str, ...]:

@@ -60,15 +60,21 @@ class ExportedRule:
 
 
 class ExportedModel(Predictor):
-    """An exported file, which predicts: `ExportedModel("model.onnx").predict(["a.jpg"])`.
+    """An ONNX file that `lightcnn export` wrote, which predicts as its run does, without PyTorch.
 
     Args:
-        path: The file that `lightcnn export` wrote.
-        threads: Number of threads of one inference; 0 lets ONNX Runtime choose.
+        path: The file.
+        threads: Number of threads of one inference; 0 uses all cores that this process may use.
 
     Raises:
         InputError: If the file cannot be read, was not written by `lightcnn export`, or needs a package that is
             missing.
+
+    Example:
+        >>> import lightcnn
+        >>> predictions = lightcnn.ExportedModel("model.onnx").predict(["photo.png"])
+        >>> predictions.probabilities.shape
+        (1, 3)
     """
 
     def __init__(self, path: str | Path, *, threads: int = 0) -> None:

@@ -110,6 +110,8 @@ def test_an_impossible_preprocessing_is_refused(changes: dict[str, Any], fault: 
     [
         {"version": 2}, {"version": "1"}, {"preprocess": {}}, {"preprocess": []}, {"side_cars": [["clahe"]]},
         {"more": 1}, {"network": 3}, {"data": None}, {"accuracy": {"value": "x"}}, {"format": 1}, {"accuracy": [1]},
+        {"operating": 3}, {"operating": {}}, {"operating": {"counts": None}},
+        {"accuracy": {"value": 90, "low": 1, "high": 1}},
     ],
 )  # fmt: skip
 def test_a_damaged_document_is_refused(changes: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ import lightcnn
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
     ("version", "errors", "progress", "decisions", "csv_files"),
-    ("text", "output_kinds"),
+    ("text", "output_kinds", "operating_points"),
     ("run_files", "interrupt", "document_problems", "duration", "exported_metadata", "image_size"),
     ("output", "budget", "document", "run_folder"),
     ("block_specs", "devices", "overrides", "unlikeness"),
@@ -44,7 +44,7 @@ MAX_MODULES = 13
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
     "version", "errors", "csv_files", "text", "progress", "interrupt", "document", "document_problems",
-    "image_size", "budget", "run_files", "run_folder", "exported_metadata",
+    "image_size", "budget", "run_files", "run_folder", "exported_metadata", "operating_points",
     "block_specs", "spec",
     "overrides", "cost", "program", "memory_plan", "device_cost", "exporting.formats", "baseline_spec", "space",
     "stage_space", "start_shapes", "recipe", "recipe_defaults", "run", "run_list",

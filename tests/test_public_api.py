@@ -65,6 +65,17 @@ def examples(name: str) -> list[doctest.Example]:
     return doctest.DocTestParser().get_examples(inspect.getdoc(public(name)) or "")
 
 
+def write_exported_files(folder: Path) -> None:
+    """The exported file and the image of the example of `ExportedModel`."""
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    from helpers.exported_files import trained_network, write_exported
+    from PIL import Image
+
+    write_exported(folder / "model.onnx", trained_network())
+    Image.new("RGB", (40, 30)).save(folder / "photo.png")
+
+
 def test_the_three_lists_of_public_names_are_equal() -> None:
     homes = literal("_HOMES")
     assert literal("__all__") == lightcnn.__all__ == sorted({*homes, "__version__"})
@@ -133,6 +144,8 @@ def test_every_example_is_short_and_runs(name: str, tmp_path: Path, monkeypatch:
     for name_in_archive, name_in_example in EXAMPLE_FILES.items():
         (tmp_path / name_in_example).parent.mkdir(exist_ok=True)
         (tmp_path / name_in_archive).rename(tmp_path / name_in_example)
+    if name == "ExportedModel":
+        write_exported_files(tmp_path)
     docstring = inspect.getdoc(public(name)) or ""
     test = doctest.DocTestParser().get_doctest(docstring, {"lightcnn": lightcnn}, name, None, None)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)

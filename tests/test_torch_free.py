@@ -34,7 +34,7 @@ AT_THE_SIZE, AT_OTHER_SIZES = 1e-5, 2e-3
 """Tolerances of probabilities: a resized pixel between two grey levels may be rounded to either."""
 SCRIPT = """
 import json, sys
-from lightcnn.exported_model import ExportedModel
+from lightcnn import ExportedModel
 result = ExportedModel("model.onnx").predict(sys.argv[1:])
 unlikeness = None if result.unlikeness is None else result.unlikeness.tolist()
 print(json.dumps([result.probabilities.tolist(), result.predictions, unlikeness, sorted(sys.modules)]))

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn import csv_files
@@ -17,7 +18,8 @@ from lightcnn.data.dataset import Dataset
 from lightcnn.data.split import Split
 from lightcnn.decisions import decide
 from lightcnn.errors import RunError
-from lightcnn.run_files import earlier_values, read_limited
+from lightcnn.operating_points import MAX_CLASSES, STEPS
+from lightcnn.run_files import VALUE_ERRORS, earlier_values, read_limited
 from lightcnn.run_folder import RunFolder
 
 MAX_BYTES = 200_000_000
@@ -73,6 +75,34 @@ def read_predictions(run: RunFolder) -> list[dict[str, str]]:
         if any(None in row or None in row.values() or not row.keys() >= set(PREDICTION_COLUMNS) for row in rows):
             raise ValueError("a row has too few or too many cells")
     return rows
+
+
+def count_test_probabilities(run: RunFolder) -> list[dict[str, Any]] | None:
+    """The counts of `operating_points.operating_document`, from predictions.csv.
+
+    None for a run with more than `operating_points.MAX_CLASSES` classes or several trainings, and if the table is
+    missing, damaged or edited.
+    """
+    try:
+        rows = [row for row in read_predictions(run) if row["split"] == "test"]
+        classes = [str(name) for name in run.report["data"]["classes"]]
+        if not rows or len(classes) > MAX_CLASSES or "seed" in rows[0]:
+            return None
+        labels = np.array([classes.index(row["label"]) for row in rows])
+        table = np.array([[float(row[f"p_{name}"]) for name in classes] for row in rows])
+    except (RunError, *VALUE_ERRORS):
+        return None
+    if not ((table >= 0) & (table <= 1)).all():
+        return None
+    places = np.searchsorted(np.arange(STEPS + 1) / STEPS, table, side="right") - 1
+    return [
+        {"class": name, "inside": _counts(places[labels == c, c]), "outside": _counts(places[labels != c, c])}
+        for c, name in enumerate(classes)
+    ]
+
+
+def _counts(places: NDArray[np.int64]) -> list[int]:
+    return [int(count) for count in np.bincount(places, minlength=STEPS + 1)]
 
 
 def prediction_table(

@@ -62,6 +62,7 @@ def report_document(
             "accuracy": reference.accuracy,
             "latency_ms": latencies[FOLDED].document(),
         },
+        "operating": subject.operating,
         "formats": entries,
         "refused": [{"format": name, "reason": reason} for name, reason in refusals.items()],
         "machine": describe_machine() | {"threads": 1},

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.split import subset
 from lightcnn.data.tensors import network_pixels
 from lightcnn.errors import InputError
+from lightcnn.evaluation.predictions import count_test_probabilities
 from lightcnn.network import fold
+from lightcnn.operating_points import check, operating_document
 from lightcnn.progress import Progress, no_progress
 from lightcnn.run_data import RunData, load_run_data
+from lightcnn.run_files import VALUE_ERRORS
 from lightcnn.run_folder import RunFolder
 from lightcnn.trained_network import TrainedNetwork
 
@@ -63,6 +67,22 @@ class ExportSubject:
     def preprocess(self) -> Preprocess:
         """The preprocessing of the run."""
         return self.network.preprocess
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """The report.json of the run; empty if it has none."""
+        report = self.run.report if (self.run.path / "report.json").is_file() else {}
+        return report if isinstance(report, dict) else {}
+
+    @cached_property
+    def operating(self) -> dict[str, Any] | None:
+        """Sensitivity and specificity on the test set of the run, as its report states them; None if it does not."""
+        try:
+            document = operating_document(self.report["metrics"]["test"], count_test_probabilities(self.run))
+            check(document, self.preprocess.classes)
+        except VALUE_ERRORS:
+            return None
+        return document
 
 
 INT8 = frozenset({"int8", "uint8"})

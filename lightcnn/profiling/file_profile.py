@@ -6,14 +6,12 @@ import json
 
 from lightcnn.budget import Cost
 from lightcnn.errors import LightcnnError
-from lightcnn.exported_metadata import ExportedMetadata
+from lightcnn.exported_metadata import FLOAT_FORMAT, ExportedMetadata
 from lightcnn.onnxfiles.count import count_graph
 from lightcnn.onnxfiles.read import Graph
 from lightcnn.profiling.profile import Accuracy, Profile, cost_on_device
 from lightcnn.spec import NetworkSpec, Shape
 
-FLOAT_FORMAT = "onnx"
-"""The format whose probabilities are those of PyTorch, so that the accuracy in the metadata is the file's own."""
 STATES_NOTHING = "accuracy, flash and arena are unknown: the file has no metadata of lightcnn, so they are not stated"
 NO_ACCURACY = "the accuracy is unknown: the run that was exported has no score on a test set"
 OTHER_ACCURACY = "the accuracy of this file is unknown: the metadata state that of its run in fp32"
@@ -39,7 +37,7 @@ def _accuracy(metadata: ExportedMetadata) -> tuple[Accuracy | None, str]:
     if metadata.format != FLOAT_FORMAT:
         return None, OTHER_ACCURACY
     size = metadata.channels, metadata.size, metadata.size
-    return Accuracy(metadata.accuracy["value"], "its metadata, test set of the run", size), ""
+    return Accuracy(float(metadata.accuracy["value"] or 0), "its metadata, test set of the run", size), ""
 
 
 def _cost_on_device(metadata: ExportedMetadata, shape: Shape) -> Cost | None:

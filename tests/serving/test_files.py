@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,13 @@ from lightcnn.errors import InputError
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.lime import Lime
 from lightcnn.explaining.methods.occlusion import Occlusion
+from lightcnn.exported_metadata import read_metadata
 from lightcnn.exported_model import ExportedModel
+from lightcnn.exporting.onnx_formats.onnx_file import exported_metadata
+from lightcnn.exporting.subject import load_subject
+from lightcnn.run_folder import RunFolder
 from lightcnn.serving.explainers.file_explainer import ExplainedFile
+from lightcnn.serving.facts import exported_facts, run_facts
 from lightcnn.serving.job import make_api
 from lightcnn.serving.settings import Limits, ServeSettings
 
@@ -78,6 +84,17 @@ def test_a_file_is_served(tmp_path: Path) -> None:
         assert client.send("/explain", [("a.png", image_bytes())]).json["method"] == "lime"
         refused = client.send("/explain", [("a.png", image_bytes())], {"method": "gradcam"})
         assert refused.status == 422 and "must be one of lime, occlusion" in refused.json["error"]
+
+
+def test_a_file_states_the_facts_of_its_run(served_run: Path) -> None:
+    facts = run_facts(RunFolder.load(served_run))
+    metadata = exported_metadata(load_subject(RunFolder.load(served_run)), "onnx")
+    assert metadata.operating is not None and facts["operating_points"]["classes"][0]["images"] > 0
+    assert exported_facts(read_metadata(metadata.properties(), "m.onnx")) == facts
+    int8 = exported_facts(replace(metadata, format="onnx-int8"))
+    assert "those of the run in fp32" in int8.pop("note") and int8 == facts
+    earlier = exported_facts(replace(metadata, operating=None, data={"source": "a", "stand_in": False}))
+    assert earlier["operating_points"] is None and earlier["data"] == {"source": "a", "counts": None}
 
 
 TORCH_FREE = """

@@ -65,26 +65,22 @@ def file_probabilities(file: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.f
 
 def exported_metadata(subject: ExportSubject, name: str) -> ExportedMetadata:
     """The facts that a file of the format `name` states about itself; they contain no path of this machine."""
-    spec, report = subject.network.spec, _report(subject)
+    spec, report = subject.network.spec, subject.report
     network, preprocess = spec.model_dump(mode="json"), subject.preprocess.model_dump(mode="json")
     if "weights" in network:
         network["weights"] = PurePath(network["weights"]).name
     return ExportedMetadata(
         format=name, preprocess=preprocess, network=network, network_digest=spec.digest(),
         data=_data(report.get("data")), side_cars=side_cars(preprocess), accuracy=_accuracy(report),
+        operating=subject.operating,
     )  # fmt: skip
 
 
-def _report(subject: ExportSubject) -> dict[str, Any]:
-    report = subject.run.report if (subject.run.path / "report.json").is_file() else {}
-    return report if isinstance(report, dict) else {}
-
-
 def _data(data: Any) -> dict[str, Any]:
-    """Source, stand-in and fingerprint of the `data` of a report.json; of a path, the last name only."""
+    """Source, stand-in, fingerprint and counts of the `data` of a report.json; of a path, the last name only."""
     if not isinstance(data, dict):
         return {}
-    facts = {name: data.get(name) for name in ("source", "stand_in", "fingerprint")}
+    facts = {name: data.get(name) for name in ("source", "stand_in", "fingerprint", "counts")}
     return facts | {"source": PurePath(str(facts["source"])).name}
 
 
