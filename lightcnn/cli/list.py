@@ -55,7 +55,7 @@ def list_(
 
 
 def _list_runs(folder: Path, page: Path | None, *, as_json: bool, quiet: bool) -> None:
-    from lightcnn.cli.run_index import damage_lines, runs_table, write_page
+    from lightcnn.cli.run_index import count_text, damage_lines, runs_table, write_page
     from lightcnn.output.console import CommandConsole
     from lightcnn.run_list import listed_runs
 
@@ -74,7 +74,7 @@ def _list_runs(folder: Path, page: Path | None, *, as_json: bool, quiet: bool) -
     if not runs and not quiet:
         console.print_line(f"{folder} contains no runs")
     if page is not None and not quiet:
-        console.print_line(f"page {page}: {len(runs)} runs")
+        console.print_line(f"page {page}: {count_text(runs)}")
     return None
 
 

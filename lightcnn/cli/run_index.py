@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,19 +34,12 @@ TITLE = "lightcnn list runs"
 """The beginning of the page's title, by which a page is recognised that may be replaced."""
 MAX_TITLE_BYTES = 4_000
 """Bytes from the start of a page that contain its title."""
+TEMPLATE = "cli/runs_page.html"
 HEADER = (
-    "run",
-    "network",
-    "command",
-    "data",
-    "budget",
-    "test accuracy",
-    "interval",
-    "FLOPs",
-    "params",
-    "state",
-    "date",
-)
+    "run", "network", "command", "data", "budget", "test accuracy", "FLOPs", "parameters", "state", "date"
+)  # fmt: skip
+BADGES = {"finished": "passed", "damaged": "failed", "unfinished": "warning"}
+"""State of a run → kind of its badge on the page; a running one has a neutral badge."""
 
 
 def runs_table(runs: Sequence[ListedRun], *, width: int) -> Table:
@@ -80,15 +74,16 @@ def write_page(file: Path, folder: Path, runs: Sequence[ListedRun]) -> None:
 
 def runs_page(folder: Path, runs: Sequence[ListedRun], *, base: Path) -> bytes:
     """The page with a row per run. Its links are relative to the folder `base`."""
-    rows = [_row(run, base) for run in runs]
-    return html.page(
-        f"{TITLE}: {folder}",
-        [
-            html.paragraph(f"{len(runs)} runs, the latest first."),
-            html.table(HEADER, rows, sortable=True, filterable=True),
-            *(html.paragraph(line, "note") for line in damage_lines(runs)),
-        ],
-    )
+    context = {
+        "folder": folder, "header": HEADER, "summary": f"{count_text(runs)}, the latest first.",
+        "damage": damage_lines(runs), "runs": [_row(run, base) for run in runs],
+    }  # fmt: skip
+    return html.render(TEMPLATE, f"{TITLE}: {folder}", context)
+
+
+def count_text(runs: Sequence[ListedRun]) -> str:
+    """The number of runs, such as `1 run`."""
+    return f"{len(runs):,} run" + "s" * (len(runs) != 1)
 
 
 def _cells(run: ListedRun) -> tuple[str, ...]:
@@ -98,26 +93,22 @@ def _cells(run: ListedRun) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _row(run: ListedRun, base: Path) -> tuple[Any, ...]:
-    score = run.accuracy
-    interval = "" if score is None or score.low is None else f"{score.low:.2%} to {score.high:.2%}"
-    return (
-        _link(run, base), _thumbnail(run), run.command, run.data, run.budget,
-        "" if score is None else html.NumberCell(f"{score.value:.2%}", score.value), interval,
-        _number(run.macs), _number(run.params), run.state, html.NumberCell(_date(run.modified), run.modified),
-    )  # fmt: skip
+def _row(run: ListedRun, base: Path) -> dict[str, Any]:
+    """The values of a run that the page shows."""
+    return asdict(run) | {
+        "link": _link(run, base), "drawing": _thumbnail(run), "macs_text": _human(run.macs),
+        "params_text": _human(run.params), "badge": BADGES.get(run.state, ""), "date": _date(run.modified),
+    }  # fmt: skip
 
 
-def _link(run: ListedRun, base: Path) -> Markup:
-    """The name of the run, with a link to its page if it has one."""
-    name = Markup.escape(visible(run.name))
+def _link(run: ListedRun, base: Path) -> str:
+    """The address of the page of the run; empty if it has none."""
     try:
         if not (RunFolder(run.path) / "report.html").is_file():
-            return name
+            return ""
     except (OSError, LightcnnError):
-        return name
-    target = os.path.relpath(run.path / "report.html", base)
-    return Markup('<a href="./{}">{}</a>').format(quote(os.fsencode(target)), name)
+        return ""
+    return f"./{quote(os.fsencode(os.path.relpath(run.path / 'report.html', base)))}"
 
 
 def _thumbnail(run: ListedRun) -> Markup:
@@ -138,10 +129,6 @@ def _start(file: Path) -> bytes:
 
 def _human(count: int | None) -> str:
     return "" if count is None else human(count)
-
-
-def _number(count: int | None) -> html.NumberCell | str:
-    return "" if count is None else html.NumberCell(human(count), count)
 
 
 def _age(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,8 @@ def test_the_page_links_and_draws_runs_and_escapes_names(runs: Path, capsys: pyt
         "./good/report.html", "./javascript%3Aalert%281%29/report.html",
         "./%3Cimg%20src%3Dx%20onerror%3D%22alert%281%29%22%3E%1B%5B2J/report.html",
     }  # fmt: skip
-    assert page.count("<svg") == 3
+    assert page.count('<td data-name="network"><svg') == 3 and page.count('<svg class="track"') == 3
+    assert page.count("<b>90.00%</b> <small>80.00% to 95.00%</small>") == 3
     assert "report.json is damaged" in page
 
 
@@ -115,6 +117,14 @@ def test_a_page_replaces_only_an_earlier_page(runs: Path, capsys: pytest.Capture
 def test_wrong_input_is_one_line(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(line.split()) == 2
     assert capsys.readouterr().err == f"lightcnn: {message}\n"
+
+
+def test_a_single_run_is_counted_in_the_singular(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in set(runs.iterdir()) - {runs / "good"}:
+        shutil.rmtree(folder)
+    assert run(["list", "runs", "runs", "--html", "index.html"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "page index.html: 1 run"
+    assert "1 run, the latest first." in Path("index.html").read_text()
 
 
 def test_a_folder_without_runs_is_stated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
