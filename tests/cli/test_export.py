@@ -112,7 +112,8 @@ def test_what_the_terminal_and_the_page_show(capsys: pytest.CaptureFixture[str])
     assert "An emulator counts instructions, not cycles" in out
     assert lines[-1] == "exported to out: open out/report.html"
     page = Path("out/report.html").read_text()
-    assert all(text in page for text in ("Do not normalise.", "c/model.h", "15,100,000", "<td>PyTorch</td>"))
+    assert all(text in page for text in ("Do not normalise.", "c/model.h", "15,100,000", ">PyTorch</b>"))
+    assert "All 2 formats agree with PyTorch." in page and page.count('class="badge passed"') == 2
     assert run(["export", "run", "--out", "quiet", "--quiet"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
 
@@ -147,7 +148,9 @@ def test_a_file_that_misses_its_tolerance_is_not_kept(
     report = exported(capsys, "--to", "onnx,c", code=1)
     assert files_of(Path("out")) == ["c/model.c", "c/model.h", "export.json", "report.html"]
     assert [entry["format"] for entry in report["refused"]] == ["onnx"]
-    assert "Refused: onnx: its probabilities differ" in Path("out/report.html").read_text()
+    page = Path("out/report.html").read_text()
+    assert "Refused: onnx: its probabilities differ" in page
+    assert "1 of 2 formats agree with PyTorch; 1 refused." in page
 
 
 def test_the_reason_for_a_refusal_is_one_line_on_stderr(

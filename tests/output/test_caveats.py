@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lightcnn.output.caveats import groups_clause
+from lightcnn.output.caveats import groups_clause, page_cautions
 from lightcnn.output.positive_class import positive_sentence
 
 
@@ -29,3 +29,10 @@ def test_the_positive_class_is_stated_with_its_reason_and_one_remedy():
     )
     report["positive"]["reason"] = "the name of the other class, bar, is that of a negative class"
     assert positive_sentence(report).endswith("negative class); choose the other one with --positive bar.")
+
+
+def test_a_page_shows_serious_warnings_and_folds_the_others():
+    entries = [{"code": code, "message": f"{code} text"} for code in ("small_test_set", "stand_in", "leak_allowed")]
+    report = {"data": {"note": "a note"}, "warnings": entries}
+    assert page_cautions(report) == (["stand_in text", "leak_allowed text"], ["small_test_set text", "a note"])
+    assert page_cautions(report, omit=("stand_in", "note")) == (["leak_allowed text"], ["small_test_set text"])
