@@ -129,7 +129,7 @@ def test_the_budgets_in_the_pages_can_be_read() -> None:
 def test_the_tables_of_a_run_have_the_columns_of_the_contract() -> None:
     from lightcnn.auditing.job import GROUP_COLUMNS
     from lightcnn.explaining.results import COLUMNS as CHECK_COLUMNS
-    from lightcnn.searching.report import TRIAL_COLUMNS
+    from lightcnn.searching.report.trial_table import TRIAL_COLUMNS
     from lightcnn.training.report.report import METRIC_COLUMNS
 
     (block,) = fenced(CONTRACT, "columns")

@@ -278,7 +278,7 @@ def _show_estimate(settings: SearchSettings, as_json: bool, quiet: bool, resumed
 def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
     """Prints the end of a search: the best networks, the score, the run folder, and how to search longer."""
     from lightcnn.run_files import earlier_values, read_limited
-    from lightcnn.searching.comparison import comparison_lines, seeds_line
+    from lightcnn.searching.report.wording import comparison_lines, longer_option, seeds_line
     from lightcnn.searching.terminal import search_table, summary
 
     report = run.report
@@ -300,7 +300,7 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
             *warning_lines(report),
         ]:
             console.print_line(line)
-        longer = f"lightcnn search --resume --out {shlex.quote(str(run.path))} {_longer(run, report)}"
+        longer = f"lightcnn search --resume --out {shlex.quote(str(run.path))} {longer_option(_seconds(run), report)}"
         more = f"; search longer with: {longer}" if can_continue and _has_others(run) else ""
         console.print_line(f"run folder {run.path}: open {run / 'report.html'}{more}")
 
@@ -312,10 +312,8 @@ def _has_others(run: RunFolder) -> bool:
     return bool(load_settings(run.path).space.genes())
 
 
-def _longer(run: RunFolder, report: Mapping[str, Any]) -> str:
-    """The option that doubles the trials or the time of a finished search."""
+def _seconds(run: RunFolder) -> float | None:
+    """The time limit of a search."""
     from lightcnn.searching.settings import load_settings
 
-    if load_settings(run.path).seconds is None:
-        return f"--trials {2 * report['counts']['proposed']}"
-    return f"--time {max(1, round(2 * report['seconds'] / 60))}m"
+    return load_settings(run.path).seconds

@@ -7,7 +7,8 @@ from typing import Any
 
 from lightcnn.budget import human
 from lightcnn.output.charts.figures import BLUE, COLOURS, GREY, MARKERS, ORANGE, blank, label_text, pareto
-from lightcnn.output.charts.hotspots import InteractiveFigure, interactive_figure, label_points
+from lightcnn.output.charts.hotspots import InteractiveFigure, interactive_figure
+from lightcnn.output.charts.labels import label_points
 from lightcnn.output.charts.plotting import EngFormatter, Figure
 
 Row = Mapping[str, Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from typing import Any
 
@@ -49,7 +50,8 @@ def importance_document(space: BudgetedSpace, result: SearchResult, seed: int) -
     if len(values) < MIN_IMPORTANCE_NETWORKS or len(set(values)) == 1:
         return None
     evaluator = FanovaImportanceEvaluator(n_trees=TREES, seed=seed)
-    shares = get_param_importances(study, evaluator=evaluator, normalize=False)
+    with warnings.catch_warnings(action="ignore"):  # `normalize` is new in Optuna, which warns of it
+        shares = get_param_importances(study, evaluator=evaluator, normalize=False)
     return {gene: round(float(share), 4) for gene, share in shares.items()}
 
 

@@ -12,7 +12,8 @@ from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.comparison import SearchResult
 from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.progress import SearchProgress
-from lightcnn.searching.report import delivered_recipe, write_report, write_trials
+from lightcnn.searching.report.report import delivered_recipe, write_report
+from lightcnn.searching.report.trial_table import write_trials
 from lightcnn.searching.settings import SETTINGS_FILE, SearchSettings
 from lightcnn.searching.strategies.predictor import predict_utility
 from lightcnn.searching.trainings.choice import Choice, all_weights, choose, quantize_all

@@ -19,9 +19,9 @@ from lightcnn.budget import Budget, Cost, human
 from lightcnn.output.console import CommandConsole
 from lightcnn.output.largest_class import largest_class_clause
 from lightcnn.output.terminal import LiveView, format_duration, key_value_grid, table
-from lightcnn.searching.comparison import plan_lines
 from lightcnn.searching.metric_names import format_score, metric_label
 from lightcnn.searching.progress import SearchProgress
+from lightcnn.searching.report.wording import plan_lines
 from lightcnn.searching.settings import SearchSettings
 
 DEVICE_TITLES = {"flash_bytes": "flash", "arena_bytes": "arena"}

@@ -8,7 +8,6 @@ import pytest
 
 from lightcnn.errors import LightcnnError, RunError
 from lightcnn.run_folder import RunFolder
-from lightcnn.searching.comparison import plan_lines
 from lightcnn.searching.plan import (
     MIN_BESIDE,
     MIN_NETWORKS,
@@ -19,6 +18,7 @@ from lightcnn.searching.plan import (
     read_plan,
     write_plan,
 )
+from lightcnn.searching.report.wording import plan_lines
 
 
 def timed(

@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from lightcnn.output.charts.fonts import drawable, use_fallbacks
-from lightcnn.output.charts.plotting import Axes, Axis, EngFormatter, Figure, MaxNLocator, PercentFormatter
+from lightcnn.output.charts.plotting import (
+    Axes,
+    Axis,
+    EngFormatter,
+    Figure,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+)
 from lightcnn.text import shorten, visible
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -26,7 +36,7 @@ VARIABLES = {
     "#ffffff": "var(--surface)",
 }  # fmt: skip
 """Colour of a figure → its variable in the stylesheet of the pages, whose value depends on the mode."""
-SIZE = (5.6, 3.5)
+SIZE = (4.8, 3.1)
 """Width and height in inches of a chart that fits a phone and half of a desktop's page."""
 LABEL_POINTS = 9
 """Size of the text in a chart."""
@@ -84,6 +94,20 @@ def count_ticks(axis: Axis) -> None:
     """A few labels such as 200k or 1.5M, which fit side by side."""
     axis.set_major_locator(MaxNLocator(MAX_TICKS))
     axis.set_major_formatter(EngFormatter(sep=""))
+
+
+def logarithmic(axis: Axis, *, counts: bool = False) -> None:
+    """A logarithmic axis with a few labels: even steps on a short axis; 1, 2, 5 or only 1 on a long one.
+
+    `counts` are written as 200k or 1.5M. Call it after everything is drawn, since it reads the limits of the axis.
+    """
+    axes = axis.axes
+    (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
+    low, high = axis.get_view_interval()
+    even = MaxNLocator(MAX_TICKS, steps=[1, 2, 5, 10]) if high < 5 * low else None
+    axis.set_major_locator(even or LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+    axis.set_major_formatter(EngFormatter(sep="") if counts else FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def epoch_ticks(axes: Axes, epochs: int) -> None:

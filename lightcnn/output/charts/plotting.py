@@ -22,8 +22,9 @@ try:
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
     from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+    from matplotlib.patches import Rectangle
     from matplotlib.text import Text
-    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+    from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
     from matplotlib.transforms import Bbox, ScaledTranslation
 finally:
     if BACKEND is not None:
@@ -33,7 +34,7 @@ finally:
                 mpl.rcParams["backend"] = BACKEND
 
 __all__ = [
-    "Axes", "Axis", "Bbox", "EngFormatter", "Figure", "FigureCanvasAgg", "FontProperties", "LogLocator", "MaxNLocator",
-    "Normalize", "NullFormatter", "PercentFormatter", "ScalarMappable", "ScaledTranslation", "Text", "findfont",
-    "fontManager", "get_font", "mpl",
+    "Axes", "Axis", "Bbox", "EngFormatter", "Figure", "FigureCanvasAgg", "FontProperties", "FuncFormatter",
+    "LogLocator", "MaxNLocator", "Normalize", "NullFormatter", "PercentFormatter", "Rectangle", "ScalarMappable",
+    "ScaledTranslation", "Text", "findfont", "fontManager", "get_font", "mpl",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from lightcnn.evaluation import figures as score_figures
 from lightcnn.output.charts import figures
 from lightcnn.output.charts.figures import blank, count_ticks, epoch_ticks
 from lightcnn.profiling.figures import draw_figures
-from lightcnn.searching import figures as search_figures
+from lightcnn.searching.report import figures as search_figures
 from lightcnn.training.report import figures as training_figures
 
 
@@ -20,13 +20,14 @@ def drawn(monkeypatch):
     """The figures that are drawn, in their order."""
     collected: list[Figure] = []
 
-    def collect(figure: Figure) -> bytes:
+    def collect(figure: Figure, *_: object) -> bytes:
         figure.canvas.draw()
         collected.append(figure)
         return b""
 
-    for module in (figures, score_figures, search_figures, training_figures):
+    for module in (figures, score_figures, training_figures):
         monkeypatch.setattr(module, "png", collect)
+    monkeypatch.setattr(search_figures, "chart", collect)
     return collected
 
 
@@ -58,10 +59,11 @@ def test_epochs_are_whole_numbers(drawn, epochs):
 
 def test_costs_are_few_labels_side_by_side(drawn):
     for scale in (1, 1_000, 123_456_789):
-        trials = [(scale * cost, 0.5, 2) for cost in (98, 99, 100, 2_000)]
-        search_figures.front(trials, [(98 * scale, 0.5)], 1_500 * scale, "FLOPs")
+        trials = [search_figures.Trained(0, scale * cost, 0.5, 2) for cost in (98, 99, 100, 2_000)]
+        search_figures.front(trials, [(98 * scale, 0.5)], 1_500 * scale, "FLOPs", trials[0], 90)
         training_figures.stage_costs(["stem", "head"], [98 * scale, 7_777 * scale], [scale, 3 * scale])
-    search_figures.front([(99_104, 0.5, 2), (99_105, 0.6, 2)], [(99_105, 0.6)], 99_110, "FLOPs")
+    trials = [search_figures.Trained(0, 99_104, 0.5, 2), search_figures.Trained(1, 99_105, 0.6, 2)]
+    search_figures.front(trials, [(99_105, 0.6)], 99_110, "FLOPs", trials[1], 90)
     assert len(drawn) == 7
     for figure in drawn:
         require_readable(figure)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightcnn.searching.comparison import comparison_lines, prediction_line
-from lightcnn.searching.report import history
+from lightcnn.searching.report.trial_table import history
+from lightcnn.searching.report.wording import certainty, comparison_lines, prediction_line
 from lightcnn.searching.trials.storage import Outcome
 
 
@@ -37,6 +37,13 @@ def test_a_search_that_compared_nothing_or_was_cut_short_says_so() -> None:
         "one network was trained, to 122.1k images: nothing was compared",
         "the final training was cut short: 122.1k images instead of 200k",
     ]
+
+
+def test_one_sentence_states_how_sure_the_choice_is() -> None:
+    assert "beats the runner-up (trial 3) by more than the noise" in certainty(report())
+    assert "does not beat the runner-up (trial 3) by more than noise" in certainty(report(beyond_noise=False))
+    assert "trained only one to the end" in certainty(report(runner_up=None))
+    assert "single network, so it could not compare" in certainty(report(networks=1, runner_up=None))
 
 
 def test_the_history_is_in_the_order_of_time() -> None:

@@ -32,17 +32,19 @@ from lightcnn.inference import measure_unlikeness, probabilities
 from lightcnn.network import fold
 from lightcnn.network_stages import spec_stages
 from lightcnn.output.charts.network_drawing import NETWORK_FILE, network_file
+from lightcnn.output.charts.svg import Chart
 from lightcnn.output.largest_class import KEY, largest_class_warnings, share_warnings
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning, small_test_set_warnings
 from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run_folder import RunFolder
-from lightcnn.searching import figures
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.comparison import SearchResult, comparison, deploy_document, fidelity_document, final_document
-from lightcnn.searching.page import report_page
 from lightcnn.searching.plan import Plan, SearchClock
 from lightcnn.searching.predictions import importance_document, prediction_document
+from lightcnn.searching.report import figures
+from lightcnn.searching.report.page import report_page
+from lightcnn.searching.report.trial_table import counts, front, history
 from lightcnn.searching.settings import SearchSettings, TrainingValues
 from lightcnn.searching.trainings.choice import Choice, Weights
 from lightcnn.searching.trainings.files import merged, read_epochs
@@ -50,15 +52,6 @@ from lightcnn.searching.trainings.jobs import EpochRow
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space_choice import choose_space
 from lightcnn.weights import weights_file
-
-TRIAL_COLUMNS = (
-    "number", "state", "reason", "hash", "macs", "params", "weight_bytes", "peak_activations",
-    "fidelity", "validation_accuracy", "seconds",
-)  # fmt: skip
-DEVICE_COLUMNS = ("flash_bytes", "arena_bytes")
-"""Columns of trials.csv after these, if the budget limits flash or arena."""
-FINAL_COLUMNS = ("final_validation", "final_validation_int8")
-"""The last columns of trials.csv, if networks are compared after quantization."""
 
 
 @dataclass(frozen=True)
@@ -76,32 +69,6 @@ class Final:
     epochs: tuple[EpochRow, ...]
     probabilities: Mapping[str, NDArray[np.float64]]
     counters: Mapping[str, int]
-
-
-def write_trials(
-    run: RunFolder, space: BudgetedSpace, outcomes: Sequence[Outcome], choice: Choice | None = None
-) -> None:
-    """Writes trials.csv: one row per trial; `choice` if networks were compared after quantization."""
-    device = DEVICE_COLUMNS if space.budget.limits_device else ()
-    final = {} if choice is None else {w.finalist.outcome.number: w for w in choice.networks}
-    rows = []
-    for outcome in outcomes:
-        total = space.cost_of(outcome.shape) if outcome.key else Cost()
-        score = "" if outcome.score is None else f"{outcome.score:.6f}"
-        numbers = (total.macs, total.params, total.weight_bytes_int8, total.peak_activations)
-        rows.append((
-            outcome.number, outcome.state, outcome.reason, outcome.key, *(numbers if outcome.key else ("",) * 4),
-            outcome.images, score, f"{outcome.seconds:.3f}", *(getattr(total, name) for name in device),
-            *(_final_scores(final.get(outcome.number)) if choice else ()),
-        ))  # fmt: skip
-    run.write_csv("trials.csv", (*TRIAL_COLUMNS, *device, *(FINAL_COLUMNS if choice else ())), rows)
-
-
-def _final_scores(weights: Weights | None) -> tuple[str, ...]:
-    """The metric on the validation set after the final training, in float and in 8 bits; empty for other trials."""
-    if weights is None:
-        return ("",) * len(FINAL_COLUMNS)
-    return tuple(f"{abs(score):.6f}" for score in (weights.score, weights.judged.score))
 
 
 def write_report(
@@ -134,9 +101,9 @@ def write_report(
     table = prediction_table(pipeline.dataset, pipeline.split, final.probabilities, preprocess.threshold)
     images = hashes_of_test_images(pipeline.dataset, pipeline.split)
     report["predictions"] = write_predictions(run, *table) | write_test_images(run, images)
-    plots = _write_plots(run, report, space, result.outcomes, final)
+    charts = _write_charts(run, report, space, result.outcomes, final)
     run.write_bytes(NETWORK_FILE, network_file(spec.name, spec.input, spec_stages(spec)))
-    run.write_bytes("report.html", report_page(settings, report, spec, result.outcomes, plots))
+    run.write_bytes("report.html", report_page(settings, report, spec, space, result.outcomes, charts, run.path))
     run.write_json("report.json", report)
 
 
@@ -274,42 +241,6 @@ def _metrics(pipeline: Pipeline, final: Final) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """Numbers of trials: all; trained; pruned, which were trained but not at the last rung; duplicates; failed."""
-    trained = [o for o in outcomes if o.is_scored]
-    return {
-        "proposed": len(outcomes),
-        "trained": len(trained),
-        "pruned": sum(o.state == "pruned" for o in trained),
-        "duplicates": sum(o.state == "duplicate" for o in outcomes),
-        "failed": sum(o.state == "failed" for o in outcomes),
-    }
-
-
-def front(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[tuple[Cost, float]]:
-    """The Pareto front of the trained networks: cost in the budget's first resource and accuracy, cheapest first."""
-    resource = space.budget.limits[0].resource
-    trained = [(space.cost_of(o.shape), o.score or 0.0) for o in outcomes if o.is_scored]
-    best: list[tuple[Cost, float]] = []
-    for total, score in sorted(trained, key=lambda pair: (resource.largest_count(pair[0]), -pair[1])):
-        if not best or score > best[-1][1]:
-            best.append((total, score))
-    return best
-
-
-def history(outcomes: Sequence[Outcome]) -> list[tuple[float, float]]:
-    """Seconds of search and the best validation accuracy by then, one pair per improvement.
-
-    Only the time of the last score of a trial is known.
-    """
-    points: list[tuple[float, float]] = []
-    for outcome in sorted(outcomes, key=lambda outcome: outcome.elapsed):
-        top = max(outcome.scores.values(), default=None)
-        if top is not None and (not points or top > points[-1][1]):
-            points.append((round(outcome.elapsed, 3), top))
-    return points
-
-
 def _require_budget(budget: Budget, total: Cost, counters: Mapping[str, int]) -> None:
     """The last check before a network is reported as within budget: by our cost and by the counters themselves.
 
@@ -323,29 +254,42 @@ def _require_budget(budget: Budget, total: Cost, counters: Mapping[str, int]) ->
         )
 
 
-def _write_plots(
+def _write_charts(
     run: RunFolder, report: Mapping[str, Any], space: BudgetedSpace, outcomes: Sequence[Outcome], final: Final
-) -> dict[str, bytes]:
-    """The figures of a run as PNG by name, which are also written to plots/."""
+) -> dict[str, Any]:
+    """The charts of a run by name, whose PNG files are also written to plots/."""
+    prediction, rungs = report["prediction"], report["fidelity"]["rungs"]
+    charts: dict[str, Any] = {
+        "history": figures.history(report["history"], max(o.elapsed for o in outcomes)),
+        "front": _draw_front(report, space, outcomes, final),
+        "rungs": figures.rung_correlations(rungs),
+        "learning_curves": figures.learning_curves(
+            prediction["trials"], report["finals"], report["best"]["trial"], report["plan"]["final"]["images"]
+        ),
+        "importance": figures.importance(report["importance"]) if report["importance"] else None,
+        "loss": figures.curves([e[1] for e in final.epochs], [e[2] for e in final.epochs]) if final.epochs else None,
+    }
+    confusion = score_figures.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"])
+    run.write_bytes("plots/confusion.png", confusion)
+    for name, chart in charts.items():
+        if chart is not None:
+            run.write_bytes(f"plots/{name}.png", chart.png)
+    return charts | {"confusion": confusion}
+
+
+def _draw_front(report: Mapping[str, Any], space: BudgetedSpace, outcomes: Sequence[Outcome], final: Final) -> Chart:
+    """Accuracy over the cost in the budget's first resource."""
     limit = space.budget.limits[0]
     trained = [
-        (limit.resource.largest_count(space.cost_of(o.shape)), o.score or 0.0, o.images) for o in outcomes if o.scores
-    ]
+        figures.Trained(o.number, limit.resource.largest_count(space.cost_of(o.shape)), o.score or 0.0, o.images)
+        for o in outcomes if o.is_scored
+    ]  # fmt: skip
     best = [(limit.resource.largest_count(point), score) for point, score in front(space, outcomes)]
-    plots = {
-        "history": figures.history(report["history"], max(o.elapsed for o in outcomes)),
-        "front": figures.front(trained, best, limit.upper if not space.covered else None, limit.resource.label),
-        "confusion": score_figures.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
-    }
-    prediction = report["prediction"]
-    if prediction["trials"]:
-        plots["learning_curves"] = figures.learning_curves(
-            prediction["trials"], report["finals"], report["plan"]["final"]["images"]
-        )
-    if report["importance"]:
-        plots["importance"] = figures.importance(report["importance"])
-    if final.epochs:  # a training can end within its first epoch
-        plots["loss"] = figures.curves([epoch[1] for epoch in final.epochs], [epoch[2] for epoch in final.epochs])
-    for name, png in plots.items():
-        run.write_bytes(f"plots/{name}.png", png)
-    return plots
+    delivered = figures.Trained(
+        final.outcome.number, limit.resource.largest_count(space.cost_of(final.outcome.shape)),
+        report["best"]["val"]["accuracy"], report["best"]["images"],
+    )  # fmt: skip
+    return figures.front(
+        trained, best, limit.upper if not space.covered else None, limit.resource.label, delivered,
+        report["data"]["counts"]["val"],
+    )  # fmt: skip

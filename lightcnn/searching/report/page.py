@@ -1,0 +1,187 @@
+"""report.html of a search: what its template `page.html` shows."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightcnn import document
+from lightcnn.budget import MACS, Budget, Limit
+from lightcnn.device_cost import device_cost
+from lightcnn.network_stages import spec_stages
+from lightcnn.output import html
+from lightcnn.output.caveats import groups_clause, page_cautions
+from lightcnn.output.charts.network_drawing import network_svg
+from lightcnn.output.charts.network_table import TABLE_HEADER, stage_rows
+from lightcnn.output.largest_class import KEY, largest_class_sentence
+from lightcnn.output.positive_class import positive_sentence
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.metric_names import format_score, metric_label
+from lightcnn.searching.report.wording import certainty, comparison_lines, longer_option, plan_lines, seeds_line
+from lightcnn.searching.settings import SearchSettings
+from lightcnn.searching.trials.storage import Outcome
+from lightcnn.spec import NetworkSpec
+
+TEMPLATE = "searching/report/page.html"
+COUNTERS = (("lightcnn", "macs"), ("fvcore", "fvcore"), ("thop", "thop"))
+"""Who counts multiply-adds, and the name of its number in a `Cost`."""
+COST_TITLES = {"macs": "FLOPs", "params": "parameters", "weight_bytes": "int8 weights, bytes",
+               "peak_bytes": "int8 activations, bytes at the peak", "flash_bytes": "flash, bytes",
+               "arena_bytes": "arena, bytes"}  # fmt: skip
+"""The resources of a budget as names of bars."""
+TRIAL_HEADER = ("trial", "state", "images", "validation accuracy", "FLOPs", "parameters", "int8 weight bytes",
+                "peak activation bytes", "seconds", "stem and stage widths", "reason")  # fmt: skip
+CURVE_HEADER = ("trial", "part", "images", "validation log loss")
+
+
+def report_page(
+    settings: SearchSettings,
+    report: Mapping[str, Any],
+    spec: NetworkSpec,
+    space: BudgetedSpace,
+    outcomes: Sequence[Outcome],
+    charts: Mapping[str, Any],
+    path: Path,
+) -> bytes:
+    """The page, as UTF-8. `charts` has the figures by name, `path` is the run folder."""
+    total = device_cost(spec)
+    context = {
+        "settings": settings, "report": report, "charts": charts, **_answer(report),
+        "bars": list(_bars(space.budget, total)), "other_costs": _other_costs(report["network"], space.budget),
+        "commands": list(_commands(settings, report, path, bool(space.genes()))),
+        "drawing": network_svg(spec.name, spec.input, spec_stages(spec)),
+        "stage_header": TABLE_HEADER, "stages": stage_rows(spec_stages(spec)), "spec": document.dump(spec),
+        "trial_header": TRIAL_HEADER, "curve_header": CURVE_HEADER, "curves": list(_curve_rows(report)),
+        "trials": [_trial_row(outcome, space) for outcome in outcomes],
+        "winner": next((n for n, outcome in enumerate(outcomes) if outcome.number == report["best"]["trial"]), None),
+        "finals": [
+            (final["trial"], final["images"], final["predicted"], final["reached"])
+            for final in report["prediction"]["finals"]
+        ],
+        "history": [(html.NumberCell(f"{seconds / 60:.1f}", seconds), score) for seconds, score in report["history"]],
+        "rungs": [_rung_row(rung) for rung in report["fidelity"]["rungs"]], "data": _data(report["data"]),
+    }  # fmt: skip
+    return html.render(TEMPLATE, f"{str(space.budget).replace(',', ', ')} on {report['data']['source']}", context)
+
+
+def _answer(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The score, how sure it is, and the warnings."""
+    metrics, metric = report["metrics"]["test"], report["metric"]
+    serious, others = page_cautions(report)
+    largest = metrics.get(KEY)
+    val = format_score(metric, report["metrics"]["val"][metric])
+    return {
+        "score": metrics["accuracy"], "groups": metrics["groups"], "certainty": certainty(report),
+        "largest": largest, "other_score": None if metric == "accuracy" else format_score(metric, metrics[metric]),
+        "metric": metric_label(metric), "validation_score": val, "bias": "low" if metric == "log_loss" else "high",
+        "times": _times(report), "serious": serious, "warnings": others,
+        "sentences": [_sentence(line) for line in (seeds_line(report), positive_sentence(report)) if line],
+        "plan_lines": [_sentence(line) for line in plan_lines(report["plan"])],
+        "comparison_lines": [_sentence(line) for line in comparison_lines(report)],
+        "largest_class": [
+            largest_class_sentence(metrics),
+            largest_class_sentence(report["metrics"]["val"], "validation images"),
+        ],
+    }  # fmt: skip
+
+
+def _sentence(line: str) -> str:
+    """A line of the terminal as a sentence."""
+    return f"{line[0].upper()}{line[1:].rstrip('.')}."
+
+
+def _times(report: Mapping[str, Any]) -> str:
+    """How often the test set was evaluated: again whenever a finished search is continued."""
+    count = report["best"]["test_evaluations"]
+    return "once" if count == 1 else f"{count} times, once for each time that the search was continued"
+
+
+def _bars(budget: Budget, total: Any) -> Iterable[tuple[str, str, float]]:
+    """The name, the text and the used share of each limit; three for multiply-adds, one per counter."""
+    for limit in budget.limits:
+        if limit.resource is MACS:
+            for counter, name in COUNTERS:
+                yield _bar(limit, f"FLOPs, counted by {counter}", getattr(total, name))
+        else:
+            yield _bar(limit, COST_TITLES[limit.resource.name], limit.resource.largest_count(total))
+
+
+def _bar(limit: Limit, name: str, count: float) -> tuple[str, str, float]:
+    lower = "" if limit.lower is None else f", at least {limit.lower:,}"
+    return name, f"{count:,} of {limit.upper:,}{lower}", count / limit.upper
+
+
+def _other_costs(network: Mapping[str, Any], budget: Budget) -> dict[str, int]:
+    """The costs that the budget does not limit, from the `network` of report.json."""
+    cost, limited = network["cost"], {limit.resource.name for limit in budget.limits}
+    costs = {
+        "macs": cost["macs"], "params": cost["params"], "weight_bytes": cost["weight_bytes"]["int8"],
+        "peak_bytes": cost["peak_activations"], "flash_bytes": cost["flash_bytes"], "arena_bytes": cost["arena_bytes"],
+    }  # fmt: skip
+    rows = {COST_TITLES[name]: count for name, count in costs.items() if name not in limited and count is not None}
+    counters = {f"FLOPs, counted by {name}": count for name, count in network["counters"].items()}
+    return rows if "macs" in limited else rows | counters
+
+
+def _commands(
+    settings: SearchSettings, report: Mapping[str, Any], path: Path, has_others: bool
+) -> Iterable[tuple[str, str]]:
+    """What to do next, and the command for it."""
+    run = shlex.quote(str(path))
+    yield "Predict the classes of other images", f"lightcnn predict {run} IMAGES"
+    yield "See where the network looks", f"lightcnn explain {run}"
+    yield "Export it to run elsewhere", f"lightcnn export {run}"
+    if has_others:
+        yield "Search longer", f"lightcnn search --resume --out {run} {longer_option(settings.seconds, report)}"
+    yield "See how much the seed matters", f"lightcnn train {shlex.quote(str(path / 'recipe.yaml'))} --seeds 5"
+
+
+def _trial_row(outcome: Outcome, space: BudgetedSpace) -> tuple[Any, ...]:
+    """A trial as a row of `TRIAL_HEADER`."""
+    costs: tuple[Any, ...] = ("",) * 4
+    if outcome.key:
+        total = space.cost_of(outcome.shape)
+        costs = (total.macs, total.params, total.weight_bytes_int8, total.peak_activations)
+    score = "" if outcome.score is None else html.NumberCell(f"{outcome.score:.2%}", outcome.score)
+    return (
+        outcome.number, outcome.state, outcome.images, score, *costs, html.NumberCell(f"{outcome.seconds:.1f}",
+        outcome.seconds), _format_widths(outcome), outcome.reason,
+    )  # fmt: skip
+
+
+def _curve_rows(report: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
+    """The points of all learning curves, and what was predicted for the end."""
+    end = report["plan"]["final"]["images"]
+    for trial in report["prediction"]["trials"]:
+        for point in trial["curve"]:
+            yield trial["trial"], "search", point["images"], point["log_loss"]
+        if trial["predicted"] is not None:
+            yield trial["trial"], "predicted for the end", end, trial["predicted"]
+    for final in report["finals"]:
+        for point in final["curve"]:
+            yield final["trial"], "final training", point["images"], point["log_loss"]
+
+
+def _rung_row(rung: Mapping[str, Any]) -> tuple[Any, ...]:
+    """A rung as a row; its correlation is unknown with fewer than four longer trainings."""
+    correlation = rung["rank_correlation"]
+    return rung["images"], rung["steps"], rung["networks"], "–" if correlation is None else f"{correlation:.2f}"
+
+
+def _data(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes of the sets and how images are grouped."""
+    groups = data["groups"]
+    return {
+        **{f"{name} images": count for name, count in data["counts"].items()},
+        "groups": groups_clause(groups),
+        **({} if groups["known"] else {"how groups were found": groups["why"]}),
+        "groups in two sets": data["groups_shared"],
+        "fingerprint": data["fingerprint"][:16],
+    }
+
+
+def _format_widths(outcome: Outcome) -> str:
+    """The widths of stem and stages, as in `8, 24, 48`."""
+    return ", ".join(str(value) for name, value in outcome.shape.items() if name.endswith(".width"))

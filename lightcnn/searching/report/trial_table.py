@@ -1,0 +1,82 @@
+"""The trials of a search as tables: trials.csv, their numbers by state, the Pareto front, the best score over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightcnn.budget import Cost
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.trainings.choice import Choice, Weights
+from lightcnn.searching.trials.storage import Outcome
+
+TRIAL_COLUMNS = (
+    "number", "state", "reason", "hash", "macs", "params", "weight_bytes", "peak_activations",
+    "fidelity", "validation_accuracy", "seconds",
+)  # fmt: skip
+DEVICE_COLUMNS = ("flash_bytes", "arena_bytes")
+"""Columns of trials.csv after these, if the budget limits flash or arena."""
+FINAL_COLUMNS = ("final_validation", "final_validation_int8")
+"""The last columns of trials.csv, if networks are compared after quantization."""
+
+
+def write_trials(
+    run: RunFolder, space: BudgetedSpace, outcomes: Sequence[Outcome], choice: Choice | None = None
+) -> None:
+    """Writes trials.csv: one row per trial; `choice` if networks were compared after quantization."""
+    device = DEVICE_COLUMNS if space.budget.limits_device else ()
+    final = {} if choice is None else {w.finalist.outcome.number: w for w in choice.networks}
+    rows = []
+    for outcome in outcomes:
+        total = space.cost_of(outcome.shape) if outcome.key else Cost()
+        score = "" if outcome.score is None else f"{outcome.score:.6f}"
+        numbers = (total.macs, total.params, total.weight_bytes_int8, total.peak_activations)
+        rows.append((
+            outcome.number, outcome.state, outcome.reason, outcome.key, *(numbers if outcome.key else ("",) * 4),
+            outcome.images, score, f"{outcome.seconds:.3f}", *(getattr(total, name) for name in device),
+            *(_final_scores(final.get(outcome.number)) if choice else ()),
+        ))  # fmt: skip
+    run.write_csv("trials.csv", (*TRIAL_COLUMNS, *device, *(FINAL_COLUMNS if choice else ())), rows)
+
+
+def _final_scores(weights: Weights | None) -> tuple[str, ...]:
+    """The metric on the validation set after the final training, in float and in 8 bits; empty for other trials."""
+    if weights is None:
+        return ("",) * len(FINAL_COLUMNS)
+    return tuple(f"{abs(score):.6f}" for score in (weights.score, weights.judged.score))
+
+
+def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Numbers of trials: all; trained; pruned, which were trained but not at the last rung; duplicates; failed."""
+    trained = [o for o in outcomes if o.is_scored]
+    return {
+        "proposed": len(outcomes),
+        "trained": len(trained),
+        "pruned": sum(o.state == "pruned" for o in trained),
+        "duplicates": sum(o.state == "duplicate" for o in outcomes),
+        "failed": sum(o.state == "failed" for o in outcomes),
+    }
+
+
+def front(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[tuple[Cost, float]]:
+    """The Pareto front of the trained networks: cost in the budget's first resource and accuracy, cheapest first."""
+    resource = space.budget.limits[0].resource
+    trained = [(space.cost_of(o.shape), o.score or 0.0) for o in outcomes if o.is_scored]
+    best: list[tuple[Cost, float]] = []
+    for total, score in sorted(trained, key=lambda pair: (resource.largest_count(pair[0]), -pair[1])):
+        if not best or score > best[-1][1]:
+            best.append((total, score))
+    return best
+
+
+def history(outcomes: Sequence[Outcome]) -> list[tuple[float, float]]:
+    """Seconds of search and the best validation accuracy by then, one pair per improvement.
+
+    Only the time of the last score of a trial is known.
+    """
+    points: list[tuple[float, float]] = []
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.elapsed):
+        top = max(outcome.scores.values(), default=None)
+        if top is not None and (not points or top > points[-1][1]):
+            points.append((round(outcome.elapsed, 3), top))
+    return points

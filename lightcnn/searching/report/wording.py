@@ -1,0 +1,138 @@
+"""The sentences of a search: its plan, what it has compared, and how sure its result is. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lightcnn.budget import human
+from lightcnn.output.terminal import format_duration
+from lightcnn.searching.metric_names import format_value, metric_label
+from lightcnn.searching.plan import NETWORKS
+
+
+def plan_lines(plan: Mapping[str, Any]) -> list[str]:
+    """The plan in sentences, from its document."""
+    final, rungs, count = plan["final"], plan["rungs"], plan["finalists"]
+    length = f"{human(final['images'])} images ({final['epochs']:g} epochs, {final['steps']:,} steps)"
+    if plan["networks"] == 1 and plan["worthwhile_seconds"] is None:
+        lines = [f"plan: one network is trained, to about {length}"]
+    elif plan["networks"] == 1:
+        lines = [f"plan: there is no time to compare networks, so the first one is trained alone, to about {length}"]
+    else:
+        longer = f", the best third of them at {' and '.join(human(n) for n in rungs[1:])}" if len(rungs) > 1 else ""
+        lines = [
+            f"plan: about {plan['networks']} networks are compared at {human(rungs[0])} images each{longer}; then "
+            f"{count} of them {'is' if count == 1 else 'are'} trained to about {length}"
+        ]
+        if plan["first_has_worker"]:
+            lines.append(f"one of the {plan['workers']} workers trains the first network from the beginning to the end")
+    if plan["worthwhile_seconds"] is not None and plan["networks"] < NETWORKS:
+        lines.append(f"about {format_duration(plan['worthwhile_seconds'])} would be enough to compare {NETWORKS}")
+    return lines
+
+
+def comparison_lines(report: Mapping[str, Any]) -> list[str]:
+    """What was compared, and whether the choice is beyond noise, from report.json."""
+    compared, best = report["comparison"], report["best"]["trial"]
+    length = f"{human(compared['final_images'])} images"
+    if compared["networks"] == 1:
+        lines = [f"one network was trained, to {length}: nothing was compared"]
+    else:
+        lines = [
+            f"{compared['networks']} networks were compared, the longest at {human(compared['images'])} images; "
+            f"{compared['finalists']} of them reached the final training; trial {best} was trained to {length}"
+        ]
+    if compared["runner_up"] is not None:
+        lines.append(_lead(compared, best))
+    if "deploy" in report:
+        lines.append(_deploy_line(report["metric"], report["deploy"]))
+    if prediction := prediction_line(report.get("prediction", {"left_out": None})):
+        lines.append(prediction)
+    if compared["cut_short"]:
+        planned = human(report["plan"]["final"]["images"])
+        lines.append(f"the final training was cut short: {length} instead of {planned}")
+    return lines
+
+
+def _deploy_line(metric: str, deploy: Mapping[str, Any]) -> str:
+    """The validation scores of the networks in 8 bits beside those in float, best first."""
+    texts = [
+        f"trial {network['trial']} {format_value(metric, network['val_int8'][metric])} "
+        f"(float {format_value(metric, network['val'][metric])})"
+        for network in deploy["networks"]
+    ]
+    return f"validation {metric_label(metric)} after quantization for {deploy['format']}: {', '.join(texts)}"
+
+
+def certainty(report: Mapping[str, Any]) -> str:
+    """One sentence on how sure the choice of the network is, from report.json."""
+    compared, best = report["comparison"], report["best"]["trial"]
+    if compared["networks"] == 1:
+        return "The search trained a single network, so it could not compare: another one may be better."
+    if compared["runner_up"] is None:
+        return (
+            f"The search compared {compared['networks']} networks, but trained only one to the end: whether another "
+            "one would end better is not known."
+        )
+    other = f"the runner-up (trial {compared['runner_up']['trial']})"
+    if compared["beyond_noise"]:
+        return f"On validation, the winner (trial {best}) beats {other} by more than the noise of the images."
+    return f"On validation, the winner (trial {best}) does not beat {other} by more than noise: both may be as good."
+
+
+def seeds_line(report: Mapping[str, Any]) -> str | None:
+    """Mean and standard deviation over the seeds of the delivered training, from report.json; None for one seed."""
+    accuracy = report["best"]["test"]["accuracy"]
+    count = len(accuracy["values"])
+    if count == 1:
+        return None
+    return (
+        f"trained with {count} seeds, this network has a mean test accuracy of {accuracy['mean']:.2%} "
+        f"(standard deviation {100 * accuracy['sd']:.2f} points); only the first was selected on validation"
+    )
+
+
+def prediction_line(prediction: Mapping[str, Any]) -> str | None:
+    """How well the search predicted, from its document; None if nothing could be checked."""
+    left_out = prediction["left_out"]
+    if left_out is None:
+        return None
+    line = (
+        f"the log loss of {left_out['networks']} networks was predicted from shorter trainings and from the other "
+        f"networks with an error of {left_out['error']:.0%}"
+    )
+    if left_out["rank_correlation"] is None:
+        return line
+    alone = left_out["rank_correlation_of_scores"]
+    return f"{line}; rank correlation {left_out['rank_correlation']:.2f} at {human(left_out['images'])} images" + (
+        "" if alone is None else f", that of the shorter trainings alone {alone:.2f}"
+    )
+
+
+def _lead(compared: Mapping[str, Any], best: int) -> str:
+    """How far the best network is ahead of the second on validation, by the metric, and whether that is noise."""
+    metric, other = compared.get("metric", "accuracy"), compared["runner_up"]["trial"]
+    label = metric_label(metric)
+    if not compared["difference"]:
+        same = "equally accurate" if metric == "accuracy" else f"equal in {label}"
+        return f"trial {best} and trial {other} are {same} on validation"
+    noise = 2 * (compared["standard_error"] or math.inf)
+    verdict = "more than" if compared["beyond_noise"] else "within"
+    if metric == "log_loss":
+        lead, unit = f"has a log loss {compared['difference']:.4f} below that of trial {other}", f"{noise:.4f}"
+    else:
+        points = "points" if metric == "accuracy" else f"points of {label}"
+        lead, unit = f"is {100 * compared['difference']:.2f} {points} above trial {other}", f"{100 * noise:.2f} points"
+    return (
+        f"trial {best} {lead} on validation, {verdict} the noise of {unit} (twice the standard error of the paired "
+        "difference)"
+    )
+
+
+def longer_option(seconds: float | None, report: Mapping[str, Any]) -> str:
+    """The option that doubles the trials, or the time if a search has a limit of `seconds`."""
+    if seconds is None:
+        return f"--trials {2 * report['counts']['proposed']}"
+    return f"--time {max(1, round(2 * report['seconds'] / 60))}m"
