@@ -114,7 +114,8 @@ def test_the_report_has_the_keys_of_the_contract(finished):
     assert compared["cut_short"] is False
     assert compared["standard_error"] >= 0
     rungs = report["fidelity"]["rungs"]
-    assert [rung.keys() for rung in rungs] == [{"steps", "images", "networks", "rank_correlation"}] * len(rungs)
+    keys = {"steps", "images", "networks", "rank_correlation", "pairs"}
+    assert [rung.keys() for rung in rungs] == [keys] * len(rungs)
     assert rungs[0]["networks"] == 3
     assert report["prediction"].keys() == {"left_out", "finals", "trials"}
     assert [network["trial"] for network in report["prediction"]["trials"]] == [0, 1, 2]
