@@ -1,11 +1,14 @@
-"""How many images a second `lightcnn serve` predicts, next to a bare call of ONNX Runtime.
+"""How many images a second `lightcnn serve` predicts, next to bare calls of ONNX Runtime.
 
-    python tests/benchmarks/serve.py [micrompoxnet | MODEL.onnx] [--seconds 60] [--clients 64]
+    python tests/benchmarks/serve.py [MODEL.onnx ...] [--seconds 60] [--clients 64]
 
-The server and the bare call each have core 0, the clients core 1. Every client sends an image of its own again and
-again, over one connection, and compares every answer with what the file returns for this image. `micrompoxnet` is
-that network with random weights. It prints the throughput, the times of the requests, errors and wrong answers, and
-fails if there is one. On a machine with other work, compare the time of the processor: it counts none of theirs.
+Without a file it takes MicroMPoxNet and a network of 1 MFLOPs that `lightcnn search` chose, both with random weights.
+
+The server and the bare calls each have core 0 and one thread, the clients core 1. Every client sends an image of its
+own again and again, over one connection, and compares every answer with what the file returns for this image. Bare
+calls are timed with one image and with as many as the server runs at once at most. It prints one table, and fails if
+a request has an error, an answer is wrong, or MicroMPoxNet has less than 0.7 of the throughput of the bare calls. On a
+machine with other work, compare the time of the processor: it counts none of theirs.
 """
 
 from __future__ import annotations
@@ -32,23 +35,40 @@ from PIL import Image
 
 from lightcnn.data.stream import PreparedImage, prepared_image
 from lightcnn.exported_model import ExportedModel
+from lightcnn.serving.batching import MAX_BATCH
 from lightcnn.serving.settings import Limits
 from lightcnn.serving.uploads import Upload
 
 SERVER_CORE, CLIENT_CORE = {0}, {1}
 PIXELS = 256
 """Width and height of the images that are sent."""
+NETWORKS = ("micrompoxnet", "1-mflop")
+MIN_SHARES = {"micrompoxnet": 0.7}
+"""Smallest throughput, as a share of the better of the bare calls. For a small network, HTTP takes most of the time."""
 Result = TypeVar("Result")
 BOUNDARY = "f00d"
 TOLERANCE = 1e-5
 """Largest difference of a probability: sums of a batch are rounded in another order."""
 
 
+@dataclass(frozen=True)
+class Bare:
+    """What calls of ONNX Runtime with so many images at once need."""
+
+    images: int
+    rate: float
+    processor_seconds: float
+
+
 @dataclass
 class Outcome:
-    """What the clients saw: the seconds of each request, errors, and wrong answers; and the server's processor time."""
+    """What the clients saw: the seconds of each request, errors, and wrong answers; and the server's processor time.
+
+    `elapsed` are the seconds until the last client had its last answer.
+    """
 
     processor_seconds: float = 0.0
+    elapsed: float = 0.0
     seconds: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     wrong: int = 0
@@ -56,43 +76,37 @@ class Outcome:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", nargs="?", default="micrompoxnet")
+    parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--clients", type=int, default=64)
     arguments = parser.parse_args()
+    print(f"load average before: {os.getloadavg()[0]:.1f}; {arguments.clients} clients, {arguments.seconds:g} s\n")
+    print("| network | | images/s | processor per image, ms | request, s: median | 99th percentile |")
+    print("|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(arguments.network)
-        path = path if path.suffix == ".onnx" else write_micrompoxnet(Path(folder))
-        images = [photograph(seed) for seed in range(arguments.clients)]
-        expected, bare = on_server_core(lambda: (expectations(path, images), bare_throughput(path, images)))
-        outcome = load(path, images, expected, arguments.seconds)
-    report(outcome, bare, arguments.seconds)
-    if outcome.errors or outcome.wrong:
-        sys.exit(1)
+        paths = arguments.files or written_networks(Path(folder))
+        failures = [failure for path in paths for failure in measure(path, arguments.clients, arguments.seconds)]
+    sys.exit("\n".join(["", *failures]) if failures else 0)
 
 
-def write_micrompoxnet(folder: Path) -> Path:
-    """MicroMPoxNet with random weights, as an exported file."""
-    from lightcnn import document
-    from lightcnn.data.preprocess import Preprocess
-    from lightcnn.exporting.onnx_formats.onnx_file import exported_metadata, network_bytes
-    from lightcnn.exporting.subject import ExportSubject
-    from lightcnn.network import build, fold
-    from lightcnn.onnxfiles.assembly import assemble
-    from lightcnn.recipe import Recipe
-    from lightcnn.run_folder import RunFolder
-    from lightcnn.spec import NetworkSpec
-    from lightcnn.trained_network import TrainedNetwork
+def written_networks(folder: Path) -> list[Path]:
+    """The networks with random weights, which a process of its own writes, since this one does not load torch."""
+    program = Path(__file__).with_name("served_networks.py")
+    subprocess.run([sys.executable, str(program), str(folder)], check=True)
+    return [folder / f"{name}.onnx" for name in NETWORKS]
 
-    spec = document.load(Recipe, document.find("recipes", "micrompoxnet")).network
-    assert isinstance(spec, NetworkSpec)
-    rule = Preprocess(size=spec.input[1], channels=3, shorter_side=256, mean=(0.5,) * 3, deviation=(0.25,) * 3,
-                      classes=("Monkeypox", "Normal"))  # fmt: skip
-    model = build(spec, seed=0).eval()
-    subject = ExportSubject(RunFolder(folder), TrainedNetwork(spec, model, rule), fold(model))
-    path = folder / "micrompoxnet.onnx"
-    path.write_bytes(assemble(network_bytes(subject), exported_metadata(subject, "onnx")))
-    return path
+
+def measure(path: Path, clients: int, seconds: float) -> list[str]:
+    """Prints the rows of a file; returns what failed."""
+    images = [photograph(seed) for seed in range(clients)]
+    expected, *bare = on_server_core(
+        lambda: (expectations(path, images), bare_calls(path, images, 1), bare_calls(path, images, MAX_BATCH))
+    )
+    for each in bare:
+        print(f"| {path.stem} | ONNX Runtime, images at once: {each.images} | {each.rate:.1f} "
+              f"| {1000 * each.processor_seconds:.2f} | | |", flush=True)  # fmt: skip
+    outcome = load(path, images, expected, seconds)
+    return report(path.stem, outcome, min(bare, key=lambda each: each.processor_seconds))
 
 
 def photograph(seed: int) -> bytes:
@@ -125,15 +139,17 @@ def expectations(path: Path, images: list[bytes]) -> list[NDArray[np.float64]]:
     return [model.evaluate([prepared(model, content)])[0].probabilities for content in images]
 
 
-def bare_throughput(path: Path, images: list[bytes], seconds: float = 10) -> tuple[float, float]:
-    """Images a second of ONNX Runtime alone, one decoded image after the other, and processor seconds of an image."""
+def bare_calls(path: Path, images: list[bytes], count: int, seconds: float = 10) -> Bare:
+    """Calls of ONNX Runtime alone for so many seconds, each with `count` decoded images."""
     model = ExportedModel(path, threads=1)
-    pixels = [prepared(model, content).pixels[None] for content in images]
-    began, processor, count = time.perf_counter(), time.process_time(), 0
+    pixels = [prepared(model, content).pixels for content in images] * count
+    batches = [np.stack(pixels[start : start + count]) for start in range(len(images))]
+    began, processor, calls = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - began < seconds:
-        model._run(pixels[count % len(pixels)])
-        count += 1
-    return count / (time.perf_counter() - began), (time.process_time() - processor) / count
+        model._run(batches[calls % len(batches)])
+        calls += 1
+    done = calls * count
+    return Bare(count, done / (time.perf_counter() - began), (time.process_time() - processor) / done)
 
 
 def processor_seconds(number: int) -> float:
@@ -166,9 +182,10 @@ def load(path: Path, images: list[bytes], expected: list[NDArray[np.float64]], s
 
 async def all_clients(port: int, images: list[bytes], expected: list[NDArray[np.float64]], seconds: float) -> Outcome:
     """What all clients saw."""
-    outcome, end = Outcome(), time.perf_counter() + seconds
-    clients = (client(port, *each, end, outcome) for each in zip(images, expected, strict=True))
+    outcome, began = Outcome(), time.perf_counter()
+    clients = (client(port, *each, began + seconds, outcome) for each in zip(images, expected, strict=True))
     await asyncio.gather(*clients)
+    outcome.elapsed = time.perf_counter() - began
     return outcome
 
 
@@ -206,19 +223,22 @@ async def response(reader: asyncio.StreamReader) -> dict:  # type: ignore[type-a
     return document
 
 
-def report(outcome: Outcome, bare: tuple[float, float], seconds: float) -> None:
-    """Prints the figures."""
-    (bare_rate, bare_cost), cost = bare, outcome.processor_seconds / max(1, len(outcome.seconds))
-    rate, times = len(outcome.seconds) / seconds, np.array(outcome.seconds or [np.nan]) * 1000
-    p50, p99 = np.percentile(times, [50, 99])
-    print(f"load average: {os.getloadavg()[0]:.1f}")
-    print(f"bare ONNX Runtime: {bare_rate:.1f} images/s; {1000 * bare_cost:.2f} ms of the processor per image")
-    print(f"lightcnn serve:    {rate:.1f} images/s; {1000 * cost:.2f} ms of the processor per image")
-    print(f"share of the bare throughput: {rate / bare_rate:.2f}, by the processor's time {bare_cost / cost:.2f}")
-    print(f"seconds of a request: p50 {p50 / 1000:.3f}, p99 {p99 / 1000:.3f}")
-    print(f"{len(outcome.seconds):,} requests, {len(outcome.errors)} errors, {outcome.wrong} wrong answers")
-    for error in sorted(set(outcome.errors))[:5]:
-        print(f"error: {error}")
+def report(name: str, outcome: Outcome, bare: Bare) -> list[str]:
+    """Prints the row of the server and a line below the table; returns what failed."""
+    requests = len(outcome.seconds)
+    rate, cost = requests / outcome.elapsed, outcome.processor_seconds / max(1, requests)
+    p50, p99 = np.percentile(np.array(outcome.seconds or [np.nan]), [50, 99])
+    share = rate / bare.rate
+    print(f"| {name} | lightcnn serve | {rate:.1f} | {1000 * cost:.2f} | {p50:.3f} | {p99:.3f} |")
+    print(f"| | share of the better bare calls | {share:.2f} | {bare.processor_seconds / cost:.2f} | | |")
+    counts = f"{requests:,}, {len(outcome.errors)}, {outcome.wrong}"
+    print(f"| | requests, errors, wrong answers | {counts} | | | |", flush=True)
+    failures = [f"{name}: {error}" for error in sorted(set(outcome.errors))[:5]]
+    if outcome.wrong:
+        failures.append(f"{name}: {outcome.wrong} wrong answers")
+    if share < MIN_SHARES.get(name, 0):
+        failures.append(f"{name}: {share:.2f} of the throughput of the bare calls, below {MIN_SHARES[name]}")
+    return failures
 
 
 if __name__ == "__main__":
