@@ -12,13 +12,16 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
+import onnx
 import pytest
 from helpers.exported_files import trained_network, write_exported
 from helpers.served import Client, image_bytes
 
 from lightcnn.cli.main import run
 from lightcnn.serving import job, settings
+from lightcnn.serving.explainers.file_explainer import FileExplainer
 from lightcnn.serving.settings import Limits, ServeSettings
 
 TOKEN = "0123456789abcdef"
@@ -83,6 +86,25 @@ def test_a_missing_package_is_one_line(
     )
 
 
+def test_a_file_needs_onnx_runtime(
+    model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert run(["serve", model]) == 2
+    error = capsys.readouterr().err
+    assert error == f"lightcnn: {model}: ONNX Runtime is not installed; pip install onnxruntime\n"
+
+
+def test_a_file_without_metadata_names_the_options(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    bare = onnx.load(model)
+    del bare.metadata_props[:]
+    onnx.save(bare, model)
+    assert run(["serve", model]) == 2
+    error = capsys.readouterr().err
+    assert "has no metadata of lightcnn" in error and "give --labels FILE and --input CxHxW" in error
+    assert error.count("\n") == 1
+
+
 def test_the_openapi_document_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["serve", "--openapi"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -108,34 +130,42 @@ def test_the_address_is_printed_as_json(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains_and_ends_with_zero(number: int, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_signal_drains_and_ends_with_zero(
+    number: int, model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An explanation that runs when the signal arrives is completed; new connections are refused."""
-    statuses: list[int] = []
-    ports: list[int] = []
+    started, signalled = threading.Event(), threading.Event()
+    explain = FileExplainer.explain
 
-    def work() -> None:
+    def slow(*arguments: Any) -> dict[str, Any]:
+        started.set()
+        assert signalled.wait(30)
+        return explain(*arguments)
+
+    def signal_when_it_runs() -> None:
+        assert started.wait(30)
+        os.kill(os.getpid(), number)
+        signalled.set()
+
+    def ask() -> None:
         while not (printed := re.search(r":(\d+)/", capsys.readouterr().out)):
             time.sleep(0.02)
-        ports.append(int(printed[1]))
-        client = Client(ports[0])
-        statuses.append(client.ask("GET", "/healthz").status)
-        asking = threading.Thread(
-            target=lambda: statuses.append(
-                client.send("/explain", [("a.png", image_bytes())], {"method": "lime"}).status
-            )
-        )
-        asking.start()
-        time.sleep(0.1)
-        os.kill(os.getpid(), number)
-        asking.join()
+        clients.append(Client(int(printed[1])))
+        statuses.append(clients[0].ask("GET", "/healthz").status)
+        statuses.append(clients[0].send("/explain", [("a.png", image_bytes())]).status)
 
-    thread = threading.Thread(target=work)
-    thread.start()
+    monkeypatch.setattr(FileExplainer, "explain", slow)
+    clients: list[Client] = []
+    statuses: list[int] = []
+    threads = [threading.Thread(target=target) for target in (ask, signal_when_it_runs)]
+    for thread in threads:
+        thread.start()
     assert run(["serve", model, "--port", "0"]) == 0
-    thread.join(20)
+    for thread in threads:
+        thread.join(30)
     assert statuses == [200, 200]
     with pytest.raises(ConnectionRefusedError):
-        Client(ports[0]).ask("GET", "/healthz")
+        clients[0].ask("GET", "/healthz")
 
 
 def test_the_process_ends_with_zero(model: str, tmp_path: Path) -> None:
@@ -147,5 +177,5 @@ def test_the_process_ends_with_zero(model: str, tmp_path: Path) -> None:
             rf"serving {re.escape(model)} on http://127\.0\.0\.1:\d+/#token=\.\.\.; end with Ctrl-C\n", line
         )
         process.send_signal(signal.SIGTERM)
-        rest, error = process.communicate(timeout=20)
+        rest, error = process.communicate(timeout=60)
     assert (process.returncode, rest, error) == (0, "", "")
