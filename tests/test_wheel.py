@@ -48,7 +48,6 @@ def test_the_wheel_contains_the_code_and_nothing_else(wheel) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"lightcnn"}
-    assert {"lightcnn/py.typed", "lightcnn/output/templates/page.html", "lightcnn/output/templates/style.css"} <= set(
-        names
-    )
+    files = ("py.typed", "output/templates/page.html", "output/templates/style.css", "serving/static/page.js")
+    assert {f"lightcnn/{file}" for file in files} <= set(names)
     assert not [name for name in names if "__pycache__" in name or name.endswith((".db", ".npz", ".safetensors"))]
