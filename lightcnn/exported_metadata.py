@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lightcnn import operating_points
@@ -131,6 +132,11 @@ class ExportedMetadata:
         return {METADATA_KEY: document, **dict(zip(PLAIN_KEYS, plain, strict=True))}
 
 
+def is_exported(path: Path) -> bool:
+    """Whether a path names an exported file, and not the folder of a run."""
+    return path.suffix.lower() == ".onnx" and not path.is_dir()
+
+
 def read_metadata(properties: Mapping[str, str], file: str) -> ExportedMetadata:
     """The facts in the metadata of `file`.
 
@@ -174,6 +180,11 @@ def _check(metadata: ExportedMetadata) -> None:
     _require(_number(rules["temperature"]) > 0, "temperature", "is not above 0")
     _require(0 < _number(rules["threshold"]) < 1, "threshold", "is not between 0 and 1")
     _require(0 <= _number(rules["clahe"]) <= 100, "clahe", "is not 0 to 100")
+    mean = rules.get("mean")
+    is_mean = mean is None or (
+        isinstance(mean, list) and len(mean) == rules["channels"] and min(map(_number, mean)) >= 0
+    )
+    _require(is_mean, "mean", "is not one number for each channel")
     _require(rules["fit"] in FITS, "fit", f"is not one of {', '.join(FITS)}")
     _require(rules["background"] in BACKGROUNDS, "background", f"is not one of {', '.join(BACKGROUNDS)}")
     _require(metadata.side_cars == side_cars(rules), "side_cars", "do not fit the preprocessing")

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lightcnn.errors import InputError
+from lightcnn.exported_metadata import is_exported
 from lightcnn.predictor import Predictor
+
+if TYPE_CHECKING:
+    from lightcnn.exported_model import ExportedModel
+    from lightcnn.foreign_model import ForeignModel
 
 
 def open_predictor(
@@ -41,6 +47,13 @@ def open_predictor(
         from lightcnn.trained_network import TrainedNetwork
 
         return TrainedNetwork.load(RunFolder.load(path), device=device)
+    return open_file_predictor(path, device=device, labels=labels, input=input)
+
+
+def open_file_predictor(
+    path: Path, *, device: str, labels: Sequence[str] | None, input: tuple[int, int, int] | None
+) -> ExportedModel | ForeignModel:
+    """The same for an ONNX file. Raises: InputError."""
     if device not in ("auto", "cpu"):
         raise InputError(f"--device {device}: exported files run on the CPU; leave it out, or give the run folder")
     if labels is None and input is None:
@@ -50,12 +63,7 @@ def open_predictor(
     return _foreign(path, labels, input)
 
 
-def is_exported(path: Path) -> bool:
-    """Whether this names an exported file, and not the folder of a run."""
-    return path.suffix.lower() == ".onnx" and not path.is_dir()
-
-
-def _foreign(path: Path, labels: Sequence[str] | None, input: tuple[int, int, int] | None) -> Predictor:
+def _foreign(path: Path, labels: Sequence[str] | None, input: tuple[int, int, int] | None) -> ForeignModel:
     from lightcnn.exported_metadata import METADATA_KEY
     from lightcnn.foreign_model import ForeignModel
     from lightcnn.onnxfiles.runtime import open_file

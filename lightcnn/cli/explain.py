@@ -13,8 +13,22 @@ from lightcnn import document
 from lightcnn.cli import completion
 from lightcnn.cli.options import AUTO, DataDir, Debug, Device, Json, Out, Quiet, print_json, resumable
 from lightcnn.errors import InputError
-from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, METHODS, BaselineImage, MethodOptions
-from lightcnn.explaining.settings import DEFAULT_IMAGES, SETTINGS_FILE, CheckLevel, ExplainSettings, require_usable
+from lightcnn.explaining.methods.catalogue import (
+    DEFAULT_METHODS,
+    METHODS,
+    MODEL_FREE_METHODS,
+    BaselineImage,
+    MethodOptions,
+)
+from lightcnn.explaining.settings import (
+    DEFAULT_IMAGES,
+    SETTINGS_FILE,
+    CheckLevel,
+    ExplainSettings,
+    require_layers,
+    require_usable,
+)
+from lightcnn.image_size import parse_input_option
 from lightcnn.output.console import CommandConsole
 from lightcnn.output.report import report_head
 from lightcnn.run_folder import RunFolder
@@ -23,17 +37,27 @@ if TYPE_CHECKING:
     from lightcnn.explaining.methods.layer_choice import MapLayer
 
 METHOD_LIST = ",".join(DEFAULT_METHODS)
-"""The methods that are used by default, as they are typed."""
+"""The methods that are used by default for a run, as they are typed."""
 
 ExplainedRun = Annotated[
-    Path, typer.Argument(metavar="RUN", autocompletion=completion.run_folders, help="Folder of a finished run.")
+    Path,
+    typer.Argument(
+        metavar="RUN|MODEL.onnx",
+        autocompletion=completion.run_folders,
+        help="Folder of a finished run, or an ONNX file, which is run without PyTorch.",
+    ),
 ]
 Images = Annotated[
     list[Path] | None,
     typer.Argument(metavar="IMAGE|FOLDER ...", help="Image files, or folders of them (default: the run's test set)."),
 ]
 MethodList = Annotated[
-    str, typer.Option(metavar="LIST", help=f"Methods to use, separated by commas: {', '.join(METHODS)}.")
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help=f"Methods to use, separated by commas: {', '.join(METHODS)} (default: {METHOD_LIST}; "
+        f"of an ONNX file {','.join(MODEL_FREE_METHODS)}, which are all that it allows).",
+    ),
 ]
 TargetClass = Annotated[
     str | None,
@@ -98,6 +122,11 @@ Batch = Annotated[
         help="Maximum number of images that go through the network at once (default: 8 on a CPU, otherwise 64).",
     ),
 ]
+Labels = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Class names of an ONNX file that lightcnn did not write, one per line."),
+]
+InputSize = Annotated[str | None, typer.Option(metavar="CxHxW", help="Input size of such a file.")]
 ExplainSeed = Annotated[
     int, typer.Option(metavar="N", min=0, help="Seed of the choice of images, of LIME, of noise and of the checks.")
 ]
@@ -111,7 +140,7 @@ def explain(
     context: typer.Context,
     run_folder: ExplainedRun,
     images: Images = None,
-    method: MethodList = METHOD_LIST,
+    method: MethodList = None,
     target: TargetClass = None,
     layer: LayerName = None,
     layers: ListLayers = False,
@@ -125,6 +154,8 @@ def explain(
     count: ImageCount = None,
     batch: Batch = None,
     seed: ExplainSeed = 0,
+    labels: Labels = None,
+    input: InputSize = None,
     device: Annotated[Device, typer.Option(help="Device on which to explain.")] = AUTO,
     data_dir: DataDir = None,
     out: Out = None,
@@ -133,7 +164,7 @@ def explain(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Show where a trained network looks, by several methods, and check how far each map can be trusted."""
+    """Show where a run or an exported file looks, by several methods, and check how far each map can be trusted."""
     if images and count is not None:
         raise InputError("--images: images are given already; give images, or the number of test images to explain")
     RunFolder.resumed(out, resume=resume, command="explain", settings=SETTINGS_FILE)
@@ -144,10 +175,12 @@ def explain(
     settings = ExplainSettings(
         run=run_folder, inputs=tuple(images or ()), methods=_method_names(method), target=target,
         options=document.make(MethodOptions, values, "explain"), checks=checks.value, masks=masks, data=data,
-        images=count or DEFAULT_IMAGES, batch=batch, device=device.value, data_dir=data_dir,
+        images=count or DEFAULT_IMAGES, batch=batch, device=device.value, data_dir=data_dir, labels=labels,
+        input=None if input is None else parse_input_option(input),
     )  # fmt: skip
     require_usable(settings)
     if layers:
+        require_layers(settings)
         return _print_layers(_list_layers(settings), as_json)
     folder = out or RunFolder.default_path("explain")
     with resumable(_typed_command(context), folder, SETTINGS_FILE):
@@ -169,9 +202,9 @@ def _run(settings: ExplainSettings, out: Path, resume: bool, quiet: bool, *, lis
 
 
 def _list_layers(settings: ExplainSettings) -> list[MapLayer]:
-    from lightcnn.explaining.setup import layers_of, prepare
+    from lightcnn.explaining.setup.run_setup import layers_of, prepare_run
 
-    return layers_of(prepare(settings))
+    return layers_of(prepare_run(settings))
 
 
 def _typed_command(context: typer.Context) -> str:
@@ -232,8 +265,10 @@ def _print_summary(run: RunFolder, report: Mapping[str, Any], quiet: bool) -> No
         console.print_line(line)
 
 
-def _method_names(text: str) -> tuple[str, ...]:
-    """The names in a list separated by commas. Raises: InputError if there are none."""
+def _method_names(text: str | None) -> tuple[str, ...]:
+    """The names in a list separated by commas; none for None. Raises: InputError if a list names none."""
+    if text is None:
+        return ()
     names = tuple(part.strip() for part in text.split(",") if part.strip())
     if not names:
         raise InputError(

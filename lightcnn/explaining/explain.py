@@ -20,7 +20,7 @@ from lightcnn.errors import DataError, InputError, LightcnnError
 from lightcnn.explaining.checks.checker import Checker
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.explanation import Explainer, Explanation
-from lightcnn.explaining.images.image import ExplainedImage, from_array, from_file
+from lightcnn.explaining.images.image import ExplainedImage, ImageReading, from_array, from_file
 from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, MethodOptions, make_method
 from lightcnn.explaining.settings import find_target, require_level
 from lightcnn.predictor import checked_images
@@ -238,8 +238,7 @@ def _subjects(network: ExplainedNetwork, preprocess: Preprocess | None, images: 
             prepared = _prepare(name, image, preprocess, mask)
         except DataError as error:
             raise DataError(f"explain: {name} {error}") from None
-        inputs = network.inputs(prepared.pixels[None])
-        yield _Subject(name, inputs, prepared.pixels.movedim(0, 2).numpy(), prepared.mask)
+        yield _Subject(name, network.inputs_of(prepared.seen), prepared.seen, prepared.mask)
 
 
 def _as_bool(mask: Any) -> NDArray[np.bool_] | None:
@@ -254,9 +253,10 @@ def _as_bool(mask: Any) -> NDArray[np.bool_] | None:
 
 def _prepare(name: str, image: Path | NDArray[np.uint8], preprocess: Preprocess, mask: Any) -> ExplainedImage:
     """Raises: DataError."""
+    reading = ImageReading.of(preprocess)
     if isinstance(image, Path):
-        return from_file(image, preprocess, mask)
-    return from_array(name, image, preprocess, mask)
+        return from_file(image, reading, mask)
+    return from_array(name, image, reading, mask)
 
 
 def _tensor_subject(name: str, network: ExplainedNetwork, image: Tensor, mask: Any) -> _Subject:

@@ -25,6 +25,9 @@ class Explained(Protocol):
     @property
     def threshold(self) -> float: ...
 
+    def inputs_of(self, seen: NDArray[np.uint8]) -> Inputs:
+        """The input (1, C, H, W) for an image (H, W, C) at the size of the network."""
+
     def values(self, inputs: Inputs) -> NDArray[np.float32]:
         """Images (N, C, H, W) as an array."""
 

@@ -121,6 +121,10 @@ class ExplainedNetwork:
         """Inputs of the network, float32, from pixels (N, C, H, W): uint8, or float on the scale 0..255."""
         return (pixels.to(self.device).float() - self.mean) / self.deviation
 
+    def inputs_of(self, seen: NDArray[np.uint8]) -> Tensor:
+        """The input (1, C, H, W) for an image (H, W, C) at the size of the network."""
+        return self.inputs(torch.from_numpy(seen.copy()).movedim(2, 0)[None].contiguous())
+
     def pixels(self, inputs: Tensor) -> Tensor:
         """The inverse of `inputs`: float32 (N, C, H, W)."""
         return inputs * self.deviation + self.mean

@@ -12,15 +12,15 @@ from lightcnn.explaining.explanation import Explanation
 from lightcnn.explaining.figures.image_files import make_files
 from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.explaining.images.masks import MaskFolder
-from lightcnn.explaining.images.selection import Selection, select_files, select_test_images
+from lightcnn.explaining.images.selection import Selection, select_files
 from lightcnn.explaining.page import explain_page
 from lightcnn.explaining.progress import SILENT, ExplainProgress
 from lightcnn.explaining.report import report_document, stand_in_warning
 from lightcnn.explaining.results import Results, explanations_table
 from lightcnn.explaining.saved_explanations import load, save
 from lightcnn.explaining.settings import SETTINGS_FILE, ExplainSettings, require_same_settings
-from lightcnn.explaining.setup import ExplainSetup, prepare
-from lightcnn.run_data import load_run_data
+from lightcnn.explaining.setup.explain_setup import ExplainSetup
+from lightcnn.explaining.setup.prepare import prepare
 from lightcnn.run_folder import RunFolder, json_bytes
 
 
@@ -41,7 +41,7 @@ def run(
     began = time.monotonic()
     resumed = RunFolder.resumed(out, resume=resume, command="explain", settings=SETTINGS_FILE)
     setup = prepare(settings)
-    document = settings.document(setup.source)
+    document = settings.document(setup.digests)
     if resumed is not None:
         require_same_settings(resumed, document)
     selection = _select(settings, setup, progress)
@@ -60,15 +60,8 @@ def _select(settings: ExplainSettings, setup: ExplainSetup, progress: ExplainPro
     """The images to explain. Raises: InputError if there are none, or none has a mask."""
     masks = None if settings.masks is None else MaskFolder(settings.masks)
     if settings.inputs:
-        return select_files(settings.inputs, setup.preprocess, masks)
-    test_data = load_run_data(
-        setup.source, setup.preprocess, source=settings.data, data_dir=settings.data_dir, progress=progress.step,
-        remedy="give images, or data with --data SOURCE",
-    )  # fmt: skip
-    return select_test_images(
-        test_data, setup.network, setup.preprocess, masks,
-        limit=settings.images, seed=settings.options.seed, progress=progress.step,
-    )  # fmt: skip
+        return select_files(settings.inputs, setup.reading, masks)
+    return setup.test_images(settings, masks, progress.step)
 
 
 def _explain_all(
@@ -81,7 +74,7 @@ def _explain_all(
 ) -> None:
     """Writes all files of the run folder, those of an image as soon as it is explained."""
     folder.log(f"explain begins: {selection.count:,} images")
-    results = Results(stand_in_warning(selection.data, network_stand_in=setup.preprocess.stand_in))
+    results = Results(stand_in_warning(selection.data, network_stand_in=setup.stand_in))
     for number, image in enumerate(selection.images(), 1):
         if isinstance(image, Skipped):
             results.skipped.append(image)
@@ -138,10 +131,10 @@ def _explanations(
         progress.step("explaining", (number - 1) * methods + methods_done, count * methods)
 
     step(0)
-    inputs, seen = setup.network.inputs(image.pixels[None]), image.pixels.movedim(0, 2).numpy()
+    inputs = setup.explainer.network.inputs_of(image.seen)
     try:
         explanations, failed = setup.explainer(
-            image.name, inputs, seen, target=setup.target, mask=image.mask, step=step
+            image.name, inputs, image.seen, target=setup.target, mask=image.mask, step=step
         )
     except DataError as error:
         return Skipped(image.name, str(error))

@@ -8,12 +8,11 @@ from typing import Any
 
 from lightcnn.data.files.conversion import pixel_warnings
 from lightcnn.data.files.walk import run_folder_warnings
-from lightcnn.devices import device_name
 from lightcnn.explaining.checks.summary import summary, summary_text
 from lightcnn.explaining.images.selection import Selection
 from lightcnn.explaining.results import Results
 from lightcnn.explaining.settings import ExplainSettings
-from lightcnn.explaining.setup import ExplainSetup
+from lightcnn.explaining.setup.explain_setup import ExplainSetup
 from lightcnn.output.caveats import STAND_IN, STAND_IN_NETWORK
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning
@@ -31,9 +30,9 @@ def _warnings(results: Results, setup: ExplainSetup, selection: Selection) -> li
     """The warnings beside those about the data."""
     warnings = [
         *run_folder_warnings(selection.run_folders),
-        *pixel_warnings(results.conversions, setup.preprocess.scale),
+        *pixel_warnings(results.conversions, setup.rule.scale),
         *difference_warnings(
-            setup.preprocess.unlikeness,
+            setup.rule.unlikeness,
             [evaluation.unlikeness for evaluation in results.evaluations],
             Counter(evaluation.mismatches for evaluation in results.evaluations),
         ),
@@ -55,14 +54,14 @@ def report_document(
     warnings = _warnings(results, setup, selection)
     return {
         **report_head("explain", seed=settings.options.seed, data=selection.data, warnings=warnings),
-        "network": setup.source.report.get("network"),
-        "run": str(setup.source.path),
-        "classes": list(setup.preprocess.classes),
+        "network": setup.network,
+        "run": str(setup.path),
+        "classes": list(setup.rule.classes),
         "methods": [method.name for method in setup.explainer.methods],
         "options": settings.options.model_dump(),
         "target": settings.target,
         "checks": str(settings.checks),
-        "device": device_name(setup.network.device),
+        "device": setup.device,
         "warning": results.warning,
         "counts": results.counts() | {"available": selection.available, "passed_over": selection.passed_over},
         "explanations": results.entries,
@@ -76,6 +75,6 @@ def report_document(
         "plots": sorted(figures),
         "notes": [
             *results.notes(masks_given=settings.masks is not None),
-            *filter(None, [selection.note, setup.network.batch.note]),
+            *filter(None, [selection.note, *setup.notes]),
         ],
     }

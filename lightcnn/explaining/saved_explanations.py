@@ -122,14 +122,14 @@ def _restored(folder: RunFolder, record: _Record, image: ExplainedImage) -> tupl
 
 def digest(image: ExplainedImage) -> str:
     """SHA-256 of an image's name, and of its pixels and mask at the size of the network's input."""
-    content = hashlib.sha256(image.name.encode("utf-8", "surrogateescape") + image.pixels.numpy().tobytes())
+    content = hashlib.sha256(image.name.encode("utf-8", "surrogateescape") + image.seen.transpose(2, 0, 1).tobytes())
     if image.mask is not None:
         content.update(np.packbits(image.mask).tobytes())
     return content.hexdigest()
 
 
 def _explanation(folder: RunFolder, entry: _Explanation, files: FigureFiles, image: ExplainedImage) -> Explanation:
-    method, shape = entry.method, tuple(image.pixels.shape[1:])
+    method, shape = entry.method, image.seen.shape[:2]
     segments = _array(folder, files.segments[method], shape) if method in files.segments else None
     values = _array(folder, files.maps[method], shape)
     return Explanation(
@@ -141,7 +141,7 @@ def _explanation(folder: RunFolder, entry: _Explanation, files: FigureFiles, ima
         attribution=Attribution(method, values, entry.layer, entry.facts, entry.notes, segments),
         checks={name: check.model_dump() for name, check in entry.checks.items()},
         seconds=entry.seconds,
-        seen=image.pixels.movedim(0, 2).numpy(),
+        seen=image.seen,
     )
 
 

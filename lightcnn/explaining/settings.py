@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from lightcnn.errors import InputError, RunError
-from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, MethodOptions, require_method
+from lightcnn.explaining.methods.catalogue import (
+    DEFAULT_METHODS,
+    METHODS,
+    MODEL_FREE_METHODS,
+    MethodOptions,
+    require_method,
+)
+from lightcnn.exported_metadata import is_exported
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import nearest, not_one_of, shorten, visible
 
@@ -37,14 +44,16 @@ class CheckLevel(StrEnum):
 class ExplainSettings:
     """The input of `lightcnn explain`.
 
-    `run` is the folder of the explained run. Without `inputs` (files and folders), at most `images` images of the test
-    set of the run's data, or of `data`, are explained. `target` is a class; by default each image's predicted class is
-    explained. `masks` is a folder of ground-truth masks.
+    `run` is the folder of the explained run, or an exported file. Without `inputs` (files and folders), at most
+    `images` images of the test set of the run's data, or of `data`, are explained. Without `methods`, a run is
+    explained by DEFAULT_METHODS and a file by MODEL_FREE_METHODS. `target` is a class; by default each image's
+    predicted class is explained. `masks` is a folder of ground-truth masks. `labels` and `input` are the class names
+    and the input size of a file that lightcnn did not write.
     """
 
     run: Path
     inputs: tuple[Path, ...] = ()
-    methods: tuple[str, ...] = DEFAULT_METHODS
+    methods: tuple[str, ...] = ()
     target: str | None = None
     options: MethodOptions = field(default_factory=MethodOptions)
     checks: str = "quick"
@@ -54,6 +63,8 @@ class ExplainSettings:
     batch: int | None = None
     device: str = "auto"
     data_dir: Path | None = None
+    labels: Path | None = None
+    input: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         """Raises: InputError for settings that exclude each other."""
@@ -63,12 +74,13 @@ class ExplainSettings:
     @property
     def unique_methods(self) -> tuple[str, ...]:
         """The methods in their order, each once."""
-        return tuple(dict.fromkeys(self.methods))
+        default = MODEL_FREE_METHODS if is_exported(self.run) else DEFAULT_METHODS
+        return tuple(dict.fromkeys(self.methods or default))
 
-    def document(self, source: RunFolder) -> dict[str, Any]:
-        """explain.json: everything that the maps depend on, with the SHA-256 of the files of the explained run."""
-        optional = {"masks": self.masks, "data": self.data}
-        digests = {name: source.sha256(file) for name, file in SOURCE_FILES.items()}
+    def document(self, digests: Mapping[str, str]) -> dict[str, Any]:
+        """explain.json: everything that the maps depend on, with the SHA-256 of what is explained, by name."""
+        size = self.input and "x".join(map(str, self.input))
+        optional = {"masks": self.masks, "data": self.data, "labels": self.labels, "input": size}
         return {
             **{name: str(value) for name, value in optional.items() if value},
             **digests,
@@ -89,8 +101,6 @@ def require_level(name: str) -> CheckLevel:
 
 def require_run(path: Path) -> RunFolder:
     """The finished run to explain. Raises: RunError if it is none."""
-    if path.suffix.lower() == ".onnx" and not path.is_dir():
-        raise RunError(f"run {path}: exported models cannot be explained yet; give the run folder it was exported from")
     run = RunFolder.load(path)
     run.require(*SOURCE_FILES.values())
     return run
@@ -99,18 +109,54 @@ def require_run(path: Path) -> RunFolder:
 def require_usable(settings: ExplainSettings) -> None:
     """Checks names and paths before torch is loaded. Raises: InputError if one cannot be used."""
     from lightcnn.data.files.walk import count_images
-    from lightcnn.data.preprocess import read_preprocess
     from lightcnn.explaining.images.masks import MaskFolder
 
     require_level(settings.checks)
     for name in settings.methods:
         require_method(name)
-    run = require_run(settings.run)
-    find_target(read_preprocess(run / SOURCE_FILES["preprocessing"]).classes, settings.target)
+    if is_exported(settings.run):
+        _require_for_file(settings)
+    else:
+        _require_for_run(settings)
     if settings.inputs:
         count_images(settings.inputs, "explain")
     if settings.masks is not None:
         MaskFolder(settings.masks)
+
+
+def _require_for_run(settings: ExplainSettings) -> None:
+    """Raises: InputError for a run that cannot be explained, or options that only files have."""
+    from lightcnn.data.preprocess import read_preprocess
+
+    if settings.labels is not None or settings.input is not None:
+        raise InputError(f"--labels, --input: {settings.run} is a run, which states both; leave them out")
+    run = require_run(settings.run)
+    find_target(read_preprocess(run / SOURCE_FILES["preprocessing"]).classes, settings.target)
+
+
+def _require_for_file(settings: ExplainSettings) -> None:
+    """Raises: InputError for what an exported file does not give."""
+    for name in settings.methods:
+        if name not in MODEL_FREE_METHODS:
+            raise InputError(
+                f"--method {name}: needs the {METHODS[name].needs} of the network, which {settings.run} does not give; "
+                f"use {' or '.join(MODEL_FREE_METHODS)}, or give the run folder"
+            )
+    if settings.options.layer is not None:
+        require_layers(settings)
+    if settings.checks == CheckLevel.full:
+        raise InputError(
+            f"--checks full: randomises the weights of the network, which {settings.run} does not give; use --checks "
+            "quick, or give the run folder"
+        )
+    if not settings.inputs:
+        raise InputError(f"{settings.run}: an exported file has no test set; give images, or the run folder")
+
+
+def require_layers(settings: ExplainSettings) -> None:
+    """Raises: InputError for an exported file, whose layers methods cannot read."""
+    if is_exported(settings.run):
+        raise InputError(f"--layer: {settings.run} does not give the layers of its network; give the run folder")
 
 
 def find_target(classes: Sequence[str], target: str | int | None) -> int | None:

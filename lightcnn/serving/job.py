@@ -19,8 +19,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from lightcnn.data.files.conversion import Conversion
 from lightcnn.data.stream import PreparedImage, prepared_image
 from lightcnn.errors import InputError
+from lightcnn.exported_metadata import is_exported
 from lightcnn.interrupt import SIGNALS
-from lightcnn.open_predictor import is_exported, open_predictor
+from lightcnn.open_predictor import open_predictor
 from lightcnn.predictor import Predictor
 from lightcnn.run_folder import RunFolder
 from lightcnn.serving.api import Api

@@ -374,7 +374,7 @@ def test_lack_of_memory_reduces_the_batch_and_is_noted(tmp_path, capsys, monkeyp
         (["run", "--data", "digits"], "data digits: its classes are 0, 1, .*, but those of run run are domed, ragged"),
         (["run", "--data", "nowhere"], "data 'nowhere': no such folder"),
         (["nowhere", "photos"], "run nowhere: not a run folder of lightcnn"),
-        (["model.onnx", "photos"], "run model.onnx: exported models cannot be explained yet"),
+        (["model.onnx", "photos"], "model.onnx: ONNX Runtime cannot read it"),
         (["unfinished", "photos"], "run unfinished: not finished"),
         (["run", "photos", "--out", "run"], "--out run: already exists"),
         (["run", "photos", "--device", "tpu"], "auto"),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lightcnn.data.stream import PreparedImage
 from lightcnn.errors import InputError
+from lightcnn.explaining.explained_file import ExplainedFile
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.methods.lime import Lime
 from lightcnn.explaining.methods.occlusion import Occlusion
@@ -25,7 +26,6 @@ from lightcnn.exported_model import ExportedModel
 from lightcnn.exporting.onnx_formats.onnx_file import exported_metadata
 from lightcnn.exporting.subject import load_subject
 from lightcnn.run_folder import RunFolder
-from lightcnn.serving.explainers.file_explainer import ExplainedFile
 from lightcnn.serving.facts import exported_facts, run_facts
 from lightcnn.serving.job import make_api
 from lightcnn.serving.settings import Limits, ServeSettings

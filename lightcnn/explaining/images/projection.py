@@ -16,16 +16,17 @@ BILINEAR = Image.Resampling.BILINEAR
 
 @dataclass(frozen=True)
 class Frame:
-    """How an image of `height` × `width` pixels was brought to size × size: stretched, cropped or padded.
+    """How an image of `height` × `width` pixels was brought to the size of the input: stretched, cropped or padded.
 
     The sizes are those of the decoded image before preprocessing. The frame also applies to the same image in another
-    resolution.
+    resolution. `across` is the width of the input, if it is not `size` as the height; such images are stretched.
     """
 
     height: int
     width: int
     size: int
     fit: str = "stretch"
+    across: int = 0
 
     @classmethod
     def of(cls, shape: tuple[int, ...], preprocess: Preprocess) -> Frame:
@@ -47,7 +48,8 @@ class Frame:
         rows, columns = self._positions(height, width)
         seen = ~np.isnan(rows)[:, None] & ~np.isnan(columns)[None, :]
         indices = [
-            np.clip(np.rint(np.nan_to_num(positions)), 0, self.size - 1).astype(int) for positions in (rows, columns)
+            np.clip(np.rint(np.nan_to_num(positions)), 0, size - 1).astype(int)
+            for positions, size in ((rows, self.size), (columns, self.across or self.size))
         ]
         return np.where(seen, numbers[np.ix_(*indices)], -1)
 
@@ -59,7 +61,7 @@ class Frame:
         """
         cover = Image.fromarray(mask.astype(np.float32)).resize((self.width, self.height), BILINEAR)
         square = Image.fromarray(to_square(np.asarray(cover)[..., None], self.fit)[..., 0])
-        share = np.asarray(square.resize((self.size, self.size), BILINEAR))
+        share = np.asarray(square.resize((self.across or self.size, self.size), BILINEAR))
         return (share > 0) & (share >= min(0.5, float(share.max())))
 
     def _positions(self, height: int, width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -68,11 +70,13 @@ class Frame:
         nan outside of what the network sees.
         """
         axes = []
-        for length, pixels, other_length in ((self.height, height, self.width), (self.width, width, self.height)):
+        for length, pixels, other_length, size in (
+            (self.height, height, self.width, self.size), (self.width, width, self.height, self.across or self.size)
+        ):  # fmt: skip
             extent, start = self._window(length, other_length)
             positions = ((np.arange(pixels) + 0.5) * length / pixels - start) / extent
             positions[(positions < 0) | (positions > 1)] = np.nan
-            axes.append(positions * self.size - 0.5)
+            axes.append(positions * size - 0.5)
         return axes[0], axes[1]
 
     def _window(self, length: int, other_length: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,13 @@ from lightcnn.data.files.walk import Skipped, count_images, walk
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.decisions import decide
 from lightcnn.errors import DataError
-from lightcnn.explaining.explained_network import ExplainedNetwork
-from lightcnn.explaining.images.image import ExplainedImage, from_dataset, from_file
-from lightcnn.explaining.images.image_choice import candidate_indices, predict, sample_strata
+from lightcnn.explaining.images.image import ExplainedImage, ImageReading, from_dataset, from_file
 from lightcnn.explaining.images.masks import MaskFolder
 from lightcnn.progress import Progress
 from lightcnn.run_data import RunData
+
+if TYPE_CHECKING:
+    from lightcnn.explaining.explained_network import ExplainedNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Selection:
         )
 
 
-def select_files(inputs: Sequence[Path], preprocess: Preprocess, masks: MaskFolder | None) -> Selection:
+def select_files(inputs: Sequence[Path], reading: ImageReading, masks: MaskFolder | None) -> Selection:
     """All images in files and folders. Raises: InputError if there are none, or none has a mask."""
     counted = count_images(inputs, "explain")
     if masks is not None:
@@ -60,7 +61,7 @@ def select_files(inputs: Sequence[Path], preprocess: Preprocess, masks: MaskFold
             if isinstance(path, Skipped):
                 yield path
             else:
-                yield _read(str(path), partial(from_file, path, preprocess, masks))
+                yield _read(str(path), partial(from_file, path, reading, masks))
 
     return Selection(images, counted.images, counted.images, counted.ignored, counted.run_folders)
 
@@ -82,10 +83,11 @@ def select_test_images(
     indices = _chosen_indices(data, network, preprocess, limit, seed, progress)
     if masks is not None:
         masks.require_any([data.dataset.paths[index] for index in indices])
+    reading = ImageReading.of(preprocess)
 
     def images() -> Iterator[ExplainedImage | Skipped]:
         for index in indices.tolist():
-            yield _read(data.dataset.paths[index], partial(from_dataset, data.dataset, index, preprocess, masks))
+            yield _read(data.dataset.paths[index], partial(from_dataset, data.dataset, index, reading, masks))
 
     return Selection(images, len(indices), len(data.split.test), data=data.document())
 
@@ -94,6 +96,8 @@ def _chosen_indices(
     data: RunData, network: ExplainedNetwork, preprocess: Preprocess, limit: int, seed: int, progress: Progress
 ) -> NDArray[np.int64]:
     """Indices into the data set, in ascending order."""
+    from lightcnn.explaining.images.image_choice import candidate_indices, predict, sample_strata
+
     indices = candidate_indices(data, seed)
     if len(indices) <= limit:
         return indices

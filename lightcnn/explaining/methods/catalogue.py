@@ -109,6 +109,8 @@ METHODS: dict[str, MethodKind] = {
     "occlusion": MethodKind("Occlusion", _occlusion, "change of the logit"),
 }
 DEFAULT_METHODS = ("gradcam", "ig", "lime")
+MODEL_FREE_METHODS = tuple(name for name, kind in METHODS.items() if kind.needs == "predictions")
+"""The methods that need predictions only; exported files are explained by these."""
 
 
 def make_method(name: str, options: MethodOptions | None = None) -> Method:

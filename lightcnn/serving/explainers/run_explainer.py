@@ -13,7 +13,7 @@ from lightcnn.explaining.checks.checker import Checker
 from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.explanation import Explainer
 from lightcnn.explaining.figures.panels import Canvas
-from lightcnn.explaining.images.image import from_source
+from lightcnn.explaining.images.image import ImageReading, from_source
 from lightcnn.explaining.methods.catalogue import METHODS, make_method
 from lightcnn.serving.explainers.explanations import ImageExplainer, Report, explanation_document, shown_pixels
 from lightcnn.serving.uploads import Upload
@@ -26,16 +26,16 @@ class RunExplainer(ImageExplainer):
     methods = tuple(METHODS)
 
     def __init__(self, network: TrainedNetwork) -> None:
-        self._preprocess = network.preprocess
+        self._reading = ImageReading.of(network.preprocess)
         self._network = ExplainedNetwork.of(network.model, network.preprocess)
 
     def explain(self, upload: Upload, method: str, target: int | None, report: Report) -> dict[str, Any]:
         """The answer to `POST /explain`. Raises: LightcnnError if the method cannot explain the image."""
-        image = from_source(upload.name, upload, self._preprocess)
-        inputs = self._network.inputs(image.pixels[None])
+        image = from_source(upload.name, upload, self._reading)
+        inputs = self._network.inputs_of(image.seen)
         explainer = Explainer(self._network, [make_method(method)], Checker(self._network))
         with fixed_randomness(0), _counted(self._network.model, report):
-            explanations, failures = explainer(image.name, inputs, image.pixels.movedim(0, 2).numpy(), target=target)
+            explanations, failures = explainer(image.name, inputs, image.seen, target=target)
         if failures:
             raise failures[0].error
         canvas = Canvas(shown_pixels(image.whole()[0]), image.frame)

@@ -1,0 +1,4 @@
+"""From the settings of `lightcnn explain` to what explains: `explain_setup` has what the job needs to know.
+
+`run_setup` opens a run, by all methods; `file_setup` an exported file, without torch. `prepare` chooses.
+"""
