@@ -25,11 +25,10 @@ MAX_LISTED = 10
 
 @dataclass(frozen=True, eq=False)
 class RunData:
-    """A data set with its split; `note` is what readers must know about it, or empty. `seed` is that of the run."""
+    """A data set with its split; `note` is what readers must know about it, or empty."""
 
     dataset: Dataset
     split: Split
-    seed: int = 0
     note: str = ""
 
     def document(self) -> dict[str, Any]:
@@ -71,7 +70,7 @@ def load_run_data(
         )
     note = "" if is_own else "not the run's own data: the network may have been trained on some of these images"
     split = make_split(dataset, recipe.seed, reading)
-    return RunData(dataset.with_scale(preprocess.scale), split, recipe.seed, note)
+    return RunData(dataset.with_scale(preprocess.scale), split, note)
 
 
 def _load_dataset(

@@ -18,6 +18,8 @@ TEST_SHARE, VAL_SHARE = 0.2, 0.15
 """Share of all images in a new test set, and share of the others in a new validation set."""
 MAX_SET_IMAGES = 10_000
 """Most images of a new validation or test set: more cost time and make the scores little more precise."""
+CALIBRATION_IMAGES = 256
+"""About as many training images calibrate a network in 8 bits."""
 SPLIT_TITLES = {"val": "validation set", "test": "test set"}
 MAX_LISTED = 5
 """Most names that an error lists."""
@@ -144,6 +146,11 @@ def subset(dataset: Dataset, indices: NDArray[np.int64], max_images: int, seed: 
         members = random.permutation(indices[labels == label])
         chosen.append(members[: max(1, round(max_images * len(members) / len(indices)))])
     return np.sort(np.concatenate(chosen))
+
+
+def calibration_set(dataset: Dataset, split: Split) -> NDArray[np.int64]:
+    """The training images whose activations give the ranges of a network in 8 bits: some of each class, ascending."""
+    return subset(dataset, split.train, CALIBRATION_IMAGES, 0)
 
 
 def shared_groups(sets: Sequence[NDArray[np.str_]]) -> list[str]:

@@ -19,7 +19,7 @@ from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.counting.folding import deploy, fold_pairs
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.split import subset
+from lightcnn.data.split import calibration_set
 from lightcnn.data.tensors import network_pixels
 from lightcnn.errors import InputError
 from lightcnn.evaluation.predictions import count_test_probabilities
@@ -31,8 +31,6 @@ from lightcnn.run_files import VALUE_ERRORS
 from lightcnn.run_folder import RunFolder
 from lightcnn.trained_network import TrainedNetwork
 
-CALIBRATION_IMAGES = 512
-"""Maximum number of training images that a subject holds."""
 CHUNK = 64
 """Images that are prepared at once."""
 
@@ -50,8 +48,8 @@ class ImageSet:
 class ExportSubject:
     """A trained run, its network on the CPU with norms folded, and the images of its data.
 
-    `training` holds at most CALIBRATION_IMAGES images. The three sets and `data`, that of a report.json, are None if
-    the data cannot be read, and `data_problem` is then the reason.
+    `training` holds the images of `calibration_set`. The three sets and `data`, that of a report.json, are None if the
+    data cannot be read, and `data_problem` is then the reason.
     """
 
     run: RunFolder
@@ -150,10 +148,9 @@ def load_subject(
         if source is not None:
             raise
         return ExportSubject(run, network, deployed, data_problem=str(error))
-    calibration = subset(data.dataset, data.split.train, CALIBRATION_IMAGES, data.seed)[:CALIBRATION_IMAGES]
     return ExportSubject(
         run, network, deployed,
-        training=_image_set(data, calibration, network.preprocess, progress),
+        training=_image_set(data, calibration_set(data.dataset, data.split), network.preprocess, progress),
         validation=_image_set(data, data.split.val, network.preprocess, progress),
         test=_image_set(data, data.split.test, network.preprocess, progress),
         data=data.document(),

@@ -14,8 +14,6 @@ from lightcnn.integer.network import IntegerNetwork
 from lightcnn.integer.quantize import quantize
 from lightcnn.program import Program
 
-CALIBRATION_IMAGES = 256
-"""Number of training images that are enough."""
 CORRECTION_IMAGES = 128
 """Largest number of images on which biases are corrected."""
 CORRECTION_ELEMENTS = 16_000_000
@@ -35,7 +33,7 @@ def quantize_network(
     Args:
         program: The program of the network.
         state: The weights and biases of the folded network by name, on the CPU.
-        images: uint8 training images (N, C, S, S); `CALIBRATION_IMAGES` are enough.
+        images: uint8 training images (N, C, S, S); about 256 are enough.
         preprocess: The preprocessing of the network.
 
     Returns:

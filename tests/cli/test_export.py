@@ -17,10 +17,11 @@ from helpers.training_runs import write_digits_recipe
 import lightcnn
 from lightcnn import interrupt
 from lightcnn.cli.main import run
+from lightcnn.data.split import CALIBRATION_IMAGES
 from lightcnn.errors import LightcnnError
 from lightcnn.exporting.formats import FORMATS
 from lightcnn.exporting.settings import require_tools
-from lightcnn.exporting.subject import CALIBRATION_IMAGES, ExportSubject
+from lightcnn.exporting.subject import ExportSubject
 
 BASELINE = {"baseline": "timm:test_efficientnet", "input": [1, 32, 32], "classes": 3, "weights": "none"}
 

@@ -19,7 +19,7 @@ from lightcnn.exporting.c.source_files import CFacts, c_files
 from lightcnn.exporting.subject import ExportedFormat, ExportSubject
 from lightcnn.integer import reference
 from lightcnn.integer.network import IntegerNetwork
-from lightcnn.integer.post_training import CALIBRATION_IMAGES, quantize_network
+from lightcnn.integer.post_training import quantize_network
 from lightcnn.memory_plan import constant_bytes, flash_bytes, plan_memory
 from lightcnn.program import program
 from lightcnn.progress import Progress
@@ -66,8 +66,7 @@ def quantized(subject: ExportSubject) -> IntegerNetwork:
         raise InputError(f"--to c: {spec.name} is a network of timm, whose layers the C lacks; use --to onnx-int8")
     if subject.training is None:
         raise InputError("--to c: the training images, which int8 needs for its ranges, cannot be read; give --data")
-    images = subject.training.images[:CALIBRATION_IMAGES]
-    return quantize_network(program(spec), subject.deployed.state_dict(), images, preprocess)
+    return quantize_network(program(spec), subject.deployed.state_dict(), subject.training.images, preprocess)
 
 
 def _emulate(
