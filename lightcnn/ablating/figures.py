@@ -1,62 +1,80 @@
-"""Scores of several runs against their cost, as PNG bytes."""
+"""The charts of an ablation: scores over costs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from lightcnn.output.charts.figures import COLOURS, GREY, MARKERS, blank, label_text, pareto, percent, png
-from lightcnn.output.charts.plotting import (
-    Axes,
-    EngFormatter,
-    LogLocator,
-    MaxNLocator,
-    NullFormatter,
-    ScaledTranslation,
-)
+from lightcnn.budget import human
+from lightcnn.output.charts.figures import BLUE, GREY, ORANGE, blank, label_text, logarithmic, pareto, percent
+from lightcnn.output.charts.labels import label_points
+from lightcnn.output.charts.plotting import ScaledTranslation
+from lightcnn.output.charts.svg import Chart, chart
+
+SIZE = (4.8, 3.6)
+"""Inches of a chart, which has names beside its points."""
+BESIDE_POINTS = 7
+"""Points from one of several recipes of equal cost to the next."""
 
 
-def score_against_cost(
-    points: Sequence[tuple[str, int, float, float | None, float | None]],
-    score: str,
-    cost: str = "multiply-adds, one image",
-) -> bytes:
-    """Draws runs as (name, cost, score, low, high) with their 95 % intervals, if known, and the front of the best.
+class ScoredRecipe(NamedTuple):
+    """A trained recipe: its cost, and its score with its 95 % interval, if known.
 
-    Runs of equal cost are drawn side by side, and the axis label states that. `score` and `cost` label the axes.
+    `shown` is whether it is shown to differ from the unchanged recipe; None for that recipe itself.
     """
-    costs = [point[1] for point in points]
-    beside = " (runs of equal cost side by side)" if len(set(costs)) < len(costs) else ""
-    figure, axes = blank(cost + beside, score, (8.6, 4.6))
-    ends = [(run_cost, end) for _, run_cost, *values in points for end in values if end is not None]
+
+    name: str
+    cost: int
+    score: float
+    low: float | None
+    high: float | None
+    shown: bool | None
+
+    @property
+    def colour(self) -> str:
+        """Blue for the unchanged recipe, orange for those that are shown to differ from it."""
+        return BLUE if self.shown is None else ORANGE if self.shown else GREY
+
+
+def score_over_cost(recipes: Sequence[ScoredRecipe], score: str, cost: str) -> Chart:
+    """The score of each recipe over its cost, with the front of the best; those of equal cost are side by side.
+
+    `score` and `cost` label the axes.
+    """
+    figure, axes = blank(cost, score, SIZE)
+    ends = [(recipe.cost, end) for recipe in recipes for end in recipe[2:5] if end is not None]
     axes.plot(*zip(*ends, strict=True), linestyle="none")  # shifted points do not count for the limits of the axes
-    for place, (name, run_cost, value, low, high) in enumerate(points):
-        equal = [index for index, other_cost in enumerate(costs) if other_cost == run_cost]
-        shift = ScaledTranslation((equal.index(place) - (len(equal) - 1) / 2) * 7 / 72, 0, figure.dpi_scale_trans)
-        bars = None if low is None or high is None else [[max(0.0, value - low)], [max(0.0, high - value)]]
-        axes.errorbar(
-            [run_cost], [value], yerr=bars, fmt=MARKERS[place // len(COLOURS) % len(MARKERS)], label=label_text(name),
-            color=COLOURS[place % len(COLOURS)], markersize=6, linewidth=1.2, capsize=2,
-            transform=axes.transData + shift,
-        )  # fmt: skip
-    front = pareto([(run_cost, value) for _, run_cost, value, *_ in points])
+    marks = [_draw(axes, recipe, shift) for recipe, shift in zip(recipes, _shifts(recipes), strict=True)]
+    front = pareto([(recipe.cost, recipe.score) for recipe in recipes])
     if len(front) > 1:
-        label = "front: no other run is\nboth cheaper and better"
-        axes.plot(*zip(*front, strict=True), color=GREY, drawstyle="steps-post", zorder=1, label=label)
-    axes.set_xscale("log")
-    axes.margins(x=0.12)
-    _space_ticks(axes)
+        axes.plot(*zip(*front, strict=True), color=GREY, drawstyle="steps-post", linewidth=1, zorder=1)
+    axes.margins(x=0.15)
+    logarithmic(axes.xaxis, counts=True)
     percent(axes)
-    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
-    return png(figure)
+    label_points(axes, marks, [label_text(recipe.name) for recipe in recipes], size=8)
+    texts = [_format(recipe, cost) for recipe in recipes]
+    return chart(
+        figure, f"{score.capitalize()} over {cost} of {len(recipes)} recipes. {'; '.join(texts[:3])}.",
+        list(zip(marks, texts, strict=True)),
+    )  # fmt: skip
 
 
-def _space_ticks(axes: Axes) -> None:
-    """Labels of a logarithmic x axis that do not overlap: even steps on a short axis; 1, 2, 5 or only 1 on a long one.
+def _shifts(recipes: Sequence[ScoredRecipe]) -> list[float]:
+    """How many points each recipe is drawn beside its cost, so that equal costs do not hide each other."""
+    costs = [recipe.cost for recipe in recipes]
+    places = [costs[:place].count(cost) - (costs.count(cost) - 1) / 2 for place, cost in enumerate(costs)]
+    return [BESIDE_POINTS * place for place in places]
 
-    Call it after everything is drawn, since it reads the limits of the axis.
-    """
-    low, high = axes.get_xlim()
-    even = MaxNLocator(5, steps=[1, 2, 5, 10]) if high < 5 * low else None
-    axes.xaxis.set_major_locator(even or LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+
+def _draw(axes: Any, recipe: ScoredRecipe, shift: float) -> Any:
+    """Draws a point with its interval, `shift` points beside its cost."""
+    beside = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
+    if recipe.low is not None and recipe.high is not None:
+        axes.plot([recipe.cost] * 2, [recipe.low, recipe.high], color=recipe.colour, linewidth=1.4, transform=beside)
+    return axes.plot([recipe.cost], [recipe.score], "o", color=recipe.colour, markersize=6, transform=beside)[0]
+
+
+def _format(recipe: ScoredRecipe, cost: str) -> str:
+    known = recipe.low is not None and recipe.high is not None
+    interval = f" ({recipe.low:.2%} to {recipe.high:.2%})" if known else ""
+    return f"{recipe.name}: {recipe.score:.2%}{interval}, {human(recipe.cost)} {cost}"

@@ -1,62 +1,69 @@
-"""report.html of an ablation: what each change did to the score and to the cost, and the evidence for it."""
+"""report.html of an ablation: what its template `page.html` shows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from lightcnn.ablating.plan import CHANGES_FOLDER
+from lightcnn.comparing.figures import MAX_DRAWN
+from lightcnn.comparing.page import verdict
 from lightcnn.comparing.settings import METRICS
 from lightcnn.output import html
-from lightcnn.output.caveats import warnings_beside_notes
-from lightcnn.output.largest_class import largest_class_sentence
+from lightcnn.output.caveats import page_cautions
+from lightcnn.output.charts.svg import Chart
+from lightcnn.output.largest_class import KEY, largest_class_sentence
 
-COLUMNS = (
+HEADER = (
     "change", "what it is", "multiply-adds", "parameters", "mean", "sd", "difference", "low", "high", "p", "p (Holm)",
     "time, s",
 )  # fmt: skip
-CAPTIONS = {
-    "differences": "Scores, and differences from the unchanged recipe, with 95 % intervals "
-    "(orange: shown to differ, after Holm)",
-    "macs": "Score against multiply-adds, with 95 % intervals",
-    "params": "Score against parameters, with 95 % intervals",
-}
 MAX_CLASSES = 30
 """Classes that the page lists."""
 
 
-def ablate_page(report: Mapping[str, Any], plots: Mapping[str, bytes]) -> bytes:
-    """The whole page. `plots`: PNG files by name."""
-    data, metric = report["data"], METRICS[report["metric"]]
-    name = report["recipe"] or "a recipe"
-    return html.page(
-        f"lightcnn ablate: {name} on {data['source']}",
-        [
-            *(html.paragraph(note, "alarm" if data["stand_in"] and not place else "note")
-              for place, note in enumerate(report["notes"])),
-            *(html.paragraph(text, "note") for text in warnings_beside_notes(report)),
-            html.heading("Conclusions"),
-            *(html.paragraph(pair["sentence"], "note" if pair["shown"] else "")
-              for pair in report["pairs"] if pair["metric"] == report["metric"]),
-            html.heading("One change at a time"),
-            html.paragraph(
-                f"Each change compared with the unchanged recipe by test {metric}, over {format_repeats(report)}. "
-                f"{largest_class_sentence(report)}"
-            ),
-            html.table(COLUMNS, [_row(row) for row in report["rows"]]),
-            html.paragraph(
-                "The mean is over all predictions and sd over the trainings; the interval and the test are over the "
-                "test images. p (Holm) is corrected for the number of changes; if it is below 0.05, the difference "
-                "counts as shown. One FLOP is one multiply-add."
-            ),
-            *(html.figure(plot, CAPTIONS[name]) for name, plot in plots.items()),
-            *_not_trained(report),
-            html.heading("Other metrics"),
-            *(html.paragraph(pair["sentence"]) for pair in report["pairs"] if pair["metric"] != report["metric"]),
-            html.heading("Data"),
-            html.pairs({**data["counts"], "groups in more than one set": data["groups_shared"],
-                        "fingerprint": data["fingerprint"][:16], "classes": ", ".join(data["classes"][:MAX_CLASSES])}),
-        ],
-    )  # fmt: skip
+def ablate_page(report: Mapping[str, Any], charts: Mapping[str, Chart], path: Path) -> bytes:
+    """The whole page. `charts` by name; `path` is the run folder."""
+    data, base = report["data"], report["rows"][0]
+    serious, others = page_cautions(report)
+    context = {
+        "report": report, "charts": charts, "serious": serious, "drawn": MAX_DRAWN,
+        "notes": list(dict.fromkeys([*others, *(note for note in report["notes"] if note not in serious)])),
+        **(verdict(report["pairs"]) if report["pairs"] else _nothing_trained()),
+        "score": _score(report, base), "metric": METRICS[report["metric"]], "repeats": format_repeats(report),
+        "largest": report.get(KEY), "largest_class": largest_class_sentence(report),
+        "header": HEADER, "rows": [_row(row) for row in report["rows"]], "not_trained": list(_not_trained(report)),
+        "commands": list(_commands(report, path)),
+        "data": {
+            **{f"{name} images": count for name, count in data["counts"].items()},
+            "groups in more than one set": data["groups_shared"], "fingerprint": data["fingerprint"][:16],
+            "classes": ", ".join(data["classes"][:MAX_CLASSES]),
+        },
+    }  # fmt: skip
+    return html.render("ablating/page.html", f"{report['recipe'] or 'a recipe'} on {data['source']}", context)
+
+
+def _nothing_trained() -> dict[str, Any]:
+    """What is shown if no change could be trained."""
+    return {"headline": "No change could be trained", "shown": [], "not_shown": [], "other_metrics": []}
+
+
+def _score(report: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, float | None]:
+    """The score of the unchanged recipe; its interval is in the charts."""
+    return {"value": base["metric"]["mean"], "low": None, "high": None}
+
+
+def _commands(report: Mapping[str, Any], path: Path) -> Iterable[tuple[str, str]]:
+    """What to do next, with the recipe that has the best score."""
+    best = max(report["rows"], key=lambda row: row["metric"]["mean"])
+    folder = path / CHANGES_FOLDER / best["change"]
+    recipe = shlex.quote(str(folder / "recipe.yaml"))
+    yield f"Train the recipe with the best score ({best['change']}) again", f"lightcnn train {recipe}"
+    yield "See where its network looks", f"lightcnn explain {shlex.quote(str(folder))}"
+    if report["seeds"] == 1:
+        yield "Make sure with more seeds", f"lightcnn ablate {shlex.quote(str(path / 'recipe.yaml'))} --seeds 3"
 
 
 def format_repeats(report: Mapping[str, Any]) -> str:
@@ -72,8 +79,7 @@ def _row(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return (row["change"], row["about"], row["cost"]["macs"], row["cost"]["params"], *cells, round(row["seconds"]))
 
 
-def _not_trained(report: Mapping[str, Any]) -> list[str]:
+def _not_trained(report: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """The changes that failed or were left out, with the reasons."""
-    rows = [(failure["change"], f"failed: {failure['reason']}") for failure in report["failed"]]
-    rows += [(skipped["change"], skipped["reason"]) for skipped in report["left_out"]]
-    return [html.heading("Not trained"), html.table(("change", "reason"), rows)] if rows else []
+    yield from ((failure["change"], f"failed: {failure['reason']}") for failure in report["failed"])
+    yield from ((skipped["change"], skipped["reason"]) for skipped in report["left_out"])

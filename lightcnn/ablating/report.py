@@ -9,12 +9,12 @@ from typing import Any
 from lightcnn.ablating import figures
 from lightcnn.ablating.page import ablate_page
 from lightcnn.ablating.plan import CHANGES_FOLDER, AblationPlan, Trial
-from lightcnn.comparing.figures import difference_figure
+from lightcnn.comparing.figures import difference_chart, score_chart
 from lightcnn.comparing.pairs import Pair, compare_pair, holm, scores_of
 from lightcnn.comparing.run_predictions import RunPredictions, read_run
 from lightcnn.comparing.settings import METRICS
 from lightcnn.comparing.wording import notes, sentence
-from lightcnn.output.charts.figures import add_warning_bar
+from lightcnn.output.charts.svg import Chart
 from lightcnn.output.largest_class import KEY, is_shown_better, names_warnings
 from lightcnn.output.report import report_head
 from lightcnn.run_folder import RunFolder
@@ -42,10 +42,10 @@ def write_report(run: RunFolder, plan: AblationPlan, data: Mapping[str, Any], fa
     trained = [_load_trained(run, trial) for trial in plan.trials if trial.name not in failed]
     pairs = _pairs(trained, plan.trials[0].recipe.seed)
     report = _document(plan, data, trained, pairs, failed)
-    plots = _draw_plots(trained, pairs, report)
-    for name, plot in plots.items():
-        run.write_bytes(f"plots/{name}.png", plot)
-    run.write_bytes("report.html", ablate_page(report, plots))
+    charts, warning = _charts(trained, pairs, report), stand_in_warning(data)
+    for name, chart in charts.items():
+        run.write_bytes(f"plots/{name}.png", chart.with_warning(warning).png)
+    run.write_bytes("report.html", ablate_page(report, charts, run.path))
     run.write_json("report.json", report)
 
 
@@ -123,14 +123,15 @@ def report_row(recipe: TrainedRecipe, pairs: Sequence[Pair]) -> dict[str, Any]:
     }
 
 
-def _draw_plots(trained: Sequence[TrainedRecipe], pairs: Sequence[Pair], report: Mapping[str, Any]) -> dict[str, bytes]:
-    """PNG files by name."""
+def _charts(trained: Sequence[TrainedRecipe], pairs: Sequence[Pair], report: Mapping[str, Any]) -> dict[str, Chart]:
+    """The charts by name."""
     scores = {recipe.trial.name: scores_of(recipe.predictions) for recipe in trained}
-    plots = {"differences": difference_figure(scores, pairs)} if pairs else {}
+    metrics = list(dict.fromkeys(pair.metric for pair in pairs))
+    charts = {"differences": difference_chart(pairs), "scores": score_chart(scores, metrics)} if pairs else {}
     for key, axis in (("macs", "multiply-adds, one image"), ("params", "parameters")):
-        points = [
-            (row["change"], row["cost"][key], *(scores[row["change"]][MAIN_METRIC] or ())) for row in report["rows"]
-        ]
-        plots[key] = figures.score_against_cost(points, MAIN_METRIC, axis)
-    text = stand_in_warning(report["data"])
-    return {name: add_warning_bar(plot, text) if text else plot for name, plot in plots.items()}
+        recipes = []
+        for row in report["rows"]:
+            value, low, high = scores[row["change"]][MAIN_METRIC] or (row["metric"]["mean"], None, None)
+            recipes.append(figures.ScoredRecipe(row["change"], row["cost"][key], value, low, high, row["shown"]))
+        charts[key] = figures.score_over_cost(recipes, MAIN_METRIC, axis)
+    return charts

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lightcnn import document
-from lightcnn.comparing.figures import difference_figure
+from lightcnn.comparing.figures import difference_chart, score_chart
 from lightcnn.comparing.matching import aligned
 from lightcnn.comparing.page import compare_page
 from lightcnn.comparing.pairs import all_pairs, require_same_images, scores_of
@@ -18,7 +18,6 @@ from lightcnn.comparing.run_predictions import RunPredictions, read_run
 from lightcnn.comparing.settings import ALL_METRICS, CompareSettings
 from lightcnn.errors import InputError
 from lightcnn.output.caveats import STAND_IN
-from lightcnn.output.charts.figures import add_warning_bar
 from lightcnn.progress import Progress, no_progress
 from lightcnn.python_calls import python_call
 from lightcnn.run import Run
@@ -70,13 +69,14 @@ def run(settings: CompareSettings, *, out: str | Path | None = None, progress: P
         raise InputError("--metric auc: a class has no test image, so the AUC is undefined; compare by accuracy")
     scores = {run.name: scores_of(run) for run in runs}
     report = compare_report(settings, runs, scores, pairs, seconds=time.monotonic() - clock)
-    figure = difference_figure(scores, pairs)
-    figure = add_warning_bar(figure, STAND_IN) if runs[0].report.data.stand_in else figure
+    warning = STAND_IN if runs[0].report.data.stand_in else ""
+    metrics = list(dict.fromkeys(pair.metric for pair in pairs))
+    charts = {"differences": difference_chart(pairs), "scores": score_chart(scores, metrics)}
     log = f"{started} compare started\n{time.strftime('%Y-%m-%d %H:%M:%S')} {len(runs)} runs compared\n"
     files = {
         "compare.yaml": document.dump(settings, exclude_defaults=False).encode(),
-        "report.html": compare_page(report, figure),
-        "plots/differences.png": figure,
+        "report.html": compare_page(report, charts),
+        **{f"plots/{name}.png": chart.with_warning(warning).png for name, chart in charts.items()},
         "log.txt": log.encode(),
         "report.json": json_bytes(report),
     }

@@ -1,64 +1,86 @@
-"""report.html of a comparison: the conclusions first, then the numbers they rest on."""
+"""report.html of a comparison: what its template `page.html` shows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lightcnn.comparing.figures import MAX_DRAWN
 from lightcnn.comparing.settings import METRICS
-from lightcnn.comparing.terminal import other_warnings, run_cells
+from lightcnn.comparing.terminal import run_cells
 from lightcnn.output import html
+from lightcnn.output.caveats import page_cautions
+from lightcnn.output.charts.svg import Chart
 
-COLUMNS = ("a", "b", "metric", "a − b", "low", "high", "p", "p (Holm)", "detectable", "test")
+PAIR_HEADER = ("a", "b", "metric", "a − b", "low", "high", "p", "p (Holm)", "detectable", "test")
+RUN_HEADER = ("run", "seeds", "folds", "test images", *METRICS.values(), "largest class", "parameters", "multiply-adds")
+DIFFERENCE_HEADER = ("a", "b", "key", "value of a", "value of b")
 MAX_PAIRS = 30
-"""Pairs of runs whose differences are listed below the conclusions; the table has all."""
+"""Pairs of runs whose differences are listed as sentences; the table has all."""
+MAX_KEYS = 8
+"""Differences between the runs on the first screen; the table has all."""
 MAX_CLASSES = 30
 """Classes that the page lists."""
 
 
-def compare_page(report: Mapping[str, Any], figure: bytes) -> bytes:
-    """The whole page. `figure`: the PNG file of the differences."""
-    data, runs, pairs = report["data"], report["runs"], report["pairs"]
-    largest = max(sum(pair["metric"] == metric for pair in pairs) for metric in METRICS)
-    drawn = f" (the {MAX_DRAWN} largest of each metric)" if largest > MAX_DRAWN else ""
-    return html.page(
-        f"lightcnn compare: {len(runs)} runs on {data['source']}",
-        [
-            html.heading("Conclusions"),
-            *(html.paragraph(message, "note") for message in other_warnings(report)),
-            *(html.paragraph(pair["sentence"], "note" if pair["shown"] else "") for pair in pairs),
-            *(
-                html.paragraph(entry["sentence"], "" if entry["equal_training"] else "note")
-                for entry in report["differences"][:MAX_PAIRS]
-            ),
-            html.figure(
-                figure, f"Scores and differences{drawn} with 95 % intervals (orange: shown to differ, after Holm)"
-            ),
-            html.heading("Runs"),
-            html.table(
-                ("run", "seeds", "folds", "test images", *METRICS.values(), "largest class", "parameters",
-                 "multiply-adds"),
-                [_run_row(run) for run in runs],
-            ),
-            html.paragraph("The column “largest class” is the accuracy of always predicting the largest class of the "
-                           "training set."),
-            html.heading("Pairs"),
-            html.table(COLUMNS, [_pair_row(pair) for pair in pairs]),
-            html.paragraph(
-                "Each interval is the 95 % interval of one difference. p (Holm) is corrected for the number of pairs; "
-                "if it is below 0.05, the difference counts as shown. A true difference of the size in the column "
-                "“detectable” is shown in 80 % of such comparisons."
-            ),
-            html.heading("What differs between the runs"),
-            html.table(("a", "b", "key", "value of a", "value of b"), _difference_rows(report["differences"])),
-            html.heading("Notes"),
-            *(html.paragraph(note) for note in report["notes"]),
-            html.heading("Data"),
-            html.pairs({"source": data["source"], "fingerprint": data["fingerprint"][:16],
-                        "classes": ", ".join(data["classes"][:MAX_CLASSES])}),
-        ],
-    )  # fmt: skip
+def compare_page(report: Mapping[str, Any], charts: Mapping[str, Chart]) -> bytes:
+    """The whole page. `charts`: those of the `differences` and of the `scores`."""
+    data, runs = report["data"], report["runs"]
+    serious, others = page_cautions(report)
+    keys = list(_difference_rows(report["differences"]))
+    context = {
+        "report": report, "charts": charts, **verdict(report["pairs"]), "serious": serious,
+        "notes": list(dict.fromkeys([*others, *(note for note in report["notes"] if note not in serious)])),
+        "keys": keys, "first_keys": [row[2:] if len(runs) == 2 else row for row in keys[:MAX_KEYS]],
+        "key_header": _key_header(runs), "difference_header": DIFFERENCE_HEADER,
+        "difference_sentences": [entry["sentence"] for entry in report["differences"][:MAX_PAIRS]],
+        "run_header": RUN_HEADER, "runs": [_run_row(run) for run in runs],
+        "pair_header": PAIR_HEADER, "pairs": [_pair_row(pair) for pair in report["pairs"]],
+        "drawn": MAX_DRAWN, "commands": list(_commands(report)),
+        "data": {
+            "source": data["source"], "fingerprint": data["fingerprint"][:16],
+            "classes": ", ".join(data["classes"][:MAX_CLASSES]),
+        },
+    }  # fmt: skip
+    return html.render("comparing/page.html", f"{len(runs)} runs on {data['source']}", context)
+
+
+def verdict(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the first metric shows: a headline, its sentences, those of the other metrics; for ablations too.
+
+    `pairs` are those of report.json.
+    """
+    metric = pairs[0]["metric"]
+    first = [pair for pair in pairs if pair["metric"] == metric]
+    shown = [pair for pair in first if pair["shown"]]
+    name, count = METRICS[metric], len(first)
+    if count == 1:
+        headline = f"A difference in {name} is shown" if shown else f"No difference in {name} could be shown"
+    else:
+        headline = f"{len(shown) or 'None'} of {count} pairs {'differs' if len(shown) == 1 else 'differ'} in {name}"
+    return {
+        "headline": headline,
+        "shown": [pair["sentence"] for pair in shown],
+        "not_shown": [pair["sentence"] for pair in first if not pair["shown"]],
+        "other_metrics": [pair["sentence"] for pair in pairs if pair["metric"] != metric],
+    }
+
+
+def _commands(report: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """What to do next, with the run that has the best score."""
+    metric = report["pairs"][0]["metric"]
+    best = max(report["runs"], key=lambda run: run["scores"][metric]["value"] if run["scores"][metric] else -1)
+    run, recipe = shlex.quote(best["path"]), shlex.quote(str(Path(best["path"]) / "recipe.yaml"))
+    yield "See how much the seed matters", f"lightcnn train {recipe} --seeds 5"
+    yield "See where the network with the best score looks", f"lightcnn explain {run}"
+    yield "Export it to run elsewhere", f"lightcnn export {run}"
+
+
+def _key_header(runs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Two runs have a column each."""
+    return ("key", runs[0]["name"], runs[1]["name"]) if len(runs) == 2 else DIFFERENCE_HEADER
 
 
 def _run_row(run: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -73,9 +95,7 @@ def _pair_row(pair: Mapping[str, Any]) -> tuple[Any, ...]:
     return (pair["a"], pair["b"], METRICS[pair["metric"]], *cells, pair["test"])
 
 
-def _difference_rows(entries: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-    return [
-        (entry["a"], entry["b"], difference["key"], difference["a"], difference["b"])
-        for entry in entries
-        for difference in entry["differences"]
-    ]
+def _difference_rows(entries: Sequence[Mapping[str, Any]]) -> Iterable[tuple[Any, ...]]:
+    for entry in entries:
+        for difference in entry["differences"]:
+            yield entry["a"], entry["b"], difference["key"], difference["a"], difference["b"]

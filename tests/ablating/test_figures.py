@@ -1,7 +1,8 @@
-"""Scores over costs: intervals, ticks and the front."""
+"""Scores over costs: intervals, names, ticks."""
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -9,15 +10,28 @@ from helpers.figures import UNTRUSTED_NAMES, read_image
 from matplotlib.figure import Figure
 
 from lightcnn.ablating import figures as ablation_figures
+from lightcnn.ablating.figures import ScoredRecipe, score_over_cost
+
+
+def recipes(*costs: int, low: float | None = 0.4) -> list[ScoredRecipe]:
+    """Recipes of these costs; the first is the unchanged one."""
+    return [
+        ScoredRecipe(name, cost, 0.5 + place / 20, low, low and 0.9, None if place == 0 else place % 2 == 0)
+        for place, (name, cost) in enumerate(zip(UNTRUSTED_NAMES, costs, strict=False))
+    ]
 
 
 def test_scores_are_drawn_with_and_without_intervals() -> None:
-    points = [(name, 10 ** (6 + place % 3), 0.5 + place / 20, 0.4, 0.9) for place, name in enumerate(UNTRUSTED_NAMES)]
-    bare = [(name, cost, score, None, None) for name, cost, score, _, _ in points]
-    drawn = [read_image(ablation_figures.score_against_cost(some, "accuracy")) for some in (points, bare, points[:1])]
-    assert len({image.tobytes() for image in drawn}) == 3, "intervals and points are visible"
-    same = [("a", 5, 0.5, None, None), ("b", 5, 0.5, None, None)]
-    assert read_image(ablation_figures.score_against_cost(same, "accuracy")).size == drawn[0].size
+    costs = (10**6, 10**7, 10**8, 10**6, 10**7, 10**8)
+    drawn = [
+        score_over_cost(some, "accuracy", "cost")
+        for some in (recipes(*costs), recipes(*costs, low=None), recipes(7), recipes(7, 7))
+    ]
+    assert len({read_image(chart.png).tobytes() for chart in drawn}) == 4, "intervals and points are visible"
+    assert "(40.00% to 90.00%)" in drawn[0].description and "to 90.00%" not in drawn[1].description
+    tips = re.findall(r"<title>(.*?)</title>", drawn[0].svg)
+    assert len(tips) == len(costs)
+    assert "var(--blue)" in drawn[2].svg and "var(--orange)" not in drawn[2].svg
 
 
 @pytest.mark.parametrize(
@@ -25,10 +39,8 @@ def test_scores_are_drawn_with_and_without_intervals() -> None:
 )
 def test_the_labels_of_a_cost_axis_do_not_overlap(costs: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Figure] = []
-    monkeypatch.setattr(ablation_figures, "png", lambda figure: figures.append(figure) or b"")
-    ablation_figures.score_against_cost(
-        [(f"run {n}", cost, 0.5, None, None) for n, cost in enumerate(costs)], "accuracy", "cost"
-    )
+    monkeypatch.setattr(ablation_figures, "chart", lambda figure, *_: figures.append(figure))
+    score_over_cost(recipes(*costs), "accuracy", "cost")
     (figure,) = figures
     figure.draw_without_rendering()
     (axes,) = figure.axes
@@ -38,15 +50,3 @@ def test_the_labels_of_a_cost_axis_do_not_overlap(costs: tuple[int, ...], monkey
     boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.x0)
     assert 2 <= len(boxes) <= 8
     assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
-    assert ("side by side" in axes.get_xlabel()) == (len(set(costs)) < len(costs))
-
-
-@pytest.mark.parametrize(("second", "named"), [(0.6, True), (0.5, False)])
-def test_the_legend_names_a_front_only_if_one_is_drawn(
-    second: float, named: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    figures: list[Figure] = []
-    monkeypatch.setattr(ablation_figures, "png", lambda figure: figures.append(figure) or b"")
-    ablation_figures.score_against_cost([("a", 10, 0.5, None, None), ("b", 20, second, None, None)], "accuracy")
-    (legend,) = figures[0].legends
-    assert any(text.get_text().startswith("front") for text in legend.get_texts()) == named

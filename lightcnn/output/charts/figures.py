@@ -17,7 +17,6 @@ from lightcnn.output.charts.plotting import (
     LogLocator,
     MaxNLocator,
     NullFormatter,
-    PercentFormatter,
 )
 from lightcnn.text import shorten, visible
 
@@ -84,7 +83,7 @@ def without_mathematics(text: str) -> str:
 
 def percent(axes: Axes) -> None:
     """Shows the fractions of the vertical axis as percentages, with a small margin above 100 %."""
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
     low, high = axes.get_ylim()
     if high > 1:
         axes.set_ylim(min(low, 0.98), 1 + 0.03 * (1 - min(low, 0.98)))

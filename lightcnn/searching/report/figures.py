@@ -56,7 +56,7 @@ def history(points: Sequence[tuple[float, float]], end: float) -> Chart:
     times, accuracy = [seconds / unit for seconds, _ in points], [value for _, value in points]
     axes.step([*times, end / unit], [*accuracy, accuracy[-1]], where="post", color=BLUE)
     marks = [axes.plot([x], [y], "o", color=BLUE, markersize=5)[0] for x, y in zip(times, accuracy, strict=True)]
-    axes.set_xlim(0)
+    axes.set_xlim(0, 1.04 * end / unit)
     percent(axes)
     texts = [f"{value:.2%} after {format_duration(seconds)}" for seconds, value in points]
     description = f"Best validation accuracy so far: {texts[0]}, {texts[-1]} in the end."
