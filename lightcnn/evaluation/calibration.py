@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lightcnn.evaluation.intervals import wilson
+
+BINS = 15
+"""Number of bins of confidence in the expected calibration error."""
 LOWEST, HIGHEST = 0.05, 20.0
 MIN_GROUPS = 10
 """Minimum number of groups in the validation set; with fewer, the lowest log loss is due to chance."""
@@ -38,13 +43,44 @@ def cross_entropy(
     return float(losses.mean() if weights is None else np.average(losses, weights=weights))
 
 
-def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float64], bins: int = 15) -> float:
+def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float64], bins: int = BINS) -> float:
     """Expected calibration error: mean |accuracy - confidence| over bins of equal width (arXiv:1706.04599)."""
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = [abs(correct[bin_of == b].sum() - confidence[bin_of == b].sum()) for b in range(bins)]
     return float(sum(gaps) / len(labels))
+
+
+class ConfidenceBin(NamedTuple):
+    """The images whose predicted class has a probability from `start` on: mean probability, and share of correct ones.
+
+    `low` and `high` are the 95 % interval of the accuracy.
+    """
+
+    start: float
+    images: int
+    confidence: float
+    accuracy: float
+    low: float
+    high: float
+
+
+def confidence_bins(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float64], groups: NDArray[np.str_]
+) -> list[ConfidenceBin]:
+    """The bins of `calibration_error` that have images. Intervals are Wilson's on the number of groups (N,)."""
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    places = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins = []
+    for place in np.unique(places):
+        inside = places == place
+        accuracy, count = float(correct[inside].mean()), len(np.unique(groups[inside]))
+        ends = wilson(accuracy * count, count)
+        mean = float(confidence[inside].mean())
+        bins.append(ConfidenceBin(float(place / BINS), int(inside.sum()), mean, accuracy, *ends))
+    return bins
 
 
 def fit_temperature(

@@ -1,4 +1,4 @@
-"""Figures of the predictions for one set, as PNG bytes: confusion matrix, curves over thresholds, reliability."""
+"""Charts of the predictions for one set: confusion matrix, and curves over thresholds."""
 
 from __future__ import annotations
 
@@ -9,54 +9,75 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.evaluation.calibration import calibration_error
 from lightcnn.evaluation.roc import BAND_GRID, RocCurve, Trace, curve, precision_recall, roc
-from lightcnn.output.charts.figures import BLUE, COLOURS, GREY, ORANGE, blank, label_text, name_axes, png
-from lightcnn.output.charts.plotting import Axes, Figure, MaxNLocator
+from lightcnn.output.charts.figures import (
+    BLUE,
+    COLOURS,
+    GREY,
+    GRID,
+    LABEL_POINTS,
+    ORANGE,
+    SQUARE,
+    blank,
+    label_text,
+)
+from lightcnn.output.charts.plotting import Axes, Rectangle
+from lightcnn.output.charts.svg import Chart, chart
+from lightcnn.text import visible
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
 MAX_BANDED = 4
-"""Maximum number of curves with bands; more bands would hide each other."""
-MAX_LISTED = 2 * len(COLOURS)
-"""Maximum number of curves in a legend, those with the smallest areas."""
-MAX_SIDE_BY_SIDE = 10
-"""Maximum number of classes for which the two panels of a confusion matrix are next to each other."""
+"""Maximum number of curves with a colour and a band, those with the smallest areas; more bands hide each other."""
 MAX_TICK_LETTERS = 30
 """Letters of class names that fit side by side below a confusion matrix."""
 MAX_NUMBERED, MAX_TICKED = 30, 60
 """Maximum numbers of classes for which a confusion matrix has numbers in its cells, and names at its axes."""
-BINS = 15
-"""Number of bins of confidence, as in the expected calibration error."""
+MAX_SHARES = 5
+"""Maximum number of classes for which the cells of a confusion matrix have percentages too."""
+DARKEST, LIGHTEST = 0.55, 0.10
+"""Opacity of a cell with all images of its row, and of one with almost none: text is readable on both in both modes."""
 
 
-def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
-    """Two panels, labels in rows, predictions in columns: counts, and per cent of the row, which shades both."""
+def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Chart:
+    """The number of images by true class (rows) and predicted class (columns), shaded by their share of the row."""
     counts = np.asarray(matrix)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    inches = min(10.0, max(4.6, 0.3 * len(classes) + 2.2))
-    side_by_side = len(classes) <= MAX_SIDE_BY_SIDE
-    figure = Figure(
-        figsize=(2 * inches, inches + 0.4) if side_by_side else (inches, 2 * inches + 0.4), layout="constrained"
+    inches = min(9.0, max(SQUARE[1], 0.26 * len(classes) + 2))
+    figure, axes = blank("predicted class", "true class", (max(SQUARE[0], inches), inches))
+    axes.grid(False)
+    _name_classes(axes, classes)
+    for set_limits, ends in ((axes.set_xlim, (-0.5, len(classes) - 0.5)), (axes.set_ylim, (len(classes) - 0.5, -0.5))):
+        set_limits(*ends)
+    axes.set_aspect("equal")
+    for ticks in (axes.set_xticks, axes.set_yticks):
+        ticks([place - 0.5 for place in range(len(classes) + 1)] if len(classes) <= MAX_TICKED else [], minor=True)
+    axes.grid(which="minor", color=GRID, linewidth=0.8)
+    tips = _shade_cells(axes, counts, shares, classes) if len(classes) <= MAX_TICKED else _shade_image(axes, shares)
+    if len(classes) <= MAX_NUMBERED:
+        _write_cells(axes, counts, shares, 72 * (inches - 1.6) / len(classes))
+    correct, total = int(counts.trace()), int(counts.sum())
+    return chart(figure, f"Confusion matrix of {len(classes)} classes: {correct:,} of {total:,} images are predicted "
+                 f"correctly.{_largest_confusion(counts, classes)}", tips)  # fmt: skip
+
+
+def _largest_confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> str:
+    """The most frequent mistake as a sentence; empty if there is none."""
+    wrong = counts * (1 - np.eye(len(classes), dtype=np.int64))
+    row, column = divmod(int(wrong.argmax()), len(classes))
+    images = int(wrong[row, column])
+    if not images:
+        return ""
+    return (
+        f" Most frequent mistake: {visible(classes[row])} is predicted as {visible(classes[column])}, {images:,} times."
     )
-    left, right = figure.subplots(1, 2) if side_by_side else figure.subplots(2, 1)
-    for axes, cells, title in (
-        (left, [[f"{n:,}" for n in row] for row in counts], "images"),
-        (right, [[f"{100 * share:.0f}" for share in row] for row in shares], "per cent of the row's images"),
-    ):
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("actual")
-        _name_classes(axes, classes)
-        if len(classes) <= MAX_NUMBERED:
-            _write_cells(axes, cells, shares > 0.5, 72 * (inches - 1.6) / len(classes))
-    return png(figure)
 
 
 def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
     """Labels the ticks with the names of the classes: columns with numbers if the names do not fit side by side."""
     if len(classes) > MAX_TICKED:
+        axes.set_xticks([])
+        axes.set_yticks([])
         return
     ticks, names, size = range(len(classes)), [label_text(name) for name in classes], 9 if len(classes) <= 20 else 7
     numbers = [str(number) for number in range(1, len(names) + 1)]
@@ -64,18 +85,40 @@ def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
         numbers = names
     else:
         names = [f"{name}  {number}" for name, number in zip(names, numbers, strict=True)]
-        axes.set_xlabel("predicted, numbered as the rows")
+        axes.set_xlabel("predicted class, numbered as the rows")
     axes.set_xticks(ticks, numbers, fontsize=size)
     axes.set_yticks(ticks, names, fontsize=size)
 
 
-def _write_cells(axes: Axes, cells: Sequence[Sequence[str]], dark: NDArray[np.bool_], width: float) -> None:
-    """Writes the cells, which are `width` points wide: white on dark cells, zeros in grey."""
-    longest = max(len(text) for row in cells for text in row)
+def _shade_cells(
+    axes: Axes, counts: NDArray[np.int64], shares: Probabilities, classes: Sequence[str]
+) -> list[tuple[Any, str]]:
+    """Fills the cells that have images: blue if they are predicted correctly, else orange. Returns their texts."""
+    tips = []
+    for row, column in np.argwhere(counts):
+        share, colour = float(shares[row, column]), BLUE if row == column else ORANGE
+        cell = Rectangle((column - 0.5, row - 0.5), 1, 1, color=colour, alpha=LIGHTEST + (DARKEST - LIGHTEST) * share)
+        cell.set_linewidth(0)
+        axes.add_patch(cell)
+        text = f"true class {classes[row]}, predicted {classes[column]}: {counts[row, column]:,} images"
+        tips.append((cell, f"{text}, {share:.1%} of the class"))
+    return tips
+
+
+def _shade_image(axes: Axes, shares: Probabilities) -> list[tuple[Any, str]]:
+    """The same for many classes, as an image."""
+    blue = [int(BLUE[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    axes.imshow(np.dstack([*(np.full(shares.shape, part) for part in blue), shares**0.5]), interpolation="nearest")
+    return []
+
+
+def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: Probabilities, width: float) -> None:
+    """Writes the numbers that are not 0 into the cells, which are `width` points wide."""
+    longest = max(3, len(f"{counts.max():,}"))
     size = min(12.0, 0.5 * width, 1.2 * width / longest)
-    for row, column in np.ndindex(dark.shape):
-        colour = "white" if dark[row, column] else "#aaaaaa" if cells[row][column] == "0" else "black"
-        axes.text(column, row, cells[row][column], ha="center", va="center", color=colour, fontsize=size)
+    for row, column in np.argwhere(counts):
+        text = f"{counts[row, column]:,}" + (f"\n{shares[row, column]:.0%}" if len(counts) <= MAX_SHARES else "")
+        axes.text(column, row, text, ha="center", va="center", fontsize=size)
 
 
 @dataclass(frozen=True)
@@ -89,19 +132,9 @@ class CurveKind:
     area: str
 
 
-ROC = CurveKind(
-    roc,
-    "ROC curve",
-    "1 − specificity: share of the other images that are predicted as the class",
-    "sensitivity: share of the class that is predicted correctly",
-    "area",
-)
+ROC = CurveKind(roc, "ROC curve", "1 − specificity", "sensitivity", "area")
 PRECISION_RECALL = CurveKind(
-    precision_recall,
-    "Precision-recall curve",
-    "recall (sensitivity): share of the class that is predicted correctly",
-    "precision: share of predictions of the class that are correct",
-    "average precision",
+    precision_recall, "Precision-recall curve", "recall (sensitivity)", "precision", "average precision"
 )
 
 
@@ -112,62 +145,48 @@ def over_thresholds(
     classes: Sequence[str],
     groups: NDArray[np.str_],
     intervals: Mapping[str, tuple[float, float]],
-) -> bytes | None:
+) -> Chart | None:
     """The curve of the second of two classes, or of each of more classes against the rest; None if none is defined.
 
-    Up to `MAX_BANDED` curves have a pointwise 95 % band from a bootstrap of the groups (N,). `intervals` are those of
-    the areas by class, if known.
+    The `MAX_BANDED` curves with the smallest areas have a colour and a pointwise 95 % band from a bootstrap of the
+    groups (N,), the others are grey. `intervals` are those of the areas by class, if known.
     """
     defined = [c for c in ([1] if len(classes) == 2 else range(len(classes))) if 0 < (labels == c).sum() < len(labels)]
     if not defined:
         return None
-    banded = len(defined) <= MAX_BANDED
-    curves = {c: curve(kind.trace, labels == c, probabilities[:, c], groups if banded else None) for c in defined}
-    figure, axes = blank(kind.x, kind.y, (8.6, 5.0))
-    for place, (label, line) in enumerate(sorted(curves.items(), key=lambda item: item[1].area)):
-        _draw(axes, line, place)
-        _add_to_legend(axes, line, label_text(classes[label]), intervals.get(classes[label]), place)
-    shares = [float((labels == c).mean()) for c in defined]
-    _draw_chance(axes, shares if kind is PRECISION_RECALL else None)
-    mean = float(np.mean([line.area for line in curves.values()]))
-    of = f" of {label_text(classes[1])}" if len(classes) == 2 else f", mean {kind.area} {mean:.3f}"
-    axes.set_title(kind.title + of, fontsize=10, loc="left")
-    count = len(np.unique(groups))
-    unit = "images" if count == len(groups) else f"{count:,} groups"
-    note = (
-        f"95 % interval;\nbands pointwise, bootstrap of {unit}"
-        if banded
-        else "smallest first,\neach class against the rest"
-    )
-    _legend(figure, f"{kind.area}, {note}")
-    return png(figure)
+    curves = {c: curve(kind.trace, labels == c, probabilities[:, c]) for c in defined}
+    order = sorted(curves, key=lambda c: curves[c].area)
+    curves |= {c: curve(kind.trace, labels == c, probabilities[:, c], groups) for c in order[:MAX_BANDED]}
+    texts = {c: _area_text(curves[c].area, intervals.get(classes[c])) for c in order}
+    figure, axes = blank(kind.x, kind.y, SQUARE)
+    tips = [
+        (
+            _draw(axes, curves[c], place, f"{label_text(classes[c])}  {texts[c]}"),
+            f"{classes[c]}: {kind.area} {texts[c]}",
+        )
+        for place, c in enumerate(order)
+    ]
+    if len(order) > MAX_BANDED:
+        axes.plot([], [], color=GREY, linewidth=1, label=f"{len(order) - MAX_BANDED} other classes")
+    _draw_chance(axes, [float((labels == c).mean()) for c in defined] if kind is PRECISION_RECALL else None)
+    figure.legend(loc="outside lower center", frameon=False, fontsize=LABEL_POINTS, ncols=1 if len(order) > 1 else 2)
+    worst = f"{visible(classes[order[0]])}: {kind.area} {texts[order[0]]}"
+    description = worst if len(order) == 1 else f"smallest of {len(order)} areas, {worst}"
+    return chart(figure, f"{kind.title}. {description[0].upper()}{description[1:]}.", tips)
 
 
-def _legend(figure: Figure, title: str) -> None:
-    """A legend to the right of the axes."""
-    figure.legend(loc="outside right upper", frameon=False, fontsize=8, title=title, title_fontsize=8, alignment="left")
+def _area_text(area: float, interval: tuple[float, float] | None) -> str:
+    return f"{area:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
 
 
-def _draw(axes: Axes, line: RocCurve, place: int) -> None:
-    """Draws one curve and its band."""
+def _draw(axes: Axes, line: RocCurve, place: int, label: str) -> Any:
+    """Draws the curve at this place in the order of areas, and its band. Returns its line."""
     style = "steps-pre" if line.stepped else "default"
-    axes.plot(line.x, line.y, **_line_style(place), drawstyle=style, zorder=3 if place < MAX_LISTED else 2)
-    if line.low is not None and line.high is not None:
-        axes.fill_between(BAND_GRID, line.low, line.high, color=_line_style(place)["color"], alpha=0.15, linewidth=0)
-
-
-def _add_to_legend(axes: Axes, line: RocCurve, name: str, interval: tuple[float, float] | None, place: int) -> None:
-    """Adds a curve to the legend if that is not full."""
-    if place < MAX_LISTED:
-        spread = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
-        axes.plot([], [], **_line_style(place), label=f"{line.area:.3f}{spread}  {name}")
-
-
-def _line_style(place: int) -> dict[str, Any]:
-    """Colour and dashes of the curve at this place in the order of areas."""
-    if place >= MAX_LISTED:
-        return {"color": "#cccccc"}
-    return {"color": COLOURS[place % len(COLOURS)], "linestyle": "-" if place < len(COLOURS) else "--"}
+    if line.low is None or line.high is None:
+        return axes.plot(line.x, line.y, color=GREY, linewidth=1, alpha=0.6, drawstyle=style, zorder=2)[0]
+    colour = COLOURS[place]
+    axes.fill_between(BAND_GRID, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
+    return axes.plot(line.x, line.y, color=colour, linewidth=2, drawstyle=style, zorder=3, label=label)[0]
 
 
 def _draw_chance(axes: Axes, shares: Sequence[float] | None) -> None:
@@ -176,56 +195,6 @@ def _draw_chance(axes: Axes, shares: Sequence[float] | None) -> None:
         axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="guessing")
     else:
         share = float(np.mean(shares))
-        description = "the class's share of the images" if len(shares) == 1 else "mean share of a class"
-        axes.axhline(share, color=GREY, linestyle=":", label=f"guessing: {share:.3f}, {description}")
+        axes.axhline(share, color=GREY, linestyle=":", label=f"guessing  {share:.3f}")
     for set_limits in (axes.set_xlim, axes.set_ylim):
         set_limits(-0.02, 1.02)
-
-
-def reliability(labels: Labels, before: Probabilities, after: Probabilities) -> bytes:
-    """Accuracy over confidence before and after calibration, and the number of images in each bin."""
-    figure = Figure(figsize=(8.6, 5.4), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="perfectly calibrated")
-    lowest = 1.0
-    for name, values, colour, marker in (("before", before, ORANGE, "s"), ("after", after, BLUE, "o")):
-        confidence, correct = values.max(axis=1), values.argmax(axis=1) == labels
-        place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-        counts = np.bincount(place, minlength=BINS)
-        used = np.flatnonzero(counts)
-        means, shares = (np.bincount(place, weights=kind)[used] / counts[used] for kind in (confidence, correct))
-        error = calibration_error(labels, values, BINS)
-        upper.plot(means, shares, color=colour, linewidth=1, label=f"{error:.3f}  {name}")
-        upper.scatter(means, shares, s=10 + 90 * counts[used] / len(labels), color=colour, marker=marker, zorder=3)
-        lower.stairs(counts, np.linspace(0, 1, BINS + 1), color=colour, linewidth=1.5)
-        lowest = min(lowest, used[0] / BINS)
-    name_axes(upper, "", "accuracy")
-    name_axes(lower, "confidence (highest probability)", "images")
-    upper.set_xlim(lowest - 0.02, 1.02)
-    upper.set_ylim(-0.02, 1.02)
-    _legend(figure, "expected calibration error\nbefore and after temperature scaling")
-    return png(figure)
-
-
-def probabilities_by_class(
-    labels: Labels, probabilities: Probabilities, classes: Sequence[str], threshold: float
-) -> bytes:
-    """Histograms of the probability: of the second of two classes, by true class; of more, of the true class."""
-    edges = np.linspace(0, 1, 21).tolist()
-    if len(classes) == 2:
-        figure, axes = blank(f"probability of {label_text(classes[1])}", "images")
-        parts = [(f"is {label_text(name)}", probabilities[labels == c, 1]) for c, name in enumerate(classes)]
-        axes.axvline(threshold, color="black", linestyle="--", linewidth=1, label=f"threshold {threshold:.3f}")
-    else:
-        figure, axes = blank("probability of the true class", "images")
-        true_class = probabilities[np.arange(len(labels)), labels]
-        correct = probabilities.argmax(axis=1) == labels
-        parts = [("prediction is wrong", true_class[~correct]), ("prediction is correct", true_class[correct])]
-    for (name, values), colour in zip(parts, (BLUE, ORANGE) if len(classes) == 2 else (ORANGE, BLUE), strict=True):
-        label = f"{name}: {len(values):,}"
-        axes.hist(values, edges, color=colour, alpha=0.35)
-        axes.hist(values, edges, color=colour, histtype="step", linewidth=1.5, label=label)
-    axes.set_xlim(0, 1)
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8)
-    return png(figure)

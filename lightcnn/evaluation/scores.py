@@ -62,6 +62,7 @@ def scores(
         },
         "at_specificity": table.at("at_specificity"),
         "at_sensitivity": table.at("at_sensitivity"),
+        "at_threshold": table.at("at_threshold"),
         "images": len(labels),
         "groups": predictions.count_groups(),
         "warning": sample_size_warning(labels, predictions.codes, predictions.classes),

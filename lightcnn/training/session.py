@@ -27,7 +27,8 @@ from lightcnn.output.report import report_head
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import first_line
 from lightcnn.training.progress import SILENT, TrainingProgress
-from lightcnn.training.report.report import FinishedTraining, write_metrics, write_report
+from lightcnn.training.report.predictions import FinishedTraining
+from lightcnn.training.report.report import write_metrics, write_report
 from lightcnn.training.resume import require_same_recipe
 from lightcnn.training.settings import TrainSettings
 from lightcnn.training.setup import TrainingSetup

@@ -37,6 +37,8 @@ VARIABLES = {
 """Colour of a figure → its variable in the stylesheet of the pages, whose value depends on the mode."""
 SIZE = (4.8, 3.1)
 """Width and height in inches of a chart that fits a phone and half of a desktop's page."""
+SQUARE = (4.8, 4.2)
+"""The same of a chart whose axes are almost square."""
 LABEL_POINTS = 9
 """Size of the text in a chart."""
 MARKERS = ("o", "s", "^", "D")

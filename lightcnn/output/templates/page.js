@@ -66,7 +66,7 @@ for (const table of document.querySelectorAll("table.thresholds")) {
     const cells = rows[input.value].cells;
     threshold.textContent = cells[0].textContent;
     input.setAttribute("aria-valuetext", cells[0].textContent);
-    outputs.forEach((output, place) => { output.textContent = cells[place + 1].textContent; });
+    outputs.forEach((output, place) => output.replaceChildren(...cells[place + 1].cloneNode(true).childNodes));
   };
   input.addEventListener("input", show);
   (table.closest("details") ?? table).before(slider);

@@ -15,6 +15,7 @@ from lightcnn.output import html
 from lightcnn.output.caveats import groups_clause, page_cautions
 from lightcnn.output.charts.network_drawing import network_svg
 from lightcnn.output.charts.network_table import TABLE_HEADER, stage_rows
+from lightcnn.output.confusion_table import confusion_table
 from lightcnn.output.largest_class import KEY, largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
 from lightcnn.searching.budgeted_space import BudgetedSpace
@@ -49,6 +50,7 @@ def report_page(
     total = device_cost(spec)
     context = {
         "settings": settings, "report": report, "charts": charts, **_answer(report),
+        "confusions": confusion_table(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
         "bars": list(_bars(space.budget, total)), "other_costs": _other_costs(report["network"], space.budget),
         "commands": list(_commands(settings, report, path, bool(space.genes()))),
         "drawing": network_svg(spec.name, spec.input, spec_stages(spec)),

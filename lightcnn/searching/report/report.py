@@ -256,10 +256,10 @@ def _require_budget(budget: Budget, total: Cost, counters: Mapping[str, int]) ->
 
 def _write_charts(
     run: RunFolder, report: Mapping[str, Any], space: BudgetedSpace, outcomes: Sequence[Outcome], final: Final
-) -> dict[str, Any]:
+) -> dict[str, Chart | None]:
     """The charts of a run by name, whose PNG files are also written to plots/."""
     prediction, rungs = report["prediction"], report["fidelity"]["rungs"]
-    charts: dict[str, Any] = {
+    charts: dict[str, Chart | None] = {
         "history": figures.history(report["history"], max(o.elapsed for o in outcomes)),
         "front": _draw_front(report, space, outcomes, final),
         "rungs": figures.rung_correlations(rungs),
@@ -268,13 +268,12 @@ def _write_charts(
         ),
         "importance": figures.importance(report["importance"]) if report["importance"] else None,
         "loss": figures.curves([e[1] for e in final.epochs], [e[2] for e in final.epochs]) if final.epochs else None,
+        "confusion": score_figures.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
     }
-    confusion = score_figures.confusion(report["metrics"]["test"]["confusion"], report["data"]["classes"])
-    run.write_bytes("plots/confusion.png", confusion)
     for name, chart in charts.items():
         if chart is not None:
             run.write_bytes(f"plots/{name}.png", chart.png)
-    return charts | {"confusion": confusion}
+    return charts
 
 
 def _draw_front(report: Mapping[str, Any], space: BudgetedSpace, outcomes: Sequence[Outcome], final: Final) -> Chart:

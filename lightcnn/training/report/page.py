@@ -1,9 +1,11 @@
-"""report.html of a training: the score, the network, how it was trained, and its mistakes."""
+"""report.html of a training: what `page.html` shows. `shared_context` is that of several trainings too."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,28 +15,44 @@ from lightcnn import document
 from lightcnn.data.contact_sheets import thumbnail
 from lightcnn.engine.history import History
 from lightcnn.output import html
-from lightcnn.output.caveats import cautions, groups_clause
+from lightcnn.output.caveats import groups_clause, page_cautions
 from lightcnn.output.charts.network_drawing import network_svg
 from lightcnn.output.charts.network_table import TABLE_HEADER, Stage, stage_rows
-from lightcnn.output.largest_class import largest_class_sentence
+from lightcnn.output.charts.svg import Chart
+from lightcnn.output.confusion_table import confusion_table
+from lightcnn.output.largest_class import KEY, largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
 from lightcnn.output.report import device_bytes
 from lightcnn.recipe import Optimisation, Recipe
 from lightcnn.training.report import wording
+from lightcnn.training.report.tables import (
+    confidence_table,
+    epoch_table,
+    threshold_table,
+    thresholds_of,
+)
 
 COUNTING_NOTE = (
     "One FLOP is one multiply-add. Convolutions, linear layers and matrix products are counted for one image, on the "
     "network with its norms folded. fvcore and thop also count pooling, and norms that cannot be folded."
 )
 THUMBNAIL_PIXELS = 96
-CAPTIONS = {
-    "confusion": "Confusion matrix (rows: true class, columns: predicted class)",
-    "roc": "Sensitivity over 1 − specificity for every threshold",
-    "precision_recall": "Precision over recall for every threshold",
-    "probabilities": "Distribution of the predicted probabilities",
-    "reliability": "Calibration: of the predictions with a probability of 80 %, four in five should be correct",
-}
-"""The figures of the test set in their order, and their captions."""
+MAX_CLASSES_IN_COLUMN = 20
+"""Maximum number of classes of a confusion matrix that fits into half of a page."""
+MAX_STAGES_IN_COLUMN = 8
+"""Maximum number of stages of a drawing that fits into half of a page, whose columns have at least 48 pixels."""
+CHARTS = {
+    "confusion": ("Confusion matrix",
+                  "Rows are true classes, columns are predictions. Mistakes are orange, empty cells are 0."),
+    "curves": ("Training", "The weights of the epoch with the best validation score are kept."),
+    "roc": ("ROC curve", "Sensitivity over 1 − specificity for every threshold, with the area and its 95 % interval."),
+    "precision_recall": ("Precision and recall",
+                         "Precision over recall for every threshold, with the average precision."),
+    "reliability": ("Calibration", "Of the predictions with a probability of 80 %, four in five should be correct."),
+    "probabilities": ("Probabilities", "How sure the network is of the test images."),
+    "thresholds": ("Thresholds", "The bands are 95 % intervals. The slider shows the numbers."),
+}  # fmt: skip
+"""Title and caption of each chart, in their order."""
 
 
 @dataclass(frozen=True)
@@ -52,90 +70,128 @@ def train_page(
     report: Mapping[str, Any],
     recipe: Recipe,
     history: History,
-    figures: Mapping[str, bytes],
+    charts: Mapping[str, Chart],
     mistakes: Sequence[Mistake],
     stages: Sequence[Stage],
+    folder: Path,
 ) -> bytes:
-    """The complete page."""
-    data = report["data"]
-    return html.page(
-        f"lightcnn train: {recipe.name or 'a network'} on {data['source']}",
-        [
-            *caution_paragraphs(report),
-            *_score(report),
-            html.heading("Scores on the test set"),
-            *_test(report),
-            *(html.figure(figures[name], caption) for name, caption in CAPTIONS.items() if name in figures),
-            html.heading("Most confident mistakes"),
-            *_mistakes(mistakes),
-            html.heading("The training"),
-            html.figure(figures["curves"], f"The epoch with the best validation {recipe.training.monitor} is kept"),
-            html.pairs(_training(report, recipe, history)),
-            html.heading("The network"),
-            html.pairs(_cost(report)),
-            html.paragraph(COUNTING_NOTE),
-            html.drawing(network_svg(recipe.network.name, recipe.network.input, stages), "The network, stage by stage"),
-            html.table(TABLE_HEADER, stage_rows(stages)),
-            html.code(document.dump(recipe.network)),
-            html.heading("The data"),
-            html.pairs(_data(data)),
-        ],
+    """The complete page of one training in the run folder `folder`."""
+    context = shared_context(report, recipe, stages, charts, CHARTS) | {
+        "certainty": "The interval shows how much the score would vary with other test images, not how much it varies "
+        "between trainings. The test set was evaluated once; weights, temperature and threshold were chosen on the "
+        "validation set.",
+        "commands": next_commands(folder, f"lightcnn train {shlex.quote(str(folder))}/recipe.yaml --seeds 5",
+                                  "Train it with five seeds, to see how much the score varies between trainings"),
+        "thresholds": threshold_table(thresholds_of(report)),
+        "mistakes": [_mistake(mistake) for mistake in mistakes],
+        "mistakes_sentence": _mistakes_sentence(report, len(mistakes)),
+        "calibration": confidence_table(report["calibration"]["bins"]) | {"sentence": wording.calibration(report)},
+        "training": _training(report, recipe, history),
+        "epochs": epoch_table(history),
+    }  # fmt: skip
+    return html.render("training/report/page.html", page_title(report, recipe), context)
+
+
+def shared_context(
+    report: Mapping[str, Any],
+    recipe: Recipe,
+    stages: Sequence[Stage],
+    charts: Mapping[str, Chart],
+    captions: Mapping[str, tuple[str, str]],
+) -> dict[str, Any]:
+    """What the pages of one and of several trainings show."""
+    test, data, (serious, folded) = report["metrics"]["test"], report["data"], page_cautions(report)
+    largest = test.get(KEY)
+    return {
+        "name": recipe.name or "A network", "source": data["source"], "repeats": "", "stand_in": data["stand_in"],
+        "serious": [*serious, *filter(None, [wording.small_test_set(report)])], "folded": folded,
+        "score": test["accuracy"], "answer": _answer(report),
+        "reference": largest["accuracy"] if largest else None,
+        "reference_name": f"always predicting {largest['class'] or 'the largest class'}" if largest else "",
+        "costs": _costs(report),
+        "drawing": network_svg(recipe.network.name, recipe.network.input, stages),
+        "network": {"header": TABLE_HEADER, "rows": stage_rows(stages), "note": COUNTING_NOTE,
+                    "text": document.dump(recipe.network)},
+        "charts": [(title, charts[name], caption) for name, (title, caption) in captions.items() if name in charts],
+        "wide_network": len(stages) > MAX_STAGES_IN_COLUMN,
+        "wide_confusion": len(data["classes"]) > MAX_CLASSES_IN_COLUMN,
+        "scores": {"header": wording.SCORE_HEADER, "rows": wording.score_rows(report), "notes": _score_notes(report)},
+        "classes": {"header": wording.CLASS_HEADER, "rows": wording.class_rows(report)},
+        "confusions": confusion_table(test["confusion"], data["classes"]),
+        "operating": {"header": wording.THRESHOLD_HEADER, "rows": wording.threshold_rows(report)},
+        "data": _data(data), "data_summary": f"{sum(data['counts'].values()):,} images",
+    }  # fmt: skip
+
+
+def next_commands(folder: Path, repeat: str, reason: str) -> list[tuple[str, str]]:
+    """What to do with the network in a run folder, as texts and commands."""
+    run = shlex.quote(str(folder))
+    return [
+        ("Classify new images", f"lightcnn predict {run} photographs"),
+        ("Show where the network looks, on test images", f"lightcnn explain {run} --images 8"),
+        ("Write the network for other runtimes and for microcontrollers", f"lightcnn export {run} --to onnx,c"),
+        (reason, repeat),
+    ]
+
+
+def page_title(report: Mapping[str, Any], recipe: Recipe) -> str:
+    """The title in the window of the browser."""
+    return f"lightcnn train: {recipe.name or 'a network'} on {report['data']['source']}"
+
+
+def _answer(report: Mapping[str, Any]) -> str:
+    """Interval, number of images and groups, and the largest class, in words."""
+    test = report["metrics"]["test"]
+    accuracy, groups = test["accuracy"], report["data"]["groups"]
+    count = f" from {test['groups']:,} groups" if groups["known"] else ""
+    return (
+        f"95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%} on {test['images']:,} test images{count}. "
+        f"{largest_class_sentence(test)}"
     )
 
 
-def caution_paragraphs(report: Mapping[str, Any]) -> list[str]:
-    """What a reader of the score must know, with an alarm if the data are a stand-in."""
-    stand_in = report["data"]["stand_in"]
-    return [
-        html.paragraph(text, "alarm" if stand_in and not place else "note")
-        for place, text in enumerate(cautions(report))
-    ]
+def _costs(report: Mapping[str, Any]) -> dict[str, Any]:
+    total, counters = report["network"]["cost"], report["network"]["counters"]
+    return {
+        "FLOPs (multiply-adds)": total["macs"],
+        "FLOPs counted by fvcore": counters["fvcore"],
+        "FLOPs counted by thop": counters["thop"],
+        "parameters": total["params"],
+        "int8 weight bytes": total["weight_bytes"]["int8"],
+        "peak int8 activation bytes": total["peak_activations"],
+        **device_bytes(total),
+    }
 
 
-def _score(report: Mapping[str, Any]) -> list[str]:
-    accuracy, images = report["metrics"]["test"]["accuracy"], report["data"]["counts"]["test"]
-    warning = wording.small_test_set(report)
-    return [
-        html.paragraph(f"{accuracy['value']:.2%} test accuracy", "big"),
-        html.paragraph(
-            f"95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%} ({accuracy['interval']}) on {images:,} "
-            "images that were not used in training. They were evaluated once, with weights, temperature and threshold "
-            "chosen on the validation set."
-        ),
-        html.paragraph(largest_class_sentence(report["metrics"]["test"])),
-        *([html.paragraph(warning, "note")] if warning else []),
-    ]
+def _score_notes(report: Mapping[str, Any]) -> list[str]:
+    """How the scores were computed."""
+    sentences = [
+        positive_sentence(report),
+        wording.sample_size(report),
+        f"Methods of the intervals: {wording.interval_methods(report)}.",
+        "Areas under curves are computed for each network and averaged, since probabilities of different networks are "
+        "not comparable." if "parts" in report else wording.decision_rule(report),
+    ]  # fmt: skip
+    return [sentence for sentence in sentences if sentence]
 
 
-def _test(report: Mapping[str, Any]) -> list[str]:
-    """Every score with its interval and meaning, in total and per class, and the scores at other thresholds."""
-    thresholds = wording.threshold_rows(report)
-    return [
-        html.table(wording.SCORE_HEADER, wording.score_rows(report)),
-        *(html.paragraph(text) for text in [positive_sentence(report)] if text),
-        html.paragraph(wording.sample_size(report)),
-        html.paragraph(f"Methods of the intervals: {wording.interval_methods(report)}."),
-        html.paragraph(wording.decision_rule(report)),
-        html.paragraph(wording.calibration(report)),
-        html.heading("Scores per class"),
-        html.table(wording.CLASS_HEADER, wording.class_rows(report)),
-        *([html.heading("Other thresholds"), html.table(wording.THRESHOLD_HEADER, thresholds)] if thresholds else []),
-        html.heading("Figures of the test set"),
-    ]
+def _mistakes_sentence(report: Mapping[str, Any], shown: int) -> str:
+    test = report["metrics"]["test"]
+    wrong = test["images"] - sum(row[place] for place, row in enumerate(test["confusion"]))
+    if not wrong:
+        return f"All {test['images']:,} test images are classified correctly."
+    which = "All are shown" if shown == wrong else f"The {shown} most confident ones are shown"
+    return (
+        f"{wrong:,} of {test['images']:,} test images are classified wrongly. {which}: the predicted class with its "
+        "probability, and the true class."
+    )
 
 
-def _mistakes(mistakes: Sequence[Mistake]) -> list[str]:
-    if not mistakes:
-        return [html.paragraph("All test images are classified correctly.")]
-    thumbnails = [
-        html.thumbnail(
-            thumbnail(mistake.image, THUMBNAIL_PIXELS),
-            f"{mistake.prediction} {mistake.probability:.0%}",
-            (f"true class: {mistake.label}", mistake.path.rpartition("/")[2]),
-        )
-        for mistake in mistakes
-    ]
-    return [html.paragraph("The predicted class with its probability, and the true class."), html.row(thumbnails)]
+def _mistake(mistake: Mistake) -> dict[str, Any]:
+    return {
+        "jpeg": thumbnail(mistake.image, THUMBNAIL_PIXELS), "prediction": mistake.prediction, "label": mistake.label,
+        "probability": f"{mistake.probability:.0%}", "file": mistake.path.rpartition("/")[2],
+    }  # fmt: skip
 
 
 def _training(report: Mapping[str, Any], recipe: Recipe, history: History) -> dict[str, Any]:
@@ -143,7 +199,7 @@ def _training(report: Mapping[str, Any], recipe: Recipe, history: History) -> di
     default, weights = Optimisation(), report["class_weights"]
     reason = f"no gain in {history.since} epochs" if report["stopped_early"] else "all epochs of the recipe"
     rows: dict[str, Any] = {
-        "epochs": f"{history.epoch} ({reason}); the best was {history.best}",
+        "epochs": f"{history.epoch} ({reason}); the best by validation {recipe.training.monitor} was {history.best}",
         "seconds": report["seconds"],
         "first weights": report["first_weights"],
         "class weights": "none: all images have the same weight"
@@ -162,22 +218,9 @@ def _training(report: Mapping[str, Any], recipe: Recipe, history: History) -> di
     return rows | {f"augment.{name}": str(value) for name, value in recipe.augment if value}
 
 
-def _cost(report: Mapping[str, Any]) -> dict[str, Any]:
-    total, counters = report["network"]["cost"], report["network"]["counters"]
-    return {
-        "FLOPs (multiply-adds)": total["macs"],
-        "fvcore counts": counters["fvcore"],
-        "thop counts": counters["thop"],
-        "parameters": total["params"],
-        "int8 weight bytes": total["weight_bytes"]["int8"],
-        "peak int8 activation bytes": total["peak_activations"],
-        **device_bytes(total),
-    }
-
-
 def _data(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        **data["counts"],
+        **{f"{name} images": count for name, count in data["counts"].items()},
         "groups": groups_clause(data["groups"]),
         "groups in more than one set": data["groups_shared"],
         "fingerprint": data["fingerprint"][:16],

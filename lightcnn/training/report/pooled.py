@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn import document
+from lightcnn.baselines import build_network
+from lightcnn.counting.stages import stages as network_stages
 from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.positive_class import positive_document
@@ -28,7 +30,8 @@ from lightcnn.evaluation.predictions import (
 )
 from lightcnn.evaluation.score_values import pooled_largest_class
 from lightcnn.evaluation.scores import AREA_SCORES, scores
-from lightcnn.output.charts.figures import add_warning_bar
+from lightcnn.output.charts.network_drawing import NETWORK_FILE, network_file
+from lightcnn.output.charts.svg import Chart
 from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
@@ -91,10 +94,14 @@ def write_pooled(run: RunFolder, recipe: Recipe, data: Mapping[str, Any], parts:
     run.write_bytes("spec.yaml", document.dump(recipe.network, stand_in_warning(data)).encode())
     report = _report(run, recipe, data, parts, pooled) | {"folds": folds}
     report["predictions"] = write_predictions(run, header, tested) | _write_images(run, parts)
-    plots = _plots(report)
-    for name, plot in plots.items():
-        run.write_bytes(f"plots/{name}.png", plot)
-    run.write_bytes("report.html", pooled_page(report, recipe, plots))
+    charts, stages = (
+        _charts(report, parts),
+        network_stages(recipe.network, build_network(recipe.network, 0, pretrained=False)),
+    )
+    for name, drawn in charts.items():
+        run.write_bytes(f"plots/{name}.png", drawn.png)
+    run.write_bytes(NETWORK_FILE, network_file(recipe.network.name, recipe.network.input, stages))
+    run.write_bytes("report.html", pooled_page(report, recipe, charts, stages, run.path))
     run.write_bytes("README.md", pooled_card(report, recipe))
     run.write_json("report.json", report)
 
@@ -110,17 +117,16 @@ def _write_images(run: RunFolder, parts: Parts) -> dict[str, str]:
     return write_test_images(run, list(images.items()))
 
 
-def _plots(report: Mapping[str, Any]) -> dict[str, bytes]:
-    """The figures by name. There are no curves, since probabilities of different networks are not comparable."""
+def _charts(report: Mapping[str, Any], parts: Parts) -> dict[str, Chart]:
+    """The charts by name. There are no curves, since probabilities of different networks are not comparable."""
     test = report["metrics"]["test"]
-    names = [f"seed {part['seed']}" + (f", fold {part['fold']}" if part["fold"] else "") for part in report["parts"]]
-    accuracy = [test["accuracy"][key] for key in ("value", "low", "high")]
-    plots = {
-        "parts": figures.part_accuracies(names, [part["accuracy"] for part in report["parts"]], accuracy),
+    names = [f"seed {seed}" + (f", fold {fold}" if fold else "") for seed, fold, _ in parts]
+    accuracies = [part.report["metrics"]["test"]["accuracy"] for _, _, part in parts]
+    charts = {
+        "parts": figures.part_accuracies(names, accuracies, test["accuracy"]),
         "confusion": score_figures.confusion(test["confusion"], report["data"]["classes"]),
     }
-    text = stand_in_warning(report["data"])
-    return {name: add_warning_bar(plot, text) if text else plot for name, plot in plots.items()}
+    return {name: drawn.with_warning(stand_in_warning(report["data"])) for name, drawn in charts.items()}
 
 
 def _pooled(tables: Sequence[tuple[int, int, list[dict[str, str]]]], split_name: str, classes: Sequence[str]) -> Pooled:
@@ -172,6 +178,7 @@ def _report(
             }
             | {name: report[name] for name in ("epochs", "best_epoch", "seconds")}
             | {name: report["metrics"]["test"][name]["value"] for name in SUMMARY_METRICS}
+            | {f"accuracy_{end}": report["metrics"]["test"]["accuracy"][end] for end in ("low", "high")}
             for (seed, fold, part), report in zip(parts, reports, strict=True)
         ],
     }

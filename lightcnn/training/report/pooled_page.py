@@ -2,69 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lightcnn import document
 from lightcnn.output import html
-from lightcnn.output.largest_class import largest_class_sentence
-from lightcnn.output.positive_class import positive_sentence
+from lightcnn.output.charts.network_table import Stage
+from lightcnn.output.charts.svg import Chart
 from lightcnn.recipe import Recipe
-from lightcnn.training.report import wording
-from lightcnn.training.report.page import caution_paragraphs
+from lightcnn.training.report.page import CHARTS, next_commands, page_title, shared_context
 
-CAPTIONS = {
-    "parts": "Test accuracy of each part, and of all parts together with its interval",
-    "confusion": "Confusion matrix over all parts, each image counted once per seed (rows: true class, columns: "
-    "predicted class)",
+POOLED_CHARTS = {
+    "parts": ("Accuracy of each part", "Test accuracy with its 95 % interval. The band is the interval of all parts."),
+    "confusion": ("Confusion matrix", f"All parts, each image counted once per seed. {CHARTS['confusion'][1]}"),
 }
-"""The figures in their order, and their captions."""
+"""Title and caption of each chart, in their order."""
 SUMMARY_METRICS = ("accuracy", "balanced_accuracy", "f1", "auc", "sensitivity", "specificity")
 """The scores of each part in report.json and in the tables."""
 SUMMARY_HEADER = ("score", "mean", "standard deviation")
+PART_HEADER = ("seed", "fold", "train", "val", "test", "accuracy", "95 % interval")
 
 
-def pooled_page(report: Mapping[str, Any], recipe: Recipe, figures: Mapping[str, bytes]) -> bytes:
-    """The complete page."""
-    data, accuracy = report["data"], report["metrics"]["test"]["accuracy"]
-    warning, thresholds = wording.small_test_set(report), wording.threshold_rows(report)
-    return html.page(
-        f"lightcnn train: {recipe.name or 'a network'} on {data['source']}, {format_repeats(report)}",
-        [
-            *caution_paragraphs(report),
-            html.paragraph(f"{accuracy['value']:.2%} test accuracy", "big"),
-            html.paragraph(
-                f"95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%} ({accuracy['interval']}) on "
-                f"{data['counts']['test']:,} images. Each was predicted by networks that were not trained on it or on "
-                "its group. Weights and threshold of each network were chosen on its own validation set."
-            ),
-            html.paragraph(largest_class_sentence(report["metrics"]["test"])),
-            *([html.paragraph(warning, "note")] if warning else []),
-            html.heading("All test images"),
-            html.table(wording.SCORE_HEADER, wording.score_rows(report)),
-            *(html.paragraph(text) for text in [positive_sentence(report)] if text),
-            html.paragraph(wording.sample_size(report)),
-            html.paragraph("Areas under curves are computed for each network and averaged, since probabilities of "
-                           "different networks are not comparable."),
-            *(html.figure(figures[name], caption) for name, caption in CAPTIONS.items() if name in figures),
-            html.heading("Scores per class"),
-            html.table(wording.CLASS_HEADER, wording.class_rows(report)),
-            *([html.heading("Other thresholds"), html.table(wording.THRESHOLD_HEADER, thresholds)] if thresholds
-              else []),
-            html.heading("Variation over the parts"),
-            html.table(SUMMARY_HEADER, summary_rows(report["summary"])),
-            html.paragraph("The interval shows how much the score of these networks would vary with other test images, "
-                           "the standard deviation how much it varies between trainings. The parts share most of "
-                           "their training images."),
-            html.table(("seed", "fold", "train", "val", "test", *map(_title, SUMMARY_METRICS), "epochs", "seconds"),
-                       [_part_row(part) for part in report["parts"]]),
-            html.heading("The recipe"),
-            html.code(document.dump(recipe)),
-            html.heading("The data"),
-            html.pairs({"images": data["counts"]["test"], "groups": data["groups"]["counts"]["test"],
-                        "groups are": data["groups"]["why"], "fingerprint": data["fingerprint"][:16]}),
-        ],
-    )  # fmt: skip
+def pooled_page(
+    report: Mapping[str, Any], recipe: Recipe, charts: Mapping[str, Chart], stages: Sequence[Stage], folder: Path
+) -> bytes:
+    """The complete page of the trainings in the run folder `folder`."""
+    repeats, deviation = format_repeats(report), report["summary"]["accuracy"]["sd"]
+    spread = "" if deviation is None else f" The standard deviation of the accuracy over the parts is {deviation:.2%}."
+    titles = (name for name in map(_title, SUMMARY_METRICS) if name != "accuracy")
+    context = shared_context(report, recipe, stages, charts, POOLED_CHARTS) | {
+        "repeats": repeats,
+        "certainty": "Each image was predicted by networks that were not trained on it or on its group. Weights and "
+        f"threshold of each network were chosen on its own validation set.{spread}",
+        "commands": _commands(report, folder),
+        "variation": "The interval shows how much the score of these networks would vary with other test images, the "
+        "standard deviation how much it varies between trainings. The parts share most of their training images.",
+        "parts": {
+            "header": (*PART_HEADER, *titles, "epochs", "seconds"),
+            "rows": list(map(_part_row, report["parts"])),
+        },
+        "summary": {"header": SUMMARY_HEADER, "rows": summary_rows(report["summary"])},
+        "recipe": document.dump(recipe),
+    }
+    return html.render("training/report/pooled_page.html", f"{page_title(report, recipe)}, {repeats}", context)
+
+
+def _commands(report: Mapping[str, Any], folder: Path) -> list[tuple[str, str]]:
+    """What to do with the network of the first part; a repeated run has none of its own."""
+    options = "".join(f" --{name} {report[name]}" for name in ("folds", "seeds") if report.get(name))
+    repeat = f"lightcnn train {shlex.quote(str(folder))}/recipe.yaml{options}"
+    first = folder / report["parts"][0]["folder"]
+    return next_commands(first, repeat, "Repeat all trainings")
 
 
 def format_repeats(report: Mapping[str, Any]) -> str:
@@ -83,8 +73,12 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _part_row(part: Mapping[str, Any]) -> tuple[Any, ...]:
     counts = (part["counts"][split_name] for split_name in ("train", "val", "test"))
-    scores = (_format_value(part[name]) for name in SUMMARY_METRICS)
-    return (part["seed"], part["fold"] or "", *counts, *scores, part["epochs"], round(part["seconds"]))
+    scores = [_format_value(part[name]) for name in SUMMARY_METRICS]
+    interval = f"{part['accuracy_low']:.4f} to {part['accuracy_high']:.4f}"
+    return (
+        part["seed"], part["fold"] or "", *counts, scores[0], interval, *scores[1:], part["epochs"],
+        round(part["seconds"]),
+    )  # fmt: skip
 
 
 def _title(metric: str) -> str:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from lightcnn import document
 from lightcnn.counting.folding import deploy
 from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.counting.stages import network_cost
 from lightcnn.counting.stages import stages as network_stages
-from lightcnn.data.contact_sheets import png, tile
 from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.positive_class import positive_document
@@ -24,13 +21,10 @@ from lightcnn.decisions import decide
 from lightcnn.devices import device_name
 from lightcnn.engine.history import History, Row
 from lightcnn.engine.losses import class_weights
-from lightcnn.evaluation import figures as score_figures
 from lightcnn.evaluation.calibration import (
-    Temperature,
-    apply_temperature,
     calibration_error,
+    confidence_bins,
     cross_entropy,
-    fit_temperature,
 )
 from lightcnn.evaluation.predictions import (
     hashes_of_test_images,
@@ -39,20 +33,19 @@ from lightcnn.evaluation.predictions import (
     write_test_images,
 )
 from lightcnn.evaluation.score_values import largest_class
-from lightcnn.evaluation.scores import interval_bounds, scores
-from lightcnn.evaluation.thresholds import best_threshold, operating_points
+from lightcnn.evaluation.scores import scores
+from lightcnn.evaluation.thresholds import abstentions
 from lightcnn.inference import measure_unlikeness
-from lightcnn.output.charts.figures import add_warning_bar
 from lightcnn.output.charts.network_drawing import NETWORK_FILE, network_file
-from lightcnn.output.charts.network_table import Stage
 from lightcnn.output.largest_class import KEY, largest_class_warnings
 from lightcnn.output.report import report_head
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder, environment
-from lightcnn.training.report import figures
 from lightcnn.training.report.card_facts import CardFacts
+from lightcnn.training.report.chart_set import contact_sheet, training_charts
 from lightcnn.training.report.model_card import model_card
 from lightcnn.training.report.page import Mistake, train_page
+from lightcnn.training.report.predictions import CalibratedPredictions, FinishedTraining, calibrate
 from lightcnn.training.setup import stand_in_warning
 from lightcnn.weights import weights_file
 
@@ -60,30 +53,7 @@ METRIC_COLUMNS = tuple(Row.model_fields)
 """The columns of metrics.csv."""
 MAX_MISTAKES = 24
 """Wrong predictions on the test set that the report shows."""
-SHEET_COLUMNS = 8
-"""Images per row of errors.png."""
 THRESHOLD_RULE = "highest balanced accuracy on the validation set; among equal thresholds the one nearest to 0.5"
-
-
-@dataclass(frozen=True)
-class FinishedTraining:
-    """A finished training: the network of the best epoch, and uncalibrated probabilities (N, classes) by set."""
-
-    recipe: Recipe
-    model: nn.Module
-    history: History
-    probabilities: Mapping[str, NDArray[np.float64]]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class CalibratedPredictions:
-    """Probabilities (N, classes) by set, with the temperature and thresholds that were chosen on the validation set."""
-
-    temperature: Temperature
-    probabilities: Mapping[str, NDArray[np.float64]]
-    threshold: float
-    operating: Mapping[str, Mapping[str, float | None]]
 
 
 def write_metrics(run: RunFolder, history: History) -> None:
@@ -109,11 +79,13 @@ def write_report(run: RunFolder, pipeline: Pipeline, training: FinishedTraining)
         run, *prediction_table(pipeline.dataset, pipeline.split, calibrated.probabilities, calibrated.threshold)
     ) | write_test_images(run, hashes_of_test_images(pipeline.dataset, pipeline.split))
     mistakes, stages = worst_mistakes(pipeline, calibrated), network_stages(recipe.network, training.model)
-    plots = _plots(pipeline, training, calibrated, report, mistakes, stages)
-    for name, plot in plots.items():
-        run.write_bytes(f"plots/{name}.png", plot)
+    charts = training_charts(pipeline, training, calibrated, report, stages)
+    for name, content in (
+        contact_sheet(report, mistakes) | {name: drawn.png for name, drawn in charts.items()}
+    ).items():
+        run.write_bytes(f"plots/{name}.png", content)
     run.write_bytes(NETWORK_FILE, network_file(recipe.network.name, recipe.network.input, stages))
-    run.write_bytes("report.html", train_page(report, recipe, training.history, plots, mistakes, stages))
+    run.write_bytes("report.html", train_page(report, recipe, training.history, charts, mistakes, stages, run.path))
     run.write_bytes("README.md", model_card(_card_facts(run, pipeline, report, recipe, preprocess)))
     run.write_json("report.json", report)
 
@@ -124,19 +96,6 @@ def _card_facts(
     given = [name for name in SPLIT_NAMES if (pipeline.dataset.split == name).any()]
     machine = environment()
     return CardFacts(report, recipe, preprocess, given, device_name(pipeline.device), machine)
-
-
-def calibrate(pipeline: Pipeline, raw: Mapping[str, NDArray[np.float64]]) -> CalibratedPredictions:
-    """Chooses temperature and thresholds on the validation set, and calibrates the probabilities (N, classes)."""
-    indices, dataset = pipeline.split.val, pipeline.dataset
-    labels = dataset.labels[indices]
-    temperature = fit_temperature(labels, raw["val"], dataset.groups[indices])
-    calibrated = {name: apply_temperature(predicted, temperature.value) for name, predicted in raw.items()}
-    if len(dataset.classes) > 2:
-        return CalibratedPredictions(temperature, calibrated, 0.5, {})
-    positive = calibrated["val"][:, 1]
-    threshold, operating = best_threshold(labels, positive), operating_points(labels, positive)
-    return CalibratedPredictions(temperature, calibrated, threshold, operating)
 
 
 def report_document(
@@ -175,6 +134,11 @@ def report_document(
         "class_weights": None if weights is None else dict(zip(dataset.classes, weights.tolist(), strict=True)),
         "threshold": {"value": calibrated.threshold, "rule": THRESHOLD_RULE} if len(dataset.classes) == 2 else None,
         "teacher": recipe.distill and recipe.distill.teacher,
+        "abstentions": None
+        if len(dataset.classes) == 2
+        else abstentions(
+            dataset.labels[pipeline.split.test], calibrated.probabilities["test"], dataset.groups[pipeline.split.test]
+        ),
         "calibration": _calibration(pipeline, training, calibrated),
         "positive": positive_document(dataset.classes),
         "metrics": metrics,
@@ -182,14 +146,22 @@ def report_document(
 
 
 def _calibration(pipeline: Pipeline, training: FinishedTraining, calibrated: CalibratedPredictions) -> dict[str, Any]:
-    """The temperature, and its effect on the test set."""
-    labels = pipeline.dataset.labels[pipeline.split.test]
+    """The temperature, its effect on the test set, and the accuracy by confidence there."""
+    dataset, test = pipeline.dataset, pipeline.split.test
+    labels, bins = (
+        dataset.labels[test],
+        confidence_bins(dataset.labels[test], calibrated.probabilities["test"], dataset.groups[test]),
+    )
     predictions = {"before": training.probabilities["test"], "after": calibrated.probabilities["test"]}
     measures: dict[str, Callable[[NDArray[np.int64], NDArray[np.float64]], float]] = {
         "ece": calibration_error,
         "log_loss": cross_entropy,
     }
-    return {"temperature": calibrated.temperature.value, "rule": calibrated.temperature.rule} | {
+    return {
+        "temperature": calibrated.temperature.value,
+        "rule": calibrated.temperature.rule,
+        "bins": [part._asdict() for part in bins],
+    } | {
         name: {when: measure(labels, predicted) for when, predicted in predictions.items()}
         for name, measure in measures.items()
     }
@@ -212,48 +184,6 @@ def worst_mistakes(pipeline: Pipeline, calibrated: CalibratedPredictions) -> lis
         )
         for i in wrong[np.argsort(-confidence[wrong], kind="stable")][:MAX_MISTAKES]
     ]
-
-
-def _plots(
-    pipeline: Pipeline,
-    training: FinishedTraining,
-    calibrated: CalibratedPredictions,
-    report: Mapping[str, Any],
-    mistakes: list[Mistake],
-    stages: list[Stage],
-) -> dict[str, bytes]:
-    """The figures as PNG bytes by name."""
-    rows, test = training.history.rows, report["metrics"]["test"]
-    columns = zip(*((row.loss, row.val_loss, row.val_accuracy) for row in rows), strict=True)
-    losses, val_losses, accuracies = map(list, columns)
-    plots = {
-        "curves": figures.learning_curves(losses, val_losses, accuracies, training.history.best),
-        "confusion": score_figures.confusion(test["confusion"], pipeline.dataset.classes),
-        **_probability_plots(pipeline, training, calibrated, test),
-        "network": figures.stage_costs([f"{stage.name} {stage.kind}" for stage in stages],
-                                       [stage.macs for stage in stages], [stage.params for stage in stages]),
-    }  # fmt: skip
-    plots |= {"errors": png(tile([mistake.image for mistake in mistakes], SHEET_COLUMNS))} if mistakes else {}
-    text = stand_in_warning(report["data"])
-    return {name: add_warning_bar(plot, text) if text else plot for name, plot in plots.items()}
-
-
-def _probability_plots(
-    pipeline: Pipeline, training: FinishedTraining, calibrated: CalibratedPredictions, test: Mapping[str, Any]
-) -> dict[str, bytes]:
-    """Figures of the probabilities on the test set, as far as they are defined. `test`: its part of report.json."""
-    dataset, indices, predicted = pipeline.dataset, pipeline.split.test, calibrated.probabilities["test"]
-    labels, classes, groups = dataset.labels[indices], dataset.classes, dataset.groups[indices]
-    kinds = {"roc": (score_figures.ROC, "auc"), "precision_recall": (score_figures.PRECISION_RECALL, "pr_auc")}
-    plots = {
-        name: score_figures.over_thresholds(
-            kind, labels, predicted, classes, groups, interval_bounds(test["per_class"], area)
-        )
-        for name, (kind, area) in kinds.items()
-    }
-    plots["reliability"] = score_figures.reliability(labels, training.probabilities["test"], predicted)
-    plots["probabilities"] = score_figures.probabilities_by_class(labels, predicted, classes, calibrated.threshold)
-    return {name: plot for name, plot in plots.items() if plot}
 
 
 def _format_number(name: str, value: Any) -> str:

@@ -8,7 +8,6 @@ import pytest
 from matplotlib.figure import Figure
 
 from lightcnn.evaluation import figures as score_figures
-from lightcnn.output.charts import figures
 from lightcnn.output.charts.figures import blank, count_ticks, epoch_ticks
 from lightcnn.profiling.figures import draw_figures
 from lightcnn.searching.report import figures as search_figures
@@ -20,14 +19,12 @@ def drawn(monkeypatch):
     """The figures that are drawn, in their order."""
     collected: list[Figure] = []
 
-    def collect(figure: Figure, *_: object) -> bytes:
+    def collect(figure: Figure, *_: object) -> None:
         figure.canvas.draw()
         collected.append(figure)
-        return b""
 
-    for module in (figures, score_figures, training_figures):
-        monkeypatch.setattr(module, "png", collect)
-    monkeypatch.setattr(search_figures, "chart", collect)
+    for module in (score_figures, search_figures, training_figures):
+        monkeypatch.setattr(module, "chart", collect)
     return collected
 
 

@@ -43,7 +43,7 @@ def test_no_point_is_both_cheaper_and_better_than_one_on_the_front() -> None:
 
 
 def test_a_warning_bar_is_red_and_above_the_image() -> None:
-    plain = figures.confusion([[1, 2], [3, 4]], ("a", "b"))
+    plain = figures.confusion([[1, 2], [3, 4]], ("a", "b")).png
     before, after = read_image(plain), read_image(add_warning_bar(plain, "STAND-IN"))
     assert after.size == (before.size[0], before.size[1] + 26)
     assert after.getpixel((after.size[0] - 1, 5)) == (176, 0, 32)
