@@ -130,16 +130,20 @@ def _dry_run(settings: Any, out: Path | None, resume: bool, as_json: bool, quiet
 
 def _show(run: Any, as_json: bool, quiet: bool) -> None:
     """Prints the result of a training: the score, its caveats, the run folder, and how to repeat it."""
-    from lightcnn.training.terminal import parts_table, stand_in_panel, train_summary
+    from lightcnn.training.terminal import parts_table, result_grid, stand_in_panel, train_summary
 
     report = run.report
     if as_json:
         return print_json(report)
     console = CommandConsole()
+    if console.is_terminal and not quiet:
+        console.print(result_grid(report))
+    else:
+        console.print_line(train_summary(report))
     if "parts" in report and not quiet:
-        console.print(parts_table(report))
         console.print()
-    console.print_line(train_summary(report))
+        console.print(parts_table(report, width=console.width))
+        console.print()
     if report["metrics"]["test"]["warning"]:
         console.print_line(f"warning: {report['metrics']['test']['warning']}")
     if not quiet:

@@ -25,6 +25,8 @@ EPOCH_LINES = 20
 """Approximate number of epochs that are printed without a live view."""
 BAR_WIDTH = 50
 """Width of a progress bar in characters."""
+WIDE = 100
+"""Columns of a terminal from which tables have all of their columns."""
 PART_METRICS = ("accuracy", "balanced_accuracy", "f1", "auc")
 """The scores in the table of parts."""
 
@@ -138,29 +140,49 @@ def dry_run_lines(plan: Mapping[str, Any]) -> str:
 def train_summary(report: Mapping[str, Any]) -> str:
     """One line: accuracy, interval, epochs or number of trainings, and cost."""
     accuracy, total = report["metrics"]["test"]["accuracy"], report["network"]["cost"]
-    if "parts" in report:
-        trained = f"{len(report['parts'])} trainings, each image tested by networks that were not trained on it"
-    else:
-        trained = f"best epoch {report['best_epoch']} of {report['epochs']}"
     return (
         f"test accuracy {accuracy['value']:.2%} (95 % interval {accuracy['low']:.2%} to {accuracy['high']:.2%}, "
         f"{accuracy['interval']}{largest_class_clause(report['metrics']['test'])}), "
-        f"{trained}, {human(total['macs'])} FLOPs, {human(total['params'])} params"
+        f"{_format_trainings(report)}, {human(total['macs'])} FLOPs, {human(total['params'])} params"
     )
 
 
-def parts_table(report: Mapping[str, Any]) -> Table:
-    """One row per part of a repeated training, then mean and standard deviation."""
-    titles = (name.replace("_", " ") for name in PART_METRICS)
-    rows = table("seed", "fold", "test images", *titles, "epochs", "time", left=())
+def result_grid(report: Mapping[str, Any]) -> Table:
+    """The same for a terminal: one row each for the accuracy, the largest class, the training and the cost."""
+    test, total, counters = report["metrics"]["test"], report["network"]["cost"], report["network"]["counters"]
+    accuracy, largest = test["accuracy"], largest_class_clause(test)
+    others = ", ".join(f"{name} {human(count)}" for name, count in counters.items())
+    rows = key_value_grid()
+    rows.add_row("test accuracy", Text(f"{accuracy['value']:.2%}", style="bold"))
+    rows.add_row("95 % interval", Text(f"{accuracy['low']:.2%} to {accuracy['high']:.2%} ({accuracy['interval']})"))
+    if largest:
+        rows.add_row("to compare", Text(largest.removeprefix("; ")))
+    rows.add_row("trained", Text(_format_trainings(report)))
+    rows.add_row("cost", Text(f"{human(total['macs'])} FLOPs ({others}), {human(total['params'])} params"))
+    return rows
+
+
+def _format_trainings(report: Mapping[str, Any]) -> str:
+    """The best epoch, or the number of trainings."""
+    if "parts" in report:
+        return f"{len(report['parts'])} trainings, each image tested by networks that were not trained on it"
+    return f"best epoch {report['best_epoch']} of {report['epochs']}"
+
+
+def parts_table(report: Mapping[str, Any], *, width: int) -> Table:
+    """One row per part of a repeated training, then mean and standard deviation; fewer scores below `WIDE` columns."""
+    metrics = PART_METRICS if width >= WIDE else PART_METRICS[:1]
+    rows = table(
+        "seed", "fold", "test images", *(name.replace("_", " ") for name in metrics), "epochs", "time", left=()
+    )
     for part in report["parts"]:
         rows.add_row(
             str(part["seed"]), str(part["fold"] or "-"), f"{part['counts']['test']:,}",
-            *(_format_share(part[name]) for name in PART_METRICS), str(part["epochs"]),
+            *(_format_share(part[name]) for name in metrics), str(part["epochs"]),
             format_duration(part["seconds"]),
         )  # fmt: skip
     for statistic in ("mean", "sd"):
-        shares = (_format_share(report["summary"][name][statistic]) for name in PART_METRICS)
+        shares = (_format_share(report["summary"][name][statistic]) for name in metrics)
         rows.add_row(statistic, "", "", *shares, "", "")
     return rows
 

@@ -8,7 +8,14 @@ import torch
 from helpers.predictions import sample_predictions
 from scipy.special import softmax
 
-from lightcnn.evaluation.calibration import apply_temperature, calibration_error, cross_entropy, fit_temperature
+from lightcnn.evaluation.calibration import (
+    apply_temperature,
+    calibration_error,
+    confidence_bins,
+    cross_entropy,
+    fit_temperature,
+)
+from lightcnn.evaluation.intervals import wilson
 from lightcnn.inference import class_probabilities
 
 
@@ -53,3 +60,16 @@ def test_the_temperature_is_left_at_1_without_evidence_for_another():
 def test_the_cross_entropy_of_a_certain_error_is_finite():
     assert cross_entropy(np.array([0, 1]), np.array([[0.5, 0.5], [0.5, 0.5]])) == pytest.approx(np.log(2))
     assert np.isfinite(cross_entropy(np.array([0]), np.array([[0.0, 1.0]])))
+
+
+def test_bins_have_the_accuracy_of_their_images_and_an_interval_by_group():
+    labels = np.array([0, 0, 1, 1])
+    predicted = np.array([[0.95, 0.05], [0.96, 0.04], [0.97, 0.03], [0.4, 0.6]])
+    groups = np.array(["a", "a", "b", "c"])
+    low, high = confidence_bins(labels, predicted, groups)
+    assert (low.images, high.images) == (1, 3)
+    assert low.start == pytest.approx(9 / 15) and high.start == pytest.approx(14 / 15)
+    assert high.confidence == pytest.approx(0.96) and high.accuracy == pytest.approx(2 / 3)
+    assert high[-2:] == pytest.approx(wilson(4 / 3, 2)), "three images of two groups"
+    error = sum(part.images * abs(part.accuracy - part.confidence) for part in (low, high)) / 4
+    assert calibration_error(labels, predicted) == pytest.approx(error)

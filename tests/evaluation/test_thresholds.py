@@ -9,7 +9,7 @@ import pytest
 
 from lightcnn.decisions import decide
 from lightcnn.evaluation.scores import scores
-from lightcnn.evaluation.thresholds import best_threshold, operating_points
+from lightcnn.evaluation.thresholds import STEPS, abstentions, best_threshold, operating_points
 
 
 def test_operating_points_are_chosen_on_one_set_and_scored_on_another():
@@ -30,6 +30,31 @@ def test_operating_points_are_chosen_on_one_set_and_scored_on_another():
     assert missing["threshold"] is None
     assert "validation set" in missing["sensitivity"]["undefined"]
     assert scores(labels, rows)["at_sensitivity"] is None
+
+
+def test_every_step_has_the_rates_at_its_threshold():
+    labels, positive = np.array([0] * 10 + [1] * 10), np.linspace(0.0, 0.95, 20)
+    rows = np.stack([1 - positive, positive], axis=1)
+    steps = scores(labels, rows, operating=operating_points(labels, positive))["at_threshold"]
+    assert [step["threshold"] for step in steps.values()] == list(STEPS) == sorted(STEPS)
+    for step in steps.values():
+        predicted = positive >= step["threshold"]
+        assert step["sensitivity"]["value"] == pytest.approx(predicted[10:].mean())
+        assert step["specificity"]["value"] == pytest.approx(1 - predicted[:10].mean())
+        low, value, high = (step["sensitivity"][key] for key in ("low", "value", "high"))
+        assert low - 1e-9 <= value <= high + 1e-9
+
+
+def test_unsure_images_can_be_left_undecided():
+    labels = np.array([0, 1, 2, 0])
+    rows = np.array([[0.9, 0.05, 0.05], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3], [0.3, 0.4, 0.3]])
+    by_step = {step["threshold"]: step for step in abstentions(labels, rows, np.array(["a", "a", "b", "c"]))}
+    half = by_step[0.5]
+    assert half["coverage"]["value"] == 0.5 and half["accuracy"]["value"] == 1
+    assert half["coverage"]["interval"] == "Wilson on 3 groups" and half["accuracy"]["interval"] == "Wilson on 1 groups"
+    assert by_step[0.01]["coverage"]["value"] == 1 and by_step[0.01]["accuracy"]["value"] == 0.5
+    assert by_step[0.99]["coverage"]["value"] == 0 and by_step[0.99]["accuracy"]["value"] is None
+    assert "no image" in by_step[0.99]["accuracy"]["undefined"]
 
 
 def test_the_threshold_balances_the_classes():

@@ -26,6 +26,7 @@ training: {epochs: 2, batch: 16}
 """
 COMMANDS = {
     "train": "train recipe.yaml --out train",
+    "pooled": "train recipe.yaml --folds 2 --out pooled",
     "search": "search --data photos --budget 100kFLOPs --trials 2 --epochs 2 --workers 1 --fast --out search",
     "audit": "audit dirty --out audit",
     "compare": "compare train other --out compare",
