@@ -9,9 +9,10 @@ from lightcnn.progress import Progress
 if TYPE_CHECKING:
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
-    from lightcnn.searching.plan import Plan, SearchClock
+    from lightcnn.searching.plan import Plan
     from lightcnn.searching.settings import SearchSettings
     from lightcnn.searching.trainings.finals import Finalist, FinalProgress
+    from lightcnn.searching.trials.clock import SearchClock
     from lightcnn.searching.trials.halving import Fidelity
     from lightcnn.searching.trials.storage import Outcome
     from lightcnn.space_choice import SpaceChoice

@@ -10,7 +10,7 @@ from lightcnn.recipe_defaults import default_augment
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.comparison import SearchResult
-from lightcnn.searching.plan import Plan, SearchClock
+from lightcnn.searching.plan import Plan
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.report.report import delivered_recipe, write_report
 from lightcnn.searching.report.trial_table import write_trials
@@ -24,6 +24,7 @@ from lightcnn.searching.trainings.files import remove_states
 from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings, choose_finalists
 from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trainings.repeats import repeat_training
+from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.loop import run_trials
 from lightcnn.searching.trials.searcher import LAG, Searcher
 from lightcnn.searching.trials.storage import Outcome
@@ -99,8 +100,6 @@ class SearchSession:
         """Trains and compares networks; only the first one if there is no time to compare any."""
         settings, plan = self._settings, self._plan
         alone = plan.networks(settings.seconds, settings.epochs, self._trials) == 1
-        if self._earlier:
-            self._begin_first(self._earlier[0])
         run_trials(
             self._searcher,
             NetworkEvaluator(
@@ -116,6 +115,7 @@ class SearchSession:
             clock=self._clock,
             started=self._progress.started,
             finished=self._finished,
+            first_ended=self._begin_first,
         )
 
     def _finished(self, outcome: Outcome, error: str) -> None:
@@ -125,16 +125,11 @@ class SearchSession:
             parts.append(f"validation accuracy {outcome.score:.4f} after {outcome.images} images")
         self._folder.log(f"trial {outcome.number}: {', '.join(parts)}")
         self._progress.finished(outcome, error)
-        self._begin_first(outcome)
 
     def _begin_first(self, outcome: Outcome) -> None:
-        """Begins the final training of the first network, if it has a worker and no rung is left for it."""
-        if outcome.number != 0 or not outcome.is_scored or not self._plan.first_has_worker(self._settings.seconds):
-            return
-        is_running = outcome.state == "running" and not outcome.tasks.keys() <= outcome.scores.keys()
-        longer = [images for images in self._plan.rungs if images > outcome.images]
-        has_rung = outcome.state == "running" and longer and self._clock.allows(outcome.seconds_to(longer[0]))
-        if not is_running and not has_rung:
+        """Begins the final training of the first network beside the search, if it has a worker."""
+        if self._plan.first_has_worker(self._settings.seconds):
+            self._searcher.close(outcome.number)
             self._finals.begin(self._finalist(outcome))
 
     def _finalist(self, outcome: Outcome) -> Finalist:

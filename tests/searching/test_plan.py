@@ -68,6 +68,42 @@ def test_without_time_to_compare_the_first_network_is_trained_alone() -> None:
     assert lines[1].endswith("would be enough to compare 30")
 
 
+@pytest.mark.parametrize("minutes", [15, 30, 60, 240])
+def test_long_searches_compare_more_networks_longer_and_the_final_training_ends_after_a_million_images(minutes) -> None:
+    limit, before = 60.0 * minutes, timed(600, 2_400)
+    plan = timed(limit, 2_400)
+    assert plan.final_images(limit, None) == 20 * 50_000
+    assert plan.networks(limit, None, None) > before.networks(600, None, None)
+    assert plan.rungs[0] > before.rungs[0]
+    assert len(plan.rungs) >= 2, "networks are compared at two lengths and more"
+    assert plan.search_seconds(limit, None) >= limit - 2 * 1_000_000 / 2_400 - 40
+    assert plan.final_images(limit, 30) == min(30 * 50_000, plan.final_images(limit, 10**5))
+
+
+def test_small_data_are_seen_600_thousand_times_and_a_hundred_epochs_at_most() -> None:
+    assert timed(36_000, 2_400, images=12_000).final_images(36_000, None) == 600_000
+    assert timed(36_000, 2_400, images=1_221).final_images(36_000, None) == 122_100
+
+
+def test_the_worker_of_the_first_network_compares_others_when_that_is_trained() -> None:
+    plan = timed(3_600, 2_400)
+    seconds = plan.search_seconds(3_600, None) - plan.spent
+    assert plan.comparing_seconds(3_600, None) == pytest.approx(2 * seconds - 1_000_000 / 2_400)
+
+
+def test_a_network_alone_is_trained_for_the_whole_time() -> None:
+    plan = make_plan(
+        fingerprint="a", images=50_000, workers=1, finalists=3, limit=600, epochs=None, images_per_second=2_400,
+        evaluation=3.0, spent=1.0, alone=True,
+    )  # fmt: skip
+    assert plan.final_images(600, None) == int(0.93 * 596 * 2_400)
+    assert plan.final_images(36_000, None) == 100 * 50_000
+    assert plan.networks(600, None, 1) == 1
+    assert plan_lines(plan.document(600, None, 1)) == [
+        "plan: one network is trained, to about 1.33M images (26.6 epochs, 10,403 steps)"
+    ]
+
+
 def test_a_first_rung_has_a_hundred_steps_if_the_final_training_allows() -> None:
     plan = timed(120, 2_400)
     assert plan.steps(plan.rungs[0]) == MIN_STEPS

@@ -23,6 +23,10 @@ from searching.table_space import (
     timeless,
 )
 
+from lightcnn.searching.trials.halving import FunctionEvaluator, Rungs
+from lightcnn.searching.trials.loop import run_trials
+from lightcnn.searching.trials.searcher import Searcher
+
 
 def test_violations_are_stored_as_constraints_and_not_trained(tmp_path):
     class OverBudgetSpace(TableSpace):
@@ -189,3 +193,30 @@ def test_a_task_knows_only_the_results_of_tasks_before_its_lag(tmp_path, monkeyp
     run(searcher, trials=12)
     assert known[:8] == [0] * 8
     assert known[-1] >= 1
+
+
+def test_the_first_network_ends_once_when_no_rung_is_left_for_it_and_is_not_continued_afterwards(tmp_path):
+    class RungClock(UnlimitedClock):
+        def allows(self, seconds):
+            return time_left
+
+    time_left, ended = True, []
+    searcher = Searcher(
+        TableSpace(), tmp_path / "study.db", strategy="random", seed=0,
+        rungs=Rungs((1, 3, 9), first_always=True), fingerprint={}, lag=None,
+    )  # fmt: skip
+
+    def end(outcome):
+        ended.append((outcome.number, outcome.images))
+        searcher.close(outcome.number)
+
+    def scorer(point, fidelity):
+        nonlocal time_left
+        time_left = len(searcher.outcomes()) < 6 and not (fidelity.trial == 0 and fidelity.images == 3)
+        return score(point, fidelity)
+
+    evaluator = FunctionEvaluator(scorer)
+    run_trials(searcher, evaluator, trials=None, clock=RungClock(), first_ended=end)
+    assert ended == [(0, 3)], "the clock ended it at the second rung"
+    time_left = True
+    assert searcher.next_rung(searcher.outcomes()[0], RungClock()) is None

@@ -10,9 +10,9 @@ import pytest
 
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import job
-from lightcnn.searching.plan import SearchClock
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings, make_settings
+from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.space import SearchSpace
 
 STAGE = "{kind: [conv, separable], width: {low: 4, high: 24}, depth: {low: 1, high: 2}}"
@@ -84,7 +84,7 @@ def test_one_worker_trains_the_first_network_while_the_others_search(settings: S
 
 def test_the_clock_stands_while_it_is_paused(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("lightcnn.searching.plan.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("lightcnn.searching.trials.clock.time.monotonic", lambda: now[0])
     clock = SearchClock(60.0, 20.0, 5.0, 100.0)
     now[0] += 10
     with clock.paused():

@@ -40,7 +40,7 @@ from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.comparison import SearchResult, comparison, deploy_document, fidelity_document, final_document
-from lightcnn.searching.plan import Plan, SearchClock
+from lightcnn.searching.plan import Plan
 from lightcnn.searching.predictions import importance_document, prediction_document
 from lightcnn.searching.report import figures
 from lightcnn.searching.report.page import report_page
@@ -49,6 +49,7 @@ from lightcnn.searching.settings import SearchSettings, TrainingValues
 from lightcnn.searching.trainings.choice import Choice, Weights
 from lightcnn.searching.trainings.files import merged, read_epochs
 from lightcnn.searching.trainings.jobs import EpochRow
+from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space_choice import choose_space
 from lightcnn.weights import weights_file

@@ -11,10 +11,11 @@ from lightcnn.recipe import Augment, Optimisation, Seed
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.metric_names import MetricName
-from lightcnn.searching.plan import SAFETY_SHARE, Plan, SearchClock
+from lightcnn.searching.plan import SAFETY_SHARE, Plan
 from lightcnn.searching.trainings.executors import Executor, next_result
 from lightcnn.searching.trainings.files import read_json, stable_file, state_file
 from lightcnn.searching.trainings.jobs import FINAL, Count, TrainingJob, TrainingResult
+from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.storage import Outcome
 
 PARTS = 10

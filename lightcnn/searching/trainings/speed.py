@@ -48,7 +48,7 @@ def measured_plan(
     if cores != single:
         speeds[cores] = images_per_second(settings, data, space, cores)
     threads = max(speeds, key=lambda number: speeds[number][0])
-    return _timed_plan(settings, data, 1, began, threads, speeds[threads]).model_copy(update={"alone": True})
+    return _timed_plan(settings, data, 1, began, threads, speeds[threads], alone=True)
 
 
 def with_speed(settings: SearchSettings, plan: Plan, data: PipelineData, space: BudgetedSpace) -> Plan:
@@ -82,6 +82,8 @@ def _timed_plan(
     began: float,
     threads: int | None,
     speed: tuple[float, float],
+    *,
+    alone: bool = False,
 ) -> Plan:
     """The plan for a time limit, from the speed of training and of inference with so many threads."""
     finalists = settings.finalists or workers
@@ -90,7 +92,7 @@ def _timed_plan(
         fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), batch=_batch(settings, data),
         workers=workers, finalists=finalists, threads=threads, limit=settings.seconds, epochs=settings.epochs,
         images_per_second=training * (BUSY_SHARE if workers > 1 else 1.0),
-        evaluation=_evaluation(data, finalists, inference), spent=time.monotonic() - began,
+        evaluation=_evaluation(data, finalists, inference), spent=time.monotonic() - began, alone=alone,
     )  # fmt: skip
 
 

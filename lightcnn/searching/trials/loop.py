@@ -12,8 +12,9 @@ from typing import Any
 
 from optuna.trial import TrialState
 
+from lightcnn.searching.trials.clock import Clock
 from lightcnn.searching.trials.halving import Evaluator, Fidelity, Score, Standing
-from lightcnn.searching.trials.searcher import LAG, Clock, Searcher
+from lightcnn.searching.trials.searcher import LAG, Searcher
 from lightcnn.searching.trials.storage import Outcome, TrialResult
 
 MAX_DUPLICATES = 50
@@ -28,16 +29,18 @@ def run_trials(
     clock: Clock,
     started: Callable[[Any, Fidelity], None] = lambda candidate, fidelity: None,
     finished: Callable[[Outcome, str], None] = lambda outcome, error: None,
+    first_ended: Callable[[Outcome], None] = lambda outcome: None,
 ) -> None:
     """Runs at least one trial, until there are `trials` of them and none is to be continued, or the clock ends it.
 
     The search also ends when the space has no new candidate. Tasks that an earlier session left unfinished are run
     first. A score that is not finite or an error of the evaluator fails the trial, and the search continues.
+    `first_ended` gets the first trial when no rung is left for it, once; it may take a worker.
     KeyboardInterrupt passes through; trials can then be resumed. Raises: LightcnnError if the study cannot be read or
     written.
     """
     with searcher.guarded():
-        loop = _Loop(searcher, evaluator, trials, clock, started, finished)
+        loop = _Loop(searcher, evaluator, trials, clock, started, finished, first_ended)
         loop.resume()
         while loop.fill() or loop.running:
             loop.take()
@@ -54,6 +57,7 @@ class _Loop:
         clock: Clock,
         started: Callable[[Any, Fidelity], None],
         finished: Callable[[Outcome, str], None],
+        first_ended: Callable[[Outcome], None],
     ) -> None:
         self._searcher = searcher
         self._evaluator = evaluator
@@ -61,6 +65,8 @@ class _Loop:
         self._clock = clock
         self._started = started
         self._finished = finished
+        self._first_ended = first_ended
+        self._has_first_ended = False
         self.running = 0
         self._next = 0
         self._idle = 0
@@ -76,10 +82,20 @@ class _Loop:
 
     def fill(self) -> bool:
         """Begins tasks until all workers are busy; returns whether any began."""
+        self._end_first()
         began = False
         while self.running < self._evaluator.workers and self._begin_next():
             began = True
         return began
+
+    def _end_first(self) -> None:
+        """Reports that no rung is left for the first trial."""
+        first = next(iter(self._searcher.outcomes()), None)
+        if self._has_first_ended or first is None or not first.is_scored or first.is_training:
+            return
+        if self._searcher.next_rung(first, self._clock) is None:
+            self._has_first_ended = True
+            self._first_ended(first)
 
     def take(self) -> None:
         """Waits for the next score and stores it; or returns because the number of workers has changed."""
@@ -132,18 +148,15 @@ class _Loop:
                 len(outcome.scores),
                 len(outcomes[outcome.number].tasks),
                 promises[outcome.number],
-                is_open=outcome.state == "running",
+                is_open=self._searcher.is_open(outcome),
             )
             for outcome in visible
             if outcome.number in promises
         ]
-        rungs = self._searcher.rungs
-        allowed = (
-            (number, rung)
-            for number, rung in rungs.promotions(standings)
-            if self._clock.allows(outcomes[number].seconds_to(rungs.images[rung]))
+        due = self._searcher.rungs.promotions(standings)
+        return next(
+            (pair for pair in due if self._searcher.next_rung(outcomes[pair[0]], self._clock) is not None), None
         )
-        return next(allowed, None)
 
     def _wants_new(self, outcomes: Sequence[Outcome]) -> bool:
         if self._trials is not None and len(outcomes) >= self._trials:

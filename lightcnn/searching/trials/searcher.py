@@ -25,6 +25,7 @@ from lightcnn.searching.strategies.base import (
     visible_study,
 )
 from lightcnn.searching.strategies.table import strategy_by_name
+from lightcnn.searching.trials.clock import Clock
 from lightcnn.searching.trials.halving import Rungs
 from lightcnn.searching.trials.storage import (
     Outcome,
@@ -44,13 +45,6 @@ MAX_STORED = 1e9
 """Largest number that is read from the attributes of a study."""
 MAX_MUTATIONS = 10
 """Mutations of a network that was already proposed, until the trial is a duplicate."""
-
-
-class Clock(Protocol):
-    """Seconds that the search has run, over all its sessions, and whether it may spend more."""
-
-    def elapsed(self) -> float: ...
-    def allows(self, seconds: float) -> bool: ...
 
 
 class UtilityPredictor(Protocol):
@@ -97,6 +91,7 @@ class Searcher:
         self._require_own_parameters()
         self._outcomes = read_outcomes(self.study)
         self._trials: dict[int, Trial] = {}
+        self._closed: set[int] = set()
         self._promised: tuple[tuple[tuple[int, int], ...], list[float]] = ((), [])
 
     def outcomes(self) -> list[Outcome]:
@@ -113,6 +108,25 @@ class Searcher:
         """Reads a trial again after it was changed."""
         outcome = read_outcome(self.study, self.trial(number))
         self._outcomes[number:] = [outcome, *self._outcomes[number + 1 :]]
+
+    def close(self, number: int) -> None:
+        """Continues a trial no more in this session: its final training has begun."""
+        self._closed.add(number)
+
+    def is_open(self, outcome: Outcome) -> bool:
+        """Whether a trial may be continued."""
+        return outcome.state == "running" and outcome.number not in self._closed
+
+    def next_rung(self, outcome: Outcome, clock: Clock) -> int | None:
+        """The rung to which a trial can be continued now; None if it is at its end, or there is no time.
+
+        This is the only rule by which the clock ends trainings, so the final training of the first network begins
+        exactly when no rung is left for it.
+        """
+        rung = len(outcome.tasks)
+        if not self.is_open(outcome) or not len(outcome.scores) == rung < len(self.rungs.images):
+            return None
+        return rung if clock.allows(outcome.seconds_to(self.rungs.images[rung])) else None
 
     def guarded(self) -> AbstractContextManager[None]:
         """Within this context, an error of the study's file is a LightcnnError with what to do about it."""

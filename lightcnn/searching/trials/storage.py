@@ -98,6 +98,11 @@ class Outcome:
         """Whether its network can be compared with others."""
         return bool(self.scores) and self.state in ("running", "complete", "pruned")
 
+    @property
+    def is_training(self) -> bool:
+        """Whether its network is being trained to a rung."""
+        return self.state == "running" and not self.tasks.keys() <= self.scores.keys()
+
     def seconds_to(self, images: int) -> float:
         """Seconds that its training is expected to need from its last rung to so many images."""
         return self.seconds / max(self.images, 1) * (images - self.images)
