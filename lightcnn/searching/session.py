@@ -21,10 +21,11 @@ from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.files import remove_states
-from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings, choose_finalists
+from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings
 from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trainings.repeats import repeat_training
 from lightcnn.searching.trials.clock import SearchClock
+from lightcnn.searching.trials.finalists import choose_finalists
 from lightcnn.searching.trials.loop import run_trials
 from lightcnn.searching.trials.searcher import LAG, Searcher
 from lightcnn.searching.trials.storage import Outcome
@@ -140,7 +141,10 @@ class SearchSession:
     def _finalists(self) -> list[Finalist]:
         """The networks to train to the end. Raises: LightcnnError with all reasons if no trial succeeded."""
         outcomes = self._searcher.outcomes()
-        chosen = choose_finalists(outcomes, self._searcher.promises(outcomes), self._plan.finalists)
+        chosen = choose_finalists(
+            outcomes, self._searcher.promises(outcomes), self._plan.finalists, longest=self._plan.rungs[-1],
+            validation=len(self._data.validation), always_first=self._plan.first_has_worker(self._settings.seconds),
+        )  # fmt: skip
         if not chosen:
             reasons = "; ".join(sorted({outcome.reason for outcome in outcomes if outcome.reason}))
             raise LightcnnError(

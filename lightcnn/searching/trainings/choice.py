@@ -27,9 +27,7 @@ from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.trainings.finals import Finalist, FinalProgress
 from lightcnn.searching.trainings.jobs import TrainingResult, WeightScore
 from lightcnn.searching.trainings.judge import Judge
-
-STANDARD_ERRORS = 2.0
-"""A difference of fewer standard errors is noise."""
+from lightcnn.searching.trials.finalists import STANDARD_ERRORS
 
 
 class Judged(NamedTuple):

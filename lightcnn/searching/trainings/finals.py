@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lightcnn.document import Frozen
@@ -87,21 +87,6 @@ class Finalist:
     outcome: Outcome
     candidate: Candidate
     seed: int
-
-
-def choose_finalists(outcomes: Sequence[Outcome], promises: Mapping[int, float], count: int) -> list[Outcome]:
-    """The `count` most promising networks; the first one of the search is always among them if there are two or more.
-
-    So the result is not worse than the first network by more than the noise of the choice. Networks that were trained
-    beyond the first rung come first: the promise of a single rung is the least certain.
-    """
-    scored = [outcome for outcome in outcomes if outcome.number in promises]
-    ranked = sorted(scored, key=lambda outcome: (len(outcome.scores) < 2, -promises[outcome.number], outcome.number))
-    chosen = ranked[:count]
-    first = next((outcome for outcome in ranked if outcome.number == 0), None)
-    if count > 1 and first is not None and first not in chosen:
-        chosen[-1] = first
-    return chosen
 
 
 class FinalTrainings:

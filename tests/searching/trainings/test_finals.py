@@ -12,7 +12,7 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.plan import make_plan
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
-from lightcnn.searching.trainings.finals import Finalist, FinalTrainings, choose_finalists
+from lightcnn.searching.trainings.finals import Finalist, FinalTrainings
 from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, TrainingResult, WeightScore
 from lightcnn.searching.trials.halving import Fidelity
 from lightcnn.searching.trials.storage import Outcome
@@ -143,13 +143,3 @@ def test_a_final_training_that_ends_before_the_search_gives_its_worker_back(fold
     assert ended == [0]
     (progress,) = finals.run([finalist(0)])
     assert progress.end.step == 40
-
-
-def test_finalists_are_the_most_promising_that_were_trained_beyond_the_first_rung_and_the_first_network() -> None:
-    outcomes = [outcome(0), outcome(1, RUNGS[0]), outcome(2), outcome(3), outcome(4, RUNGS[0])]
-    promises = {0: 0.1, 1: 0.9, 2: 0.5, 3: 0.6, 4: 0.2}
-    numbers = [[chosen.number for chosen in choose_finalists(outcomes, promises, count)] for count in range(1, 6)]
-    assert numbers == [[3], [3, 0], [3, 2, 0], [3, 2, 0, 1], [3, 2, 0, 1, 4]]
-    assert choose_finalists(outcomes, {}, 2) == []
-    short = [outcome(0, RUNGS[0]), outcome(1, RUNGS[0])]
-    assert [chosen.number for chosen in choose_finalists(short, {0: 0.1, 1: 0.2}, 1)] == [1]

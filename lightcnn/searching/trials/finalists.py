@@ -1,0 +1,47 @@
+"""Which networks of a search are trained to the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from lightcnn.searching.trials.storage import Outcome
+
+STANDARD_ERRORS = 2.0
+"""A difference of fewer standard errors is noise."""
+
+
+def choose_finalists(
+    outcomes: Sequence[Outcome],
+    promises: Mapping[int, float],
+    count: int,
+    *,
+    longest: int,
+    validation: int,
+    always_first: bool = False,
+) -> list[Outcome]:
+    """The `count` most promising networks, and the first one of the search among them if there are two or more.
+
+    So the result is not worse than the first network by more than the noise of the choice. The first one is left out
+    only if one of the others beats it at the `longest` rung on so many `validation` images, and never with
+    `always_first`. Networks that were trained beyond the first rung come before others: the promise of a single rung
+    is the least certain.
+    """
+    scored = [outcome for outcome in outcomes if outcome.number in promises]
+    ranked = sorted(scored, key=lambda outcome: (len(outcome.scores) < 2, -promises[outcome.number], outcome.number))
+    chosen = ranked[:count]
+    first = next((outcome for outcome in ranked if outcome.number == 0), None)
+    if count > 1 and first is not None and first not in chosen:
+        beaten = any(beats(other, first, longest, validation) for other in chosen)
+        if always_first or not beaten:
+            chosen[-1] = first
+    return chosen
+
+
+def beats(other: Outcome, first: Outcome, longest: int, validation: int) -> bool:
+    """Whether a network is better than another at the longest rung, by more than the noise of both accuracies."""
+    if longest not in other.scores or longest not in first.scores:
+        return False
+    high, low = other.scores[longest], first.scores[longest]
+    noise = STANDARD_ERRORS * math.sqrt((high * (1 - high) + low * (1 - low)) / max(1, validation))
+    return high - low > noise and other.utilities[longest] > first.utilities[longest]
