@@ -203,7 +203,7 @@ def search(
     options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
     settings = resumed_settings(out, options) if resume else _new_settings(options, out)
     if dry_run:
-        _show_estimate(settings, as_json, quiet, resume)
+        _show_estimate(settings, as_json, quiet, out if resume else None)
     elif resume and not options.keys() & CONTINUING and out and (out / "report.json").is_file():
         from lightcnn.run_files import earlier_values
         from lightcnn.run_folder import RunFolder
@@ -258,8 +258,8 @@ def _run(settings: SearchSettings, out: Path | None, resume: bool, quiet: bool) 
         return job.run(settings, out=out, resume=resume, progress=view)
 
 
-def _show_estimate(settings: SearchSettings, as_json: bool, quiet: bool, resumed: bool) -> None:
-    """Prints the dry run."""
+def _show_estimate(settings: SearchSettings, as_json: bool, quiet: bool, resumed: Path | None) -> None:
+    """Prints the dry run, of a new search or of one that would be resumed in a folder."""
     from lightcnn.searching.terminal import SearchView, format_estimate
 
     with SearchView(CommandConsole(stderr=True), quiet) as view:

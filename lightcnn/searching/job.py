@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import torch
 
-from lightcnn.budget import Budget
-from lightcnn.data.dataset import Dataset
-from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.data.positive_class import default_positive, with_positive
 from lightcnn.data.sources.arrays import given
-from lightcnn.data.sources.load import load
-from lightcnn.data.split import Split, data_document, make_split
-from lightcnn.devices import DeviceName, default_workers, pick_device, require_memory
+from lightcnn.data.split import data_document
+from lightcnn.devices import DeviceName, default_workers, pick_device
 from lightcnn.duration import seconds_of
-from lightcnn.engine.memory import training_bytes
 from lightcnn.errors import InputError
 from lightcnn.output.report import report_head
 from lightcnn.output.terminal import receiver
 from lightcnn.progress import Progress
 from lightcnn.python_calls import python_call
 from lightcnn.recipe import Reading
-from lightcnn.recipe_defaults import default_training, require_training
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
-from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.deployment.names import DeployName
-from lightcnn.searching.deployment.requirements import require_deployable
 from lightcnn.searching.metric_names import MetricName
-from lightcnn.searching.plan import AVERAGING, Plan, read_plan, write_plan
+from lightcnn.searching.plan import read_plan, write_plan
+from lightcnn.searching.preparation import prepare
 from lightcnn.searching.progress import SILENT, CalledSearchProgress, SearchProgress
 from lightcnn.searching.session import SearchSession
 from lightcnn.searching.settings import (
@@ -50,10 +40,8 @@ from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.searching.terminal import SearchView
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor, InProcess
-from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trainings.pool import WorkerPool
-from lightcnn.searching.trainings.speed import measured_plan, with_speed
-from lightcnn.space import SearchSpace
+from lightcnn.searching.trainings.speed import plans
 from lightcnn.space_choice import choose_space
 
 
@@ -162,52 +150,50 @@ def run(
     existing = RunFolder.resumed(out, resume=resume, command="search", settings=SETTINGS_FILE)
     device = pick_device(settings.device)
     with _workers(settings, device, progress) as pool:
-        dataset = _read(settings, progress)
-        began = time.monotonic()
-        if existing is None:
-            dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
-        sets = make_split(dataset, settings.seed, settings.reading)
-        space = _space_for(settings, dataset)
-        workers = pool.workers if pool else 1
-        _require_training(space, settings, dataset, sets, device, workers)
-        judge = _judge(settings, dataset, sets)
+        inputs = prepare(settings, device, pool.workers if pool else 1, progress, resumed=resume)
+        settings, space = inputs.settings, inputs.space
         folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: settings.yaml()})
         with folder.locked():
-            pipeline = Pipeline(dataset, sets, device, progress=progress.reading)
+            pipeline = Pipeline(inputs.dataset, inputs.sets, device, progress=progress.reading)
             data = PipelineData(pipeline, settings.seed)
             executor: Executor = InProcess(data, folder, progress.stepped)
             if pool and pipeline.shared(space.inspect(space.first()).spec.input[1]):
                 pool.open(data, folder)
                 executor = pool
-            plan, spent = _plan(folder, settings, data, space, executor.workers, began)
-            session = SearchSession(folder, settings, space, data, plan, executor, progress, judge, spent, began)
+            stored = read_plan(folder, inputs.dataset.fingerprint)
+            kept, plan = plans(stored, settings, data, space, executor.workers, inputs.began)
+            if kept != stored:
+                write_plan(folder, kept)
+            spent = 0.0 if stored is None else stored.spent
+            session = SearchSession(
+                folder, settings, space, data, plan, executor, progress, inputs.judge, spent, inputs.began
+            )
             session.run()
     return folder
 
 
-def estimate(settings: SearchSettings, progress: SearchProgress = SILENT, *, resumed: bool = False) -> dict[str, Any]:
+def estimate(
+    settings: SearchSettings, progress: SearchProgress = SILENT, *, resumed: str | Path | None = None
+) -> dict[str, Any]:
     """What a search would do and what its networks may cost: the JSON document of `--dry-run`.
 
-    The speed is measured on a few batches of the first network; nothing else is trained. `first` is the cost of the
-    space's first network, None if it cannot be fitted to the budget.
+    The speed is measured on a few batches of the first network; nothing else is trained. Of a search that would be
+    `resumed` in that folder, the plan is the one that it has. `first` is the cost of the space's first network, None
+    if it cannot be fitted to the budget.
     """
+    folder = RunFolder.resumed(resumed, resume=resumed is not None, command="search", settings=SETTINGS_FILE)
     device = pick_device(settings.device)
-    dataset = _read(settings, progress)
-    if not resumed:
-        dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
-    began = time.monotonic()
-    sets = make_split(dataset, settings.seed, settings.reading)
-    space = _space_for(settings, dataset)
     workers = settings.workers or default_workers(device)
-    _require_training(space, settings, dataset, sets, device, workers)
-    _judge(settings, dataset, sets)
-    pipeline = Pipeline(dataset, sets, device)
-    plan = measured_plan(settings, PipelineData(pipeline, settings.seed), space, workers, began)
+    inputs = prepare(settings, device, workers, progress, resumed=folder is not None)
+    settings, space = inputs.settings, inputs.space
+    pipeline = Pipeline(inputs.dataset, inputs.sets, device)
+    stored = None if folder is None else read_plan(folder, inputs.dataset.fingerprint)
+    _, plan = plans(stored, settings, PipelineData(pipeline, settings.seed), space, workers, inputs.began)
     first = space.fit(space.first())
-    chosen = choose_space(space.budget, dataset.size) if settings.choose_space else None
+    chosen = choose_space(space.budget, inputs.dataset.size) if settings.choose_space else None
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
     return {
-        **report_head("search", seed=settings.seed, data=data_document(pipeline.dataset, sets)),
+        **report_head("search", seed=settings.seed, data=data_document(pipeline.dataset, inputs.sets)),
         "dry_run": True,
         "budget": space.budget.document(),
         "space": {"name": space.space.name, "genes": len(space.genes()), "chosen": chosen and chosen.reason}
@@ -217,30 +203,6 @@ def estimate(settings: SearchSettings, progress: SearchProgress = SILENT, *, res
         "time_limit_seconds": settings.seconds,
         "plan": plan.document(settings.seconds, settings.epochs, space.limited(settings.trials)),
     }
-
-
-def _plan(
-    folder: RunFolder, settings: SearchSettings, data: PipelineData, space: BudgetedSpace, workers: int, began: float
-) -> tuple[Plan, float]:
-    """The plan, which is made only once, and the seconds before the first trial of an earlier session.
-
-    The numbers of finalists and of workers are those of this session.
-    """
-    plan = read_plan(folder, data.pipeline.dataset.fingerprint)
-    if plan is None:
-        plan = measured_plan(settings, data, space, workers, began)
-        write_plan(folder, plan)
-        return plan, 0.0
-    if settings.seconds is not None and plan.images_per_second is None:  # it had no time limit before
-        plan = with_speed(settings, plan, data, space)
-        write_plan(folder, plan)
-    workers = workers if plan.threads in (None, 1) else 1
-    finalists = settings.finalists or (plan.finalists if settings.seconds is None else workers)
-    renewed = plan.model_copy(update={"finalists": finalists, "workers": workers, "alone": False})
-    if plan.alone and settings.seconds is not None:
-        compares = renewed.compares(settings.seconds, settings.epochs, space.limited(settings.trials))
-        renewed = renewed.model_copy(update={"alone": not compares})
-    return renewed, plan.spent
 
 
 @contextmanager
@@ -254,58 +216,3 @@ def _workers(settings: SearchSettings, device: torch.device, progress: SearchPro
         raise InputError(f"--workers {workers}: a GPU trains one network at a time; use --workers 1, or --device cpu")
     with ExitStack() as stack:
         yield stack.enter_context(WorkerPool(workers, progress.stepped)) if workers > 1 else None
-
-
-def _read(settings: SearchSettings, progress: SearchProgress) -> Dataset:
-    """The images and their groups."""
-    start, reading = time.monotonic(), settings.reading
-    dataset = load(settings.data, reading, progress=progress.reading)
-    dataset = find_groups(dataset, fast=reading.fast, progress=progress.reading)
-    progress.read(len(dataset), time.monotonic() - start)
-    return dataset
-
-
-def _require_training(
-    space: BudgetedSpace, settings: SearchSettings, dataset: Dataset, sets: Split, device: torch.device, workers: int
-) -> None:
-    """Checks that every worker can train the first network.
-
-    Raises: BudgetError; InputError if what `--set` sets does not fit the data, or a training does not fit into memory.
-    """
-    images = len(sets.train)
-    require_training(settings.training(default_training(1, images)), dataset.source, dataset.classes, images)
-    first = space.candidate(space.first(), Random(settings.seed))
-    training = settings.training(default_training(1, images)).model_copy(update={"ema": AVERAGING})
-    needed = workers * training_bytes(first.cost, training)
-    times = f" in {workers} workers" if workers > 1 else ""
-    require_memory(f"the first network of space {space.name}{times}", needed, device)
-
-
-def _with_positive(dataset: Dataset, settings: SearchSettings) -> tuple[Dataset, SearchSettings]:
-    """The data and the settings of a new search with the positive class, if there are two."""
-    if len(dataset.classes) != 2 or settings.reading.positive is not None:
-        return dataset, settings
-    positive = default_positive(dataset.classes)
-    reading = settings.reading.model_copy(update={"positive": positive})
-    return with_positive(dataset, positive), settings.model_copy(update={"reading": reading})
-
-
-def _with_space(dataset: Dataset, settings: SearchSettings) -> SearchSettings:
-    """The settings of a new search, with the space for its images and the input size that is asked for."""
-    space = settings.space
-    if settings.choose_space:
-        space = SearchSpace.load(choose_space(Budget.parse(settings.budget), dataset.size).name)
-    return settings.model_copy(update={"space": space.with_input(settings.input) if settings.input else space})
-
-
-def _judge(settings: SearchSettings, dataset: Dataset, sets: Split) -> Judge:
-    """What judges networks on the validation set. Raises: InputError if the metric is undefined there."""
-    return Judge(settings.metric, dataset.labels[sets.val], dataset.groups[sets.val], dataset.classes)
-
-
-def _space_for(settings: SearchSettings, dataset: Dataset) -> BudgetedSpace:
-    """The space under its budget, for the images of the data set. Raises: BudgetError; InputError."""
-    images = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
-    space = BudgetedSpace(images, Budget.parse(settings.budget), dataset.size)
-    require_deployable(space, settings.deploy)
-    return space

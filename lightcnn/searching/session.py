@@ -21,7 +21,7 @@ from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.files import remove_states
-from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings
+from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings, progress_file
 from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trainings.repeats import repeat_training
 from lightcnn.searching.trials.clock import SearchClock
@@ -31,6 +31,9 @@ from lightcnn.searching.trials.searcher import LAG, Searcher
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space_choice import choose_space
 from lightcnn.text import first_line
+
+KEPT_STATES = 16
+"""Most promising networks whose states are kept: a search that is resumed continues a third of them at most."""
 
 
 class SearchSession:
@@ -68,6 +71,9 @@ class SearchSession:
         self._values = settings.training_values(plan.training(), augment)
         self._searcher = self._open_searcher()
         self._earlier = self._searcher.outcomes()
+        for outcome in self._earlier:
+            if (folder / progress_file(outcome.number)).is_file():  # its training is beyond the rungs
+                self._searcher.close(outcome.number)
         spent = max([spent, self._searcher.stored_seconds(), *(outcome.elapsed for outcome in self._earlier)])
         limit = settings.seconds
         self._clock = SearchClock(limit, plan.search_seconds(limit, settings.epochs), spent, began)
@@ -83,10 +89,11 @@ class SearchSession:
         self._progress.searched()
         finalists = self._finalists()
         trained = self._finals.run(finalists)
-        self._searcher.settle()
         self._write(finalists, trained)
         self._searcher.store_seconds(self._clock.elapsed())
-        remove_states(self._folder, keep=[finalist.outcome.number for finalist in finalists])
+        promises = self._searcher.promises(self._searcher.outcomes())
+        promising = sorted(promises, key=lambda number: -promises[number])[:KEPT_STATES]
+        remove_states(self._folder, keep=[*promising, *(finalist.outcome.number for finalist in finalists)])
 
     def _begin_progress(self) -> None:
         """Reports the plan, and what earlier sessions have scored or ended."""
@@ -155,7 +162,7 @@ class SearchSession:
     def _write(self, finalists: list[Finalist], trained: list[FinalProgress]) -> None:
         """Chooses the weights, trains them with other seeds if asked to, and writes trials.csv and the report."""
         searcher, pipeline = self._searcher, self._data.pipeline
-        outcomes = searcher.outcomes()
+        outcomes = searcher.settled()
         write_trials(self._folder, self._space, outcomes)
         self._progress.choosing()
         choice = self._choose(finalists, trained)

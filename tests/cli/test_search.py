@@ -229,6 +229,24 @@ def test_a_finished_run_shows_its_report_again(finished, capsys):
     assert (finished[0] / "report.json").stat().st_mtime_ns == before
 
 
+def test_a_dry_run_of_a_resumed_search_shows_the_plan_that_it_has(finished, capsys):
+    out = finished[0]
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in out.iterdir())
+    plans = []
+    for more in ([], ["--trials", "9", "--epochs", "8"], ["--time", "5m"]):
+        assert run(["search", "--resume", "--out", str(out), "--dry-run", "--json", *more]) == 0
+        plans.append(json.loads(capsys.readouterr().out)["plan"])
+    stored = RunFolder.load(out).report["plan"]
+    assert plans[0] == stored
+    assert all(plan["rungs"] == stored["rungs"] for plan in plans), "what is finished never moves"
+    assert plans[1]["networks"] == 9
+    assert plans[1]["final"]["images"] == 2 * stored["final"]["images"]
+    assert plans[2]["images_per_second"] > 0
+    assert before == sorted((path.name, path.stat().st_mtime_ns) for path in out.iterdir())
+    assert run(["search", "--resume", "--out", "nowhere", "--dry-run"]) == 2
+    assert "nowhere: not a run folder" in capsys.readouterr().err
+
+
 def test_a_finished_search_resumes_with_more_trials(finished, tmp_path, capsys):
     shutil.copytree(finished[0], tmp_path / "more")
     assert run(["search", "--resume", "--out", "more", "--trials", "4", "--epochs", "6"]) == 0

@@ -86,7 +86,7 @@ MOMENTS = [
     ("train", "lightcnn.training.job:prepare", 1), ("train", "lightcnn.training.session:build_network", 1),
     ("train", FSYNC, 2),
     ("train photographs", READING, 5), ("train photographs", DESCRIBING, 3),
-    ("search", "lightcnn.searching.job:find_groups", 1), ("search", FSYNC, 1),
+    ("search", "lightcnn.searching.preparation:find_groups", 1), ("search", FSYNC, 1),
     ("ablate", "lightcnn.ablating.job:prepare_parts", 1), ("ablate", FSYNC, 1),
     ("folds", "lightcnn.training.repeats:prepare", 1), ("folds", FSYNC, 1),
 ]  # fmt: skip
@@ -116,7 +116,7 @@ LATER = [
     ("train", "lightcnn.training.session:write_metrics", 2), ("train", "lightcnn.training.session:write_report", 1),
     ("train", "lightcnn.run_folder:RunFolder.write_json", 3), ("search", "lightcnn.searching.job:write_plan", 1),
     ("search", "lightcnn.engine.state:State.update", 20), ("search", "optuna.trial:Trial.report", 1),
-    ("search", "optuna.study:Study.tell", 1), ("search", "lightcnn.searching.job:write_trials", 1),
+    ("search", "lightcnn.searching.trials.searcher:Searcher.settled", 1), ("search", "lightcnn.searching.job:write_trials", 1),
     ("search", "lightcnn.searching.report.report:fvcore_total", 1),
     ("search", "lightcnn.searching.job:write_report", 1), ("ablate", "lightcnn.engine.state:State.update", 20),
     ("ablate", "lightcnn.training.session:write_report", 1),

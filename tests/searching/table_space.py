@@ -95,9 +95,8 @@ def table_searcher(folder: Path, space=None, strategy="evolution", seed=0, finge
 
 
 def run(searcher: Searcher, scorer=score, *, trials, clock=None, workers=1) -> None:
-    """Runs a searcher with a function as its objective, and ends its trials."""
+    """Runs a searcher with a function as its objective."""
     run_trials(searcher, FunctionEvaluator(scorer, workers), trials=trials, clock=clock or UnlimitedClock())
-    searcher.settle()
 
 
 def timeless(outcomes: list[Outcome]) -> list[tuple]:

@@ -91,6 +91,6 @@ def test_the_clock_ends_the_search_and_prevents_long_trainings(tmp_path):
         (tmp_path / str(answers)).mkdir()
         searcher = table_searcher(tmp_path / str(answers))
         run(searcher, trials=None, clock=CountdownClock(answers))
-        assert all(o.state in ("complete", "pruned") for o in searcher.outcomes())
+        assert all(o.state in ("complete", "pruned") for o in searcher.settled())
         counts.append(len(searcher.outcomes()))
     assert 1 == counts[0] < counts[-1]

@@ -158,7 +158,7 @@ def test_at_least_one_trial_is_run_however_short_the_time(tmp_path):
 
     searcher = table_searcher(tmp_path)
     run(searcher, score, trials=None, clock=ExpiredClock())
-    assert [(o.number, o.state, o.images) for o in searcher.outcomes()] == [(0, "pruned", 1)]
+    assert [(o.number, o.state, o.images) for o in searcher.settled()] == [(0, "pruned", 1)]
 
 
 def test_an_exhausted_space_ends_the_search(tmp_path):
@@ -220,3 +220,28 @@ def test_the_first_network_ends_once_when_no_rung_is_left_for_it_and_is_not_cont
     assert ended == [(0, 3)], "the clock ended it at the second rung"
     time_left = True
     assert searcher.next_rung(searcher.outcomes()[0], RungClock()) is None
+
+
+def test_a_search_that_is_resumed_with_more_time_continues_trials_that_had_ended(tmp_path):
+    class ShortClock(UnlimitedClock):
+        def allows(self, seconds):
+            return len(searcher.outcomes()) < 6
+
+    calls = []
+
+    def counting_scorer(point, fidelity):
+        calls.append((fidelity.trial, fidelity.images))
+        return score(point, fidelity)
+
+    searcher = table_searcher(tmp_path, strategy="random")
+    run(searcher, counting_scorer, trials=None, clock=ShortClock())
+    before = searcher.settled()
+    assert {outcome.state for outcome in before} <= {"complete", "pruned"}
+    searcher = table_searcher(tmp_path, strategy="random")
+    searcher.close(1)
+    run(searcher, counting_scorer, trials=30)
+    after = searcher.settled()
+    continued = [o.number for o, later in zip(before, after, strict=False) if len(later.scores) > len(o.scores)]
+    assert continued and 1 not in continued, "the final training of trial 1 has begun"
+    assert len(calls) == len(set(calls)), "what was trained is not trained again"
+    assert len(after) == 30

@@ -51,7 +51,28 @@ def measured_plan(
     return _timed_plan(settings, data, 1, began, threads, speeds[threads], alone=True)
 
 
-def with_speed(settings: SearchSettings, plan: Plan, data: PipelineData, space: BudgetedSpace) -> Plan:
+def plans(
+    stored: Plan | None, settings: SearchSettings, data: PipelineData, space: BudgetedSpace, workers: int, began: float
+) -> tuple[Plan, Plan]:
+    """The plan of a search, which is made only once, and that of this session, with its own finalists and workers.
+
+    `stored` is the plan of earlier sessions, if any. The speed is added if that had no time limit.
+    """
+    if stored is None:
+        first = measured_plan(settings, data, space, workers, began)
+        return first, first
+    if settings.seconds is not None and stored.images_per_second is None:
+        stored = _with_speed(settings, stored, data, space)
+    workers = workers if stored.threads in (None, 1) else 1
+    finalists = settings.finalists or (stored.finalists if settings.seconds is None else workers)
+    plan = stored.model_copy(update={"finalists": finalists, "workers": workers, "alone": False})
+    if stored.alone and settings.seconds is not None:
+        compares = plan.compares(settings.seconds, settings.epochs, space.limited(settings.trials))
+        plan = plan.model_copy(update={"alone": not compares})
+    return stored, plan
+
+
+def _with_speed(settings: SearchSettings, plan: Plan, data: PipelineData, space: BudgetedSpace) -> Plan:
     """A plan that had no time limit, with the speed of its trainings."""
     training, inference = images_per_second(settings, data, space, plan.threads)
     return plan.model_copy(

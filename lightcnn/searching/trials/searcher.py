@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial
 
 from lightcnn.errors import RunError
 from lightcnn.searching.strategies.base import (
@@ -132,16 +132,9 @@ class Searcher:
         """Within this context, an error of the study's file is a LightcnnError with what to do about it."""
         return storage_errors(self._file, started=True)
 
-    def settle(self) -> None:
-        """Ends all trials: those at the last rung are complete, the others pruned."""
-        with self.guarded():
-            for outcome in self.outcomes():
-                if outcome.state == "running":
-                    complete = outcome.images >= self.rungs.images[-1]
-                    state = TrialState.COMPLETE if complete else TrialState.PRUNED
-                    reason = "" if complete else f"not continued after {outcome.images} images"
-                    value = outcome.utilities[outcome.images] if complete else None
-                    self.end(outcome.number, TrialResult(state, reason, value))
+    def settled(self) -> list[Outcome]:
+        """What is known about all trials at the end; in the study they stay open, for a search that is resumed."""
+        return [outcome.settled(self.rungs.images[-1]) for outcome in self.outcomes()]
 
     def count_test_evaluation(self) -> int:
         """How often the test set has been evaluated, with the time that is about to come."""

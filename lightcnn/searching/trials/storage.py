@@ -107,6 +107,14 @@ class Outcome:
         """Seconds that its training is expected to need from its last rung to so many images."""
         return self.seconds / max(self.images, 1) * (images - self.images)
 
+    def settled(self, longest: int) -> Outcome:
+        """The same when the search has ended: complete at the longest rung, else pruned."""
+        if self.state != "running":
+            return self
+        if self.images >= longest:
+            return replace(self, state="complete")
+        return replace(self, state="pruned", reason=f"not continued after {self.images} images")
+
     def as_of(self, task: int) -> Outcome:
         """What was known when only the tasks with numbers up to `task` had ended."""
         known = [images for images, number in self.tasks.items() if number <= task and images in self.scores]

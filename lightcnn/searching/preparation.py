@@ -1,0 +1,114 @@
+"""What a search needs before anything is trained: the images and their split, the space, and what judges networks."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from random import Random
+
+import torch
+
+from lightcnn.budget import Budget
+from lightcnn.data.dataset import Dataset
+from lightcnn.data.grouping.groups import find_groups
+from lightcnn.data.positive_class import default_positive, with_positive
+from lightcnn.data.sources.load import load
+from lightcnn.data.split import Split, make_split
+from lightcnn.devices import require_memory
+from lightcnn.engine.memory import training_bytes
+from lightcnn.recipe_defaults import default_training, require_training
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.deployment.requirements import require_deployable
+from lightcnn.searching.plan import AVERAGING
+from lightcnn.searching.progress import SearchProgress
+from lightcnn.searching.settings import SearchSettings
+from lightcnn.searching.trainings.judge import Judge
+from lightcnn.space import SearchSpace
+from lightcnn.space_choice import choose_space
+
+
+@dataclass(frozen=True)
+class SearchInputs:
+    """The settings with what follows from the data, and what they describe.
+
+    `began` is the `time.monotonic()` at which the images had been read: the time limit counts from it.
+    """
+
+    settings: SearchSettings
+    dataset: Dataset
+    sets: Split
+    space: BudgetedSpace
+    judge: Judge
+    began: float
+
+
+def prepare(
+    settings: SearchSettings, device: torch.device, workers: int, progress: SearchProgress, *, resumed: bool
+) -> SearchInputs:
+    """Reads the data and checks that a search can run on them; the settings of a `resumed` one are complete.
+
+    Raises: BudgetError; DataError; InputError.
+    """
+    dataset = _read(settings, progress)
+    began = time.monotonic()
+    if not resumed:
+        dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
+    sets = make_split(dataset, settings.seed, settings.reading)
+    space = _space_for(settings, dataset)
+    _require_training(space, settings, dataset, sets, device, workers)
+    return SearchInputs(settings, dataset, sets, space, _judge(settings, dataset, sets), began)
+
+
+def _read(settings: SearchSettings, progress: SearchProgress) -> Dataset:
+    """The images and their groups."""
+    start, reading = time.monotonic(), settings.reading
+    dataset = load(settings.data, reading, progress=progress.reading)
+    dataset = find_groups(dataset, fast=reading.fast, progress=progress.reading)
+    progress.read(len(dataset), time.monotonic() - start)
+    return dataset
+
+
+def _require_training(
+    space: BudgetedSpace, settings: SearchSettings, dataset: Dataset, sets: Split, device: torch.device, workers: int
+) -> None:
+    """Checks that every worker can train the first network.
+
+    Raises: BudgetError; InputError if what `--set` sets does not fit the data, or a training does not fit into memory.
+    """
+    images = len(sets.train)
+    require_training(settings.training(default_training(1, images)), dataset.source, dataset.classes, images)
+    first = space.candidate(space.first(), Random(settings.seed))
+    training = settings.training(default_training(1, images)).model_copy(update={"ema": AVERAGING})
+    needed = workers * training_bytes(first.cost, training)
+    times = f" in {workers} workers" if workers > 1 else ""
+    require_memory(f"the first network of space {space.name}{times}", needed, device)
+
+
+def _with_positive(dataset: Dataset, settings: SearchSettings) -> tuple[Dataset, SearchSettings]:
+    """The data and the settings of a new search with the positive class, if there are two."""
+    if len(dataset.classes) != 2 or settings.reading.positive is not None:
+        return dataset, settings
+    positive = default_positive(dataset.classes)
+    reading = settings.reading.model_copy(update={"positive": positive})
+    return with_positive(dataset, positive), settings.model_copy(update={"reading": reading})
+
+
+def _with_space(dataset: Dataset, settings: SearchSettings) -> SearchSettings:
+    """The settings of a new search, with the space for its images and the input size that is asked for."""
+    space = settings.space
+    if settings.choose_space:
+        space = SearchSpace.load(choose_space(Budget.parse(settings.budget), dataset.size).name)
+    return settings.model_copy(update={"space": space.with_input(settings.input) if settings.input else space})
+
+
+def _judge(settings: SearchSettings, dataset: Dataset, sets: Split) -> Judge:
+    """What judges networks on the validation set. Raises: InputError if the metric is undefined there."""
+    return Judge(settings.metric, dataset.labels[sets.val], dataset.groups[sets.val], dataset.classes)
+
+
+def _space_for(settings: SearchSettings, dataset: Dataset) -> BudgetedSpace:
+    """The space under its budget, for the images of the data set. Raises: BudgetError; InputError."""
+    images = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
+    space = BudgetedSpace(images, Budget.parse(settings.budget), dataset.size)
+    require_deployable(space, settings.deploy)
+    return space
