@@ -2,12 +2,13 @@
 
 A budget is one or more limits with their units, joined by commas:
 
-    1MFLOPs   0.5MMACs   50kparams   256KB   64KiB-RAM   128KB-flash   0.9..1MFLOPs   "1MFLOPs,50kparams,64KB"
+    1MFLOPs   0.5MMACs   50kparams   256KB   64KiB-RAM   128KB-flash   5ms   0.9..1MFLOPs   "1MFLOPs,50kparams,64KB"
 
 FLOPs and MACs are the same number: multiply-adds. KB is 1000 bytes and KiB 1024. A plain byte limit is on the int8
 weights of the deployed network; `-RAM` is on the peak of its int8 activations. `-flash` and `-arena` are on the C that
-`lightcnn export --to c` generates: its constants and code, and its static buffer. `low..high` adds a lower limit. Upper
-and lower case do not matter.
+`lightcnn export --to c` generates: its constants and code, and its static buffer. `5ms` is the time for one image in
+PyTorch with one thread on this machine, `5ms-onnx` in ONNX Runtime. `low..high` adds a lower limit. Upper and lower case
+do not matter.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ class Cost:
         flash_bytes: Flash of the generated C: its constants, and an allowance for its code. None if it is not known, or
             if the C cannot hold the network; no limit admits it then. `device_cost.device_cost` computes it.
         arena_bytes: Static buffer of the generated C, which holds all tensors; None as before.
+        latency_us: Microseconds for one image in PyTorch, which are exceeded by few networks; None unless a search
+            limits them. `latency_model` predicts them.
+        onnx_latency_us: The same in ONNX Runtime.
 
     Example:
         >>> import lightcnn
@@ -61,6 +65,8 @@ class Cost:
     weight_bytes_int8: int = 0
     flash_bytes: int | None = None
     arena_bytes: int | None = None
+    latency_us: int | None = None
+    onnx_latency_us: int | None = None
 
     def __add__(self, other: Cost) -> Cost:
         """The cost of two parts that run one after the other: the sums, and the larger peak."""
@@ -83,6 +89,7 @@ class Cost:
             "weight_bytes": {"fp32": self.weight_bytes_fp32, "int8": self.weight_bytes_int8},
             "flash_bytes": self.flash_bytes,
             "arena_bytes": self.arena_bytes,
+            **{name: getattr(self, name) for name in LATENCIES if getattr(self, name) is not None},
         }
 
     def __str__(self) -> str:
@@ -90,12 +97,17 @@ class Cost:
             f"{human(self.macs)} FLOPs, {human(self.params)} params, {human(self.weight_bytes_int8)}B int8 weights, "
             f"{human(self.peak_activations)}B int8 peak activations"
         )
-        device = ((self.flash_bytes, "flash"), (self.arena_bytes, "arena"))
-        return ", ".join([text, *(f"{human(count)}B {name}" for count, name in device if count is not None)])
+        more = ((self.flash_bytes, "B flash"), (self.arena_bytes, "B arena"), (self.latency_us, " us"))
+        more = (*more, (self.onnx_latency_us, " us in ONNX Runtime"))
+        return ", ".join([text, *(f"{human(count)}{name}" for count, name in more if count is not None)])
 
 
+LATENCIES = ("latency_us", "onnx_latency_us")
+"""Numbers of a cost that are predicted times; they depend on the machine."""
 _SUMMED = tuple(
-    field.name for field in fields(Cost) if field.name not in ("peak_activations", "flash_bytes", "arena_bytes")
+    field.name
+    for field in fields(Cost)
+    if field.name not in ("peak_activations", "flash_bytes", "arena_bytes", *LATENCIES)
 )
 """Numbers of a cost that are the sum over the parts of a network."""
 
@@ -123,20 +135,30 @@ WEIGHT_BYTES = Resource("weight_bytes", "B of int8 weights", ("weight_bytes_int8
 PEAK_BYTES = Resource("peak_bytes", "B of int8 activations", ("peak_activations",), "peak_activations")
 FLASH_BYTES = Resource("flash_bytes", "B of flash", ("flash_bytes",), "flash_bytes")
 ARENA_BYTES = Resource("arena_bytes", "B of arena", ("arena_bytes",), "arena_bytes")
+LATENCY = Resource("latency_us", "us for one image", ("latency_us",), "latency_us")
+ONNX_LATENCY = Resource("onnx_latency_us", "us for one image in ONNX Runtime", ("onnx_latency_us",), "onnx_latency_us")
 DEVICE_RESOURCES = (FLASH_BYTES, ARENA_BYTES)
 """Resources of the generated C, which `device_cost.device_cost` measures."""
-RESOURCES = {resource.name: resource for resource in (MACS, PARAMS, WEIGHT_BYTES, PEAK_BYTES, *DEVICE_RESOURCES)}
+LATENCY_RESOURCES = (LATENCY, ONNX_LATENCY)
+"""Times, which `latency_model.LatencyModel` predicts."""
+RESOURCES = {
+    resource.name: resource
+    for resource in (MACS, PARAMS, WEIGHT_BYTES, PEAK_BYTES, *DEVICE_RESOURCES, *LATENCY_RESOURCES)
+}
 
 MAX_CHARACTERS = 1_000
 """Length of the longest budget: the time that a regular expression takes may grow with its square."""
 UNITS = (
     "FLOPs or MACs (kFLOPs, MFLOPs, GFLOPs), params (kparams, Mparams), KB, MB, KiB, MiB, and KB-RAM, KiB-RAM, "
-    "KB-flash, KiB-flash, KB-arena, KiB-arena"
+    "KB-flash, KiB-flash, KB-arena, KiB-arena, ms, us, ms-onnx, us-onnx"
 )
 _PREFIX = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _BYTE_RESOURCES = {"": WEIGHT_BYTES, "-ram": PEAK_BYTES, "-flash": FLASH_BYTES, "-arena": ARENA_BYTES}
 """The resource that a limit in bytes is on, by the end of its unit."""
+_TIMES = {"us": 1, "ms": 10**3, "s": 10**6}
+_TIME_RESOURCES = {"": LATENCY, "-onnx": ONNX_LATENCY}
+"""The resource that a limit in seconds is on, by the end of its unit."""
 _PRINTED_UNITS = {resource: "B" + ending.replace("ram", "RAM") for ending, resource in _BYTE_RESOURCES.items()}
 _NUMBER = r"[+-]?(?:\d+(?:_\d+)*(?:\.\d+)?|\.\d+)(?:e[+-]?\d{1,3})?"
 _UNIT = r"[a-z/-]*"
@@ -156,8 +178,13 @@ class Limit:
 
     def __str__(self) -> str:
         """Text from which `Budget.parse` reads the same limit."""
-        unit = _PRINTED_UNITS.get(self.resource, self.resource.label)
-        prefix, size = next((p, s) for p, s in (("G", 10**9), ("M", 10**6), ("k", 10**3), ("", 1)) if self.upper >= s)
+        if self.resource in LATENCY_RESOURCES:
+            ending = next(ending for ending, resource in _TIME_RESOURCES.items() if resource is self.resource)
+            unit, prefixes = ending, (("ms", 10**3), ("us", 1))
+        else:
+            unit = _PRINTED_UNITS.get(self.resource, self.resource.label)
+            prefixes = (("G", 10**9), ("M", 10**6), ("k", 10**3), ("", 1))
+        prefix, size = next((prefix, size) for prefix, size in prefixes if self.upper >= size)
         numbers = [f"{Decimal(bound) / size:f}" for bound in (self.lower, self.upper) if bound is not None]
         return "..".join(n.rstrip("0").rstrip(".") if "." in n else n for n in numbers) + prefix + unit
 
@@ -225,8 +252,13 @@ class Budget:
         """Whether a limit is on the generated C, so that costs must have its numbers."""
         return any(limit.resource in DEVICE_RESOURCES for limit in self.limits)
 
+    @property
+    def latencies(self) -> tuple[Resource, ...]:
+        """The times that are limited, which depend on the machine."""
+        return tuple(limit.resource for limit in self.limits if limit.resource in LATENCY_RESOURCES)
+
     def document(self) -> dict[str, Any]:
-        """The value of `budget` in report.json, in base units: counts and bytes."""
+        """The value of `budget` in report.json, in base units: counts, bytes and microseconds."""
         return {limit.resource.name: {"lower": limit.lower, "upper": limit.upper} for limit in self.limits}
 
     def __str__(self) -> str:
@@ -270,8 +302,9 @@ def _parse_unit(unit: str, term: str, text: str) -> tuple[Resource, int]:
     for ending, resource in _BYTE_RESOURCES.items():
         if unit.endswith(ending) and unit.removesuffix(ending) in _BYTES:
             return resource, _BYTES[unit.removesuffix(ending)]
-    if unit in ("ms", "s", "us"):
-        raise BudgetError(f"budget {text!r}: {term!r} is a latency, which cannot be limited yet; limit FLOPs instead")
+    for ending, resource in _TIME_RESOURCES.items():
+        if unit.endswith(ending) and unit.removesuffix(ending) in _TIMES:
+            return resource, _TIMES[unit.removesuffix(ending)]
     raise BudgetError(f"budget {text!r}: unknown unit in {term!r}; the units are: {UNITS}")
 
 

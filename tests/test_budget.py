@@ -235,9 +235,27 @@ def test_a_range_over_two_resources_is_refused() -> None:
     assert "the limits of '1kparams..1MFLOPs' have different units; use one unit" in refusal("1kparams..1MFLOPs")
 
 
-@pytest.mark.parametrize("text", ["5ms", "5 s", "100us"])
-def test_a_latency_cannot_be_limited_yet(text: str) -> None:
-    assert f"{text!r} is a latency, which cannot be limited yet; limit FLOPs instead" in refusal(text)
+@pytest.mark.parametrize(
+    ("text", "name", "upper", "printed"),
+    [
+        ("5ms", "latency_us", 5_000, "5ms"),
+        ("0.1 s", "latency_us", 100_000, "100ms"),
+        ("100us", "latency_us", 100, "100us"),
+        ("1.5MS-onnx", "onnx_latency_us", 1_500, "1.5ms-onnx"),
+    ],
+)
+def test_a_latency_is_in_microseconds(text: str, name: str, upper: int, printed: str) -> None:
+    budget = Budget.parse(text)
+    assert budget.document() == {name: {"lower": None, "upper": upper}}
+    assert str(budget) == printed
+    assert [resource.name for resource in budget.latencies] == [name]
+    assert Budget.parse(f"1MFLOPs,{text}").excess(Cost(macs=1)) == {"macs": 1e-6 - 1, name: math.inf}
+
+
+def test_a_predicted_latency_is_admitted_up_to_its_limit() -> None:
+    budget = Budget.parse("5ms")
+    assert budget.admits(Cost(latency_us=5_000)) and not budget.admits(Cost(latency_us=5_001))
+    assert not budget.admits(Cost(onnx_latency_us=1))
 
 
 @given(st.text(max_size=30))
@@ -252,7 +270,10 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
 
 @given(
     st.lists(
-        st.sampled_from(["FLOPs", "params", "KiB", "KB-RAM", "-flash", "-arena", "..", *"019.eE+-_ kM,"]), max_size=8
+        st.sampled_from(
+            ["FLOPs", "params", "KiB", "ms", "-onnx", "KB-RAM", "-flash", "-arena", "..", *"019.eE+-_ kM,"]
+        ),
+        max_size=8,
     )
 )
 def test_pieces_of_budgets_are_read_or_refused(pieces: list[str]) -> None:
@@ -375,7 +396,7 @@ def test_a_printed_budget_is_parsed_to_an_equal_one(number: int, more: int, is_r
     assert Budget.parse(str(budget)) == budget
 
 
-COUNTS = set(Cost.__slots__) - {"flash_bytes", "arena_bytes"}
+COUNTS = set(Cost.__slots__) - {"flash_bytes", "arena_bytes", "latency_us", "onnx_latency_us"}
 COSTS = st.builds(Cost, **dict.fromkeys(COUNTS, st.integers(0, 10**15)))
 
 

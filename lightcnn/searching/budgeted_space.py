@@ -8,7 +8,7 @@ that could be the result.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
@@ -21,6 +21,8 @@ from lightcnn.budget import Budget, Cost, Limit
 from lightcnn.cost import cost, layer_extremes
 from lightcnn.device_cost import MAX_DIMENSION, device_cost
 from lightcnn.errors import BudgetError
+from lightcnn.latency_model import LatencyModel, latency_features, with_latencies
+from lightcnn.program import program
 from lightcnn.searching.widths.solver import WidthSolver
 from lightcnn.space import Gene, SearchSpace, Shape
 from lightcnn.spec import NetworkSpec
@@ -57,20 +59,31 @@ class Candidate:
 class BudgetedSpace:
     """The space that a searcher draws from: all its candidates meet a budget. Images have so many `pixels`, if known.
 
-    Raises: BudgetError if even the smallest network of the space breaks the budget.
+    `latencies` predict the times that the budget limits. Raises: BudgetError if even the smallest network of the space
+    breaks the budget.
     """
 
-    def __init__(self, space: SearchSpace, budget: Budget, pixels: int | None = None) -> None:
+    def __init__(
+        self, space: SearchSpace, budget: Budget, pixels: int | None = None, latencies: Sequence[LatencyModel] = ()
+    ) -> None:
         self.space = space
         self.budget = budget
-        self._solver = WidthSolver(space, budget)
-        self._measure = device_cost if budget.limits_device else cost
+        self.latencies = latencies
+        self._solver = WidthSolver(space, budget, latencies)
         self._starts = space.start_shapes(pixels)
         self._require()
         self.covered = self._covers()
         """Whether even the largest network meets the budget, so that networks need not be scaled up to it."""
         lower = [limit.lower / limit.upper for limit in budget.limits if limit.lower is not None]
         self._min_use = max(lower, default=MIN_USE)
+
+    def measure(self, network: NetworkSpec) -> Cost:
+        """The cost of a network, with flash and arena, and times, if the budget limits them."""
+        total = device_cost(network) if self.budget.limits_device else cost(network)
+        if not self.latencies:
+            return total
+        features = latency_features(program(network))
+        return with_latencies(total, {model.resource: model.bound(features) for model in self.latencies})
 
     def genes(self) -> tuple[Gene, ...]:
         """The genes of the space."""
@@ -183,7 +196,7 @@ class BudgetedSpace:
         return narrowest >= MIN_CHANNELS and largest <= MAX_LAYER_SHARE * candidate.cost.macs
 
     def _candidate(self, shape: Mapping[str, Any], network: NetworkSpec) -> Candidate:
-        total = self._measure(network)
+        total = self.measure(network)
         return Candidate(shape, network, total, self.budget.excess(total))
 
     def _is_full(self, candidate: Candidate) -> bool:
@@ -197,7 +210,9 @@ class BudgetedSpace:
             previous, candidate = candidate, self._solved(shape, share)
             if candidate is None or self.budget.admits(candidate.cost):
                 return candidate
-            if not self.budget.limits_device or (previous is not None and previous.cost == candidate.cost):
+            if not (self.budget.limits_device or self.latencies) or (
+                previous is not None and previous.cost == candidate.cost
+            ):
                 return None
             share /= self.budget.used_share(candidate.cost)
         return None
@@ -216,14 +231,14 @@ class BudgetedSpace:
         return self.space.name or "given"
 
     def cost_of(self, shape: Mapping[str, Any]) -> Cost:
-        """The cost of a shape's network, with flash and arena if the budget limits them."""
-        return self._measure(self.space.spec(shape))
+        """The cost of a shape's network, as `measure`."""
+        return self.measure(self.space.spec(shape))
 
     def _smallest_by(self, by: Callable[[Cost], float]) -> Shape:
-        return self.space.smallest(by, self._measure)
+        return self.space.smallest(by, self.measure)
 
     def _largest_by(self, by: Callable[[Cost], float]) -> Shape:
-        return self.space.largest(by, self._measure)
+        return self.space.largest(by, self.measure)
 
     def _covers(self) -> bool:
         """Whether the largest networks meet all limits, none of which has a lower limit."""

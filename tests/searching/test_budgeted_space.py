@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from random import Random
 
 import pytest
 from helpers.specs import SPACES
+from pydantic import ValidationError
 
 from lightcnn import document
 from lightcnn.budget import Budget
 from lightcnn.cost import cost, layers
 from lightcnn.device_cost import device_cost
 from lightcnn.errors import BudgetError
+from lightcnn.latency_model import LatencyModel, latency_features
+from lightcnn.program import program
 from lightcnn.searching.budgeted_space import MAX_LAYER_SHARE, MIN_CHANNELS, MIN_USE, BudgetedSpace
-from lightcnn.searching.widths.device_meter import DeviceWidthMeter
+from lightcnn.searching.widths.program_meter import ProgramWidthMeter
 from lightcnn.space import SearchSpace
 
 BUDGETS = {
@@ -222,7 +226,7 @@ def test_the_meter_of_widths_knows_flash_and_arena_of_the_whole_network(space: s
     widths = {f"{path}.width": stage.width for path, stage in bound.space.stages_by_path()}
     for _ in range(40):
         shape = bound.space.draw(random)
-        meter = DeviceWidthMeter(bound.space, bound.budget, shape)
+        meter = ProgramWidthMeter(bound.space, bound.budget, shape)
         for _ in range(2):
             changed = {name: random.choice(width.options) for name, width in widths.items()}
             total, use = device_cost(bound.space.spec(shape | changed)), meter.use(changed)
@@ -401,3 +405,44 @@ def test_just_above_the_smallest_network_there_is_always_a_candidate(name: str, 
     for seed in range(5):
         random = Random(seed)
         assert bound.budget.admits(bound.candidate(bound.draw(random), random).cost)
+
+
+MADE_UP = LatencyModel(
+    runtime="folded",
+    rates={"mean calls": 40.0, "small-conv calls": 30.0, "small-pointwise macs": 0.002, "depthwise groups": 1.0, "function elements": 0.003},
+    error=0.1, networks=30,
+)  # fmt: skip
+"""A latency model with the structure of a measured one."""
+
+
+@pytest.mark.parametrize("text", ["0.4ms", "0.4ms,300kFLOPs", "0.4ms,12kB-arena,60kB-flash"])
+def test_candidates_meet_a_latency_with_other_limits(text: str) -> None:
+    bound = BudgetedSpace(SearchSpace.load("micro"), Budget.parse(text), latencies=[MADE_UP])
+    random, used = Random(0), []
+    for _ in range(20):
+        candidate = bound.candidate(bound.draw(random), random)
+        assert bound.budget.admits(candidate.cost)
+        expected = MADE_UP.bound(latency_features(program(candidate.spec)))
+        assert candidate.cost.latency_us == math.ceil(expected) <= 400
+        assert (candidate.cost.arena_bytes is not None) == ("arena" in text)
+        used.append(bound.budget.used_share(candidate.cost))
+    assert min(used) >= 0.5 and max(used) > 0.9
+
+
+def test_a_meter_predicts_the_latency_of_other_widths_exactly() -> None:
+    space, budget = SearchSpace.load("micro"), Budget.parse("1ms")
+    bound, random = BudgetedSpace(space, budget, latencies=[MADE_UP]), Random(2)
+    for _ in range(10):
+        shape = space.draw(random)
+        meter = ProgramWidthMeter(space, budget, shape, [MADE_UP])
+        widths = {name: value for name, value in space.draw(random).items() if name.endswith("width")}
+        try:
+            total = bound.cost_of(shape | widths)
+        except ValidationError:
+            continue
+        assert meter.use(widths) == pytest.approx(budget.used_share(total), abs=2e-3)  # one microsecond of rounding
+
+
+def test_a_latency_below_that_of_the_smallest_network_is_refused_with_its_time() -> None:
+    with pytest.raises(BudgetError, match=r"the smallest network of the space micro needs \d+ us for one image, over"):
+        BudgetedSpace(SearchSpace.load("micro"), Budget.parse("20us"), latencies=[MADE_UP])

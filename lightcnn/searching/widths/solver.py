@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from lightcnn.budget import Budget
-from lightcnn.searching.widths.device_meter import DeviceWidthMeter
+from lightcnn.latency_model import LatencyModel
 from lightcnn.searching.widths.meter import WidthMeter, Widths
+from lightcnn.searching.widths.program_meter import ProgramWidthMeter
 from lightcnn.space import SearchSpace, Shape
 from lightcnn.spec import NetworkSpec
 
@@ -29,10 +30,10 @@ MAX_FACTOR = 2.0**14
 class WidthSolver:
     """Solves the widths of the shapes of one space under one budget."""
 
-    def __init__(self, space: SearchSpace, budget: Budget) -> None:
+    def __init__(self, space: SearchSpace, budget: Budget, latencies: Sequence[LatencyModel] = ()) -> None:
         self._space, self._budget = space, budget
         self._widths = {f"{p}.width": s.width for p, s in space.stages_by_path() if s.width.low < s.width.high}
-        self._meter = DeviceWidthMeter if budget.limits_device else WidthMeter
+        self._latencies = latencies
         self._ladder = {g.name: g.options for g in space.genes() if g.name.endswith(".depth") or g.name == "size"}
 
     def solve(self, shape: Mapping[str, Any], share: float) -> tuple[Shape, NetworkSpec] | None:
@@ -51,6 +52,12 @@ class WidthSolver:
         widths = self._fill(network, widths, shape, share)
         return shape | widths, network.network(widths)
 
+    def _meter(self, shape: Shape) -> WidthMeter:
+        """What measures the shape with other widths. Raises: ValidationError if it is not a valid network."""
+        if self._latencies or self._budget.limits_device:
+            return ProgramWidthMeter(self._space, self._budget, shape, self._latencies)
+        return WidthMeter(self._space, self._budget, shape)
+
     def _scaled(self, shape: Mapping[str, Any], factor: float) -> Widths:
         """The widths of a shape, multiplied by `factor` and rounded to their steps."""
         return {name: width.nearest(factor * shape[name]) for name, width in self._widths.items()}
@@ -60,11 +67,11 @@ class WidthSolver:
 
         Returns the meter of the shape as it then is. Raises: ValidationError if that is not a valid network.
         """
-        network = self._meter(self._space, self._budget, shape)
+        network = self._meter(shape)
         while network.use(self._scaled(shape, 0)) > share and _step(shape, self._ladder, -1):
-            network = self._meter(self._space, self._budget, shape)
+            network = self._meter(shape)
         while network.use(self._scaled(shape, math.inf)) < MIN_FILL * share and _step(shape, self._ladder, 1):
-            network = self._meter(self._space, self._budget, shape)
+            network = self._meter(shape)
         return network
 
     def _multiplier(self, network: WidthMeter, shape: Mapping[str, Any], share: float) -> float:

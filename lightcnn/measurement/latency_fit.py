@@ -1,0 +1,85 @@
+"""Times networks on this machine, and finds the rates of a `LatencyModel` from their times."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from lightcnn.latency_model import LatencyModel, TimedRuntime, latency_features
+from lightcnn.measurement.latency import TimedModel, measure, torch_threads
+from lightcnn.measurement.runtimes import timed_models
+from lightcnn.network import build, fold
+from lightcnn.program import program
+from lightcnn.progress import Progress, no_progress
+from lightcnn.spec import NetworkSpec
+
+ROUND_SECONDS = 0.15
+"""Seconds for the rounds of each network."""
+ERROR_QUANTILE = 0.9
+"""The share of networks whose error is at most that of the model."""
+
+
+def time_networks(
+    networks: Sequence[NetworkSpec], runtime: TimedRuntime, progress: Progress = no_progress
+) -> list[float]:
+    """The median microseconds of one image in each network, with one thread; all are timed in turns.
+
+    Raises: LightcnnError if ONNX Runtime cannot run a network.
+    """
+    with torch_threads(1):
+        models = []
+        for index, network in enumerate(networks):
+            progress("preparing networks", index, len(networks))
+            models.append(_ready(network, runtime))
+        seconds = ROUND_SECONDS * len(models)
+        return [1000 * latency.median for latency in measure(models, seconds=seconds, threads=1, progress=progress)]
+
+
+def rough_time(network: NetworkSpec, runtime: TimedRuntime) -> float:
+    """The microseconds of one image, measured within a fraction of a second."""
+    with torch_threads(1):
+        model = _ready(network, runtime)
+        return 1000 * statistics.median(model.run() for _ in range(5))
+
+
+def fit_latency(networks: Sequence[NetworkSpec], microseconds: Sequence[float], runtime: TimedRuntime) -> LatencyModel:
+    """The rates, none below zero, with the least squares of relative errors.
+
+    Args:
+        networks: The specs that were timed, at least 3.
+        microseconds: The time of each.
+        runtime: In which they ran.
+
+    Returns:
+        The model; its error is estimated by leaving each network out.
+    """
+    features = [latency_features(program(network)) for network in networks]
+    names = sorted({name for each in features for name in each})
+    table = np.array([[each[name] for name in names] for each in features]) / np.array(microseconds)[:, None]
+    scale = table.max(axis=0)
+    table /= scale
+    errors = [abs(float(table[index] @ _rates(np.delete(table, index, axis=0))) - 1) for index in range(len(table))]
+    rates = _rates(table) / scale
+    return LatencyModel(
+        runtime=runtime, rates={name: float(rate) for name, rate in zip(names, rates, strict=True) if rate > 0},
+        error=float(np.quantile(errors, ERROR_QUANTILE)), networks=len(networks),
+    )  # fmt: skip
+
+
+def _rates(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rates with which every row sums to about 1."""
+    rates: NDArray[np.float64] = nnls(table, np.ones(len(table)))[0]
+    return rates
+
+
+def _ready(network: NetworkSpec, runtime: TimedRuntime) -> TimedModel:
+    """A network with random weights, ready to be timed."""
+    (ready,) = timed_models(
+        fold(build(network, 0)), (), network.input, runtimes=[runtime], device=torch.device("cpu"), batch=1, threads=1
+    )
+    return ready

@@ -1,0 +1,137 @@
+"""The latency models of a search: made before the first trial, kept in its run folder, and used from then on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from random import Random
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field
+
+from lightcnn import document
+from lightcnn.budget import MACS, Budget, Limit
+from lightcnn.cost import cost
+from lightcnn.document import Frozen
+from lightcnn.errors import BudgetError, RunError
+from lightcnn.latency_model import RUNTIME_OF, LatencyModel, TimedRuntime
+from lightcnn.measurement.latency_fit import fit_latency, rough_time, time_networks
+from lightcnn.progress import Progress
+from lightcnn.run_folder import RunFolder, environment
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.space import SearchSpace
+from lightcnn.spec import NetworkSpec
+
+LATENCY_FILE = "latency.yaml"
+NETWORKS = 30
+"""Networks that are timed. The error that one in ten predictions exceeds was 14 % after 20, 11 % after 30 and 10 % after
+50 networks of `micro` (`tests/benchmarks/latency.py`)."""
+STEP = 1.6
+"""Each network has so many times the multiply-adds of the one before, until one takes longer than the limit."""
+LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
+"""The other networks take from this to that share of the limit: predictions matter near it."""
+Text = Annotated[str, Field(max_length=200)]
+
+
+class TimedMachine(Frozen):
+    """What times depend on."""
+
+    processor: Text
+    cores: Annotated[int, Field(ge=1, le=100_000)]
+    torch: Text
+
+    @classmethod
+    def this(cls) -> Self:
+        """This machine."""
+        machine = environment()
+        return cls(processor=str(machine["processor"])[:200], cores=machine["cores"] or 1, torch=torch.__version__)
+
+
+class LatencyModels(Frozen):
+    """The models of one search, and the machine on which its networks were timed."""
+
+    version: Literal[1] = 1
+    machine: TimedMachine
+    models: Annotated[tuple[LatencyModel, ...], Field(min_length=1, max_length=2)]
+
+
+def read_models(folder: RunFolder) -> LatencyModels | None:
+    """The models of an earlier session; None if there are none.
+
+    Raises: RunError on a machine with another processor or version of PyTorch.
+    """
+    if not (folder / LATENCY_FILE).is_file():
+        return None
+    models, this = document.load(LatencyModels, folder / LATENCY_FILE), TimedMachine.this()
+    if models.machine != this:
+        raise RunError(
+            f"run {folder.path}: its latencies were measured on {_describe(models.machine)}, and this is "
+            f"{_describe(this)}; continue it there, or choose a new --out"
+        )
+    return models
+
+
+def write_models(folder: RunFolder, models: LatencyModels) -> None:
+    """Writes latency.yaml."""
+    folder.write_bytes(LATENCY_FILE, document.dump(models, exclude_defaults=False).encode())
+
+
+def measure_models(space: SearchSpace, budget: Budget, seed: int, progress: Progress) -> LatencyModels:
+    """Times `NETWORKS` networks of a space for every time that a budget limits, and fits the models.
+
+    Nothing else should run meanwhile. Raises: LightcnnError if ONNX Runtime cannot run a network.
+    """
+    models = []
+    for limit in budget.limits:
+        if limit.resource.name in RUNTIME_OF:
+            models.append(_measure_model(space, limit, RUNTIME_OF[limit.resource.name], seed, progress))
+    return LatencyModels(machine=TimedMachine.this(), models=tuple(models))
+
+
+def _measure_model(
+    space: SearchSpace, limit: Limit, runtime: TimedRuntime, seed: int, progress: Progress
+) -> LatencyModel:
+    """Times networks of one to about the limit, then of shares of it."""
+    random, networks, times = Random(seed), [], []
+    for network in islice(_growing(space, random), NETWORKS // 2):
+        progress("timing networks", len(networks), NETWORKS)
+        networks.append(network)
+        times.append(rough_time(network, runtime))
+        if times[-1] > HIGHEST_SHARE * limit.upper:
+            break
+    macs = [cost(network).macs for network in networks]
+    low, high = (_macs_at(share * limit.upper, macs, times) for share in (LOWEST_SHARE, HIGHEST_SHARE))
+    while len(networks) < NETWORKS:
+        networks.append(_network(space, round(low * (high / low) ** random.random()), random))
+    return fit_latency(networks, time_networks(networks, runtime, progress), runtime)
+
+
+def _growing(space: SearchSpace, random: Random) -> Iterator[NetworkSpec]:
+    """The smallest network, and networks of more and more multiply-adds up to the largest."""
+    network, largest = space.spec(space.smallest()), cost(space.spec(space.largest())).macs
+    yield network
+    macs = float(cost(network).macs)
+    while (macs := macs * STEP) < largest:
+        yield _network(space, round(macs), random)
+
+
+def _network(space: SearchSpace, macs: int, random: Random) -> NetworkSpec:
+    """A random network of about so many multiply-adds; the smallest if there is none."""
+    try:
+        bounded = BudgetedSpace(space, Budget((Limit(MACS, max(1, macs)),)))
+    except BudgetError:
+        return space.spec(space.smallest())
+    return bounded.candidate(bounded.draw(random), random).spec
+
+
+def _macs_at(time: float, macs: Sequence[int], times: Sequence[float]) -> float:
+    """The multiply-adds of a network that takes so long, between those of the networks that were timed."""
+    below = [count for count, each in zip(macs, times, strict=True) if each <= time]
+    above = [count for count, each in zip(macs, times, strict=True) if each > time]
+    return math.sqrt(max(below, default=min(macs)) * min(above, default=max(macs)))
+
+
+def _describe(machine: TimedMachine) -> str:
+    return f"{machine.processor} with {machine.cores} cores and torch {machine.torch}"

@@ -1,0 +1,103 @@
+"""Predicted against measured latency: how wrong is the model of a search, and do its networks meet the limit?
+
+    python tests/benchmarks/latency.py --space micro --budget 1ms
+    python tests/benchmarks/latency.py --space mobilenet --budget 5ms --searches 20
+
+Makes the model of a search, then times networks that the model did not see, all in turns. The peer is a line through
+logarithms of multiply-adds, fitted to the same networks. With `--searches`, runs that many searches on digits with
+limits between half and twice the budget, each by the command, and times each delivered network once more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from lightcnn import Budget, NetworkSpec, SearchSpace, document
+from lightcnn.cost import cost
+from lightcnn.measurement.latency import describe_machine
+from lightcnn.measurement.latency_fit import time_networks
+from lightcnn.progress import no_progress
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.latency import measure_models
+
+
+def predictions(space: SearchSpace, budget: Budget, count: int) -> None:
+    """Prints the errors over `count` networks that are fitted to the budget."""
+    (model,) = measure_models(space, budget, 0, no_progress).models
+    bounded, random = BudgetedSpace(space, budget, latencies=(model,)), Random(1)
+    candidates = [bounded.candidate(bounded.draw(random), random) for _ in range(count)]
+    measured = np.array(time_networks([each.spec for each in candidates], model.runtime))
+    predicted = np.array([getattr(each.cost, model.resource) / (1 + model.error) for each in candidates])
+    macs = np.log([cost(each.spec).macs for each in candidates])
+    line = np.exp(np.polyval(np.polyfit(macs, np.log(measured), 1), macs))  # fitted to the networks that it is tried on
+    print(f"{space.name}, {budget}, {model.runtime}, {count} networks; stated error {model.error:.1%}")
+    print("| prediction | median error | error of 9 in 10 | largest |\n|---|---|---|---|")
+    for name, values in (("model", predicted), ("line through multiply-adds, fitted to these", line)):
+        errors = np.abs(values / measured - 1)
+        print(f"| {name} | {np.median(errors):.1%} | {np.quantile(errors, 0.9):.1%} | {errors.max():.1%} |")
+    limit = budget.limits[0].upper
+    print(
+        f"{int((measured <= limit).sum())} of {count} are within the limit; median use {np.median(measured) / limit:.1%}"
+    )
+
+
+def searches(space: str, budget: Budget, count: int, seconds: float) -> None:
+    """Runs searches, and times what they deliver."""
+    limit, met = budget.limits[0], 0
+    print(
+        "| limit (ms) | predicted at most | measured by the search | measured again | within |\n|---|---|---|---|---|"
+    )
+    for number, share in enumerate(np.geomspace(0.5, 2, count)):
+        upper = round(limit.upper * share)
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "run"
+            ending = "us-onnx" if "onnx" in limit.resource.name else "us"
+            command = [
+                sys.executable, "-m", "lightcnn", "search", "--budget", f"{upper}{ending}", "--space", space,
+                "--time", f"{seconds}s", "--seed", str(number), "--quiet", "--out", str(out),
+            ]  # fmt: skip
+            ended = subprocess.run(command, capture_output=True, text=True, check=False)
+            if ended.returncode:
+                print(
+                    f"| {upper / 1000:.3f} | exit {ended.returncode}: {ended.stderr.strip().splitlines()[-1]} | | | |"
+                )
+                continue
+            report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+            spec = document.load(NetworkSpec, out / "spec.yaml")
+        name = limit.resource.name
+        by_search, again = (
+            report["latency"][name]["measured"],
+            time_networks([spec], report["latency"][name]["runtime"])[0],
+        )
+        met += by_search <= upper
+        values = (upper, report["network"]["cost"][name], by_search, again)
+        print(" | ".join(["", *(f"{value / 1000:.3f}" for value in values), str(again <= upper), ""]).strip())
+    print(f"{met} of {count} searches delivered a network within the limit")
+
+
+def main() -> None:
+    """Runs the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", default="micro")
+    parser.add_argument("--budget", default="1ms", help="one limit in ms or ms-onnx")
+    parser.add_argument("--networks", type=int, default=50)
+    parser.add_argument("--searches", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=40)
+    options = parser.parse_args()
+    budget, machine = Budget.parse(options.budget), describe_machine()
+    print(f"{machine['processor']}, load {machine['load']}, torch {machine['packages']['torch']}")
+    predictions(SearchSpace.load(options.space), budget, options.networks)
+    if options.searches:
+        searches(options.space, budget, options.searches, options.seconds)
+
+
+if __name__ == "__main__":
+    main()
