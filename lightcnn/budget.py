@@ -7,8 +7,8 @@ A budget is one or more limits with their units, joined by commas:
 FLOPs and MACs are the same number: multiply-adds. KB is 1000 bytes and KiB 1024. A plain byte limit is on the int8
 weights of the deployed network; `-RAM` is on the peak of its int8 activations. `-flash` and `-arena` are on the C that
 `lightcnn export --to c` generates: its constants and code, and its static buffer. `5ms` is the time for one image in
-PyTorch with one thread on this machine, `5ms-onnx` in ONNX Runtime. `low..high` adds a lower limit. Upper and lower case
-do not matter.
+PyTorch with one thread on this machine, `5ms-onnx` in ONNX Runtime. `low..high` adds a lower limit. Upper and lower
+case do not matter.
 """
 
 from __future__ import annotations
@@ -97,8 +97,10 @@ class Cost:
             f"{human(self.macs)} FLOPs, {human(self.params)} params, {human(self.weight_bytes_int8)}B int8 weights, "
             f"{human(self.peak_activations)}B int8 peak activations"
         )
-        more = ((self.flash_bytes, "B flash"), (self.arena_bytes, "B arena"), (self.latency_us, " us"))
-        more = (*more, (self.onnx_latency_us, " us in ONNX Runtime"))
+        more = (
+            (self.flash_bytes, "B flash"), (self.arena_bytes, "B arena"),
+            (self.latency_us, " us"), (self.onnx_latency_us, " us in ONNX Runtime"),
+        )  # fmt: skip
         return ", ".join([text, *(f"{human(count)}{name}" for count, name in more if count is not None)])
 
 
@@ -159,7 +161,11 @@ _BYTE_RESOURCES = {"": WEIGHT_BYTES, "-ram": PEAK_BYTES, "-flash": FLASH_BYTES, 
 _TIMES = {"us": 1, "ms": 10**3, "s": 10**6}
 _TIME_RESOURCES = {"": LATENCY, "-onnx": ONNX_LATENCY}
 """The resource that a limit in seconds is on, by the end of its unit."""
-_PRINTED_UNITS = {resource: "B" + ending.replace("ram", "RAM") for ending, resource in _BYTE_RESOURCES.items()}
+_PRINTED_UNITS = {resource: "B" + ending.replace("ram", "RAM") for ending, resource in _BYTE_RESOURCES.items()} | {
+    resource: ending for ending, resource in _TIME_RESOURCES.items()
+}
+_COUNT_PREFIXES = (("G", 10**9), ("M", 10**6), ("k", 10**3), ("", 1))
+_TIME_PREFIXES = (("ms", 10**3), ("us", 1))
 _NUMBER = r"[+-]?(?:\d+(?:_\d+)*(?:\.\d+)?|\.\d+)(?:e[+-]?\d{1,3})?"
 _UNIT = r"[a-z/-]*"
 _TERM = re.compile(
@@ -178,12 +184,8 @@ class Limit:
 
     def __str__(self) -> str:
         """Text from which `Budget.parse` reads the same limit."""
-        if self.resource in LATENCY_RESOURCES:
-            ending = next(ending for ending, resource in _TIME_RESOURCES.items() if resource is self.resource)
-            unit, prefixes = ending, (("ms", 10**3), ("us", 1))
-        else:
-            unit = _PRINTED_UNITS.get(self.resource, self.resource.label)
-            prefixes = (("G", 10**9), ("M", 10**6), ("k", 10**3), ("", 1))
+        unit = _PRINTED_UNITS.get(self.resource, self.resource.label)
+        prefixes = _TIME_PREFIXES if self.resource in LATENCY_RESOURCES else _COUNT_PREFIXES
         prefix, size = next((prefix, size) for prefix, size in prefixes if self.upper >= size)
         numbers = [f"{Decimal(bound) / size:f}" for bound in (self.lower, self.upper) if bound is not None]
         return "..".join(n.rstrip("0").rstrip(".") if "." in n else n for n in numbers) + prefix + unit

@@ -26,8 +26,8 @@ from lightcnn.spec import NetworkSpec
 
 LATENCY_FILE = "latency.yaml"
 NETWORKS = 30
-"""Networks that are timed. The error that one in ten predictions exceeds was 14 % after 20, 11 % after 30 and 10 % after
-50 networks of `micro` (`tests/benchmarks/latency.py`)."""
+"""Networks that are timed. The error that one in ten predictions exceeds was 14 % after 20, 11 % after 30 and 10 %
+after 50 networks of `micro`."""
 STEP = 1.6
 """Each network has so many times the multiply-adds of the one before, until one takes longer than the limit."""
 LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
@@ -94,7 +94,8 @@ def _measure_model(
     space: SearchSpace, limit: Limit, runtime: TimedRuntime, seed: int, progress: Progress
 ) -> LatencyModel:
     """Times networks of one to about the limit, then of shares of it."""
-    random, networks, times = Random(seed), [], []
+    random, times = Random(seed), list[float]()
+    networks: list[NetworkSpec] = []
     for network in islice(_growing(space, random), NETWORKS // 2):
         progress("timing networks", len(networks), NETWORKS)
         networks.append(network)

@@ -43,10 +43,8 @@ def predictions(space: SearchSpace, budget: Budget, count: int) -> None:
     for name, values in (("model", predicted), ("line through multiply-adds, fitted to these", line)):
         errors = np.abs(values / measured - 1)
         print(f"| {name} | {np.median(errors):.1%} | {np.quantile(errors, 0.9):.1%} | {errors.max():.1%} |")
-    limit = budget.limits[0].upper
-    print(
-        f"{int((measured <= limit).sum())} of {count} are within the limit; median use {np.median(measured) / limit:.1%}"
-    )
+    within, use = int((measured <= budget.limits[0].upper).sum()), np.median(measured) / budget.limits[0].upper
+    print(f"{within} of {count} are within the limit; median use {use:.1%}")
 
 
 def searches(space: str, budget: Budget, count: int, seconds: float) -> None:

@@ -409,7 +409,10 @@ def test_just_above_the_smallest_network_there_is_always_a_candidate(name: str, 
 
 MADE_UP = LatencyModel(
     runtime="folded",
-    rates={"mean calls": 40.0, "small-conv calls": 30.0, "small-pointwise macs": 0.002, "depthwise groups": 1.0, "function elements": 0.003},
+    rates={
+        "mean calls": 40.0, "small-conv calls": 30.0, "small-pointwise macs": 0.002, "depthwise groups": 1.0,
+        "function elements": 0.003,
+    },
     error=0.1, networks=30,
 )  # fmt: skip
 """A latency model with the structure of a measured one."""
