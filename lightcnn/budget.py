@@ -259,6 +259,12 @@ class Budget:
         """The times that are limited, which depend on the machine."""
         return tuple(limit.resource for limit in self.limits if limit.resource in LATENCY_RESOURCES)
 
+    @property
+    def without_latencies(self) -> Budget | None:
+        """The limits that depend on the spec alone; None if there are none."""
+        limits = tuple(limit for limit in self.limits if limit.resource not in LATENCY_RESOURCES)
+        return Budget(limits) if limits else None
+
     def document(self) -> dict[str, Any]:
         """The value of `budget` in report.json, in base units: counts, bytes and microseconds."""
         return {limit.resource.name: {"lower": limit.lower, "upper": limit.upper} for limit in self.limits}

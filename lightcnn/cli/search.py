@@ -221,7 +221,7 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
     from lightcnn.recipe import Reading
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.budgeted_space import BudgetedSpace
-    from lightcnn.searching.deployment.requirements import require_deployable
+    from lightcnn.searching.deployment.requirements import require_deployable, require_timeable
     from lightcnn.searching.settings import DEFAULT_SECONDS, make_settings
     from lightcnn.space import SearchSpace
     from lightcnn.space_choice import choose_space
@@ -236,7 +236,9 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
     channels, classes, size = describe(data)
     space = SearchSpace.load(choose_space(budget, size).name if name == "auto" else name)
     fixed = space.with_input(options["input"]) if "input" in options and name != "auto" else space
-    require_deployable(BudgetedSpace(fixed.for_data(channels, classes, size), budget), options.get("deploy"))
+    if counted := budget.without_latencies:  # networks are timed later
+        require_deployable(BudgetedSpace(fixed.for_data(channels, classes, size), counted), options.get("deploy"))
+    require_timeable(budget)
     values = {name: value for name, value in options.items() if name not in Reading.model_fields}
     if "trials" not in options and "seconds" not in options:
         values["seconds"] = DEFAULT_SECONDS

@@ -11,6 +11,7 @@ from lightcnn.searching.plan import Plan
 from lightcnn.searching.settings import SearchSettings
 
 if TYPE_CHECKING:
+    from lightcnn.searching.latency import MeasuredLatency
     from lightcnn.searching.trainings.choice import Choice
     from lightcnn.searching.trainings.finals import Finalist, FinalProgress
     from lightcnn.searching.trials.storage import Outcome
@@ -26,8 +27,8 @@ class SearchResult:
     """What a search has found.
 
     All trials, the predicted utility of those with a score, the final trainings in the order of the finalists, the
-    weights that are delivered, how often the test set has been evaluated, with this time, and the test accuracies of
-    the same training with other seeds.
+    weights that are delivered, how often the test set has been evaluated, with this time, the test accuracies of the
+    same training with other seeds, and the latencies of the delivered network that the budget limits.
     """
 
     outcomes: Sequence[Outcome]
@@ -37,6 +38,7 @@ class SearchResult:
     choice: Choice
     test_evaluations: int
     repeats: Sequence[float] = ()
+    latencies: Sequence[MeasuredLatency] = ()
 
 
 def comparison(settings: SearchSettings, plan: Plan, result: SearchResult) -> dict[str, Any]:

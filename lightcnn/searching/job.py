@@ -23,6 +23,7 @@ from lightcnn.recipe import Reading
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.deployment.names import DeployName
+from lightcnn.searching.latency import LATENCY_FILE
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import read_plan, write_plan
 from lightcnn.searching.preparation import prepare
@@ -150,9 +151,13 @@ def run(
     existing = RunFolder.resumed(out, resume=resume, command="search", settings=SETTINGS_FILE)
     device = pick_device(settings.device)
     with _workers(settings, device, progress) as pool:
-        inputs = prepare(settings, device, pool.workers if pool else 1, progress, resumed=resume)
+        inputs = prepare(
+            settings, device, pool.workers if pool else 1, progress, existing=existing,
+            wait_until_idle=pool.wait_until_idle if pool else lambda: None,
+        )  # fmt: skip
         settings, space = inputs.settings, inputs.space
-        folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: settings.yaml()})
+        times = {LATENCY_FILE: inputs.latencies.yaml()} if inputs.latencies else {}
+        folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: settings.yaml(), **times})
         with folder.locked():
             pipeline = Pipeline(inputs.dataset, inputs.sets, device, progress=progress.reading)
             data = PipelineData(pipeline, settings.seed)
@@ -184,7 +189,7 @@ def estimate(
     folder = RunFolder.resumed(resumed, resume=resumed is not None, command="search", settings=SETTINGS_FILE)
     device = pick_device(settings.device)
     workers = settings.workers or default_workers(device)
-    inputs = prepare(settings, device, workers, progress, resumed=folder is not None)
+    inputs = prepare(settings, device, workers, progress, existing=folder)
     settings, space = inputs.settings, inputs.space
     pipeline = Pipeline(inputs.dataset, inputs.sets, device)
     stored = None if folder is None else read_plan(folder, inputs.dataset.fingerprint)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from random import Random
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field
 
 from lightcnn import document
-from lightcnn.budget import MACS, Budget, Limit
+from lightcnn.budget import MACS, Budget, Cost, Limit
 from lightcnn.cost import cost
 from lightcnn.document import Frozen
 from lightcnn.errors import BudgetError, RunError
@@ -32,6 +33,8 @@ STEP = 1.6
 """Each network has so many times the multiply-adds of the one before, until one takes longer than the limit."""
 LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
 """The other networks take from this to that share of the limit: predictions matter near it."""
+MIN_SPREAD = 4.0
+"""The largest of them has at least so many times the multiply-adds of the smallest: rates follow from differences."""
 Text = Annotated[str, Field(max_length=200)]
 
 
@@ -56,26 +59,26 @@ class LatencyModels(Frozen):
     machine: TimedMachine
     models: Annotated[tuple[LatencyModel, ...], Field(min_length=1, max_length=2)]
 
+    def yaml(self) -> bytes:
+        """latency.yaml."""
+        return document.dump(self, exclude_defaults=False).encode()
 
-def read_models(folder: RunFolder) -> LatencyModels | None:
-    """The models of an earlier session; None if there are none.
 
-    Raises: RunError on a machine with another processor or version of PyTorch.
+def read_models(folder: RunFolder, budget: Budget) -> LatencyModels:
+    """The models of an earlier session.
+
+    Raises: RunError on a machine with another processor or version of PyTorch, or if they are not of this budget.
     """
-    if not (folder / LATENCY_FILE).is_file():
-        return None
+    folder.require(LATENCY_FILE)
     models, this = document.load(LatencyModels, folder / LATENCY_FILE), TimedMachine.this()
+    if [model.resource for model in models.models] != [resource.name for resource in budget.latencies]:
+        raise RunError(f"{folder.path / LATENCY_FILE}: not the latencies of budget {budget}; choose a new --out")
     if models.machine != this:
         raise RunError(
             f"run {folder.path}: its latencies were measured on {_describe(models.machine)}, and this is "
             f"{_describe(this)}; continue it there, or choose a new --out"
         )
     return models
-
-
-def write_models(folder: RunFolder, models: LatencyModels) -> None:
-    """Writes latency.yaml."""
-    folder.write_bytes(LATENCY_FILE, document.dump(models, exclude_defaults=False).encode())
 
 
 def measure_models(space: SearchSpace, budget: Budget, seed: int, progress: Progress) -> LatencyModels:
@@ -88,6 +91,59 @@ def measure_models(space: SearchSpace, budget: Budget, seed: int, progress: Prog
         if limit.resource.name in RUNTIME_OF:
             models.append(_measure_model(space, limit, RUNTIME_OF[limit.resource.name], seed, progress))
     return LatencyModels(machine=TimedMachine.this(), models=tuple(models))
+
+
+@dataclass(frozen=True)
+class MeasuredLatency:
+    """The median microseconds of a trained network, and the limit of the budget."""
+
+    resource: str
+    limit: int
+    microseconds: float
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the network is fast enough."""
+        return self.microseconds <= self.limit
+
+
+def measure_latencies(
+    networks: Sequence[NetworkSpec], budget: Budget, progress: Progress
+) -> list[tuple[MeasuredLatency, ...]]:
+    """The latencies of each network that the budget limits, measured in turns; nothing else should run meanwhile."""
+    limits = [limit for limit in budget.limits if limit.resource.name in RUNTIME_OF]
+    times = [time_networks(networks, RUNTIME_OF[limit.resource.name], progress) for limit in limits]
+    return [
+        tuple(
+            MeasuredLatency(limit.resource.name, limit.upper, series[index])
+            for limit, series in zip(limits, times, strict=True)
+        )
+        for index in range(len(networks))
+    ]
+
+
+def nearest_latency(latencies: Sequence[Sequence[MeasuredLatency]], budget: Budget) -> str:
+    """What to say if no finalist is fast enough: how slow the nearest is, and what to do."""
+    nearest = min(latencies, key=lambda measured: max(each.microseconds / each.limit for each in measured))
+    slow = max(nearest, key=lambda each: each.microseconds / each.limit)
+    return (
+        f"none of {len(latencies)} networks that were trained to the end meets the budget {budget}; the nearest takes "
+        f"{slow.microseconds / 1000:.3f} ms for one image, over {slow.limit / 1000:g} ms; continue the search with "
+        "--resume and more --time, or search again with a slightly lower limit"
+    )
+
+
+def latency_document(
+    models: Sequence[LatencyModel], total: Cost, measured: Sequence[MeasuredLatency]
+) -> dict[str, Any]:
+    """`latency` of report.json, by the number of a cost, in microseconds: what was predicted at most, and measured."""
+    return {
+        each.resource: {
+            "runtime": model.runtime, "limit": each.limit, "predicted_at_most": getattr(total, each.resource),
+            "prediction_error": model.error, "measured": round(each.microseconds, 1), "threads": 1,
+        }
+        for model, each in zip(models, measured, strict=True)
+    }  # fmt: skip
 
 
 def _measure_model(
@@ -104,8 +160,9 @@ def _measure_model(
             break
     macs = [cost(network).macs for network in networks]
     low, high = (_macs_at(share * limit.upper, macs, times) for share in (LOWEST_SHARE, HIGHEST_SHARE))
+    spread = max(high / low, MIN_SPREAD)
     while len(networks) < NETWORKS:
-        networks.append(_network(space, round(low * (high / low) ** random.random()), random))
+        networks.append(_network(space, round(low * spread ** random.random()), random))
     return fit_latency(networks, time_networks(networks, runtime, progress), runtime)
 
 

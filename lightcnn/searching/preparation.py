@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -17,8 +18,10 @@ from lightcnn.data.split import Split, make_split
 from lightcnn.devices import require_memory
 from lightcnn.engine.memory import training_bytes
 from lightcnn.recipe_defaults import default_training, require_training
+from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.searching.deployment.requirements import require_deployable
+from lightcnn.searching.deployment.requirements import require_deployable, require_timeable
+from lightcnn.searching.latency import LatencyModels, measure_models, read_models
 from lightcnn.searching.plan import AVERAGING
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings
@@ -38,25 +41,40 @@ class SearchInputs:
     dataset: Dataset
     sets: Split
     space: BudgetedSpace
+    latencies: LatencyModels | None
     judge: Judge
     began: float
 
 
 def prepare(
-    settings: SearchSettings, device: torch.device, workers: int, progress: SearchProgress, *, resumed: bool
+    settings: SearchSettings,
+    device: torch.device,
+    workers: int,
+    progress: SearchProgress,
+    *,
+    existing: RunFolder | None,
+    wait_until_idle: Callable[[], object] = lambda: None,
 ) -> SearchInputs:
-    """Reads the data and checks that a search can run on them; the settings of a `resumed` one are complete.
+    """Reads the data and checks that a search can run on them; the settings of an `existing` one are complete.
 
-    Raises: BudgetError; DataError; InputError.
+    If the budget limits a latency, networks are timed once `wait_until_idle` returns. Raises: BudgetError; DataError;
+    InputError.
     """
     dataset = _read(settings, progress)
     began = time.monotonic()
-    if not resumed:
+    if existing is None:
         dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
     sets = make_split(dataset, settings.seed, settings.reading)
-    space = _space_for(settings, dataset)
+    images = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
+    budget = Budget.parse(settings.budget)
+    latencies = None
+    if budget.latencies:
+        wait_until_idle()
+        latencies = _latencies(images, budget, settings.seed, existing, progress)
+    space = BudgetedSpace(images, budget, dataset.size, latencies.models if latencies else ())
+    require_deployable(space, settings.deploy)
     _require_training(space, settings, dataset, sets, device, workers)
-    return SearchInputs(settings, dataset, sets, space, _judge(settings, dataset, sets), began)
+    return SearchInputs(settings, dataset, sets, space, latencies, _judge(settings, dataset, sets), began)
 
 
 def _read(settings: SearchSettings, progress: SearchProgress) -> Dataset:
@@ -106,9 +124,14 @@ def _judge(settings: SearchSettings, dataset: Dataset, sets: Split) -> Judge:
     return Judge(settings.metric, dataset.labels[sets.val], dataset.groups[sets.val], dataset.classes)
 
 
-def _space_for(settings: SearchSettings, dataset: Dataset) -> BudgetedSpace:
-    """The space under its budget, for the images of the data set. Raises: BudgetError; InputError."""
-    images = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
-    space = BudgetedSpace(images, Budget.parse(settings.budget), dataset.size)
-    require_deployable(space, settings.deploy)
-    return space
+def _latencies(
+    space: SearchSpace, budget: Budget, seed: int, existing: RunFolder | None, progress: SearchProgress
+) -> LatencyModels:
+    """What predicts the times that the budget limits: measured once, and then read from the run folder.
+
+    Raises: RunError if it was measured on another machine.
+    """
+    require_timeable(budget)
+    if existing is not None:
+        return read_models(existing, budget)
+    return measure_models(space, budget, seed, progress.reading)

@@ -10,6 +10,7 @@ from lightcnn.recipe_defaults import default_augment
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.comparison import SearchResult
+from lightcnn.searching.latency import MeasuredLatency, measure_latencies, nearest_latency
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.report.report import delivered_recipe, write_report
@@ -165,14 +166,28 @@ class SearchSession:
         outcomes = searcher.settled()
         write_trials(self._folder, self._space, outcomes)
         self._progress.choosing()
-        choice = self._choose(finalists, trained)
+        latencies = self._latencies(finalists)
+        in_time = [index for index, measured in enumerate(latencies) if all(each.is_met for each in measured)]
+        choice = self._choose([finalists[index] for index in in_time], [trained[index] for index in in_time])
         if self._settings.deploy:
             write_trials(self._folder, self._space, outcomes, choice)
         repeats = self._repeats(choice)
-        result = SearchResult(
-            outcomes, searcher.promises(outcomes), finalists, trained, choice, searcher.count_test_evaluation(), repeats
-        )
+        measured = latencies[finalists.index(choice.best.finalist)]
+        promises, looks = searcher.promises(outcomes), searcher.count_test_evaluation()
+        result = SearchResult(outcomes, promises, finalists, trained, choice, looks, repeats, measured)
         write_report(self._folder, self._settings, pipeline, self._space, self._plan, result, self._clock, self._values)
+
+    def _latencies(self, finalists: list[Finalist]) -> list[tuple[MeasuredLatency, ...]]:
+        """The latencies of each finalist that the budget limits. Raises: LightcnnError if none is fast enough."""
+        budget = self._space.budget
+        if not budget.latencies:
+            return [()] * len(finalists)
+        specs = [finalist.candidate.spec for finalist in finalists]
+        with self._clock.paused():
+            latencies = measure_latencies(specs, budget, self._progress.reading)
+        if not any(all(each.is_met for each in measured) for measured in latencies):
+            raise LightcnnError(f"run {self._folder.path}: {nearest_latency(latencies, budget)}")
+        return latencies
 
     def _choose(self, finalists: list[Finalist], trained: list[FinalProgress]) -> Choice:
         """The weights to deliver; the networks are compared after quantization if they are deployed in 8 bits."""
@@ -203,6 +218,7 @@ class SearchSession:
     def _open_searcher(self) -> Searcher:
         """The searcher over study.db."""
         settings, plan = self._settings, self._plan
+        models = [model.model_dump() for model in self._space.latencies]
         fingerprint = {
             "budget": self._space.budget.document(),
             "space": self._space.space.model_dump(mode="json"),
@@ -211,6 +227,7 @@ class SearchSession:
             "strategy": settings.strategy,
             **({} if settings.metric == "accuracy" else {"metric": settings.metric}),
             "rungs": list(plan.rungs),
+            **({"latency": models} if models else {}),
         }
         searcher = Searcher(
             self._space,

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightcnn import interrupt
-from lightcnn.budget import Budget, Cost, human
+from lightcnn.budget import LATENCIES, Budget, Cost, human
 from lightcnn.output.console import CommandConsole
 from lightcnn.output.largest_class import largest_class_clause
 from lightcnn.output.terminal import LiveView, format_duration, key_value_grid, table
@@ -235,6 +235,7 @@ def _cost(document: Mapping[str, Any]) -> Cost:
         peak_activations=document["peak_activations"],
         flash_bytes=document["flash_bytes"],
         arena_bytes=document["arena_bytes"],
+        **{name: document[name] for name in LATENCIES if name in document},
     )
 
 
@@ -271,9 +272,16 @@ def summary(report: Mapping[str, Any]) -> str:
         if name == "accuracy"
         else f", test {metric_label(name)} {format_score(name, report['metrics']['test'][name])}"
     )
-    device = ", ".join(f"{human(total[name])}B {title}" for name, title in DEVICE_TITLES.items() if total.get(name))
+    device = [f"{human(total[name])}B {title}" for name, title in DEVICE_TITLES.items() if total.get(name)]
+    device += [_latency(times) for times in report.get("latency", {}).values()]
     return (
         f"test accuracy {test['values'][0]:.2%} (95 % interval {test['low']:.2%} to {test['high']:.2%}"
         f"{largest_class_clause(report['metrics']['test'])}){other}, "
-        f"{human(total['macs'])} FLOPs, {human(total['params'])} params{device and ', ' + device}"
+        f"{human(total['macs'])} FLOPs, {human(total['params'])} params{''.join(f', {text}' for text in device)}"
     )
+
+
+def _latency(times: Mapping[str, Any]) -> str:
+    """A measured latency, from `latency` of report.json."""
+    where = " in ONNX Runtime" if times["runtime"] == "onnx" else ""
+    return f"{times['measured'] / 1000:.3g} ms for one image{where}"

@@ -1,12 +1,21 @@
-"""Whether the networks of a search can be deployed, which is known before any training. No torch."""
+"""Whether the networks of a search can be deployed and timed, which is known before any training. No torch."""
 
 from __future__ import annotations
 
+from lightcnn.budget import ONNX_LATENCY, Budget
 from lightcnn.device_cost import MAX_DIMENSION, can_be_generated
 from lightcnn.errors import InputError
 from lightcnn.program import program
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.deployment.names import DeployName
+
+
+def require_timeable(budget: Budget) -> None:
+    """Checks that what runs the networks of a limited latency is installed. Raises: InputError."""
+    if ONNX_LATENCY in budget.latencies:
+        from lightcnn.onnxfiles.extra import require_onnx
+
+        require_onnx(f"--budget {budget}")
 
 
 def require_deployable(space: BudgetedSpace, deploy: DeployName | None) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from lightcnn import document
 from lightcnn.budget import MACS, Budget, Limit
-from lightcnn.device_cost import device_cost
 from lightcnn.network_stages import spec_stages
 from lightcnn.output import html
 from lightcnn.output.caveats import groups_clause, page_cautions
@@ -30,7 +29,8 @@ COUNTERS = (("lightcnn", "macs"), ("fvcore", "fvcore"), ("thop", "thop"))
 """Who counts multiply-adds, and the name of its number in a `Cost`."""
 COST_TITLES = {"macs": "FLOPs", "params": "parameters", "weight_bytes": "int8 weights, bytes",
                "peak_bytes": "int8 activations, bytes at the peak", "flash_bytes": "flash, bytes",
-               "arena_bytes": "arena, bytes"}  # fmt: skip
+               "arena_bytes": "arena, bytes", "latency_us": "one image in PyTorch, predicted at most, µs",
+               "onnx_latency_us": "one image in ONNX Runtime, predicted at most, µs"}  # fmt: skip
 """The resources of a budget as names of bars."""
 TRIAL_HEADER = ("trial", "state", "images", "validation accuracy", "FLOPs", "parameters", "int8 weight bytes",
                 "peak activation bytes", "seconds", "stem and stage widths", "reason")  # fmt: skip
@@ -47,11 +47,12 @@ def report_page(
     path: Path,
 ) -> bytes:
     """The page, as UTF-8. `charts` has the figures by name, `path` is the run folder."""
-    total = device_cost(spec)
+    total = space.measure(spec)
     context = {
         "settings": settings, "report": report, "charts": charts, **_answer(report),
         "confusions": confusion_table(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
-        "bars": list(_bars(space.budget, total)), "other_costs": _other_costs(report["network"], space.budget),
+        "bars": [*_bars(space.budget, total), *_measured_bars(report)],
+        "other_costs": _other_costs(report["network"], space.budget),
         "commands": list(_commands(settings, report, path, bool(space.genes()))),
         "drawing": network_svg(spec.name, spec.input, spec_stages(spec)),
         "stage_header": TABLE_HEADER, "stages": stage_rows(spec_stages(spec)), "spec": document.dump(spec),
@@ -108,6 +109,14 @@ def _bars(budget: Budget, total: Any) -> Iterable[tuple[str, str, float]]:
                 yield _bar(limit, f"FLOPs, counted by {counter}", getattr(total, name))
         else:
             yield _bar(limit, COST_TITLES[limit.resource.name], limit.resource.largest_count(total))
+
+
+def _measured_bars(report: Mapping[str, Any]) -> Iterable[tuple[str, str, float]]:
+    """The latencies of the delivered network as they were measured."""
+    for times in report.get("latency", {}).values():
+        where = "ONNX Runtime" if times["runtime"] == "onnx" else "PyTorch"
+        text = f"{times['measured']:,.0f} of {times['limit']:,}"
+        yield f"one image in {where}, measured, µs", text, times["measured"] / times["limit"]
 
 
 def _bar(limit: Limit, name: str, count: float) -> tuple[str, str, float]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lightcnn import document
-from lightcnn.budget import Budget, Cost
+from lightcnn.budget import LATENCIES, Budget, Cost
 from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.positive_class import positive_document
@@ -40,6 +41,7 @@ from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.comparison import SearchResult, comparison, deploy_document, fidelity_document, final_document
+from lightcnn.searching.latency import latency_document
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.predictions import importance_document, prediction_document
 from lightcnn.searching.report import figures
@@ -70,6 +72,12 @@ class Final:
     epochs: tuple[EpochRow, ...]
     probabilities: Mapping[str, NDArray[np.float64]]
     counters: Mapping[str, int]
+
+    @cached_property
+    def total(self) -> Cost:
+        """Its cost, with flash and arena, and the times that the budget limits."""
+        known = ((name, getattr(self.candidate.cost, name)) for name in LATENCIES)
+        return replace(device_cost(self.candidate.spec), **dict(known))
 
 
 def write_report(
@@ -160,7 +168,7 @@ def report_document(
 ) -> dict[str, Any]:
     """report.json without `predictions`. Raises: LightcnnError if the network breaks the budget by any counter."""
     metrics, outcomes = _metrics(pipeline, final), result.outcomes
-    total = device_cost(final.candidate.spec)
+    total = final.total
     _require_budget(space.budget, total, final.counters)
     return {
         **report_head(
@@ -204,6 +212,7 @@ def report_document(
         "plan": plan.document(settings.seconds, settings.epochs, space.limited(settings.trials)),
         "comparison": comparison(settings, plan, result),
         **deploy_document(settings, result),
+        **({"latency": latency_document(space.latencies, total, result.latencies)} if result.latencies else {}),
         "finals": [final_document(*item) for item in zip(result.finalists, result.trained, strict=True)],
         "prediction": prediction_document(space, result),
         "importance": importance_document(space, result, settings.seed),

@@ -87,6 +87,16 @@ class WorkerPool:
             _end(worker)
         self._workers.clear()
 
+    def wait_until_idle(self) -> None:
+        """Waits until the processes have loaded PyTorch, so that nothing else runs while networks are timed."""
+        end = time.monotonic() + START_LIMIT_SECONDS
+        while any(worker.limit == START_LIMIT_SECONDS for worker in self._workers) and time.monotonic() < end:
+            for worker in self._workers:
+                self._hear(worker)
+                if worker.process.poll() is not None:  # it is replaced when it is given a job
+                    worker.limit = BEAT_LIMIT_SECONDS
+            time.sleep(POLL_SECONDS)
+
     def open(self, data: PipelineData, folder: RunFolder) -> None:
         """Gives the workers their data."""
         data.write_arrays(folder)

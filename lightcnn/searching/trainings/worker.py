@@ -30,10 +30,10 @@ def main() -> None:
     from lightcnn.searching.trainings.jobs import JobMessage, WorkerSettings
     from lightcnn.searching.trainings.training import run_job
 
+    beats = _Beats(answers)
     settings = WorkerSettings.model_validate_json(_next(lines, ready))
     folder = RunFolder(Path(settings.folder))
     data = SharedData(folder / "trainings", torch.device(settings.device))
-    beats = _Beats(answers)
     from lightcnn.data.preprocess import Preprocess
 
     while True:
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 class _Beats:
-    """Writes the step of the current job every `BEAT_SECONDS`, from a thread of its own."""
+    """Writes the step of the current job at once and every `BEAT_SECONDS`, from a thread of its own."""
 
     def __init__(self, answers: IO[str]) -> None:
         self._answers = answers
@@ -70,8 +70,8 @@ class _Beats:
         from lightcnn.searching.trainings.jobs import Beat
 
         while True:
-            time.sleep(BEAT_SECONDS)
             self.write(Beat(trial=self._trial, step=self._step).model_dump_json())
+            time.sleep(BEAT_SECONDS)
 
 
 def _read(lines: list[str], ready: threading.Condition) -> None:

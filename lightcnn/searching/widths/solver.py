@@ -110,9 +110,10 @@ def _next_factor(low: float, low_use: float, high: float, high_use: float) -> fl
     Near a bound it is `PRECISION` away from it, so that the interval closes if the root is that near.
     """
     if math.isinf(high):
-        return float(min(MAX_FACTOR, low * max(PRECISION, low_use**-EXPONENT)))
+        return float(min(MAX_FACTOR, low * max(PRECISION, max(low_use, 1 / MAX_USE) ** -EXPONENT)))
     if not low:
         return float(high / max(PRECISION, high_use**EXPONENT))
+    low_use = max(low_use, 1 / MAX_USE)
     root = low * (high / low) ** (-math.log(low_use) / math.log(high_use / low_use))
     return float(min(max(root, low * PRECISION), high / PRECISION))
 

@@ -1,0 +1,152 @@
+"""A search within a latency: what is timed, what is kept, what is delivered, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightcnn import Run, search
+from lightcnn.errors import BudgetError, InputError, LightcnnError
+from lightcnn.latency_model import LatencyModel, latency_features
+from lightcnn.program import program
+from lightcnn.searching import latency
+from lightcnn.spec import NetworkSpec
+
+STAGE = "{kind: [conv, separable], width: {low: 4, high: 24}, depth: {low: 1, high: 2}}"
+MACHINE = LatencyModel(
+    runtime="folded", error=0.0, networks=1,
+    rates={"mean calls": 20.0, "small-conv macs": 0.002, "small-pointwise macs": 0.002, "small-pointwise calls": 15.0},
+)  # fmt: skip
+"""How long this test's machine takes."""
+
+
+@pytest.fixture
+def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A small space and sixty images, on a machine whose times are made up and include noise of at most 5 %."""
+    prepare(tmp_path, monkeypatch)
+    return "space.yaml"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished search within 0.2 ms."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        prepare(folder, monkeypatch)
+        run("space.yaml", "200us,100kFLOPs")
+    return folder / "run"
+
+
+@pytest.fixture
+def copied(space: str, finished: Path) -> Path:
+    """A copy of the finished search beside the images."""
+    shutil.copytree(finished, "run")
+    return Path("run")
+
+
+def prepare(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes the images and the space to a folder, and makes up the times."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("LIGHTCNN_CACHE", str(folder / "cache"))
+    labels = np.arange(60) % 2
+    images = (np.random.default_rng(0).integers(0, 150, (60, 8, 8)) + 80 * labels[:, None, None]).astype(np.uint8)
+    np.savez(
+        "squares.npz",
+        train_images=images[:40], train_labels=labels[:40], test_images=images[40:], test_labels=labels[40:],
+    )  # fmt: skip
+    Path("space.yaml").write_text(f"size: [8]\nstem: {STAGE}\nstages: [{STAGE}, {STAGE}]\n")
+    set_speed(monkeypatch, 1.0)
+
+
+def set_speed(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    """Makes the machine take `factor` times as long, with noise."""
+    noise = np.random.default_rng(1)
+
+    def took(network: NetworkSpec) -> float:
+        return factor * MACHINE.predict(latency_features(program(network))) * noise.uniform(0.95, 1.05)
+
+    def timed(networks: Sequence[NetworkSpec], *_: object) -> list[float]:
+        return [took(network) for network in networks]
+
+    monkeypatch.setattr("lightcnn.searching.latency.time_networks", timed)
+    monkeypatch.setattr("lightcnn.searching.latency.rough_time", lambda network, runtime: took(network))
+
+
+def run(space: str, budget: str, **options: object) -> Run:
+    """A search of two trials."""
+    values = {"space": space, "data": "squares.npz", "trials": 2, "epochs": 2, "workers": 1, "out": "run"} | options
+    return search(budget, **values)  # type: ignore[arg-type]
+
+
+def test_what_is_delivered_was_measured_within_the_limit(copied: Path) -> None:
+    report = Run.load(copied).report
+    measured = report["latency"]["latency_us"]
+    assert report["budget"]["latency_us"] == {"lower": None, "upper": 200}
+    assert measured["measured"] <= measured["limit"] == 200
+    assert measured["predicted_at_most"] == report["network"]["cost"]["latency_us"] <= 200
+    assert (measured["runtime"], measured["threads"]) == ("folded", 1)
+    assert all(0 < int(row["latency_us"]) <= 200 for row in trials())
+    assert "one image in PyTorch, measured" in (copied / "report.html").read_text(encoding="utf-8")
+
+
+def trials() -> list[dict[str, str]]:
+    """The rows of trials.csv."""
+    with open("run/trials.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_resumed_search_keeps_what_was_measured(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models, before = (copied / "latency.yaml").read_bytes(), trials()
+    set_speed(monkeypatch, 0.9)
+    run("space.yaml", "200us,100kFLOPs", trials=3, resume=True)
+    assert (copied / "latency.yaml").read_bytes() == models
+    after = trials()
+    assert len(after) == 3
+    assert [row["latency_us"] for row in after[:2]] == [row["latency_us"] for row in before]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("processor: ", "processor: Other ", "its latencies were measured on Other .* continue it there"),
+        ("runtime: folded", "runtime: onnx", "not the latencies of budget"),
+        ("error: ", "error: -", "latency.yaml"),
+    ],
+)
+def test_other_times_than_those_of_the_search_are_refused(copied: Path, before: str, after: str, message: str) -> None:
+    file = copied / "latency.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace(before, after, 1), encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        run("space.yaml", "200us,100kFLOPs", trials=3, resume=True)
+
+
+def test_a_latency_below_the_smallest_network_is_refused_before_there_is_a_folder(space: str) -> None:
+    with pytest.raises(BudgetError, match=r"the smallest network of the space given needs \d+ us for one image, over"):
+        run(space, "10us")
+    assert not Path("run").exists()
+
+
+def test_a_search_whose_networks_are_all_too_slow_ends_with_the_nearest(
+    space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slower(networks: Sequence[NetworkSpec], *rest: object) -> object:
+        set_speed(monkeypatch, 3.0)
+        return latency.measure_latencies(networks, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("lightcnn.searching.session.measure_latencies", slower)
+    with pytest.raises(LightcnnError, match=r"none of \d networks that were trained to the end meets .* the nearest"):
+        run(space, "200us")
+    assert not Path("run/report.json").exists() and Path("run/study.db").exists()
+
+
+def test_onnx_runtime_is_asked_for_by_its_budget(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightcnn.onnxfiles.extra.PACKAGES", ("no_such_package",))
+    with pytest.raises(
+        InputError, match=r'200us-onnx: no_such_package is not installed; pip install "lightcnn\[onnx\]'
+    ):
+        run(space, "200us-onnx")
