@@ -24,7 +24,7 @@ def write_trials(
     run: RunFolder, space: BudgetedSpace, outcomes: Sequence[Outcome], choice: Choice | None = None
 ) -> None:
     """Writes trials.csv: one row per trial; `choice` if networks were compared after quantization."""
-    device = DEVICE_COLUMNS if space.budget.limits_device else ()
+    device: tuple[str, ...] = DEVICE_COLUMNS if space.budget.limits_device else ()
     device += tuple(resource.name for resource in space.budget.latencies)
     final = {} if choice is None else {w.finalist.outcome.number: w for w in choice.networks}
     rows = []
