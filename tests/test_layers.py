@@ -45,8 +45,8 @@ LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
     "version", "errors", "csv_files", "text", "progress", "interrupt", "document", "document_problems",
     "image_size", "budget", "run_files", "run_folder", "exported_metadata", "operating_points",
-    "block_specs", "spec",
-    "overrides", "cost", "program", "memory_plan", "latency_model", "device_cost", "exporting.formats", "baseline_spec", "space",
+    "block_specs", "spec", "latency_model",
+    "overrides", "cost", "program", "memory_plan", "device_cost", "exporting.formats", "baseline_spec", "space",
     "stage_space", "start_shapes", "recipe", "recipe_defaults", "run", "run_list",
     "network_stages", "output.html", "output.markdown", "output.charts.network_*", "output.caveats",
     "output.report", "output.warnings",

@@ -90,13 +90,6 @@ def warning_lines(report: Mapping[str, Any], *, omit: Collection[str] = ()) -> l
     return [f"{kind}: {text}" for kind, text in _cautions(report, omit)]
 
 
-def page_cautions(report: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The sentences of the same for a page: those of `SERIOUS` codes, and the others."""
-    entries = report["warnings"]
-    serious = [entry["message"] for entry in entries if entry["code"] in SERIOUS]
-    return serious, cautions(report, omit=SERIOUS)
-
-
 def warnings_beside_notes(report: Mapping[str, Any]) -> list[str]:
     """The sentences of the warnings that are not among the `notes` of a comparison or an ablation."""
     messages = (warning["message"] for warning in report.get("warnings", []))
