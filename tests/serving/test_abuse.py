@@ -397,6 +397,7 @@ def test_mutated_files_are_predicted_or_refused(client: Client) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)  # 27 s on two idle cores
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 def test_ten_thousand_mutated_files_need_no_more_memory(client: Client) -> None:
     send_mutated(client, 1000)

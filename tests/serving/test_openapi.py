@@ -120,6 +120,7 @@ def test_answers_to_random_requests_fit_the_document(client: Client) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)  # 33 s on two idle cores
 def test_schemathesis_finds_nothing(client: Client, tmp_path: Path) -> None:
     pytest.importorskip("schemathesis", reason="needs schemathesis: pip install schemathesis")
     address = f"http://127.0.0.1:{client.port}/openapi.json"
