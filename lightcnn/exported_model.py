@@ -20,7 +20,7 @@ from lightcnn.data.files.intensity import IntensityScale
 from lightcnn.data.preparation.resize import resize_array
 from lightcnn.data.preparation.steps import equalise, require_opencv, square_object, with_channels
 from lightcnn.data.stream import PreparedImage
-from lightcnn.errors import InputError, LightcnnError
+from lightcnn.errors import InputError
 from lightcnn.exported_metadata import FEATURES, INPUT_NAME, PROBABILITIES, ExportedMetadata, read_metadata
 from lightcnn.onnxfiles.runtime import open_file, run_session
 from lightcnn.predictor import MAX_BATCH_IMAGES, MAX_BATCH_PIXELS, Evaluation, Predictor, compare_with_training
@@ -106,7 +106,7 @@ class ExportedModel(Predictor):
     def evaluate(self, images: Sequence[PreparedImage[Pixels]]) -> list[Evaluation]:
         """What the network computes for prepared images; those of one size go through it together.
 
-        Raises: LightcnnError if ONNX Runtime cannot run the file.
+        Raises: InputError if ONNX Runtime cannot run the file.
         """
         originals = [(image.channels, image.shorter_side) for image in images]
         outputs = [self._run(batch) for batch in same_size_batches([image.pixels for image in images])]
@@ -119,7 +119,7 @@ class ExportedModel(Predictor):
         widths = [len(self.classes), self.rule.unlikeness.features if self.rule.unlikeness else 0]
         for name, output, width in zip(self._outputs, outputs, widths, strict=False):
             if output.shape != (len(pixels), width):
-                raise LightcnnError(
+                raise InputError(
                     f"{self.path}: its output {name!r} has the shape {output.shape}, not {(len(pixels), width)}; "
                     "export the run again"
                 )
@@ -133,7 +133,21 @@ class ExportedModel(Predictor):
         if inputs != [(INPUT_NAME, "tensor(uint8)")] or missing:
             part = f"no output {missing[0]!r}" if missing else f"inputs other than {INPUT_NAME!r} of uint8"
             raise InputError(f"{self.path}: has {part}, so it does not fit its metadata; export the run again")
+        self._require_shapes()
         return outputs
+
+    def _require_shapes(self) -> None:
+        """Raises: InputError if the channels or classes that the file declares differ from the metadata."""
+        shapes = {each.name: each.shape for each in (*self._session.get_inputs(), *self._session.get_outputs())}
+        rule = self.rule
+        for name, count, noun in (
+            (INPUT_NAME, rule.channels, "channels"), (PROBABILITIES, len(rule.classes), "classes")
+        ):  # fmt: skip
+            declared = shapes[name][-1] if shapes[name] else 0
+            if isinstance(declared, int) and declared != count:
+                raise InputError(
+                    f"{self.path}: has {declared} {noun}, but its metadata state {count}; export the run again"
+                )
 
 
 def same_size_batches(images: Sequence[Pixels]) -> list[Pixels]:

@@ -19,7 +19,7 @@ from lightcnn.data.preparation.resize import resize_array
 from lightcnn.data.preparation.steps import with_channels
 from lightcnn.data.stream import PreparedImage
 from lightcnn.decisions import OutputKind, are_shares, class_probabilities, kind_by_values
-from lightcnn.errors import InputError, LightcnnError
+from lightcnn.errors import InputError
 from lightcnn.onnxfiles.runtime import open_file, run_session
 from lightcnn.predictor import Evaluation, Predictor, compare_with_training
 from lightcnn.unlikeness import Unlikeness
@@ -97,7 +97,7 @@ class ForeignModel(Predictor):
         return resize_array(with_channels(image, channels), (height, width))
 
     def evaluate(self, images: Sequence[PreparedImage[NDArray[np.uint8]]]) -> list[Evaluation]:
-        """What the network computes for prepared images. Raises: LightcnnError if ONNX Runtime cannot run the file."""
+        """What the network computes for prepared images. Raises: InputError if ONNX Runtime cannot run the file."""
         rows = self._outputs(np.stack([image.pixels for image in images]))
         originals = [(image.channels, image.shorter_side) for image in images]
         return compare_with_training(self._probabilities(rows), None, originals, self.rule)
@@ -128,12 +128,7 @@ class ForeignModel(Predictor):
         """The kind of the outputs, from their values for black, white and noise."""
         channels, height, width = self.rule.input
         noise = np.random.default_rng(0).integers(0, 256, (PROBES, height, width, channels), dtype=np.uint8)
-        try:
-            rows = self._outputs(np.concatenate([noise, np.zeros_like(noise[:1]), np.full_like(noise[:1], 255)]))
-        except InputError:
-            raise
-        except LightcnnError as error:
-            raise InputError(str(error)) from None
+        rows = self._outputs(np.concatenate([noise, np.zeros_like(noise[:1]), np.full_like(noise[:1], 255)]))
         if rows.shape[1] == 1:
             return "probabilities" if are_shares(rows) and np.ptp(rows) > 0 else "logits"
         return kind_by_values(rows)

@@ -82,15 +82,15 @@ def _usable_cores() -> int:
 
 
 def run_session(session: Any, outputs: list[str], images: NDArray[Any], name: str) -> list[NDArray[Any]]:
-    """The named outputs of a session for a batch of images. Raises: LightcnnError that begins with `name`."""
+    """The named outputs of a session for a batch of images. Raises: InputError that begins with `name`."""
     try:
         arrays: list[NDArray[Any]] = session.run(outputs, {session.get_inputs()[0].name: images})
     except Exception as error:  # its errors have no common base
         size = "×".join(map(str, images.shape))
         reason = first_line(error)[:MAX_MESSAGE]
-        raise LightcnnError(f"{name}: ONNX Runtime cannot run it with images of {size}: {reason}") from None
+        raise InputError(f"{name}: ONNX Runtime cannot run it with images of {size}: {reason}") from None
     if not all(isinstance(array, np.ndarray) and array.dtype.kind == "f" for array in arrays):
-        raise LightcnnError(f"{name}: its outputs are not arrays of floats; only classifiers are run")
+        raise InputError(f"{name}: its outputs are not arrays of floats; only classifiers are run")
     return arrays
 
 
