@@ -23,6 +23,7 @@ from lightcnn.explaining.explanation import Explainer, Explanation
 from lightcnn.explaining.images.image import ExplainedImage, ImageReading, from_array, from_file
 from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, MethodOptions, make_method
 from lightcnn.explaining.settings import find_target, require_level
+from lightcnn.exported_metadata import is_exported
 from lightcnn.predictor import checked_images
 from lightcnn.python_calls import python_call
 from lightcnn.run_folder import RunFolder
@@ -170,6 +171,8 @@ def _network(
     device: str,
 ) -> tuple[ExplainedNetwork, Preprocess | None]:
     """A copy of the network, and the preprocessing of its images; None if they are given as the network reads them."""
+    if isinstance(model, str | Path) and is_exported(Path(model)):
+        raise InputError(f"explain: {model}: exported files are explained by the command; give the run folder here")
     if isinstance(model, str | Path | RunFolder):
         model = TrainedNetwork.load(model, device=device)
     if isinstance(model, TrainedNetwork):

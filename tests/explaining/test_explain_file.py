@@ -13,7 +13,9 @@ import onnx
 import pytest
 from helpers.exported_files import photographs, trained_network, write_exported
 
+import lightcnn
 from lightcnn.cli.main import run
+from lightcnn.errors import InputError
 from lightcnn.explaining.images.projection import Frame
 from lightcnn.exported_model import ExportedModel
 
@@ -131,3 +133,9 @@ def test_maps_of_an_input_that_is_not_square_cover_the_whole_image() -> None:
     mask = np.zeros((40, 30), bool)
     mask[:20] = True
     assert frame.mask(mask).shape == (10, 16) and frame.mask(mask).sum() == 80
+
+
+@pytest.mark.usefixtures("place")
+def test_the_function_names_the_command_for_a_file() -> None:
+    with pytest.raises(InputError, match=r"explain: model\.onnx: exported files are explained by the command"):
+        lightcnn.explain("model.onnx", ["photos/0.jpg"])
