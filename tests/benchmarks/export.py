@@ -1,11 +1,15 @@
 """What the files of `lightcnn export` predict, how large and how fast they are, and whether the C is exact.
 
-    python tests/benchmarks/export.py [RUN ...] [--skip-micrompoxnet]
+    python tests/benchmarks/export.py [RUN ...] [--data SOURCE] [--trainings FOLDER]
 
-Without a RUN, the recipe `quick` is trained on digits first. For each run: one row per format, with the accuracy on the
-test set and its 95 % interval, the points that it loses to PyTorch, bytes, and the median time of one image. Formats
-whose packages are not installed are listed with the reason. Then the C, compiled for this computer, is compared with
-the NumPy reference: on all test images of each run, and on 200 images for MicroMPoxNet with random weights.
+For each RUN, for the recipe `quick` (mbconv blocks, one with squeeze-and-excitation) trained on SOURCE (default: digits),
+and for MicroMPoxNet trained on synthetic lesions: one row per format, with the accuracy on the test set and its 95 %
+interval, the points that it loses to PyTorch, bytes, and the median time of one image on one thread. Then the memory of
+the C, with the stack on an emulated Cortex-M4, and the arena of TensorFlow Lite Micro. Last, the C, compiled for this
+computer, is compared with the NumPy reference on all test images. Formats whose packages are not installed, and the
+emulator if it is not, are listed with the reason.
+
+The trainings take 20 minutes of one core; runs that are finished in FOLDER are not trained again, others are resumed.
 """
 
 from __future__ import annotations
@@ -18,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from exported_networks import ExportedNetwork, given_runs, micrompoxnet, of_run
+from exported_networks import ExportedNetwork, of_run, trained_runs
 
 import lightcnn
 from lightcnn.errors import InputError
 from lightcnn.exporting.c.source_files import CFacts, c_files
+from lightcnn.exporting.device import check
 from lightcnn.exporting.formats import FORMATS
 from lightcnn.integer import reference
 
@@ -40,8 +45,12 @@ int main(void)
 """
 
 
-def print_formats(run: Path, folder: Path) -> None:
-    """One row per format of a run."""
+EMULATED_IMAGES = 1
+"""One image of MicroMPoxNet takes 1.8 billion instructions; the stack does not depend on the image."""
+
+
+def print_formats(title: str, run: Path, folder: Path) -> None:
+    """One row per format of a run, and the arena of TensorFlow Lite Micro."""
     formats, missing = [], []
     for name, row in FORMATS.items():
         try:
@@ -49,13 +58,19 @@ def print_formats(run: Path, folder: Path) -> None:
             formats.append(name)
         except InputError as error:
             missing.append(str(error))
-    report = lightcnn.export(run, to=formats, out=folder / f"export-{run.name}").report
-    print(f"\n{run.name}\n\n| format | bytes | of weights | agreement | accuracy (95 % interval) | points lost | ms |")
-    print("|---|---|---|---|---|---|---|")
+    report = lightcnn.export(run, to=formats, max_loss_points=100, out=folder / f"export-{run.name}").report
+    print(f"\n{title}: {report['data']['counts']['test']:,} test images\n")
+    print(
+        "| format | bytes | of weights | agreement | accuracy (95 % interval) | points lost | ms |\n" + "|---" * 7 + "|"
+    )
     before = report["pytorch"]["accuracy"]["value"]
     parity = {"agreement": 1.0}
     for entry in ({"format": "PyTorch", "bytes": 0, "parity": parity} | report["pytorch"], *report["formats"]):
-        print(_row(entry, before))
+        print(_row(entry, before), flush=True)
+    for entry in report["formats"]:
+        if "tflm_arena_bytes" in entry["details"]:
+            arena, activations = (entry["details"][f"tflm_{name}_bytes"] for name in ("arena", "activation"))
+            print(f"{entry['format']}: TensorFlow Lite Micro's arena {arena:,} B, of it {activations:,} of activations")
     for reason in (*missing, *(refusal["reason"] for refusal in report["refused"])):
         print(f"left out: {reason}")
 
@@ -65,17 +80,27 @@ def _row(entry: Mapping[str, Any], before: float) -> str:
     cells = (
         entry["format"], f"{entry['bytes']:,}", f"{entry['weight_bytes']:,}", f"{entry['parity']['agreement']:.2%}",
         f"{accuracy['value']:.2%} ({100 * accuracy['low']:.2f} to {100 * accuracy['high']:.2f})",
-        f"{100 * (before - accuracy['value']):+.2f}", "–" if latency is None else f"{latency['median']:.2f}",
+        f"{100 * (before - accuracy['value']):+.2f}", "–" if latency is None else f"{'~' * latency['unstable']}{latency['median']:.2f}",
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
 
-def print_equality(network: ExportedNetwork, folder: Path) -> None:
+def print_memory(network: ExportedNetwork, files: Mapping[str, bytes]) -> None:
+    """Arena, stack and flash of the C on an emulated Cortex-M4."""
+    images = network.images[:EMULATED_IMAGES]
+    try:
+        device = check(files, "cortex-m4", images=images, expected=reference.run(network.integer, images))
+    except InputError as error:
+        print(f"left out: {error}")
+        return
+    print(f"c: arena {device.arena_bytes:,} B, stack {device.stack_bytes:,} B, flash {device.flash_bytes:,} B")
+
+
+def print_equality(network: ExportedNetwork, files: Mapping[str, bytes], folder: Path) -> None:
     """How many images have the codes of the NumPy reference in compiled C."""
     place = folder / f"c-{network.name}"
     place.mkdir()
-    facts = CFacts(tuple(map(str, range(network.spec.classes))))
-    for name, content in (c_files(network.integer, facts) | {"compared.c": COMPARED.encode()}).items():
+    for name, content in {**files, "compared.c": COMPARED.encode()}.items():
         (place / name).write_bytes(content)
     flags = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-O2")
     subprocess.run(["gcc", *flags, "-o", "compared", "compared.c", "model.c", "weights.c"], cwd=place, check=True)
@@ -83,24 +108,24 @@ def print_equality(network: ExportedNetwork, folder: Path) -> None:
     expected = reference.run(network.integer, network.images)
     computed = np.frombuffer(output.stdout, np.int8).reshape(expected.shape)
     equal = int((computed == expected).all(1).sum())
-    print(f"{network.name}: the C gives the codes of the NumPy reference for {equal:,} of {len(expected):,} images")
+    print(f"the C gives the codes of the NumPy reference for {equal:,} of {len(expected):,} images", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="*", metavar="RUN")
-    parser.add_argument("--skip-micrompoxnet", action="store_true")
+    parser.add_argument("--data", default="digits", metavar="SOURCE")
+    parser.add_argument("--trainings", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        runs = given_runs(options.runs, folder)
-        for run in runs:
-            print_formats(run, folder)
-        print()
-        for run in runs:
-            print_equality(of_run(run), folder)
-        if not options.skip_micrompoxnet:
-            print_equality(micrompoxnet(), folder)
+        runs = {run.name: run for run in options.runs} | trained_runs(options.trainings or folder, options.data)
+        for title, run in runs.items():
+            print_formats(title, run, folder)
+            network = of_run(run)
+            files = c_files(network.integer, CFacts(tuple(map(str, range(network.spec.classes)))))
+            print_memory(network, files)
+            print_equality(network, files, folder)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lightcnn.data.dataset import SPLIT_NAMES, assemble
 from lightcnn.data.sources.load import load
-from lightcnn.data.split import Split, data_document, folds, make_split, subset
+from lightcnn.data.split import CALIBRATION_IMAGES, Split, calibration_set, data_document, folds, make_split, subset
 from lightcnn.errors import DataError
 from lightcnn.recipe import Reading
 
@@ -226,3 +226,11 @@ def test_a_given_set_without_images_of_some_classes_is_a_warning():
     complete = dataset([0, 1, 2] * 9)
     warnings = data_document(complete, make_split(complete, 0))["warnings"]
     assert "classes_missing" not in {warning["code"] for warning in warnings}
+
+
+def test_images_of_every_class_calibrate_8_bits():
+    data = dataset(np.repeat(np.arange(10), 200))  # the classes follow each other, as in folders of images
+    split = make_split(data, 0)
+    chosen = calibration_set(data, split)
+    assert set(chosen) <= set(split.train) and abs(len(chosen) - CALIBRATION_IMAGES) <= 5
+    assert np.bincount(data.labels[chosen]).min() >= 25
