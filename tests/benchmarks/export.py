@@ -2,8 +2,8 @@
 
     python tests/benchmarks/export.py [RUN ...] [--data SOURCE] [--trainings FOLDER]
 
-For each RUN, for the recipe `quick` (mbconv blocks, one with squeeze-and-excitation) trained on SOURCE (default: digits),
-and for MicroMPoxNet trained on synthetic lesions: one row per format, with the accuracy on the test set and its 95 %
+For each RUN, for the recipe `quick` (mbconv blocks, one with squeeze-and-excitation) trained on SOURCE (digits without
+it), and for MicroMPoxNet trained on synthetic lesions: one row per format, with the accuracy on the test set, its 95 %
 interval, the points that it loses to PyTorch, bytes, and the median time of one image on one thread. Then the memory of
 the C, with the stack on an emulated Cortex-M4, and the arena of TensorFlow Lite Micro. Last, the C, compiled for this
 computer, is compared with the NumPy reference on all test images. Formats whose packages are not installed, and the
@@ -80,7 +80,8 @@ def _row(entry: Mapping[str, Any], before: float) -> str:
     cells = (
         entry["format"], f"{entry['bytes']:,}", f"{entry['weight_bytes']:,}", f"{entry['parity']['agreement']:.2%}",
         f"{accuracy['value']:.2%} ({100 * accuracy['low']:.2f} to {100 * accuracy['high']:.2f})",
-        f"{100 * (before - accuracy['value']):+.2f}", "–" if latency is None else f"{'~' * latency['unstable']}{latency['median']:.2f}",
+        f"{100 * (before - accuracy['value']):+.2f}",
+        "–" if latency is None else f"{'~' * latency['unstable']}{latency['median']:.2f}",
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
 

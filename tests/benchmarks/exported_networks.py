@@ -60,7 +60,7 @@ def trained_runs(folder: Path, source: str) -> dict[str, Path]:
     """Runs of `quick` and of MicroMPoxNet in `folder`, by what they were trained on; finished ones are not repeated.
 
     `quick` is trained on the data `source`. MicroMPoxNet is trained on synthetic lesions, a stand-in, without the
-    preprocessing of its recipe: too few images for what it can reach, but enough for an accuracy that 8 bits could harm.
+    preprocessing of its recipe: too few images for what it can reach, but enough for an accuracy that 8 bits can harm.
     """
     quick, lesions = Recipe.load("quick"), Recipe.load("micrompoxnet")
     one_cycle = {

@@ -57,6 +57,12 @@ def grey_bytes(grey: ExportSubject) -> bytes:
     return onnx_file.network_bytes(grey)
 
 
+@pytest.fixture(scope="module")
+def sigmoid_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The network of `SIGMOID`, whose weights do not depend on the preprocessing."""
+    return onnx_file.network_bytes(untrained_subject(spec_of(SIGMOID), tmp_path_factory.mktemp("sigmoid") / "run"))
+
+
 def metadata_of(file: Path) -> dict[str, str]:
     return {each.key: each.value for each in onnx.load(file).metadata_props}
 
@@ -102,15 +108,21 @@ def test_bytes_are_deterministic_and_name_no_machine(grey: ExportSubject, grey_b
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
-def test_a_sigmoid_head_has_two_columns_and_the_graph_fits_to_a_square(fit: str, tmp_path: Path) -> None:
+def test_a_sigmoid_head_has_two_columns_and_the_graph_fits_to_a_square(
+    fit: str, sigmoid_bytes: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     subject = untrained_subject(spec_of(SIGMOID), tmp_path / "run", fit=fit)
+    monkeypatch.setattr(onnx_file, "network_bytes", lambda _: sigmoid_bytes)
     onnx_file.write(subject, tmp_path, no_progress)
     check_sizes(subject, tmp_path / "model.onnx")
     assert read_metadata(metadata_of(tmp_path / "model.onnx"), "m").side_cars == ()
 
 
-def test_clahe_and_background_are_side_cars_and_other_sizes_are_refused(tmp_path: Path) -> None:
+def test_clahe_and_background_are_side_cars_and_other_sizes_are_refused(
+    grey_bytes: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     subject = untrained_subject(spec_of(GREY), tmp_path / "run", clahe=2.0, background="grabcut")
+    monkeypatch.setattr(onnx_file, "network_bytes", lambda _: grey_bytes)
     exported = onnx_file.write(subject, tmp_path, no_progress)
     metadata = read_metadata(metadata_of(tmp_path / "model.onnx"), "m")
     assert metadata.side_cars == ("background", "resize", "clahe")
