@@ -28,7 +28,8 @@ class SearchResult:
 
     All trials, the predicted utility of those with a score, the final trainings in the order of the finalists, the
     weights that are delivered, how often the test set has been evaluated, with this time, the test accuracies of the
-    same training with other seeds, and the latencies of the delivered network that the budget limits.
+    same training with other seeds, the trainings with a second seed of networks that are the best within noise, and the
+    latencies of the delivered network that the budget limits.
     """
 
     outcomes: Sequence[Outcome]
@@ -38,11 +39,15 @@ class SearchResult:
     choice: Choice
     test_evaluations: int
     repeats: Sequence[float] = ()
+    second: Sequence[tuple[Finalist, FinalProgress]] = ()
     latencies: Sequence[MeasuredLatency] = ()
 
 
-def comparison(settings: SearchSettings, plan: Plan, result: SearchResult) -> dict[str, Any]:
-    """How many networks were compared and to what length, whether the final training was cut short, and the noise."""
+def comparison(settings: SearchSettings, plan: Plan, result: SearchResult, left: float | None) -> dict[str, Any]:
+    """How many networks were compared and to what length, whether the final training was cut short, and the noise.
+
+    `left` are the seconds of the time limit that were not used.
+    """
     planned = plan.final_images(settings.seconds, settings.epochs)
     best = result.choice.best
     longest = plan.images_at(max(best.step, best.progress.last_step))
@@ -53,6 +58,8 @@ def comparison(settings: SearchSettings, plan: Plan, result: SearchResult) -> di
         "finalists": len(result.finalists),
         "final_images": plan.images_at(best.step),
         "cut_short": longest < CUT_SHORT * planned,
+        "unused_seconds": None if left is None else round(max(0.0, left)),
+        "second_seeds": [finalist.outcome.number for finalist, _ in result.second],
         **result.choice.document(),
     }
 

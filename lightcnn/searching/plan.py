@@ -27,6 +27,9 @@ million images (standard error 0.5). The 20 epochs are the million there; a fixe
 data, and twice what smaller data need."""
 SAFETY_SHARE = 0.93
 """Share of the remaining time that the final training is planned to use: the speed of two shared cores varies."""
+SECOND_SHARE = 0.5
+"""Time is kept for a second seed of the best networks if both final trainings need no larger share of the time: seeds
+differ by 0.1 points, good networks by 0.5, so comparing comes first."""
 RUNG_FACTOR = 3
 """Each rung has so many times the images of the one before, and the best 1/RUNG_FACTOR of its candidates."""
 RUNG_COST = 1 + 2 / 3 + 6 / 9
@@ -130,6 +133,8 @@ class Plan(Frozen):
         if limit is None:
             return None
         final = self._turns * self.final_images(limit, epochs) / self.speed / SAFETY_SHARE + self.evaluation
+        if self.finalists > 1 and not self.alone and 2 * final <= SECOND_SHARE * limit:
+            final *= 2
         return max(0.0, limit - min(final, limit))
 
     def comparing_seconds(self, limit: float, epochs: int | None) -> float:

@@ -10,6 +10,7 @@ from lightcnn.recipe_defaults import default_augment
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.comparison import SearchResult
+from lightcnn.searching.final_phase import FinalPhase, TrainedFinals
 from lightcnn.searching.latency import MeasuredLatency, measure_latencies, nearest_latency
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.progress import SearchProgress
@@ -17,16 +18,15 @@ from lightcnn.searching.report.report import delivered_recipe, write_report
 from lightcnn.searching.report.trial_table import write_trials
 from lightcnn.searching.settings import SETTINGS_FILE, SearchSettings
 from lightcnn.searching.strategies.predictor import predict_utility
-from lightcnn.searching.trainings.choice import Choice, all_weights, choose, quantize_all
+from lightcnn.searching.trainings.choice import Choice, Weights, choose, quantize_all
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.files import remove_states
-from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings, progress_file
+from lightcnn.searching.trainings.finals import progress_file
 from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trainings.repeats import repeat_training
 from lightcnn.searching.trials.clock import SearchClock
-from lightcnn.searching.trials.finalists import choose_finalists
 from lightcnn.searching.trials.loop import run_trials
 from lightcnn.searching.trials.searcher import LAG, Searcher
 from lightcnn.searching.trials.storage import Outcome
@@ -78,7 +78,9 @@ class SearchSession:
         spent = max([spent, self._searcher.stored_seconds(), *(outcome.elapsed for outcome in self._earlier)])
         limit = settings.seconds
         self._clock = SearchClock(limit, plan.search_seconds(limit, settings.epochs), spent, began)
-        self._finals = self._final_trainings()
+        self._final_phase = FinalPhase(
+            folder, settings, space, data, plan, executor, self._clock, judge, self._searcher, progress, self._values
+        )
 
     def run(self) -> None:
         """Runs the trials and the final trainings, and writes the report."""
@@ -88,13 +90,12 @@ class SearchSession:
         self._begin_progress()
         self._search()
         self._progress.searched()
-        finalists = self._finalists()
-        trained = self._finals.run(finalists)
-        self._write(finalists, trained)
+        trained = self._final_phase.run()
+        self._write(trained)
         self._searcher.store_seconds(self._clock.elapsed())
         promises = self._searcher.promises(self._searcher.outcomes())
         promising = sorted(promises, key=lambda number: -promises[number])[:KEPT_STATES]
-        remove_states(self._folder, keep=[*promising, *(finalist.outcome.number for finalist in finalists)])
+        remove_states(self._folder, keep=[*promising, *(finalist.outcome.number for finalist in trained.finalists)])
 
     def _begin_progress(self) -> None:
         """Reports the plan, and what earlier sessions have scored or ended."""
@@ -117,7 +118,7 @@ class SearchSession:
                 plan,
                 self._values.training,
                 self._values.augment,
-                self._finals,
+                self._final_phase.trainings,
                 settings.metric,
             ),
             trials=1 if alone else self._trials,
@@ -139,60 +140,41 @@ class SearchSession:
         """Begins the final training of the first network beside the search, if it has a worker."""
         if self._plan.first_has_worker(self._settings.seconds):
             self._searcher.close(outcome.number)
-            self._finals.begin(self._finalist(outcome))
+            self._final_phase.begin(outcome)
 
-    def _finalist(self, outcome: Outcome) -> Finalist:
-        """The network of a trial as a finalist."""
-        seed = self._searcher.seed_of(outcome.number)
-        return Finalist(outcome, self._space.inspect(outcome.shape), seed)
-
-    def _finalists(self) -> list[Finalist]:
-        """The networks to train to the end. Raises: LightcnnError with all reasons if no trial succeeded."""
-        outcomes = self._searcher.outcomes()
-        chosen = choose_finalists(
-            outcomes, self._searcher.promises(outcomes), self._plan.finalists, longest=self._plan.rungs[-1],
-            validation=len(self._data.validation), always_first=self._plan.first_has_worker(self._settings.seconds),
-        )  # fmt: skip
-        if not chosen:
-            reasons = "; ".join(sorted({outcome.reason for outcome in outcomes if outcome.reason}))
-            raise LightcnnError(
-                f"run {self._folder.path}: no trial succeeded; the reasons: {reasons or 'no time for any'}"
-            )
-        return [self._finalist(outcome) for outcome in chosen]
-
-    def _write(self, finalists: list[Finalist], trained: list[FinalProgress]) -> None:
+    def _write(self, trained: TrainedFinals) -> None:
         """Chooses the weights, trains them with other seeds if asked to, and writes trials.csv and the report."""
         searcher, pipeline = self._searcher, self._data.pipeline
         outcomes = searcher.settled()
         write_trials(self._folder, self._space, outcomes)
         self._progress.choosing()
-        latencies = self._latencies(finalists)
-        in_time = [index for index, measured in enumerate(latencies) if all(each.is_met for each in measured)]
-        choice = self._choose([finalists[index] for index in in_time], [trained[index] for index in in_time])
+        latencies = self._latencies(trained.finalists)
+        in_time = {trial for trial, measured in latencies.items() if all(each.is_met for each in measured)}
+        choice = self._choose([item for item in trained.weights if item.finalist.outcome.number in in_time])
         if self._settings.deploy:
             write_trials(self._folder, self._space, outcomes, choice)
         repeats = self._repeats(choice)
-        measured = latencies[finalists.index(choice.best.finalist)]
-        promises, looks = searcher.promises(outcomes), searcher.count_test_evaluation()
-        result = SearchResult(outcomes, promises, finalists, trained, choice, looks, repeats, measured)
+        result = SearchResult(
+            outcomes, searcher.promises(outcomes), trained.finalists, trained.progress, choice,
+            searcher.count_test_evaluation(), repeats, trained.second, latencies[choice.best.finalist.outcome.number],
+        )  # fmt: skip
         write_report(self._folder, self._settings, pipeline, self._space, self._plan, result, self._clock, self._values)
 
-    def _latencies(self, finalists: list[Finalist]) -> list[tuple[MeasuredLatency, ...]]:
-        """The latencies of each finalist that the budget limits. Raises: LightcnnError if none is fast enough."""
-        budget = self._space.budget
+    def _latencies(self, finalists: list[Finalist]) -> dict[int, tuple[MeasuredLatency, ...]]:
+        """By trial, the latencies that the budget limits. Raises: LightcnnError if no finalist is fast enough."""
+        budget, trials = self._space.budget, [finalist.outcome.number for finalist in finalists]
         if not budget.latencies:
-            return [()] * len(finalists)
-        specs = [finalist.candidate.spec for finalist in finalists]
+            return dict.fromkeys(trials, ())
         with self._clock.paused():
+            specs = [finalist.candidate.spec for finalist in finalists]
             latencies = measure_latencies(specs, budget, self._progress.reading)
         if not any(all(each.is_met for each in measured) for measured in latencies):
             raise LightcnnError(f"run {self._folder.path}: {nearest_latency(latencies, budget)}")
-        return latencies
+        return dict(zip(trials, latencies, strict=True))
 
-    def _choose(self, finalists: list[Finalist], trained: list[FinalProgress]) -> Choice:
+    def _choose(self, weights: list[Weights]) -> Choice:
         """The weights to deliver; the networks are compared after quantization if they are deployed in 8 bits."""
         pipeline, folder, judge, deploy = self._data.pipeline, self._folder, self._judge, self._settings.deploy
-        weights = all_weights(pipeline, folder, judge, finalists, trained)
         if deploy is None:
             return choose(weights, judge)
         self._progress.quantizing(deploy)
@@ -207,7 +189,8 @@ class SearchSession:
         """The test accuracies of the delivered training with other seeds."""
         trial = choice.best.finalist.outcome.number
         recipe = delivered_recipe(self._settings, self._plan, choice.best, self._values)
-        seeds = [self._searcher.seed_of(trial, repeat) for repeat in range(1, self._settings.seeds or 1)]
+        count, seeds = self._settings.seeds or 1, [self._searcher.seed_of(trial, repeat) for repeat in range(100)]
+        seeds = [seed for seed in seeds if seed != recipe.seed][: count - 1]
         with self._clock.paused():
             return repeat_training(
                 self._executor, self._folder, self._data.pipeline, recipe, trial, seeds,
@@ -242,22 +225,6 @@ class SearchSession:
         )
         _require_networks(self._folder, self._space, searcher.outcomes())
         return searcher
-
-    def _final_trainings(self) -> FinalTrainings:
-        """The final trainings, whose time is stored part by part."""
-        settings, plan = self._settings, self._plan
-
-        def on_part(finalist: Finalist, progress: FinalProgress, end: int) -> None:
-            self._searcher.store_seconds(self._clock.elapsed())
-            self._progress.retraining(finalist, progress, end)
-
-        images = plan.final_images(settings.seconds, settings.epochs)
-        if settings.seconds is not None:  # the clock decides, up to the largest number of epochs
-            images = plan.longest_images(settings.epochs)
-        return FinalTrainings(
-            self._executor, self._folder, plan, self._values.training, self._values.augment, self._clock,
-            plan.steps(images), on_part, self._progress.retrained, settings.metric,
-        )  # fmt: skip
 
 
 def _study_file(folder: RunFolder) -> Path:

@@ -111,7 +111,8 @@ class SearchView(LiveView, SearchProgress):
         self.stepped(number, progress.step)
         self._running[number] = _Running(f"{size}×{size} input", finalist.candidate.cost, end, progress.step)
         if not progress.parts:
-            self.line(f"trial {number} is trained to the end: {human(self._plan.images_at(end))} images")
+            how = "again with a second seed" if finalist.second else "to the end"
+            self.line(f"trial {number} is trained {how}: {human(self._plan.images_at(end))} images")
         elif not self.is_live and progress.parts[-1].averaged is not None:
             part = progress.parts[-1]
             self.line(f"trial {number}: {part.averaged.accuracy:.2%} after {human(part.images)} images")

@@ -242,6 +242,6 @@ def test_a_search_that_is_resumed_with_more_time_continues_trials_that_had_ended
     run(searcher, counting_scorer, trials=30)
     after = searcher.settled()
     continued = [o.number for o, later in zip(before, after, strict=False) if len(later.scores) > len(o.scores)]
-    assert continued and 1 not in continued, "the final training of trial 1 has begun"
+    assert continued and 1 not in continued, "the final training of trial 1 is under way"
     assert len(calls) == len(set(calls)), "what was trained is not trained again"
     assert len(after) == 30

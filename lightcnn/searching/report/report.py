@@ -122,6 +122,7 @@ def _final(
     """The delivered network, with its recipe, its counters and its predictions."""
     weights = choice.best
     spec, progress = weights.finalist.candidate.spec, weights.progress
+    searched = () if progress.second else read_epochs(run, progress.trial)
     deployed = fold(weights.model).cpu()
     results = [*progress.parts, *([progress.end] if weights.ended and progress.end else [])]
     test = probabilities(
@@ -132,7 +133,7 @@ def _final(
         candidate=weights.finalist.candidate,
         model=weights.model,
         recipe=delivered_recipe(settings, plan, weights, values),
-        epochs=merged([*read_epochs(run, progress.trial), *(epoch for part in results for epoch in part.epochs)]),
+        epochs=merged([*searched, *(epoch for part in results for epoch in part.epochs)]),
         probabilities={"val": weights.probabilities, "test": test},
         counters={"fvcore": fvcore_total(deployed, spec.input), "thop": thop_total(deployed, spec.input)},
     )
@@ -210,10 +211,11 @@ def report_document(
         "history": history(outcomes),
         "fidelity": fidelity_document(plan, result),
         "plan": plan.document(settings.seconds, settings.epochs, space.limited(settings.trials)),
-        "comparison": comparison(settings, plan, result),
+        "comparison": comparison(settings, plan, result, clock.left()),
         **deploy_document(settings, result),
         **({"latency": latency_document(space.latencies, total, result.latencies)} if result.latencies else {}),
         "finals": [final_document(*item) for item in zip(result.finalists, result.trained, strict=True)],
+        "second_seeds": [final_document(*item) for item in result.second],
         "prediction": prediction_document(space, result),
         "importance": importance_document(space, result, settings.seed),
     }

@@ -11,6 +11,13 @@ from lightcnn.output.terminal import format_duration
 from lightcnn.searching.metric_names import format_value, metric_label
 from lightcnn.searching.plan import NETWORKS
 
+UNCHECKED = (
+    "how well the search predicts is unknown: that takes four networks and more, some of them trained to two rungs"
+)
+"""The sentence about predictions of which none could be checked."""
+UNUSED_SHARE = 0.1
+"""A larger share of the time that was not used is explained."""
+
 
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     """The plan in sentences, from its document."""
@@ -44,15 +51,23 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
             f"{compared['networks']} networks were compared, the longest at {human(compared['images'])} images; "
             f"{compared['finalists']} of them reached the final training; trial {best} was trained to {length}"
         ]
+    if again := compared.get("second_seeds"):
+        trials = ", ".join(map(str, again[:-1])) + f" and {again[-1]}"
+        lines.append(f"trials {trials} were the best within noise, so each was also trained with a second seed")
     if compared["runner_up"] is not None:
         lines.append(_lead(compared, best))
     if "deploy" in report:
         lines.append(_deploy_line(report["metric"], report["deploy"]))
-    if prediction := prediction_line(report.get("prediction", {"left_out": None})):
-        lines.append(prediction)
+    if "prediction" in report and compared["networks"] > 1:
+        lines.append(prediction_line(report["prediction"]) or UNCHECKED)
     if compared["cut_short"]:
         planned = human(report["plan"]["final"]["images"])
         lines.append(f"the final training was cut short: {length} instead of {planned}")
+    unused = compared.get("unused_seconds")
+    if unused and unused > UNUSED_SHARE * (report["seconds"] + unused):
+        alone = compared["networks"] == 1
+        why = "its network was trained to its longest length" if alone else "no other training fitted"
+        lines.append(f"the search ended {format_duration(unused)} before its time: {why}")
     return lines
 
 
@@ -104,7 +119,7 @@ def prediction_line(prediction: Mapping[str, Any]) -> str | None:
         f"networks with an error of {left_out['error']:.0%}"
     )
     if left_out["rank_correlation"] is None:
-        return line
+        return f"{line}; a rank correlation takes four networks of the same length"
     alone = left_out["rank_correlation_of_scores"]
     return f"{line}; rank correlation {left_out['rank_correlation']:.2f} at {human(left_out['images'])} images" + (
         "" if alone is None else f", that of the shorter trainings alone {alone:.2f}"

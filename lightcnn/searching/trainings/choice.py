@@ -110,11 +110,12 @@ def all_weights(
 ) -> list[Weights]:
     """The weights of the finalists that may be the best: at their ends, and earlier ones that scored higher.
 
-    Raises: LightcnnError if no network predicts finite numbers.
+    None of a network that does not predict finite numbers.
     """
     candidates = []
     for finalist, trained in zip(finalists, progress, strict=True):
-        stages = _stages(trained)
+        if not (stages := _stages(trained)):
+            continue
         to_beat = max((score.rank(judge.metric) for score in _scores(stages[0][0])), default=-math.inf)
         chosen: list[Weights] = []
         for result, file, ended in stages:
@@ -124,9 +125,14 @@ def all_weights(
                     step = result.step if result else trained.first_step
                     chosen += _evaluated(pipeline, folder, judge, finalist, trained, file, step, averaged, ended)
         candidates += chosen
-    if not candidates:
-        raise LightcnnError(f"run {folder.path}: no network of the final training predicts finite numbers")
     return candidates
+
+
+def contenders(weights: Sequence[Weights], judge: Judge) -> list[Finalist]:
+    """The networks that are not worse than the best by more than noise; none if the best is the only one."""
+    best, *others = choose(weights, judge).networks
+    near = [item for item in others if _is_within_noise(item, best, judge)]
+    return [item.finalist for item in (best, *near)] if near else []
 
 
 def choose(
@@ -134,20 +140,28 @@ def choose(
     judge: Judge,
     quantize: Callable[[Sequence[Weights]], Sequence[Weights]] = lambda weights: weights,
 ) -> Choice:
-    """The best weights of each network, the longest trained within noise; then the network with the highest score.
+    """The best weights of each training, the longest trained within noise; then those with the highest score.
 
+    Of the same scores, those that were trained longer. A network may have been trained with two seeds.
     `quantize` adds the predictions in 8 bits to the weights of each network, and leaves out those that have none.
     """
-    by_network: dict[int, list[Weights]] = {}
-    for candidate in weights:
-        by_network.setdefault(candidate.finalist.outcome.number, []).append(candidate)
-    chosen = quantize([_of_network(candidates, judge) for candidates in by_network.values()])
-    ranked = sorted(chosen, key=lambda item: (-item.judged.score, item.finalist.outcome.number))
+    trainings: dict[tuple[int, bool], list[Weights]] = {}
+    for item in weights:
+        trainings.setdefault((item.finalist.outcome.number, item.finalist.second), []).append(item)
+    networks: dict[int, Weights] = {}
+    for (number, _), candidates in sorted(trainings.items(), key=lambda pair: pair[0]):
+        best = _of_training(candidates, judge)
+        if number not in networks or best.score > networks[number].score:
+            networks[number] = best
+    ranked = sorted(
+        quantize(list(networks.values())),
+        key=lambda item: (-item.judged.score, -item.step, item.finalist.outcome.number),
+    )
     if len(ranked) == 1:
         return Choice(judge.metric, ranked, 0.0, 0.0)
-    best, other = (item.judged for item in ranked[:2])
-    error = judge.error(best.probabilities, other.probabilities)
-    return Choice(judge.metric, ranked, best.score - other.score, error)
+    first, other = (item.judged for item in ranked[:2])
+    error = judge.error(first.probabilities, other.probabilities)
+    return Choice(judge.metric, ranked, first.score - other.score, error)
 
 
 def quantize_all(
@@ -169,16 +183,16 @@ def quantize_all(
     return quantized
 
 
-def _of_network(candidates: Sequence[Weights], judge: Judge) -> Weights:
+def _of_training(candidates: Sequence[Weights], judge: Judge) -> Weights:
     """The longest trained weights that are not worse than the best by more than noise."""
     best = max(candidates, key=lambda item: (item.score, item.step, item.averaged))
-    within = [
-        item
-        for item in candidates
-        if item is best
-        or best.score - item.score <= STANDARD_ERRORS * judge.error(best.probabilities, item.probabilities)
-    ]
+    within = [item for item in candidates if item is best or _is_within_noise(item, best, judge)]
     return max(within, key=lambda item: (item.step, item.score, item.averaged))
+
+
+def _is_within_noise(item: Weights, best: Weights, judge: Judge) -> bool:
+    error = judge.error(best.probabilities, item.probabilities)
+    return best.score - item.score <= STANDARD_ERRORS * error
 
 
 def _stages(progress: FinalProgress) -> list[tuple[TrainingResult | None, str, bool]]:
@@ -188,7 +202,8 @@ def _stages(progress: FinalProgress) -> list[tuple[TrainingResult | None, str, b
         stages.append((progress.end, progress.end_file, True))
     if progress.parts:
         stages.append((progress.parts[-1], progress.stable_file, False))
-    stages.append((None, progress.rung_file, False))
+    if not progress.second:
+        stages.append((None, progress.rung_file, False))
     return stages
 
 

@@ -15,8 +15,8 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trainings.jobs import EpochRow, TrainingResult
 from lightcnn.text import first_line
 
-STATE = re.compile(r"(\d{6})-(\d+|stable-\d+|end|seed-\d+)\.safetensors")
-NOTES = re.compile(r"(\d{6})-(epochs|final|seed-\d+)\.json")
+STATE = re.compile(r"(\d{6})-(\d+|(second-)?(stable-\d+|end)|seed-\d+)\.safetensors")
+NOTES = re.compile(r"(\d{6})-(epochs|(second-)?final|seed-\d+)\.json")
 Document = TypeVar("Document", bound=Frozen)
 ARRAY = re.compile(r"(labels|train|validation)\.npy")
 
@@ -32,9 +32,9 @@ def state_file(trial: int, images: int) -> str:
     return f"trainings/{trial:06}-{images}.safetensors"
 
 
-def stable_file(trial: int, step: int) -> str:
-    """The name of the state of a final training at a step, before the learning rate falls."""
-    return f"trainings/{trial:06}-stable-{step}.safetensors"
+def final_file(trial: int, name: str, *, second: bool) -> str:
+    """The name of a file of a final training, with the first or the second seed: a state, or its progress."""
+    return f"trainings/{trial:06}-{'second-' if second else ''}{name}"
 
 
 def write_epochs(folder: RunFolder, result: TrainingResult) -> None:

@@ -13,7 +13,7 @@ from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import SAFETY_SHARE, Plan
 from lightcnn.searching.trainings.executors import Executor, next_result
-from lightcnn.searching.trainings.files import read_json, stable_file, state_file
+from lightcnn.searching.trainings.files import final_file, read_json, state_file
 from lightcnn.searching.trainings.jobs import FINAL, Count, TrainingJob, TrainingResult
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.storage import Outcome
@@ -23,6 +23,8 @@ PARTS = 10
 MIN_GAIN = 0.02
 """A final training is skipped if it could add only so small a share to the training of the search."""
 
+MIN_SECOND = 0.8
+"""A network is trained with a second seed if there is time for so large a share of its first training."""
 LONGER = 1.05
 """A finished training is continued from before its decay if it can become so many times as long."""
 
@@ -30,13 +32,15 @@ LONGER = 1.05
 class FinalProgress(Frozen):
     """A final training so far: the parts at the full learning rate, and the last one, in which it falls.
 
-    `first_step` is the step of the last rung, `decay_steps` are those of the last part.
+    `first_step` is the step of the last rung, `decay_steps` are those of the last part. A training with a `second` seed
+    starts from scratch.
     """
 
     trial: Count
     seed: Seed
     images: Count
     first_step: Count
+    second: bool = False
     parts: tuple[TrainingResult, ...] = ()
     decay_steps: Count = 0
     end: TrainingResult | None = None
@@ -46,12 +50,12 @@ class FinalProgress(Frozen):
         """Optimizer steps at the full learning rate."""
         return self.parts[-1].step if self.parts else self.first_step
 
-    def steps_per_second(self, seconds: float) -> float:
-        """The speed of the last part; without one, that of the search, which took so many `seconds`."""
+    def steps_per_second(self, searched: float) -> float:
+        """The speed of the last part; without one, that of the search, `searched`."""
         steps = [self.first_step, *(part.step for part in self.parts)]
         if self.parts:
             return (steps[-1] - steps[-2]) / max(self.parts[-1].seconds, 1e-9)
-        return self.first_step / max(seconds, 1e-9)
+        return searched
 
     def after(self, job: TrainingJob, result: TrainingResult) -> FinalProgress:
         """The progress with the result of a job."""
@@ -67,26 +71,29 @@ class FinalProgress(Frozen):
     @property
     def stable_file(self) -> str:
         """The state before the learning rate falls."""
-        return stable_file(self.trial, self.step) if self.parts else self.rung_file
+        if not self.parts:
+            return self.rung_file
+        return final_file(self.trial, f"stable-{self.step}.safetensors", second=self.second)
 
     @property
     def rung_file(self) -> str:
-        """The state of the last rung."""
+        """The state of the last rung; there is none of a second seed."""
         return state_file(self.trial, self.images)
 
     @property
     def end_file(self) -> str:
         """The state at the end."""
-        return f"trainings/{self.trial:06}-end.safetensors"
+        return final_file(self.trial, "end.safetensors", second=self.second)
 
 
 @dataclass(frozen=True)
 class Finalist:
-    """A network that is trained to the end, from the trial that proposed it."""
+    """A network that is trained to the end, from the trial that proposed it; or once more, with a `second` seed."""
 
     outcome: Outcome
     candidate: Candidate
     seed: int
+    second: bool = False
 
 
 class FinalTrainings:
@@ -149,6 +156,14 @@ class FinalTrainings:
         self._progress[number] = self._begun(finalist, shared_by)
         self._submit_next(number, shared_by)
 
+    def have_time(self, finalists: Sequence[Finalist], steps: int) -> bool:
+        """Whether these could be trained for most of so many steps, or have been in an earlier session."""
+        states = [(finalist, self._begun(finalist, len(finalists))) for finalist in finalists]
+        return all(
+            progress.end is not None or self._end(finalist, progress, len(finalists)) >= MIN_SECOND * steps
+            for finalist, progress in states
+        )
+
     def take(self, result: TrainingResult) -> None:
         """Stores the result of a part, and begins the next one."""
         number, job = result.trial, self._running.pop(result.trial)
@@ -159,7 +174,7 @@ class FinalTrainings:
             return
         before = self._progress[number]
         progress = self._progress[number] = before.after(job, result)
-        self._folder.write_json(progress_file(number), progress.model_dump(mode="json"))
+        self._folder.write_json(progress_file(number, second=progress.second), progress.model_dump(mode="json"))
         if before.stable_file not in (progress.stable_file, before.rung_file):
             self._folder.remove(before.stable_file)
         self._submit_next(number, len(self._running) + 1)
@@ -178,9 +193,12 @@ class FinalTrainings:
     def _begun(self, finalist: Finalist, shared_by: int) -> FinalProgress:
         """What an earlier session has trained of a finalist; it is trained further if there is more time."""
         outcome = finalist.outcome
-        first = self._plan.steps(outcome.images)
-        fresh = FinalProgress(trial=outcome.number, seed=finalist.seed, images=outcome.images, first_step=first)
-        earlier = read_json(self._folder, progress_file(outcome.number), FinalProgress)
+        images = 0 if finalist.second else outcome.images
+        first = self._plan.steps(images) if images else 0
+        fresh = FinalProgress(
+            trial=outcome.number, seed=finalist.seed, images=images, first_step=first, second=finalist.second
+        )
+        earlier = read_json(self._folder, progress_file(outcome.number, second=finalist.second), FinalProgress)
         if earlier is None or earlier.model_copy(update={"parts": (), "decay_steps": 0, "end": None}) != fresh:
             return fresh
         if not (self._folder / (earlier.end_file if earlier.end else earlier.stable_file)).is_file():
@@ -207,7 +225,9 @@ class FinalTrainings:
             augment=self._augment,
             until=until,
             source=source if (self._folder / source).is_file() else "",
-            target=stable_file(progress.trial, until) if stable else progress.end_file,
+            target=final_file(progress.trial, f"stable-{until}.safetensors", second=progress.second)
+            if stable
+            else progress.end_file,
             metric=self._metric,
         )
         self._on_part(finalist, progress, end)
@@ -219,11 +239,13 @@ class FinalTrainings:
         left = self._clock.left()
         if left is None:
             return self._final_steps
-        speed = progress.steps_per_second(finalist.outcome.seconds) * min(1.0, self._executor.workers / shared_by)
+        outcome = finalist.outcome
+        searched = self._plan.steps(outcome.images) / max(outcome.seconds, 1e-9)
+        speed = progress.steps_per_second(searched) * min(1.0, self._executor.workers / shared_by)
         seconds = SAFETY_SHARE * (left - self._plan.evaluation)
         return min(self._final_steps, progress.step + max(0, int(seconds * speed)))
 
 
-def progress_file(trial: int) -> str:
+def progress_file(trial: int, *, second: bool = False) -> str:
     """The name of the progress of a final training in the run folder."""
-    return f"trainings/{trial:06}-final.json"
+    return final_file(trial, "final.json", second=second)

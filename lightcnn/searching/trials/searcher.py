@@ -110,7 +110,7 @@ class Searcher:
         self._outcomes[number:] = [outcome, *self._outcomes[number + 1 :]]
 
     def close(self, number: int) -> None:
-        """Continues a trial no more in this session: its final training has begun."""
+        """Continues a trial no more in this session: its final training is under way."""
         self._closed.add(number)
 
     def is_open(self, outcome: Outcome) -> bool:

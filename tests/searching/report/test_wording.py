@@ -46,6 +46,16 @@ def test_one_sentence_states_how_sure_the_choice_is() -> None:
     assert "single network, so it could not compare" in certainty(report(networks=1, runner_up=None))
 
 
+def test_second_seeds_and_unused_time_are_explained() -> None:
+    again = comparison_lines(report(second_seeds=[0, 3], unused_seconds=13) | {"seconds": 107.0})
+    assert again[1] == "trials 0 and 3 were the best within noise, so each was also trained with a second seed"
+    assert again[-1] == "the search ended 0:13 before its time: no other training fitted"
+    unused = comparison_lines(report(networks=1, unused_seconds=47) | {"seconds": 73.0})
+    assert unused[-1] == "the search ended 0:47 before its time: its network was trained to its longest length"
+    nearly = comparison_lines(report(unused_seconds=9) | {"seconds": 111.0})
+    assert not any("before its time" in line for line in nearly)
+
+
 def test_the_history_is_in_the_order_of_time() -> None:
     outcomes = [
         Outcome(0, "complete", "", "a", {}, {9: 0.8, 27: 0.95}, 1.0, 40.0),
@@ -66,5 +76,8 @@ def test_the_error_of_the_predictions_is_stated() -> None:
     assert prediction_line({"left_out": left_out}) == (
         f"{sentence}; rank correlation 0.71 at 38.35k images, that of the shorter trainings alone 0.50"
     )
-    assert prediction_line({"left_out": left_out | {"rank_correlation": None}}) == sentence
+    few = prediction_line({"left_out": left_out | {"rank_correlation": None}})
+    assert few == f"{sentence}; a rank correlation takes four networks of the same length"
+    unchecked = comparison_lines(report() | {"prediction": {"left_out": None}})
+    assert unchecked[-1].startswith("how well the search predicts is unknown: that takes four networks")
     assert prediction_line({"left_out": None}) is None

@@ -15,7 +15,7 @@ from sklearn import metrics
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.metric_names import METRICS, MetricName
-from lightcnn.searching.trainings.choice import Judged, Weights, choose, quantize_all
+from lightcnn.searching.trainings.choice import Judged, Weights, choose, contenders, quantize_all
 from lightcnn.searching.trainings.judge import Judge, paired_error
 from lightcnn.searching.trainings.training import calibrated_log_loss, equal_log_loss
 
@@ -27,9 +27,9 @@ def judge(groups: np.ndarray, metric: MetricName = "accuracy") -> Judge:
     return Judge(metric, np.ones(len(groups), dtype=np.int64), groups, ("a", "b"))
 
 
-def weights(trial: int, correct: str, step: int, *, averaged: bool = True) -> Weights:
+def weights(trial: int, correct: str, step: int, *, averaged: bool = True, second_seed: bool = False) -> Weights:
     """Weights of a trial; `correct` has a 1 for every image of class 1 that is classified correctly."""
-    finalist = SimpleNamespace(outcome=SimpleNamespace(number=trial))
+    finalist = SimpleNamespace(outcome=SimpleNamespace(number=trial), second=second_seed)
     second = np.array([0.9 if digit == "1" else 0.1 for digit in correct])
     predicted = np.stack([1 - second, second], axis=1)
     score = float((second > 0.5).mean())
@@ -70,6 +70,24 @@ def test_of_several_networks_the_best_is_taken_and_its_lead_is_compared_with_noi
     assert chosen.document()["beyond_noise"] is True
     equal = choose([weights(2, "1100", 100), weights(1, "0011", 100)], judge(ALONE[:4]))
     assert equal.best.finalist.outcome.number == 1
+
+
+def test_of_two_seeds_of_a_network_the_better_one_is_taken_and_of_equal_networks_the_longest_trained() -> None:
+    second = weights(5, "11111111", 90, second_seed=True)
+    chosen = choose([weights(0, "11110000", 100), weights(5, "11111110", 100), second], judge(ALONE))
+    assert chosen.best is second
+    assert [item.finalist.outcome.number for item in chosen.networks] == [5, 0]
+    equal = choose([weights(1, "1100", 100), weights(2, "0011", 120)], judge(ALONE[:4]))
+    assert equal.best.finalist.outcome.number == 2
+
+
+def test_networks_within_noise_of_the_best_are_contenders() -> None:
+    images = np.array([str(i) for i in range(400)])
+    best, near, far = "1" * 400, "1" * 399 + "0", "1" * 300 + "0" * 100
+    finalists = contenders([weights(n, c, 100) for n, c in enumerate((far, near, best))], judge(images))
+    assert [finalist.outcome.number for finalist in finalists] == [2, 1]
+    assert contenders([weights(0, far, 100), weights(2, best, 100)], judge(images)) == []
+    assert contenders([weights(2, best, 100)], judge(images)) == []
 
 
 def test_of_several_networks_the_best_after_quantization_is_taken() -> None:

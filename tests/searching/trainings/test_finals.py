@@ -12,6 +12,7 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.plan import make_plan
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
+from lightcnn.searching.trainings.files import remove_states
 from lightcnn.searching.trainings.finals import Finalist, FinalTrainings
 from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, TrainingResult, WeightScore
 from lightcnn.searching.trials.halving import Fidelity
@@ -70,8 +71,9 @@ def outcome(number: int, images: int = RUNGS[-1]) -> Outcome:
     return Outcome(number, "running", "", str(number), {}, scores, 0.01 * images / 128, 1.0, scores)
 
 
-def finalist(number: int, images: int = RUNGS[-1]) -> Finalist:
-    return Finalist(outcome(number, images), Candidate({}, SPEC, None, {}), seed=number)  # type: ignore[arg-type]
+def finalist(number: int, images: int = RUNGS[-1], *, second: bool = False) -> Finalist:
+    seed = 100 + number if second else number
+    return Finalist(outcome(number, images), Candidate({}, SPEC, None, {}), seed, second)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -143,3 +145,21 @@ def test_a_final_training_that_ends_before_the_search_gives_its_worker_back(fold
     assert ended == [0]
     (progress,) = finals.run([finalist(0)])
     assert progress.end.step == 40
+
+
+def test_a_second_seed_starts_from_scratch_beside_the_files_of_the_first(folder: RunFolder) -> None:
+    executor = FakeExecutor(folder)
+    (first,) = trainings(folder, executor, final_steps=100).run([finalist(3)])
+    before = {path.name: path.read_bytes() for path in (folder / "trainings").iterdir()}
+    executor._steps, executor.jobs = {}, []
+    finals, again = trainings(folder, executor, final_steps=100), finalist(3, second=True)
+    assert finals.have_time([again], first.last_step)
+    (second,) = finals.run([again])
+    assert (second.seed, second.first_step, second.last_step) == (103, 0, first.last_step)
+    assert executor.jobs[0].source == "" and {job.seed for job in executor.jobs} == {103}
+    assert before.items() <= {path.name: path.read_bytes() for path in (folder / "trainings").iterdir()}.items()
+    executor.clock.seconds = 0.0
+    assert finals.have_time([again], first.last_step), "it is trained already"
+    assert not finals.have_time([finalist(4, second=True)], first.last_step)
+    remove_states(folder, keep=[])
+    assert not list((folder / "trainings").iterdir())

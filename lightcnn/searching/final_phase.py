@@ -1,0 +1,154 @@
+"""The end of a search: which networks are trained to the end, a second seed of the best, and what time is left for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from lightcnn.errors import LightcnnError
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.plan import Plan
+from lightcnn.searching.progress import SearchProgress
+from lightcnn.searching.settings import SearchSettings, TrainingValues
+from lightcnn.searching.trainings.choice import Weights, all_weights, contenders
+from lightcnn.searching.trainings.data import PipelineData
+from lightcnn.searching.trainings.executors import Executor
+from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings
+from lightcnn.searching.trainings.judge import Judge
+from lightcnn.searching.trials.clock import SearchClock
+from lightcnn.searching.trials.finalists import choose_finalists
+from lightcnn.searching.trials.searcher import Searcher
+from lightcnn.searching.trials.storage import Outcome
+
+
+@dataclass
+class TrainedFinals:
+    """The finalists with their trainings, those with a second seed, and the weights of all that may be delivered."""
+
+    finalists: list[Finalist]
+    progress: list[FinalProgress]
+    weights: list[Weights]
+    second: list[tuple[Finalist, FinalProgress]] = field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        """The optimizer steps of the longest training."""
+        return max(progress.last_step for progress in self.progress)
+
+
+class FinalPhase:
+    """The final trainings of a search. That of the first network may `begin` while the search still runs."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        settings: SearchSettings,
+        space: BudgetedSpace,
+        data: PipelineData,
+        plan: Plan,
+        executor: Executor,
+        clock: SearchClock,
+        judge: Judge,
+        searcher: Searcher,
+        progress: SearchProgress,
+        values: TrainingValues,
+    ) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._space = space
+        self._data = data
+        self._plan = plan
+        self._executor = executor
+        self._clock = clock
+        self._judge = judge
+        self._searcher = searcher
+        self._progress = progress
+        self._values = values
+        self.trainings = self._trainings()
+
+    def begin(self, outcome: Outcome) -> None:
+        """Begins the final training of a network beside the search."""
+        self.trainings.begin(self._finalist(outcome))
+
+    def run(self) -> TrainedFinals:
+        """Trains the finalists, then a second seed of the best within noise, then others for which there is time.
+
+        Raises: LightcnnError with all reasons if no trial succeeded, or if no network predicts finite numbers.
+        """
+        finalists = self._finalists()
+        progress = self.trainings.run(finalists)
+        trained = TrainedFinals(finalists, progress, self._weights(finalists, progress))
+        if not trained.weights:
+            raise LightcnnError(f"run {self._folder.path}: no network of the final training predicts finite numbers")
+        self._train_second(trained)
+        while self._settings.seconds is not None and self._train_further(trained):
+            pass
+        return trained
+
+    def _train_second(self, trained: TrainedFinals) -> None:
+        """Trains the best networks, if they are within noise, with a second seed, as far as there is time for all."""
+        second = [
+            replace(finalist, seed=self._searcher.seed_of(finalist.outcome.number, 1), second=True)
+            for finalist in contenders(trained.weights, self._judge)
+        ]
+        trainings = self._trainings()
+        if second and trainings.have_time(second, trained.steps):
+            progress = trainings.run(second)
+            trained.weights += self._weights(second, progress)
+            trained.second += zip(second, progress, strict=True)
+
+    def _train_further(self, trained: TrainedFinals) -> bool:
+        """Trains the next networks, one a worker, if there is time to train them as long; returns whether it did."""
+        known = {finalist.outcome.number for finalist in trained.finalists}
+        outcomes = [outcome for outcome in self._searcher.outcomes() if outcome.number not in known]
+        further = self._chosen(outcomes, self._executor.workers)
+        if not further or not self.trainings.have_time(further, trained.steps):
+            return False
+        progress = self.trainings.run(further)
+        trained.finalists += further
+        trained.progress += progress
+        trained.weights += self._weights(further, progress)
+        return True
+
+    def _weights(self, finalists: Sequence[Finalist], progress: Sequence[FinalProgress]) -> list[Weights]:
+        return all_weights(self._data.pipeline, self._folder, self._judge, finalists, progress)
+
+    def _finalists(self) -> list[Finalist]:
+        """The networks to train to the end. Raises: LightcnnError with all reasons if no trial succeeded."""
+        outcomes = self._searcher.outcomes()
+        chosen = self._chosen(outcomes, self._plan.finalists)
+        if not chosen:
+            reasons = "; ".join(sorted({outcome.reason for outcome in outcomes if outcome.reason}))
+            raise LightcnnError(
+                f"run {self._folder.path}: no trial succeeded; the reasons: {reasons or 'no time for any'}"
+            )
+        return chosen
+
+    def _chosen(self, outcomes: Sequence[Outcome], count: int) -> list[Finalist]:
+        promises = self._searcher.promises(self._searcher.outcomes())
+        chosen = choose_finalists(
+            outcomes, promises, count, longest=self._plan.rungs[-1], validation=len(self._data.validation),
+            always_first=self._plan.first_has_worker(self._settings.seconds),
+        )  # fmt: skip
+        return [self._finalist(outcome) for outcome in chosen]
+
+    def _finalist(self, outcome: Outcome) -> Finalist:
+        seed = self._searcher.seed_of(outcome.number)
+        return Finalist(outcome, self._space.inspect(outcome.shape), seed)
+
+    def _trainings(self) -> FinalTrainings:
+        """Final trainings, whose time is stored part by part."""
+        settings, plan = self._settings, self._plan
+
+        def on_part(finalist: Finalist, progress: FinalProgress, end: int) -> None:
+            self._searcher.store_seconds(self._clock.elapsed())
+            self._progress.retraining(finalist, progress, end)
+
+        images = plan.final_images(settings.seconds, settings.epochs)
+        if settings.seconds is not None:  # the clock decides, up to the largest number of epochs
+            images = plan.longest_images(settings.epochs)
+        return FinalTrainings(
+            self._executor, self._folder, plan, self._values.training, self._values.augment, self._clock,
+            plan.steps(images), on_part, self._progress.retrained, settings.metric,
+        )  # fmt: skip
