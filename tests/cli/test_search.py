@@ -113,6 +113,11 @@ def test_the_report_has_the_keys_of_the_contract(finished):
     assert compared["finalists"] == 2
     assert compared["cut_short"] is False
     assert compared["standard_error"] >= 0
+    assert compared["unused_seconds"] is None, "there is no time limit"
+    again = report["second_seeds"]
+    assert [training["trial"] for training in again] == compared["second_seeds"]
+    assert sorted(compared["second_seeds"]) == sorted(final["trial"] for final in report["finals"]), "eight images"
+    assert all(training["ended"] for training in again)
     rungs = report["fidelity"]["rungs"]
     keys = {"steps", "images", "networks", "rank_correlation", "pairs"}
     assert [rung.keys() for rung in rungs] == [keys] * len(rungs)
