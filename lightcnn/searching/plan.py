@@ -20,16 +20,15 @@ FINAL_SHARE = 0.75
 """Largest share of the time that is kept for the final training: images that are not seen in it cost every network
 accuracy. With 0.6, a search of Fashion-MNIST for ten minutes ended with 0.73 million images and 92.15 % on test."""
 MAX_FINAL_EPOCHS = 100
-"""Maximum epochs of a network that is trained alone. If networks are compared, the default epochs of a training are the
-maximum (about 600,000 images, at least 20 epochs), and the time left is for comparing more of them at longer rungs: the
-start of `micro` at 1 MFLOPs on Fashion-MNIST had 92.72, 93.24, 93.52 and 93.16 % on validation after 0.3, 0.6, 1 and 2
-million images (standard error 0.5). The 20 epochs are the million there; a fixed million would be too short for larger
-data, and twice what smaller data need."""
+"""Maximum epochs of a network that is trained alone. If networks are compared, it is the default epochs (about 600,000
+images, at least 20 epochs), and the time left is for comparing: the start of `micro` at 1 MFLOPs on Fashion-MNIST had
+92.72, 93.24, 93.52 and 93.16 % on validation after 0.3, 0.6, 1 and 2 million images (standard error 0.5). A million is
+20 epochs there; as a fixed number, it would be too short for larger data and more than smaller data need."""
 SAFETY_SHARE = 0.93
 """Share of the remaining time that the final training is planned to use: the speed of two shared cores varies."""
 SECOND_SHARE = 0.5
-"""Time is kept for a second seed of the best networks if both final trainings need no larger share of the time: seeds
-differ by 0.1 points, good networks by 0.5, so comparing comes first."""
+"""Time is kept for a second seed of the best networks if both trainings need no larger share of it: seeds differ by 0.1
+points, good networks by 0.5, so comparing comes first."""
 RUNG_FACTOR = 3
 """Each rung has so many times the images of the one before, and the best 1/RUNG_FACTOR of its candidates."""
 RUNG_COST = 1 + 2 / 3 + 6 / 9
@@ -114,7 +113,7 @@ class Plan(Frozen):
     def final_images(self, limit: float | None, epochs: int | None) -> int:
         """Images of the final training: by the time `limit`, which is all for a network alone; at most the longest."""
         if limit is None:
-            return self.images * (epochs or default_epochs(self.images, MAX_FINAL_EPOCHS))
+            return self.longest_images(epochs)
         seconds = (limit - self.spent if self.alone else FINAL_SHARE * limit) - self.evaluation
         return max(1, min(self.longest_images(epochs), int(SAFETY_SHARE * seconds * self.speed / self._turns)))
 

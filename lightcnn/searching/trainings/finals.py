@@ -22,7 +22,6 @@ PARTS = 10
 """Parts of a final training, after each of which it is scored and its state is on disk."""
 MIN_GAIN = 0.02
 """A final training is skipped if it could add only so small a share to the training of the search."""
-
 MIN_SECOND = 0.8
 """A network is trained with a second seed if there is time for so large a share of its first training."""
 LONGER = 1.05
@@ -32,8 +31,7 @@ LONGER = 1.05
 class FinalProgress(Frozen):
     """A final training so far: the parts at the full learning rate, and the last one, in which it falls.
 
-    `first_step` is the step of the last rung, `decay_steps` are those of the last part. A training with a `second` seed
-    starts from scratch.
+    `first_step` is the step of the last rung, 0 with a `second` seed; `decay_steps` are those of the last part.
     """
 
     trial: Count
