@@ -44,14 +44,15 @@ def score_over_cost(recipes: Sequence[ScoredRecipe], score: str, cost: str) -> C
     figure, axes = blank(cost, score, SIZE)
     ends = [(recipe.cost, end) for recipe in recipes for end in recipe[2:5] if end is not None]
     axes.plot(*zip(*ends, strict=True), linestyle="none")  # shifted points do not count for the limits of the axes
-    marks = [_draw(axes, recipe, shift) for recipe, shift in zip(recipes, _shifts(recipes), strict=True)]
+    drawn = [_draw(axes, recipe, shift) for recipe, shift in zip(recipes, _shifts(recipes), strict=True)]
+    marks, intervals = [lines[-1] for lines in drawn], [line for lines in drawn for line in lines[:-1]]
     front = pareto([(recipe.cost, recipe.score) for recipe in recipes])
     if len(front) > 1:
         axes.plot(*zip(*front, strict=True), color=GREY, drawstyle="steps-post", linewidth=1, zorder=1)
     axes.margins(x=0.15)
     logarithmic(axes.xaxis, counts=True)
     percent(axes)
-    label_points(axes, marks, [label_text(recipe.name) for recipe in recipes], size=8)
+    label_points(axes, marks, [label_text(recipe.name) for recipe in recipes], size=8, avoid=intervals)
     texts = [_format(recipe, cost) for recipe in recipes]
     return chart(
         figure, f"{score.capitalize()} over {cost} of {len(recipes)} recipes. {'; '.join(texts[:3])}.",
@@ -66,12 +67,14 @@ def _shifts(recipes: Sequence[ScoredRecipe]) -> list[float]:
     return [BESIDE_POINTS * place for place in places]
 
 
-def _draw(axes: Any, recipe: ScoredRecipe, shift: float) -> Any:
-    """Draws a point with its interval, `shift` points beside its cost."""
+def _draw(axes: Any, recipe: ScoredRecipe, shift: float) -> list[Any]:
+    """Draws the interval of a recipe and its point, which is last, `shift` points beside its cost."""
     beside = axes.transData + ScaledTranslation(shift / 72, 0, axes.figure.dpi_scale_trans)
-    if recipe.low is not None and recipe.high is not None:
-        axes.plot([recipe.cost] * 2, [recipe.low, recipe.high], color=recipe.colour, linewidth=1.4, transform=beside)
-    return axes.plot([recipe.cost], [recipe.score], "o", color=recipe.colour, markersize=6, transform=beside)[0]
+    point = axes.plot([recipe.cost], [recipe.score], "o", color=recipe.colour, markersize=6, transform=beside)
+    if recipe.low is None or recipe.high is None:
+        return list(point)
+    ends = [recipe.low, recipe.high]
+    return [*axes.plot([recipe.cost] * 2, ends, color=recipe.colour, linewidth=1.4, transform=beside), *point]
 
 
 def _format(recipe: ScoredRecipe, cost: str) -> str:

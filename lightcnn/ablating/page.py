@@ -63,7 +63,15 @@ def _commands(report: Mapping[str, Any], path: Path) -> Iterable[tuple[str, str]
     yield f"Train the recipe with the best score ({best['change']}) again", f"lightcnn train {recipe}"
     yield "See where its network looks", f"lightcnn explain {shlex.quote(str(folder))}"
     if report["seeds"] == 1:
-        yield "Make sure with more seeds", f"lightcnn ablate {shlex.quote(str(path / 'recipe.yaml'))} --seeds 3"
+        yield (
+            "Make sure with more seeds",
+            f"lightcnn ablate {shlex.quote(str(path / 'recipe.yaml'))}{_over(report)} --seeds 3",
+        )
+
+
+def _over(report: Mapping[str, Any]) -> str:
+    """The option `--over` of the ablation."""
+    return f" --over {shlex.quote(','.join(report['over']))}" if report["over"] else ""
 
 
 def format_repeats(report: Mapping[str, Any]) -> str:

@@ -47,10 +47,12 @@ def label_ends(axes: Any, ends: Sequence[LineEnd]) -> None:
         )  # fmt: skip
 
 
-def label_points(axes: Any, points: Sequence[Any], names: Sequence[str], *, size: float = 7) -> None:
-    """Writes each name as close to its point as possible without covering another name or a point."""
+def label_points(
+    axes: Any, points: Sequence[Any], names: Sequence[str], *, size: float = 7, avoid: Sequence[Any] = ()
+) -> None:
+    """Writes each name as close to its point as possible without covering another name, a point or `avoid`."""
     draw(axes.figure)
-    frame, occupied = axes.get_window_extent(), [point.get_window_extent() for point in points]
+    frame, occupied = axes.get_window_extent(), [artist.get_window_extent() for artist in (*points, *avoid)]
     scale = axes.figure.dpi / 72
     for point, name in zip(points, names, strict=True):
         text = axes.annotate(
