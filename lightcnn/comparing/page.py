@@ -28,14 +28,17 @@ MAX_CLASSES = 30
 def compare_page(report: Mapping[str, Any], charts: Mapping[str, Chart]) -> bytes:
     """The whole page. `charts`: those of the `differences` and of the `scores`."""
     data, runs = report["data"], report["runs"]
-    serious, others = page_cautions(report)
+    serious, others = page_cautions(report, omit=("unequal_training",))
+    unequal = [entry["sentence"] for entry in report["differences"] if not entry["equal_training"]][:MAX_PAIRS]
     keys = list(_difference_rows(report["differences"]))
     context = {
-        "report": report, "charts": charts, **verdict(report["pairs"]), "serious": serious,
+        "report": report, "charts": charts, **verdict(report["pairs"]), "serious": [*serious, *unequal],
         "notes": list(dict.fromkeys([*others, *(note for note in report["notes"] if note not in serious)])),
         "keys": keys, "first_keys": [row[2:] if len(runs) == 2 else row for row in keys[:MAX_KEYS]],
         "key_header": _key_header(runs), "difference_header": DIFFERENCE_HEADER,
-        "difference_sentences": [entry["sentence"] for entry in report["differences"][:MAX_PAIRS]],
+        "difference_sentences": [
+            entry["sentence"] for entry in report["differences"][:MAX_PAIRS] if entry["equal_training"]
+        ],
         "run_header": RUN_HEADER, "runs": [_run_row(run) for run in runs],
         "pair_header": PAIR_HEADER, "pairs": [_pair_row(pair) for pair in report["pairs"]],
         "drawn": MAX_DRAWN, "commands": list(_commands(report)),

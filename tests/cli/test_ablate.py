@@ -116,8 +116,8 @@ def test_the_page_and_the_plots_are_written(finished: Path) -> None:
     assert "no-se" in text and "relu" in text and "unchanged" in text
     assert text.count('<div class="scroll"') == text.count("<table") > 0
     plots = {file.name: file.read_bytes() for file in (finished / "plots").iterdir()}
-    assert plots.keys() == {"differences.png", "macs.png", "params.png"}
-    assert len(set(plots.values())) == 3
+    assert plots.keys() == {"differences.png", "scores.png", "macs.png", "params.png"}
+    assert len(set(plots.values())) == 4
     assert all(plot.startswith(b"\x89PNG") for plot in plots.values())
 
 
