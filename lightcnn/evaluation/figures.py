@@ -169,7 +169,7 @@ def over_thresholds(
     if len(order) > MAX_BANDED:
         axes.plot([], [], color=GREY, linewidth=1, label=f"{len(order) - MAX_BANDED} other classes")
     _draw_chance(axes, [float((labels == c).mean()) for c in defined] if kind is PRECISION_RECALL else None)
-    figure.legend(loc="outside lower center", frameon=False, fontsize=LABEL_POINTS, ncols=1 if len(order) > 1 else 2)
+    figure.legend(loc="outside upper left", frameon=False, fontsize=LABEL_POINTS, ncols=1 if len(order) > 1 else 2)
     worst = f"{visible(classes[order[0]])}: {kind.area} {texts[order[0]]}"
     description = worst if len(order) == 1 else f"smallest of {len(order)} areas, {worst}"
     return chart(figure, f"{kind.title}. {description[0].upper()}{description[1:]}.", tips)

@@ -49,7 +49,7 @@ def learning_curves(
     epoch_ticks(lower, len(losses))
     lower.set_ylim(0, 1.08 * max(*losses, *val_losses))
     percent(upper)
-    figure.legend(loc="outside lower center", frameon=False, fontsize=LABEL_POINTS)
+    figure.legend(loc="outside upper left", frameon=False, fontsize=LABEL_POINTS)
     reached = f"validation accuracy {accuracies[best - 1]:.2%}, validation loss {val_losses[best - 1]:.4f}"
     return chart(
         figure, f"Loss and validation accuracy over {len(losses)} epochs. The best epoch, {best}, has {reached}."
@@ -70,7 +70,7 @@ def part_accuracies(names: Sequence[str], parts: Sequence[Mapping[str, Any]], po
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(axis="y", visible=False)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=LABEL_POINTS)
+    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=LABEL_POINTS)
     return chart(figure, f"Test accuracy of {len(names)} parts; all together {_interval_text(pooled)}.", tips)
 
 
@@ -91,7 +91,7 @@ def threshold_rates(
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    figure.legend(loc="outside lower center", frameon=False, fontsize=LABEL_POINTS)
+    figure.legend(loc="outside upper left", frameon=False, fontsize=LABEL_POINTS)
     marked = "" if chosen is None else f"; {chosen:.3f} was chosen"
     return chart(figure, f"{' and '.join(rates.values())} over the threshold{marked}.")
 
@@ -126,7 +126,7 @@ def reliability(labels: Labels, before: Probabilities, after: Probabilities, gro
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     upper.set_xlim(min(part.start for part in (*unscaled, *scaled)) - 0.02, 1.02)
     upper.set_ylim(-0.02, 1.02)
-    figure.legend(loc="outside lower center", frameon=False, fontsize=LABEL_POINTS)
+    figure.legend(loc="outside upper left", frameon=False, fontsize=LABEL_POINTS)
     return chart(figure, f"Calibration: expected calibration error {errors[0]:.3f} before and {errors[1]:.3f} after "
                  "temperature scaling.", tips)  # fmt: skip
 
@@ -164,9 +164,9 @@ def probabilities_by_class(
         label = f"{name}: {len(values):,}"
         axes.hist(values, edges, color=colour, alpha=0.35)
         axes.hist(values, edges, color=colour, histtype="step", linewidth=1.5, label=label)
-    axes.set_xlim(0, 1)
+    axes.set_xlim(-0.02, 1.02)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=LABEL_POINTS)
+    figure.legend(loc="outside upper left", frameon=False, fontsize=LABEL_POINTS)
     of = f"of {visible(classes[1])} by true class" if len(classes) == 2 else "of the true class"
     return chart(figure, f"Histogram of the probability {of}, for {len(labels):,} images.")
 
