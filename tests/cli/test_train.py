@@ -151,9 +151,8 @@ def test_weights_and_preprocessing_reproduce_the_predictions(finished):
 
 def test_the_page_is_complete_and_loads_nothing(finished):
     page = read_page((finished[0] / "report.html").read_bytes())
-    assert all(
-        text in page for text in ("test accuracy", "stages.1", "mbconv", "training.ema", "The most confident mistakes")
-    )
+    texts = ("test accuracy", "stages.1", "mbconv", "training.ema", "The most confident mistakes")
+    assert all(text in page for text in texts)
 
 
 def test_the_recipe_of_a_run_repeats_the_run(finished, recipe):
