@@ -11,7 +11,7 @@ from lightcnn.budget import human
 from lightcnn.cost import FLOAT_BYTES
 from lightcnn.errors import InputError
 from lightcnn.measurement.runtime_names import EAGER, FOLDED, ONNX, ONNX_INT8, RUNTIMES
-from lightcnn.output import html as page
+from lightcnn.output.html import NumberCell
 from lightcnn.text import not_one_of, visible
 
 Row = Mapping[str, Any]
@@ -191,17 +191,17 @@ def csv_table(rows: Sequence[Row], names: Sequence[str]) -> bytes:
     return csv_files.write([names, *cells])
 
 
-def html(rows: Sequence[Row], names: Sequence[str]) -> str:
-    """A sortable HTML table."""
+def table(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
+    """The `header` and `rows` of an HTML table."""
     cells = [
         [_format_cell(COLUMNS[name].value(row), text) for name, text in zip(names, row_cells(row, names), strict=True)]
         for row in rows
     ]
-    return page.table([COLUMNS[name].title for name in names], cells, sortable=True)
+    return {"header": [COLUMNS[name].title for name in names], "rows": cells}
 
 
-def _format_cell(value: Any, text: str) -> page.NumberCell | str:
-    return page.NumberCell(text, value) if isinstance(value, (int, float)) else text
+def _format_cell(value: Any, text: str) -> NumberCell | str:
+    return NumberCell(text, value) if isinstance(value, (int, float)) else text
 
 
 def _tex(text: str) -> str:

@@ -1,75 +1,123 @@
-"""report.html of a profile: the table, figures, why counters differ, and the layers of each network."""
+"""report.html of a profile: the values of page.html, from report.json, the charts and the parts of the networks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lightcnn.budget import human
 from lightcnn.measurement.runtime_names import ONNX_INT8
 from lightcnn.output import html
-from lightcnn.output.caveats import cautions
-from lightcnn.output.charts.hotspots import InteractiveFigure
+from lightcnn.output.caveats import page_cautions
 from lightcnn.output.charts.network_drawing import network_svg
 from lightcnn.output.charts.network_table import TABLE_HEADER, Stage, stage_rows
+from lightcnn.output.charts.svg import Chart
 from lightcnn.profiling import columns
 
+TEMPLATE = "profiling/page.html"
 CAPTIONS = {
-    "efficiency": "Accuracy per second over accuracy per megabyte of the Keras file; smaller files have larger "
-    "bubbles.",
-    "disk": "Size on disk: with Adam's moments, as the paper measures it, and as lightcnn saves it.",
-    "score_time": "Accuracy (left) and time of one image (right).",
-    "latency_accuracy": "Accuracy over the time of one image. On the front, no other network is both faster and more "
-    "accurate.",
-    "macs_accuracy": "Accuracy over multiply-adds, with the front.",
-    "params_accuracy": "Accuracy over parameters, with the front.",
-    "macs_latency": "Time over multiply-adds. Networks on one line have equal speed; the lowest line is the best speed "
-    "of these networks.",
-    "roofline": "Speed over multiply-adds per byte moved (weights once, activations written and read). The roof is the "
-    "best rate of moving bytes and the best speed of computing among these networks. Networks left of its corner are "
-    "limited by memory; networks far below the roof are limited by something else.",
-}
-"""Name of a figure → its caption, in the order of the page."""
+    "macs_accuracy": (
+        "Accuracy over multiply-adds", "No other network is both cheaper and more accurate than one on the front.",
+    ),
+    "latency_accuracy": (
+        "Accuracy over time", "No other network is both faster and more accurate than one on the front.",
+    ),
+    "params_accuracy": (
+        "Accuracy over parameters", "No other network is both smaller and more accurate than one on the front.",
+    ),
+    "macs_latency": (
+        "Time over multiply-adds",
+        "Networks on one line have equal speed; the lowest line is the best speed of these networks. Vertical lines "
+        "reach the 95th percentile.",
+    ),
+    "roofline": (
+        "Speed over data moved",
+        "Multiply-adds per byte moved: weights once, activations written and read. The roof is the best rate of moving "
+        "bytes and the best speed of computing among these networks. Networks left of its corner are limited by "
+        "memory; networks far below the roof are limited by something else.",
+    ),
+    "efficiency": (
+        "Efficiency", "Accuracy per second over accuracy per megabyte of the Keras file; smaller files have larger "
+        "bubbles.",
+    ),
+    "score_time": (
+        "Accuracy and time", "Accuracy, and the median time of one image with a line to the 95th percentile.",
+    ),
+    "disk": ("Size on disk", "With Adam's moments, as the paper measures it, and as lightcnn saves it."),
+}  # fmt: skip
+"""Name of a chart → its title and caption, in the order of the page."""
 MAX_NORMS = 5
 """Maximum number of norms that the page names."""
 MAX_LAYERS = 40
 """Maximum number of layers that the page shows, those with the most multiply-adds; layers.csv has all."""
+BEST = {
+    "fewest parameters": ("params", 1), "fewest multiply-adds": ("macs", 1), "smallest weights in int8, B": ("int8", 1),
+    "fastest, ms of one image": ("latency", 1), "most accurate": ("accuracy", -1),
+}  # fmt: skip
+"""What the first card names the best network in → the column, and 1 if less is better."""
+RUNTIME_KEYS = ("runtime", "layout", "median", "p95", "iqr", "runs", "batch", "images_per_second")
+RUNTIME_HEADER = (
+    "network", "runtime", "layout", "ms, median", "ms, p95", "ms, IQR", "runs", "images at once", "images/s"
+)  # fmt: skip
+COUNTER_HEADER = ("counter", "where", "ours", "theirs", "difference", "reason")
+LAYER_HEADER = (
+    "layer", "kind", "output", "parameters", "multiply-adds", "share", "activations in own types, B"
+)  # fmt: skip
 
 
 def profile_page(
-    report: Mapping[str, Any], figures: Mapping[str, InteractiveFigure], stages: Mapping[str, Sequence[Stage]]
+    report: Mapping[str, Any], figures: Mapping[str, Chart], stages: Mapping[str, Sequence[Stage]]
 ) -> bytes:
-    """The page, from report.json, the figures by name, and the parts of each network, if known, by its name."""
+    """The page, from report.json, the charts by name, and the parts of each network, if known, by its name."""
     rows = report["rows"]
-    return html.page(
-        "lightcnn profile",
-        [
-            html.paragraph(report["convention"]),
-            *(html.paragraph(failure["error"], "alarm") for failure in report["failures"]),
-            *(html.paragraph(text, "note") for text in cautions(report)),
-            *([columns.html(rows, columns.useful_columns(rows))] if rows else []),
-            *(html.paragraph(line) for line in footer_lines(report)),
-            *(
-                [html.heading("All runtimes"), _runtime_table(rows)]
-                if any(len(row["latencies"]) > 1 for row in rows)
-                else []
-            ),
-            *([html.heading("Size, memory and accuracy"), _more_columns(rows)] if rows else []),
-            *(
-                html.figure(figures[name].png, caption, figures[name].spots)
-                for name, caption in CAPTIONS.items()
-                if name in figures
-            ),
-            *(
-                part
-                for row in rows
-                for part in _network(row, report["layers"][row["name"]], stages.get(row["name"], ()))
-            ),
+    serious, folded = page_cautions(report)
+    machine = _machine_lines(report)
+    known = [name for name in columns.COLUMNS if any(columns.COLUMNS[name].value(row) is not None for row in rows)]
+    several = any(len(row["latencies"]) > 1 for row in rows)
+    context = {
+        "heading": _heading(rows), "failures": [failure["error"] for failure in report["failures"]],
+        "serious": serious, "folded": folded, "facts": _facts(rows),
+        "facts_title": "Best of these networks" if len(rows) > 1 else "Cost",
+        "charts": [
+            {"chart": figures[name], "title": title, "caption": caption}
+            for name, (title, caption) in CAPTIONS.items() if name in figures
         ],
-    )
+        "columns": columns.table(rows, columns.useful_columns(rows)) if rows else None,
+        "all_columns": columns.table(rows, known) if rows else None,
+        "marks": columns.mark_lines(rows), "machine": machine, "convention": report["convention"],
+        "runtimes": _runtime_rows(rows) if several else [], "runtime_header": RUNTIME_HEADER,
+        "stage_header": TABLE_HEADER, "counter_header": COUNTER_HEADER, "layer_header": LAYER_HEADER,
+        "networks": [_network(row, report["layers"][row["name"]], stages.get(row["name"], ())) for row in rows],
+    }  # fmt: skip
+    return html.render(TEMPLATE, "lightcnn profile", context)
+
+
+def _heading(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The name of the network, or how many there are."""
+    return rows[0]["name"] if len(rows) == 1 else f"{len(rows)} networks"
+
+
+def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The best network by each measure that is known, with its value; of a single network the values."""
+    facts = {}
+    for title, (name, sign) in BEST.items():
+        column = columns.COLUMNS[name]
+        values = [(column.value(row), row) for row in rows if column.value(row) is not None]
+        if len(rows) == 1 and values:
+            facts[column.title] = columns.row_cells(rows[0], [name])[0]
+        elif values:
+            best = min(values, key=lambda pair: sign * pair[0])[1]
+            facts[title] = f"{best['name']}: {columns.row_cells(best, [name])[0]}"
+    return facts
 
 
 def footer_lines(report: Mapping[str, Any]) -> list[str]:
     """The lines below a table: machine, threads, load and versions, and what the marks mean."""
+    return [*_machine_lines(report), *columns.mark_lines(report["rows"])]
+
+
+def _machine_lines(report: Mapping[str, Any]) -> list[str]:
+    """Machine, threads, load and versions, and what was measured on noise."""
     machine = report["machine"]
     load = f", load {machine['load'][0]:g}" if machine["load"] else ""
     versions = ", ".join(f"{name} {version}" for name, version in machine["packages"].items() if version)
@@ -79,60 +127,27 @@ def footer_lines(report: Mapping[str, Any]) -> list[str]:
     ]
     if machine["gpu"]:
         lines.append(f"GPU: {machine['gpu']}")
-    rows = report["rows"]
-    latencies = [latency for row in rows for latency in row["latencies"]]
+    latencies = [latency for row in report["rows"] for latency in row["latencies"]]
     if any(latency["runtime"] == ONNX_INT8 for latency in latencies):
         lines.append("int8: calibrated on noise, only to measure speed; do not use its predictions")
-    return [*lines, *columns.mark_lines(rows)]
+    return lines
 
 
-def _runtime_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def _runtime_rows(rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
     """The latency of each network in each runtime."""
-    keys = ("runtime", "layout", "median", "p95", "iqr", "runs", "batch", "images_per_second")
-    header = ("network", "runtime", "layout", "ms, median", "ms, p95", "ms, IQR", "runs", "images at once", "images/s")
-    cells = [(row["name"], *(latency[key] for key in keys)) for row in rows for latency in row["latencies"]]
-    return html.table(header, cells, sortable=True)
+    return [(row["name"], *(latency[key] for key in RUNTIME_KEYS)) for row in rows for latency in row["latencies"]]
 
 
-def _more_columns(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A second table with sizes, memory and accuracies."""
-    names = (
-        "name", "source", "input", "fp32", "peak_fp32", "int8", "peak_int8", "file", "keras", "resident",
-        "resident_own", "accuracy", "accuracy_source", "per_megabyte", "per_second",
-    )  # fmt: skip
-    return columns.html(
-        rows, [name for name in names if any(columns.COLUMNS[name].value(row) is not None for row in rows)]
-    )
-
-
-def _network(row: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], stages: Sequence[Stage]) -> list[str]:
-    """The section of one network: its drawing, why counters differ, what is not counted, and the largest layers."""
-    differences = [
-        tuple(difference[key] for key in ("counter", "where", "ours", "theirs", "difference", "reason"))
-        for difference in row["reconciliation"]
-    ]
+def _network(row: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], stages: Sequence[Stage]) -> dict[str, Any]:
+    """One network: its drawing, why counters differ, what is not counted, and the largest layers."""
     largest = sorted(layers, key=lambda layer: -layer["macs"])[:MAX_LAYERS]
-    return [
-        html.heading(row["name"]),
-        *([
-            html.drawing(network_svg(row["name"], row["input"], stages), f"{row['name']}, part by part"),
-            html.table(TABLE_HEADER, stage_rows(stages), caption=f"Parts of {row['name']}"),
-        ] if stages else []),
-        html.pairs(_totals(row)),
-        *(html.paragraph(note, "note") for note in row["notes"]),
-        *([
-            html.paragraph("How other counters differ from our multiply-adds of the network as given:"),
-            html.table(
-                ("counter", "where", "ours", "theirs", "difference", "reason"), differences,
-                caption=f"Counters of {row['name']}", sortable=True,
-            ),
-        ] if differences else []),
-        html.paragraph(f"The {len(largest)} layers with the most multiply-adds, of {len(layers)} layers:"),
-        html.table(
-            ("layer", "kind", "output", "parameters", "multiply-adds", "share", "activations in own types, B"),
-            [_layer_cells(layer) for layer in largest], caption=f"Layers of {row['name']}", sortable=True,
-        ),
-    ]  # fmt: skip
+    return {
+        "name": row["name"], "notes": row["notes"], "totals": _totals(row),
+        "summary": f"{human(row['params'])} parameters, {human(row['macs'])} multiply-adds",
+        "drawing": network_svg(row["name"], row["input"], stages) if stages else "",
+        "stages": stage_rows(stages), "layers": [_layer_cells(layer) for layer in largest], "layer_count": len(layers),
+        "counters": [tuple(item[key] for key in COUNTER_HEADER) for item in row["reconciliation"]],
+    }  # fmt: skip
 
 
 def _totals(row: Mapping[str, Any]) -> dict[str, str]:

@@ -137,7 +137,7 @@ class Profile:
     def _repr_html_(self) -> str:
         row = self.document()
         marks = Markup("").join(html.paragraph(line) for line in (*columns.mark_lines([row]), *row["notes"]))
-        return columns.html([row], columns.useful_columns([row])) + marks
+        return html.table(**columns.table([row], columns.useful_columns([row]))) + marks
 
 
 @python_call

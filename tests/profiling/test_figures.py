@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+import re
 
 from helpers.pages import read_page
 from helpers.profile_rows import report_of, rows
-from PIL import Image
+from matplotlib.collections import LineCollection
 
-from lightcnn.profiling.figures import draw_figures
+from lightcnn.output.charts.figures import BLUE
+from lightcnn.output.charts.plotting import Figure
+from lightcnn.profiling.figures import BARS, _bars, draw_figures
 from lightcnn.profiling.page import CAPTIONS, profile_page
 
 
@@ -19,16 +21,29 @@ def test_every_figure_is_drawn_and_has_a_caption() -> None:
     assert "lightcnn profile" in read_page(profile_page(report_of([]), {}, {}))
 
 
-def test_every_point_and_bar_has_its_text_where_it_is_drawn() -> None:
+def test_every_point_and_bar_has_its_text() -> None:
     drawn_rows = rows()[:2]
-    for name, figure in draw_figures(drawn_rows).items():
-        assert len(figure.spots) == (4 if name == "score_time" else 2)
-        assert [spot.text.split(",")[0] for spot in figure.spots[:2]] == ["one|$&", "other"]
-        assert all(0 <= edge <= 1 for s in figure.spots for edge in (s.left, s.top, s.left + s.width, s.top + s.height))
-        image = Image.open(BytesIO(figure.png)).convert("RGB")
-        for spot in figure.spots:
-            middle = (spot.left + spot.width / 2) * image.width, (spot.top + spot.height / 2) * image.height
-            red, green, blue = image.getpixel((int(middle[0]), int(middle[1])))  # type: ignore[misc]
-            assert max(red, green, blue) - min(red, green, blue) > 40, f"{name}: no colour at the spot of {spot.text}"
-    page = profile_page(report_of(drawn_rows), draw_figures(drawn_rows), {}).decode()
-    assert page.count('aria-label="one|$&amp;, ') == len(CAPTIONS) + 1
+    charts = draw_figures(drawn_rows)
+    for name, chart in charts.items():
+        texts = re.findall(r'class="tip"[^>]*>.*?<title>(.*?)</title>', str(chart.svg))
+        assert [text.split(",")[0] for text in texts][:2] == ["one|$&amp;", "other"], name
+        assert len(texts) == (4 if name in BARS else 2)
+        assert "one|$&" in chart.description and chart.description.endswith(".")
+    page = read_page(profile_page(report_of(drawn_rows), charts, {}))
+    assert page.count('<svg class="chart"') == len(CAPTIONS)
+
+
+def test_times_are_drawn_up_to_their_95th_percentile() -> None:
+    figure = Figure()
+    bars = _bars(figure.add_subplot(), [2.0, 4.0], BLUE, tails=[0.5, 0.0])
+    (lines,) = [item for item in figure.axes[0].collections if isinstance(item, LineCollection)]
+    assert [bar.get_width() for bar in bars] == [2.0, 4.0]
+    assert [segment[:, 0].tolist() for segment in lines.get_segments()] == [[2.0, 2.5], [4.0, 4.0]]
+
+
+def test_the_best_network_by_each_measure_is_named_first() -> None:
+    page = read_page(profile_page(report_of(rows()), draw_figures(rows()), {}))
+    first = page.partition("<table")[0]
+    assert "Best of these networks" in first and "<dt>most accurate</dt><dd>one|$&: 90.00%</dd>" in first
+    alone = read_page(profile_page(report_of(rows()[2:]), {}, {}))
+    assert "<h1>bare</h1>" in alone and "Best of these networks" not in alone

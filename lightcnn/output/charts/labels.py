@@ -50,7 +50,10 @@ def label_ends(axes: Any, ends: Sequence[LineEnd]) -> None:
 def label_points(
     axes: Any, points: Sequence[Any], names: Sequence[str], *, size: float = 7, avoid: Sequence[Any] = ()
 ) -> None:
-    """Writes each name as close to its point as possible without covering another name, a point or `avoid`."""
+    """Writes each name as close to its point as possible without covering another name, a point or `avoid`.
+
+    A name without a free place near its point is left out.
+    """
     draw(axes.figure)
     frame, occupied = axes.get_window_extent(), [artist.get_window_extent() for artist in (*points, *avoid)]
     scale = axes.figure.dpi / 72
@@ -63,7 +66,10 @@ def label_points(
         marker, extent = point.get_window_extent(), text.get_window_extent()
         places = list(_places(marker, extent, scale))
         free = (box for box in places if _inside(box, frame) and not any(map(box.overlaps, occupied)))
-        box = next(free, places[0])
+        box = next(free, None)
+        if box is None:  # there is no room
+            text.remove()
+            continue
         text.arrow_patch.set_visible(box not in places[: len(DIRECTIONS)])
         occupied.append(box)
         text.set_position(

@@ -79,7 +79,7 @@ def test_long_names_of_classes_are_beside_the_rows_only(drawn, count):
 def test_a_profile_of_one_network_has_no_figure_of_a_single_point():
     row = {
         "name": "a", "params": 10, "macs": 100, "keras_adam_bytes": 1_000, "file_bytes": 500, "moved_bytes": 100,
-        "latency_ms": {"median": 2.0}, "accuracy": {"value": 0.9}, "accuracy_per_megabyte": 1.0,
+        "latency_ms": {"median": 2.0, "p95": 3.0}, "accuracy": {"value": 0.9}, "accuracy_per_megabyte": 1.0,
         "accuracy_per_second": 1.0,
     }  # fmt: skip
     assert set(draw_figures([row])) == {"disk", "score_time"}

@@ -34,3 +34,10 @@ def test_labels_at_the_ends_of_lines_are_in_the_order_of_the_lines_and_do_not_ov
         assert all(box.x0 > axes.get_window_extent().x1 for box in boxes)
         lowest = min(axes.texts, key=lambda text: text.get_window_extent().y0).get_text()
         assert heights[int(lowest.split()[1])] == min(heights)
+
+
+def test_a_name_without_a_free_place_is_left_out() -> None:
+    _, axes = blank("x", "y", (0.9, 0.8))
+    points = [axes.plot([place % 5], [place // 5], "o")[0] for place in range(20)]
+    label_points(axes, points, ["a long name of a network"] * 20)
+    assert len(axes.texts) < 20
