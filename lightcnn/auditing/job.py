@@ -12,11 +12,12 @@ import numpy as np
 from lightcnn import csv_files, document
 from lightcnn.auditing import figures
 from lightcnn.auditing.audit import Audit, examine_source
-from lightcnn.auditing.page import MAX_ROWS, audit_page
+from lightcnn.auditing.page import MAX_ROWS, audit_page, class_counts
 from lightcnn.auditing.report import audit_report
 from lightcnn.auditing.settings import FINDINGS, AuditSettings
 from lightcnn.data.contact_sheets import augment_sheet, png, tile
 from lightcnn.data.sources.arrays import given
+from lightcnn.output.charts.svg import Chart
 from lightcnn.output.terminal import StepsView, receiver
 from lightcnn.progress import Progress, no_progress
 from lightcnn.python_calls import python_call
@@ -84,34 +85,42 @@ def run(settings: AuditSettings, *, out: str | Path | None = None, progress: Pro
     start = time.strftime("%Y-%m-%d %H:%M:%S")
     audit = examine_source(settings.source, settings.reading, fast=settings.fast, progress=progress)
     report = audit_report(audit)
-    images = _draw_figures(audit, settings.augment, progress)
+    charts = _draw_charts(audit)
+    sheets = _draw_sheets(audit, settings.augment, progress)
     files = {
         "audit.yaml": document.dump(settings, exclude_defaults=False).encode(),
-        "report.html": audit_page(audit, report, images),
+        "report.html": audit_page(audit, report, charts, sheets.get("augment")),
         "groups.csv": _groups_csv(audit),
         "log.txt": _log(start, report).encode(),
-        **{f"plots/{name}.png": image for name, image in images.items()},
+        **{f"plots/{name}.png": drawn.png for name, drawn in charts.items()},
+        **{f"plots/{name}.png": sheet for name, sheet in sheets.items()},
         "report.json": json_bytes(report),
     }
     return RunFolder.create(path, "audit", files)
 
 
-def _draw_figures(audit: Audit, augment: str | None, progress: Progress) -> dict[str, bytes]:
-    """PNG files by name: a contact sheet for every kind of finding (one row per cluster), sizes, augmentation."""
+def _draw_charts(audit: Audit) -> dict[str, Chart]:
+    """The charts of the classes and of the sizes, by name."""
+    data = audit.dataset
+    sizes = figures.size_histogram([max(shape) for shape in audit.file_shapes])
+    return {"classes": figures.class_bars(data.classes, class_counts(audit)), "sizes": sizes}
+
+
+def _draw_sheets(audit: Audit, augment: str | None, progress: Progress) -> dict[str, bytes]:
+    """PNG files by name: a contact sheet for every kind of finding (one row per cluster), and the augmentation."""
     images = audit.dataset.images
-    figures_by_name = {}
+    sheets = {}
     findings = {name: clusters[:MAX_ROWS] for name, clusters in audit.findings().items() if clusters}
     blank = np.full((1, 1, 1), 255, dtype=np.uint8)
     for step, (name, clusters) in enumerate(findings.items()):
         progress("drawing contact sheets", step, len(findings))
         columns = min(SHEET_COLUMNS, max(map(len, clusters)))
         rows = [[images[i] for i in cluster[:columns]] + [blank] * (columns - len(cluster)) for cluster in clusters]
-        figures_by_name[name] = png(tile([image for row in rows for image in row], columns))
-    figures_by_name["sizes"] = figures.size_histogram([max(shape) for shape in audit.file_shapes])
+        sheets[name] = png(tile([image for row in rows for image in row], columns))
     if augment is not None:
         chosen = np.linspace(0, len(images) - 1, min(PREVIEW_IMAGES, len(images))).round().astype(int)
-        figures_by_name["augment"] = png(augment_sheet([images[i] for i in chosen], PRESETS[augment], 0))
-    return figures_by_name
+        sheets["augment"] = png(augment_sheet([images[i] for i in chosen], PRESETS[augment], 0))
+    return sheets
 
 
 def _groups_csv(audit: Audit) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lightcnn.auditing.audit import Audit
-from lightcnn.auditing.verdict import FindingCounts, training_command, verdict
+from lightcnn.auditing.verdict import FindingCounts, Verdict, verdict
 from lightcnn.data.dataset import SPLIT_NAMES
 from lightcnn.data.image_files import ImageFiles
 from lightcnn.data.split import Split, data_document
@@ -17,12 +17,12 @@ from lightcnn.output.report import report_head
 
 def audit_report(audit: Audit) -> dict[str, Any]:
     """The whole document."""
-    counts = finding_counts(audit)
+    judged = audit_verdict(audit)
     split = audit.dataset.split
     return {
         **report_head("audit", seconds=audit.seconds, data=_data(audit)),
-        "verdict": verdict(audit.dataset, audit.near, counts, audit.data_dir),
-        "train_with": training_command(audit.dataset, counts, audit.data_dir),
+        "verdict": str(judged),
+        "train_with": judged.command,
         "fast": audit.fast,
         "counts": _image_counts(audit),
         "classes": _classes(audit),
@@ -39,6 +39,11 @@ def audit_report(audit: Audit) -> dict[str, Any]:
         "leaked": {name: int((split[audit.leaked] == name).sum()) for name in ("val", "test")},
         "groups": _groups(audit),
     }
+
+
+def audit_verdict(audit: Audit) -> Verdict:
+    """The verdict by sentences."""
+    return verdict(audit.dataset, audit.near, finding_counts(audit), audit.data_dir)
 
 
 def finding_counts(audit: Audit) -> FindingCounts:

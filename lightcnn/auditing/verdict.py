@@ -36,16 +36,42 @@ class FindingCounts:
     """Why no split can be made, as in the error message of a search; empty if one can."""
 
 
-def verdict(dataset: Dataset, near: NearDuplicates, counts: FindingCounts, data_dir: str | None = None) -> str:
-    """One paragraph, which ends with the command to train with."""
+@dataclass(frozen=True)
+class Verdict:
+    """The sentences of an audit by their weight.
+
+    `stand_in` is empty for photographs; `severe` must be fixed, and is empty if `opening` states that nothing must be;
+    `minor` should be known; `lead` precedes the `command` to train with.
+    """
+
+    stand_in: str
+    opening: str
+    severe: list[str]
+    minor: list[str]
+    groups: str
+    lead: str
+    command: str
+
+    def __str__(self) -> str:
+        """One paragraph, which ends with the command to train with."""
+        first = filter(None, (self.stand_in, self.opening))
+        return " ".join((*first, *self.severe, *self.minor, self.groups, f"{self.lead}: {self.command}"))
+
+
+def verdict(dataset: Dataset, near: NearDuplicates, counts: FindingCounts, data_dir: str | None = None) -> Verdict:
+    """What is wrong with the images, how bad it is, and the command to train with."""
     problems = (_corrupt(dataset, counts), _one_colour(dataset), _labels(counts), _leak(counts), _split_error(counts))
     severe = [sentence for sentence in problems if sentence]
-    minor = [sentence for sentence in (_copies(near, counts), _contradicted(counts), _imbalance(counts)) if sentence]
     limit = "" if near.similar else ", as far as this audit checked"
-    opening = [] if severe else [f"No problem that must be fixed was found in {counts.files:,} images{limit}."]
-    stand_in = [STAND_IN_AUDIT] * dataset.stand_in
-    last = f"{_lead(dataset, near, counts)}: {training_command(dataset, counts, data_dir)}"
-    return " ".join((*stand_in, *opening, *severe, *minor, _groups(dataset), last))
+    return Verdict(
+        stand_in=STAND_IN_AUDIT if dataset.stand_in else "",
+        opening="" if severe else f"No problem that must be fixed was found in {counts.files:,} images{limit}.",
+        severe=severe,
+        minor=[text for text in (_copies(near, counts), _contradicted(counts), _imbalance(counts)) if text],
+        groups=_groups(dataset),
+        lead=_lead(dataset, near, counts),
+        command=training_command(dataset, counts, data_dir),
+    )
 
 
 def training_command(dataset: Dataset, counts: FindingCounts, data_dir: str | None = None) -> str:

@@ -68,6 +68,7 @@ def test_the_run_folder_has_all_files(planted, capsys):
     assert {path.name for path in out.iterdir()} == names
     assert {path.name for path in (out / "plots").iterdir()} == {
         "cross_class.png", "cross_split.png", "exact_duplicates.png", "near_duplicates.png", "sizes.png", "augment.png",
+        "classes.png",
     }  # fmt: skip
     with open(out / "groups.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -95,7 +96,9 @@ def test_the_page_opens_offline_and_escapes_every_name(planted, capsys):
     assert "\x1b" not in html
     assert "a\\x1b[31m\n&lt;script&gt;alert(1)&lt;b&gt;.png" in html
     assert html.count('<li class="framed">') == 1
-    assert "Clusters under more than one class: 1" in html
+    assert "Clusters under more than one class: 1" in html and "3 problems must be fixed." in html
+    assert html.count('<details class="zoom">') == html.count(', enlarge"') > 1
+    assert '<span class="badge test">test</span>' in html
     assert "is empty" in html
     printed = capsys.readouterr().out
     assert "\x1b" not in printed

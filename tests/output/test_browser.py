@@ -99,6 +99,18 @@ def test_runs_can_be_filtered_and_sorted(pages: dict[str, Path], browser: Any) -
     visit.close()
 
 
+def test_an_image_of_an_audit_is_enlarged_with_the_keyboard(pages: dict[str, Path], browser: Any) -> None:
+    visit = Visit(browser, pages["audit"], "light", script=False)
+    visit.page.evaluate("for (const details of document.querySelectorAll('details')) details.open = false")
+    image = visit.page.locator(".zoom img").first
+    before = image.bounding_box()["width"]
+    visit.page.locator(".zoom summary").first.press("Enter")
+    assert image.bounding_box()["width"] > 2 * before
+    visit.page.locator(".zoom summary").first.press("Enter")
+    assert image.bounding_box()["width"] == before and visit.events["requests"] == []
+    visit.close()
+
+
 def test_axe_was_installed() -> None:
     if AXE is None:
         pytest.skip("axe did not check the pages: it needs axe-playwright-python")

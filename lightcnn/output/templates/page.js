@@ -91,10 +91,10 @@ for (const mark of document.querySelectorAll(".tip, .hotspots rect")) {
   for (const name of ["pointerleave", "blur"]) mark.addEventListener(name, () => { tip.hidden = true; });
 }
 
-// Paper shows all details.
+// Paper shows all details, and images at their usual size.
 let closed = [];
 addEventListener("beforeprint", () => {
-  closed = [...document.querySelectorAll("details:not([open])")];
+  closed = [...document.querySelectorAll("details:not([open]):not(.zoom)")];
   for (const details of closed) details.open = true;
 });
 addEventListener("afterprint", () => { for (const details of closed) details.open = false; });
