@@ -87,7 +87,7 @@ def _explain_all(
     for name, content in figures.items():
         folder.write_bytes(name, content)
     folder.write_bytes("explanations.csv", explanations_table(report["explanations"]))
-    folder.write_bytes("report.html", explain_page(report, figures, results.panels))
+    folder.write_bytes("report.html", explain_page(report, figures, results.images))
     folder.log(f"explained {report['counts']['explained']:,}, skipped {len(results.skipped):,}")
     folder.write_json("report.json", report)
 

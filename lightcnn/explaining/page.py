@@ -1,19 +1,19 @@
-"""report.html of explanations: the images one by one, an overview of the test set, and the summary of the checks."""
+"""report.html of explanations: the values of page.html. Images with their maps come first, then all checks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
-
 from lightcnn.explaining.checks.catalogue import DISPLAY_ORDER
-from lightcnn.explaining.checks.summary import summary_paragraphs
-from lightcnn.explaining.methods.catalogue import title_of
-from lightcnn.explaining.terminal import format_check, image_heading
+from lightcnn.explaining.checks.summary import image_verdict, summary_paragraphs
+from lightcnn.explaining.figures.page_image import PageImage
+from lightcnn.explaining.methods.catalogue import is_rectified, title_of
+from lightcnn.explaining.terminal import MARKS, format_check, image_heading, ordered_checks
 from lightcnn.output import html
-from lightcnn.output.caveats import cautions
+from lightcnn.output.caveats import page_cautions
 
+TEMPLATE = "explaining/page.html"
 MAX_PANELS = 40
 """Number of images whose panels the page shows; the run folder has all panels."""
 MAX_FAILURES = 5
@@ -35,47 +35,104 @@ UNLIKE = ", above 1: the image is unlike the training images, so the prediction 
 CURVES = "Deletion (lower curves are better) and insertion (higher curves are better)."
 
 
-def explain_page(
-    report: Mapping[str, Any], figures: Mapping[str, bytes], panels: Mapping[str, Sequence[bytes]]
-) -> bytes:
+COLOURS = {
+    True: "In Grad-CAM, brighter colours support the class.",
+    False: "Green supports the class, purple opposes it.",
+}
+"""What the colours mean, for rectified maps and for signed ones."""
+STATES = {True: "passed", False: "failed", None: ""}
+"""The result of a check → the kind of its badge."""
+ONE_HEADER = ("method", "check", "passed", "value")
+SEVERAL_HEADER = ("method", "check", "passed", "share", "95 % interval", "mean value", "95 % interval")
+
+
+def explain_page(report: Mapping[str, Any], figures: Mapping[str, bytes], images: Mapping[str, PageImage]) -> bytes:
     """The whole page.
 
-    `figures` are the overview figures by name. `panels` holds, for the first MAX_PANELS images by the name of their
-    panel, the panel and the curves if any.
+    `figures` are the overview figures by name; `images` are the first MAX_PANELS images by the name of their panel.
     """
     by_image: dict[str, list[Mapping[str, Any]]] = {}
     for entry in report["explanations"]:
         by_image.setdefault(entry["panel"], []).append(entry)
-    images = [_image(entries, panels[name]) for name, entries in by_image.items() if name in panels]
-    return html.page(
-        "lightcnn explain",
-        [
-            *([html.paragraph(report["warning"], "alarm")] if report["warning"] else []),
-            *(part for image in images[:1] for part in image),
-            *_notes_on_all(report),
-            *(part for image in images[1:] for part in image),
-            *_more_images(len(by_image)),
-            html.paragraph(SCALES),
-            *(html.figure(figures[name], caption) for name, caption in CAPTIONS.items() if name in figures),
-            html.heading("Checks of all images"),
-            *(html.paragraph(text) for text in summary_paragraphs(report["summary"])[:-1]),
-            _summary(report["summary"]),
-            html.heading("This report"),
-            html.pairs(_facts(report)),
-            *(html.paragraph(note) for note in report["notes"]),
-            *_skipped(report),
+    shown = [_image(entries, images[name]) for name, entries in by_image.items() if name in images]
+    serious, folded = page_cautions(report)
+    paragraphs = summary_paragraphs(report["summary"])
+    rectified = {is_rectified(name) for name in report["methods"]}
+    context = {
+        "heading": shown[0]["heading"] if len(by_image) == 1 and shown else f"{len(by_image):,} images explained",
+        "warning": report["warning"], "images": shown, "conclusion": paragraphs[-1],
+        "colours": " ".join(text for kind, text in COLOURS.items() if kind in rectified),
+        "failures": [f"{failure['method']}: {failure['error']}" for failure in report["failures"][:MAX_FAILURES]],
+        "serious": [text for text in serious if text != report["warning"]],
+        "folded": [text for text in folded if text != report["warning"]],
+        "more_images": max(0, len(by_image) - MAX_PANELS), "several": len(by_image) > 1,
+        "methods": _methods(report["summary"], paragraphs[:-1]), "curves_caption": CURVES, "scales": SCALES,
+        "overviews": [
+            {"png": figures[name], "caption": caption} for name, caption in CAPTIONS.items() if name in figures
         ],
-    )
+        "skipped": [(skipped["image"], skipped["reason"]) for skipped in report["skipped"]],
+        "facts": _facts(report), "notes": report["notes"], **_summary(report["summary"]),
+    }  # fmt: skip
+    return html.render(TEMPLATE, "lightcnn explain", context)
 
 
-def _notes_on_all(report: Mapping[str, Any]) -> list[str]:
-    """What must be known of all images: failed methods, warnings, and what the checks do not show."""
-    failures = [f"{failure['method']}: {failure['error']}" for failure in report["failures"][:MAX_FAILURES]]
-    notes = [text for text in cautions(report) if text != report["warning"]]
-    return [
-        *(html.paragraph(text, "alarm") for text in failures),
-        *(html.paragraph(text, "note") for text in [*notes, summary_paragraphs(report["summary"])[-1]]),
+def _image(entries: Sequence[Mapping[str, Any]], shown: PageImage) -> dict[str, Any]:
+    """An image with its maps, its checks and its notes."""
+    first = entries[0]
+    caption = f"Explained class: {first['target']}, probability {first['probability']:.4f}."
+    if first["unlikeness"] is not None:
+        caption += f" Unlikeness {first['unlikeness']:.2f}" + (UNLIKE if first["unlikeness"] > 1 else ".")
+    panes = [
+        {
+            "title": title_of(entry["method"]), "verdict": image_verdict(entry["checks"]),
+            "layer": shown.layers.get(entry["method"]), "empty": shown.empty.get(entry["method"]),
+            "badges": [_badge(check["passed"], name) for name, check in ordered_checks(entry["checks"])],
+        }
+        for entry in entries
+    ]  # fmt: skip
+    names = [name for name in DISPLAY_ORDER if any(name in entry["checks"] for entry in entries)]
+    rows = [
+        (name, *(format_check(name, entry["checks"][name]) if name in entry["checks"] else "" for entry in entries))
+        for name in names
     ]
+    return {
+        "heading": image_heading(entries), "caption": caption, "shown": shown, "panes": panes, "check_rows": rows,
+        "check_header": ("check", *(title_of(entry["method"]) for entry in entries)),
+        "notes": list(dict.fromkeys(_notes(entries))),
+    }  # fmt: skip
+
+
+def _badge(passed: bool | None, text: str) -> dict[str, str]:
+    return {"state": STATES[passed], "text": f"{MARKS[passed]} {text}"}
+
+
+def _methods(rows: Sequence[Mapping[str, Any]], paragraphs: Sequence[str]) -> list[dict[str, Any]]:
+    """A paragraph per method with the badges of its checks; the last paragraph, if any, is about all methods."""
+    names = list(dict.fromkeys(row["method"] for row in rows))
+    badges = [
+        [
+            _badge(2 * row["passed"] >= row["images"] if row["images"] else None,
+                   f"{row['check']} {row['passed']}/{row['images']}")
+            for row in rows if row["method"] == name
+        ]
+        for name in names
+    ]  # fmt: skip
+    return [
+        {"text": text, "badges": badges[place] if place < len(badges) else []} for place, text in enumerate(paragraphs)
+    ]
+
+
+def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One row per method and check, and the rule of every check; of a single image no shares or intervals."""
+    several = any(row["images"] > 1 for row in rows)
+    withheld = {row["value"]["interval"] for row in rows if row["value"] and row["value"]["low"] is None}
+    one = [(title_of(row["method"]), row["check"], _format_passed(row), _format_mean(row)) for row in rows]
+    return {
+        "summary_header": SEVERAL_HEADER if several else ONE_HEADER,
+        "summary_rows": [_summary_row(row) for row in rows] if several else one,
+        "intervals": [f"Intervals {text}." for text in sorted(withheld)] if several else [],
+        "rules": list({row["check"]: row["rule"] for row in rows}.items()),
+    }
 
 
 def _facts(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,45 +148,6 @@ def _facts(report: Mapping[str, Any]) -> dict[str, Any]:
         "checks": report["checks"],
         "seed": str(report["seed"]),
     }
-
-
-def _skipped(report: Mapping[str, Any]) -> list[str]:
-    if not report["skipped"]:
-        return []
-    rows = [(skipped["image"], skipped["reason"]) for skipped in report["skipped"]]
-    return [html.heading("Skipped images"), html.table(("image", "reason"), rows)]
-
-
-def _more_images(count: int) -> list[str]:
-    return [html.paragraph(f"{count - MAX_PANELS:,} more images are in panels/")] if count > MAX_PANELS else []
-
-
-def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One row per method and check, and the rule of every check."""
-    if not rows:
-        return html.paragraph("No checks were made (--checks none).")
-    rules = {row["check"]: row["rule"] for row in rows}
-    withheld = {row["value"]["interval"] for row in rows if row["value"] and row["value"]["low"] is None}
-    several = any(row["images"] > 1 for row in rows)
-    return Markup("\n").join(
-        [
-            _table_of_several(rows) if several else _table_of_one(rows),
-            *(html.paragraph(f"Intervals {text}.") for text in sorted(withheld) if several),
-            html.paragraph("A map passes a check by one rule, which is the same for every method and image:"),
-            html.table(("check", "rule"), list(rules.items())),
-        ]
-    )
-
-
-def _table_of_one(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The checks of a single image, which has no shares, means or intervals."""
-    cells = [(title_of(row["method"]), row["check"], _format_passed(row), _format_mean(row)) for row in rows]
-    return html.table(("method", "check", "passed", "value"), cells)
-
-
-def _table_of_several(rows: Sequence[Mapping[str, Any]]) -> str:
-    header = ("method", "check", "passed", "share", "95 % interval", "mean value", "95 % interval")
-    return html.table(header, [_summary_row(row) for row in rows])
 
 
 def _summary_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -157,31 +175,6 @@ def _format_interval(interval: Mapping[str, Any], scale: float, form: str, unit:
     if interval["low"] is None:
         return ""
     return f"{scale * interval['low']:{form}} to {scale * interval['high']:{form}}{unit}"
-
-
-def _image(entries: Sequence[Mapping[str, Any]], figures: Sequence[bytes]) -> list[str]:
-    """The panel of an image, its curves, its checks and its notes."""
-    first = entries[0]
-    caption = f"Explained class: {first['target']}, probability {first['probability']:.4f}."
-    if first["unlikeness"] is not None:
-        caption += f" Unlikeness {first['unlikeness']:.2f}" + (UNLIKE if first["unlikeness"] > 1 else ".")
-    return [
-        html.heading(image_heading(entries)),
-        html.figure(figures[0], caption),
-        *(html.figure(figure, CURVES) for figure in figures[1:]),
-        *_checks(entries),
-        *(html.paragraph(note) for note in dict.fromkeys(_notes(entries))),
-    ]
-
-
-def _checks(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One row per check and one column per method."""
-    names = [name for name in DISPLAY_ORDER if any(name in entry["checks"] for entry in entries)]
-    rows = [
-        (name, *(format_check(name, entry["checks"][name]) if name in entry["checks"] else "" for entry in entries))
-        for name in names
-    ]
-    return [html.table(("check", *(title_of(entry["method"]) for entry in entries)), rows)] if rows else []
 
 
 def _notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is collected from all explained images until the report is written: entries, panels and an overview."""
+"""What is collected of all images until the report is written: entries, images of the page and an overview."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lightcnn.errors import DataError
 from lightcnn.explaining.explanation import Explanation, Failure
 from lightcnn.explaining.figures.image_files import FigureFiles, figure_bytes
 from lightcnn.explaining.figures.overview import Overview
+from lightcnn.explaining.figures.page_image import PageImage, page_image
 from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.explaining.page import MAX_PANELS
 from lightcnn.predictor import Evaluation
@@ -30,15 +31,15 @@ Entry = dict[str, Any]
 class Results:
     """The results of all images so far.
 
-    `entries` are the `explanations` of report.json. `seconds_before` is the time spent in earlier sessions of a resumed
-    run.
+    `entries` are the `explanations` of report.json; `images` are those of the page, by the name of their panel.
+    `seconds_before` is the time spent in earlier sessions of a resumed run.
     """
 
     warning: str
     entries: list[Entry] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    panels: dict[str, list[bytes]] = field(default_factory=dict)
+    images: dict[str, PageImage] = field(default_factory=dict)
     without_mask: list[str] = field(default_factory=list)
     conversions: list[Conversion] = field(default_factory=list)
     evaluations: list[Evaluation] = field(default_factory=list)
@@ -58,8 +59,8 @@ class Results:
             self.without_mask.append(image.name)
         if image.label is not None:
             self.overview.add(explanations, image.label)
-        if len(self.panels) < MAX_PANELS:
-            self.panels[files.panel] = [files.contents[name] for name in (files.panel, files.curves) if name]
+        if len(self.images) < MAX_PANELS:
+            self.images[files.panel] = page_image(image, explanations, files.contents[files.panel])
         return entries
 
     def counts(self) -> dict[str, int]:

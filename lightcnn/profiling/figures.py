@@ -75,7 +75,7 @@ def _disk(rows: Sequence[Row]) -> Chart:
         label="as lightcnn saves it",
     )
     _name_bars(axes, rows)
-    figure.legend(loc="outside lower left", ncols=1, frameon=False, fontsize=LABEL_POINTS)
+    figure.legend(loc="outside upper left", ncols=1, frameon=False, fontsize=LABEL_POINTS)
     texts = (f"{row['name']} {value:.3g} MB" for row, value in zip(rows, keras, strict=True))
     return _chart(
         figure, "Size of the Keras file with Adam's moments", texts, _with_texts([*bars, *own], [*rows, *rows])

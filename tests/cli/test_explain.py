@@ -77,7 +77,9 @@ def test_images_are_explained_by_every_method_and_written_to_a_run_folder(tmp_pa
     assert report["plots"] == [], "without a test set there is no overview"
     html = (out / "report.html").read_text()
     assert "Content-Security-Policy" in html
-    assert html.count("<img") == 4
+    assert html.count("<img") == 2 and html.count('<svg class="chart"') == 2
+    assert html.count('<image id="photo-') == 2 and html.count('<use href="#photo-0"') == 4
+    assert 4 <= html.count('<image class="layer"') <= 8
     assert not re.search(r"(src|href)=.?(?!.?data:)[\"']?http", html)
     with (out / "explanations.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -90,10 +92,10 @@ def test_a_page_begins_with_the_maps_and_one_image_has_no_interval(tmp_path, cap
     photos = list(map(str, photographs()[:images]))
     report, out = explained(tmp_path, capsys, *photos, "--method", "gradcam,ig")
     page = (out / "report.html").read_text()
-    before = page.partition("<body>")[2].partition("<img")[0]
+    before = page.partition("<body>")[2].partition("<image")[0]
     assert "<table" not in before
     assert 'class="note"' not in before
-    assert "<p " not in before
+    assert re.findall("<p .*?>(.*?)</p>", before) == ["lightcnn explain"]
     assert page.count('class="note"') <= 3
     assert ("95 % interval" in page) == (images > 1)
     assert all((row["share"]["low"] is None) == (images == 1) for row in report["summary"] if row["images"])

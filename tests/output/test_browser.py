@@ -111,6 +111,18 @@ def test_an_image_of_an_audit_is_enlarged_with_the_keyboard(pages: dict[str, Pat
     visit.close()
 
 
+def test_the_opacity_of_maps_follows_the_slider(pages: dict[str, Path], browser: Any) -> None:
+    visit = Visit(browser, pages["explain"], "light")
+    slider = visit.page.get_by_role("slider", name="Opacity of the maps")
+    slider.press("Home")
+    layers = visit.page.locator(".layer")
+    opacities = [layers.nth(place).get_attribute("opacity") for place in range(layers.count())]
+    assert opacities and set(opacities) == {"0"}
+    slider.press("End")
+    assert layers.first.get_attribute("opacity") == "1"
+    visit.close()
+
+
 def test_axe_was_installed() -> None:
     if AXE is None:
         pytest.skip("axe did not check the pages: it needs axe-playwright-python")

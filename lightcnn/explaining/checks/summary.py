@@ -13,7 +13,7 @@ from lightcnn.evaluation.bootstrap import MAX_LEFT_OUT, MAX_NUMBERS, draw_counts
 from lightcnn.evaluation.intervals import BootstrapDraws
 from lightcnn.evaluation.paired_tests import score_interval
 from lightcnn.evaluation.sample_size import MIN_GROUPS
-from lightcnn.explaining.checks.catalogue import CHECKS
+from lightcnn.explaining.checks.catalogue import CHECKS, DISPLAY_ORDER
 from lightcnn.explaining.methods.catalogue import title_of
 
 Numbers = NDArray[np.float64]
@@ -63,6 +63,28 @@ def summary_paragraphs(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     shared += [_blind_sentence(row) for row in first if row["blind"]]
     paragraphs += [" ".join(shared)] if shared else []
     return [*paragraphs, _conclusion(rows, methods)]
+
+
+def image_verdict(checks: Mapping[str, Mapping[str, Any]]) -> str:
+    """How many of the checks of one map it passes, and which it fails, in one short line."""
+    if not checks:
+        return "Not checked."
+    by_result = {
+        result: [name for name in DISPLAY_ORDER if name in checks and checks[name]["passed"] is result]
+        for result in (True, False, None)
+    }
+    passed, failed, unknown = by_result.values()
+    judged = len(passed) + len(failed)
+    share = "all" if not failed else f"{len(passed) or 'none'} of"
+    parts = [f"passes {share} {judged} checks"] if judged else []
+    parts += [f"fails {_listed(failed)}"] if failed else []
+    parts += [f"{_listed(unknown)} could not be judged"] if unknown else []
+    line = "; ".join(parts)
+    return f"{line[0].upper()}{line[1:]}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _conclusion(rows: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> str:

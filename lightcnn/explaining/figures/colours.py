@@ -21,7 +21,10 @@ OVERLAY_COLOUR = 0.9
 """Position in the scale whose colour a signed map has in an overlay; colours near the middle are white, like fog."""
 MAX_OUTLINES, MIN_OUTLINE_SHARE = 5, 0.1
 """Maximum number of outlined superpixels, as in the paper of LIME; minimum weight as a share of the largest."""
-YELLOW = (255, 221, 0)
+YELLOW, MASK_BLUE = (255, 221, 0), (0, 114, 178)
+"""Colours of the outlines of superpixels and of a ground-truth mask."""
+FADED = 0.65
+"""Opacity of the white over pixels that the network did not see."""
 ROWS_AT_ONCE = 256
 """Rows of an image that are coloured at once: a whole photograph in floats would fill the memory."""
 Pixels = NDArray[np.uint8]
@@ -79,20 +82,32 @@ def overlay(image: Pixels, values: Map, scale: Scale) -> Pixels:
         part = values[rows]
         share = MAX_OPACITY * scale.strength(part)[..., None].astype(np.float32)
         mixed = below * (1 - share) + scale.overlay_colours(part) * share
-        faded = 0.35 * below.mean(axis=2, keepdims=True) + 0.65 * 255
+        faded = (1 - FADED) * below.mean(axis=2, keepdims=True) + FADED * 255
         out[rows] = np.rint(np.where(np.isnan(part)[..., None], faded, mixed)).astype(np.uint8)
     return out
 
 
+def layer_pixels(values: Map, scale: Scale) -> Pixels:
+    """A map (H, W) as a layer (H, W, 4) above an image, which then looks like `overlay`; unseen pixels are white."""
+    unseen = np.isnan(values)
+    alpha = np.where(unseen, FADED, MAX_OPACITY * scale.strength(values))
+    colours = np.where(unseen[..., None], 255, scale.overlay_colours(np.nan_to_num(values)))
+    return np.concatenate([colours, np.rint(255 * alpha)[..., None]], axis=2).astype(np.uint8)
+
+
 def outline_regions(image: Pixels, regions: NDArray[np.int64], chosen: Sequence[int]) -> Pixels:
     """An image (H, W, 3) with a line around each of the chosen regions of (H, W)."""
-    kept = np.where(np.isin(regions, chosen), regions + 1, 0).astype(np.int32)
-    line: NDArray[np.bool_] = find_boundaries(kept, mode="inner")  # type: ignore[no-untyped-call]
+    return outline(image, np.where(np.isin(regions, chosen), regions + 1, 0))
+
+
+def outline(image: Pixels, regions: NDArray[np.integer[Any]], colour: tuple[int, int, int] = YELLOW) -> Pixels:
+    """An image (H, W, 3 or 4) with an opaque line around each region of (H, W) whose number is not 0."""
+    line: NDArray[np.bool_] = find_boundaries(regions.astype(np.int32), mode="inner")  # type: ignore[no-untyped-call]
     for _ in range(max(image.shape) // 300):
         line[1:] |= line[:-1]
         line[:, 1:] |= line[:, :-1]
     out = image.copy()
-    out[line] = YELLOW
+    out[line] = (*colour, 255)[: image.shape[2]]
     return out
 
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from lightcnn.explaining.explanation import Explanation
 from lightcnn.explaining.figures.colours import Pixels
-from lightcnn.explaining.figures.panels import Canvas, curves_figure, overlay_map, panel
+from lightcnn.explaining.figures.curves import curves_chart
+from lightcnn.explaining.figures.panels import Canvas, overlay_map, panel
 from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.output.charts.figures import add_warning_bar, label_text, png, without_mathematics
 from lightcnn.output.charts.plotting import Figure
@@ -51,11 +52,11 @@ def make_files(number: int, image: ExplainedImage, explanations: Sequence[Explan
             contents[segments[method]] = _npy_bytes(attribution.segments)
     panel_name = f"panels/{number:03}.png"
     contents[panel_name] = figure_bytes(panel(canvas, explanations, _heading(image, explanations[0])), warning)
-    figure, curves_name = curves_figure(explanations), f"curves/{number:03}.png"
-    if figure is not None:
-        contents[curves_name] = figure_bytes(figure, warning)
+    drawn, curves_name = curves_chart(explanations), f"curves/{number:03}.png"
+    if drawn is not None:
+        contents[curves_name] = drawn.with_warning(warning).png
     notes = () if whole.shape[:2] == size else (f"overlays are reduced from {size[1]}×{size[0]} pixels",)
-    curves = curves_name if figure is not None else None
+    curves = curves_name if drawn is not None else None
     return FigureFiles(contents, panel_name, curves, maps, overlays, segments, notes)
 
 

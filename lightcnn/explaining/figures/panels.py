@@ -18,7 +18,7 @@ from lightcnn.explaining.images.projection import Frame
 from lightcnn.explaining.methods.attribution import Attribution
 from lightcnn.explaining.methods.catalogue import is_rectified, title_of, unit_of
 from lightcnn.explaining.terminal import format_check, ordered_checks
-from lightcnn.output.charts.figures import BLUE, COLOURS, GREY, label_text, name_axes, without_mathematics
+from lightcnn.output.charts.figures import BLUE, without_mathematics
 from lightcnn.output.charts.plotting import Axes, Figure, MaxNLocator
 from lightcnn.text import visible
 
@@ -27,7 +27,6 @@ IMAGE_PIXELS = 420
 COLUMN_INCHES = 2.7
 LINE_LENGTH = 38
 """Characters of a line of text below a column."""
-CONTROL_STYLES = {"random": ":", "centre": "--", "edges": "-."}
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +71,15 @@ class Canvas:
         height, width = (self.zoom * length for length in self.pixels.shape[:2])
         return self.frame.nearest(numbers, height, width)
 
+    def map_of(self, attribution: Attribution) -> Map:
+        """A map at the size of the image; LIME's by superpixel, since there is nothing between two of them."""
+        if attribution.segments is None:
+            return self.project(attribution.map)
+        regions = self.regions(attribution.segments)
+        weights = np.full(int(attribution.segments.max()) + 1, np.nan, dtype=np.float32)
+        weights[attribution.segments] = attribution.map
+        return np.where(regions < 0, np.nan, weights[regions])
+
     def _enlarged(self, values: NDArray[Any]) -> NDArray[Any]:
         return values if self.zoom == 1 else values.repeat(self.zoom, axis=0).repeat(self.zoom, axis=1)
 
@@ -83,21 +91,11 @@ def overlay_map(canvas: Canvas, explanation: Explanation, scale: Scale | None = 
         grey = canvas.image.mean(axis=2, keepdims=True).astype(np.uint8)
         return np.repeat(grey, 3, axis=2)
     scale = scale or Scale.of(attribution.method, [attribution.map])
-    image = overlay(canvas.image, _project(canvas, attribution), scale)
+    image = overlay(canvas.image, canvas.map_of(attribution), scale)
     if attribution.segments is None:
         return image
     regions = canvas.regions(attribution.segments)
     return outline_regions(image, regions, strongest_regions(attribution.map, attribution.segments))
-
-
-def _project(canvas: Canvas, attribution: Attribution) -> Map:
-    """A map at the size of the image; LIME's by superpixel, since there is nothing between two of them."""
-    if attribution.segments is None:
-        return canvas.project(attribution.map)
-    regions = canvas.regions(attribution.segments)
-    weights = np.full(int(attribution.segments.max()) + 1, np.nan, dtype=np.float32)
-    weights[attribution.segments] = attribution.map
-    return np.where(regions < 0, np.nan, weights[regions])
 
 
 def empty_reason(explanation: Explanation) -> str:
@@ -131,39 +129,6 @@ def panel(canvas: Canvas, explanations: Sequence[Explanation], heading: Sequence
     return figure
 
 
-def curves_figure(explanations: Sequence[Explanation]) -> Figure | None:
-    """Deletion and insertion of all methods, with the controls in grey; None if no check has curves."""
-    with_curves = [
-        explanation
-        for explanation in explanations
-        if "deletion" in explanation.checks and explanation.checks["deletion"]["curves"]
-    ]
-    if not with_curves:
-        return None
-    figure = Figure(figsize=(7.4, 2.7), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2, sharey=True), ("deletion", "insertion"), strict=True):
-        verb = "removed" if name == "deletion" else "shown"
-        name_axes(axes, f"share of the pixels {verb}", f"probability of {label_text(explanations[0].target)}")
-        axes.set_title(name, fontsize=9)
-        _draw_curves(axes, name, with_curves)
-    axes.set_ylabel("")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
-    return figure
-
-
-def _draw_curves(axes: Axes, name: str, explanations: Sequence[Explanation]) -> None:
-    """The curves of the check `name`."""
-    for place, explanation in enumerate(explanations):
-        points = explanation.checks[name]["curves"]
-        # Later curves are thinner, so that curves that coincide are all visible.
-        width = 1.2 + 0.9 * (len(explanations) - 1 - place)
-        colour, title = COLOURS[place % len(COLOURS)], title_of(explanation.attribution.method)
-        axes.plot(points["fractions"], points["map"], color=colour, linewidth=width, label=title)
-    for control, style in CONTROL_STYLES.items():
-        axes.plot(points["fractions"], points[control], style, color=GREY, linewidth=1.2, label=f"{control} control")
-    axes.set_ylim(-0.02, 1.02)
-
-
 def _draw_image(axes: Axes, canvas: Canvas) -> None:
     """The image, with the outline of its ground-truth mask if there is one."""
     _draw_pixels(axes, canvas.image)
@@ -188,7 +153,7 @@ def _draw_map(figure: Figure, axes: Axes, canvas: Canvas, explanation: Explanati
         )
         return
     scale = Scale.of(attribution.method, [attribution.map])
-    add_colour_bar(figure, axes, draw_scaled_map(axes, _project(canvas, attribution), scale))
+    add_colour_bar(figure, axes, draw_scaled_map(axes, canvas.map_of(attribution), scale))
 
 
 def draw_scaled_map(axes: Axes, values: Map, scale: Scale) -> object:

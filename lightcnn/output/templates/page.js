@@ -73,6 +73,14 @@ for (const table of document.querySelectorAll("table.thresholds")) {
   show();
 }
 
+// A slider sets the opacity of the maps above an image.
+for (const panes of document.querySelectorAll(".panes")) {
+  const layers = panes.querySelectorAll(".layer");
+  const input = make("input", {type: "range", min: 0, max: 100, value: 100});
+  if (layers.length) panes.before(make("label", {className: "opacity"}, "Opacity of the maps ", input));
+  input.addEventListener("input", () => { for (const layer of layers) layer.setAttribute("opacity", input.value / 100); });
+}
+
 // Marks of charts show their text at once, and their titles no second time.
 const tip = make("div", {id: "tip", hidden: true, role: "status"});
 document.body.append(tip);

@@ -12,7 +12,7 @@ import pytest
 from lightcnn.evaluation.intervals import wilson
 from lightcnn.evaluation.paired_tests import score_interval
 from lightcnn.explaining.checks.catalogue import CHECKS
-from lightcnn.explaining.checks.summary import summary, summary_text
+from lightcnn.explaining.checks.summary import image_verdict, summary, summary_text
 
 
 def check(passed: bool | None, value: float | None = None, **more: Any) -> dict[str, Any]:
@@ -200,3 +200,17 @@ def test_every_check_has_its_sentences() -> None:
     for name, kind in CHECKS.items():
         assert kind.passed in summary_text(summary(entries([True], name=name)))
         assert kind.failed in summary_text(summary(entries([False], name=name)))
+
+
+@pytest.mark.parametrize(
+    ("results", "line"),
+    [
+        ({}, "Not checked."),
+        ({"deletion": True, "map": True}, "Passes all 2 checks."),
+        ({"map": False, "fit": False, "mask": False}, "Passes none of 3 checks; fails fit, mask and map."),
+        ({"deletion": True, "map": False, "fit": None}, "Passes 1 of 2 checks; fails map; fit could not be judged."),
+        ({"mask": None, "fit": None}, "Fit and mask could not be judged."),
+    ],
+)  # fmt: skip
+def test_the_verdict_on_one_map_is_one_line(results: dict[str, bool | None], line: str) -> None:
+    assert image_verdict({name: check(passed) for name, passed in results.items()}) == line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lightcnn.explaining.figures.colours import Scale, outline_regions, overlay, strongest_regions
+from lightcnn.explaining.figures.colours import Scale, layer_pixels, outline_regions, overlay, strongest_regions
 
 
 def test_scales_are_symmetric_for_signed_maps():
@@ -51,3 +51,16 @@ def test_the_strongest_superpixels_are_outlined():
     expected[6:12, 6:12] = True
     expected[7:11, 7:11] = False
     assert (line == expected).all()
+
+
+def test_a_layer_above_the_image_looks_like_the_overlay():
+    image = np.random.default_rng(0).integers(0, 200, (8, 8, 3), dtype=np.uint8)
+    values = np.random.default_rng(1).normal(size=(8, 8)).astype(np.float32)
+    for method in ("ig", "gradcam"):
+        scale = Scale.of(method, [values])
+        layer = layer_pixels(values, scale).astype(float)
+        share = layer[..., 3:] / 255
+        mixed = image * (1 - share) + layer[..., :3] * share
+        assert np.abs(mixed - overlay(image, values, scale)).max() <= 1.5
+    unseen = layer_pixels(np.full((1, 1), np.nan), Scale(0, 1))
+    assert unseen[0, 0].tolist() == [255, 255, 255, 166]
