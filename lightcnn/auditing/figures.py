@@ -63,12 +63,12 @@ def class_bars(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) -> C
 def size_histogram(longer_sides: Sequence[int]) -> Chart:
     """The number of images by the length of their longer side in pixels."""
     figure, axes = blank("longer side, pixels", "images")
-    heights, edges, bars = axes.hist(longer_sides, bins=BINS, range=(0, 1.1 * max(longer_sides)), color=BLUE)
+    heights, edges, _ = axes.hist(longer_sides, bins=BINS, range=(0, 1.1 * max(longer_sides)), color=BLUE)
     count_ticks(axes.xaxis)
     count_ticks(axes.yaxis)
     tips = [
         (bar, f"{low:.0f} to {high:.0f} pixels: {height:,.0f} images")
-        for bar, height, low, high in zip(bars, heights, edges, edges[1:], strict=False)
+        for bar, height, low, high in zip(axes.patches, heights, edges, edges[1:], strict=False)
         if height
     ]
     return chart(

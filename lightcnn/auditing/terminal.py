@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightcnn.auditing.settings import FINDINGS
-from lightcnn.output.terminal import table
+from lightcnn.output.terminal import COMPACT, table
 from lightcnn.text import visible
 
 MAX_CLASSES = 20
@@ -19,9 +19,10 @@ MAX_EXAMPLES = 3
 """Paths of a cluster that the terminal shows."""
 
 
-def audit_tables(report: Mapping[str, Any]) -> Group:
-    """Classes, findings with an example of each, and groups, from an audit's report.json."""
-    return Group(_class_table(report), Text(), _finding_table(report), Text(), _group_table(report))
+def audit_tables(report: Mapping[str, Any], *, width: int) -> Group:
+    """Findings, with an example of each on a wide terminal, classes and groups, from an audit's report.json."""
+    findings = _finding_table(report, examples=width >= COMPACT)
+    return Group(findings, Text(), _class_table(report), Text(), _group_table(report))
 
 
 def _class_table(report: Mapping[str, Any]) -> Table:
@@ -34,11 +35,15 @@ def _class_table(report: Mapping[str, Any]) -> Table:
     return rows
 
 
-def _finding_table(report: Mapping[str, Any]) -> Table:
-    rows = table("finding", "", "example", left=(0, 2))
+def _finding_table(report: Mapping[str, Any], *, examples: bool) -> Table:
+    rows = table("finding", "", *["example"] * examples, left=(0, 2))
+    rows.columns[0].no_wrap = True
+    if examples:
+        rows.columns[2].no_wrap, rows.columns[2].overflow = True, "ellipsis"
     for name, title in {"corrupt": "files that cannot be used", **FINDINGS}.items():
         not_searched = name == "near_duplicates" and not report["near_searched"]
-        rows.add_row(title, "not searched" if not_searched else f"{len(report[name]):,}", _example(report[name]))
+        count = "not searched" if not_searched else f"{len(report[name]):,}"
+        rows.add_row(title, count, *[_example(report[name])] * examples)
     return rows
 
 

@@ -60,7 +60,7 @@ def audit(
 
 
 def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
-    """Prints the findings, the verdict, and where the report is."""
+    """Prints the verdict, the findings, and where the report is."""
     from lightcnn.auditing.settings import VERDICT_WARNINGS
     from lightcnn.auditing.terminal import audit_tables
 
@@ -68,11 +68,11 @@ def _show_audit(run: Any, as_json: bool, quiet: bool) -> None:
     if as_json:
         return print_json(report)
     console = CommandConsole()
-    if not quiet:
-        console.print(audit_tables(report))
-        console.print()
     console.print_line(report["verdict"])
     if not quiet:
+        console.print()
+        console.print(audit_tables(report, width=console.width))
+        console.print()
         for line in warning_lines(report, omit=VERDICT_WARNINGS):
             console.print_line(line)
         console.print_line(f"run folder {run.path}: open {run / 'report.html'}")

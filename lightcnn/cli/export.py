@@ -92,7 +92,7 @@ def _print_result(result: Any, quiet: bool) -> None:
     from lightcnn.output.caveats import warning_lines
 
     console = CommandConsole()
-    console.print(format_table(result.report))
+    console.print(format_table(result.report, width=console.width))
     if quiet:
         return
     for line in (*warning_lines(result.report), *sentences(result.report)):

@@ -110,8 +110,11 @@ def _show(
     rows = columns.sort_rows(report["rows"], sort)
     chosen = names or columns.useful_columns(rows)
     console = CommandConsole()
+    left_out = 0
     if rows and format is Format.table:
-        console.print(terminal.table(rows, chosen))
+        shown = names or terminal.fitting(rows, chosen, console.width)
+        left_out = len(chosen) - len(shown)
+        console.print(terminal.table(rows, shown))
     elif rows:
         write = {Format.csv: columns.csv_table, Format.markdown: columns.markdown, Format.latex: columns.latex}
         typer.echo(write[format](rows, chosen), nl=False)
@@ -122,6 +125,8 @@ def _show(
     notes = CommandConsole(stderr=format is not Format.table)
     for line in (*warning_lines(report), *footer_lines(report), report["convention"]):
         notes.print_line(line)
+    if left_out:
+        notes.print_line(f"{left_out} columns do not fit into {console.width} characters: report.html has them")
     notes.print_line(f"run folder {run.path}: open {run / 'report.html'}")
 
 

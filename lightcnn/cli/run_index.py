@@ -20,15 +20,18 @@ from lightcnn.errors import InputError, LightcnnError
 from lightcnn.network_stages import spec_stages
 from lightcnn.output import html
 from lightcnn.output.charts.network_drawing import network_thumbnail
-from lightcnn.output.terminal import table
+from lightcnn.output.terminal import COMPACT, fitting_columns, table
 from lightcnn.run_files import VALUE_ERRORS, replace_file
 from lightcnn.run_folder import RunFolder
 from lightcnn.run_list import ListedRun
 from lightcnn.spec import NetworkSpec
 from lightcnn.text import shorten, visible
 
-WIDE = 100
-"""Columns of a terminal from which the table has data, budget and parameters too."""
+COLUMNS = ("run", "command", "data", "budget", "test accuracy", "FLOPs", "params", "state", "age")
+NUMBERS = ("test accuracy", "FLOPs", "params", "age")
+"""Columns of the table that are aligned to the right."""
+WIDE_ONLY = ("params", "budget", "data")
+"""Columns that only a wide terminal has; they are left out in this order."""
 MAX_CELL_LETTERS = 40
 TITLE = "lightcnn list runs"
 """The beginning of the page's title, by which a page is recognised that may be replaced."""
@@ -44,14 +47,13 @@ BADGES = {"finished": "passed", "damaged": "failed", "unfinished": "warning"}
 
 def runs_table(runs: Sequence[ListedRun], *, width: int) -> Table:
     """One row per run; on a narrow terminal without data, budget and parameters."""
-    names = ["run", "command", "data", "budget", "test accuracy", "FLOPs", "params", "state", "age"]
-    left_out = {"data", "budget", "params"} if width < WIDE else set()
-    shown = [name for name in names if name not in left_out]
-    numbers = {"test accuracy", "FLOPs", "params", "age"}
-    rows = table(*shown, left=tuple(place for place, name in enumerate(shown) if name not in numbers))
-    for run in runs:
-        cells = dict(zip(names, _cells(run), strict=True))
-        rows.add_row(*(Text(shorten(visible(cells[name]), MAX_CELL_LETTERS)) for name in shown))
+    cells = [[shorten(visible(text), MAX_CELL_LETTERS) for text in _cells(run)] for run in runs]
+    places = fitting_columns(COLUMNS, cells, (*WIDE_ONLY, "age", "FLOPs"), width)
+    shown = [place for place in places if width >= COMPACT or COLUMNS[place] not in WIDE_ONLY]
+    left = tuple(index for index, place in enumerate(shown) if COLUMNS[place] not in NUMBERS)
+    rows = table(*(COLUMNS[place] for place in shown), left=left)
+    for row in cells:
+        rows.add_row(*(Text(row[place]) for place in shown))
     return rows
 
 

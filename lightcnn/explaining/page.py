@@ -126,10 +126,10 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One row per method and check, and the rule of every check; of a single image no shares or intervals."""
     several = any(row["images"] > 1 for row in rows)
     withheld = {row["value"]["interval"] for row in rows if row["value"] and row["value"]["low"] is None}
-    one = [(title_of(row["method"]), row["check"], _format_passed(row), _format_mean(row)) for row in rows]
+    single = [(title_of(row["method"]), row["check"], _format_passed(row), _format_mean(row)) for row in rows]
     return {
         "summary_header": SEVERAL_HEADER if several else ONE_HEADER,
-        "summary_rows": [_summary_row(row) for row in rows] if several else one,
+        "summary_rows": [_summary_row(row) for row in rows] if several else single,
         "intervals": [f"Intervals {text}." for text in sorted(withheld)] if several else [],
         "rules": list({row["check"]: row["rule"] for row in rows}.items()),
     }

@@ -11,7 +11,7 @@ from rich.text import Text
 from lightcnn.explaining.checks.catalogue import CHECKS, DISPLAY_ORDER
 from lightcnn.explaining.progress import ExplainProgress
 from lightcnn.output.console import CommandConsole
-from lightcnn.output.terminal import table
+from lightcnn.output.terminal import COMPACT, table
 from lightcnn.text import visible
 
 MARKS = {True: "✓", False: "✗", None: "–"}
@@ -32,14 +32,17 @@ class TerminalProgress(ExplainProgress):
         """One image is explained."""
         if self._console is not None:
             self._console.print_line(image_heading(entries))
-            self._console.print(image_table(entries))
+            self._console.print(image_table(entries, width=self._console.width))
 
 
-def image_table(entries: Sequence[Mapping[str, Any]]) -> Table:
-    """The `explanations` of one image, one row per method."""
+def image_table(entries: Sequence[Mapping[str, Any]], *, width: int = COMPACT) -> Table:
+    """The `explanations` of one image, one row per method; a narrow terminal has no values of the checks."""
     rows = table("method", "class", "p", "checks", left=(0, 1, 3))
     for entry in entries:
-        checks = "  ".join(format_check(name, check) for name, check in ordered_checks(entry["checks"]))
+        checks = "  ".join(
+            f"{MARKS[check['passed']]} {name}" if width < COMPACT else format_check(name, check)
+            for name, check in ordered_checks(entry["checks"])
+        )
         rows.add_row(
             Text(entry["method"]),
             Text(visible(entry["target"])),

@@ -9,12 +9,17 @@ from rich.table import Table
 from rich.text import Text
 
 from lightcnn.exporting.wording import HEADER, table_rows
-from lightcnn.output.terminal import table
+from lightcnn.output.terminal import fitting_columns, table
+
+OPTIONAL = ("95 % interval", "files, B", "agreement")
+"""Columns that a narrow terminal leaves out, in this order."""
 
 
-def format_table(report: Mapping[str, Any]) -> Table:
-    """PyTorch, then each format of an export.json."""
-    output = table(*HEADER, left=(0,))
-    for cells in table_rows(report):
-        output.add_row(*map(Text, cells))
+def format_table(report: Mapping[str, Any], *, width: int) -> Table:
+    """PyTorch, then each format of an export.json, with the columns that fit into `width` characters."""
+    rows = table_rows(report)
+    places = fitting_columns(HEADER, rows, OPTIONAL, width)
+    output = table(*(HEADER[place] for place in places))
+    for cells in rows:
+        output.add_row(*(Text(cells[place]) for place in places))
     return output

@@ -26,17 +26,6 @@ TEMPLATES = "output/templates"
 
 
 @dataclass(frozen=True)
-class Spot:
-    """A rectangle in a figure, in fractions of its width and height, that shows a text under the pointer."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-    text: str
-
-
-@dataclass(frozen=True)
 class NumberCell:
     """A cell that shows a text in place of a number; tables are sorted by the number."""
 
@@ -139,9 +128,9 @@ def pairs(values: Mapping[str, Any]) -> Markup:
     return component("pairs", values)
 
 
-def figure(png: bytes, caption: str, spots: Sequence[Spot] = ()) -> Markup:
-    """A PNG file as a figure with a caption; each spot shows its text under the pointer or the keyboard focus."""
-    return component("figure", png, caption, "png", spots)
+def figure(png: bytes, caption: str) -> Markup:
+    """A PNG file as a figure with a caption."""
+    return component("figure", png, caption)
 
 
 def drawing(svg: Markup, caption: str) -> Markup:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Self, TypeVar
 
+from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -19,6 +20,10 @@ from lightcnn.output.console import CommandConsole
 from lightcnn.progress import DUPLICATES_STEP, Progress
 from lightcnn.text import visible
 
+COMPACT = 100
+"""Columns of a terminal below which tables have a compact form."""
+COLUMN_GAP = 2
+"""Spaces between the columns of a table."""
 Receiver = TypeVar("Receiver")
 MIN_ANNOUNCED = 100
 """Fewest images whose search is announced by commands that print no lines while they work: 100 take about 2 s."""
@@ -139,6 +144,22 @@ def table(*names: str, left: tuple[int, ...] = (0,)) -> Table:
     for index, name in enumerate(names):
         empty.add_column(name, justify="left" if index in left else "right", overflow="fold")
     return empty
+
+
+def fitting_columns(
+    header: Sequence[str], rows: Sequence[Sequence[str]], optional: Iterable[str], width: int
+) -> list[int]:
+    """The places of the columns of a `table` that fit into `width` characters.
+
+    As long as the table is too wide, the columns of `optional` are left out, in this order.
+    """
+    widths = [max(map(cell_len, column)) for column in zip(header, *rows, strict=True)]
+    places = list(range(len(header)))
+    for name in optional:
+        if sum(widths[place] + COLUMN_GAP for place in places) - COLUMN_GAP <= width:
+            break
+        places = [place for place in places if header[place] != name]
+    return places
 
 
 def format_duration(seconds: float) -> str:

@@ -8,8 +8,15 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from lightcnn.output.terminal import fitting_columns
 from lightcnn.profiling.columns import COLUMNS, TEXT_COLUMNS, row_cells
 from lightcnn.text import visible
+
+LEAST_IMPORTANT = (
+    "torch", "thop", "params_with_buffers", "fvcore", "throughput", "arena_bytes", "flash_bytes", "p95", "peak_int8",
+    "ms_onnx_int8", "ms_eager", "int8",
+)  # fmt: skip
+"""Columns that a narrow terminal leaves out, in this order."""
 
 
 def table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str | None = None) -> Table:
@@ -22,6 +29,14 @@ def table(rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str | 
     for row in rows:
         output.add_row(*(Text(text) for text in row_cells(row, names)))
     return output
+
+
+def fitting(rows: Sequence[Mapping[str, Any]], names: Sequence[str], width: int) -> tuple[str, ...]:
+    """The columns that fit into a terminal of so many characters, the most important ones."""
+    optional = [COLUMNS[name].title for name in LEAST_IMPORTANT]
+    cells = [row_cells(row, names) for row in rows]
+    places = fitting_columns([COLUMNS[name].title for name in names], cells, optional, width)
+    return tuple(names[place] for place in places)
 
 
 def layer_table(name: str, layers: Sequence[Mapping[str, Any]]) -> Table:

@@ -17,9 +17,11 @@ from lightcnn.auditing import job
 from lightcnn.auditing.audit import examine_source
 from lightcnn.auditing.page import MAX_ROWS
 from lightcnn.auditing.report import audit_report
+from lightcnn.auditing.terminal import audit_tables
 from lightcnn.cli.main import run
 from lightcnn.data.sources.load import load
 from lightcnn.errors import DataError
+from lightcnn.output.console import CommandConsole
 from lightcnn.run_folder import RunFolder
 from lightcnn.text import visible
 
@@ -239,3 +241,15 @@ def test_a_class_of_damaged_files_is_audited_and_cannot_be_trained_on(tmp_path, 
     assert len(report["corrupt"]) == 6
     assert "class 'torn' has no image after 6 faulty files were left out" in report["verdict"]
     assert "These images cannot be trained on as they are" in report["verdict"]
+
+
+def test_a_narrow_terminal_shows_no_examples(planted):
+    report = audit_report(examine_source(planted, fast=True))
+    for width, header in ((80, "finding"), (100, "finding example")):
+        console = CommandConsole()
+        console.width = width
+        with console.capture() as capture:
+            console.print(audit_tables(report, width=width))
+        lines = capture.get().splitlines()
+        assert lines[0].split() == header.split()
+        assert lines[6] == "" and all(len(line) <= width for line in lines), "one line per kind of finding"

@@ -135,3 +135,15 @@ def test_a_folder_without_runs_is_stated(tmp_path: Path, capsys: pytest.CaptureF
 def test_only_damaged_runs_have_a_line() -> None:
     rows = [ListedRun("a", Path("a"), 0, "damaged", problem="why"), ListedRun("b", Path("b"), 0, "finished")]
     assert damage_lines(rows) == ["damaged: why"]
+
+
+def test_long_texts_leave_columns_out_and_wrap_nothing() -> None:
+    data = "a/long/path/of/a/folder/with/images"
+    rows = [ListedRun("a" * 38, Path("a"), 0.0, "finished", "train", data, "1M FLOPs", ListedScore(0.5, 0.4, 0.6))]
+    for width in (100, 10_000):
+        console = CommandConsole()
+        console.width = width
+        with console.capture() as capture:
+            console.print(runs_table(rows, width=width))
+        assert len(capture.get().splitlines()) == 2, width
+    assert data in capture.get()

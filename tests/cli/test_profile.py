@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.pages import read_page
+from helpers.profile_rows import rows
 
 from lightcnn import devices
 from lightcnn.baseline_spec import BaselineSpec
@@ -18,6 +19,7 @@ from lightcnn.measurement import latency as measurement
 from lightcnn.network import build
 from lightcnn.profiling.page import CAPTIONS
 from lightcnn.profiling.profile import profile
+from lightcnn.profiling.terminal import fitting
 from lightcnn.recipe import Recipe
 from lightcnn.spec import NetworkSpec
 from lightcnn.weights import weights_file
@@ -211,3 +213,10 @@ def test_if_the_only_network_cannot_be_read_nothing_is_written(
     assert "bad.yaml:2: stages.0" in error
     assert all(line.startswith("lightcnn: ") for line in error.splitlines())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_narrow_terminal_shows_the_most_important_columns() -> None:
+    names = ("name", "params", "macs", "fvcore", "torch", "int8", "peak_int8")
+    assert fitting(rows(), names, 10_000) == names
+    assert fitting(rows(), names, 80) == ("name", "params", "macs", "fvcore", "int8", "peak_int8")
+    assert fitting(rows(), names, 30) == ("name", "params", "macs")

@@ -1,4 +1,4 @@
-"""Pages: at most one script, allowed by its hash; sortable tables; figures with hotspots."""
+"""Pages: at most one script, allowed by its hash; sortable tables; figures."""
 
 from __future__ import annotations
 
@@ -54,12 +54,9 @@ def test_cells_contain_their_numbers() -> None:
     assert "<td>&lt;i&gt;</td>" in page
 
 
-def test_spots_are_escaped_and_placed() -> None:
-    spot = html.Spot(0.25, 0.5, 0.1, 0.125, 'a"b<c>')
-    page = html.figure(b"png", "what", [spot])
-    assert 'aria-label="a&#34;b&lt;c&gt;"' in page and 'tabindex="0"' in page
-    assert 'x="25.00%" y="50.00%" width="10.00%" height="12.50%"' in page
-    assert "hotspots" not in html.figure(b"png", "what")
+def test_captions_of_figures_are_escaped() -> None:
+    page = html.figure(b"png", 'a"b<c>')
+    assert 'alt="a&#34;b&lt;c&gt;"' in page and "<figcaption>a&#34;b&lt;c&gt;</figcaption>" in page
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

@@ -84,7 +84,7 @@ for (const panes of document.querySelectorAll(".panes")) {
 // Marks of charts show their text at once, and their titles no second time.
 const tip = make("div", {id: "tip", hidden: true, role: "status"});
 document.body.append(tip);
-for (const mark of document.querySelectorAll(".tip, .hotspots rect")) {
+for (const mark of document.querySelectorAll(".tip")) {
   const title = mark.querySelector("title"), text = title.textContent;
   const show = event => {
     const box = mark.getBoundingClientRect();
