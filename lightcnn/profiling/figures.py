@@ -67,7 +67,7 @@ def _disk(rows: Sequence[Row]) -> Chart:
     name_axes(axes, "megabytes", "")
     keras = [row["keras_adam_bytes"] / 1e6 for row in rows]
     bars = _bars(axes, keras, ORANGE, "Keras file with Adam's moments (the paper's definition)")
-    own = axes.barh(
+    saved = axes.barh(
         range(len(rows)),
         [row["file_bytes"] / 1e6 for row in rows],
         height=0.3,
