@@ -37,7 +37,7 @@ def _class_table(report: Mapping[str, Any]) -> Table:
 
 def _finding_table(report: Mapping[str, Any], *, examples: bool) -> Table:
     rows = table("finding", "", *["example"] * examples, left=(0, 2))
-    rows.columns[0].no_wrap = True
+    rows.columns[0].no_wrap = rows.columns[1].no_wrap = True
     if examples:
         rows.columns[2].no_wrap, rows.columns[2].overflow = True, "ellipsis"
     for name, title in {"corrupt": "files that cannot be used", **FINDINGS}.items():

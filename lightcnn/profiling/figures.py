@@ -78,7 +78,7 @@ def _disk(rows: Sequence[Row]) -> Chart:
     figure.legend(loc="outside upper left", ncols=1, frameon=False, fontsize=LABEL_POINTS)
     texts = (f"{row['name']} {value:.3g} MB" for row, value in zip(rows, keras, strict=True))
     return _chart(
-        figure, "Size of the Keras file with Adam's moments", texts, _with_texts([*bars, *own], [*rows, *rows])
+        figure, "Size of the Keras file with Adam's moments", texts, _with_texts([*bars, *saved], [*rows, *rows])
     )
 
 
