@@ -23,7 +23,7 @@ from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.files import remove_states
-from lightcnn.searching.trainings.finals import progress_file
+from lightcnn.searching.trainings.finals import Finalist, progress_file
 from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trainings.repeats import repeat_training
 from lightcnn.searching.trials.clock import SearchClock
