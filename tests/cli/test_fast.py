@@ -13,7 +13,7 @@ from lightcnn.cli.main import run
 from lightcnn.output import terminal
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
-from lightcnn.searching import job
+from lightcnn.searching import preparation
 from lightcnn.searching.settings import load_settings
 
 RECIPE = """
@@ -98,13 +98,13 @@ def test_fast_cannot_change_on_resume(command, capsys):
 
 def test_the_time_of_a_search_begins_when_the_images_are_read(monkeypatch, capsys):
     """The clock of the test jumps by an hour while near duplicates are searched for."""
-    real, find, late = time.monotonic, job.find_groups, []
+    real, find, late = time.monotonic, preparation.find_groups, []
 
     def slow(*arguments, **options):
         late.append(3600)
         return find(*arguments, **options)
 
-    monkeypatch.setattr(job, "find_groups", slow)
+    monkeypatch.setattr(preparation, "find_groups", slow)
     monkeypatch.setattr(time, "monotonic", lambda: real() + sum(late))
     command = [
         "search",
