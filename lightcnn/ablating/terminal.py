@@ -14,7 +14,7 @@ from lightcnn import interrupt
 from lightcnn.ablating.progress import AblationProgress
 from lightcnn.budget import human
 from lightcnn.output.console import CommandConsole
-from lightcnn.output.terminal import LiveView, key_value_grid, table
+from lightcnn.output.terminal import LiveView, fitted_table, key_value_grid, table
 from lightcnn.text import visible
 
 
@@ -61,20 +61,26 @@ class AblateView(LiveView, AblationProgress):
         return Group(rows)
 
 
-def ablate_table(report: Mapping[str, Any]) -> Table:
-    """One row per change, from report.json: cost, score, and the difference from the unchanged recipe."""
-    rows = table("change", "FLOPs", "params", report["metric"], "sd", "difference (95 %), points", "p (Holm)")
+def ablate_table(report: Mapping[str, Any], *, width: int) -> Table:
+    """One row per change, from report.json: cost, score, and the difference from the unchanged recipe.
+
+    If it is narrow, it has fewer columns.
+    """
+    header = ("change", "FLOPs", "params", report["metric"], "sd", "difference (95 %), points", "p (Holm)")
+    cells = []
     for row in report["rows"]:
         mean, sd, difference = row["metric"]["mean"], row["metric"]["sd"], row["difference"]
         paired = ("", "")
         if difference is not None:
             p = row["p_adjusted"]
             paired = (_format_difference(difference, row["low"], row["high"]), "< 0.001" if p < 0.001 else f"{p:.3f}")
-        rows.add_row(
-            Text(visible(row["change"])), human(row["cost"]["macs"]), human(row["cost"]["params"]), f"{mean:.2%}",
-            "" if sd is None else f"{100 * sd:.2f}", *paired, style="bold" if row["shown"] else "",
-        )  # fmt: skip
-    return rows
+        cells.append((
+            visible(row["change"]), human(row["cost"]["macs"]), human(row["cost"]["params"]), f"{mean:.2%}",
+            "" if sd is None else f"{100 * sd:.2f}", *paired,
+        ))  # fmt: skip
+    shown = ["bold" if row["shown"] else "" for row in report["rows"]]
+    optional = ("sd", "params", "p (Holm)", "FLOPs")
+    return fitted_table(header, cells, optional=optional, width=width, left=("change",), styles=shown)
 
 
 def dry_run_table(plan: Mapping[str, Any]) -> Table:

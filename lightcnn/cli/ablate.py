@@ -154,7 +154,7 @@ def _show_dry_run(plan: dict[str, Any], as_json: bool, quiet: bool) -> None:
 
 
 def _show(run: Any, as_json: bool, quiet: bool) -> None:
-    """Prints the table, the conclusions, the failures, and where the report is. Raises: typer.Exit if any failed."""
+    """Prints the conclusions, the table, the failures, and where the report is. Raises: typer.Exit if any failed."""
     from lightcnn.ablating.terminal import ablate_table
     from lightcnn.training.terminal import stand_in_panel
 
@@ -165,13 +165,17 @@ def _show(run: Any, as_json: bool, quiet: bool) -> None:
         console = CommandConsole()
         if report["data"]["stand_in"]:
             console.print(stand_in_panel(report["data"]))
-        console.print(ablate_table(report))
+        if not quiet:
+            for pair in report["pairs"]:
+                if pair["metric"] == report["metric"]:
+                    console.print_line(pair["sentence"])
+            console.print()
+        console.print(ablate_table(report, width=console.width))
         console.print()
         if not quiet:
-            sentences = [pair["sentence"] for pair in report["pairs"] if pair["metric"] == report["metric"]]
             warnings = [f"warning: {message}" for message in warnings_beside_notes(report)]
             about = filter(None, [largest_class_sentence(report)])
-            for line in (*about, *sentences, *warnings, *(f"note: {note}" for note in report["notes"])):
+            for line in (*about, *warnings, *(f"note: {note}" for note in report["notes"])):
                 console.print_line(line)
             _show_left_out(console, report)
             console.print_line(f"run folder {run.path}: open {run / 'report.html'}")

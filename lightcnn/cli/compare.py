@@ -44,12 +44,13 @@ def compare(
     if as_json:
         return print_json(report)
     console = CommandConsole()
-    if not quiet:
-        for rows in (runs_table(report), compare_table(report)):
-            console.print(rows)
-            console.print()
     for pair in report["pairs"][:MAX_ROWS]:
         console.print_line(pair["sentence"])
+    if not quiet:
+        console.print()
+        for rows in (runs_table(report, width=console.width), compare_table(report, width=console.width)):
+            console.print(rows)
+            console.print()
     for line in difference_lines(report, all_pairs=not quiet):
         console.print_line(line)
     if not quiet:

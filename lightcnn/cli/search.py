@@ -278,23 +278,26 @@ def _show_estimate(settings: SearchSettings, as_json: bool, quiet: bool, resumed
 
 
 def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
-    """Prints the end of a search: the best networks, the score, the run folder, and how to search longer."""
+    """Prints the end of a search: the score, the best networks, the run folder, and how to search longer."""
     from lightcnn.run_files import earlier_values, read_limited
+    from lightcnn.searching.report.terminal import result_grid, search_table, summary
     from lightcnn.searching.report.wording import comparison_lines, longer_option, seeds_line
-    from lightcnn.searching.terminal import search_table, summary
 
     report = run.report
     if as_json:
         print_json(report)
         return
     console = CommandConsole()
+    if console.is_terminal and not quiet:
+        console.print(result_grid(report))
+    else:
+        console.print_line(summary(report))
     if not quiet:
         with earlier_values(run.path, "trials.csv"):
             trials = csv_files.read(read_limited(run.path, "trials.csv", MAX_TRIALS_BYTES))
-        console.print(search_table(report, trials))
         console.print()
-    console.print_line(summary(report))
-    if not quiet:
+        console.print(search_table(report, trials, width=console.width))
+        console.print()
         can_continue = "comparison" in report  # not a search of an earlier version
         for line in [
             *filter(None, [seeds_line(report)]),

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
 from lightcnn.comparing.settings import METRICS
 from lightcnn.output.caveats import warnings_beside_notes
-from lightcnn.output.terminal import table
+from lightcnn.output.terminal import fitted_table
 from lightcnn.text import visible
 
 MAX_ROWS = 30
@@ -32,12 +31,12 @@ def _format_score(metric: str, score: Mapping[str, float] | None) -> str:
     return f"{score['value']:{form}} ({score['low']:{form}} to {score['high']:{form}})"
 
 
-def runs_table(report: Mapping[str, Any]) -> Table:
-    """One row per run: its scores with 95 % intervals."""
-    rows = table("run", *METRICS.values(), "largest class")
-    for run in report["runs"]:
-        rows.add_row(*(Text(visible(cell)) for cell in (run["name"], *run_cells(run))))
-    return rows
+def runs_table(report: Mapping[str, Any], *, width: int) -> Table:
+    """One row per run: its scores with 95 % intervals; fewer of them if it is narrow."""
+    header = ("run", *METRICS.values(), "largest class")
+    cells = [[visible(cell) for cell in (run["name"], *run_cells(run))] for run in report["runs"]]
+    optional = ("largest class", METRICS["auc"], METRICS["balanced_accuracy"])
+    return fitted_table(header, cells, optional=optional, width=width, left=("run",))
 
 
 def difference_lines(report: Mapping[str, Any], *, all_pairs: bool) -> list[str]:
@@ -53,18 +52,21 @@ def other_warnings(report: Mapping[str, Any]) -> list[str]:
     return [message for message in warnings_beside_notes(report) if message not in stated]
 
 
-def compare_table(report: Mapping[str, Any]) -> Table:
-    """One row per pair; differences of accuracies are in percentage points."""
-    rows = table("a", "b", "metric", "a − b", "95 % interval", "p", "p (Holm)", "test", left=(0, 1, 2, 7))
+def compare_table(report: Mapping[str, Any], *, width: int) -> Table:
+    """One row per pair; differences of accuracies are in percentage points. Fewer columns if it is narrow."""
+    header = ("a", "b", "metric", "a − b", "95 % interval", "p", "p (Holm)", "test")
+    cells = []
     for pair in report["pairs"][:MAX_ROWS]:
         scale, digits = (1, 3) if pair["metric"] == "auc" else (100, 1)
         low, high = (None if pair[edge] is None else scale * pair[edge] for edge in ("low", "high"))
         interval = "unknown" if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}"
-        cells = (
+        row = (
             pair["a"], pair["b"], METRICS[pair["metric"]], f"{scale * pair['difference']:+.{digits}f}",
             interval, _format_p(pair["p"]), _format_p(pair["p_adjusted"]), pair["test"],
         )  # fmt: skip
-        rows.add_row(*(Text(visible(cell)) for cell in cells))
+        cells.append([visible(cell) for cell in row])
+    left = ("a", "b", "metric", "test")
+    rows = fitted_table(header, cells, optional=("test", "p"), width=width, left=left)
     if len(report["pairs"]) > MAX_ROWS:
         rows.add_row(f"and {len(report['pairs']) - MAX_ROWS} more in report.html")
     return rows

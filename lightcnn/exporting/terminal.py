@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
 from lightcnn.exporting.wording import HEADER, table_rows
-from lightcnn.output.terminal import fitting_columns, table
+from lightcnn.output.terminal import fitted_table
 
 OPTIONAL = ("95 % interval", "files, B", "agreement")
 """Columns that a narrow terminal leaves out, in this order."""
@@ -17,9 +16,4 @@ OPTIONAL = ("95 % interval", "files, B", "agreement")
 
 def format_table(report: Mapping[str, Any], *, width: int) -> Table:
     """PyTorch, then each format of an export.json, with the columns that fit into `width` characters."""
-    rows = table_rows(report)
-    places = fitting_columns(HEADER, rows, OPTIONAL, width)
-    output = table(*(HEADER[place] for place in places))
-    for cells in rows:
-        output.add_row(*(Text(cells[place]) for place in places))
-    return output
+    return fitted_table(HEADER, table_rows(report), optional=OPTIONAL, width=width, left=HEADER[:1])

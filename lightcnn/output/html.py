@@ -35,12 +35,12 @@ class NumberCell:
 
 def render(template: str, title: str, context: Mapping[str, Any]) -> bytes:
     """A page of a template below the folder of lightcnn, in UTF-8. `context` has the values of its variables."""
-    return _environment().get_template(template).render({**context, "title": title}).encode()
+    return templates().get_template(template).render({**context, "title": title}).encode()
 
 
 @cache
-def _environment() -> Environment:
-    """The templates, with the only style and the only script of all pages."""
+def templates() -> Environment:
+    """The templates of all pages, with their only style and their only script."""
     environment = Environment(
         loader=FileSystemLoader(PACKAGE), autoescape=True, undefined=StrictUndefined, finalize=_printable,
         trim_blocks=True, lstrip_blocks=True,
@@ -83,28 +83,13 @@ def _cell_text(value: Any) -> str:
 
 def component(name: str, *arguments: Any) -> Markup:
     """A component of `components.html`, as HTML."""
-    components = _environment().get_template(f"{TEMPLATES}/components.html").module
+    components = templates().get_template(f"{TEMPLATES}/components.html").module
     return Markup(getattr(components, name)(*arguments))
-
-
-def page(title: str, parts: Sequence[str]) -> bytes:
-    """A page of components, one below the other, in UTF-8."""
-    return render(f"{TEMPLATES}/parts.html", title, {"parts": Markup("\n").join(parts)})
-
-
-def heading(text: str) -> Markup:
-    """The heading of a section."""
-    return component("heading", text)
 
 
 def paragraph(text: str, kind: str = "") -> Markup:
     """A paragraph; `kind` is empty, big, note or alarm."""
     return component("paragraph", text, kind)
-
-
-def code(text: str) -> Markup:
-    """Text in a fixed-width font, with its line breaks."""
-    return component("code", text)
 
 
 def table(
@@ -123,26 +108,6 @@ def table(
     return component("table", header, rows, caption, " ".join(kind for kind, wanted in kinds.items() if wanted))
 
 
-def pairs(values: Mapping[str, Any]) -> Markup:
-    """A list of names and values."""
-    return component("pairs", values)
-
-
 def figure(png: bytes, caption: str) -> Markup:
     """A PNG file as a figure with a caption."""
     return component("figure", png, caption)
-
-
-def drawing(svg: Markup, caption: str) -> Markup:
-    """An SVG element of lightcnn as a figure with a caption; it scrolls if it is wider than the page."""
-    return component("drawing", svg, caption)
-
-
-def thumbnail(jpeg: bytes, title: str, lines: Sequence[str], *, framed: bool = False) -> Markup:
-    """A small image with its title and lines of text below it, optionally in a coloured frame."""
-    return component("thumbnail", jpeg, title, lines, framed)
-
-
-def row(thumbnails: Sequence[Markup], note: str = "") -> Markup:
-    """A row of thumbnails, and a note after them."""
-    return component("gallery", thumbnails, note)

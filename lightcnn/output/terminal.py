@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from lightcnn import interrupt
 from lightcnn.errors import InputError
@@ -160,6 +161,28 @@ def fitting_columns(
             break
         places = [place for place in places if header[place] != name]
     return places
+
+
+def fitted_table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    optional: Iterable[str],
+    width: int,
+    left: Sequence[str] = (),
+    styles: Sequence[str] = (),
+) -> Table:
+    """A table without as many columns of `optional` as needed to fit, as `fitting_columns`.
+
+    `left` are the names of columns that are left-aligned, `styles` those of the rows, if any.
+    """
+    places = fitting_columns(header, rows, optional, width)
+    shown = table(
+        *(header[place] for place in places), left=tuple(n for n, place in enumerate(places) if header[place] in left)
+    )
+    for row, style in zip(rows, styles or [""] * len(rows), strict=True):
+        shown.add_row(*(Text(row[place]) for place in places), style=style)
+    return shown
 
 
 def format_duration(seconds: float) -> str:

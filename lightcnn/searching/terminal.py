@@ -1,32 +1,26 @@
-"""What people see of a search: the live view, the dry run, the table of the best networks, the summary."""
+"""What people see of a search: the live view and the dry run."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from lightcnn import interrupt
 from lightcnn.budget import LATENCIES, Budget, Cost, human
 from lightcnn.output.console import CommandConsole
-from lightcnn.output.largest_class import largest_class_clause
-from lightcnn.output.terminal import LiveView, format_duration, key_value_grid, table
-from lightcnn.searching.metric_names import format_score, metric_label
+from lightcnn.output.terminal import LiveView, format_duration, key_value_grid
+from lightcnn.searching.metric_names import metric_label
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.report.wording import plan_lines
 from lightcnn.searching.settings import SearchSettings
-
-DEVICE_TITLES = {"flash_bytes": "flash", "arena_bytes": "arena"}
-MAX_NETWORKS = 5
-"""Networks in the table of the best."""
 
 
 class SearchView(LiveView, SearchProgress):
@@ -238,51 +232,3 @@ def _cost(document: Mapping[str, Any]) -> Cost:
         arena_bytes=document["arena_bytes"],
         **{name: document[name] for name in LATENCIES if name in document},
     )
-
-
-def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> Table:
-    """The best networks of a search, from report.json and the rows of trials.csv."""
-    length = "images" if "comparison" in report else "epochs"  # earlier versions counted epochs
-    device = {name: title for name, title in DEVICE_TITLES.items() if trials and name in trials[0]}
-    counts = ("FLOPs", "params", "int8 weights", "int8 RAM", *device.values())
-    rows = table("trial", *counts, length, "val accuracy", left=())
-    scored = [row for row in trials if row["validation_accuracy"] and row["state"] in ("complete", "pruned")]
-    scored.sort(key=lambda row: (-int(row["fidelity"]), -float(row["validation_accuracy"])))
-    for row in scored[:MAX_NETWORKS]:
-        style = "bold green" if int(row["number"]) == report["best"]["trial"] else ""
-        rows.add_row(
-            row["number"],
-            human(int(row["macs"])),
-            human(int(row["params"])),
-            human(int(row["weight_bytes"])) + "B",
-            human(int(row["peak_activations"])) + "B",
-            *(human(int(row[name])) + "B" for name in device),
-            human(int(row["fidelity"])),
-            f"{float(row['validation_accuracy']):.2%}",
-            style=style,
-        )
-    return rows
-
-
-def summary(report: Mapping[str, Any]) -> str:
-    """One line: the accuracy of the delivered network, its interval, its cost."""
-    test, total = report["best"]["test"]["accuracy"], report["network"]["cost"]
-    name = report.get("metric", "accuracy")
-    other = (
-        ""
-        if name == "accuracy"
-        else f", test {metric_label(name)} {format_score(name, report['metrics']['test'][name])}"
-    )
-    device = [f"{human(total[name])}B {title}" for name, title in DEVICE_TITLES.items() if total.get(name)]
-    device += [_latency(times) for times in report.get("latency", {}).values()]
-    return (
-        f"test accuracy {test['values'][0]:.2%} (95 % interval {test['low']:.2%} to {test['high']:.2%}"
-        f"{largest_class_clause(report['metrics']['test'])}){other}, "
-        f"{human(total['macs'])} FLOPs, {human(total['params'])} params{''.join(f', {text}' for text in device)}"
-    )
-
-
-def _latency(times: Mapping[str, Any]) -> str:
-    """A measured latency, from `latency` of report.json."""
-    where = " in ONNX Runtime" if times["runtime"] == "onnx" else ""
-    return f"{times['measured'] / 1000:.3g} ms for one image{where}"

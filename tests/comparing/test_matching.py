@@ -122,7 +122,9 @@ def test_the_terminal_shows_scores_beside_those_of_the_largest_class(
     runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main.run(["compare", str(runs["long"]), str(runs["folder"]), "--out", str(tmp_path / "o")]) == 0
-    header, *rows = capsys.readouterr().out.splitlines()[:3]
+    answer, rest = capsys.readouterr().out.split("\n\n", 1)
+    assert answer.startswith("long and folder: ")
+    header, *rows = rest.splitlines()[:3]
     assert re.split(r"\s{2,}", header) == ["run", "accuracy", "balanced accuracy", "AUC", "largest class"]
     for name, row in zip(("long", "folder"), rows, strict=True):
         metrics = lightcnn.Run.load(runs[name]).report["metrics"]["test"]

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 
-from lightcnn.output.html import PACKAGE, TEMPLATES
+from markupsafe import Markup
+
+from lightcnn.output.html import PACKAGE, TEMPLATES, templates
+
+PARTS = f'{{% extends "{TEMPLATES}/page.html" %}}{{% block main %}}{{{{ parts }}}}{{% endblock %}}'
+
+
+def page_of(title: str, parts: Sequence[str]) -> str:
+    """A page of parts, one below the other."""
+    return templates().from_string(PARTS).render(title=title, parts=Markup("\n").join(parts))
 
 
 def read_page(content: bytes | str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from helpers.browser import AXE, MODES, WIDTHS, Tab, chromium, needs_browser
+from helpers.pages import page_of
 from helpers.report_pages import COMMANDS, write_pages
 
 from lightcnn import document
@@ -165,7 +166,8 @@ def test_texts_of_drawings_do_not_meet(browser: Any, tmp_path: Path) -> None:
     networks = drawn_networks()
     drawings = [network_svg(name, network.input, spec_stages(network)) for name, network in networks.items()]
     file = tmp_path / "drawings.html"
-    file.write_bytes(html.page("drawings", [html.drawing(svg, f"network {n}") for n, svg in enumerate(drawings)]))
+    parts = [html.component("drawing", svg, f"network {n}") for n, svg in enumerate(drawings)]
+    file.write_text(page_of("drawings", parts), encoding="utf-8")
     problems = problems_of(browser, file)
     assert len(drawings) >= 11
     assert {name: texts for name, texts in problems.items() if texts} == {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers.browser import CHROMIUM
+from helpers.pages import page_of
 from jinja2 import UndefinedError
 
 from lightcnn.output import html
@@ -24,7 +25,7 @@ ROWS = [
 
 def sorted_page(script: str = "") -> str:
     table = html.table(("name", "cost", "count"), ROWS, sortable=True)
-    return html.page("t", [table]).decode().replace("</body>", f"{script}</body>")
+    return page_of("t", [table]).replace("</body>", f"{script}</body>")
 
 
 @pytest.mark.parametrize(("element", "source"), [("style", "style-src"), ("script", "script-src")])
@@ -37,14 +38,14 @@ def test_the_policy_allows_only_the_style_and_the_script_of_the_page(element: st
 
 
 def test_text_that_is_not_a_component_is_escaped() -> None:
-    page = html.page("a<b", ["<script>x</script>", html.paragraph('<i>\x1b"', "note")]).decode()
+    page = page_of("a<b", ["<script>x</script>", html.paragraph('<i>\x1b"', "note")])
     assert "&lt;script&gt;x&lt;/script&gt;" in page and "<title>a&lt;b</title>" in page
     assert '<p class="note">&lt;i&gt;\\x1b&#34;</p>' in page
 
 
 def test_a_variable_that_is_missing_is_an_error() -> None:
-    with pytest.raises(UndefinedError, match="parts"):
-        html.render("output/templates/parts.html", "t", {})
+    with pytest.raises(UndefinedError, match="is undefined"):
+        html.render("training/report/page.html", "t", {})
 
 
 def test_cells_contain_their_numbers() -> None:
@@ -81,12 +82,12 @@ def test_a_click_on_a_header_sorts(clicks: list[int], names: str, order: str, tm
 
 
 def test_a_page_sends_no_form_keeps_its_base_and_fits_a_small_screen():
-    page = html.page("title", []).decode()
+    page = page_of("title", [])
     assert "form-action 'none'; base-uri 'none'" in page
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
 
 
 def test_pages_have_a_dark_mode_a_print_style_and_no_inline_style():
-    page = html.page("a", [html.table(("x",), [(1,)], sortable=True), html.table(("y",), [(2,)])]).decode()
+    page = page_of("a", [html.table(("x",), [(1,)], sortable=True), html.table(("y",), [(2,)])])
     assert page.count('<table class="sortable">') == page.count("<table>") == 1
     assert "@media (prefers-color-scheme: dark)" in page and "@media print" in page and "style=" not in page

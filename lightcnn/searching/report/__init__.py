@@ -1,5 +1,5 @@
 """What a search writes into its run folder: report.json, report.html, its charts, the network, and trials.csv.
 
-Begin with `report.write_report`. From the bottom up: `wording`, the sentences; `trial_table` and `figures`; `page` with
-its template; and `report`.
+Begin with `report.write_report`. From the bottom up: `wording`, the sentences; `terminal`, what is printed at the end;
+`trial_table` and `figures`; `page` with its template; and `report`.
 """

@@ -1,0 +1,64 @@
+"""What the terminal shows at the end of a search."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from lightcnn.output.console import CommandConsole
+from lightcnn.searching.report.terminal import result_grid, search_table, summary
+
+TEST = {"values": [0.9, 0.8], "low": 0.85, "high": 0.94}
+REPORT = {
+    "comparison": {},
+    "metric": "accuracy",
+    "best": {"trial": 1, "test": {"accuracy": TEST}},
+    "metrics": {"test": {"accuracy": {"value": 0.9}, "auc": {"value": 0.99}}},
+    "network": {
+        "cost": {"macs": 998_000, "params": 70_000, "flash_bytes": 90_000, "arena_bytes": 10_200},
+        "counters": {"fvcore": 999_000, "thop": 999_400},
+    },
+    "latency": {"onnx_latency_us": {"runtime": "onnx", "measured": 1_234.5}},
+}
+
+
+def trial(number: int, accuracy: str, state: str = "complete") -> dict[str, str]:
+    return {
+        "number": str(number), "state": state, "macs": "998000", "params": "70000", "weight_bytes": "72000",
+        "peak_activations": "12000", "fidelity": "600000", "validation_accuracy": accuracy, "flash_bytes": "90000",
+        "arena_bytes": "10200",
+    }  # fmt: skip
+
+
+def text_of(shown: Any, width: int = 200) -> str:
+    file = io.StringIO()
+    console = CommandConsole(file=file)
+    console.width = width
+    console.print(shown)
+    return file.getvalue()
+
+
+def test_the_score_is_first_and_the_budget_is_counted_three_times() -> None:
+    lines = text_of(result_grid(REPORT)).splitlines()
+    assert lines[0].split() == ["test", "accuracy", "90.00%"]
+    assert lines[1].split() == ["95", "%", "interval", "85.00%", "to", "94.00%"]
+    assert "998k FLOPs, 70k params, 90kB flash, 10.2kB arena, 1.23 ms for one image in ONNX Runtime" in lines[-2]
+    assert "fvcore 999k FLOPs, thop 999.4k FLOPs" in lines[-1]
+
+
+def test_in_a_pipe_the_same_is_one_line() -> None:
+    line = summary(REPORT)
+    assert line.startswith("test accuracy 90.00% (95 % interval 85.00% to 94.00%") and "\n" not in line
+    assert line.endswith("998k FLOPs, 70k params, 90kB flash, 10.2kB arena, 1.23 ms for one image in ONNX Runtime")
+
+
+@pytest.mark.parametrize(("width", "missing"), [(200, ()), (60, ("int8 RAM", "int8 weights"))])
+def test_a_narrow_table_has_fewer_costs_and_wraps_nothing(width: int, missing: tuple[str, ...]) -> None:
+    trials = [trial(0, "0.9"), trial(1, "0.95"), trial(2, "", "failed")]
+    lines = text_of(search_table(REPORT, trials, width=width), width).splitlines()
+    assert len(lines) == 3 and all(len(line) <= width for line in lines)
+    assert [line.split()[0] for line in lines] == ["trial", "1", "0"]
+    for name in ("FLOPs", "int8 weights", "int8 RAM", "val accuracy"):
+        assert (name in lines[0]) == (name not in missing)
