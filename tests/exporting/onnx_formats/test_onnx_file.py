@@ -14,7 +14,7 @@ from helpers.onnx_files import onnx
 
 from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.cost import cost
-from lightcnn.data.tensors import prepare
+from lightcnn.data.tensors import normalise, prepare
 from lightcnn.document import parse
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.exported_metadata import METADATA_KEY, read_metadata
@@ -22,6 +22,7 @@ from lightcnn.exporting.onnx_formats import onnx_file, onnx_int8
 from lightcnn.exporting.onnx_formats.parity import require_parity
 from lightcnn.exporting.subject import ExportSubject, NumberTypes
 from lightcnn.inference import evaluate
+from lightcnn.network import fold
 from lightcnn.onnxfiles.assembly import assemble
 from lightcnn.onnxfiles.layers import layers, weight_bytes
 from lightcnn.onnxfiles.quantization import observe_activations, quantize_network
@@ -39,6 +40,11 @@ input: [3, 16, 16]
 stages: [{kind: conv, width: 8, stride: 2, act: relu}, {kind: mbconv, width: 8, expand: 2.0, se: 0.25}]
 head: {output: sigmoid, hidden: [12], pool: max}
 classes: 2
+"""
+COARSE = """
+input: [1, 12, 12]
+stages: [{kind: conv, width: 8, act: relu}, {kind: conv, width: 8, act: relu}]
+classes: 3
 """
 
 
@@ -192,6 +198,39 @@ def test_int8_needs_training_images(grey: ExportSubject, tmp_path: Path) -> None
     with pytest.raises(InputError, match="--to onnx-int8: needs training images"):
         onnx_int8.write(dataclasses.replace(grey, training=None), tmp_path, no_progress)
     assert not list(tmp_path.iterdir())
+
+
+def coarse_subject(folder: Path) -> ExportSubject:
+    """A network of which every answer is right, and whose second layer has weights that are coarse in 8 bits.
+
+    Its weights for the first channel, which is always 0, are 10,000 times larger than the others.
+    """
+    subject = untrained_subject(spec_of(COARSE), folder)
+    model, images = subject.network.model, subject.validation
+    assert images is not None
+    weights = model.state_dict()
+    with torch.no_grad():
+        weights["stages.0.0.norm.weight"][0] = 0
+        weights["stages.0.0.norm.bias"][0] = 0
+        weights["stages.1.0.conv.weight"][:, 0] *= 1e4
+        inputs = normalise(images.images, subject.preprocess)
+        weights["head.classifier.weight"] *= 5 / model(inputs).std(dim=0).mean()
+        weights["head.classifier.bias"] -= model(inputs).mean(dim=0)
+        labels = model(inputs).argmax(dim=1).numpy()
+    labelled = dataclasses.replace(images, labels=labels)
+    return dataclasses.replace(subject, deployed=fold(model), validation=labelled)
+
+
+def test_the_layer_that_costs_accuracy_in_int8_is_named(tmp_path: Path) -> None:
+    exported = onnx_int8.write(coarse_subject(tmp_path / "run"), tmp_path, no_progress)
+    calibration = exported.details["calibration"]
+    assert calibration["fp32"]["accuracy"] == 1
+    assert max(row["accuracy"] for row in calibration["methods"].values()) < 0.9
+    worst = calibration["harmful_layers"][0]
+    assert worst["layer"] == "model.stages.1.0.conv"
+    # Left in float, it repairs most of the loss.
+    lost = calibration["methods"][calibration["method"]]["log_loss"] - calibration["fp32"]["log_loss"]
+    assert worst["log_loss_gained"] > 0.8 * lost
 
 
 def test_a_layer_can_stay_in_float_and_floats_are_never_called_int8(grey_bytes: bytes) -> None:
