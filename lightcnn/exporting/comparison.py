@@ -101,6 +101,13 @@ def compare(
     return Comparison(parity, _accuracy(subject, reference.labelled, predicted), validation)
 
 
+def named_harm(exported: ExportedFormat) -> str:
+    """The layers that repair most of the loss if they stay in float, if they are known."""
+    harmful = exported.details.get("calibration", {}).get("harmful_layers", [])
+    names = ", ".join(layer["layer"] for layer in harmful)
+    return f" (most of it by: {names})" if names else ""
+
+
 def _require_int8(row: ExportFormat, exported: ExportedFormat) -> None:
     """Raises: LightcnnError if a format in int8 has numbers of another type in its files."""
     types = exported.number_types
@@ -127,7 +134,8 @@ def _validation(
     if lost > max_loss_points:
         raise LightcnnError(
             f"{exported.format}: the accuracy on the validation set falls from {before:.2%} to {after:.2%}, by "
-            f"{lost:.2f} percentage points, more than --max-loss-points {max_loss_points:g}; the file was not kept"
+            f"{lost:.2f} percentage points, more than --max-loss-points {max_loss_points:g}{named_harm(exported)}; "
+            "the file was not kept"
         )
     return {"fp32": before, "int8": after, "points_lost": lost, "images": len(predicted)}
 

@@ -23,8 +23,8 @@ EXAMINED_IMAGES, EXAMINED_LAYERS = 500, 100
 """Maximum numbers of validation images and of layers when layers are left in float one at a time."""
 LOSS_POINTS = 0.5
 """Loss of validation accuracy, in percentage points, from which the layers that cause it are searched for."""
-NAMED_LAYERS = 5
-"""Maximum number of layers that are named."""
+NAMED_LAYERS, MIN_GAIN = 5, 0.1
+"""Maximum number of layers that are named, and the least share of the loss that such a layer repairs."""
 
 
 def write(subject: ExportSubject, folder: Path, progress: Progress) -> ExportedFormat:
@@ -61,7 +61,11 @@ def number_types(data: bytes) -> NumberTypes:
 def _harmful_layers(
     calibrated: CalibratedNetwork, validation: ValidationInputs, progress: Progress
 ) -> list[dict[str, Any]]:
-    """The layers without whose 8 bits the log loss is lowest, if int8 loses accuracy that is worth an explanation."""
+    """The layers without whose 8 bits the log loss is lowest, if int8 loses accuracy that is worth an explanation.
+
+    Each is left in float, one at a time. The activations that it reads stay in 8 bits, since the layer before writes
+    them, so a coarse activation between two layers is not ascribed to either.
+    """
     scores = calibrated.document
     lost = scores["fp32"]["accuracy"] - max(row["accuracy"] for row in scores["methods"].values())
     if 100 * lost < LOSS_POINTS:
@@ -72,5 +76,8 @@ def _harmful_layers(
     for number, layer in enumerate(examined):
         progress("leaving layers in float", number, len(examined))
         gains[layer.name] = before - validation.scores(calibrated.int8([layer.name]), EXAMINED_IMAGES)["log_loss"]
+    lost_loss = before - validation.scores(calibrated.network, EXAMINED_IMAGES)["log_loss"]
     worst = sorted(gains, key=lambda name: -gains[name])[:NAMED_LAYERS]
-    return [{"layer": name, "log_loss_gained": gains[name]} for name in worst if gains[name] > 0]
+    return [
+        {"layer": name, "log_loss_gained": gains[name]} for name in worst if gains[name] > MIN_GAIN * max(lost_loss, 0)
+    ]

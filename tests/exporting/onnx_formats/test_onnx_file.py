@@ -18,6 +18,7 @@ from lightcnn.data.tensors import normalise, prepare
 from lightcnn.document import parse
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.exported_metadata import METADATA_KEY, read_metadata
+from lightcnn.exporting.comparison import named_harm
 from lightcnn.exporting.onnx_formats import onnx_file, onnx_int8
 from lightcnn.exporting.onnx_formats.parity import require_parity
 from lightcnn.exporting.subject import ExportSubject, NumberTypes
@@ -228,6 +229,7 @@ def test_the_layer_that_costs_accuracy_in_int8_is_named(tmp_path: Path) -> None:
     assert max(row["accuracy"] for row in calibration["methods"].values()) < 0.9
     worst = calibration["harmful_layers"][0]
     assert worst["layer"] == "model.stages.1.0.conv"
+    assert named_harm(exported).startswith(" (most of it by: model.stages.1.0.conv")
     # Left in float, it repairs most of the loss.
     lost = calibration["methods"][calibration["method"]]["log_loss"] - calibration["fp32"]["log_loss"]
     assert worst["log_loss_gained"] > 0.8 * lost
