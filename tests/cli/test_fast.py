@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.audited_images import use_quick_search, write_clean
+from helpers.clocks import replace_clocks
 
 from lightcnn.cli.main import run
 from lightcnn.output import terminal
@@ -98,14 +99,14 @@ def test_fast_cannot_change_on_resume(command, capsys):
 
 def test_the_time_of_a_search_begins_when_the_images_are_read(monkeypatch, capsys):
     """The clock of the test jumps by an hour while near duplicates are searched for."""
-    real, find, late = time.monotonic, preparation.find_groups, []
+    find, late = preparation.find_groups, []
 
     def slow(*arguments, **options):
         late.append(3600)
         return find(*arguments, **options)
 
     monkeypatch.setattr(preparation, "find_groups", slow)
-    monkeypatch.setattr(time, "monotonic", lambda: real() + sum(late))
+    replace_clocks(monkeypatch, lambda: time.monotonic() + sum(late))
     command = [
         "search",
         "--budget",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.clocks import replace_clocks
 
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import job
@@ -84,7 +85,7 @@ def test_one_worker_trains_the_first_network_while_the_others_search(settings: S
 
 def test_the_clock_stands_while_it_is_paused(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("lightcnn.searching.trials.clock.time.monotonic", lambda: now[0])
+    replace_clocks(monkeypatch, lambda: now[0])
     clock = SearchClock(60.0, 20.0, 5.0, 100.0)
     now[0] += 10
     with clock.paused():

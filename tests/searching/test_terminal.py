@@ -7,11 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from helpers.clocks import replace_clocks
 from rich.console import Console
 
 from lightcnn.budget import Budget, Cost
 from lightcnn.output.console import CommandConsole
-from lightcnn.searching import terminal
 from lightcnn.searching.plan import make_plan
 from lightcnn.searching.terminal import SearchView
 from lightcnn.searching.trials.halving import Fidelity
@@ -28,7 +28,7 @@ def rendered(view: SearchView) -> str:
 def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The clock of the view: a list whose only number is the time."""
     now = [100.0]
-    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    replace_clocks(monkeypatch, lambda: now[0])
     return now
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import time
 
 import numpy as np
+from helpers.clocks import replace_clocks
 
 from lightcnn.data.grouping import near_duplicates as near_module
 from lightcnn.data.grouping.groups import find_groups
@@ -44,8 +44,7 @@ def test_the_search_is_announced_and_then_counts_images(photographs, searches):
 def test_the_clock_does_not_end_the_search(photographs, searches, monkeypatch):
     """Each look at a clock sees another hour pass."""
     hours = itertools.count(1)
-    for name in ("time", "monotonic", "perf_counter", "process_time"):
-        monkeypatch.setattr(time, name, lambda: 3600.0 * next(hours))
+    replace_clocks(monkeypatch, lambda: 3600.0 * next(hours))
     assert find_groups(load(photographs)).groups_from == "near duplicates"
     assert find_groups(load(photographs)).groups_from == "near duplicates"
     assert searches == [12]
