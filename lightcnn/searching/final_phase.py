@@ -6,16 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from lightcnn.errors import LightcnnError
-from lightcnn.run_folder import RunFolder
-from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.searching.plan import Plan
-from lightcnn.searching.progress import SearchProgress
-from lightcnn.searching.settings import SearchSettings, TrainingValues
+from lightcnn.searching.preparation import SessionParts
 from lightcnn.searching.trainings.choice import Weights, all_weights, contenders
-from lightcnn.searching.trainings.data import PipelineData
-from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings
-from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.finalists import choose_finalists
 from lightcnn.searching.trials.searcher import Searcher
@@ -40,31 +33,10 @@ class TrainedFinals:
 class FinalPhase:
     """The final trainings of a search. That of the first network may `begin` while the search still runs."""
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        settings: SearchSettings,
-        space: BudgetedSpace,
-        data: PipelineData,
-        plan: Plan,
-        executor: Executor,
-        clock: SearchClock,
-        judge: Judge,
-        searcher: Searcher,
-        progress: SearchProgress,
-        values: TrainingValues,
-    ) -> None:
-        self._folder = folder
-        self._settings = settings
-        self._space = space
-        self._data = data
-        self._plan = plan
-        self._executor = executor
-        self._clock = clock
-        self._judge = judge
+    def __init__(self, parts: SessionParts, searcher: Searcher, clock: SearchClock) -> None:
+        self._parts = parts
         self._searcher = searcher
-        self._progress = progress
-        self._values = values
+        self._clock = clock
         self.trainings = self._trainings()
 
     def begin(self, outcome: Outcome) -> None:
@@ -76,13 +48,14 @@ class FinalPhase:
 
         Raises: LightcnnError with all reasons if no trial succeeded, or if no network predicts finite numbers.
         """
+        parts = self._parts
         finalists = self._finalists()
         progress = self.trainings.run(finalists)
         trained = TrainedFinals(finalists, progress, self._weights(finalists, progress))
         if not trained.weights:
-            raise LightcnnError(f"run {self._folder.path}: no network of the final training predicts finite numbers")
+            raise LightcnnError(f"run {parts.folder.path}: no network of the final training predicts finite numbers")
         self._train_second(trained)
-        while self._settings.seconds is not None and self._train_further(trained):
+        while parts.settings.seconds is not None and self._train_further(trained):
             pass
         return trained
 
@@ -90,7 +63,7 @@ class FinalPhase:
         """Trains the best networks, if they are within noise, with a second seed, as far as there is time for all."""
         second = [
             replace(finalist, seed=self._searcher.seed_of(finalist.outcome.number, 1), second=True)
-            for finalist in contenders(trained.weights, self._judge)
+            for finalist in contenders(trained.weights, self._parts.judge)
         ]
         trainings = self._trainings()
         if second and trainings.have_time(second, trained.steps):
@@ -102,7 +75,7 @@ class FinalPhase:
         """Trains the next networks, one a worker, if there is time to train them as long; returns whether it did."""
         known = {finalist.outcome.number for finalist in trained.finalists}
         outcomes = [outcome for outcome in self._searcher.outcomes() if outcome.number not in known]
-        further = self._chosen(outcomes, self._executor.workers)
+        further = self._chosen(outcomes, self._parts.executor.workers)
         if not further or not self.trainings.have_time(further, trained.steps):
             return False
         progress = self.trainings.run(further)
@@ -112,43 +85,47 @@ class FinalPhase:
         return True
 
     def _weights(self, finalists: Sequence[Finalist], progress: Sequence[FinalProgress]) -> list[Weights]:
-        return all_weights(self._data.pipeline, self._folder, self._judge, finalists, progress)
+        parts = self._parts
+        return all_weights(parts.data.pipeline, parts.folder, parts.judge, finalists, progress)
 
     def _finalists(self) -> list[Finalist]:
         """The networks to train to the end. Raises: LightcnnError with all reasons if no trial succeeded."""
+        parts = self._parts
         outcomes = self._searcher.outcomes()
-        chosen = self._chosen(outcomes, self._plan.finalists)
+        chosen = self._chosen(outcomes, parts.plan.finalists)
         if not chosen:
             reasons = "; ".join(sorted({outcome.reason for outcome in outcomes if outcome.reason}))
             raise LightcnnError(
-                f"run {self._folder.path}: no trial succeeded; the reasons: {reasons or 'no time for any'}"
+                f"run {parts.folder.path}: no trial succeeded; the reasons: {reasons or 'no time for any'}"
             )
         return chosen
 
     def _chosen(self, outcomes: Sequence[Outcome], count: int) -> list[Finalist]:
+        parts = self._parts
         promises = self._searcher.promises(self._searcher.outcomes())
         chosen = choose_finalists(
-            outcomes, promises, count, longest=self._plan.rungs[-1], validation=len(self._data.validation),
-            always_first=self._plan.first_has_worker(self._settings.seconds),
+            outcomes, promises, count, longest=parts.plan.rungs[-1], validation=len(parts.data.validation),
+            always_first=parts.plan.first_has_worker(parts.settings.seconds),
         )  # fmt: skip
         return [self._finalist(outcome) for outcome in chosen]
 
     def _finalist(self, outcome: Outcome) -> Finalist:
         seed = self._searcher.seed_of(outcome.number)
-        return Finalist(outcome, self._space.inspect(outcome.shape), seed)
+        return Finalist(outcome, self._parts.space.inspect(outcome.shape), seed)
 
     def _trainings(self) -> FinalTrainings:
         """Final trainings, whose time is stored part by part."""
-        settings, plan = self._settings, self._plan
+        parts = self._parts
+        settings, plan = parts.settings, parts.plan
 
         def on_part(finalist: Finalist, progress: FinalProgress, end: int) -> None:
             self._searcher.store_seconds(self._clock.elapsed())
-            self._progress.retraining(finalist, progress, end)
+            parts.progress.retraining(finalist, progress, end)
 
         images = plan.final_images(settings.seconds, settings.epochs)
         if settings.seconds is not None:  # the clock decides, up to the largest number of epochs
             images = plan.longest_images(settings.epochs)
         return FinalTrainings(
-            self._executor, self._folder, plan, self._values.training, self._values.augment, self._clock,
-            plan.steps(images), on_part, self._progress.retrained, settings.metric,
+            parts.executor, parts.folder, plan, parts.values.training, parts.values.augment, self._clock,
+            plan.steps(images), on_part, parts.progress.retrained, settings.metric,
         )  # fmt: skip

@@ -26,7 +26,7 @@ from lightcnn.searching.deployment.names import DeployName
 from lightcnn.searching.latency import LATENCY_FILE
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import read_plan, write_plan
-from lightcnn.searching.preparation import prepare
+from lightcnn.searching.preparation import SessionParts, prepare
 from lightcnn.searching.progress import SILENT, CalledSearchProgress, SearchProgress
 from lightcnn.searching.session import SearchSession
 from lightcnn.searching.settings import (
@@ -170,10 +170,7 @@ def run(
             if kept != stored:
                 write_plan(folder, kept)
             spent = 0.0 if stored is None else stored.spent
-            session = SearchSession(
-                folder, settings, space, data, plan, executor, progress, inputs.judge, spent, inputs.began
-            )
-            session.run()
+            SearchSession(SessionParts(folder, inputs, data, plan, executor, progress), spent).run()
     return folder
 
 

@@ -16,9 +16,10 @@ from lightcnn.recipe_defaults import default_epochs, default_training
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trials.halving import Rungs
 
-FINAL_SHARE = 0.75
-"""Largest share of the time that is kept for the final training: images that are not seen in it cost every network
-accuracy. With 0.6, a search of Fashion-MNIST for ten minutes ended with 0.73 million images and 92.15 % on test."""
+FINAL_SHARES = (0.75, 0.6)
+"""Largest shares of the time that are kept for the final training: images that are not seen in it cost every network
+accuracy. With 0.6, a search of Fashion-MNIST for ten minutes ended with 0.73 million images and 92.15 % on test. The
+smaller one is for small data, of which a network alone would see all that it needs and leave time unused."""
 MAX_FINAL_EPOCHS = 100
 """Maximum epochs of a network that is trained alone. If networks are compared, it is the default epochs (about 600,000
 images, at least 20 epochs), and the time left is for comparing: the start of `micro` at 1 MFLOPs on Fashion-MNIST had
@@ -67,6 +68,9 @@ class Plan(Frozen):
     images_per_second: Annotated[
         float | None, Field(gt=0, le=1e9, description="of one worker; measured if there is a time limit")
     ] = None
+    final_share: Annotated[float, Field(gt=0, lt=1, description="of the time, for the final training")] = FINAL_SHARES[
+        0
+    ]
     evaluation: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     spent: Annotated[float, Field(ge=0, le=1e9, description="seconds before the first trial")] = 0.0
 
@@ -114,7 +118,7 @@ class Plan(Frozen):
         """Images of the final training: by the time `limit`, which is all for a network alone; at most the longest."""
         if limit is None:
             return self.longest_images(epochs)
-        seconds = (limit - self.spent if self.alone else FINAL_SHARE * limit) - self.evaluation
+        seconds = (limit - self.spent if self.alone else self.final_share * limit) - self.evaluation
         return max(1, min(self.longest_images(epochs), int(SAFETY_SHARE * seconds * self.speed / self._turns)))
 
     def longest_images(self, epochs: int | None) -> int:
@@ -136,9 +140,13 @@ class Plan(Frozen):
             final *= 2
         return max(0.0, limit - min(final, limit))
 
+    def seconds_before_final(self, limit: float, epochs: int | None) -> float:
+        """The time between the first trial and the final training; what a network alone leaves unused."""
+        return max(0.0, (self.search_seconds(limit, epochs) or 0.0) - self.spent)
+
     def comparing_seconds(self, limit: float, epochs: int | None) -> float:
         """Seconds of all workers together in which networks are compared, those of the first network excepted."""
-        seconds = max(0.0, (self.search_seconds(limit, epochs) or 0.0) - self.spent)
+        seconds = self.seconds_before_final(limit, epochs)
         first = self.final_images(limit, epochs) / self.speed if self.first_has_worker(limit) else 0.0
         return self.workers * seconds - min(first, seconds)
 
@@ -165,7 +173,7 @@ class Plan(Frozen):
         images = NETWORKS * RUNG_COST * GOOD_STEPS * self.images / self.steps_per_epoch
         search = images / ((self.workers - self.first_has_worker(limit)) * self.speed)
         longest = self._turns * self.longest_images(epochs) / self.speed / SAFETY_SHARE
-        return round(min(search / (1 - FINAL_SHARE), search + longest) + self.evaluation)
+        return round(min(search / (1 - FINAL_SHARES[0]), search + longest) + self.evaluation)
 
     def halving(self, limit: float | None) -> Rungs:
         """The rungs."""
@@ -202,6 +210,7 @@ def make_plan(
     spent: float = 0.0,
     batch: int | None = None,
     alone: bool = False,
+    final_share: float = FINAL_SHARES[0],
 ) -> Plan:
     """The plan for a training set of so many images, in batches of the default size without `batch`.
 
@@ -211,7 +220,7 @@ def make_plan(
     draft = Plan(
         fingerprint=fingerprint, images=images, batch=batch, rungs=(1,), warmup_steps=1, workers=workers,
         finalists=finalists, threads=threads, images_per_second=images_per_second, evaluation=evaluation, spent=spent,
-        alone=alone,
+        alone=alone, final_share=final_share,
     )  # fmt: skip
     final, steps = draft.final_images(limit, epochs), draft.steps_per_epoch
     if limit is None:

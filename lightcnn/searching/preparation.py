@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 
 import torch
@@ -17,14 +18,16 @@ from lightcnn.data.sources.load import load
 from lightcnn.data.split import Split, make_split
 from lightcnn.devices import require_memory
 from lightcnn.engine.memory import training_bytes
-from lightcnn.recipe_defaults import default_training, require_training
+from lightcnn.recipe_defaults import default_augment, default_training, require_training
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.deployment.requirements import require_deployable, require_timeable
 from lightcnn.searching.latency import LatencyModels, measure_models, read_models
-from lightcnn.searching.plan import AVERAGING
+from lightcnn.searching.plan import AVERAGING, Plan
 from lightcnn.searching.progress import SearchProgress
-from lightcnn.searching.settings import SearchSettings
+from lightcnn.searching.settings import SearchSettings, TrainingValues
+from lightcnn.searching.trainings.data import PipelineData
+from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.judge import Judge
 from lightcnn.space import SearchSpace
 from lightcnn.space_choice import choose_space
@@ -44,6 +47,36 @@ class SearchInputs:
     latencies: LatencyModels | None
     judge: Judge
     began: float
+
+
+@dataclass(frozen=True)
+class SessionParts:
+    """What one session works with: its inputs, the images, its plan, what trains, and the run folder."""
+
+    folder: RunFolder
+    inputs: SearchInputs
+    data: PipelineData
+    plan: Plan
+    executor: Executor
+    progress: SearchProgress
+
+    @property
+    def settings(self) -> SearchSettings:
+        return self.inputs.settings
+
+    @property
+    def space(self) -> BudgetedSpace:
+        return self.inputs.space
+
+    @property
+    def judge(self) -> Judge:
+        return self.inputs.judge
+
+    @cached_property
+    def values(self) -> TrainingValues:
+        """The training and the augmentation of all networks."""
+        augment = default_augment(self.data.pipeline.dataset.channels, len(self.data.train))
+        return self.settings.training_values(self.plan.training(), augment)
 
 
 def prepare(

@@ -6,25 +6,20 @@ from functools import partial
 from pathlib import Path
 
 from lightcnn.errors import LightcnnError, RunError
-from lightcnn.recipe_defaults import default_augment
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.comparison import SearchResult
 from lightcnn.searching.final_phase import FinalPhase, TrainedFinals
 from lightcnn.searching.latency import MeasuredLatency, measure_latencies, nearest_latency
-from lightcnn.searching.plan import Plan
-from lightcnn.searching.progress import SearchProgress
+from lightcnn.searching.preparation import SessionParts
 from lightcnn.searching.report.report import delivered_recipe, write_report
 from lightcnn.searching.report.trial_table import write_trials
-from lightcnn.searching.settings import SETTINGS_FILE, SearchSettings
+from lightcnn.searching.settings import SETTINGS_FILE
 from lightcnn.searching.strategies.predictor import predict_utility
 from lightcnn.searching.trainings.choice import Choice, Weights, choose, quantize_all
-from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
-from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.files import remove_states
 from lightcnn.searching.trainings.finals import Finalist, progress_file
-from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trainings.repeats import repeat_training
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.loop import run_trials
@@ -40,90 +35,71 @@ KEPT_STATES = 16
 class SearchSession:
     """One session of a search in a run folder, which it has locked.
 
-    `spent` are the seconds of earlier sessions before the first trial, `began` is the `time.monotonic()` at which this
-    one started. Raises: RunError if the study on disk cannot be used or holds another search.
+    `spent` are the seconds of earlier sessions before the first trial. Raises: RunError if the study on disk cannot be
+    used or holds another search.
     """
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        settings: SearchSettings,
-        space: BudgetedSpace,
-        data: PipelineData,
-        plan: Plan,
-        executor: Executor,
-        progress: SearchProgress,
-        judge: Judge,
-        spent: float,
-        began: float,
-    ) -> None:
-        self._folder = folder
-        self._settings = settings
-        self._space = space
-        self._data = data
-        self._plan = plan
-        self._executor = executor
-        self._progress = progress
-        self._judge = judge
+    def __init__(self, parts: SessionParts, spent: float) -> None:
+        self._parts = parts
+        settings, space, plan = parts.settings, parts.space, parts.plan
         self._trials = space.limited(settings.trials)
-        size = data.pipeline.dataset.size
+        size = parts.data.pipeline.dataset.size
         self._chosen = choose_space(space.budget, size) if settings.choose_space else None
-        augment = default_augment(data.pipeline.dataset.channels, len(data.train))
-        self._values = settings.training_values(plan.training(), augment)
         self._searcher = self._open_searcher()
         self._earlier = self._searcher.outcomes()
         for outcome in self._earlier:
-            if (folder / progress_file(outcome.number)).is_file():  # its training is beyond the rungs
+            if (parts.folder / progress_file(outcome.number)).is_file():  # its training is beyond the rungs
                 self._searcher.close(outcome.number)
         spent = max([spent, self._searcher.stored_seconds(), *(outcome.elapsed for outcome in self._earlier)])
         limit = settings.seconds
-        self._clock = SearchClock(limit, plan.search_seconds(limit, settings.epochs), spent, began)
-        self._final_phase = FinalPhase(
-            folder, settings, space, data, plan, executor, self._clock, judge, self._searcher, progress, self._values
-        )
+        self._clock = SearchClock(limit, plan.search_seconds(limit, settings.epochs), spent, parts.inputs.began)
+        self._final_phase = FinalPhase(parts, self._searcher, self._clock)
 
     def run(self) -> None:
         """Runs the trials and the final trainings, and writes the report."""
+        parts = self._parts
         # Nothing can be refused from here on: these are now the settings, and an earlier session's report is outdated.
-        self._folder.write_bytes(SETTINGS_FILE, self._settings.yaml())
-        self._folder.remove("report.json")
+        parts.folder.write_bytes(SETTINGS_FILE, parts.settings.yaml())
+        parts.folder.remove("report.json")
         self._begin_progress()
         self._search()
-        self._progress.searched()
+        parts.progress.searched()
         trained = self._final_phase.run()
         self._write(trained)
         self._searcher.store_seconds(self._clock.elapsed())
         promises = self._searcher.promises(self._searcher.outcomes())
         promising = sorted(promises, key=lambda number: -promises[number])[:KEPT_STATES]
-        remove_states(self._folder, keep=[*promising, *(finalist.outcome.number for finalist in trained.finalists)])
+        remove_states(parts.folder, keep=[*promising, *(finalist.outcome.number for finalist in trained.finalists)])
 
     def _begin_progress(self) -> None:
         """Reports the plan, and what earlier sessions have scored or ended."""
-        self._progress.planned(
-            self._folder, self._space, self._plan, self._clock, self._settings, len(self._data.validation), self._chosen
+        parts = self._parts
+        parts.progress.planned(
+            parts.folder, parts.space, parts.plan, self._clock, parts.settings, len(parts.data.validation), self._chosen
         )
         for outcome in self._earlier:
             if outcome.scores or outcome.state != "running":
-                self._progress.finished(outcome, "")
+                parts.progress.finished(outcome, "")
 
     def _search(self) -> None:
         """Trains and compares networks; only the first one if there is no time to compare any."""
-        settings, plan = self._settings, self._plan
+        parts = self._parts
+        settings, plan = parts.settings, parts.plan
         alone = plan.networks(settings.seconds, settings.epochs, self._trials) == 1
         run_trials(
             self._searcher,
             NetworkEvaluator(
-                self._executor,
-                self._folder,
+                parts.executor,
+                parts.folder,
                 plan,
-                self._values.training,
-                self._values.augment,
+                parts.values.training,
+                parts.values.augment,
                 self._final_phase.trainings,
                 settings.metric,
             ),
             trials=1 if alone else self._trials,
             clock=self._clock,
-            started=self._progress.started,
+            started=parts.progress.started,
             finished=self._finished,
             first_ended=self._begin_first,
         )
@@ -133,79 +109,83 @@ class SearchSession:
         parts = [error or outcome.reason or outcome.state]
         if outcome.score is not None:
             parts.append(f"validation accuracy {outcome.score:.4f} after {outcome.images} images")
-        self._folder.log(f"trial {outcome.number}: {', '.join(parts)}")
-        self._progress.finished(outcome, error)
+        self._parts.folder.log(f"trial {outcome.number}: {', '.join(parts)}")
+        self._parts.progress.finished(outcome, error)
 
     def _begin_first(self, outcome: Outcome) -> None:
         """Begins the final training of the first network beside the search, if it has a worker."""
-        if self._plan.first_has_worker(self._settings.seconds):
+        parts = self._parts
+        if parts.plan.first_has_worker(parts.settings.seconds):
             self._searcher.close(outcome.number)
             self._final_phase.begin(outcome)
 
     def _write(self, trained: TrainedFinals) -> None:
         """Chooses the weights, trains them with other seeds if asked to, and writes trials.csv and the report."""
-        searcher, pipeline = self._searcher, self._data.pipeline
+        parts = self._parts
+        searcher, pipeline = self._searcher, parts.data.pipeline
         outcomes = searcher.settled()
-        write_trials(self._folder, self._space, outcomes)
-        self._progress.choosing()
+        write_trials(parts.folder, parts.space, outcomes)
+        parts.progress.choosing()
         latencies = self._latencies(trained.finalists)
         in_time = {trial for trial, measured in latencies.items() if all(each.is_met for each in measured)}
         choice = self._choose([item for item in trained.weights if item.finalist.outcome.number in in_time])
-        if self._settings.deploy:
-            write_trials(self._folder, self._space, outcomes, choice)
+        if parts.settings.deploy:
+            write_trials(parts.folder, parts.space, outcomes, choice)
         repeats = self._repeats(choice)
         result = SearchResult(
             outcomes, searcher.promises(outcomes), trained.finalists, trained.progress, choice,
             searcher.count_test_evaluation(), repeats, trained.second, latencies[choice.best.finalist.outcome.number],
         )  # fmt: skip
-        write_report(self._folder, self._settings, pipeline, self._space, self._plan, result, self._clock, self._values)
+        write_report(parts.folder, parts.settings, pipeline, parts.space, parts.plan, result, self._clock, parts.values)
 
     def _latencies(self, finalists: list[Finalist]) -> dict[int, tuple[MeasuredLatency, ...]]:
         """By trial, the latencies that the budget limits. Raises: LightcnnError if no finalist is fast enough."""
-        budget, trials = self._space.budget, [finalist.outcome.number for finalist in finalists]
+        parts = self._parts
+        budget, trials = parts.space.budget, [finalist.outcome.number for finalist in finalists]
         if not budget.latencies:
             return dict.fromkeys(trials, ())
         with self._clock.paused():
             specs = [finalist.candidate.spec for finalist in finalists]
-            latencies = measure_latencies(specs, budget, self._progress.reading)
+            latencies = measure_latencies(specs, budget, parts.progress.reading)
         if not any(all(each.is_met for each in measured) for measured in latencies):
-            raise LightcnnError(f"run {self._folder.path}: {nearest_latency(latencies, budget)}")
+            raise LightcnnError(f"run {parts.folder.path}: {nearest_latency(latencies, budget)}")
         return dict(zip(trials, latencies, strict=True))
 
     def _choose(self, weights: list[Weights]) -> Choice:
         """The weights to deliver; the networks are compared after quantization if they are deployed in 8 bits."""
-        pipeline, folder, judge, deploy = self._data.pipeline, self._folder, self._judge, self._settings.deploy
+        parts = self._parts
+        pipeline, folder, judge, deploy = (parts.data.pipeline, parts.folder, parts.judge, parts.settings.deploy)
         if deploy is None:
             return choose(weights, judge)
-        self._progress.quantizing(deploy)
+        parts.progress.quantizing(deploy)
         with self._clock.paused():
             return choose(
-                weights,
-                judge,
-                partial(quantize_all, pipeline=pipeline, folder=folder, judge=judge, deploy=deploy),
+                weights, judge, partial(quantize_all, pipeline=pipeline, folder=folder, judge=judge, deploy=deploy)
             )
 
     def _repeats(self, choice: Choice) -> list[float]:
         """The test accuracies of the delivered training with other seeds."""
+        parts = self._parts
         trial = choice.best.finalist.outcome.number
-        recipe = delivered_recipe(self._settings, self._plan, choice.best, self._values)
-        count, seeds = self._settings.seeds or 1, [self._searcher.seed_of(trial, repeat) for repeat in range(100)]
+        recipe = delivered_recipe(parts.settings, parts.plan, choice.best, parts.values)
+        count, seeds = parts.settings.seeds or 1, [self._searcher.seed_of(trial, repeat) for repeat in range(100)]
         seeds = [seed for seed in seeds if seed != recipe.seed][: count - 1]
         with self._clock.paused():
             return repeat_training(
-                self._executor, self._folder, self._data.pipeline, recipe, trial, seeds,
-                workers=self._plan.workers,
-                started=lambda done, count: self._progress.repeating(trial, done, count),
+                parts.executor, parts.folder, parts.data.pipeline, recipe, trial, seeds,
+                workers=parts.plan.workers,
+                started=lambda done, count: parts.progress.repeating(trial, done, count),
             )  # fmt: skip
 
     def _open_searcher(self) -> Searcher:
         """The searcher over study.db."""
-        settings, plan = self._settings, self._plan
-        models = [model.model_dump() for model in self._space.latencies]
+        parts = self._parts
+        settings, plan = parts.settings, parts.plan
+        models = [model.model_dump() for model in parts.space.latencies]
         fingerprint = {
-            "budget": self._space.budget.document(),
-            "space": self._space.space.model_dump(mode="json"),
-            "data": self._data.pipeline.dataset.fingerprint,
+            "budget": parts.space.budget.document(),
+            "space": parts.space.space.model_dump(mode="json"),
+            "data": parts.data.pipeline.dataset.fingerprint,
             "seed": settings.seed,
             "strategy": settings.strategy,
             **({} if settings.metric == "accuracy" else {"metric": settings.metric}),
@@ -213,8 +193,8 @@ class SearchSession:
             **({"latency": models} if models else {}),
         }
         searcher = Searcher(
-            self._space,
-            _study_file(self._folder),
+            parts.space,
+            _study_file(parts.folder),
             strategy=settings.strategy,
             seed=settings.seed,
             rungs=plan.halving(settings.seconds),
@@ -223,7 +203,7 @@ class SearchSession:
             final_images=plan.final_images(settings.seconds, settings.epochs),
             lag=LAG if settings.seconds is None else None,
         )
-        _require_networks(self._folder, self._space, searcher.outcomes())
+        _require_networks(parts.folder, parts.space, searcher.outcomes())
         return searcher
 
 

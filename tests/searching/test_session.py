@@ -83,6 +83,28 @@ def test_one_worker_trains_the_first_network_while_the_others_search(settings: S
     assert resumed["counts"]["trained"] >= report["counts"]["trained"]
 
 
+@pytest.mark.parametrize(
+    ("speed", "share"), [(1_300, 0.75), (1_000, 0.6), (400, None)], ids=["fast", "slower", "alone"]
+)
+def test_networks_are_compared_rather_than_time_left_unused(
+    monkeypatch: pytest.MonkeyPatch, speed: float, share: float | None
+) -> None:
+    """Two threads train one network twice as fast, to its longest length before the time ends, except at the end."""
+
+    def speeds(settings: Any, data: Any, space: Any, threads: int) -> tuple[float, float]:
+        return speed * threads, 10_000.0
+
+    monkeypatch.setattr("lightcnn.searching.trainings.speed.images_per_second", speeds)
+    monkeypatch.setattr("lightcnn.searching.trainings.speed.default_workers", lambda device: 2)
+    settings = make_settings({
+        "budget": "1MFLOPs", "data": "digits", "space": SearchSpace.load("micro"), "seconds": 120.0, "workers": 2,
+    })  # fmt: skip
+    plan = job.estimate(settings)["plan"]
+    assert (plan["networks"] > 1) == (share is not None)
+    expected = 0.93 * ((share or 1.0) * 120 - 3) * (0.9 * speed if share else 2 * speed)
+    assert plan["final"]["images"] == pytest.approx(expected, rel=0.03)
+
+
 def test_the_clock_stands_while_it_is_paused(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     replace_clocks(monkeypatch, lambda: now[0])

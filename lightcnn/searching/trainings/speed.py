@@ -12,7 +12,7 @@ from lightcnn.engine.state import State
 from lightcnn.network import build
 from lightcnn.recipe_defaults import default_augment, default_training
 from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.searching.plan import Plan, make_plan
+from lightcnn.searching.plan import FINAL_SHARES, Plan, make_plan
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.training import score_weights
@@ -24,6 +24,9 @@ BUSY_SHARE = 0.9
 """Speed of a worker while the others work, as a share of that alone."""
 DEFAULT_FINALISTS = 2
 """Networks that are trained to the end without a time limit, whatever the number of workers."""
+UNUSED_SHARE = 0.2
+"""If a network alone would leave more of the time unused, the final training gets a smaller share of it instead, so
+that networks can be compared."""
 REPORT_SECONDS = 3.0
 """Time for figures and files."""
 
@@ -42,13 +45,19 @@ def measured_plan(
     if settings.seconds is None:
         return _fixed_plan(settings, data, workers, single)
     speeds = {single: images_per_second(settings, data, space, single)}
-    plan = _timed_plan(settings, data, 1 if trials == 1 else workers, began, single, speeds[single])
-    if plan.compares(settings.seconds, settings.epochs, trials):
-        return plan
+    beside = [
+        _timed_plan(settings, data, 1 if trials == 1 else workers, began, single, speeds[single], final_share=share)
+        for share in FINAL_SHARES
+    ]
+    comparing = [plan for plan in beside if plan.compares(settings.seconds, settings.epochs, trials)]
+    if comparing and comparing[0] is beside[0]:
+        return comparing[0]
     if cores != single:
         speeds[cores] = images_per_second(settings, data, space, cores)
     threads = max(speeds, key=lambda number: speeds[number][0])
-    return _timed_plan(settings, data, 1, began, threads, speeds[threads], alone=True)
+    alone = _timed_plan(settings, data, 1, began, threads, speeds[threads], alone=True)
+    unused = alone.seconds_before_final(settings.seconds, settings.epochs)
+    return comparing[0] if comparing and unused > UNUSED_SHARE * settings.seconds else alone
 
 
 def plans(
@@ -105,6 +114,7 @@ def _timed_plan(
     speed: tuple[float, float],
     *,
     alone: bool = False,
+    final_share: float = FINAL_SHARES[0],
 ) -> Plan:
     """The plan for a time limit, from the speed of training and of inference with so many threads."""
     finalists = settings.finalists or workers
@@ -114,6 +124,7 @@ def _timed_plan(
         workers=workers, finalists=finalists, threads=threads, limit=settings.seconds, epochs=settings.epochs,
         images_per_second=training * (BUSY_SHARE if workers > 1 else 1.0),
         evaluation=_evaluation(data, finalists, inference), spent=time.monotonic() - began, alone=alone,
+        final_share=final_share,
     )  # fmt: skip
 
 
