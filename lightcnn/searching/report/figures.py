@@ -190,14 +190,16 @@ def importance(shares: Mapping[str, float]) -> Chart:
 
 
 def rung_correlations(rungs: Sequence[Mapping[str, Any]]) -> Chart | None:
-    """The rank correlation of each rung with the final scores, with 95 % intervals; None if none is known.
+    """The rank correlation of each rung with the longest trainings, with 95 % intervals; None if none is known.
 
     `rungs` are those of report.json.
     """
     known = [rung for rung in rungs if rung["rank_correlation"] is not None]
     if not known:
         return None
-    figure, axes = blank("rank correlation with the final scores", "", size=(SIZE[0], 0.9 + ROW_INCHES * len(known)))
+    figure, axes = blank(
+        "rank correlation with the longest trainings", "", size=(SIZE[0], 0.9 + ROW_INCHES * len(known))
+    )
     rows = [
         ForestRow(
             f"{human(rung['images'])} images", rung["rank_correlation"],
@@ -210,7 +212,7 @@ def rung_correlations(rungs: Sequence[Mapping[str, Any]]) -> Chart | None:
     axes.set_xlim(-1.05, 1.05)
     texts = [f"{row.name}: {row.text} (95 % interval {row.low:.2f} to {row.high:.2f})" for row in rows]
     return chart(
-        figure, f"Rank correlation of the scores at each rung with the final scores: {', '.join(texts)}.",
+        figure, f"Rank correlation of the scores at each rung with those of the longest trainings: {', '.join(texts)}.",
         list(zip(marks, texts, strict=True)),
     )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +35,7 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
         if plan["first_has_worker"]:
             lines.append(f"one of the {plan['workers']} workers trains the first network from the beginning to the end")
     if plan["worthwhile_seconds"] is not None and plan["networks"] < NETWORKS:
-        lines.append(f"about {format_duration(plan['worthwhile_seconds'])} would be enough to compare {NETWORKS}")
+        lines.append(f"{_about(plan['worthwhile_seconds'])} would be enough to compare {NETWORKS}")
     return lines
 
 
@@ -65,10 +64,25 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"the final training was cut short: {length} instead of {planned}")
     unused = compared.get("unused_seconds")
     if unused and unused > UNUSED_SHARE * (report["seconds"] + unused):
-        alone = compared["networks"] == 1
-        why = "its network was trained to its longest length" if alone else "no other training fitted"
-        lines.append(f"the search ended {format_duration(unused)} before its time: {why}")
+        lines.append(f"the search ended {format_duration(unused)} before its time: {_why_unused(compared)}")
     return lines
+
+
+def _about(seconds: float) -> str:
+    """An estimated duration, whose unit has at least two digits where it can: about 46 minutes."""
+    for unit, length in (("hours", 3_600), ("minutes", 60)):
+        if seconds >= 3 * length:
+            return f"about {seconds / length:.0f} {unit}"
+    return f"about {max(1, round(seconds))} seconds"
+
+
+def _why_unused(compared: Mapping[str, Any]) -> str:
+    """Why a search with a time limit did not use all of it."""
+    if compared["networks"] == 1:
+        return "its network was trained to its longest length"
+    if compared["finalists"] == compared["networks"]:
+        return "all of its networks were trained to the end"
+    return "no other training fitted"
 
 
 def _deploy_line(metric: str, deploy: Mapping[str, Any]) -> str:
@@ -133,13 +147,15 @@ def _lead(compared: Mapping[str, Any], best: int) -> str:
     if not compared["difference"]:
         same = "equally accurate" if metric == "accuracy" else f"equal in {label}"
         return f"trial {best} and trial {other} are {same} on validation"
-    noise = 2 * (compared["standard_error"] or math.inf)
-    verdict = "more than" if compared["beyond_noise"] else "within"
     if metric == "log_loss":
-        lead, unit = f"has a log loss {compared['difference']:.4f} below that of trial {other}", f"{noise:.4f}"
+        lead = f"has a log loss {compared['difference']:.4f} below that of trial {other}"
     else:
         points = "points" if metric == "accuracy" else f"points of {label}"
-        lead, unit = f"is {100 * compared['difference']:.2f} {points} above trial {other}", f"{100 * noise:.2f} points"
+        lead = f"is {100 * compared['difference']:.2f} {points} above trial {other}"
+    if compared["standard_error"] is None:
+        return f"trial {best} {lead} on validation; its images are of too few groups to know the noise of that"
+    noise, verdict = 2 * compared["standard_error"], "more than" if compared["beyond_noise"] else "within"
+    unit = f"{noise:.4f}" if metric == "log_loss" else f"{100 * noise:.2f} points"
     return (
         f"trial {best} {lead} on validation, {verdict} the noise of {unit} (twice the standard error of the paired "
         "difference)"
@@ -147,7 +163,7 @@ def _lead(compared: Mapping[str, Any], best: int) -> str:
 
 
 def longer_option(seconds: float | None, report: Mapping[str, Any]) -> str:
-    """The option that doubles the trials, or the time if a search has a limit of `seconds`."""
+    """The option that doubles the trials, or the time if a search has a limit of `seconds`, used or not."""
     if seconds is None:
         return f"--trials {2 * report['counts']['proposed']}"
-    return f"--time {max(1, round(2 * report['seconds'] / 60))}m"
+    return f"--time {max(1, round(2 * max(seconds, report['seconds']) / 60))}m"

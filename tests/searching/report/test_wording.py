@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from lightcnn.searching.report.trial_table import history
-from lightcnn.searching.report.wording import certainty, comparison_lines, prediction_line
+from lightcnn.searching.report.wording import certainty, comparison_lines, longer_option, plan_lines, prediction_line
 from lightcnn.searching.trials.storage import Outcome
 
 
@@ -31,6 +33,36 @@ def test_the_lines_state_networks_lengths_and_noise() -> None:
     assert equal[1] == "trial 0 and trial 3 are equally accurate on validation"
 
 
+def test_of_a_lead_whose_noise_is_unknown_no_noise_is_stated() -> None:
+    changes = {"metric": "balanced_accuracy", "standard_error": None, "beyond_noise": False}
+    assert comparison_lines(report(**changes))[1] == (
+        "trial 0 is 1.25 points of balanced accuracy above trial 3 on validation; its images are of too few groups to "
+        "know the noise of that"
+    )
+    certain = comparison_lines(report(standard_error=0.0))[1]
+    assert "more than the noise of 0.00 points" in certain
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds", "option"),
+    [(20, 25.0, "--time 1m"), (600, 130.0, "--time 20m"), (120, 119.0, "--time 4m"), (None, 50.0, "--trials 8")],
+)
+def test_a_longer_search_has_twice_the_limit_even_if_that_was_not_used(limit, seconds, option) -> None:
+    assert longer_option(limit, {"seconds": seconds, "counts": {"proposed": 4}}) == option
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(95, "about 95 seconds"), (179, "about 179 seconds"), (2_771, "about 46 minutes"), (10_900, "about 3 hours")],
+)
+def test_the_time_that_would_be_enough_is_stated_as_the_estimate_it_is(seconds, text) -> None:
+    plan = {
+        "networks": 8, "rungs": [6_105], "finalists": 2, "workers": 2, "first_has_worker": False,
+        "final": {"images": 122_100, "epochs": 100.0, "steps": 2_000}, "worthwhile_seconds": seconds,
+    }  # fmt: skip
+    assert plan_lines(plan)[-1] == f"{text} would be enough to compare 30"
+
+
 def test_a_search_that_compared_nothing_or_was_cut_short_says_so() -> None:
     alone = comparison_lines(report(networks=1, runner_up=None, cut_short=True))
     assert alone == [
@@ -50,6 +82,8 @@ def test_second_seeds_and_unused_time_are_explained() -> None:
     again = comparison_lines(report(second_seeds=[0, 3], unused_seconds=13) | {"seconds": 107.0})
     assert again[1] == "trials 0 and 3 were the best within noise, so each was also trained with a second seed"
     assert again[-1] == "the search ended 0:13 before its time: no other training fitted"
+    all_trained = comparison_lines(report(networks=4, finalists=4, unused_seconds=50) | {"seconds": 70.0})
+    assert all_trained[-1] == "the search ended 0:50 before its time: all of its networks were trained to the end"
     unused = comparison_lines(report(networks=1, unused_seconds=47) | {"seconds": 73.0})
     assert unused[-1] == "the search ended 0:47 before its time: its network was trained to its longest length"
     nearly = comparison_lines(report(unused_seconds=9) | {"seconds": 111.0})
