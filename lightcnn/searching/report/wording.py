@@ -8,12 +8,14 @@ from typing import Any
 from lightcnn.budget import human
 from lightcnn.output.terminal import format_duration
 from lightcnn.searching.metric_names import format_value, metric_label
-from lightcnn.searching.plan import NETWORKS
+from lightcnn.searching.plan import NETWORKS, RUNG_FACTOR
 
 UNCHECKED = (
     "how well the search predicts is unknown: that takes four networks and more, some of them trained to two rungs"
 )
 """The sentence about predictions of which none could be checked."""
+RUNG_SHARES = ("third", "ninth")
+"""The networks of the first rung that reach the second and the third one: each keeps the best 1/`RUNG_FACTOR`."""
 UNUSED_SHARE = 0.1
 """A larger share of the time that was not used is explained."""
 
@@ -27,16 +29,27 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     elif plan["networks"] == 1:
         lines = [f"plan: there is no time to compare networks, so the first one is trained alone, to about {length}"]
     else:
-        longer = f", the best third of them at {' and '.join(human(n) for n in rungs[1:])}" if len(rungs) > 1 else ""
         lines = [
-            f"plan: about {plan['networks']} networks are compared at {human(rungs[0])} images each{longer}; then "
-            f"{count} of them {'is' if count == 1 else 'are'} trained to about {length}"
+            f"plan: about {plan['networks']:,} networks are compared at {human(rungs[0])} images each"
+            f"{_longer_rungs(plan)}; then {count} of them {'is' if count == 1 else 'are'} trained to about {length}"
         ]
         if plan["first_has_worker"]:
             lines.append(f"one of the {plan['workers']} workers trains the first network from the beginning to the end")
     if plan["worthwhile_seconds"] is not None and plan["networks"] < NETWORKS:
         lines.append(f"{_about(plan['worthwhile_seconds'])} would be enough to compare {NETWORKS}")
     return lines
+
+
+def _longer_rungs(plan: Mapping[str, Any]) -> str:
+    """The shares of the networks that reach the rungs after the first one, as far as any is expected to."""
+    others = plan["networks"] - plan["first_has_worker"]  # the first network takes no place of another one
+    rungs = zip(RUNG_SHARES, plan["rungs"][1:], strict=False)
+    reached = [
+        f"the best {share} of them at {human(images)}"
+        for place, (share, images) in enumerate(rungs, start=1)
+        if others >= RUNG_FACTOR**place
+    ]
+    return f", {' and '.join(reached)}" if reached else ""
 
 
 def comparison_lines(report: Mapping[str, Any]) -> list[str]:

@@ -63,6 +63,23 @@ def test_the_time_that_would_be_enough_is_stated_as_the_estimate_it_is(seconds, 
     assert plan_lines(plan)[-1] == f"{text} would be enough to compare 30"
 
 
+@pytest.mark.parametrize(
+    ("networks", "beside", "expected"),
+    [
+        (9, False, ", the best third of them at 18.32k and the best ninth of them at 54.95k; then"),
+        (9, True, ", the best third of them at 18.32k; then"),
+        (3, True, " networks are compared at 6.105k images each; then"),
+    ],
+)
+def test_the_plan_names_only_lengths_that_networks_will_reach(networks, beside, expected) -> None:
+    plan = {
+        "networks": networks, "rungs": [6_105, 18_315, 54_945], "finalists": 2, "workers": 2,
+        "first_has_worker": beside, "final": {"images": 122_100, "epochs": 100.0, "steps": 2_000},
+        "worthwhile_seconds": None,
+    }  # fmt: skip
+    assert expected in plan_lines(plan)[0]
+
+
 def test_a_search_that_compared_nothing_or_was_cut_short_says_so() -> None:
     alone = comparison_lines(report(networks=1, runner_up=None, cut_short=True))
     assert alone == [
