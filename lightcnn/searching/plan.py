@@ -229,10 +229,11 @@ def make_plan(
         first = draft.comparing_seconds(limit, epochs) * draft.speed / (RUNG_COST * NETWORKS)
         first = min(first, final / RUNG_FACTOR**2)  # more networks rather than a single rung
     first = max(1, min(final / RUNG_FACTOR, max(first, MIN_STEPS * images / steps)))
-    rungs = [round(first)]
+    shortest = draft.steps(round(first))  # a training pauses after whole steps
+    rungs = [draft.images_at(shortest)]
     while len(rungs) < 3 and 2 * RUNG_FACTOR * rungs[-1] <= final:
-        rungs.append(RUNG_FACTOR * rungs[-1])
-    warmup = max(1, min(WARMUP_STEPS, draft.steps(rungs[0]) // 2))
+        rungs.append(draft.images_at(RUNG_FACTOR ** len(rungs) * shortest))
+    warmup = max(1, min(WARMUP_STEPS, shortest // 2))
     return draft.model_copy(update={"rungs": tuple(rungs), "warmup_steps": warmup})
 
 
