@@ -25,6 +25,12 @@ class TrainedFinals:
     second: list[tuple[Finalist, FinalProgress]] = field(default_factory=list)
 
     @property
+    def deliverable(self) -> list[Finalist]:
+        """The finalists that have weights, which predict finite numbers."""
+        known = {weights.finalist.outcome.number for weights in self.weights}
+        return [finalist for finalist in self.finalists if finalist.outcome.number in known]
+
+    @property
     def steps(self) -> int:
         """The optimizer steps of the longest training."""
         return max(progress.last_step for progress in self.progress)

@@ -126,8 +126,12 @@ def nearest_latency(latencies: Sequence[Sequence[MeasuredLatency]], budget: Budg
     """What to say if no finalist is fast enough: how slow the nearest is, and what to do."""
     nearest = min(latencies, key=lambda measured: max(each.microseconds / each.limit for each in measured))
     slow = max(nearest, key=lambda each: each.microseconds / each.limit)
+    count = len(latencies)
+    trained = "the one network that was trained to the end does not meet"
+    if count > 1:
+        trained = f"none of {count} networks that were trained to the end meets"
     return (
-        f"none of {len(latencies)} networks that were trained to the end meets the budget {budget}; the nearest takes "
+        f"{trained} the budget {budget}; the nearest takes "
         f"{slow.microseconds / 1000:.3f} ms for one image, over {slow.limit / 1000:g} ms; continue the search with "
         "--resume and more --time, or search again with a slightly lower limit"
     )

@@ -126,7 +126,7 @@ class SearchSession:
         outcomes = searcher.settled()
         write_trials(parts.folder, parts.space, outcomes)
         parts.progress.choosing()
-        latencies = self._latencies(trained.finalists)
+        latencies = self._latencies(trained.deliverable)
         in_time = {trial for trial, measured in latencies.items() if all(each.is_met for each in measured)}
         choice = self._choose([item for item in trained.weights if item.finalist.outcome.number in in_time])
         if parts.settings.deploy:

@@ -15,6 +15,8 @@ from lightcnn.errors import BudgetError, InputError, LightcnnError
 from lightcnn.latency_model import LatencyModel, latency_features
 from lightcnn.program import program
 from lightcnn.searching import latency
+from lightcnn.searching.trainings import choice
+from lightcnn.searching.trainings.finals import Finalist
 from lightcnn.spec import NetworkSpec
 
 STAGE = "{kind: [conv, separable], width: {low: 4, high: 24}, depth: {low: 1, high: 2}}"
@@ -142,6 +144,33 @@ def test_a_search_whose_networks_are_all_too_slow_ends_with_the_nearest(
     with pytest.raises(LightcnnError, match=r"none of \d networks that were trained to the end meets .* the nearest"):
         run(space, "200us")
     assert not Path("run/report.json").exists() and Path("run/study.db").exists()
+
+
+def test_a_network_without_weights_is_not_the_one_that_meets_the_limit(
+    space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two finalists, the fast one predicts no finite numbers, and the other one is too slow."""
+    evaluated = choice._evaluated
+    broken: list[NetworkSpec] = []
+
+    def without_first(pipeline: object, folder: object, judge: object, finalist: Finalist, *rest: object) -> object:
+        if finalist.outcome.number == 0:
+            broken.append(finalist.candidate.spec)
+            return []
+        return evaluated(pipeline, folder, judge, finalist, *rest)  # type: ignore[arg-type]
+
+    def timed(networks: Sequence[NetworkSpec], *_: object) -> list[float]:
+        return [100.0 if network in broken else 300.0 for network in networks]
+
+    def measure(networks: Sequence[NetworkSpec], *rest: object) -> object:
+        monkeypatch.setattr("lightcnn.searching.latency.time_networks", timed)
+        return latency.measure_latencies(networks, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(choice, "_evaluated", without_first)
+    monkeypatch.setattr("lightcnn.searching.session.measure_latencies", measure)
+    with pytest.raises(LightcnnError, match=r"the one network that was trained to the end does not meet .* 0\.300 ms"):
+        run(space, "200us")
+    assert broken
 
 
 def test_onnx_runtime_is_asked_for_by_its_budget(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
