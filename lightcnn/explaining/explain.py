@@ -1,4 +1,4 @@
-"""`lightcnn.explain`: explains images by any network from Python."""
+"""`lightcnn.explain`: explains images by any network from Python. torch is loaded for runs and modules only."""
 
 from __future__ import annotations
 
@@ -6,29 +6,31 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from lightcnn import document
-from lightcnn.counting.passes import fixed_randomness, instabilities
-from lightcnn.data.preprocess import Preprocess
-from lightcnn.errors import DataError, InputError, LightcnnError
+from lightcnn.errors import DataError, InputError
 from lightcnn.explaining.checks.checker import Checker
-from lightcnn.explaining.explained_network import ExplainedNetwork
 from lightcnn.explaining.explanation import Explainer, Explanation
-from lightcnn.explaining.images.image import ExplainedImage, ImageReading, from_array, from_file
-from lightcnn.explaining.methods.catalogue import DEFAULT_METHODS, MethodOptions, make_method
-from lightcnn.explaining.settings import find_target, require_level
+from lightcnn.explaining.methods.catalogue import MethodOptions, make_method
+from lightcnn.explaining.settings import CheckLevel, find_target, require_level
+from lightcnn.explaining.setup.opened_file import open_file
+from lightcnn.explaining.setup.opened_model import Mask, OpenedModel, Subject
 from lightcnn.exported_metadata import is_exported
+from lightcnn.exported_model import ExportedModel
+from lightcnn.foreign_model import ForeignModel
 from lightcnn.predictor import checked_images
 from lightcnn.python_calls import python_call
-from lightcnn.run_folder import RunFolder
-from lightcnn.text import first_line
-from lightcnn.trained_network import TrainedNetwork
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lightcnn.data.preprocess import Preprocess
+    from lightcnn.run_folder import RunFolder
+    from lightcnn.trained_network import TrainedNetwork
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,22 +55,12 @@ class DrawableExplanation(Explanation):
         return image_table([self.document()])
 
 
-@dataclass(frozen=True, eq=False)
-class _Subject:
-    """An image (1, C, H, W) as the network reads it, the same for people, and its ground-truth mask (H, W)."""
-
-    name: str
-    inputs: Tensor
-    seen: NDArray[np.uint8]
-    mask: NDArray[np.bool_] | None
-
-
 @python_call
 def explain(
-    model: RunFolder | TrainedNetwork | nn.Module | str | Path,
+    model: RunFolder | TrainedNetwork | ExportedModel | ForeignModel | nn.Module | str | Path,
     images: Iterable[Any],
     *,
-    methods: Sequence[str] = DEFAULT_METHODS,
+    methods: Sequence[str] | None = None,
     target: str | int | None = None,
     preprocess: Preprocess | None = None,
     classes: Sequence[str] | None = None,
@@ -86,15 +78,17 @@ def explain(
     """Explains images by every method and checks every map.
 
     Args:
-        model: A run or its folder, a trained network, or any `torch.nn.Module`. A module is copied and left unchanged.
-            If it returns (log) probabilities in place of logits, they are used as such, with a warning and a note.
+        model: A run or its folder, a trained network, an ONNX file, or any `torch.nn.Module`. A module is copied and
+            left unchanged. If it returns (log) probabilities in place of logits, they are used as such, with a warning
+            and a note. A file that lightcnn did not write is opened by `open_predictor(file, labels=..., input=...)`.
         images: Paths, or uint8 arrays (H, W), (H, W, 1) or (H, W, 3). For a module without `preprocess`: a float
             tensor (N, C, H, W) as the module reads it.
-        methods: Names of methods: gradcam, gradcam++, layercam, ig, lime, occlusion.
+        methods: Names of methods: gradcam, gradcam++, layercam, ig, lime, occlusion (default: gradcam, ig and lime; of
+            an ONNX file lime and occlusion, which are all that it allows).
         target: Name or index of the class to explain (default: the predicted class of each image).
         preprocess: Preprocessing of the images of a module.
         classes: Class names of a module without `preprocess` (default: the numbers from 0).
-        checks: How thoroughly maps are checked: none, quick or full.
+        checks: How thoroughly maps are checked: none, quick or full. An ONNX file does not allow full.
         masks: One ground-truth mask per image, bool (H, W) at the size of the image, or None.
         layer: Layer for Grad-CAM and its variants (default: the deepest layer with a map of at least 7 × 7).
         baseline: Start of the path of Integrated Gradients: black, mean, blur or random.
@@ -121,19 +115,22 @@ def explain(
     level = require_level(checks)
     if isinstance(methods, str):
         raise InputError(f"explain: methods must be a list of names; put a single name into brackets: [{methods!r}]")
+    if methods is not None and not len(methods):
+        raise InputError("explain: methods names no method; name one or several, or leave it out")
     values = {"layer": layer, "baseline": baseline, "smooth": smooth, "samples": samples, "segments": segments}
     options = document.make(MethodOptions, values | {"seed": seed}, "explain")
-    chosen = [make_method(name, options) for name in methods]
-    network, preprocessing = _network(model, images, preprocess, classes, batch, device)
-    index = find_target(network.classes, target)
-    explainer = Explainer(network, chosen, Checker(network, level=level, seed=seed))
+    chosen = [make_method(name, options) for name in methods or ()]
+    opened = _open(model, images, methods or (), options, level, preprocess, classes, batch, device)
+    chosen = chosen or [make_method(name, options) for name in opened.default_methods]
+    index = find_target(opened.network.classes, target)
+    explainer = Explainer(opened.network, chosen, Checker(opened.network, level=level, seed=seed))
     explanations: list[Explanation] = []
     notes: list[str] | None = None
-    for subject in _subjects(network, preprocessing, images, masks):
+    for subject in _subjects(opened, images, masks):
         if notes is None:
-            notes = _instabilities(network, subject.inputs)
+            notes = _instabilities(opened, subject)
         try:
-            with fixed_randomness(seed):
+            with opened.fixed_randomness(seed):
                 results, failures = explainer(
                     subject.name, subject.inputs, subject.seen, target=index, mask=subject.mask
                 )
@@ -142,14 +139,35 @@ def explain(
         if failures:
             raise failures[0].error
         explanations += results
-    if network.note:
-        warnings.warn(f"explain: {network.note}", stacklevel=2)
-    return [_drawable(explanation, *(notes or []), network.note, network.batch.note) for explanation in explanations]
+    if opened.note:
+        warnings.warn(f"explain: {opened.note}", stacklevel=2)
+    return [_drawable(explanation, *(notes or []), opened.note, opened.batch_note) for explanation in explanations]
 
 
-def _instabilities(network: ExplainedNetwork, inputs: Tensor) -> list[str]:
-    """Why the outputs for an image (1, C, H, W) are not always the same; also as a warning of Python."""
-    notes = instabilities(network.model, torch.cat([inputs, inputs.flip(-1) / 2]))
+def _open(
+    model: Any,
+    images: Any,
+    methods: Sequence[str],
+    options: MethodOptions,
+    level: CheckLevel,
+    preprocess: Preprocess | None,
+    classes: Sequence[str] | None,
+    batch: int | None,
+    device: str,
+) -> OpenedModel:
+    """Opens an exported file without torch, anything else with it. Raises: InputError."""
+    if isinstance(model, str | Path) and is_exported(Path(model)):
+        model = Path(model)
+    elif not isinstance(model, ExportedModel | ForeignModel):
+        from lightcnn.explaining.setup.opened_network import open_network
+
+        return open_network(model, images, preprocess=preprocess, classes=classes, batch=batch, device=device)
+    return open_file(model, methods=methods, layer=options.layer, level=level, batch=batch, device=device)
+
+
+def _instabilities(opened: OpenedModel, subject: Subject) -> list[str]:
+    """Why the outputs for an image are not always the same; also as a warning of Python."""
+    notes = opened.instabilities(subject.inputs)
     for note in notes:
         warnings.warn(f"explain: {note}", UserWarning, stacklevel=3)
     return notes
@@ -162,71 +180,12 @@ def _drawable(explanation: Explanation, *notes: str) -> DrawableExplanation:
     return replace(drawable, attribution=replace(attribution, notes=(*attribution.notes, *filter(None, notes))))
 
 
-def _network(
-    model: Any,
-    images: Any,
-    preprocess: Preprocess | None,
-    classes: Sequence[str] | None,
-    batch: int | None,
-    device: str,
-) -> tuple[ExplainedNetwork, Preprocess | None]:
-    """A copy of the network, and the preprocessing of its images; None if they are given as the network reads them."""
-    if isinstance(model, str | Path) and is_exported(Path(model)):
-        raise InputError(f"explain: {model}: exported files are explained by the command; give the run folder here")
-    if isinstance(model, str | Path | RunFolder):
-        model = TrainedNetwork.load(model, device=device)
-    if isinstance(model, TrainedNetwork):
-        return ExplainedNetwork.of(model.model, model.preprocess, batch=batch), model.preprocess
-    if not isinstance(model, nn.Module):
-        raise InputError(f"explain: model has type {type(model).__name__}; give a run folder or a torch.nn.Module")
-    if preprocess is not None:
-        network = ExplainedNetwork.of(model, preprocess, batch=batch)
-        blank = torch.zeros(1, preprocess.channels, preprocess.size, preprocess.size)
-        _require_class_count(network, blank, preprocess.classes)
-        pixels = torch.linspace(0, 255, blank.numel()).view(blank.shape)
-        return network.with_kind_of_outputs(network.inputs(pixels)), preprocess
-    if not (isinstance(images, Tensor) and images.ndim == 4 and images.is_floating_point() and len(images)):
-        raise InputError(
-            "explain: images of a module without `preprocess` must be a float tensor (N, C, H, W); "
-            "give `preprocess` for paths and uint8 arrays"
-        )
-    bare = ExplainedNetwork.bare(model, images.shape[1], (), batch=batch)
-    classes = [str(number) for number in range(_class_count(bare, images[:1]))] if classes is None else classes
-    _require_class_count(bare, images[:1], classes)
-    return replace(bare.with_kind_of_outputs(images), classes=tuple(classes)), None
-
-
-def _class_count(network: ExplainedNetwork, inputs: Tensor) -> int:
-    """The number of classes that the network distinguishes; 2 for a sigmoid head.
-
-    Raises: InputError if the network cannot read `inputs`.
-    """
-    try:
-        with torch.inference_mode():
-            return max(2, network.logits(inputs.to(network.device).float()).shape[1])
-    except LightcnnError:
-        raise
-    except Exception as error:  # any network may raise anything
-        raise InputError(
-            f"explain: the network cannot read images of {tuple(inputs.shape[1:])}: {first_line(error)}"
-        ) from None
-
-
-def _require_class_count(network: ExplainedNetwork, inputs: Tensor, classes: Sequence[str]) -> None:
-    """Raises: InputError if `classes` are not as many as the network distinguishes."""
-    count = _class_count(network, inputs)
-    if len(classes) != count:
-        raise InputError(
-            f"explain: {len(classes)} class names are given, but the network distinguishes {count} classes"
-        )
-
-
-def _subjects(network: ExplainedNetwork, preprocess: Preprocess | None, images: Any, masks: Any) -> Iterator[_Subject]:
+def _subjects(opened: OpenedModel, images: Any, masks: Any) -> Iterator[Subject]:
     """The images, prepared one by one.
 
     Raises: InputError if there are not as many masks as images; DataError if an image or its mask cannot be used.
     """
-    all_images = list(images if preprocess is None else checked_images(images, "explain"))
+    all_images = list(checked_images(images, "explain") if opened.takes_pixels else images)
     all_masks = [None] * len(all_images) if masks is None else [_as_bool(mask) for mask in masks]
     if len(all_masks) != len(all_images):
         raise InputError(
@@ -235,39 +194,17 @@ def _subjects(network: ExplainedNetwork, preprocess: Preprocess | None, images: 
     for number, (image, mask) in enumerate(zip(all_images, all_masks, strict=True)):
         name = str(image) if isinstance(image, Path) else f"images[{number}]"
         try:
-            if preprocess is None:
-                yield _tensor_subject(name, network, image, mask)
-                continue
-            prepared = _prepare(name, image, preprocess, mask)
+            subject = opened.subject(name, image, mask)
         except DataError as error:
             raise DataError(f"explain: {name} {error}") from None
-        yield _Subject(name, network.inputs_of(prepared.seen), prepared.seen, prepared.mask)
+        yield subject
 
 
-def _as_bool(mask: Any) -> NDArray[np.bool_] | None:
+def _as_bool(mask: Any) -> Mask | None:
     """A mask as a bool array. Raises: InputError for another type, in which it is unclear what is inside."""
     if mask is None:
         return None
-    array = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
+    array = np.asarray(mask.cpu() if hasattr(mask, "cpu") else mask)  # a tensor may be on a device
     if array.dtype != np.bool_:
         raise InputError(f"explain: a mask has type {array.dtype}; give bool (H, W), for example mask > 0")
     return array
-
-
-def _prepare(name: str, image: Path | NDArray[np.uint8], preprocess: Preprocess, mask: Any) -> ExplainedImage:
-    """Raises: DataError."""
-    reading = ImageReading.of(preprocess)
-    if isinstance(image, Path):
-        return from_file(image, reading, mask)
-    return from_array(name, image, reading, mask)
-
-
-def _tensor_subject(name: str, network: ExplainedNetwork, image: Tensor, mask: Any) -> _Subject:
-    """An image (C, H, W) as the network reads it; people see its smallest value black and its largest white."""
-    if mask is not None and mask.shape != image.shape[1:]:
-        raise DataError(f"has {image.shape[2]}×{image.shape[1]} pixels, but its mask has the shape {mask.shape}")
-    values = np.nan_to_num(image.detach().float().cpu().numpy())
-    grey = values if len(values) in (1, 3) else values.mean(axis=0, keepdims=True)
-    scaled = (grey - grey.min()) / max(float(np.ptp(grey)), 1e-12)
-    seen = np.rint(255 * np.moveaxis(scaled, 0, 2)).astype(np.uint8)
-    return _Subject(name, image[None].to(network.device).float(), seen, mask)

@@ -11,10 +11,19 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lightcnn.errors import InputError
+
 Inputs = Any
 """Images (N, C, H, W) as the network reads them: a tensor, or (for a file) an array with pixels on the scale 0..255."""
 Masks = Callable[[int, int], NDArray[np.bool_]]
 """Gets the numbers of the first image of a batch and of the one after its last; returns masks (images, H, W)."""
+
+
+def require_batch(size: Any) -> int:
+    """The number of images that go through a network at once. Raises: InputError if it is not a whole number from 1."""
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise InputError(f"--batch {size}: must be a number of images, 1 or more")
+    return size
 
 
 class Explained(Protocol):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lightcnn.data.files.conversion import Conversion
 from lightcnn.data.preparation.resize import resize_array
 from lightcnn.data.stream import PreparedImage
-from lightcnn.explaining.explained import Inputs, Masks
+from lightcnn.explaining.explained import Inputs, Masks, require_batch
 from lightcnn.explaining.images.image import ImageReading
 from lightcnn.exported_model import ExportedModel
 from lightcnn.foreign_model import ForeignModel
@@ -35,7 +35,8 @@ class ExplainedFile:
         *,
         batch: int | None = None,
     ) -> None:
-        self._model, self._report, self._images, self._batch = model, report, 0, batch or BATCH
+        self._model, self._report, self._images = model, report, 0
+        self._batch = BATCH if batch is None else require_batch(batch)
         self.classes, self.threshold = model.classes, model.rule.threshold
         stated = model.metadata.preprocess.get("mean") if isinstance(model, ExportedModel) else None
         known = stated or [GREY] * model.rule.channels

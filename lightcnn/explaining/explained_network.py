@@ -17,7 +17,7 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.tensors import mean_and_deviation
 from lightcnn.decisions import OutputKind, decide
 from lightcnn.errors import InputError, LightcnnError
-from lightcnn.explaining.explained import Masks
+from lightcnn.explaining.explained import Masks, require_batch
 from lightcnn.inference import class_probabilities
 from lightcnn.output_kinds import as_logits, output_kind
 
@@ -38,9 +38,7 @@ class Batch:
 
     def __init__(self, size: int = CPU_BATCH) -> None:
         """Raises: InputError if the size is not a whole number from 1."""
-        if not isinstance(size, int) or size < 1:
-            raise InputError(f"--batch {size}: must be a number of images, 1 or more")
-        self.size = self.requested = size
+        self.size = self.requested = require_batch(size)
 
     @property
     def note(self) -> str:

@@ -136,27 +136,37 @@ def _require_for_run(settings: ExplainSettings) -> None:
 
 def _require_for_file(settings: ExplainSettings) -> None:
     """Raises: InputError for what an exported file does not give."""
-    for name in settings.methods:
-        if name not in MODEL_FREE_METHODS:
-            raise InputError(
-                f"--method {name}: needs the {METHODS[name].needs} of the network, which {settings.run} does not give; "
-                f"use {' or '.join(MODEL_FREE_METHODS)}, or give the run folder"
-            )
-    if settings.options.layer is not None:
-        require_layers(settings)
-    if settings.checks == CheckLevel.full:
-        raise InputError(
-            f"--checks full: randomises the weights of the network, which {settings.run} does not give; use --checks "
-            "quick, or give the run folder"
-        )
+    layer, level = settings.options.layer, CheckLevel(settings.checks)
+    require_of_file(settings.run, methods=settings.methods, layer=layer, level=level)
     if not settings.inputs:
         raise InputError(f"{settings.run}: an exported file has no test set; give images, or the run folder")
+
+
+def require_of_file(file: Path, *, methods: Sequence[str], layer: str | None, level: CheckLevel) -> None:
+    """Raises: InputError if a method or a check needs what an exported file does not give."""
+    for name in methods:
+        if name not in MODEL_FREE_METHODS:
+            raise InputError(
+                f"--method {name}: needs the {METHODS[name].needs} of the network, which {file} does not give; "
+                f"use {' or '.join(MODEL_FREE_METHODS)}, or give the run folder"
+            )
+    if layer is not None:
+        raise _no_layers(file)
+    if level == CheckLevel.full:
+        raise InputError(
+            f"--checks full: randomises the weights of the network, which {file} does not give; use --checks "
+            "quick, or give the run folder"
+        )
 
 
 def require_layers(settings: ExplainSettings) -> None:
     """Raises: InputError for an exported file, whose layers methods cannot read."""
     if is_exported(settings.run):
-        raise InputError(f"--layer: {settings.run} does not give the layers of its network; give the run folder")
+        raise _no_layers(settings.run)
+
+
+def _no_layers(file: Path) -> InputError:
+    return InputError(f"--layer: {file} does not give the layers of its network; give the run folder")
 
 
 def find_target(classes: Sequence[str], target: str | int | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,14 @@ import numpy as np
 import onnx
 import pytest
 from helpers.exported_files import photographs, trained_network, write_exported
+from PIL import Image, ImageOps
 
 import lightcnn
 from lightcnn.cli.main import run
 from lightcnn.errors import InputError
 from lightcnn.explaining.images.projection import Frame
 from lightcnn.exported_model import ExportedModel
+from lightcnn.open_predictor import open_predictor
 
 QUICK = ("--samples", "40", "--segments", "9")
 TORCH_FREE = """
@@ -25,6 +28,12 @@ import sys
 from lightcnn.cli.main import run
 code = run(sys.argv[1:])
 assert code == 0 and not {"torch", "optuna", "fvcore"} & set(sys.modules), code
+"""
+TORCH_FREE_FUNCTION = """
+import sys
+import lightcnn
+(explanation,) = lightcnn.explain("model.onnx", ["photos/0.jpg"], methods=["occlusion"])
+assert explanation.attribution.map.any() and not {"torch", "optuna", "fvcore"} & set(sys.modules)
 """
 
 
@@ -136,6 +145,57 @@ def test_maps_of_an_input_that_is_not_square_cover_the_whole_image() -> None:
 
 
 @pytest.mark.usefixtures("place")
-def test_the_function_names_the_command_for_a_file() -> None:
-    with pytest.raises(InputError, match=r"explain: model\.onnx: exported files are explained by the command"):
-        lightcnn.explain("model.onnx", ["photos/0.jpg"])
+def test_the_function_explains_a_file_as_the_command_does(capsys: pytest.CaptureFixture[str]) -> None:
+    report = report_of(capsys, "model.onnx", "photos", "--target", "class b")
+    photos = sorted(Path("photos").iterdir())
+    explanations = lightcnn.explain("model.onnx", photos, target="class b", samples=40, segments=9)
+    assert [explanation.attribution.method for explanation in explanations] == ["lime", "occlusion"] * 2
+    for explanation, entry in zip(explanations, report["explanations"], strict=True):
+        assert (explanation.image, explanation.target) == (entry["image"], entry["target"])
+        assert explanation.probability == entry["probability"] and explanation.checks == entry["checks"]
+        assert np.array_equal(explanation.attribution.map, np.load(Path("out") / entry["map"]))
+    (again,) = lightcnn.explain(
+        ExportedModel("model.onnx"),
+        [np.asarray(ImageOps.exif_transpose(Image.open(photos[0])))],
+        methods=["occlusion"],
+        target=1,
+        checks="none",
+    )
+    assert np.array_equal(again.attribution.map, explanations[1].attribution.map) and len(again.figure().axes) >= 2
+
+
+@pytest.mark.usefixtures("place")
+def test_the_function_explains_a_file_of_others_and_states_what_it_assumes() -> None:
+    model = open_predictor("bare.onnx", labels=("a", "b", "c"), input=(3, 10, 16))
+    with pytest.warns(UserWarning, match="explain: bare.onnx: has no metadata of lightcnn; it gets RGB images"):
+        (explanation,) = lightcnn.explain(model, ["photos/0.jpg"], methods=["occlusion"], checks="none", target="c")
+    assert explanation.attribution.map.shape == (10, 16) and "has no metadata" in explanation.attribution.notes[-1]
+
+
+def test_the_function_explains_a_file_without_torch(place: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", TORCH_FREE_FUNCTION], capture_output=True, text=True, cwd=place)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"methods": ["gradcam"]}, "method=gradcam: needs the layer maps of the network, which model.onnx does not"),
+        ({"methods": []}, "explain: methods names no method; name one or several, or leave it out"),
+        ({"layer": "a"}, "layer: model.onnx does not give the layers of its network"),
+        ({"checks": "full"}, "checks=full: randomises the weights of the network"),
+        ({"target": "class d"}, "target=class d: no such class"),
+        ({"device": "cuda"}, "device=cuda: exported files run on the CPU"),
+        ({"batch": 0}, "batch=0: must be a number of images, 1 or more"),
+        ({"masks": [None, None]}, "2 masks for 1 images"),
+        ({"model": "bare.onnx"}, "bare.onnx: has no metadata of lightcnn"),
+        ({"model": "missing.onnx"}, "missing.onnx: cannot be read (No such file or directory)"),
+        ({"images": ["nowhere.png"]}, "nowhere.png is missing"),
+        ({"images": "photos"}, "must be a list of paths"),
+    ],
+)
+def test_what_a_file_does_not_give_the_function_is_one_line(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)) as raised:
+        lightcnn.explain(**{"model": "model.onnx", "images": ["photos/0.jpg"]} | arguments)
+    assert len(str(raised.value).splitlines()) == 1
