@@ -22,17 +22,22 @@ HEADER = (
 )  # fmt: skip
 MAX_CLASSES = 30
 """Classes that the page lists."""
+Score = tuple[float, float | None, float | None]
+"""A value with its 95 % interval, if known."""
 
 
-def ablate_page(report: Mapping[str, Any], charts: Mapping[str, Chart], path: Path) -> bytes:
-    """The whole page. `charts` by name; `path` is the run folder."""
+def ablate_page(report: Mapping[str, Any], charts: Mapping[str, Chart], score: Score, path: Path) -> bytes:
+    """The whole page. `charts` by name; `score` is that of the unchanged recipe; `path` is the run folder."""
     data, base = report["data"], report["rows"][0]
-    serious, others = page_cautions(report)
+    cautions = page_cautions(report)
+    first = [*cautions.alarms, *cautions.serious]
     context = {
-        "report": report, "charts": charts, "serious": serious, "drawn": MAX_DRAWN,
-        "notes": list(dict.fromkeys([*others, *(note for note in report["notes"] if note not in serious)])),
+        "report": report, "charts": charts, "cautions": cautions, "drawn": MAX_DRAWN,
+        "notes": list(dict.fromkeys([*cautions.folded, *(note for note in report["notes"] if note not in first)])),
         **(verdict(report["pairs"]) if report["pairs"] else _nothing_trained()),
-        "score": _score(report, base), "metric": METRICS[report["metric"]], "repeats": format_repeats(report),
+        "score": dict(zip(("value", "low", "high"), score, strict=True)), "answer": _answer(data, score),
+        "metric": METRICS[report["metric"]], "repeats": format_repeats(report),
+        "cost": {"multiply-adds of one image": base["cost"]["macs"], "parameters": base["cost"]["params"]},
         "largest": report.get(KEY), "largest_class": largest_class_sentence(report),
         "header": HEADER, "rows": [_row(row) for row in report["rows"]], "not_trained": list(_not_trained(report)),
         "commands": list(_commands(report, path)),
@@ -50,9 +55,14 @@ def _nothing_trained() -> dict[str, Any]:
     return {"headline": "No change could be trained", "shown": [], "not_shown": [], "other_metrics": []}
 
 
-def _score(report: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, float | None]:
-    """The score of the unchanged recipe; its interval is in the charts."""
-    return {"value": base["metric"]["mean"], "low": None, "high": None}
+def _answer(data: Mapping[str, Any], score: Score) -> str:
+    """The interval of the score of the unchanged recipe, and the images that it is measured on."""
+    groups = f" from {data['groups']['counts']['test']:,} groups" if data["groups"]["known"] else ""
+    images = f"on {data['counts']['test']:,} test images{groups}"
+    _, low, high = score
+    if low is None or high is None:
+        return f"Measured {images}."
+    return f"95 % interval {low:.2%} to {high:.2%} {images}."
 
 
 def _commands(report: Mapping[str, Any], path: Path) -> Iterable[tuple[str, str]]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightcnn.ablating import figures
-from lightcnn.ablating.page import ablate_page
+from lightcnn.ablating.page import Score, ablate_page
 from lightcnn.ablating.plan import CHANGES_FOLDER, AblationPlan, Trial
-from lightcnn.comparing.figures import difference_chart, score_chart
+from lightcnn.comparing.figures import Scores, difference_chart, score_chart
 from lightcnn.comparing.pairs import Pair, compare_pair, holm, scores_of
 from lightcnn.comparing.run_predictions import RunPredictions, read_run
 from lightcnn.comparing.settings import METRICS
@@ -42,10 +42,11 @@ def write_report(run: RunFolder, plan: AblationPlan, data: Mapping[str, Any], fa
     trained = [_load_trained(run, trial) for trial in plan.trials if trial.name not in failed]
     pairs = _pairs(trained, plan.trials[0].recipe.seed)
     report = _document(plan, data, trained, pairs, failed)
-    charts, warning = _charts(trained, pairs, report), stand_in_warning(data)
+    scores = {recipe.trial.name: scores_of(recipe.predictions) for recipe in trained}
+    charts, warning = _charts(scores, pairs, report), stand_in_warning(data)
     for name, chart in charts.items():
         run.write_bytes(f"plots/{name}.png", chart.with_warning(warning).png)
-    run.write_bytes("report.html", ablate_page(report, charts, run.path))
+    run.write_bytes("report.html", ablate_page(report, charts, _main_score(scores, report["rows"][0]), run.path))
     run.write_json("report.json", report)
 
 
@@ -123,15 +124,19 @@ def report_row(recipe: TrainedRecipe, pairs: Sequence[Pair]) -> dict[str, Any]:
     }
 
 
-def _charts(trained: Sequence[TrainedRecipe], pairs: Sequence[Pair], report: Mapping[str, Any]) -> dict[str, Chart]:
+def _main_score(scores: Mapping[str, Scores], row: Mapping[str, Any]) -> Score:
+    """The score of a row in the metric of the table, with its interval if that is known."""
+    return scores[row["change"]][MAIN_METRIC] or (row["metric"]["mean"], None, None)
+
+
+def _charts(scores: Mapping[str, Scores], pairs: Sequence[Pair], report: Mapping[str, Any]) -> dict[str, Chart]:
     """The charts by name."""
-    scores = {recipe.trial.name: scores_of(recipe.predictions) for recipe in trained}
     metrics = list(dict.fromkeys(pair.metric for pair in pairs))
     charts = {"differences": difference_chart(pairs), "scores": score_chart(scores, metrics)} if pairs else {}
     for key, axis in (("macs", "multiply-adds, one image"), ("params", "parameters")):
         recipes = []
         for row in report["rows"]:
-            value, low, high = scores[row["change"]][MAIN_METRIC] or (row["metric"]["mean"], None, None)
+            value, low, high = _main_score(scores, row)
             recipes.append(figures.ScoredRecipe(row["change"], row["cost"][key], value, low, high, row["shown"]))
         charts[key] = figures.score_over_cost(recipes, MAIN_METRIC, axis)
     return charts

@@ -40,10 +40,9 @@ EXPLANATIONS = {
 def audit_page(audit: Audit, report: Mapping[str, Any], charts: Mapping[str, Chart], augment: bytes | None) -> bytes:
     """The whole page. `charts` are `classes` and `sizes`; `augment` is the PNG file of the augmentation, if any."""
     verdict, counts = audit_verdict(audit), report["counts"]
-    serious, folded = page_cautions(report, omit=VERDICT_WARNINGS)
     context = {
-        "source": report["data"]["source"], "verdict": verdict, "answer": _answer(verdict), "serious": serious,
-        "folded": folded, "charts": charts, "augment": augment,
+        "source": report["data"]["source"], "verdict": verdict, "answer": _answer(verdict),
+        "cautions": page_cautions(report, omit=VERDICT_WARNINGS), "charts": charts, "augment": augment,
         "counts": {
             "files": counts["files"], "images that can be used": counts["images"],
             **{title: counts[name] for name, title in FINDINGS.items()}

@@ -8,7 +8,7 @@ from typing import TypeVar
 from lightcnn.comparing.pairs import Pair
 from lightcnn.comparing.settings import METRICS
 from lightcnn.comparing.wording import format_signed, sentence
-from lightcnn.output.charts.figures import GREY, INK, ORANGE, SIZE, name_axes, without_mathematics
+from lightcnn.output.charts.figures import GREY, INK, ORANGE, SIZE, name_axes, percent_ticks, without_mathematics
 from lightcnn.output.charts.forest import NAMED_ROW_INCHES, ForestRow, draw_forest
 from lightcnn.output.charts.plotting import Axes, Figure, PercentFormatter
 from lightcnn.output.charts.svg import Chart, chart
@@ -65,7 +65,7 @@ def score_chart(runs: Mapping[str, Scores], metrics: Sequence[str]) -> Chart:
         marks = draw_forest(axes, rows, names_above=True)
         name_axes(axes, METRICS[metric], "")
         if metric != "auc":
-            axes.xaxis.set_major_formatter(PercentFormatter(1))
+            percent_ticks(axes.xaxis)
         return list(zip(marks, texts, strict=True))
 
     best = ", ".join(f"{name} {_format(metrics[0], score[0])}" for name, score in drawn[metrics[0]][:3])

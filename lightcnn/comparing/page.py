@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lightcnn.budget import human
 from lightcnn.comparing.figures import MAX_DRAWN
 from lightcnn.comparing.settings import METRICS
 from lightcnn.comparing.terminal import run_cells
 from lightcnn.output import html
 from lightcnn.output.caveats import page_cautions
 from lightcnn.output.charts.svg import Chart
+from lightcnn.output.largest_class import KEY
 
 PAIR_HEADER = ("a", "b", "metric", "a − b", "low", "high", "p", "p (Holm)", "detectable", "test")
 RUN_HEADER = ("run", "seeds", "folds", "test images", *METRICS.values(), "largest class", "parameters", "multiply-adds")
@@ -21,6 +23,8 @@ MAX_PAIRS = 30
 """Pairs of runs whose differences are listed as sentences; the table has all."""
 MAX_KEYS = 8
 """Differences between the runs on the first screen; the table has all."""
+MAX_FIRST = 6
+"""Runs on the first screen, the best first; the table has all."""
 MAX_CLASSES = 30
 """Classes that the page lists."""
 
@@ -28,18 +32,22 @@ MAX_CLASSES = 30
 def compare_page(report: Mapping[str, Any], charts: Mapping[str, Chart]) -> bytes:
     """The whole page. `charts`: those of the `differences` and of the `scores`."""
     data, runs = report["data"], report["runs"]
-    serious, others = page_cautions(report, omit=("unequal_training",))
+    cautions = page_cautions(report, omit=("unequal_training",))
+    first = [*cautions.alarms, *cautions.serious]
     unequal = [entry["sentence"] for entry in report["differences"] if not entry["equal_training"]][:MAX_PAIRS]
     keys = list(_difference_rows(report["differences"]))
     context = {
-        "report": report, "charts": charts, **verdict(report["pairs"]), "serious": [*serious, *unequal],
-        "notes": list(dict.fromkeys([*others, *(note for note in report["notes"] if note not in serious)])),
+        "report": report, "charts": charts, **verdict(report["pairs"]),
+        "cautions": cautions._replace(serious=[*cautions.serious, *unequal]),
+        "notes": list(dict.fromkeys([*cautions.folded, *(note for note in report["notes"] if note not in first)])),
         "keys": keys, "first_keys": [row[2:] if len(runs) == 2 else row for row in keys[:MAX_KEYS]],
         "key_header": _key_header(runs), "difference_header": DIFFERENCE_HEADER,
         "difference_sentences": [
             entry["sentence"] for entry in report["differences"][:MAX_PAIRS] if entry["equal_training"]
         ],
-        "run_header": RUN_HEADER, "runs": [_run_row(run) for run in runs],
+        "metric": METRICS[report["pairs"][0]["metric"]],
+        "first_runs": [_first_run(run, report["pairs"][0]["metric"]) for run in _best_first(report)[:MAX_FIRST]],
+        "tested": _tested(data, runs), "run_header": RUN_HEADER, "runs": [_run_row(run) for run in runs],
         "pair_header": PAIR_HEADER, "pairs": [_pair_row(pair) for pair in report["pairs"]],
         "drawn": MAX_DRAWN, "commands": list(_commands(report)),
         "data": {
@@ -84,6 +92,33 @@ def _commands(report: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 def _key_header(runs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Two runs have a column each."""
     return ("key", runs[0]["name"], runs[1]["name"]) if len(runs) == 2 else DIFFERENCE_HEADER
+
+
+def _best_first(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The runs in descending order of the first metric; those without it are last."""
+    scores = [run["scores"][report["pairs"][0]["metric"]] for run in report["runs"]]
+    order = sorted(range(len(scores)), key=lambda place: -(scores[place]["value"] if scores[place] else -1))
+    return [report["runs"][place] for place in order]
+
+
+def _first_run(run: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """A run on the first screen: its score with the interval, and its cost."""
+    score, cost, largest = run["scores"][metric], run["cost"], run[KEY]
+    form = ".4f" if metric == "auc" else ".2%"
+    return {
+        "name": run["name"], "track": score,
+        "reference": largest["accuracy"] if largest and metric == "accuracy" else None,
+        "value": f"{score['value']:{form}}" if score else "undefined",
+        "interval": f"({score['low']:{form}} to {score['high']:{form}})" if score else "",
+        "cost": f"{human(cost['macs'])} multiply-adds, {human(cost['params'])} parameters" if cost else "",
+    }  # fmt: skip
+
+
+def _tested(data: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
+    """The images that all runs were tested on, and what the bars show."""
+    groups = f" from {data['groups']['counts']['test']:,} groups" if data["groups"]["known"] else ""
+    orange = "; orange: always predicting the largest class" if any(run[KEY] for run in runs) else ""
+    return f"On the same {runs[0]['images']:,} test images{groups}; bars are 95 % intervals{orange}."
 
 
 def _run_row(run: Mapping[str, Any]) -> tuple[Any, ...]:

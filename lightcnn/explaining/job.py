@@ -81,13 +81,13 @@ def _explain_all(
         else:
             _explain_image(setup, folder, number, image, results, selection.count, progress)
     results.require_any(selection.count)
-    figures = results.overview_figures() if selection.data else {}
+    charts = results.overview_charts() if selection.data else {}
     seconds = time.monotonic() - began + results.seconds_before
-    report = report_document(settings, setup, selection, results, figures) | {"seconds": round(seconds, 3)}
-    for name, content in figures.items():
-        folder.write_bytes(name, content)
+    report = report_document(settings, setup, selection, results, charts) | {"seconds": round(seconds, 3)}
+    for name, chart in charts.items():
+        folder.write_bytes(name, chart.png)
     folder.write_bytes("explanations.csv", explanations_table(report["explanations"]))
-    folder.write_bytes("report.html", explain_page(report, figures, results.images))
+    folder.write_bytes("report.html", explain_page(report, charts, results.images))
     folder.log(f"explained {report['counts']['explained']:,}, skipped {len(results.skipped):,}")
     folder.write_json("report.json", report)
 

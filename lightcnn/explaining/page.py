@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from lightcnn.explaining.methods.catalogue import is_rectified, title_of
 from lightcnn.explaining.terminal import MARKS, format_check, image_heading, ordered_checks
 from lightcnn.output import html
 from lightcnn.output.caveats import page_cautions
+from lightcnn.output.charts.svg import Chart
 
 TEMPLATE = "explaining/page.html"
 MAX_PANELS = 40
@@ -26,11 +28,17 @@ SCALES = (
     "according to LIME, at most five. A blue line outlines the ground-truth mask, if there is one."
 )
 CAPTIONS = {
-    "plots/means.png": "Mean maps of each explained class at the network's input, as they are shown: those of Grad-CAM "
-    "from 0 up. The maps of a method share one scale.",
-    "plots/cases.png": "The most and the least confident predictions among the explained images, as the network saw "
-    "them. The maps of a method share one scale.",
+    "plots/means.png": (
+        "Where the network looks on average",
+        "Mean maps of each explained class at the network's input, as they are shown: those of Grad-CAM from 0 up. The "
+        "maps of a method share one scale.",
+    ),
+    "plots/cases.png": (
+        "The most and the least confident predictions",
+        "Among the explained images, as the network saw them. The maps of a method share one scale.",
+    ),
 }
+"""Name of an overview figure → its title and caption."""
 UNLIKE = ", above 1: the image is unlike the training images, so the prediction and the maps are not reliable."
 CURVES = "Deletion (lower curves are better) and insertion (higher curves are better)."
 
@@ -46,34 +54,44 @@ ONE_HEADER = ("method", "check", "passed", "value")
 SEVERAL_HEADER = ("method", "check", "passed", "share", "95 % interval", "mean value", "95 % interval")
 
 
-def explain_page(report: Mapping[str, Any], figures: Mapping[str, bytes], images: Mapping[str, PageImage]) -> bytes:
+def explain_page(report: Mapping[str, Any], charts: Mapping[str, Chart], images: Mapping[str, PageImage]) -> bytes:
     """The whole page.
 
-    `figures` are the overview figures by name; `images` are the first MAX_PANELS images by the name of their panel.
+    `charts` are those of the overview by the name of their file; `images` are the first MAX_PANELS images by the name
+    of their panel.
     """
     by_image: dict[str, list[Mapping[str, Any]]] = {}
     for entry in report["explanations"]:
         by_image.setdefault(entry["panel"], []).append(entry)
     shown = [_image(entries, images[name]) for name, entries in by_image.items() if name in images]
-    serious, folded = page_cautions(report)
     paragraphs = summary_paragraphs(report["summary"])
     rectified = {is_rectified(name) for name in report["methods"]}
     context = {
         "heading": shown[0]["heading"] if len(by_image) == 1 and shown else f"{len(by_image):,} images explained",
-        "warning": report["warning"], "images": shown, "conclusion": paragraphs[-1],
+        "images": shown, "conclusion": paragraphs[-1],
         "colours": " ".join(text for kind, text in COLOURS.items() if kind in rectified),
         "failures": [f"{failure['method']}: {failure['error']}" for failure in report["failures"][:MAX_FAILURES]],
-        "serious": [text for text in serious if text != report["warning"]],
-        "folded": [text for text in folded if text != report["warning"]],
+        "cautions": page_cautions(report), "commands": _commands(report),
         "more_images": max(0, len(by_image) - MAX_PANELS), "several": len(by_image) > 1,
         "methods": _methods(report["summary"], paragraphs[:-1]), "curves_caption": CURVES, "scales": SCALES,
         "overviews": [
-            {"png": figures[name], "caption": caption} for name, caption in CAPTIONS.items() if name in figures
+            {"chart": charts[name], "title": title, "caption": caption}
+            for name, (title, caption) in CAPTIONS.items() if name in charts
         ],
         "skipped": [(skipped["image"], skipped["reason"]) for skipped in report["skipped"]],
         "facts": _facts(report), "notes": report["notes"], **_summary(report["summary"]),
     }  # fmt: skip
     return html.render(TEMPLATE, "lightcnn explain", context)
+
+
+def _commands(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What to do next: the checks that were not made, other images, and what to do with the network."""
+    run, checks = shlex.quote(report["run"]), report["checks"]
+    methods = ",".join(report["methods"])
+    steps = [("Explain images of your own", f"lightcnn explain {run} IMAGES --method {methods}")]
+    if checks != "full":
+        steps.insert(0, ("Check the maps thoroughly", f"lightcnn explain {run} --method {methods} --checks full"))
+    return [*steps, ("Predict the classes of other images", f"lightcnn predict {run} IMAGES")]
 
 
 def _image(entries: Sequence[Mapping[str, Any]], shown: PageImage) -> dict[str, Any]:

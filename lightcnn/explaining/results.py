@@ -11,11 +11,12 @@ from lightcnn.data.files.conversion import Conversion
 from lightcnn.data.files.walk import Skipped
 from lightcnn.errors import DataError
 from lightcnn.explaining.explanation import Explanation, Failure
-from lightcnn.explaining.figures.image_files import FigureFiles, figure_bytes
+from lightcnn.explaining.figures.image_files import FigureFiles
 from lightcnn.explaining.figures.overview import Overview
 from lightcnn.explaining.figures.page_image import PageImage, page_image
 from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.explaining.page import MAX_PANELS
+from lightcnn.output.charts.svg import Chart
 from lightcnn.predictor import Evaluation
 from lightcnn.text import visible
 
@@ -84,10 +85,9 @@ class Results:
         listed = "; ".join(visible(f"{skipped.image} {skipped.reason}") for skipped in self.skipped[:MAX_LISTED])
         raise DataError(f"explain: none of {count:,} images could be explained: {listed}")
 
-    def overview_figures(self) -> dict[str, bytes]:
-        """The figures of a test set: PNG files by their name in the run folder."""
-        figures = self.overview.figures()
-        return {f"plots/{name}.png": figure_bytes(figure, self.warning) for name, figure in figures.items()}
+    def overview_charts(self) -> dict[str, Chart]:
+        """The charts of a test set by the name of their PNG file in the run folder."""
+        return {f"plots/{name}.png": each.with_warning(self.warning) for name, each in self.overview.charts().items()}
 
 
 def explanations_table(entries: Sequence[Mapping[str, Any]]) -> bytes:

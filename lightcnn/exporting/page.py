@@ -29,11 +29,11 @@ def export_page(report: Mapping[str, Any]) -> bytes:
     """The page, from export.json."""
     entries, (measured, *others) = report["formats"], sentences(report)
     on_device = {device_sentence(entry) for entry in entries if entry["device"]}
-    serious, folded = page_cautions(report)
     files = [name for entry in entries for name in entry["files"]]
     context = {
-        "run": report["run"], "refused": [refusal["reason"] for refusal in report["refused"]], "serious": serious,
-        "folded": folded, "answer": _answer(report), "measured": measured, "header": COLUMNS, "numbers": NUMBERS,
+        "run": report["run"], "refused": [refusal["reason"] for refusal in report["refused"]],
+        "cautions": page_cautions(report), "answer": _answer(report),
+        "measured": measured, "header": COLUMNS, "numbers": NUMBERS,
         "formats": _formats(report), "largest": max(entry["bytes"] for entry in entries),
         "devices": [_device(entry) for entry in entries if entry["device"]],
         "commands": [step for name, step in COMMANDS.items() if name in files],

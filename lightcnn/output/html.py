@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,8 @@ from lightcnn.version import __version__
 PACKAGE = Path(__file__).parents[1]
 """The folder of lightcnn; names of templates are relative to it, such as `searching/page.html`."""
 TEMPLATES = "output/templates"
+WIDTH = re.compile(r'width="(\d+)"')
+"""The width of a drawing in pixels, which is the first in its text."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def templates() -> Environment:
     environment.filters |= {
         "base64": lambda content: base64.b64encode(content).decode(),
         "cell_text": _cell_text,
+        "natural_width": lambda svg: int(WIDTH.search(svg)[1]),
         "percent": lambda fraction: f"{fraction:.2%}",
         "share": lambda fraction: f"{fraction:.2%}",
         "sort_key": lambda cell: repr(float(cell.value if isinstance(cell, NumberCell) else cell)),

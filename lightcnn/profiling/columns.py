@@ -97,6 +97,8 @@ DEFAULT_COLUMNS = (
     "name", "params", "params_with_buffers", "macs", "fvcore", "thop", "torch", "int8", "peak_int8", "flash_bytes",
     "arena_bytes", "latency", "p95", "ms_folded", "ms_eager", "ms_onnx", "ms_onnx_int8", "throughput", "accuracy",
 )  # fmt: skip
+FRONT_COLUMNS = ("name", "params", "macs", "int8", "peak_int8", "latency", "accuracy")
+"""The columns that a page shows first, which fit a screen; it has all others folded away."""
 RUNTIME_COLUMNS = {f"ms_{runtime.replace('-', '_')}": runtime for runtime in RUNTIMES}
 """Column → its runtime; these columns replace `latency` and `p95` if networks were timed in several runtimes."""
 UNFOLDED_COLUMNS = ("macs_as_given", "fvcore", "thop", "torch")
@@ -119,6 +121,11 @@ def useful_columns(rows: Sequence[Row]) -> tuple[str, ...]:
     excluded = ("latency", "p95") if several else tuple(RUNTIME_COLUMNS)
     names = [name for name in DEFAULT_COLUMNS if name not in excluded]
     return tuple(name for name in names if any(COLUMNS[name].value(row) is not None for row in rows))
+
+
+def front_columns(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The first columns of a page that are not empty in all rows."""
+    return tuple(name for name in FRONT_COLUMNS if any(COLUMNS[name].value(row) is not None for row in rows))
 
 
 def sort_rows(rows: Sequence[Row], by: str | None) -> list[Row]:

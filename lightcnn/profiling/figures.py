@@ -141,7 +141,7 @@ def _accuracy_over(rows: Sequence[Row], cost: Callable[[Row], float], label: str
     points = [_point(axes, place, cost(row), row["accuracy"]["value"]) for place, row in enumerate(rows)]
     _set_logarithmic(axes, "x")
     axes.margins(0.12, 0.25)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.6g} %" if value < 1 + 1e-9 else "")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.6g}%" if value < 1 + 1e-9 else "")
     _legend(figure)
     best = [row for row in rows if (cost(row), row["accuracy"]["value"]) in front]
     texts = (f"{row['name']} {row['accuracy']['value']:.2%} at {human(cost(row))}" for row in best)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,10 @@ CAPTIONS = {
     "disk": ("Size on disk", "With Adam's moments, as the paper measures it, and as lightcnn saves it."),
 }  # fmt: skip
 """Name of a chart → its title and caption, in the order of the page."""
+TRAINABLE = ("run", "recipe")
+"""Kinds of sources of networks that `lightcnn train` takes by their name."""
+MAX_TARGETS = 4
+"""Maximum number of networks that a suggested command names."""
 MAX_NORMS = 5
 """Maximum number of norms that the page names."""
 MAX_LAYERS = 40
@@ -70,21 +75,21 @@ def profile_page(
 ) -> bytes:
     """The page, from report.json, the charts by name, and the parts of each network, if known, by its name."""
     rows = report["rows"]
-    serious, folded = page_cautions(report)
     machine = _machine_lines(report)
     known = [name for name in columns.COLUMNS if any(columns.COLUMNS[name].value(row) is not None for row in rows)]
     several = any(len(row["latencies"]) > 1 for row in rows)
     context = {
         "heading": _heading(rows), "failures": [failure["error"] for failure in report["failures"]],
-        "serious": serious, "folded": folded, "facts": _facts(rows),
+        "cautions": page_cautions(report), "facts": _facts(rows),
         "facts_title": "Best of these networks" if len(rows) > 1 else "Cost",
         "charts": [
             {"chart": figures[name], "title": title, "caption": caption}
             for name, (title, caption) in CAPTIONS.items() if name in figures
         ],
-        "columns": columns.table(rows, columns.useful_columns(rows)) if rows else None,
+        "columns": columns.table(rows, columns.front_columns(rows)) if rows else None,
         "all_columns": columns.table(rows, known) if rows else None,
-        "marks": columns.mark_lines(rows), "machine": machine, "convention": report["convention"],
+        "marks": columns.mark_lines(rows), "commands": _commands(rows), "machine": machine,
+        "convention": report["convention"],
         "runtimes": _runtime_rows(rows) if several else [], "runtime_header": RUNTIME_HEADER,
         "stage_header": TABLE_HEADER, "counter_header": COUNTER_HEADER, "layer_header": LAYER_HEADER,
         "networks": [_network(row, report["layers"][row["name"]], stages.get(row["name"], ())) for row in rows],
@@ -95,6 +100,20 @@ def profile_page(
 def _heading(rows: Sequence[Mapping[str, Any]]) -> str:
     """The name of the network, or how many there are."""
     return rows[0]["name"] if len(rows) == 1 else f"{len(rows)} networks"
+
+
+def _commands(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What to do next, with the network that is cheapest to compute among those that can be trained."""
+    kinds, names = zip(*(row["source"].partition(" ")[::2] for row in rows), strict=True) if rows else ((), ())
+    trainable = [place for place, kind in enumerate(kinds) if kind in TRAINABLE]
+    steps = []
+    if trainable:
+        cheapest = shlex.quote(names[min(trainable, key=lambda place: rows[place]["macs"])])
+        steps.append(("Train the cheapest one on your images", f"lightcnn train {cheapest} --data photographs"))
+        if all(row["latency_ms"] is None for row in rows) and len(trainable) == len(rows) <= MAX_TARGETS:
+            targets = " ".join(map(shlex.quote, names))
+            steps.append(("Measure the time of one image too", f"lightcnn profile {targets}"))
+    return [*steps, ("Search for a cheaper network", "lightcnn search --budget 1MFLOPs --data photographs")]
 
 
 def _facts(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -32,7 +32,9 @@ def test_the_positive_class_is_stated_with_its_reason_and_one_remedy():
 
 
 def test_a_page_shows_serious_warnings_and_folds_the_others():
-    entries = [{"code": code, "message": f"{code} text"} for code in ("batch_adapted", "stand_in", "leak_allowed")]
+    codes = ("batch_adapted", "stand_in", "leak_allowed", "small_test_set")
+    entries = [{"code": code, "message": f"{code} text"} for code in codes]
     report = {"data": {"note": "a note"}, "warnings": entries}
-    assert page_cautions(report) == (["stand_in text", "leak_allowed text"], ["batch_adapted text", "a note"])
-    assert page_cautions(report, omit=("stand_in", "note")) == (["leak_allowed text"], ["batch_adapted text"])
+    serious = ["small_test_set text"]
+    assert page_cautions(report) == (["stand_in text", "leak_allowed text"], serious, ["batch_adapted text", "a note"])
+    assert page_cautions(report, omit=("stand_in", "note")) == (["leak_allowed text"], serious, ["batch_adapted text"])

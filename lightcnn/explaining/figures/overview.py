@@ -13,6 +13,7 @@ from lightcnn.explaining.figures.panels import Canvas, add_colour_bar, draw_scal
 from lightcnn.explaining.methods.catalogue import is_rectified, title_of
 from lightcnn.output.charts.figures import label_text
 from lightcnn.output.charts.plotting import Axes, Figure, Normalize, ScalarMappable
+from lightcnn.output.charts.svg import Chart, chart
 
 IMAGE_INCHES = 1.75
 CASE_LABELS = {
@@ -60,17 +61,25 @@ class Overview:
         if current is None or sign * case.confidence > sign * current.confidence:
             self._cases[kind] = case
 
-    def figures(self) -> dict[str, Figure]:
-        """The figures `means` and `cases`, each if there is something to draw."""
-        figures = {}
+    def charts(self) -> dict[str, Chart]:
+        """The charts `means` and `cases`, each if there is something to draw."""
+        charts = {}
         if self._sums:
-            figures["means"] = mean_maps(self._sums)
+            classes = ", ".join(dict.fromkeys(name for _, name in self._sums))
+            charts["means"] = chart(mean_maps(self._sums), f"Mean maps of the explained classes: {classes}.")
         if self._cases:
             kinds = [(kind, self._cases[kind]) for kind in CASE_LABELS if kind in self._cases]
             # A single correct or wrong prediction is both the most and the least confident one: it is drawn once.
             first = {id(case): kind for kind, case in reversed(kinds)}
-            figures["cases"] = extreme_cases({kind: case for kind, case in kinds if first[id(case)] == kind})
-        return figures
+            cases = {kind: case for kind, case in kinds if first[id(case)] == kind}
+            texts = "; ".join(f"{CASE_LABELS[kind]}: {_describe(case)}" for kind, case in cases.items())
+            charts["cases"] = chart(extreme_cases(cases), f"Images with their maps. {texts}.")
+        return charts
+
+
+def _describe(case: Case) -> str:
+    """The label, the prediction and its probability."""
+    return f"labelled {case.label}, predicted {case.explanations[0].prediction} ({case.confidence:.3f})"
 
 
 def mean_maps(sums: Mapping[tuple[str, str], tuple[Map, int]]) -> Figure:

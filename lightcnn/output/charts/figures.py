@@ -85,10 +85,15 @@ def without_mathematics(text: str) -> str:
 
 def percent(axes: Axes) -> None:
     """Shows the fractions of the vertical axis as percentages, with a small margin above 100 %."""
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
+    percent_ticks(axes.yaxis)
     low, high = axes.get_ylim()
     if high > 1:
         axes.set_ylim(min(low, 0.98), 1 + 0.03 * (1 - min(low, 0.98)))
+
+
+def percent_ticks(axis: Axis) -> None:
+    """Labels fractions as 50% or 99.5%."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
 
 
 def count_ticks(axis: Axis) -> None:

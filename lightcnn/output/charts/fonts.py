@@ -48,3 +48,9 @@ def use_fallbacks(figure: Figure) -> None:
             text.set_fontfamily([*dict.fromkeys((*text.get_fontfamily(), *fallback_families()))])
     if any(ESCAPE.search(text.get_text()) for text in texts):
         figure.supxlabel(NOTE, fontsize=7, color="#555555")
+
+
+def remove_note(figure: Figure) -> None:
+    """Removes the explanation of escapes: pages show the characters elsewhere."""
+    if figure.get_supxlabel() == NOTE:
+        figure.supxlabel("")

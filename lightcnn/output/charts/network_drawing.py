@@ -32,6 +32,10 @@ VARIABLE = re.compile(r"var\(--\w+, (#\w+)\)")
 """A variable with its default, which is the colour in a file: programs other than browsers know no variables."""
 MAX_HEIGHT, MAX_WIDTH, MIN_SIDE = 110.0, 56.0, 2.0
 """Pixels of the largest resolution and of the most channels; smaller stages are to scale, but stay visible."""
+MAX_STAGES_IN_COLUMN = 8
+"""Maximum number of stages of a drawing that fits into half of a page; the others have its whole width."""
+MIN_DRAWING_WIDTH = {False: 340.0, True: 690.0}
+"""Pixels that a drawing fills, by whether it has the whole width of a page: that of a phone, and of a tablet."""
 BAR_HEIGHT = 40.0
 """Pixels of the bar of the largest share."""
 FONT, LINE, GAP = 12, 17, 8
@@ -82,6 +86,11 @@ def network_file(name: str, shape: tuple[int, int, int], stages: Sequence[Stage]
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
 
 
+def is_wide(stages: Sequence[Stage]) -> bool:
+    """Whether the drawing of a network needs the whole width of a page."""
+    return len(stages) > MAX_STAGES_IN_COLUMN
+
+
 def network_thumbnail(stages: Sequence[Stage]) -> Markup:
     """The boxes of the drawing alone, without texts, at most 40 pixels high."""
     boxes = [(column.width / 4, column.height / 3, _colour(column.stage)) for column in _columns(stages)]
@@ -123,7 +132,7 @@ def _drawing(name: str, shape: tuple[int, int, int], stages: Sequence[Stage]) ->
         _text(svg, f"Share of {sum(values):,} {title}", 0, y, anchor="start", weight="bold")
         y = _bars(groups[1:], columns[1:], values, y + 12 + FONT + BAR_HEIGHT) + 30
     y = _legend(svg, stages, y)
-    width = max(columns[-1].middle + columns[-1].reserved / 2, 330)
+    width = columns[-1].middle + columns[-1].reserved / 2
     for column, group in zip(columns, groups, strict=True):  # the whole column answers to the pointer
         left = column.middle - (column.reserved + GAP) / 2
         _add(group, "rect", x=left, y=0, width=column.reserved + GAP, height=y, fill_opacity=0)
@@ -140,13 +149,15 @@ def _columns(stages: Sequence[Stage]) -> Iterator[_Column]:
     """The places of the input and of all stages. The head, which is last, does not decide the scale."""
     channels = max(stage.sizes[0] for stage in stages[:-1])
     pixels = max(stage.sizes[1] for stage in stages)
+    labels = [_labels(stage) for stage in stages]
+    widths = [min(MAX_WIDTH, max(MIN_SIDE, MAX_WIDTH * stage.sizes[0] / channels)) for stage in stages]
+    needed = [max(width, 40, *map(_text_width, lines)) for width, lines in zip(widths, labels, strict=True)]
+    empty = MIN_DRAWING_WIDTH[is_wide(stages[1:])] - sum(needed) - GAP * (len(stages) - 1)
     x = 0.0
-    for stage in stages:
-        labels = _labels(stage)
-        width = min(MAX_WIDTH, max(MIN_SIDE, MAX_WIDTH * stage.sizes[0] / channels))
-        reserved = max(width, 40, *map(_text_width, labels))
+    for stage, lines, width, least in zip(stages, labels, widths, needed, strict=True):
+        reserved = least + max(0, empty) / len(stages)
         height = max(MIN_SIDE, MAX_HEIGHT * stage.sizes[1] / pixels)
-        yield _Column(stage, labels, x + reserved / 2, width, height, reserved)
+        yield _Column(stage, lines, x + reserved / 2, width, height, reserved)
         x += reserved + GAP
 
 

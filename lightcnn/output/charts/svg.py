@@ -17,14 +17,21 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 
 from lightcnn.output.charts.figures import VARIABLES, add_warning_bar, png
-from lightcnn.output.charts.fonts import use_fallbacks
-from lightcnn.output.charts.plotting import Figure, mpl
+from lightcnn.output.charts.fonts import remove_note, use_fallbacks
+from lightcnn.output.charts.labels import draw
+from lightcnn.output.charts.plotting import Bbox, Figure, mpl
 from lightcnn.text import visible
 
 FONT_SIZE = re.compile(r"([\d.]+)px")
 DECIMALS = re.compile(r"-?\d+\.\d{2,}")
 DROPPED = {"metadata", "style"}
 """Elements of matplotlib's SVG that pages do not need."""
+IMAGE_DPI = 144
+"""Pixels per inch of images within a chart, such as maps."""
+MARGIN_INCHES = 0.05
+"""White above and below what is drawn."""
+BROAD_INCHES = 5.5
+"""Width from which a chart does not fit a phone; there it scrolls."""
 PIXELS_PER_POINT = 1.45
 """Largest scale of a chart in a page, so that its text of 9 points is at most as large as that of the page."""
 
@@ -55,18 +62,30 @@ def chart(figure: Figure, description: str, tips: Sequence[tuple[Any, str]] = ()
 def inline_svg(figure: Figure, description: str, tips: Mapping[str, str]) -> Markup:
     """A figure as an SVG element without styles; `tips` are texts by the group identifier of their artist."""
     buffer = io.BytesIO()
+    remove_note(figure)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lightcnn"}):  # text stays text; equal bytes
-        figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            buffer, format="svg", facecolor="none", metadata={"Date": None, "Creator": None}, dpi=IMAGE_DPI,
+            bbox_inches=_drawn_part(figure),
+        )  # fmt: skip
     root = ElementTree.fromstring(buffer.getvalue())
     prefix = f"c{hashlib.sha256(buffer.getvalue()).hexdigest()[:8]}-"
     for element in root.iter():
         _clean(element, prefix, tips)
     width, height = (float(size) for size in root.attrib["viewBox"].split()[2:])
     root.attrib = {
-        "class": "chart", "viewBox": f"0 0 {width:g} {height:g}", "width": f"{PIXELS_PER_POINT * width:.0f}",
+        "class": "chart broad" if figure.get_figwidth() > BROAD_INCHES else "chart",
+        "viewBox": f"0 0 {width:g} {height:g}", "width": f"{PIXELS_PER_POINT * width:.0f}",
         "role": "img", "aria-label": visible(description),
     }  # fmt: skip
     return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def _drawn_part(figure: Figure) -> Bbox:
+    """The figure without the empty space above and below what is drawn, in inches; the PNG file keeps it."""
+    draw(figure)
+    drawn = figure.get_tightbbox()
+    return Bbox.from_extents(0, drawn.y0 - MARGIN_INCHES, figure.get_figwidth(), drawn.y1 + MARGIN_INCHES)
 
 
 def _clean(element: ElementTree.Element, prefix: str, tips: Mapping[str, str]) -> None:

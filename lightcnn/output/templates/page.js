@@ -5,10 +5,39 @@ const make = (name, attributes, ...children) => {
   return element;
 };
 
-// Headers of sortable tables sort: numbers by value, empty cells last.
+// What filters and sorts a table, above it.
+const controls = table => {
+  const scroll = table.closest(".scroll"), before = scroll.previousElementSibling;
+  if (before?.matches(".controls")) return before;
+  const bar = make("div", {className: "controls"});
+  scroll.before(bar);
+  return bar;
+};
+
+// A field above a table shows only the rows that contain its text.
+for (const table of document.querySelectorAll("table.filterable")) {
+  const field = make("input", {type: "search", className: "filter", placeholder: "Filter", ariaLabel: "Filter the rows"});
+  controls(table).append(field);
+  field.addEventListener("input", () => {
+    const text = field.value.toLowerCase();
+    for (const row of table.tBodies[0].rows) row.hidden = !row.textContent.toLowerCase().includes(text);
+  });
+}
+
+// Headers of sortable tables sort: numbers by value, empty cells last. Cards, which have no headers, have a list of them.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
+  const list = make("select", {className: "sort", ariaLabel: "Sort the rows"}, make("option", {value: ""}, "Sort by"));
+  if (table.matches(".cards") && body.rows.length > 1) controls(table).append(list);
+  list.addEventListener("change", () => {
+    const [column, direction] = list.value.split(" ");
+    if (!direction) return;
+    if (heads[column].ariaSort !== direction) heads[column].querySelector("button").click();
+    if (heads[column].ariaSort !== direction) heads[column].querySelector("button").click();
+  });
   heads.forEach((head, column) => {
+    for (const [direction, arrow] of [["ascending", "↑"], ["descending", "↓"]])
+      list.append(make("option", {value: `${column} ${direction}`}, `${head.textContent} ${arrow}`));
     const button = make("button", {type: "button"}, ...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {
@@ -24,16 +53,6 @@ for (const table of document.querySelectorAll("table.sortable")) {
       };
       body.append(...[...body.rows].sort(order));
     });
-  });
-}
-
-// A field above a table shows only the rows that contain its text.
-for (const table of document.querySelectorAll("table.filterable")) {
-  const field = make("input", {type: "search", className: "filter", placeholder: "Filter", ariaLabel: "Filter the rows"});
-  table.closest(".scroll").before(field);
-  field.addEventListener("input", () => {
-    const text = field.value.toLowerCase();
-    for (const row of table.tBodies[0].rows) row.hidden = !row.textContent.toLowerCase().includes(text);
   });
 }
 

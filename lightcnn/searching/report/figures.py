@@ -21,10 +21,11 @@ from lightcnn.output.charts.figures import (
     epoch_ticks,
     logarithmic,
     percent,
+    percent_ticks,
 )
 from lightcnn.output.charts.forest import ROW_INCHES, ForestRow, draw_forest
 from lightcnn.output.charts.labels import LineEnd, label_ends
-from lightcnn.output.charts.plotting import MaxNLocator, PercentFormatter
+from lightcnn.output.charts.plotting import MaxNLocator
 from lightcnn.output.charts.svg import Chart, chart
 from lightcnn.output.terminal import format_duration
 
@@ -183,7 +184,7 @@ def importance(shares: Mapping[str, float]) -> Chart:
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.12)
     axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    percent_ticks(axes.xaxis)
     texts = [f"{gene}: {shares[gene]:.1%}" for gene in genes]
     description = f"Share of the variance of the predicted scores that each gene explains: {', '.join(texts[:3])}."
     return chart(figure, description, list(zip(bars, texts, strict=True)))

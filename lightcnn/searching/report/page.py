@@ -12,7 +12,7 @@ from lightcnn.budget import MACS, Budget, Limit
 from lightcnn.network_stages import spec_stages
 from lightcnn.output import html
 from lightcnn.output.caveats import groups_clause, page_cautions
-from lightcnn.output.charts.network_drawing import network_svg
+from lightcnn.output.charts.network_drawing import is_wide, network_svg
 from lightcnn.output.charts.network_table import TABLE_HEADER, stage_rows
 from lightcnn.output.confusion_table import confusion_table
 from lightcnn.output.largest_class import KEY, largest_class_sentence
@@ -47,15 +47,15 @@ def report_page(
     path: Path,
 ) -> bytes:
     """The page, as UTF-8. `charts` has the figures by name, `path` is the run folder."""
-    total = space.measure(spec)
+    total, stages = space.measure(spec), spec_stages(spec)
     context = {
         "settings": settings, "report": report, "charts": charts, **_answer(report),
         "confusions": confusion_table(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
         "bars": [*_bars(space.budget, total), *_measured_bars(report)],
         "other_costs": _other_costs(report["network"], space.budget),
         "commands": list(_commands(settings, report, path, bool(space.genes()))),
-        "drawing": network_svg(spec.name, spec.input, spec_stages(spec)),
-        "stage_header": TABLE_HEADER, "stages": stage_rows(spec_stages(spec)), "spec": document.dump(spec),
+        "drawing": network_svg(spec.name, spec.input, stages), "wide_network": is_wide(stages),
+        "stage_header": TABLE_HEADER, "stages": stage_rows(stages), "spec": document.dump(spec),
         "trial_header": TRIAL_HEADER, "curve_header": CURVE_HEADER, "curves": list(_curve_rows(report)),
         "trials": [_trial_row(outcome, space) for outcome in outcomes],
         "winner": next((n for n, outcome in enumerate(outcomes) if outcome.number == report["best"]["trial"]), None),
@@ -72,14 +72,13 @@ def report_page(
 def _answer(report: Mapping[str, Any]) -> dict[str, Any]:
     """The score, how sure it is, and the warnings."""
     metrics, metric = report["metrics"]["test"], report["metric"]
-    serious, others = page_cautions(report)
     largest = metrics.get(KEY)
     val = format_score(metric, report["metrics"]["val"][metric])
     return {
         "score": metrics["accuracy"], "groups": metrics["groups"], "certainty": certainty(report),
         "largest": largest, "other_score": None if metric == "accuracy" else format_score(metric, metrics[metric]),
         "metric": metric_label(metric), "validation_score": val, "bias": "low" if metric == "log_loss" else "high",
-        "times": _times(report), "serious": serious, "warnings": others,
+        "times": _times(report), "cautions": page_cautions(report),
         "sentences": [_sentence(line) for line in (seeds_line(report), positive_sentence(report)) if line],
         "plan_lines": [_sentence(line) for line in plan_lines(report["plan"])],
         "comparison_lines": [_sentence(line) for line in comparison_lines(report)],

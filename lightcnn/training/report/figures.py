@@ -23,8 +23,9 @@ from lightcnn.output.charts.figures import (
     label_text,
     name_axes,
     percent,
+    percent_ticks,
 )
-from lightcnn.output.charts.plotting import Axes, Figure, MaxNLocator, PercentFormatter
+from lightcnn.output.charts.plotting import Axes, Figure, MaxNLocator
 from lightcnn.output.charts.svg import Chart, chart
 from lightcnn.text import visible
 
@@ -68,7 +69,7 @@ def part_accuracies(names: Sequence[str], parts: Sequence[Mapping[str, Any]], po
         tips.append((point, f"{name}: {_interval_text(part)}"))
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    percent_ticks(axes.xaxis)
     axes.grid(axis="y", visible=False)
     figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=LABEL_POINTS)
     return chart(figure, f"Test accuracy of {len(names)} parts; all together {_interval_text(pooled)}.", tips)
@@ -90,7 +91,7 @@ def threshold_rates(
         axes.axvline(chosen, color=GREY, linestyle=":", label=f"chosen  {chosen:.3f}")
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.02, 1.02)
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    percent_ticks(axes.yaxis)
     figure.legend(loc="outside upper left", frameon=False, fontsize=LABEL_POINTS)
     marked = "" if chosen is None else f"; {chosen:.3f} was chosen"
     return chart(figure, f"{' and '.join(rates.values())} over the threshold{marked}.")

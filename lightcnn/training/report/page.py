@@ -16,7 +16,7 @@ from lightcnn.data.contact_sheets import thumbnail
 from lightcnn.engine.history import History
 from lightcnn.output import html
 from lightcnn.output.caveats import groups_clause, page_cautions
-from lightcnn.output.charts.network_drawing import network_svg
+from lightcnn.output.charts.network_drawing import is_wide, network_svg
 from lightcnn.output.charts.network_table import TABLE_HEADER, Stage, stage_rows
 from lightcnn.output.charts.svg import Chart
 from lightcnn.output.confusion_table import confusion_table
@@ -39,8 +39,6 @@ COUNTING_NOTE = (
 THUMBNAIL_PIXELS = 96
 MAX_CLASSES_IN_COLUMN = 20
 """Maximum number of classes of a confusion matrix that fits into half of a page."""
-MAX_STAGES_IN_COLUMN = 8
-"""Maximum number of stages of a drawing that fits into half of a page, whose columns have at least 48 pixels."""
 CHARTS = {
     "confusion": ("Confusion matrix",
                   "Rows are true classes, columns are predictions. Mistakes are orange, empty cells are 0."),
@@ -100,11 +98,11 @@ def shared_context(
     captions: Mapping[str, tuple[str, str]],
 ) -> dict[str, Any]:
     """What the pages of one and of several trainings show."""
-    test, data, (serious, folded) = report["metrics"]["test"], report["data"], page_cautions(report)
+    test, data, cautions = report["metrics"]["test"], report["data"], page_cautions(report)
     largest = test.get(KEY)
     return {
-        "name": recipe.name or "A network", "source": data["source"], "repeats": "", "stand_in": data["stand_in"],
-        "serious": [*serious, *filter(None, [wording.small_test_set(report)])], "folded": folded,
+        "name": recipe.name or "A network", "source": data["source"], "repeats": "",
+        "cautions": cautions._replace(serious=[*cautions.serious, *filter(None, [wording.small_test_set(report)])]),
         "score": test["accuracy"], "answer": _answer(report),
         "reference": largest["accuracy"] if largest else None,
         "reference_name": f"always predicting {largest['class'] or 'the largest class'}" if largest else "",
@@ -113,7 +111,7 @@ def shared_context(
         "network": {"header": TABLE_HEADER, "rows": stage_rows(stages), "note": COUNTING_NOTE,
                     "text": document.dump(recipe.network)},
         "charts": [(title, charts[name], caption) for name, (title, caption) in captions.items() if name in charts],
-        "wide_network": len(stages) > MAX_STAGES_IN_COLUMN,
+        "wide_network": is_wide(stages),
         "wide_confusion": len(data["classes"]) > MAX_CLASSES_IN_COLUMN,
         "scores": {"header": wording.SCORE_HEADER, "rows": wording.score_rows(report), "notes": _score_notes(report)},
         "classes": {"header": wording.CLASS_HEADER, "rows": wording.class_rows(report)},
