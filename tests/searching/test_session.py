@@ -105,6 +105,16 @@ def test_networks_are_compared_rather_than_time_left_unused(
     assert plan["final"]["images"] == pytest.approx(expected, rel=0.03)
 
 
+@pytest.mark.parametrize(("workers", "speed"), [(1, 1_000.0), (2, 900.0)])
+def test_a_search_of_trials_that_gets_a_time_limit_takes_its_workers_to_be_as_fast_as_one_of_them(
+    settings: SearchSettings, workers: int, speed: float
+) -> None:
+    trials = settings.model_copy(update={"seconds": None, "trials": 2, "epochs": 1, "workers": workers})
+    job.run(trials, out="run")
+    timed = settings.model_copy(update={"trials": None, "workers": workers})
+    assert job.estimate(timed, resumed="run")["plan"]["images_per_second"] == speed
+
+
 def test_the_clock_stands_while_it_is_paused(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     replace_clocks(monkeypatch, lambda: now[0])

@@ -71,7 +71,7 @@ def plans(
         first = measured_plan(settings, data, space, workers, began)
         return first, first
     if settings.seconds is not None and stored.images_per_second is None:
-        stored = _with_speed(settings, stored, data, space)
+        stored = _with_speed(settings, stored, data, space, workers)
     workers = workers if stored.threads in (None, 1) else 1
     finalists = settings.finalists or (stored.finalists if settings.seconds is None else workers)
     plan = stored.model_copy(update={"finalists": finalists, "workers": workers, "alone": False})
@@ -81,12 +81,16 @@ def plans(
     return stored, plan
 
 
-def _with_speed(settings: SearchSettings, plan: Plan, data: PipelineData, space: BudgetedSpace) -> Plan:
+def _with_speed(settings: SearchSettings, plan: Plan, data: PipelineData, space: BudgetedSpace, workers: int) -> Plan:
     """A plan that had no time limit, with the speed of its trainings."""
     training, inference = images_per_second(settings, data, space, plan.threads)
-    return plan.model_copy(
-        update={"images_per_second": training, "evaluation": _evaluation(data, plan.finalists, inference)}
-    )
+    speed, evaluation = _speed_of_worker(training, workers), _evaluation(data, plan.finalists, inference)
+    return plan.model_copy(update={"images_per_second": speed, "evaluation": evaluation})
+
+
+def _speed_of_worker(alone: float, workers: int) -> float:
+    """Images per second of one of so many workers, from those of one that works alone."""
+    return alone * (BUSY_SHARE if workers > 1 else 1.0)
 
 
 def _evaluation(data: PipelineData, finalists: int, images_per_second: float) -> float:
@@ -122,7 +126,7 @@ def _timed_plan(
     return make_plan(
         fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), batch=_batch(settings, data),
         workers=workers, finalists=finalists, threads=threads, limit=settings.seconds, epochs=settings.epochs,
-        images_per_second=training * (BUSY_SHARE if workers > 1 else 1.0),
+        images_per_second=_speed_of_worker(training, workers),
         evaluation=_evaluation(data, finalists, inference), spent=time.monotonic() - began, alone=alone,
         final_share=final_share,
     )  # fmt: skip
