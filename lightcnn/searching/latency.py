@@ -84,7 +84,8 @@ def read_models(folder: RunFolder, budget: Budget) -> LatencyModels:
 def measure_models(space: SearchSpace, budget: Budget, seed: int, progress: Progress) -> LatencyModels:
     """Times `NETWORKS` networks of a space for every time that a budget limits, and fits the models.
 
-    Nothing else should run meanwhile. Raises: LightcnnError if ONNX Runtime cannot run a network.
+    Nothing else should run meanwhile. Raises: BudgetError if all of them take longer than a limit, whatever would be
+    predicted; LightcnnError if ONNX Runtime cannot run a network.
     """
     models = []
     for limit in budget.limits:
@@ -167,7 +168,14 @@ def _measure_model(
     spread = max(high / low, MIN_SPREAD)
     while len(networks) < NETWORKS:
         networks.append(_network(space, round(low * spread ** random.random()), random))
-    return fit_latency(networks, time_networks(networks, runtime, progress), runtime)
+    measured = time_networks(networks, runtime, progress)
+    if min(measured) > limit.upper:
+        raise BudgetError(
+            f"budget {Budget((limit,))}: the fastest of {NETWORKS} networks of the space {space.name or 'given'} takes "
+            f"{min(measured) / 1000:.3f} ms for one image on this machine; raise the limit, or use a space with "
+            "smaller inputs or narrower stages"
+        )
+    return fit_latency(networks, measured, runtime)
 
 
 def _growing(space: SearchSpace, random: Random) -> Iterator[NetworkSpec]:

@@ -167,4 +167,7 @@ def _latencies(
     require_timeable(budget)
     if existing is not None:
         return read_models(existing, budget)
-    return measure_models(space, budget, seed, progress.reading)
+    start = time.monotonic()
+    models = measure_models(space, budget, seed, progress.timing)
+    progress.timed(time.monotonic() - start, max(model.error for model in models.models))
+    return models

@@ -27,6 +27,12 @@ class SearchProgress:
     def read(self, images: int, seconds: float) -> None:
         """Called when so many images have been read and their groups are known; the time limit counts from here."""
 
+    def timing(self, what: str, done: int, total: int) -> None:
+        """Called while networks are timed: the step, how many networks are done, how many there are."""
+
+    def timed(self, seconds: float, error: float) -> None:
+        """Called when networks have been timed; nine in ten predictions have at most that relative error."""
+
     def planned(
         self,
         run: RunFolder,
@@ -86,6 +92,10 @@ class CalledSearchProgress(SearchProgress):
 
     def reading(self, what: str, done: int, total: int) -> None:
         """Reports the images of a step that are done."""
+        self._call(what, done, total)
+
+    def timing(self, what: str, done: int, total: int) -> None:
+        """Reports the networks of a step that are done."""
         self._call(what, done, total)
 
     def planned(

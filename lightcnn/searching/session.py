@@ -146,7 +146,7 @@ class SearchSession:
             return dict.fromkeys(trials, ())
         with self._clock.paused():
             specs = [finalist.candidate.spec for finalist in finalists]
-            latencies = measure_latencies(specs, budget, parts.progress.reading)
+            latencies = measure_latencies(specs, budget, parts.progress.timing)
         if not any(all(each.is_met for each in measured) for measured in latencies):
             raise LightcnnError(f"run {parts.folder.path}: {nearest_latency(latencies, budget)}")
         return dict(zip(trials, latencies, strict=True))

@@ -22,6 +22,9 @@ from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.report.wording import plan_lines
 from lightcnn.searching.settings import SearchSettings
 
+BUSY_ERROR = 0.3
+"""Predicted times that are worse were measured while other programs ran: 11 % is usual."""
+
 
 class SearchView(LiveView, SearchProgress):
     """Shows a search: live on a terminal, elsewhere one line per score, nothing when quiet."""
@@ -32,7 +35,7 @@ class SearchView(LiveView, SearchProgress):
         self._clock: Any = None
         self._settings: Any = None
         self._plan: Any = None
-        self._phase, self._current, self._read = "reading images", "", ""
+        self._phase, self._current, self._read, self._timed = "reading images", "", "", ""
         self._running: dict[int, _Running] = {}
         self._best: Any = None
         self._states: dict[int, str] = {}
@@ -50,12 +53,27 @@ class SearchView(LiveView, SearchProgress):
         """Keeps how long reading took, for when nothing can be refused any more."""
         self._read = f"{images:,} images were read in {seconds:.1f} s, which --time does not include"
 
+    def timing(self, what: str, done: int, total: int) -> None:
+        """Shows the step and how many networks are done."""
+        interrupt.check()
+        self._phase, self._current = what, f"{done:,} of {total:,} networks"
+
+    def timed(self, seconds: float, error: float) -> None:
+        """Keeps how long timing took, and how far predictions can be trusted."""
+        self._timed = (
+            f"networks were timed in {seconds:.1f} s, which --time includes; nine in ten predicted times are within "
+            f"{error:.0%}"
+        )
+        if error > BUSY_ERROR:
+            self._timed += " (other programs seem to run), and a network must be predicted to be that much faster"
+
     def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any, validation: int, chosen: Any) -> None:
         """Shows what is searched, and the plan."""
         self._budget, self._clock, self._settings, self._plan = space.budget, clock, settings, plan
         self._validation, self._began = validation, time.monotonic()
         self._phase, self._current = "comparing networks", ""
-        self.line(self._read)
+        for line in filter(None, (self._read, self._timed)):
+            self.line(line)
         workers = f"{plan.workers} workers" if plan.workers > 1 else "one process"
         name = space.space.name or "the given space"
         if chosen is not None:
@@ -130,7 +148,7 @@ class SearchView(LiveView, SearchProgress):
 
     def quantizing(self, deploy: str) -> None:
         """Shows that the best networks are quantized."""
-        self._phase = f"evaluating the best networks in 8 bits, as in {deploy}"
+        self._phase, self._current = f"evaluating the best networks in 8 bits, as in {deploy}", ""
         self.line(f"the best networks are compared in 8 bits, as in {deploy}, which --time does not include")
 
     def render(self) -> RenderableType:

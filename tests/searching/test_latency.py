@@ -129,6 +129,17 @@ def test_other_times_than_those_of_the_search_are_refused(copied: Path, before: 
 
 def test_a_latency_below_the_smallest_network_is_refused_before_there_is_a_folder(space: str) -> None:
     with pytest.raises(BudgetError, match=r"the smallest network of the space given needs \d+ us for one image, over"):
+        run(space, "61us")
+    assert not Path("run").exists()
+
+
+def test_a_latency_below_all_times_is_refused_whatever_is_predicted(
+    space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine, rates may be found by which a network takes no time."""
+    no_time = MACHINE.model_copy(update={"rates": {}})
+    monkeypatch.setattr("lightcnn.searching.latency.fit_latency", lambda *_: no_time)
+    with pytest.raises(BudgetError, match=r"the fastest of 30 networks of the space given takes 0\.0\d\d ms for one"):
         run(space, "10us")
     assert not Path("run").exists()
 

@@ -64,3 +64,16 @@ def test_the_view_shows_rungs_speed_noise_and_time(tmp_path: Any, seconds: list[
     assert "1.28k images/s" in rendered(view), "with the steps after the last beat"
     view.searched()
     assert "final training" in rendered(view)
+
+
+@pytest.mark.parametrize(("error", "busy"), [(0.11, False), (0.92, True)])
+def test_timed_networks_are_counted_and_how_far_to_trust_them_is_stated(error: float, busy: bool) -> None:
+    view = SearchView(CommandConsole(stderr=True), quiet=True)
+    view.timing("timing, round 2", 4, 30)
+    assert (view._phase, view._current) == ("timing, round 2", "4 of 30 networks")
+    view.timed(12.34, error)
+    expected = (
+        f"networks were timed in 12.3 s, which --time includes; nine in ten predicted times are within {error:.0%}"
+    )
+    assert view._timed.startswith(expected)
+    assert ("other programs seem to run" in view._timed) == busy
