@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
@@ -51,21 +51,42 @@ def result_grid(report: Mapping[str, Any]) -> Table:
 
 
 def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], *, width: int) -> Table:
-    """The best networks of a search, from report.json and the rows of trials.csv; fewer costs if it is narrow."""
+    """The best networks of a search, from report.json and the rows of trials.csv; fewer costs if it is narrow.
+
+    Those of the final training come first, with their scores after it.
+    """
     length = "images" if "comparison" in report else "epochs"  # earlier versions counted epochs
     costs = COST_COLUMNS | {name: title for name, title in DEVICE_TITLES.items() if trials and name in trials[0]}
     header = ("trial", *costs.values(), length, "val accuracy")
     scored = [row for row in trials if row["validation_accuracy"] and row["state"] in ("complete", "pruned")]
-    scored.sort(key=lambda row: (-int(row["fidelity"]), -float(row["validation_accuracy"])))
+    ends = {final["trial"]: final["curve"][-1] for final in report.get("finals", ()) if final["curve"]}
+    reached = {row["number"]: _reached(row, ends.get(int(row["number"]))) for row in scored}
+    scored.sort(key=lambda row: (int(row["number"]) not in ends, reached[row["number"]].place))
     cells = [
         (
             row["number"], *(human(int(row[name])) + ("" if name in ("macs", "params") else "B") for name in costs),
-            human(int(row["fidelity"])), f"{float(row['validation_accuracy']):.2%}",
+            human(reached[row["number"]].images), f"{reached[row['number']].accuracy:.2%}",
         )
         for row in scored[:MAX_NETWORKS]
     ]  # fmt: skip
     best = ["bold green" if int(row[0]) == report["best"]["trial"] else "" for row in cells]
     return fitted_table(header, cells, optional=OPTIONAL, width=width, styles=best)
+
+
+class _Reached(NamedTuple):
+    """The images of a network's longest training, its accuracy after that, and its place among its like."""
+
+    images: int
+    accuracy: float
+    place: tuple[float, ...]
+
+
+def _reached(row: Mapping[str, Any], end: Mapping[str, Any] | None) -> _Reached:
+    """From a row of trials.csv and, if the network was trained further, the last point of that training."""
+    if end is not None:
+        return _Reached(end["images"], end["accuracy"], (-end["accuracy"],))
+    images, accuracy = int(row["fidelity"]), float(row["validation_accuracy"])
+    return _Reached(images, accuracy, (-images, -accuracy))
 
 
 def _other_score(report: Mapping[str, Any]) -> list[tuple[str, str]]:

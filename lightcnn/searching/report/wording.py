@@ -23,7 +23,8 @@ UNUSED_SHARE = 0.1
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     """The plan in sentences, from its document."""
     final, rungs, count = plan["final"], plan["rungs"], plan["finalists"]
-    length = f"{human(final['images'])} images ({final['epochs']:g} epochs, {final['steps']:,} steps)"
+    steps = "1 step" if final["steps"] == 1 else f"{final['steps']:,} steps"
+    length = f"{human(final['images'])} images ({final['epochs']:g} epochs, {steps})"
     if plan["networks"] == 1 and plan["worthwhile_seconds"] is None:
         lines = [f"plan: one network is trained, to about {length}"]
     elif plan["networks"] == 1:
@@ -141,9 +142,10 @@ def prediction_line(prediction: Mapping[str, Any]) -> str | None:
     left_out = prediction["left_out"]
     if left_out is None:
         return None
+    count = left_out["networks"]
     line = (
-        f"the log loss of {left_out['networks']} networks was predicted from shorter trainings and from the other "
-        f"networks with an error of {left_out['error']:.0%}"
+        f"the log loss of {'one network' if count == 1 else f'{count} networks'} was predicted from shorter trainings "
+        f"and from the other networks with an error of {left_out['error']:.0%}"
     )
     if left_out["rank_correlation"] is None:
         return f"{line}; a rank correlation takes four networks of the same length"

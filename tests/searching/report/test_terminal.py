@@ -62,3 +62,16 @@ def test_a_narrow_table_has_fewer_costs_and_wraps_nothing(width: int, missing: t
     assert [line.split()[0] for line in lines] == ["trial", "1", "0"]
     for name in ("FLOPs", "int8 weights", "int8 RAM", "val accuracy"):
         assert (name in lines[0]) == (name not in missing)
+
+
+def test_networks_of_the_final_training_are_first_with_their_scores_after_it() -> None:
+    def final(number: int, *accuracies: float) -> dict[str, Any]:
+        curve = [{"images": 700_000 + place, "accuracy": value} for place, value in enumerate(accuracies)]
+        return {"trial": number, "curve": curve}
+
+    report = REPORT | {"finals": [final(0, 0.91, 0.96), final(1, 0.97), final(4)]}
+    trials = [trial(0, "0.9"), trial(1, "0.95"), trial(2, "0.99"), trial(4, "0.93")]
+    lines = [line.split() for line in text_of(search_table(report, trials, width=200)).splitlines()[1:]]
+    assert [(line[0], line[-2], line[-1]) for line in lines] == [
+        ("1", "700k", "97.00%"), ("0", "700k", "96.00%"), ("2", "600k", "99.00%"), ("4", "600k", "93.00%"),
+    ]  # fmt: skip
