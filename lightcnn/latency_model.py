@@ -47,7 +47,7 @@ class LatencyModel(Frozen):
 
     runtime: TimedRuntime
     rates: Rates
-    error: Annotated[float, Field(ge=0, le=10, description="relative; one prediction in ten has a larger one")]
+    error: Annotated[float, Field(ge=0, le=10, description="relative to the prediction; one in ten has a larger one")]
     networks: Annotated[int, Field(ge=1, le=10_000, description="networks that were timed")]
 
     def predict(self, features: Mapping[str, float]) -> float:
@@ -55,7 +55,7 @@ class LatencyModel(Frozen):
         return sum(self.rates.get(name, 0.0) * value for name, value in features.items())
 
     def bound(self, features: Mapping[str, float]) -> float:
-        """Microseconds that one network in ten exceeds."""
+        """Microseconds that at most one network in ten exceeds."""
         return self.predict(features) * (1 + self.error)
 
     @property

@@ -20,6 +20,8 @@ from lightcnn.spec import NetworkSpec
 
 ROUND_SECONDS = 0.15
 """Seconds for the rounds of each network."""
+MAX_ERROR = 10.0
+"""Largest error that is stated: predictions that are off by more are worth nothing either."""
 ERROR_QUANTILE = 0.9
 """The share of networks whose error is at most that of the model."""
 
@@ -63,11 +65,12 @@ def fit_latency(networks: Sequence[NetworkSpec], microseconds: Sequence[float], 
     table = np.array([[each[name] for name in names] for each in features]) / np.array(microseconds)[:, None]
     scale = table.max(axis=0)
     table /= scale
-    errors = [abs(float(table[index] @ _rates(np.delete(table, index, axis=0))) - 1) for index in range(len(table))]
+    shares = [float(table[index] @ _rates(np.delete(table, index, axis=0))) for index in range(len(table))]
+    errors = [abs(1 / max(share, 1e-9) - 1) for share in shares]  # relative to the prediction, as bounds are
     rates = _rates(table) / scale
     return LatencyModel(
         runtime=runtime, rates={name: float(rate) for name, rate in zip(names, rates, strict=True) if rate > 0},
-        error=float(np.quantile(errors, ERROR_QUANTILE)), networks=len(networks),
+        error=min(MAX_ERROR, float(np.quantile(errors, ERROR_QUANTILE))), networks=len(networks),
     )  # fmt: skip
 
 

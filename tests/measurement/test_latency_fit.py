@@ -46,6 +46,17 @@ def test_the_error_is_about_that_of_other_networks(networks: list[NetworkSpec]) 
     assert 0.1 < model.error < 0.4  # nine in ten of the factors are within 0.18 of 1
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_nine_in_ten_networks_are_within_the_bound_however_much_times_vary(
+    networks: list[NetworkSpec], seed: int
+) -> None:
+    factors = np.random.default_rng(seed).lognormal(0, 1, len(networks))
+    times = [made_up(network) * factor for network, factor in zip(networks, factors, strict=True)]
+    model = fit_latency(networks, times, "folded")
+    bounds = [model.bound(latency_features(program(network))) for network in networks]
+    assert np.mean(np.array(times) <= bounds) >= 0.85
+
+
 def test_networks_are_timed_with_one_thread(networks: list[NetworkSpec], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightcnn.measurement.latency.MAX_WARM_RUNS", 3)
     before, steps = torch.get_num_threads(), []
