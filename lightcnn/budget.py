@@ -7,8 +7,8 @@ A budget is one or more limits with their units, joined by commas:
 FLOPs and MACs are the same number: multiply-adds. KB is 1000 bytes and KiB 1024. A plain byte limit is on the int8
 weights of the deployed network; `-RAM` is on the peak of its int8 activations. `-flash` and `-arena` are on the C that
 `lightcnn export --to c` generates: its constants and code, and its static buffer. `5ms` is the time for one image in
-PyTorch with one thread on this machine, `5ms-onnx` in ONNX Runtime. `low..high` adds a lower limit. Upper and lower
-case do not matter.
+PyTorch with one thread on this machine, `5ms-onnx` in ONNX Runtime. `low..high` adds a lower limit, with a unit or
+a prefix of its own if it is another one: `500k..1MFLOPs`. Upper and lower case do not matter.
 """
 
 from __future__ import annotations
@@ -290,8 +290,11 @@ def _parse_limit(term: str, text: str) -> Limit:
     low, high, unit = match["low"], match["high"], match["unit"] or match["low_unit"]
     resource, scale = _parse_unit(unit, term, text)
     low_scale = scale
-    if low and match["low_unit"]:
-        low_resource, low_scale = _parse_unit(match["low_unit"], term, text)
+    low_unit = match["low_unit"] if low else ""
+    if low_unit and low_unit in _PREFIX and resource in (MACS, PARAMS):
+        low_scale = _PREFIX[low_unit]
+    elif low_unit:
+        low_resource, low_scale = _parse_unit(low_unit, term, text)
         if low_resource is not resource:
             raise BudgetError(f"budget {text!r}: the limits of {term!r} have different units; use one unit")
     upper = _round_inwards(high, scale, term, text, up=False)

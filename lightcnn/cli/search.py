@@ -58,6 +58,13 @@ BudgetLimits = Annotated[
         "0.9..1MFLOPs.",
     ),
 ]
+Pareto = Annotated[
+    bool,
+    typer.Option(
+        "--pareto",
+        help="Search for a Pareto front over the range in --budget, as in 0.2..4MFLOPs, 20k..200kparams or 0.5..5ms.",
+    ),
+]
 Space = Annotated[
     str | None,
     typer.Option(
@@ -115,7 +122,8 @@ Finalists = Annotated[
         metavar="N",
         min=1,
         max=64,
-        help="Number of networks that are trained to the end (default: one per worker; 2 without --time).",
+        help="Number of networks that are trained to the end (default: one per worker; 2 without --time; "
+        "with --pareto one per band of costs).",
     ),
 ]
 Workers = Annotated[
@@ -159,6 +167,7 @@ SearchDryRun = Annotated[
 
 def search(
     budget: BudgetLimits = None,
+    pareto: Pareto = False,
     space: Space = None,
     data: SearchData = None,
     trials: Trials = None,
@@ -198,6 +207,8 @@ def search(
         "deploy": deploy and deploy.value,
     }  # fmt: skip
     options = {name: value for name, value in options.items() if value is not None}
+    if pareto:
+        options["pareto"] = True
     if sets:
         options["set"] = assigned(sets)
     options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
@@ -237,7 +248,9 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
     space = SearchSpace.load(choose_space(budget, size).name if name == "auto" else name)
     fixed = space.with_input(options["input"]) if "input" in options and name != "auto" else space
     if counted := budget.without_latencies:  # networks are timed later
-        require_deployable(BudgetedSpace(fixed.for_data(channels, classes, size), counted), options.get("deploy"))
+        pareto = "pareto" in options and not budget.latencies
+        bounded = BudgetedSpace(fixed.for_data(channels, classes, size), counted, pareto=pareto)
+        require_deployable(bounded, options.get("deploy"))
     require_timeable(budget)
     values = {name: value for name, value in options.items() if name not in Reading.model_fields}
     if "trials" not in options and "seconds" not in options:
@@ -280,7 +293,7 @@ def _show_estimate(settings: SearchSettings, as_json: bool, quiet: bool, resumed
 def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
     """Prints the end of a search: the score, the best networks, the run folder, and how to search longer."""
     from lightcnn.run_files import earlier_values, read_limited
-    from lightcnn.searching.report.terminal import result_grid, search_table, summary
+    from lightcnn.searching.report.terminal import front_table, result_grid, search_table, summary
     from lightcnn.searching.report.wording import comparison_lines, longer_option, seeds_line
 
     report = run.report
@@ -296,6 +309,9 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
         with earlier_values(run.path, "trials.csv"):
             trials = csv_files.read(read_limited(run.path, "trials.csv", MAX_TRIALS_BYTES))
         console.print()
+        if "pareto" in report:
+            console.print(front_table(report, width=console.width))
+            console.print()
         console.print(search_table(report, trials, width=console.width))
         console.print()
         can_continue = "comparison" in report  # not a search of an earlier version

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from lightcnn.budget import Budget, Cost, Limit
 from lightcnn.cost import cost, layer_extremes
+from lightcnn.cost_range import cost_bands, cost_range
 from lightcnn.device_cost import MAX_DIMENSION, device_cost
 from lightcnn.errors import BudgetError
 from lightcnn.latency_model import LatencyModel, latency_features, with_latencies
@@ -59,12 +60,21 @@ class Candidate:
 class BudgetedSpace:
     """The space that a searcher draws from: all its candidates meet a budget. Images have so many `pixels`, if known.
 
-    `latencies` predict the times that the budget limits. Raises: BudgetError if even the smallest network of the space
-    breaks the budget.
+    `latencies` predict the times that the budget limits; networks use at least `min_use` of it, by default the lower
+    limit. `pareto` if the lower limit is the lower end of a Pareto front: `bands` are then spaces with ascending parts
+    of its range, in which a search proposes in turn. Raises: BudgetError if even the smallest network of the space
+    breaks the budget, or for a front over a budget without a range.
     """
 
     def __init__(
-        self, space: SearchSpace, budget: Budget, pixels: int | None = None, latencies: Sequence[LatencyModel] = ()
+        self,
+        space: SearchSpace,
+        budget: Budget,
+        pixels: int | None = None,
+        latencies: Sequence[LatencyModel] = (),
+        *,
+        min_use: float | None = None,
+        pareto: bool = False,
     ) -> None:
         self.space = space
         self.budget = budget
@@ -75,7 +85,19 @@ class BudgetedSpace:
         self.covered = self._covers()
         """Whether even the largest network meets the budget, so that networks need not be scaled up to it."""
         lower = [limit.lower / limit.upper for limit in budget.limits if limit.lower is not None]
-        self._min_use = max(lower, default=MIN_USE)
+        self._min_use = max(lower, default=MIN_USE) if min_use is None else min_use
+        self.bands = self._bands(pixels) if pareto else ()
+
+    def _bands(self, pixels: int | None) -> tuple[BudgetedSpace, ...]:
+        """Their networks use at least `MIN_USE`, those of the first one at least the lower end of the range."""
+        by = cost_range(self.budget).resource.largest_count
+        ends = (by(self.cost_of(shape)) for shape in (self._smallest_by(by), self._largest_by(by)))
+        budgets = cost_bands(self.budget, *ends)
+        uses = [None, *[MIN_USE] * (len(budgets) - 1)]
+        return tuple(
+            BudgetedSpace(self.space, budget, pixels, self.latencies, min_use=use)
+            for budget, use in zip(budgets, uses, strict=True)
+        )
 
     def measure(self, network: NetworkSpec) -> Cost:
         """The cost of a network, with flash and arena, and times, if the budget limits them."""

@@ -12,6 +12,7 @@ from lightcnn.searching.settings import SearchSettings
 
 if TYPE_CHECKING:
     from lightcnn.searching.latency import MeasuredLatency
+    from lightcnn.searching.report.front import FrontPoint
     from lightcnn.searching.trainings.choice import Choice
     from lightcnn.searching.trainings.finals import Finalist, FinalProgress
     from lightcnn.searching.trials.storage import Outcome
@@ -28,8 +29,8 @@ class SearchResult:
 
     All trials, the predicted utility of those with a score, the final trainings in the order of the finalists, the
     weights that are delivered, how often the test set has been evaluated, with this time, the test accuracies of the
-    same training with other seeds, the trainings with a second seed of networks that are the best within noise, and the
-    latencies of the delivered network that the budget limits.
+    same training with other seeds, the trainings with a second seed of networks that are the best within noise, the
+    latencies of the delivered network that the budget limits, and the networks of a Pareto front, cheapest first.
     """
 
     outcomes: Sequence[Outcome]
@@ -41,6 +42,7 @@ class SearchResult:
     repeats: Sequence[float] = ()
     second: Sequence[tuple[Finalist, FinalProgress]] = ()
     latencies: Sequence[MeasuredLatency] = ()
+    front: Sequence[FrontPoint] = ()
 
 
 def comparison(settings: SearchSettings, plan: Plan, result: SearchResult, left: float | None) -> dict[str, Any]:

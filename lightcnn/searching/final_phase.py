@@ -70,6 +70,7 @@ class FinalPhase:
         second = [
             replace(finalist, seed=self._searcher.seed_of(finalist.outcome.number, 1), second=True)
             for finalist in contenders(trained.weights, self._parts.judge)
+            if self._parts.plan.bands == 1  # of a front, the time is for networks of other costs
         ]
         trainings = self._trainings()
         if second and trainings.have_time(second, trained.steps):
@@ -111,7 +112,7 @@ class FinalPhase:
         promises = self._searcher.promises(self._searcher.outcomes())
         chosen = choose_finalists(
             outcomes, promises, count, longest=parts.plan.rungs[-1], validation=len(parts.data.validation),
-            always_first=parts.plan.first_has_worker(parts.settings.seconds),
+            always_first=parts.plan.first_has_worker(parts.settings.seconds), turns=parts.plan.bands,
         )  # fmt: skip
         return [self._finalist(outcome) for outcome in chosen]
 

@@ -50,6 +50,7 @@ from lightcnn.space_choice import choose_space
 def search(
     budget: str | None = None,
     *,
+    pareto: bool = False,
     space: str = "auto",
     data: Any = "digits",
     groups: Any = None,
@@ -79,6 +80,9 @@ def search(
 
     Args:
         budget: Limits with units, joined by commas, as in "1MFLOPs,50kparams". Needed unless `resume` is set.
+        pareto: Whether to search for a Pareto front over the range in `budget`, as in "0.2..4MFLOPs". `front` of the
+            report has its networks, the folder `front` of the run their specs and weights; the run predicts with the
+            one that is best on validation.
         space: Name of a shipped search space, path of a YAML file, or "auto": by budget and size of the images.
         data: Name of a data set, folder of class folders, or path of a .csv or .npz file; or arrays (X, y): uint8
             images (N, H, W), (N, H, W, 1) or (N, H, W, 3) and labels (N,), integers or texts; or a PyTorch data set of
@@ -93,7 +97,8 @@ def search(
         input: Input size of all networks in pixels (default: the sizes of the space compete).
         set: Values of `training` and `augment` of all trainings, by their paths in a recipe, as in
             {"training.learning_rate": 0.005, "training.class_weights": "balanced", "augment": "light"}.
-        finalists: Number of networks that are trained to the end (default: one for each worker; 2 without `time`).
+        finalists: Number of networks that are trained to the end (default: one for each worker; 2 without `time`; of a
+            Pareto front one for each band of costs).
         workers: Processes that train (default: one for each core of a CPU, at most 8; 1 on a GPU).
         seeds: Number of trainings of the delivered network, each with another seed (default: one). All but the first
             take time beyond `time`.
@@ -122,7 +127,8 @@ def search(
     reported = receiver(progress, SILENT, CalledSearchProgress, SearchView)
     with given(data, groups) as source, reported as view:
         values = {
-            "budget": budget, "space": space, "input": input, "data": source, "strategy": strategy, "metric": metric,
+            "budget": budget, "pareto": pareto,
+            "space": space, "input": input, "data": source, "strategy": strategy, "metric": metric,
             "set": dict(set or {}), "trials": trials, "seconds": seconds_of(time), "epochs": epochs,
             "finalists": finalists, "workers": workers, "seeds": seeds, "seed": seed, "device": device,
             "deploy": deploy,

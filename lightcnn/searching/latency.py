@@ -164,7 +164,8 @@ def _measure_model(
         if times[-1] > HIGHEST_SHARE * limit.upper:
             break
     macs = [cost(network).macs for network in networks]
-    low, high = (_macs_at(share * limit.upper, macs, times) for share in (LOWEST_SHARE, HIGHEST_SHARE))
+    lowest = min(LOWEST_SHARE * limit.upper, limit.lower or limit.upper)  # a Pareto front begins at the lower limit
+    low, high = (_macs_at(time, macs, times) for time in (lowest, HIGHEST_SHARE * limit.upper))
     spread = max(high / low, MIN_SPREAD)
     while len(networks) < NETWORKS:
         networks.append(_network(space, round(low * spread ** random.random()), random))

@@ -65,6 +65,7 @@ class Plan(Frozen):
     finalists: Annotated[int, Field(ge=1, le=64)]
     threads: Annotated[int | None, Field(ge=1, le=1_024, description="CPU threads of one training")] = None
     alone: Annotated[bool, Field(description="whether there is no time to compare networks")] = False
+    bands: Annotated[int, Field(ge=1, le=64, description="bands of costs that share the search")] = 1
     images_per_second: Annotated[
         float | None, Field(gt=0, le=1e9, description="of one worker; measured if there is a time limit")
     ] = None
@@ -90,7 +91,7 @@ class Plan(Frozen):
 
         Then a search is not worse than the first network alone, except for the speed that workers take from each other.
         """
-        return limit is not None and self.workers > 1 and self.finalists > 1
+        return limit is not None and self.workers > 1 and self.finalists > 1 and self.bands == 1
 
     @property
     def steps_per_epoch(self) -> int:
@@ -136,7 +137,7 @@ class Plan(Frozen):
         if limit is None:
             return None
         final = self._turns * self.final_images(limit, epochs) / self.speed / SAFETY_SHARE + self.evaluation
-        if self.finalists > 1 and not self.alone and 2 * final <= SECOND_SHARE * limit:
+        if self.finalists > 1 and self.bands == 1 and not self.alone and 2 * final <= SECOND_SHARE * limit:
             final *= 2
         return max(0.0, limit - min(final, limit))
 
@@ -160,7 +161,7 @@ class Plan(Frozen):
 
     def compares(self, limit: float, epochs: int | None, trials: int | None) -> bool:
         """Whether a search of `limit` seconds, or of `trials` if that is less, has time to compare networks."""
-        least = MIN_BESIDE if self.first_has_worker(limit) else MIN_NETWORKS
+        least = MIN_BESIDE if self.first_has_worker(limit) else max(MIN_NETWORKS, self.bands)
         return not self.alone and trials != 1 and self._possible(limit, epochs) >= min(least, trials or least)
 
     def _possible(self, limit: float, epochs: int | None) -> int:
@@ -186,6 +187,7 @@ class Plan(Frozen):
             "networks": self.networks(limit, epochs, trials),
             "rungs": list(self.rungs),
             "finalists": self.finalists,
+            **({"bands": self.bands} if self.bands > 1 else {}),
             "workers": self.workers,
             "first_has_worker": self.first_has_worker(limit),
             "images_per_second": round(self.speed, 1) if limit is not None else None,
@@ -211,16 +213,18 @@ def make_plan(
     batch: int | None = None,
     alone: bool = False,
     final_share: float = FINAL_SHARES[0],
+    bands: int = 1,
 ) -> Plan:
     """The plan for a training set of so many images, in batches of the default size without `batch`.
 
-    Without a time `limit` nothing depends on the machine. `alone` if only the first network is trained.
+    Without a time `limit` nothing depends on the machine. `alone` if only the first network is trained. The networks
+    of a Pareto front are in several `bands` of costs.
     """
     batch = batch or default_training(1, images).batch
     draft = Plan(
         fingerprint=fingerprint, images=images, batch=batch, rungs=(1,), warmup_steps=1, workers=workers,
         finalists=finalists, threads=threads, images_per_second=images_per_second, evaluation=evaluation, spent=spent,
-        alone=alone, final_share=final_share,
+        alone=alone, final_share=final_share, bands=bands,
     )  # fmt: skip
     final, steps = draft.final_images(limit, epochs), draft.steps_per_epoch
     if limit is None:

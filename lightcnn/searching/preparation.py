@@ -104,7 +104,7 @@ def prepare(
     if budget.latencies:
         wait_until_idle()
         latencies = _latencies(images, budget, settings.seed, existing, progress)
-    space = BudgetedSpace(images, budget, dataset.size, latencies.models if latencies else ())
+    space = BudgetedSpace(images, budget, dataset.size, latencies.models if latencies else (), pareto=settings.pareto)
     require_deployable(space, settings.deploy)
     _require_training(space, settings, dataset, sets, device, workers)
     return SearchInputs(settings, dataset, sets, space, latencies, _judge(settings, dataset, sets), began)

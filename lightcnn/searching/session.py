@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from lightcnn.cost_range import cost_range
 from lightcnn.errors import LightcnnError, RunError
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
@@ -12,6 +13,7 @@ from lightcnn.searching.comparison import SearchResult
 from lightcnn.searching.final_phase import FinalPhase, TrainedFinals
 from lightcnn.searching.latency import MeasuredLatency, measure_latencies, nearest_latency
 from lightcnn.searching.preparation import SessionParts
+from lightcnn.searching.report.front import front_points
 from lightcnn.searching.report.report import delivered_recipe, write_report
 from lightcnn.searching.report.trial_table import write_trials
 from lightcnn.searching.settings import SETTINGS_FILE
@@ -22,6 +24,7 @@ from lightcnn.searching.trainings.files import remove_states
 from lightcnn.searching.trainings.finals import Finalist, progress_file
 from lightcnn.searching.trainings.repeats import repeat_training
 from lightcnn.searching.trials.clock import SearchClock
+from lightcnn.searching.trials.halving import in_turns
 from lightcnn.searching.trials.loop import run_trials
 from lightcnn.searching.trials.searcher import LAG, Searcher
 from lightcnn.searching.trials.storage import Outcome
@@ -68,7 +71,8 @@ class SearchSession:
         self._write(trained)
         self._searcher.store_seconds(self._clock.elapsed())
         promises = self._searcher.promises(self._searcher.outcomes())
-        promising = sorted(promises, key=lambda number: -promises[number])[:KEPT_STATES]
+        ranked = sorted(promises, key=lambda number: -promises[number])
+        promising = in_turns(ranked, self._searcher.bands.turn)[:KEPT_STATES]
         remove_states(parts.folder, keep=[*promising, *(finalist.outcome.number for finalist in trained.finalists)])
 
     def _begin_progress(self) -> None:
@@ -135,6 +139,7 @@ class SearchSession:
         result = SearchResult(
             outcomes, searcher.promises(outcomes), trained.finalists, trained.progress, choice,
             searcher.count_test_evaluation(), repeats, trained.second, latencies[choice.best.finalist.outcome.number],
+            front_points(choice, cost_range(parts.space.budget).resource, latencies) if parts.settings.pareto else (),
         )  # fmt: skip
         write_report(parts.folder, parts.settings, pipeline, parts.space, parts.plan, result, self._clock, parts.values)
 
@@ -188,6 +193,7 @@ class SearchSession:
             "data": parts.data.pipeline.dataset.fingerprint,
             "seed": settings.seed,
             "strategy": settings.strategy,
+            **({"pareto": True} if settings.pareto else {}),
             **({} if settings.metric == "accuracy" else {"metric": settings.metric}),
             "rungs": list(plan.rungs),
             **({"latency": models} if models else {}),
@@ -202,6 +208,7 @@ class SearchSession:
             predictor=predict_utility,
             final_images=plan.final_images(settings.seconds, settings.epochs),
             lag=LAG if settings.seconds is None else None,
+            bands=parts.space.bands,
         )
         _require_networks(parts.folder, parts.space, searcher.outcomes())
         return searcher

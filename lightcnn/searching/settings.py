@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue
 
 from lightcnn import document, overrides
 from lightcnn.budget import Budget
+from lightcnn.cost_range import cost_range
 from lightcnn.devices import MAX_WORKERS, DeviceName
 from lightcnn.document import Frozen
 from lightcnn.errors import InputError
@@ -46,6 +47,7 @@ class SearchSettings(Frozen):
     """The resolved input of `lightcnn search`. It stops at `trials` trials or after `seconds`, whichever is first."""
 
     budget: str
+    pareto: Annotated[bool, Field(description="whether a Pareto front over the budget's range is searched for")] = False
     data: str
     space: SearchSpace
     choose_space: Annotated[bool, Field(description="whether the space was chosen by budget and images")] = False
@@ -85,11 +87,16 @@ class SearchSettings(Frozen):
 
 
 def make_settings(values: Mapping[str, Any]) -> SearchSettings:
-    """Settings from plain values by name. Raises: InputError, in one line, if a value is out of range."""
+    """Settings from plain values by name.
+
+    Raises: InputError, in one line, if a value is out of range; BudgetError for a front over a budget without a range.
+    """
     settings = document.make(SearchSettings, _with_monitor(values), "search")
     for path in settings.set:
         _require_settable(path)
     settings.training(Optimisation())
+    if settings.pareto:
+        cost_range(Budget.parse(settings.budget))
     return settings
 
 

@@ -21,7 +21,7 @@ from made_up_table import Entry, WidthDepthTable
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, Trial
 
-from lightcnn.searching.strategies.base import SeededSampler, Shapes, Strategy, decode, distributions, randomness
+from lightcnn.searching.strategies.base import Bands, SeededSampler, Shapes, Strategy, decode, distributions, randomness
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.searching.strategies.random import propose_random
 from lightcnn.searching.strategies.table import FUNCTIONS
@@ -50,7 +50,7 @@ def evaluations(
     table: WidthDepthTable, values: NDArray[np.float64], strategy: str, seed: int, *, limit: int, lag: int
 ) -> int:
     """Trials until the entry with the best score is within `NEAR` of the best value; at most `limit`."""
-    study = optuna.create_study(direction="maximize", sampler=SeededSampler(table, PROPOSALS[strategy], seed))
+    study = optuna.create_study(direction="maximize", sampler=SeededSampler(Bands((table,)), PROPOSALS[strategy], seed))
     waiting: deque[tuple[Trial, Entry, float]] = deque()
     known: set[str] = set()
     best = -np.inf

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightcnn import document
-from lightcnn.budget import MACS, Budget, Limit
+from lightcnn.budget import MACS, RESOURCES, Budget, Limit, human
 from lightcnn.network_stages import spec_stages
 from lightcnn.output import html
 from lightcnn.output.caveats import groups_clause, page_cautions
@@ -19,7 +19,15 @@ from lightcnn.output.largest_class import KEY, largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.metric_names import format_score, metric_label
-from lightcnn.searching.report.wording import certainty, comparison_lines, longer_option, plan_lines, seeds_line
+from lightcnn.searching.report.wording import (
+    certainty,
+    comparison_lines,
+    front_cost,
+    front_line,
+    longer_option,
+    plan_lines,
+    seeds_line,
+)
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.spec import NetworkSpec
@@ -34,6 +42,8 @@ COST_TITLES = {"macs": "FLOPs", "params": "parameters", "weight_bytes": "int8 we
 """The resources of a budget as names of bars."""
 TRIAL_HEADER = ("trial", "state", "images", "validation accuracy", "FLOPs", "parameters", "int8 weight bytes",
                 "peak activation bytes", "seconds", "stem and stage widths", "reason")  # fmt: skip
+FRONT_HEADER = ("trial", "validation", "test", "images", "spec")
+"""Columns of the table of a Pareto front, after the cost."""
 CURVE_HEADER = ("trial", "part", "images", "validation log loss")
 
 
@@ -58,6 +68,7 @@ def report_page(
         "stage_header": TABLE_HEADER, "stages": stage_rows(stages), "spec": document.dump(spec),
         "trial_header": TRIAL_HEADER, "curve_header": CURVE_HEADER, "curves": list(_curve_rows(report)),
         "trials": [_trial_row(outcome, space) for outcome in outcomes],
+        "front_header": _front_header(report), "front": list(_front_rows(report)),
         "winner": next((n for n, outcome in enumerate(outcomes) if outcome.number == report["best"]["trial"]), None),
         "finals": [
             (final["trial"], final["images"], final["predicted"], final["reached"])
@@ -79,7 +90,8 @@ def _answer(report: Mapping[str, Any]) -> dict[str, Any]:
         "largest": largest, "other_score": None if metric == "accuracy" else format_score(metric, metrics[metric]),
         "metric": metric_label(metric), "validation_score": val, "bias": "low" if metric == "log_loss" else "high",
         "times": _times(report), "cautions": page_cautions(report),
-        "sentences": [_sentence(line) for line in (seeds_line(report), positive_sentence(report)) if line],
+        "sentences": [_sentence(line) for line in (front_line(report), seeds_line(report), positive_sentence(report))
+                      if line],
         "plan_lines": [_sentence(line) for line in plan_lines(report["plan"])],
         "comparison_lines": [_sentence(line) for line in comparison_lines(report)],
         "largest_class": [
@@ -143,6 +155,9 @@ def _commands(
     yield "Predict the classes of other images", f"lightcnn predict {run} IMAGES"
     yield "See where the network looks", f"lightcnn explain {run}"
     yield "Export it to run elsewhere", f"lightcnn export {run}"
+    if "pareto" in report:
+        spec, data = shlex.quote(str(path / report["front"][0]["spec"])), shlex.quote(report["data"]["source"])
+        yield "Train another network of the front", f"lightcnn train {spec} --data {data}"
     if has_others:
         yield "Search longer", f"lightcnn search --resume --out {run} {longer_option(settings.seconds, report)}"
     yield "See how much the seed matters", f"lightcnn train {shlex.quote(str(path / 'recipe.yaml'))} --seeds 5"
@@ -159,6 +174,24 @@ def _trial_row(outcome: Outcome, space: BudgetedSpace) -> tuple[Any, ...]:
         outcome.number, outcome.state, outcome.images, score, *costs, html.NumberCell(f"{outcome.seconds:.1f}",
         outcome.seconds), _format_widths(outcome), outcome.reason,
     )  # fmt: skip
+
+
+def _front_header(report: Mapping[str, Any]) -> tuple[str, ...]:
+    return (RESOURCES[report["pareto"]["resource"]].label, *FRONT_HEADER) if "pareto" in report else ()
+
+
+def _front_rows(report: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
+    """The networks of a Pareto front as rows of cost and `FRONT_HEADER`."""
+    if "pareto" not in report:
+        return
+    resource, metric = RESOURCES[report["pareto"]["resource"]], report["metric"]
+    for point in report["front"]:
+        count = front_cost(point, resource)
+        scores = (
+            html.NumberCell(format_score(metric, point[name][metric]), point[name][metric]["value"])
+            for name in ("val", "test")
+        )
+        yield html.NumberCell(human(count), count), point["trial"], *scores, point["images"], point["spec"]
 
 
 def _curve_rows(report: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:

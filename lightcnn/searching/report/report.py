@@ -14,6 +14,7 @@ from torch import nn
 
 from lightcnn import document
 from lightcnn.budget import LATENCIES, Budget, Cost
+from lightcnn.cost_range import cost_range
 from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.positive_class import positive_document
@@ -45,8 +46,11 @@ from lightcnn.searching.latency import latency_document
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.predictions import importance_document, prediction_document
 from lightcnn.searching.report import figures
+from lightcnn.searching.report.front import front_document, reference_count, write_front
+from lightcnn.searching.report.front_chart import draw_front
 from lightcnn.searching.report.page import report_page
 from lightcnn.searching.report.trial_table import counts, front, history
+from lightcnn.searching.report.wording import front_cost
 from lightcnn.searching.settings import SearchSettings, TrainingValues
 from lightcnn.searching.trainings.choice import Choice, Weights
 from lightcnn.searching.trainings.files import merged, read_epochs
@@ -100,6 +104,7 @@ def write_report(
     run.write_bytes("spec.yaml", document.dump(spec).encode())
     run.write_bytes(RECIPE_FILE, document.dump(final.recipe, exclude_defaults=False).encode())
     stand_in = report["data"]["stand_in"]
+    write_front(run, result.front, stand_in=stand_in)
     run.write_bytes("weights.safetensors", weights_file(final.model, spec, stand_in=stand_in))
     preprocess = pipeline.preprocess(spec.input[1])
     unlikeness = measure_unlikeness(final.model, pipeline, preprocess)
@@ -110,7 +115,7 @@ def write_report(
     table = prediction_table(pipeline.dataset, pipeline.split, final.probabilities, preprocess.threshold)
     images = hashes_of_test_images(pipeline.dataset, pipeline.split)
     report["predictions"] = write_predictions(run, *table) | write_test_images(run, images)
-    charts = _write_charts(run, report, space, result.outcomes, final)
+    charts = _write_charts(run, report, space, result, final)
     run.write_bytes(NETWORK_FILE, network_file(spec.name, spec.input, spec_stages(spec)))
     run.write_bytes("report.html", report_page(settings, report, spec, space, result.outcomes, charts, run.path))
     run.write_json("report.json", report)
@@ -207,18 +212,27 @@ def report_document(
         },
         "positive": positive_document(pipeline.dataset.classes),
         "metrics": metrics,
-        "front": [{"cost": point.document(), "accuracy": score} for point, score in front(space, outcomes)],
+        "front": _front_document(pipeline, space, plan, result),
         "history": history(outcomes),
         "fidelity": fidelity_document(plan, result),
         "plan": plan.document(settings.seconds, settings.epochs, space.limited(settings.trials)),
         "comparison": comparison(settings, plan, result, clock.left()),
         **deploy_document(settings, result),
+        **({"pareto": {"resource": cost_range(space.budget).resource.name}} if settings.pareto else {}),
         **({"latency": latency_document(space.latencies, total, result.latencies)} if result.latencies else {}),
         "finals": [final_document(*item) for item in zip(result.finalists, result.trained, strict=True)],
         "second_seeds": [final_document(*item) for item in result.second],
         "prediction": prediction_document(space, result),
         "importance": importance_document(space, result, settings.seed),
     }
+
+
+def _front_document(pipeline: Pipeline, space: BudgetedSpace, plan: Plan, result: SearchResult) -> list[dict[str, Any]]:
+    """The networks that no other network beats in both cost and score: of a Pareto front, those trained to the end."""
+    if not result.front:
+        return [{"cost": point.document(), "accuracy": score} for point, score in front(space, result.outcomes)]
+    images = {point.trial: plan.images_at(point.weights.step) for point in result.front}
+    return front_document(result.front, pipeline, result.choice, images)
 
 
 def _nothing_compared(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[ReportWarning]:
@@ -267,13 +281,13 @@ def _require_budget(budget: Budget, total: Cost, counters: Mapping[str, int]) ->
 
 
 def _write_charts(
-    run: RunFolder, report: Mapping[str, Any], space: BudgetedSpace, outcomes: Sequence[Outcome], final: Final
+    run: RunFolder, report: Mapping[str, Any], space: BudgetedSpace, result: SearchResult, final: Final
 ) -> dict[str, Chart | None]:
     """The charts of a run by name, whose PNG files are also written to plots/."""
-    prediction, rungs = report["prediction"], report["fidelity"]["rungs"]
+    prediction, rungs, outcomes = report["prediction"], report["fidelity"]["rungs"], result.outcomes
     charts: dict[str, Chart | None] = {
         "history": figures.history(report["history"], max(o.elapsed for o in outcomes)),
-        "front": _draw_front(report, space, outcomes, final),
+        "front": _draw_pareto(report, space, result) if result.front else _draw_front(report, space, outcomes, final),
         "rungs": figures.rung_correlations(rungs),
         "learning_curves": figures.learning_curves(
             prediction["trials"], report["finals"], report["best"]["trial"], report["plan"]["final"]["images"]
@@ -286,6 +300,20 @@ def _write_charts(
         if chart is not None:
             run.write_bytes(f"plots/{name}.png", chart.png)
     return charts
+
+
+def _draw_pareto(report: Mapping[str, Any], space: BudgetedSpace, result: SearchResult) -> Chart:
+    """The front over the cost in the resource of the range."""
+    resource = cost_range(space.budget).resource
+    ended = {weights.finalist.outcome.number for weights in result.choice.networks}
+    others = [
+        (resource.largest_count(space.cost_of(outcome.shape)), outcome.score or 0.0)
+        for outcome in result.outcomes if outcome.is_scored and outcome.number not in ended
+    ]  # fmt: skip
+    return draw_front(
+        report["front"], [front_cost(point, resource) for point in report["front"]], others, metric=report["metric"],
+        label=resource.label, reference=reference_count(resource),
+    )  # fmt: skip
 
 
 def _draw_front(report: Mapping[str, Any], space: BudgetedSpace, outcomes: Sequence[Outcome], final: Final) -> Chart:

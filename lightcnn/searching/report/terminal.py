@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from rich.table import Table
 from rich.text import Text
 
-from lightcnn.budget import human
+from lightcnn.budget import RESOURCES, human
 from lightcnn.output.largest_class import largest_class_clause
 from lightcnn.output.terminal import fitted_table, key_value_grid
 from lightcnn.searching.metric_names import format_score, metric_label
+from lightcnn.searching.report.wording import front_cost
 
 DEVICE_TITLES = {"flash_bytes": "flash", "arena_bytes": "arena"}
 MAX_NETWORKS = 5
@@ -87,6 +88,21 @@ def _reached(row: Mapping[str, Any], end: Mapping[str, Any] | None) -> _Reached:
         return _Reached(end["images"], end["accuracy"], (-end["accuracy"],))
     images, accuracy = int(row["fidelity"]), float(row["validation_accuracy"])
     return _Reached(images, accuracy, (-images, -accuracy))
+
+
+def front_table(report: Mapping[str, Any], *, width: int) -> Table:
+    """The networks of a Pareto front, cheapest first, from report.json."""
+    resource, metric = RESOURCES[report["pareto"]["resource"]], report["metric"]
+    header = (resource.label, "trial", f"val {metric_label(metric)}", f"test {metric_label(metric)}", "spec")
+    cells = [
+        (
+            human(front_cost(point, resource)), str(point["trial"]),
+            *(format_score(metric, point[name][metric]) for name in ("val", "test")), point["spec"],
+        )
+        for point in report["front"]
+    ]  # fmt: skip
+    styles = ["bold green" if point["delivered"] else "" for point in report["front"]]
+    return fitted_table(header, cells, optional=("trial", "spec"), width=width, styles=styles)
 
 
 def _other_score(report: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lightcnn.budget import human
+from lightcnn.budget import WEIGHT_BYTES, Resource, human
 from lightcnn.output.terminal import format_duration
 from lightcnn.searching.metric_names import format_value, metric_label
 from lightcnn.searching.plan import NETWORKS, RUNG_FACTOR
@@ -34,6 +34,8 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
             f"plan: about {plan['networks']:,} networks are compared at {human(rungs[0])} images each"
             f"{_longer_rungs(plan)}; then {count} of them {'is' if count == 1 else 'are'} trained to about {length}"
         ]
+        if "bands" in plan:
+            lines.append(f"the range of costs has {plan['bands']} bands, in which networks are proposed in turn")
         if plan["first_has_worker"]:
             lines.append(f"one of the {plan['workers']} workers trains the first network from the beginning to the end")
     if plan["worthwhile_seconds"] is not None and plan["networks"] < NETWORKS:
@@ -69,6 +71,8 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"trials {trials} were the best within noise, so each was also trained with a second seed")
     if compared["runner_up"] is not None:
         lines.append(_lead(compared, best))
+    if front := front_line(report):
+        lines.append(front)
     if "deploy" in report:
         lines.append(_deploy_line(report["metric"], report["deploy"]))
     if "prediction" in report and compared["networks"] > 1:
@@ -97,6 +101,27 @@ def _why_unused(compared: Mapping[str, Any]) -> str:
     if compared["finalists"] == compared["networks"]:
         return "all of its networks were trained to the end"
     return "no other training fitted"
+
+
+def front_line(report: Mapping[str, Any]) -> str | None:
+    """What the Pareto front consists of, and how often its networks met the test set; None if there is no front."""
+    if "pareto" not in report:
+        return None
+    count, times = len(report["front"]), report["best"]["test_evaluations"]
+    networks = "one network" if count == 1 else f"{count} networks"
+    tested = "it was" if count == 1 else "all of them together were"
+    return (
+        f"the front has {networks} of those that were trained to the end; {tested} evaluated on the test images "
+        f"{'once' if times == 1 else f'{times} times'}, and only validation scores decided"
+    )
+
+
+def front_cost(point: Mapping[str, Any], resource: Resource) -> float:
+    """The cost of a network of the front in report.json; a time as measured."""
+    counts, measured = point["cost"], point.get("measured", {})
+    if resource.name in measured:
+        return float(measured[resource.name])
+    return float(counts["weight_bytes"]["int8"] if resource is WEIGHT_BYTES else counts[resource.lower])
 
 
 def _deploy_line(metric: str, deploy: Mapping[str, Any]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 from typing import Any, Protocol
 
@@ -48,6 +50,39 @@ class Strategy(Protocol):
     """Proposes the shape of a trial from the finished trials of the study, the seed and the trial's number."""
 
     def __call__(self, shapes: Shapes, study: Study, trial: FrozenTrial, seed: int, /) -> Shape: ...
+
+
+@dataclass(frozen=True)
+class Bands:
+    """Spaces of ascending cost, in which trials propose in turn; the only space of a search for a single network.
+
+    The order of the turns spreads any number of trials over the costs: the last band, the first one, one between them.
+    """
+
+    spaces: tuple[Shapes, ...]
+
+    @cached_property
+    def order(self) -> tuple[int, ...]:
+        """The bands in the order of their turns, each the furthest from those before it."""
+        count = len(self.spaces)
+        chosen = [count - 1]
+        while len(chosen) < count:
+            rest = [band for band in range(count) if band not in chosen]
+            chosen.append(max(rest, key=lambda band: min(abs(band - other) for other in chosen)))
+        return tuple(chosen)
+
+    def turn(self, number: int) -> int:
+        """The place in that order of a trial's band, by which trials of the same band are known."""
+        return number % len(self.order)
+
+    def space(self, number: int) -> Shapes:
+        """The space in which a trial proposes."""
+        return self.spaces[self.order[self.turn(number)]]
+
+    def start(self, number: int) -> Shape | None:
+        """The shape that a trial begins with: every band tries all start shapes of its space first."""
+        starts, place = self.space(number).start_shapes(), number // len(self.spaces)
+        return starts[place] if place < len(starts) else None
 
 
 def randomness(seed: int, number: int, purpose: str) -> Random:
@@ -135,22 +170,21 @@ class GivenShape(optuna.samplers.BaseSampler):
 class SeededSampler(optuna.samplers.BaseSampler):
     """A strategy as an Optuna sampler. Its proposals depend on the finished trials, the seed and the trial's number."""
 
-    def __init__(self, shapes: Shapes, strategy: Strategy, seed: int) -> None:
-        self._shapes = shapes
+    def __init__(self, bands: Bands, strategy: Strategy, seed: int) -> None:
+        self._bands = bands
         self._strategy = strategy
         self._seed = seed
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """All genes, in every trial."""
-        return distributions(self._shapes.genes())
+        return distributions(self._bands.spaces[0].genes())
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The parameters of one trial."""
-        starts = self._shapes.start_shapes()
-        begins = trial.number < len(starts)
-        shape = starts[trial.number] if begins else self._strategy(self._shapes, study, trial, self._seed)
+        space = self._bands.space(trial.number)
+        shape = self._bands.start(trial.number) or self._strategy(space, study, trial, self._seed)
         return {name: encode(value) for name, value in shape.items()}
 
     def sample_independent(

@@ -48,8 +48,9 @@ class _Search:
         targets = _targets(np.array(scores))
         self._process = GaussianProcess.fit(self._scaler.points(known), targets)
         means, _ = self._process.predict(self._scaler.points(known))
-        self._incumbent = float(means.max())
-        self._parents = [known[i] for i in np.argsort(-means, kind="stable")[:PARENTS]]
+        within = [i for i in np.argsort(-means, kind="stable") if max(known[i].violations.values(), default=0) <= 0]
+        self._incumbent = float(means[within[0]]) if within else float(means.min())
+        self._parents = [known[i] for i in within[:PARENTS]]
 
     def best_of(self, drawn: Sequence[CandidateLike]) -> CandidateLike:
         """The best of the draws, of mutations of the known, and of mutations of the best of these."""

@@ -41,12 +41,14 @@ def measured_plan(
     """
     cores = default_workers(data.device) if data.device.type == "cpu" else None
     single = None if cores is None else 1
-    trials = space.limited(settings.trials)
+    trials, bands = space.limited(settings.trials), max(1, len(space.bands))
     if settings.seconds is None:
-        return _fixed_plan(settings, data, workers, single)
+        return _fixed_plan(settings, data, workers, single, bands)
     speeds = {single: images_per_second(settings, data, space, single)}
     beside = [
-        _timed_plan(settings, data, 1 if trials == 1 else workers, began, single, speeds[single], final_share=share)
+        _timed_plan(
+            settings, data, 1 if trials == 1 else workers, began, single, speeds[single], final_share=share, bands=bands
+        )
         for share in FINAL_SHARES
     ]
     comparing = [plan for plan in beside if plan.compares(settings.seconds, settings.epochs, trials)]
@@ -55,7 +57,7 @@ def measured_plan(
     if cores != single:
         speeds[cores] = images_per_second(settings, data, space, cores)
     threads = max(speeds, key=lambda number: speeds[number][0])
-    alone = _timed_plan(settings, data, 1, began, threads, speeds[threads], alone=True)
+    alone = _timed_plan(settings, data, 1, began, threads, speeds[threads], alone=True, bands=bands)
     unused = alone.seconds_before_final(settings.seconds, settings.epochs)
     return comparing[0] if comparing and unused > UNUSED_SHARE * settings.seconds else alone
 
@@ -73,7 +75,8 @@ def plans(
     if settings.seconds is not None and stored.images_per_second is None:
         stored = _with_speed(settings, stored, data, space, workers)
     workers = workers if stored.threads in (None, 1) else 1
-    finalists = settings.finalists or (stored.finalists if settings.seconds is None else workers)
+    kept = settings.seconds is None or stored.bands > 1
+    finalists = settings.finalists or (stored.finalists if kept else workers)
     plan = stored.model_copy(update={"finalists": finalists, "workers": workers, "alone": False})
     if stored.alone and settings.seconds is not None:
         compares = plan.compares(settings.seconds, settings.epochs, space.limited(settings.trials))
@@ -84,7 +87,7 @@ def plans(
 def _with_speed(settings: SearchSettings, plan: Plan, data: PipelineData, space: BudgetedSpace, workers: int) -> Plan:
     """A plan that had no time limit, with the speed of its trainings."""
     training, inference = images_per_second(settings, data, space, plan.threads)
-    speed, evaluation = _speed_of_worker(training, workers), _evaluation(data, plan.finalists, inference)
+    speed, evaluation = _speed_of_worker(training, workers), _evaluation(data, plan.finalists, inference, plan.bands)
     return plan.model_copy(update={"images_per_second": speed, "evaluation": evaluation})
 
 
@@ -93,19 +96,20 @@ def _speed_of_worker(alone: float, workers: int) -> float:
     return alone * (BUSY_SHARE if workers > 1 else 1.0)
 
 
-def _evaluation(data: PipelineData, finalists: int, images_per_second: float) -> float:
-    """Seconds for evaluating the final networks and for the report."""
+def _evaluation(data: PipelineData, finalists: int, images_per_second: float, bands: int) -> float:
+    """Seconds for evaluating the final networks, all of a front also on the test set, and for the report."""
     split = data.pipeline.split
-    images = (finalists + 1) * len(split.val) + len(split.test) + min(4_000, len(split.train))
+    tested = 1 if bands == 1 else finalists
+    images = (finalists + 1) * len(split.val) + tested * len(split.test) + min(4_000, len(split.train))
     return REPORT_SECONDS + images / images_per_second
 
 
-def _fixed_plan(settings: SearchSettings, data: PipelineData, workers: int, threads: int | None) -> Plan:
+def _fixed_plan(settings: SearchSettings, data: PipelineData, workers: int, threads: int | None, bands: int) -> Plan:
     """The plan without a time limit: nothing in it depends on the speed."""
-    finalists = settings.finalists or DEFAULT_FINALISTS
+    finalists = settings.finalists or (DEFAULT_FINALISTS if bands == 1 else bands)
     return make_plan(
         fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), batch=_batch(settings, data),
-        workers=workers, finalists=finalists, threads=threads, limit=None, epochs=settings.epochs,
+        workers=workers, finalists=finalists, threads=threads, limit=None, epochs=settings.epochs, bands=bands,
     )  # fmt: skip
 
 
@@ -119,16 +123,17 @@ def _timed_plan(
     *,
     alone: bool = False,
     final_share: float = FINAL_SHARES[0],
+    bands: int,
 ) -> Plan:
     """The plan for a time limit, from the speed of training and of inference with so many threads."""
-    finalists = settings.finalists or workers
+    finalists = settings.finalists or (workers if bands == 1 else bands)
     training, inference = speed
     return make_plan(
         fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), batch=_batch(settings, data),
         workers=workers, finalists=finalists, threads=threads, limit=settings.seconds, epochs=settings.epochs,
         images_per_second=_speed_of_worker(training, workers),
-        evaluation=_evaluation(data, finalists, inference), spent=time.monotonic() - began, alone=alone,
-        final_share=final_share,
+        evaluation=_evaluation(data, finalists, inference, bands), spent=time.monotonic() - began, alone=alone,
+        final_share=final_share, bands=bands,
     )  # fmt: skip
 
 
@@ -140,7 +145,11 @@ def _batch(settings: SearchSettings, data: PipelineData) -> int:
 def images_per_second(
     settings: SearchSettings, data: PipelineData, space: BudgetedSpace, threads: int | None
 ) -> tuple[float, float]:
-    """Images that so many threads train and evaluate in a second, with the first network of the space."""
+    """Images that so many threads train and evaluate in a second, with the first network of the space.
+
+    Of a front, it is that of a band above the middle, whose speed is about the mean.
+    """
+    space = space.bands[len(space.bands) // 2] if space.bands else space
     candidate = space.fit(space.first()) or space.inspect(space.space.smallest())
     default = default_training(1, len(data.train)).model_copy(update={"threads": threads, "ema": 0.9, "epochs": 100})
     values = settings.training_values(default, default_augment(data.pipeline.dataset.channels, len(data.train)))

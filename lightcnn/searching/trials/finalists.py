@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from lightcnn.searching.trials.halving import in_turns
 from lightcnn.searching.trials.storage import Outcome
 
 STANDARD_ERRORS = 2.0
@@ -19,16 +20,20 @@ def choose_finalists(
     longest: int,
     validation: int,
     always_first: bool = False,
+    turns: int = 1,
 ) -> list[Outcome]:
     """The `count` most promising networks, and the first one of the search among them if there are two or more.
 
     So the result is not worse than the first network by more than the noise of the choice. The first one is left out
     only if one of the others beats it at the `longest` rung on so many `validation` images, and never with
     `always_first`. Networks that were trained beyond the first rung come before others: the promise of a single rung
-    is the least certain.
+    is the least certain. Of several bands of costs, which take trials in so many `turns`, it is the best of each, then
+    the second of each, and so on.
     """
     scored = [outcome for outcome in outcomes if outcome.number in promises]
     ranked = sorted(scored, key=lambda outcome: (len(outcome.scores) < 2, -promises[outcome.number], outcome.number))
+    if turns > 1:
+        return in_turns(ranked, lambda outcome: outcome.number % turns)[:count]
     chosen = ranked[:count]
     first = next((outcome for outcome in ranked if outcome.number == 0), None)
     if count > 1 and first is not None and first not in chosen:

@@ -5,12 +5,14 @@ Every candidate is trained to the first rung. The most promising ones are contin
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from lightcnn.text import first_line
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class Standing:
     """The state of a trial: rungs whose scores may be used, rungs that are done or under way, and its promise.
 
     The promise is the predicted utility at the end of the final training, the higher the better. A trial that an
-    earlier session has ended is not open: it keeps its place in the ranking, but is not continued.
+    earlier session has ended is not open: it keeps its place in the ranking, but is not continued. Trials of the same
+    `turn` are in the same band of costs.
     """
 
     number: int
@@ -84,6 +87,21 @@ class Standing:
     started: int
     promise: float
     is_open: bool = True
+    turn: int = 0
+
+
+def in_turns(ranked: Iterable[T], turn: Callable[[T], int]) -> list[T]:
+    """The first of every band in the order of their turns, then the second of every band, and so on.
+
+    Example:
+        >>> in_turns(["a0", "b0", "c1", "d1"], lambda name: int(name[1]))
+        ['a0', 'c1', 'b0', 'd1']
+    """
+    places, passed = list[tuple[int, int, T]](), Counter[int]()
+    for item in ranked:
+        places.append((passed[turn(item)], turn(item), item))
+        passed[turn(item)] += 1
+    return [item for *_, item in sorted(places, key=lambda place: place[:2])]
 
 
 @dataclass(frozen=True)
@@ -92,7 +110,8 @@ class Rungs:
 
     A candidate is promoted from a rung to the next if it is among the best 1/`keep` of those that reached the rung, and
     no more than 1/`keep` of them have been: promises change with every score, so the best are not always the same. With
-    `first_always`, the first candidate is promoted whatever its promise, and takes no place of another one.
+    `first_always`, the first candidate is promoted whatever its promise, and takes no place of another one. Of several
+    bands, the best are the first of each, then the second of each, and so on.
     """
 
     images: tuple[int, ...]
@@ -109,6 +128,7 @@ class Rungs:
             reached = [standing for standing in others if standing.scored > rung]
             places = len(reached) // self.keep - sum(standing.started > rung + 1 for standing in reached)
             ranked = sorted(reached, key=lambda standing: (-standing.promise, standing.number))
+            ranked = in_turns(ranked, lambda standing: standing.turn)
             for standing in ranked[: len(reached) // self.keep if places > 0 else 0]:
                 if standing.started == rung + 1 and standing.is_open:
                     yield standing.number, rung + 1

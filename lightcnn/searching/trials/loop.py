@@ -149,6 +149,7 @@ class _Loop:
                 len(outcomes[outcome.number].tasks),
                 promises[outcome.number],
                 is_open=self._searcher.is_open(outcome),
+                turn=self._searcher.bands.turn(outcome.number),
             )
             for outcome in visible
             if outcome.number in promises

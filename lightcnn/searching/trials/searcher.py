@@ -16,6 +16,7 @@ from optuna.trial import Trial
 
 from lightcnn.errors import RunError
 from lightcnn.searching.strategies.base import (
+    Bands,
     GivenShape,
     SeededSampler,
     Shapes,
@@ -61,7 +62,8 @@ def last_utility(shapes: Shapes, outcomes: Sequence[Outcome], images: int, /) ->
 class Searcher:
     """Runs trials against a study in `file` (SQLite).
 
-    `lag` is None if a task may know whatever has ended when it begins. Raises: RunError if the file is locked, damaged,
+    `lag` is None if a task may know whatever has ended when it begins. `bands` are the parts of the space in which
+    trials propose in turn, if it is not proposed from as a whole. Raises: RunError if the file is locked, damaged,
     or holds a study with another `fingerprint`; InputError if the strategy is unknown.
     """
 
@@ -77,8 +79,10 @@ class Searcher:
         predictor: UtilityPredictor = last_utility,
         final_images: int = 0,
         lag: int | None = LAG,
+        bands: Sequence[Shapes] = (),
     ) -> None:
         self.space = space
+        self.bands = Bands(tuple(bands) or (space,))
         self.seed = seed
         self.rungs = rungs
         self.predictor = predictor
@@ -86,7 +90,7 @@ class Searcher:
         self.lag = lag
         self._file = file
         self._genes = tuple(space.genes())
-        self._sampler = SeededSampler(space, strategy_by_name(strategy), seed)
+        self._sampler = SeededSampler(self.bands, strategy_by_name(strategy), seed)
         self.study = open_study(file, optuna.samplers.RandomSampler(), fingerprint)
         self._require_own_parameters()
         self._outcomes = read_outcomes(self.study)
@@ -200,14 +204,14 @@ class Searcher:
         if outcomes[number].key:
             return self.space.inspect(outcomes[number].shape)
         trial = self.trial(number)
-        shape = decode(self._genes, trial.params)
+        shape, space = decode(self._genes, trial.params), self.bands.space(number)
         random = randomness(self.seed, number, "fit")
-        candidate = self.space.candidate(shape, random)
+        candidate = space.candidate(shape, random)
         known = {outcome.key for outcome in outcomes[:number]}
         for _ in range(MAX_MUTATIONS):
             if candidate.key not in known:
                 break
-            candidate = self.space.candidate(self.space.mutate(candidate.shape, random), random)
+            candidate = space.candidate(space.mutate(candidate.shape, random), random)
         with without_warnings():
             for name in candidate.violations.keys() - trial.constraints.keys():
                 trial.set_constraint(name, candidate.violations[name])
