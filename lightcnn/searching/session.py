@@ -13,7 +13,7 @@ from lightcnn.searching.comparison import SearchResult
 from lightcnn.searching.final_phase import FinalPhase, TrainedFinals
 from lightcnn.searching.latency import MeasuredLatency, measure_latencies, nearest_latency
 from lightcnn.searching.preparation import SessionParts
-from lightcnn.searching.report.front import front_points
+from lightcnn.searching.report.front import front_cost_of, front_points
 from lightcnn.searching.report.report import delivered_recipe, write_report
 from lightcnn.searching.report.trial_table import write_trials
 from lightcnn.searching.settings import SETTINGS_FILE
@@ -132,7 +132,7 @@ class SearchSession:
         parts.progress.choosing()
         latencies = self._latencies(trained.deliverable)
         in_time = {trial for trial, measured in latencies.items() if all(each.is_met for each in measured)}
-        choice = self._choose([item for item in trained.weights if item.finalist.outcome.number in in_time])
+        choice = self._choose([item for item in trained.weights if item.finalist.outcome.number in in_time], latencies)
         if parts.settings.deploy:
             write_trials(parts.folder, parts.space, outcomes, choice)
         repeats = self._repeats(choice)
@@ -156,17 +156,26 @@ class SearchSession:
             raise LightcnnError(f"run {parts.folder.path}: {nearest_latency(latencies, budget)}")
         return dict(zip(trials, latencies, strict=True))
 
-    def _choose(self, weights: list[Weights]) -> Choice:
-        """The weights to deliver; the networks are compared after quantization if they are deployed in 8 bits."""
+    def _choose(self, weights: list[Weights], latencies: dict[int, tuple[MeasuredLatency, ...]]) -> Choice:
+        """The weights to deliver, of a front the cheapest of equal scores.
+
+        The networks are compared after quantization if they are deployed in 8 bits.
+        """
         parts = self._parts
         pipeline, folder, judge, deploy = (parts.data.pipeline, parts.folder, parts.judge, parts.settings.deploy)
+
+        def expense(item: Weights) -> float:
+            resource = parts.settings.pareto and cost_range(parts.space.budget).resource
+            return front_cost_of(item, resource, latencies) if resource else 0.0
+
         if deploy is None:
-            return choose(weights, judge)
+            return choose(weights, judge, expense=expense)
         parts.progress.quantizing(deploy)
         with self._clock.paused():
             return choose(
-                weights, judge, partial(quantize_all, pipeline=pipeline, folder=folder, judge=judge, deploy=deploy)
-            )
+                weights, judge, partial(quantize_all, pipeline=pipeline, folder=folder, judge=judge, deploy=deploy),
+                expense,
+            )  # fmt: skip
 
     def _repeats(self, choice: Choice) -> list[float]:
         """The test accuracies of the delivered training with other seeds."""

@@ -47,17 +47,13 @@ class FrontPoint:
 def front_points(
     choice: Choice, resource: Resource, latencies: Mapping[int, tuple[MeasuredLatency, ...]]
 ) -> list[FrontPoint]:
-    """The networks that were trained to the end, and that no other one beats in both cost and score; cheapest first.
-
-    A time is the measured one.
-    """
+    """The networks that were trained to the end, and that no other one beats in both cost and score; cheapest first."""
     points = [
-        FrontPoint(weights, _count(weights, resource, latencies[number]), latencies[number])
+        FrontPoint(weights, front_cost_of(weights, resource, latencies), latencies[weights.finalist.outcome.number])
         for weights in choice.networks
-        for number in [weights.finalist.outcome.number]
     ]
     best = pareto([(point.count, point.weights.judged.score) for point in points])
-    by_place = {(point.count, point.weights.judged.score): point for point in reversed(points)}
+    by_place = {(point.count, point.weights.judged.score): point for point in reversed(points)}  # the first of equals
     return [by_place[place] for place in best]
 
 
@@ -106,9 +102,9 @@ def reference_count(resource: Resource) -> float | None:
     return count if count != float("inf") else None
 
 
-def _count(weights: Weights, resource: Resource, latencies: Sequence[MeasuredLatency]) -> float:
-    """The cost of a network on the axis of the front."""
-    measured = {each.resource: each.microseconds for each in latencies}
+def front_cost_of(weights: Weights, resource: Resource, latencies: Mapping[int, tuple[MeasuredLatency, ...]]) -> float:
+    """The cost of a network on the axis of the front; a time is the measured one."""
+    measured = {each.resource: each.microseconds for each in latencies[weights.finalist.outcome.number]}
     return measured.get(resource.name, resource.largest_count(weights.finalist.candidate.cost))
 
 

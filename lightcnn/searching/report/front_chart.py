@@ -6,15 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightcnn.budget import human
-from lightcnn.output.charts.figures import (
-    BLUE,
-    GREY,
-    MUTED,
-    ORANGE,
-    blank,
-    logarithmic,
-    percent,
-)
+from lightcnn.output.charts.figures import BLUE, GREY, MUTED, ORANGE, blank, logarithmic, percent
 from lightcnn.output.charts.svg import Chart, chart
 from lightcnn.searching.metric_names import format_score, metric_label
 
@@ -36,12 +28,12 @@ def draw_front(
 ) -> Chart:
     """The front of report.json over the `costs` of its networks, whose unit is `label`.
 
-    `others` are cost and validation accuracy of networks whose training the search ended earlier, drawn if the metric
-    is the accuracy. `reference` is the cost of MicroMPoxNet, if it is known.
+    `others` are cost and validation score of networks that were trained to the end and are not on the front.
+    `reference` is the cost of MicroMPoxNet, if it is known.
     """
     figure, axes = blank(label, f"validation {metric_label(metric)}")
-    if metric == "accuracy" and others:
-        axes.plot(*zip(*others, strict=True), "o", color=GREY, markersize=3, alpha=0.5, zorder=1)
+    if others:
+        axes.plot(*zip(*others, strict=True), "o", color=GREY, markersize=4, zorder=1)
     values = [point["val"][metric]["value"] for point in points]
     axes.plot(costs, values, color=BLUE, drawstyle="steps-post", linewidth=1.5, zorder=2)
     tips = []
@@ -79,6 +71,7 @@ def _draw_reference(axes: Any, cost: float, largest: float, label: str) -> list[
         )  # fmt: skip
         return [(line, text)]
     mark = axes.text(
-        1, 0.03, f"{REFERENCE_NAME}: {human(cost)} →", transform=axes.transAxes, ha="right", fontsize=9, color=MUTED
-    )
+        1, 1.02, f"{REFERENCE_NAME}: {human(cost)} {label} →", transform=axes.transAxes, ha="right", fontsize=9,
+        color=MUTED,
+    )  # fmt: skip
     return [(mark, text)]

@@ -305,10 +305,10 @@ def _write_charts(
 def _draw_pareto(report: Mapping[str, Any], space: BudgetedSpace, result: SearchResult) -> Chart:
     """The front over the cost in the resource of the range."""
     resource = cost_range(space.budget).resource
-    ended = {weights.finalist.outcome.number for weights in result.choice.networks}
+    on_front = {point.trial for point in result.front}
     others = [
-        (resource.largest_count(space.cost_of(outcome.shape)), outcome.score or 0.0)
-        for outcome in result.outcomes if outcome.is_scored and outcome.number not in ended
+        (resource.largest_count(weights.finalist.candidate.cost), abs(weights.judged.score))
+        for weights in result.choice.networks if weights.finalist.outcome.number not in on_front
     ]  # fmt: skip
     return draw_front(
         report["front"], [front_cost(point, resource) for point in report["front"]], others, metric=report["metric"],

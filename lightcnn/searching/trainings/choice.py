@@ -139,10 +139,12 @@ def choose(
     weights: Sequence[Weights],
     judge: Judge,
     quantize: Callable[[Sequence[Weights]], Sequence[Weights]] = lambda weights: weights,
+    expense: Callable[[Weights], float] = lambda item: 0.0,
 ) -> Choice:
     """The best weights of each training, the longest trained within noise; then those with the highest score.
 
-    Of the same scores, those that were trained longer. A network may have been trained with two seeds.
+    Of the same scores, those with the lowest `expense`, and then those that were trained longer. A network may have
+    been trained with two seeds.
     `quantize` adds the predictions in 8 bits to the weights of each network, and leaves out those that have none.
     """
     trainings: dict[tuple[int, bool], list[Weights]] = {}
@@ -155,7 +157,7 @@ def choose(
             networks[number] = best
     ranked = sorted(
         quantize(list(networks.values())),
-        key=lambda item: (-item.judged.score, -item.step, item.finalist.outcome.number),
+        key=lambda item: (-item.judged.score, expense(item), -item.step, item.finalist.outcome.number),
     )
     if len(ranked) == 1:
         return Choice(judge.metric, ranked, 0.0, 0.0)

@@ -1,0 +1,161 @@
+"""`lightcnn search --pareto`: its front, the files of that, what it refuses, and how it resumes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.pages import read_page
+
+import lightcnn
+from lightcnn.cli.main import run
+from lightcnn.cost import cost
+from lightcnn.run_folder import RunFolder
+from lightcnn.spec import NetworkSpec
+from lightcnn.weights import read_network
+
+SEARCH = ["search", "--pareto", "--trials", "6", "--epochs", "4", "--workers", "1", "--quiet"]
+RANGE = "20k..80kFLOPs"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> str:
+    """80 dark and bright squares in a file with a test set."""
+    random, labels = np.random.default_rng(0), np.arange(80) % 2
+    images = (random.integers(0, 150, (80, 8, 8)) + 80 * labels[:, None, None]).astype(np.uint8)
+    path = tmp_path_factory.mktemp("data") / "squares.npz"
+    np.savez(
+        path, train_images=images[:60], train_labels=labels[:60], test_images=images[60:], test_labels=labels[60:],
+        class_names=np.array(["dark", "bright"]),
+    )  # fmt: skip
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory) -> Path:
+    """One finished search."""
+    out = tmp_path_factory.mktemp("runs") / "front"
+    assert run([*SEARCH, "--budget", RANGE, "--data", data, "--out", str(out)]) == 0
+    return out
+
+
+def test_the_front_has_networks_of_both_bands_with_intervals_and_ascending_scores(finished: Path) -> None:
+    report = RunFolder.load(finished).report
+    front, plan = report["front"], report["plan"]
+    assert report["pareto"] == {"resource": "macs"}
+    assert (plan["bands"], plan["finalists"]) == (2, 2)
+    assert [final["ended"] for final in report["finals"]] == [True, True]
+    macs = [point["cost"]["macs"] for point in front]
+    assert macs == sorted(macs)
+    assert all(20_000 <= count <= 80_000 for count in macs)
+    accuracies = [point["accuracy"] for point in front]
+    assert accuracies == sorted(set(accuracies))
+    assert [point["trial"] for point in front if point["delivered"]] == [report["best"]["trial"]]
+    for point in front:
+        assert point["accuracy"] == point["val"]["accuracy"]["value"]
+        for name in ("val", "test"):
+            score = point[name]["accuracy"]
+            assert score["low"] <= score["value"] <= score["high"]
+    delivered = next(point for point in front if point["delivered"])
+    assert delivered["test"]["accuracy"]["value"] == report["metrics"]["test"]["accuracy"]["value"]
+    assert report["best"]["test_evaluations"] == 1
+
+
+def test_trials_take_turns_in_the_bands(finished: Path) -> None:
+    with open(finished / "trials.csv", encoding="utf-8", newline="") as file:
+        macs = [int(row["macs"]) for row in csv.DictReader(file)]
+    assert len(macs) == 6
+    assert all(count >= 40_000 for count in macs[::2])
+    assert all(count <= 40_000 for count in macs[1::2])
+
+
+def test_every_network_of_the_front_has_a_spec_that_train_takes_and_weights(finished: Path, data, tmp_path) -> None:
+    front = RunFolder.load(finished).report["front"]
+    files = {point[name] for point in front for name in ("spec", "weights")}
+    assert files == {str(path.relative_to(finished)) for path in (finished / "front").iterdir()}
+    for point in front:
+        spec = NetworkSpec.load(finished / point["spec"])
+        assert cost(spec).macs == point["cost"]["macs"]
+        read_network(finished / point["weights"], spec)
+    spec = str(finished / front[0]["spec"])
+    assert run(["train", spec, "--data", data, "--epochs", "1", "--out", str(tmp_path / "trained"), "--quiet"]) == 0
+    assert RunFolder.load(tmp_path / "trained").report["network"]["cost"]["macs"] == front[0]["cost"]["macs"]
+
+
+def test_the_page_and_the_terminal_show_the_front(finished: Path, capsys) -> None:
+    front = RunFolder.load(finished).report["front"]
+    page = read_page((finished / "report.html").read_bytes())
+    assert "The Pareto front" in page
+    assert "MicroMPoxNet: 458.4M FLOPs" in page
+    assert "evaluated on the test images once" in page
+    assert all(point["spec"] in page for point in front)
+    assert (finished / "plots" / "front.png").is_file()
+    assert run(["search", "--resume", "--out", str(finished)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"front/trial-{front[-1]['trial']}.yaml" in printed
+    assert f"the front has {'one network' if len(front) == 1 else f'{len(front)} networks'} of those" in printed
+
+
+def test_workers_and_resumes_find_the_same_front(data, finished: Path, tmp_path) -> None:
+    out = tmp_path / "other"
+    few = [*SEARCH, "--budget", RANGE, "--data", data, "--out", str(out)]
+    assert run([*few, "--workers", "2"]) == 0
+    points = [{**point, "cost": 0} for point in RunFolder.load(finished).report["front"]]
+    assert [{**point, "cost": 0} for point in RunFolder.load(out).report["front"]] == points
+    assert run(["search", "--resume", "--out", str(out), "--trials", "8", "--quiet"]) == 0
+    report = RunFolder.load(out).report
+    assert report["counts"]["proposed"] == 8
+    assert report["best"]["test_evaluations"] == 2
+    assert {path.name for path in (out / "front").iterdir()} == {
+        f"trial-{point['trial']}.{ending}" for point in report["front"] for ending in ("yaml", "safetensors")
+    }
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ("80kFLOPs", "lightcnn: --pareto: budget 80kFLOPs has no range; write the lowest and the highest cost"),
+        ("20k..80kFLOPs,1k..9kparams", "has 2 ranges; a front is over one cost: write the others as plain limits"),
+        ("70k..80kFLOPs", "the range 70..80kFLOPs is narrow; its upper end must be at least 2 times the lower one"),
+        ("10..40FLOPs", "the smallest network of the space micro needs"),
+    ],
+)
+def test_a_budget_without_a_wide_range_is_refused_in_one_line(budget, message, tmp_path, capsys) -> None:
+    out = tmp_path / "none"
+    assert run(["search", "--pareto", "--budget", budget, "--trials", "2", "--out", str(out)]) == 2
+    printed = capsys.readouterr().err.strip()
+    assert message in printed
+    assert "\n" not in printed
+    assert not out.exists()
+
+
+def test_a_search_for_one_network_cannot_be_resumed_as_one_for_a_front(data, tmp_path, capsys) -> None:
+    out = str(tmp_path / "one")
+    assert run(["search", "--budget", RANGE, "--data", data, "--trials", "1", "--epochs", "1", "--out", out]) == 0
+    assert "pareto" not in RunFolder.load(out).report
+    assert run(["search", "--resume", "--pareto", "--out", out, "--trials", "2"]) == 2
+    assert "was started with pareto False, not True" in capsys.readouterr().err
+
+
+def test_a_dry_run_states_the_bands(data, capsys) -> None:
+    assert run([*SEARCH, "--budget", RANGE, "--data", data, "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert (plan["bands"], plan["finalists"], plan["first_has_worker"]) == (2, 2, False)
+
+
+def test_python_searches_for_a_front_over_parameters_by_another_metric(data, tmp_path) -> None:
+    found = lightcnn.search(
+        "3k..12kparams,200kFLOPs", pareto=True, data=data, trials=4, epochs=2, workers=1, metric="log_loss",
+        finalists=3, out=tmp_path / "run", strategy="evolution",
+    )  # fmt: skip
+    report = found.report
+    assert report["pareto"] == {"resource": "params"}
+    assert len(report["finals"]) == 3
+    params = [point["cost"]["params"] for point in report["front"]]
+    losses = [point["val"]["log_loss"]["value"] for point in report["front"]]
+    assert params == sorted(params)
+    assert losses == sorted(losses, reverse=True)
+    assert all(3_000 <= count <= 12_000 for count in params)
