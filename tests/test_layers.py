@@ -19,7 +19,7 @@ LEVELS = (
     ("text", "output_kinds", "operating_points"),
     ("run_files", "interrupt", "document_problems", "duration", "exported_metadata", "image_size"),
     ("output", "budget", "document", "run_folder"),
-    ("block_specs", "devices", "overrides", "unlikeness"),
+    ("block_specs", "cost_range", "devices", "overrides", "unlikeness"),
     ("spec",),
     ("cost", "program", "baseline_spec", "blocks", "stage_space", "start_shapes"),
     ("space", "recipe", "network", "memory_plan", "latency_model", "network_stages"),
@@ -45,7 +45,7 @@ LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 TORCH_FREE = (
     "version", "errors", "csv_files", "text", "progress", "interrupt", "document", "document_problems",
     "image_size", "budget", "run_files", "run_folder", "exported_metadata", "operating_points",
-    "block_specs", "spec", "latency_model",
+    "block_specs", "cost_range", "spec", "latency_model",
     "overrides", "cost", "program", "memory_plan", "device_cost", "exporting.formats", "baseline_spec", "space",
     "stage_space", "start_shapes", "recipe", "recipe_defaults", "run", "run_list",
     "network_stages", "output.html", "output.markdown", "output.charts.network_*", "output.caveats",

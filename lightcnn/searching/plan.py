@@ -156,13 +156,13 @@ class Plan(Frozen):
         if limit is None:
             return trials or 1
         if not self.compares(limit, epochs, trials):
-            return 1
-        return max(min(self.bands, 2), min(self._possible(limit, epochs), trials or NETWORKS * 1_000))
+            return 1 if self.bands == 1 or trials == 1 else 2  # a front is not of the first network alone
+        return min(self._possible(limit, epochs), trials or NETWORKS * 1_000)
 
     def compares(self, limit: float, epochs: int | None, trials: int | None) -> bool:
         """Whether a search of `limit` seconds, or of `trials` if that is less, has time to compare networks."""
         least = MIN_BESIDE if self.first_has_worker(limit) else MIN_NETWORKS
-        least = 0 if self.bands > 1 else least  # a front of few networks is better than the first one alone
+        least = max(least, self.bands)
         return not self.alone and trials != 1 and self._possible(limit, epochs) >= min(least, trials or least)
 
     def _possible(self, limit: float, epochs: int | None) -> int:

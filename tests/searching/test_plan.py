@@ -153,3 +153,21 @@ def test_a_changed_plan_is_refused(change, message, tmp_path) -> None:
     run.write_bytes("plan.yaml", text.replace(*change).encode())
     with pytest.raises(LightcnnError, match=message):
         read_plan(run, "a")
+
+
+def test_a_front_has_no_worker_for_the_first_network_and_several_networks_however_short_the_time() -> None:
+    def plan(limit: float) -> Plan:
+        return make_plan(
+            fingerprint="a", images=50_000, workers=2, finalists=5, limit=limit, epochs=None, images_per_second=2_400,
+            evaluation=3.0, spent=1.0, bands=5,
+        )  # fmt: skip
+
+    long, short = plan(3_600), plan(30)
+    assert not long.first_has_worker(3_600)
+    assert long.networks(3_600, None, None) >= 25
+    assert short.networks(30, None, None) == 2
+    assert short.networks(30, None, 1) == 1
+    document = long.document(3_600, None, None)
+    assert (document["bands"], document["finalists"]) == (5, 5)
+    assert "the range of costs has 5 bands, in which networks are proposed in turn" in plan_lines(document)
+    assert "bands" not in timed(600, 2_400).document(600, None, None)

@@ -157,7 +157,7 @@ def _commands(
     yield "Export it to run elsewhere", f"lightcnn export {run}"
     if "pareto" in report:
         spec, data = shlex.quote(str(path / report["front"][0]["spec"])), shlex.quote(report["data"]["source"])
-        yield "Train another network of the front", f"lightcnn train {spec} --data {data}"
+        yield "Train the cheapest network of the front", f"lightcnn train {spec} --data {data}"
     if has_others:
         yield "Search longer", f"lightcnn search --resume --out {run} {longer_option(settings.seconds, report)}"
     yield "See how much the seed matters", f"lightcnn train {shlex.quote(str(path / 'recipe.yaml'))} --seeds 5"
@@ -188,8 +188,8 @@ def _front_rows(report: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
     for point in report["front"]:
         count = front_cost(point, resource)
         scores = (
-            html.NumberCell(format_score(metric, point[name][metric]), point[name][metric]["value"])
-            for name in ("val", "test")
+            html.NumberCell(format_score(metric, score), score["value"] or 0.0)
+            for score in (point[name][metric] for name in ("val", "test"))
         )
         yield html.NumberCell(human(count), count), point["trial"], *scores, point["images"], point["spec"]
 

@@ -37,7 +37,8 @@ def measured_plan(
     """The plan of a search by `workers` processes, whose time began at `began`, a `time.monotonic()`.
 
     The speed is measured if there is a time limit. A training on a CPU uses one thread, so that results do not depend
-    on the number of workers; if only one network is trained in a time limit, it uses all cores if that is faster.
+    on the number of workers; if only one network is trained in a time limit, it uses all cores if that is faster. Of a
+    front, several networks are trained even if there is little time to compare any.
     """
     cores = default_workers(data.device) if data.device.type == "cpu" else None
     single = None if cores is None else 1
@@ -54,6 +55,8 @@ def measured_plan(
     comparing = [plan for plan in beside if plan.compares(settings.seconds, settings.epochs, trials)]
     if comparing and comparing[0] is beside[0]:
         return comparing[0]
+    if bands > 1 and trials != 1:
+        return comparing[0] if comparing else beside[-1]
     if cores != single:
         speeds[cores] = images_per_second(settings, data, space, cores)
     threads = max(speeds, key=lambda number: speeds[number][0])
