@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import lightcnn
 from lightcnn.cli.main import run
 from lightcnn.cost import cost
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching.report.front_chart import draw_front
+from lightcnn.searching.report.front_neighbours import neighbours_document
 from lightcnn.spec import NetworkSpec
 from lightcnn.weights import read_network
 
@@ -45,7 +48,7 @@ def finished(data, tmp_path_factory) -> Path:
 def test_the_front_has_networks_of_both_bands_with_intervals_and_ascending_scores(finished: Path) -> None:
     report = RunFolder.load(finished).report
     front, plan = report["front"], report["plan"]
-    assert report["pareto"] == {"resource": "macs"}
+    assert report["pareto"] == {"resource": "macs", "beside": []}
     assert (plan["bands"], plan["finalists"]) == (2, 2)
     assert [final["ended"] for final in report["finals"]] == [True, True]
     macs = [point["cost"]["macs"] for point in front]
@@ -97,6 +100,27 @@ def test_the_page_and_the_terminal_show_the_front(finished: Path, capsys) -> Non
     printed = " ".join(capsys.readouterr().out.split())
     assert f"front/trial-{front[-1]['trial']}.yaml" in printed
     assert f"the front has {'one network' if len(front) == 1 else f'{len(front)} networks'} of those" in printed
+
+
+def test_trainings_beside_it_with_the_same_split_are_drawn(finished: Path, data, tmp_path) -> None:
+    shutil.copytree(finished, tmp_path / "front")
+    train = ["train", str(finished / "spec.yaml"), "--data", data, "--epochs", "1", "--quiet"]
+    assert run([*train, "--out", str(tmp_path / "mine")]) == 0
+    assert run([*train, "--seed", "1", "--out", str(tmp_path / "other-seed")]) == 0
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "report.json").write_text("{")
+    report = RunFolder.load(tmp_path / "front").report
+    beside = neighbours_document(tmp_path, report)
+    assert [row["run"] for row in beside] == ["mine"]
+    mine = RunFolder.load(tmp_path / "mine").report
+    assert beside[0]["val"]["accuracy"]["value"] == mine["metrics"]["val"]["accuracy"]["value"]
+    assert beside[0]["cost"]["macs"] == report["network"]["cost"]["macs"]
+    chart = draw_front(
+        report["front"], [point["cost"]["macs"] for point in report["front"]], [], metric="accuracy", label="FLOPs",
+        reference=1e6, beside=[(beside[0], beside[0]["cost"]["macs"])],
+    )  # fmt: skip
+    assert "run mine: " in chart.description
+    assert "MicroMPoxNet: 1M FLOPs" in chart.description
 
 
 def test_workers_and_resumes_find_the_same_front(data, finished: Path, tmp_path) -> None:
@@ -152,7 +176,7 @@ def test_python_searches_for_a_front_over_parameters_by_another_metric(data, tmp
         finalists=3, out=tmp_path / "run", strategy="evolution",
     )  # fmt: skip
     report = found.report
-    assert report["pareto"] == {"resource": "params"}
+    assert report["pareto"] == {"resource": "params", "beside": []}
     assert len(report["finals"]) == 3
     params = [point["cost"]["params"] for point in report["front"]]
     losses = [point["val"]["log_loss"]["value"] for point in report["front"]]

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightcnn.budget import human
-from lightcnn.output.charts.figures import BLUE, GREY, MUTED, ORANGE, blank, logarithmic, percent
+from lightcnn.output.charts.figures import BLUE, COLOURS, GREY, MUTED, ORANGE, blank, logarithmic, percent
 from lightcnn.output.charts.svg import Chart, chart
 from lightcnn.searching.metric_names import format_score, metric_label
 
+GREEN = COLOURS[2]
 REFERENCE_NAME = "MicroMPoxNet"
 FAR = 10
 """The reference is named at the edge of the chart if it costs over so many times the most expensive network."""
@@ -25,11 +26,12 @@ def draw_front(
     metric: str,
     label: str,
     reference: float | None,
+    beside: Sequence[tuple[Mapping[str, Any], float]] = (),
 ) -> Chart:
     """The front of report.json over the `costs` of its networks, whose unit is `label`.
 
     `others` are cost and validation score of networks that were trained to the end and are not on the front.
-    `reference` is the cost of MicroMPoxNet, if it is known.
+    `reference` is the cost of MicroMPoxNet, if it is known; `beside` are other trainings and their costs.
     """
     figure, axes = blank(label, f"validation {metric_label(metric)}")
     if others:
@@ -47,7 +49,14 @@ def draw_front(
             f"{format_score(metric, point['test'][metric])}"
         )
         tips.append((mark, text))
-    ends = [*costs, *(cost for cost, _ in others)]
+    for row, cost in beside:
+        score = row["val"][metric]
+        if score["low"] is not None:
+            axes.plot([cost] * 2, [score["low"], score["high"]], color=GREEN, linewidth=1.2, zorder=2)
+        mark = axes.plot([cost], [score["value"]], "s", color=GREEN, markersize=5, zorder=3)[0]
+        text = f"run {row['run']}: {human(cost)} {label}, validation {format_score(metric, score)}, test "
+        tips.append((mark, text + format_score(metric, row["test"][metric])))
+    ends = [*costs, *(cost for cost, _ in others), *(cost for _, cost in beside)]
     axes.set_xlim(min(ends) / MARGIN, max(ends) * MARGIN)
     if reference is not None:
         tips += _draw_reference(axes, reference, max(ends), label)

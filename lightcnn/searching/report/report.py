@@ -48,9 +48,10 @@ from lightcnn.searching.predictions import importance_document, prediction_docum
 from lightcnn.searching.report import figures
 from lightcnn.searching.report.front import front_document, reference_count, write_front
 from lightcnn.searching.report.front_chart import draw_front
+from lightcnn.searching.report.front_neighbours import neighbours_document
 from lightcnn.searching.report.page import report_page
 from lightcnn.searching.report.trial_table import counts, front, history
-from lightcnn.searching.report.wording import front_cost
+from lightcnn.searching.report.wording import can_be_placed, front_cost
 from lightcnn.searching.settings import SearchSettings, TrainingValues
 from lightcnn.searching.trainings.choice import Choice, Weights
 from lightcnn.searching.trainings.files import merged, read_epochs
@@ -115,6 +116,8 @@ def write_report(
     table = prediction_table(pipeline.dataset, pipeline.split, final.probabilities, preprocess.threshold)
     images = hashes_of_test_images(pipeline.dataset, pipeline.split)
     report["predictions"] = write_predictions(run, *table) | write_test_images(run, images)
+    if "pareto" in report:
+        report["pareto"]["beside"] = neighbours_document(run.path.resolve().parent, report)
     charts = _write_charts(run, report, space, result, final)
     run.write_bytes(NETWORK_FILE, network_file(spec.name, spec.input, spec_stages(spec)))
     run.write_bytes("report.html", report_page(settings, report, spec, space, result.outcomes, charts, run.path))
@@ -313,6 +316,7 @@ def _draw_pareto(report: Mapping[str, Any], space: BudgetedSpace, result: Search
     return draw_front(
         report["front"], [front_cost(point, resource) for point in report["front"]], others, metric=report["metric"],
         label=resource.label, reference=reference_count(resource),
+        beside=[(row, front_cost(row, resource)) for row in report["pareto"]["beside"] if can_be_placed(row, resource)],
     )  # fmt: skip
 
 

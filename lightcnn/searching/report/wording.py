@@ -124,6 +124,11 @@ def front_cost(point: Mapping[str, Any], resource: Resource) -> float:
     return float(counts["weight_bytes"]["int8"] if resource is WEIGHT_BYTES else counts[resource.lower])
 
 
+def can_be_placed(row: Mapping[str, Any], resource: Resource) -> bool:
+    """Whether the cost of a training beside a front is known: it has no times."""
+    return resource is WEIGHT_BYTES or row["cost"].get(resource.lower) is not None
+
+
 def _deploy_line(metric: str, deploy: Mapping[str, Any]) -> str:
     """The validation scores of the networks in 8 bits beside those in float, best first."""
     texts = [
