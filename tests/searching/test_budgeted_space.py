@@ -432,6 +432,16 @@ def test_candidates_meet_a_latency_with_other_limits(text: str) -> None:
     assert min(used) >= 0.5 and max(used) > 0.9
 
 
+def test_bands_of_a_latency_have_networks_between_its_lower_end_and_their_limits() -> None:
+    space = BudgetedSpace(SearchSpace.load("micro"), Budget.parse("0.2..0.8ms"), latencies=[MADE_UP], pareto=True)
+    assert [str(band.budget) for band in space.bands] == ["200..400us", "200..800us"]
+    for band, low, high in zip(space.bands, (200, 400), (400, 800), strict=True):
+        for seed in range(5):
+            random = Random(seed)
+            latency = band.candidate(band.draw(random), random).cost.latency_us
+            assert latency is not None and low <= latency <= high
+
+
 def test_a_meter_predicts_the_latency_of_other_widths_exactly() -> None:
     space, budget = SearchSpace.load("micro"), Budget.parse("1ms")
     bound, random = BudgetedSpace(space, budget, latencies=[MADE_UP]), Random(2)
