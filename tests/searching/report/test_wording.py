@@ -129,8 +129,8 @@ def test_the_error_of_the_predictions_is_stated() -> None:
     )
     few = prediction_line({"left_out": left_out | {"rank_correlation": None}})
     assert few == f"{sentence}; a rank correlation takes four networks of the same length"
-    one = prediction_line({"left_out": left_out | {"networks": 1}})
-    assert one is not None and one.startswith("the log loss of one network was predicted from shorter trainings")
+    single = prediction_line({"left_out": left_out | {"networks": 1}})
+    assert single is not None and single.startswith("the log loss of one network was predicted from shorter trainings")
     unchecked = comparison_lines(report() | {"prediction": {"left_out": None}})
     assert unchecked[-1].startswith("how well the search predicts is unknown: that takes four networks")
     assert prediction_line({"left_out": None}) is None
