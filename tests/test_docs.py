@@ -271,7 +271,7 @@ def test_the_tables_of_baselines_have_every_key_and_every_baseline() -> None:
 def test_the_python_examples_compile() -> None:
     examples = [text for page in PAGES if page != REFERENCE for text in fenced(page, "python")]
     signatures = fenced(REFERENCE, "python")
-    assert len(examples) == 26
+    assert len(examples) == 27
     assert len(signatures) > 40
     for text in signatures:
         compile(text, "signature", "exec")
