@@ -46,6 +46,8 @@ PACKAGES = (
 """Packages whose versions environment.json records."""
 MAX_NAMED = 3
 """Skipped images that an error names; the others are counted."""
+DATA_FILE = "data.json"
+"""The data of a training, which are known before its report."""
 
 
 class RunFolder:
@@ -189,6 +191,15 @@ class RunFolder:
         """The `data` of report.json; empty if the run read none. Raises: RunError if the run has not finished."""
         data = self.report.get("data")
         return data if isinstance(data, dict) else {}
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes of the run's data in their order; empty if they are not known."""
+        documents = [self.read_json(name) for name in (DATA_FILE, "report.json") if (self / name).is_file()]
+        whole = documents and "classes" in documents[0]
+        data = documents[0] if whole else documents[-1].get("data") if documents else None
+        classes = data.get("classes") if isinstance(data, dict) else None
+        return [name for name in classes if isinstance(name, str)] if isinstance(classes, list) else []
 
     def read_json(self, name: str) -> dict[str, Any]:
         """The mapping in a JSON file. Raises: RunError if it is missing, damaged, too large or nested too deeply."""

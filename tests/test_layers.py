@@ -28,10 +28,11 @@ LEVELS = (
     ("baselines",),
     ("counting", "engine", "inference", "weights", "predictor"),
     ("evaluation", "onnxfiles", "integer", "trained_network"),
-    ("measurement", "run", "exported_model", "foreign_model", "run_list", "timm_registry"),
+    ("measurement", "run", "exported_model", "foreign_model", "run_list", "timm_registry", "teacher", "upstream_runs"),
     ("open_predictor",),
-    ("searching", "training", "comparing", "auditing", "predicting", "profiling", "explaining", "exporting"),
-    ("ablating", "serving", "sklearn"),
+    ("training", "comparing", "auditing", "predicting", "profiling", "explaining", "exporting"),
+    ("searching", "ablating", "serving"),
+    ("sklearn",),
     ("cli",),
     ("__main__",),
     ("__init__",),
@@ -240,7 +241,7 @@ COMMAND_PACKAGES = (
 )  # fmt: skip
 
 
-BUILDS_ON = {"ablating": {"training", "comparing"}, "serving": {"explaining"}}
+BUILDS_ON = {"searching": {"training"}, "ablating": {"training", "comparing"}, "serving": {"explaining"}}
 """The command packages that build on others."""
 
 
@@ -251,7 +252,7 @@ def test_every_command_package_has_settings_a_job_and_a_terminal(package: str) -
     assert len(ROLES & names) >= 3
 
 
-def test_command_packages_import_no_other_but_ablating_and_serving() -> None:
+def test_command_packages_import_no_other_but_those_they_build_on() -> None:
     for path in SOURCES:
         if part_of(path) in COMMAND_PACKAGES:
             others = parts_imported(path) & set(COMMAND_PACKAGES) - {part_of(path)}

@@ -103,7 +103,8 @@ SearchSets = Annotated[
     typer.Option(
         "--set",
         metavar="KEY.PATH=VALUE",
-        help="Set a value of training or augment for all trainings, as in training.class_weights=balanced; repeatable.",
+        help="Set a value of training, augment or distill for all trainings, as in training.class_weights=balanced; "
+        "repeatable.",
     ),
 ]
 ProposedBy = Annotated[Strategy | None, typer.Option(help=f"How networks are proposed (default: {STRATEGIES[0]}).")]
@@ -156,6 +157,16 @@ DeployedAs = Annotated[
         "takes time beyond --time (default: compare in float)."
     ),
 ]
+TaughtBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN|timm:NAME[=FILE]",
+        autocompletion=completion.run_folders,
+        help="The run of a trained network with the same classes: all networks learn from its predictions for the "
+        "training images, too. timm:NAME is a pretrained network, which the search first trains like train finetune, "
+        "in at most a third of --time; FILE has its weights.",
+    ),
+]
 SearchDevice = Annotated[Device | None, typer.Option(help="Where networks are trained (default: auto).")]
 ResumeSearch = Annotated[
     bool, typer.Option("--resume", help="Resume the search in --out with the settings it was started with.")
@@ -183,6 +194,7 @@ def search(
     seed: SearchSeed = None,
     device: SearchDevice = None,
     deploy: DeployedAs = None,
+    teacher: TaughtBy = None,
     data_dir: DataDir = None,
     skip_corrupt: SkipCorrupt = False,
     resplit: Resplit = False,
@@ -204,7 +216,7 @@ def search(
         "budget": budget, "space": space, "data": data, "trials": trials, "seconds": parse_duration(time),
         "strategy": strategy and strategy.value, "metric": metric and metric.value, "input": input, "epochs": epochs,
         "finalists": finalists, "workers": workers, "seeds": seeds, "seed": seed, "device": device and device.value,
-        "deploy": deploy and deploy.value,
+        "deploy": deploy and deploy.value, "teacher": teacher,
     }  # fmt: skip
     options = {name: value for name, value in options.items() if value is not None}
     if pareto:
@@ -294,7 +306,7 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
     """Prints the end of a search: the score, the best networks, the run folder, and how to search longer."""
     from lightcnn.run_files import earlier_values, read_limited
     from lightcnn.searching.report.terminal import front_table, result_grid, search_table, summary
-    from lightcnn.searching.report.wording import comparison_lines, longer_option, seeds_line
+    from lightcnn.searching.report.wording import comparison_lines, longer_option, seeds_line, teacher_line
 
     report = run.report
     if as_json:
@@ -316,7 +328,7 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
         console.print()
         can_continue = "comparison" in report  # not a search of an earlier version
         for line in [
-            *filter(None, [seeds_line(report)]),
+            *filter(None, [seeds_line(report), teacher_line(report)]),
             *(comparison_lines(report) if can_continue else []),
             *warning_lines(report),
         ]:

@@ -1,45 +1,38 @@
-"""Knowledge distillation: a trained network that another one learns from."""
+"""Knowledge distillation: what a trained network predicts for the training images is a part of the targets."""
 
 from __future__ import annotations
 
+from functools import cached_property
+
+import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from numpy.typing import NDArray
+from torch import Tensor
 
-from lightcnn.data.preprocess import Preprocess
-from lightcnn.data.tensors import normalise, restore
-from lightcnn.recipe import Distillation
-
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R BT.601), as in OpenCV and Pillow."""
+from lightcnn.data.augmentation.batch import mixed_rows
+from lightcnn.recipe import Augment, Distillation
 
 
-class Teacher:
-    """Gets the augmented images of the student, in its own input size, channels and normalisation."""
+class Lessons:
+    """What a teacher predicts for all training images, for the batches of a training.
 
-    def __init__(self, model: nn.Module, preprocess: Preprocess, student: Preprocess, settings: Distillation) -> None:
-        """`preprocess` is the preprocessing of the teacher `model`, `student` that of the student."""
+    The predictions are those of the images without augmentation, so that a teacher of any size costs no time.
+    """
+
+    def __init__(self, settings: Distillation, probabilities: Tensor) -> None:
+        """`probabilities` (N, classes) of the N training images, in their order, on the device of the training."""
         self.settings = settings
-        self._model = model.eval().requires_grad_(False)
-        self._preprocess = preprocess
-        self._student = student
+        self._probabilities = probabilities
 
-    @torch.no_grad()
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """The student's inputs (N, C, H, W) → the teacher's logits (N, classes), or (N, 1) of a sigmoid head."""
-        pixels = self._with_channels(restore(inputs, self._student))
-        size = (self._preprocess.size, self._preprocess.size)
-        if pixels.shape[2:] != size:
-            pixels = functional.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
-        normalised = normalise(pixels, self._preprocess).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self._model(normalised)
-        return logits
+    @cached_property
+    def targets(self) -> Tensor:
+        """The probabilities (N, classes), float32, at the temperature of the settings."""
+        smallest = torch.finfo(torch.float32).tiny
+        logits = self._probabilities.float().clamp_min(smallest).log()
+        return (logits / self.settings.temperature).softmax(dim=1)
 
-    def _with_channels(self, pixels: Tensor) -> Tensor:
-        """Pixels with as many channels as the teacher takes."""
-        if pixels.shape[1] == self._preprocess.channels:
-            return pixels
-        if self._preprocess.channels == 3:
-            return pixels.expand(-1, 3, -1, -1)
-        shares = torch.tensor(LUMA, device=pixels.device).view(1, 3, 1, 1)
-        return (pixels * shares).sum(dim=1, keepdim=True)
+    def batch(
+        self, indices: NDArray[np.int64], augmentation: Augment, *, seed: int, epoch: int, size: tuple[int, int]
+    ) -> Tensor:
+        """The targets (B, classes) of a batch, mixed like its images of that size (H, W)."""
+        return mixed_rows(self.targets, indices, settings=augmentation, seed=seed, epoch=epoch, size=size)

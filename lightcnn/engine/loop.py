@@ -18,8 +18,9 @@ from lightcnn.data.augmentation.batch import training_batch
 from lightcnn.data.images import Images
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.randomness import COLUMN, uniform
+from lightcnn.engine.distillation import Lessons
 from lightcnn.engine.loss_tally import Tally, count_alone
-from lightcnn.engine.losses import Objective, Teaches, class_weights
+from lightcnn.engine.losses import Objective, class_weights
 from lightcnn.engine.state import State
 from lightcnn.recipe import Augment, Optimisation
 
@@ -43,7 +44,7 @@ def fit(
     settings: Optimisation,
     augmentation: Augment,
     seed: int,
-    teacher: Teaches | None = None,
+    lessons: Lessons | None = None,
     state: State | None = None,
     until: int | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
@@ -62,7 +63,9 @@ def fit(
     """
     device = next(model.parameters()).device
     state = state or State(model, settings, len(images))
-    objective = Objective(settings, class_weights(settings, labels, preprocess.classes), teacher)
+    weights = class_weights(settings, labels, preprocess.classes)
+    objective = Objective(settings, weights, lessons.settings if lessons else None)
+    size = (preprocess.size, preprocess.size)
     mixed = device.type == "cuda" and settings.mixed_precision == "auto"
     last = state.steps if until is None else min(until, state.steps)
     with interrupt.deferred(), own_randomness(device), limited_threads(settings.threads):
@@ -77,9 +80,12 @@ def fit(
                     inputs, targets = training_batch(
                         images, labels, batch, settings=augmentation, seed=seed, epoch=epoch, preprocess=preprocess
                     )
+                    taught = None
+                    if lessons is not None:
+                        taught = lessons.batch(batch, augmentation, seed=seed, epoch=epoch, size=size)
                     inputs = inputs.contiguous(memory_format=torch.channels_last)
                     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed):
-                        loss = objective(model(inputs), targets, inputs)
+                        loss = objective(model(inputs), targets, taught)
                     (loss * (len(batch) / sum(map(len, batches)))).backward()  # type: ignore[no-untyped-call]
                     tally.add(loss.detach(), batch)
                     on_batch(len(batch))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,30 +11,26 @@ from torch.nn import functional
 from lightcnn.recipe import Distillation, Optimisation
 
 
-class Teaches(Protocol):
-    """A teacher network: the student's inputs (N, C, H, W) → logits (N, classes), or (N, 1) of a sigmoid head."""
-
-    settings: Distillation
-
-    def __call__(self, inputs: Tensor) -> Tensor: ...
-
-
 class Objective:
-    """The mean loss of a batch: logits (N, classes) or (N, 1), targets as of `training_batch`, and the inputs."""
+    """The mean loss of a batch: logits (N, classes) or (N, 1), targets as of `training_batch`, and the teacher's.
 
-    def __init__(self, settings: Optimisation, weights: Tensor | None = None, teacher: Teaches | None = None) -> None:
+    `taught` (N, classes) are the teacher's class probabilities at the temperature of the distillation.
+    """
+
+    def __init__(
+        self, settings: Optimisation, weights: Tensor | None = None, distill: Distillation | None = None
+    ) -> None:
         """`weights` (classes,): the weight of an image of each class."""
         self._settings = settings
         self._weights = weights
-        self._teacher = teacher
+        self._distill = distill
 
-    def __call__(self, logits: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
+    def __call__(self, logits: Tensor, targets: Tensor, taught: Tensor | None = None) -> Tensor:
         loss = self._labelled(logits, targets)
-        if self._teacher is None:
+        if self._distill is None or taught is None:
             return loss
-        settings = self._teacher.settings
-        soft = distillation(logits, self._teacher(inputs), settings.temperature)
-        return (1 - settings.alpha) * loss + settings.alpha * soft
+        soft = distillation(logits, taught, self._distill.temperature)
+        return (1 - self._distill.alpha) * loss + self._distill.alpha * soft
 
     def _labelled(self, logits: Tensor, targets: Tensor) -> Tensor:
         plain = self._settings.loss == "cross-entropy" and self._weights is None
@@ -60,11 +55,13 @@ def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float, reduction: 
     return functional.binary_cross_entropy_with_logits(logits[:, 0].float(), target, reduction=reduction)
 
 
-def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T² KL(teacher ‖ student) of logits over T (arXiv:1503.02531)."""
-    soft = (two_sided(teacher) / temperature).log_softmax(dim=1)
+def distillation(student: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    """T² KL(teacher ‖ student) (arXiv:1503.02531).
+
+    `student` are logits (N, classes) or (N, 1), `taught` the teacher's probabilities (N, classes) at temperature T.
+    """
     predicted = (two_sided(student) / temperature).log_softmax(dim=1)
-    return functional.kl_div(predicted, soft, reduction="batchmean", log_target=True) * temperature**2
+    return functional.kl_div(predicted, taught, reduction="batchmean") * temperature**2
 
 
 def two_sided(logits: Tensor) -> Tensor:

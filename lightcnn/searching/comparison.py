@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lightcnn.searching.trainings.choice import Choice
     from lightcnn.searching.trainings.finals import Finalist, FinalProgress
     from lightcnn.searching.trials.storage import Outcome
+    from lightcnn.teacher import TeacherPredictions
 
 MIN_PAIRS = 4
 """Networks that a rank correlation needs."""
@@ -30,7 +31,8 @@ class SearchResult:
     All trials, the predicted utility of those with a score, the final trainings in the order of the finalists, the
     weights that are delivered, how often the test set has been evaluated, with this time, the test accuracies of the
     same training with other seeds, the trainings with a second seed of networks that are the best within noise, the
-    latencies of the delivered network that the budget limits, and the networks of a Pareto front, cheapest first.
+    latencies of the delivered network that the budget limits, the networks of a Pareto front, cheapest first, and what
+    the teacher predicted, if there was one.
     """
 
     outcomes: Sequence[Outcome]
@@ -43,6 +45,7 @@ class SearchResult:
     second: Sequence[tuple[Finalist, FinalProgress]] = ()
     latencies: Sequence[MeasuredLatency] = ()
     front: Sequence[FrontPoint] = ()
+    teacher: TeacherPredictions | None = None
 
 
 def comparison(settings: SearchSettings, plan: Plan, result: SearchResult, left: float | None) -> dict[str, Any]:

@@ -133,6 +133,6 @@ class FinalPhase:
         if settings.seconds is not None:  # the clock decides, up to the largest number of epochs
             images = plan.longest_images(settings.epochs)
         return FinalTrainings(
-            parts.executor, parts.folder, plan, parts.values.training, parts.values.augment, self._clock,
+            parts.executor, parts.folder, plan, parts.values, self._clock,
             plan.steps(images), on_part, parts.progress.retrained, settings.metric,
         )  # fmt: skip

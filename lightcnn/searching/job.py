@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time as clock
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ from lightcnn.searching.settings import (
     resumed_settings,
 )
 from lightcnn.searching.strategies.names import StrategyName
+from lightcnn.searching.teaching import predictions_of, teaching_seconds
 from lightcnn.searching.terminal import SearchView
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor, InProcess
@@ -67,6 +70,7 @@ def search(
     seed: int = 0,
     device: DeviceName = "auto",
     deploy: DeployName | None = None,
+    teacher: str | Path | None = None,
     reading: Reading | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -96,7 +100,8 @@ def search(
         metric: What is maximised on the validation set: "accuracy", "balanced_accuracy", "auc", "f1" or "log_loss".
         input: Input size of all networks in pixels (default: the sizes of the space compete).
         set: Values of `training` and `augment` of all trainings, by their paths in a recipe, as in
-            {"training.learning_rate": 0.005, "training.class_weights": "balanced", "augment": "light"}.
+            {"training.learning_rate": 0.005, "training.class_weights": "balanced", "augment": "light"}; also
+            `distill.alpha` and `distill.temperature` with a teacher.
         finalists: Number of networks that are trained to the end (default: one for each worker; 2 without `time`; of a
             Pareto front one for each band of costs).
         workers: Processes that train (default: one for each core of a CPU, at most 8; 1 on a GPU).
@@ -106,6 +111,10 @@ def search(
         device: Where networks are trained.
         deploy: "c" or "onnx-int8": the final networks are quantized to 8 bits as for this format, and the best of them
             after that is delivered. This takes time beyond `time`.
+        teacher: The run folder of a trained network with the same classes: all networks learn from its predictions for
+            the training images, too. It must not have been trained on images of the validation or the test set. Or
+            "timm:NAME", or "timm:NAME=FILE.safetensors" for weights in a file: this pretrained network is first trained
+            by the recipe "finetune", in at most a third of `time`.
         reading: How the data are read and split (default: `Reading()`).
         out: The new run folder (default: a new folder in runs/).
         resume: Whether to resume the search in `out`.
@@ -131,7 +140,7 @@ def search(
             "space": space, "input": input, "data": source, "strategy": strategy, "metric": metric,
             "set": dict(set or {}), "trials": trials, "seconds": seconds_of(time), "epochs": epochs,
             "finalists": finalists, "workers": workers, "seeds": seeds, "seed": seed, "device": device,
-            "deploy": deploy,
+            "deploy": deploy, "teacher": None if teacher is None else str(teacher),
         }  # fmt: skip
         options = given_options(values, reading or Reading())
         if not resume:
@@ -166,16 +175,21 @@ def run(
         folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: settings.yaml(), **times})
         with folder.locked():
             pipeline = Pipeline(inputs.dataset, inputs.sets, device, progress=progress.reading)
-            data = PipelineData(pipeline, settings.seed)
+            teacher = predictions_of(inputs.teacher, pipeline, folder, progress.reading)
+            data = PipelineData(pipeline, settings.seed, teacher)
             executor: Executor = InProcess(data, folder, progress.stepped)
             if pool and pipeline.shared(space.inspect(space.first()).spec.input[1]):
                 pool.open(data, folder)
                 executor = pool
             stored = read_plan(folder, inputs.dataset.fingerprint)
-            kept, plan = plans(stored, settings, data, space, executor.workers, inputs.began)
+            teaching = teaching_seconds(folder)
+            # A teacher may have been trained in an earlier session, before there was a plan.
+            began = min(inputs.began, clock.monotonic() - teaching) if stored is None else inputs.began
+            kept, plan = plans(stored, settings, data, space, executor.workers, began, teaching)
             if kept != stored:
                 write_plan(folder, kept)
             spent = 0.0 if stored is None else stored.spent
+            inputs = replace(inputs, began=began)
             SearchSession(SessionParts(folder, inputs, data, plan, executor, progress), spent).run()
     return folder
 

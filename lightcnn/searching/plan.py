@@ -69,11 +69,10 @@ class Plan(Frozen):
     images_per_second: Annotated[
         float | None, Field(gt=0, le=1e9, description="of one worker; measured if there is a time limit")
     ] = None
-    final_share: Annotated[float, Field(gt=0, lt=1, description="of the time, for the final training")] = FINAL_SHARES[
-        0
-    ]
+    final_share: Annotated[float, Field(gt=0, lt=1)] = FINAL_SHARES[0]
     evaluation: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     spent: Annotated[float, Field(ge=0, le=1e9, description="seconds before the first trial")] = 0.0
+    teaching: Annotated[float, Field(ge=0, le=1e9, description="those in which the teacher was trained")] = 0.0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -119,7 +118,8 @@ class Plan(Frozen):
         """Images of the final training: by the time `limit`, which is all for a network alone; at most the longest."""
         if limit is None:
             return self.longest_images(epochs)
-        seconds = (limit - self.spent if self.alone else self.final_share * limit) - self.evaluation
+        seconds = limit - self.spent if self.alone else self.final_share * (limit - self.teaching)
+        seconds -= self.evaluation
         return max(1, min(self.longest_images(epochs), int(SAFETY_SHARE * seconds * self.speed / self._turns)))
 
     def longest_images(self, epochs: int | None) -> int:
@@ -211,6 +211,7 @@ def make_plan(
     images_per_second: float | None = None,
     evaluation: float = 0.0,
     spent: float = 0.0,
+    teaching: float = 0.0,
     batch: int | None = None,
     alone: bool = False,
     final_share: float = FINAL_SHARES[0],
@@ -225,7 +226,7 @@ def make_plan(
     draft = Plan(
         fingerprint=fingerprint, images=images, batch=batch, rungs=(1,), warmup_steps=1, workers=workers,
         finalists=finalists, threads=threads, images_per_second=images_per_second, evaluation=evaluation, spent=spent,
-        alone=alone, final_share=final_share, bands=bands,
+        teaching=teaching, alone=alone, final_share=final_share, bands=bands,
     )  # fmt: skip
     final, steps = draft.final_images(limit, epochs), draft.steps_per_epoch
     if limit is None:

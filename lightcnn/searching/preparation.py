@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
 
@@ -26,11 +26,13 @@ from lightcnn.searching.latency import LatencyModels, measure_models, read_model
 from lightcnn.searching.plan import AVERAGING, Plan
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings, TrainingValues
+from lightcnn.searching.teaching import NewTeacher, Teacher, find_teacher
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.judge import Judge
 from lightcnn.space import SearchSpace
 from lightcnn.space_choice import choose_space
+from lightcnn.teacher import TEACHER_FILE
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class SearchInputs:
     space: BudgetedSpace
     latencies: LatencyModels | None
     judge: Judge
+    teacher: Teacher | None
     began: float
 
 
@@ -74,9 +77,10 @@ class SessionParts:
 
     @cached_property
     def values(self) -> TrainingValues:
-        """The training and the augmentation of all networks."""
+        """The training and the augmentation of all networks, and their teacher."""
         augment = default_augment(self.data.pipeline.dataset.channels, len(self.data.train))
-        return self.settings.training_values(self.plan.training(), augment)
+        values = self.settings.training_values(self.plan.training(), augment)
+        return values.taught_by(str(self.folder.path / TEACHER_FILE))
 
 
 def prepare(
@@ -98,6 +102,9 @@ def prepare(
     if existing is None:
         dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
     sets = make_split(dataset, settings.seed, settings.reading)
+    teacher = find_teacher(settings, dataset, sets, device, existing, began)
+    if teacher is not None and not isinstance(teacher, NewTeacher) and teacher.note:
+        dataset = replace(dataset, note="; ".join(filter(None, (dataset.note, teacher.note))))
     images = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
     budget = Budget.parse(settings.budget)
     latencies = None
@@ -107,7 +114,7 @@ def prepare(
     space = BudgetedSpace(images, budget, dataset.size, latencies.models if latencies else (), pareto=settings.pareto)
     require_deployable(space, settings.deploy)
     _require_training(space, settings, dataset, sets, device, workers)
-    return SearchInputs(settings, dataset, sets, space, latencies, _judge(settings, dataset, sets), began)
+    return SearchInputs(settings, dataset, sets, space, latencies, _judge(settings, dataset, sets), teacher, began)
 
 
 def _read(settings: SearchSettings, progress: SearchProgress) -> Dataset:

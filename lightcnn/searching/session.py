@@ -96,8 +96,7 @@ class SearchSession:
                 parts.executor,
                 parts.folder,
                 plan,
-                parts.values.training,
-                parts.values.augment,
+                parts.values,
                 self._final_phase.trainings,
                 settings.metric,
             ),
@@ -140,6 +139,7 @@ class SearchSession:
             outcomes, searcher.promises(outcomes), trained.finalists, trained.progress, choice,
             searcher.count_test_evaluation(), repeats, trained.second, latencies[choice.best.finalist.outcome.number],
             front_points(choice, cost_range(parts.space.budget).resource, latencies) if parts.settings.pareto else (),
+            parts.data.teacher,
         )  # fmt: skip
         write_report(parts.folder, parts.settings, pipeline, parts.space, parts.plan, result, self._clock, parts.values)
 

@@ -15,7 +15,7 @@ from lightcnn.devices import MAX_WORKERS, DeviceName
 from lightcnn.document import Frozen
 from lightcnn.errors import InputError
 from lightcnn.overrides import Override, split_path
-from lightcnn.recipe import Augment, Augmentation, Optimisation, Reading, Seed
+from lightcnn.recipe import Augment, Augmentation, Distillation, Optimisation, Reading, Seed
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.deployment.names import DeployName
 from lightcnn.searching.metric_names import METRICS, MetricName
@@ -35,12 +35,22 @@ SETTABLE = (
 )  # fmt: skip
 """Values of training that `--set` may change. The others follow from how a search pauses and continues trainings."""
 
+SETTABLE_DISTILLATION = ("alpha", "temperature")
+"""The same of the distillation from a teacher."""
+
 
 class TrainingValues(Frozen):
     """The parts of a recipe that the user of a search may set."""
 
     training: Optimisation
     augment: Augmentation
+    distill: Distillation | None = None
+
+    def taught_by(self, teacher: str) -> TrainingValues:
+        """The same with another teacher, if there is one."""
+        if self.distill is None:
+            return self
+        return self.model_copy(update={"distill": self.distill.model_copy(update={"teacher": teacher})})
 
 
 class SearchSettings(Frozen):
@@ -63,19 +73,32 @@ class SearchSettings(Frozen):
     seed: Seed = 0
     device: DeviceName = "auto"
     deploy: Annotated[DeployName | None, Field(description="format in 8 bits that finalists are compared in")] = None
+    teacher: Annotated[
+        str | None, Field(min_length=1, description="what all networks learn from: a run, or timm:NAME")
+    ] = None
     augment: Augmentation | None = None
     reading: Reading = Reading()
     set: Annotated[
-        dict[str, JsonValue], Field(default_factory=dict, description="values of training and augment, by their paths")
+        dict[str, JsonValue],
+        Field(default_factory=dict, description="values of training, augment and distill, by their paths"),
     ]
+
+    @property
+    def split_seed(self) -> int:
+        """The seed of a new split of the data."""
+        return self.seed if self.reading.split_seed is None else self.reading.split_seed
 
     def yaml(self) -> bytes:
         """search.yaml."""
         return document.dump(self, exclude_defaults=False).encode()
 
     def training_values(self, training: Optimisation, augment: Augment) -> TrainingValues:
-        """The settings of a training and the augmentation with what the user set. Raises: DocumentError."""
-        default = TrainingValues(training=training, augment=self.augment or augment)
+        """The settings of a training, the augmentation and the teacher, with what the user set.
+
+        Raises: DocumentError.
+        """
+        distill = Distillation(teacher=self.teacher) if self.teacher else None
+        default = TrainingValues(training=training, augment=self.augment or augment, distill=distill)
         if not self.set:
             return default
         changes = [Override(f"--set {path}", split_path(path), value) for path, value in self.set.items()]
@@ -93,7 +116,7 @@ def make_settings(values: Mapping[str, Any]) -> SearchSettings:
     """
     settings = document.make(SearchSettings, _with_monitor(values), "search")
     for path in settings.set:
-        _require_settable(path)
+        _require_settable(path, settings.teacher)
     settings.training(Optimisation())
     if settings.pareto:
         cost_range(Budget.parse(settings.budget))
@@ -115,12 +138,15 @@ def _with_monitor(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**values, "metric": metric}
 
 
-def _require_settable(path: str) -> None:
+def _require_settable(path: str, teacher: str | None) -> None:
     """Raises: InputError if a search decides the value of this path."""
     part, _, name = path.partition(".")
     first = name.partition(".")[0]
-    if part not in ("training", "augment"):
-        raise InputError(f"--set {path}: a search takes values of training and augment only")
+    if part not in ("training", "augment", "distill"):
+        raise InputError(f"--set {path}: a search takes values of training, augment and distill only")
+    if part == "distill" and (teacher is None or first not in SETTABLE_DISTILLATION):
+        known = " and ".join(f"distill.{name}" for name in SETTABLE_DISTILLATION)
+        raise InputError(f"--set {path}: a search takes {known}, and only with a teacher; name it with --teacher RUN")
     if path == "training.epochs":
         raise InputError("--set training.epochs: the epochs of the final training are --epochs")
     if part == "training" and first not in SETTABLE and (first in Optimisation.model_fields or not first):

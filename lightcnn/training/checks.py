@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from lightcnn import upstream_runs
 from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import pretrained_statistics
 from lightcnn.cost import idle_strides
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.positive_class import in_order
 from lightcnn.data.split import Split
 from lightcnn.errors import DocumentError, InputError, Problem
-from lightcnn.evaluation.predictions import read_predictions
 from lightcnn.recipe import Recipe
 from lightcnn.recipe_defaults import require_training
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
-from lightcnn.training.recipe_argument import run_classes
+from lightcnn.teacher import TEACHER_FILE
 
 FINISHED_RUN_FILES = ("report.json", "environment.json", "predictions.csv")
 """Files by which the folder of a finished training is recognised."""
@@ -90,9 +89,16 @@ def expected_statistics(recipe: Recipe) -> tuple[tuple[float, ...], tuple[float,
     return None if statistics is None else (statistics.mean, statistics.deviation)
 
 
-def upstream_runs(recipe: Recipe) -> dict[str, RunFolder]:
-    """The runs whose networks a recipe uses, by the key that names each: a teacher, and pretrained weights."""
-    paths = {"distill.teacher": recipe.distill.teacher} if recipe.distill else {}
+def runs_of(recipe: Recipe, resumed: RunFolder | None = None) -> dict[str, RunFolder]:
+    """The runs whose networks a recipe uses, by the key that names each: a teacher, and pretrained weights.
+
+    The predictions of a teacher that are in a file, or in the run that is `resumed`, fit one training set only, for
+    which the teacher was checked.
+    """
+    predicted = resumed is not None and (resumed / TEACHER_FILE).is_file()
+    paths = {}
+    if recipe.distill and not predicted and not Path(recipe.distill.teacher).is_file():
+        paths["distill.teacher"] = recipe.distill.teacher
     weights = getattr(recipe.network, "weights", "none")
     folder = Path(weights).parent
     if weights not in ("none", "timm") and all((folder / name).is_file() for name in FINISHED_RUN_FILES):
@@ -100,23 +106,9 @@ def upstream_runs(recipe: Recipe) -> dict[str, RunFolder]:
     return {key: RunFolder.load(path) for key, path in paths.items()}
 
 
-def require_unseen(recipe: Recipe, dataset: Dataset, parts: Split) -> list[str]:
+def require_unseen(recipe: Recipe, dataset: Dataset, sets: Split, resumed: RunFolder | None = None) -> list[str]:
     """Notes on upstream runs with other data, of which it is unknown what they were trained on.
 
-    Raises: InputError if an upstream run was trained on images of the test set, which would inflate the scores.
+    Raises: InputError if an upstream run was trained on images of the validation or the test set.
     """
-    return [_require_run_unseen(key, run, dataset, parts) for key, run in upstream_runs(recipe).items()]
-
-
-def _require_run_unseen(key: str, run: RunFolder, dataset: Dataset, parts: Split) -> str:
-    data = run.data
-    if data.get("fingerprint") != in_order(dataset, run_classes(run)).fingerprint:
-        return f"{key} was trained on {data.get('source')}: it is unknown whether that contains images of this test set"
-    tested = {row["path"] for row in read_predictions(run) if row["split"] == "test"}
-    seen = [dataset.paths[index] for index in parts.test if dataset.paths[index] not in tested]
-    if seen:
-        raise InputError(
-            f"{key} {run.path}: was trained on {len(seen):,} of the {len(parts.test):,} test images ({seen[0]}); "
-            "train it on the same split: with the same seed and the same data options"
-        )
-    return ""
+    return [upstream_runs.require_unseen(key, run, dataset, sets) for key, run in runs_of(recipe, resumed).items()]

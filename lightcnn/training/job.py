@@ -104,7 +104,7 @@ def run(
         return repeats.train_all(
             draft, several, path, resumed, device=settings.device, progress=progress, settings=settings
         )
-    setup = prepare(draft, settings.device, progress)
+    setup = prepare(draft, settings.device, progress, resumed=resumed)
     return session.train_one(setup, path, resumed, progress=progress, started=started, settings=settings)
 
 
@@ -122,7 +122,7 @@ def estimate(
     several = _repeats(settings, resumed)
     if several is not None:
         return repeats.estimate(draft, several, settings.device, progress, resumed)
-    setup = prepare(draft, settings.device, progress)
+    setup = prepare(draft, settings.device, progress, resumed=resumed)
     if resumed is not None:
         require_same_recipe(resumed, setup.recipe, setup.pipeline.document())
     return session.estimate(setup)

@@ -19,9 +19,8 @@ from lightcnn.output.warnings import ReportWarning, WarningCode
 from lightcnn.overrides import Override
 from lightcnn.recipe import PRESETS, RECIPE_FILE, Recipe
 from lightcnn.recipe_defaults import default_augment, default_epochs, default_training, fitted_batch
-from lightcnn.run_folder import RunFolder
+from lightcnn.run_folder import DATA_FILE, RunFolder
 
-DATA_FILE = "data.json"
 ADAPTED: tuple[WarningCode, ...] = ("network_adapted", "batch_adapted")
 """Warnings of what a recipe took from its data, which data.json keeps for a resumed run."""
 Followed = Literal["classes", "channels", "positive", "batch"]
@@ -90,14 +89,6 @@ def read_recipe_argument(name: str | Path, changes: Sequence[Override] = ()) -> 
     return _bare_draft(_plain(network), network.name, str(file), changes)
 
 
-def run_classes(run: RunFolder) -> list[str]:
-    """The classes of a run in their order; empty if they are not known."""
-    documents = [run.read_json(name) for name in (DATA_FILE, "report.json") if (run / name).is_file()]
-    data = documents[0] if documents and "classes" in documents[0] else documents[-1].get("data") if documents else None
-    classes = data.get("classes") if isinstance(data, dict) else None
-    return [name for name in classes if isinstance(name, str)] if isinstance(classes, list) else []
-
-
 def continued(draft: RecipeDraft, run: RunFolder | None) -> RecipeDraft:
     """The draft with what data.json of the resumed run states beside its recipe; unchanged for a new run."""
     if run is None:
@@ -109,7 +100,7 @@ def continued(draft: RecipeDraft, run: RunFolder | None) -> RecipeDraft:
         if isinstance(entry, dict) and entry.get("code") in ADAPTED
         and isinstance(entry.get("message"), str) and isinstance(entry.get("count"), int)
     ]  # fmt: skip
-    return replace(draft, classes=run_classes(run), adapted=adapted)
+    return replace(draft, classes=run.classes, adapted=adapted)
 
 
 def _names_baseline(name: str) -> bool:
@@ -174,7 +165,7 @@ def _with_positive_of_run(recipe: Recipe, file: Path) -> Recipe:
     """The recipe with the positive class of the run that it is in, which an earlier version may not have written."""
     if recipe.reading.positive is not None or not _is_of_run(file):
         return recipe
-    classes = run_classes(RunFolder(file.parent))
+    classes = RunFolder(file.parent).classes
     reading = recipe.reading.model_copy(update={"positive": classes[1] if len(classes) == 2 else None})
     return recipe.model_copy(update={"reading": reading})
 

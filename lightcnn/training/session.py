@@ -25,6 +25,7 @@ from lightcnn.inference import probabilities
 from lightcnn.network import Network
 from lightcnn.output.report import report_head
 from lightcnn.run_folder import RunFolder
+from lightcnn.teacher import TeacherRun
 from lightcnn.text import first_line
 from lightcnn.training.progress import SILENT, TrainingProgress
 from lightcnn.training.report.predictions import FinishedTraining
@@ -109,6 +110,7 @@ class _Training:
 
     def _fit(self) -> None:
         setup, train, batch = self.setup, self.setup.pipeline.split.train, self.settings.batch
+        lessons = setup.lessons(self.run_folder, self.progress.reading)
         try:
             fit(
                 self.model,
@@ -118,7 +120,7 @@ class _Training:
                 settings=self.settings,
                 augmentation=setup.recipe.augment,
                 seed=setup.recipe.seed,
-                teacher=setup.teacher,
+                lessons=lessons,
                 state=self.state,
                 on_epoch=self._end_epoch,
                 on_batch=self.progress.stepped,
@@ -204,7 +206,7 @@ def estimate(setup: TrainingSetup) -> dict[str, Any]:
         start = time.perf_counter()
         fit(
             model, pipeline.images(indices, setup.size), pipeline.labels(indices), preprocess=setup.preprocess,
-            settings=settings, augmentation=recipe.augment, seed=recipe.seed, teacher=setup.teacher,
+            settings=settings, augmentation=recipe.augment, seed=recipe.seed,
         )  # fmt: skip
         return time.perf_counter() - start
 
@@ -216,6 +218,7 @@ def estimate(setup: TrainingSetup) -> dict[str, Any]:
     validation = (time.perf_counter() - start) / len(some)
     counts, epochs = pipeline.split.counts(), recipe.training.epochs
     seconds = epochs * (counts["train"] / speed + counts["val"] * validation) + counts["test"] * validation
+    seconds += counts["train"] * _teacher_seconds(setup, few)
     return {
         **report_head("train", seed=recipe.seed, data=pipeline.document()),
         "dry_run": True,
@@ -225,6 +228,15 @@ def estimate(setup: TrainingSetup) -> dict[str, Any]:
         "estimate": {"seconds": round(seconds, 3), "images_per_second": round(speed, 1)},
         "recipe": recipe.model_dump(mode="json"),
     }
+
+
+def _teacher_seconds(setup: TrainingSetup, few: NDArray[np.int64]) -> float:
+    """Seconds in which a teacher predicts one image, measured on a few; 0 without one, or if its predictions exist."""
+    if not isinstance(setup.teacher, TeacherRun):
+        return 0.0
+    start = time.perf_counter()
+    setup.teacher.predict(setup.pipeline.dataset, few)
+    return (time.perf_counter() - start) / len(few)
 
 
 def out_of_memory(error: BaseException) -> bool:

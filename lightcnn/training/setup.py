@@ -19,7 +19,6 @@ from lightcnn import document
 from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.cost import cost
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.files.intensity import OWN_SCALE
 from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.positive_class import default_positive, in_order, with_positive
@@ -27,17 +26,18 @@ from lightcnn.data.preprocess import Preprocess, read_preprocess
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import make_split
 from lightcnn.devices import pick_device, require_memory
-from lightcnn.engine.distillation import Teacher
+from lightcnn.engine.distillation import Lessons
 from lightcnn.engine.memory import training_bytes
-from lightcnn.errors import DataMissing, InputError
+from lightcnn.errors import DataMissing
 from lightcnn.inference import probabilities
 from lightcnn.output.caveats import STAND_IN_HEADING
 from lightcnn.output.warnings import ReportWarning
+from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import RECIPE_FILE, Reading, Recipe
-from lightcnn.recipe_defaults import MAX_LISTED, usual_batch
+from lightcnn.recipe_defaults import usual_batch
 from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.spec import NetworkSpec
-from lightcnn.trained_network import TrainedNetwork
+from lightcnn.teacher import TEACHER_FILE, TeacherPredictions, TeacherRun, open_teacher
 from lightcnn.training.checks import expected_statistics, require_all, require_fit, require_unseen
 from lightcnn.training.progress import SILENT, TrainingProgress
 from lightcnn.training.recipe_argument import RecipeDraft
@@ -55,7 +55,7 @@ class TrainingSetup:
 
     recipe: Recipe
     pipeline: Pipeline
-    teacher: Teacher | None
+    teacher: TeacherRun | TeacherPredictions | None
 
     @property
     def size(self) -> int:
@@ -71,6 +71,16 @@ class TrainingSetup:
         """Class probabilities (N, classes) of the images of one set: "train", "val" or "test"."""
         indices = getattr(self.pipeline.split, split_name)
         return probabilities(model, self.pipeline.images(indices, self.size), self.preprocess)
+
+    def lessons(self, run: RunFolder, progress: Progress = no_progress) -> Lessons | None:
+        """What the teacher predicts for the training images, if there is a teacher; it is kept in the run folder."""
+        if self.recipe.distill is None or self.teacher is None:
+            return None
+        predictions, train = self.teacher, self.pipeline.split.train
+        if isinstance(predictions, TeacherRun):
+            predictions = predictions.predict(self.pipeline.dataset, train, progress)
+        run.write_bytes(TEACHER_FILE, predictions.content())
+        return Lessons(self.recipe.distill, torch.from_numpy(predictions.probabilities).to(self.pipeline.device))
 
     @property
     def read(self) -> tuple[str, Dataset]:
@@ -97,10 +107,12 @@ def prepare(
     progress: TrainingProgress = SILENT,
     *,
     read: tuple[str, Dataset] | None = None,
+    resumed: RunFolder | None = None,
 ) -> TrainingSetup:
     """Reads and splits the data and checks the recipe against them.
 
-    `read`: the source and its data set, if another setup has read them. Raises: InputError.
+    `read`: the source and its data set, if another setup has read them. `resumed`: the run that is continued, if any.
+    Raises: InputError.
     """
     torch_device = pick_device(device)
     _require_memory(draft.recipe, torch_device)
@@ -112,7 +124,7 @@ def prepare(
     unknown: list[str] = []
     require_all(
         lambda: require_fit(recipe, dataset, images),
-        lambda: unknown.extend(require_unseen(recipe, dataset, parts)),
+        lambda: unknown.extend(require_unseen(recipe, dataset, parts, resumed)),
         lambda: expected_statistics(recipe),
     )
     dataset = replace(
@@ -122,7 +134,7 @@ def prepare(
     )
     statistics = expected_statistics(recipe)
     pipeline = Pipeline(dataset, parts, torch_device, recipe.preprocess, progress.reading, normalised=statistics)
-    return TrainingSetup(recipe, pipeline, _teacher(recipe, pipeline))
+    return TrainingSetup(recipe, pipeline, _teacher(recipe, pipeline, resumed))
 
 
 def _require_memory(recipe: Recipe, device: torch.device) -> None:
@@ -232,26 +244,14 @@ def _batch_warnings(draft: RecipeDraft, recipe: Recipe, images: int) -> list[Rep
     return [ReportWarning("batch_adapted", message, images)]
 
 
-def _teacher(recipe: Recipe, pipeline: Pipeline) -> Teacher | None:
-    """The teacher of a recipe. Raises: RunError if it cannot be read, InputError if it has other classes."""
+def _teacher(
+    recipe: Recipe, pipeline: Pipeline, resumed: RunFolder | None = None
+) -> TeacherRun | TeacherPredictions | None:
+    """The teacher of a recipe. Raises: InputError if it cannot be read, or does not fit the data."""
     if recipe.distill is None:
         return None
-    teacher = TrainedNetwork.load(recipe.distill.teacher, device=pipeline.device.type)
-    classes = pipeline.dataset.classes
-    if teacher.preprocess.classes != classes:
-        raise InputError(
-            f"distill.teacher {recipe.distill.teacher}: knows the classes "
-            f"{', '.join(teacher.preprocess.classes[:MAX_LISTED])}, but data {pipeline.dataset.source} has "
-            f"{', '.join(classes[:MAX_LISTED])}; choose a teacher that was trained on the same classes"
-        )
-    scale = pipeline.dataset.scale or OWN_SCALE
-    if not scale.agrees(teacher.preprocess.scale):
-        raise InputError(
-            f"distill.teacher {recipe.distill.teacher}: scales images with more than 8 bits per channel differently "
-            f"from data {pipeline.dataset.source} ({scale}); train the teacher again on these data"
-        )
-    student = pipeline.preprocess(recipe.network.input[1])
-    return Teacher(teacher.model, teacher.preprocess, student, recipe.distill)
+    dataset, train, device = pipeline.dataset, pipeline.split.train, pipeline.device.type
+    return open_teacher(recipe.distill.teacher, dataset, train, key="distill.teacher", device=device, kept=resumed)
 
 
 def stand_in_warning(data: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ def timed(
     return make_plan(
         fingerprint="a", images=images, workers=workers, finalists=finalists, limit=limit, epochs=None,
         images_per_second=speed, evaluation=more.get("evaluation", 3.0), spent=more.get("spent", 1.0),
+        teaching=more.get("teaching", 0.0),
     )  # fmt: skip
 
 
@@ -57,6 +58,14 @@ def test_a_plan_never_needs_more_than_its_time() -> None:
         compared += networks > 1
         assert plan_lines(plan.document(limit, None, None))
     assert 50 < compared < 450
+
+
+def test_the_final_training_leaves_time_to_compare_after_a_teacher() -> None:
+    """A third of the time went into the teacher; the rest is shared as without one."""
+    plan = timed(600, 2_400, spent=201, teaching=200)
+    assert plan.final_images(600, None) == int(0.93 * (0.75 * 400 - 3) * 2_400)
+    assert plan.search_seconds(600, None) == pytest.approx(600 - 0.75 * 400, abs=1)
+    assert plan.networks(600, None, None) >= 5
 
 
 def test_without_time_to_compare_the_first_network_is_trained_alone() -> None:

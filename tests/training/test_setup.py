@@ -94,6 +94,18 @@ def test_a_teacher_may_have_another_input_size_and_is_part_of_the_recipe(finishe
     assert Path("taught/weights.safetensors").read_bytes() != Path("alone/weights.safetensors").read_bytes()
 
 
+def test_a_stopped_training_resumes_without_the_run_of_its_teacher(finished, recipe, monkeypatch):
+    shutil.copytree(finished[0], "teacher")
+    words = ["train", recipe, "--set", "distill.teacher=teacher", "--epochs", "2", "--quiet", "--out"]
+    assert run([*words, "whole"]) == 0
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr("lightcnn.training.session.write_report", stop)
+        lightcnn.train("whole/recipe.yaml", out="cut")
+    shutil.rmtree("teacher")
+    assert run(["train", "--resume", "--out", "cut", "--quiet"]) == 0
+    assert Path("cut/weights.safetensors").read_bytes() == Path("whole/weights.safetensors").read_bytes()
+
+
 def test_a_teacher_that_was_trained_on_test_images_is_an_error(finished, recipe, capsys):
     taught = ["train", recipe, "--set", f"distill.teacher={finished[0]}", "--epochs", "1", "--out", "inflated"]
     assert run([*taught, "--seed", "1"]) == 2

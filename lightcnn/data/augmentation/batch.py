@@ -104,6 +104,22 @@ def soften(labels: Tensor, partners: Tensor, weights: NDArray[np.float64], class
     return targets * share + partner_targets * (1 - share)
 
 
+def mixed_rows(
+    table: Tensor, indices: NDArray[np.int64], *, settings: Augment, seed: int, epoch: int, size: tuple[int, int]
+) -> Tensor:
+    """The rows of `table` (N, classes) of a batch; if its images of `size` (H, W) are mixed, their rows are, too.
+
+    `table` has a row for every training image; the shares are those of `training_batch`.
+    """
+    rows = table[torch.from_numpy(indices).to(table.device)]
+    if not settings.mixes:
+        return rows
+    mix = draw_mix(settings, seed, epoch, indices, count=len(table), size=size)
+    partners = table[torch.from_numpy(mix.partners).to(table.device)]
+    share = torch.from_numpy(mix.weights.astype(np.float32)).to(table.device)[:, None]
+    return rows * share + partners * (1 - share)
+
+
 def _boxes(areas: NDArray[np.float64], draws: Draws, size: tuple[int, int]) -> NDArray[np.int64]:
     """Boxes (N, 4) of those shares of the image around uniform centres, cut off at the border as in CutMix's paper."""
     edges = []

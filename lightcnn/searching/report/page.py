@@ -27,6 +27,7 @@ from lightcnn.searching.report.wording import (
     longer_option,
     plan_lines,
     seeds_line,
+    teacher_line,
 )
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.searching.trials.storage import Outcome
@@ -90,8 +91,11 @@ def _answer(report: Mapping[str, Any]) -> dict[str, Any]:
         "largest": largest, "other_score": None if metric == "accuracy" else format_score(metric, metrics[metric]),
         "metric": metric_label(metric), "validation_score": val, "bias": "low" if metric == "log_loss" else "high",
         "times": _times(report), "cautions": page_cautions(report),
-        "sentences": [_sentence(line) for line in (front_line(report), seeds_line(report), positive_sentence(report))
-                      if line],
+        "sentences": [
+            _sentence(line)
+            for line in (front_line(report), seeds_line(report), teacher_line(report), positive_sentence(report))
+            if line
+        ],
         "plan_lines": [_sentence(line) for line in plan_lines(report["plan"])],
         "comparison_lines": [_sentence(line) for line in comparison_lines(report)],
         "largest_class": [

@@ -38,18 +38,18 @@ from lightcnn.output.charts.svg import Chart
 from lightcnn.output.largest_class import KEY, largest_class_warnings, share_warnings
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning, small_test_set_warnings
-from lightcnn.recipe import RECIPE_FILE, Recipe
+from lightcnn.recipe import RECIPE_FILE, Distillation, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.comparison import SearchResult, comparison, deploy_document, fidelity_document, final_document
 from lightcnn.searching.latency import latency_document
 from lightcnn.searching.plan import Plan
-from lightcnn.searching.predictions import importance_document, prediction_document
 from lightcnn.searching.report import figures
 from lightcnn.searching.report.front import front_document, reference_count, write_front
 from lightcnn.searching.report.front_chart import draw_front
 from lightcnn.searching.report.front_neighbours import neighbours_document
 from lightcnn.searching.report.page import report_page
+from lightcnn.searching.report.predictions import importance_document, prediction_document
 from lightcnn.searching.report.trial_table import counts, front, history
 from lightcnn.searching.report.wording import can_be_placed, front_cost
 from lightcnn.searching.settings import SearchSettings, TrainingValues
@@ -59,6 +59,7 @@ from lightcnn.searching.trainings.jobs import EpochRow
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space_choice import choose_space
+from lightcnn.teacher import TeacherPredictions
 from lightcnn.weights import weights_file
 
 
@@ -150,8 +151,7 @@ def _final(
 def delivered_recipe(settings: SearchSettings, plan: Plan, weights: Weights, values: TrainingValues) -> Recipe:
     """The recipe that trains these weights again: its steps, schedule, averaging, seed and split."""
     spec, reading = weights.finalist.candidate.spec, settings.reading
-    if reading.split_seed is None:
-        reading = reading.model_copy(update={"split_seed": settings.seed})
+    reading = reading.model_copy(update={"split_seed": settings.split_seed})
     training = values.training.model_copy(
         update={
             "epochs": math.ceil(weights.step / plan.steps_per_epoch),
@@ -162,7 +162,7 @@ def delivered_recipe(settings: SearchSettings, plan: Plan, weights: Weights, val
     )
     return Recipe(
         name=spec.name, data=settings.data, reading=reading, seed=weights.progress.seed, network=spec,
-        augment=values.augment, training=training,
+        augment=values.augment, training=training, distill=values.distill,
     )  # fmt: skip
 
 
@@ -220,6 +220,7 @@ def report_document(
         "fidelity": fidelity_document(plan, result),
         "plan": plan.document(settings.seconds, settings.epochs, space.limited(settings.trials)),
         "comparison": comparison(settings, plan, result, clock.left()),
+        **teacher_document(result.teacher, final.recipe.distill, pipeline.dataset.labels),
         **deploy_document(settings, result),
         **({"pareto": {"resource": cost_range(space.budget).resource.name}} if settings.pareto else {}),
         **({"latency": latency_document(space.latencies, total, result.latencies)} if result.latencies else {}),
@@ -228,6 +229,15 @@ def report_document(
         "prediction": prediction_document(space, result),
         "importance": importance_document(space, result, settings.seed),
     }
+
+
+def teacher_document(
+    teacher: TeacherPredictions | None, distill: Distillation | None, labels: NDArray[np.int64]
+) -> dict[str, Any]:
+    """`teacher` of report.json: its run, its scores, and how networks learned from it; empty without a teacher."""
+    if teacher is None or distill is None:
+        return {}
+    return {"teacher": teacher.document(labels) | {"alpha": distill.alpha, "temperature": distill.temperature}}
 
 
 def _front_document(pipeline: Pipeline, space: BudgetedSpace, plan: Plan, result: SearchResult) -> list[dict[str, Any]]:

@@ -139,6 +139,21 @@ def _deploy_line(metric: str, deploy: Mapping[str, Any]) -> str:
     return f"validation {metric_label(metric)} after quantization for {deploy['format']}: {', '.join(texts)}"
 
 
+def teacher_line(report: Mapping[str, Any]) -> str | None:
+    """The teacher, its score and the settings of the distillation, from report.json; None without a teacher."""
+    if (teacher := report.get("teacher")) is None:
+        return None
+    scores = [
+        f"{teacher[key]:.2%} of {images}"
+        for key, images in (("test_accuracy", "its test images"), ("training_accuracy", "these training images"))
+        if teacher[key] is not None
+    ]
+    return (
+        f"all networks also learned from the teacher {teacher['run']}, which is correct on {' and on '.join(scores)} "
+        f"(weight {teacher['alpha']:g} in the loss, temperature {teacher['temperature']:g})"
+    )
+
+
 def certainty(report: Mapping[str, Any]) -> str:
     """One sentence on how sure the choice of the network is, from report.json."""
     compared, best = report["comparison"], report["best"]["trial"]

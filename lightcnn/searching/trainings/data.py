@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,11 +17,14 @@ from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.split import subset
 from lightcnn.data.store import open_images
 from lightcnn.run_folder import RunFolder
+from lightcnn.teacher import TeacherPredictions
 
 VALIDATION_IMAGES = 2_500
 """Validation images that networks are compared on while they are trained. With them, the difference of the log losses
 of two finalists of a search of Fashion-MNIST had a standard error of 0.007, that of their accuracies 0.43 points."""
 ARRAYS = ("labels", "train", "validation")
+TEACHER = "teacher"
+"""The array of the teacher's predictions, which only searches with a teacher have."""
 
 
 class TrainingData(Protocol):
@@ -36,13 +39,16 @@ class TrainingData(Protocol):
     def images(self, indices: NDArray[np.int64], size: int) -> Images: ...
     def labels(self, indices: NDArray[np.int64]) -> Tensor: ...
     def preprocess(self, size: int) -> Preprocess: ...
+    def taught(self) -> Tensor: ...
 
 
 class PipelineData:
     """The images of a pipeline, in this process. The validation images are a part of the set, chosen by `seed`."""
 
-    def __init__(self, pipeline: Pipeline, seed: int) -> None:
+    def __init__(self, pipeline: Pipeline, seed: int, teacher: TeacherPredictions | None = None) -> None:
+        """`teacher`: what a teacher predicts for the training images, if there is one."""
         self.pipeline = pipeline
+        self.teacher = teacher
         self.device = pipeline.device
         self.train = pipeline.split.train
         self.validation = subset(pipeline.dataset, pipeline.split.val, VALIDATION_IMAGES, seed)
@@ -59,12 +65,23 @@ class PipelineData:
         """The preprocessing for networks of that input size."""
         return self.pipeline.preprocess(size)
 
+    def taught(self) -> Tensor:
+        """The teacher's class probabilities (N, classes) of the training images, float32 on the device."""
+        assert self.teacher is not None, "a job names a teacher only if the search has one"
+        return torch.from_numpy(self.teacher.probabilities).to(self.device)
+
     def write_arrays(self, folder: RunFolder) -> None:
-        """Writes the labels and indices for `SharedData` into trainings/."""
-        arrays = {"labels": self.pipeline.dataset.labels, "train": self.train, "validation": self.validation}
-        for name in ARRAYS:
+        """Writes the labels, indices and the teacher's predictions for `SharedData` into trainings/."""
+        arrays: dict[str, NDArray[Any]] = {
+            "labels": self.pipeline.dataset.labels,
+            "train": self.train,
+            "validation": self.validation,
+        }
+        if self.teacher is not None:
+            arrays[TEACHER] = self.teacher.probabilities
+        for name, array in arrays.items():
             content = io.BytesIO()
-            np.save(content, arrays[name])
+            np.save(content, array)
             folder.write_bytes(f"trainings/{name}.npy", content.getvalue())
 
 
@@ -76,6 +93,7 @@ class SharedData:
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.device = device
+        self._folder = folder
         arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
         self._labels, self.train, self.validation = (arrays[name] for name in ARRAYS)
         self._stores: dict[int, Tensor] = {}
@@ -98,3 +116,7 @@ class SharedData:
     def preprocess(self, size: int) -> Preprocess:
         """The preprocessing for networks of that input size."""
         return self._preprocess[size]
+
+    def taught(self) -> Tensor:
+        """The teacher's class probabilities (N, classes) of the training images, float32 on the device."""
+        return torch.from_numpy(np.load(self._folder / f"{TEACHER}.npy", allow_pickle=False)).to(self.device)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from lightcnn.recipe import Augment, Optimisation
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import Plan
+from lightcnn.searching.settings import TrainingValues
 from lightcnn.searching.trainings.executors import Executor, next_result
 from lightcnn.searching.trainings.files import state_file, write_epochs
 from lightcnn.searching.trainings.finals import FinalTrainings
@@ -29,16 +29,14 @@ class NetworkEvaluator:
         executor: Executor,
         folder: RunFolder,
         plan: Plan,
-        training: Optimisation,
-        augment: Augment,
+        values: TrainingValues,
         finals: FinalTrainings,
         metric: MetricName = "accuracy",
     ) -> None:
         self._executor = executor
         self._folder = folder
         self._plan = plan
-        self._training = training
-        self._augment = augment
+        self._values = values
         self._finals = finals
         self._metric = metric
         self._running: dict[tuple[int, int], Fidelity] = {}
@@ -56,8 +54,9 @@ class NetworkEvaluator:
             rung=fidelity.rung,
             spec=candidate.spec,
             seed=fidelity.seed,
-            training=self._training,
-            augment=self._augment,
+            training=self._values.training,
+            augment=self._values.augment,
+            distill=self._values.distill,
             until=self._plan.steps(fidelity.images),
             source=earlier if earlier and (self._folder / earlier).is_file() else "",
             target=state_file(fidelity.trial, fidelity.images),

@@ -18,7 +18,7 @@ from lightcnn.text import first_line
 STATE = re.compile(r"(\d{6})-(\d+|(second-)?(stable-\d+|end)|seed-\d+)\.safetensors")
 NOTES = re.compile(r"(\d{6})-(epochs|(second-)?final|seed-\d+)\.json")
 Document = TypeVar("Document", bound=Frozen)
-ARRAY = re.compile(r"(labels|train|validation)\.npy")
+ARRAY = re.compile(r"(labels|train|validation|teacher)\.npy")
 
 
 class Epochs(Frozen):

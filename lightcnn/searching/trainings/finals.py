@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from lightcnn.document import Frozen
 from lightcnn.engine.schedules import DECAY_SHARE
-from lightcnn.recipe import Augment, Optimisation, Seed
+from lightcnn.recipe import Optimisation, Seed
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import SAFETY_SHARE, Plan
+from lightcnn.searching.settings import TrainingValues
 from lightcnn.searching.trainings.executors import Executor, next_result
 from lightcnn.searching.trainings.files import final_file, read_json, state_file
 from lightcnn.searching.trainings.jobs import FINAL, Count, TrainingJob, TrainingResult
@@ -105,8 +106,7 @@ class FinalTrainings:
         executor: Executor,
         folder: RunFolder,
         plan: Plan,
-        training: Optimisation,
-        augment: Augment,
+        values: TrainingValues,
         clock: SearchClock,
         final_steps: int,
         on_part: Callable[[Finalist, FinalProgress, int], None] = lambda finalist, progress, end: None,
@@ -121,8 +121,7 @@ class FinalTrainings:
         self._executor = executor
         self._folder = folder
         self._plan = plan
-        self._training = training
-        self._augment = augment
+        self._values = values
         self._clock = clock
         self._final_steps = final_steps
         self._on_part = on_part
@@ -186,7 +185,7 @@ class FinalTrainings:
     def training(self, progress: FinalProgress, decay_steps: int) -> Optimisation:
         """The settings of a training that ends after `decay_steps` more steps, in which the learning rate falls."""
         steps = progress.step + decay_steps
-        return self._training.model_copy(update={"steps": steps, "decay_steps": decay_steps})
+        return self._values.training.model_copy(update={"steps": steps, "decay_steps": decay_steps})
 
     def _begun(self, finalist: Finalist, shared_by: int) -> FinalProgress:
         """What an earlier session has trained of a finalist; it is trained further if there is more time."""
@@ -219,8 +218,9 @@ class FinalTrainings:
             rung=FINAL,
             spec=finalist.candidate.spec,
             seed=progress.seed,
-            training=self._training if stable else self.training(progress, end - progress.step),
-            augment=self._augment,
+            training=self._values.training if stable else self.training(progress, end - progress.step),
+            augment=self._values.augment,
+            distill=self._values.distill,
             until=until,
             source=source if (self._folder / source).is_file() else "",
             target=final_file(progress.trial, f"stable-{until}.safetensors", second=progress.second)

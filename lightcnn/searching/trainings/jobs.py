@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lightcnn.document import Frozen
-from lightcnn.recipe import Augment, Optimisation, Seed
+from lightcnn.recipe import Augment, Distillation, Optimisation, Seed
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.spec import NetworkSpec
 
@@ -31,6 +31,7 @@ class TrainingJob(Frozen):
     seed: Seed
     training: Optimisation
     augment: Augment
+    distill: Distillation | None = None
     until: Annotated[int, Field(ge=1)]
     source: str = ""
     target: str

@@ -72,7 +72,7 @@ def _job(recipe: Recipe, trial: int, seed: int) -> TrainingJob:
     assert recipe.training.steps is not None
     return TrainingJob(
         trial=trial, rung=FINAL, spec=_spec(recipe), seed=seed, training=recipe.training, augment=recipe.augment,
-        until=recipe.training.steps, target=_state_file(trial, seed),
+        distill=recipe.distill, until=recipe.training.steps, target=_state_file(trial, seed),
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import torch
 
@@ -32,9 +33,16 @@ REPORT_SECONDS = 3.0
 
 
 def measured_plan(
-    settings: SearchSettings, data: PipelineData, space: BudgetedSpace, workers: int, began: float
+    settings: SearchSettings,
+    data: PipelineData,
+    space: BudgetedSpace,
+    workers: int,
+    began: float,
+    teaching: float = 0.0,
 ) -> Plan:
     """The plan of a search by `workers` processes, whose time began at `began`, a `time.monotonic()`.
+
+    `teaching` are the seconds since then in which its teacher was trained.
 
     The speed is measured if there is a time limit. A training on a CPU uses one thread, so that results do not depend
     on the number of workers; if only one network is trained in a time limit, it uses all cores if that is faster. Of a
@@ -46,12 +54,9 @@ def measured_plan(
     if settings.seconds is None:
         return _fixed_plan(settings, data, workers, single, bands)
     speeds = {single: images_per_second(settings, data, space, single)}
-    beside = [
-        _timed_plan(
-            settings, data, 1 if trials == 1 else workers, began, single, speeds[single], final_share=share, bands=bands
-        )
-        for share in FINAL_SHARES
-    ]
+    timed = partial(_timed_plan, settings, data, began=began, teaching=teaching, bands=bands)
+    side_by_side = 1 if trials == 1 else workers
+    beside = [timed(side_by_side, single, speeds[single], final_share=share) for share in FINAL_SHARES]
     comparing = [plan for plan in beside if plan.compares(settings.seconds, settings.epochs, trials)]
     if comparing and comparing[0] is beside[0]:
         return comparing[0]
@@ -60,20 +65,26 @@ def measured_plan(
     if cores != single:
         speeds[cores] = images_per_second(settings, data, space, cores)
     threads = max(speeds, key=lambda number: speeds[number][0])
-    alone = _timed_plan(settings, data, 1, began, threads, speeds[threads], alone=True, bands=bands)
+    alone = timed(1, threads, speeds[threads], alone=True)
     unused = alone.seconds_before_final(settings.seconds, settings.epochs)
     return comparing[0] if comparing and unused > UNUSED_SHARE * settings.seconds else alone
 
 
 def plans(
-    stored: Plan | None, settings: SearchSettings, data: PipelineData, space: BudgetedSpace, workers: int, began: float
+    stored: Plan | None,
+    settings: SearchSettings,
+    data: PipelineData,
+    space: BudgetedSpace,
+    workers: int,
+    began: float,
+    teaching: float = 0.0,
 ) -> tuple[Plan, Plan]:
     """The plan of a search, which is made only once, and that of this session, with its own finalists and workers.
 
     `stored` is the plan of earlier sessions, if any. The speed is added if that had no time limit.
     """
     if stored is None:
-        first = measured_plan(settings, data, space, workers, began)
+        first = measured_plan(settings, data, space, workers, began, teaching)
         return first, first
     if settings.seconds is not None and stored.images_per_second is None:
         stored = _with_speed(settings, stored, data, space, workers)
@@ -120,13 +131,14 @@ def _timed_plan(
     settings: SearchSettings,
     data: PipelineData,
     workers: int,
-    began: float,
     threads: int | None,
     speed: tuple[float, float],
     *,
+    began: float,
+    teaching: float,
+    bands: int,
     alone: bool = False,
     final_share: float = FINAL_SHARES[0],
-    bands: int,
 ) -> Plan:
     """The plan for a time limit, from the speed of training and of inference with so many threads."""
     finalists = settings.finalists or (workers if bands == 1 else bands)
@@ -135,8 +147,8 @@ def _timed_plan(
         fingerprint=data.pipeline.dataset.fingerprint, images=len(data.train), batch=_batch(settings, data),
         workers=workers, finalists=finalists, threads=threads, limit=settings.seconds, epochs=settings.epochs,
         images_per_second=_speed_of_worker(training, workers),
-        evaluation=_evaluation(data, finalists, inference, bands), spent=time.monotonic() - began, alone=alone,
-        final_share=final_share, bands=bands,
+        evaluation=_evaluation(data, finalists, inference, bands), spent=time.monotonic() - began,
+        teaching=teaching, alone=alone, final_share=final_share, bands=bands,
     )  # fmt: skip
 
 

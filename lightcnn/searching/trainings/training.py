@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lightcnn import interrupt
+from lightcnn.engine.distillation import Lessons
 from lightcnn.engine.loop import Epoch, fit, limited_threads
 from lightcnn.engine.saved_state import load_state, save_state
 from lightcnn.engine.state import State
@@ -71,6 +72,7 @@ def restored(job: TrainingJob, data: TrainingData, folder: RunFolder) -> State:
 def _trained(job: TrainingJob, data: TrainingData, folder: RunFolder, beat: Callable[[int], None]) -> TrainingResult:
     size = job.spec.input[1]
     state = restored(job, data, folder)
+    lessons = Lessons(job.distill, data.taught()) if job.distill else None
     epochs: list[tuple[int, float, float, float]] = []
 
     def note(epoch: Epoch) -> None:
@@ -80,7 +82,7 @@ def _trained(job: TrainingJob, data: TrainingData, folder: RunFolder, beat: Call
         start = time.monotonic()
         fit(
             state.model, data.images(data.train, size), data.labels(data.train), preprocess=data.preprocess(size),
-            settings=job.training, augmentation=job.augment, seed=job.seed, state=state, until=until,
+            settings=job.training, augmentation=job.augment, seed=job.seed, lessons=lessons, state=state, until=until,
             on_epoch=note, on_batch=lambda images: beat(state.step),
         )  # fmt: skip
         return time.monotonic() - start

@@ -11,6 +11,7 @@ from lightcnn.recipe import Augment
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.plan import make_plan
+from lightcnn.searching.settings import TrainingValues
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.files import remove_states
 from lightcnn.searching.trainings.finals import Finalist, FinalTrainings
@@ -85,12 +86,14 @@ def trainings(folder: RunFolder, executor: FakeExecutor, final_steps: int = 10_0
     plan = make_plan(
         fingerprint="a", images=12_800, workers=executor.workers, finalists=2, limit=None, epochs=None
     ).model_copy(update={"rungs": RUNGS})
-    return FinalTrainings(executor, folder, plan, plan.training(), Augment(), executor.clock, final_steps)  # type: ignore[arg-type]
+    return FinalTrainings(
+        executor, folder, plan, TrainingValues(training=plan.training(), augment=Augment()), executor.clock, final_steps
+    )  # type: ignore[arg-type]
 
 
 def evaluator(folder: RunFolder, executor: FakeExecutor, finals: FinalTrainings) -> NetworkEvaluator:
     plan = finals._plan
-    return NetworkEvaluator(executor, folder, plan, plan.training(), Augment(), finals)
+    return NetworkEvaluator(executor, folder, plan, TrainingValues(training=plan.training(), augment=Augment()), finals)
 
 
 def test_a_final_training_beside_the_search_takes_one_worker_and_goes_on_after_it(folder: RunFolder) -> None:

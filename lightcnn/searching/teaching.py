@@ -1,0 +1,169 @@
+"""The teacher of a search: whether it fits the data, what it predicts, and how one of timm is trained first."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import torch
+
+from lightcnn import document, upstream_runs
+from lightcnn.baseline_spec import TIMM_PREFIX
+from lightcnn.baselines import require_weights
+from lightcnn.data.dataset import Dataset
+from lightcnn.data.pipeline import Pipeline
+from lightcnn.data.split import Split
+from lightcnn.engine.checkpoints import Checkpoints
+from lightcnn.errors import InputError
+from lightcnn.overrides import Override
+from lightcnn.progress import Progress
+from lightcnn.recipe import RECIPE_FILE, Recipe
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.settings import SearchSettings
+from lightcnn.teacher import TEACHER_FILE, TeacherPredictions, TeacherRun, open_teacher
+from lightcnn.training import session
+from lightcnn.training.progress import CalledTrainingProgress
+from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
+from lightcnn.training.setup import TrainingSetup
+from lightcnn.training.setup import prepare as prepare_training
+
+OPTION = "--teacher"
+FOLDER = "teacher"
+"""The run of a teacher that the search trains, in its own run folder."""
+TIME_SHARE = 1 / 3
+"""Largest share of the time of a search in which its teacher is trained."""
+SAFETY_SHARE = 0.9
+"""Share of that time that is planned: the speed is measured on a few batches."""
+
+
+@dataclass(frozen=True, eq=False)
+class NewTeacher:
+    """A pretrained network of timm that has to be trained on the data of the search, or further than it was."""
+
+    setup: TrainingSetup
+
+
+Teacher = TeacherRun | TeacherPredictions | NewTeacher
+
+
+def find_teacher(
+    settings: SearchSettings,
+    dataset: Dataset,
+    sets: Split,
+    device: torch.device,
+    existing: RunFolder | None,
+    began: float,
+) -> Teacher | None:
+    """The teacher of a search, if it has one, with a note if it is unknown which images that was trained on.
+
+    Of an `existing` search it is the teacher that this was started with, whose run may be gone. `began` is the
+    `time.monotonic()` from which the time of the search counts.
+
+    Raises: InputError if the teacher does not fit the data, was trained on images of the validation or the test set, or
+    if its weights or the time for its training are missing.
+    """
+    name = settings.teacher
+    if name is None:
+        return None
+    has_predictions = existing is not None and (existing / TEACHER_FILE).is_file()
+    if name.startswith(TIMM_PREFIX) and not has_predictions:
+        return _new_teacher(settings, name, dataset, device, existing, began)
+    teacher = open_teacher(name, dataset, sets.train, key=OPTION, device=device.type, kept=existing)
+    if isinstance(teacher, TeacherPredictions):
+        return teacher
+    return replace(teacher, note=upstream_runs.require_unseen(OPTION, teacher.run, dataset, sets))
+
+
+def predictions_of(
+    teacher: Teacher | None, pipeline: Pipeline, folder: RunFolder, progress: Progress
+) -> TeacherPredictions | None:
+    """What the teacher predicts for the training images, which is kept in the run folder; None without a teacher."""
+    dataset, train = pipeline.dataset, pipeline.split.train
+    if isinstance(teacher, NewTeacher):
+        run = _trained(teacher.setup, folder, progress)
+        opened = open_teacher(str(run.path), dataset, train, key=OPTION, device=pipeline.device.type)
+        assert isinstance(opened, TeacherRun), "a run folder has the network itself"
+        teacher = opened
+    if isinstance(teacher, TeacherRun):
+        teacher = teacher.predict(dataset, train, progress)
+    if teacher is not None and not (folder / TEACHER_FILE).is_file():
+        folder.write_bytes(TEACHER_FILE, teacher.content())
+    return teacher
+
+
+def teaching_seconds(folder: RunFolder) -> float:
+    """The seconds of all sessions in which the teacher was trained; 0 if the search trained none."""
+    if not (folder / f"{FOLDER}/report.json").is_file():
+        return 0.0
+    return float(RunFolder(folder / FOLDER).report["seconds"])
+
+
+def _trained(setup: TrainingSetup, folder: RunFolder, progress: Progress) -> RunFolder:
+    """The finished run of the teacher in the run folder of the search."""
+    path = folder / FOLDER
+    run = RunFolder.load(path) if path.exists() else None
+    if run is None or not (run / "report.json").is_file():
+        reported = CalledTrainingProgress(lambda step, done, total: progress(f"{step} of the teacher", done, total))
+        run = session.train_one(setup, path, run, progress=reported)
+    Checkpoints(run / "checkpoints").remove()
+    return run
+
+
+def _new_teacher(
+    settings: SearchSettings,
+    name: str,
+    dataset: Dataset,
+    device: torch.device,
+    existing: RunFolder | None,
+    began: float,
+) -> NewTeacher:
+    """The training of a teacher of timm by the recipe `finetune`, of as many epochs as fit into its time."""
+    started = existing is not None and (existing / f"{FOLDER}/{RECIPE_FILE}").is_file()
+    try:
+        if existing is not None and started:
+            draft = RecipeDraft(document.load(Recipe, existing / f"{FOLDER}/{RECIPE_FILE}"))
+            return NewTeacher(prepare_training(draft, device.type, read=(settings.data, dataset)))
+        setup = prepare_training(_draft(settings, name), device.type, read=(settings.data, dataset))
+        require_weights(setup.recipe.network)
+    except InputError as error:
+        remedy = f"{TIMM_PREFIX}NAME=FILE.safetensors takes the weights of a file" if "=" not in name else ""
+        raise InputError("; ".join(filter(None, (f"{OPTION} {name}: {error}", remedy)))) from None
+    if settings.seconds is None:
+        return NewTeacher(setup)
+    return NewTeacher(_limited(setup, name, settings.seconds, began))
+
+
+def _draft(settings: SearchSettings, name: str) -> RecipeDraft:
+    """The recipe `finetune` for a network of timm, `timm:NAME` or `timm:NAME=FILE`, with the split of the search."""
+    network, equals, file = name.partition("=")
+    changes = [
+        Override(OPTION, ("data",), settings.data),
+        Override(OPTION, ("network", "baseline"), network),
+        Override(OPTION, ("network", "weights"), file if equals else "timm"),
+    ]
+    draft = read_recipe_argument("finetune", changes)
+    reading = settings.reading.model_copy(update={"split_seed": settings.split_seed})
+    return replace(draft, recipe=draft.recipe.model_copy(update={"seed": settings.seed, "reading": reading}))
+
+
+def _limited(setup: TrainingSetup, name: str, limit: float, began: float) -> TrainingSetup:
+    """The training with as many epochs as fit into the share of the time `limit` in seconds.
+
+    Raises: InputError if not even one does.
+    """
+    recipe = setup.recipe
+    epoch = session.estimate(setup)["estimate"]["seconds"] / recipe.training.epochs
+    left = TIME_SHARE * limit - (time.monotonic() - began)
+    epochs = min(recipe.training.epochs, int(SAFETY_SHARE * left / epoch))
+    if epochs < 1:
+        raise InputError(
+            f"{OPTION} {name}: an epoch of the teacher takes about {epoch:.0f} s, more than is left of a third of the "
+            f"time; give --time {_minutes(epoch + time.monotonic() - began)}m or more, or the run of a trained teacher"
+        )
+    training = recipe.training.model_copy(update={"epochs": epochs})
+    return replace(setup, recipe=recipe.model_copy(update={"training": training}))
+
+
+def _minutes(seconds: float) -> int:
+    """The whole minutes of a search that leave so many seconds for its teacher."""
+    return int(seconds / TIME_SHARE / SAFETY_SHARE / 60) + 1

@@ -1,0 +1,36 @@
+"""Runs that a training builds on, such as its teacher: which images they were trained on."""
+
+from __future__ import annotations
+
+from lightcnn.data.dataset import Dataset
+from lightcnn.data.positive_class import in_order
+from lightcnn.data.split import Split
+from lightcnn.errors import InputError
+from lightcnn.evaluation.predictions import read_predictions
+from lightcnn.run_folder import RunFolder
+
+
+def require_unseen(key: str, run: RunFolder, dataset: Dataset, sets: Split) -> str:
+    """A note on a run with other data, of which it is unknown what images it was trained on; empty for the same data.
+
+    `key` is what errors call the run. Raises: InputError if it was trained on images of the test set, or chosen by
+    them, or was trained on images of the validation set: that would inflate the scores.
+    """
+    if run.data.get("fingerprint") != in_order(dataset, run.classes).fingerprint:
+        return (
+            f"{key} was trained on {run.data.get('source')}: it is unknown whether that contains images of this test "
+            "set"
+        )
+    rows = read_predictions(run)
+    tested = {row["path"] for row in rows if row["split"] == "test"}
+    unseen = {"test": tested, "val": tested | {row["path"] for row in rows if row["split"] == "val"}}
+    for name, paths in unseen.items():
+        indices = getattr(sets, name)
+        seen = [dataset.paths[index] for index in indices if dataset.paths[index] not in paths]
+        if seen:
+            title = "validation" if name == "val" else name
+            raise InputError(
+                f"{key} {run.path}: was trained on {len(seen):,} of the {len(indices):,} {title} images ({seen[0]}); "
+                "train it on the same split: with the same seed and the same data options"
+            )
+    return ""

@@ -1,0 +1,248 @@
+"""A search with a teacher: every network learns from it, results repeat, and a teacher that does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.error
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.pages import read_page
+from helpers.training_runs import write_digits_recipe, write_squares_recipe
+from safetensors.torch import save_file
+
+import lightcnn
+from lightcnn.cli.main import run
+from lightcnn.overrides import Override
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.plan import read_plan
+from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
+
+STAGE = "{kind: [conv], width: {low: 4, high: 8}}"
+SPACE = f"size: [8]\nstem: {STAGE}\nstages: [{STAGE}]\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data without a given split, and two trainings on them: a teacher, and one with another seed."""
+    path = tmp_path_factory.mktemp("teaching")
+    recipe = write_squares_recipe(path)
+    write_digits_recipe(path)
+    (path / "space.yaml").write_text(SPACE)
+    lightcnn.train(recipe, out=path / "teacher")
+    return path
+
+
+def command(folder: Path, *words: str) -> list[str]:
+    """The command line of a short search on the data of the teacher."""
+    data, space = str(folder / "two.npz"), str(folder / "space.yaml")
+    limits = ["--budget", "100kFLOPs", "--trials", "2", "--epochs", "3"]
+    return ["search", *limits, "--data", data, "--space", space, "--quiet", *words]
+
+
+@pytest.fixture(scope="module")
+def taught(folder: Path) -> RunFolder:
+    """A search with a teacher."""
+    words = ["--teacher", str(folder / "teacher"), "--workers", "1", "--out", str(folder / "taught")]
+    assert run(command(folder, *words)) == 0
+    return RunFolder.load(folder / "taught")
+
+
+def weights(path: Path | RunFolder) -> bytes:
+    """The weights of a run."""
+    return (path / "weights.safetensors").read_bytes()
+
+
+def test_the_report_states_the_teacher_its_scores_and_the_settings(taught: RunFolder, folder: Path) -> None:
+    teacher, trained = taught.report["teacher"], RunFolder.load(folder / "teacher")
+    assert teacher["run"] == str(folder / "teacher") and teacher["sha256"] == trained.sha256("weights.safetensors")
+    assert teacher["test_accuracy"] == trained.report["metrics"]["test"]["accuracy"]["value"]
+    assert 0.5 <= teacher["training_accuracy"] <= 1 and teacher["alpha"] and teacher["temperature"]
+    text = read_page((taught / "report.html").read_text())
+    assert "All networks also learned from the teacher" in text and f"{teacher['test_accuracy']:.2%}" in text
+
+
+def test_the_recipe_trains_the_same_weights_again_without_the_teacher(
+    taught: RunFolder, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "teacher").rename(folder / "hidden")
+    try:
+        assert run(["train", str(taught / "recipe.yaml"), "--out", str(tmp_path / "again"), "--quiet"]) == 0
+    finally:
+        (folder / "hidden").rename(folder / "teacher")
+    assert weights(RunFolder(tmp_path / "again")) == weights(taught)
+
+
+def test_the_number_of_workers_changes_nothing_but_the_teacher_does(
+    taught: RunFolder, folder: Path, tmp_path: Path
+) -> None:
+    words = ["--workers", "2", "--out", str(tmp_path / "two")]
+    assert run(command(folder, "--teacher", str(folder / "teacher"), *words)) == 0
+    assert weights(RunFolder(tmp_path / "two")) == weights(taught)
+    assert not (tmp_path / "two" / "trainings" / "teacher.npy").exists()
+    assert run(command(folder, "--workers", "1", "--out", str(tmp_path / "alone"))) == 0
+    assert weights(RunFolder(tmp_path / "alone")) != weights(taught)
+    assert "teacher" not in RunFolder.load(tmp_path / "alone").report
+
+
+def test_a_resumed_search_keeps_its_teacher_and_refuses_another(
+    taught: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "teacher", tmp_path / "teacher")
+    out, teacher = str(tmp_path / "run"), tmp_path / "teacher"
+    assert run(command(folder, "--teacher", str(teacher), "--workers", "1", "--out", out)) == 0
+    more = ["search", "--resume", "--out", out, "--trials", "3", "--quiet"]
+    assert run([*more, "--teacher", "other"]) == 2
+    assert "was started with teacher" in capsys.readouterr().err
+    (teacher / "weights.safetensors").write_bytes(weights(taught))
+    assert run(more) == 2
+    assert "with a teacher in" in capsys.readouterr().err
+    shutil.rmtree(teacher)
+    assert run(more) == 0
+    assert RunFolder.load(out).report["teacher"]["sha256"] == taught.report["teacher"]["sha256"]
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> str:
+    """The only line of the error of a search that leaves nothing behind."""
+    out = tmp_path / "refused"
+    assert run([*words, "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and not out.exists()
+    return error
+
+
+def test_what_cannot_teach_these_data_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lightcnn.train(str(folder / "tiny.yaml"), out=tmp_path / "digits")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.safetensors").write_text("no tensors")
+    for teacher, message in {
+        "digits": "knows the classes o, i, z, but data",
+        "empty": "not a run folder of lightcnn",
+        "missing": "not a run folder of lightcnn",
+        "text.safetensors": "not the predictions of a teacher",
+    }.items():
+        assert message in refused(command(folder, "--teacher", str(tmp_path / teacher)), capsys, tmp_path)
+    assert "only with a teacher" in refused(command(folder, "--set", "distill.alpha=0.3"), capsys, tmp_path)
+    words = ["--teacher", str(folder / "teacher"), "--set", "distill.temperature=0"]
+    assert "distill.temperature" in refused(command(folder, *words), capsys, tmp_path)
+
+
+def test_a_teacher_that_has_seen_the_validation_or_test_images_is_refused(
+    taught: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = command(folder, "--seed", "1", "--teacher")
+    error = refused([*words, str(folder / "teacher")], capsys, tmp_path)
+    assert "was trained on" in error and "test images" in error and "same seed" in error
+    error = refused([*words, str(taught / "teacher.safetensors")], capsys, tmp_path)
+    assert "predictions for other training images" in error
+
+
+def test_a_teacher_with_other_data_is_a_note(folder: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    images, labels = random.integers(0, 255, (60, 8, 8)).astype(np.uint8), np.arange(60) % 2
+    np.savez(tmp_path / "other.npz", train_images=images, train_labels=labels, class_names=["dark", "bright"])
+    lightcnn.train(str(folder / "binary.yaml"), data=tmp_path / "other.npz", out=tmp_path / "other")
+    words = ["--teacher", str(tmp_path / "other"), "--workers", "1", "--out", str(tmp_path / "run")]
+    assert run(command(folder, *words)) == 0
+    note = RunFolder.load(tmp_path / "run").data["note"]
+    assert "--teacher was trained on" in note and "it is unknown" in note
+
+
+def test_a_damaged_file_of_predictions_is_refused(
+    taught: RunFolder, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = (taught / "teacher.safetensors").read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    size = header["probabilities"]["data_offsets"]
+    table = np.frombuffer(content[end + size[0] : end + size[1]], np.float32) * 2
+    damaged = content[: end + size[0]] + table.tobytes() + content[end + size[1] :]
+    (tmp_path / "teacher.safetensors").write_bytes(damaged)
+    error = refused(command(folder, "--teacher", str(tmp_path / "teacher.safetensors")), capsys, tmp_path)
+    assert "its tables are not probabilities" in error
+
+
+SMALL = "timm:test_efficientnet"
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small network of timm with its weights in a file, as an argument of --teacher."""
+    timm = pytest.importorskip("timm")
+    file = tmp_path_factory.mktemp("timm") / "weights.safetensors"
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_efficientnet").state_dict(), file)
+    return f"{SMALL}={file}"
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Teachers see small images, for two epochs."""
+    real = read_recipe_argument
+
+    def read(name: str, changes: list[Override]) -> RecipeDraft:
+        more = [Override("", ("network", "input"), [1, 32, 32]), Override("", ("training", "epochs"), 2)]
+        return real(name, [*changes, *more])
+
+    monkeypatch.setattr("lightcnn.searching.teaching.read_recipe_argument", read)
+
+
+@pytest.mark.usefixtures("short")
+def test_a_teacher_of_timm_is_trained_first_and_an_interrupted_one_resumes(
+    folder: Path, pretrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = command(folder, "--teacher", pretrained, "--workers", "1", "--out")
+    assert run([*words, str(tmp_path / "whole")]) == 0
+    trained = RunFolder.load(tmp_path / "whole" / "teacher")
+    whole = RunFolder.load(tmp_path / "whole")
+    assert whole.report["teacher"]["sha256"] == trained.sha256("weights.safetensors")
+    assert trained.report["data"]["fingerprint"] == whole.data["fingerprint"] and not (trained / "checkpoints").exists()
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr(
+            "lightcnn.training.session.write_report", lambda *values: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
+        lightcnn.search(
+            "100kFLOPs", data=folder / "two.npz", space=str(folder / "space.yaml"), trials=2, epochs=3, workers=1,
+            teacher=pretrained, out=tmp_path / "cut",
+        )  # fmt: skip
+    assert not (tmp_path / "cut" / "teacher.safetensors").exists()
+    assert run(["search", "--resume", "--out", str(tmp_path / "cut"), "--quiet"]) == 0
+    assert weights(RunFolder(tmp_path / "cut")) == weights(whole)
+
+
+def test_a_teacher_of_timm_without_weights_or_time_is_refused(
+    folder: Path,
+    pretrained: str,
+    short: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = refused(command(folder, "--teacher", f"{SMALL}=missing.safetensors"), capsys, tmp_path)
+    assert "missing.safetensors: no such file" in error
+
+    def unreachable(*arguments: object, **named: object) -> None:
+        raise urllib.error.URLError("unreachable")
+
+    monkeypatch.setattr("urllib.request.urlopen", unreachable)
+    error = refused(command(folder, "--teacher", SMALL), capsys, tmp_path)
+    assert "could not be downloaded" in error and "timm:NAME=FILE.safetensors" in error
+    timed = ["search", "--budget", "100kFLOPs", "--time", "0.001s", "--data", str(folder / "two.npz"), "--quiet"]
+    error = refused([*timed, "--teacher", pretrained], capsys, tmp_path)
+    assert "more than is left of a third of the time; give --time" in error
+
+
+@pytest.mark.usefixtures("short")
+def test_the_time_of_a_teacher_is_a_part_of_that_of_the_search(folder: Path, pretrained: str, tmp_path: Path) -> None:
+    words = command(folder, "--teacher", pretrained, "--workers", "1", "--time", "20m", "--out", str(tmp_path / "run"))
+    assert run(words) == 0
+    whole, trained = RunFolder.load(tmp_path / "run"), RunFolder.load(tmp_path / "run" / "teacher")
+    plan = read_plan(whole, whole.data["fingerprint"])
+    assert plan is not None and 0 < plan.teaching < plan.spent
+    assert trained.report["epochs"] == 2 and plan.teaching == trained.report["seconds"]
+    assert whole.report["seconds"] > plan.spent
