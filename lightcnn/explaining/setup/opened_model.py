@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class OpenedModel(ABC):
     """A network, and how its images become inputs. `default_methods` are the names of those used if none is named."""
 
     network: Explained
-    default_methods = DEFAULT_METHODS
+    default_methods: ClassVar[tuple[str, ...]] = DEFAULT_METHODS
 
     @property
     @abstractmethod
