@@ -45,11 +45,11 @@ def search(
     spaces: Sequence[WidthDepthTable], values: NDArray[np.float64], strategy: str, seed: int, trials: int
 ) -> list[Scored]:
     """The entries that one study scores."""
-    bands, found = Bands(tuple(spaces)), list[Scored]()
+    bands, entries = Bands(tuple(spaces)), list[Scored]()
     genes, known = spaces[0].genes(), set[str]()
     for number in range(trials):
-        outcomes = [_outcome(index, scored) for index, scored in enumerate(found)]
-        promises = {index: scored.score / 100 for index, scored in enumerate(found)}
+        outcomes = [_outcome(index, scored) for index, scored in enumerate(entries)]
+        promises = {index: scored.score / 100 for index, scored in enumerate(entries)}
         trial = optuna.trial.create_trial(value=0.0)
         trial.number = number
         space = spaces[bands.order[bands.turn(number)]]
@@ -62,8 +62,8 @@ def search(
                 entry = space.candidate(space.mutate(entry.shape, random), random)
         known.add(entry.key)
         value = float(values[entry.row])
-        found.append(Scored(entry, value + Random(f"{seed}/{entry.key}").gauss(0, NOISE), value))
-    return found
+        entries.append(Scored(entry, value + Random(f"{seed}/{entry.key}").gauss(0, NOISE), value))
+    return entries
 
 
 def _outcome(number: int, scored: Scored) -> Outcome:
@@ -71,11 +71,11 @@ def _outcome(number: int, scored: Scored) -> Outcome:
     return Outcome(number, "complete", "", entry.key, entry.shape, utilities, 1.0, 1.0, utilities)
 
 
-def regret(table: WidthDepthTable, values: NDArray[np.float64], found: Sequence[Scored]) -> float:
+def regret(table: WidthDepthTable, values: NDArray[np.float64], entries: Sequence[Scored]) -> float:
     """The mean over `COSTS`."""
     losses = []
     for cost in COSTS:
-        within = [scored for scored in found if scored.entry.macs <= cost]
+        within = [scored for scored in entries if scored.entry.macs <= cost]
         reached = max(within, key=lambda scored: scored.score).value if within else values.min()
         losses.append(values[table.macs <= cost].max() - reached)
     return float(np.mean(losses))

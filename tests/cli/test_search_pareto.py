@@ -171,11 +171,11 @@ def test_a_dry_run_states_the_bands(data, capsys) -> None:
 
 
 def test_python_searches_for_a_front_over_parameters_by_another_metric(data, tmp_path) -> None:
-    found = lightcnn.search(
+    finished_run = lightcnn.search(
         "3k..12kparams,200kFLOPs", pareto=True, data=data, trials=4, epochs=2, workers=1, metric="log_loss",
         finalists=3, out=tmp_path / "run", strategy="evolution",
     )  # fmt: skip
-    report = found.report
+    report = finished_run.report
     assert report["pareto"] == {"resource": "params", "beside": []}
     assert len(report["finals"]) == 3
     params = [point["cost"]["params"] for point in report["front"]]

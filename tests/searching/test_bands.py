@@ -92,8 +92,8 @@ def test_trials_are_the_same_for_every_number_of_workers_and_after_an_interrupti
             with pytest.raises(KeyboardInterrupt):
                 run(banded(tmp_path / name), interrupted, trials=20, workers=workers)
         run(banded(tmp_path / name), score, trials=20, workers=workers)
-    one, three, resumed = (timeless(banded(tmp_path / name).outcomes()) for name in ("one", "three", "resumed"))
-    assert one == three == resumed
+    alone, three, resumed = (timeless(banded(tmp_path / name).outcomes()) for name in ("one", "three", "resumed"))
+    assert alone == three == resumed
 
 
 def test_the_best_of_each_band_are_promoted_before_the_second_best_of_any() -> None:
