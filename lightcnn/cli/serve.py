@@ -40,6 +40,13 @@ def serve(
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Answer other machines without a token.")
     ] = False,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name by which others reach the server, such as that of a proxy; repeat it for several.",
+        ),
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Class names of an ONNX file that lightcnn did not write, one per line."),
@@ -70,8 +77,9 @@ def serve(
         requests_per_second=max_requests_per_second,
     )  # fmt: skip
     settings = ServeSettings(
-        path, host=host, port=port, token=token, allow_remote=allow_remote, labels=labels,
-        input=None if input is None else parse_input_option(input), device=device.value, limits=limits,
+        path, host=host, port=port, token=token, allow_remote=allow_remote,
+        names=tuple(name or ()), labels=labels, input=None if input is None else parse_input_option(input),
+        device=device.value, limits=limits,
     )  # fmt: skip
     require_usable(settings)
     _serve(settings, as_json=as_json, quiet=quiet)

@@ -106,7 +106,7 @@ class Api:
         job = _Explanation(self, upload, method, None if target is None else classes.index(target))
         if LINES in request.headers.get("accept", ""):
             return StreamingResponse(job.lines(), media_type=LINES)
-        return JSONResponse(await job.result())
+        return JSONResponse(await job.result_for(request))
 
     async def model(self, request: Request) -> Response:
         """`GET /model`: what the network is."""
@@ -139,7 +139,23 @@ class _Explanation:
         if self._is_cancelled:
             raise Cancelled
 
-    async def result(self) -> dict[str, Any]:
+    async def result_for(self, request: Request) -> dict[str, Any]:
+        """The answer, unless the client goes before. Raises: Refused."""
+        task = self._start()
+        try:
+            while not (await asyncio.wait([task], timeout=PROGRESS_SECONDS))[0]:
+                self._is_cancelled = await request.is_disconnected()
+            return task.result()
+        finally:
+            self._is_cancelled = True
+
+    def _start(self) -> asyncio.Task[dict[str, Any]]:
+        """Begins to compute; the client may go before the end, and nobody then asks for the error."""
+        task = asyncio.ensure_future(self._result())
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task
+
+    async def _result(self) -> dict[str, Any]:
         """The answer. Raises: Refused if the method cannot explain the image."""
         try:
             answer = await self._api.explanations.explain(*self._arguments, self._report)
@@ -147,16 +163,12 @@ class _Explanation:
             raise Refused(422, str(error)) from None
         except Cancelled:
             raise Refused(400, "the client has gone") from None
-        except asyncio.CancelledError:
-            self._is_cancelled = True
-            raise
         self._api.metrics.explanations.labels(self._arguments[1]).inc()
         return answer
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Lines of JSON: `{"images": N}` while it is computed, at the end `{"result": ...}` or `{"error": ...}`."""
-        task = asyncio.ensure_future(self.result())
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # the client may have gone
+        task = self._start()
         try:
             while not (await asyncio.wait([task], timeout=PROGRESS_SECONDS))[0]:
                 yield _line({"images": self._images})

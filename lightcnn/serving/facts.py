@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from lightcnn.errors import RunError
@@ -22,13 +22,13 @@ NOTE_OF_INT8 = (
 """What is stated of a file whose probabilities are not those of its run."""
 
 
-def model_facts(predictor: Predictor, name: str) -> dict[str, Any]:
-    """What is known of every network; a run or an exported file adds to it."""
+def model_facts(predictor: Predictor, path: Path) -> dict[str, Any]:
+    """What is known of every network, without folders; a run or an exported file adds to it."""
     rule = predictor.rule
     score = rule.unlikeness
     return {
         "lightcnn": __version__,
-        "name": name,
+        "name": path.resolve().name,
         "classes": list(rule.classes),
         "threshold": rule.threshold if len(rule.classes) == 2 else None,
         "stand_in": None,
@@ -37,7 +37,7 @@ def model_facts(predictor: Predictor, name: str) -> dict[str, Any]:
         "operating_points": None,
         "unlikeness": score
         and {"false_alarm_rate": score.false_alarm_rate, "validation_images": score.validation_images},
-        "note": predictor.note,
+        "note": predictor.note.replace(str(path), path.name),
         "notice": NOTICE,
     }
 

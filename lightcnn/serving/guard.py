@@ -64,7 +64,7 @@ class Guard:
     def __init__(self, app: App, settings: ServeSettings, memory: MemoryUse, names: frozenset[str]) -> None:
         self._app, self._settings, self._memory = app, settings, memory
         self._rate = RequestRate(settings.limits.requests_per_second)
-        self._hosts = names | {settings.host.strip("[]").lower(), "localhost"}
+        self._hosts = names | {settings.host.strip("[]").lower(), "localhost", *map(str.lower, settings.names)}
         self._allows_addresses = not is_loopback(settings.host)
         self._running = 0
 
@@ -103,7 +103,9 @@ class Guard:
             raise Refused(503, "too many requests are in progress", retry_after=1)
         host = _host(headers.get("host", ""))
         if not self._is_known(host):
-            raise Refused(400, "unknown host; use the address that lightcnn serve printed")
+            raise Refused(
+                400, "unknown host; use the address that lightcnn serve printed, or start it with --name and this name"
+            )
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
         if scope["method"] not in ("GET", "HEAD") and (
             site not in ("same-origin", "none") or (origin is not None and _netloc(origin) != headers.get("host"))

@@ -56,8 +56,7 @@ def make_api(settings: ServeSettings) -> Api:
     size = faster_batch(predictor.evaluate, _noise(predictor))
     batcher = Batcher(predictor.evaluate, size=size, waiting=settings.limits.waiting, on_batch=metrics.batch.observe)
     explanations = ExplanationQueue(_explainer(predictor, settings), settings.limits.explanations)
-    name = settings.path.resolve().name
-    facts = {**model_facts(predictor, name), **_more_facts(predictor, settings.path)}
+    facts = {**model_facts(predictor, settings.path), **_more_facts(predictor, settings.path)}
     return Api(predictor, batcher, explanations, facts, settings.limits, metrics)
 
 
@@ -76,7 +75,8 @@ def make_server(api: Api, settings: ServeSettings, on_ready: Callable[[], object
 
 def address(settings: ServeSettings, listener: socket.socket) -> str:
     """The address of the page."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    host = settings.host.strip("[]")
+    host = f"[{host}]" if ":" in host else host
     return f"http://{host}:{listener.getsockname()[1]}/"
 
 
@@ -99,19 +99,30 @@ class _Server(uvicorn.Server):
 
 
 def _protocol(seconds: float) -> type[H11Protocol]:
-    """HTTP/1.1 on connections that are closed if the head of the first request does not arrive in time."""
+    """HTTP/1.1 on connections that are closed if the head of a request does not arrive in time."""
 
     class TimedProtocol(H11Protocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self._timer = self.loop.call_later(seconds, self._close_if_silent)
 
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._awaits_head():
+                if self._timer.cancelled():  # this is the start of the head of another request
+                    self._timer = self.loop.call_later(seconds, self._close_if_silent)
+            else:
+                self._timer.cancel()
+
         def connection_lost(self, exc: Exception | None) -> None:
             self._timer.cancel()  # else it would keep the connection in memory
             super().connection_lost(exc)
 
+        def _awaits_head(self) -> bool:
+            return self.cycle is None or self.cycle.response_complete
+
         def _close_if_silent(self) -> None:
-            if self.cycle is None and self.transport is not None:
+            if self._awaits_head() and self.transport is not None:
                 self.transport.close()
 
     return TimedProtocol
@@ -119,12 +130,18 @@ def _protocol(seconds: float) -> type[H11Protocol]:
 
 @contextmanager
 def _ending(server: uvicorn.Server) -> Iterator[None]:
-    """Within the block a signal makes the server drain and end; the exit code is then 0."""
+    """Within the block a signal makes the server drain and end; the exit code is then 0.
+
+    Signals that the process ignores, as under nohup, stay ignored.
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
 
-    before = {number: signal.signal(number, end) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, end)
     try:
         yield
     finally:
@@ -143,6 +160,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(place)
+            listener.listen()  # so that another server which is still starting cannot have the port as well
         except OSError as error:
             raise InputError(
                 f"--port {port}: cannot be used on {host} ({error.strerror}); give another, or 0 for any that is free"

@@ -10,6 +10,7 @@ from math import isfinite
 from pathlib import Path
 
 from lightcnn.errors import InputError
+from lightcnn.text import visible
 
 MIN_TOKEN_CHARACTERS = 16
 """A shorter token can be guessed; 16 random characters have more than 64 bits."""
@@ -64,6 +65,7 @@ class ServeSettings:
 
     `path` is the folder of a finished run, or an ONNX file. `labels` and `input` are the class names and the input size
     (C, H, W) of a file that lightcnn did not write. With a `token`, every request but those for the page must carry it.
+    `names` are those by which clients reach the server besides its address, such as the name of a proxy.
     """
 
     path: Path
@@ -71,6 +73,7 @@ class ServeSettings:
     port: int = 8000
     token: str | None = None
     allow_remote: bool = False
+    names: tuple[str, ...] = ()
     labels: Path | None = None
     input: tuple[int, int, int] | None = None
     device: str = "auto"
@@ -88,11 +91,23 @@ def require_usable(settings: ServeSettings) -> None:
             f"--token: must be {MIN_TOKEN_CHARACTERS} or more letters, digits or ._~+/=-; "
             "python -c 'import secrets; print(secrets.token_urlsafe())' makes one"
         )
-    if not is_loopback(settings.host) and token is None and not settings.allow_remote:
-        raise InputError(
-            f"--host {settings.host}: other machines could reach the server; give --token T, or --allow-remote if "
-            "everyone who reaches it may use it"
-        )
+    for name in settings.names:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", name):
+            raise InputError(
+                f"--name {visible(name)}: must be the name of a machine, without http:// and without a port"
+            )
+    if token is None and not settings.allow_remote:
+        _require_local(settings)
+
+
+def _require_local(settings: ServeSettings) -> None:
+    """Raises: InputError if other machines could reach the server."""
+    for option, place in (("--host", settings.host), *(("--name", name) for name in settings.names)):
+        if not is_loopback(place):
+            raise InputError(
+                f"{option} {place}: other machines could reach the server; give --token T, or --allow-remote if "
+                "everyone who reaches it may use it"
+            )
 
 
 def require_installed() -> None:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
@@ -20,6 +21,7 @@ from helpers.exported_files import trained_network, write_exported
 from helpers.served import Client, image_bytes
 
 from lightcnn.cli.main import run
+from lightcnn.errors import InputError
 from lightcnn.serving import job, settings
 from lightcnn.serving.explainers.file_explainer import FileExplainer
 from lightcnn.serving.settings import Limits, ServeSettings
@@ -39,6 +41,8 @@ def model(tmp_path: Path) -> str:
         (["nothing"], "run nothing: "),
         (["nothing.onnx"], "nothing.onnx: cannot be read (No such file or directory)"),
         (["x", "--host", "0.0.0.0"], "--host 0.0.0.0: other machines could reach the server; give --token T, or "),
+        (["x", "--name", "proxy.example"], "--name proxy.example: other machines could reach the server; give --token"),
+        (["x", "--name", "https://proxy.example"], "--name https://proxy.example: must be the name of a machine, "),
         (["x", "--token", "short"], "--token: must be 16 or more letters, digits or ._~+/=-; "),
         (["x", "--port", "70000"], "--port 70000: must be a number from 0 to 65535"),
         (["x", "--input", "3x4"], "--input 3x4: not an input size"),
@@ -69,6 +73,23 @@ def test_a_port_in_use_is_one_line(model: str, host: str, capsys: pytest.Capture
         f"lightcnn: --port {port}: cannot be used on {host} (Address already in use); give another, or 0 for any "
         "that is free\n"
     )
+
+
+def test_a_port_of_a_server_that_is_starting_is_in_use() -> None:
+    with job._listening("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(InputError, match=f"--port {port}: cannot be used"), job._listening("127.0.0.1", port):
+            pass
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_address_of_ipv6_is_in_brackets_once(host: str) -> None:
+    try:
+        with job._listening(host, 0) as listener:
+            port = listener.getsockname()[1]
+            assert job.address(ServeSettings(Path("x"), host), listener) == f"http://[::1]:{port}/"
+    except InputError:
+        pytest.skip("needs IPv6")
 
 
 def test_an_unknown_host_is_one_line(model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,8 +136,11 @@ def test_the_options_are_the_settings(model: str, monkeypatch: pytest.MonkeyPatc
     given: list[ServeSettings] = []
     monkeypatch.setattr(job, "run", lambda settings, on_ready: given.append(settings))
     monkeypatch.setenv("LIGHTCNN_TOKEN", TOKEN)
-    assert run(["serve", model, "--host", "::", "--port", "0", "--max-images", "3", "--input", "1x8x8"]) == 0
-    expected = ServeSettings(Path(model), "::", 0, TOKEN, input=(1, 8, 8), limits=Limits(images=3))
+    assert (
+        run(["serve", model, "--host", "::", "--port", "0", "--max-images", "3", "--input", "1x8x8", "--name", "a"])
+        == 0
+    )
+    expected = ServeSettings(Path(model), "::", 0, TOKEN, names=("a",), input=(1, 8, 8), limits=Limits(images=3))
     assert given == [expected]
 
 
@@ -166,6 +190,21 @@ def test_a_signal_drains_and_ends_with_zero(
     assert statuses == [200, 200]
     with pytest.raises(ConnectionRefusedError):
         clients[0].ask("GET", "/healthz")
+
+
+def test_signals_that_are_ignored_stay_so() -> None:
+    """As under nohup, which ignores SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        server = SimpleNamespace(should_exit=False)
+        with job._ending(server):  # type: ignore[arg-type]
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not server.should_exit
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert server.should_exit
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_process_ends_with_zero(model: str, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +25,7 @@ from helpers.mutations import mutated_bytes
 from helpers.served import BOUNDARY, Client, form, image_bytes, serving
 from PIL import Image
 
+from lightcnn.serving.explainers.explanations import Cancelled
 from lightcnn.serving.job import make_api
 from lightcnn.serving.settings import ServeSettings
 
@@ -228,7 +229,21 @@ def test_a_slow_sender_is_refused_and_a_silent_one_closed(settings: ServeSetting
     with serving(make_api(slow), slow) as client:
         assert client.raw(head.encode()).startswith(b"HTTP/1.1 408")
         assert client.raw(b"GET / HTTP/1.1\r\nHost:") == b""
+        with socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+            for _ in range(2):  # heads that arrive in time, on one connection, and then one that does not
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert read_until(connection, b"}").startswith(b"HTTP/1.1 200")
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost:")
+            assert connection.recv(1) == b""
         assert client.send("/predict", [("a.png", image_bytes())]).status == 200
+
+
+def read_until(connection: socket.socket, end: bytes) -> bytes:
+    """What arrives up to these bytes."""
+    content = b""
+    while not content.endswith(end):
+        content += connection.recv(65_536)
+    return content
 
 
 @pytest.mark.parametrize(
@@ -253,6 +268,18 @@ def test_other_sites_cannot_send_images(client: Client, headers: dict[str, str])
     answer = client.send("/predict", [("a.png", image_bytes())], **headers)
     assert answer.status == 403 and "access-control-allow-origin" not in answer.headers
     assert client.ask("OPTIONS", "/predict", **headers).status in (403, 405)
+
+
+def test_names_that_were_given_are_known(settings: ServeSettings) -> None:
+    """Those of a proxy with TLS, whose page sends its own origin."""
+    named = replace(settings, names=("Proxy.example", "other.example"), allow_remote=True)
+    page = {"Host": "proxy.example", "Origin": "https://proxy.example", "Sec-Fetch-Site": "same-origin"}
+    with serving(make_api(named), named) as client:
+        assert client.send("/predict", [("a.png", image_bytes())], **page).status == 200
+        assert client.send("/predict", [("a.png", image_bytes())], Host="other.example:81").status == 200
+        assert client.ask("GET", "/model", Host="third.example").status == 400
+        foreign = page | {"Origin": "https://third.example"}
+        assert client.send("/predict", [("a.png", image_bytes())], **foreign).status == 403
 
 
 def test_a_token_is_required_of_everything_that_depends_on_the_network(settings: ServeSettings) -> None:
@@ -329,6 +356,34 @@ def test_explanations_over_capacity_are_refused(settings: ServeSettings) -> None
         answer = client.send("/explain", [("b.png", image_bytes())])
         released.set()
         assert answer.status == 503 and int(answer.headers["retry-after"]) >= 1 and first.result().status == 200
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+def test_an_explanation_ends_when_its_client_goes(settings: ServeSettings, kind: str) -> None:
+    api, started, ends = make_api(settings), threading.Event(), list[str]()
+
+    def endless(upload: Any, method: str, target: int | None, report: Callable[[int], None]) -> dict[str, Any]:
+        started.set()
+        deadline = time.monotonic() + 20
+        try:
+            while time.monotonic() < deadline:
+                report(1)
+                time.sleep(0.01)
+        except Cancelled:
+            ends.append("cancelled")
+            raise
+        return {}
+
+    api.explanations.explainer.explain = endless  # type: ignore[method-assign]
+    body = form([("a.png", image_bytes())], {})
+    head = f"POST /explain HTTP/1.1\r\nHost: localhost\r\nAccept: {kind}\r\nContent-Type: {FORM}\r\n"
+    with serving(api, settings) as client:
+        with socket.create_connection(("127.0.0.1", client.port), timeout=10) as connection:
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            assert started.wait(10)
+        while api.explanations._count:
+            time.sleep(0.01)
+    assert ends == ["cancelled"]
 
 
 def test_too_many_requests_are_refused_with_the_time_to_wait(settings: ServeSettings) -> None:

@@ -109,6 +109,18 @@ def test_sliders_show_both_rates_and_abstain(tab: Tab, file: Path, client: Clien
     tab.require_no_errors()
 
 
+def test_a_chosen_threshold_stays_when_another_image_comes(tab: Tab, files: list[Path]) -> None:
+    page = tab.page
+    page.set_input_files("#choose", files[0])
+    page.wait_for_selector(".maps img")
+    page.fill("#threshold", "30")
+    page.set_input_files("#choose", files[1])
+    page.wait_for_selector(".result:nth-child(2)")
+    assert page.inner_text("#threshold-value") == "0.30"
+    for decision in page.locator(".decision").all_inner_texts():
+        assert "the chosen threshold 0.30" in decision
+
+
 @pytest.mark.parametrize("field", ["#choose", "#photograph"])
 def test_images_are_chosen(tab: Tab, field: str, files: list[Path]) -> None:
     several = tab.page.get_attribute(field, "multiple") is not None

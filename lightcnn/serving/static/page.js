@@ -91,7 +91,7 @@ function facts() {
   pairs.push(["warns of unlike images", unlikeness
     ? `yes; false alarms on ${percent(unlikeness.false_alarm_rate)} of ${unlikeness.validation_images.toLocaleString("en")} validation images`
     : "no: this network has no score of unlikeness"]);
-  if (model.note) pairs.push(["assumed", model.note]);
+  if (model.note) pairs.push(["note", model.note]);
   return pairs;
 }
 
@@ -121,7 +121,7 @@ function resetThreshold() {
 function followPrediction(result) {
   if (!model.operating_points || model.classes.length === 2 || chosenClass) return;
   element("operating-class").selectedIndex = model.classes.indexOf(result.prediction.prediction);
-  resetThreshold();
+  showRates(); // at the threshold that someone may have chosen
 }
 
 function showRates() {
