@@ -150,9 +150,9 @@ class _Explanation:
             self._is_cancelled = True
 
     def _start(self) -> asyncio.Task[dict[str, Any]]:
-        """Begins to compute; the client may go before the end, and nobody then asks for the error."""
+        """Begins to compute."""
         task = asyncio.ensure_future(self._result())
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # the client may have gone
         return task
 
     async def _result(self) -> dict[str, Any]:

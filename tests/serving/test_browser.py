@@ -367,6 +367,11 @@ def test_a_token_is_asked_for_or_taken_from_the_address(browser: Any, settings: 
     with serving(make_api(secret), secret) as client:
         address = f"http://127.0.0.1:{client.port}/"
         with open_tab(browser, address) as tab:
+            tab.page.wait_for_selector("#sign-in", state="visible")
+            assert tab.page.inner_text("#status") == ""
+            tab.page.fill("#token", TOKEN[:-1])
+            tab.page.keyboard.press("Enter")
+            tab.page.wait_for_selector("#status:has-text('This token is wrong.')")
             tab.page.fill("#token", TOKEN)
             tab.page.keyboard.press("Enter")
             tab.page.wait_for_selector("#facts dd")

@@ -13,6 +13,8 @@ function make(tag, properties = {}, ...children) {
   return node;
 }
 
+/** The network's own threshold: in two digits it may lie on the other side of a probability. */
+const exact = value => String(Number(value.toFixed(4)));
 const percent = share => `${(100 * share).toFixed(1)}\u00a0%`;
 /** The start of a long text: a report must fit on its page. */
 const shortened = (text, letters = maxLetters) => text.length > letters ? `${text.slice(0, letters)}…` : text;
@@ -32,7 +34,7 @@ async function ask(path, form, headers = {}) {
   if (response.ok) return response;
   if (response.status === 401) element("sign-in").hidden = false;
   const answer = await response.json().catch(() => ({ error: `status ${response.status}` }));
-  const failure = new Error(answer.error);
+  const failure = new Error(response.status === 401 ? token && "This token is wrong." : answer.error);
   failure.wait = [429, 503].includes(response.status) ? Number(response.headers.get("Retry-After")) || 1 : 0;
   throw failure;
 }
@@ -87,7 +89,7 @@ function facts() {
     ["accuracy on the test set", score || "not known"],
     ["classes", model.classes.slice(0, 40).join(", ") + (model.classes.length > 40 ? ", …" : "")],
   ];
-  if (model.threshold !== null) pairs.push(["threshold", `${model.classes[1]} from a probability of ${model.threshold.toFixed(2)}`]);
+  if (model.threshold !== null) pairs.push(["threshold", `${model.classes[1]} from a probability of ${exact(model.threshold)}`]);
   pairs.push(["warns of unlike images", unlikeness
     ? `yes; false alarms on ${percent(unlikeness.false_alarm_rate)} of ${unlikeness.validation_images.toLocaleString("en")} validation images`
     : "no: this network has no score of unlikeness"]);
@@ -208,7 +210,7 @@ class Result {
     const [name, share] = this.top[0], limit = Number(element("abstain").value);
     const abstains = share < limit;
     this.part(".eyebrow").textContent = abstains ? `No class: the highest probability is below ${limit.toFixed(2)}`
-      : model.threshold === null ? "Most probable" : `Predicted at the threshold ${model.threshold.toFixed(2)}`;
+      : model.threshold === null ? "Most probable" : `Predicted at the threshold ${exact(model.threshold)}`;
     const shown = model.threshold === null || abstains ? name : this.prediction.prediction;
     this.part(".score").replaceChildren(abstains ? "abstained" : shortened(shown), make("small", {
       textContent: ` ${percent(this.prediction.probabilities[shown] ?? share)}` }));
