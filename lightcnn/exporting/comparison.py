@@ -102,10 +102,13 @@ def compare(
 
 
 def named_harm(exported: ExportedFormat) -> str:
-    """The layers that repair most of the loss if they stay in float, if they are known."""
-    harmful = exported.details.get("calibration", {}).get("harmful_layers", [])
-    names = ", ".join(layer["layer"] for layer in harmful)
-    return f" (most of it by: {names})" if names else ""
+    """The layers that repair most of the loss if they stay in float, and the coarsest activations, if known."""
+    calibration = exported.details.get("calibration", {})
+    layers = ", ".join(each["layer"] for each in calibration.get("harmful_layers", []))
+    activations = ", ".join(each["activation"] for each in calibration.get("harmful_activations", []))
+    parts = [f"most of it by: {layers}"] if layers else []
+    parts += [f"coarse activations: {activations}"] if activations else []
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _require_int8(row: ExportFormat, exported: ExportedFormat) -> None:

@@ -50,6 +50,23 @@ def layers(data: bytes) -> list[OnnxLayer]:
     return weighted
 
 
+def names_of_activations(data: bytes) -> dict[str, str]:
+    """Tensor → the operator that computes it and the layer before, such as "Mul after stages.1.conv", for readers."""
+    import onnx
+
+    graph = onnx.load_model_from_string(data).graph
+    layer_names = {layer.node: layer.name for layer in layers(data)}
+    sources: dict[str, str] = {}
+    names: dict[str, str] = {each.name: "the image" for each in graph.input}
+    for node in graph.node:
+        before = next((sources[name] for name in node.input if name in sources), "the image")
+        for output in node.output:
+            sources[output] = layer_names.get(node.name, before)
+            is_layer = node.name in layer_names
+            names[output] = f"the output of {sources[output]}" if is_layer else f"{node.op_type} after {before}"
+    return names
+
+
 def weight_bytes(data: bytes) -> int:
     """Bytes of all stored numbers, without scales and zero points, and without shapes and indices (int64)."""
     import onnx

@@ -1,7 +1,8 @@
 """Quantizes the ONNX file of a network to int8, with ranges of activations that real images gave.
 
 Weights are signed and symmetric per output channel, activations unsigned: with signed ones, ONNX Runtime needed 2.4 to
-3.3 times as long on a processor with AVX-512 VNNI.
+3.3 times as long on a processor with AVX-512 VNNI. Behind the last convolution, only the inputs of dense layers are in
+8 bits: ONNX Runtime's dense layers in int8 can return floats, and their activations are few numbers.
 """
 
 from __future__ import annotations
@@ -14,13 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightcnn.errors import LightcnnError
-from lightcnn.onnxfiles.layers import OnnxLayer, layers
+from lightcnn.onnxfiles.layers import OPERATORS, OnnxLayer, layers
 from lightcnn.onnxfiles.runtime import open_session, quiet_quantization, session_outputs
 from lightcnn.text import first_line
 
 SAMPLES = 1000
 """Elements of each activation that are kept of each image, from which percentiles are computed."""
+MAX_CODE = 255
+"""Largest code of an activation."""
 Range = tuple[np.float32, np.float32]
+DENSE = "Gemm"
+"""The operator of dense layers whose inputs are vectors: in int8, that of ONNX Runtime can return floats."""
+OPTIONS = {"OpTypesToExcludeOutputQuantization": [DENSE]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +89,13 @@ def quantize_network(network: bytes, ranges: Mapping[str, Range], float_layers: 
     proto = onnx.load_model_from_string(network)
     excluded = [node.name for node in proto.graph.node if node.op_type == "LayerNormalization"]
     excluded += [layer.node for layer in layers(network) if layer.name in float_layers]
+    excluded += _tail(proto.graph)
     with quiet_quantization():
         try:
             quantizer = QDQQuantizer(
                 proto, True, False, quantization.QuantType.QInt8, quantization.QuantType.QUInt8,
                 TensorsData(quantization.CalibrationMethod.MinMax, dict(ranges)),
-                [], excluded, sorted({*QLinearOpsRegistry, *QDQRegistry}), {},
+                [], excluded, sorted({*QLinearOpsRegistry, *QDQRegistry}), OPTIONS,
             )  # fmt: skip
             quantizer.quantize_model()
             quantizer.model.topological_sort()
@@ -97,6 +104,56 @@ def quantize_network(network: bytes, ranges: Mapping[str, Range], float_layers: 
             raise LightcnnError(f"cannot be written in int8: {first_line(error)}") from error
     _require_int8(layers(network), layers(data), float_layers)
     return data
+
+
+def coded_activations(quantized: bytes, ranges: Mapping[str, Range]) -> list[str]:
+    """The names of the activations that a network in int8 has in 8 bits, in order."""
+    import onnx
+
+    graph = onnx.load_model_from_string(quantized).graph
+    coded = {node.input[0] for node in graph.node if node.op_type == "QuantizeLinear"}
+    return [name for name in ranges if name in coded]
+
+
+def code_activation(network: bytes, name: str, extent: Range) -> bytes:
+    """The network in float, with one activation as it is in 8 bits."""
+    import onnx
+
+    proto = onnx.load_model_from_string(network)
+    graph, helper = proto.graph, onnx.helper
+    low, high = min(float(extent[0]), 0.0), max(float(extent[1]), 0.0)
+    scale = max((high - low) / MAX_CODE, float(np.finfo(np.float32).tiny))
+    scales = [f"{name}/scale", f"{name}/zero"]
+    graph.initializer.extend(
+        [
+            helper.make_tensor(scales[0], onnx.TensorProto.FLOAT, [], [scale]),
+            helper.make_tensor(scales[1], onnx.TensorProto.UINT8, [], [round(-low / scale)]),
+        ]
+    )
+    coding = [
+        helper.make_node("QuantizeLinear", [name, *scales], [f"{name}/codes"]),
+        helper.make_node("DequantizeLinear", [f"{name}/codes", *scales], [f"{name}/coded"]),
+    ]
+    for node in graph.node:
+        node.input[:] = [f"{name}/coded" if source == name else source for source in node.input]
+    place = next((place + 1 for place, node in enumerate(graph.node) if name in node.output), 0)
+    nodes = [*graph.node[:place], *coding, *graph.node[place:]]
+    graph.ClearField("node")
+    graph.node.extend(nodes)
+    return bytes(proto.SerializeToString())
+
+
+def _tail(graph: Any) -> list[str]:
+    """The names of the nodes whose outputs reach no convolution and no product of matrices, except dense layers."""
+    leading: set[str] = set()
+    tail = []
+    for node in reversed(graph.node):
+        is_layer = node.op_type in OPERATORS and node.op_type != DENSE
+        if is_layer or leading.intersection(node.output):
+            leading.update(node.input)
+        elif node.op_type != DENSE:
+            tail.append(node.name)
+    return tail
 
 
 def _require_int8(before: Sequence[OnnxLayer], after: Sequence[OnnxLayer], float_layers: Collection[str]) -> None:

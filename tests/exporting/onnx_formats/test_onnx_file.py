@@ -25,6 +25,7 @@ from lightcnn.exporting.subject import ExportSubject, NumberTypes
 from lightcnn.inference import evaluate
 from lightcnn.network import fold
 from lightcnn.onnxfiles.assembly import assemble
+from lightcnn.onnxfiles.bias_correction import correct_biases
 from lightcnn.onnxfiles.layers import layers, weight_bytes
 from lightcnn.onnxfiles.quantization import observe_activations, quantize_network
 from lightcnn.onnxfiles.runtime import open_session, session_outputs
@@ -191,7 +192,8 @@ def test_int8_layers_are_in_int8_and_metadata_are_kept(
     expected = evaluate(grey.network.model, grey.validation.images, grey.preprocess)[0]  # type: ignore[union-attr]
     assert np.abs(exported.probabilities(images) - expected).max() < 0.1
     scores = exported.details["calibration"]["methods"]
-    assert exported.details["calibration"]["method"] == min(scores, key=lambda name: scores[name]["log_loss"])
+    assert exported.details["calibration"]["method"] == min(scores, key=lambda name: scores[name]["divergence"])
+    assert len(scores) == 5 and all(row["divergence"] >= 0 for row in scores.values())
     assert capfd.readouterr().out == ""
 
 
@@ -226,13 +228,55 @@ def test_the_layer_that_costs_accuracy_in_int8_is_named(tmp_path: Path) -> None:
     exported = onnx_int8.write(coarse_subject(tmp_path / "run"), tmp_path, no_progress)
     calibration = exported.details["calibration"]
     assert calibration["fp32"]["accuracy"] == 1
-    assert max(row["accuracy"] for row in calibration["methods"].values()) < 0.9
+    assert calibration["methods"][calibration["method"]]["accuracy"] < 0.9
     worst = calibration["harmful_layers"][0]
     assert worst["layer"] == "model.stages.1.0.conv"
     assert named_harm(exported).startswith(" (most of it by: model.stages.1.0.conv")
     # Left in float, it repairs most of the loss.
     lost = calibration["methods"][calibration["method"]]["log_loss"] - calibration["fp32"]["log_loss"]
     assert worst["log_loss_gained"] > 0.8 * lost
+
+
+def test_a_coarse_activation_between_two_layers_is_named(tmp_path: Path) -> None:
+    subject = coarse_subject(tmp_path / "run")
+    weights = dict(subject.deployed.state_dict())
+    # The first layer returns a huge constant in its first channel, which the second one ignores.
+    weights["stages.0.0.conv.bias"][0], weights["stages.1.0.conv.weight"][:, 0] = 3e4, 0
+    subject.deployed.load_state_dict(weights)
+    exported = onnx_int8.write(subject, tmp_path, no_progress)
+    worst = exported.details["calibration"]["harmful_activations"][0]
+    assert worst["activation"] == "Relu after model.stages.0.0.conv" and worst["log_loss_lost"] > 0.1
+    assert "coarse activations: Relu after model.stages.0.0.conv" in named_harm(exported)
+
+
+def test_corrected_biases_restore_the_means_of_channels(grey_bytes: bytes) -> None:
+    images = torch.randn(32, 1, 12, 12, generator=torch.Generator().manual_seed(0)).numpy()
+    ranges = observe_activations(grey_bytes, images).ranges()
+    # A coarse range: rounding shifts the means.
+    coarse = {name: (low - 3 * (high - low), high) for name, (low, high) in ranges.items()}
+    corrected = correct_biases(grey_bytes, coarse, images)
+    expected, before, after = (
+        np.concatenate([session_outputs(session, image[None])[0] for image in images])
+        for session in (
+            open_session(data, 1)
+            for data in (grey_bytes, quantize_network(grey_bytes, coarse), quantize_network(corrected, coarse))
+        )
+    )
+    shifts = [np.abs((each - expected).mean(axis=0)).max() for each in (before, after)]
+    assert shifts[1] < 0.2 * shifts[0] and shifts[0] > 0.001
+    assert weight_bytes(corrected) == weight_bytes(grey_bytes) and [each.name for each in layers(corrected)] == [
+        each.name for each in layers(grey_bytes)
+    ]
+
+
+def test_dense_layers_in_int8_return_floats(sigmoid_bytes: bytes) -> None:
+    images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)).numpy()
+    quantized = quantize_network(sigmoid_bytes, observe_activations(sigmoid_bytes, images).ranges())
+    graph = onnx.load_model_from_string(quantized).graph
+    coded = {name for node in graph.node if node.op_type == "QuantizeLinear" for name in node.input[:1]}
+    dense = [node for node in graph.node if node.op_type == "Gemm"]
+    assert len(dense) == 2 and not coded.intersection(node.output[0] for node in dense)
+    assert all(layer.is_int8 for layer in layers(quantized))
 
 
 def test_a_layer_can_stay_in_float_and_floats_are_never_called_int8(grey_bytes: bytes) -> None:
