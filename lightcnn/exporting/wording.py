@@ -38,7 +38,14 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
     lines = [_parity_sentence(report["formats"])]
     lines += [_validation_sentence(entry) for entry in report["formats"] if entry["validation"]]
     lines += [device_sentence(entry) for entry in report["formats"] if entry["device"]]
+    if any(latency and latency["unstable"] for latency in _latencies(report)):
+        lines.append("~ marks a time that varied: the interquartile range is over a fifth of the median.")
     return [*lines, *report["notes"]]
+
+
+def _latencies(report: Mapping[str, Any]) -> list[Any]:
+    """The latencies of PyTorch and of all formats, None for those that are not timed."""
+    return [each["latency_ms"] for each in (report["pytorch"], *report["formats"])]
 
 
 def _parity_sentence(entries: Sequence[Mapping[str, Any]]) -> str:

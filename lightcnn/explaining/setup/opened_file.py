@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from lightcnn.explaining.explained_file import ExplainedFile, file_reading
 from lightcnn.explaining.methods.catalogue import MODEL_FREE_METHODS
@@ -21,7 +21,7 @@ class OpenedFile(OpenedModel):
     """An exported file, which is explained by methods that need predictions only."""
 
     model: ExportedModel | ForeignModel
-    default_methods = MODEL_FREE_METHODS
+    default_methods: ClassVar[tuple[str, ...]] = MODEL_FREE_METHODS
 
     @property
     def note(self) -> str:

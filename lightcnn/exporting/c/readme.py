@@ -21,7 +21,7 @@ def readme(network: IntegerNetwork, facts: CFacts, preprocessing: str) -> str:
         ("of it constants", f"{constant_bytes(network.program):,} bytes"),
         ("static RAM", f"{plan_memory(network.program).arena_bytes:,} bytes, image and outputs included"),
         ("stack", f"under {STACK_BYTES} bytes on a Cortex-M"),
-        ("input", f"{height} rows of {width} pixels of {channels} bytes"),
+        ("input", f"{height} rows of {width} pixels of {channels} byte{'s' * (channels > 1)}"),
         ("logits", f"{network.logits.scale!r} * (code - {network.logits.zero})"),
         ("temperature", repr(facts.temperature)),
         ("threshold", repr(facts.threshold)),
