@@ -24,8 +24,7 @@ def find_harm(
     """The `harmful_layers` and `harmful_activations` of a network that loses enough accuracy to be explained.
 
     A layer is harmful if the log loss is lower with the layer in float. The activations that it reads stay in 8 bits,
-    since the layer before writes them. So each activation is examined in reverse: it alone is in 8 bits. Biases are
-    those in float.
+    since the layer before writes them. So each activation is examined in reverse: it alone is in 8 bits.
     """
     scores = calibrated.document
     lost = scores["fp32"]["accuracy"] - scores["methods"][scores["method"]]["accuracy"]
@@ -35,13 +34,13 @@ def find_harm(
     def loss_of(network: bytes) -> float:
         return validation.scores(network, EXAMINED_IMAGES)["log_loss"]
 
-    quantized = calibrated.uncorrected()
+    quantized = calibrated.int8()
     in_float, in_int8 = loss_of(calibrated.network), loss_of(quantized)
     least = MIN_SHARE * max(in_int8 - in_float, 0)
     names = names_of_activations(calibrated.network)
     worst_layers = _worst(
         [layer.name for layer in layers(calibrated.network)],
-        lambda name: in_int8 - loss_of(calibrated.uncorrected([name])),
+        lambda name: in_int8 - loss_of(calibrated.int8([name])),
         least, "leaving layers in float", progress,
     )  # fmt: skip
     worst_activations = _worst(

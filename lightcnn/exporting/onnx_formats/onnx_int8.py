@@ -1,7 +1,7 @@
 """The format `onnx-int8`: convolutions and dense layers in 8 bits, calibrated on training images.
 
 Preprocessing, softmax and features are added after the network was quantized, so they stay in float. The ranges of the
-activations, and corrected biases, are those by which the probabilities of validation images differ least from float.
+activations are those by which the probabilities of validation images differ least from those in float.
 """
 
 from __future__ import annotations

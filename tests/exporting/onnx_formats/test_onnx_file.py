@@ -25,7 +25,6 @@ from lightcnn.exporting.subject import ExportSubject, NumberTypes
 from lightcnn.inference import evaluate
 from lightcnn.network import fold
 from lightcnn.onnxfiles.assembly import assemble
-from lightcnn.onnxfiles.bias_correction import correct_biases
 from lightcnn.onnxfiles.layers import layers, weight_bytes
 from lightcnn.onnxfiles.quantization import observe_activations, quantize_network
 from lightcnn.onnxfiles.runtime import open_session, session_outputs
@@ -193,7 +192,7 @@ def test_int8_layers_are_in_int8_and_metadata_are_kept(
     assert np.abs(exported.probabilities(images) - expected).max() < 0.1
     scores = exported.details["calibration"]["methods"]
     assert exported.details["calibration"]["method"] == min(scores, key=lambda name: scores[name]["divergence"])
-    assert len(scores) == 5 and all(row["divergence"] >= 0 for row in scores.values())
+    assert len(scores) == 4 and all(row["divergence"] >= 0 for row in scores.values())
     assert capfd.readouterr().out == ""
 
 
@@ -247,26 +246,6 @@ def test_a_coarse_activation_between_two_layers_is_named(tmp_path: Path) -> None
     worst = exported.details["calibration"]["harmful_activations"][0]
     assert worst["activation"] == "Relu after model.stages.0.0.conv" and worst["log_loss_lost"] > 0.1
     assert "coarse activations: Relu after model.stages.0.0.conv" in named_harm(exported)
-
-
-def test_corrected_biases_restore_the_means_of_channels(grey_bytes: bytes) -> None:
-    images = torch.randn(32, 1, 12, 12, generator=torch.Generator().manual_seed(0)).numpy()
-    ranges = observe_activations(grey_bytes, images).ranges()
-    # A coarse range: rounding shifts the means.
-    coarse = {name: (low - 3 * (high - low), high) for name, (low, high) in ranges.items()}
-    corrected = correct_biases(grey_bytes, coarse, images)
-    expected, before, after = (
-        np.concatenate([session_outputs(session, image[None])[0] for image in images])
-        for session in (
-            open_session(data, 1)
-            for data in (grey_bytes, quantize_network(grey_bytes, coarse), quantize_network(corrected, coarse))
-        )
-    )
-    shifts = [np.abs((each - expected).mean(axis=0)).max() for each in (before, after)]
-    assert shifts[1] < 0.2 * shifts[0] and shifts[0] > 0.001
-    assert weight_bytes(corrected) == weight_bytes(grey_bytes) and [each.name for each in layers(corrected)] == [
-        each.name for each in layers(grey_bytes)
-    ]
 
 
 def test_dense_layers_in_int8_return_floats(sigmoid_bytes: bytes) -> None:
