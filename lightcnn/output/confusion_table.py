@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightcnn.output.html import NumberCell
 
 MAX_CONFUSIONS = 1_000
 """Rows of the table of the confusion matrix, those with the most images; predictions.csv has all."""
+MAX_FREQUENT = 8
+"""Mistakes that are listed beside the confusion matrix."""
 
 
 def confusion_table(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> dict[str, Any]:
@@ -26,3 +28,8 @@ def confusion_table(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> 
         "rows": cells[:MAX_CONFUSIONS],
         "caption": f"The most frequent mistakes first{more}",
     }
+
+
+def frequent_mistakes(confusions: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of `confusion_table` with the most frequent mistakes."""
+    return [row for row in confusions["rows"] if row[0] != row[1]][:MAX_FREQUENT]

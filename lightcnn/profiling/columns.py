@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,12 +158,12 @@ def is_folded(row: Row) -> bool:
     return bool(row["params_deployed"] != row["params"])
 
 
-def mark_lines(rows: Sequence[Row]) -> list[str]:
-    """The meaning of each mark that the rows have in any column."""
+def mark_lines(rows: Sequence[Row], names: Collection[str] = COLUMNS) -> list[str]:
+    """The meaning of each mark that the rows have in these columns."""
     used = {
         "~": any(latency["unstable"] for row in rows for latency in row["latencies"]),
         "*": any(row["accuracy"] and row["accuracy"]["source"].startswith("published") for row in rows),
-        "‡": any(map(is_folded, rows)),
+        "‡": any(map(is_folded, rows)) and not set(names).isdisjoint(UNFOLDED_COLUMNS),
         "†": any(row["unknown"] for row in rows),
     }
     return [f"{mark} {meaning}" for mark, meaning in MARKS.items() if used[mark]]

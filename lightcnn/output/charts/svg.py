@@ -18,8 +18,7 @@ from markupsafe import Markup
 
 from lightcnn.output.charts.figures import VARIABLES, add_warning_bar, png
 from lightcnn.output.charts.fonts import remove_note, use_fallbacks
-from lightcnn.output.charts.labels import draw
-from lightcnn.output.charts.plotting import Bbox, Figure, mpl
+from lightcnn.output.charts.plotting import Bbox, Figure, FigureCanvasAgg, mpl
 from lightcnn.text import visible
 
 FONT_SIZE = re.compile(r"([\d.]+)px")
@@ -83,7 +82,7 @@ def inline_svg(figure: Figure, description: str, tips: Mapping[str, str]) -> Mar
 
 def _drawn_part(figure: Figure) -> Bbox:
     """The figure without the empty space above and below what is drawn, in inches; the PNG file keeps it."""
-    draw(figure)
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
     drawn = figure.get_tightbbox()
     return Bbox.from_extents(0, drawn.y0 - MARGIN_INCHES, figure.get_figwidth(), drawn.y1 + MARGIN_INCHES)
 

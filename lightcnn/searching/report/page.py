@@ -14,7 +14,7 @@ from lightcnn.output import html
 from lightcnn.output.caveats import groups_clause, page_cautions
 from lightcnn.output.charts.network_drawing import is_wide, network_svg
 from lightcnn.output.charts.network_table import TABLE_HEADER, stage_rows
-from lightcnn.output.confusion_table import confusion_table
+from lightcnn.output.confusion_table import confusion_table, frequent_mistakes
 from lightcnn.output.largest_class import KEY, largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
 from lightcnn.searching.budgeted_space import BudgetedSpace
@@ -59,9 +59,10 @@ def report_page(
 ) -> bytes:
     """The page, as UTF-8. `charts` has the figures by name, `path` is the run folder."""
     total, stages = space.measure(spec), spec_stages(spec)
+    confusions = confusion_table(report["metrics"]["test"]["confusion"], report["data"]["classes"])
     context = {
         "settings": settings, "report": report, "charts": charts, **_answer(report),
-        "confusions": confusion_table(report["metrics"]["test"]["confusion"], report["data"]["classes"]),
+        "confusions": confusions, "mistakes": frequent_mistakes(confusions),
         "bars": [*_bars(space.budget, total), *_measured_bars(report)],
         "other_costs": _other_costs(report["network"], space.budget),
         "commands": list(_commands(settings, report, path, bool(space.genes()))),
