@@ -10,7 +10,7 @@ from lightcnn.comparing.settings import METRICS
 from lightcnn.comparing.wording import format_signed, sentence
 from lightcnn.output.charts.figures import GREY, INK, ORANGE, SIZE, name_axes, percent_ticks, without_mathematics
 from lightcnn.output.charts.forest import NAMED_ROW_INCHES, ForestRow, draw_forest
-from lightcnn.output.charts.plotting import Axes, Figure, PercentFormatter
+from lightcnn.output.charts.plotting import Axes, Figure
 from lightcnn.output.charts.svg import Chart, chart
 from lightcnn.text import visible
 
@@ -40,7 +40,7 @@ def difference_chart(pairs: Sequence[Pair]) -> Chart:
         axes.axvline(0, color=INK, linewidth=1)
         name_axes(axes, f"difference in {METRICS[metric]}" + ("" if metric == "auc" else ", points"), "")
         if metric != "auc":
-            axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+            percent_ticks(axes.xaxis, unit="")
         return list(zip(marks, map(sentence, drawn[metric]), strict=True))
 
     largest = max(pairs, key=lambda pair: (pair.metric == pairs[0].metric, abs(pair.estimate.difference)))

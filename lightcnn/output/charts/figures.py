@@ -91,9 +91,9 @@ def percent(axes: Axes) -> None:
         axes.set_ylim(min(low, 0.98), 1 + 0.03 * (1 - min(low, 0.98)))
 
 
-def percent_ticks(axis: Axis) -> None:
-    """Labels fractions as 50% or 99.5%."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
+def percent_ticks(axis: Axis, *, unit: str = "%") -> None:
+    """Labels fractions as 50% or 99.5%; without a `unit` as points."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}{unit}"))
 
 
 def count_ticks(axis: Axis) -> None:

@@ -59,7 +59,8 @@ def label_points(
     scale = axes.figure.dpi / 72
     for point, name in zip(points, names, strict=True):
         text = axes.annotate(
-            name, point.get_xydata()[0], (0, 0), textcoords="offset points", ha="center", va="center", fontsize=size,
+            name, point.get_xydata()[0], (0, 0), xycoords=point.get_transform(), textcoords="offset points",
+            ha="center", va="center", fontsize=size,
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 1},
         )  # fmt: skip
         text.set_in_layout(False)

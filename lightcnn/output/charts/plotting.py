@@ -24,7 +24,7 @@ try:
     from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
     from matplotlib.patches import Rectangle
     from matplotlib.text import Text
-    from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+    from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
     from matplotlib.transforms import Bbox, ScaledTranslation
 finally:
     if BACKEND is not None:
@@ -35,6 +35,6 @@ finally:
 
 __all__ = [
     "Axes", "Axis", "Bbox", "EngFormatter", "Figure", "FigureCanvasAgg", "FontProperties", "FuncFormatter",
-    "LogLocator", "MaxNLocator", "Normalize", "NullFormatter", "PercentFormatter", "Rectangle", "ScalarMappable",
+    "LogLocator", "MaxNLocator", "Normalize", "NullFormatter", "Rectangle", "ScalarMappable",
     "ScaledTranslation", "Text", "findfont", "fontManager", "get_font", "mpl",
 ]  # fmt: skip
