@@ -61,20 +61,27 @@ class Overview:
         if current is None or sign * case.confidence > sign * current.confidence:
             self._cases[kind] = case
 
-    def charts(self) -> dict[str, Chart]:
-        """The charts `means` and `cases`, each if there is something to draw."""
-        charts = {}
+    def figures(self) -> dict[str, Figure]:
+        """The figures `means` and `cases`, each if there is something to draw."""
+        figures = {}
         if self._sums:
-            classes = ", ".join(dict.fromkeys(name for _, name in self._sums))
-            charts["means"] = chart(mean_maps(self._sums), f"Mean maps of the explained classes: {classes}.")
+            figures["means"] = mean_maps(self._sums)
         if self._cases:
-            kinds = [(kind, self._cases[kind]) for kind in CASE_LABELS if kind in self._cases]
-            # A single correct or wrong prediction is both the most and the least confident one: it is drawn once.
-            first = {id(case): kind for kind, case in reversed(kinds)}
-            cases = {kind: case for kind, case in kinds if first[id(case)] == kind}
-            texts = "; ".join(f"{CASE_LABELS[kind]}: {_describe(case)}" for kind, case in cases.items())
-            charts["cases"] = chart(extreme_cases(cases), f"Images with their maps. {texts}.")
-        return charts
+            figures["cases"] = extreme_cases(self._shown_cases())
+        return figures
+
+    def charts(self) -> dict[str, Chart]:
+        """The same as charts of the page, with descriptions."""
+        classes = ", ".join(dict.fromkeys(name for _, name in self._sums))
+        cases = "; ".join(f"{CASE_LABELS[kind]}: {_describe(case)}" for kind, case in self._shown_cases().items())
+        texts = {"means": f"Mean maps of the explained classes: {classes}.", "cases": f"Images with maps. {cases}."}
+        return {name: chart(figure, texts[name]) for name, figure in self.figures().items()}
+
+    def _shown_cases(self) -> dict[str, Case]:
+        """The cases in their order: a single correct or wrong prediction, which is both extremes, only once."""
+        kinds = [(kind, self._cases[kind]) for kind in CASE_LABELS if kind in self._cases]
+        first = {id(case): kind for kind, case in reversed(kinds)}
+        return {kind: case for kind, case in kinds if first[id(case)] == kind}
 
 
 def _describe(case: Case) -> str:
