@@ -100,6 +100,19 @@ def test_runs_can_be_filtered_and_sorted(pages: dict[str, Path], browser: Any) -
     visit.close()
 
 
+def test_cards_are_sorted_by_a_list_on_a_phone(pages: dict[str, Path], browser: Any) -> None:
+    visit = Visit(browser, pages["index"], "light")
+    chooser, names = visit.page.get_by_label("Sort the rows"), visit.page.locator("tbody td:first-child")
+    visit.resize(1440)
+    assert not chooser.is_visible()
+    visit.resize(390)
+    chooser.select_option(label="run ↓")
+    assert names.all_inner_texts() == sorted(names.all_inner_texts(), reverse=True)
+    chooser.select_option(label="run ↑")
+    assert names.all_inner_texts() == sorted(names.all_inner_texts()) and len(COMMANDS) == names.count()
+    visit.close()
+
+
 def test_an_image_of_an_audit_is_enlarged_with_the_keyboard(pages: dict[str, Path], browser: Any) -> None:
     visit = Visit(browser, pages["audit"], "light", script=False)
     visit.page.evaluate("for (const details of document.querySelectorAll('details')) details.open = false")

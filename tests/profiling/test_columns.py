@@ -22,6 +22,8 @@ def test_tables_are_ordered_marked_and_escaped() -> None:
         f"one|$&,{table[0]['macs']},{'x'.join(map(str, table[0]['input']))}"
     )
     assert "latency" not in columns.useful_columns(table[2:]) and "latency" in columns.useful_columns(table)
+    assert "latency" not in columns.front_columns(table[2:]) and "latency" in columns.front_columns(table)
+    assert set(columns.front_columns(table)) <= set(columns.useful_columns(table))
 
 
 def test_every_column_reads_its_value() -> None:
