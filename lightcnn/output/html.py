@@ -55,7 +55,7 @@ def templates() -> Environment:
     environment.filters |= {
         "base64": lambda content: base64.b64encode(content).decode(),
         "cell_text": _cell_text,
-        "natural_width": lambda svg: int(WIDTH.search(svg)[1]),
+        "natural_width": lambda svg: int(WIDTH.findall(svg)[0]),
         "percent": lambda fraction: f"{fraction:.2%}",
         "share": lambda fraction: f"{fraction:.2%}",
         "sort_key": lambda cell: repr(float(cell.value if isinstance(cell, NumberCell) else cell)),

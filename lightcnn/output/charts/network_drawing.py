@@ -34,7 +34,7 @@ MAX_HEIGHT, MAX_WIDTH, MIN_SIDE = 110.0, 56.0, 2.0
 """Pixels of the largest resolution and of the most channels; smaller stages are to scale, but stay visible."""
 MAX_STAGES_IN_COLUMN = 8
 """Maximum number of stages of a drawing that fits into half of a page; the others have its whole width."""
-MIN_DRAWING_WIDTH = {False: 340.0, True: 690.0}
+MIN_DRAWING_WIDTH = {False: 336.0, True: 690.0}
 """Pixels that a drawing fills, by whether it has the whole width of a page: that of a phone, and of a tablet."""
 BAR_HEIGHT = 40.0
 """Pixels of the bar of the largest share."""
