@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from lightcnn import document
 from lightcnn.document import Frozen, rule_error
+from lightcnn.module_spec import ModuleSpec
 from lightcnn.spec import NetworkSpec, Rate
 from lightcnn.text import nearest
 
@@ -170,14 +171,16 @@ class BaselineSpec(Frozen):
         document.save(self, path)
 
 
-AnySpec = NetworkSpec | BaselineSpec
-"""A network as data, of either kind."""
+AnySpec = NetworkSpec | BaselineSpec | ModuleSpec
+"""A network as data, of any kind."""
 
 
 def _kind(network: Any) -> str:
     """The class that a mapping is meant for, so that its errors refer to the keys of that class."""
     if not isinstance(network, Mapping):
-        return type(network).__name__ if isinstance(network, BaselineSpec) else NetworkSpec.__name__
+        return type(network).__name__ if isinstance(network, BaselineSpec | ModuleSpec) else NetworkSpec.__name__
+    if "module" in network:
+        return ModuleSpec.__name__
     is_baseline = "baseline" in network or (
         not network.keys() & {"stages", "stem"} and any(nearest(key, ("baseline",)) for key in network)
     )
@@ -185,17 +188,21 @@ def _kind(network: Any) -> str:
 
 
 AnyNetwork = Annotated[
-    Annotated[NetworkSpec, Tag("NetworkSpec")] | Annotated[BaselineSpec, Tag("BaselineSpec")], Discriminator(_kind)
+    Annotated[NetworkSpec, Tag("NetworkSpec")]
+    | Annotated[BaselineSpec, Tag("BaselineSpec")]
+    | Annotated[ModuleSpec, Tag("ModuleSpec")],
+    Discriminator(_kind),
 ]
-"""A network of lightcnn's blocks, or a baseline if it has the key `baseline`."""
+"""A network of lightcnn's blocks, a baseline if it has the key `baseline`, an own module if it has `module`."""
 
 
-def load_network(path: str | Path) -> NetworkSpec | BaselineSpec:
-    """Reads a YAML file of either kind of network. Raises: DocumentError with every problem of the file."""
+def load_network(path: str | Path) -> AnySpec:
+    """Reads a YAML file of any kind of network. Raises: DocumentError with every problem of the file."""
     text = document.read_text(path)
-    if _kind(dict.fromkeys(document.keys(text, str(path)))) == BaselineSpec.__name__:
+    kind = _kind(dict.fromkeys(document.keys(text, str(path))))
+    if kind == BaselineSpec.__name__:
         return document.parse(BaselineSpec, text, str(path))
-    return document.parse(NetworkSpec, text, str(path))
+    return document.parse(ModuleSpec if kind == ModuleSpec.__name__ else NetworkSpec, text, str(path))
 
 
 def as_baseline(network: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lightcnn.baseline_spec import BaselineSpec
+from lightcnn.baseline_spec import AnySpec, BaselineSpec
 from lightcnn.devices import require_memory
 from lightcnn.errors import InputError
-from lightcnn.network import Network, build
+from lightcnn.network import build
+from lightcnn.own_module import build_module
 from lightcnn.pretrained import Statistics, download_failed, fetch, load_file, statistics_of
 from lightcnn.spec import NetworkSpec, Shape
 from lightcnn.text import first_line, nearest
@@ -128,10 +129,8 @@ def build_baseline(
     return _baseline(spec, seed, pretrained=True)
 
 
-def build_network(
-    network: NetworkSpec | BaselineSpec, seed: int | None = None, *, pretrained: bool = True
-) -> Network | Baseline:
-    """Builds a network of either kind: one of lightcnn's blocks, or a baseline.
+def build_network(network: AnySpec, seed: int | None = None, *, pretrained: bool = True) -> nn.Module:
+    """Builds a network: one of lightcnn's blocks, a baseline, or a copy of the own module that is given.
 
     Args:
         network: The network as data.
@@ -149,7 +148,9 @@ def build_network(
         >>> type(lightcnn.build_network(lightcnn.Recipe.load("quick").network, 0)).__name__
         'Network'
     """
-    return build(network, seed) if isinstance(network, NetworkSpec) else _baseline(network, seed, pretrained)
+    if isinstance(network, NetworkSpec):
+        return build(network, seed)
+    return _baseline(network, seed, pretrained) if isinstance(network, BaselineSpec) else build_module(network)
 
 
 def configuration(name: str) -> Any:
@@ -182,7 +183,7 @@ def pretrained_statistics(network: BaselineSpec) -> Statistics | None:
     return statistics_of(network.weights, configuration(network.timm), network.input[0])
 
 
-def require_weights(network: NetworkSpec | BaselineSpec) -> None:
+def require_weights(network: AnySpec) -> None:
     """Checks that weights which timm loads are on this machine or can be downloaded; downloads nothing.
 
     Raises: InputError, as the training would.

@@ -6,7 +6,7 @@ import html
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.parse import quote
 
 from lightcnn import run_folder
@@ -17,6 +17,8 @@ from lightcnn.run_files import VALUE_ERRORS
 from lightcnn.text import visible
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from lightcnn.predictor import Predictions
     from lightcnn.trained_network import TrainedNetwork
 
@@ -47,6 +49,28 @@ class Run(run_folder.RunFolder):
         >>> sorted(file.name for file in lightcnn.Run.load("mine").path.iterdir())
         ['environment.json', 'notes.txt']
     """
+
+    @classmethod
+    def load(cls, path: str | Path, *, network: nn.Module | None = None) -> Self:
+        """Opens the run in a folder.
+
+        Args:
+            path: The run folder that a command has written.
+            network: For a run of `train(recipe, network=module)`, whose folder has no code: the module again. It is
+                copied, and the weights of the run are loaded into the copy.
+
+        Returns:
+            The run; nothing but the existence of environment.json has been checked.
+
+        Raises:
+            RunError: If it is not a run folder, or cannot be read.
+
+        Example:
+            >>> import lightcnn
+            >>> lightcnn.Run.create("mine", "train", {}).path == lightcnn.Run.load("mine").path
+            True
+        """
+        return cls(super().load(path).path, module=network)
 
     @cached_property
     def trained(self) -> TrainedNetwork:

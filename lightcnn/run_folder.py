@@ -51,10 +51,14 @@ DATA_FILE = "data.json"
 
 
 class RunFolder:
-    """A run folder. `create` makes a new one, `load` opens an existing one."""
+    """A run folder. `create` makes a new one, `load` opens an existing one.
 
-    def __init__(self, path: Path) -> None:
+    `module`: the own module that is the network of the run, if it was given in Python.
+    """
+
+    def __init__(self, path: Path, *, module: Any = None) -> None:
         self.path = path
+        self.module = module
 
     @classmethod
     def create(cls, out: str | Path | None, command: str, files: Mapping[str, bytes]) -> Self:
@@ -131,22 +135,7 @@ class RunFolder:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Opens the run in a folder.
-
-        Args:
-            path: The run folder that a command has written.
-
-        Returns:
-            The run; nothing but the existence of environment.json has been checked.
-
-        Raises:
-            RunError: If it is not a run folder, or cannot be read.
-
-        Example:
-            >>> import lightcnn
-            >>> lightcnn.Run.create("mine", "train", {}).path == lightcnn.Run.load("mine").path
-            True
-        """
+        """Opens a run folder; only the existence of environment.json is checked. Raises: RunError."""
         folder = Path(path)
         if not is_utf8(str(folder)):
             raise RunError(f"run {folder}: the name is not UTF-8; rename the folder")

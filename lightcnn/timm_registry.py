@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lightcnn.baseline_spec import load_network
 from lightcnn.data.preprocess import Preprocess, read_preprocess
 from lightcnn.errors import InputError, RunError
+from lightcnn.module_spec import ModuleSpec
 from lightcnn.network import Network, build
 from lightcnn.python_calls import python_call
 from lightcnn.run_folder import RunFolder
@@ -101,6 +102,11 @@ def register_timm(run: RunFolder | str | Path, name: str | None = None) -> str:
     folder = run if isinstance(run, RunFolder) else RunFolder.load(run)
     folder.require("spec.yaml", "weights.safetensors", "preprocess.json")
     spec = load_network(folder / "spec.yaml")
+    if isinstance(spec, ModuleSpec):
+        raise RunError(
+            f"run {folder.path}: its network {spec.module} is a module of Python; register the function that makes "
+            "it with timm.models.register_model"
+        )
     if not isinstance(spec, NetworkSpec):
         raise RunError(f"run {folder.path}: its network is the baseline {spec.baseline}, which timm has already")
     path, preprocess = folder.path.resolve(), read_preprocess(folder / "preprocess.json")

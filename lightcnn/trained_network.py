@@ -15,16 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightcnn.baseline_spec import BaselineSpec, load_network
+from lightcnn.baseline_spec import AnySpec, load_network
 from lightcnn.data.preprocess import Preprocess, read_preprocess
 from lightcnn.data.stream import PreparedImage
 from lightcnn.data.tensors import network_pixels
 from lightcnn.devices import pick_device
 from lightcnn.errors import LightcnnError, RunError
 from lightcnn.inference import evaluate
+from lightcnn.own_module import given_module
 from lightcnn.predictor import Evaluation, Predictor, compare_with_training
 from lightcnn.run_folder import RunFolder
-from lightcnn.spec import NetworkSpec
 from lightcnn.weights import read_network
 
 
@@ -32,7 +32,7 @@ from lightcnn.weights import read_network
 class TrainedNetwork(Predictor):
     """A network with its weights, in eval mode on its device, and the preprocessing it was trained with."""
 
-    spec: NetworkSpec | BaselineSpec
+    spec: AnySpec
     model: nn.Module
     preprocess: Preprocess
 
@@ -45,7 +45,8 @@ class TrainedNetwork(Predictor):
         preprocess = read_preprocess(run / "preprocess.json")
         spec = load_network(run / "spec.yaml")
         _require_agreement(run, spec, preprocess)
-        model = read_network(run / "weights.safetensors", spec).eval().requires_grad_(False)
+        with given_module(run.module):
+            model = read_network(run / "weights.safetensors", spec).eval().requires_grad_(False)
         return cls(spec, model.to(target).to(memory_format=torch.channels_last), preprocess)
 
     @property
@@ -85,7 +86,7 @@ def evaluate_images(
     return compare_with_training(rows, features, originals, preprocess)
 
 
-def _require_agreement(run: RunFolder, spec: NetworkSpec | BaselineSpec, preprocess: Preprocess) -> None:
+def _require_agreement(run: RunFolder, spec: AnySpec, preprocess: Preprocess) -> None:
     """Raises: RunError if preprocessing and network do not fit together."""
     if len(preprocess.classes) != spec.classes:
         raise RunError(

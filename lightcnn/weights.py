@@ -14,16 +14,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from lightcnn.baseline_spec import AnySpec, BaselineSpec
+from lightcnn.baseline_spec import AnySpec
 from lightcnn.baselines import build_network
 from lightcnn.cost import cost
 from lightcnn.errors import RunError
+from lightcnn.spec import NetworkSpec
 from lightcnn.text import visible
 
 
 def weights_file(model: nn.Module, spec: AnySpec, *, stand_in: bool) -> bytes:
     """The content of weights.safetensors: every tensor of the network, and the digest of its spec."""
-    plain = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
+    plain = save(
+        {
+            name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, value in model.state_dict().items()
+        }
+    )
     end = 8 + int.from_bytes(plain[:8], "little")
     # safetensors writes metadata in a changing order, but equal weights must give equal files.
     metadata = {"spec": spec.digest(), "stand_in": str(stand_in).lower()}
@@ -58,7 +64,7 @@ def _require_plausible(path: Path, spec: AnySpec, shapes: dict[str, tuple[int, .
     """Checks what is known before the network is built, because an untrusted spec may describe a huge network."""
     if metadata.get("spec", spec.digest()) != spec.digest():
         raise RunError(f"{path}: the weights of another network than spec.yaml has; restore the file of this run")
-    if isinstance(spec, BaselineSpec):
+    if not isinstance(spec, NetworkSpec):
         return
     numbers, needed = sum(math.prod(shape) for shape in shapes.values()), cost(spec).params
     if needed > 2 * numbers + 1_000_000:

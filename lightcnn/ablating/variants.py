@@ -102,11 +102,11 @@ def variants(recipe: Recipe, over: str) -> Iterator[Variant | SkippedChange]:
 
 
 def architecture(recipe: Recipe) -> Iterator[Variant | SkippedChange]:
-    """Networks with a part removed or replaced. Raises: InputError if the network is a baseline."""
+    """Networks with a part removed or replaced. Raises: InputError if the network has no blocks."""
     network = recipe.network
     if not isinstance(network, NetworkSpec):
         raise InputError(
-            f"--over architecture: the network is the baseline {network.baseline}, which has no blocks to change; name "
+            f"--over architecture: the network {network.name} has no blocks to change; name "
             "a recipe with a network of blocks, or use --over baselines"
         )
     for name, operation in OPERATIONS.items():

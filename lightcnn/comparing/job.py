@@ -29,12 +29,12 @@ MAX_RUNS = 50
 
 @python_call
 def compare(
-    runs: Sequence[str | Path], *, metric: str = ALL_METRICS, seed: int = 0, out: str | Path | None = None
+    runs: Sequence[RunFolder | str | Path], *, metric: str = ALL_METRICS, seed: int = 0, out: str | Path | None = None
 ) -> Run:
     """Compares finished runs on the same test images, pair by pair.
 
     Args:
-        runs: Folders of 2 to 50 finished runs.
+        runs: 2 to 50 finished runs, or their folders.
         metric: Metric to compare by: `accuracy`, `balanced_accuracy`, `auc` or `all`.
         seed: Random seed of the sign flips, used if there are too many to try all of them.
         out: Run folder to write, which must not exist; a new folder under `runs/` by default.
@@ -51,8 +51,9 @@ def compare(
         >>> print(run.report["pairs"][0]["sentence"])
         short and long: no difference in accuracy could be shown (...
     """
-    folders = (runs,) if isinstance(runs, str | Path) else runs
-    values = {"runs": tuple(map(str, folders)), "metric": metric, "seed": seed}
+    several = (runs,) if isinstance(runs, RunFolder | str | Path) else runs
+    folders = tuple(str(run.path if isinstance(run, RunFolder) else run) for run in several)
+    values = {"runs": folders, "metric": metric, "seed": seed}
     return Run(run(document.make(CompareSettings, values, "compare"), out=out).path)
 
 

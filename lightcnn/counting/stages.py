@@ -1,6 +1,6 @@
-"""What a network costs, in total and part by part: computed from a spec, counted for a baseline.
+"""What a network costs, in total and part by part: computed from a spec, counted for a baseline and an own module.
 
-A baseline is counted on copies without values, so that the caller's model stays unchanged.
+They are counted on copies without values, so that the caller's model stays unchanged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lightcnn.baseline_spec import BaselineSpec
+from lightcnn.baseline_spec import AnySpec
 from lightcnn.baselines import parameters_with_buffers
 from lightcnn.counting.copies import meta_copy
 from lightcnn.counting.folding import deploy
@@ -28,8 +28,8 @@ MODULE_DEPTH = 2
 """Depth to which a baseline's modules are split: `backbone` into its parts, and sequential parts into their blocks."""
 
 
-def network_cost(network: NetworkSpec | BaselineSpec, model: nn.Module) -> dict[str, Any]:
-    """The `network.cost` of report.json: exact for a spec; for a baseline, what `lightcnn profile` counts.
+def network_cost(network: AnySpec, model: nn.Module) -> dict[str, Any]:
+    """The `network.cost` of report.json: exact for a spec; for other networks, what `lightcnn profile` counts.
 
     A baseline's backbone is counted whether or not it is frozen.
 
@@ -50,8 +50,8 @@ def network_cost(network: NetworkSpec | BaselineSpec, model: nn.Module) -> dict[
     }
 
 
-def stages(network: NetworkSpec | BaselineSpec, model: nn.Module) -> list[Stage]:
-    """The parts from the input to the head: a spec's blocks, a baseline's named modules. They add up to the total."""
+def stages(network: AnySpec, model: nn.Module) -> list[Stage]:
+    """The parts from the input to the head: a spec's blocks, else named modules. They add up to the total."""
     return spec_stages(network) if isinstance(network, NetworkSpec) else _modules(model, network.input)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 
+import torch
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as safetensors_load
@@ -122,8 +123,12 @@ class Checkpoints:
         temporary, target = temporary_name(self.folder / f"{history.epoch:06}"), self._folder_of(history.epoch)
         try:
             temporary.mkdir()
+            # Copies: safetensors refuses two names for one memory, as tied weights have.
             tensors = safetensors_save(
-                {name: value.detach().cpu().contiguous() for name, value in state.tensors().items()}
+                {
+                    name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+                    for name, value in state.tensors().items()
+                }
             )
             digest = hashlib.sha256(tensors).hexdigest()
             file = CheckpointFile(

@@ -8,6 +8,7 @@ from pathlib import Path
 from lightcnn.exporting import job
 from lightcnn.exporting.job import Export
 from lightcnn.exporting.settings import DEFAULT_FORMATS, ExportSettings, parse_formats
+from lightcnn.own_module import given_module
 from lightcnn.python_calls import python_call
 from lightcnn.run_folder import RunFolder
 
@@ -51,4 +52,5 @@ def export(
         folder, parse_formats(to), check=check, max_loss_points=max_loss_points, data=data,
         data_dir=None if data_dir is None else Path(data_dir),
     )  # fmt: skip
-    return job.run(settings, out=out)
+    with given_module(run.module if isinstance(run, RunFolder) else None):
+        return job.run(settings, out=out)

@@ -21,6 +21,7 @@ from lightcnn.exporting.report import ComparedFormat, report_document
 from lightcnn.exporting.settings import ExportSettings, require_usable
 from lightcnn.exporting.subject import ExportedFormat, ExportSubject, load_subject
 from lightcnn.measurement.latency import Latency
+from lightcnn.module_spec import ModuleSpec
 from lightcnn.progress import Progress, no_progress
 from lightcnn.run_folder import RunFolder, json_bytes
 
@@ -78,6 +79,8 @@ def _impossible(settings: ExportSettings, subject: ExportSubject) -> Refusals:
 def _problem(row: ExportFormat, subject: ExportSubject) -> str:
     """Why the format cannot be written for this run; empty if it can."""
     spec = subject.network.spec
+    if isinstance(spec, ModuleSpec) and (row.needs_spec or row.name == "hub"):
+        return f"the run has no code for the network {spec.module}, a module of Python; use --to onnx"
     if row.needs_spec and isinstance(spec, BaselineSpec):
         blocks = (type(part).__name__ for part in subject.network.model.modules() if _is_of_timm(part))
         return (

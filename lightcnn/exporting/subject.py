@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.counting.folding import deploy, fold_pairs
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.preprocess import Preprocess
@@ -29,6 +28,7 @@ from lightcnn.progress import Progress, no_progress
 from lightcnn.run_data import RunData, load_run_data
 from lightcnn.run_files import VALUE_ERRORS
 from lightcnn.run_folder import RunFolder
+from lightcnn.spec import NetworkSpec
 from lightcnn.trained_network import TrainedNetwork
 
 CHUNK = 64
@@ -158,8 +158,8 @@ def load_subject(
 
 
 def _deployed(network: TrainedNetwork) -> nn.Module:
-    """The network with norms folded; of a network of timm, the norms that a trace shows to be foldable."""
-    if not isinstance(network.spec, BaselineSpec):
+    """The network with norms folded; of other networks, the norms that a trace shows to be foldable."""
+    if isinstance(network.spec, NetworkSpec):
         return fold(network.model)
     size, channels = network.preprocess.size, network.preprocess.channels
     return fold_pairs(network.model, deploy(network.model, (channels, size, size)).pairs)

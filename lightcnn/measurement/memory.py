@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightcnn.baseline_spec import BaselineSpec
+from lightcnn.baseline_spec import AnySpec, BaselineSpec
 from lightcnn.errors import LightcnnError
+from lightcnn.module_spec import ModuleSpec
 from lightcnn.onnxfiles.read import Graph
 from lightcnn.spec import NetworkSpec
 
@@ -32,8 +33,10 @@ class ResidentMemory:
     network: int
 
 
-def spec_memory(spec: NetworkSpec | BaselineSpec, *, threads: int) -> ResidentMemory:
+def spec_memory(spec: AnySpec, *, threads: int) -> ResidentMemory:
     """Peak resident memory of building the network of a spec and running one inference. Raises: LightcnnError."""
+    if isinstance(spec, ModuleSpec):
+        raise LightcnnError(f"memory of {spec.name}: a module of Python cannot be built in a new process")
     task = {"kind": type(spec).__name__, "spec": spec.model_dump(mode="json"), "threads": threads}
     return _measure_in_new_process(spec.name, task)
 

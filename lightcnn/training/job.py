@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from lightcnn.data.sources.arrays import given
 from lightcnn.devices import DeviceName
 from lightcnn.errors import InputError
 from lightcnn.output.terminal import receiver
 from lightcnn.overrides import Override
+from lightcnn.own_module import given_module, module_spec
 from lightcnn.progress import Progress
 from lightcnn.python_calls import python_call
 from lightcnn.recipe import Recipe
@@ -18,7 +22,7 @@ from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.training import repeats, session
 from lightcnn.training.progress import SILENT, CalledTrainingProgress, TrainingProgress
-from lightcnn.training.recipe_argument import RecipeDraft, continued, read_recipe_argument
+from lightcnn.training.recipe_argument import Followed, RecipeDraft, continued, read_recipe_argument
 from lightcnn.training.repeats import Repeats
 from lightcnn.training.resume import require_same_recipe
 from lightcnn.training.settings import MARKER_FILE, TrainSettings, make_settings
@@ -38,6 +42,7 @@ def train(
     resume: bool = False,
     device: DeviceName = "auto",
     progress: bool | Progress = False,
+    network: nn.Module | None = None,
 ) -> Run:
     """Trains the network of a recipe and writes a run folder, like `lightcnn train` but without output.
 
@@ -52,12 +57,17 @@ def train(
         resume: Continue the interrupted training in `out`.
         device: Where to train. "auto" takes CUDA if available, then MPS, then the CPU.
         progress: True for the live view of the command; or a function of (step, done, total): images or epochs.
+        network: An own module to train in place of the recipe's network: float32 images (N, C, H, W) → logits
+            (N, classes), or (N, 1) for two classes, at the recipe's input size, with the channels and classes of the
+            data. Training starts with its weights; a copy is trained, the module stays as it is. Its cost is counted on
+            a trace. The run holds its weights but not its code: give the module again to resume, and to
+            `Run.load`.
 
     Returns:
         The finished run: its `report` holds the scores, and `predict` classifies images.
 
     Raises:
-        InputError: The recipe, its data or `out` are invalid. Nothing has been written.
+        InputError: The recipe, its data, `network` or `out` are invalid. Nothing has been written.
         TrainingError: The loss diverged, or memory or disk space ran out.
 
     Example:
@@ -68,10 +78,11 @@ def train(
     if data is None and groups is not None:
         raise InputError("train: groups without data; give the images as data=(X, y), too")
     reported = receiver(progress, SILENT, CalledTrainingProgress, TrainView)
-    with given("" if data is None else data, groups) as source, reported as view:
+    with given("" if data is None else data, groups) as source, reported as view, given_module(network):
         draft = _draft(recipe, source)
+        draft = draft if network is None else _with_module(draft, network)
         settings = make_settings(draft, folds=folds, seeds=seeds, device=device)
-        return Run(run(settings, out=out, resume=resume, progress=view).path)
+        return Run(run(settings, out=out, resume=resume, progress=view).path, module=network)
 
 
 def _draft(recipe: Recipe | str | Path, source: str) -> RecipeDraft:
@@ -82,6 +93,14 @@ def _draft(recipe: Recipe | str | Path, source: str) -> RecipeDraft:
     if not source:
         return RecipeDraft(recipe)
     return RecipeDraft(recipe.model_copy(update={"data": source}), follows=("classes", "channels", "positive", "batch"))
+
+
+def _with_module(draft: RecipeDraft, module: nn.Module) -> RecipeDraft:
+    """The draft with a module as its network; channels and classes are those of the data. Raises: InputError."""
+    before = draft.recipe.network
+    network = module_spec(module, before.input, before.classes)
+    follows: tuple[Followed, ...] = (*draft.follows, "classes", "channels")
+    return replace(draft, recipe=draft.recipe.model_copy(update={"network": network}), follows=follows)
 
 
 def run(

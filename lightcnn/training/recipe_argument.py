@@ -157,7 +157,7 @@ def _set_classes(network: dict[str, Any], classes: int) -> None:
     network["classes"] = classes
     if classes != 2 and "baseline" in network:
         network["sigmoid"] = False
-    elif classes != 2:
+    elif classes != 2 and "head" in network:
         network["head"]["output"] = "softmax"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightcnn import document
 from lightcnn.errors import RunError
+from lightcnn.module_spec import ModuleSpec
 from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.training.recipe_argument import differences
@@ -25,6 +26,9 @@ def require_same_recipe(run: RunFolder, recipe: Recipe, data: Mapping[str, Any])
     if started.reading.positive is None:
         reading = started.reading.model_copy(update={"positive": recipe.reading.positive})
         started = started.model_copy(update={"reading": reading})
+    if isinstance(started.network, ModuleSpec) and not isinstance(recipe.network, ModuleSpec):
+        name = started.network.module
+        raise RunError(f"--resume: {run.path} was started with the module {name}; give it again with network={name}()")
     other = differences(started, recipe)
     if other:
         more = f" and {len(other) - MAX_LISTED} more" if len(other) > MAX_LISTED else ""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import Baseline, build_network, require_weights
@@ -72,7 +73,7 @@ class _Training:
         self,
         run: RunFolder,
         setup: TrainingSetup,
-        model: Network | Baseline,
+        model: nn.Module,
         progress: TrainingProgress,
         started: float,
     ) -> None:
@@ -184,9 +185,11 @@ class _Training:
         return self.earlier_seconds + time.monotonic() - self.started
 
 
-def first_weights(model: Network | Baseline) -> str:
+def first_weights(model: nn.Module) -> str:
     """The weights that a training starts from, in words."""
-    return model.note if isinstance(model, Baseline) else "random weights"
+    if isinstance(model, Baseline):
+        return model.note
+    return "random weights" if isinstance(model, Network) else "the weights of the module as given"
 
 
 def estimate(setup: TrainingSetup) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from lightcnn.engine.distillation import Lessons
 from lightcnn.engine.memory import training_bytes
 from lightcnn.errors import DataMissing
 from lightcnn.inference import probabilities
+from lightcnn.module_spec import ModuleSpec
 from lightcnn.output.caveats import STAND_IN_HEADING
 from lightcnn.output.warnings import ReportWarning
 from lightcnn.progress import Progress, no_progress
@@ -39,6 +40,7 @@ from lightcnn.run_folder import RunFolder, json_bytes
 from lightcnn.spec import NetworkSpec
 from lightcnn.teacher import TEACHER_FILE, TeacherPredictions, TeacherRun, open_teacher
 from lightcnn.training.checks import expected_statistics, require_all, require_fit, require_unseen
+from lightcnn.training.own_network import require_module
 from lightcnn.training.progress import SILENT, TrainingProgress
 from lightcnn.training.recipe_argument import RecipeDraft
 from lightcnn.training.settings import TrainSettings
@@ -127,6 +129,7 @@ def prepare(
         lambda: unknown.extend(require_unseen(recipe, dataset, parts, resumed)),
         lambda: expected_statistics(recipe),
     )
+    require_module(recipe, images, torch_device)
     dataset = replace(
         dataset,
         note="; ".join(filter(None, [dataset.note, *(text for text in unknown if text not in dataset.note)])),
@@ -140,7 +143,7 @@ def prepare(
 def _require_memory(recipe: Recipe, device: torch.device) -> None:
     """Raises: InputError if weights, gradients, optimizer and one batch do not fit into the free memory of the device.
 
-    A baseline is checked when it is built.
+    A baseline is checked when it is built, an own module has been built.
     """
     if isinstance(recipe.network, NetworkSpec):
         needed = training_bytes(cost(recipe.network), recipe.training)
@@ -218,6 +221,8 @@ def _adapted_warnings(draft: RecipeDraft, recipe: Recipe, images: int) -> list[R
 def _network_warnings(draft: RecipeDraft, recipe: Recipe) -> list[ReportWarning]:
     """A warning if the network of a file took its number of classes or channels from the data."""
     before, after = draft.recipe.network, recipe.network
+    if isinstance(before, ModuleSpec):
+        return []
     changes = [
         f"{name} {old} → {new}"
         for name, old, new in (

@@ -180,7 +180,7 @@ def test_all_problems_of_a_file_of_changes_are_reported_at_once(tmp_path: Path) 
             ["augment-paper"],
             "nothing to change .augment-paper: the same as the unchanged recipe",
         ),
-        ("study0-feature-transfer", ["architecture"], [], "the network is the baseline mobilenetv2"),
+        ("study0-feature-transfer", ["architecture"], [], "the network mobilenetv2 has no blocks to change"),
     ],
 )
 def test_impossible_changes_are_reported_in_one_line(

@@ -11,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.module_spec import ModuleSpec
 from lightcnn.output.caveats import NOT_FOR_DIAGNOSIS, STAND_IN_CARD
 from lightcnn.output.largest_class import largest_class_sentence
 from lightcnn.output.markdown import bullets, escape, table
@@ -46,6 +47,14 @@ OUT_OF_SCOPE = (
 REFERENCES = "Figures: `plots/`. All results: `report.html`, `report.json`."
 
 
+def usage(recipe: Recipe, folder: str) -> str:
+    """How to classify images with the network in a folder; in Python with the module, if it is an own one."""
+    if isinstance(recipe.network, ModuleSpec):
+        module = f"{recipe.network.module}()"
+        return f'```python\nlightcnn.Run.load({folder!r}, network={module}).predict(["IMAGE"])\n```'
+    return f"```sh\nlightcnn predict {folder} IMAGE\n```"
+
+
 def model_card(facts: CardFacts) -> bytes:
     """The complete card, UTF-8."""
     report, recipe = facts.report, facts.recipe
@@ -61,7 +70,7 @@ def model_card(facts: CardFacts) -> bytes:
         "## Intended use",
         f"To classify images like those of {escape(facts.dataset)} in research and teaching, and as a baseline for "
         f"other networks. Classes: {escape(facts.classes)}.",
-        "```sh\nlightcnn predict . IMAGE\n```",
+        usage(recipe, "."),
         "## Out of scope",
         OUT_OF_SCOPE,
         "## Limits",

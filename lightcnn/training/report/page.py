@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lightcnn import document
 from lightcnn.data.contact_sheets import thumbnail
 from lightcnn.engine.history import History
+from lightcnn.module_spec import ModuleSpec
 from lightcnn.output import html
 from lightcnn.output.caveats import groups_clause, page_cautions
 from lightcnn.output.charts.network_drawing import is_wide, network_svg
@@ -78,7 +79,7 @@ def train_page(
         "certainty": "The interval shows how much the score would vary with other test images, not how much it varies "
         "between trainings. The test set was evaluated once; weights, temperature and threshold were chosen on the "
         "validation set.",
-        "commands": next_commands(folder, f"lightcnn train {shlex.quote(str(folder))}/recipe.yaml --seeds 5",
+        "commands": next_commands(folder, recipe, f"lightcnn train {shlex.quote(str(folder))}/recipe.yaml --seeds 5",
                                   "Train it with five seeds, to see how much the score varies between trainings"),
         "thresholds": threshold_table(thresholds_of(report)),
         "mistakes": [_mistake(mistake) for mistake in mistakes],
@@ -121,9 +122,17 @@ def shared_context(
     }  # fmt: skip
 
 
-def next_commands(folder: Path, repeat: str, reason: str) -> list[tuple[str, str]]:
-    """What to do with the network in a run folder, as texts and commands."""
+def next_commands(folder: Path, recipe: Recipe, repeat: str, reason: str) -> list[tuple[str, str]]:
+    """What to do with the network in a run folder, as texts and commands, or lines of Python for an own module."""
     run = shlex.quote(str(folder))
+    if isinstance(recipe.network, ModuleSpec):
+        load = f"run = lightcnn.Run.load({str(folder)!r}, network={recipe.network.module}())"
+        return [
+            ("Open the run in Python; it has the weights of the module, but not its code", load),
+            ("Classify new images", 'run.predict(["photograph.jpg"])'),
+            ("Show where the network looks", 'lightcnn.explain(run, ["photograph.jpg"])'),
+            ("Write the network for other runtimes", 'lightcnn.export(run, "onnx")'),
+        ]
     return [
         ("Classify new images", f"lightcnn predict {run} photographs"),
         ("Show where the network looks, on test images", f"lightcnn explain {run} --images 8"),

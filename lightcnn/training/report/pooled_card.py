@@ -21,6 +21,7 @@ from lightcnn.training.report.model_card import (
     network,
     split_rows,
     title,
+    usage,
 )
 from lightcnn.training.report.pooled_page import SUMMARY_HEADER, format_repeats, summary_rows
 from lightcnn.training.setup import stand_in_warning
@@ -41,7 +42,7 @@ def pooled_card(report: Mapping[str, Any], recipe: Recipe) -> bytes:
         f"To evaluate this recipe on images like those of {escape(dataset)}, in research and teaching. The networks "
         "are in `parts/`, each with a card of its own; the scores here are those of all networks together. To classify "
         "images, use one of the networks, or train the recipe again without folds.",
-        "```sh\nlightcnn predict parts/" + report["parts"][0]["folder"].rpartition("/")[2] + " IMAGE\n```",
+        usage(recipe, f"parts/{report['parts'][0]['folder'].rpartition('/')[2]}"),
         "## Out of scope",
         OUT_OF_SCOPE,
         "## Limits",

@@ -36,7 +36,7 @@ def pooled_page(
         "repeats": repeats,
         "certainty": "Each image was predicted by networks that were not trained on it or on its group. Weights and "
         f"threshold of each network were chosen on its own validation set.{spread}",
-        "commands": _commands(report, folder),
+        "commands": _commands(report, recipe, folder),
         "variation": "The interval shows how much the score of these networks would vary with other test images, the "
         "standard deviation how much it varies between trainings. The parts share most of their training images.",
         "parts": {
@@ -49,12 +49,12 @@ def pooled_page(
     return html.render("training/report/pooled_page.html", f"{page_title(report, recipe)}, {repeats}", context)
 
 
-def _commands(report: Mapping[str, Any], folder: Path) -> list[tuple[str, str]]:
+def _commands(report: Mapping[str, Any], recipe: Recipe, folder: Path) -> list[tuple[str, str]]:
     """What to do with the network of the first part; a repeated run has none of its own."""
     options = "".join(f" --{name} {report[name]}" for name in ("folds", "seeds") if report.get(name))
     repeat = f"lightcnn train {shlex.quote(str(folder))}/recipe.yaml{options}"
     first = folder / report["parts"][0]["folder"]
-    return next_commands(first, repeat, "Repeat all trainings")
+    return next_commands(first, recipe, repeat, "Repeat all trainings")
 
 
 def format_repeats(report: Mapping[str, Any]) -> str:
