@@ -17,8 +17,6 @@ from lightcnn.run_files import VALUE_ERRORS
 from lightcnn.text import visible
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from lightcnn.predictor import Predictions
     from lightcnn.trained_network import TrainedNetwork
 
@@ -51,7 +49,7 @@ class Run(run_folder.RunFolder):
     """
 
     @classmethod
-    def load(cls, path: str | Path, *, network: nn.Module | None = None) -> Self:
+    def load(cls, path: str | Path, *, network: Any = None) -> Self:
         """Opens the run in a folder.
 
         Args:
