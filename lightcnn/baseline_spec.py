@@ -199,10 +199,12 @@ AnyNetwork = Annotated[
 def load_network(path: str | Path) -> AnySpec:
     """Reads a YAML file of any kind of network. Raises: DocumentError with every problem of the file."""
     text = document.read_text(path)
-    kind = _kind(dict.fromkeys(document.keys(text, str(path))))
-    if kind == BaselineSpec.__name__:
-        return document.parse(BaselineSpec, text, str(path))
-    return document.parse(ModuleSpec if kind == ModuleSpec.__name__ else NetworkSpec, text, str(path))
+    match _kind(dict.fromkeys(document.keys(text, str(path)))):
+        case BaselineSpec.__name__:
+            return document.parse(BaselineSpec, text, str(path))
+        case ModuleSpec.__name__:
+            return document.parse(ModuleSpec, text, str(path))
+    return document.parse(NetworkSpec, text, str(path))
 
 
 def as_baseline(network: Mapping[str, Any], name: str) -> dict[str, Any]:
