@@ -29,4 +29,4 @@ def read_page(content: bytes | str) -> str:
     assert page.count("<script") == page.count("<style") == 1 and " style=" not in page
     body = page.partition("</style>")[2].partition("<script>")[0]
     assert "http:" not in body and "https:" not in body and "\x1b" not in body
-    return html.unescape(body)
+    return html.unescape(re.sub("</?span>", "", body))  # each word of a command is in one

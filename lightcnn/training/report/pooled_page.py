@@ -45,6 +45,7 @@ def pooled_page(
         },
         "summary": {"header": SUMMARY_HEADER, "rows": summary_rows(report["summary"])},
         "recipe": document.dump(recipe),
+        "data_summary": f"{report['data']['counts']['test']:,} test images in all parts",
     }
     return html.render("training/report/pooled_page.html", f"{page_title(report, recipe)}, {repeats}", context)
 
