@@ -60,7 +60,7 @@ def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]],
     costs = COST_COLUMNS | {name: title for name, title in DEVICE_TITLES.items() if trials and name in trials[0]}
     header = ("trial", *costs.values(), length, "val accuracy")
     scored = [row for row in trials if row["validation_accuracy"] and row["state"] in ("complete", "pruned")]
-    ends = {final["trial"]: final["curve"][-1] for final in report.get("finals", ()) if final["curve"]}
+    ends = _final_points(report)
     reached = {row["number"]: _reached(row, ends.get(int(row["number"]))) for row in scored}
     scored.sort(key=lambda row: (int(row["number"]) not in ends, reached[row["number"]].place))
     cells = [
@@ -72,6 +72,13 @@ def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]],
     ]  # fmt: skip
     best = ["bold green" if int(row[0]) == report["best"]["trial"] else "" for row in cells]
     return fitted_table(header, cells, optional=OPTIONAL, width=width, styles=best)
+
+
+def _final_points(report: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+    """The last point of each network's final training; of two seeds, the better one."""
+    finals = (*report.get("finals", ()), *report.get("second_seeds", ()))
+    points = [(final["trial"], final["curve"][-1]) for final in finals if final["curve"]]
+    return dict(sorted(points, key=lambda point: point[1]["accuracy"]))
 
 
 class _Reached(NamedTuple):

@@ -23,8 +23,9 @@ UNUSED_SHARE = 0.1
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     """The plan in sentences, from its document."""
     final, rungs, count = plan["final"], plan["rungs"], plan["finalists"]
-    steps = "1 step" if final["steps"] == 1 else f"{final['steps']:,} steps"
-    length = f"{human(final['images'])} images ({final['epochs']:g} epochs, {steps})"
+    length = f"{human(final['images'])} images ({final['epochs']:g} epochs, {final['steps']:,} steps)"
+    if final["steps"] == 1:
+        length = "one step: nearly all of the time has passed"
     if plan["networks"] == 1 and plan["worthwhile_seconds"] is None:
         lines = [f"plan: one network is trained, to about {length}"]
     elif plan["networks"] == 1:

@@ -75,3 +75,16 @@ def test_networks_of_the_final_training_are_first_with_their_scores_after_it() -
     assert [(line[0], line[-2], line[-1]) for line in lines] == [
         ("1", "700k", "97.00%"), ("0", "700k", "96.00%"), ("2", "600k", "99.00%"), ("4", "600k", "93.00%"),
     ]  # fmt: skip
+
+
+def test_of_two_seeds_the_better_one_is_in_the_table() -> None:
+    points = [[{"images": 70_000, "accuracy": accuracy}] for accuracy in (0.91, 0.94, 0.93)]
+    report = REPORT | {
+        "finals": [{"trial": 0, "curve": points[0]}, {"trial": 1, "curve": points[1]}],
+        "second_seeds": [{"trial": 0, "curve": points[2]}, {"trial": 1, "curve": points[0]}],
+    }
+    lines = [
+        line.split()
+        for line in text_of(search_table(report, [trial(0, "0.8"), trial(1, "0.7")], width=200)).splitlines()
+    ]
+    assert [(line[0], line[-1]) for line in lines[1:]] == [("1", "94.00%"), ("0", "93.00%")]
