@@ -116,7 +116,8 @@ def _first_run(run: Mapping[str, Any], metric: str) -> dict[str, Any]:
 
 def _tested(data: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> str:
     """The images that all runs were tested on, and what the bars show."""
-    groups = f" from {data['groups']['counts']['test']:,} groups" if data["groups"]["known"] else ""
+    count = data["groups"]["counts"].get("test") if data["groups"]["known"] else None
+    groups = "" if count is None else f" from {count:,} groups"
     orange = "; orange: always predicting the largest class" if any(run[KEY] for run in runs) else ""
     return f"On the same {runs[0]['images']:,} test images{groups}; bars are 95 % intervals{orange}."
 

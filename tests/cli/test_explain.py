@@ -77,7 +77,7 @@ def test_images_are_explained_by_every_method_and_written_to_a_run_folder(tmp_pa
     assert report["plots"] == [], "without a test set there is no overview"
     html = (out / "report.html").read_text()
     assert "Content-Security-Policy" in html
-    assert html.count("<img") == 2 and html.count('<svg class="chart"') == 2
+    assert html.count("<img") == 2 and html.count('<svg class="chart') == 2
     assert html.count('<image id="photo-') == 2 and html.count('<use href="#photo-0"') == 4
     assert 4 <= html.count('<image class="layer"') <= 8
     assert not re.search(r"(src|href)=.?(?!.?data:)[\"']?http", html)

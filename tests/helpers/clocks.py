@@ -20,5 +20,6 @@ def replace_clocks(monkeypatch: pytest.MonkeyPatch, now: Callable[[], float]) ->
     """
     clock = SimpleNamespace(**{**vars(time), **dict.fromkeys(CLOCKS, now)})
     for name, module in list(sys.modules.items()):
-        if name.split(".")[0] == "lightcnn" and getattr(module, "time", None) is time:
-            monkeypatch.setattr(module, "time", clock)
+        if name.split(".")[0] == "lightcnn":
+            for attribute in [key for key, value in vars(module).items() if value is time]:
+                monkeypatch.setattr(module, attribute, clock)

@@ -38,7 +38,7 @@ def test_values_change_the_defaults_that_follow_from_the_data() -> None:
 @pytest.mark.parametrize(
     ("changes", "others", "message"),
     [
-        ({"seed": 3}, {}, "--set seed: a search takes values of training and augment only"),
+        ({"seed": 3}, {}, "--set seed: a search takes values of training, augment and distill only"),
         ({"training.epochs": 3}, {}, "--set training.epochs: the epochs of the final training are --epochs"),
         ({"training.schedule": "cosine"}, {}, "--set training.schedule: a search trains in parts and decides it; "),
         ({"training": {"epochs": 3}}, {}, "--set training: a search trains in parts and decides it; values of "),
