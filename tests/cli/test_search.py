@@ -391,7 +391,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, message, tmp_path, c
 
 
 def test_input_fixes_the_size_of_all_networks(data, tmp_path, capsys):
-    assert run([*SMALL, "--data", data, "--input", "20", "--out", "fixed"]) == 0
+    assert run([*SMALL, "--data", data, "--input", "20", "--trials", "1", "--epochs", "1", "--out", "fixed"]) == 0
     assert "searching micro (chosen since the budget is at most 30 MFLOPs)" in capsys.readouterr().err
     assert NetworkSpec.load("fixed/spec.yaml").input[1] == 20
     stored = (tmp_path / "fixed" / "search.yaml").read_text()
@@ -399,7 +399,7 @@ def test_input_fixes_the_size_of_all_networks(data, tmp_path, capsys):
     assert run(["search", "--resume", "--out", "fixed", "--input", "24"]) == 2
     assert "was started with input 20, not 24" in capsys.readouterr().err
     assert run(["search", "--resume", "--out", "fixed", "--space", "micro", "--input", "20", "--dry-run"]) == 0
-    assert run(["search", "--resume", "--out", "fixed", "--space", "auto", "--trials", "4", "--quiet"]) == 0
+    assert run(["search", "--resume", "--out", "fixed", "--space", "auto", "--trials", "2", "--quiet"]) == 0
     assert {row["state"] for row in rows(tmp_path / "fixed")} <= {"complete", "pruned"}
 
 
