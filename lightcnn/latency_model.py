@@ -3,7 +3,8 @@
 The time is a sum over the operators of the deployed network (`program`): for every kind of operator, so much for each
 call, each multiply-add, each element and each group. `measurement.latency_fit` finds these rates from the times of a
 few networks. Kinds follow the ways that PyTorch computes a convolution of one image: on 80 networks of `micro`, the
-error that one in ten predictions exceeds was 25 % with one kind for each operator, and 11 % with those of `_kind`.
+error that one in ten predictions exceeds, relative to the measured time, was 25 % with one kind for each operator, and
+11 % with those of `_kind`.
 """
 
 from __future__ import annotations
