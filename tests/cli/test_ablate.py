@@ -141,6 +141,7 @@ def test_a_different_ablation_is_not_resumed(finished: Path, recipe: Path, capsy
     assert "already exists" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_an_ablation_resumes_after_kill_9_with_the_same_result(finished: Path, recipe: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     arguments = ["ablate", str(recipe), "--over", "architecture", "--only", "no-se,relu"]

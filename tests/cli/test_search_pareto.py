@@ -123,6 +123,7 @@ def test_trainings_beside_it_with_the_same_split_are_drawn(finished: Path, data,
     assert "MicroMPoxNet: 1M FLOPs" in chart.description
 
 
+@pytest.mark.long
 def test_workers_and_resumes_find_the_same_front(data, finished: Path, tmp_path) -> None:
     out = tmp_path / "other"
     few = [*SEARCH, "--budget", RANGE, "--data", data, "--out", str(out)]

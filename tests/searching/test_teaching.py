@@ -192,6 +192,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightcnn.searching.teaching.read_recipe_argument", read)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("short")
 def test_a_teacher_of_timm_is_trained_first_and_an_interrupted_one_resumes(
     folder: Path, pretrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -134,6 +134,7 @@ def test_the_python_function_gives_the_same_run(repeated, recipe):
     assert outcome(trained.path) == outcome(repeated)
 
 
+@pytest.mark.long
 def test_a_killed_run_resumes_to_the_same_result(repeated, recipe):
     command = [sys.executable, "-m", "lightcnn", "train", recipe, "--folds", "3", "--seeds", "2", "--out", "killed"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
