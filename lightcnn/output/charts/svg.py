@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from lightcnn.output.charts.figures import VARIABLES, add_warning_bar, png
 from lightcnn.output.charts.fonts import remove_note, use_fallbacks
-from lightcnn.output.charts.plotting import Bbox, Figure, FigureCanvasAgg, mpl
+from lightcnn.output.charts.plotting import Bbox, Figure, mpl
 from lightcnn.text import visible
 
 FONT_SIZE = re.compile(r"([\d.]+)px")
@@ -59,7 +59,10 @@ def chart(figure: Figure, description: str, tips: Sequence[tuple[Any, str]] = ()
 
 
 def inline_svg(figure: Figure, description: str, tips: Mapping[str, str]) -> Markup:
-    """A figure as an SVG element without styles; `tips` are texts by the group identifier of their artist."""
+    """A figure that was drawn as an SVG element without styles.
+
+    `tips` are texts by the group identifier of their artist.
+    """
     buffer = io.BytesIO()
     remove_note(figure)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lightcnn"}):  # text stays text; equal bytes
@@ -82,7 +85,6 @@ def inline_svg(figure: Figure, description: str, tips: Mapping[str, str]) -> Mar
 
 def _drawn_part(figure: Figure) -> Bbox:
     """The figure without the empty space above and below what is drawn, in inches; the PNG file keeps it."""
-    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
     drawn = figure.get_tightbbox()
     return Bbox.from_extents(0, drawn.y0 - MARGIN_INCHES, figure.get_figwidth(), drawn.y1 + MARGIN_INCHES)
 
