@@ -62,7 +62,9 @@ def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]],
     scored = [row for row in trials if row["validation_accuracy"] and row["state"] in ("complete", "pruned")]
     ends = _final_points(report)
     reached = {row["number"]: _reached(row, ends.get(int(row["number"]))) for row in scored}
-    scored.sort(key=lambda row: (int(row["number"]) not in ends, reached[row["number"]].place))
+    places = {str(trial): place for place, trial in enumerate(ends)}
+    longest_first = sorted(scored, key=lambda row: reached[row["number"]], reverse=True)
+    scored = sorted(longest_first, key=lambda row: places.get(row["number"], len(places)))
     cells = [
         (
             row["number"], *(human(int(row[name])) + ("" if name in ("macs", "params") else "B") for name in costs),
@@ -75,26 +77,33 @@ def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]],
 
 
 def _final_points(report: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
-    """The last point of each network's final training; of two seeds, the better one."""
+    """The end of each network's final training, the best network first; of two seeds, the better one.
+
+    Accuracies are on all validation images. Reports of earlier versions have those on the images of the search only.
+    """
     finals = (*report.get("finals", ()), *report.get("second_seeds", ()))
-    points = [(final["trial"], final["curve"][-1]) for final in finals if final["curve"]]
-    return dict(sorted(points, key=lambda point: point[1]["accuracy"]))
+    ends = [(final["trial"], final["curve"][-1]) for final in finals if final["curve"]]
+    points = dict(sorted(ends, key=lambda end: end[1]["accuracy"]))
+    chosen = {
+        item["trial"]: points[item["trial"]] | {"accuracy": item["accuracy"]}
+        for item in report.get("comparison", {}).get("candidates", ())
+        if item["trial"] in points
+    }
+    return chosen | {trial: points[trial] for trial in reversed(points) if trial not in chosen}
 
 
 class _Reached(NamedTuple):
-    """The images of a network's longest training, its accuracy after that, and its place among its like."""
+    """The images of a network's longest training, and its accuracy after that."""
 
     images: int
     accuracy: float
-    place: tuple[float, ...]
 
 
 def _reached(row: Mapping[str, Any], end: Mapping[str, Any] | None) -> _Reached:
     """From a row of trials.csv and, if the network was trained further, the last point of that training."""
     if end is not None:
-        return _Reached(end["images"], end["accuracy"], (-end["accuracy"],))
-    images, accuracy = int(row["fidelity"]), float(row["validation_accuracy"])
-    return _Reached(images, accuracy, (-images, -accuracy))
+        return _Reached(end["images"], end["accuracy"])
+    return _Reached(int(row["fidelity"]), float(row["validation_accuracy"]))
 
 
 def front_table(report: Mapping[str, Any], *, width: int) -> Table:

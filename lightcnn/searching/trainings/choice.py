@@ -42,7 +42,8 @@ class Weights:
     """Weights that could be delivered: those of a finalist after `step` steps, averaged or live.
 
     `ended` if the learning rate had fallen to zero. `probabilities` are those of the validation set, (N, classes),
-    `score` is their value by the metric, the higher the better. `quantized` is the same in 8 bits, if it is judged.
+    `score` is their value by the metric, the higher the better, and `accuracy` their accuracy. `quantized` is the same
+    in 8 bits, if it is judged.
     """
 
     finalist: Finalist
@@ -54,6 +55,7 @@ class Weights:
     model: nn.Module
     probabilities: NDArray[np.float64]
     score: float
+    accuracy: float
     quantized: Judged | None = None
 
     @property
@@ -94,6 +96,7 @@ class Choice:
             "steps": self.best.step,
             "decayed": self.best.ended,
             "metric": self.metric,
+            "candidates": [{"trial": w.finalist.outcome.number, "accuracy": w.accuracy} for w in self.networks],
             "runner_up": other and other.document(self.metric),
             "difference": None if other is None else self.difference,
             "standard_error": self.standard_error if other and math.isfinite(self.standard_error) else None,
@@ -237,4 +240,5 @@ def _evaluated(
     predicted = probabilities(model, pipeline.images(validation, size), pipeline.preprocess(size))
     if not np.isfinite(predicted).all():
         return []
-    return [Weights(finalist, progress, file, step, averaged, ended, model, predicted, judge.score(predicted))]
+    score, accuracy = judge.score(predicted), float(judge.correct(predicted).mean())
+    return [Weights(finalist, progress, file, step, averaged, ended, model, predicted, score, accuracy)]

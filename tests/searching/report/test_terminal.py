@@ -77,6 +77,17 @@ def test_networks_of_the_final_training_are_first_with_their_scores_after_it() -
     ]  # fmt: skip
 
 
+def test_networks_of_the_final_training_are_in_the_order_of_the_choice() -> None:
+    finals = [
+        {"trial": n, "curve": [{"images": 700_000, "accuracy": score}]} for n, score in enumerate((0.91, 0.95, 0.93))
+    ]
+    candidates = [{"trial": 2, "accuracy": 0.92}, {"trial": 0, "accuracy": 0.94}]
+    report = REPORT | {"finals": finals, "comparison": {"candidates": candidates}}
+    trials = [trial(number, "0.8") for number in range(3)]
+    lines = [line.split() for line in text_of(search_table(report, trials, width=200)).splitlines()[1:]]
+    assert [(line[0], line[-1]) for line in lines] == [("2", "92.00%"), ("0", "94.00%"), ("1", "95.00%")]
+
+
 def test_of_two_seeds_the_better_one_is_in_the_table() -> None:
     points = [[{"images": 70_000, "accuracy": accuracy}] for accuracy in (0.91, 0.94, 0.93)]
     report = REPORT | {

@@ -33,7 +33,7 @@ def weights(trial: int, correct: str, step: int, *, averaged: bool = True, secon
     second = np.array([0.9 if digit == "1" else 0.1 for digit in correct])
     predicted = np.stack([1 - second, second], axis=1)
     score = float((second > 0.5).mean())
-    return Weights(finalist, None, "", step, averaged, False, None, predicted, score)  # type: ignore[arg-type]
+    return Weights(finalist, None, "", step, averaged, False, None, predicted, score, score)  # type: ignore[arg-type]
 
 
 def test_the_paired_error_is_that_of_the_mean_difference() -> None:
