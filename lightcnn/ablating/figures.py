@@ -11,7 +11,7 @@ from lightcnn.output.charts.labels import label_points
 from lightcnn.output.charts.plotting import ScaledTranslation
 from lightcnn.output.charts.svg import Chart, chart
 
-SIZE = (4.8, 3.6)
+SIZE = (4.3, 3.3)
 """Inches of a chart, which has names beside its points."""
 BESIDE_POINTS = 7
 """Points from one of several recipes of equal cost to the next."""

@@ -85,7 +85,7 @@ def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
         numbers = names
     else:
         names = [f"{name}  {number}" for name, number in zip(names, numbers, strict=True)]
-        axes.set_xlabel("predicted class, numbered as the rows")
+        axes.set_xlabel("predicted class, numbered as the rows", loc="right")  # it is wider than two cells
     axes.set_xticks(ticks, numbers, fontsize=size)
     axes.set_yticks(ticks, names, fontsize=size)
 

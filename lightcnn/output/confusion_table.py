@@ -30,6 +30,10 @@ def confusion_table(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> 
     }
 
 
-def frequent_mistakes(confusions: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of `confusion_table` with the most frequent mistakes."""
-    return [row for row in confusions["rows"] if row[0] != row[1]][:MAX_FREQUENT]
+def frequent_mistakes(confusions: Mapping[str, Any]) -> dict[str, Any]:
+    """The most frequent mistakes of `confusion_table`, with their share in the column of the images."""
+    mistakes = [row for row in confusions["rows"] if row[0] != row[1]][:MAX_FREQUENT]
+    return {
+        "header": confusions["header"][:3],
+        "rows": [(*names, NumberCell(f"{count:,} ({share.text})", count)) for *names, count, share in mistakes],
+    }

@@ -36,13 +36,13 @@ VARIABLES = {
     "#ffffff": "var(--surface)",
 }  # fmt: skip
 """Colour of a figure → its variable in the stylesheet of the pages, whose value depends on the mode."""
-SIZE = (4.8, 3.1)
+SIZE = (4.3, 2.9)
 """Width and height in inches of a chart that fits a phone and half of a desktop's page."""
-SQUARE = (4.8, 4.2)
+SQUARE = (4.3, 3.8)
 """The same of a chart whose axes are almost square."""
 LABEL_POINTS = 9
 """Size of the text in a chart."""
-PNG_DPI = 120
+PNG_DPI = 130
 """Pixels per inch of the files in `plots/`."""
 MARKERS = ("o", "s", "^", "D")
 """Markers; with the colours, 28 series can be distinguished."""
