@@ -18,7 +18,9 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import typer
 from helpers.paths import ROOT
 from test_layers import LEVELS
@@ -281,6 +283,25 @@ def test_the_python_examples_compile() -> None:
         for line in text.splitlines():
             if line.startswith("from lightcnn"):
                 exec(line, {})
+
+
+def test_the_python_section_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its example as it is printed, but for a few seconds, and its sentence about timm."""
+    import timm
+    from sklearn.datasets import load_digits
+
+    (example,) = fenced(ROOT / "README.md", "python")
+    assert 'time="10m"' in example
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(example.replace('time="10m"', 'time="2s"'), names)
+    digits = load_digits()
+    images, labels = (digits.images[:400] * 15).astype(np.uint8), digits.target_names[digits.target[:400]]
+    assert set(names["classify"](images, labels, images[:3])) <= {str(number) for number in range(10)}
+    (folder,) = (tmp_path / "runs").iterdir()
+    shutil.move(folder, tmp_path / "runs" / "mine")
+    assert lightcnn.register_timm("runs/mine") == "lightcnn_mine"
+    assert isinstance(timm.create_model("lightcnn_mine", pretrained=True), torch.nn.Module)
 
 
 @pytest.fixture(scope="module")
