@@ -170,9 +170,9 @@ class Plan(Frozen):
         others = self.comparing_seconds(limit, epochs) * self.speed / (RUNG_COST * self.rungs[0])
         return int(others) + self.first_has_worker(limit)
 
-    def worthwhile_seconds(self, limit: float, epochs: int | None) -> int:
-        """The seconds in which `NETWORKS` networks could be compared at rungs of `GOOD_STEPS` and more."""
-        images = NETWORKS * RUNG_COST * GOOD_STEPS * self.images / self.steps_per_epoch
+    def worthwhile_seconds(self, limit: float, epochs: int | None, networks: int) -> int:
+        """The seconds in which so many networks could be compared at rungs of `GOOD_STEPS` and more."""
+        images = networks * RUNG_COST * GOOD_STEPS * self.images / self.steps_per_epoch
         search = images / ((self.workers - self.first_has_worker(limit)) * self.speed)
         longest = self._turns * self.longest_images(epochs) / self.speed / SAFETY_SHARE
         return round(min(search / (1 - FINAL_SHARES[0]), search + longest) + self.evaluation)
@@ -183,7 +183,7 @@ class Plan(Frozen):
 
     def document(self, limit: float | None, epochs: int | None, trials: int | None) -> dict[str, Any]:
         """The plan in report.json and in a dry run."""
-        final = self.final_images(limit, epochs)
+        final, worthwhile = self.final_images(limit, epochs), min(trials or NETWORKS, NETWORKS)
         return {
             "networks": self.networks(limit, epochs, trials),
             "rungs": list(self.rungs),
@@ -193,9 +193,10 @@ class Plan(Frozen):
             "first_has_worker": self.first_has_worker(limit),
             "images_per_second": round(self.speed, 1) if limit is not None else None,
             "final": {"images": final, "steps": self.steps(final), "epochs": round(final / self.images, 1)},
-            "worthwhile_seconds": round(self.worthwhile_seconds(limit, epochs))
-            if limit is not None and trials != 1
-            else None,
+            "worthwhile_networks": worthwhile,
+            "worthwhile_seconds": None
+            if limit is None or worthwhile == 1
+            else self.worthwhile_seconds(limit, epochs, worthwhile),
         }
 
 

@@ -39,8 +39,9 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
             lines.append(f"the range of costs has {plan['bands']} bands, in which networks are proposed in turn")
         if plan["first_has_worker"]:
             lines.append(f"one of the {plan['workers']} workers trains the first network from the beginning to the end")
-    if plan["worthwhile_seconds"] is not None and plan["networks"] < NETWORKS:
-        lines.append(f"{_about(plan['worthwhile_seconds'])} would be enough to compare {NETWORKS}")
+    worthwhile = plan.get("worthwhile_networks", NETWORKS)  # plans of earlier versions lack it
+    if plan["worthwhile_seconds"] is not None and plan["networks"] < worthwhile:
+        lines.append(f"{_about(plan['worthwhile_seconds'])} would be enough to compare {worthwhile}")
     return lines
 
 

@@ -61,6 +61,8 @@ def test_the_time_that_would_be_enough_is_stated_as_the_estimate_it_is(seconds, 
         "final": {"images": 122_100, "epochs": 100.0, "steps": 2_000}, "worthwhile_seconds": seconds,
     }  # fmt: skip
     assert plan_lines(plan)[-1] == f"{text} would be enough to compare 30"
+    assert plan_lines(plan | {"worthwhile_networks": 9})[-1] == f"{text} would be enough to compare 9"
+    assert "would be enough" not in plan_lines(plan | {"worthwhile_networks": 8})[-1]
 
 
 @pytest.mark.parametrize(
