@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lightcnn.searching.plan import Plan
@@ -31,8 +31,8 @@ class SearchResult:
     All trials, the predicted utility of those with a score, the final trainings in the order of the finalists, the
     weights that are delivered, how often the test set has been evaluated, with this time, the test accuracies of the
     same training with other seeds, the trainings with a second seed of networks that are the best within noise, the
-    latencies of the delivered network that the budget limits, the networks of a Pareto front, cheapest first, and what
-    the teacher predicted, if there was one.
+    latencies that the budget limits, by trial, of networks that were trained to the end, the networks of a Pareto
+    front, cheapest first, and what the teacher predicted, if there was one.
     """
 
     outcomes: Sequence[Outcome]
@@ -43,7 +43,7 @@ class SearchResult:
     test_evaluations: int
     repeats: Sequence[float] = ()
     second: Sequence[tuple[Finalist, FinalProgress]] = ()
-    latencies: Sequence[MeasuredLatency] = ()
+    latencies: Mapping[int, Sequence[MeasuredLatency]] = field(default_factory=dict)
     front: Sequence[FrontPoint] = ()
     teacher: TeacherPredictions | None = None
 

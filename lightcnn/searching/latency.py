@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
@@ -138,16 +138,30 @@ def nearest_latency(latencies: Sequence[Sequence[MeasuredLatency]], budget: Budg
     )
 
 
+def too_slow(latencies: Mapping[int, Sequence[MeasuredLatency]], resource: str) -> dict[str, float]:
+    """The microseconds of the networks that miss the limit of a resource, by the number of their trial as a text."""
+    return {
+        str(trial): round(each.microseconds, 1)
+        for trial, measured in sorted(latencies.items())
+        for each in measured
+        if each.resource == resource and not each.is_met
+    }
+
+
 def latency_document(
-    models: Sequence[LatencyModel], total: Cost, measured: Sequence[MeasuredLatency]
+    models: Sequence[LatencyModel], total: Cost, latencies: Mapping[int, Sequence[MeasuredLatency]], delivered: int
 ) -> dict[str, Any]:
-    """`latency` of report.json, by the number of a cost, in microseconds: what was predicted at most, and measured."""
+    """`latency` of report.json, by the number of a cost, in microseconds: what was predicted at most, and measured.
+
+    `latencies` are those of the networks that were trained to the end, by trial; `delivered` is one of these trials.
+    """
     return {
         each.resource: {
             "runtime": model.runtime, "limit": each.limit, "predicted_at_most": getattr(total, each.resource),
             "prediction_error": model.error, "measured": round(each.microseconds, 1), "threads": 1,
+            "too_slow": too_slow(latencies, each.resource),
         }
-        for model, each in zip(models, measured, strict=True)
+        for model, each in zip(models, latencies[delivered], strict=True)
     }  # fmt: skip
 
 

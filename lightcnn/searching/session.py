@@ -137,7 +137,7 @@ class SearchSession:
         repeats = self._repeats(choice)
         result = SearchResult(
             outcomes, searcher.promises(outcomes), trained.finalists, trained.progress, choice,
-            searcher.count_test_evaluation(), repeats, trained.second, latencies[choice.best.finalist.outcome.number],
+            searcher.count_test_evaluation(), repeats, trained.second, latencies,
             front_points(choice, cost_range(parts.space.budget).resource, latencies) if parts.settings.pareto else (),
             parts.data.teacher,
         )  # fmt: skip

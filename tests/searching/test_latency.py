@@ -15,6 +15,7 @@ from lightcnn.errors import BudgetError, InputError, LightcnnError
 from lightcnn.latency_model import LatencyModel, latency_features
 from lightcnn.program import program
 from lightcnn.searching import latency
+from lightcnn.searching.report.wording import comparison_lines
 from lightcnn.searching.trainings import choice
 from lightcnn.searching.trainings.finals import Finalist
 from lightcnn.spec import NetworkSpec
@@ -155,6 +156,22 @@ def test_a_search_whose_networks_are_all_too_slow_ends_with_the_nearest(
     with pytest.raises(LightcnnError, match=r"none of \d networks that were trained to the end meets .* the nearest"):
         run(space, "200us")
     assert not Path("run/report.json").exists() and Path("run/study.db").exists()
+
+
+def test_a_finalist_that_is_too_slow_is_left_out_and_named(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def timed(networks: Sequence[NetworkSpec], *_: object) -> list[float]:
+        return [100.0, *(300.0 for _ in networks[1:])]
+
+    def measure(networks: Sequence[NetworkSpec], *rest: object) -> object:
+        monkeypatch.setattr("lightcnn.searching.latency.time_networks", timed)
+        return latency.measure_latencies(networks, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("lightcnn.searching.session.measure_latencies", measure)
+    report = run(space, "200us").report
+    ((slow, microseconds),) = report["latency"]["latency_us"]["too_slow"].items()
+    assert {int(slow), report["best"]["trial"]} == {0, 1} and microseconds == 300
+    line = f"trial {slow} was left out after its final training: one image takes 0.3 ms, over 0.2 ms"
+    assert line in comparison_lines(report)
 
 
 def test_a_network_without_weights_is_not_the_one_that_meets_the_limit(

@@ -223,7 +223,11 @@ def report_document(
         **teacher_document(result.teacher, final.recipe.distill, pipeline.dataset.labels),
         **deploy_document(settings, result),
         **({"pareto": {"resource": cost_range(space.budget).resource.name}} if settings.pareto else {}),
-        **({"latency": latency_document(space.latencies, total, result.latencies)} if result.latencies else {}),
+        **(
+            {"latency": latency_document(space.latencies, total, result.latencies, final.outcome.number)}
+            if space.latencies
+            else {}
+        ),
         "finals": [final_document(*item) for item in zip(result.finalists, result.trained, strict=True)],
         "second_seeds": [final_document(*item) for item in result.second],
         "prediction": prediction_document(space, result),

@@ -62,7 +62,7 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
     compared, best = report["comparison"], report["best"]["trial"]
     length = f"{human(compared['final_images'])} images"
     if compared["networks"] == 1:
-        lines = [f"one network was trained, to {length}: nothing was compared"]
+        lines = [f"one network was trained, to {length}"]
     else:
         lines = [
             f"{compared['networks']} networks were compared, the longest at {human(compared['images'])} images; "
@@ -73,6 +73,7 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"trials {trials} were the best within noise, so each was also trained with a second seed")
     if compared["runner_up"] is not None:
         lines.append(_lead(compared, best))
+    lines += _slow_lines(report)
     if front := front_line(report):
         lines.append(front)
     if "deploy" in report:
@@ -86,6 +87,16 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
     if unused and unused > UNUSED_SHARE * (report["seconds"] + unused):
         lines.append(f"the search ended {format_duration(unused)} before its time: {_why_unused(compared)}")
     return lines
+
+
+def _slow_lines(report: Mapping[str, Any]) -> list[str]:
+    """The networks that were trained to the end and are not delivered since they miss a latency of the budget."""
+    return [
+        f"trial {trial} was left out after its final training: one image takes {microseconds / 1_000:.3g} ms, over "
+        f"{times['limit'] / 1_000:g} ms"
+        for times in report.get("latency", {}).values()
+        for trial, microseconds in times.get("too_slow", {}).items()  # earlier reports lack it
+    ]
 
 
 def _about(seconds: float) -> str:

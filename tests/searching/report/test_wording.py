@@ -85,7 +85,7 @@ def test_the_plan_names_only_lengths_that_networks_will_reach(networks, beside, 
 def test_a_search_that_compared_nothing_or_was_cut_short_says_so() -> None:
     alone = comparison_lines(report(networks=1, runner_up=None, cut_short=True))
     assert alone == [
-        "one network was trained, to 122.1k images: nothing was compared",
+        "one network was trained, to 122.1k images",
         "the final training was cut short: 122.1k images instead of 200k",
     ]
 
