@@ -65,6 +65,14 @@ def comparison(settings: SearchSettings, plan: Plan, result: SearchResult, left:
         "cut_short": longest < CUT_SHORT * planned,
         "unused_seconds": None if left is None else round(max(0.0, left)),
         "second_seeds": [finalist.outcome.number for finalist, _ in result.second],
+        "candidates": [
+            {
+                "trial": weights.finalist.outcome.number,
+                "images": plan.images_at(weights.step),
+                "accuracy": weights.accuracy,
+            }
+            for weights in result.choice.networks
+        ],
         **result.choice.document(),
     }
 

@@ -138,8 +138,8 @@ def nearest_latency(latencies: Sequence[Sequence[MeasuredLatency]], budget: Budg
     )
 
 
-def too_slow(latencies: Mapping[int, Sequence[MeasuredLatency]], resource: str) -> dict[str, float]:
-    """The microseconds of the networks that miss the limit of a resource, by the number of their trial as a text."""
+def _missed_limits(latencies: Mapping[int, Sequence[MeasuredLatency]], resource: str) -> dict[str, float]:
+    """The microseconds of the networks that miss the limit of a resource, by trial number, as keys of JSON."""
     return {
         str(trial): round(each.microseconds, 1)
         for trial, measured in sorted(latencies.items())
@@ -159,7 +159,7 @@ def latency_document(
         each.resource: {
             "runtime": model.runtime, "limit": each.limit, "predicted_at_most": getattr(total, each.resource),
             "prediction_error": model.error, "measured": round(each.microseconds, 1), "threads": 1,
-            "too_slow": too_slow(latencies, each.resource),
+            "too_slow": _missed_limits(latencies, each.resource),
         }
         for model, each in zip(models, latencies[delivered], strict=True)
     }  # fmt: skip

@@ -94,11 +94,13 @@ def _row(entry: Mapping[str, Any], before: float) -> str:
 
 def print_new_images(run: Path, exported: Path) -> None:
     """The points that `onnx-int8` loses to PyTorch on images that neither training nor calibration has seen."""
+    if not (file := exported / "model.int8.onnx").exists():
+        return  # the reason is printed above
     lesions = paint_lesions(count=NEW_IMAGES, seed=NEW_SEED)
     names = [lesions.classes[label] for label in lesions.labels]
     correct = [
         np.array(predictor.predict(list(lesions.images)).predictions) == names
-        for predictor in (Run.load(run), ExportedModel(exported / "model.int8.onnx"))
+        for predictor in (Run.load(run), ExportedModel(file))
     ]
     before, after = (each.mean() for each in correct)
     error = 1.96 * paired_error(*correct, lesions.patients)

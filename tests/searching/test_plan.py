@@ -89,6 +89,13 @@ def test_long_searches_compare_more_networks_longer_and_the_final_training_ends_
     assert plan.final_images(limit, 30) == min(30 * 50_000, plan.final_images(limit, 10**5))
 
 
+def test_the_time_that_is_worthwhile_is_that_of_the_trials_that_are_wanted() -> None:
+    documents = [timed(120, 1_400).document(120, None, trials) for trials in (None, 100, 9, 1)]
+    assert [document["worthwhile_networks"] for document in documents] == [30, 30, 9, 1]
+    all_thirty, as_many, fewer, none = (document["worthwhile_seconds"] for document in documents)
+    assert all_thirty == as_many > fewer > 0 and none is None
+
+
 def test_small_data_are_seen_600_thousand_times_and_a_hundred_epochs_at_most() -> None:
     assert timed(36_000, 2_400, images=12_000).final_images(36_000, None) == 600_000
     assert timed(36_000, 2_400, images=1_221).final_images(36_000, None) == 122_100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -18,6 +19,7 @@ from lightcnn.output.charts.plotting import (
     LogLocator,
     MaxNLocator,
     NullFormatter,
+    mpl,
 )
 from lightcnn.text import shorten, visible
 
@@ -42,6 +44,8 @@ SQUARE = (4.3, 3.8)
 """The same of a chart whose axes are almost square."""
 LABEL_POINTS = 9
 """Size of the text in a chart."""
+NO_LAYOUT: Any = {"figure.autolayout": False, "figure.constrained_layout.use": False}
+"""Settings of matplotlib with which a figure without a layout engine has none: those of the user may name one."""
 PNG_DPI = 130
 """Pixels per inch of the files in `plots/`."""
 MARKERS = ("o", "s", "^", "D")
@@ -127,7 +131,7 @@ def epoch_ticks(axes: Axes, epochs: int) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as a PNG file. Afterwards its parts stay where they are, so that it can be drawn again without a layout.
+    """A figure as a PNG file. It is finished then: its parts stay where they are, and whatever draws it again is quick.
 
     The canvas draws once, where `savefig` draws twice.
     """
@@ -135,8 +139,9 @@ def png(figure: Figure) -> bytes:
     use_fallbacks(figure)
     figure.set_dpi(PNG_DPI)
     figure.set_facecolor("white")
-    FigureCanvasAgg(figure).print_png(buffer)
-    figure.set_layout_engine(None)
+    FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
+    with mpl.rc_context(NO_LAYOUT):
+        figure.set_layout_engine(None)
     return buffer.getvalue()
 
 

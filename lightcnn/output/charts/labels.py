@@ -84,7 +84,7 @@ def label_points(
 def _place(figure: Figure) -> None:
     """Lays the figure out, so that the places of its parts are known."""
     use_fallbacks(figure)
-    FigureCanvasAgg(figure)  # measures texts from here on
+    FigureCanvasAgg(figure)  # has a renderer, which measures texts
     figure.draw_without_rendering()
 
 

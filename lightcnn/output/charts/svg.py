@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from lightcnn.output.charts.figures import VARIABLES, add_warning_bar, png
+from lightcnn.output.charts.figures import NO_LAYOUT, VARIABLES, add_warning_bar, png
 from lightcnn.output.charts.fonts import remove_note, use_fallbacks
 from lightcnn.output.charts.plotting import Bbox, Figure, mpl
 from lightcnn.text import visible
@@ -55,17 +55,18 @@ def chart(figure: Figure, description: str, tips: Sequence[tuple[Any, str]] = ()
     for number, (artist, _) in enumerate(tips):
         artist.set_gid(f"tip{number}")
     texts = {f"tip{number}": text for number, (_, text) in enumerate(tips)}
-    return Chart(png(figure), inline_svg(figure, description, texts), description)
+    return Chart(png(figure), _inline_svg(figure, description, texts), description)
 
 
-def inline_svg(figure: Figure, description: str, tips: Mapping[str, str]) -> Markup:
-    """A figure that was drawn as an SVG element without styles.
+def _inline_svg(figure: Figure, description: str, tips: Mapping[str, str]) -> Markup:
+    """A figure, already drawn by `png`, as an SVG element without styles.
 
     `tips` are texts by the group identifier of their artist.
     """
     buffer = io.BytesIO()
     remove_note(figure)
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "lightcnn"}):  # text stays text; equal bytes
+    # Text stays text, and equal figures give equal bytes.
+    with mpl.rc_context(NO_LAYOUT | {"svg.fonttype": "none", "svg.hashsalt": "lightcnn"}):
         figure.savefig(
             buffer, format="svg", facecolor="none", metadata={"Date": None, "Creator": None}, dpi=IMAGE_DPI,
             bbox_inches=_drawn_part(figure),

@@ -54,42 +54,28 @@ def result_grid(report: Mapping[str, Any]) -> Table:
 def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], *, width: int) -> Table:
     """The best networks of a search, from report.json and the rows of trials.csv; fewer costs if it is narrow.
 
-    Those of the final training come first, with their scores after it.
+    The delivered one is first, then come the others of the final training, with their scores after it.
     """
     length = "images" if "comparison" in report else "epochs"  # earlier versions counted epochs
     costs = COST_COLUMNS | {name: title for name, title in DEVICE_TITLES.items() if trials and name in trials[0]}
     header = ("trial", *costs.values(), length, "val accuracy")
     scored = [row for row in trials if row["validation_accuracy"] and row["state"] in ("complete", "pruned")]
-    ends = _final_points(report)
-    reached = {row["number"]: _reached(row, ends.get(int(row["number"]))) for row in scored}
-    places = {str(trial): place for place, trial in enumerate(ends)}
-    longest_first = sorted(scored, key=lambda row: reached[row["number"]], reverse=True)
-    scored = sorted(longest_first, key=lambda row: places.get(row["number"], len(places)))
+    ends, best = _ends(report), report["best"]["trial"]
+    reached = {row["number"]: ends.get(int(row["number"])) or _in_the_search(row) for row in scored}
+
+    def place(row: Mapping[str, Any]) -> tuple[float, ...]:
+        trial, (images, accuracy) = int(row["number"]), reached[row["number"]]
+        return (trial != best, 0, -accuracy) if trial in ends else (trial != best, 1, -images, -accuracy)
+
     cells = [
         (
             row["number"], *(human(int(row[name])) + ("" if name in ("macs", "params") else "B") for name in costs),
             human(reached[row["number"]].images), f"{reached[row['number']].accuracy:.2%}",
         )
-        for row in scored[:MAX_NETWORKS]
+        for row in sorted(scored, key=place)[:MAX_NETWORKS]
     ]  # fmt: skip
-    best = ["bold green" if int(row[0]) == report["best"]["trial"] else "" for row in cells]
-    return fitted_table(header, cells, optional=OPTIONAL, width=width, styles=best)
-
-
-def _final_points(report: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
-    """The end of each network's final training, the best network first; of two seeds, the better one.
-
-    Accuracies are on all validation images. Reports of earlier versions have those on the images of the search only.
-    """
-    finals = (*report.get("finals", ()), *report.get("second_seeds", ()))
-    ends = [(final["trial"], final["curve"][-1]) for final in finals if final["curve"]]
-    points = dict(sorted(ends, key=lambda end: end[1]["accuracy"]))
-    chosen = {
-        item["trial"]: points[item["trial"]] | {"accuracy": item["accuracy"]}
-        for item in report.get("comparison", {}).get("candidates", ())
-        if item["trial"] in points
-    }
-    return chosen | {trial: points[trial] for trial in reversed(points) if trial not in chosen}
+    styles = ["bold green" if int(row[0]) == best else "" for row in cells]
+    return fitted_table(header, cells, optional=OPTIONAL, width=width, styles=styles)
 
 
 class _Reached(NamedTuple):
@@ -99,10 +85,21 @@ class _Reached(NamedTuple):
     accuracy: float
 
 
-def _reached(row: Mapping[str, Any], end: Mapping[str, Any] | None) -> _Reached:
-    """From a row of trials.csv and, if the network was trained further, the last point of that training."""
-    if end is not None:
-        return _Reached(end["images"], end["accuracy"])
+def _ends(report: Mapping[str, Any]) -> dict[int, _Reached]:
+    """The end of each network's final training, by trial.
+
+    Of networks that could not be delivered, and in reports of earlier versions, the accuracy is that of the better seed
+    on the validation images of the search; of the others, that of the best weights on all validation images.
+    """
+    finals = (*report.get("finals", ()), *report.get("second_seeds", ()))
+    curves = [(final["trial"], final["curve"][-1]) for final in finals if final["curve"]]
+    candidates = [(item["trial"], item) for item in report.get("comparison", {}).get("candidates", ())]
+    points = (*sorted(curves, key=lambda end: end[1]["accuracy"]), *candidates)
+    return {trial: _Reached(point["images"], point["accuracy"]) for trial, point in points}
+
+
+def _in_the_search(row: Mapping[str, Any]) -> _Reached:
+    """What a network reached at its last rung, from a row of trials.csv."""
     return _Reached(int(row["fidelity"]), float(row["validation_accuracy"]))
 
 

@@ -92,8 +92,8 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
 def _slow_lines(report: Mapping[str, Any]) -> list[str]:
     """The networks that were trained to the end and are not delivered since they miss a latency of the budget."""
     return [
-        f"trial {trial} was left out after its final training: one image takes {microseconds / 1_000:.3g} ms, over "
-        f"{times['limit'] / 1_000:g} ms"
+        f"trial {trial} was left out after its final training: one image takes {microseconds / 1_000:.4g} ms"
+        f"{' in ONNX Runtime' if times['runtime'] == 'onnx' else ''}, over {times['limit'] / 1_000:g} ms"
         for times in report.get("latency", {}).values()
         for trial, microseconds in times.get("too_slow", {}).items()  # earlier reports lack it
     ]

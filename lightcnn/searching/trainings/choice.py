@@ -42,8 +42,8 @@ class Weights:
     """Weights that could be delivered: those of a finalist after `step` steps, averaged or live.
 
     `ended` if the learning rate had fallen to zero. `probabilities` are those of the validation set, (N, classes),
-    `score` is their value by the metric, the higher the better, and `accuracy` their accuracy. `quantized` is the same
-    in 8 bits, if it is judged.
+    `score` is their value by the metric, the higher the better, and `accuracy` their accuracy. `quantized` has the
+    predictions and the score in 8 bits, if those are judged.
     """
 
     finalist: Finalist
@@ -96,7 +96,6 @@ class Choice:
             "steps": self.best.step,
             "decayed": self.best.ended,
             "metric": self.metric,
-            "candidates": [{"trial": w.finalist.outcome.number, "accuracy": w.accuracy} for w in self.networks],
             "runner_up": other and other.document(self.metric),
             "difference": None if other is None else self.difference,
             "standard_error": self.standard_error if other and math.isfinite(self.standard_error) else None,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from helpers.figures import read_image
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from lightcnn.evaluation import figures
 from lightcnn.output.charts import fonts
 from lightcnn.output.charts.figures import MAX_LABEL_LETTERS, add_warning_bar, blank, label_text, pareto, png
+from lightcnn.output.charts.plotting import Figure, mpl
+from lightcnn.output.charts.svg import Chart, chart
 
 
 def test_names_are_short_single_lines_without_mathematics() -> None:
@@ -27,6 +32,32 @@ def test_characters_that_no_font_has_are_escaped_and_the_figure_explains_it(monk
     png(figure)
     assert axes.get_title() == r"\U0001f600"
     assert figure.get_supxlabel() == fonts.NOTE
+
+
+@pytest.mark.parametrize("engine", ["figure.autolayout", "figure.constrained_layout.use"])
+def test_a_chart_does_not_depend_on_the_layout_engine_of_the_user(engine: str) -> None:
+    def drawn() -> Chart:
+        figure, axes = blank("x", "y")
+        figure.colorbar(axes.imshow([[0, 1], [2, 3]]))
+        return chart(figure, "a map")
+
+    expected = drawn()
+    with mpl.rc_context({engine: True}):
+        assert drawn() == expected
+
+
+def test_a_chart_is_laid_out_once_and_drawn_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    for owner, name in ((Figure, "draw"), (ConstrainedLayoutEngine, "execute")):
+        original = getattr(owner, name)
+
+        def counted(*arguments: Any, name: str = name, original: Any = original) -> object:
+            calls.append(name)
+            return original(*arguments)
+
+        monkeypatch.setattr(owner, name, counted)
+    chart(blank("x", "y")[0], "empty")
+    assert sorted(calls) == ["draw", "draw", "execute"]
 
 
 def test_installed_fonts_complete_that_of_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:

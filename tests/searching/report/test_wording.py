@@ -109,6 +109,15 @@ def test_second_seeds_and_unused_time_are_explained() -> None:
     assert not any("before its time" in line for line in nearly)
 
 
+def test_networks_that_miss_a_latency_are_named_with_their_times() -> None:
+    times = {"runtime": "folded", "limit": 5_000, "too_slow": {"3": 5_004.2}}
+    in_onnx = {"runtime": "onnx", "limit": 2_000, "too_slow": {"3": 2_104.0}}
+    lines = comparison_lines(report() | {"latency": {"latency_us": times, "onnx_latency_us": in_onnx}})
+    assert [line.partition("training: ")[2] for line in lines if line.startswith("trial 3 was left out")] == [
+        "one image takes 5.004 ms, over 5 ms", "one image takes 2.104 ms in ONNX Runtime, over 2 ms",
+    ]  # fmt: skip
+
+
 def test_the_history_is_in_the_order_of_time() -> None:
     outcomes = [
         Outcome(0, "complete", "", "a", {}, {9: 0.8, 27: 0.95}, 1.0, 40.0),
