@@ -86,7 +86,7 @@ def test_one_worker_trains_the_first_network_while_the_others_search(settings: S
 @pytest.mark.parametrize(
     ("speed", "share"), [(1_300, 0.75), (1_000, 0.6), (400, None)], ids=["fast", "slower", "alone"]
 )
-def test_networks_are_compared_rather_than_time_left_unused(
+def test_networks_are_compared_where_one_alone_would_be_trained_to_nearly_all_its_epochs(
     monkeypatch: pytest.MonkeyPatch, speed: float, share: float | None
 ) -> None:
     """Two threads train one network twice as fast, to its longest length before the time ends, except at the end."""

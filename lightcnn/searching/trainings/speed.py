@@ -25,9 +25,9 @@ BUSY_SHARE = 0.9
 """Speed of a worker while the others work, as a share of that alone."""
 DEFAULT_FINALISTS = 2
 """Networks that are trained to the end without a time limit, whatever the number of workers."""
-UNUSED_SHARE = 0.2
-"""If a network alone would leave more of the time unused, the final training gets a smaller share of it instead, so
-that networks can be compared."""
+LONG_ENOUGH = 0.8
+"""If a network alone would be trained to this share of its longest length, networks are compared instead, with a smaller
+share of the time for the final training: the rest of that length is worth less, and the first network keeps a worker."""
 REPORT_SECONDS = 3.0
 """Time for figures and files."""
 
@@ -66,8 +66,8 @@ def measured_plan(
         speeds[cores] = images_per_second(settings, data, space, cores)
     threads = max(speeds, key=lambda number: speeds[number][0])
     alone = timed(1, threads, speeds[threads], alone=True)
-    unused = alone.seconds_before_final(settings.seconds, settings.epochs)
-    return comparing[0] if comparing and unused > UNUSED_SHARE * settings.seconds else alone
+    length = alone.final_images(settings.seconds, settings.epochs)
+    return comparing[0] if comparing and length >= LONG_ENOUGH * alone.longest_images(settings.epochs) else alone
 
 
 def plans(
