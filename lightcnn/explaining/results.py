@@ -61,7 +61,7 @@ class Results:
         if image.label is not None:
             self.overview.add(explanations, image.label)
         if len(self.images) < MAX_PANELS:
-            self.images[files.panel] = page_image(image, explanations, files.contents[files.panel])
+            self.images[files.panel] = page_image(image, explanations, files.contents[files.panel], files.chart)
         return entries
 
     def counts(self) -> dict[str, int]:

@@ -221,10 +221,14 @@ def timeless_trials(workers, data, kill=0):
 
 
 def test_the_number_of_workers_changes_neither_trials_nor_weights(finished, data):
+    """Whether a worker is killed or not: where workers cannot be found, none is."""
     expected = timeless(finished[0]), (finished[0] / "weights.safetensors").read_bytes()
-    assert timeless_trials(2, data) == expected
-    if Path("/proc").is_dir():
-        assert timeless_trials(2, data, kill=1) == expected
+    assert timeless_trials(2, data, kill=int(Path("/proc").is_dir())) == expected
+
+
+@pytest.mark.long
+def test_two_workers_of_which_none_is_killed_find_the_same(finished, data):
+    assert timeless_trials(2, data) == (timeless(finished[0]), (finished[0] / "weights.safetensors").read_bytes())
 
 
 def test_a_finished_run_shows_its_report_again(finished, capsys):

@@ -16,6 +16,7 @@ from lightcnn.explaining.figures.panels import Canvas, overlay_map, panel
 from lightcnn.explaining.images.image import ExplainedImage
 from lightcnn.output.charts.figures import add_warning_bar, label_text, png, without_mathematics
 from lightcnn.output.charts.plotting import Figure
+from lightcnn.output.charts.svg import Chart
 from lightcnn.text import visible
 
 MAX_NAME_LENGTH = 34
@@ -24,7 +25,10 @@ MAX_NAME_LENGTH = 34
 
 @dataclass(frozen=True)
 class FigureFiles:
-    """The files of an image: `contents` by their names in the run folder, and the names of the files of each method."""
+    """The files of an image: `contents` by their names in the run folder, and the names of the files of each method.
+
+    `chart` is that of the file `curves`, if it was drawn in this session.
+    """
 
     contents: dict[str, bytes]
     panel: str
@@ -33,6 +37,7 @@ class FigureFiles:
     overlays: dict[str, str]
     segments: dict[str, str]
     notes: tuple[str, ...] = ()
+    chart: Chart | None = None
 
 
 def make_files(number: int, image: ExplainedImage, explanations: Sequence[Explanation], warning: str) -> FigureFiles:
@@ -57,7 +62,7 @@ def make_files(number: int, image: ExplainedImage, explanations: Sequence[Explan
         contents[curves_name] = drawn.with_warning(warning).png
     notes = () if whole.shape[:2] == size else (f"overlays are reduced from {size[1]}×{size[0]} pixels",)
     curves = curves_name if drawn is not None else None
-    return FigureFiles(contents, panel_name, curves, maps, overlays, segments, notes)
+    return FigureFiles(contents, panel_name, curves, maps, overlays, segments, notes, drawn)
 
 
 def figure_bytes(figure: Figure, warning: str) -> bytes:

@@ -39,8 +39,10 @@ class PageImage:
     curves: Chart | None
 
 
-def page_image(image: ExplainedImage, explanations: Sequence[Explanation], panel: bytes) -> PageImage:
-    """The image with its maps; `panel` is the PNG file of its panel."""
+def page_image(
+    image: ExplainedImage, explanations: Sequence[Explanation], panel: bytes, curves: Chart | None = None
+) -> PageImage:
+    """The image with its maps; `panel` is the PNG file of its panel, `curves` its chart if that is drawn already."""
     canvas = Canvas(image.whole()[0], image.frame, image.mask).fitted()
     empty = {each.attribution.method: reason for each in explanations if (reason := empty_reason(each))}
     layers = {
@@ -57,7 +59,7 @@ def page_image(image: ExplainedImage, explanations: Sequence[Explanation], panel
         width=pixels.shape[1], height=pixels.shape[0],
         photograph=_jpeg(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels), PHOTOGRAPH_QUALITY),
         layers=layers, empty=empty, mask=mask, panel=_jpeg(Image.open(io.BytesIO(panel)).convert("RGB"), PANEL_QUALITY),
-        curves=curves_chart(explanations),
+        curves=curves or curves_chart(explanations),
     )  # fmt: skip
 
 

@@ -26,8 +26,9 @@ BUSY_SHARE = 0.9
 DEFAULT_FINALISTS = 2
 """Networks that are trained to the end without a time limit, whatever the number of workers."""
 LONG_ENOUGH = 0.8
-"""If a network alone would be trained to this share of its longest length, networks are compared instead, with a smaller
-share of the time for the final training: the rest of that length is worth less, and the first network keeps a worker."""
+"""If a network alone would be trained to this share of its longest length, networks are compared instead, with a
+smaller share of the time for the final training: the rest of that length is worth less, and the first network keeps a
+worker (decision 0013)."""
 REPORT_SECONDS = 3.0
 """Time for figures and files."""
 

@@ -164,7 +164,7 @@ def test_the_error_of_a_difference_is_that_of_repeated_samples(metric: MetricNam
         return labels, *(np.stack([1 - second, second], axis=1) for second in both)
 
     differences = []
-    for _ in range(200):
+    for _ in range(80):
         labels, first, second = sample(400)
         judged = Judge(metric, labels, np.arange(400).astype(str), ("a", "b"))
         differences.append(judged.score(first) - judged.score(second))
