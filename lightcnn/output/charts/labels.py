@@ -30,7 +30,7 @@ def label_ends(axes: Any, ends: Sequence[LineEnd]) -> None:
 
     Call it after everything is drawn, since it reads the limits of the axes.
     """
-    _place(axes.figure)
+    _lay_out(axes.figure)
     box, step = axes.get_window_extent(), LINE_POINTS * axes.figure.dpi / 72
     ordered = sorted(ends, key=lambda end: end.y)
     places = [float(axes.transData.transform((axes.get_xlim()[1], end.y))[1]) for end in ordered]
@@ -54,7 +54,7 @@ def label_points(
 
     A name without a free place near its point is left out.
     """
-    _place(axes.figure)
+    _lay_out(axes.figure)
     frame, occupied = axes.get_window_extent(), [artist.get_window_extent() for artist in (*points, *avoid)]
     scale = axes.figure.dpi / 72
     for point, name in zip(points, names, strict=True):
@@ -81,7 +81,7 @@ def label_points(
         )
 
 
-def _place(figure: Figure) -> None:
+def _lay_out(figure: Figure) -> None:
     """Lays the figure out, so that the places of its parts are known."""
     use_fallbacks(figure)
     FigureCanvasAgg(figure)  # has a renderer, which measures texts
