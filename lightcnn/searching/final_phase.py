@@ -80,9 +80,10 @@ class FinalPhase:
 
     def _train_further(self, trained: TrainedFinals) -> bool:
         """Trains the next networks, one a worker, if there is time to train them as long; returns whether it did."""
-        known = {finalist.outcome.number for finalist in trained.finalists}
+        taken = [finalist.outcome for finalist in trained.finalists]
+        known = {outcome.number for outcome in taken}
         outcomes = [outcome for outcome in self._searcher.outcomes() if outcome.number not in known]
-        further = self._chosen(outcomes, self._parts.executor.workers)
+        further = self._chosen(outcomes, self._parts.executor.workers, taken)
         if not further or not self.trainings.have_time(further, trained.steps):
             return False
         progress = self.trainings.run(further)
@@ -107,12 +108,13 @@ class FinalPhase:
             )
         return chosen
 
-    def _chosen(self, outcomes: Sequence[Outcome], count: int) -> list[Finalist]:
+    def _chosen(self, outcomes: Sequence[Outcome], count: int, taken: Sequence[Outcome] = ()) -> list[Finalist]:
         parts = self._parts
         promises = self._searcher.promises(self._searcher.outcomes())
         chosen = choose_finalists(
             outcomes, promises, count, longest=parts.plan.rungs[-1], validation=len(parts.data.validation),
             always_first=parts.plan.first_has_worker(parts.settings.seconds), turns=parts.plan.bands,
+            taken=taken,
         )  # fmt: skip
         return [self._finalist(outcome) for outcome in chosen]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from itertools import pairwise
 from random import Random
 
@@ -105,6 +107,32 @@ def test_the_best_of_each_band_are_promoted_before_the_second_best_of_any() -> N
     assert [number for number, _ in rungs.promotions(alone)] == [0, 3, 6]
 
 
+def test_a_band_whose_best_has_changed_takes_no_place_of_a_band_without_one() -> None:
+    """The network 3 was promoted when it was the best of the first band, which 0 is now."""
+    promises = [0.9, 0.2, 0.5, 0.8, 0.1, 0.4, 0.7, 0.3, 0.6]
+    started = {3: 2, 7: 2}
+    standings = [
+        Standing(number, 1, started.get(number, 1), promise, turn=number % 3) for number, promise in enumerate(promises)
+    ]
+    assert [number for number, _ in Rungs((1, 3)).promotions(standings)] == [8, 0]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_band_reaches_the_next_rung_though_the_promises_of_one_change_all_the_time(tmp_path, seed: int) -> None:
+    """In the band of the first turn, the best network is another one after every score."""
+
+    def predict(shapes: object, outcomes: Sequence[Outcome], images: int) -> list[float]:
+        random = Random(1_000 * seed + len(outcomes) + sum(len(outcome.scores) for outcome in outcomes))
+        return [random.random() if each.number % 3 == 0 else each.utilities[each.images] for each in outcomes]
+
+    searcher = banded(tmp_path, "random", lag=None)
+    searcher.predictor = predict
+    run(searcher, score, trials=27)
+    promoted = Counter(each.number % 3 for each in searcher.outcomes() if len(each.scores) == 2)
+    assert sum(promoted.values()) == sum(each.is_scored for each in searcher.outcomes()) // 3
+    assert max(promoted.values()) - min(promoted[turn] for turn in range(3)) <= 1
+
+
 def test_finalists_are_the_best_of_each_band_and_then_the_second_of_each() -> None:
     promises = dict(enumerate([0.9, 0.2, 0.5, 0.8, 0.1, 0.4, 0.7, 0.3, 0.6]))
     outcomes = [outcome(number, promise) for number, promise in promises.items()]
@@ -114,6 +142,26 @@ def test_finalists_are_the_best_of_each_band_and_then_the_second_of_each() -> No
 
     assert chosen(2) == [0, 7]
     assert chosen(5) == [0, 7, 8, 3, 1]
+
+
+def test_networks_that_are_trained_in_the_time_left_are_of_all_bands_in_turn() -> None:
+    """Two at a time, as with two workers."""
+    promises = dict(enumerate([0.9, 0.2, 0.5, 0.8, 0.1, 0.4, 0.7, 0.3, 0.6]))
+    outcomes = [outcome(number, promise) for number, promise in promises.items()]
+    taken: list[Outcome] = []
+    while len(taken) < len(outcomes):
+        rest = [each for each in outcomes if each not in taken]
+        taken += choose_finalists(rest, promises, 2, longest=3, validation=9, turns=3, taken=taken)
+    assert [each.number for each in taken] == [0, 7, 8, 3, 1, 2, 6, 4, 5]
+
+
+@pytest.mark.parametrize("missing", range(3))
+def test_every_band_with_a_score_has_a_finalist(missing: int) -> None:
+    """A band whose trials have all failed leaves its place to the next networks of the others."""
+    promises = {number: 1 / (1 + number) for number in range(12) if number % 3 != missing}
+    outcomes = [outcome(number, promises.get(number, 0.0)) for number in range(12)]
+    chosen = choose_finalists(outcomes, promises, 3, longest=3, validation=9, turns=3)
+    assert len(chosen) == 3 and {each.number % 3 for each in chosen} == {0, 1, 2} - {missing}
 
 
 def test_bands_of_a_budget_propose_networks_up_to_their_limits_and_at_least_half_of_them() -> None:

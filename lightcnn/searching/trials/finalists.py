@@ -21,6 +21,7 @@ def choose_finalists(
     validation: int,
     always_first: bool = False,
     turns: int = 1,
+    taken: Sequence[Outcome] = (),
 ) -> list[Outcome]:
     """The `count` most promising networks, and the first one of the search among them if there are two or more.
 
@@ -28,12 +29,12 @@ def choose_finalists(
     only if one of the others beats it at the `longest` rung on so many `validation` images, and never with
     `always_first`. Networks that were trained beyond the first rung come before others: the promise of a single rung
     is the least certain. Of several bands of costs, which take trials in so many `turns`, it is the best of each, then
-    the second of each, and so on.
+    the second of each, and so on; a band of which more were `taken` before comes later.
     """
     scored = [outcome for outcome in outcomes if outcome.number in promises]
     ranked = sorted(scored, key=lambda outcome: (len(outcome.scores) < 2, -promises[outcome.number], outcome.number))
     if turns > 1:
-        return in_turns(ranked, lambda outcome: outcome.number % turns)[:count]
+        return in_turns(ranked, lambda outcome: outcome.number % turns, taken)[:count]
     chosen = ranked[:count]
     first = next((outcome for outcome in ranked if outcome.number == 0), None)
     if count > 1 and first is not None and first not in chosen:

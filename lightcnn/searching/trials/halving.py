@@ -90,14 +90,18 @@ class Standing:
     turn: int = 0
 
 
-def in_turns(ranked: Iterable[T], turn: Callable[[T], int]) -> list[T]:
+def in_turns(ranked: Iterable[T], turn: Callable[[T], int], taken: Iterable[T] = ()) -> list[T]:
     """The first of every band in the order of their turns, then the second of every band, and so on.
+
+    A band that has `taken` turns before comes after those that have had fewer.
 
     Example:
         >>> in_turns(["a0", "b0", "c1", "d1"], lambda name: int(name[1]))
         ['a0', 'c1', 'b0', 'd1']
+        >>> in_turns(["b0", "c1", "d1"], lambda name: int(name[1]), taken=["a0"])
+        ['c1', 'b0', 'd1']
     """
-    places, passed = list[tuple[int, int, T]](), Counter[int]()
+    places, passed = list[tuple[int, int, T]](), Counter(map(turn, taken))
     for item in ranked:
         places.append((passed[turn(item)], turn(item), item))
         passed[turn(item)] += 1
@@ -111,7 +115,8 @@ class Rungs:
     A candidate is promoted from a rung to the next if it is among the best 1/`keep` of those that reached the rung, and
     no more than 1/`keep` of them have been: promises change with every score, so the best are not always the same. With
     `first_always`, the first candidate is promoted whatever its promise, and takes no place of another one. Of several
-    bands, the best are the first of each, then the second of each, and so on.
+    bands, the best are the first of each, then the second of each, and so on; the band from which the fewest have been
+    promoted comes first, so that one whose best changes takes no places of others.
     """
 
     images: tuple[int, ...]
@@ -126,9 +131,15 @@ class Rungs:
         others = [standing for standing in standings if standing is not first]
         for rung in reversed(range(len(self.images) - 1)):
             reached = [standing for standing in others if standing.scored > rung]
-            places = len(reached) // self.keep - sum(standing.started > rung + 1 for standing in reached)
+            promoted, places = [each for each in reached if each.started > rung + 1], len(reached) // self.keep
+            if len(promoted) >= places:
+                continue
             ranked = sorted(reached, key=lambda standing: (-standing.promise, standing.number))
-            ranked = in_turns(ranked, lambda standing: standing.turn)
-            for standing in ranked[: len(reached) // self.keep if places > 0 else 0]:
-                if standing.started == rung + 1 and standing.is_open:
-                    yield standing.number, rung + 1
+            best = in_turns(ranked, _turn)[:places]
+            waiting = [standing for standing in best if standing.started == rung + 1 and standing.is_open]
+            for standing in in_turns(waiting, _turn, taken=promoted):
+                yield standing.number, rung + 1
+
+
+def _turn(standing: Standing) -> int:
+    return standing.turn
