@@ -122,25 +122,25 @@ def groups(row: dict[str, Any]) -> NDArray[np.str_]:
     return np.array(json.loads(zlib.decompress(base64.b64decode(row["groups"]))), dtype=np.str_)
 
 
-def key(row: dict[str, Any]) -> Row:
-    """Which row a stored row is."""
-    return Row(**{name: row[name] for name in Row.__dataclass_fields__})
+def key(row: dict[str, Any], kind: type[Any] = Row) -> Any:
+    """Which row a stored row is; `kind` is the dataclass of such rows."""
+    return kind(**{name: row[name] for name in kind.__dataclass_fields__})
 
 
-def read_rows(path: Path) -> dict[Row, dict[str, Any]]:
+def read_rows(path: Path, kind: type[Any] = Row) -> dict[Any, dict[str, Any]]:
     """The finished rows of a file; a line that was cut off when the script was killed is left out."""
-    finished: dict[Row, dict[str, Any]] = {}
+    finished: dict[Any, dict[str, Any]] = {}
     for number, line in enumerate(path.read_text().splitlines() if path.exists() else (), 1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
             print(f"{path}:{number}: not a whole row; it will be measured again", file=sys.stderr)
             continue
-        finished[key(row)] = row
+        finished[key(row, kind)] = row
     return finished
 
 
-def append_row(path: Path, row: Row, values: dict[str, Any]) -> None:
+def append_row(path: Path, row: Any, values: dict[str, Any]) -> None:
     """Adds a finished row to the file, on a line of its own even after a line that was cut off."""
     cut_off = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
     with path.open("a") as file:
