@@ -54,8 +54,8 @@ BudgetLimits = Annotated[
     str | None,
     typer.Option(
         metavar="LIMITS",
-        help="Limits with units, joined by commas: 1MFLOPs, 50kparams, 64KB, 64KiB-RAM, 128kB-flash, 16kB-arena, "
-        "0.9..1MFLOPs.",
+        help="Limits with units, joined by commas: 1MFLOPs, 50kparams, 64KB, 64KiB-RAM, 128kB-flash, 16kB-arena, 5ms, "
+        "5ms-onnx, 0.9..1MFLOPs.",
     ),
 ]
 Pareto = Annotated[
@@ -94,8 +94,8 @@ TimeLimit = Annotated[
     typer.Option(
         "--time",
         metavar="DURATION",
-        help="Time limit from when the images have been read, including the final training: 90s, 10m, 1h30m "
-        "(default: 2m if --trials is not given).",
+        help="Time limit from when the images have been read, including the final training and, for a limit in ms, the "
+        "timing of networks (about a quarter of it at most): 90s, 10m, 1h30m (default: 2m if --trials is not given).",
     ),
 ]
 SearchSets = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +19,8 @@ from lightcnn.cost import cost
 from lightcnn.document import Frozen
 from lightcnn.errors import BudgetError, RunError
 from lightcnn.latency_model import RUNTIME_OF, LatencyModel, TimedRuntime
-from lightcnn.measurement.latency_fit import fit_latency, rough_time, time_networks
+from lightcnn.measurement.latency import MIN_ROUNDS
+from lightcnn.measurement.latency_fit import ROUND_SECONDS, fit_latency, rough_time, time_networks
 from lightcnn.progress import Progress
 from lightcnn.run_folder import RunFolder, environment
 from lightcnn.searching.budgeted_space import BudgetedSpace
@@ -29,6 +31,10 @@ LATENCY_FILE = "latency.yaml"
 NETWORKS = 30
 """Networks that are timed. The error that one in ten predictions exceeds was 14 % after 20, 11 % after 30 and 10 %
 after 50 networks of `micro`."""
+TIME_SHARE = 0.25
+"""Share of the time limit of a search that timing takes at most, about: if it would be more, fewer are timed."""
+MIN_NEAR = 6
+"""Networks near the limit that are timed even then."""
 STEP = 1.6
 """Each network has so many times the multiply-adds of the one before, until one takes longer than the limit."""
 LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
@@ -81,16 +87,20 @@ def read_models(folder: RunFolder, budget: Budget) -> LatencyModels:
     return models
 
 
-def measure_models(space: SearchSpace, budget: Budget, seed: int, progress: Progress) -> LatencyModels:
+def measure_models(
+    space: SearchSpace, budget: Budget, seed: int, progress: Progress, time_limit: float | None = None
+) -> LatencyModels:
     """Times `NETWORKS` networks of a space for every time that a budget limits, and fits the models.
 
-    Nothing else should run meanwhile. Raises: BudgetError if all of them take longer than a limit, whatever would be
-    predicted; LightcnnError if ONNX Runtime cannot run a network.
+    Fewer are timed if it would take more than `TIME_SHARE` of the `time_limit` of the search, in seconds. Nothing else
+    should run meanwhile. Raises: BudgetError if all of them take longer than a limit, whatever would be predicted;
+    LightcnnError if ONNX Runtime cannot run a network.
     """
-    models = []
-    for limit in budget.limits:
-        if limit.resource.name in RUNTIME_OF:
-            models.append(_measure_model(space, limit, RUNTIME_OF[limit.resource.name], seed, progress))
+    limits = [limit for limit in budget.limits if limit.resource.name in RUNTIME_OF]
+    seconds = math.inf if time_limit is None else TIME_SHARE * time_limit / len(limits)
+    models = [
+        _measure_model(space, limit, RUNTIME_OF[limit.resource.name], seed, progress, seconds) for limit in limits
+    ]
     return LatencyModels(machine=TimedMachine.this(), models=tuple(models))
 
 
@@ -158,18 +168,18 @@ def latency_document(
     return {
         each.resource: {
             "runtime": model.runtime, "limit": each.limit, "predicted_at_most": getattr(total, each.resource),
-            "prediction_error": model.error, "measured": round(each.microseconds, 1), "threads": 1,
-            "too_slow": _missed_limits(latencies, each.resource),
+            "prediction_error": model.error, "networks": model.networks, "measured": round(each.microseconds, 1),
+            "threads": 1, "too_slow": _missed_limits(latencies, each.resource),
         }
         for model, each in zip(models, latencies[delivered], strict=True)
     }  # fmt: skip
 
 
 def _measure_model(
-    space: SearchSpace, limit: Limit, runtime: TimedRuntime, seed: int, progress: Progress
+    space: SearchSpace, limit: Limit, runtime: TimedRuntime, seed: int, progress: Progress, seconds: float
 ) -> LatencyModel:
-    """Times networks of one to about the limit, then of shares of it."""
-    random, times = Random(seed), list[float]()
+    """Times networks from the smallest to about the limit, then of shares of it, in about so many `seconds`."""
+    start, random, times = time.monotonic(), Random(seed), list[float]()
     networks: list[NetworkSpec] = []
     for network in islice(_growing(space, random), NETWORKS // 2):
         progress("timing networks", len(networks), NETWORKS)
@@ -177,20 +187,31 @@ def _measure_model(
         times.append(rough_time(network, runtime))
         if times[-1] > HIGHEST_SHARE * limit.upper:
             break
+    count = _affordable(seconds, time.monotonic() - start, len(networks), limit)
     macs = [cost(network).macs for network in networks]
     lowest = min(LOWEST_SHARE * limit.upper, limit.lower or limit.upper)  # a Pareto front begins at the lower limit
-    low, high = (_macs_at(time, macs, times) for time in (lowest, HIGHEST_SHARE * limit.upper))
+    low, high = (_macs_at(each, macs, times) for each in (lowest, HIGHEST_SHARE * limit.upper))
     spread = max(high / low, MIN_SPREAD)
-    while len(networks) < NETWORKS:
+    while len(networks) < count:
         networks.append(_network(space, round(low * spread ** random.random()), random))
     measured = time_networks(networks, runtime, progress)
     if min(measured) > limit.upper:
         raise BudgetError(
-            f"budget {Budget((limit,))}: the fastest of {NETWORKS} networks of the space {space.name or 'given'} takes "
+            f"budget {Budget((limit,))}: the fastest of {count} networks of the space {space.name or 'given'} takes "
             f"{min(measured) / 1000:.3f} ms for one image on this machine; raise the limit, or use a space with "
             "smaller inputs or narrower stages"
         )
     return fit_latency(networks, measured, runtime)
+
+
+def _affordable(seconds: float, spent: float, rough: int, limit: Limit) -> int:
+    """Networks that can be timed in so many seconds, of which `spent` were needed for the rough times of `rough` ones.
+
+    Each is prepared as for its rough time, and then timed for as long as a round of networks at the limit takes.
+    """
+    each = spent / rough + max(ROUND_SECONDS, MIN_ROUNDS * limit.upper / 1_000_000)
+    affordable = (seconds - spent) / each
+    return int(min(NETWORKS, max(rough + MIN_NEAR, affordable)))
 
 
 def _growing(space: SearchSpace, random: Random) -> Iterator[NetworkSpec]:

@@ -110,7 +110,7 @@ def prepare(
     latencies = None
     if budget.latencies:
         wait_until_idle()
-        latencies = _latencies(images, budget, settings.seed, existing, progress)
+        latencies = _latencies(images, budget, settings, existing, progress)
     space = BudgetedSpace(images, budget, dataset.size, latencies.models if latencies else (), pareto=settings.pareto)
     require_deployable(space, settings.deploy)
     _require_training(space, settings, dataset, sets, device, workers)
@@ -165,7 +165,7 @@ def _judge(settings: SearchSettings, dataset: Dataset, sets: Split) -> Judge:
 
 
 def _latencies(
-    space: SearchSpace, budget: Budget, seed: int, existing: RunFolder | None, progress: SearchProgress
+    space: SearchSpace, budget: Budget, settings: SearchSettings, existing: RunFolder | None, progress: SearchProgress
 ) -> LatencyModels:
     """What predicts the times that the budget limits: measured once, and then read from the run folder.
 
@@ -175,6 +175,7 @@ def _latencies(
     if existing is not None:
         return read_models(existing, budget)
     start = time.monotonic()
-    models = measure_models(space, budget, seed, progress.timing)
-    progress.timed(time.monotonic() - start, max(model.error for model in models.models))
+    models = measure_models(space, budget, settings.seed, progress.timing, settings.seconds)
+    networks, error = min(each.networks for each in models.models), max(each.error for each in models.models)
+    progress.timed(time.monotonic() - start, networks, error)
     return models

@@ -30,8 +30,8 @@ class SearchProgress:
     def timing(self, what: str, done: int, total: int) -> None:
         """Called while networks are timed: the step, how many networks are done, how many there are."""
 
-    def timed(self, seconds: float, error: float) -> None:
-        """Called when networks have been timed; nine in ten predictions have at most that relative error."""
+    def timed(self, seconds: float, networks: int, error: float) -> None:
+        """Called when so many networks have been timed; nine in ten predictions have at most that relative error."""
 
     def planned(
         self,

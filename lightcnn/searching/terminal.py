@@ -36,6 +36,7 @@ class SearchView(LiveView, SearchProgress):
         self._settings: Any = None
         self._plan: Any = None
         self._phase, self._current, self._read, self._timed = "reading images", "", "", ""
+        self._is_timing = False
         self._running: dict[int, _Running] = {}
         self._best: Any = None
         self._states: dict[int, str] = {}
@@ -56,16 +57,22 @@ class SearchView(LiveView, SearchProgress):
     def timing(self, what: str, done: int, total: int) -> None:
         """Shows the step and how many networks are done."""
         interrupt.check()
+        if not (self.is_live or self._is_timing or self._plan is not None):
+            self.line("timing networks for the limit on latency, in at most about a quarter of --time")
+        self._is_timing = True
         self._phase, self._current = what, f"{done:,} of {total:,} networks"
 
-    def timed(self, seconds: float, error: float) -> None:
+    def timed(self, seconds: float, networks: int, error: float) -> None:
         """Keeps how long timing took, and how far predictions can be trusted."""
         self._timed = (
-            f"networks were timed in {seconds:.1f} s, which --time includes; nine in ten predicted times are within "
-            f"{error:.0%}"
+            f"{networks} networks were timed in {seconds:.1f} s, which --time includes; nine in ten predicted times "
+            f"are within {error:.0%}"
         )
         if error > BUSY_ERROR:
-            self._timed += " (other programs seem to run), and a network must be predicted to be that much faster"
+            self._timed += (
+                " (other programs seem to run, or too few were timed), and a network must be predicted to be that much "
+                "faster"
+            )
 
     def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any, validation: int, chosen: Any) -> None:
         """Shows what is searched, and the plan."""

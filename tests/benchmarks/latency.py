@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from random import Random
 
@@ -29,16 +30,19 @@ from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.latency import measure_models
 
 
-def predictions(space: SearchSpace, budget: Budget, count: int) -> None:
+def predictions(space: SearchSpace, budget: Budget, count: int, time_limit: float | None) -> None:
     """Prints the errors over `count` networks that are fitted to the budget."""
-    (model,) = measure_models(space, budget, 0, no_progress).models
+    start = time.monotonic()
+    (model,) = measure_models(space, budget, 0, no_progress, time_limit).models
+    seconds = time.monotonic() - start
     bounded, random = BudgetedSpace(space, budget, latencies=(model,)), Random(1)
     candidates = [bounded.candidate(bounded.draw(random), random) for _ in range(count)]
     measured = np.array(time_networks([each.spec for each in candidates], model.runtime))
     predicted = np.array([getattr(each.cost, model.resource) / (1 + model.error) for each in candidates])
     macs = np.log([cost(each.spec).macs for each in candidates])
     line = np.exp(np.polyval(np.polyfit(macs, np.log(measured), 1), macs))  # fitted to the networks that it is tried on
-    print(f"{space.name}, {budget}, {model.runtime}, {count} networks; stated error {model.error:.1%}")
+    print(f"{space.name}, {budget}, {model.runtime}, {count} networks")
+    print(f"stated error {model.error:.1%} from {model.networks} networks, timed in {seconds:.1f} s")
     print("| prediction | median error | error of 9 in 10 | largest |\n|---|---|---|---|")
     for name, values in (("model", predicted), ("line through multiply-adds, fitted to these", line)):
         errors = np.abs(values / measured - 1)
@@ -88,11 +92,12 @@ def main() -> None:
     parser.add_argument("--budget", default="1ms", help="one limit in ms or ms-onnx")
     parser.add_argument("--networks", type=int, default=50)
     parser.add_argument("--searches", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=40)
+    parser.add_argument("--seconds", type=float, default=40, help="time limit of each of these searches")
+    parser.add_argument("--time-limit", type=float, help="seconds of the search that the model is made for")
     options = parser.parse_args()
     budget, machine = Budget.parse(options.budget), describe_machine()
     print(f"{machine['processor']}, load {machine['load']}, torch {machine['packages']['torch']}")
-    predictions(SearchSpace.load(options.space), budget, options.networks)
+    predictions(SearchSpace.load(options.space), budget, options.networks, options.time_limit)
     if options.searches:
         searches(options.space, budget, options.searches, options.seconds)
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.clocks import replace_clocks
 
-from lightcnn import Run, search
+from lightcnn import Budget, Run, SearchSpace, search
 from lightcnn.errors import BudgetError, InputError, LightcnnError
 from lightcnn.latency_model import LatencyModel, latency_features
 from lightcnn.program import program
+from lightcnn.progress import no_progress
 from lightcnn.searching import latency
 from lightcnn.searching.report.wording import comparison_lines
 from lightcnn.searching.trainings import choice
@@ -92,7 +94,7 @@ def test_what_is_delivered_was_measured_within_the_limit(copied: Path) -> None:
     assert report["budget"]["latency_us"] == {"lower": None, "upper": 200}
     assert measured["measured"] <= measured["limit"] == 200
     assert measured["predicted_at_most"] == report["network"]["cost"]["latency_us"] <= 200
-    assert (measured["runtime"], measured["threads"]) == ("folded", 1)
+    assert (measured["runtime"], measured["threads"], measured["networks"]) == ("folded", 1, 30)
     assert all(0 < int(row["latency_us"]) <= 200 for row in trials())
     assert "one image in PyTorch, measured" in (copied / "report.html").read_text(encoding="utf-8")
 
@@ -126,6 +128,52 @@ def test_other_times_than_those_of_the_search_are_refused(copied: Path, before: 
     file.write_text(file.read_text(encoding="utf-8").replace(before, after, 1), encoding="utf-8")
     with pytest.raises(InputError, match=message):
         run("space.yaml", "200us,100kFLOPs", trials=3, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("time_limit", "budget", "networks"),
+    [(None, "200us", 30), (600.0, "200us", 30), (20.0, "200us", None), (1.0, "200us", 0), (60.0, "1000ms", 0)],
+)
+def test_timing_takes_about_a_quarter_of_the_time_at_most(
+    space: str, monkeypatch: pytest.MonkeyPatch, time_limit: float | None, budget: str, networks: int | None
+) -> None:
+    """A network is prepared in 0.1 s and then timed for 0.15 s, and for at least ten rounds."""
+    now, rough = [0.0], [0]
+    replace_clocks(monkeypatch, lambda: now[0])
+    slowest = Budget.parse(budget).limits[0].upper / 1_000_000
+
+    def time_roughly(network: NetworkSpec, runtime: str) -> float:
+        now[0], rough[0] = now[0] + 0.1, rough[0] + 1
+        return MACHINE.predict(latency_features(program(network)))
+
+    def time_all(timed: Sequence[NetworkSpec], *_: object) -> list[float]:
+        now[0] += len(timed) * (0.1 + max(0.15, 10 * slowest))
+        return [MACHINE.predict(latency_features(program(network))) for network in timed]
+
+    monkeypatch.setattr("lightcnn.searching.latency.rough_time", time_roughly)
+    monkeypatch.setattr("lightcnn.searching.latency.time_networks", time_all)
+    images = SearchSpace.load(space).for_data(1, 2, 8)
+    (model,) = latency.measure_models(images, Budget.parse(budget), 0, no_progress, time_limit).models
+    near = model.networks - rough[0]
+    if networks is None:
+        assert near > latency.MIN_NEAR and model.networks < 30
+        assert 0.9 * time_limit / 4 < now[0] <= time_limit / 4  # type: ignore[operator]
+    else:
+        assert model.networks == (networks or rough[0] + latency.MIN_NEAR)
+
+
+def test_a_search_bounds_the_timing_by_its_own_time(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float | None] = []
+
+    def measured(*values: object) -> object:
+        limits.append(values[-1])  # type: ignore[arg-type]
+        raise LightcnnError("the time is known")
+
+    monkeypatch.setattr("lightcnn.searching.preparation.measure_models", measured)
+    for options in ({"time": "40s", "trials": None}, {"trials": 2}):
+        with pytest.raises(LightcnnError, match="the time is known"):
+            run(space, "200us", **options)
+    assert limits == [40.0, None]
 
 
 def test_a_latency_below_the_smallest_network_is_refused_before_there_is_a_folder(space: str) -> None:

@@ -71,9 +71,21 @@ def test_timed_networks_are_counted_and_how_far_to_trust_them_is_stated(error: f
     view = SearchView(CommandConsole(stderr=True), quiet=True)
     view.timing("timing, round 2", 4, 30)
     assert (view._phase, view._current) == ("timing, round 2", "4 of 30 networks")
-    view.timed(12.34, error)
+    view.timed(12.34, 30, error)
     expected = (
-        f"networks were timed in 12.3 s, which --time includes; nine in ten predicted times are within {error:.0%}"
+        f"30 networks were timed in 12.3 s, which --time includes; nine in ten predicted times are within {error:.0%}"
     )
     assert view._timed.startswith(expected)
     assert ("other programs seem to run" in view._timed) == busy
+
+
+def test_the_timing_of_networks_is_announced_once_and_only_before_the_search(capsys: Any) -> None:
+    view = SearchView(CommandConsole(stderr=True), quiet=False)
+    view.timing("timing networks", 0, 30)
+    view.timing("timing, round 1", 0, 30)
+    announcement = "timing networks for the limit on latency, in at most about a quarter of --time\n"
+    assert capsys.readouterr().err == announcement
+    resumed = SearchView(CommandConsole(stderr=True), quiet=False)
+    resumed._plan = SimpleNamespace()
+    resumed.timing("timing, round 1", 0, 2)
+    assert capsys.readouterr().err == ""
