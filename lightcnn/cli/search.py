@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -228,11 +227,7 @@ def search(
     if dry_run:
         _show_estimate(settings, as_json, quiet, out if resume else None)
     elif resume and not options.keys() & CONTINUING and out and (out / "report.json").is_file():
-        from lightcnn.run_files import earlier_values
-        from lightcnn.run_folder import RunFolder
-
-        with earlier_values(out, "report.json"):
-            _show_search(RunFolder.load(out), as_json, quiet)
+        _show_again(out, as_json, quiet)
     else:
         _show_search(_run(settings, out, resume, quiet), as_json, quiet)
 
@@ -302,11 +297,25 @@ def _show_estimate(settings: SearchSettings, as_json: bool, quiet: bool, resumed
         typer.echo(visible(line), err=True)
 
 
+def _show_again(out: Path, as_json: bool, quiet: bool) -> None:
+    """Prints the end of a search that has nothing left to do, and states that."""
+    from lightcnn.run_files import earlier_values
+    from lightcnn.run_folder import RunFolder
+    from lightcnn.searching.report.wording import ended_line, unused_seconds
+
+    with earlier_values(out, "report.json"):
+        run = RunFolder.load(out)
+        if not quiet and (longer := _longer(run)):
+            limit = None if unused_seconds(run.report) else _seconds(run)
+            CommandConsole(stderr=True).print_line(ended_line(limit, longer))
+        _show_search(run, as_json, quiet)
+
+
 def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
     """Prints the end of a search: the score, the best networks, the run folder, and how to search longer."""
     from lightcnn.run_files import earlier_values, read_limited
     from lightcnn.searching.report.terminal import front_table, result_grid, search_table, summary
-    from lightcnn.searching.report.wording import comparison_lines, longer_option, seeds_line, teacher_line
+    from lightcnn.searching.report.wording import comparison_lines, seeds_line, teacher_line
 
     report = run.report
     if as_json:
@@ -326,23 +335,25 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
             console.print()
         console.print(search_table(report, trials, width=console.width))
         console.print()
-        can_continue = "comparison" in report  # not a search of an earlier version
         for line in [
             *filter(None, [seeds_line(report), teacher_line(report)]),
-            *(comparison_lines(report) if can_continue else []),
+            *(comparison_lines(report) if "comparison" in report else []),
             *warning_lines(report),
         ]:
             console.print_line(line)
-        longer = f"lightcnn search --resume --out {shlex.quote(str(run.path))} {longer_option(_seconds(run), report)}"
-        more = f"; search longer with: {longer}" if can_continue and _has_others(run) else ""
+        longer = _longer(run)
+        more = f"; search longer with: {longer}" if longer else ""
         console.print_line(f"run folder {run.path}: open {run / 'report.html'}{more}")
 
 
-def _has_others(run: RunFolder) -> bool:
-    """Whether the space of a search has more than one network."""
+def _longer(run: RunFolder) -> str | None:
+    """The command that continues a search; None if its space has one network, or if it is of an earlier version."""
+    from lightcnn.searching.report.wording import longer_command, longer_option
     from lightcnn.searching.settings import load_settings
 
-    return bool(load_settings(run.path).space.genes())
+    if "comparison" not in run.report or not load_settings(run.path).space.genes():
+        return None
+    return longer_command(run.path, longer_option(_seconds(run), run.report), run.report["data"]["source"])
 
 
 def _seconds(run: RunFolder) -> float | None:

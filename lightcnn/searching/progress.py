@@ -42,10 +42,12 @@ class SearchProgress:
         settings: SearchSettings,
         validation: int,
         chosen: SpaceChoice | None,
+        is_over: bool,
     ) -> None:
         """Called when the search starts or resumes; networks are compared on so many `validation` images.
 
-        `chosen` is why the space was chosen, None if the user gave it.
+        `chosen` is why the space was chosen, None if the user gave it. `is_over` if earlier sessions have
+        used the time.
         """
 
     def started(self, candidate: Candidate, fidelity: Fidelity) -> None:
@@ -107,6 +109,7 @@ class CalledSearchProgress(SearchProgress):
         settings: SearchSettings,
         validation: int,
         chosen: SpaceChoice | None,
+        is_over: bool,
     ) -> None:
         """Keeps the clock and the limits."""
         self._search = clock, settings, space.limited(settings.trials) or 0

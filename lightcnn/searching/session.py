@@ -79,11 +79,19 @@ class SearchSession:
         """Reports the plan, and what earlier sessions have scored or ended."""
         parts = self._parts
         parts.progress.planned(
-            parts.folder, parts.space, parts.plan, self._clock, parts.settings, len(parts.data.validation), self._chosen
-        )
+            parts.folder, parts.space, parts.plan, self._clock, parts.settings, len(parts.data.validation),
+            self._chosen, self._is_over(),
+        )  # fmt: skip
         for outcome in self._earlier:
             if outcome.scores or outcome.state != "running":
                 parts.progress.finished(outcome, "")
+
+    def _is_over(self) -> bool:
+        """Whether earlier sessions have used the time, and left no training to the next rung unfinished."""
+        left, running = self._clock.left(), [outcome for outcome in self._earlier if outcome.state == "running"]
+        if left is None or left > self._parts.plan.evaluation or any(each.is_training for each in running):
+            return False
+        return any(outcome.is_scored for outcome in self._earlier) and all(outcome.tasks for outcome in running)
 
     def _search(self) -> None:
         """Trains and compares networks; only the first one if there is no time to compare any."""

@@ -19,7 +19,7 @@ from lightcnn.output.console import CommandConsole
 from lightcnn.output.terminal import LiveView, format_duration, key_value_grid
 from lightcnn.searching.metric_names import metric_label
 from lightcnn.searching.progress import SearchProgress
-from lightcnn.searching.report.wording import plan_lines
+from lightcnn.searching.report.wording import ended_line, longer_command, longer_time, plan_lines
 from lightcnn.searching.settings import SearchSettings
 
 BUSY_ERROR = 0.3
@@ -55,7 +55,7 @@ class SearchView(LiveView, SearchProgress):
         self._read = f"{images:,} images were read in {seconds:.1f} s, which --time does not include"
 
     def timing(self, what: str, done: int, total: int) -> None:
-        """Shows the step and how many networks are done."""
+        """Shows the step and how many networks are done; without a live view, announces those before the search."""
         interrupt.check()
         if not (self.is_live or self._is_timing or self._plan is not None):
             self.line("timing networks for the limit on latency, in at most about a quarter of --time")
@@ -74,11 +74,17 @@ class SearchView(LiveView, SearchProgress):
                 "faster"
             )
 
-    def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any, validation: int, chosen: Any) -> None:
-        """Shows what is searched, and the plan."""
+    def planned(
+        self, run: Any, space: Any, plan: Any, clock: Any, settings: Any, validation: int, chosen: Any, is_over: bool
+    ) -> None:
+        """Shows what is searched, and the plan; of a search whose time is used, how to search longer."""
         self._budget, self._clock, self._settings, self._plan = space.budget, clock, settings, plan
         self._validation, self._began = validation, time.monotonic()
         self._phase, self._current = "comparing networks", ""
+        if is_over:
+            longer = longer_command(run.path, longer_time(settings.seconds, clock.elapsed()), settings.data)
+            self.line(ended_line(settings.seconds, longer))
+            return
         for line in filter(None, (self._read, self._timed)):
             self.line(line)
         workers = f"{plan.workers} workers" if plan.workers > 1 else "one process"

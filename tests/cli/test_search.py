@@ -234,7 +234,12 @@ def test_two_workers_of_which_none_is_killed_find_the_same(finished, data):
 def test_a_finished_run_shows_its_report_again(finished, capsys):
     before = (finished[0] / "report.json").stat().st_mtime_ns
     assert run(["search", "--resume", "--out", str(finished[0])]) == 0
-    assert "test accuracy" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "test accuracy" in printed.out
+    assert printed.err == (
+        "this search has ended: no network is trained longer, and its result remains; search longer with: "
+        f"lightcnn search --resume --out {finished[0]} --trials 6\n"
+    )
     assert (finished[0] / "report.json").stat().st_mtime_ns == before
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from helpers.clocks import replace_clocks
 
+from lightcnn.output.console import CommandConsole
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import job
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings, make_settings
+from lightcnn.searching.terminal import SearchView
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.space import SearchSpace
 
@@ -25,9 +27,10 @@ class Recorder(SearchProgress):
     def __init__(self) -> None:
         self.events: list[tuple[str, int]] = []
         self.plan: Any = None
+        self.is_over = False
 
     def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any, *rest: Any) -> None:
-        self.plan = plan
+        self.plan, self.is_over = plan, rest[-1]
 
     def finished(self, outcome: Any, error: str) -> None:
         self.events.append(("score", outcome.number))
@@ -78,6 +81,7 @@ def test_one_worker_trains_the_first_network_while_the_others_search(settings: S
     longer = Recorder()
     job.run(settings.model_copy(update={"seconds": 40.0}), out="run", resume=True, progress=longer)
     resumed = RunFolder.load(folder.path).report
+    assert not longer.is_over
     again = next(final for final in resumed["finals"] if final["trial"] == 0)
     assert again["curve"][-1]["images"] > first["curve"][-1]["images"], "it continues from before its decay"
     assert resumed["counts"]["trained"] >= report["counts"]["trained"]
@@ -113,6 +117,23 @@ def test_a_search_of_trials_that_gets_a_time_limit_takes_its_workers_to_be_as_fa
     job.run(trials, out="run")
     timed = settings.model_copy(update={"trials": None, "workers": workers})
     assert job.estimate(timed, resumed="run")["plan"]["images_per_second"] == speed
+
+
+def test_a_resumed_search_whose_time_is_used_states_that_and_keeps_its_result(
+    settings: SearchSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.run(settings.model_copy(update={"seconds": None, "trials": 2, "epochs": 1, "workers": 1}), out="run")
+    weights = Path("run/weights.safetensors").read_bytes()
+    used = settings.model_copy(update={"seconds": 1.0, "workers": 1})
+    with SearchView(CommandConsole(stderr=True), quiet=False) as view:
+        job.run(used, out="run", resume=True, progress=view)
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first == (
+        "the time of this search (0:01) is used: no network is trained longer, and its result remains; "
+        "search longer with: lightcnn search --resume --out run --time 1m"
+    )
+    assert [line.split(":")[0] for line in others] == ["trial 0", "trial 1"], "the scores of the first session"
+    assert Path("run/weights.safetensors").read_bytes() == weights
 
 
 def test_the_clock_stands_while_it_is_paused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from lightcnn.data.dataset import Dataset, assemble
 from lightcnn.data.files.spelling import require_class_names
 from lightcnn.errors import DataError
+from lightcnn.recipe import ARRAYS
 
-ARRAYS = "arrays"
-"""The source of images that are given in Python."""
+NOT_STORED = "The images were given in Python and are not stored: train again with lightcnn.train(FILE, data=(X, y))."
+"""The head of a recipe with such images."""
 _GIVEN: ContextVar[Dataset | None] = ContextVar("given", default=None)
 
 
@@ -46,6 +47,11 @@ def given(data: Any, groups: Any = None) -> Iterator[str]:
 def are_given() -> bool:
     """Whether images are given now."""
     return _GIVEN.get() is not None
+
+
+def recipe_head() -> str:
+    """What a recipe of the images that are given now begins with; empty if none are."""
+    return NOT_STORED if are_given() else ""
 
 
 def given_arrays() -> Dataset:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.positive_class import with_positive
-from lightcnn.data.sources.arrays import ARRAYS, are_given, given_arrays
+from lightcnn.data.sources.arrays import are_given, given_arrays
 from lightcnn.data.sources.folder import read_folder
 from lightcnn.data.sources.manifest import read_manifest
 from lightcnn.data.sources.mpox import mpox2022, mpox2025
@@ -16,7 +16,7 @@ from lightcnn.data.sources.published import cifar10, digits, fashion_mnist
 from lightcnn.data.sources.synthetic import options_of, synthetic_lesions
 from lightcnn.errors import DataError
 from lightcnn.progress import Progress, no_progress
-from lightcnn.recipe import Reading
+from lightcnn.recipe import ARRAYS, Reading
 from lightcnn.text import NOT_UTF8, is_utf8, nearest
 
 LOADERS: dict[str, Callable[[str, Reading, Progress], Dataset]] = {

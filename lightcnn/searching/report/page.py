@@ -9,6 +9,7 @@ from typing import Any
 
 from lightcnn import document
 from lightcnn.budget import MACS, RESOURCES, Budget, Limit, human
+from lightcnn.data.sources.arrays import are_given
 from lightcnn.network_stages import spec_stages
 from lightcnn.output import html
 from lightcnn.output.caveats import groups_clause, page_cautions
@@ -17,6 +18,7 @@ from lightcnn.output.charts.network_table import TABLE_HEADER, stage_rows
 from lightcnn.output.confusion_table import confusion_table, frequent_mistakes
 from lightcnn.output.largest_class import KEY, largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
+from lightcnn.recipe import RECIPE_FILE
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.metric_names import format_score, metric_label
 from lightcnn.searching.report.wording import (
@@ -24,6 +26,7 @@ from lightcnn.searching.report.wording import (
     comparison_lines,
     front_cost,
     front_line,
+    longer_command,
     longer_option,
     plan_lines,
     seeds_line,
@@ -156,16 +159,20 @@ def _commands(
     settings: SearchSettings, report: Mapping[str, Any], path: Path, has_others: bool
 ) -> Iterable[tuple[str, str]]:
     """What to do next, and the command for it."""
-    run = shlex.quote(str(path))
+    run, recipe = shlex.quote(str(path)), path / RECIPE_FILE
     yield "Predict the classes of other images", f"lightcnn predict {run} IMAGES"
-    yield "See where the network looks", f"lightcnn explain {run}"
+    yield "See where the network looks", f"lightcnn explain {run}{' IMAGES' if are_given() else ''}"
     yield "Export it to run elsewhere", f"lightcnn export {run}"
-    if "pareto" in report:
+    if "pareto" in report and not are_given():
         spec, data = shlex.quote(str(path / report["front"][0]["spec"])), shlex.quote(report["data"]["source"])
         yield "Train the cheapest network of the front", f"lightcnn train {spec} --data {data}"
+    again = ", with the same arrays in Python" if are_given() else ""
     if has_others:
-        yield "Search longer", f"lightcnn search --resume --out {run} {longer_option(settings.seconds, report)}"
-    yield "See how much the seed matters", f"lightcnn train {shlex.quote(str(path / 'recipe.yaml'))} --seeds 5"
+        yield f"Search longer{again}", longer_command(path, longer_option(settings.seconds, report), settings.data)
+    repeat = f"lightcnn train {shlex.quote(str(recipe))} --seeds 5"
+    if again:
+        repeat = f"lightcnn.train({str(recipe)!r}, data=(X, y), seeds=5)"
+    yield f"See how much the seed matters{again}", repeat
 
 
 def _trial_row(outcome: Outcome, space: BudgetedSpace) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from lightcnn.cost_range import cost_range
 from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.positive_class import positive_document
+from lightcnn.data.sources.arrays import recipe_head
 from lightcnn.device_cost import device_cost
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import figures as score_figures
@@ -104,7 +105,7 @@ def write_report(
     report = report_document(settings, pipeline, space, plan, result, final, clock)
     spec = final.candidate.spec
     run.write_bytes("spec.yaml", document.dump(spec).encode())
-    run.write_bytes(RECIPE_FILE, document.dump(final.recipe, exclude_defaults=False).encode())
+    run.write_bytes(RECIPE_FILE, document.dump(final.recipe, recipe_head(), exclude_defaults=False).encode())
     stand_in = report["data"]["stand_in"]
     write_front(run, result.front, stand_in=stand_in)
     run.write_bytes("weights.safetensors", weights_file(final.model, spec, stand_in=stand_in))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lightcnn.budget import WEIGHT_BYTES, Resource, human
 from lightcnn.output.terminal import format_duration
+from lightcnn.recipe import ARRAYS
 from lightcnn.searching.metric_names import format_value, metric_label
 from lightcnn.searching.plan import NETWORKS, RUNG_FACTOR
 
@@ -83,10 +86,15 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
     if compared["cut_short"]:
         planned = human(report["plan"]["final"]["images"])
         lines.append(f"the final training was cut short: {length} instead of {planned}")
-    unused = compared.get("unused_seconds")
-    if unused and unused > UNUSED_SHARE * (report["seconds"] + unused):
+    if unused := unused_seconds(report):
         lines.append(f"the search ended {format_duration(unused)} before its time: {_why_unused(compared)}")
     return lines
+
+
+def unused_seconds(report: Mapping[str, Any]) -> float:
+    """How long before its time a search ended, from report.json; 0 without a time limit, and if that is little."""
+    unused = report["comparison"].get("unused_seconds")
+    return float(unused) if unused and unused > UNUSED_SHARE * (report["seconds"] + unused) else 0.0
 
 
 def _slow_lines(report: Mapping[str, Any]) -> list[str]:
@@ -235,8 +243,26 @@ def _lead(compared: Mapping[str, Any], best: int) -> str:
     )
 
 
-def longer_option(seconds: float | None, report: Mapping[str, Any]) -> str:
-    """The option that doubles the trials, or the time if a search has a limit of `seconds`, used or not."""
-    if seconds is None:
-        return f"--trials {2 * report['counts']['proposed']}"
-    return f"--time {max(1, round(2 * max(seconds, report['seconds']) / 60))}m"
+def longer_option(limit: float | None, report: Mapping[str, Any]) -> str:
+    """The option that doubles the trials, or the time if a search has a `limit` in seconds, used or not."""
+    return f"--trials {2 * report['counts']['proposed']}" if limit is None else longer_time(limit, report["seconds"])
+
+
+def longer_time(limit: float, spent: float) -> str:
+    """The option that doubles the time of a search, in whole minutes."""
+    return f"--time {max(1, round(2 * max(limit, spent) / 60))}m"
+
+
+def longer_command(folder: Path, option: str, source: str) -> str:
+    """What searches longer on images of a source: a command, or a line of Python if they were arrays."""
+    if source == ARRAYS:
+        name, value = option.removeprefix("--").split()
+        changed = f"{name}={value if value.isdigit() else repr(value)}"
+        return f"lightcnn.search(data=(X, y), out={str(folder)!r}, resume=True, {changed})"
+    return f"lightcnn search --resume --out {shlex.quote(str(folder))} {option}"
+
+
+def ended_line(limit: float | None, command: str) -> str:
+    """What a resumed search has left to do, which has used all of its `limit` in seconds, or ended without one."""
+    why = "this search has ended" if limit is None else f"the time of this search ({format_duration(limit)}) is used"
+    return f"{why}: no network is trained longer, and its result remains; search longer with: {command}"

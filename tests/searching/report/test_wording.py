@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lightcnn.searching.report.trial_table import history
-from lightcnn.searching.report.wording import certainty, comparison_lines, longer_option, plan_lines, prediction_line
+from lightcnn.searching.report.wording import (
+    certainty,
+    comparison_lines,
+    ended_line,
+    longer_command,
+    longer_option,
+    plan_lines,
+    prediction_line,
+    unused_seconds,
+)
 from lightcnn.searching.trials.storage import Outcome
 
 
@@ -49,6 +59,28 @@ def test_of_a_lead_whose_noise_is_unknown_no_noise_is_stated() -> None:
 )
 def test_a_longer_search_has_twice_the_limit_even_if_that_was_not_used(limit, seconds, option) -> None:
     assert longer_option(limit, {"seconds": seconds, "counts": {"proposed": 4}}) == option
+
+
+@pytest.mark.parametrize(
+    ("limit", "why"), [(600, "the time of this search (10:00) is used"), (None, "this search has ended")]
+)
+def test_a_search_that_has_ended_says_so_and_how_to_search_longer(limit, why) -> None:
+    command = longer_command(Path("my runs"), "--time 20m", "digits")
+    assert ended_line(limit, command) == (
+        f"{why}: no network is trained longer, and its result remains; search longer with: "
+        "lightcnn search --resume --out 'my runs' --time 20m"
+    )
+
+
+@pytest.mark.parametrize(("option", "argument"), [("--time 20m", "time='20m'"), ("--trials 8", "trials=8")])
+def test_a_search_of_arrays_continues_in_python(option, argument) -> None:
+    line = f"lightcnn.search(data=(X, y), out='runs/mine', resume=True, {argument})"
+    assert longer_command(Path("runs/mine"), option, "arrays") == line
+
+
+@pytest.mark.parametrize(("seconds", "unused", "expected"), [(100.0, None, 0.0), (97.0, 3.0, 0.0), (60.0, 40.0, 40.0)])
+def test_a_little_time_that_was_not_used_counts_as_used(seconds, unused, expected) -> None:
+    assert unused_seconds({"seconds": seconds, "comparison": {"unused_seconds": unused}}) == expected
 
 
 @pytest.mark.parametrize(
