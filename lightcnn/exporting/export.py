@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from lightcnn.data.sources.arrays import given
+from lightcnn.errors import InputError
 from lightcnn.exporting import job
 from lightcnn.exporting.job import Export
 from lightcnn.exporting.settings import DEFAULT_FORMATS, ExportSettings, parse_formats
@@ -20,7 +23,8 @@ def export(
     *,
     check: str | None = None,
     max_loss_points: float = 1.0,
-    data: str | None = None,
+    data: Any = None,
+    groups: Any = None,
     data_dir: str | Path | None = None,
     out: str | Path | None = None,
 ) -> Export:
@@ -31,7 +35,9 @@ def export(
         to: Names of formats (`lightcnn list formats`), or one text in which commas separate them.
         check: Processor on which the C files are run in an emulator: `cortex-m3`, `cortex-m4` or `cortex-m7`.
         max_loss_points: How many percentage points of accuracy on the validation set a file in int8 may lose.
-        data: Data to use in place of the run's, for calibration, accuracy and comparison.
+        data: Data to use in place of the run's, for calibration, accuracy and comparison. Of a run whose images were
+            arrays (X, y), these arrays again, which int8 formats need; or a PyTorch data set of (image, label).
+        groups: For arrays, the patient or photograph of each image (N,).
         data_dir: Folder of published data sets; that of the run's recipe by default.
         out: Folder to write, which must not exist; a new folder under `runs/` by default.
 
@@ -47,10 +53,13 @@ def export(
         >>> export.report["formats"][0]["files"]
         ['model.onnx']
     """
+    if data is None and groups is not None:
+        raise InputError("export: groups without data; give the images as data=(X, y), too")
     folder = run.path if isinstance(run, RunFolder) else Path(run)
-    settings = ExportSettings(
-        folder, parse_formats(to), check=check, max_loss_points=max_loss_points, data=data,
-        data_dir=None if data_dir is None else Path(data_dir),
-    )  # fmt: skip
-    with given_module(run.module if isinstance(run, RunFolder) else None):
+    module = run.module if isinstance(run, RunFolder) else None
+    with given("" if data is None else data, groups) as source, given_module(module):
+        settings = ExportSettings(
+            folder, parse_formats(to), check=check, max_loss_points=max_loss_points, data=source or None,
+            data_dir=None if data_dir is None else Path(data_dir),
+        )  # fmt: skip
         return job.run(settings, out=out)

@@ -23,6 +23,7 @@ from lightcnn.data.grouping.groups import find_groups
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.positive_class import default_positive, in_order, with_positive
 from lightcnn.data.preprocess import Preprocess, read_preprocess
+from lightcnn.data.sources.arrays import recipe_head
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import make_split
 from lightcnn.devices import pick_device, require_memory
@@ -153,7 +154,7 @@ def _require_memory(recipe: Recipe, device: torch.device) -> None:
 def first_files(recipe: Recipe, data: Mapping[str, Any], settings: TrainSettings | None) -> dict[str, bytes]:
     """recipe.yaml, data.json and, with settings, train.yaml. `data` is that of report.json."""
     header = stand_in_warning(data)
-    text = document.dump(recipe, header, exclude_defaults=False)
+    text = document.dump(recipe, header or recipe_head(), exclude_defaults=False)
     files = {RECIPE_FILE: text.encode(), "data.json": json_bytes(data)}
     return files | (settings.file(header) if settings else {})
 

@@ -11,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from lightcnn.data.preprocess import Preprocess
+from lightcnn.data.sources.arrays import are_given
 from lightcnn.module_spec import ModuleSpec
 from lightcnn.output.caveats import NOT_FOR_DIAGNOSIS, STAND_IN_CARD
 from lightcnn.output.largest_class import largest_class_sentence
@@ -43,6 +44,9 @@ MAX_CLASS_ROWS = 30
 OUT_OF_SCOPE = (
     "Diagnosis, triage, screening and any other decision about a person; other kinds of images, and images from other "
     "sources, on which the network has not been tested."
+)
+REPEAT_FROM_PYTHON = (
+    '```python\nimport lightcnn\n\nlightcnn.train("recipe.yaml", data=(images, labels), out="again")\n```'
 )
 REFERENCES = "Figures: `plots/`. All results: `report.html`, `report.json`."
 
@@ -90,7 +94,7 @@ def model_card(facts: CardFacts) -> bytes:
         "## Training",
         table(("", ""), _training_rows(facts)),
         "To repeat the training with the same data, run in this folder:",
-        "```sh\nlightcnn train recipe.yaml --out again\n```",
+        REPEAT_FROM_PYTHON if are_given() else "```sh\nlightcnn train recipe.yaml --out again\n```",
         "## CLAIM",
         "The items of CLAIM, the Checklist for Artificial Intelligence in Medical Imaging (Mongan, Moy and Kahn 2020; "
         "update by Tejani and others 2024), as far as this run knows them. The authors of a study must add the others.",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lightcnn import document
 from lightcnn.data.contact_sheets import thumbnail
+from lightcnn.data.sources.arrays import are_given
 from lightcnn.engine.history import History
 from lightcnn.module_spec import ModuleSpec
 from lightcnn.output import html
@@ -24,7 +25,7 @@ from lightcnn.output.confusion_table import confusion_table
 from lightcnn.output.largest_class import KEY, largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
 from lightcnn.output.report import device_bytes
-from lightcnn.recipe import Optimisation, Recipe
+from lightcnn.recipe import RECIPE_FILE, Optimisation, Recipe
 from lightcnn.training.report import wording
 from lightcnn.training.report.tables import (
     confidence_table,
@@ -79,7 +80,7 @@ def train_page(
         "certainty": "The interval shows how much the score would vary with other test images, not how much it varies "
         "between trainings. The test set was evaluated once; weights, temperature and threshold were chosen on the "
         "validation set.",
-        "commands": next_commands(folder, recipe, f"lightcnn train {shlex.quote(str(folder))}/recipe.yaml --seeds 5",
+        "commands": next_commands(folder, recipe, repeat_command(folder, {"seeds": 5}),
                                   "Train it with five seeds, to see how much the score varies between trainings"),
         "thresholds": threshold_table(thresholds_of(report)),
         "mistakes": [_mistake(mistake) for mistake in mistakes],
@@ -133,12 +134,29 @@ def next_commands(folder: Path, recipe: Recipe, repeat: str, reason: str) -> lis
             ("Show where the network looks", 'lightcnn.explain(run, ["photograph.jpg"])'),
             ("Write the network for other runtimes", 'lightcnn.export(run, "onnx")'),
         ]
+    if are_given():
+        export = f'lightcnn.export({str(folder)!r}, "onnx,c", data=(X, y))'
+        return [
+            ("Classify new images", f"lightcnn predict {run} photographs"),
+            ("Show where the network looks", f"lightcnn explain {run} photographs"),
+            ("Write the network for other runtimes and for microcontrollers, with the same arrays in Python", export),
+            (f"{reason}, with the same arrays in Python", repeat),
+        ]
     return [
         ("Classify new images", f"lightcnn predict {run} photographs"),
         ("Show where the network looks, on test images", f"lightcnn explain {run} --images 8"),
         ("Write the network for other runtimes and for microcontrollers", f"lightcnn export {run} --to onnx,c"),
         (reason, repeat),
     ]
+
+
+def repeat_command(folder: Path, counts: Mapping[str, int]) -> str:
+    """What trains the recipe in a folder again, with so many `folds` or `seeds`; of arrays, a line of Python."""
+    if are_given():
+        options = "".join(f", {name}={count}" for name, count in counts.items())
+        return f"lightcnn.train({f'{folder}/{RECIPE_FILE}'!r}, data=(X, y){options})"
+    options = "".join(f" --{name} {count}" for name, count in counts.items())
+    return f"lightcnn train {shlex.quote(str(folder))}/{RECIPE_FILE}{options}"
 
 
 def page_title(report: Mapping[str, Any], recipe: Recipe) -> str:

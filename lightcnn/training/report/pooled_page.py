@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from lightcnn.output import html
 from lightcnn.output.charts.network_table import Stage
 from lightcnn.output.charts.svg import Chart
 from lightcnn.recipe import Recipe
-from lightcnn.training.report.page import CHARTS, next_commands, page_title, shared_context
+from lightcnn.training.report.page import CHARTS, next_commands, page_title, repeat_command, shared_context
 
 POOLED_CHARTS = {
     "parts": ("Accuracy of each part", "Test accuracy with its 95 % interval. The band is the interval of all parts."),
@@ -52,8 +51,7 @@ def pooled_page(
 
 def _commands(report: Mapping[str, Any], recipe: Recipe, folder: Path) -> list[tuple[str, str]]:
     """What to do with the network of the first part; a repeated run has none of its own."""
-    options = "".join(f" --{name} {report[name]}" for name in ("folds", "seeds") if report.get(name))
-    repeat = f"lightcnn train {shlex.quote(str(folder))}/recipe.yaml{options}"
+    repeat = repeat_command(folder, {name: report[name] for name in ("folds", "seeds") if report.get(name)})
     first = folder / report["parts"][0]["folder"]
     return next_commands(first, recipe, repeat, "Repeat all trainings")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,13 @@ from PIL import Image
 import lightcnn
 from lightcnn.data.sources.arrays import given, read_arrays
 from lightcnn.data.sources.load import load
-from lightcnn.errors import DataError
+from lightcnn.errors import DataError, InputError, LightcnnError
 from lightcnn.recipe import Recipe
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(60) % 3
 IMAGES = (RANDOM.integers(0, 60, (60, 8, 8)) + 80 * LABELS[:, None, None]).astype(np.uint8)
+GROUPS = np.arange(60) // 2
 
 
 class Pairs(torch.utils.data.Dataset):  # type: ignore[type-arg]
@@ -141,3 +144,30 @@ def test_search_train_and_audit_take_arrays(tmp_path: Path, monkeypatch: pytest.
     assert trained.report["data"]["groups"]["known"] is True
     audit = lightcnn.audit((IMAGES, labels), fast=True, out="audit")
     assert audit.report["counts"]["images"] == 60
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> lightcnn.Run:
+    """A search of arrays with groups."""
+    out = tmp_path_factory.mktemp("arrays") / "run"
+    return lightcnn.search("50kFLOPs", data=(IMAGES, LABELS), groups=GROUPS, trials=1, epochs=1, workers=1, out=out)
+
+
+def test_what_a_run_of_arrays_says_to_do_next_can_be_done(searched: lightcnn.Run) -> None:
+    head = "# The images were given in Python and are not stored: train again with lightcnn.train(FILE, data=(X, y)).\n"
+    assert (searched / "recipe.yaml").read_text().startswith(head)
+    page = html.unescape(re.sub("<[^>]+>", "", (searched / "report.html").read_text(encoding="utf-8")))
+    assert f"lightcnn.search(data=(X, y), out='{searched.path}', resume=True, trials=2)" in page
+    assert f"lightcnn.train('{searched / 'recipe.yaml'}', data=(X, y), seeds=5)" in page
+    assert "--resume" not in page and "lightcnn train" not in page
+
+
+def test_a_run_of_arrays_is_exported_to_8_bits_with_the_same_arrays(searched: lightcnn.Run, tmp_path: Path) -> None:
+    with pytest.raises(LightcnnError, match="needs training images for its calibration"):
+        lightcnn.export(searched, "c", out=tmp_path / "without")
+    with pytest.raises(InputError, match="groups without data"):
+        lightcnn.export(searched, "c", groups=GROUPS, out=tmp_path / "without")
+    exported = lightcnn.export(searched, "c", data=(IMAGES, LABELS), groups=GROUPS, out=tmp_path / "with")
+    assert [row["format"] for row in exported.report["formats"]] == ["c"]
+    assert exported.report["data"]["fingerprint"] == searched.report["data"]["fingerprint"]
+    assert "not the run's own data" not in exported.report["data"]["note"]
