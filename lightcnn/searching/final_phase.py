@@ -82,7 +82,7 @@ class FinalPhase:
         """Trains the next networks, one a worker, if there is time to train them as long; returns whether it did."""
         known = {finalist.outcome.number for finalist in trained.finalists}
         outcomes = [outcome for outcome in self._searcher.outcomes() if outcome.number not in known]
-        further = self._chosen(outcomes, self._parts.executor.workers)
+        further = self._chosen(outcomes, self._parts.executor.final_workers)
         if not further or not self.trainings.have_time(further, trained.steps):
             return False
         progress = self.trainings.run(further)

@@ -48,6 +48,12 @@ class SearchProgress:
         `chosen` is why the space was chosen, None if the user gave it.
         """
 
+    def joined(self, machines: int, workers: int) -> None:
+        """Called in a search of several machines when others have joined or left: how many there are now."""
+
+    def noted(self, message: str) -> None:
+        """Called with what the user should know of a search of several machines."""
+
     def started(self, candidate: Candidate, fidelity: Fidelity) -> None:
         """Called when a training of a trial starts or continues."""
 

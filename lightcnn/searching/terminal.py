@@ -84,6 +84,14 @@ class SearchView(LiveView, SearchProgress):
         if space.covered:
             self.line("the budget admits the largest network of the space, so networks are not scaled up to it")
 
+    def joined(self, machines: int, workers: int) -> None:
+        """Shows how many processes work."""
+        self.line(f"{machines} {'process trains' if machines == 1 else 'processes train'} with {workers} workers")
+
+    def noted(self, message: str) -> None:
+        """Shows the message."""
+        self.line(message)
+
     def started(self, candidate: Any, fidelity: Any) -> None:
         """Shows the network that is trained."""
         size = candidate.spec.input[1]
