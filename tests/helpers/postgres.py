@@ -18,8 +18,8 @@ USER = "anna"
 
 def programs() -> Path | None:
     """The folder of PostgreSQL's programs, the newest version; None if it is not installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), key=lambda path: int(path.parent.parent.name))
-    return found[-1].parent if found else None
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), key=lambda path: int(path.parent.parent.name))
+    return installed[-1].parent if installed else None
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Cluster:
     def start(cls) -> Cluster:
         """Makes a server in a folder of its own and starts it; skips the test if that cannot be done here."""
         pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
-        found = programs()
-        if found is None:
+        folder_of_programs = programs()
+        if folder_of_programs is None:
             pytest.skip("PostgreSQL is not installed (.ci/system installs it)")
         if os.getuid() == 0 and shutil.which("runuser") is None:
             pytest.skip("PostgreSQL refuses to run as root, and there is no runuser")
@@ -45,7 +45,7 @@ class Cluster:
             shutil.chown(folder, "postgres")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            cluster = cls(found, folder, free.getsockname()[1])
+            cluster = cls(folder_of_programs, folder, free.getsockname()[1])
         cluster.call("initdb", "-A", "trust", "-U", USER, "--no-sync", "-E", "UTF8", "--locale=C")
         cluster.resume()
         return cluster

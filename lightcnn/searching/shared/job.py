@@ -60,7 +60,7 @@ class SharedEnd(Frozen):
     seconds: float | None = None
 
     def is_of(self, settings: SearchSettings) -> bool:
-        """Whether it is the end of a search with these limits; one with larger limits goes on."""
+        """Whether it is the end of a search with these limits; one with larger limits continues."""
         return (self.trials, self.seconds) == (settings.trials, settings.seconds)
 
 
@@ -145,7 +145,7 @@ def take_part(place: SharedPlace, parts: SharedParts) -> SharedEnd:
     """Trains for the study until its search has ended, and leads it if no other machine does; returns how it ended.
 
     Raises: InputError if the study is that of another search; LightcnnError if the search failed, or if this machine
-    cannot go on.
+    cannot continue.
     """
     with Membership.joined(place, this_process(parts.pool.workers, parts.folder.path)) as membership:
         machine = _Machine(place, parts, membership)

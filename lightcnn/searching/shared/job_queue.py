@@ -27,7 +27,7 @@ MAX_ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that this process runs, and the trial that stands for it."""
+    """A job that this process runs, and the trial that represents it."""
 
     trial_id: int
     job: TrainingJob

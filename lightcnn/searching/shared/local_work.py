@@ -20,7 +20,7 @@ LOOK_SECONDS = 0.5
 class LocalWork:
     """Keeps the workers of `pool` busy, one `round` after another.
 
-    It outlives a storage that is lost for a while: trainings go on, and their results are handed in afterwards.
+    It outlives a storage that is lost for a while: trainings continue, and their results are handed in afterwards.
     """
 
     def __init__(self, pool: WorkerPool, queue: JobQueue, membership: Membership, states: SharedStates) -> None:
@@ -52,7 +52,7 @@ class LocalWork:
     def round(self) -> list[TrainingResult]:
         """Hands in what is done, and claims jobs for free workers; returns the results of jobs that were added.
 
-        Raises: LightcnnError if this machine cannot go on, as with a full disk; its jobs are then handed back.
+        Raises: LightcnnError if this machine cannot continue, as with a full disk; its jobs are then handed back.
         """
         added = []
         while (result := self._pool.poll()) is not None:

@@ -118,7 +118,7 @@ class Membership:
         if now - self._looked < LOOK_SECONDS:
             return self._live
         if now - self._looked > SILENT_SECONDS / 2:
-            self._seen.clear()  # nobody was observed meanwhile: this process slept, or the server was away
+            self._seen.clear()  # no one was observed meanwhile: this process slept, or the server was away
         trials = self._study.get_trials(deepcopy=False)
         now = self._looked = time.monotonic()
         dead = [trial for trial in trials if trial.state == TrialState.RUNNING and self._is_dead(trial, now)]
@@ -183,7 +183,7 @@ class Membership:
 
 
 def _member(trial: FrozenTrial) -> Member | None:
-    """The member that a trial stands for; None if it has only begun to join."""
+    """The member that a trial represents; None if it is only joining."""
     try:
         return Member.model_validate({**trial.user_attrs["member"], "number": trial.number})
     except (KeyError, TypeError, ValidationError):

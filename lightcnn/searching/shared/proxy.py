@@ -13,7 +13,7 @@ from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.trials.storage import without_warnings
 
 THREADS = 16
-"""Requests that are answered at once; a search sends few."""
+"""Requests that are processed at once; a search sends few."""
 
 
 def serve(settings: SharedSettings, host: str, port: int, on_ready: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""States of trainings in a folder that all machines reach, so that any of them continues what another has begun.
+"""States of trainings in a folder that all machines reach, so that any of them continues what another has started.
 
 They are in Optuna's artifact store, as safetensors. Without such a folder, a training that another machine continues
 starts again from scratch, to the same weights.

@@ -41,14 +41,14 @@ class Cable:
         self.is_cut = False
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._storage, name)
-        if not callable(found):
-            return found
+        value = getattr(self._storage, name)
+        if not callable(value):
+            return value
 
         def call(*arguments: Any, **options: Any) -> Any:
             if self.is_cut and name != "remove_session":
                 raise ConnectionError("the cable is cut")
-            return found(*arguments, **options)
+            return value(*arguments, **options)
 
         return call
 
@@ -129,10 +129,11 @@ class Machine:
         trials: int = 12,
         fingerprint: str = "images",
         lead: Callable[[], None] = lambda: None,
+        cable: type[Cable] = Cable,
     ) -> None:
         self.pool = pool
         self.place = SharedPlace(shared)
-        self.cable = Cable(self.place.storage)
+        self.cable = cable(self.place.storage)
         self.place.__dict__["storage"] = self.cable
         self.end: SharedEnd | None = None
         self.error: BaseException | None = None
