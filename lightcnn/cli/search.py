@@ -37,7 +37,7 @@ from lightcnn.output.caveats import warning_lines
 from lightcnn.output.console import CommandConsole
 from lightcnn.searching.deployment.names import DEPLOYMENTS
 from lightcnn.searching.metric_names import METRICS
-from lightcnn.searching.shared.settings import SharedSettings, shared_settings
+from lightcnn.searching.shared.settings import SharedSettings, read_note, shared_settings
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.text import visible
 from lightcnn.version import __version__
@@ -300,8 +300,7 @@ def _take_part(
     end, run = finished(shared, settings), None
     if end is None:
         out, console = out or RunFolder.default_path("search"), CommandConsole(stderr=True)
-        again = f"--storage {shlex.quote(shared.visible_url)} --study {shared.study}"
-        with resumable("search", out, SETTINGS_FILE, again), SearchView(console, quiet) as view:
+        with resumable("search", out, SETTINGS_FILE, shared.options), SearchView(console, quiet) as view:
             from lightcnn.searching import job
 
             run, end = job.run_shared(settings, shared, out=out, resume=resume and out.exists(), progress=view)
@@ -409,7 +408,9 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
             *warning_lines(report),
         ]:
             console.print_line(line)
-        longer = f"lightcnn search --resume --out {shlex.quote(str(run.path))} {longer_option(_seconds(run), report)}"
+        shared = read_note(run)
+        place = f"--out {shlex.quote(str(run.path))}" if shared is None else shared.options
+        longer = f"lightcnn search --resume {place} {longer_option(_seconds(run), report)}"
         more = f"; search longer with: {longer}" if can_continue and _has_others(run) else ""
         console.print_line(f"run folder {run.path}: open {run / 'report.html'}{more}")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -16,7 +17,7 @@ from lightcnn.data.sources.arrays import given
 from lightcnn.data.split import data_document
 from lightcnn.devices import DeviceName, default_workers, pick_device
 from lightcnn.duration import seconds_of
-from lightcnn.errors import InputError
+from lightcnn.errors import InputError, RunError
 from lightcnn.output.report import report_head
 from lightcnn.output.terminal import receiver
 from lightcnn.progress import Progress
@@ -42,7 +43,7 @@ from lightcnn.searching.settings import (
 from lightcnn.searching.shared.executor import SharedExecutor
 from lightcnn.searching.shared.job import SharedEnd, SharedParts, take_part
 from lightcnn.searching.shared.place import SharedPlace
-from lightcnn.searching.shared.settings import SharedSettings
+from lightcnn.searching.shared.settings import SHARED_FILE, SharedSettings, read_note
 from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.searching.teaching import predictions_of, teaching_seconds
 from lightcnn.searching.terminal import SearchView
@@ -169,6 +170,8 @@ def run(
     been read. Raises: as `search`.
     """
     existing = RunFolder.resumed(out, resume=resume, command="search", settings=SETTINGS_FILE)
+    if existing is not None and (shared := read_note(existing)) is not None:
+        raise RunError(f"--resume: the study of {existing.path} is shared; resume it with {shared.options}")
     device = pick_device(settings.device)
     with _workers(settings, device, progress) as pool:
         inputs = prepare(
@@ -200,12 +203,16 @@ def run_shared(
     be used, or its study is another search.
     """
     existing = RunFolder.resumed(out, resume=resume, command="search", settings=SETTINGS_FILE)
+    if existing is not None and read_note(existing) is None:
+        raise RunError(
+            f"--resume: the study of {existing.path} is in its folder; omit --storage, or choose a new --out"
+        )
     device = pick_device(settings.device)
     count = settings.workers or default_workers(device)
     kind = cast(DeviceType, device.type)
     with closing(SharedPlace(shared)) as place, WorkerPool(count, progress.stepped, kind, shared.trial_timeout) as pool:
         inputs = prepare(settings, device, count, progress, existing=existing)
-        with _opened(out, existing, inputs, device, progress) as (folder, data):
+        with _opened(out, existing, inputs, device, progress, {SHARED_FILE: shared.yaml()}) as (folder, data):
             if not _share_images(data, inputs):
                 raise InputError("--storage: the images cannot be written to the cache folder; free some space there")
             pool.open(data, folder)
@@ -232,10 +239,11 @@ def _opened(
     inputs: SearchInputs,
     device: torch.device,
     progress: SearchProgress,
+    files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Iterator[tuple[RunFolder, PipelineData]]:
-    """The run folder, which is locked, and the images that trainings need."""
+    """The run folder, which is locked, and the images that trainings need; a new folder begins with these `files`."""
     times = {LATENCY_FILE: inputs.latencies.yaml()} if inputs.latencies else {}
-    folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: inputs.settings.yaml(), **times})
+    folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: inputs.settings.yaml(), **times, **files})
     with folder.locked():
         pipeline = Pipeline(inputs.dataset, inputs.sets, device, progress=progress.reading)
         teacher = predictions_of(inputs.teacher, pipeline, folder, progress.reading)

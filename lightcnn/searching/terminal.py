@@ -89,8 +89,10 @@ class SearchView(LiveView, SearchProgress):
         self.line(f"{machines} {'process trains' if machines == 1 else 'processes train'} with {workers} workers")
 
     def noted(self, message: str) -> None:
-        """Shows the message."""
+        """Shows the message, and that this machine trains for another one if it has no search of its own."""
         self.line(message)
+        if self._plan is None:
+            self._phase, self._current = "training for the leader", ""
 
     def started(self, candidate: Any, fidelity: Any) -> None:
         """Shows the network that is trained."""

@@ -78,6 +78,8 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(front)
     if "deploy" in report:
         lines.append(_deploy_line(report["metric"], report["deploy"]))
+    if "machines" in report:
+        lines.append(_machines_line(report["machines"]))
     if "prediction" in report and compared["networks"] > 1:
         lines.append(prediction_line(report["prediction"]) or UNCHECKED)
     if compared["cut_short"]:
@@ -87,6 +89,16 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
     if unused and unused > UNUSED_SHARE * (report["seconds"] + unused):
         lines.append(f"the search ended {format_duration(unused)} before its time: {_why_unused(compared)}")
     return lines
+
+
+def _machines_line(machines: Mapping[str, int]) -> str:
+    """How many processes took part in a search of several machines, and what they trained twice."""
+    members, repeated = machines["members"], machines["repeated_trainings"]
+    took_part = "one process took part" if members == 1 else f"{members} processes took part"
+    if not repeated:
+        return f"{took_part} in the search"
+    were = "one training was" if repeated == 1 else f"{repeated} trainings were"
+    return f"{took_part} in the search; {were} repeated from the start, since the state was out of reach"
 
 
 def _slow_lines(report: Mapping[str, Any]) -> list[str]:

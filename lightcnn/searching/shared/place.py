@@ -8,7 +8,7 @@ from functools import cached_property
 
 import optuna
 from optuna.storages import BaseStorage
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from lightcnn import interrupt
 from lightcnn.errors import RunError
@@ -43,7 +43,7 @@ class SharedPlace:
     @cached_property
     def errors(self) -> tuple[type[Exception], ...]:
         """What is raised if the server cannot be reached."""
-        kinds: tuple[type[Exception], ...] = (*STORAGE_ERRORS, DBAPIError, ConnectionError)
+        kinds: tuple[type[Exception], ...] = (*STORAGE_ERRORS, SQLAlchemyError, ConnectionError)
         if self.settings.grpc_address is None:
             return kinds
         from grpc import RpcError
@@ -60,7 +60,7 @@ class SharedPlace:
         try:
             with without_warnings():
                 return self._connected()
-        except (SQLAlchemyError, *self.errors) as error:
+        except self.errors as error:
             raise RunError(f"--storage {self.settings.visible_url}: {' ('.join(self._reason(error))})") from None
         except (RuntimeError, ValueError) as error:  # tables of another version of Optuna
             raise RunError(

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from lightcnn import document
+from lightcnn.document import Frozen
 from lightcnn.errors import InputError
+from lightcnn.run_folder import RunFolder
 
+SHARED_FILE = "shared.yaml"
+"""In the run folder of a shared search: where its study is."""
 GRPC = re.compile(r"grpc://(?P<host>[^:/?#@]+|\[[0-9A-Fa-f:]+\]):(?P<port>\d{1,5})/?")
 STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SCHEME = "postgresql+psycopg"
 """The scheme of the only database that is offered: on SQLite, Optuna lets two processes claim the same trial."""
+
+
+class SharedNote(Frozen):
+    """shared.yaml: the storage, without its password, and the study."""
+
+    storage: str
+    study: str
+
+
+def read_note(run: RunFolder) -> SharedSettings | None:
+    """Where the study of a run is; None if it is in the run folder. Raises: DocumentError."""
+    if not (run / SHARED_FILE).is_file():
+        return None
+    note = document.load(SharedNote, run / SHARED_FILE)
+    return SharedSettings(note.storage, note.study)
 
 
 @dataclass(frozen=True)
@@ -39,6 +60,15 @@ class SharedSettings:
         """Host and port of Optuna's gRPC proxy, if it is the storage."""
         match = GRPC.fullmatch(self.url)
         return (match["host"].strip("[]"), int(match["port"])) if match else None
+
+    @property
+    def options(self) -> str:
+        """The options of the command that joins it; the password is left out."""
+        return f"--storage {shlex.quote(self.visible_url)} --study {self.study}"
+
+    def yaml(self) -> bytes:
+        """shared.yaml."""
+        return document.dump(SharedNote(storage=self.visible_url, study=self.study)).encode()
 
     def __str__(self) -> str:
         return f"study {self.study} in {self.visible_url}"

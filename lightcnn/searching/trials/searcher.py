@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import optuna
 from optuna.trial import Trial
 
-from lightcnn.errors import RunError
+from lightcnn.errors import RunError, StudyError
 from lightcnn.searching.strategies.base import (
     Bands,
     GivenShape,
@@ -194,6 +194,8 @@ class Searcher:
             params = self._sampler.sample_relative(study, proposal, distributions(self._genes))
             self.study.sampler = GivenShape(self._genes, decode(self._genes, params))
             trial = self.study.ask(distributions(self._genes))
+        if trial.number != number:
+            raise StudyError(f"{self._place}: another process added a trial; use --resume")
         self._trials[trial.number] = trial
         self.refresh(trial.number)
         return trial, self.candidate(trial.number, clock)

@@ -26,6 +26,8 @@ def test_a_search_is_shared_found_finished_and_continued(capsys: pytest.CaptureF
     report = json.loads(Path("first/report.json").read_text())
     assert report["machines"] == {"members": 1, "repeated_trainings": 0}
     assert not Path("first/study.db").exists()
+    assert run(["search", "--resume", "--out", "first", "--trials", "5"]) == 2
+    assert "the study of first is shared; resume it with --storage postgresql" in capsys.readouterr().err
 
     assert run(["search", "--budget", "100kFLOPs", "--trials", "1", *COMMON, "--out", "second"]) == 0
     assert "the search has ended; its run folder is " in capsys.readouterr().out
