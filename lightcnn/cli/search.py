@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -37,7 +36,7 @@ from lightcnn.output.caveats import warning_lines
 from lightcnn.output.console import CommandConsole
 from lightcnn.searching.deployment.names import DEPLOYMENTS
 from lightcnn.searching.metric_names import METRICS
-from lightcnn.searching.shared.settings import SharedSettings, read_note, shared_settings
+from lightcnn.searching.shared.settings import SharedSettings, resume_options, shared_settings
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.text import visible
 from lightcnn.version import __version__
@@ -408,9 +407,7 @@ def _show_search(run: RunFolder, as_json: bool, quiet: bool) -> None:
             *warning_lines(report),
         ]:
             console.print_line(line)
-        shared = read_note(run)
-        place = f"--out {shlex.quote(str(run.path))}" if shared is None else shared.options
-        longer = f"lightcnn search --resume {place} {longer_option(_seconds(run), report)}"
+        longer = f"lightcnn search --resume {resume_options(run)} {longer_option(_seconds(run), report)}"
         more = f"; search longer with: {longer}" if can_continue and _has_others(run) else ""
         console.print_line(f"run folder {run.path}: open {run / 'report.html'}{more}")
 

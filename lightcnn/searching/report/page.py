@@ -17,6 +17,7 @@ from lightcnn.output.charts.network_table import TABLE_HEADER, stage_rows
 from lightcnn.output.confusion_table import confusion_table, frequent_mistakes
 from lightcnn.output.largest_class import KEY, largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
+from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.metric_names import format_score, metric_label
 from lightcnn.searching.report.wording import (
@@ -30,6 +31,7 @@ from lightcnn.searching.report.wording import (
     teacher_line,
 )
 from lightcnn.searching.settings import SearchSettings
+from lightcnn.searching.shared.settings import resume_options
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.spec import NetworkSpec
 
@@ -164,7 +166,8 @@ def _commands(
         spec, data = shlex.quote(str(path / report["front"][0]["spec"])), shlex.quote(report["data"]["source"])
         yield "Train the cheapest network of the front", f"lightcnn train {spec} --data {data}"
     if has_others:
-        yield "Search longer", f"lightcnn search --resume --out {run} {longer_option(settings.seconds, report)}"
+        options = resume_options(RunFolder(path))
+        yield "Search longer", f"lightcnn search --resume {options} {longer_option(settings.seconds, report)}"
     yield "See how much the seed matters", f"lightcnn train {shlex.quote(str(path / 'recipe.yaml'))} --seeds 5"
 
 

@@ -36,6 +36,12 @@ def read_note(run: RunFolder) -> SharedSettings | None:
     return SharedSettings(note.storage, note.study)
 
 
+def resume_options(run: RunFolder) -> str:
+    """The options of `lightcnn search --resume` that continue the search of a run."""
+    shared = read_note(run)
+    return f"--out {shlex.quote(str(run.path))}" if shared is None else shared.options
+
+
 @dataclass(frozen=True)
 class SharedSettings:
     """Where a shared search is, the folder in which machines leave states, and the longest time of a training.
