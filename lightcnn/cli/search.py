@@ -172,11 +172,9 @@ Storage = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        envvar="LIGHTCNN_STORAGE",
-        show_envvar=False,
         help="Search on several machines: all that give the same storage and --study train for one search. "
-        "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, or grpc://HOST:PORT of `lightcnn storage serve`; or set "
-        "LIGHTCNN_STORAGE, which other users cannot list.",
+        "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, or grpc://HOST:PORT of `lightcnn storage serve` (default: "
+        "the variable LIGHTCNN_STORAGE, which other users cannot list).",
     ),
 ]
 StudyName = Annotated[

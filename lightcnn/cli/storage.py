@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lightcnn.cli.options import Debug, Json, Quiet, print_json
+from lightcnn.errors import InputError
 from lightcnn.output.console import CommandConsole
 from lightcnn.version import __version__
 
@@ -21,14 +22,12 @@ class StorageAction(StrEnum):
 def storage(
     action: Annotated[StorageAction, typer.Argument(help="What to do.")],
     url: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="URL",
-            envvar="LIGHTCNN_STORAGE",
-            show_envvar=False,
-            help="The database: postgresql+psycopg://USER:PASSWORD@HOST/DATABASE; or set LIGHTCNN_STORAGE.",
+            metavar="[URL]",
+            help="The database: postgresql+psycopg://USER:PASSWORD@HOST/DATABASE (default: LIGHTCNN_STORAGE).",
         ),
-    ],
+    ] = None,
     host: Annotated[
         str, typer.Option(metavar="HOST", help="Address on which to answer; the protocol has no password.")
     ] = "127.0.0.1",
@@ -41,7 +40,8 @@ def storage(
     from lightcnn.searching.shared.settings import shared_settings
 
     settings = shared_settings(url, "any")
-    assert settings is not None, "a URL is given"
+    if settings is None:
+        raise InputError("storage serve: the database is missing; name it, or set LIGHTCNN_STORAGE")
 
     def print_address() -> None:
         address = f"grpc://{f'[{host}]' if ':' in host else host}:{port}"

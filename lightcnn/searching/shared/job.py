@@ -195,9 +195,11 @@ class _Machine:
         """Works until the search has ended. Raises: StudyError if the storage is lost."""
         while True:
             with storage_errors(self._place, started=True):
+                leads = self._membership.leads
+                if leads:  # the earlier leader may have ended the search before it left
+                    self._next_look = 0.0
                 if (end := self._end()) is not None:
                     return end
-                leads = self._membership.leads
                 if self._membership.is_lost:
                     raise StudyError(f"{self._place}: the others took this process for dead, since it was silent")
             if leads:

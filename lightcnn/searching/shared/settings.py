@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from lightcnn.run_folder import RunFolder
 
 SHARED_FILE = "shared.yaml"
 """In the run folder of a shared search: where its study is."""
+STORAGE_VARIABLE = "LIGHTCNN_STORAGE"
 GRPC = re.compile(r"grpc://(?P<host>[^:/?#@]+|\[[0-9A-Fa-f:]+\]):(?P<port>\d{1,5})/?")
 STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SCHEME = "postgresql+psycopg"
@@ -83,7 +85,11 @@ class SharedSettings:
 def shared_settings(
     storage: str | None, study: str | None, artifacts: Path | None = None, trial_timeout: float | None = None
 ) -> SharedSettings | None:
-    """The settings from the options of these names; None if the search is not shared. Raises: InputError."""
+    """The settings from the options of these names; None if the search is not shared.
+
+    With a study, the storage may be in the environment. Raises: InputError.
+    """
+    storage = storage or (os.environ.get(STORAGE_VARIABLE) if study is not None else None)
     if storage is None:
         given = {"--study": study, "--artifacts": artifacts, "--trial-timeout": trial_timeout}
         name = next((name for name, value in given.items() if value is not None), None)

@@ -12,6 +12,7 @@ import yaml
 from helpers.paths import ROOT
 
 from lightcnn.cli.main import app
+from lightcnn.searching.shared.settings import STORAGE_VARIABLE
 
 GUIDE = ROOT / "docs" / "guides" / "cluster.md"
 FOLDER = GUIDE.with_suffix("")
@@ -24,11 +25,6 @@ def require_options(words: list[str]) -> None:
     known = {name for param in command.params for name in param.opts}
     given = {word.partition("=")[0] for word in words if word.startswith("--")}
     assert given <= known, given - known
-
-
-def environment(command: str) -> set[str]:
-    """The environment variables that the options of a command read."""
-    return {str(param.envvar) for param in typer.main.get_command(app).commands[command].params if param.envvar}
 
 
 def test_the_commands_of_the_guide_have_known_options() -> None:
@@ -49,8 +45,7 @@ def test_the_file_for_slurm_is_a_script_that_hands_signals_to_the_search() -> No
     settings = dict(re.findall(r"^#SBATCH --([a-z-]+)=(\S+)$", text, re.MULTILINE))
     assert settings["signal"] == "B:TERM@60"
     assert "array" in settings
-    assert re.findall(r"export (LIGHTCNN_\w+)=", text) == ["LIGHTCNN_STORAGE"]
-    assert "LIGHTCNN_STORAGE" in environment("search")
+    assert re.findall(r"export (LIGHTCNN_\w+)=", text) == [STORAGE_VARIABLE]
 
 
 def test_the_file_for_kubernetes_is_a_job_of_the_search() -> None:
@@ -60,7 +55,7 @@ def test_the_file_for_kubernetes_is_a_job_of_the_search() -> None:
     (container,) = pod["containers"]
     require_options(container["command"])
     names = {entry["name"] for entry in container["env"]}
-    assert names == {"LIGHTCNN_STORAGE", "OMP_NUM_THREADS", "POD_NAME"}
+    assert names == {STORAGE_VARIABLE, "OMP_NUM_THREADS", "POD_NAME"}
     used = set(re.findall(r"\$\((\w+)\)", " ".join(container["command"])))
     assert used <= names
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
