@@ -97,15 +97,14 @@ def test_machines_that_die_lose_no_trial_and_the_others_go_on(tmp_path: Path, sh
     assert {target for target, times in trained.items() if times > 1} <= lost
 
 
-def test_a_machine_that_leaves_hands_its_training_back_at_once(
-    tmp_path: Path, shared: SharedSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_machine_that_leaves_hands_its_training_back_at_once(tmp_path: Path, shared: SharedSettings) -> None:
     def leave() -> None:
         raise KeyboardInterrupt
 
-    first = Machine(tmp_path / "first", shared, InstantPool(seconds=0.05)).start()
-    time.sleep(0.2)
-    leaving = Machine(tmp_path / "leaving", shared, InstantPool(at_job(2, leave), seconds=0.05)).start()
+    first = Machine(tmp_path / "first", shared, InstantPool(seconds=0.2)).start()
+    while not first.leads:
+        time.sleep(0.01)
+    leaving = Machine(tmp_path / "leaving", shared, InstantPool(at_job(1, leave))).start()
     assert isinstance(leaving.join().error, KeyboardInterrupt)
     assert first.join().error is None
     assert first.end is not None and first.end.folder == str(tmp_path / "first")
