@@ -123,6 +123,7 @@ class SharedPlace:
     @staticmethod
     def _reason(error: Exception) -> tuple[str, str]:
         """What is wrong, and the message of the server or the driver."""
-        details = getattr(error, "details", None)
-        text = details() if callable(details) else getattr(error, "orig", None) or error.__cause__ or error
+        details = getattr(error, "details", None)  # of gRPC
+        cause = error.__cause__ or error
+        text = details() if callable(details) else getattr(cause, "orig", None) or cause
         return "cannot be reached", first_line(text) or type(error).__name__

@@ -126,7 +126,7 @@ class Machine:
         folder: Path,
         shared: SharedSettings,
         pool: InstantPool,
-        trials: int = 12,
+        trials: int = 8,
         fingerprint: str = "images",
         lead: Callable[[], None] = lambda: None,
         cable: type[Cable] = Cable,

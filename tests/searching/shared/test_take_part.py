@@ -80,7 +80,7 @@ def test_machines_that_die_lose_no_trial_and_the_others_go_on(tmp_path: Path, sh
         InstantPool(seconds=0.05),
     ]
     for number, pool in enumerate(pools):
-        machines.append(Machine(tmp_path / str(number), shared, pool, trials=20).start())
+        machines.append(Machine(tmp_path / str(number), shared, pool, trials=14).start())
         time.sleep(0.1)
     for machine in machines:
         machine.join()
@@ -90,7 +90,7 @@ def test_machines_that_die_lose_no_trial_and_the_others_go_on(tmp_path: Path, sh
     assert machines[2].leads + machines[3].leads >= 1
     assert machines[2].end == machines[3].end
     outcomes = scored(shared)
-    assert [number for number, *_ in outcomes] == list(range(20))
+    assert [number for number, *_ in outcomes] == list(range(14))
     assert all(state == "duplicate" or scores for _, state, _, _, scores in outcomes)
     trained = Counter(target for pool in pools for target in pool.trained)
     lost = {pool.trained[-1] for pool in pools[:2]}
@@ -121,7 +121,7 @@ def test_a_leader_that_leaves_is_followed_by_the_next_machine(tmp_path: Path, sh
     assert isinstance(first.join().error, KeyboardInterrupt)
     assert second.join().error is None
     assert (first.leads, second.leads) == (1, 1)
-    assert len(scored(shared)) == 12
+    assert len(scored(shared)) == 8
 
 
 def test_other_images_are_refused(tmp_path: Path, shared: SharedSettings) -> None:
@@ -151,7 +151,7 @@ def test_a_search_that_fails_ends_on_all_machines_and_can_be_tried_again(
     assert str(first.join().error) == "no trial succeeded"
     assert "the search failed on " in str(second.join().error)
     assert Machine(tmp_path / "third", shared, InstantPool()).start().join().error is None
-    assert len(scored(shared)) == 12
+    assert len(scored(shared)) == 8
 
 
 def test_a_finished_search_of_these_limits_is_not_run_again(tmp_path: Path, shared: SharedSettings) -> None:
@@ -159,6 +159,6 @@ def test_a_finished_search_of_these_limits_is_not_run_again(tmp_path: Path, shar
     second = Machine(tmp_path / "second", shared, InstantPool()).start().join()
     assert first.end == second.end
     assert second.pool.trained == []
-    longer = Machine(tmp_path / "longer", shared, InstantPool(), trials=14).start().join()
+    longer = Machine(tmp_path / "longer", shared, InstantPool(), trials=10).start().join()
     assert longer.error is None
-    assert len(scored(shared)) == 14
+    assert len(scored(shared)) == 10
