@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -23,8 +23,9 @@ from lightcnn.searching.shared.job_queue import JobQueue
 from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SharedSettings
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1_200)]
 TRIALS = 8
+STARTED: list[subprocess.Popen[str]] = []
 PROGRAM = (
     "from lightcnn.searching.shared import members; members.SILENT_SECONDS, members.BEAT_SECONDS = 8.0, 1.0; "
     "from lightcnn.__main__ import main; main()"
@@ -37,14 +38,26 @@ def start(
     """A machine: a process of one worker on the digits, whose trainings take some seconds."""
     command = [
         *before, sys.executable, "-c", PROGRAM, "search", "--budget", "100kFLOPs", "--trials", str(trials),
-        "--epochs", "40", "--workers", "1", "--study", study, "--out", str(folder), "--quiet",
+        "--epochs", "20", "--workers", "1", "--study", study, "--out", str(folder), "--quiet",
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(ROOT), "LIGHTCNN_STORAGE": url, "OMP_NUM_THREADS": "1"}
-    log = folder.with_suffix(".log").open("w")
-    return subprocess.Popen(command, env=environment, stdout=log, stderr=log, text=True, start_new_session=True)
+    with folder.with_suffix(".log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, text=True, start_new_session=True)
+    STARTED.append(process)
+    return process
 
 
-def until(condition: Callable[[], bool], seconds: float = 180.0) -> None:
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """Ends what a test that failed has left."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.wait()
+
+
+def until(condition: Callable[[], bool], seconds: float = 400.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never held"
@@ -94,7 +107,7 @@ def test_four_machines_two_of_which_are_killed_and_one_has_a_wrong_clock(tmp_pat
     cluster.stop()
     time.sleep(3)
     cluster.resume()
-    assert [process.wait(300) for process in processes[2:]] == [0, 0], "\n".join(map(error, folders))
+    assert [process.wait(900) for process in processes[2:]] == [0, 0], "\n".join(map(error, folders))
     finished = [folder for folder in folders if (folder / "report.json").is_file()]
     assert finished == [folders[2]]
     rows = timeless(folders[2])
@@ -106,7 +119,7 @@ def test_four_machines_two_of_which_are_killed_and_one_has_a_wrong_clock(tmp_pat
 
 
 def test_one_machine_with_faults_finds_what_it_finds_without(tmp_path: Path, cluster: Cluster) -> None:
-    assert start(tmp_path / "undisturbed", cluster.url, "undisturbed").wait(300) == 0, error(tmp_path / "undisturbed")
+    assert start(tmp_path / "undisturbed", cluster.url, "undisturbed").wait(900) == 0, error(tmp_path / "undisturbed")
     first = start(tmp_path / "first", cluster.url, "disturbed")
     until(lambda: len(jobs(cluster.url, "disturbed")) >= 3)
     kill(first)
@@ -120,7 +133,7 @@ def test_one_machine_with_faults_finds_what_it_finds_without(tmp_path: Path, clu
     second.send_signal(signal.SIGTERM)
     assert second.wait(60) == 143
     assert time.monotonic() - began < 10
-    assert start(tmp_path / "third", cluster.url, "disturbed").wait(300) == 0, error(tmp_path / "third")
+    assert start(tmp_path / "third", cluster.url, "disturbed").wait(900) == 0, error(tmp_path / "third")
     assert timeless(tmp_path / "third") == timeless(tmp_path / "undisturbed")
     weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("third", "undisturbed")]
     assert weights[0] == weights[1]
@@ -132,13 +145,12 @@ def test_machines_join_through_optunas_proxy(tmp_path: Path, cluster: Cluster) -
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as proxy:
         assert proxy.stdout is not None
         line = proxy.stdout.readline()
-        until(lambda: True)
         assert "{" in line
         url = "grpc://127.0.0.1:13579"
         first = start(tmp_path / "first", url, "proxied", trials=4)
         until(lambda: running(cluster.url, "proxied", 0))
         second = start(tmp_path / "second", url, "proxied", trials=4)
-        assert [first.wait(300), second.wait(300)] == [0, 0], error(tmp_path / "first")
+        assert [first.wait(900), second.wait(900)] == [0, 0], error(tmp_path / "first")
         assert "its run folder is" not in error(tmp_path / "first")
         assert len(timeless(tmp_path / "first")) == 4
         proxy.send_signal(signal.SIGTERM)
