@@ -9,15 +9,18 @@ from numbers import Real
 from lightcnn.errors import InputError
 
 
-def parse_duration(text: str | None) -> float | None:
-    """The seconds of a duration such as 90s, 10m or 1h30m; None without text. Raises: InputError."""
+def parse_duration(text: str | None, option: str = "--time") -> float | None:
+    """The seconds of a duration such as 90s, 10m or 1h30m, given as that option; None without text.
+
+    Raises: InputError.
+    """
     if text is None:
         return None
     match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", text.strip().lower())
     parts = [float(part or 0) for part in match.groups()] if match else [0.0]
     seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
     if not match or seconds <= 0:
-        raise InputError(f"--time {text!r}: not a duration; write it with units, as in 90s, 10m or 1h30m")
+        raise InputError(f"{option} {text!r}: not a duration; write it with units, as in 90s, 10m or 1h30m")
     return seconds
 
 

@@ -2,6 +2,7 @@
 
 LightcnnError              the work failed                                          exit code 1
 ├── TrainingError          a training diverged or ran out of memory
+├── StudyError             the study of a running search cannot be read or written
 └── InputError             the user's input is wrong, detected before any work      exit code 2
     ├── BudgetError        a budget that cannot be read, or that no network can meet
     ├── DataError          images or labels that cannot be used
@@ -33,6 +34,10 @@ class LightcnnError(Exception):
 
 class TrainingError(LightcnnError):
     """A training that diverged or ran out of memory."""
+
+
+class StudyError(LightcnnError):
+    """The study of a running search cannot be read or written."""
 
 
 class InputError(LightcnnError):

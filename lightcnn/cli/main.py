@@ -26,6 +26,7 @@ from lightcnn.cli.predict import predict
 from lightcnn.cli.profile import profile
 from lightcnn.cli.search import search
 from lightcnn.cli.serve import serve
+from lightcnn.cli.storage import storage
 from lightcnn.cli.train import train
 from lightcnn.errors import DocumentError, LightcnnError
 from lightcnn.output.console import CommandConsole
@@ -66,6 +67,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict,
     "export": export,
     "serve": serve,
+    "storage": storage,
     "compare": compare,
     "check": check,
     "list": list_,
@@ -81,6 +83,7 @@ EXAMPLES: dict[str, str] = {
     "predict": "lightcnn predict runs/first photographs --csv predictions.csv",
     "export": "lightcnn export runs/first --to onnx,onnx-int8,c --check cortex-m4",
     "serve": "lightcnn serve runs/first --port 8000",
+    "storage": "lightcnn storage serve postgresql+psycopg://anna@db.example.org/optuna --host 0.0.0.0",
     "compare": "lightcnn compare runs/first runs/second --metric accuracy",
     "check": "lightcnn check recipe.yaml space.yaml",
     "list": "lightcnn list recipes --show quick",

@@ -90,16 +90,20 @@ class Interrupted(Exception):  # noqa: N818 (not an error: the user interrupted 
 
 
 @contextmanager
-def resumable(command: str, out: Path, settings: str) -> Iterator[None]:
+def resumable(command: str, out: Path, settings: str, resume: str = "") -> Iterator[None]:
     """Turns a signal into the command that resumes the run in `out`, once its file `settings` has been written.
+
+    `resume` are the options that do so, if they are not --resume and --out.
 
     An error after a signal counts as the signal: a library may have turned the one into the other, or the terminal may
     be gone. Raises: Interrupted.
     """
 
     def message() -> str:
-        resume = f"lightcnn {command} --resume --out {shlex.quote(str(out))}"
-        return f"interrupted; resume with: {resume}" if (out / settings).is_file() else "interrupted"
+        options = resume or f"--resume --out {shlex.quote(str(out))}"
+        return (
+            f"interrupted; resume with: lightcnn {command} {options}" if (out / settings).is_file() else "interrupted"
+        )
 
     with interrupt.reported(message):
         try:

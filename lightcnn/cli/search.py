@@ -36,8 +36,10 @@ from lightcnn.output.caveats import warning_lines
 from lightcnn.output.console import CommandConsole
 from lightcnn.searching.deployment.names import DEPLOYMENTS
 from lightcnn.searching.metric_names import METRICS
+from lightcnn.searching.shared.settings import SharedSettings, shared_settings
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.text import visible
+from lightcnn.version import __version__
 
 if TYPE_CHECKING:
     from lightcnn.run_folder import RunFolder
@@ -166,6 +168,33 @@ TaughtBy = Annotated[
         "in at most a third of --time; FILE has its weights.",
     ),
 ]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Search on several machines: all that give the same storage and --study train for one search. "
+        "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, or grpc://HOST:PORT of `lightcnn storage serve` (default: "
+        "the variable LIGHTCNN_STORAGE, which other users cannot list).",
+    ),
+]
+StudyName = Annotated[
+    str | None, typer.Option("--study", metavar="NAME", help="The study in --storage that the machines share.")
+]
+Artifacts = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="With --storage: a folder that all machines reach, for the states of trainings (default: a training that "
+        "another machine continues starts again from scratch).",
+    ),
+]
+TrialTimeout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION",
+        help="With --storage: a training up to one rung that takes longer has failed (default: no limit).",
+    ),
+]
 SearchDevice = Annotated[Device | None, typer.Option(help="Where networks are trained (default: auto).")]
 ResumeSearch = Annotated[
     bool, typer.Option("--resume", help="Resume the search in --out with the settings it was started with.")
@@ -201,6 +230,10 @@ def search(
     require_data: RequireData = False,
     fast: Fast = False,
     positive: Positive = None,
+    storage: Storage = None,
+    study: StudyName = None,
+    artifacts: Artifacts = None,
+    trial_timeout: TrialTimeout = None,
     out: Out = None,
     resume: ResumeSearch = False,
     dry_run: SearchDryRun = False,
@@ -223,6 +256,10 @@ def search(
     if sets:
         options["set"] = assigned(sets)
     options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
+    shared = shared_settings(storage, study, artifacts, parse_duration(trial_timeout, "--trial-timeout"))
+    if shared is not None:
+        _take_part(shared, options, out, resume=resume, dry_run=dry_run, as_json=as_json, quiet=quiet)
+        return
     settings = resumed_settings(out, options) if resume else _new_settings(options, out)
     if dry_run:
         _show_estimate(settings, as_json, quiet, out if resume else None)
@@ -230,6 +267,42 @@ def search(
         _show_again(out, as_json, quiet)
     else:
         _show_search(_run(settings, out, resume, quiet), as_json, quiet)
+
+
+def _take_part(
+    shared: SharedSettings,
+    options: Mapping[str, Any],
+    out: Path | None,
+    *,
+    resume: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Takes part in a search of several machines, and prints its end: the result, or on which machine it is."""
+    from lightcnn.run_folder import RunFolder
+    from lightcnn.searching.settings import SETTINGS_FILE
+    from lightcnn.searching.shared.job import finished, joined_settings, require_shareable
+    from lightcnn.searching.terminal import SearchView
+
+    settings = joined_settings(shared, options, resume=resume) or _new_settings(options, out)
+    require_shareable(settings)
+    if dry_run:
+        _show_estimate(settings, as_json, quiet, None)
+        return
+    end, run = finished(shared, settings), None
+    if end is None:
+        out, console = out or RunFolder.default_path("search"), CommandConsole(stderr=True)
+        with resumable("search", out, SETTINGS_FILE, shared.options), SearchView(console, quiet) as view:
+            from lightcnn.searching import job
+
+            run, end = job.run_shared(settings, shared, out=out, resume=resume and out.exists(), progress=view)
+    if run is not None and (run / "report.json").is_file():
+        _show_search(run, as_json, quiet)
+    elif as_json:
+        print_json(end.model_dump(mode="json") | {"lightcnn": __version__, "command": "search", "study": str(shared)})
+    elif not quiet:
+        CommandConsole().print_line(f"{shared}: the search has ended; its run folder is {end.folder} on {end.host}")
 
 
 def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSettings:

@@ -32,7 +32,8 @@ class SearchResult:
     weights that are delivered, how often the test set has been evaluated, with this time, the test accuracies of the
     same training with other seeds, the trainings with a second seed of networks that are the best within noise, the
     latencies that the budget limits, by trial, of networks that were trained to the end, the networks of a Pareto
-    front, cheapest first, and what the teacher predicted, if there was one.
+    front, cheapest first, what the teacher predicted, if there was one, and what is known of the machines, if there
+    were several.
     """
 
     outcomes: Sequence[Outcome]
@@ -46,6 +47,7 @@ class SearchResult:
     latencies: Mapping[int, Sequence[MeasuredLatency]] = field(default_factory=dict)
     front: Sequence[FrontPoint] = ()
     teacher: TeacherPredictions | None = None
+    machines: Mapping[str, Any] | None = None
 
 
 def comparison(settings: SearchSettings, plan: Plan, result: SearchResult, left: float | None) -> dict[str, Any]:

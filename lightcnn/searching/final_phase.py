@@ -83,7 +83,7 @@ class FinalPhase:
         taken = [finalist.outcome for finalist in trained.finalists]
         known = {outcome.number for outcome in taken}
         outcomes = [outcome for outcome in self._searcher.outcomes() if outcome.number not in known]
-        further = self._chosen(outcomes, self._parts.executor.workers, taken)
+        further = self._chosen(outcomes, self._parts.executor.final_workers, taken)
         if not further or not self.trainings.have_time(further, trained.steps):
             return False
         progress = self.trainings.run(further)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import torch
 
@@ -16,7 +17,7 @@ from lightcnn.data.sources.arrays import given
 from lightcnn.data.split import data_document
 from lightcnn.devices import DeviceName, default_workers, pick_device
 from lightcnn.duration import seconds_of
-from lightcnn.errors import InputError
+from lightcnn.errors import InputError, RunError
 from lightcnn.output.report import report_head
 from lightcnn.output.terminal import receiver
 from lightcnn.progress import Progress
@@ -27,8 +28,8 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.deployment.names import DeployName
 from lightcnn.searching.latency import LATENCY_FILE
 from lightcnn.searching.metric_names import MetricName
-from lightcnn.searching.plan import read_plan, write_plan
-from lightcnn.searching.preparation import SessionParts, prepare
+from lightcnn.searching.plan import Plan, read_plan, write_plan
+from lightcnn.searching.preparation import SearchInputs, SessionParts, prepare, study_file
 from lightcnn.searching.progress import SILENT, CalledSearchProgress, SearchProgress
 from lightcnn.searching.session import SearchSession
 from lightcnn.searching.settings import (
@@ -39,11 +40,16 @@ from lightcnn.searching.settings import (
     new_settings,
     resumed_settings,
 )
+from lightcnn.searching.shared.executor import SharedExecutor
+from lightcnn.searching.shared.job import SharedEnd, SharedParts, take_part
+from lightcnn.searching.shared.place import SharedPlace
+from lightcnn.searching.shared.settings import SHARED_FILE, SharedSettings, read_note
 from lightcnn.searching.strategies.names import StrategyName
 from lightcnn.searching.teaching import predictions_of, teaching_seconds
 from lightcnn.searching.terminal import SearchView
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor, InProcess
+from lightcnn.searching.trainings.jobs import DeviceType
 from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trainings.speed import plans
 from lightcnn.space_choice import choose_space
@@ -164,34 +170,107 @@ def run(
     been read. Raises: as `search`.
     """
     existing = RunFolder.resumed(out, resume=resume, command="search", settings=SETTINGS_FILE)
+    if existing is not None and (shared := read_note(existing)) is not None:
+        raise RunError(f"--resume: the study of {existing.path} is shared; resume it with {shared.options}")
     device = pick_device(settings.device)
     with _workers(settings, device, progress) as pool:
         inputs = prepare(
             settings, device, pool.workers if pool else 1, progress, existing=existing,
             wait_until_idle=pool.wait_until_idle if pool else lambda: None,
         )  # fmt: skip
-        settings, space = inputs.settings, inputs.space
-        times = {LATENCY_FILE: inputs.latencies.yaml()} if inputs.latencies else {}
-        folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: settings.yaml(), **times})
-        with folder.locked():
-            pipeline = Pipeline(inputs.dataset, inputs.sets, device, progress=progress.reading)
-            teacher = predictions_of(inputs.teacher, pipeline, folder, progress.reading)
-            data = PipelineData(pipeline, settings.seed, teacher)
+        with _opened(out, existing, inputs, device, progress) as (folder, data):
             executor: Executor = InProcess(data, folder, progress.stepped)
-            if pool and pipeline.shared(space.inspect(space.first()).spec.input[1]):
+            if pool and _share_images(data, inputs):
                 pool.open(data, folder)
                 executor = pool
-            stored = read_plan(folder, inputs.dataset.fingerprint)
-            teaching = teaching_seconds(folder)
-            # A teacher may have been trained in an earlier session, before there was a plan.
-            began = min(inputs.began, clock.monotonic() - teaching) if stored is None else inputs.began
-            kept, plan = plans(stored, settings, data, space, executor.workers, began, teaching)
-            if kept != stored:
-                write_plan(folder, kept)
-            spent = 0.0 if stored is None else stored.spent
-            inputs = replace(inputs, began=began)
-            SearchSession(SessionParts(folder, inputs, data, plan, executor, progress), spent).run()
+            inputs, _, plan, spent = _planned(folder, inputs, data, executor.workers)
+            parts = SessionParts(folder, study_file(folder), inputs, data, plan, executor, progress)
+            SearchSession(parts, spent).run()
     return folder
+
+
+def run_shared(
+    settings: SearchSettings,
+    shared: SharedSettings,
+    *,
+    out: str | Path | None,
+    resume: bool = False,
+    progress: SearchProgress = SILENT,
+) -> tuple[RunFolder, SharedEnd]:
+    """Takes part in a search of several machines until it has ended; returns the run folder, and how it ended.
+
+    The run folder is finished on the machine that led at the end. Raises: as `search`; RunError if the storage cannot
+    be used, or its study is another search.
+    """
+    existing = RunFolder.resumed(out, resume=resume, command="search", settings=SETTINGS_FILE)
+    if existing is not None and read_note(existing) is None:
+        raise RunError(
+            f"--resume: the study of {existing.path} is in its folder; omit --storage, or choose a new --out"
+        )
+    device = pick_device(settings.device)
+    count = settings.workers or default_workers(device)
+    kind = cast(DeviceType, device.type)
+    with closing(SharedPlace(shared)) as place, WorkerPool(count, progress.stepped, kind, shared.trial_timeout) as pool:
+        inputs = prepare(settings, device, count, progress, existing=existing)
+        with _opened(out, existing, inputs, device, progress, {SHARED_FILE: shared.yaml()}) as (folder, data):
+            if not _share_images(data, inputs):
+                raise InputError("--storage: the images cannot be written to the cache folder; free some space there")
+            pool.open(data, folder)
+
+            def lead(executor: SharedExecutor, stored: Plan | None, store: Callable[[Plan], None]) -> None:
+                now = replace(inputs, began=clock.monotonic())  # earlier leaders have stored the time that they took
+                if stored is not None and read_plan(folder, inputs.dataset.fingerprint) is None:
+                    write_plan(folder, stored)
+                now, kept, plan, spent = _planned(folder, now, data, count)
+                store(kept)
+                parts = SessionParts(folder, place, now, data, plan, executor, progress)
+                SearchSession(parts, spent).run()
+
+            end = take_part(
+                place, SharedParts(inputs.settings, inputs.dataset.fingerprint, pool, folder, progress, lead)
+            )
+    return folder, end
+
+
+@contextmanager
+def _opened(
+    out: str | Path | None,
+    existing: RunFolder | None,
+    inputs: SearchInputs,
+    device: torch.device,
+    progress: SearchProgress,
+    files: Mapping[str, bytes] = MappingProxyType({}),
+) -> Iterator[tuple[RunFolder, PipelineData]]:
+    """The run folder, which is locked, and the images that trainings need; a new folder begins with these `files`."""
+    times = {LATENCY_FILE: inputs.latencies.yaml()} if inputs.latencies else {}
+    folder = existing or RunFolder.create(out, "search", {SETTINGS_FILE: inputs.settings.yaml(), **times, **files})
+    with folder.locked():
+        pipeline = Pipeline(inputs.dataset, inputs.sets, device, progress=progress.reading)
+        teacher = predictions_of(inputs.teacher, pipeline, folder, progress.reading)
+        yield folder, PipelineData(pipeline, inputs.settings.seed, teacher)
+
+
+def _share_images(data: PipelineData, inputs: SearchInputs) -> bool:
+    """Whether the images are in a file that worker processes can read."""
+    first = inputs.space.inspect(inputs.space.first())
+    return data.pipeline.shared(first.spec.input[1]) is not None
+
+
+def _planned(
+    folder: RunFolder, inputs: SearchInputs, data: PipelineData, workers: int
+) -> tuple[SearchInputs, Plan, Plan, float]:
+    """The inputs with the start of the time, the plan to keep and that of this session, and the seconds spent before.
+
+    The plan of earlier sessions is read, that of a new search is made and written.
+    """
+    stored = read_plan(folder, inputs.dataset.fingerprint)
+    teaching = teaching_seconds(folder)
+    # A teacher may have been trained in an earlier session, before there was a plan.
+    began = min(inputs.began, clock.monotonic() - teaching) if stored is None else inputs.began
+    kept, plan = plans(stored, inputs.settings, data, inputs.space, workers, began, teaching)
+    if kept != stored:
+        write_plan(folder, kept)
+    return replace(inputs, began=began), kept, plan, 0.0 if stored is None else stored.spent
 
 
 def estimate(

@@ -30,6 +30,7 @@ from lightcnn.searching.teaching import NewTeacher, Teacher, find_teacher
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.judge import Judge
+from lightcnn.searching.trials.place import StudyFile, StudyPlace
 from lightcnn.space import SearchSpace
 from lightcnn.space_choice import choose_space
 from lightcnn.teacher import TEACHER_FILE
@@ -54,9 +55,10 @@ class SearchInputs:
 
 @dataclass(frozen=True)
 class SessionParts:
-    """What one session works with: its inputs, the images, its plan, what trains, and the run folder."""
+    """What one session works with: its inputs, the images, its plan, what trains, the run folder, and the study."""
 
     folder: RunFolder
+    place: StudyPlace
     inputs: SearchInputs
     data: PipelineData
     plan: Plan
@@ -74,6 +76,11 @@ class SessionParts:
     @property
     def judge(self) -> Judge:
         return self.inputs.judge
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines may join the study."""
+        return not isinstance(self.place, StudyFile)
 
     @cached_property
     def values(self) -> TrainingValues:
@@ -179,3 +186,10 @@ def _latencies(
     networks, error = min(each.networks for each in models.models), max(each.error for each in models.models)
     progress.timed(time.monotonic() - start, networks, error)
     return models
+
+
+def study_file(folder: RunFolder) -> StudyFile:
+    """study.db, to which SQLite writes in place. Raises: RunError if it or a file beside it is a link."""
+    for suffix in ("-wal", "-shm", "-journal"):
+        folder.in_place(f"study.db{suffix}")
+    return StudyFile(folder.in_place("study.db"))

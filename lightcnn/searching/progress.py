@@ -50,6 +50,12 @@ class SearchProgress:
         used the time.
         """
 
+    def joined(self, machines: int, workers: int) -> None:
+        """Called in a search of several machines when others have joined or left: how many there are now."""
+
+    def noted(self, message: str) -> None:
+        """Called with what the user should know of a search of several machines."""
+
     def started(self, candidate: Candidate, fidelity: Fidelity) -> None:
         """Called when a training of a trial starts or continues."""
 

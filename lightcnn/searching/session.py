@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from lightcnn.cost_range import cost_range
 from lightcnn.errors import LightcnnError, RunError
-from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.comparison import SearchResult
 from lightcnn.searching.final_phase import FinalPhase, TrainedFinals
@@ -26,6 +24,7 @@ from lightcnn.searching.trainings.repeats import repeat_training
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.halving import in_turns
 from lightcnn.searching.trials.loop import run_trials
+from lightcnn.searching.trials.place import StudyPlace
 from lightcnn.searching.trials.searcher import LAG, Searcher
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space_choice import choose_space
@@ -147,7 +146,7 @@ class SearchSession:
             outcomes, searcher.promises(outcomes), trained.finalists, trained.progress, choice,
             searcher.count_test_evaluation(), repeats, trained.second, latencies,
             front_points(choice, cost_range(parts.space.budget).resource, latencies) if parts.settings.pareto else (),
-            parts.data.teacher,
+            parts.data.teacher, parts.executor.machines(),
         )  # fmt: skip
         write_report(parts.folder, parts.settings, pipeline, parts.space, parts.plan, result, self._clock, parts.values)
 
@@ -200,7 +199,7 @@ class SearchSession:
             )  # fmt: skip
 
     def _open_searcher(self) -> Searcher:
-        """The searcher over study.db."""
+        """The searcher over the study."""
         parts = self._parts
         settings, plan = parts.settings, parts.plan
         models = [model.model_dump() for model in parts.space.latencies]
@@ -217,28 +216,21 @@ class SearchSession:
         }
         searcher = Searcher(
             parts.space,
-            _study_file(parts.folder),
+            parts.place,
             strategy=settings.strategy,
             seed=settings.seed,
             rungs=plan.halving(settings.seconds),
             fingerprint=fingerprint,
             predictor=predict_utility,
             final_images=plan.final_images(settings.seconds, settings.epochs),
-            lag=LAG if settings.seconds is None else None,
+            lag=LAG if settings.seconds is None and not parts.is_shared else None,
             bands=parts.space.bands,
         )
-        _require_networks(parts.folder, parts.space, searcher.outcomes())
+        _require_networks(parts.place, parts.space, searcher.outcomes())
         return searcher
 
 
-def _study_file(folder: RunFolder) -> Path:
-    """study.db, to which SQLite writes in place. Raises: RunError if it or a file beside it is a link."""
-    for suffix in ("-wal", "-shm", "-journal"):
-        folder.in_place(f"study.db{suffix}")
-    return folder.in_place("study.db")
-
-
-def _require_networks(folder: RunFolder, space: BudgetedSpace, outcomes: list[Outcome]) -> None:
+def _require_networks(place: StudyPlace, space: BudgetedSpace, outcomes: list[Outcome]) -> None:
     """Raises: RunError if the shape of a trial on disk is not a network of the space."""
     for outcome in outcomes:
         try:
@@ -247,6 +239,6 @@ def _require_networks(folder: RunFolder, space: BudgetedSpace, outcomes: list[Ou
                 raise ValueError("it has scores, but breaks the budget")
         except (LightcnnError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
             raise RunError(
-                f"{folder.path / 'study.db'}: not the study of this search (the shape of trial {outcome.number} is not "
-                f"a network: {first_line(error)}); choose a new --out"
+                f"{place}: not the study of this search (the shape of trial {outcome.number} is not a network: "
+                f"{first_line(error)}); {place.other}"
             ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -183,24 +183,33 @@ def load_settings(folder: str | Path | None) -> SearchSettings:
 
 def resumed_settings(out: str | Path | None, options: Mapping[str, Any]) -> SearchSettings:
     """The settings in a run folder, with the options that may change. Raises: InputError if another option differs."""
-    stored = load_settings(out)
-    changes = {name: options[name] for name in CHANGEABLE if name in options}
-    for name, value in options.items():
-        if name not in changes:
-            _require_same(name, value, stored, out)
+    return changed_settings(load_settings(out), options, CHANGEABLE, f"--resume: {out}", "choose a new --out")
+
+
+def changed_settings(
+    stored: SearchSettings, options: Mapping[str, Any], changeable: Container[str], name: str, other: str
+) -> SearchSettings:
+    """The settings of an earlier search, which has that `name`, with the options that are `changeable`.
+
+    `other` is how to start another search instead. Raises: InputError if another option differs.
+    """
+    changes = {option: value for option, value in options.items() if option in changeable}
+    for option, value in options.items():
+        if option not in changes:
+            _require_same(option, value, stored, name, other)
     if changes.keys() & {"trials", "seconds"}:
         changes = {"trials": None, "seconds": None} | changes
     return make_settings(dict(stored) | changes)
 
 
-def _require_same(name: str, value: Any, stored: SearchSettings, out: str | Path | None) -> None:
+def _require_same(option: str, value: Any, stored: SearchSettings, name: str, other: str) -> None:
     """Raises: InputError if an option differs from the stored settings."""
-    before = getattr(stored.reading if name in Reading.model_fields else stored, name)
-    if name == "budget":
+    before = getattr(stored.reading if option in Reading.model_fields else stored, option)
+    if option == "budget":
         same = Budget.parse(value) == Budget.parse(before)
-    elif name == "space" and value == "auto":
+    elif option == "space" and value == "auto":
         same, before = stored.choose_space, before.name
-    elif name == "space":
+    elif option == "space":
         given = SearchSpace.load(value)
         same = before == (given.with_input(stored.input) if stored.input else given)
         before = before.name
@@ -208,6 +217,5 @@ def _require_same(name: str, value: Any, stored: SearchSettings, out: str | Path
         same = value == before
     if not same:
         raise InputError(
-            f"--resume: {out} was started with {name} {before!r}, not {value!r}; "
-            f"omit --{name.replace('_', '-')}, or choose a new --out"
+            f"{name} was started with {option} {before!r}, not {value!r}; omit --{option.replace('_', '-')}, or {other}"
         )

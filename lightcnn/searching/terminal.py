@@ -97,6 +97,16 @@ class SearchView(LiveView, SearchProgress):
         if space.covered:
             self.line("the budget admits the largest network of the space, so networks are not scaled up to it")
 
+    def joined(self, machines: int, workers: int) -> None:
+        """Shows how many processes work."""
+        self.line(f"{machines} {'process trains' if machines == 1 else 'processes train'} with {workers} workers")
+
+    def noted(self, message: str) -> None:
+        """Shows the message, and that this machine trains for another one if it has no search of its own."""
+        self.line(message)
+        if self._plan is None:
+            self._phase, self._current = "training for the leader", ""
+
     def started(self, candidate: Any, fidelity: Any) -> None:
         """Shows the network that is trained."""
         size = candidate.spec.input[1]

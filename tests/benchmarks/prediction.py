@@ -30,7 +30,8 @@ from lightcnn.data.sources.load import describe
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.settings import load_settings
 from lightcnn.searching.strategies import gaussian_process, predictor
-from lightcnn.searching.trials.storage import STUDY_NAME, Outcome, read_outcomes
+from lightcnn.searching.trials.place import STUDY_NAME
+from lightcnn.searching.trials.storage import Outcome, read_outcomes
 from lightcnn.space import SearchSpace
 
 PRIOR_TABLE = Path(__file__).with_name("prior_table.jsonl")

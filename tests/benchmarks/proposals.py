@@ -23,6 +23,7 @@ from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.searching.trials.halving import Fidelity, FunctionEvaluator, Rungs
 from lightcnn.searching.trials.loop import run_trials
+from lightcnn.searching.trials.place import StudyFile
 from lightcnn.searching.trials.searcher import Searcher
 from lightcnn.space import SearchSpace
 
@@ -86,7 +87,7 @@ def proposals(
             return True
 
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "study.db"
+        file = StudyFile(Path(folder) / "study.db")
         searcher = Searcher(space, file, strategy=strategy, seed=seed, rungs=Rungs((1,)), fingerprint={})
         run_trials(searcher, FunctionEvaluator(score), trials=trials, clock=Clock())
     return values + [values[-1]] * (trials - len(values))

@@ -130,7 +130,8 @@ def plain_optuna(lab: Lab, ends: float, seconds: float) -> Winner:
         study.optimize(objective(lab, space), n_trials=1)
     best = study.best_trial
     spec = space.spec(best.params)
-    model = lab.train_for(spec, ends - time.monotonic(), best.user_attrs["images_per_second"])
+    speed = images_per_second(lab, spec)
+    model = lab.train_for(spec, ends - time.monotonic(), speed)
     compared = sum(bool(trial.intermediate_values) for trial in study.trials)
     return Winner(model, spec, f"trial {best.number} of {len(study.trials)}", compared)
 
@@ -142,12 +143,10 @@ def objective(lab: Lab, space: SearchSpace) -> Callable[[optuna.Trial], float]:
 
     def train(trial: optuna.Trial) -> float:
         spec = sample(trial, space, lab.budget)
-        values, seconds = [], []
+        values = []
 
         def after(model: nn.Module, epoch: Epoch) -> None:
             values.append(lab.accuracy(model, spec, judged))
-            seconds.append(epoch.seconds)
-            trial.set_user_attr("images_per_second", len(images) * len(seconds) / sum(seconds))
             trial.report(values[-1], epoch.number)
             if trial.should_prune():
                 raise optuna.TrialPruned

@@ -8,6 +8,7 @@ from random import Random
 
 from lightcnn.searching.trials.halving import Fidelity, FunctionEvaluator, Rungs
 from lightcnn.searching.trials.loop import run_trials
+from lightcnn.searching.trials.place import StudyFile
 from lightcnn.searching.trials.searcher import Searcher
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space import Gene
@@ -85,7 +86,7 @@ def table_searcher(folder: Path, space=None, strategy="evolution", seed=0, finge
     """A searcher over a table, with its study in `folder`."""
     return Searcher(
         space or TableSpace(),
-        folder / "study.db",
+        StudyFile(folder / "study.db"),
         strategy=strategy,
         seed=seed,
         rungs=RUNGS,

@@ -17,6 +17,7 @@ from lightcnn.searching.strategies.base import Bands
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.searching.trials.finalists import choose_finalists
 from lightcnn.searching.trials.halving import Fidelity, Rungs, Standing
+from lightcnn.searching.trials.place import StudyFile
 from lightcnn.searching.trials.searcher import LAG, Searcher
 from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space import SearchSpace
@@ -52,8 +53,8 @@ class Band(TableSpace):
 
 def banded(folder, strategy: str = "surrogate", lag: int | None = LAG) -> Searcher:
     return Searcher(
-        TableSpace(), folder / "study.db", strategy=strategy, seed=0, rungs=Rungs((1, 3)), fingerprint={"a": 1},
-        lag=lag, bands=[Band(low, high) for low, high in pairwise(ENDS)],
+        TableSpace(), StudyFile(folder / "study.db"), strategy=strategy, seed=0, rungs=Rungs((1, 3)),
+        fingerprint={"a": 1}, lag=lag, bands=[Band(low, high) for low, high in pairwise(ENDS)],
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from searching.table_space import (
 
 from lightcnn.searching.trials.halving import FunctionEvaluator, Rungs
 from lightcnn.searching.trials.loop import run_trials
+from lightcnn.searching.trials.place import StudyFile
 from lightcnn.searching.trials.searcher import Searcher
 
 
@@ -202,7 +203,7 @@ def test_the_first_network_ends_once_when_no_rung_is_left_for_it_and_is_not_cont
 
     time_left, ended = True, []
     searcher = Searcher(
-        TableSpace(), tmp_path / "study.db", strategy="random", seed=0,
+        TableSpace(), StudyFile(tmp_path / "study.db"), strategy="random", seed=0,
         rungs=Rungs((1, 3, 9), first_always=True), fingerprint={}, lag=None,
     )  # fmt: skip
 

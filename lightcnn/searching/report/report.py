@@ -221,6 +221,7 @@ def report_document(
         "fidelity": fidelity_document(plan, result),
         "plan": plan.document(settings.seconds, settings.epochs, space.limited(settings.trials)),
         "comparison": comparison(settings, plan, result, clock.left()),
+        **({"machines": dict(result.machines)} if result.machines else {}),
         **teacher_document(result.teacher, final.recipe.distill, pipeline.dataset.labels),
         **deploy_document(settings, result),
         **({"pareto": {"resource": cost_range(space.budget).resource.name}} if settings.pareto else {}),

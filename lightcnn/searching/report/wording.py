@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,10 @@ from typing import Any
 from lightcnn.budget import WEIGHT_BYTES, Resource, human
 from lightcnn.output.terminal import format_duration
 from lightcnn.recipe import ARRAYS
+from lightcnn.run_folder import RunFolder
 from lightcnn.searching.metric_names import format_value, metric_label
 from lightcnn.searching.plan import NETWORKS, RUNG_FACTOR
+from lightcnn.searching.shared.settings import resume_options
 
 UNCHECKED = (
     "how well the search predicts is unknown: that takes four networks and more, some of them trained to two rungs"
@@ -81,6 +82,8 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(front)
     if "deploy" in report:
         lines.append(_deploy_line(report["metric"], report["deploy"]))
+    if "machines" in report:
+        lines.append(_machines_line(report["machines"]))
     if "prediction" in report and compared["networks"] > 1:
         lines.append(prediction_line(report["prediction"]) or UNCHECKED)
     if compared["cut_short"]:
@@ -95,6 +98,16 @@ def unused_seconds(report: Mapping[str, Any]) -> float:
     """How long before its time a search ended, from report.json; 0 without a time limit, and if that is little."""
     unused = report["comparison"].get("unused_seconds")
     return float(unused) if unused and unused > UNUSED_SHARE * (report["seconds"] + unused) else 0.0
+
+
+def _machines_line(machines: Mapping[str, int]) -> str:
+    """How many processes took part in a search of several machines, and what they trained twice."""
+    members, repeated = machines["members"], machines["repeated_trainings"]
+    took_part = "one process took part" if members == 1 else f"{members} processes took part"
+    if not repeated:
+        return f"{took_part} in the search"
+    were = "one training was" if repeated == 1 else f"{repeated} trainings were"
+    return f"{took_part} in the search; {were} repeated from the start, since the state was out of reach"
 
 
 def _slow_lines(report: Mapping[str, Any]) -> list[str]:
@@ -259,7 +272,7 @@ def longer_command(folder: Path, option: str, source: str) -> str:
         name, value = option.removeprefix("--").split()
         changed = f"{name}={value if value.isdigit() else repr(value)}"
         return f"lightcnn.search(data=(X, y), out={str(folder)!r}, resume=True, {changed})"
-    return f"lightcnn search --resume --out {shlex.quote(str(folder))} {option}"
+    return f"lightcnn search --resume {resume_options(RunFolder(folder))} {option}"
 
 
 def ended_line(limit: float | None, command: str) -> str:

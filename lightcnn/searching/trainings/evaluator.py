@@ -47,8 +47,7 @@ class NetworkEvaluator:
         return self._executor.workers - self._finals.running
 
     def begin(self, candidate: Candidate, fidelity: Fidelity) -> None:
-        """Starts or continues the training of a candidate. If its state is not on disk, it starts from scratch."""
-        earlier = state_file(fidelity.trial, self._plan.rungs[fidelity.rung - 1]) if fidelity.rung else ""
+        """Starts or continues the training of a candidate."""
         job = TrainingJob(
             trial=fidelity.trial,
             rung=fidelity.rung,
@@ -58,7 +57,7 @@ class NetworkEvaluator:
             augment=self._values.augment,
             distill=self._values.distill,
             until=self._plan.steps(fidelity.images),
-            source=earlier if earlier and (self._folder / earlier).is_file() else "",
+            source=state_file(fidelity.trial, self._plan.rungs[fidelity.rung - 1]) if fidelity.rung else "",
             target=state_file(fidelity.trial, fidelity.images),
             metric=self._metric,
         )
@@ -66,15 +65,17 @@ class NetworkEvaluator:
         self._executor.submit(job)
 
     def wait(self) -> tuple[Fidelity, Score | str] | None:
-        """The next trial with its score, or its error; None if a final training has ended.
+        """The next trial with its score, or its error; None if there are more or fewer workers than before.
 
         The state of its rung before is removed.
         """
-        while (result := next_result(self._executor)).rung == FINAL:
+        while (result := next_result(self._executor)) is not None and result.rung == FINAL:
             workers = self.workers
             self._finals.take(result)
             if self.workers != workers:
                 return None
+        if result is None:
+            return None
         fidelity = self._running.pop((result.trial, result.rung))
         if result.averaged is None:
             self._folder.log(f"trial {fidelity.trial} failed: {result.traceback or result.error}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from lightcnn.errors import LightcnnError
 from lightcnn.run_folder import RunFolder
@@ -14,18 +14,30 @@ from lightcnn.searching.trainings.training import run_job
 
 
 class Executor(Protocol):
-    """Runs jobs, at most `workers` at once, in any order. `wait` returns the next result."""
+    """Runs jobs, at most `workers` at once, in any order. `wait` returns the next result; None if `workers` changed.
+
+    Parts of final trainings run on this machine, at most `final_workers` at once; `fetch` brings it a state that
+    another one has left. `machines` is what report.json states of the machines that took part; None if there is only
+    this one.
+    """
 
     @property
     def workers(self) -> int: ...
+    @property
+    def final_workers(self) -> int: ...
+    def machines(self) -> dict[str, Any] | None: ...
+    def fetch(self, name: str) -> None: ...
     def submit(self, job: TrainingJob) -> None: ...
-    def wait(self) -> TrainingResult: ...
+    def wait(self) -> TrainingResult | None: ...
 
 
-def next_result(executor: Executor) -> TrainingResult:
-    """The next result. Raises: LightcnnError if an error that is not the network's ends the search."""
+def next_result(executor: Executor) -> TrainingResult | None:
+    """The next result; None if the number of workers has changed.
+
+    Raises: LightcnnError if an error that is not the network's ends the search.
+    """
     result = executor.wait()
-    if result.ends_search:
+    if result is not None and result.ends_search:
         raise LightcnnError(f"{result.error}; check the free disk space and the permissions, then use --resume")
     return result
 
@@ -33,7 +45,7 @@ def next_result(executor: Executor) -> TrainingResult:
 class InProcess:
     """Runs one job after another in this process, when their results are waited for."""
 
-    workers = 1
+    workers = final_workers = 1
 
     def __init__(
         self, data: TrainingData, folder: RunFolder, beat: Callable[[int, int], None] = lambda trial, step: None
@@ -43,6 +55,12 @@ class InProcess:
         self._folder = folder
         self._beat = beat
         self._jobs: deque[TrainingJob] = deque()
+
+    def machines(self) -> None:
+        """There is only this one."""
+
+    def fetch(self, name: str) -> None:
+        """All states are on this machine."""
 
     def submit(self, job: TrainingJob) -> None:
         """Adds a job."""

@@ -32,7 +32,8 @@ LONGER = 1.05
 class FinalProgress(Frozen):
     """A final training so far: the parts at the full learning rate, and the last one, in which it falls.
 
-    `first_step` is the step of the last rung, 0 with a `second` seed; `decay_steps` are those of the last part.
+    `first_step` is the step of the last rung, 0 without its state and with a `second` seed; `decay_steps` are those of
+    the last part.
     """
 
     trial: Count
@@ -143,12 +144,14 @@ class FinalTrainings:
             if finalist.outcome.number not in self._running.keys() | self._failed:
                 self.begin(finalist, len(finalists))
         while self._running:
-            self.take(next_result(self._executor))
+            if (result := next_result(self._executor)) is not None:
+                self.take(result)
         return [self._progress[finalist.outcome.number] for finalist in finalists]
 
     def begin(self, finalist: Finalist, shared_by: int = 1) -> None:
         """Continues the training of a finalist from what is on disk; `shared_by` trainings share the workers."""
         number = finalist.outcome.number
+        self._executor.fetch(state_file(number, finalist.outcome.images))
         self._finalists[number] = finalist
         self._progress[number] = self._begun(finalist, shared_by)
         self._submit_next(number, shared_by)
@@ -191,7 +194,8 @@ class FinalTrainings:
         """What an earlier session has trained of a finalist; it is trained further if there is more time."""
         outcome = finalist.outcome
         images = 0 if finalist.second else outcome.images
-        first = self._plan.steps(images) if images else 0
+        has_state = images and (self._folder / state_file(outcome.number, images)).is_file()
+        first = self._plan.steps(images) if has_state else 0
         fresh = FinalProgress(
             trial=outcome.number, seed=finalist.seed, images=images, first_step=first, second=finalist.second
         )
@@ -222,7 +226,7 @@ class FinalTrainings:
             augment=self._values.augment,
             distill=self._values.distill,
             until=until,
-            source=source if (self._folder / source).is_file() else "",
+            source=source if progress.parts or progress.first_step else "",
             target=final_file(progress.trial, f"stable-{until}.safetensors", second=progress.second)
             if stable
             else progress.end_file,
@@ -239,7 +243,7 @@ class FinalTrainings:
             return self._final_steps
         outcome = finalist.outcome
         searched = self._plan.steps(outcome.images) / max(outcome.seconds, 1e-9)
-        speed = progress.steps_per_second(searched) * min(1.0, self._executor.workers / shared_by)
+        speed = progress.steps_per_second(searched) * min(1.0, self._executor.final_workers / shared_by)
         seconds = SAFETY_SHARE * (left - self._plan.evaluation)
         return min(self._final_steps, progress.step + max(0, int(seconds * speed)))
 

@@ -14,6 +14,7 @@ from lightcnn.spec import NetworkSpec
 Count = Annotated[int, Field(ge=0)]
 FINAL = -1
 """The rung of a part of a final training."""
+DeviceType = Literal["cpu", "cuda", "mps"]
 EpochRow = tuple[int, float, float, float]
 """Number, mean training loss, learning rate at its end, and seconds of an epoch."""
 
@@ -63,7 +64,8 @@ class TrainingResult(Frozen):
 
     An error that is not the network's, such as a full disk, ends the search. At the first rung, `halfway` is the score
     of the averaged weights after half of its steps. `images` are those seen since the start of the training, `seconds`
-    those of this job, without evaluation.
+    those of this job, without evaluation. `repeated` if the state at the last rung was missing, so that the training
+    started again from scratch.
     """
 
     trial: Count
@@ -79,6 +81,14 @@ class TrainingResult(Frozen):
     error: str = ""
     traceback: str = ""
     ends_search: bool = False
+    repeated: bool = False
+
+
+def failed_result(job: TrainingJob, reason: str) -> TrainingResult:
+    """The result of a job that could not be run."""
+    return TrainingResult(
+        trial=job.trial, rung=job.rung, target=job.target, step=0, images=0, seconds=0.0, error=reason
+    )
 
 
 class Beat(Frozen):
@@ -92,7 +102,7 @@ class WorkerSettings(Frozen):
     """The first line that a worker reads: where its data are, and the device."""
 
     folder: str
-    device: Literal["cpu", "cuda", "mps"]
+    device: DeviceType
 
 
 class JobMessage(Frozen):

@@ -22,7 +22,15 @@ from lightcnn import interrupt
 from lightcnn.errors import LightcnnError
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trainings.data import PipelineData
-from lightcnn.searching.trainings.jobs import Beat, JobMessage, TrainingJob, TrainingResult, WorkerSettings
+from lightcnn.searching.trainings.jobs import (
+    Beat,
+    DeviceType,
+    JobMessage,
+    TrainingJob,
+    TrainingResult,
+    WorkerSettings,
+    failed_result,
+)
 from lightcnn.text import first_line
 
 BEAT_LIMIT_SECONDS = 30.0
@@ -45,6 +53,7 @@ class _Worker:
     heard: float
     limit: float = START_LIMIT_SECONDS
     job: TrainingJob | None = None
+    began: float = 0.0
     lines: queue.Queue[str] = field(default_factory=queue.Queue)
 
 
@@ -54,10 +63,18 @@ class WorkerPool:
     The processes start at once; they are given their data by `open`.
     """
 
-    def __init__(self, workers: int, beat: Callable[[int, int], None] = lambda trial, step: None) -> None:
-        """`beat` gets trial and step about once a second."""
-        self.workers = workers
+    def __init__(
+        self,
+        workers: int,
+        beat: Callable[[int, int], None] = lambda trial, step: None,
+        device: DeviceType = "cpu",
+        job_limit: float | None = None,
+    ) -> None:
+        """`beat` gets trial and step about once a second. A job that takes over `job_limit` seconds has failed."""
+        self.workers = self.final_workers = workers
         self._beat = beat
+        self._device = device
+        self._job_limit = job_limit
         self._waiting: deque[TrainingJob] = deque()
         self._done: deque[TrainingResult] = deque()
         self._attempts: dict[str, int] = {}
@@ -101,7 +118,7 @@ class WorkerPool:
         """Gives the workers their data."""
         data.write_arrays(folder)
         self._data = data
-        self._settings = WorkerSettings(folder=str(folder.path.absolute()), device="cpu").model_dump_json()
+        self._settings = WorkerSettings(folder=str(folder.path.absolute()), device=self._device).model_dump_json()
         for worker in self._workers:
             _send(worker, self._settings)
 
@@ -110,18 +127,30 @@ class WorkerPool:
         self._waiting.append(job)
         self._assign()
 
+    def machines(self) -> None:
+        """There is only this one."""
+
+    def fetch(self, name: str) -> None:
+        """All states are on this machine."""
+
     def wait(self) -> TrainingResult:
         """The next result. Raises: LightcnnError if a worker cannot be started."""
-        while not self._done:
+        while (result := self.poll()) is None:
+            interrupt.check()
+            time.sleep(POLL_SECONDS / 4)
+        return result
+
+    def poll(self) -> TrainingResult | None:
+        """The next result, if there is one now. Raises: LightcnnError if a worker cannot be started."""
+        if not self._done:
             for index, worker in enumerate(self._workers):
                 self._hear(worker)
-                if self._is_dead(worker):
+                if self._is_late(worker):
+                    self._end_late(index, worker)
+                elif self._is_dead(worker):
                     self._replace(index, worker)
             self._assign()
-            if not self._done:
-                interrupt.check()
-                time.sleep(POLL_SECONDS / 4)
-        return self._done.popleft()
+        return self._done.popleft() if self._done else None
 
     def _assign(self) -> None:
         """Gives waiting jobs to free workers."""
@@ -133,7 +162,7 @@ class WorkerPool:
                     job=worker.job, images=str(self._images(size)),
                     preprocess=self._data.preprocess(size).model_dump_json(),
                 )  # fmt: skip
-                worker.heard = time.monotonic()
+                worker.heard = worker.began = time.monotonic()
                 _send(worker, message.model_dump_json())
 
     def _images(self, size: int) -> Path:
@@ -160,6 +189,23 @@ class WorkerPool:
                 elif worker.job is not None and answer is not None and answer.trial == worker.job.trial:
                     self._beat(worker.job.trial, answer.step)
 
+    def _is_late(self, worker: _Worker) -> bool:
+        limit = self._job_limit
+        return worker.job is not None and limit is not None and time.monotonic() - worker.began > limit
+
+    def _end_late(self, index: int, worker: _Worker) -> None:
+        """Ends a worker whose job takes too long, and starts another."""
+        assert worker.job is not None
+        self._done.append(
+            failed_result(worker.job, f"the training took longer than the limit of {self._job_limit:g} s")
+        )
+        self._restart(index, worker)
+
+    def _restart(self, index: int, worker: _Worker) -> None:
+        _end(worker)
+        self._workers[index] = _start()
+        _send(self._workers[index], self._settings)
+
     def _is_dead(self, worker: _Worker) -> bool:
         silent = worker.job is not None and time.monotonic() - worker.heard > worker.limit
         return silent or worker.process.poll() is not None
@@ -167,25 +213,19 @@ class WorkerPool:
     def _replace(self, index: int, worker: _Worker) -> None:
         """Starts another worker, and runs the job again, or reports that it failed."""
         self._hear(worker)
-        reason = _reason(worker)
-        _end(worker)
-        job = worker.job
+        reason, job = _reason(worker), worker.job
         self._unheard += worker.limit == START_LIMIT_SECONDS
         if self._unheard > MAX_ATTEMPTS * self.workers:
+            _end(worker)
             raise LightcnnError(f"search: no worker process can be started ({reason}); use --workers 1")
-        self._workers[index] = _start()
-        _send(self._workers[index], self._settings)
+        self._restart(index, worker)
         if job is None:
             return
         self._attempts[job.target] = self._attempts.get(job.target, 0) + 1
         if self._attempts[job.target] < MAX_ATTEMPTS:
             self._waiting.appendleft(job)
         else:
-            self._done.append(
-                TrainingResult(
-                    trial=job.trial, rung=job.rung, target=job.target, step=0, images=0, seconds=0.0, error=reason
-                )
-            )
+            self._done.append(failed_result(job, reason))
 
 
 def _start() -> _Worker:

@@ -55,7 +55,8 @@ def repeat_training(
             job = _job(recipe, trial, waiting.popleft())
             running[job.target] = job.seed
             executor.submit(job)
-        result = next_result(executor)
+        if (result := next_result(executor)) is None:
+            continue
         seed = running.pop(result.target)
         if result.error:
             folder.log(f"trial {trial} with seed {seed} failed: {result.error}")

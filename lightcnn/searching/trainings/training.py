@@ -53,8 +53,8 @@ def run_job(
         )  # fmt: skip
 
 
-def restored(job: TrainingJob, data: TrainingData, folder: RunFolder) -> State:
-    """The state from which a job starts; if its file is missing or damaged, the training starts from scratch."""
+def restored(job: TrainingJob, data: TrainingData, folder: RunFolder) -> tuple[State, bool]:
+    """The state from which a job starts, and whether its file is missing or damaged: it then starts from scratch."""
 
     def fresh() -> State:
         return State(build(job.spec, job.seed).to(data.device), job.training, len(data.train))
@@ -65,13 +65,13 @@ def restored(job: TrainingJob, data: TrainingData, folder: RunFolder) -> State:
             load_state(folder, job.source, state)
         except RunError as error:
             folder.log(f"trial {job.trial} is trained again from scratch: {error}")
-            return fresh()
-    return state
+            return fresh(), True
+    return state, False
 
 
 def _trained(job: TrainingJob, data: TrainingData, folder: RunFolder, beat: Callable[[int], None]) -> TrainingResult:
     size = job.spec.input[1]
-    state = restored(job, data, folder)
+    state, repeated = restored(job, data, folder)
     lessons = Lessons(job.distill, data.taught()) if job.distill else None
     epochs: list[tuple[int, float, float, float]] = []
 
@@ -98,7 +98,7 @@ def _trained(job: TrainingJob, data: TrainingData, folder: RunFolder, beat: Call
     return TrainingResult(
         trial=job.trial, rung=job.rung, target=job.target, step=state.step,
         images=images_seen(state.step, state, len(data.train)),
-        seconds=seconds, halfway=halfway, averaged=averaged, live=live, epochs=tuple(epochs),
+        seconds=seconds, halfway=halfway, averaged=averaged, live=live, epochs=tuple(epochs), repeated=repeated,
     )  # fmt: skip
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, Protocol
 
 import optuna
 from optuna.trial import Trial
 
-from lightcnn.errors import RunError
+from lightcnn.errors import RunError, StudyError
 from lightcnn.searching.strategies.base import (
     Bands,
     GivenShape,
@@ -28,6 +27,7 @@ from lightcnn.searching.strategies.base import (
 from lightcnn.searching.strategies.table import strategy_by_name
 from lightcnn.searching.trials.clock import Clock
 from lightcnn.searching.trials.halving import Rungs
+from lightcnn.searching.trials.place import StudyPlace
 from lightcnn.searching.trials.storage import (
     Outcome,
     TrialResult,
@@ -60,17 +60,17 @@ def last_utility(shapes: Shapes, outcomes: Sequence[Outcome], images: int, /) ->
 
 
 class Searcher:
-    """Runs trials against a study in `file` (SQLite).
+    """Runs trials against the study at `place`.
 
     `lag` is None if a task may know whatever has ended when it begins. `bands` are the parts of the space in which
-    trials propose in turn, if it is not proposed from as a whole. Raises: RunError if the file is locked, damaged,
-    or holds a study with another `fingerprint`; InputError if the strategy is unknown.
+    trials propose in turn, if it is not proposed from as a whole. Raises: RunError if it is locked, damaged, cannot
+    be reached, or is that of a search with another `fingerprint`; InputError if the strategy is unknown.
     """
 
     def __init__(
         self,
         space: Shapes,
-        file: Path,
+        place: StudyPlace,
         *,
         strategy: str,
         seed: int,
@@ -88,10 +88,10 @@ class Searcher:
         self.predictor = predictor
         self.final_images = final_images or rungs.images[-1]
         self.lag = lag
-        self._file = file
+        self._place = place
         self._genes = tuple(space.genes())
         self._sampler = SeededSampler(self.bands, strategy_by_name(strategy), seed)
-        self.study = open_study(file, optuna.samplers.RandomSampler(), fingerprint)
+        self.study = open_study(place, optuna.samplers.RandomSampler(), fingerprint)
         self._require_own_parameters()
         self._outcomes = read_outcomes(self.study)
         self._trials: dict[int, Trial] = {}
@@ -134,7 +134,7 @@ class Searcher:
 
     def guarded(self) -> AbstractContextManager[None]:
         """Within this context, an error of the study's file is a LightcnnError with what to do about it."""
-        return storage_errors(self._file, started=True)
+        return storage_errors(self._place, started=True)
 
     def settled(self) -> list[Outcome]:
         """What is known about all trials at the end; in the study they stay open, for a search that is resumed."""
@@ -194,6 +194,8 @@ class Searcher:
             params = self._sampler.sample_relative(study, proposal, distributions(self._genes))
             self.study.sampler = GivenShape(self._genes, decode(self._genes, params))
             trial = self.study.ask(distributions(self._genes))
+        if trial.number != number:
+            raise StudyError(f"{self._place}: another process added a trial; use --resume")
         self._trials[trial.number] = trial
         self.refresh(trial.number)
         return trial, self.candidate(trial.number, clock)
@@ -241,13 +243,13 @@ class Searcher:
             lengths = {*map(str, trial.intermediate_values), *trial.user_attrs.get("tasks", {})}
             if not lengths <= rungs:
                 raise RunError(
-                    f"{self._file}: not the study of this search (trial {trial.number} was trained to other lengths "
-                    "than the rungs of plan.yaml); choose a new --out"
+                    f"{self._place}: not the study of this search (trial {trial.number} was trained to other lengths "
+                    f"than the rungs of plan.yaml); {self._place.other}"
                 )
             shape = trial.user_attrs.get("shape")
             known = all(expected.get(name) == distribution for name, distribution in trial.distributions.items())
             if not known or (shape is not None and not expected.keys() <= shape.keys()):
                 raise RunError(
-                    f"{self._file}: not the study of this search (trial {trial.number} has other parameters than the "
-                    "space); choose a new --out"
+                    f"{self._place}: not the study of this search (trial {trial.number} has other parameters than the "
+                    f"space); {self._place.other}"
                 )

@@ -1,4 +1,4 @@
-"""The Optuna study of a search on disk (SQLite): opened, protected, read back.
+"""The Optuna study of a search: opened, protected, read back.
 
 Everything that a search knows between two trials is in the study, so a killed search resumes as if it had never
 stopped (docs/decisions/0005-one-study-on-disk.md).
@@ -10,9 +10,8 @@ import math
 import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Annotated, Any
 
 import optuna
@@ -20,19 +19,12 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from lightcnn.errors import LightcnnError, RunError
+from lightcnn.errors import RunError, StudyError
+from lightcnn.searching.trials.place import StudyPlace
 from lightcnn.text import first_line
 
-STUDY_NAME = "search"
-STORAGE_ERRORS = (OperationalError, optuna.exceptions.StorageInternalError)
-"""What Optuna raises if the study's file cannot be read or written."""
-REMEDIES = {
-    "locked": "end the process that uses it", "full": "check the free disk space", "readonly": "check its permissions",
-    "unable to open": "check its permissions",
-}  # fmt: skip
-"""What to do about an error of SQLite, by a word of its message."""
 DAMAGES = (
     sqlite3.DatabaseError, SQLAlchemyError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError,
     AssertionError, RuntimeError,
@@ -137,16 +129,16 @@ class TrialResult:
     value: float | None = None
 
 
-def open_study(file: Path, sampler: BaseSampler, fingerprint: Mapping[str, Any]) -> Study:
-    """The study in `file`, which is created if it does not exist. Every trial in it is checked.
+def open_study(place: StudyPlace, sampler: BaseSampler, fingerprint: Mapping[str, Any]) -> Study:
+    """The study at `place`, which is created if it does not exist. Every trial in it is checked.
 
-    Raises: RunError if the file is locked, damaged, or holds a study with another `fingerprint`.
+    Raises: RunError if it is locked, damaged, cannot be reached, or is that of a search with another `fingerprint`.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with without_warnings(), _opening_errors(file):
+    with without_warnings(), _opening_errors(place):
         study = optuna.create_study(
-            storage=optuna.storages.RDBStorage(f"sqlite:///{file}", engine_kwargs={"creator": lambda: _connect(file)}),
-            study_name=STUDY_NAME,
+            storage=place.open(),
+            study_name=place.study,
             direction="maximize",
             load_if_exists=True,
             sampler=sampler,
@@ -156,8 +148,8 @@ def open_study(file: Path, sampler: BaseSampler, fingerprint: Mapping[str, Any])
         if stored is None:
             study.set_user_attr("fingerprint", dict(fingerprint))
         _require_own_study(study)
-        _require_no_orphans(file)
-    _require_same_search(stored, fingerprint, file)
+        place.check()
+    _require_same_search(stored, fingerprint, place)
     return study
 
 
@@ -187,49 +179,39 @@ def without_warnings() -> Iterator[None]:
 
 
 @contextmanager
-def storage_errors(file: Path, *, started: bool = False) -> Iterator[None]:
-    """Turns storage errors into one line. Raises: RunError, or LightcnnError once trials have `started`."""
+def storage_errors(place: StudyPlace, *, started: bool = False) -> Iterator[None]:
+    """Turns storage errors into one line. Raises: RunError, or StudyError once trials have `started`."""
     try:
         yield
-    except STORAGE_ERRORS as error:
-        cause = error if isinstance(error, OperationalError) else error.__cause__
-        reason = getattr(cause, "orig", None) or cause
-        remedy = next((remedy for word, remedy in REMEDIES.items() if word in str(reason)), "check the file")
-        kind = LightcnnError if started else RunError
+    except place.errors as error:
+        reason, remedy = place.explain(error)
+        kind = StudyError if started else RunError
         resume = ", then use --resume" if started else ""
-        raise kind(f"{file}: the study cannot be read or written ({reason}); {remedy}{resume}") from None
+        raise kind(f"{place}: the study cannot be read or written ({reason}); {remedy}{resume}") from None
 
 
 @contextmanager
-def _opening_errors(file: Path) -> Iterator[None]:
-    """The same while a study is opened, when its file may not be a study at all. Raises: RunError."""
+def _opening_errors(place: StudyPlace) -> Iterator[None]:
+    """The same while a study is opened, when it may not be a study at all. Raises: RunError."""
     try:
-        with storage_errors(file):
+        with storage_errors(place):
             yield
     except DAMAGES as error:
         reason = first_line(getattr(error, "orig", error))
-        raise RunError(f"{file}: not a study of lightcnn ({reason}); choose a new --out") from None
+        raise RunError(f"{place}: not a study of lightcnn ({reason}); {place.other}") from None
 
 
-def _connect(file: Path) -> sqlite3.Connection:
-    """A connection that appends to a log instead of rewriting pages: as safe if the process is killed, and faster."""
-    connection = sqlite3.connect(file, timeout=5, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    return connection
-
-
-def _require_same_search(stored: Mapping[str, Any] | None, requested: Mapping[str, Any], file: Path) -> None:
+def _require_same_search(stored: Mapping[str, Any] | None, requested: Mapping[str, Any], place: StudyPlace) -> None:
     """Raises: RunError with the first difference between the stored and the requested search."""
     if stored is None:
         return
     if not isinstance(stored, dict):
-        raise RunError(f"{file}: not a study of lightcnn (fingerprint: not a mapping); choose a new --out")
+        raise RunError(f"{place}: not a study of lightcnn (fingerprint: not a mapping); {place.other}")
     name = next((name for name, value in requested.items() if stored.get(name) != value), None)
     if name is not None:
         raise RunError(
-            f"{file}: holds another search: its {name} is {stored.get(name)!r}, not {requested[name]!r}; "
-            "resume it with its own settings, or choose a new --out"
+            f"{place}: holds another search: its {name} is {stored.get(name)!r}, not {requested[name]!r}; "
+            f"resume it with its own settings, or {place.other}"
         )
 
 
@@ -254,14 +236,6 @@ def _require_own_study(study: Study) -> None:
         values = [*trial.intermediate_values.values(), *([trial.value] if trial.state == TrialState.COMPLETE else [])]
         if not all(isinstance(value, float) and math.isfinite(value) for value in values):
             raise ValueError(f"trial {number}: its scores are not all numbers")
-
-
-def _require_no_orphans(file: Path) -> None:
-    """Raises: ValueError if values belong to trials that do not exist; new trials would take them for their own."""
-    with closing(_connect(file)) as connection:
-        orphan = connection.execute("PRAGMA foreign_key_check").fetchone()
-    if orphan is not None:
-        raise ValueError(f"table {orphan[0]} has rows of a trial that does not exist")
 
 
 def _outcome(trial: FrozenTrial) -> Outcome:

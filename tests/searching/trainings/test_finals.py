@@ -39,13 +39,16 @@ class FakeExecutor:
     """Answers every job at once, in order; a step takes a hundredth of a second."""
 
     def __init__(self, folder: RunFolder, seconds: float = 10, fails: int | None = None) -> None:
-        self.workers = 2
+        self.workers = self.final_workers = 2
         self.clock = Clock(seconds)
         self.jobs: list[TrainingJob] = []
         self._folder = folder
         self._waiting: deque[TrainingJob] = deque()
         self._steps: dict[int, int] = {}
         self._fails = fails
+
+    def fetch(self, name: str) -> None:
+        """All states are here."""
 
     def submit(self, job: TrainingJob) -> None:
         self.jobs.append(job)

@@ -1,0 +1,279 @@
+"""What a machine does in a shared search: it joins the study, trains what is asked for, and may lead."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from lightcnn import document, interrupt
+from lightcnn.budget import Budget
+from lightcnn.document import Frozen
+from lightcnn.errors import InputError, LightcnnError, RunError, StudyError
+from lightcnn.run_folder import RunFolder
+from lightcnn.searching.plan import PLAN_FILE, Plan
+from lightcnn.searching.progress import SearchProgress
+from lightcnn.searching.settings import CONTINUING, SearchSettings, changed_settings
+from lightcnn.searching.shared.executor import SharedExecutor
+from lightcnn.searching.shared.job_queue import JobQueue
+from lightcnn.searching.shared.local_work import LocalWork
+from lightcnn.searching.shared.members import Membership, this_process
+from lightcnn.searching.shared.place import SharedPlace
+from lightcnn.searching.shared.settings import SharedSettings
+from lightcnn.searching.shared.states import SharedStates
+from lightcnn.searching.trainings.pool import WorkerPool
+from lightcnn.searching.trials.storage import storage_errors, without_warnings
+from lightcnn.version import __version__
+
+OF_MACHINE = ("data", "data_dir", "device", "workers")
+"""Options that may differ between machines; that the images are equal is checked by their fingerprint."""
+POLL_SECONDS = 0.1
+"""Time between two rounds of a machine that does not lead."""
+END_SECONDS = 2.0
+"""Time between two looks at whether the search has ended."""
+
+
+class SharedSearch(Frozen):
+    """What the leader stores of a search in its study, so that any machine can join and lead."""
+
+    version: str
+    settings: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, settings: SearchSettings, fingerprint: str) -> SharedSearch:
+        """That of a search on this machine."""
+        return cls(version=__version__, settings=settings.yaml().decode(), fingerprint=fingerprint)
+
+
+class SharedEnd(Frozen):
+    """How a search has ended, as its leader stores it: where its run folder is, or why there is none."""
+
+    host: str
+    folder: str
+    error: str = ""
+    trials: int | None = None
+    seconds: float | None = None
+
+    def is_of(self, settings: SearchSettings) -> bool:
+        """Whether it is the end of a search with these limits; one with larger limits continues."""
+        return (self.trials, self.seconds) == (settings.trials, settings.seconds)
+
+
+class StudyNotes:
+    """What is stored beside the trials of the study."""
+
+    def __init__(self, place: SharedPlace) -> None:
+        self.place = place
+        with without_warnings():
+            self._study = optuna.create_study(
+                storage=place.storage, study_name=place.study, direction="maximize", load_if_exists=True
+            )
+
+    def read(self, name: str) -> Any:
+        """The note of that name; None if there is none."""
+        return self._study.user_attrs.get(name)
+
+    def write(self, name: str, value: Any) -> None:
+        """Stores a note."""
+        self._study.set_user_attr(name, value)
+
+    @property
+    def search(self) -> SharedSearch | None:
+        """The search, if a leader has stored it. Raises: RunError if it is not one of this version."""
+        stored = self.read("search")
+        if stored is None:
+            return None
+        version = stored.get("version") if isinstance(stored, dict) else None
+        if version != __version__:
+            raise RunError(
+                f"{self.place}: the search of lightcnn {version}, this is {__version__}; install the same version, or "
+                f"{self.place.other}"
+            )
+        return document.make(SharedSearch, stored, str(self.place))
+
+    @property
+    def end(self) -> SharedEnd | None:
+        """How the search has ended, if it has."""
+        stored = self.read("end")
+        return None if stored is None else document.make(SharedEnd, stored, str(self.place))
+
+
+def joined_settings(shared: SharedSettings, options: Mapping[str, Any], *, resume: bool) -> SearchSettings | None:
+    """The settings of a study with the options of this machine; None if the study is new.
+
+    With `resume`, its limits may be others. Raises: InputError if another option differs; RunError if the storage
+    cannot be used.
+    """
+    with closing(SharedPlace(shared)) as place, storage_errors(place):
+        search = StudyNotes(place).search
+    if search is None:
+        return None
+    stored = document.parse(SearchSettings, search.settings, str(place))
+    changeable = {*OF_MACHINE, *(CONTINUING if resume else ())}
+    return changed_settings(stored, options, changeable, str(place), place.other)
+
+
+def finished(shared: SharedSettings, settings: SearchSettings) -> SharedEnd | None:
+    """How a search with these limits has ended; None if it has not, or if it failed. Raises: RunError."""
+    with closing(SharedPlace(shared)) as place, storage_errors(place):
+        end = StudyNotes(place).end
+    return end if end is not None and end.is_of(settings) and not end.error else None
+
+
+@dataclass(frozen=True)
+class SharedParts:
+    """What a machine needs to take part: the settings, the images' fingerprint, its workers and its run folder.
+
+    `lead` runs the search with an executor of all machines; it gets the plan of an earlier leader, and a function that
+    stores the plan.
+    """
+
+    settings: SearchSettings
+    fingerprint: str
+    pool: WorkerPool
+    folder: RunFolder
+    progress: SearchProgress
+    lead: Callable[[SharedExecutor, Plan | None, Callable[[Plan], None]], None]
+
+
+def take_part(place: SharedPlace, parts: SharedParts) -> SharedEnd:
+    """Trains for the study until its search has ended, and leads it if no other machine does; returns how it ended.
+
+    Raises: InputError if the study is that of another search; LightcnnError if the search failed, or if this machine
+    cannot continue.
+    """
+    with Membership.joined(place, this_process(parts.pool.workers, parts.folder.path)) as membership:
+        machine = _Machine(place, parts, membership)
+        leader = membership.leader
+        if leader is not None and leader.number != membership.number:
+            parts.progress.noted(f"joined {place}, led by {leader.host}: this machine trains what is asked for")
+        with machine.handing_back():
+            while True:
+                try:
+                    return machine.run()
+                except StudyError as error:
+                    parts.folder.log(str(error))
+                    parts.progress.noted(f"{error}; waiting for the storage")
+                    place.wait()
+                    if membership.is_lost:
+                        membership.join()
+
+
+class _Machine:
+    """This machine in a shared search."""
+
+    def __init__(self, place: SharedPlace, parts: SharedParts, membership: Membership) -> None:
+        self._place = place
+        self._parts = parts
+        self._membership = membership
+        self._notes = StudyNotes(place)
+        self._queue = JobQueue(place)
+        self._states = SharedStates(place.settings.artifacts, place.study, parts.folder)
+        self._work = LocalWork(parts.pool, self._queue, membership, self._states)
+        self._next_look = 0.0
+        with storage_errors(place):
+            self._before = self._notes.end
+
+    @contextmanager
+    def handing_back(self) -> Iterator[None]:
+        """At the end of the block, all jobs of this machine are handed back."""
+        try:
+            yield
+        finally:
+            try:
+                with storage_errors(self._place, started=True):
+                    self._work.hand_back()
+            except StudyError as error:  # the others find this machine dead
+                self._parts.folder.log(str(error))
+
+    def run(self) -> SharedEnd:
+        """Works until the search has ended. Raises: StudyError if the storage is lost."""
+        while True:
+            with storage_errors(self._place, started=True):
+                leads = self._membership.leads
+                if leads:  # the earlier leader may have ended the search before it left
+                    self._next_look = 0.0
+                if (end := self._end()) is not None:
+                    return end
+                if self._membership.is_lost:
+                    raise StudyError(f"{self._place}: the others took this process for dead, since it was silent")
+            if leads:
+                self._lead()
+                continue
+            with storage_errors(self._place, started=True):
+                self._work.round()
+            interrupt.check()
+            time.sleep(POLL_SECONDS)
+
+    def _end(self) -> SharedEnd | None:
+        """How the search has ended. One that failed before this machine joined is tried again."""
+        if time.monotonic() < self._next_look:
+            return None
+        self._next_look = time.monotonic() + END_SECONDS
+        self._check()
+        end = self._notes.end
+        if end is None or not end.is_of(self._parts.settings) or (end.error and end == self._before):
+            return None
+        if end.error:
+            raise LightcnnError(f"{self._place}: the search failed on {end.host}: {end.error}")
+        return end
+
+    def _check(self) -> None:
+        """Raises: RunError if the study is that of other images."""
+        search = self._notes.search
+        if search is not None and search.fingerprint != self._parts.fingerprint:
+            raise RunError(
+                f"{self._place}: the search of other images (fingerprint {search.fingerprint[:12]}, here "
+                f"{self._parts.fingerprint[:12]}); give the same images, or {self._place.other}"
+            )
+
+    def _lead(self) -> None:
+        """Runs the search from where the study is, and stores how it ended."""
+        parts, notes = self._parts, self._notes
+        with storage_errors(self._place, started=True):
+            notes.write("search", SharedSearch.of(parts.settings, parts.fingerprint).model_dump(mode="json"))
+            stored = notes.read("plan")
+        plan = None if stored is None else document.parse(Plan, str(stored), f"{self._place}: {PLAN_FILE}")
+        executor = SharedExecutor(
+            self._place, self._work, self._queue, self._membership, self._states, parts.progress.joined
+        )
+
+        def store(plan: Plan) -> None:
+            with storage_errors(self._place, started=True):
+                notes.write("plan", document.dump(plan, exclude_defaults=False))
+
+        try:
+            parts.lead(executor, plan, store)
+        except StudyError:
+            raise
+        except LightcnnError as error:
+            self._store_end(str(error))
+            raise
+        self._store_end()
+        self._next_look = 0.0
+
+    def _store_end(self, error: str = "") -> None:
+        member, settings = self._membership.live()[0], self._parts.settings
+        end = SharedEnd(
+            host=member.host, folder=member.folder, error=error, trials=settings.trials, seconds=settings.seconds
+        )
+        with storage_errors(self._place, started=True):
+            self._notes.write("end", end.model_dump(mode="json"))
+
+
+def require_shareable(settings: SearchSettings) -> None:
+    """Raises: InputError if a part of the settings belongs to one machine."""
+    if Budget.parse(settings.budget).latencies:
+        raise InputError(
+            f"--storage: the budget {settings.budget} has a latency, which is that of one machine; omit it"
+        )
+    if settings.teacher and settings.teacher.startswith("timm:"):
+        raise InputError(
+            f"--storage: --teacher {settings.teacher} would be trained on every machine; train it first with "
+            "`lightcnn train finetune`, and name its run folder on every machine"
+        )

@@ -1,0 +1,95 @@
+"""The jobs that run on this machine: those that it has claimed, and the final trainings of the leader."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from contextlib import suppress
+
+from lightcnn.errors import LightcnnError
+from lightcnn.searching.shared.job_queue import Claim, JobQueue
+from lightcnn.searching.shared.members import Membership
+from lightcnn.searching.shared.states import SharedStates
+from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult
+from lightcnn.searching.trainings.pool import WorkerPool
+
+LOOK_SECONDS = 0.5
+"""Time between two looks at the storage for jobs, while there is none."""
+
+
+class LocalWork:
+    """Keeps the workers of `pool` busy, one `round` after another.
+
+    It outlives a storage that is lost for a while: trainings continue, and their results are handed in afterwards.
+    """
+
+    def __init__(self, pool: WorkerPool, queue: JobQueue, membership: Membership, states: SharedStates) -> None:
+        self._pool = pool
+        self._queue = queue
+        self._membership = membership
+        self._states = states
+        self._claims: dict[str, Claim] = {}
+        self._unsent: deque[tuple[Claim, TrainingResult]] = deque()
+        self._own: set[str] = set()
+        self._next_look = 0.0
+
+    @property
+    def workers(self) -> int:
+        """The workers of this machine."""
+        return self._pool.workers
+
+    def add(self, job: TrainingJob) -> None:
+        """Adds a job that no other machine runs, unless it runs already."""
+        if job.target not in self._own:
+            self._own.add(job.target)
+            self._states.fetch(job.source)
+            self._pool.submit(job)
+
+    def look(self) -> None:
+        """Looks for jobs at once in the next round: there are new ones."""
+        self._next_look = 0.0
+
+    def round(self) -> list[TrainingResult]:
+        """Hands in what is done, and claims jobs for free workers; returns the results of jobs that were added.
+
+        Raises: LightcnnError if this machine cannot continue, as with a full disk; its jobs are then handed back.
+        """
+        added = []
+        while (result := self._pool.poll()) is not None:
+            self.look()
+            if result.target in self._own:
+                self._own.remove(result.target)
+                added.append(result)
+            elif (claim := self._claims.pop(result.target, None)) is not None:
+                self._unsent.append((claim, result))
+        while self._unsent:
+            self._hand_in(*self._unsent[0])
+            self._unsent.popleft()
+        while time.monotonic() >= self._next_look and len(self._claims) + len(self._own) < self._pool.workers:
+            self._claim()
+        return added
+
+    def hand_back(self) -> None:
+        """Gives up all claimed jobs, so that other machines run them."""
+        while self._claims:
+            self._queue.hand_back(self._claims.popitem()[1])
+
+    def _claim(self) -> None:
+        claim = self._queue.claim(self._membership.number)
+        if claim is None:
+            self._next_look = time.monotonic() + LOOK_SECONDS
+            return
+        self._states.fetch(claim.job.source)
+        self._claims[claim.job.target] = claim
+        self._pool.submit(claim.job)
+
+    def _hand_in(self, claim: Claim, result: TrainingResult) -> None:
+        if result.ends_search:
+            self._queue.hand_back(claim)
+            raise LightcnnError(f"{result.error}; the training was handed back: free some space, and join again")
+        if not result.error:
+            self._states.send(result.target)
+        self._queue.finish(claim, result)
+        if not result.error and claim.job.source:
+            with suppress(OSError):
+                self._states.remove(claim.job.source)

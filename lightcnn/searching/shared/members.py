@@ -1,0 +1,190 @@
+"""Who takes part in a shared search: heartbeats, and which machine leads.
+
+Every process that joins is a running trial of the study `NAME/members` until it leaves. It counts its heartbeats there.
+A member whose count does not change for `SILENT_SECONDS` is dead: only the observer's own monotonic clock matters, so
+clocks may be wrong or jump. The live member that joined first leads; there is no vote that could fail.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated
+
+import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import Field, ValidationError
+
+from lightcnn.devices import MAX_WORKERS
+from lightcnn.document import Frozen
+from lightcnn.searching.shared.place import SharedPlace
+from lightcnn.searching.trials.storage import without_warnings
+
+BEAT_SECONDS = 5.0
+"""Time between two heartbeats."""
+SILENT_SECONDS = 45.0
+"""A member whose count has not changed for so long is dead. It is found within a minute."""
+LOOK_SECONDS = 2.0
+"""Time between two looks at the members."""
+
+
+class Member(Frozen):
+    """A process that takes part. `machine` is equal for processes that see each other's numbers."""
+
+    number: Annotated[int, Field(ge=0)] = 0
+    host: str
+    machine: str
+    process: str
+    workers: Annotated[int, Field(ge=1, le=MAX_WORKERS)]
+    folder: str
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process is known to have ended; False if that cannot be known from here."""
+        return bool(self.machine) and self.machine == this_machine() and self.process != _process(self.process)
+
+
+def this_process(workers: int, folder: Path) -> Member:
+    """This process as a member with so many workers."""
+    name = _process(str(os.getpid()))
+    return Member(
+        host=socket.gethostname(), machine=this_machine(), process=name, workers=workers, folder=str(folder.absolute())
+    )
+
+
+def this_machine() -> str:
+    """The running system and the namespace of its processes, on Linux; empty elsewhere."""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    return ""
+
+
+def _process(name: str) -> str:
+    """Number and start of the process that has the number in `name` now; the number alone if there is none."""
+    number = name.partition(" ")[0]
+    with suppress(OSError, IndexError):
+        start = Path(f"/proc/{int(number)}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+        return f"{number} {start}"
+    return number if platform.system() != "Linux" else f"{number} ended"
+
+
+class Membership:
+    """This process as a member, in a `joined` block; a thread of its own sends the heartbeats."""
+
+    def __init__(self, place: SharedPlace, member: Member) -> None:
+        self._place = place
+        with without_warnings():
+            self._study = optuna.create_study(
+                storage=place.storage, study_name=f"{place.study}/members", load_if_exists=True
+            )
+        self._storage = place.storage
+        self._member = member
+        self._seen: dict[int, tuple[int, float]] = {}
+        self.gone: frozenset[int] = frozenset()
+        self.join()
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+
+    @classmethod
+    @contextmanager
+    def joined(cls, place: SharedPlace, member: Member) -> Iterator[Membership]:
+        """Joins, and leaves at the end of the block."""
+        membership = cls(place, member)
+        try:
+            yield membership
+        finally:
+            membership._leave()
+
+    def join(self) -> None:
+        """Becomes a new member, at first or after the others took this process for dead."""
+        trial = self._study.ask()
+        self.number, self._id = trial.number, trial._trial_id
+        trial.set_user_attr("member", self._member.model_dump(mode="json", exclude={"number"}))
+        self._live = [self._member.model_copy(update={"number": trial.number})]
+        self._looked = float("-inf")
+
+    def live(self) -> list[Member]:
+        """The members that are alive, by number; `gone` are the numbers of the others. Dead ones are ended."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return self._live
+        if now - self._looked > SILENT_SECONDS / 2:
+            self._seen.clear()  # no one was observed meanwhile: this process slept, or the server was away
+        trials = self._study.get_trials(deepcopy=False)
+        now = self._looked = time.monotonic()
+        dead = [trial for trial in trials if trial.state == TrialState.RUNNING and self._is_dead(trial, now)]
+        for trial in dead:
+            self._end(trial._trial_id, TrialState.FAIL)
+        self.gone = frozenset(trial.number for trial in trials if trial.state.is_finished() or trial in dead)
+        known = [_member(trial) for trial in trials if trial.number not in self.gone]
+        self._live = [member for member in known if member is not None]
+        return self._live
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the others take this process for dead: its jobs are no longer its own."""
+        self.live()
+        return self.number in self.gone
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the leader."""
+        return min((member.number for member in self.live()), default=-1) == self.number
+
+    @property
+    def leader(self) -> Member | None:
+        """The leader."""
+        return min(self.live(), key=lambda member: member.number, default=None)
+
+    def count(self) -> int:
+        """How many processes have ever joined."""
+        return len(self._study.get_trials(deepcopy=False))
+
+    def _is_dead(self, trial: FrozenTrial, now: float) -> bool:
+        """Whether a member has been silent for too long, or its process is known to have ended."""
+        if trial.number == self.number:
+            return False
+        member = _member(trial)
+        if member is not None and member.has_ended:
+            return True
+        beat = trial.user_attrs.get("beat", 0)
+        count, since = self._seen.get(trial.number, (None, now))
+        if count != beat:
+            self._seen[trial.number] = (beat, now)
+            return False
+        return now - since > SILENT_SECONDS
+
+    def _beat(self) -> None:
+        count = 0
+        while not self._left.wait(BEAT_SECONDS):
+            count += 1
+            with suppress(*self._place.errors, UpdateFinishedTrialError):
+                self._storage.set_trial_user_attr(self._id, "beat", count)
+        with suppress(*self._place.errors):
+            self._storage.remove_session()
+
+    def _leave(self) -> None:
+        self._left.set()
+        self._thread.join(BEAT_SECONDS)
+        self._end(self._id, TrialState.PRUNED)
+
+    def _end(self, trial: int, state: TrialState) -> None:
+        with suppress(*self._place.errors, UpdateFinishedTrialError):
+            self._storage.set_trial_state_values(trial, state)
+
+
+def _member(trial: FrozenTrial) -> Member | None:
+    """The member that a trial represents; None if it is only joining."""
+    try:
+        return Member.model_validate({**trial.user_attrs["member"], "number": trial.number})
+    except (KeyError, TypeError, ValidationError):
+        return None

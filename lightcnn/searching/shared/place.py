@@ -1,0 +1,129 @@
+"""The connection to the storage of a shared search."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+
+import optuna
+from optuna.storages import BaseStorage
+from sqlalchemy.exc import SQLAlchemyError
+
+from lightcnn import interrupt
+from lightcnn.errors import RunError
+from lightcnn.searching.shared.settings import SharedSettings
+from lightcnn.searching.trials.place import STORAGE_ERRORS
+from lightcnn.searching.trials.storage import without_warnings
+from lightcnn.text import first_line
+
+CONNECT_SECONDS = 10
+"""Time in which a server must answer."""
+RETRY_SECONDS = 2.0
+"""Time between two attempts to reach a server that was lost."""
+LOST_SECONDS = 600.0
+"""Time for which a server may be away: it is restarted, or the network is down."""
+
+
+@dataclass(frozen=True)
+class SharedPlace:
+    """The study of a shared search, and those beside it: its members and its jobs."""
+
+    settings: SharedSettings
+    other: str = "choose another --study"
+
+    def __str__(self) -> str:
+        return str(self.settings)
+
+    @property
+    def study(self) -> str:
+        """The name of the study."""
+        return self.settings.study
+
+    @cached_property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What is raised if the server cannot be reached."""
+        kinds: tuple[type[Exception], ...] = (*STORAGE_ERRORS, SQLAlchemyError, ConnectionError)
+        if self.settings.grpc_address is None:
+            return kinds
+        from grpc import RpcError
+
+        return (*kinds, RpcError)
+
+    @cached_property
+    def storage(self) -> BaseStorage:
+        """The storage, to which all studies and threads of this process connect.
+
+        Raises: RunError if it cannot be reached or is not one of Optuna.
+        """
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        try:
+            with without_warnings():
+                return self._connected()
+        except self.errors as error:
+            raise RunError(f"--storage {self.settings.visible_url}: {' ('.join(self._reason(error))})") from None
+        except (RuntimeError, ValueError) as error:  # tables of another version of Optuna
+            raise RunError(
+                f"--storage {self.settings.visible_url}: cannot be used ({first_line(error)}); use an empty database"
+            ) from None
+
+    def open(self) -> BaseStorage:
+        """The storage."""
+        return self.storage
+
+    def check(self) -> None:
+        """A server checks its tables itself."""
+
+    def explain(self, error: Exception, /) -> tuple[str, str]:
+        """The reason, and what to do about it."""
+        return self._reason(error)[1], "check that the server runs and can be reached"
+
+    def close(self) -> None:
+        """Closes the connections of this process, if there are any."""
+        if "storage" not in vars(self):
+            return
+        backend = getattr(self.storage, "_backend", None)
+        self.storage.remove_session()
+        if backend is not None:
+            backend.engine.dispose()
+
+    def wait(self) -> None:
+        """Waits until the server answers again. Raises: RunError if it does not."""
+        end = time.monotonic() + LOST_SECONDS
+        while True:
+            interrupt.check()
+            try:
+                with without_warnings():
+                    self.storage.get_all_studies()
+                return
+            except self.errors as error:
+                if time.monotonic() > end:
+                    reason = self._reason(error)[1]
+                    raise RunError(
+                        f"{self}: lost, and not reached again in {LOST_SECONDS / 60:g} minutes ({reason}); check the "
+                        "server, and join again"
+                    ) from None
+            time.sleep(RETRY_SECONDS)
+
+    def _connected(self) -> BaseStorage:
+        if (address := self.settings.grpc_address) is not None:
+            proxy = optuna.storages.GrpcStorageProxy(host=address[0], port=address[1])
+            proxy.wait_server_ready(CONNECT_SECONDS)
+            return proxy
+        options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS}}
+        for attempt in range(3):  # two machines that make the tables at once get in each other's way
+            try:
+                return optuna.storages.get_storage(optuna.storages.RDBStorage(self.settings.url, engine_kwargs=options))
+            except SQLAlchemyError:
+                if attempt == 2:
+                    raise
+                time.sleep(1.0)
+        raise AssertionError
+
+    @staticmethod
+    def _reason(error: Exception) -> tuple[str, str]:
+        """What is wrong, and the message of the server or the driver."""
+        details = getattr(error, "details", None)  # of gRPC
+        cause = error.__cause__ or error
+        text = details() if callable(details) else getattr(cause, "orig", None) or cause
+        return "cannot be reached", first_line(text) or type(error).__name__

@@ -1,0 +1,129 @@
+"""What the user of a shared search gives: the storage, the study, and what belongs to this machine alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from lightcnn import document
+from lightcnn.document import Frozen
+from lightcnn.errors import InputError
+from lightcnn.run_folder import RunFolder
+
+SHARED_FILE = "shared.yaml"
+"""In the run folder of a shared search: where its study is."""
+STORAGE_VARIABLE = "LIGHTCNN_STORAGE"
+GRPC = re.compile(r"grpc://(?P<host>[^:/?#@]+|\[[0-9A-Fa-f:]+\]):(?P<port>\d{1,5})/?")
+STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+SCHEME = "postgresql+psycopg"
+"""The scheme of the only database that is offered: on SQLite, Optuna lets two processes claim the same trial."""
+
+
+class SharedNote(Frozen):
+    """shared.yaml: the storage, without its password, and the study."""
+
+    storage: str
+    study: str
+
+
+def read_note(run: RunFolder) -> SharedSettings | None:
+    """Where the study of a run is; None if it is in the run folder. Raises: DocumentError."""
+    if not (run / SHARED_FILE).is_file():
+        return None
+    note = document.load(SharedNote, run / SHARED_FILE)
+    return SharedSettings(note.storage, note.study)
+
+
+def resume_options(run: RunFolder) -> str:
+    """The options of `lightcnn search --resume` that continue the search of a run."""
+    shared = read_note(run)
+    return f"--out {shlex.quote(str(run.path))}" if shared is None else shared.options
+
+
+@dataclass(frozen=True)
+class SharedSettings:
+    """Where a shared search is, the folder in which machines leave states, and the longest time of a training.
+
+    Example:
+        >>> str(shared_settings("postgresql+psycopg://anna:secret@db/optuna", "moles"))
+        'study moles in postgresql+psycopg://anna:***@db/optuna'
+    """
+
+    url: str
+    study: str
+    artifacts: Path | None = None
+    trial_timeout: float | None = None
+
+    @property
+    def visible_url(self) -> str:
+        """The URL without its password."""
+        return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", self.url)
+
+    @property
+    def grpc_address(self) -> tuple[str, int] | None:
+        """Host and port of Optuna's gRPC proxy, if it is the storage."""
+        match = GRPC.fullmatch(self.url)
+        return (match["host"].strip("[]"), int(match["port"])) if match else None
+
+    @property
+    def options(self) -> str:
+        """The options of the command that joins it; the password is left out."""
+        return f"--storage {shlex.quote(self.visible_url)} --study {self.study}"
+
+    def yaml(self) -> bytes:
+        """shared.yaml."""
+        return document.dump(SharedNote(storage=self.visible_url, study=self.study)).encode()
+
+    def __str__(self) -> str:
+        return f"study {self.study} in {self.visible_url}"
+
+
+def shared_settings(
+    storage: str | None, study: str | None, artifacts: Path | None = None, trial_timeout: float | None = None
+) -> SharedSettings | None:
+    """The settings from the options of these names; None if the search is not shared.
+
+    With a study, the storage may be in the environment. Raises: InputError.
+    """
+    storage = storage or (os.environ.get(STORAGE_VARIABLE) if study is not None else None)
+    if storage is None:
+        given = {"--study": study, "--artifacts": artifacts, "--trial-timeout": trial_timeout}
+        name = next((name for name, value in given.items() if value is not None), None)
+        if name is not None:
+            raise InputError(f"{name}: is for a search on several machines; name its database with --storage URL")
+        return None
+    if study is None:
+        raise InputError("--storage: --study is missing; name the study that the machines share, as in --study moles")
+    if not STUDY.fullmatch(study):
+        raise InputError(
+            f"--study {study}: must be letters, digits, '.', '_' and '-', at most 100; choose another name"
+        )
+    settings = SharedSettings(storage, study, artifacts, trial_timeout)
+    _require_storage(settings)
+    if artifacts is not None and not artifacts.is_dir():
+        raise InputError(f"--artifacts {artifacts}: no such folder; make it where all machines can reach it")
+    return settings
+
+
+def _require_storage(settings: SharedSettings) -> None:
+    """Raises: InputError if the URL is not one of a storage, or what connects to it is not installed."""
+    if settings.url.startswith("grpc:"):
+        address = settings.grpc_address
+        if address is None or not 0 < address[1] < 65_536:
+            raise InputError(f"--storage {settings.visible_url}: must be grpc://HOST:PORT, as in grpc://10.0.0.5:13000")
+        module = "grpc"
+    elif settings.url.startswith(f"{SCHEME}://"):
+        module = "psycopg"
+    else:
+        raise InputError(
+            f"--storage {settings.visible_url}: not a storage; use {SCHEME}://USER:PASSWORD@HOST/DATABASE or "
+            "grpc://HOST:PORT"
+        )
+    if find_spec(module) is None:
+        raise InputError(
+            f"--storage {settings.visible_url}: needs the package {module}; pip install 'lightcnn[postgres]'"
+        )

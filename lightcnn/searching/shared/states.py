@@ -1,0 +1,53 @@
+"""States of trainings in a folder that all machines reach, so that any of them continues what another has started.
+
+They are in Optuna's artifact store, as safetensors. Without such a folder, a training that another machine continues
+starts again from scratch, to the same weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+
+from optuna.artifacts import FileSystemArtifactStore
+from optuna.artifacts.exceptions import ArtifactNotFound
+
+from lightcnn.run_folder import RunFolder
+
+MAX_STATE_BYTES = 2**31
+"""Largest state that is read."""
+
+
+class SharedStates:
+    """The states of one study in `artifacts`; nothing is shared without that folder."""
+
+    def __init__(self, artifacts: Path | None, study: str, run: RunFolder) -> None:
+        self._store = None if artifacts is None else FileSystemArtifactStore(artifacts)
+        self._prefix = f"{study}-{hashlib.sha256(study.encode()).hexdigest()[:8]}"
+        self._run = run
+
+    def send(self, name: str) -> None:
+        """Copies a state of this machine to the folder. Raises: OSError."""
+        if self._store is not None and (self._run / name).is_file():
+            with open(self._run / name, "rb") as file:
+                self._store.write(self._name(name), file)
+
+    def fetch(self, name: str) -> None:
+        """Copies a state to this machine, unless it is here or nowhere. Raises: OSError."""
+        if self._store is None or not name or (self._run / name).is_file():
+            return
+        with suppress(ArtifactNotFound), self._store.open_reader(self._name(name)) as file:
+            content = file.read(MAX_STATE_BYTES + 1)
+            if len(content) <= MAX_STATE_BYTES:
+                self._run.write_bytes(name, content)
+
+    def remove(self, name: str) -> None:
+        """Removes a state from the folder and from this machine."""
+        self._run.remove(name)
+        if self._store is not None:
+            with suppress(ArtifactNotFound):
+                self._store.remove(self._name(name))
+
+    def _name(self, name: str) -> str:
+        return f"{self._prefix}-{Path(name).name}"

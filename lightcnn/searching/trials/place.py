@@ -1,0 +1,78 @@
+"""Where the study of a search is: in a file of its run folder, or in a database that several machines share."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import optuna
+from optuna.storages import BaseStorage
+from sqlalchemy.exc import OperationalError
+
+STUDY_NAME = "search"
+"""The name of the study in a run folder."""
+STORAGE_ERRORS = (OperationalError, optuna.exceptions.StorageInternalError)
+"""What Optuna raises if a database cannot be read or written."""
+REMEDIES = {
+    "locked": "end the process that uses it", "full": "check the free disk space", "readonly": "check its permissions",
+    "unable to open": "check its permissions",
+}  # fmt: skip
+"""What to do about an error of SQLite, by a word of its message."""
+
+
+class StudyPlace(Protocol):
+    """Where a study is. Its text is its name in messages.
+
+    `open` connects to it and makes the tables, `check` finds damage that Optuna does not notice. `errors` are raised
+    if it cannot be reached; `explain` is the reason and what to do about it, `other` how to choose another place.
+    """
+
+    @property
+    def study(self) -> str: ...
+    @property
+    def errors(self) -> tuple[type[Exception], ...]: ...
+    @property
+    def other(self) -> str: ...
+    def open(self) -> BaseStorage: ...
+    def check(self) -> None: ...
+    def explain(self, error: Exception, /) -> tuple[str, str]: ...
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A study in an SQLite file."""
+
+    path: Path
+    study: str = STUDY_NAME
+    errors: tuple[type[Exception], ...] = STORAGE_ERRORS
+    other: str = "choose a new --out"
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def open(self) -> BaseStorage:
+        """Opens the file, or makes it."""
+        return optuna.storages.RDBStorage(f"sqlite:///{self.path}", engine_kwargs={"creator": self._connect})
+
+    def check(self) -> None:
+        """Raises: ValueError if values belong to trials that do not exist; new trials would take them for their own."""
+        with closing(self._connect()) as connection:
+            orphan = connection.execute("PRAGMA foreign_key_check").fetchone()
+        if orphan is not None:
+            raise ValueError(f"table {orphan[0]} has rows of a trial that does not exist")
+
+    def explain(self, error: Exception, /) -> tuple[str, str]:
+        """The reason of SQLite, and what to do about it."""
+        cause = error if isinstance(error, OperationalError) else error.__cause__
+        reason = str(getattr(cause, "orig", None) or cause)
+        return reason, next((remedy for word, remedy in REMEDIES.items() if word in reason), "check the file")
+
+    def _connect(self) -> sqlite3.Connection:
+        """A connection that appends to a log instead of rewriting pages: as safe if killed, and faster."""
+        connection = sqlite3.connect(self.path, timeout=5, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection

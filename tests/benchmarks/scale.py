@@ -1,0 +1,214 @@
+"""How many workers one shared search keeps busy, and what a proposal costs in a long search.
+
+    python tests/benchmarks/scale.py storage [--workers 1,2,4,8,16,32] [--trials 60]
+    python tests/benchmarks/scale.py proposal [--trials 100,1000,10000]
+
+`storage` starts a PostgreSQL server of its own, and searches of a table whose trainings take no time, so that all time
+is that of the storage and of the leader: directly and through Optuna's gRPC proxy. Each machine is a process of four
+workers. It prints trials a second from the first training to the last score, calls of the storage for each trial, and
+how long a training must be so that the storage takes one percent of a worker's time.
+
+`proposal` fills a study in memory with trials of the space `micro` at 1 MFLOPs, and prints the time of the next
+proposal and of reading the study again, as a leader that takes over does. Utilities are made up; only times are
+measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState, create_trial
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from helpers.postgres import Cluster
+from searching.shared.machines import Cable, InstantPool, Machine
+
+from lightcnn.budget import Budget
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.shared.settings import SharedSettings
+from lightcnn.searching.strategies.base import distributions, encode
+from lightcnn.searching.strategies.predictor import predict_utility
+from lightcnn.searching.trials.halving import Rungs
+from lightcnn.searching.trials.searcher import Searcher
+from lightcnn.space import SearchSpace
+
+WORKERS_OF_MACHINE = 4
+SHARE = 0.01
+"""Share of a worker's time that the storage may take."""
+RUNGS = Rungs((12_000, 36_000, 108_000))
+
+
+class CountingCable(Cable):
+    """The connection to a storage, which counts its calls."""
+
+    def __init__(self, storage: Any) -> None:
+        super().__init__(storage)
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls += 1
+        return super().__getattr__(name)
+
+
+def machine(url: str, study: str, workers: int, trials: int) -> None:
+    """Takes part in a search; prints when it trained first and last, its trainings and its calls of the storage."""
+    with tempfile.TemporaryDirectory() as folder:
+        times: list[float] = []
+        pool = InstantPool(lambda job: times.append(time.time()), workers=workers)
+        taking = Machine(Path(folder) / "run", SharedSettings(url, study), pool, trials, cable=CountingCable)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        began = time.time()
+        taking.start().thread.join()
+        if taking.error is not None:
+            raise taking.error
+        assert isinstance(taking.cable, CountingCable)
+        print(json.dumps({"began": began, "times": times, "calls": taking.cable.calls}), flush=True)
+
+
+def measured(url: str, study: str, workers: int, trials: int) -> tuple[float, float]:
+    """Trials a second and calls of the storage for each trial, of a search by so many workers."""
+    machines = math.ceil(workers / WORKERS_OF_MACHINE)
+    command = [sys.executable, __file__, "machine", url, study, str(min(workers, WORKERS_OF_MACHINE)), str(trials)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(machines)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    results = []
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        results.append(json.loads(process.communicate()[0]))
+    times = sorted(moment for result in results for moment in result["times"])
+    return trials / (times[-1] - times[0]), sum(result["calls"] for result in results) / trials
+
+
+def print_storage(counts: Sequence[int], trials: int) -> None:
+    """The table of workers."""
+    cluster = Cluster.start()
+    proxy = subprocess.Popen(
+        [sys.executable, "-m", "lightcnn", "storage", "serve", cluster.url, "--port", "13977"], stdout=subprocess.PIPE
+    )
+    assert proxy.stdout is not None
+    proxy.stdout.readline()
+    try:
+        print("| storage | workers | trials a second | calls a trial | training for 1 % of the time |")
+        print("|---|---|---|---|---|")
+        for name, url in (("PostgreSQL", cluster.url), ("gRPC proxy", "grpc://127.0.0.1:13977")):
+            for workers in counts:
+                rate, calls = measured(url, f"{name.split()[0]}-{workers}", workers, trials)
+                seconds = workers / rate / SHARE
+                print(f"| {name} | {workers} | {rate:.1f} | {calls:.0f} | {seconds:,.0f} s |", flush=True)
+    finally:
+        proxy.terminate()
+        proxy.wait()
+        cluster.remove()
+
+
+class MemoryPlace:
+    """A study in memory."""
+
+    study, other, errors = "search", "choose another", (optuna.exceptions.StorageInternalError,)
+
+    def __init__(self) -> None:
+        self._storage = optuna.storages.InMemoryStorage()
+
+    def open(self) -> Any:
+        return self._storage
+
+    def check(self) -> None: ...
+
+    def explain(self, error: Exception, /) -> tuple[str, str]:
+        return str(error), ""
+
+
+class NoClock:
+    """A clock that allows everything."""
+
+    def elapsed(self) -> float:
+        return 0.0
+
+    def allows(self, seconds: float) -> bool:
+        return True
+
+
+def searcher(place: MemoryPlace, space: BudgetedSpace) -> Searcher:
+    """The searcher of the study."""
+    return Searcher(
+        space, place, strategy="surrogate", seed=0, rungs=RUNGS, fingerprint={}, predictor=predict_utility,
+        final_images=1_000_000, lag=None,
+    )  # fmt: skip
+
+
+def print_proposals(counts: Sequence[int]) -> None:
+    """The table of proposals."""
+    space = BudgetedSpace(SearchSpace.load("micro").for_data(1, 10, 28), Budget.parse("1MFLOPs"), 28)
+    genes = tuple(space.genes())
+    place, random = MemoryPlace(), Random(0)
+    study = optuna.create_study(storage=place.open(), study_name="search", direction="maximize")
+    study.set_user_attr("fingerprint", {})
+    print("| trials | proposal, median of 5 | reading the study again |\n|---|---|---|")
+    for count in counts:
+        while (number := len(study.get_trials(deepcopy=False))) < count:
+            shape = space.draw(random)
+            utility = 1 + random.random()
+            study.add_trial(
+                create_trial(
+                    state=TrialState.RUNNING, params={gene.name: encode(shape[gene.name]) for gene in genes},
+                    distributions=distributions(genes), intermediate_values={12_000: 0.9},
+                    user_attrs={
+                        "shape": dict(shape), "key": str(number), "utilities": {"12000": utility},
+                        "early": {"6000": utility - 0.2}, "tasks": {"12000": number}, "seconds": {"12000": 1.0},
+                    },
+                )
+            )  # fmt: skip
+        began = time.perf_counter()
+        search = searcher(place, space)
+        reading = time.perf_counter() - began
+        seconds = []
+        for _ in range(5):
+            began = time.perf_counter()
+            search.ask(search.outcomes(), NoClock())
+            seconds.append(time.perf_counter() - began)
+        print(f"| {count:,} | {median(seconds):.2f} s | {reading:.2f} s |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    storage = commands.add_parser("storage")
+    storage.add_argument("--workers", default="1,2,4,8,16,32")
+    storage.add_argument("--trials", type=int, default=60)
+    proposal = commands.add_parser("proposal")
+    proposal.add_argument("--trials", default="100,1000,10000")
+    process = commands.add_parser("machine", help="one process of `storage`")
+    for name, kind in (("url", str), ("study", str), ("workers", int), ("trials", int)):
+        process.add_argument(name, type=kind)
+    options = parser.parse_args()
+    if options.command == "machine":
+        machine(options.url, options.study, options.workers, options.trials)
+    elif options.command == "storage":
+        print_storage([int(count) for count in options.workers.split(",")], options.trials)
+    else:
+        print_proposals([int(count) for count in options.trials.split(",")])
+
+
+if __name__ == "__main__":
+    main()

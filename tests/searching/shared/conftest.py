@@ -1,0 +1,39 @@
+"""Storages of shared searches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from helpers.postgres import Cluster
+
+from lightcnn.searching.shared import members
+from lightcnn.searching.shared.place import SharedPlace
+from lightcnn.searching.shared.settings import SharedSettings
+from lightcnn.searching.trials.place import StudyFile
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server."""
+    server = Cluster.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> SharedPlace:
+    """A study in an SQLite file, which threads of one process can share if they take turns."""
+    study = SharedPlace(SharedSettings("sqlite", "moles"))
+    study.__dict__["storage"] = optuna.storages.get_storage(StudyFile(tmp_path / "shared.db").open())
+    return study
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members are found dead within a second."""
+    monkeypatch.setattr(members, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(members, "SILENT_SECONDS", 0.8)
+    monkeypatch.setattr(members, "LOOK_SECONDS", 0.1)

@@ -1,0 +1,74 @@
+"""`lightcnn search --storage`: the command, from the first machine to the last."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers.postgres import Cluster
+
+from lightcnn.cli.main import run
+
+COMMON = ["--epochs", "1", "--workers", "1", "--study", "digits"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LIGHTCNN_STORAGE", cluster.url)
+
+
+def test_a_search_is_shared_found_finished_and_continued(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["search", "--budget", "100kFLOPs", "--trials", "1", *COMMON, "--out", "first"]) == 0
+    assert "run folder first" in capsys.readouterr().out
+    report = json.loads(Path("first/report.json").read_text())
+    assert report["machines"] == {"members": 1, "repeated_trainings": 0}
+    assert not Path("first/study.db").exists()
+    assert run(["search", "--resume", "--out", "first", "--trials", "5"]) == 2
+    assert "the study of first is shared; resume it with --storage postgresql" in capsys.readouterr().err
+
+    assert run(["search", "--budget", "100kFLOPs", "--trials", "1", *COMMON, "--out", "second"]) == 0
+    assert "the search has ended; its run folder is " in capsys.readouterr().out
+    assert not Path("second").exists()
+
+    assert run(["search", "--budget", "200kFLOPs", "--trials", "1", *COMMON]) == 2
+    error = capsys.readouterr().err
+    assert "was started with budget '100kFLOPs', not '200kFLOPs'; omit --budget, or choose another --study" in error
+
+    assert run(["search", "--trials", "2", "--workers", "1", "--study", "digits"]) == 2
+    assert "was started with trials 1, not 2" in capsys.readouterr().err
+
+    resumed = ["search", "--resume", "--trials", "2", "--workers", "1", "--study", "digits", "--out", "third"]
+    assert run([*resumed, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"]["trained"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--budget", "5ms"], "the budget 5ms has a latency, which is that of one machine"),
+        (["--budget", "1MFLOPs", "--teacher", "timm:resnet18"], "would be trained on every machine"),
+        (["--budget", "1MFLOPs", "--storage", "grpc://127.0.0.1:1"], "grpc://127.0.0.1:1: cannot be reached"),
+        (
+            ["--budget", "1MFLOPs", "--storage", "postgresql+psycopg://anna:secret@127.0.0.1:1/x"],
+            r"postgresql+psycopg://anna:***@127.0.0.1:1/x: cannot be reached",
+        ),
+        (["--budget", "1MFLOPs", "--trial-timeout", "soon"], "--trial-timeout 'soon': not a duration"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused_in_one_line(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightcnn.searching.shared.place.CONNECT_SECONDS", 0.2)
+    assert run(["search", *options, "--trials", "1", *COMMON, "--study", "refused"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert "secret" not in line
+    assert not Path("runs").exists()
+
+
+def test_a_proxy_of_a_proxy_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["storage", "serve", "grpc://127.0.0.1:13000"]) == 2
+    assert "a proxy itself" in capsys.readouterr().err

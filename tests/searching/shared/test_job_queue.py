@@ -1,0 +1,117 @@
+"""Every job is run once; those of dead members are run again."""
+
+from __future__ import annotations
+
+import pytest
+
+from lightcnn.recipe import Augment, Optimisation
+from lightcnn.searching.shared import job_queue
+from lightcnn.searching.shared.job_queue import Claim, JobQueue
+from lightcnn.searching.shared.place import SharedPlace
+from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult, WeightScore
+from lightcnn.spec import ConvBlock, NetworkSpec
+
+SPEC = NetworkSpec(input=(1, 8, 8), stages=(ConvBlock(width=4),), classes=10)
+
+
+def job(trial: int = 0, until: int = 10) -> TrainingJob:
+    return TrainingJob(
+        trial=trial, rung=0, spec=SPEC, seed=1, training=Optimisation(), augment=Augment(), until=until,
+        target=f"trainings/{trial}.safetensors",
+    )  # fmt: skip
+
+
+def result(job: TrainingJob, accuracy: float = 0.5) -> TrainingResult:
+    score = WeightScore(accuracy=accuracy, log_loss=1 - accuracy)
+    return TrainingResult(
+        trial=job.trial, rung=job.rung, target=job.target, step=job.until, images=job.until, seconds=1.0,
+        averaged=score, live=score,
+    )  # fmt: skip
+
+
+def claimed(queue: JobQueue, member: int = 7) -> Claim:
+    claim = queue.claim(member)
+    assert claim is not None
+    return claim
+
+
+@pytest.fixture
+def queue(place: SharedPlace) -> JobQueue:
+    return JobQueue(place)
+
+
+def test_jobs_are_claimed_once_in_their_order(queue: JobQueue, place: SharedPlace) -> None:
+    for trial in range(3):
+        queue.put(job(trial))
+    other = JobQueue(place)
+    assert [claimed(each).job.trial for each in (queue, other, queue)] == [0, 1, 2]
+    assert other.claim(8) is None
+
+
+def test_a_result_is_given_once_the_job_is_done(queue: JobQueue) -> None:
+    queue.put(job())
+    targets = {job().target}
+    assert queue.results(targets, ()) == []
+    claim = claimed(queue)
+    assert queue.results(targets, ()) == []
+    queue.finish(claim, result(claim.job))
+    assert queue.results(targets, ()) == [result(job())]
+    assert queue.results({"trainings/other"}, ()) == []
+
+
+def test_a_later_leader_finds_the_same_job_and_its_result(queue: JobQueue, place: SharedPlace) -> None:
+    queue.put(job())
+    later = JobQueue(place)
+    later.put(job())
+    claim = claimed(later)
+    assert queue.claim(1) is None
+    queue.finish(claim, result(claim.job))
+    later.put(job())
+    assert later.claim(1) is None
+    assert later.results({job().target}, ()) == [result(job())]
+    later.put(job(until=20))  # another training under the same name, as after a change of the limits
+    assert claimed(later).job.until == 20
+
+
+def test_the_job_of_a_dead_member_is_run_again_and_its_late_result_is_dropped(queue: JobQueue) -> None:
+    queue.put(job())
+    lost = claimed(queue, member=7)
+    targets = {job().target}
+    assert queue.results(targets, {6}) == []
+    assert queue.claim(8) is None
+    for _ in range(2):
+        assert queue.results(targets, {7}) == []
+    again = claimed(queue, member=8)
+    queue.finish(lost, result(lost.job, accuracy=0.1))
+    assert queue.results(targets, {7}) == []
+    queue.finish(again, result(again.job, accuracy=0.9))
+    assert queue.results(targets, {7}) == [result(job(), accuracy=0.9)]
+
+
+def test_a_job_that_kills_every_member_fails(queue: JobQueue) -> None:
+    queue.put(job())
+    done: list[TrainingResult] = []
+    for member in range(job_queue.MAX_ATTEMPTS):
+        claimed(queue, member)
+        for _ in range(2):
+            done = queue.results({job().target}, range(10))
+    assert [each.error for each in done] == ["3 machines died while they trained it"]
+
+
+def test_a_job_may_be_handed_back_as_often_as_members_leave(queue: JobQueue) -> None:
+    queue.put(job())
+    for _ in range(2 * job_queue.MAX_ATTEMPTS):
+        queue.hand_back(claimed(queue))
+        assert queue.results({job().target}, ()) == []
+    assert claimed(queue).job == job()
+
+
+def test_a_member_that_dies_while_it_claims_loses_the_job(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue.put(job())
+    (trial,) = queue._study.get_trials(deepcopy=False)
+    queue._storage.set_trial_state_values(trial._trial_id, job_queue.TrialState.RUNNING)
+    assert queue.results({job().target}, ()) == []
+    monkeypatch.setattr(job_queue, "SILENT_SECONDS", -1.0)
+    for _ in range(2):
+        assert queue.results({job().target}, ()) == []
+    assert claimed(queue).job == job()

@@ -1,0 +1,164 @@
+"""Searches of several machines, some of which die, leave, lose the storage, or are of another search."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers.postgres import Cluster
+from searching.shared.machines import InstantPool, Machine, scored
+
+from lightcnn.errors import LightcnnError, RunError
+from lightcnn.searching.shared import executor, job, local_work, members, place
+from lightcnn.searching.shared.settings import SharedSettings
+
+pytestmark = pytest.mark.usefixtures("fast")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is looked at often, and a storage that is lost is given up soon."""
+    monkeypatch.setattr(members, "SILENT_SECONDS", 2.0)
+    for module, name in ((executor, "LOOK_SECONDS"), (local_work, "LOOK_SECONDS"), (job, "END_SECONDS")):
+        monkeypatch.setattr(module, name, 0.1)
+    monkeypatch.setattr(executor, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(job, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(place, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(place, "LOST_SECONDS", 2.0)
+
+
+@pytest.fixture
+def shared(cluster: Cluster, request: pytest.FixtureRequest) -> SharedSettings:
+    """A study that no other test uses."""
+    return SharedSettings(cluster.url, request.node.name[:90])
+
+
+def at_job(number: int, action: Callable[[], None]) -> Callable[[object], None]:
+    """What a pool does in its training with that number, the first is 1."""
+    count = iter(range(1, 1000))
+    return lambda job: action() if next(count) == number else None
+
+
+def test_one_machine_searches_as_without_faults_if_the_storage_is_away_for_a_while(
+    tmp_path: Path, shared: SharedSettings
+) -> None:
+    undisturbed = replace(shared, study="undisturbed")
+    alone = Machine(tmp_path / "alone", undisturbed, InstantPool()).start().join()
+    assert alone.error is None
+
+    def cut() -> None:
+        disturbed.cable.is_cut = True
+
+    disturbed = Machine(tmp_path / "run", shared, InstantPool(at_job(5, cut))).start()
+    while not disturbed.cable.is_cut:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    disturbed.cable.is_cut = False
+    assert disturbed.join().error is None
+    assert disturbed.leads == 2
+    assert scored(shared) == scored(undisturbed)
+    assert disturbed.pool.trained == alone.pool.trained  # none twice
+
+
+def test_machines_that_die_lose_no_trial_and_the_others_go_on(tmp_path: Path, shared: SharedSettings) -> None:
+    machines: list[Machine] = []
+
+    def dies(number: int) -> Callable[[], None]:
+        def cut() -> None:
+            machines[number].cable.is_cut = True
+
+        return cut
+
+    pools = [
+        InstantPool(at_job(6, dies(0)), seconds=0.05),  # the first leader, with a training that it has done
+        InstantPool(at_job(3, dies(1)), seconds=0.05),
+        InstantPool(seconds=0.05),
+        InstantPool(seconds=0.05),
+    ]
+    for number, pool in enumerate(pools):
+        machines.append(Machine(tmp_path / str(number), shared, pool, trials=14).start())
+        time.sleep(0.1)
+    for machine in machines:
+        machine.join()
+    assert [type(machine.error) for machine in machines] == [RunError, RunError, type(None), type(None)]
+    assert "lost, and not reached again" in str(machines[0].error)
+    assert machines[0].leads == 1
+    assert machines[2].leads + machines[3].leads >= 1
+    assert machines[2].end == machines[3].end
+    outcomes = scored(shared)
+    assert [number for number, *_ in outcomes] == list(range(14))
+    assert all(state == "duplicate" or scores for _, state, _, _, scores in outcomes)
+    trained = Counter(target for pool in pools for target in pool.trained)
+    lost = {pool.trained[-1] for pool in pools[:2]}
+    assert {target for target, times in trained.items() if times > 1} <= lost
+
+
+def test_a_machine_that_leaves_hands_its_training_back_at_once(tmp_path: Path, shared: SharedSettings) -> None:
+    def leave() -> None:
+        raise KeyboardInterrupt
+
+    first = Machine(tmp_path / "first", shared, InstantPool(seconds=0.2)).start()
+    while not first.leads:
+        time.sleep(0.01)
+    leaving = Machine(tmp_path / "leaving", shared, InstantPool(at_job(1, leave))).start()
+    assert isinstance(leaving.join().error, KeyboardInterrupt)
+    assert first.join().error is None
+    assert first.end is not None and first.end.folder == str(tmp_path / "first")
+    assert Counter(first.pool.trained + leaving.pool.trained).most_common(1)[0][1] == 1
+
+
+def test_a_leader_that_leaves_is_followed_by_the_next_machine(tmp_path: Path, shared: SharedSettings) -> None:
+    def leave() -> None:
+        raise KeyboardInterrupt
+
+    first = Machine(tmp_path / "first", shared, InstantPool(at_job(4, leave), seconds=0.05)).start()
+    time.sleep(0.2)
+    second = Machine(tmp_path / "second", shared, InstantPool(seconds=0.05)).start()
+    assert isinstance(first.join().error, KeyboardInterrupt)
+    assert second.join().error is None
+    assert (first.leads, second.leads) == (1, 1)
+    assert len(scored(shared)) == 8
+
+
+def test_other_images_are_refused(tmp_path: Path, shared: SharedSettings) -> None:
+    first = Machine(tmp_path / "first", shared, InstantPool(seconds=0.1)).start()
+    time.sleep(0.3)
+    other = Machine(tmp_path / "other", shared, InstantPool(), fingerprint="others").start().join()
+    assert isinstance(other.error, RunError)
+    assert "the search of other images (fingerprint images, here others)" in str(other.error)
+    assert first.join().error is None
+    assert other.pool.trained == []
+
+
+def test_a_search_that_fails_ends_on_all_machines_and_can_be_tried_again(
+    tmp_path: Path, shared: SharedSettings
+) -> None:
+    second: Machine | None = None
+
+    def fail() -> None:
+        while second is None or not second.has_joined:
+            time.sleep(0.01)
+        raise LightcnnError("no trial succeeded")
+
+    first = Machine(tmp_path / "first", shared, InstantPool(), lead=fail).start()
+    while not first.leads:
+        time.sleep(0.01)
+    second = Machine(tmp_path / "second", shared, InstantPool()).start()
+    assert str(first.join().error) == "no trial succeeded"
+    assert "the search failed on " in str(second.join().error)
+    assert Machine(tmp_path / "third", shared, InstantPool()).start().join().error is None
+    assert len(scored(shared)) == 8
+
+
+def test_a_finished_search_of_these_limits_is_not_run_again(tmp_path: Path, shared: SharedSettings) -> None:
+    first = Machine(tmp_path / "first", shared, InstantPool()).start().join()
+    second = Machine(tmp_path / "second", shared, InstantPool()).start().join()
+    assert first.end == second.end
+    assert second.pool.trained == []
+    longer = Machine(tmp_path / "longer", shared, InstantPool(), trials=10).start().join()
+    assert longer.error is None
+    assert len(scored(shared)) == 10
