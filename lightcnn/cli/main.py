@@ -18,6 +18,7 @@ from lightcnn.cli.ablate import ablate
 from lightcnn.cli.audit import audit
 from lightcnn.cli.check import check
 from lightcnn.cli.compare import compare
+from lightcnn.cli.dashboard import dashboard
 from lightcnn.cli.explain import explain
 from lightcnn.cli.export import export
 from lightcnn.cli.list import list_
@@ -66,6 +67,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "predict": predict,
     "export": export,
     "serve": serve,
+    "dashboard": dashboard,
     "compare": compare,
     "check": check,
     "list": list_,
@@ -81,6 +83,7 @@ EXAMPLES: dict[str, str] = {
     "predict": "lightcnn predict runs/first photographs --csv predictions.csv",
     "export": "lightcnn export runs/first --to onnx,onnx-int8,c --check cortex-m4",
     "serve": "lightcnn serve runs/first --port 8000",
+    "dashboard": "lightcnn dashboard runs/first",
     "compare": "lightcnn compare runs/first runs/second --metric accuracy",
     "check": "lightcnn check recipe.yaml space.yaml",
     "list": "lightcnn list recipes --show quick",

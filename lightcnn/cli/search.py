@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,7 @@ from lightcnn.cli.options import (
     Device,
     Fast,
     Json,
+    Log,
     Out,
     Positive,
     Quiet,
@@ -39,6 +40,7 @@ from lightcnn.searching.deployment.names import DEPLOYMENTS
 from lightcnn.searching.metric_names import METRICS
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.text import visible
+from lightcnn.tracking.names import TrackerName, require_trackers
 
 if TYPE_CHECKING:
     from lightcnn.run_folder import RunFolder
@@ -202,6 +204,7 @@ def search(
     require_data: RequireData = False,
     fast: Fast = False,
     positive: Positive = None,
+    log: Log = None,
     out: Out = None,
     resume: ResumeSearch = False,
     dry_run: SearchDryRun = False,
@@ -212,6 +215,7 @@ def search(
     """Search for the best network within a budget, train it, and write a run folder."""
     from lightcnn.searching.settings import CONTINUING, resumed_settings
 
+    trackers = require_trackers(log or ())
     options: dict[str, Any] = {
         "budget": budget, "space": space, "data": data, "trials": trials, "seconds": parse_duration(time),
         "strategy": strategy and strategy.value, "metric": metric and metric.value, "input": input, "epochs": epochs,
@@ -234,7 +238,7 @@ def search(
         with earlier_values(out, "report.json"):
             _show_search(RunFolder.load(out), as_json, quiet)
     else:
-        _show_search(_run(settings, out, resume, quiet), as_json, quiet)
+        _show_search(_run(settings, out, resume, quiet, trackers), as_json, quiet)
 
 
 def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSettings:
@@ -271,18 +275,26 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
     return make_settings(values | {"space": space, "choose_space": name == "auto", "data": data, "reading": reading})
 
 
-def _run(settings: SearchSettings, out: Path | None, resume: bool, quiet: bool) -> RunFolder:
-    """Runs the search under its live view."""
+def _run(
+    settings: SearchSettings, out: Path | None, resume: bool, quiet: bool, log: Sequence[TrackerName]
+) -> RunFolder:
+    """Runs the search under its live view, and logs it."""
     from lightcnn.run_folder import RunFolder
+    from lightcnn.searching.progress import tracked
     from lightcnn.searching.settings import SETTINGS_FILE
     from lightcnn.searching.terminal import SearchView
+    from lightcnn.tracking.trackers import Trackers
 
     out = out or RunFolder.default_path("search")
     console = CommandConsole(stderr=True)
-    with resumable("search", out, SETTINGS_FILE), SearchView(console, quiet) as view:
+    with (
+        resumable("search", out, SETTINGS_FILE, log),
+        SearchView(console, quiet) as view,
+        Trackers(log, view.warn) as trackers,
+    ):
         from lightcnn.searching import job
 
-        return job.run(settings, out=out, resume=resume, progress=view)
+        return job.run(settings, out=out, resume=resume, progress=tracked(view, trackers))
 
 
 def _show_estimate(settings: SearchSettings, as_json: bool, quiet: bool, resumed: Path | None) -> None:

@@ -164,13 +164,13 @@ def open_study(file: Path, sampler: BaseSampler, fingerprint: Mapping[str, Any])
 def read_outcomes(study: Study) -> list[Outcome]:
     """What is known about all trials, by number."""
     with without_warnings():
-        return [_outcome(trial) for trial in study.get_trials(deepcopy=False)]
+        return [outcome_of(trial) for trial in study.get_trials(deepcopy=False)]
 
 
 def read_outcome(study: Study, trial: Trial) -> Outcome:
     """What is known about one trial. Reading all of them takes seconds if hundreds are open."""
     with without_warnings():
-        return _outcome(study._storage.get_trial(trial._trial_id))
+        return outcome_of(study._storage.get_trial(trial._trial_id))
 
 
 def open_trial(study: Study, number: int) -> Trial:
@@ -264,7 +264,8 @@ def _require_no_orphans(file: Path) -> None:
         raise ValueError(f"table {orphan[0]} has rows of a trial that does not exist")
 
 
-def _outcome(trial: FrozenTrial) -> Outcome:
+def outcome_of(trial: FrozenTrial) -> Outcome:
+    """What is known about a trial of lightcnn."""
     states = {
         TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
         TrialState.RUNNING: "running",
