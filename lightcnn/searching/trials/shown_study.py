@@ -72,8 +72,8 @@ class ShownStudies(RDBStorage):
     """Optuna's storage, whose trials are changed for the dashboard; nothing of that is stored.
 
     In the study of a search, trials stay open for a search that is resumed. Here they have the state that trials.csv
-    gives them, and their last validation accuracy as value. optuna-dashboard shows constraints as a list without names
-    and knows no other form, so each is also an attribute.
+    gives them, and their last validation accuracy as value. optuna-dashboard reads constraints as a list without names,
+    so each is also an attribute.
     """
 
     def __init__(self, url: str, copy: StudyCopy | None = None) -> None:
