@@ -101,6 +101,27 @@ def deferred() -> Iterator[None]:
 
 
 @contextmanager
+def ending(end: Callable[[], object]) -> Iterator[None]:
+    """Within the block a signal calls `end`, which ends a command that serves; its exit code is then 0.
+
+    Signals that the process ignores, as under nohup, stay ignored.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        end()
+
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def reported(message: Callable[[], str]) -> Iterator[None]:
     """Within the block, `message` is what a process prints that a later signal ends at once."""
     before, _note.message = _note.message, message

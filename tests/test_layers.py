@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import lightcnn
+from lightcnn.tracking.names import TRACKERS
 
 PACKAGE = Path(lightcnn.__file__).parent
 LEVELS = (
@@ -19,7 +20,7 @@ LEVELS = (
     ("text", "output_kinds", "operating_points"),
     ("run_files", "interrupt", "document_problems", "duration", "exported_metadata", "image_size"),
     ("output", "budget", "document", "run_folder"),
-    ("block_specs", "cost_range", "devices", "overrides", "unlikeness"),
+    ("block_specs", "cost_range", "devices", "overrides", "unlikeness", "tracking"),
     ("spec", "module_spec"),
     ("cost", "program", "baseline_spec", "blocks", "stage_space", "start_shapes"),
     ("space", "recipe", "network", "memory_plan", "latency_model", "network_stages", "own_module"),
@@ -52,6 +53,7 @@ TORCH_FREE = (
     "network_stages", "output.html", "output.markdown", "output.charts.network_*", "output.caveats",
     "output.report", "output.warnings",
     "output.terminal", "output.console",
+    "tracking.names", "tracking.tracker*", "tracking.journal", "tracking.background", "tracking.values",
     "searching.budgeted_space", "training.recipe_argument", "cli.*", "*.settings", "*.progress", "*.terminal",
 )  # fmt: skip
 """Patterns of modules below lightcnn that load neither torch nor another heavy package."""
@@ -121,6 +123,17 @@ def test_timm_is_imported_where_networks_pass_from_or_to_it_and_only_when_needed
     users = {part_of(path) for path in SOURCES if any(name.split(".")[0] == "timm" for name in imports(path))}
     assert users == {"baselines", "timm_registry"}  # takes networks from timm; gives it one
     assert not loaded_after("import lightcnn.baselines, lightcnn.timm_registry") & {"timm", "torchvision"}
+
+
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_the_library_of_a_tracker_is_imported_by_one_module(tracker: str) -> None:
+    users = [module_of(path) for path in SOURCES if any(tracker in name.split(".")[:3] for name in imports(path))]
+    assert set(users) - {"tracking.background", "tracking.names"} == {f"tracking.{tracker}"}
+
+
+def test_no_library_of_a_tracker_is_loaded_unless_it_is_used() -> None:
+    code = "import lightcnn.tracking.trackers, lightcnn.cli.main, lightcnn.searching.job, lightcnn.training.job"
+    assert not loaded_after(code) & set(TRACKERS)
 
 
 @pytest.mark.parametrize("library", ["onnx", "onnxruntime"])

@@ -45,6 +45,8 @@ def profile(**values: Any) -> None:
 
 CASES: list[tuple[Callable[..., None], str, Any, str]] = [
     (search, "seed", -1, "search: seed: input should be greater than or equal to 0, not -1"),
+    (search, "log", "mlfow", "log 'mlfow' is not one of tensorboard, mlflow, wandb; did you mean 'mlflow'?"),
+    (train, "log", ["x"], "log 'x' is not one of tensorboard, mlflow, wandb"),
     (search, "trials", "many", "search: trials: input should be a valid integer, not 'many'"),
     (search, "time", float("inf"), "time: must be a number of seconds above 0 or a text such as '10m', not inf"),
     (search, "time", "10", "time='10': not a duration; write it with units, as in 90s, 10m or 1h30m"),

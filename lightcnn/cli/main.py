@@ -18,6 +18,7 @@ from lightcnn.cli.ablate import ablate
 from lightcnn.cli.audit import audit
 from lightcnn.cli.check import check
 from lightcnn.cli.compare import compare
+from lightcnn.cli.dashboard import dashboard
 from lightcnn.cli.explain import explain
 from lightcnn.cli.export import export
 from lightcnn.cli.list import list_
@@ -68,6 +69,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
     "serve": serve,
     "storage": storage,
+    "dashboard": dashboard,
     "compare": compare,
     "check": check,
     "list": list_,
@@ -84,6 +86,7 @@ EXAMPLES: dict[str, str] = {
     "export": "lightcnn export runs/first --to onnx,onnx-int8,c --check cortex-m4",
     "serve": "lightcnn serve runs/first --port 8000",
     "storage": "lightcnn storage serve postgresql+psycopg://anna@db.example.org/optuna --host 0.0.0.0",
+    "dashboard": "lightcnn dashboard runs/first",
     "compare": "lightcnn compare runs/first runs/second --metric accuracy",
     "check": "lightcnn check recipe.yaml space.yaml",
     "list": "lightcnn list recipes --show quick",

@@ -16,10 +16,13 @@ from lightcnn import interrupt, overrides
 from lightcnn.cli import completion
 from lightcnn.devices import DEVICES
 from lightcnn.overrides import Override
+from lightcnn.tracking.names import TRACKERS
 
 Device = StrEnum("Device", [(name, name) for name in DEVICES], module=__name__)  # type: ignore[misc]
 """What `--device` accepts."""
 AUTO = Device("auto")
+TrackerChoice = StrEnum("TrackerChoice", [(name, name) for name in TRACKERS], module=__name__)  # type: ignore[misc]
+"""What `--log` accepts."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and everything else on stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress and no messages.")]
@@ -27,6 +30,14 @@ Debug = Annotated[bool, typer.Option("--debug", help="Print a traceback with eve
 DataDir = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Folder of the published data sets (default: ~/.cache/lightcnn/data)."),
+]
+Log = Annotated[
+    list[TrackerChoice] | None,
+    typer.Option(
+        "--log",
+        help="Also send parameters and scores to this tracker, which needs its extra; repeatable. TensorBoard and "
+        "MLflow write into the run folder, unless MLFLOW_TRACKING_URI is set; Weights & Biases obeys WANDB_MODE.",
+    ),
 ]
 Out = Annotated[Path | None, typer.Option(metavar="FOLDER", help="The run folder (default: a new folder under runs/).")]
 SkipCorrupt = Annotated[bool, typer.Option("--skip-corrupt", help="Ignore files that cannot be read, and report them.")]
@@ -90,17 +101,20 @@ class Interrupted(Exception):  # noqa: N818 (not an error: the user interrupted 
 
 
 @contextmanager
-def resumable(command: str, out: Path, settings: str, resume: str = "") -> Iterator[None]:
+def resumable(
+    command: str, out: Path, settings: str, log: Sequence[str] = (), resume: str = ""
+) -> Iterator[None]:
     """Turns a signal into the command that resumes the run in `out`, once its file `settings` has been written.
 
-    `resume` are the options that do so, if they are not --resume and --out.
+    The command has the options `--log` that the run is logged with. `resume` are the options that resume it, if they
+    are not --resume and --out.
 
     An error after a signal counts as the signal: a library may have turned the one into the other, or the terminal may
     be gone. Raises: Interrupted.
     """
 
     def message() -> str:
-        options = resume or f"--resume --out {shlex.quote(str(out))}"
+        options = (resume or f"--resume --out {shlex.quote(str(out))}") + "".join(f" --log {name}" for name in log)
         return (
             f"interrupted; resume with: lightcnn {command} {options}" if (out / settings).is_file() else "interrupted"
         )

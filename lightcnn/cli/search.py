@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ from lightcnn.cli.options import (
     Device,
     Fast,
     Json,
+    Log,
     Out,
     Positive,
     Quiet,
@@ -39,6 +40,7 @@ from lightcnn.searching.metric_names import METRICS
 from lightcnn.searching.shared.settings import SharedSettings, shared_settings
 from lightcnn.searching.strategies.names import STRATEGIES
 from lightcnn.text import visible
+from lightcnn.tracking.names import TrackerName, require_trackers
 from lightcnn.version import __version__
 
 if TYPE_CHECKING:
@@ -230,6 +232,7 @@ def search(
     require_data: RequireData = False,
     fast: Fast = False,
     positive: Positive = None,
+    log: Log = None,
     storage: Storage = None,
     study: StudyName = None,
     artifacts: Artifacts = None,
@@ -244,6 +247,7 @@ def search(
     """Search for the best network within a budget, train it, and write a run folder."""
     from lightcnn.searching.settings import CONTINUING, resumed_settings
 
+    trackers = require_trackers(log or ())
     options: dict[str, Any] = {
         "budget": budget, "space": space, "data": data, "trials": trials, "seconds": parse_duration(time),
         "strategy": strategy and strategy.value, "metric": metric and metric.value, "input": input, "epochs": epochs,
@@ -258,7 +262,7 @@ def search(
     options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
     shared = shared_settings(storage, study, artifacts, parse_duration(trial_timeout, "--trial-timeout"))
     if shared is not None:
-        _take_part(shared, options, out, resume=resume, dry_run=dry_run, as_json=as_json, quiet=quiet)
+        _take_part(shared, options, out, trackers, resume=resume, dry_run=dry_run, as_json=as_json, quiet=quiet)
         return
     settings = resumed_settings(out, options) if resume else _new_settings(options, out)
     if dry_run:
@@ -266,13 +270,14 @@ def search(
     elif resume and not options.keys() & CONTINUING and out and (out / "report.json").is_file():
         _show_again(out, as_json, quiet)
     else:
-        _show_search(_run(settings, out, resume, quiet), as_json, quiet)
+        _show_search(_run(settings, out, resume, quiet, trackers), as_json, quiet)
 
 
 def _take_part(
     shared: SharedSettings,
     options: Mapping[str, Any],
     out: Path | None,
+    log: tuple[TrackerName, ...],
     *,
     resume: bool,
     dry_run: bool,
@@ -281,9 +286,11 @@ def _take_part(
 ) -> None:
     """Takes part in a search of several machines, and prints its end: the result, or on which machine it is."""
     from lightcnn.run_folder import RunFolder
+    from lightcnn.searching.progress import tracked
     from lightcnn.searching.settings import SETTINGS_FILE
     from lightcnn.searching.shared.job import finished, joined_settings, require_shareable
     from lightcnn.searching.terminal import SearchView
+    from lightcnn.tracking.trackers import Trackers
 
     settings = joined_settings(shared, options, resume=resume) or _new_settings(options, out)
     require_shareable(settings)
@@ -293,10 +300,15 @@ def _take_part(
     end, run = finished(shared, settings), None
     if end is None:
         out, console = out or RunFolder.default_path("search"), CommandConsole(stderr=True)
-        with resumable("search", out, SETTINGS_FILE, shared.options), SearchView(console, quiet) as view:
+        with (
+            resumable("search", out, SETTINGS_FILE, log, shared.options),
+            SearchView(console, quiet) as view,
+            Trackers(log, view.warn) as trackers,
+        ):
             from lightcnn.searching import job
 
-            run, end = job.run_shared(settings, shared, out=out, resume=resume and out.exists(), progress=view)
+            progress = tracked(view, trackers)
+            run, end = job.run_shared(settings, shared, out=out, resume=resume and out.exists(), progress=progress)
     if run is not None and (run / "report.json").is_file():
         _show_search(run, as_json, quiet)
     elif as_json:
@@ -339,18 +351,26 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
     return make_settings(values | {"space": space, "choose_space": name == "auto", "data": data, "reading": reading})
 
 
-def _run(settings: SearchSettings, out: Path | None, resume: bool, quiet: bool) -> RunFolder:
-    """Runs the search under its live view."""
+def _run(
+    settings: SearchSettings, out: Path | None, resume: bool, quiet: bool, log: Sequence[TrackerName]
+) -> RunFolder:
+    """Runs the search under its live view, and logs it."""
     from lightcnn.run_folder import RunFolder
+    from lightcnn.searching.progress import tracked
     from lightcnn.searching.settings import SETTINGS_FILE
     from lightcnn.searching.terminal import SearchView
+    from lightcnn.tracking.trackers import Trackers
 
     out = out or RunFolder.default_path("search")
     console = CommandConsole(stderr=True)
-    with resumable("search", out, SETTINGS_FILE), SearchView(console, quiet) as view:
+    with (
+        resumable("search", out, SETTINGS_FILE, log),
+        SearchView(console, quiet) as view,
+        Trackers(log, view.warn) as trackers,
+    ):
         from lightcnn.searching import job
 
-        return job.run(settings, out=out, resume=resume, progress=view)
+        return job.run(settings, out=out, resume=resume, progress=tracked(view, trackers))
 
 
 def _show_estimate(settings: SearchSettings, as_json: bool, quiet: bool, resumed: Path | None) -> None:

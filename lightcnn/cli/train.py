@@ -18,6 +18,7 @@ from lightcnn.cli.options import (
     Fast,
     Folds,
     Json,
+    Log,
     Out,
     Positive,
     Quiet,
@@ -39,6 +40,7 @@ from lightcnn.output.caveats import warning_lines
 from lightcnn.output.console import CommandConsole
 from lightcnn.output.positive_class import positive_sentence
 from lightcnn.text import visible
+from lightcnn.tracking.names import require_trackers
 
 
 def train(
@@ -60,6 +62,7 @@ def train(
     require_data: RequireData = False,
     fast: Fast = False,
     positive: Positive = None,
+    log: Log = None,
     out: Out = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the training in --out; RECIPE may be omitted.")
@@ -74,9 +77,12 @@ def train(
     """Train the network of a recipe and write a run folder."""
     from lightcnn.run_files import earlier_values
     from lightcnn.run_folder import RunFolder
+    from lightcnn.tracking.trackers import Trackers
+    from lightcnn.training.progress import tracked
     from lightcnn.training.settings import MARKER_FILE, make_settings
     from lightcnn.training.terminal import TrainView
 
+    names = require_trackers(log or ())
     if recipe is None and not (resume and out is not None):
         raise InputError("train: RECIPE is missing; name a file or a shipped recipe, as in `lightcnn train quick`")
     resumed = RunFolder.resumed(out, resume=resume, command="train", settings=MARKER_FILE)
@@ -91,10 +97,14 @@ def train(
         with earlier_values(resumed.path, "report.json"):
             return _show(resumed, as_json, quiet)
     out = out or RunFolder.default_path("train")
-    with resumable("train", out, MARKER_FILE), TrainView(CommandConsole(stderr=True), quiet) as view:
+    with (
+        resumable("train", out, MARKER_FILE, names),
+        TrainView(CommandConsole(stderr=True), quiet) as view,
+        Trackers(names, view.warn) as trackers,
+    ):
         from lightcnn.training import job
 
-        run = job.run(settings, out=out, resume=resume, progress=view)
+        run = job.run(settings, out=out, resume=resume, progress=tracked(view, trackers))
     return _show(run, as_json, quiet)
 
 

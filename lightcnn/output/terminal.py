@@ -63,6 +63,10 @@ class LiveView(ABC):
         if not self._quiet:
             self._console.print_line(text)
 
+    def warn(self, text: str) -> None:
+        """Prints a warning that stays."""
+        self.line(f"warning: {text}")
+
     def announce(self, step: str, finished: int, total: int) -> None:
         """Prints a line that stays if a search for near duplicates starts."""
         if text := announcement(step, finished, total):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from lightcnn.searching.latency import LATENCY_FILE
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import Plan, read_plan, write_plan
 from lightcnn.searching.preparation import SearchInputs, SessionParts, prepare, study_file
-from lightcnn.searching.progress import SILENT, CalledSearchProgress, SearchProgress
+from lightcnn.searching.progress import SILENT, CalledSearchProgress, SearchProgress, tracked
 from lightcnn.searching.session import SearchSession
 from lightcnn.searching.settings import (
     CONTINUING,
@@ -53,6 +54,8 @@ from lightcnn.searching.trainings.jobs import DeviceType
 from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trainings.speed import plans
 from lightcnn.space_choice import choose_space
+from lightcnn.tracking.names import require_trackers
+from lightcnn.tracking.trackers import Trackers
 
 
 @python_call
@@ -81,6 +84,7 @@ def search(
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool | Progress = False,
+    log: str | Sequence[str] = (),
 ) -> Run:
     """Searches for the best network within a budget and trains it, as `lightcnn search` does but without output.
 
@@ -126,6 +130,7 @@ def search(
         resume: Whether to resume the search in `out`.
         progress: True for the live view of the command; or a function of (step, done, total): images, networks or (with
             `time`) seconds, and optimizer steps of the final training. What it raises ends the search.
+        log: "tensorboard", "mlflow" or "wandb", or several: also sends parameters and scores to these trackers.
 
     Returns:
         The finished run, which predicts with the network that was found.
@@ -140,7 +145,8 @@ def search(
         True
     """
     reported = receiver(progress, SILENT, CalledSearchProgress, SearchView)
-    with given(data, groups) as source, reported as view:
+    trackers = Trackers(require_trackers(log), warnings.warn)
+    with given(data, groups) as source, reported as view, trackers:
         values = {
             "budget": budget, "pareto": pareto,
             "space": space, "input": input, "data": source, "strategy": strategy, "metric": metric,
@@ -150,10 +156,10 @@ def search(
         }  # fmt: skip
         options = given_options(values, reading or Reading())
         if not resume:
-            return Run(run(new_settings(options), out=out, progress=view).path)
+            return Run(run(new_settings(options), out=out, progress=tracked(view, trackers)).path)
         settings, folder = resumed_settings(out, options), Run.load(str(out))
         if options.keys() & CONTINUING or not (folder / "report.json").is_file():
-            run(settings, out=out, resume=True, progress=view)
+            run(settings, out=out, resume=True, progress=tracked(view, trackers))
         return folder
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lightcnn.progress import Progress
+from lightcnn.progress import Progress, forwarded
+from lightcnn.tracking.tracker import RunPart, Value
+from lightcnn.tracking.trackers import Trackers
+from lightcnn.tracking.values import final_scores, parameters
 
 if TYPE_CHECKING:
     from lightcnn.run_folder import RunFolder
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from lightcnn.searching.plan import Plan
     from lightcnn.searching.settings import SearchSettings
     from lightcnn.searching.trainings.finals import Finalist, FinalProgress
+    from lightcnn.searching.trainings.jobs import TrainingResult
     from lightcnn.searching.trials.clock import SearchClock
     from lightcnn.searching.trials.halving import Fidelity
     from lightcnn.searching.trials.storage import Outcome
@@ -71,8 +75,8 @@ class SearchProgress:
     def retraining(self, finalist: Finalist, progress: FinalProgress, end: int) -> None:
         """Called when a part of a final training starts, with its last step as planned now."""
 
-    def retrained(self, trial: int) -> None:
-        """Called when the final training of a trial has ended or failed."""
+    def retrained(self, finalist: Finalist, progress: FinalProgress) -> None:
+        """Called when a final training has ended or failed."""
 
     def repeating(self, trial: int, done: int, count: int) -> None:
         """Called before each training of the delivered network with another seed: how many of `count` are done."""
@@ -82,6 +86,9 @@ class SearchProgress:
 
     def choosing(self) -> None:
         """Called when all trainings are done and the best weights are chosen."""
+
+    def reported(self, run: RunFolder) -> None:
+        """Called when the report is on disk."""
 
 
 class CalledSearchProgress(SearchProgress):
@@ -136,8 +143,9 @@ class CalledSearchProgress(SearchProgress):
         self._steps[finalist.outcome.number] = progress.step, end
         self._final()
 
-    def retrained(self, trial: int) -> None:
+    def retrained(self, finalist: Finalist, progress: FinalProgress) -> None:
         """Reports that all steps of a final training are done."""
+        trial = finalist.outcome.number
         if trial in self._steps:
             self._steps[trial] = (self._steps[trial][1],) * 2
         self._final()
@@ -156,6 +164,73 @@ class CalledSearchProgress(SearchProgress):
         if self._is_searched and self._steps:
             done, ends = zip(*self._steps.values(), strict=True)
             self._call("final training", sum(done), sum(ends))
+
+
+class TrackedSearch(SearchProgress):
+    """Sends the settings, the scores of all trials and final trainings, and the final scores to trackers."""
+
+    def __init__(self, trackers: Trackers) -> None:
+        self._trackers = trackers
+        self._space: BudgetedSpace | None = None
+        self._run = RunPart("", "images", dict)
+
+    def planned(
+        self,
+        run: RunFolder,
+        space: BudgetedSpace,
+        plan: Plan,
+        clock: SearchClock,
+        settings: SearchSettings,
+        validation: int,
+        chosen: SpaceChoice | None,
+    ) -> None:
+        """Opens the run in the trackers."""
+        values = parameters(settings.model_dump(mode="json", exclude={"space"})) | {"space": space.space.name}
+        self._space, self._run = space, RunPart("", "images", lambda: values)
+        self._trackers.open(run, self._run)
+
+    def finished(self, outcome: Outcome, error: str) -> None:
+        """Sends the scores of a trial by the images that its network has seen."""
+        for images, accuracy in outcome.scores.items():
+            scores = {"accuracy": accuracy, "utility": outcome.utilities[images]}
+            self._trackers.scores(self._part(outcome), images, scores)
+
+    def retraining(self, finalist: Finalist, progress: FinalProgress, end: int) -> None:
+        """Sends the scores of the parts that are done."""
+        self._send(finalist, progress)
+
+    def retrained(self, finalist: Finalist, progress: FinalProgress) -> None:
+        """Sends the scores of all parts and of the end."""
+        self._send(finalist, progress)
+
+    def reported(self, run: RunFolder) -> None:
+        """Sends the final scores."""
+        self._trackers.summary(self._run, final_scores(run.report))
+
+    def _send(self, finalist: Finalist, progress: FinalProgress) -> None:
+        part = self._part(finalist.outcome, "-second-seed" if finalist.second else "")
+        for result in (*progress.parts, *filter(None, [progress.end])):
+            self._trackers.scores(part, result.images, _scores(result))
+
+    def _part(self, outcome: Outcome, ending: str = "") -> RunPart:
+        return RunPart(f"trial-{outcome.number:04}{ending}", "images", lambda: self._parameters(outcome))
+
+    def _parameters(self, outcome: Outcome) -> dict[str, Value]:
+        """Shape and cost of a network."""
+        assert self._space is not None
+        cost = self._space.inspect(outcome.shape).cost.document()
+        return parameters({"trial": outcome.number, "shape": outcome.shape, "cost": cost})
+
+
+def _scores(result: TrainingResult) -> dict[str, float]:
+    """Validation accuracy and log loss of the averaged weights of a final training, else of the live ones."""
+    score = result.averaged or result.live
+    return {} if score is None else {"accuracy": score.accuracy, "log_loss": score.log_loss}
+
+
+def tracked(progress: SearchProgress, trackers: Trackers) -> SearchProgress:
+    """The same progress, which also goes to trackers, if there are any."""
+    return forwarded(SearchProgress, [progress, TrackedSearch(trackers)]) if trackers.names else progress
 
 
 SILENT = SearchProgress()

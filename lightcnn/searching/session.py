@@ -68,6 +68,7 @@ class SearchSession:
         parts.progress.searched()
         trained = self._final_phase.run()
         self._write(trained)
+        parts.progress.reported(parts.folder)
         self._searcher.store_seconds(self._clock.elapsed())
         promises = self._searcher.promises(self._searcher.outcomes())
         ranked = sorted(promises, key=lambda number: -promises[number])

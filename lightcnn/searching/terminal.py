@@ -152,9 +152,9 @@ class SearchView(LiveView, SearchProgress):
             part = progress.parts[-1]
             self.line(f"trial {number}: {part.averaged.accuracy:.2%} after {human(part.images)} images")
 
-    def retrained(self, trial: int) -> None:
+    def retrained(self, finalist: Any, progress: Any) -> None:
         """Removes the bar of a final training."""
-        self._running.pop(trial, None)
+        self._running.pop(finalist.outcome.number, None)
 
     def repeating(self, trial: int, done: int, count: int) -> None:
         """Shows that the delivered network is trained with other seeds."""

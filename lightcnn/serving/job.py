@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from lightcnn import interrupt
 from lightcnn.data.files.conversion import Conversion
 from lightcnn.data.stream import PreparedImage, prepared_image
 from lightcnn.errors import InputError
 from lightcnn.exported_metadata import is_exported
-from lightcnn.interrupt import SIGNALS
 from lightcnn.open_predictor import open_predictor
 from lightcnn.predictor import Predictor
 from lightcnn.run_folder import RunFolder
@@ -45,7 +43,7 @@ def run(settings: ServeSettings, *, on_ready: Callable[[str], object] = lambda u
     with _listening(settings.host, settings.port) as listener:
         api = make_api(settings)
         server = make_server(api, settings, lambda: on_ready(address(settings, listener)))
-        with _ending(server):
+        with interrupt.ending(lambda: setattr(server, "should_exit", True)):
             asyncio.run(server.serve(sockets=[listener]))
 
 
@@ -126,27 +124,6 @@ def _protocol(seconds: float) -> type[H11Protocol]:
                 self.transport.close()
 
     return TimedProtocol
-
-
-@contextmanager
-def _ending(server: uvicorn.Server) -> Iterator[None]:
-    """Within the block a signal makes the server drain and end; the exit code is then 0.
-
-    Signals that the process ignores, as under nohup, stay ignored.
-    """
-
-    def end(number: int, frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
-    for number in before:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

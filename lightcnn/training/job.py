@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,10 @@ from lightcnn.python_calls import python_call
 from lightcnn.recipe import Recipe
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
+from lightcnn.tracking.names import require_trackers
+from lightcnn.tracking.trackers import Trackers
 from lightcnn.training import repeats, session
-from lightcnn.training.progress import SILENT, CalledTrainingProgress, TrainingProgress
+from lightcnn.training.progress import SILENT, CalledTrainingProgress, TrainingProgress, tracked
 from lightcnn.training.recipe_argument import Followed, RecipeDraft, continued, read_recipe_argument
 from lightcnn.training.repeats import Repeats
 from lightcnn.training.resume import require_same_recipe
@@ -43,6 +47,7 @@ def train(
     device: DeviceName = "auto",
     progress: bool | Progress = False,
     network: nn.Module | None = None,
+    log: str | Sequence[str] = (),
 ) -> Run:
     """Trains the network of a recipe and writes a run folder, like `lightcnn train` but without output.
 
@@ -62,6 +67,7 @@ def train(
             data. Training starts with its weights; a copy is trained, the module stays as it is. Its cost is counted on
             a trace. The run holds its weights but not its code: give the module again to resume, and to
             `Run.load`.
+        log: "tensorboard", "mlflow" or "wandb", or several: also sends the recipe and the scores to these trackers.
 
     Returns:
         The finished run: its `report` holds the scores, and `predict` classifies images.
@@ -78,11 +84,13 @@ def train(
     if data is None and groups is not None:
         raise InputError("train: groups without data; give the images as data=(X, y), too")
     reported = receiver(progress, SILENT, CalledTrainingProgress, TrainView)
-    with given("" if data is None else data, groups) as source, reported as view, given_module(network):
+    trackers = Trackers(require_trackers(log), warnings.warn)
+    with given("" if data is None else data, groups) as source, reported as view, given_module(network), trackers:
         draft = _draft(recipe, source)
         draft = draft if network is None else _with_module(draft, network)
         settings = make_settings(draft, folds=folds, seeds=seeds, device=device)
-        return Run(run(settings, out=out, resume=resume, progress=view).path, module=network)
+        folder = run(settings, out=out, resume=resume, progress=tracked(view, trackers))
+        return Run(folder.path, module=network)
 
 
 def _draft(recipe: Recipe | str | Path, source: str) -> RecipeDraft:

@@ -111,12 +111,14 @@ def train_all(
     run = resumed or RunFolder.create(path, "train", files)
     with run.locked():
         run.remove("report.json")
+        progress.several(run, recipe)
         for number, (part, setup) in enumerate(setups, start=1):
             _train_part(run, part, setup, (number, len(setups)), progress)
         progress.finishing()
         parts = [(part.seed, part.fold, RunFolder(run / f"parts/{part.name}")) for part, _ in setups]
         with earlier_values(run.path, "report.json of a finished part") if resumed else nullcontext():
             write_pooled(run, recipe, data, parts, repeats.folds)
+        progress.reported(run)
     return run
 
 

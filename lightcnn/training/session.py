@@ -106,6 +106,7 @@ class _Training:
         predicted = {split_name: setup.predict(best, split_name) for split_name in ("val", "test")}
         training = FinishedTraining(setup.recipe, best, self.history, predicted, self._seconds())
         write_report(run, setup.pipeline, training)
+        self.progress.reported(run)
         run.log(f"finished: the best epoch was {self.history.best}")
         return run
 

@@ -20,6 +20,7 @@ import pytest
 from helpers.exported_files import trained_network, write_exported
 from helpers.served import Client, image_bytes
 
+from lightcnn import interrupt
 from lightcnn.cli.main import run
 from lightcnn.errors import InputError
 from lightcnn.serving import job, settings
@@ -197,7 +198,7 @@ def test_signals_that_are_ignored_stay_so() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         server = SimpleNamespace(should_exit=False)
-        with job._ending(server):  # type: ignore[arg-type]
+        with interrupt.ending(lambda: setattr(server, "should_exit", True)):
             os.kill(os.getpid(), signal.SIGHUP)
             assert not server.should_exit
             os.kill(os.getpid(), signal.SIGTERM)

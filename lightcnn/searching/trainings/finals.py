@@ -111,13 +111,13 @@ class FinalTrainings:
         clock: SearchClock,
         final_steps: int,
         on_part: Callable[[Finalist, FinalProgress, int], None] = lambda finalist, progress, end: None,
-        on_end: Callable[[int], None] = lambda trial: None,
+        on_end: Callable[[Finalist, FinalProgress], None] = lambda finalist, progress: None,
         metric: MetricName = "accuracy",
     ) -> None:
         """`final_steps` are all steps of a network, with those of the search; fewer if the clock does not allow them.
 
-        `on_part` gets a finalist, its progress, and its last step as it is planned now; `on_end` the number of a trial
-        whose final training has ended or failed.
+        `on_part` gets a finalist, its progress, and its last step as it is planned now; `on_end` the finalist and its
+        progress when its final training has ended or failed.
         """
         self._executor = executor
         self._folder = folder
@@ -170,7 +170,7 @@ class FinalTrainings:
         if result.error:
             self._folder.log(f"trial {number}: the final training failed: {result.error}")
             self._failed.add(number)
-            self._on_end(number)
+            self._on_end(self._finalists[number], self._progress[number])
             return
         before = self._progress[number]
         progress = self._progress[number] = before.after(job, result)
@@ -183,7 +183,7 @@ class FinalTrainings:
         if job := self._submit(self._finalists[number], self._progress[number], shared_by):
             self._running[number] = job
         else:
-            self._on_end(number)
+            self._on_end(self._finalists[number], self._progress[number])
 
     def training(self, progress: FinalProgress, decay_steps: int) -> Optimisation:
         """The settings of a training that ends after `decay_steps` more steps, in which the learning rate falls."""

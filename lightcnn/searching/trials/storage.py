@@ -156,13 +156,13 @@ def open_study(place: StudyPlace, sampler: BaseSampler, fingerprint: Mapping[str
 def read_outcomes(study: Study) -> list[Outcome]:
     """What is known about all trials, by number."""
     with without_warnings():
-        return [_outcome(trial) for trial in study.get_trials(deepcopy=False)]
+        return [outcome_of(trial) for trial in study.get_trials(deepcopy=False)]
 
 
 def read_outcome(study: Study, trial: Trial) -> Outcome:
     """What is known about one trial. Reading all of them takes seconds if hundreds are open."""
     with without_warnings():
-        return _outcome(study._storage.get_trial(trial._trial_id))
+        return outcome_of(study._storage.get_trial(trial._trial_id))
 
 
 def open_trial(study: Study, number: int) -> Trial:
@@ -238,7 +238,8 @@ def _require_own_study(study: Study) -> None:
             raise ValueError(f"trial {number}: its scores are not all numbers")
 
 
-def _outcome(trial: FrozenTrial) -> Outcome:
+def outcome_of(trial: FrozenTrial) -> Outcome:
+    """What is known about a trial of lightcnn."""
     states = {
         TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
         TrialState.RUNNING: "running",

@@ -141,7 +141,7 @@ def test_a_final_training_that_ends_before_the_search_gives_its_worker_back(fold
     executor = FakeExecutor(folder)
     ended: list[int] = []
     finals = trainings(folder, executor, final_steps=40)
-    finals._on_end = ended.append
+    finals._on_end = lambda finalist, progress: ended.append(finalist.outcome.number)
     searching = evaluator(folder, executor, finals)
     finals.begin(finalist(0))
     for trial in range(3, 20):

@@ -1,0 +1,117 @@
+"""Studies as optuna-dashboard shows them: nothing is written, trials have ended, and constraints have names."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+from collections.abc import Container
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.pool import NullPool
+
+from lightcnn.errors import RunError
+from lightcnn.searching.trials.storage import outcome_of
+
+MAX_COPIES = 20
+"""Attempts to copy a file that is written to meanwhile."""
+
+
+class StudyCopy:
+    """A copy of an SQLite file in a temporary folder, made again whenever the file has changed.
+
+    SQLite would write beside the file even to read it, and `lightcnn search` writes to it while it runs.
+    """
+
+    def __init__(self, file: Path, folder: Path) -> None:
+        self._file, self._log = file, file.with_name(f"{file.name}-wal")
+        self.path = folder / "study.db"
+        self._state: Any = None
+        self._lock = threading.Lock()
+
+    def connect(self) -> sqlite3.Connection:
+        """A connection to the copy. Raises: RunError if the file cannot be read."""
+        with self._lock:
+            try:
+                self._refresh()
+            except OSError as error:
+                raise RunError(f"{self._file}: cannot be read ({error.strerror})") from None
+            return sqlite3.connect(self.path, check_same_thread=False)
+
+    def _refresh(self) -> None:
+        """Copies the file with its write-ahead log, which is merged into the copy."""
+        for _ in range(MAX_COPIES):
+            before = self._read_state()
+            if before == self._state:
+                return
+            copy = self.path.with_name("copy.db")
+            copied_log = copy.with_name(f"{copy.name}-wal")
+            copied_log.unlink(missing_ok=True)
+            shutil.copyfile(self._file, copy)
+            if self._log.exists():
+                shutil.copyfile(self._log, copied_log)
+            if self._read_state() == before:  # else it was written to while it was copied
+                with closing(sqlite3.connect(copy)) as connection:
+                    connection.execute("PRAGMA journal_mode=DELETE")
+                copy.replace(self.path)
+                self._state = before
+                return
+
+    def _read_state(self) -> list[tuple[int, int]]:
+        """Times of change and sizes of the file and its log."""
+        status = [self._file.stat(), *(path.stat() for path in [self._log] if path.exists())]
+        return [(each.st_mtime_ns, each.st_size) for each in status]
+
+
+class ShownStudies(RDBStorage):
+    """Optuna's storage, whose trials are changed for the dashboard; nothing of that is stored.
+
+    In the study of a search, trials stay open for a search that is resumed. Here they have the state that trials.csv
+    gives them, and their last validation accuracy as value. optuna-dashboard reads constraints as a list without names,
+    so each is also an attribute.
+    """
+
+    def __init__(self, url: str, copy: StudyCopy | None = None) -> None:
+        options = {} if copy is None else {"creator": copy.connect, "poolclass": NullPool}
+        super().__init__(url, engine_kwargs=options, skip_compatibility_check=True, skip_table_creation=True)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """The trials of a study as they are shown."""
+        fingerprint = self.get_study_user_attrs(study_id).get("fingerprint")
+        rungs = fingerprint.get("rungs") if isinstance(fingerprint, dict) else None
+        trials = super().get_all_trials(study_id)
+        for trial in trials:
+            _show_constraints(trial)
+            if rungs:
+                _settle(trial, max(rungs))
+        return trials if states is None else [trial for trial in trials if trial.state in states]
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        """The best of the trials that are shown as complete."""
+        return BaseStorage.get_best_trial(self, study_id)
+
+
+def _show_constraints(trial: FrozenTrial) -> None:
+    """Adds the constraints of a trial in the form that optuna-dashboard reads."""
+    constraints = trial.constraints
+    if constraints:
+        trial._system_attrs["constraints"] = list(constraints.values())
+    for name, value in constraints.items():
+        trial.set_user_attr(f"constraint {name} (at most 0)", value)
+
+
+def _settle(trial: FrozenTrial, longest: int) -> None:
+    """Ends a trial that has a score and is not being trained."""
+    outcome = outcome_of(trial)
+    if trial.state == TrialState.RUNNING and outcome.score is not None and not outcome.is_training:
+        trial.state = TrialState.COMPLETE if outcome.images >= longest else TrialState.PRUNED
+        trial.value = outcome.score
+        if trial.datetime_start is not None:
+            trial.datetime_complete = trial.datetime_start + timedelta(seconds=outcome.seconds)
