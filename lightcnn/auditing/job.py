@@ -102,7 +102,7 @@ def run(settings: AuditSettings, *, out: str | Path | None = None, progress: Pro
 def _draw_charts(audit: Audit) -> dict[str, Chart]:
     """The charts of the classes and of the sizes, by name."""
     data = audit.dataset
-    sizes = figures.size_histogram([max(shape) for shape in audit.file_shapes])
+    sizes = figures.size_histogram(audit.file_shapes.max(axis=1).tolist())
     return {"classes": figures.class_bars(data.classes, class_counts(audit)), "sizes": sizes}
 
 

@@ -96,8 +96,8 @@ def _sizes(clusters: NDArray[np.int64]) -> tuple[int, int]:
 
 def _fingerprint(dataset: Dataset) -> str:
     """SHA-256 over the pixels in order, whatever the labels, splits and names."""
-    text = f"near duplicates {SEARCH_VERSION} {dataset.channels} " + "".join(dataset.pixel_hashes)
-    return hashlib.sha256(text.encode()).hexdigest()
+    text = f"near duplicates {SEARCH_VERSION} {dataset.channels} ".encode()
+    return hashlib.sha256(text + dataset.pixel_hashes.tobytes()).hexdigest()
 
 
 def _read(file: Path, count: int) -> SimilarImages | None:
