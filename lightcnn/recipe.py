@@ -314,7 +314,7 @@ class Recipe(Frozen):
 
     Args:
         name: A name for reports.
-        data: The data SOURCE: a named data set, a folder of class folders, a `.csv` or a `.npz` file.
+        data: The data SOURCE: a named data set, a folder of class folders, a `.csv`, `.tar` shards or a `.npz`.
         reading: How the data are read and split.
         seed: Seed of the training, from 0 to 2**32 - 1.
         network: A `NetworkSpec` or a `BaselineSpec`.
@@ -332,7 +332,10 @@ class Recipe(Frozen):
     name: Annotated[str, Field(max_length=100, pattern=r"^[\w .+-]*$")] = ""
     data: Annotated[
         str,
-        Field(min_length=1, description="SOURCE: a named data set, a folder of class folders, a .csv or a .npz file"),
+        Field(
+            min_length=1,
+            description="SOURCE: a named data set, a folder of class folders, a .csv, .tar shards or a .npz",
+        ),
     ]
     reading: Reading = Reading()
     seed: Seed = 0

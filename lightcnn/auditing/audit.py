@@ -105,12 +105,12 @@ class Audit:
         return ""
 
     @property
-    def file_shapes(self) -> list[tuple[int, int]]:
-        """Width and height of every image as stored in its file, before it is reduced on decoding."""
+    def file_shapes(self) -> NDArray[np.integer[Any]]:
+        """Width and height of every image as stored in its file, before it is reduced on decoding, (N, 2)."""
         images = self.dataset.images
         if isinstance(images, ImageFiles):
-            return [(file.width, file.height) for file in images.files]
-        return [(width, height) for height, width in self.dataset.shapes]
+            return images.facts.sizes
+        return self.dataset.shapes[:, ::-1]
 
     @property
     def imbalance(self) -> float:

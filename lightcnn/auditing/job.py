@@ -47,8 +47,8 @@ def audit(
     """Checks a labelled image data set for problems before anything is trained on it.
 
     Args:
-        source: Data set: a folder of class folders, a `.csv`, a `.npz`, or a name such as `digits`; or arrays (X, y),
-            or a PyTorch data set of (image, label), as in `search`.
+        source: Data set: a folder of class folders, a `.csv`, `.tar` shards, a `.npz`, or a name such as `digits`; or
+            arrays (X, y), or a PyTorch data set of (image, label), as in `search`.
         groups: For arrays, the patient or photograph of each image (N,).
         fast: Whether to omit the search for near duplicates.
         augment: Name of an augmentation preset to show on some of the images, such as `light`.
@@ -102,7 +102,7 @@ def run(settings: AuditSettings, *, out: str | Path | None = None, progress: Pro
 def _draw_charts(audit: Audit) -> dict[str, Chart]:
     """The charts of the classes and of the sizes, by name."""
     data = audit.dataset
-    sizes = figures.size_histogram([max(shape) for shape in audit.file_shapes])
+    sizes = figures.size_histogram(audit.file_shapes.max(axis=1).tolist())
     return {"classes": figures.class_bars(data.classes, class_counts(audit)), "sizes": sizes}
 
 

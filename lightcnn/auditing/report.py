@@ -93,17 +93,19 @@ def _classes(audit: Audit) -> dict[str, Any]:
 
 def _files(audit: Audit) -> dict[str, Any]:
     """Sizes, modes and formats as stored in the files, before images are reduced on decoding."""
-    data, shapes = audit.dataset, np.array(audit.file_shapes)
+    data, shapes = audit.dataset, audit.file_shapes
+    modes, formats = Counter[str](), Counter[str]()
     if isinstance(data.images, ImageFiles):
-        facts = data.images.files
-        modes, formats = Counter(file.mode for file in facts), Counter(file.format for file in facts)
+        for kind, count in data.images.facts.kinds():
+            modes[kind.mode] += count
+            formats[kind.format] += count
     else:
         modes, formats = Counter({"RGB" if data.channels == 3 else "L": len(data)}), Counter({"array": len(data)})
     ranges = {
         name: {"min": int(column.min()), "median": float(np.median(column)), "max": int(column.max())}
         for name, column in (("width", shapes[:, 0]), ("height", shapes[:, 1]))
     }
-    sizes = ranges | {"distinct": len({tuple(shape) for shape in shapes.tolist()})}
+    sizes = ranges | {"distinct": len(np.unique(shapes, axis=0))}
     return {"sizes": sizes, "modes": dict(modes.most_common()), "formats": dict(formats.most_common())}
 
 

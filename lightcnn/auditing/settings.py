@@ -30,7 +30,7 @@ VERDICT_WARNINGS: tuple[WarningCode, ...] = (
 class AuditSettings(Frozen):
     """The input of `lightcnn audit`; a run folder holds it as audit.yaml."""
 
-    source: Annotated[str, Field(description="the data set: a folder, a .csv, a .npz, or a name")]
+    source: Annotated[str, Field(description="the data set: a folder, a .csv, .tar shards, a .npz, or a name")]
     reading: Annotated[Reading, Field(description="how the source is read; files that cannot be read are listed")] = (
         Reading()
     )

@@ -20,7 +20,7 @@ def audit(
         typer.Argument(
             metavar="SOURCE",
             autocompletion=completion.data_sets,
-            help="Data set: a folder of class folders, a .csv, a .npz, or a name.",
+            help="Data set: a folder of class folders, a .csv, .tar shards, a .npz, or a name.",
         ),
     ],
     fast: Annotated[bool, typer.Option("--fast", help="Omit the search for near duplicates.")] = False,

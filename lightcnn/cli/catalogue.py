@@ -59,6 +59,7 @@ DATASETS = {
     "mpox2022": "photographs of mpox and five other classes; read from disk, or downloaded with the extra mpox",
     "FOLDER": "a folder of class folders, with or without train/, val/ and test/ above them",
     "FILE.csv": "path,label[,group][,split], one line per image, paths relative to the file",
+    "SHARDS.tar": "WebDataset shards, as train-{000..099}.tar, or a folder of them: KEY.jpg with KEY.cls or KEY.json",
     "FILE.npz": "train_images, train_labels[, val_..., test_...], in the layout of MedMNIST",
 }
 """The data sources that a command accepts, with a line about each."""

@@ -101,9 +101,7 @@ class Interrupted(Exception):  # noqa: N818 (not an error: the user interrupted 
 
 
 @contextmanager
-def resumable(
-    command: str, out: Path, settings: str, log: Sequence[str] = (), resume: str = ""
-) -> Iterator[None]:
+def resumable(command: str, out: Path, settings: str, log: Sequence[str] = (), resume: str = "") -> Iterator[None]:
     """Turns a signal into the command that resumes the run in `out`, once its file `settings` has been written.
 
     The command has the options `--log` that the run is logged with. `resume` are the options that resume it, if they

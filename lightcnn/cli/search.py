@@ -81,7 +81,7 @@ SearchData = Annotated[
     typer.Option(
         metavar="SOURCE",
         autocompletion=completion.data_sets,
-        help="A folder of class folders, a .csv or .npz file, or a data set's name (default: digits).",
+        help="A folder of class folders, a .csv, .tar or .npz file, or a data set's name (default: digits).",
     ),
 ]
 InputSize = Annotated[

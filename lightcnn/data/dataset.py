@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,16 +63,16 @@ class Dataset:
     @cached_property
     def size(self) -> int:
         """The median longer side of the images, in pixels."""
-        return int(np.median([max(height, width) for height, width in self.shapes]))
+        return int(np.median(self.shapes.max(axis=1)))
 
     @property
-    def shapes(self) -> list[tuple[int, int]]:
-        """Height and width of every image as it is stored, in pixels."""
+    def shapes(self) -> NDArray[np.integer[Any]]:
+        """Height and width of every image as it is stored, in pixels, (N, 2)."""
         if isinstance(self.images, ImageFiles):
-            return [file.shape[:2] for file in self.images.files]
+            return self.images.facts.shapes[:, :2]
         if isinstance(self.images, np.ndarray):
-            return [self.images.shape[1:3]] * len(self.images)
-        return [image.shape[:2] for image in self.images]
+            return np.broadcast_to(np.array(self.images.shape[1:3]), (len(self.images), 2))
+        return np.array([image.shape[:2] for image in self.images])
 
     @property
     def groups_known(self) -> bool:
@@ -83,7 +83,7 @@ class Dataset:
     def one_colour(self) -> NDArray[np.bool_]:
         """Whether all pixels of an image are equal, (N,)."""
         if isinstance(self.images, ImageFiles):
-            return np.array([file.one_colour for file in self.images.files])
+            return self.images.facts.one_colour
         return np.array([is_one_colour(image) for image in self.images])
 
     @property
@@ -92,25 +92,25 @@ class Dataset:
         return self.images.scale if isinstance(self.images, ImageFiles) else OWN_SCALE
 
     @cached_property
-    def pixel_hashes(self) -> tuple[str, ...]:
-        """SHA-256 of every image's pixels: files with equal pixels have equal hashes."""
+    def pixel_hashes(self) -> NDArray[np.bytes_]:
+        """SHA-256 of every image's pixels in hexadecimal digits, (N,): files with equal pixels have equal hashes."""
         if isinstance(self.images, ImageFiles):
-            return tuple(file.digest for file in self.images.files)
-        return tuple(pixel_hash(image) for image in self.images)
+            return self.images.facts.pixel_hashes
+        return np.array([pixel_hash(image) for image in self.images], dtype="S64")
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over pixels, labels, classes, groups and the given split: equal data have equal fingerprints."""
         digest = hashlib.sha256(repr((self.classes, self.split.tolist())).encode() + self.labels.tobytes())
         digest.update(repr((self.channels, self.groups.tolist() if self.groups_from != "none" else [])).encode())
-        digest.update("".join(self.pixel_hashes).encode())
+        digest.update(self.pixel_hashes.tobytes())
         return digest.hexdigest()
 
     def scaled_to(self, training: NDArray[np.int64]) -> Dataset:
         """The same data on the scale of intensities of the training images at these indices, and warnings about it."""
         if not isinstance(self.images, ImageFiles):
             return self
-        return self._on(self.images.scaled_to(training.tolist()))
+        return self._on(self.images.scaled_to(training))
 
     def with_scale(self, scale: IntensityScale | None) -> Dataset:
         """The same data on the scale of a run, and warnings about it."""
@@ -119,7 +119,7 @@ class Dataset:
     def _on(self, images: ImageFiles) -> Dataset:
         """The same data with the same images on another scale."""
         kept = [warning for warning in self.warnings if warning.code not in INTENSITY_CODES]
-        about_scale = intensity_warnings((file.conversion for file in images.files), images.scale)
+        about_scale = intensity_warnings(images.facts.conversions(), images.scale)
         return replace(self, images=images, warnings=(*kept, *about_scale))
 
     def with_warnings(self, *warnings: ReportWarning) -> Dataset:
@@ -180,7 +180,7 @@ def _pixel_warnings(dataset: Dataset) -> list[ReportWarning]:
     """Warnings about what reading did to the values of the files, and about images that show nothing."""
     warnings: list[ReportWarning] = []
     if isinstance(dataset.images, ImageFiles):
-        warnings += pixel_warnings((file.conversion for file in dataset.images.files), dataset.images.scale)
+        warnings += pixel_warnings(dataset.images.facts.conversions(), dataset.images.scale)
     blank = np.flatnonzero(dataset.one_colour)
     if len(blank):
         what = "image has" if len(blank) == 1 else "images have"

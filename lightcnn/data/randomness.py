@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ class Draws:
     @classmethod
     def of(cls, seed: int, epoch: int, indices: NDArray[np.int64]) -> Draws:
         """The numbers for the images at `indices` in an epoch."""
-        return cls(uniform(seed, epoch, indices, len(DRAW_NAMES)))
+        return cls(uniform(seed, epoch, indices, range(len(DRAW_NAMES))))
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         """Numbers in [0, 1), shape (N,)."""
@@ -46,15 +47,14 @@ class Draws:
         return Draws(self.values[rows])
 
 
-def uniform(seed: int, epoch: int, indices: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """Numbers in [0, 1), shape (len(indices), count), each a hash of (seed, epoch, index, column).
+def uniform(seed: int, epoch: int, indices: NDArray[np.int64], columns: Sequence[int]) -> NDArray[np.float64]:
+    """Numbers in [0, 1), shape (len(indices), len(columns)), each a hash of (seed, epoch, index, column).
 
     The mixing is SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014), applied once per part of the key.
     """
-    columns = np.arange(count, dtype=np.uint64)
     with np.errstate(over="ignore"):
         key = _mix(_mix(np.uint64(seed)) ^ np.uint64(epoch))
-        keys = _mix(_mix(key ^ indices.astype(np.uint64))[:, None] ^ columns)
+        keys = _mix(_mix(key ^ indices.astype(np.uint64))[:, None] ^ np.array(columns, dtype=np.uint64))
     return (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

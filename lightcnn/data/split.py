@@ -175,32 +175,81 @@ def _partition(
     The largest groups are assigned first, each to the part that lacks its classes most; groups of one image fill up.
     """
     names, codes = np.unique(dataset.groups[indices], return_inverse=True)
-    tables = np.zeros((len(names), len(dataset.classes)), dtype=np.int64)
-    np.add.at(tables, (codes, dataset.labels[indices]), 1)
-    _require_groups(dataset, tables, len(shares), what)
-    parts = _assigned_parts(tables, np.asarray(shares), np.random.default_rng(key))
-    _move_missing_classes(dataset, tables, parts, len(shares))
+    table = _GroupTable.of(codes, dataset.labels[indices], len(names), len(dataset.classes))
+    _require_groups(dataset, table, len(shares), what)
+    parts = _assigned_parts(table, np.asarray(shares), np.random.default_rng(key))
+    _move_missing_classes(dataset, table, parts, len(shares))
     return [indices[parts[codes] == part] for part in range(len(shares))]
 
 
-def _assigned_parts(
-    tables: NDArray[np.int64], shares: NDArray[np.float64], random: np.random.Generator
-) -> NDArray[np.int64]:
-    """The part of every group (groups,); `tables` (groups, classes) counts images."""
-    totals = tables.sum(axis=0)
+@dataclass(frozen=True)
+class _GroupTable:
+    """How many images of each class each group has, without zeros: one entry for each class of each group.
+
+    `groups`, `labels` and `counts` (entries,) are in the order of the groups, whose first entries are `starts`
+    (groups + 1,). A table of all groups and classes would need 8 GB for a million groups and 1,000 classes.
+    """
+
+    groups: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    classes: int
+
+    @classmethod
+    def of(cls, codes: NDArray[np.int64], labels: NDArray[np.int64], groups: int, classes: int) -> _GroupTable:
+        """The table of images whose groups have these numbers (N,), and which have these labels (N,)."""
+        keys, counts = np.unique(codes * classes + labels, return_counts=True)
+        rows = keys // classes
+        return cls(rows, keys % classes, counts, np.searchsorted(rows, np.arange(groups + 1)), classes)
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def totals(self) -> NDArray[np.int64]:
+        """The number of images of each class, (classes,)."""
+        return np.bincount(self.labels, self.counts, self.classes).astype(np.int64)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """The number of images of each group, (groups,)."""
+        return np.bincount(self.groups, self.counts, len(self)).astype(np.int64)
+
+    @property
+    def groups_per_class(self) -> NDArray[np.int64]:
+        """The number of groups with images of each class, (classes,)."""
+        return np.bincount(self.labels, minlength=self.classes)
+
+    def classes_of(self, group: int) -> NDArray[np.int64]:
+        """The classes of a group's images, ascending."""
+        return self.labels[self.starts[group] : self.starts[group + 1]]
+
+    def row(self, group: int) -> NDArray[np.int64]:
+        """The number of images of each class in a group, (classes,)."""
+        row = np.zeros(self.classes, dtype=np.int64)
+        row[self.classes_of(group)] = self.counts[self.starts[group] : self.starts[group + 1]]
+        return row
+
+
+def _assigned_parts(table: _GroupTable, shares: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.int64]:
+    """The part of every group (groups,)."""
+    totals, sizes = table.totals, table.sizes
     lacks = shares[:, None] * totals
-    parts = np.full(len(tables), -1)
-    order = random.permutation(len(tables))
-    sizes = tables.sum(axis=1)
+    parts = np.full(len(table), -1)
+    order = random.permutation(len(table))
     weights = 1 / np.maximum(totals, 1)
     for group in order[np.argsort(-sizes[order], kind="stable")]:
         if sizes[group] == 1:
             break
-        part = int(np.argmax(lacks @ (tables[group] * weights)))
+        row = table.row(group)
+        part = int(np.argmax(lacks @ (row * weights)))
         parts[group] = part
-        lacks[part] -= tables[group]
+        lacks[part] -= row
+    rest = order[parts[order] < 0]
+    labels = table.labels[table.starts[rest]]
     for label in np.flatnonzero(totals):
-        single = order[(parts[order] < 0) & (tables[order, label] == 1)]
+        single = rest[labels == label]
         parts[single] = np.repeat(np.arange(len(shares)), _quotas(lacks[:, label], len(single)))
     return parts
 
@@ -215,11 +264,11 @@ def _quotas(lacks: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     return quotas
 
 
-def _require_groups(dataset: Dataset, tables: NDArray[np.int64], parts: int, what: str) -> None:
+def _require_groups(dataset: Dataset, table: _GroupTable, parts: int, what: str) -> None:
     """Raises: DataError if a class has fewer groups than there are parts."""
-    groups = (tables > 0).sum(axis=0)
+    groups = table.groups_per_class
     for label in np.flatnonzero(groups < parts):
-        name, images = dataset.classes[label], int(tables[:, label].sum())
+        name, images = dataset.classes[label], int(table.totals[label])
         size = f"{images} {_plural(images, 'image')}"
         if images > groups[label]:
             size += f" in {groups[label]} {_plural(int(groups[label]), 'group')}"
@@ -230,25 +279,28 @@ def _require_groups(dataset: Dataset, tables: NDArray[np.int64], parts: int, wha
         )
 
 
-def _move_missing_classes(dataset: Dataset, tables: NDArray[np.int64], parts: NDArray[np.int64], count: int) -> None:
+def _move_missing_classes(dataset: Dataset, table: _GroupTable, parts: NDArray[np.int64], count: int) -> None:
     """Moves the smallest groups, in place, to parts that lack one of their classes.
 
     Raises: DataError if no such moves put every class into every part.
     """
-    for _ in range(count * tables.shape[1]):
-        groups = np.stack([tables[parts == part].astype(bool).sum(axis=0) for part in range(count)])
-        lacking = np.argwhere((groups == 0) & (tables.sum(axis=0) > 0))
+    totals, sizes = table.totals, table.sizes
+    for _ in range(count * table.classes):
+        groups = np.zeros((count, table.classes), dtype=np.int64)
+        np.add.at(groups, (parts[table.groups], table.labels), 1)
+        lacking = np.argwhere((groups == 0) & (totals > 0))
         if not len(lacking):
             return
         part, label = lacking[0]
         # A group may leave a part in which each of its classes has another group.
-        movable = [g for g in np.flatnonzero(tables[:, label]) if (groups[parts[g]][tables[g] > 0] > 1).all()]
+        candidates = table.groups[table.labels == label]
+        movable = [g for g in candidates if (groups[parts[g]][table.classes_of(g)] > 1).all()]
         if not movable:
             break
-        parts[min(movable, key=lambda g: (tables[g].sum(), g))] = part
+        parts[min(movable, key=lambda g: (sizes[g], g))] = part
     raise DataError(
         f"data {dataset.source}: its groups cannot be distributed so that every class is in all {count} sets; "
-        f"class {dataset.classes[int(np.argmin((tables > 0).sum(axis=0)))]!r} has the fewest groups: give it images of "
+        f"class {dataset.classes[int(np.argmin(table.groups_per_class))]!r} has the fewest groups: give it images of "
         "more groups"
     )
 

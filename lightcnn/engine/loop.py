@@ -98,7 +98,7 @@ def fit(
 def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The order of the images in an epoch, from (seed, epoch, index) alone."""
     # A column of its own: sorted by the number that decides about warping, an epoch would begin with all warped images.
-    return np.argsort(uniform(seed, epoch, np.arange(count), COLUMN["order"] + 1)[:, -1], kind="stable")
+    return np.argsort(uniform(seed, epoch, np.arange(count), [COLUMN["order"]])[:, 0], kind="stable")
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def write_predictions(run: RunFolder, header: Sequence[str], rows: Sequence[Sequ
 
 def hashes_of_test_images(dataset: Dataset, split: Split) -> list[tuple[str, str]]:
     """Path and SHA-256 of the pixels of every test image: the rows of `IMAGES_FILE`."""
-    return [(dataset.paths[index], dataset.pixel_hashes[index]) for index in split.test]
+    return [(dataset.paths[index], dataset.pixel_hashes[index].decode()) for index in split.test]
 
 
 def write_test_images(run: RunFolder, images: Sequence[tuple[str, str]]) -> dict[str, str]:

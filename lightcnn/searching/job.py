@@ -98,7 +98,7 @@ def search(
             report has its networks, the folder `front` of the run their specs and weights; the run predicts with the
             one that is best on validation.
         space: Name of a shipped search space, path of a YAML file, or "auto": by budget and size of the images.
-        data: Name of a data set, folder of class folders, or path of a .csv or .npz file; or arrays (X, y): uint8
+        data: Name of a data set, folder of class folders, or path of a .csv, .tar or .npz file; or arrays (X, y): uint8
             images (N, H, W), (N, H, W, 1) or (N, H, W, 3) and labels (N,), integers or texts; or a PyTorch data set of
             (image, label), which is read once.
         groups: For arrays, the patient or photograph of each image (N,); groups are never split.

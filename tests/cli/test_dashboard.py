@@ -24,8 +24,8 @@ from helpers.served import Client
 from lightcnn.cli.main import run
 from lightcnn.errors import RunError
 from lightcnn.searching.trials import dashboard
-from lightcnn.searching.trials.shown_study import StudyCopy
 from lightcnn.searching.trials.place import STUDY_NAME
+from lightcnn.searching.trials.shown_study import StudyCopy
 
 needs_dashboard = pytest.mark.skipif(
     importlib.util.find_spec("optuna_dashboard") is None, reason="the extra lightcnn[dashboard] is not installed"

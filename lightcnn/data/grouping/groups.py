@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ def merge_with_duplicates(dataset: Dataset, search: NearDuplicates) -> Dataset:
 
     Otherwise a column of row numbers called `group` would disable what keeps copies in the same set.
     """
-    links: list[Sequence[str] | NDArray[np.str_] | NDArray[np.int64]] = [dataset.groups, dataset.pixel_hashes]
+    links: list[Sequence[str] | NDArray[Any]] = [dataset.groups, dataset.pixel_hashes]
     groups = dataset.groups[linked_images(*links, *([] if search.similar is None else [search.similar.clusters]))]
     merged = len(np.unique(dataset.groups)) - len(np.unique(groups))
     reason = _reason_of_source(dataset) + ("" if search.similar else f"; {search.reason}")
@@ -79,7 +80,7 @@ def infer_groups(dataset: Dataset, search: NearDuplicates) -> Dataset:
     """Groups inferred from file names, if these are plausible, joined with near and exact duplicates."""
     clusters = _clusters(search)
     names = _names(dataset, clusters)
-    links: list[Sequence[str] | NDArray[np.str_] | NDArray[np.int64]] = [dataset.pixel_hashes]
+    links: list[Sequence[str] | NDArray[Any]] = [dataset.pixel_hashes]
     links += [] if clusters is None else [clusters]
     links += [] if names is None else [names.groups]
     firsts = linked_images(*links)
@@ -98,7 +99,7 @@ def infer_groups(dataset: Dataset, search: NearDuplicates) -> Dataset:
     return _with_note(warned.with_groups(groups, groups_from, note), note)
 
 
-def linked_images(*keys: Sequence[str] | NDArray[np.str_] | NDArray[np.int64]) -> NDArray[np.int64]:
+def linked_images(*keys: Sequence[str] | NDArray[Any]) -> NDArray[np.int64]:
     """For each image the lowest index among the images that it is linked to, directly or through others, (N,).
 
     `keys` are arrays (N,): two images are linked if their values in any of them are equal.
@@ -157,7 +158,7 @@ def _format_names(dataset: Dataset, names: NameGroups | None) -> str:
 
 
 def _format_copies(dataset: Dataset) -> tuple[str, ...]:
-    copies = len(dataset) - len(set(dataset.pixel_hashes))
+    copies = len(dataset) - len(np.unique(dataset.pixel_hashes))
     return (f"{copies:,} {_were(copies)} joined to an image with equal pixels",) if copies else ()
 
 

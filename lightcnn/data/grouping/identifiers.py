@@ -57,7 +57,7 @@ def few_patients(files: Sequence[FileName]) -> Iterator[NameReading]:
 
 def possible_patients(files: Sequence[FileName]) -> Iterator[NameReading]:
     """What may identify patients, but as well something else: it is mentioned, and not used."""
-    parts = {file.stem: beginnings(file.stem) for file in files}
+    parts = {file.stem: ids for file in files if (ids := beginnings(file.stem))}
     for count in range(1, 1 + max((max(ids, default=0) for ids in parts.values()), default=0)):
         reader = partial(_beginning, parts, count)
         yield NameReading("file names begin with a name that recurs", reader, strict=True)
@@ -80,7 +80,7 @@ def _depths(files: Sequence[FileName]) -> range:
 
 def _beginning(parts: Mapping[str, Mapping[int, Identifier]], count: int, file: FileName) -> Identifier | None:
     """The first parts of a name, if they contain a number."""
-    return parts[file.stem].get(count)
+    return parts[file.stem].get(count) if file.stem in parts else None
 
 
 def _named_patient(file: FileName) -> Identifier | None:
@@ -102,8 +102,8 @@ def _folder_reader(depth: int, titles: Sequence[str]) -> Callable[[FileName], Id
         if depth >= len(folders):
             return None
         name = folders[depth]
-        if same_name(name) == same_name(file.label) or name.lower() in SPLIT_FOLDERS:
-            return None
+        if same_name(name) == same_name(file.label) or name.lower() in SPLIT_FOLDERS or name.endswith(".tar"):
+            return None  # a shard is no patient
         title = folder_pattern(name)
         return Identifier(title, name.lower()) if title in titles or not titles else None
 

@@ -212,10 +212,10 @@ def _copy_keys(files: Sequence[FileName], copies: Sequence[Copy], *, per_split: 
     Names count within a class, since numbers restart in each class; near duplicates still join what belongs together.
     They count within class and split if whole names recur in several splits; running numbers also if `per_split`.
     """
-    splits: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for file in files:
-        splits[file.label, file.stem].add(file.split)
-    recurring = {label for (label, _), names in splits.items() if len(names) > 1}
+    first_splits: dict[tuple[str, str], str] = {}
+    recurring = {
+        file.label for file in files if first_splits.setdefault((file.label, file.stem), file.split) != file.split
+    }
     keys = []
     for file, copy in zip(files, copies, strict=True):
         within_split = file.label in recurring or (per_split and copy.patterns & INDEXED)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lightcnn.data.grouping.feature_file import FeatureFile
+from lightcnn.data.parallel import map_in_order
 from lightcnn.progress import DUPLICATES_STEP, Progress
 
 IMAGE_PIXELS = 192
@@ -24,41 +23,18 @@ THUMBNAIL_PIXELS = 96
 """Longer side of the thumbnails that are compared pixel by pixel."""
 
 
-@dataclass(frozen=True)
-class Features:
-    """K keypoints of N images.
-
-    `points` (K, 4) are position (x, y) and size in pixels and angle in degrees, `descriptors` (K, 128), `owners` (K,)
-    the image that each belongs to. `thumbnails` are N small images (H, W) without shading.
-    """
-
-    points: NDArray[np.float32]
-    descriptors: NDArray[np.uint8]
-    owners: NDArray[np.int64]
-    thumbnails: Sequence[NDArray[np.float16]]
-
-
-def extract_features(images: Sequence[NDArray[np.uint8]], progress: Progress) -> Features:
-    """The features of uint8 images (H, W, C), extracted on all cores."""
-    points, descriptors, counts, thumbnails = [], [], [], []
+def extract_features(images: Sequence[NDArray[np.uint8]], features: FeatureFile, progress: Progress) -> None:
+    """Writes the features of uint8 images (H, W, C), extracted on all cores."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # the images are distributed over the cores, not the rows of one image
     try:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            # By index: map() would read all images before it describes the first. Not named: once an exception ends the
-            # loop, nothing refers to the map any more, and images that have not been started are dropped.
-            for index, (keypoints, descriptor, thumbnail) in enumerate(
-                pool.map(lambda index: _described(images[index]), range(len(images)))
-            ):
-                points.append(keypoints)
-                descriptors.append(descriptor)
-                counts.append(len(keypoints))
-                thumbnails.append(thumbnail)
-                progress(DUPLICATES_STEP, index + 1, len(images))
+        # Not named: once an exception ends the loop, nothing refers to the map any more, and images that have not been
+        # started are dropped.
+        for described in map_in_order(lambda index: _described(images[index]), range(len(images))):
+            features.append(*described)
+            progress(DUPLICATES_STEP, len(features), len(images))
     finally:
         cv2.setNumThreads(threads)
-    owners = np.repeat(np.arange(len(images), dtype=np.int64), counts)
-    return Features(np.concatenate(points), np.concatenate(descriptors), owners, thumbnails)
 
 
 def _described(image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float16]]:

@@ -6,9 +6,7 @@ map brings together.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,12 +15,18 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from lightcnn.data.grouping.feature_file import FeatureFile, Features
 from lightcnn.data.grouping.matching import candidate_pairs
-from lightcnn.data.grouping.sift import IMAGE_PIXELS, THUMBNAIL_PIXELS, Features, extract_features
+from lightcnn.data.grouping.sift import IMAGE_PIXELS, THUMBNAIL_PIXELS, extract_features
+from lightcnn.data.parallel import map_in_order
 from lightcnn.progress import Progress, no_progress
 
 MIN_PIXELS = 48
 """Smallest median longer side of images that are searched: below it, copies and similar motifs look alike."""
+BLOCK_IMAGES = 10_000
+"""Images of a block. Two blocks are in memory, with up to 180 keypoints per image, which need 27 kB, and 25 kB in an
+index. Smaller blocks need less memory; the time grows with the root of their number."""
+COMPARING, VERIFYING = "comparing features", "verifying near duplicates"
 MIN_POSITIONS = 6
 """Fewest distinct positions that one affine map must bring together."""
 MIN_OVERLAP_PIXELS = 90
@@ -42,11 +46,48 @@ class SimilarImages:
     clusters: NDArray[np.int64]
 
 
-def find_similar(images: Sequence[NDArray[np.uint8]], *, progress: Progress = no_progress) -> SimilarImages:
-    """Verified pairs and clusters of uint8 images (H, W, C) that show the same photograph."""
-    features = extract_features(images, progress)
-    pairs, strength = _verified(features, candidate_pairs(features, progress), progress)
-    return SimilarImages(pairs, strength, clusters_of(pairs, len(images)))
+def find_similar(
+    images: Sequence[NDArray[np.uint8]], *, progress: Progress = no_progress, block: int = BLOCK_IMAGES
+) -> SimilarImages:
+    """Verified pairs and clusters of uint8 images (H, W, C) that show the same photograph.
+
+    Each block of so many images is compared with itself and with every other block, so that the features of at most two
+    blocks are in memory.
+    """
+    pairs, strengths = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    with FeatureFile() as features:
+        extract_features(images, features, progress)
+        steps = block_pairs(len(images), block)
+        total = sum(map(_queries, steps))
+        for number, step in enumerate(steps):
+            compared = _counter(progress, sum(map(_queries, steps[:number])), total)
+            compared(0)
+            joined = features.read(*step)
+            rows = candidate_pairs(joined, compared, None if len(step) == 1 else len(step[0]))
+            within, strength = _verified(joined, rows, progress if len(steps) == 1 else no_progress)
+            pairs.append(np.concatenate(step)[within])
+            strengths.append(strength)
+        progress(COMPARING, total, total)
+        progress(VERIFYING, len(images), len(images))
+    verified = np.concatenate(pairs)
+    order = np.lexsort(verified.T[::-1])
+    return SimilarImages(verified[order], np.concatenate(strengths)[order], clusters_of(verified, len(images)))
+
+
+def block_pairs(count: int, block: int) -> list[tuple[range, ...]]:
+    """What is compared of `count` images: each block of at most `block` images alone, and each pair of blocks."""
+    blocks = [range(start, min(start + block, count)) for start in range(0, count, block)]
+    return [(first,) if first is second else (first, second) for i, first in enumerate(blocks) for second in blocks[i:]]
+
+
+def _counter(progress: Progress, before: int, total: int) -> Callable[[int], None]:
+    """Reports that so many images more than `before` were compared."""
+    return lambda done: progress(COMPARING, before + done, total)
+
+
+def _queries(step: tuple[range, ...]) -> int:
+    """The number of images whose keypoints are searched for."""
+    return sum(map(len, step))
 
 
 def clusters_of(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -64,11 +105,9 @@ def _verified(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pairs of images that an affine map brings together, and the number of positions; `rows` are their matches."""
     strengths = np.zeros(len(rows), dtype=np.int64)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for index, strength in enumerate(pool.map(lambda matches: _matching_positions(features, matches), rows)):
-            strengths[index] = strength
-            progress("verifying near duplicates", int(rows[index][0, 0]), len(features.thumbnails))
-    progress("verifying near duplicates", len(features.thumbnails), len(features.thumbnails))
+    for index, strength in enumerate(map_in_order(lambda matches: _matching_positions(features, matches), rows)):
+        strengths[index] = strength
+        progress(VERIFYING, int(rows[index][0, 0]), len(features.thumbnails))
     pairs = np.array([matches[0, :2] for matches in rows], dtype=np.int64).reshape(-1, 2)[strengths > 0]
     unique, first = np.unique(pairs, axis=0, return_index=True)
     return unique, strengths[strengths > 0][first]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from array import array
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ from lightcnn.data.dataset import MAX_CLASSES, SPLIT_NAMES, Dataset, assemble
 from lightcnn.data.files.decode import SUFFIXES
 from lightcnn.data.files.spelling import SPLIT_ALIASES, composed, leads_out, require_class_names
 from lightcnn.data.files.walk import hidden, holds_runs_only, run_folder_warnings
+from lightcnn.data.image_files import FolderFiles
 from lightcnn.data.sources.read_files import MAX_LISTED, read
 from lightcnn.errors import DataError
 from lightcnn.output.warnings import ReportWarning
@@ -28,17 +32,23 @@ def read_folder(path: Path, *, skip_corrupt: bool = False, progress: Progress = 
         raise DataError(
             f"data {roots[0][1]}: contains no class folders; put the images of each class into a folder of its name"
         )
-    files = [(file, label, split) for split, root in roots for file, label in _labelled(root, classes)]
-    _require_inside(path, [file for file, _, _ in files])
-    reading = read(str(path), path, [file for file, _, _ in files], skip_corrupt=skip_corrupt, progress=progress)
-    usable = [files[position] for position in reading.positions]
+    names: list[str] = []
+    labels, splits = array("q"), []
+    for split, root in roots:
+        for folder, label in _labelled_folders(root, classes):
+            in_folder = [str((folder / name).relative_to(path)) for name in image_names(folder)]
+            _require_inside(path, folder, in_folder)
+            names += in_folder
+            labels.extend([label] * len(in_folder))
+            splits.append(np.full(len(in_folder), split, dtype="<U5"))
+    reading = read(str(path), FolderFiles(path, tuple(names)), skip_corrupt=skip_corrupt, progress=progress)
     return assemble(
         str(path),
         reading.images,
-        np.array([label for _, label, _ in usable], dtype=np.int64),
+        np.array(labels, dtype=np.int64)[reading.positions],
         classes,
-        paths=tuple(str(file.relative_to(path)) for file, _, _ in usable),
-        split=np.array([split for _, _, split in usable], dtype="<U5"),
+        paths=reading.images.files.names,
+        split=np.concatenate(splits)[reading.positions],
         skipped=reading.skipped,
         warnings=(
             *_run_folder_warnings(path, [root for _, root in roots]),
@@ -59,25 +69,24 @@ def _format_classes(names: list[str]) -> tuple[ReportWarning, ...]:
     return (ReportWarning("class_named_as_split", message, len(names)),)
 
 
-def _labelled(root: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
-    """The images of one split with their labels. Raises: DataError for a class that is not in `classes`."""
-    files: list[tuple[Path, int]] = []
+def _labelled_folders(root: Path, classes: tuple[str, ...]) -> Iterator[tuple[Path, int]]:
+    """The class folders of one split with their labels. Raises: DataError for a class that is not in `classes`."""
     for folder in _class_folders(root):
         name = composed(folder.name)
         if name not in classes:
             raise DataError(
                 f"data {folder}: this class is not in train{nearest(name, classes)}; add it there or rename it"
             )
-        files += [(file, classes.index(name)) for file in image_files(folder)]
-    return files
+        yield folder, classes.index(name)
 
 
-def _require_inside(path: Path, files: list[Path]) -> None:
-    """Raises: DataError for the first image that a link takes from outside of `path`."""
+def _require_inside(path: Path, folder: Path, names: Sequence[str]) -> None:
+    """Raises: DataError for the first image of a class folder that a link takes from outside of `path`."""
     root = path.resolve()
-    linked = {folder for folder in {file.parent for file in files} if leads_out(folder, root)}
-    for file in files:
-        if file.parent in linked or (file.is_symlink() and file.exists() and leads_out(file, root)):
+    linked = leads_out(folder, root)
+    for name in names:
+        file = path / name
+        if linked or (file.is_symlink() and file.exists() and leads_out(file, root)):
             raise DataError(f"data {file}: a link that leads out of {path}; copy the image there, or remove the link")
 
 
@@ -138,7 +147,7 @@ def _named_as_splits(path: Path) -> list[str]:
     names = [folder.name for folder in folders if folder.name.lower() in (*SPLIT_NAMES, *SPLIT_ALIASES)]
     if not 0 < len(names) < len(folders) or any(subfolders(folder) for folder in folders):
         return []
-    return names if all(image_files(folder) for folder in folders) else []
+    return names if all(image_names(folder) for folder in folders) else []
 
 
 def _class_folders(root: Path) -> list[Path]:
@@ -151,8 +160,8 @@ def _class_folders(root: Path) -> list[Path]:
         )
     require_class_names(f"data {root}", [folder.name for folder in folders])
     for folder in folders:
-        nested = next((inner for inner in subfolders(folder) if image_files(inner)), None)
-        if image_files(folder):
+        nested = next((inner for inner in subfolders(folder) if image_names(inner)), None)
+        if image_names(folder):
             if nested:
                 raise DataError(
                     f"data {nested}: a folder with images inside a class folder; move them up, or move it elsewhere"
@@ -191,13 +200,22 @@ def _run_folder_warnings(path: Path, roots: list[Path]) -> tuple[ReportWarning, 
 
 def image_files(folder: Path) -> list[Path]:
     """The files with an image suffix, in order; a broken link is one too, and will be reported as a faulty file."""
-    return sorted(
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in SUFFIXES
-        and not hidden(file)
-        and (file.is_file() or (file.is_symlink() and not file.exists()))
-    )
+    return [folder / name for name in image_names(folder)]
+
+
+def image_names(folder: Path) -> list[str]:
+    """The names of `image_files`, which need less memory than paths."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if _is_image(entry))
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    name = Path(entry.name)
+    if name.suffix.lower() not in SUFFIXES or hidden(name):
+        return False
+    if entry.is_symlink():
+        return Path(entry.path).is_file() or not Path(entry.path).exists()
+    return entry.is_file()
 
 
 def other_files(folder: Path) -> list[Path]:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.positive_class import with_positive
+from lightcnn.data.shards.shard_names import names_shards
 from lightcnn.data.sources.arrays import are_given, given_arrays
 from lightcnn.data.sources.folder import read_folder
 from lightcnn.data.sources.manifest import read_manifest
 from lightcnn.data.sources.mpox import mpox2022, mpox2025
 from lightcnn.data.sources.npz import read_npz
 from lightcnn.data.sources.published import cifar10, digits, fashion_mnist
+from lightcnn.data.sources.shards import read_shards
 from lightcnn.data.sources.synthetic import options_of, synthetic_lesions
 from lightcnn.errors import DataError
 from lightcnn.progress import Progress, no_progress
@@ -28,12 +30,13 @@ LOADERS: dict[str, Callable[[str, Reading, Progress], Dataset]] = {
     "mpox2022": mpox2022,
 }
 DATASET_NAMES = tuple(LOADERS)
+OTHER_SOURCES = "a folder of class folders, a .csv, .tar shards or a .npz"
 OUTLINES = {"digits": (1, 10, 8), "fashion-mnist": (1, 10, 28), "cifar10": (3, 10, 32)}
 """Channels, classes and image size in pixels of the data sets for which they are known."""
 
 
 def load(source: str, reading: Reading | None = None, *, progress: Progress = no_progress) -> Dataset:
-    """Loads a source: a named data set, a folder of class folders, a .csv manifest, or a .npz in MedMNIST's layout.
+    """Loads a source: a named data set, a folder of class folders, a .csv manifest, tar shards, or a .npz.
 
     `arrays` are those that are given in Python, or else a folder of that name.
 
@@ -57,17 +60,17 @@ def _load(source: str, reading: Reading, progress: Progress) -> Dataset:
             return read_npz(path)
         if path.suffix.lower() == ".csv":
             return read_manifest(path, skip_corrupt=reading.skip_corrupt, progress=progress)
+        if names_shards(source):
+            return read_shards(source, skip_corrupt=reading.skip_corrupt, progress=progress)
         if path.is_dir():
             return read_folder(path, skip_corrupt=reading.skip_corrupt, progress=progress)
         if path.is_file():
-            raise DataError(
-                f"data {source!r}: files of this type are not read; give a folder of class folders, a .csv or a .npz"
-            )
+            raise DataError(f"data {source!r}: files of this type are not read; give {OTHER_SOURCES}")
     except OSError as error:
         raise DataError(f"data {error.filename or source}: cannot be read ({error.strerror}); check the path") from None
     raise DataError(
         f"data {source!r}: no such folder or data set{nearest(source, DATASET_NAMES)}; "
-        f"give {', '.join(DATASET_NAMES)}, a folder of class folders, a .csv or a .npz"
+        f"give {', '.join(DATASET_NAMES)}, {OTHER_SOURCES}"
     )
 
 

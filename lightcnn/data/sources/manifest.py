@@ -29,11 +29,11 @@ def read_manifest(path: Path, *, skip_corrupt: bool = False, progress: Progress 
     rows = table.rows
     labels = [row.label for row in rows]
     require_class_names(f"data {path}: label", dict.fromkeys(labels))
-    classes = tuple(sorted(set(labels), key=_order(labels)))
+    classes = tuple(sorted(set(labels), key=label_order(labels)))
     split_given = _require_splits(path, rows, classes)
     groups_given = _all_or_none(path, rows, "group", "images of one patient or photograph share a value")
     files, names = files_of(path, rows)
-    reading = read(str(path), path.parent, files, skip_corrupt=skip_corrupt, progress=progress)
+    reading = read(str(path), files, skip_corrupt=skip_corrupt, progress=progress)
     usable = [rows[position] for position in reading.positions]
     groups, spellings = with_one_spelling([row.group for row in usable]) if groups_given else ([], [])
     columns = {name: [row.identities[i] for row in usable] for i, name in enumerate(table.identities)}
@@ -49,13 +49,13 @@ def read_manifest(path: Path, *, skip_corrupt: bool = False, progress: Progress 
         groups_from="manifest" if groups_given else "none",
         skipped=reading.skipped,
         warnings=(
-            *_format_spellings(spellings),
+            *spelling_warnings(spellings),
             *identity_warnings(columns, [row.label for row in usable], groups),
         ),
     )
 
 
-def _format_spellings(spellings: Sequence[Sequence[str]]) -> list[ReportWarning]:
+def spelling_warnings(spellings: Sequence[Sequence[str]]) -> list[ReportWarning]:
     """A warning about groups that are written in several ways."""
     if not spellings:
         return []
@@ -68,7 +68,7 @@ def _format_spellings(spellings: Sequence[Sequence[str]]) -> list[ReportWarning]
     return [ReportWarning("group_spellings", message, len(spellings))]
 
 
-def _order(labels: Sequence[str]) -> Callable[[str], tuple[int, str]]:
+def label_order(labels: Sequence[str]) -> Callable[[str], tuple[int, str]]:
     """A sort key for labels: by value if all are whole numbers, else alphabetical."""
     numbers = all(re.fullmatch(r"-?[0-9]{1,18}", label) for label in labels)
     return lambda label: (int(label) if numbers else 0, label)

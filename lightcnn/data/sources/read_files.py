@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.data.files.decode import decode
+from lightcnn.data.files.decode import ImageSource, decode
 from lightcnn.data.files.intensity import OWN_SCALE, IntensityScale
-from lightcnn.data.image_files import FileFacts, ImageFiles, file_facts, scale_of
+from lightcnn.data.image_files import FileFacts, FileList, FileTable, ImageFiles, file_facts, scale_of
+from lightcnn.data.parallel import map_in_order
 from lightcnn.errors import DataError
 from lightcnn.progress import Progress, no_progress
 
@@ -26,52 +24,56 @@ MAX_LISTED = 3
 
 @dataclass(frozen=True)
 class ReadFiles:
-    """The usable images, their positions in the list of files, and path and fault of every other file."""
+    """The usable images, their positions in the list of files, and name and fault of every other file."""
 
     images: ImageFiles
     positions: NDArray[np.int64]
     skipped: tuple[tuple[str, str], ...]
 
 
-def read(
-    source: str, root: Path, files: Sequence[Path], *, skip_corrupt: bool = False, progress: Progress = no_progress
-) -> ReadFiles:
-    """Decodes `files`, which are below `root`, on all cores.
+def read(source: str, files: FileList, *, skip_corrupt: bool = False, progress: Progress = no_progress) -> ReadFiles:
+    """Decodes `files` on all cores.
 
     Raises: DataError that names the first faulty files and counts all, unless `skip_corrupt` leaves them out; also if
     no file is usable.
     """
-    facts: list[FileFacts] = []
+    table = FileTable(len(files))
     kept: list[NDArray[np.uint8] | None] = []
-    positions: list[int] = []
+    usable = np.zeros(len(files), dtype=np.bool_)
     faults: list[tuple[str, str]] = []
     budget = KEPT_BYTES
-    for position, (file, result) in enumerate(zip(files, _decoded(files), strict=True)):
+    for position, result in enumerate(_decoded(files[index] for index in range(len(files)))):
         if isinstance(result, str):
-            faults.append((str(file.relative_to(root)), result))
+            faults.append((files.names[position], result))
         else:
-            facts_of_file, pixels = result
+            facts, pixels = result
             budget -= pixels.nbytes
-            facts.append(facts_of_file)
+            table.record(position, facts)
             kept.append(pixels if budget >= 0 else None)
-            positions.append(position)
+            usable[position] = True
         progress("reading images", position + 1, len(files))
-    if faults and not (skip_corrupt and facts):
+    if faults and not (skip_corrupt and kept):
         raise DataError(_format_faults(source, faults, len(files)))
-    _use_one_scale(source, facts, kept)
-    colour = any(file.shape[2] == 3 for file in facts)
-    images = ImageFiles(facts, kept, 3 if colour else 1, scale_of(facts))
-    return ReadFiles(images, np.array(positions, dtype=np.int64), tuple(faults))
+    positions = np.flatnonzero(usable)
+    if faults:
+        files, table = files.chosen(positions), table.chosen(positions)
+    _use_one_scale(source, files, table, kept)
+    colour = bool((table.shapes[:, 2] == 3).any())
+    images = ImageFiles(files, table, kept, 3 if colour else 1, scale_of(table.conversions()))
+    return ReadFiles(images, positions, tuple(faults))
 
 
-def _use_one_scale(source: str, facts: list[FileFacts], kept: list[NDArray[np.uint8] | None]) -> None:
+def _use_one_scale(source: str, files: FileList, table: FileTable, kept: list[NDArray[np.uint8] | None]) -> None:
     """Reads files again, in place, that were read on another scale than that of all files. Raises: DataError."""
-    scale = scale_of(facts)
-    others = [index for index, file in enumerate(facts) if not file.conversion.is_on(scale)]
-    for index, result in zip(others, _decoded([facts[index].path for index in others], scale), strict=True):
+    scale = scale_of(table.conversions())
+    others = [index for index, conversion in enumerate(table.conversions()) if not conversion.is_on(scale)]
+    for index, result in zip(others, _decoded((files[index] for index in others), scale), strict=True):
         if isinstance(result, str):
-            raise DataError(f"data {source}: {facts[index].path} {result}; it changed while it was read, read it again")
-        facts[index], pixels = result
+            raise DataError(
+                f"data {source}: {files.names[index]} {result}; it changed while it was read, read it again"
+            )
+        facts, pixels = result
+        table.record(index, facts)
         kept[index] = None if kept[index] is None else pixels
 
 
@@ -88,17 +90,17 @@ def _format_faults(source: str, faults: Sequence[tuple[str, str]], count: int) -
 
 
 def _decoded(
-    files: Sequence[Path], scale: IntensityScale | None = OWN_SCALE
+    files: Iterable[ImageSource], scale: IntensityScale | None = OWN_SCALE
 ) -> Iterator[tuple[FileFacts, NDArray[np.uint8]] | str]:
     """Facts and pixels of each file, or its fault, in order."""
 
-    def decoded_file(file: Path) -> tuple[FileFacts, NDArray[np.uint8]] | str:
+    def decoded_file(file: ImageSource) -> tuple[FileFacts, NDArray[np.uint8]] | str:
         try:
             decoded = decode(file, scale)
         except DataError as error:
             return str(error)
-        return file_facts(file, decoded), decoded.pixels
+        return file_facts(decoded), decoded.pixels
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns about damaged EXIF and bombs; what matters is an error here
-        yield from pool.map(decoded_file, files)
+        yield from map_in_order(decoded_file, files)

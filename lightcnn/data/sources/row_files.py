@@ -10,19 +10,20 @@ from functools import lru_cache
 from pathlib import Path, PurePath, PureWindowsPath
 
 from lightcnn.data.files.decode import SUFFIXES
+from lightcnn.data.image_files import FolderFiles
 from lightcnn.data.sources.read_files import MAX_LISTED
 from lightcnn.data.sources.table import ManifestRow
 from lightcnn.errors import DataError
 
 
-def files_of(path: Path, rows: Sequence[ManifestRow]) -> tuple[list[Path], list[str]]:
+def files_of(path: Path, rows: Sequence[ManifestRow]) -> tuple[FolderFiles, list[str]]:
     """The file of every row, and its name: the path as written, or relative to the manifest's folder if it is absolute.
 
     Raises: DataError if a file is missing, outside the manifest's folder, or named twice.
     """
     root = path.parent.resolve()
     resolved = lru_cache(maxsize=4096)(lambda folder: Path(os.path.realpath(folder)))
-    files: list[Path] = []
+    files: list[str] = []
     names: list[str] = []
     missing: list[ManifestRow] = []
     repeated: list[tuple[ManifestRow, ManifestRow]] = []
@@ -30,7 +31,8 @@ def files_of(path: Path, rows: Sequence[ManifestRow]) -> tuple[list[Path], list[
     for row in rows:
         where = f"data {path}:{row.line}: path: {row.path!r}"
         name = _relative(path.parent, root, where, row.path)
-        file = _in_its_unicode_form(path.parent, name)
+        form = _in_its_unicode_form(path.parent, name)
+        file = path.parent / form
         real = resolved(file.parent) / file.name
         linked = os.path.islink(real)  # noqa: PTH114 - pathlib raises an error for a name that is too long
         real = Path(os.path.realpath(real)) if linked or file.name == ".." else real
@@ -49,11 +51,11 @@ def files_of(path: Path, rows: Sequence[ManifestRow]) -> tuple[list[Path], list[
         first = first_rows.setdefault(key, row)
         if first is not row:
             repeated.append((row, first))
-        files.append(file)
+        files.append(form)
         names.append(name)
     _require_new(path, repeated)
     _require_all(path, missing, len(rows))
-    return files, names
+    return FolderFiles(path.parent, tuple(files)), names
 
 
 def _relative(folder: Path, root: Path, where: str, name: str) -> str:
@@ -72,10 +74,10 @@ def _relative(folder: Path, root: Path, where: str, name: str) -> str:
     return name
 
 
-def _in_its_unicode_form(folder: Path, name: str) -> Path:
-    """The path of a name, in the Unicode form in which the file exists."""
+def _in_its_unicode_form(folder: Path, name: str) -> str:
+    """A name in the Unicode form in which the file exists."""
     forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD") if not name.isascii()))
-    return next((folder / form for form in forms if os.path.lexists(folder / form)), folder / name)
+    return next((form for form in forms if os.path.lexists(folder / form)), name)
 
 
 def _require_new(path: Path, repeated: Sequence[tuple[ManifestRow, ManifestRow]]) -> None:

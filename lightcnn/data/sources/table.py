@@ -28,7 +28,7 @@ MISSING = frozenset({"", "nan", "NaN", "NAN", "None", "null", "NULL", "N/A", "n/
 """Missing values as spreadsheets and data frames write them. `none` and `na` in lower case are names."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ManifestRow:
     """One row of the file; `line` counts from 1, as editors do. `identities`: values of `identities` in the table."""
 

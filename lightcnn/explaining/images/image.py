@@ -135,7 +135,7 @@ def from_dataset(
     files = dataset.images.files if isinstance(dataset.images, ImageFiles) else None
 
     def whole() -> WholeImage:
-        return decode_whole(files[index].path, reading.scale) if files else (pixels, (pixels.shape[0], pixels.shape[1]))
+        return decode_whole(files[index], reading.scale) if files else (pixels, (pixels.shape[0], pixels.shape[1]))
 
     if masks is not None:
         mask = masks.read(name, whole()[1])

@@ -35,7 +35,7 @@ LOOK_SECONDS = 2.0
 """Time between two looks at the members."""
 
 
-class Member(Frozen):
+class SearchMember(Frozen):
     """A process that takes part. `machine` is equal for processes that see each other's numbers."""
 
     number: Annotated[int, Field(ge=0)] = 0
@@ -51,10 +51,10 @@ class Member(Frozen):
         return bool(self.machine) and self.machine == this_machine() and self.process != _process(self.process)
 
 
-def this_process(workers: int, folder: Path) -> Member:
+def this_process(workers: int, folder: Path) -> SearchMember:
     """This process as a member with so many workers."""
     name = _process(str(os.getpid()))
-    return Member(
+    return SearchMember(
         host=socket.gethostname(), machine=this_machine(), process=name, workers=workers, folder=str(folder.absolute())
     )
 
@@ -79,7 +79,7 @@ def _process(name: str) -> str:
 class Membership:
     """This process as a member, in a `joined` block; a thread of its own sends the heartbeats."""
 
-    def __init__(self, place: SharedPlace, member: Member) -> None:
+    def __init__(self, place: SharedPlace, member: SearchMember) -> None:
         self._place = place
         with without_warnings():
             self._study = optuna.create_study(
@@ -96,7 +96,7 @@ class Membership:
 
     @classmethod
     @contextmanager
-    def joined(cls, place: SharedPlace, member: Member) -> Iterator[Membership]:
+    def joined(cls, place: SharedPlace, member: SearchMember) -> Iterator[Membership]:
         """Joins, and leaves at the end of the block."""
         membership = cls(place, member)
         try:
@@ -112,7 +112,7 @@ class Membership:
         self._live = [self._member.model_copy(update={"number": trial.number})]
         self._looked = float("-inf")
 
-    def live(self) -> list[Member]:
+    def live(self) -> list[SearchMember]:
         """The members that are alive, by number; `gone` are the numbers of the others. Dead ones are ended."""
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
@@ -141,7 +141,7 @@ class Membership:
         return min((member.number for member in self.live()), default=-1) == self.number
 
     @property
-    def leader(self) -> Member | None:
+    def leader(self) -> SearchMember | None:
         """The leader."""
         return min(self.live(), key=lambda member: member.number, default=None)
 
@@ -182,9 +182,9 @@ class Membership:
             self._storage.set_trial_state_values(trial, state)
 
 
-def _member(trial: FrozenTrial) -> Member | None:
+def _member(trial: FrozenTrial) -> SearchMember | None:
     """The member that a trial represents; None if it is only joining."""
     try:
-        return Member.model_validate({**trial.user_attrs["member"], "number": trial.number})
+        return SearchMember.model_validate({**trial.user_attrs["member"], "number": trial.number})
     except (KeyError, TypeError, ValidationError):
         return None

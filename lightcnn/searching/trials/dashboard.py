@@ -19,8 +19,8 @@ from sqlalchemy.exc import ArgumentError
 from lightcnn import interrupt
 from lightcnn.errors import InputError
 from lightcnn.run_folder import RunFolder
-from lightcnn.searching.trials.shown_study import ShownStudies, StudyCopy
 from lightcnn.searching.trials.place import STORAGE_ERRORS
+from lightcnn.searching.trials.shown_study import ShownStudies, StudyCopy
 from lightcnn.searching.trials.storage import DAMAGES
 from lightcnn.text import first_line
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_sample_images
 
+from lightcnn.data.grouping import similar as module
 from lightcnn.data.grouping.matching import MIRROR
-from lightcnn.data.grouping.similar import MIN_POSITIONS, clusters_of, find_similar
+from lightcnn.data.grouping.similar import MIN_POSITIONS, block_pairs, clusters_of, find_similar
 
 SIZE = 128
 RANDOM = np.random.Generator(np.random.PCG64(0))
@@ -113,3 +114,51 @@ def test_clusters_are_the_images_that_pairs_link() -> None:
     pairs = np.array([[1, 4], [4, 5], [2, 3]])
     assert clusters_of(pairs, 7).tolist() == [0, 1, 2, 2, 1, 1, 6]
     assert clusters_of(np.zeros((0, 2), np.int64), 3).tolist() == [0, 1, 2]
+
+
+def test_every_pair_of_images_is_in_one_step() -> None:
+    assert block_pairs(5, 2) == [
+        (range(2),), (range(2), range(2, 4)), (range(2), range(4, 5)),
+        (range(2, 4),), (range(2, 4), range(4, 5)), (range(4, 5),),
+    ]  # fmt: skip
+    assert block_pairs(5, 5) == block_pairs(5, 9) == [(range(5),)]
+    assert block_pairs(0, 5) == []
+    for count, block in ((20, 1), (20, 3), (21, 7)):
+        blocks = -(-count // block)
+        steps = block_pairs(count, block)
+        assert len(steps) == blocks * (blocks + 1) // 2
+        pairs = [
+            (i, j)
+            for step in steps
+            for i in step[0]
+            for j in step[-1]
+            if i < j
+        ]  # fmt: skip
+        assert sorted(pairs) == [(i, j) for i in range(count) for j in range(i + 1, count)]
+
+
+@pytest.mark.parametrize("block", [5, 13])
+def test_small_blocks_give_the_same_result_with_two_blocks_in_memory(block, monkeypatch) -> None:
+    images = [*PHOTOGRAPHS, np.full((SIZE, SIZE, 3), 128, np.uint8), *(turned(image, 12) for image in PHOTOGRAPHS)]
+    images += [np.ascontiguousarray(image[:, ::-1]) for image in PHOTOGRAPHS[:4]]
+    expected = find_similar(images)
+    assert len(expected.pairs) > 12
+    sizes: list[int] = []
+    search = module.candidate_pairs
+
+    def recorded(features, *args):
+        sizes.append(len(features.thumbnails))
+        return search(features, *args)
+
+    monkeypatch.setattr(module, "candidate_pairs", recorded)
+    reports: list[tuple[str, int, int]] = []
+    similar = find_similar(images, block=block, progress=lambda *args: reports.append(args))
+    assert np.array_equal(similar.pairs, expected.pairs)
+    assert np.array_equal(similar.clusters, expected.clusters)
+    # A keypoint has its nearest neighbours in every block, so that a pair can have a position more.
+    assert np.allclose(similar.strength, expected.strength, rtol=0.1)
+    assert sizes == [sum(map(len, step)) for step in block_pairs(len(images), block)]
+    assert max(sizes) == 2 * block
+    compared = [done for what, done, _ in reports if what == "comparing features"]
+    assert compared == sorted(compared)
+    assert compared[-1] == sum(sizes)

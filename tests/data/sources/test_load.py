@@ -15,7 +15,7 @@ from lightcnn.errors import DataError
 def test_the_list_of_data_sets_names_all_data_sets():
     assert DATASET_NAMES == ("digits", "synthetic-lesions", "fashion-mnist", "cifar10", "mpox2025", "mpox2022")
     assert tuple(DATASETS)[: len(DATASET_NAMES)] == DATASET_NAMES
-    assert list(DATASETS)[len(DATASET_NAMES) :] == ["FOLDER", "FILE.csv", "FILE.npz"]
+    assert list(DATASETS)[len(DATASET_NAMES) :] == ["FOLDER", "FILE.csv", "SHARDS.tar", "FILE.npz"]
     assert all(item["about"] and "\n" not in item["about"] for item in shipped_items("datasets"))
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from lightcnn.searching.shared import members
-from lightcnn.searching.shared.members import Member, Membership, this_process
+from lightcnn.searching.shared.members import Membership, SearchMember, this_process
 from lightcnn.searching.shared.place import SharedPlace
 
 pytestmark = pytest.mark.usefixtures("fast")
-ELSEWHERE = Member(host="far", machine="another", process="1 1", workers=2, folder="runs/far")
+ELSEWHERE = SearchMember(host="far", machine="another", process="1 1", workers=2, folder="runs/far")
 
 
 def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
