@@ -183,6 +183,7 @@ class TrackedSearch(SearchProgress):
         settings: SearchSettings,
         validation: int,
         chosen: SpaceChoice | None,
+        is_over: bool,
     ) -> None:
         """Opens the run in the trackers."""
         values = parameters(settings.model_dump(mode="json", exclude={"space"})) | {"space": space.space.name}
