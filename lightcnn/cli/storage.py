@@ -24,7 +24,7 @@ def storage(
     url: Annotated[
         str | None,
         typer.Argument(
-            metavar="[URL]",
+            metavar="URL",
             help="The database: postgresql+psycopg://USER:PASSWORD@HOST/DATABASE (default: LIGHTCNN_STORAGE).",
         ),
     ] = None,
