@@ -3,6 +3,7 @@
 LightcnnError              the work failed                                          exit code 1
 ├── TrainingError          a training diverged or ran out of memory
 ├── StudyError             the study of a running search cannot be read or written
+├── NoNetworkError         a search without any network to deliver
 └── InputError             the user's input is wrong, detected before any work      exit code 2
     ├── BudgetError        a budget that cannot be read, or that no network can meet
     ├── DataError          images or labels that cannot be used
@@ -38,6 +39,10 @@ class TrainingError(LightcnnError):
 
 class StudyError(LightcnnError):
     """The study of a running search cannot be read or written."""
+
+
+class NoNetworkError(LightcnnError):
+    """A search that has no network to deliver, on whichever machine it ends."""
 
 
 class InputError(LightcnnError):

@@ -308,8 +308,8 @@ def _take_part(
             from lightcnn.searching import job
 
             progress = tracked(view, trackers)
-            run, end = job.run_shared(settings, shared, out=out, resume=resume and out.exists(), progress=progress)
-    if run is not None and (run / "report.json").is_file():
+            run, end = job.run_shared(settings, shared, out=out, resume=resume, progress=progress)
+    if run is not None and str(run.path.absolute()) == end.folder and (run / "report.json").is_file():
         _show_search(run, as_json, quiet)
     elif as_json:
         print_json(end.model_dump(mode="json") | {"lightcnn": __version__, "command": "search", "study": str(shared)})

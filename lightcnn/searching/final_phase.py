@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from lightcnn.errors import LightcnnError
+from lightcnn.errors import NoNetworkError
 from lightcnn.searching.preparation import SessionParts
 from lightcnn.searching.trainings.choice import Weights, all_weights, contenders
 from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings
@@ -52,14 +52,14 @@ class FinalPhase:
     def run(self) -> TrainedFinals:
         """Trains the finalists, then a second seed of the best within noise, then others for which there is time.
 
-        Raises: LightcnnError with all reasons if no trial succeeded, or if no network predicts finite numbers.
+        Raises: NoNetworkError with all reasons if no trial succeeded, or if no network predicts finite numbers.
         """
         parts = self._parts
         finalists = self._finalists()
         progress = self.trainings.run(finalists)
         trained = TrainedFinals(finalists, progress, self._weights(finalists, progress))
         if not trained.weights:
-            raise LightcnnError(f"run {parts.folder.path}: no network of the final training predicts finite numbers")
+            raise NoNetworkError(f"run {parts.folder.path}: no network of the final training predicts finite numbers")
         self._train_second(trained)
         while parts.settings.seconds is not None and self._train_further(trained):
             pass
@@ -97,13 +97,13 @@ class FinalPhase:
         return all_weights(parts.data.pipeline, parts.folder, parts.judge, finalists, progress)
 
     def _finalists(self) -> list[Finalist]:
-        """The networks to train to the end. Raises: LightcnnError with all reasons if no trial succeeded."""
+        """The networks to train to the end. Raises: NoNetworkError with all reasons if no trial succeeded."""
         parts = self._parts
         outcomes = self._searcher.outcomes()
         chosen = self._chosen(outcomes, parts.plan.finalists)
         if not chosen:
             reasons = "; ".join(sorted({outcome.reason for outcome in outcomes if outcome.reason}))
-            raise LightcnnError(
+            raise NoNetworkError(
                 f"run {parts.folder.path}: no trial succeeded; the reasons: {reasons or 'no time for any'}"
             )
         return chosen

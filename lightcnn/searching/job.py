@@ -205,10 +205,12 @@ def run_shared(
 ) -> tuple[RunFolder, SharedEnd]:
     """Takes part in a search of several machines until it has ended; returns the run folder, and how it ended.
 
-    The run folder is finished on the machine that led at the end. Raises: as `search`; RunError if the storage cannot
-    be used, or its study is another search.
+    The run folder is finished on the machine that led at the end. With `resume`, the limits may be others than those of
+    the study, and `out` an earlier run of it. Raises: as `search`; RunError if the storage cannot be used, or its study
+    is another search.
     """
-    existing = RunFolder.resumed(out, resume=resume, command="search", settings=SETTINGS_FILE)
+    again = resume and out is not None and Path(out).exists()
+    existing = RunFolder.resumed(out, resume=again, command="search", settings=SETTINGS_FILE)
     if existing is not None and read_note(existing) is None:
         raise RunError(
             f"--resume: the study of {existing.path} is in its folder; omit --storage, or choose a new --out"
@@ -233,7 +235,7 @@ def run_shared(
                 SearchSession(parts, spent).run()
 
             end = take_part(
-                place, SharedParts(inputs.settings, inputs.dataset.fingerprint, pool, folder, progress, lead)
+                place, SharedParts(inputs.settings, inputs.dataset.fingerprint, pool, folder, progress, lead, resume)
             )
     return folder, end
 

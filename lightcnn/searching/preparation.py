@@ -80,7 +80,7 @@ class SessionParts:
     @property
     def is_shared(self) -> bool:
         """Whether other machines may join the study."""
-        return not isinstance(self.place, StudyFile)
+        return self.place.is_shared
 
     @cached_property
     def values(self) -> TrainingValues:

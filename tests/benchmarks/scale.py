@@ -6,7 +6,7 @@
 `storage` starts a PostgreSQL server of its own, and searches of a table whose trainings take no time, so that all time
 is that of the storage and of the leader: directly and through Optuna's gRPC proxy. Each machine is a process of four
 workers. It prints trials a second from the first training to the last score, calls of the storage for each trial, and
-how long a training must be so that the storage takes one percent of a worker's time.
+how long a trial must be so that the storage takes one percent of a worker's time.
 
 `proposal` fills a study in memory with trials of the space `micro` at 1 MFLOPs, and prints the time of the next
 proposal and of reading the study again, as a leader that takes over does. Utilities are made up; only times are
@@ -109,7 +109,7 @@ def print_storage(counts: Sequence[int], trials: int) -> None:
     assert proxy.stdout is not None
     proxy.stdout.readline()
     try:
-        print("| storage | workers | trials a second | calls a trial | training for 1 % of the time |")
+        print("| storage | workers | trials a second | calls a trial | trial for 1 % of the time |")
         print("|---|---|---|---|---|")
         for name, url in (("PostgreSQL", cluster.url), ("gRPC proxy", "grpc://127.0.0.1:13977")):
             for workers in counts:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -13,7 +15,7 @@ import optuna
 from lightcnn import document, interrupt
 from lightcnn.budget import Budget
 from lightcnn.document import Frozen
-from lightcnn.errors import InputError, LightcnnError, RunError, StudyError
+from lightcnn.errors import InputError, LightcnnError, NoNetworkError, RunError, StudyError
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.plan import PLAN_FILE, Plan
 from lightcnn.searching.progress import SearchProgress
@@ -38,16 +40,28 @@ END_SECONDS = 2.0
 
 
 class SharedSearch(Frozen):
-    """What the leader stores of a search in its study, so that any machine can join and lead."""
+    """What the leader stores of a search in its study, so that any machine can join and lead.
+
+    `digest` is that of the settings that are the same on all machines.
+    """
 
     version: str
     settings: str
+    digest: str
     fingerprint: str
 
     @classmethod
     def of(cls, settings: SearchSettings, fingerprint: str) -> SharedSearch:
         """That of a search on this machine."""
-        return cls(version=__version__, settings=settings.yaml().decode(), fingerprint=fingerprint)
+        text = settings.yaml().decode()
+        return cls(version=__version__, settings=text, digest=digest_of(settings), fingerprint=fingerprint)
+
+
+def digest_of(settings: SearchSettings) -> str:
+    """A digest of all settings, without those that may differ between machines."""
+    values = settings.model_dump(mode="json", exclude={*OF_MACHINE, "reading"})
+    values["reading"] = settings.reading.model_dump(mode="json", exclude=set(OF_MACHINE))
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 class SharedEnd(Frozen):
@@ -55,13 +69,12 @@ class SharedEnd(Frozen):
 
     host: str
     folder: str
+    digest: str
     error: str = ""
-    trials: int | None = None
-    seconds: float | None = None
 
     def is_of(self, settings: SearchSettings) -> bool:
-        """Whether it is the end of a search with these limits; one with larger limits continues."""
-        return (self.trials, self.seconds) == (settings.trials, settings.seconds)
+        """Whether it is the end of a search with these settings; one with larger limits continues."""
+        return self.digest == digest_of(settings)
 
 
 class StudyNotes:
@@ -129,6 +142,8 @@ def finished(shared: SharedSettings, settings: SearchSettings) -> SharedEnd | No
 class SharedParts:
     """What a machine needs to take part: the settings, the images' fingerprint, its workers and its run folder.
 
+    With `resume`, it may lead a search with other limits than those that the study has.
+
     `lead` runs the search with an executor of all machines; it gets the plan of an earlier leader, and a function that
     stores the plan.
     """
@@ -139,6 +154,7 @@ class SharedParts:
     folder: RunFolder
     progress: SearchProgress
     lead: Callable[[SharedExecutor, Plan | None, Callable[[Plan], None]], None]
+    resume: bool = False
 
 
 def take_part(place: SharedPlace, parts: SharedParts) -> SharedEnd:
@@ -147,9 +163,11 @@ def take_part(place: SharedPlace, parts: SharedParts) -> SharedEnd:
     Raises: InputError if the study is that of another search; LightcnnError if the search failed, or if this machine
     cannot continue.
     """
+    with storage_errors(place):
+        place.storage.get_all_studies()
     with Membership.joined(place, this_process(parts.pool.workers, parts.folder.path)) as membership:
-        machine = _Machine(place, parts, membership)
-        leader = membership.leader
+        with storage_errors(place):
+            machine, leader = _Machine(place, parts, membership), membership.leader
         if leader is not None and leader.number != membership.number:
             parts.progress.noted(f"joined {place}, led by {leader.host}: this machine trains what is asked for")
         with machine.handing_back():
@@ -160,8 +178,6 @@ def take_part(place: SharedPlace, parts: SharedParts) -> SharedEnd:
                     parts.folder.log(str(error))
                     parts.progress.noted(f"{error}; waiting for the storage")
                     place.wait()
-                    if membership.is_lost:
-                        membership.join()
 
 
 class _Machine:
@@ -170,14 +186,15 @@ class _Machine:
     def __init__(self, place: SharedPlace, parts: SharedParts, membership: Membership) -> None:
         self._place = place
         self._parts = parts
+        self.own = this_process(parts.pool.workers, parts.folder.path)
         self._membership = membership
         self._notes = StudyNotes(place)
         self._queue = JobQueue(place)
         self._states = SharedStates(place.settings.artifacts, place.study, parts.folder)
         self._work = LocalWork(parts.pool, self._queue, membership, self._states)
         self._next_look = 0.0
-        with storage_errors(place):
-            self._before = self._notes.end
+        self._agrees = False
+        self._before = self._notes.end
 
     @contextmanager
     def handing_back(self) -> Iterator[None]:
@@ -195,37 +212,45 @@ class _Machine:
         """Works until the search has ended. Raises: StudyError if the storage is lost."""
         while True:
             with storage_errors(self._place, started=True):
+                if self._membership.is_lost:
+                    self._work.hand_back()
+                    self._membership.join()
                 leads = self._membership.leads
                 if leads:  # the earlier leader may have ended the search before it left
                     self._next_look = 0.0
-                if (end := self._end()) is not None:
+                if (end := self._end(leads)) is not None:
                     return end
-                if self._membership.is_lost:
-                    raise StudyError(f"{self._place}: the others took this process for dead, since it was silent")
             if leads:
                 self._lead()
                 continue
             with storage_errors(self._place, started=True):
-                self._work.round()
+                if self._agrees:
+                    self._work.round()
             interrupt.check()
             time.sleep(POLL_SECONDS)
 
-    def _end(self) -> SharedEnd | None:
+    def _end(self, leads: bool) -> SharedEnd | None:
         """How the search has ended. One that failed before this machine joined is tried again."""
         if time.monotonic() < self._next_look:
             return None
         self._next_look = time.monotonic() + END_SECONDS
-        self._check()
         end = self._notes.end
+        self._check(can_change=leads and (self._parts.resume or end is not None))
         if end is None or not end.is_of(self._parts.settings) or (end.error and end == self._before):
             return None
         if end.error:
             raise LightcnnError(f"{self._place}: the search failed on {end.host}: {end.error}")
         return end
 
-    def _check(self) -> None:
-        """Raises: RunError if the study is that of other images."""
+    def _check(self, *, can_change: bool) -> None:
+        """Raises: RunError if the study is that of other images, or of other settings which this machine cannot change."""
         search = self._notes.search
+        self._agrees = search is not None
+        if search is not None and search.digest != digest_of(self._parts.settings) and not can_change:
+            raise RunError(
+                f"{self._place}: a search with other settings; give the same, {self._place.other}, or change its limits "
+                "with --resume once no machine searches"
+            )
         if search is not None and search.fingerprint != self._parts.fingerprint:
             raise RunError(
                 f"{self._place}: the search of other images (fingerprint {search.fingerprint[:12]}, here "
@@ -233,7 +258,10 @@ class _Machine:
             )
 
     def _lead(self) -> None:
-        """Runs the search from where the study is, and stores how it ended."""
+        """Runs the search from where the study is, and stores how it ended.
+
+        An error of this machine, such as a full disk, is not the end: the next machine leads then.
+        """
         parts, notes = self._parts, self._notes
         with storage_errors(self._place, started=True):
             notes.write("search", SharedSearch.of(parts.settings, parts.fingerprint).model_dump(mode="json"))
@@ -249,20 +277,18 @@ class _Machine:
 
         try:
             parts.lead(executor, plan, store)
-        except StudyError:
-            raise
-        except LightcnnError as error:
+        except NoNetworkError as error:
             self._store_end(str(error))
             raise
         self._store_end()
         self._next_look = 0.0
 
     def _store_end(self, error: str = "") -> None:
-        member, settings = self._membership.live()[0], self._parts.settings
-        end = SharedEnd(
-            host=member.host, folder=member.folder, error=error, trials=settings.trials, seconds=settings.seconds
-        )
+        own = self.own
+        end = SharedEnd(host=own.host, folder=own.folder, digest=digest_of(self._parts.settings), error=error)
         with storage_errors(self._place, started=True):
+            if self._membership.is_lost:
+                raise StudyError(f"{self._place}: the others took this process for dead, since it was silent")
             self._notes.write("end", end.model_dump(mode="json"))
 
 
@@ -272,8 +298,5 @@ def require_shareable(settings: SearchSettings) -> None:
         raise InputError(
             f"--storage: the budget {settings.budget} has a latency, which is that of one machine; omit it"
         )
-    if settings.teacher and settings.teacher.startswith("timm:"):
-        raise InputError(
-            f"--storage: --teacher {settings.teacher} would be trained on every machine; train it first with "
-            "`lightcnn train finetune`, and name its run folder on every machine"
-        )
+    if settings.teacher:
+        raise InputError(f"--storage: --teacher {settings.teacher} is for a search on one machine; omit it")

@@ -64,11 +64,13 @@ class JobQueue:
                     self._end(trial._trial_id, TrialState.FAIL)
         return None
 
-    def finish(self, claim: Claim, result: TrainingResult) -> None:
-        """Stores the result of a job, unless it no longer belongs to this process."""
-        with suppress(UpdateFinishedTrialError):
+    def finish(self, claim: Claim, result: TrainingResult) -> bool:
+        """Stores the result of a job; False if the job no longer belongs to this process."""
+        try:
             self._storage.set_trial_user_attr(claim.trial_id, "result", result.model_dump_json())
-            self._storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [0.0])
+            return self._storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, [0.0])
+        except UpdateFinishedTrialError:
+            return False
 
     def hand_back(self, claim: Claim) -> None:
         """Gives up a job, so that another member runs it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from contextlib import suppress
 
 from lightcnn.errors import LightcnnError
 from lightcnn.searching.shared.job_queue import Claim, JobQueue
@@ -71,16 +70,18 @@ class LocalWork:
 
     def hand_back(self) -> None:
         """Gives up all claimed jobs, so that other machines run them."""
-        while self._claims:
-            self._queue.hand_back(self._claims.popitem()[1])
+        for claim in [*self._claims.values(), *(claim for claim, _ in self._unsent)]:
+            self._queue.hand_back(claim)
+        self._claims.clear()
+        self._unsent.clear()
 
     def _claim(self) -> None:
         claim = self._queue.claim(self._membership.number)
         if claim is None:
             self._next_look = time.monotonic() + LOOK_SECONDS
             return
-        self._states.fetch(claim.job.source)
         self._claims[claim.job.target] = claim
+        self._states.fetch(claim.job.source)
         self._pool.submit(claim.job)
 
     def _hand_in(self, claim: Claim, result: TrainingResult) -> None:
@@ -89,7 +90,5 @@ class LocalWork:
             raise LightcnnError(f"{result.error}; the training was handed back: free some space, and join again")
         if not result.error:
             self._states.send(result.target)
-        self._queue.finish(claim, result)
-        if not result.error and claim.job.source:
-            with suppress(OSError):
-                self._states.remove(claim.job.source)
+        if self._queue.finish(claim, result) and not result.error and claim.job.source:
+            self._states.remove(claim.job.source)

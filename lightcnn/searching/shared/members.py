@@ -8,7 +8,6 @@ clocks may be wrong or jump. The live member that joined first leads; there is n
 from __future__ import annotations
 
 import os
-import platform
 import socket
 import threading
 import time
@@ -48,7 +47,15 @@ class SearchMember(Frozen):
     @property
     def has_ended(self) -> bool:
         """Whether its process is known to have ended; False if that cannot be known from here."""
-        return bool(self.machine) and self.machine == this_machine() and self.process != _process(self.process)
+        if not self.machine or self.machine != this_machine():
+            return False
+        try:
+            os.kill(int(self.process.partition(" ")[0]), 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, ValueError, OverflowError):  # it is another user's
+            return False
+        return _process(self.process) not in (self.process, "")
 
 
 def this_process(workers: int, folder: Path) -> SearchMember:
@@ -68,12 +75,12 @@ def this_machine() -> str:
 
 
 def _process(name: str) -> str:
-    """Number and start of the process that has the number in `name` now; the number alone if there is none."""
+    """Number and start of the process that has the number in `name` now; empty if they cannot be read."""
     number = name.partition(" ")[0]
-    with suppress(OSError, IndexError):
+    with suppress(OSError, IndexError, ValueError):
         start = Path(f"/proc/{int(number)}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
         return f"{number} {start}"
-    return number if platform.system() != "Linux" else f"{number} ended"
+    return ""
 
 
 class Membership:
@@ -110,6 +117,7 @@ class Membership:
         self.number, self._id = trial.number, trial._trial_id
         trial.set_user_attr("member", self._member.model_dump(mode="json", exclude={"number"}))
         self._live = [self._member.model_copy(update={"number": trial.number})]
+        self._present = [trial.number]
         self._looked = float("-inf")
 
     def live(self) -> list[SearchMember]:
@@ -125,6 +133,7 @@ class Membership:
         for trial in dead:
             self._end(trial._trial_id, TrialState.FAIL)
         self.gone = frozenset(trial.number for trial in trials if trial.state.is_finished() or trial in dead)
+        self._present = [trial.number for trial in trials if trial.number not in self.gone]
         known = [_member(trial) for trial in trials if trial.number not in self.gone]
         self._live = [member for member in known if member is not None]
         return self._live
@@ -137,8 +146,9 @@ class Membership:
 
     @property
     def leads(self) -> bool:
-        """Whether this process is the leader."""
-        return min((member.number for member in self.live()), default=-1) == self.number
+        """Whether this process is the leader: of all that have joined or are joining, it has the lowest number."""
+        self.live()
+        return min(self._present, default=-1) == self.number
 
     @property
     def leader(self) -> SearchMember | None:
@@ -167,7 +177,7 @@ class Membership:
         count = 0
         while not self._left.wait(BEAT_SECONDS):
             count += 1
-            with suppress(*self._place.errors, UpdateFinishedTrialError):
+            with suppress(Exception):  # the main thread meets the same error, and reports it
                 self._storage.set_trial_user_attr(self._id, "beat", count)
         with suppress(*self._place.errors):
             self._storage.remove_session()

@@ -19,6 +19,11 @@ from lightcnn.text import first_line
 
 CONNECT_SECONDS = 10
 """Time in which a server must answer."""
+LIMITS = {
+    "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000,
+    "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
+}  # fmt: skip
+"""Options of PostgreSQL with which neither a cut network nor a machine without power blocks the others for long."""
 RETRY_SECONDS = 2.0
 """Time between two attempts to reach a server that was lost."""
 LOST_SECONDS = 600.0
@@ -31,6 +36,7 @@ class SharedPlace:
 
     settings: SharedSettings
     other: str = "choose another --study"
+    is_shared: bool = True
 
     def __str__(self) -> str:
         return str(self.settings)
@@ -91,6 +97,7 @@ class SharedPlace:
         """Waits until the server answers again. Raises: RunError if it does not."""
         end = time.monotonic() + LOST_SECONDS
         while True:
+            time.sleep(RETRY_SECONDS)
             interrupt.check()
             try:
                 with without_warnings():
@@ -103,14 +110,13 @@ class SharedPlace:
                         f"{self}: lost, and not reached again in {LOST_SECONDS / 60:g} minutes ({reason}); check the "
                         "server, and join again"
                     ) from None
-            time.sleep(RETRY_SECONDS)
 
     def _connected(self) -> BaseStorage:
         if (address := self.settings.grpc_address) is not None:
             proxy = optuna.storages.GrpcStorageProxy(host=address[0], port=address[1])
             proxy.wait_server_ready(CONNECT_SECONDS)
             return proxy
-        options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS}}
+        options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS, **LIMITS}}
         for attempt in range(3):  # two machines that make the tables at once get in each other's way
             try:
                 return optuna.storages.get_storage(optuna.storages.RDBStorage(self.settings.url, engine_kwargs=options))

@@ -71,8 +71,9 @@ class SharedSettings:
 
     @property
     def options(self) -> str:
-        """The options of the command that joins it; the password is left out."""
-        return f"--storage {shlex.quote(self.visible_url)} --study {self.study}"
+        """The options of the command that joins it; a storage with a password is one that only LIGHTCNN_STORAGE has."""
+        study = f"--study {shlex.quote(self.study)}"
+        return study if ":***@" in self.visible_url else f"--storage {shlex.quote(self.visible_url)} {study}"
 
     def yaml(self) -> bytes:
         """shared.yaml."""
@@ -116,6 +117,8 @@ def _require_storage(settings: SharedSettings) -> None:
         if address is None or not 0 < address[1] < 65_536:
             raise InputError(f"--storage {settings.visible_url}: must be grpc://HOST:PORT, as in grpc://10.0.0.5:13000")
         module = "grpc"
+    elif "password" in settings.url.partition("?")[2].lower():
+        raise InputError(f"--storage {SCHEME}://...: the password must be before the @, where it is hidden in messages")
     elif settings.url.startswith(f"{SCHEME}://"):
         module = "psycopg"
     else:

@@ -7,7 +7,8 @@ starts again from scratch, to the same weights.
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from optuna.artifacts import FileSystemArtifactStore
@@ -28,16 +29,16 @@ class SharedStates:
         self._run = run
 
     def send(self, name: str) -> None:
-        """Copies a state of this machine to the folder. Raises: OSError."""
+        """Copies a state of this machine to the folder."""
         if self._store is not None and (self._run / name).is_file():
-            with open(self._run / name, "rb") as file:
+            with self._logged(), open(self._run / name, "rb") as file:
                 self._store.write(self._name(name), file)
 
     def fetch(self, name: str) -> None:
-        """Copies a state to this machine, unless it is here or nowhere. Raises: OSError."""
+        """Copies a state to this machine, unless it is here or nowhere."""
         if self._store is None or not name or (self._run / name).is_file():
             return
-        with suppress(ArtifactNotFound), self._store.open_reader(self._name(name)) as file:
+        with self._logged(), self._store.open_reader(self._name(name)) as file:
             content = file.read(MAX_STATE_BYTES + 1)
             if len(content) <= MAX_STATE_BYTES:
                 self._run.write_bytes(name, content)
@@ -46,8 +47,18 @@ class SharedStates:
         """Removes a state from the folder and from this machine."""
         self._run.remove(name)
         if self._store is not None:
-            with suppress(ArtifactNotFound):
+            with self._logged():
                 self._store.remove(self._name(name))
+
+    @contextmanager
+    def _logged(self) -> Iterator[None]:
+        """A state that cannot be read or written is one that is not there: its training is repeated."""
+        try:
+            yield
+        except ArtifactNotFound:
+            pass
+        except OSError as error:
+            self._run.log(f"--artifacts: {error.filename}: {error.strerror}")
 
     def _name(self, name: str) -> str:
         return f"{self._prefix}-{Path(name).name}"

@@ -143,30 +143,6 @@ def visible_study(genes: Sequence[Gene], outcomes: Sequence[Outcome], promises: 
     return study
 
 
-class GivenShape(optuna.samplers.BaseSampler):
-    """An Optuna sampler that answers with one shape."""
-
-    def __init__(self, genes: Sequence[Gene], shape: Shape) -> None:
-        self._space = distributions(genes)
-        self._params = {name: encode(value) for name, value in shape.items()}
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """All genes."""
-        return self._space
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """The shape."""
-        return self._params
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Never called, since every gene is in the relative space."""
-        raise KeyError(param_name)
-
-
 class SeededSampler(optuna.samplers.BaseSampler):
     """A strategy as an Optuna sampler. Its proposals depend on the finished trials, the seed and the trial's number."""
 

@@ -34,8 +34,8 @@ class TrainingJob(Frozen):
     augment: Augment
     distill: Distillation | None = None
     until: Annotated[int, Field(ge=1)]
-    source: str = ""
-    target: str
+    source: Annotated[str, Field(pattern=r"^(trainings/[A-Za-z0-9.-]+)?$")] = ""
+    target: Annotated[str, Field(pattern=r"^trainings/[A-Za-z0-9.-]+$")]
     metric: MetricName = "accuracy"
 
 

@@ -23,6 +23,7 @@ from lightcnn.errors import LightcnnError
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.jobs import (
+    FINAL,
     Beat,
     DeviceType,
     JobMessage,
@@ -70,7 +71,7 @@ class WorkerPool:
         device: DeviceType = "cpu",
         job_limit: float | None = None,
     ) -> None:
-        """`beat` gets trial and step about once a second. A job that takes over `job_limit` seconds has failed."""
+        """`beat` gets trial and step about once a second. A rung that takes over `job_limit` seconds has failed."""
         self.workers = self.final_workers = workers
         self._beat = beat
         self._device = device
@@ -190,8 +191,9 @@ class WorkerPool:
                     self._beat(worker.job.trial, answer.step)
 
     def _is_late(self, worker: _Worker) -> bool:
-        limit = self._job_limit
-        return worker.job is not None and limit is not None and time.monotonic() - worker.began > limit
+        if self._job_limit is None or worker.job is None or worker.job.rung == FINAL:
+            return False
+        return time.monotonic() - worker.began > self._job_limit
 
     def _end_late(self, index: int, worker: _Worker) -> None:
         """Ends a worker whose job takes too long, and starts another."""

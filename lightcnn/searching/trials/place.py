@@ -26,12 +26,14 @@ REMEDIES = {
 class StudyPlace(Protocol):
     """Where a study is. Its text is its name in messages.
 
-    `open` connects to it and makes the tables, `check` finds damage that Optuna does not notice. `errors` are raised
+    If it `is_shared`, other machines may join the study. `open` connects to it and makes the tables, `check` finds damage that Optuna does not notice. `errors` are raised
     if it cannot be reached; `explain` is the reason and what to do about it, `other` how to choose another place.
     """
 
     @property
     def study(self) -> str: ...
+    @property
+    def is_shared(self) -> bool: ...
     @property
     def errors(self) -> tuple[type[Exception], ...]: ...
     @property
@@ -47,6 +49,7 @@ class StudyFile:
 
     path: Path
     study: str = STUDY_NAME
+    is_shared: bool = False
     errors: tuple[type[Exception], ...] = STORAGE_ERRORS
     other: str = "choose a new --out"
 

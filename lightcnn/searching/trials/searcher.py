@@ -16,7 +16,6 @@ from optuna.trial import Trial
 from lightcnn.errors import RunError, StudyError
 from lightcnn.searching.strategies.base import (
     Bands,
-    GivenShape,
     SeededSampler,
     Shapes,
     decode,
@@ -31,6 +30,7 @@ from lightcnn.searching.trials.place import StudyPlace
 from lightcnn.searching.trials.storage import (
     Outcome,
     TrialResult,
+    new_trial,
     open_study,
     open_trial,
     read_outcome,
@@ -192,8 +192,7 @@ class Searcher:
             proposal = study.get_trials()[asked.number]
             proposal.number = number
             params = self._sampler.sample_relative(study, proposal, distributions(self._genes))
-            self.study.sampler = GivenShape(self._genes, decode(self._genes, params))
-            trial = self.study.ask(distributions(self._genes))
+            trial = new_trial(self.study, params, distributions(self._genes))
         if trial.number != number:
             raise StudyError(f"{self._place}: another process added a trial; use --resume")
         self._trials[trial.number] = trial

@@ -130,6 +130,7 @@ class Machine:
         fingerprint: str = "images",
         lead: Callable[[], None] = lambda: None,
         cable: type[Cable] = Cable,
+        resume: bool = False,
     ) -> None:
         self.pool = pool
         self.place = SharedPlace(shared)
@@ -141,7 +142,13 @@ class Machine:
         self.has_joined = False
         self._lead, self._trials = lead, trials
         self._parts = SharedParts(
-            settings(trials), fingerprint, pool, RunFolder.create(folder, "search", {}), Notes(self), self._search
+            settings(trials),
+            fingerprint,
+            pool,
+            RunFolder.create(folder, "search", {}),
+            Notes(self),
+            self._search,
+            resume,
         )
         self.thread = threading.Thread(target=self._run, daemon=True)
 

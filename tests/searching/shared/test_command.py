@@ -49,7 +49,7 @@ def test_a_search_is_shared_found_finished_and_continued(capsys: pytest.CaptureF
     ("options", "message"),
     [
         (["--budget", "5ms"], "the budget 5ms has a latency, which is that of one machine"),
-        (["--budget", "1MFLOPs", "--teacher", "timm:resnet18"], "would be trained on every machine"),
+        (["--budget", "1MFLOPs", "--teacher", "timm:resnet18"], "is for a search on one machine"),
         (["--budget", "1MFLOPs", "--storage", "grpc://127.0.0.1:1"], "grpc://127.0.0.1:1: cannot be reached"),
         (
             ["--budget", "1MFLOPs", "--storage", "postgresql+psycopg://anna:secret@127.0.0.1:1/x"],

@@ -159,6 +159,8 @@ def test_a_finished_search_of_these_limits_is_not_run_again(tmp_path: Path, shar
     second = Machine(tmp_path / "second", shared, InstantPool()).start().join()
     assert first.end == second.end
     assert second.pool.trained == []
-    longer = Machine(tmp_path / "longer", shared, InstantPool(), trials=10).start().join()
+    longer = Machine(tmp_path / "longer", shared, InstantPool(), trials=10, resume=True).start().join()
     assert longer.error is None
+    other = Machine(tmp_path / "other", shared, InstantPool(), trials=20).start().join()
+    assert "a search with other settings" in str(other.error)
     assert len(scored(shared)) == 10
