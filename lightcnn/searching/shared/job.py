@@ -243,13 +243,13 @@ class _Machine:
         return end
 
     def _check(self, *, can_change: bool) -> None:
-        """Raises: RunError if the study is that of other images, or of other settings which this machine cannot change."""
+        """Raises: RunError for other images, and for other settings unless this machine `can_change` them."""
         search = self._notes.search
         self._agrees = search is not None
         if search is not None and search.digest != digest_of(self._parts.settings) and not can_change:
             raise RunError(
-                f"{self._place}: a search with other settings; give the same, {self._place.other}, or change its limits "
-                "with --resume once no machine searches"
+                f"{self._place}: a search with other settings; give the same, {self._place.other}, or change its "
+                "limits with --resume once no machine searches"
             )
         if search is not None and search.fingerprint != self._parts.fingerprint:
             raise RunError(

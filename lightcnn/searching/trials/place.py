@@ -26,8 +26,9 @@ REMEDIES = {
 class StudyPlace(Protocol):
     """Where a study is. Its text is its name in messages.
 
-    If it `is_shared`, other machines may join the study. `open` connects to it and makes the tables, `check` finds damage that Optuna does not notice. `errors` are raised
-    if it cannot be reached; `explain` is the reason and what to do about it, `other` how to choose another place.
+    If it `is_shared`, other machines may join the study. `open` connects to it and makes the tables, `check` finds
+    damage that Optuna does not notice. `errors` are raised if it cannot be reached; `explain` is the reason and what to
+    do about it, `other` how to choose another place.
     """
 
     @property
