@@ -139,9 +139,9 @@ def test_another_site_is_refused(client: Client) -> None:
 def test_a_search_that_runs_is_watched(folder: Path, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """The search has the study open and writes to its log; the page reads again after two seconds at the latest."""
     monkeypatch.setattr("optuna_dashboard._app.get_trials", lambda cache, storage, study: storage.get_all_trials(study))
-    from lightcnn.searching.trials import storage
+    from lightcnn.searching.trials.place import StudyFile
 
-    connection = storage._connect(folder / "study.db")
+    connection = StudyFile(folder / "study.db")._connect()
     assert len(shown(client)) == 4
     study = optuna.load_study(storage=f"sqlite:///{folder}/study.db", study_name=STUDY_NAME)
     add_trial(study, (0.9,), 1)

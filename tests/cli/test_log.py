@@ -149,6 +149,7 @@ def test_a_training_is_stored_once(trained: Path, name: TrackerName) -> None:
     assert points[""]["final/test/accuracy"] == [(0, round(test, 6))]
 
 
+@pytest.mark.long
 @pytest.mark.skipif("tensorboard" not in INSTALLED, reason="the extra lightcnn[tensorboard] is not installed")
 def test_folds_and_seeds_are_parts(tmp_path: Path) -> None:
     recipe = write_squares_recipe(tmp_path)

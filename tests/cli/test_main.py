@@ -39,7 +39,7 @@ def report(
 def test_every_command_is_registered_under_its_name() -> None:
     root: Any = typer.main.get_command(main.app)
     assert list(root.commands) == list(main.COMMANDS)
-    assert len(main.COMMANDS) == 12
+    assert len(main.COMMANDS) == 14
 
 
 @pytest.mark.parametrize(

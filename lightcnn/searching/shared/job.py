@@ -235,7 +235,7 @@ class _Machine:
             return None
         self._next_look = time.monotonic() + END_SECONDS
         end = self._notes.end
-        self._check(can_change=leads and (self._parts.resume or end is not None))
+        self._check(can_change=leads and self._parts.resume)
         if end is None or not end.is_of(self._parts.settings) or (end.error and end == self._before):
             return None
         if end.error:

@@ -20,7 +20,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> N
     monkeypatch.setenv("LIGHTCNN_STORAGE", cluster.url)
 
 
-def test_a_search_is_shared_found_finished_and_continued(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_is_shared_and_found_finished(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["search", "--budget", "100kFLOPs", "--trials", "1", *COMMON, "--out", "first"]) == 0
     assert "run folder first" in capsys.readouterr().out
     report = json.loads(Path("first/report.json").read_text())
@@ -40,7 +40,13 @@ def test_a_search_is_shared_found_finished_and_continued(capsys: pytest.CaptureF
     assert run(["search", "--trials", "2", "--workers", "1", "--study", "digits"]) == 2
     assert "was started with trials 1, not 2" in capsys.readouterr().err
 
-    resumed = ["search", "--resume", "--trials", "2", "--workers", "1", "--study", "digits", "--out", "third"]
+
+@pytest.mark.long
+def test_a_finished_search_is_continued_with_more_trials(capsys: pytest.CaptureFixture[str]) -> None:
+    first = ["search", "--budget", "100kFLOPs", "--trials", "1", "--epochs", "1", "--workers", "1", "--study", "longer"]
+    assert run([*first, "--out", "first", "--quiet"]) == 0
+    capsys.readouterr()
+    resumed = ["search", "--resume", "--trials", "2", "--workers", "1", "--study", "longer", "--out", "third"]
     assert run([*resumed, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["counts"]["trained"] == 2
 

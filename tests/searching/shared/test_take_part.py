@@ -12,7 +12,7 @@ import pytest
 from helpers.postgres import Cluster
 from searching.shared.machines import InstantPool, Machine, scored
 
-from lightcnn.errors import LightcnnError, RunError
+from lightcnn.errors import NoNetworkError, RunError
 from lightcnn.searching.shared import executor, job, local_work, members, place
 from lightcnn.searching.shared.settings import SharedSettings
 
@@ -74,8 +74,8 @@ def test_machines_that_die_lose_no_trial_and_the_others_go_on(tmp_path: Path, sh
         return cut
 
     pools = [
-        InstantPool(at_job(6, dies(0)), seconds=0.05),  # the first leader, with a training that it has done
-        InstantPool(at_job(3, dies(1)), seconds=0.05),
+        InstantPool(at_job(3, dies(0)), seconds=0.05),  # the first leader, with a training that it has done
+        InstantPool(at_job(2, dies(1)), seconds=0.05),
         InstantPool(seconds=0.05),
         InstantPool(seconds=0.05),
     ]
@@ -124,6 +124,7 @@ def test_a_leader_that_leaves_is_followed_by_the_next_machine(tmp_path: Path, sh
     assert len(scored(shared)) == 8
 
 
+@pytest.mark.long
 def test_other_images_are_refused(tmp_path: Path, shared: SharedSettings) -> None:
     first = Machine(tmp_path / "first", shared, InstantPool(seconds=0.1)).start()
     time.sleep(0.3)
@@ -142,7 +143,7 @@ def test_a_search_that_fails_ends_on_all_machines_and_can_be_tried_again(
     def fail() -> None:
         while second is None or not second.has_joined:
             time.sleep(0.01)
-        raise LightcnnError("no trial succeeded")
+        raise NoNetworkError("no trial succeeded")
 
     first = Machine(tmp_path / "first", shared, InstantPool(), lead=fail).start()
     while not first.leads:
@@ -154,6 +155,7 @@ def test_a_search_that_fails_ends_on_all_machines_and_can_be_tried_again(
     assert len(scored(shared)) == 8
 
 
+@pytest.mark.long
 def test_a_finished_search_of_these_limits_is_not_run_again(tmp_path: Path, shared: SharedSettings) -> None:
     first = Machine(tmp_path / "first", shared, InstantPool()).start().join()
     second = Machine(tmp_path / "second", shared, InstantPool()).start().join()
