@@ -186,7 +186,7 @@ class _Machine:
     def __init__(self, place: SharedPlace, parts: SharedParts, membership: Membership) -> None:
         self._place = place
         self._parts = parts
-        self.own = this_process(parts.pool.workers, parts.folder.path)
+        self._member = this_process(parts.pool.workers, parts.folder.path)
         self._membership = membership
         self._notes = StudyNotes(place)
         self._queue = JobQueue(place)
@@ -284,8 +284,8 @@ class _Machine:
         self._next_look = 0.0
 
     def _store_end(self, error: str = "") -> None:
-        own = self.own
-        end = SharedEnd(host=own.host, folder=own.folder, digest=digest_of(self._parts.settings), error=error)
+        member = self._member
+        end = SharedEnd(host=member.host, folder=member.folder, digest=digest_of(self._parts.settings), error=error)
         with storage_errors(self._place, started=True):
             if self._membership.is_lost:
                 raise StudyError(f"{self._place}: the others took this process for dead, since it was silent")
