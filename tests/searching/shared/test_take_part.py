@@ -74,14 +74,15 @@ def test_machines_that_die_lose_no_trial_and_the_others_go_on(tmp_path: Path, sh
         return cut
 
     pools = [
-        InstantPool(at_job(3, dies(0)), seconds=0.05),  # the first leader, with a training that it has done
-        InstantPool(at_job(2, dies(1)), seconds=0.05),
-        InstantPool(seconds=0.05),
-        InstantPool(seconds=0.05),
+        InstantPool(at_job(2, dies(0)), seconds=0.05),  # the first leader, with a training that it has done
+        InstantPool(at_job(1, dies(1))),
+        InstantPool(seconds=0.3),
+        InstantPool(seconds=0.3),
     ]
     for number, pool in enumerate(pools):
         machines.append(Machine(tmp_path / str(number), shared, pool, trials=14).start())
-        time.sleep(0.1)
+        while not machines[0].leads:
+            time.sleep(0.01)
     for machine in machines:
         machine.join()
     assert [type(machine.error) for machine in machines] == [RunError, RunError, type(None), type(None)]
