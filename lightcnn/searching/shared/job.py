@@ -186,7 +186,6 @@ class _Machine:
     def __init__(self, place: SharedPlace, parts: SharedParts, membership: Membership) -> None:
         self._place = place
         self._parts = parts
-        self._member = this_process(parts.pool.workers, parts.folder.path)
         self._membership = membership
         self._notes = StudyNotes(place)
         self._queue = JobQueue(place)
@@ -284,7 +283,7 @@ class _Machine:
         self._next_look = 0.0
 
     def _store_end(self, error: str = "") -> None:
-        member = self._member
+        member = self._membership.member
         end = SharedEnd(host=member.host, folder=member.folder, digest=digest_of(self._parts.settings), error=error)
         with storage_errors(self._place, started=True):
             if self._membership.is_lost:

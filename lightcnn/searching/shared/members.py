@@ -93,7 +93,7 @@ class Membership:
                 storage=place.storage, study_name=f"{place.study}/members", load_if_exists=True
             )
         self._storage = place.storage
-        self._member = member
+        self.member = member
         self._seen: dict[int, tuple[int, float]] = {}
         self.gone: frozenset[int] = frozenset()
         self.join()
@@ -115,8 +115,8 @@ class Membership:
         """Becomes a new member, at first or after the others took this process for dead."""
         trial = self._study.ask()
         self.number, self._id = trial.number, trial._trial_id
-        trial.set_user_attr("member", self._member.model_dump(mode="json", exclude={"number"}))
-        self._live = [self._member.model_copy(update={"number": trial.number})]
+        trial.set_user_attr("member", self.member.model_dump(mode="json", exclude={"number"}))
+        self._live = [self.member.model_copy(update={"number": trial.number})]
         self._present = [trial.number]
         self._looked = float("-inf")
 

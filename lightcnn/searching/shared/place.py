@@ -67,7 +67,8 @@ class SharedPlace:
             with without_warnings():
                 return self._connected()
         except self.errors as error:
-            raise RunError(f"--storage {self.settings.visible_url}: {' ('.join(self._reason(error))})") from None
+            reason, remedy = self.explain(error)
+            raise RunError(f"--storage {self.settings.visible_url}: cannot be reached ({reason}); {remedy}") from None
         except (RuntimeError, ValueError) as error:  # tables of another version of Optuna
             raise RunError(
                 f"--storage {self.settings.visible_url}: cannot be used ({first_line(error)}); use an empty database"
@@ -81,8 +82,11 @@ class SharedPlace:
         """A server checks its tables itself."""
 
     def explain(self, error: Exception, /) -> tuple[str, str]:
-        """The reason, and what to do about it."""
-        return self._reason(error)[1], "check that the server runs and can be reached"
+        """The message of the server or the driver, and what to do about it."""
+        details = getattr(error, "details", None)  # of gRPC
+        cause = error.__cause__ or error
+        text = details() if callable(details) else getattr(cause, "orig", None) or cause
+        return first_line(text) or type(error).__name__, "check that the server runs and can be reached"
 
     def close(self) -> None:
         """Closes the connections of this process, if there are any."""
@@ -105,7 +109,7 @@ class SharedPlace:
                 return
             except self.errors as error:
                 if time.monotonic() > end:
-                    reason = self._reason(error)[1]
+                    reason, _ = self.explain(error)
                     raise RunError(
                         f"{self}: lost, and not reached again in {LOST_SECONDS / 60:g} minutes ({reason}); check the "
                         "server, and join again"
@@ -125,11 +129,3 @@ class SharedPlace:
                     raise
                 time.sleep(1.0)
         raise AssertionError
-
-    @staticmethod
-    def _reason(error: Exception) -> tuple[str, str]:
-        """What is wrong, and the message of the server or the driver."""
-        details = getattr(error, "details", None)  # of gRPC
-        cause = error.__cause__ or error
-        text = details() if callable(details) else getattr(cause, "orig", None) or cause
-        return "cannot be reached", first_line(text) or type(error).__name__

@@ -64,6 +64,7 @@ def test_a_process_that_has_ended_on_this_machine_is_dead_at_once(
     ended = this_process(1, Path("ended")).model_copy(update={"process": "1 12345"})
     with Membership.joined(place, ended), Membership.joined(place, ELSEWHERE) as second:
         until(lambda: second.leads)
+        assert second.gone == {0}
 
 
 def test_nobody_dies_while_the_observer_sleeps(place: SharedPlace) -> None:
