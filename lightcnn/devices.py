@@ -58,11 +58,40 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def default_workers(device: torch.device) -> int:
-    """Processes that train at once: one for each core that this process may use, at most 8; one on a GPU."""
+    """Processes that train at once: one for each core that this process may use, or for each GPU; at most 8."""
     if device.type != "cpu":
-        return 1
+        return min(MAX_WORKERS, count_gpus(device))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MAX_WORKERS, cores)
+
+
+def count_gpus(device: torch.device) -> int:
+    """The devices of the kind of this GPU that this process may use."""
+    import torch
+
+    return max(1, torch.cuda.device_count()) if device.type == "cuda" else 1
+
+
+def require_workers(workers: int | None, device: torch.device) -> int:
+    """The number of processes that train: `workers`, or the default. Raises: InputError if there are fewer GPUs."""
+    if workers is None:
+        return default_workers(device)
+    if device.type != "cpu" and workers > (gpus := count_gpus(device)):
+        raise InputError(
+            f"--workers {workers}: a GPU trains one network at a time, and there {'are' if gpus > 1 else 'is'} {gpus}; "
+            f"use --workers {gpus}, or --device cpu"
+        )
+    return workers
+
+
+def gpu_variables(number: int) -> dict[str, str]:
+    """The environment of a process that sees one GPU alone: of those that this process sees, the one with that number.
+
+    Raises: IndexError if there is none.
+    """
+    name = "CUDA_VISIBLE_DEVICES"
+    seen = os.environ.get(name)
+    return {name: str(number) if seen is None else seen.split(",")[number].strip()}
 
 
 def device_name(device: torch.device) -> str:

@@ -140,3 +140,25 @@ def test_commands_refuse_such_a_network_in_one_line(
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "of memory, but 80% of the free memory of" in error
     assert not Path("runs").exists()
+
+
+def test_a_search_has_a_worker_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    gpu = torch.device("cuda")
+    assert (devices.require_workers(None, gpu), devices.require_workers(2, gpu)) == (3, 2)
+    with pytest.raises(InputError, match=r"^--workers 4: .* there are 3; use --workers 3, or --device cpu$"):
+        devices.require_workers(4, gpu)
+    with pytest.raises(InputError, match="there is 1; use --workers 1"):
+        devices.require_workers(2, torch.device("mps"))
+    assert devices.require_workers(64, CPU) == 64
+
+
+@pytest.mark.parametrize(("seen", "expected"), [(None, "1"), ("4,6", "6"), ("GPU-a, GPU-b", "GPU-b")])
+def test_a_worker_sees_one_of_the_gpus_of_its_search(
+    monkeypatch: pytest.MonkeyPatch, seen: str | None, expected: str
+) -> None:
+    if seen is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    assert devices.gpu_variables(1) == {"CUDA_VISIBLE_DEVICES": expected}

@@ -136,7 +136,7 @@ Workers = Annotated[
         metavar="N",
         min=1,
         max=MAX_WORKERS,
-        help="Processes that train (default: one per core of a CPU, at most 8; 1 on a GPU).",
+        help="Processes that train (default: one per core of a CPU, at most 8; one per GPU).",
     ),
 ]
 SearchSeeds = Annotated[

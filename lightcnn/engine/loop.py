@@ -49,15 +49,16 @@ def fit(
     until: int | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_batch: Callable[[int], None] = lambda images: None,
+    paused: Callable[[], bool] = lambda: False,
     describe_batch: Callable[[NDArray[np.int64]], str] = count_alone,
 ) -> None:
     """Trains `model` in place on uint8 images (N, C, H, W) and labels (N,), all on the model's device.
 
     `state` is where training starts (default: the beginning). Training pauses when `until` optimizer steps are done,
-    and the same call with a later `until` continues it to the same bits as without the pause. After every epoch the
-    state describes `model`, `on_epoch` is called, and training ends if `state.stopped` is set. A signal ends it before
-    the next batch. `on_batch` gets the number of images of every batch, `describe_batch` puts the images of a batch
-    into words for an error message.
+    and the same call with a later `until` continues it to the same bits as without the pause. It also pauses after a
+    step after which `paused` returns True. After every epoch the state describes `model`, `on_epoch` is called, and
+    training ends if `state.stopped` is set. A signal ends it before the next batch. `on_batch` gets the number of
+    images of every batch, `describe_batch` puts the images of a batch into words for an error message.
 
     Raises: TrainingError if the loss is no longer finite.
     """
@@ -68,8 +69,9 @@ def fit(
     size = (preprocess.size, preprocess.size)
     mixed = device.type == "cuda" and settings.mixed_precision == "auto"
     last = state.steps if until is None else min(until, state.steps)
+    is_paused = False
     with interrupt.deferred(), own_randomness(device), limited_threads(settings.threads):
-        while state.step < last and not state.stopped:
+        while state.step < last and not state.stopped and not is_paused:
             model.train()
             epoch = state.epoch
             start, tally = time.perf_counter(), Tally(device, epoch + 1, describe_batch, state.part)
@@ -90,6 +92,8 @@ def fit(
                     tally.add(loss.detach(), batch)
                     on_batch(len(batch))
                 state.update()
+                if is_paused := paused():
+                    break
             done = tally.part(time.perf_counter() - start)
             if state.end_epoch(done):
                 on_epoch(Epoch(epoch + 1, done.mean(), state.learning_rate, done.seconds))

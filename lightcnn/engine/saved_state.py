@@ -18,7 +18,8 @@ from lightcnn.text import first_line
 
 Count = Annotated[int, Field(ge=0)]
 HEADER = "training"
-"""The key of the progress in the header of the file."""
+NOTE = "note"
+"""The keys of the progress and of the note in the header of the file."""
 
 
 class Progress(Frozen):
@@ -33,15 +34,18 @@ class Progress(Frozen):
     seconds: Annotated[float, Field(ge=0)]
 
 
-def save_state(folder: RunFolder, name: str, state: State) -> None:
-    """Writes the state of a training into `folder`, in place of an earlier one. Raises: OSError."""
+def save_state(folder: RunFolder, name: str, state: State, note: str = "") -> None:
+    """Writes the state of a training into `folder`, in place of an earlier one, with a `note` for `read_note`.
+
+    Raises: OSError.
+    """
     part = state.part
     progress = Progress(
         epoch=state.epoch, step=state.step, plateaus=state.schedule.plateaus, total=part.total, images=part.images,
         seconds=part.seconds,
     )  # fmt: skip
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors().items()}
-    folder.write_bytes(name, save(tensors, {HEADER: progress.model_dump_json()}))
+    folder.write_bytes(name, save(tensors, {HEADER: progress.model_dump_json(), **({NOTE: note} if note else {})}))
 
 
 def load_state(folder: RunFolder, name: str, state: State) -> None:
@@ -60,6 +64,15 @@ def load_state(folder: RunFolder, name: str, state: State) -> None:
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise RunError(f"training {path}: cannot be continued ({first_line(error)}); choose a new --out") from None
+
+
+def read_note(folder: RunFolder, name: str) -> str:
+    """The note in the file of a state; empty if there is no such file, or if it cannot be read."""
+    try:
+        with safe_open(folder / name, framework="pt") as file:
+            return str((file.metadata() or {}).get(NOTE, ""))
+    except (OSError, ValueError, RuntimeError, SafetensorError):
+        return ""
 
 
 def load_weights(folder: RunFolder, name: str, model: nn.Module, *, averaged: bool) -> None:

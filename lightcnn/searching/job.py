@@ -16,7 +16,7 @@ import torch
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.arrays import given
 from lightcnn.data.split import data_document
-from lightcnn.devices import DeviceName, default_workers, pick_device
+from lightcnn.devices import DeviceName, pick_device, require_workers
 from lightcnn.duration import seconds_of
 from lightcnn.errors import InputError, RunError
 from lightcnn.output.report import report_head
@@ -114,7 +114,7 @@ def search(
             `distill.alpha` and `distill.temperature` with a teacher.
         finalists: Number of networks that are trained to the end (default: one for each worker; 2 without `time`; of a
             Pareto front one for each band of costs).
-        workers: Processes that train (default: one for each core of a CPU, at most 8; 1 on a GPU).
+        workers: Processes that train (default: one for each core of a CPU, at most 8; one for each GPU).
         seeds: Number of trainings of the delivered network, each with another seed (default: one). All but the first
             take time beyond `time`.
         seed: Seed of the split, the proposals and the trainings.
@@ -191,7 +191,12 @@ def run(
                 executor = pool
             inputs, _, plan, spent = _planned(folder, inputs, data, executor.workers)
             parts = SessionParts(folder, study_file(folder), inputs, data, plan, executor, progress)
-            SearchSession(parts, spent).run()
+            try:
+                SearchSession(parts, spent).run()
+            except KeyboardInterrupt:
+                if pool:
+                    pool.pause()
+                raise
     return folder
 
 
@@ -216,7 +221,7 @@ def run_shared(
             f"--resume: the study of {existing.path} is in its folder; omit --storage, or choose a new --out"
         )
     device = pick_device(settings.device)
-    count = settings.workers or default_workers(device)
+    count = require_workers(settings.workers, device)
     kind = cast(DeviceType, device.type)
     with closing(SharedPlace(shared)) as place, WorkerPool(count, progress.stepped, kind, shared.trial_timeout) as pool:
         inputs = prepare(settings, device, count, progress, existing=existing)
@@ -292,7 +297,7 @@ def estimate(
     """
     folder = RunFolder.resumed(resumed, resume=resumed is not None, command="search", settings=SETTINGS_FILE)
     device = pick_device(settings.device)
-    workers = settings.workers or default_workers(device)
+    workers = require_workers(settings.workers, device)
     inputs = prepare(settings, device, workers, progress, existing=folder)
     settings, space = inputs.settings, inputs.space
     pipeline = Pipeline(inputs.dataset, inputs.sets, device)
@@ -318,10 +323,8 @@ def estimate(
 def _workers(settings: SearchSettings, device: torch.device, progress: SearchProgress) -> Iterator[WorkerPool | None]:
     """Worker processes, which load PyTorch while the data are read; None if one process is enough.
 
-    Raises: InputError for several workers on a GPU.
+    Raises: InputError for more workers than GPUs.
     """
-    workers = settings.workers or default_workers(device)
-    if workers > 1 and device.type != "cpu":
-        raise InputError(f"--workers {workers}: a GPU trains one network at a time; use --workers 1, or --device cpu")
+    workers, kind = require_workers(settings.workers, device), cast(DeviceType, device.type)
     with ExitStack() as stack:
-        yield stack.enter_context(WorkerPool(workers, progress.stepped)) if workers > 1 else None
+        yield stack.enter_context(WorkerPool(workers, progress.stepped, kind)) if workers > 1 else None

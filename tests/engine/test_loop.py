@@ -173,6 +173,21 @@ def test_a_training_that_pauses_after_any_step_ends_with_the_same_bits(pauses, t
         assert [number for number, _ in epochs] == [1, 2, 3]
 
 
+def test_a_training_pauses_after_the_step_after_which_it_is_asked_to():
+    images, labels = squares()
+    model = build(DROPOUT, 0)
+    state, asked = State(model, PAUSED, len(images)), iter(range(1, 100))
+    while state.step < state.steps:
+        before = state.step
+        fit(
+            model, images, labels, preprocess=PREPROCESS, settings=PAUSED, augmentation=Augment(mixup=0.5), seed=1,
+            state=state, paused=lambda: next(asked) % 5 == 0,
+        )  # fmt: skip
+        assert state.step in (before + 5, state.steps)
+    whole, _ = train_in_parts(())
+    assert all(torch.equal(value, whole[name]) for name, value in state.tensors().items())
+
+
 def test_a_training_of_some_steps_ends_within_an_epoch():
     settings = PAUSED.model_copy(update={"steps": 6})
     images, labels = squares()

@@ -9,7 +9,7 @@ from lightcnn.errors import LightcnnError
 from lightcnn.searching.shared.job_queue import Claim, JobQueue
 from lightcnn.searching.shared.members import Membership
 from lightcnn.searching.shared.states import SharedStates
-from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult
+from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult, paused_file
 from lightcnn.searching.trainings.pool import WorkerPool
 
 LOOK_SECONDS = 0.5
@@ -69,11 +69,20 @@ class LocalWork:
         return added
 
     def hand_back(self) -> None:
-        """Gives up all claimed jobs, so that other machines run them."""
-        for claim in [*self._claims.values(), *(claim for claim, _ in self._unsent)]:
+        """Pauses all trainings, and gives up all claimed jobs, so that other machines continue them.
+
+        Those that have ended meanwhile are handed in.
+        """
+        for result in self._pool.pause():
+            if not result.error and (claim := self._claims.pop(result.target, None)) is not None:
+                self._unsent.append((claim, result))
+        self._own.clear()
+        while self._unsent:
+            self._hand_in(*self._unsent.popleft())
+        while self._claims:
+            _, claim = self._claims.popitem()
+            self._states.send(paused_file(claim.job.target))
             self._queue.hand_back(claim)
-        self._claims.clear()
-        self._unsent.clear()
 
     def _claim(self) -> None:
         claim = self._queue.claim(self._membership.number)
@@ -81,7 +90,8 @@ class LocalWork:
             self._next_look = time.monotonic() + LOOK_SECONDS
             return
         self._claims[claim.job.target] = claim
-        self._states.fetch(claim.job.source)
+        for name in (claim.job.source, paused_file(claim.job.target)):
+            self._states.fetch(name)
         self._pool.submit(claim.job)
 
     def _hand_in(self, claim: Claim, result: TrainingResult) -> None:
@@ -90,5 +100,6 @@ class LocalWork:
             raise LightcnnError(f"{result.error}; the training was handed back: free some space, and join again")
         if not result.error:
             self._states.send(result.target)
-        if self._queue.finish(claim, result) and not result.error and claim.job.source:
-            self._states.remove(claim.job.source)
+        if self._queue.finish(claim, result) and not result.error:
+            for name in filter(None, (claim.job.source, paused_file(claim.job.target))):
+                self._states.remove(name)

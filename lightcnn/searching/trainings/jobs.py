@@ -65,7 +65,7 @@ class TrainingResult(Frozen):
     An error that is not the network's, such as a full disk, ends the search. At the first rung, `halfway` is the score
     of the averaged weights after half of its steps. `images` are those seen since the start of the training, `seconds`
     those of this job, without evaluation. `repeated` if the state at the last rung was missing, so that the training
-    started again from scratch.
+    started again from scratch. `paused` if the job was paused before its end; it then has no scores.
     """
 
     trial: Count
@@ -82,6 +82,22 @@ class TrainingResult(Frozen):
     traceback: str = ""
     ends_search: bool = False
     repeated: bool = False
+    paused: bool = False
+
+
+class JobPart(Frozen):
+    """What a job had done when it was paused, beside the state in its `paused_file`; fields as in `TrainingResult`."""
+
+    job: TrainingJob
+    seconds: float = 0.0
+    halfway: WeightScore | None = None
+    epochs: tuple[EpochRow, ...] = ()
+    repeated: bool = False
+
+
+def paused_file(target: str) -> str:
+    """The file of the state in which the job with that target was paused."""
+    return f"{target.removesuffix('.safetensors')}-paused.safetensors"
 
 
 def failed_result(job: TrainingJob, reason: str) -> TrainingResult:

@@ -19,6 +19,7 @@ from typing import IO, Self
 from pydantic import ValidationError
 
 from lightcnn import interrupt
+from lightcnn.devices import gpu_variables
 from lightcnn.errors import LightcnnError
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trainings.data import PipelineData
@@ -32,12 +33,15 @@ from lightcnn.searching.trainings.jobs import (
     WorkerSettings,
     failed_result,
 )
+from lightcnn.searching.trainings.worker import PAUSE
 from lightcnn.text import first_line
 
 BEAT_LIMIT_SECONDS = 30.0
 """A worker that has not been heard of for so long is dead. It writes a line every second."""
 START_LIMIT_SECONDS = 300.0
 """The same until its first line: it first loads PyTorch."""
+PAUSE_SECONDS = 5.0
+"""Time in which a worker must pause its training: a step, and the file of its state."""
 MAX_ATTEMPTS = 3
 """Workers that may die of one job, until its trial has failed."""
 POLL_SECONDS = 0.2
@@ -59,7 +63,7 @@ class _Worker:
 
 
 class WorkerPool:
-    """An `Executor` of `workers` processes with one training thread each. Use it in a `with` block.
+    """An `Executor` of `workers` processes with one training thread, or one GPU, each. Use it in a `with` block.
 
     The processes start at once; they are given their data by `open`.
     """
@@ -85,8 +89,8 @@ class WorkerPool:
         self._unheard = 0
         self._workers: list[_Worker] = []
         try:
-            for _ in range(workers):
-                self._workers.append(_start())
+            for number in range(workers):
+                self._workers.append(_start(number, device))
         except OSError as error:
             self.close()
             raise LightcnnError(
@@ -153,6 +157,29 @@ class WorkerPool:
             self._assign()
         return self._done.popleft() if self._done else None
 
+    def pause(self) -> list[TrainingResult]:
+        """Pauses all trainings after their current steps; returns the results of those that have ended meanwhile.
+
+        A training that was paused left its state in its `paused_file`, from which it continues when it is submitted
+        again. One that does not pause in `PAUSE_SECONDS`, or has not started, will continue from its source.
+        """
+        busy = [worker for worker in self._workers if worker.job is not None and worker.limit == BEAT_LIMIT_SECONDS]
+        for worker in busy:
+            _send(worker, PAUSE)
+        end = time.monotonic() + PAUSE_SECONDS
+        while any(worker.job is not None for worker in busy) and time.monotonic() < end:
+            for worker in busy:
+                self._hear(worker)
+            time.sleep(POLL_SECONDS / 4)
+        for worker in self._workers:
+            if worker.job is not None:
+                worker.job = None
+                worker.process.kill()  # it is replaced if there are other jobs
+        ended = list(self._done)
+        self._waiting.clear()
+        self._done.clear()
+        return ended
+
     def _assign(self) -> None:
         """Gives waiting jobs to free workers."""
         for worker in self._workers:
@@ -185,8 +212,11 @@ class WorkerPool:
                 worker.heard, worker.limit = time.monotonic(), BEAT_LIMIT_SECONDS
                 answer = _parse(line)
                 if isinstance(answer, TrainingResult):
+                    if answer.paused and worker.job is not None:
+                        self._waiting.appendleft(worker.job)
+                    else:
+                        self._done.append(answer)
                     worker.job = None
-                    self._done.append(answer)
                 elif worker.job is not None and answer is not None and answer.trial == worker.job.trial:
                     self._beat(worker.job.trial, answer.step)
 
@@ -205,7 +235,7 @@ class WorkerPool:
 
     def _restart(self, index: int, worker: _Worker) -> None:
         _end(worker)
-        self._workers[index] = _start()
+        self._workers[index] = _start(index, self._device)
         _send(self._workers[index], self._settings)
 
     def _is_dead(self, worker: _Worker) -> bool:
@@ -230,11 +260,13 @@ class WorkerPool:
             self._done.append(failed_result(job, reason))
 
 
-def _start() -> _Worker:
-    """A new worker process, without the user's signals and with one thread."""
+def _start(number: int, device: DeviceType) -> _Worker:
+    """A new worker process, without the user's signals and with one thread; each has a GPU of its own."""
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
     path = [str(Path(entry).absolute()) for entry in sys.path]  # the same modules as here, also those of a notebook
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+    if device == "cuda":
+        environment |= gpu_variables(number)
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", PROGRAM.format(path=path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=errors, text=True, encoding="utf-8", start_new_session=True, env=environment,

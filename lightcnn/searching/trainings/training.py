@@ -9,12 +9,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import nn
 
 from lightcnn import interrupt
 from lightcnn.engine.distillation import Lessons
 from lightcnn.engine.loop import Epoch, fit, limited_threads
-from lightcnn.engine.saved_state import load_state, save_state
+from lightcnn.engine.saved_state import load_state, read_note, save_state
 from lightcnn.engine.state import State
 from lightcnn.errors import LightcnnError, RunError, TrainingError
 from lightcnn.evaluation.calibration import apply_temperature, cross_entropy, fit_temperature
@@ -23,20 +24,25 @@ from lightcnn.network import build
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.metric_names import EQUAL_CLASSES, MetricName
 from lightcnn.searching.trainings.data import TrainingData
-from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult, WeightScore
+from lightcnn.searching.trainings.jobs import JobPart, TrainingJob, TrainingResult, WeightScore, paused_file
 from lightcnn.text import first_line
 
 
 def run_job(
-    job: TrainingJob, data: TrainingData, folder: RunFolder, beat: Callable[[int], None] = lambda step: None
+    job: TrainingJob,
+    data: TrainingData,
+    folder: RunFolder,
+    beat: Callable[[int], None] = lambda step: None,
+    paused: Callable[[], bool] = interrupt.received,
 ) -> TrainingResult:
     """Runs a job and returns its result; `beat` gets the number of steps after every batch.
 
-    An error of the training is part of the result. KeyboardInterrupt passes through.
+    A job that was paused continues. It pauses after a step after which `paused` returns True, and leaves its state in a
+    file. An error of the training is part of the result. KeyboardInterrupt passes through.
     """
     try:
         with limited_threads(job.training.threads):
-            return _trained(job, data, folder, beat)
+            result = _trained(job, data, folder, beat, paused)
     except Exception as error:
         interrupt.check()  # a library may have turned the signal into this error
         message = first_line(f"{type(error).__name__}: {error}")
@@ -51,29 +57,53 @@ def run_job(
             error=message or type(error).__name__, traceback=traceback.format_exc(limit=-5),
             ends_search=isinstance(error, OSError),
         )  # fmt: skip
+    if result.paused:
+        interrupt.check()
+    return result
 
 
-def restored(job: TrainingJob, data: TrainingData, folder: RunFolder) -> tuple[State, bool]:
-    """The state from which a job starts, and whether its file is missing or damaged: it then starts from scratch."""
+def restored(job: TrainingJob, data: TrainingData, folder: RunFolder) -> tuple[State, JobPart]:
+    """The state from which a job starts, and what it has done so far.
+
+    It starts where it was paused, or else from its source; if that file is missing or damaged, from scratch.
+    """
 
     def fresh() -> State:
         return State(build(job.spec, job.seed).to(data.device), job.training, len(data.train))
 
-    state = fresh()
+    paused = _paused_part(job, folder)
+    starts = [(paused_file(job.target), paused)] if paused else []
     if job.source:
+        starts.append((job.source, JobPart(job=job)))
+    for name, part in starts:
+        state = fresh()
         try:
-            load_state(folder, job.source, state)
+            load_state(folder, name, state)
         except RunError as error:
-            folder.log(f"trial {job.trial} is trained again from scratch: {error}")
-            return fresh(), True
-    return state, False
+            folder.log(f"trial {job.trial}: {error}")
+        else:
+            return state, part
+    if job.source:
+        folder.log(f"trial {job.trial} is trained again from scratch")
+    return fresh(), JobPart(job=job, repeated=bool(job.source))
 
 
-def _trained(job: TrainingJob, data: TrainingData, folder: RunFolder, beat: Callable[[int], None]) -> TrainingResult:
+def _paused_part(job: TrainingJob, folder: RunFolder) -> JobPart | None:
+    """What this very job had done when it was paused, if it was."""
+    try:
+        part = JobPart.model_validate_json(read_note(folder, paused_file(job.target)))
+    except ValidationError:
+        return None
+    return part if part.job == job else None
+
+
+def _trained(
+    job: TrainingJob, data: TrainingData, folder: RunFolder, beat: Callable[[int], None], paused: Callable[[], bool]
+) -> TrainingResult:
     size = job.spec.input[1]
-    state, repeated = restored(job, data, folder)
+    state, part = restored(job, data, folder)
     lessons = Lessons(job.distill, data.taught()) if job.distill else None
-    epochs: list[tuple[int, float, float, float]] = []
+    epochs, seconds, halfway = list(part.epochs), part.seconds, part.halfway
 
     def note(epoch: Epoch) -> None:
         epochs.append((epoch.number, epoch.loss, epoch.learning_rate, epoch.seconds))
@@ -83,23 +113,31 @@ def _trained(job: TrainingJob, data: TrainingData, folder: RunFolder, beat: Call
         fit(
             state.model, data.images(data.train, size), data.labels(data.train), preprocess=data.preprocess(size),
             settings=job.training, augmentation=job.augment, seed=job.seed, lessons=lessons, state=state, until=until,
-            on_epoch=note, on_batch=lambda images: beat(state.step),
+            on_epoch=note, on_batch=lambda images: beat(state.step), paused=paused,
         )  # fmt: skip
         return time.monotonic() - start
 
-    seconds, halfway = 0.0, None
-    if job.rung == 0 and job.until > 1:
-        seconds = train(job.until // 2)
+    middle = job.until // 2 if job.rung == 0 else 0
+    if state.step < middle:
+        seconds += train(middle)
+    if state.step == middle > 0:
         halfway = score_weights(state.judged, data, size, job.metric)
-    seconds += train(job.until)
+    if state.step >= middle:
+        seconds += train(job.until)
+    result = TrainingResult(
+        trial=job.trial, rung=job.rung, target=job.target, step=state.step,
+        images=images_seen(state.step, state, len(data.train)),
+        seconds=seconds, halfway=halfway, epochs=tuple(epochs), repeated=part.repeated,
+    )  # fmt: skip
+    if state.step < min(job.until, state.steps) and not state.stopped:
+        done = JobPart(job=job, seconds=seconds, halfway=halfway, epochs=result.epochs, repeated=part.repeated)
+        save_state(folder, paused_file(job.target), state, done.model_dump_json())
+        return result.model_copy(update={"paused": True})
     averaged = score_weights(state.judged, data, size, job.metric)
     live = score_weights(state.model, data, size, job.metric) if state.average else averaged
     save_state(folder, job.target, state)
-    return TrainingResult(
-        trial=job.trial, rung=job.rung, target=job.target, step=state.step,
-        images=images_seen(state.step, state, len(data.train)),
-        seconds=seconds, halfway=halfway, averaged=averaged, live=live, epochs=tuple(epochs), repeated=repeated,
-    )  # fmt: skip
+    folder.remove(paused_file(job.target))
+    return result.model_copy(update={"averaged": averaged, "live": live})
 
 
 def images_seen(step: int, state: State, images: int) -> int:

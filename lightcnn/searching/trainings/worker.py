@@ -1,11 +1,14 @@
 """The program of a worker process: it reads jobs as lines of JSON and answers with beats and results.
 
-It ends when its input ends, also in the middle of a training, so that none outlives a killed search.
+The line `pause` pauses the training of the current job after its current step. The process ends when its input ends,
+also in the middle of a training, so that none outlives a killed search. It ignores signals, which a scheduler may send
+to all processes of a search: the search itself pauses its workers.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -13,15 +16,19 @@ from pathlib import Path
 from typing import IO
 
 BEAT_SECONDS = 1.0
+PAUSE = "pause"
 
 
 def main() -> None:
     """Runs jobs until the input ends."""
+    for number in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, number):
+            signal.signal(getattr(signal, number), signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # what libraries print must not mix with the answers
     lines: list[str] = []
-    ready = threading.Condition()
-    threading.Thread(target=_read, args=(lines, ready), daemon=True).start()
+    ready, pause = threading.Condition(), threading.Event()
+    threading.Thread(target=_read, args=(lines, ready, pause), daemon=True).start()
 
     import torch
 
@@ -40,7 +47,8 @@ def main() -> None:
         message = JobMessage.model_validate_json(_next(lines, ready))
         data.add(Path(message.images), Preprocess.model_validate_json(message.preprocess))
         beats.begin(message.job.trial)
-        result = run_job(message.job, data, folder, beats.note)
+        result = run_job(message.job, data, folder, beats.note, pause.is_set)
+        pause.clear()
         beats.write(result.model_dump_json())
 
 
@@ -74,9 +82,12 @@ class _Beats:
             time.sleep(BEAT_SECONDS)
 
 
-def _read(lines: list[str], ready: threading.Condition) -> None:
+def _read(lines: list[str], ready: threading.Condition, pause: threading.Event) -> None:
     """Collects the lines of the input; at its end, ends the process."""
     for line in sys.stdin:
+        if line.strip() == PAUSE:
+            pause.set()
+            continue
         with ready:
             lines.append(line)
             ready.notify()

@@ -66,6 +66,10 @@ class InstantPool:
     def submit(self, job: TrainingJob) -> None:
         self.waiting.append((job, time.monotonic() + self.seconds))
 
+    def pause(self) -> list[TrainingResult]:
+        self.waiting.clear()
+        return []
+
     def poll(self) -> TrainingResult | None:
         if not self.waiting or time.monotonic() < self.waiting[0][1]:
             return None

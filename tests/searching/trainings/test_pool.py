@@ -19,7 +19,7 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trainings import pool, training
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import InProcess, next_result
-from lightcnn.searching.trainings.jobs import TrainingJob
+from lightcnn.searching.trainings.jobs import TrainingJob, paused_file
 from lightcnn.spec import ConvBlock, NetworkSpec
 
 SPEC = NetworkSpec(input=(1, 8, 8), stages=(ConvBlock(width=4),), classes=10)
@@ -67,6 +67,52 @@ def test_a_worker_that_is_silent_is_replaced_and_its_result_is_that_of_this_proc
     assert (folder / "trainings/a").read_bytes() == (folder / "trainings/b").read_bytes()
 
 
+@pytest.mark.parametrize("step", [4, 16, 25])
+def test_a_job_that_is_paused_continues_to_the_same_bits(data: PipelineData, tmp_path: Path, step: int) -> None:
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+    whole = training.run_job(job(target="trainings/b"), data, folder)
+    steps = iter(range(1, 100))
+    part = training.run_job(job(), data, folder, paused=lambda: next(steps) == step)
+    assert (part.paused, part.step, part.averaged, part.halfway is None) == (True, step, None, step < 15)
+    assert not (folder / "trainings/a").exists()
+    rest = training.run_job(job(), data, folder)
+    untimed = {"seconds": 0.0, "epochs": (), "target": ""}
+    assert rest.model_copy(update=untimed) == whole.model_copy(update=untimed)
+    assert [row[:3] for row in rest.epochs] == [row[:3] for row in whole.epochs]
+    assert (folder / "trainings/a").read_bytes() == (folder / "trainings/b").read_bytes()
+    assert not (folder / paused_file("trainings/a")).exists()
+
+
+def test_the_pause_of_another_job_or_a_damaged_one_is_not_used(data: PipelineData, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+    training.run_job(job(), data, folder, paused=lambda: True)
+    other = training.run_job(job(until=20), data, folder)
+    assert (other.step, other.error) == (20, "")
+    training.run_job(job(), data, folder, paused=lambda: True)
+    folder.write_bytes(paused_file("trainings/a"), (folder / paused_file("trainings/a")).read_bytes()[:-9])
+    assert training.run_job(job(), data, folder).step == 30
+
+
+def test_workers_pause_their_trainings_and_continue_them(data: PipelineData, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+    steps: list[int] = []
+    with pool.WorkerPool(1, lambda trial, step: steps.append(step)) as workers:
+        workers.open(data, folder)
+        workers.submit(job(400))
+        while not any(steps):
+            workers._hear(workers._workers[0])
+            time.sleep(0.02)
+        os.kill(workers._workers[0].process.pid, signal.SIGTERM)  # as a scheduler does; the search asks for the pause
+        assert workers.pause() == []
+        assert (folder / paused_file("trainings/a")).is_file()
+        assert not (folder / "trainings/a").exists()
+        assert workers.poll() is None
+        workers.submit(job(400))
+        assert workers.wait().step == 400
+    training.run_job(job(400, target="trainings/b"), data, folder)
+    assert (folder / "trainings/a").read_bytes() == (folder / "trainings/b").read_bytes()
+
+
 def test_an_error_of_a_training_is_its_result(data: PipelineData, tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", "search", {})
     alone = InProcess(data, folder)
@@ -86,6 +132,28 @@ def test_a_program_that_cannot_start_is_one_error(monkeypatch: pytest.MonkeyPatc
         workers.wait()
 
 
+def test_a_training_that_takes_too_long_fails_and_others_continue(data: PipelineData, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+    with pool.WorkerPool(1, job_limit=20.0) as workers:
+        workers.open(data, folder)
+        workers.submit(job(30_000))
+        while workers.poll() is None and workers._workers[0].limit == pool.START_LIMIT_SECONDS:
+            time.sleep(0.02)
+        workers._job_limit = 0.1
+        result = workers.wait()
+        assert "the training took longer than the limit of 0.1 s" in result.error
+        workers._job_limit = 60.0
+        workers.submit(job(5))
+        assert workers.wait().step == 5
+
+
+def test_workers_on_gpus_see_one_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(pool, "PROGRAM", "import os; print(os.environ['CUDA_VISIBLE_DEVICES']) # {path}")
+    with pool.WorkerPool(2, device="cuda") as workers:
+        assert [worker.lines.get(timeout=30).strip() for worker in workers._workers] == ["0", "1"]
+
+
 def test_a_training_whose_state_is_damaged_starts_from_scratch(data: PipelineData, tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", "search", {})
     alone = InProcess(data, folder)
@@ -97,7 +165,7 @@ def test_a_training_whose_state_is_damaged_starts_from_scratch(data: PipelineDat
         alone.submit(job(20, source=source, target="trainings/b"))
         assert not alone.wait().error
         assert (folder / "trainings/b").read_bytes() == expected
-    assert "is trained again from scratch: training" in (folder / "log.txt").read_text()
+    assert "is trained again from scratch" in (folder / "log.txt").read_text()
 
 
 def test_a_full_disk_ends_the_search_and_not_the_trial(
