@@ -128,6 +128,7 @@ class FinalTrainings:
         self._on_part = on_part
         self._on_end = on_end
         self._metric = metric
+        self._least = 0
         self._failed: set[int] = set()
         self._finalists: dict[int, Finalist] = {}
         self._progress: dict[int, FinalProgress] = {}
@@ -143,10 +144,29 @@ class FinalTrainings:
         for finalist in finalists:
             if finalist.outcome.number not in self._running.keys() | self._failed:
                 self.begin(finalist, len(finalists))
+        self._run_to_end()
+        if not any(self._progress[finalist.outcome.number].last_step for finalist in finalists):
+            self._repeat(finalists[0])
+        return [self._progress[finalist.outcome.number] for finalist in finalists]
+
+    def _run_to_end(self) -> None:
         while self._running:
             if (result := next_result(self._executor)) is not None:
                 self.take(result)
-        return [self._progress[finalist.outcome.number] for finalist in finalists]
+
+    def _repeat(self, finalist: Finalist) -> None:
+        """Trains a network again as far as the search did, whatever the time: no state is left that could be delivered.
+
+        So it is if a machine leads a search that cannot reach the states of the others.
+        """
+        number = finalist.outcome.number
+        if number in self._failed:
+            return
+        self._folder.log(f"trial {number}: its state is missing, so that it is trained again")
+        self._least = self._plan.steps(finalist.outcome.images)
+        self._submit_next(number, 1)
+        self._run_to_end()
+        self._least = 0
 
     def begin(self, finalist: Finalist, shared_by: int = 1) -> None:
         """Continues the training of a finalist from what is on disk; `shared_by` trainings share the workers."""
@@ -245,7 +265,7 @@ class FinalTrainings:
         searched = self._plan.steps(outcome.images) / max(outcome.seconds, 1e-9)
         speed = progress.steps_per_second(searched) * min(1.0, self._executor.final_workers / shared_by)
         seconds = SAFETY_SHARE * (left - self._plan.evaluation)
-        return min(self._final_steps, progress.step + max(0, int(seconds * speed)))
+        return min(self._final_steps, max(self._least, progress.step + max(0, int(seconds * speed))))
 
 
 def progress_file(trial: int, *, second: bool = False) -> str:

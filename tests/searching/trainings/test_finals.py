@@ -13,7 +13,7 @@ from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.plan import make_plan
 from lightcnn.searching.settings import TrainingValues
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
-from lightcnn.searching.trainings.files import remove_states
+from lightcnn.searching.trainings.files import remove_states, state_file
 from lightcnn.searching.trainings.finals import Finalist, FinalTrainings
 from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, TrainingResult, WeightScore
 from lightcnn.searching.trials.halving import Fidelity
@@ -169,3 +169,16 @@ def test_a_second_seed_starts_from_scratch_beside_the_files_of_the_first(folder:
     assert not finals.have_time([finalist(4, second=True)], first.last_step)
     remove_states(folder, keep=[])
     assert not list((folder / "trainings").iterdir())
+
+
+@pytest.mark.parametrize("has_state", [False, True])
+def test_without_time_only_a_network_whose_state_is_missing_is_trained(folder: RunFolder, has_state: bool) -> None:
+    executor = FakeExecutor(folder, seconds=0)
+    finals = trainings(folder, executor)
+    if has_state:
+        folder.write_bytes(state_file(1, RUNGS[-1]), b"a state")
+    progress = finals.run([finalist(0), finalist(1)])
+    steps = finals._plan.steps(RUNGS[-1])
+    assert [each.last_step for each in progress] == ([0, steps] if has_state else [steps, 0])
+    assert {job.trial for job in executor.jobs} == (set() if has_state else {0})
+    assert has_state or not executor.jobs[0].source
