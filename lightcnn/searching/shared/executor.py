@@ -42,7 +42,7 @@ class SharedExecutor:
         self._membership = membership
         self._states = states
         self._joined = joined
-        self._asked: set[str] = set()
+        self._asked: dict[str, TrainingJob] = {}
         self._done: deque[TrainingResult] = deque()
         self._told = (0, 0)
         self._looked = float("-inf")
@@ -75,12 +75,12 @@ class SharedExecutor:
     def submit(self, job: TrainingJob) -> None:
         """Adds a job."""
         if job.rung == FINAL:
-            self._asked.add(job.target)
+            self._asked[job.target] = job
             self._work.add(job)
             return
         with storage_errors(self._place, started=True):
             self._queue.put(job)
-        self._asked.add(job.target)
+        self._asked[job.target] = job
         self._work.look()
 
     def wait(self) -> TrainingResult | None:
@@ -107,6 +107,5 @@ class SharedExecutor:
 
     def _take(self, results: Sequence[TrainingResult]) -> None:
         for result in results:
-            if result.target in self._asked:
-                self._asked.remove(result.target)
+            if self._asked.pop(result.target, None) is not None:
                 self._done.append(result)

@@ -81,11 +81,21 @@ class StudyNotes:
     """What is stored beside the trials of the study."""
 
     def __init__(self, place: SharedPlace) -> None:
+        """Makes the study if there is none."""
         self.place = place
         with without_warnings():
             self._study = optuna.create_study(
                 storage=place.storage, study_name=place.study, direction="maximize", load_if_exists=True
             )
+
+    @classmethod
+    def existing(cls, place: SharedPlace) -> StudyNotes | None:
+        """The notes of a study; None if there is no such study."""
+        try:
+            place.storage.get_study_id_from_name(place.study)
+        except KeyError:
+            return None
+        return cls(place)
 
     def read(self, name: str) -> Any:
         """The note of that name; None if there is none."""
@@ -123,7 +133,8 @@ def joined_settings(shared: SharedSettings, options: Mapping[str, Any], *, resum
     cannot be used.
     """
     with closing(SharedPlace(shared)) as place, storage_errors(place):
-        search = StudyNotes(place).search
+        notes = StudyNotes.existing(place)
+        search = None if notes is None else notes.search
     if search is None:
         return None
     stored = document.parse(SearchSettings, search.settings, str(place))
@@ -134,7 +145,8 @@ def joined_settings(shared: SharedSettings, options: Mapping[str, Any], *, resum
 def finished(shared: SharedSettings, settings: SearchSettings) -> SharedEnd | None:
     """How a search with these limits has ended; None if it has not, or if it failed. Raises: RunError."""
     with closing(SharedPlace(shared)) as place, storage_errors(place):
-        end = StudyNotes(place).end
+        notes = StudyNotes.existing(place)
+        end = None if notes is None else notes.end
     return end if end is not None and end.is_of(settings) and not end.error else None
 
 
@@ -189,7 +201,7 @@ class _Machine:
         self._membership = membership
         self._notes = StudyNotes(place)
         self._queue = JobQueue(place)
-        self._states = SharedStates(place.settings.artifacts, place.study, parts.folder)
+        self._states = SharedStates(place.settings.artifacts, place.study, membership.token(), parts.folder)
         self._work = LocalWork(parts.pool, self._queue, membership, self._states)
         self._next_look = 0.0
         self._agrees = False
@@ -214,6 +226,7 @@ class _Machine:
                 if self._membership.is_lost:
                     self._work.hand_back()
                     self._membership.join()
+                self._membership.worked()
                 leads = self._membership.leads
                 if leads:  # the earlier leader may have ended the search before it left
                     self._next_look = 0.0
@@ -274,11 +287,15 @@ class _Machine:
             with storage_errors(self._place, started=True):
                 notes.write("plan", document.dump(plan, exclude_defaults=False))
 
+        self._membership.is_leading = True
         try:
             parts.lead(executor, plan, store)
         except NoNetworkError as error:
             self._store_end(str(error))
             raise
+        finally:
+            self._membership.worked()
+            self._membership.is_leading = False
         self._store_end()
         self._next_look = 0.0
 

@@ -7,7 +7,7 @@ running. A job whose member is gone, or that was handed back, fails and is put i
 from __future__ import annotations
 
 import time
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -46,10 +46,9 @@ class JobQueue:
 
     def put(self, job: TrainingJob) -> None:
         """Adds a job, unless an earlier leader has added the same one."""
-        text = job.model_dump_json()
         latest = self._latest({job.target}).get(job.target)
-        if latest is None or latest.state == TrialState.FAIL or latest.user_attrs.get("job") != text:
-            self._add(text, job.target, attempts=0)
+        if latest is None or latest.state == TrialState.FAIL or latest.user_attrs.get("job") != job.model_dump_json():
+            self._add(job, attempts=0)
 
     def claim(self, member: int) -> Claim | None:
         """A waiting job, which now belongs to this member; None if there is none."""
@@ -78,31 +77,31 @@ class JobQueue:
             self._storage.set_trial_user_attr(claim.trial_id, "handed_back", True)
         self._end(claim.trial_id, TrialState.FAIL)
 
-    def results(self, targets: Container[str], gone: Container[int]) -> list[TrainingResult]:
-        """The results of the jobs with these targets, as far as they have ended.
+    def results(self, jobs: Mapping[str, TrainingJob], gone: Container[int]) -> list[TrainingResult]:
+        """The results of these jobs, which are given by their targets, as far as they have ended.
 
-        Jobs of members that are `gone`, and those that were handed back, are put in again. A job of which
-        `MAX_ATTEMPTS` members died has an error as its result.
+        Jobs of members that are `gone`, those that were handed back, and those whose results cannot be read are put in
+        again. A job that was tried `MAX_ATTEMPTS` times has an error as its result.
         """
         done = []
-        for target, trial in self._latest(targets).items():
+        for target, trial in self._latest(jobs).items():
+            result = _result(trial)
             if trial.state == TrialState.RUNNING and self._is_abandoned(trial, gone):
                 self._end(trial._trial_id, TrialState.FAIL)
-            elif trial.state == TrialState.COMPLETE:
-                done.append(_result(trial))
-            elif trial.state == TrialState.FAIL:
+            elif result is not None:
+                done.append(result)
+            elif trial.state.is_finished():
                 attempts = trial.user_attrs.get("attempts", 0) + (not trial.user_attrs.get("handed_back", False))
                 if attempts < MAX_ATTEMPTS:
-                    self._add(trial.user_attrs["job"], target, attempts)
+                    self._add(jobs[target], attempts)
                 else:
-                    reason = f"{attempts} machines died while they trained it"
-                    done.append(failed_result(TrainingJob.model_validate_json(trial.user_attrs["job"]), reason))
+                    done.append(failed_result(jobs[target], f"{attempts} machines died while they trained it"))
         return done
 
     def repeated(self) -> int:
         """How many trainings started again from scratch, since the state at their last rung could not be fetched."""
-        done = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return sum(_result(trial).repeated for trial in done)
+        results = map(_result, self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+        return sum(result is not None and result.repeated for result in results)
 
     def _latest(self, targets: Container[str]) -> dict[str, FrozenTrial]:
         """The last trial of each of these targets."""
@@ -120,8 +119,8 @@ class JobQueue:
         since = self._unowned.setdefault(trial.number, time.monotonic())
         return time.monotonic() - since > SILENT_SECONDS
 
-    def _add(self, job: str, target: str, attempts: int) -> None:
-        attributes = {"job": job, "target": target, "attempts": attempts}
+    def _add(self, job: TrainingJob, attempts: int) -> None:
+        attributes = {"job": job.model_dump_json(), "target": job.target, "attempts": attempts}
         self._study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=attributes))
 
     def _end(self, trial: int, state: TrialState) -> None:
@@ -129,6 +128,11 @@ class JobQueue:
             self._storage.set_trial_state_values(trial, state)
 
 
-def _result(trial: FrozenTrial) -> TrainingResult:
-    """The result of a job that is done. Raises: ValueError if it is none."""
-    return TrainingResult.model_validate_json(trial.user_attrs.get("result", ""))
+def _result(trial: FrozenTrial) -> TrainingResult | None:
+    """The result of a job that is done; None if it is not, or if what is stored cannot be read."""
+    if trial.state != TrialState.COMPLETE:
+        return None
+    try:
+        return TrainingResult.model_validate_json(trial.user_attrs.get("result", ""))
+    except ValidationError:
+        return None

@@ -7,6 +7,7 @@ clocks may be wrong or jump. The live member that joined first leads; there is n
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import threading
@@ -30,6 +31,8 @@ BEAT_SECONDS = 5.0
 """Time between two heartbeats."""
 SILENT_SECONDS = 45.0
 """A member whose count has not changed for so long is dead. It is found within a minute."""
+HUNG_SECONDS = 60.0
+"""A member that only trains sends no heartbeats if its main thread hangs for so long, as on a folder that is away."""
 LOOK_SECONDS = 2.0
 """Time between two looks at the members."""
 
@@ -96,6 +99,8 @@ class Membership:
         self.member = member
         self._seen: dict[int, tuple[int, float]] = {}
         self.gone: frozenset[int] = frozenset()
+        self._worked = time.monotonic()
+        self.is_leading = False
         self.join()
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -159,6 +164,15 @@ class Membership:
         """How many processes have ever joined."""
         return len(self._study.get_trials(deepcopy=False))
 
+    def token(self) -> str:
+        """Tells the study from one of the same name in another database: when and as what its first member joined."""
+        first = self._study.get_trials(deepcopy=False)[0]
+        return hashlib.sha256(f"{self._place.study} {first.datetime_start}".encode()).hexdigest()[:12]
+
+    def worked(self) -> None:
+        """Called in every round of the main thread of a member that does not lead."""
+        self._worked = time.monotonic()
+
     def _is_dead(self, trial: FrozenTrial, now: float) -> bool:
         """Whether a member has been silent for too long, or its process is known to have ended."""
         if trial.number == self.number:
@@ -176,6 +190,8 @@ class Membership:
     def _beat(self) -> None:
         count = 0
         while not self._left.wait(BEAT_SECONDS):
+            if not self.is_leading and time.monotonic() - self._worked > HUNG_SECONDS:
+                continue
             count += 1
             with suppress(Exception):  # the main thread meets the same error, and reports it
                 self._storage.set_trial_user_attr(self._id, "beat", count)

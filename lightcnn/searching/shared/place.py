@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
@@ -24,10 +26,22 @@ LIMITS = {
     "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
 }  # fmt: skip
 """Options of PostgreSQL with which neither a cut network nor a machine without power blocks the others for long."""
+CALL_SECONDS = 30.0
+"""Time in which a proxy must answer; without a limit, one that hangs is waited for."""
 RETRY_SECONDS = 2.0
 """Time between two attempts to reach a server that was lost."""
 LOST_SECONDS = 600.0
 """Time for which a server may be away: it is restarted, or the network is down."""
+
+
+class LimitedCalls:
+    """The calls of a gRPC client, which fail after `CALL_SECONDS`."""
+
+    def __init__(self, stub: Any) -> None:
+        self._stub = stub
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return partial(getattr(self._stub, name), timeout=CALL_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -119,6 +133,8 @@ class SharedPlace:
         if (address := self.settings.grpc_address) is not None:
             proxy = optuna.storages.GrpcStorageProxy(host=address[0], port=address[1])
             proxy.wait_server_ready(CONNECT_SECONDS)
+            calls: Any = LimitedCalls(proxy._stub)
+            proxy._stub = proxy._cache.grpc_client = calls
             return proxy
         options = {"pool_pre_ping": True, "connect_args": {"connect_timeout": CONNECT_SECONDS, **LIMITS}}
         for attempt in range(3):  # two machines that make the tables at once get in each other's way

@@ -6,7 +6,6 @@ starts again from scratch, to the same weights.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +22,10 @@ MAX_STATE_BYTES = 2**31
 class SharedStates:
     """The states of one study in `artifacts`; nothing is shared without that folder."""
 
-    def __init__(self, artifacts: Path | None, study: str, run: RunFolder) -> None:
+    def __init__(self, artifacts: Path | None, study: str, token: str, run: RunFolder) -> None:
+        """`token` tells the study from those of the same name in other databases."""
         self._store = None if artifacts is None else FileSystemArtifactStore(artifacts)
-        self._prefix = f"{study}-{hashlib.sha256(study.encode()).hexdigest()[:8]}"
+        self._prefix = f"{study}-{token}"
         self._run = run
 
     def send(self, name: str) -> None:

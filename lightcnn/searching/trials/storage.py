@@ -6,6 +6,7 @@ stopped (docs/decisions/0005-one-study-on-disk.md).
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 import warnings
@@ -190,7 +191,10 @@ def without_warnings() -> Iterator[None]:
 
 @contextmanager
 def storage_errors(place: StudyPlace, *, started: bool = False) -> Iterator[None]:
-    """Turns storage errors into one line. Raises: RunError, or StudyError once trials have `started`."""
+    """Turns storage errors into one line.
+
+    Raises: RunError for values that are not JSON; otherwise the same, or StudyError once trials have `started`.
+    """
     try:
         yield
     except place.errors as error:
@@ -198,6 +202,8 @@ def storage_errors(place: StudyPlace, *, started: bool = False) -> Iterator[None
         kind = StudyError if started else RunError
         resume = ", then use --resume" if started else ""
         raise kind(f"{place}: the study cannot be read or written ({reason}); {remedy}{resume}") from None
+    except json.JSONDecodeError as error:
+        raise RunError(f"{place}: not a study of lightcnn ({first_line(error)}); {place.other}") from None
 
 
 @contextmanager

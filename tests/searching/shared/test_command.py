@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from helpers.postgres import Cluster
 
 from lightcnn.cli.main import run
+from lightcnn.searching.shared.place import SharedPlace
+from lightcnn.searching.shared.settings import SharedSettings
 
 COMMON = ["--epochs", "1", "--workers", "1", "--study", "digits"]
 
@@ -39,6 +42,13 @@ def test_a_search_is_shared_and_found_finished(capsys: pytest.CaptureFixture[str
 
     assert run(["search", "--trials", "2", "--workers", "1", "--study", "digits"]) == 2
     assert "was started with trials 1, not 2" in capsys.readouterr().err
+
+
+def test_a_dry_run_makes_no_study(capsys: pytest.CaptureFixture[str], cluster: Cluster) -> None:
+    assert run(["search", "--budget", "100kFLOPs", "--trials", "1", *COMMON[:-1], "dry", "--dry-run"]) == 0
+    assert "100kFLOPs" in capsys.readouterr().out
+    with closing(SharedPlace(SharedSettings(cluster.url, "dry"))) as place:
+        assert "dry" not in [study.study_name for study in place.storage.get_all_studies()]
 
 
 @pytest.mark.long

@@ -21,6 +21,9 @@ def job(trial: int = 0, until: int = 10) -> TrainingJob:
     )  # fmt: skip
 
 
+JOBS = {job().target: job()}
+
+
 def result(job: TrainingJob, accuracy: float = 0.5) -> TrainingResult:
     score = WeightScore(accuracy=accuracy, log_loss=1 - accuracy)
     return TrainingResult(
@@ -50,13 +53,12 @@ def test_jobs_are_claimed_once_in_their_order(queue: JobQueue, place: SharedPlac
 
 def test_a_result_is_given_once_the_job_is_done(queue: JobQueue) -> None:
     queue.put(job())
-    targets = {job().target}
-    assert queue.results(targets, ()) == []
+    assert queue.results(JOBS, ()) == []
     claim = claimed(queue)
-    assert queue.results(targets, ()) == []
+    assert queue.results(JOBS, ()) == []
     queue.finish(claim, result(claim.job))
-    assert queue.results(targets, ()) == [result(job())]
-    assert queue.results({"trainings/other"}, ()) == []
+    assert queue.results(JOBS, ()) == [result(job())]
+    assert queue.results({"trainings/other": job()}, ()) == []
 
 
 def test_a_later_leader_finds_the_same_job_and_its_result(queue: JobQueue, place: SharedPlace) -> None:
@@ -68,7 +70,7 @@ def test_a_later_leader_finds_the_same_job_and_its_result(queue: JobQueue, place
     queue.finish(claim, result(claim.job))
     later.put(job())
     assert later.claim(1) is None
-    assert later.results({job().target}, ()) == [result(job())]
+    assert later.results(JOBS, ()) == [result(job())]
     later.put(job(until=20))  # another training under the same name, as after a change of the limits
     assert claimed(later).job.until == 20
 
@@ -76,16 +78,15 @@ def test_a_later_leader_finds_the_same_job_and_its_result(queue: JobQueue, place
 def test_the_job_of_a_dead_member_is_run_again_and_its_late_result_is_dropped(queue: JobQueue) -> None:
     queue.put(job())
     lost = claimed(queue, member=7)
-    targets = {job().target}
-    assert queue.results(targets, {6}) == []
+    assert queue.results(JOBS, {6}) == []
     assert queue.claim(8) is None
     for _ in range(2):
-        assert queue.results(targets, {7}) == []
+        assert queue.results(JOBS, {7}) == []
     again = claimed(queue, member=8)
     queue.finish(lost, result(lost.job, accuracy=0.1))
-    assert queue.results(targets, {7}) == []
+    assert queue.results(JOBS, {7}) == []
     queue.finish(again, result(again.job, accuracy=0.9))
-    assert queue.results(targets, {7}) == [result(job(), accuracy=0.9)]
+    assert queue.results(JOBS, {7}) == [result(job(), accuracy=0.9)]
 
 
 def test_a_job_that_kills_every_member_fails(queue: JobQueue) -> None:
@@ -94,15 +95,26 @@ def test_a_job_that_kills_every_member_fails(queue: JobQueue) -> None:
     for member in range(job_queue.MAX_ATTEMPTS):
         claimed(queue, member)
         for _ in range(2):
-            done = queue.results({job().target}, range(10))
+            done = queue.results(JOBS, range(10))
     assert [each.error for each in done] == ["3 machines died while they trained it"]
+
+
+def test_a_job_whose_result_cannot_be_read_is_run_again(queue: JobQueue) -> None:
+    queue.put(job())
+    claim = claimed(queue)
+    queue._storage.set_trial_user_attr(claim.trial_id, "result", '{"trial": ')
+    queue._storage.set_trial_state_values(claim.trial_id, job_queue.TrialState.COMPLETE, [0.0])
+    assert queue.results(JOBS, ()) == []
+    again = claimed(queue)
+    queue.finish(again, result(again.job))
+    assert queue.results(JOBS, ()) == [result(job())]
 
 
 def test_a_job_may_be_handed_back_as_often_as_members_leave(queue: JobQueue) -> None:
     queue.put(job())
     for _ in range(2 * job_queue.MAX_ATTEMPTS):
         queue.hand_back(claimed(queue))
-        assert queue.results({job().target}, ()) == []
+        assert queue.results(JOBS, ()) == []
     assert claimed(queue).job == job()
 
 
@@ -110,8 +122,8 @@ def test_a_member_that_dies_while_it_claims_loses_the_job(queue: JobQueue, monke
     queue.put(job())
     (trial,) = queue._study.get_trials(deepcopy=False)
     queue._storage.set_trial_state_values(trial._trial_id, job_queue.TrialState.RUNNING)
-    assert queue.results({job().target}, ()) == []
+    assert queue.results(JOBS, ()) == []
     monkeypatch.setattr(job_queue, "SILENT_SECONDS", -1.0)
     for _ in range(2):
-        assert queue.results({job().target}, ()) == []
+        assert queue.results(JOBS, ()) == []
     assert claimed(queue).job == job()

@@ -67,6 +67,32 @@ def test_a_process_that_has_ended_on_this_machine_is_dead_at_once(
         assert second.gone == {0}
 
 
+@pytest.mark.parametrize("leads", [False, True])
+def test_a_member_whose_main_thread_hangs_is_dead_unless_it_leads(
+    place: SharedPlace, monkeypatch: pytest.MonkeyPatch, leads: bool
+) -> None:
+    monkeypatch.setattr(members, "HUNG_SECONDS", 0.3)
+    with Membership.joined(place, ELSEWHERE) as first, Membership.joined(place, ELSEWHERE) as second:
+        first.is_leading = leads
+        if leads:
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                assert not second.leads
+                time.sleep(0.1)
+        else:
+            until(lambda: second.leads)
+
+
+def test_studies_of_one_name_have_other_tokens(place: SharedPlace) -> None:
+    with Membership.joined(place, ELSEWHERE) as first, Membership.joined(place, ELSEWHERE) as second:
+        token = first.token()
+        assert second.token() == token
+    for study in place.storage.get_all_studies():
+        place.storage.delete_study(study._study_id)
+    with Membership.joined(place, ELSEWHERE) as later:
+        assert later.token() != token
+
+
 def test_nobody_dies_while_the_observer_sleeps(place: SharedPlace) -> None:
     with Membership.joined(place, ELSEWHERE) as first, Membership.joined(place, ELSEWHERE) as second:
         assert not second.leads

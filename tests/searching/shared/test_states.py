@@ -14,8 +14,8 @@ def test_a_state_is_fetched_on_another_machine_and_removed_everywhere(tmp_path: 
     artifacts = tmp_path / "artifacts"
     artifacts.mkdir()
     runs = [RunFolder.create(tmp_path / name, "search", {}) for name in ("a", "b")]
-    first, second = (SharedStates(artifacts, "moles", run) for run in runs)
-    other = SharedStates(artifacts, "mole", runs[1])
+    first, second = (SharedStates(artifacts, "moles", "a1", run) for run in runs)
+    other = SharedStates(artifacts, "moles", "b2", runs[1])
     runs[0].write_bytes(NAME, b"weights")
     first.send(NAME)
     other.fetch(NAME)
@@ -33,7 +33,7 @@ def test_a_state_is_fetched_on_another_machine_and_removed_everywhere(tmp_path: 
 def test_nothing_is_shared_without_a_folder(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", "search", {})
     run.write_bytes(NAME, b"weights")
-    states = SharedStates(None, "moles", run)
+    states = SharedStates(None, "moles", "a1", run)
     states.send(NAME)
     states.fetch("trainings/other.safetensors")
     assert (run / NAME).is_file()
