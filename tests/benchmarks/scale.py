@@ -125,7 +125,7 @@ def print_storage(counts: Sequence[int], trials: int) -> None:
 class MemoryPlace:
     """A study in memory."""
 
-    study, other, errors = "search", "choose another", (optuna.exceptions.StorageInternalError,)
+    study, other, is_shared, errors = "search", "choose another", False, (optuna.exceptions.StorageInternalError,)
 
     def __init__(self) -> None:
         self._storage = optuna.storages.InMemoryStorage()

@@ -101,7 +101,7 @@ class SharedExecutor:
             raise StudyError(f"{self._place}: the others took this process for dead, since it was silent")
         added = self._work.round()
         self._take(added)
-        if added or time.monotonic() - self._looked > LOOK_SECONDS:
+        if added or self._work.handed_in or time.monotonic() - self._looked > LOOK_SECONDS:
             self._take(self._queue.results(self._asked, self._membership.gone))
             self._looked = time.monotonic()
 

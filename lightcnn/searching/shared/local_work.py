@@ -20,6 +20,7 @@ class LocalWork:
     """Keeps the workers of `pool` busy, one `round` after another.
 
     It outlives a storage that is lost for a while: trainings continue, and their results are handed in afterwards.
+    `handed_in` if the last round stored results of claimed jobs.
     """
 
     def __init__(self, pool: WorkerPool, queue: JobQueue, membership: Membership, states: SharedStates) -> None:
@@ -31,6 +32,7 @@ class LocalWork:
         self._unsent: deque[tuple[Claim, TrainingResult]] = deque()
         self._own: set[str] = set()
         self._next_look = 0.0
+        self.handed_in = False
 
     @property
     def workers(self) -> int:
@@ -61,6 +63,7 @@ class LocalWork:
                 added.append(result)
             elif (claim := self._claims.pop(result.target, None)) is not None:
                 self._unsent.append((claim, result))
+        self.handed_in = bool(self._unsent)
         while self._unsent:
             self._hand_in(*self._unsent[0])
             self._unsent.popleft()
@@ -78,7 +81,11 @@ class LocalWork:
                 self._unsent.append((claim, result))
         self._own.clear()
         while self._unsent:
-            self._hand_in(*self._unsent.popleft())
+            claim, result = self._unsent.popleft()
+            if result.ends_search:
+                self._queue.hand_back(claim)
+            else:
+                self._hand_in(claim, result)
         while self._claims:
             _, claim = self._claims.popitem()
             self._states.send(paused_file(claim.job.target))

@@ -118,24 +118,27 @@ def ranked_trials(study: Study) -> list[FrozenTrial]:
     return sorted(trials, key=lambda trial: (-(trial.value or 0.0), trial.number))
 
 
-def visible_study(genes: Sequence[Gene], outcomes: Sequence[Outcome], promises: Mapping[int, float]) -> Study:
+def visible_study(
+    genes: Sequence[Gene], outcomes: Sequence[Outcome], promises: Mapping[int, float], *, params: bool = True
+) -> Study:
     """A study in memory of what a proposal may know: `outcomes` that are scored or have failed.
 
     A trial has its utilities as intermediate values. Its value is its promise: the predicted utility at the end of the
-    final training, by its number.
+    final training, by its number. Making its `params` takes most of the time; strategies that read its shape do without.
     """
     study = optuna.create_study(direction="maximize")
-    space = distributions(genes)
+    space = distributions(genes) if params else {}
     for outcome in outcomes:
         if not outcome.key or not (outcome.is_scored or outcome.state == "failed"):
             continue
         scored = outcome.is_scored
+        values = {name: encode(outcome.shape[name]) for name in space} if scored else {}
         study.add_trial(
             create_trial(
                 state=TrialState.COMPLETE if scored else TrialState.FAIL,
                 value=promises[outcome.number] if scored else None,
-                params={gene.name: encode(outcome.shape[gene.name]) for gene in genes} if scored else None,
-                distributions=space if scored else None,
+                params=values,
+                distributions=space if scored else {},
                 user_attrs={"shape": dict(outcome.shape), "number": outcome.number},
                 intermediate_values=dict(outcome.utilities) if scored else {},
             )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ MAX_POINTS = 400
 """Scores that are fitted; of more, those of the longest trainings."""
 MIN_NETWORKS = 4
 """Networks with a score that a prediction needs."""
+_known_costs: WeakKeyDictionary[Shapes, dict[str, tuple[float, ...]]] = WeakKeyDictionary()
+"""The features of the networks of a space, by their keys: all networks are looked at again after every score."""
 
 
 def predict_utility(shapes: Shapes, outcomes: Sequence[Outcome], images: int, /) -> list[float]:
@@ -78,7 +81,7 @@ class LearningCurves:
         utilities = [outcome.utilities[outcome.images] for outcome in outcomes]
         if len(outcomes) < MIN_NETWORKS or len(set(utilities)) == 1:
             return None
-        costs = _standardised(np.array([shapes.features(shapes.inspect(o.shape)) for o in outcomes], dtype=np.float64))
+        costs = _standardised(np.array([_costs(shapes, outcome) for outcome in outcomes], dtype=np.float64))
         if not costs.size:
             return None
         scores = [
@@ -123,6 +126,13 @@ def _points(costs: NDArray[np.float64], lengths: NDArray[np.float64]) -> NDArray
     """Costs (N, F) and lengths (N,) → points (N, 2 F + 1) with their products."""
     scaled = lengths[:, None] / LENGTH_SCALE
     return np.hstack([costs, scaled, scaled * costs])
+
+
+def _costs(shapes: Shapes, outcome: Outcome) -> tuple[float, ...]:
+    known = _known_costs.setdefault(shapes, {})
+    if outcome.key not in known:
+        known[outcome.key] = tuple(shapes.features(shapes.inspect(outcome.shape)))
+    return known[outcome.key]
 
 
 def _standardised(costs: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from typing import Any, Protocol
 
 import optuna
@@ -90,6 +91,7 @@ class Searcher:
         self.lag = lag
         self._place = place
         self._genes = tuple(space.genes())
+        self._reads_params = strategy == "tpe"
         self._sampler = SeededSampler(self.bands, strategy_by_name(strategy), seed)
         self.study = open_study(place, optuna.samplers.RandomSampler(), fingerprint)
         self._require_own_parameters()
@@ -186,10 +188,10 @@ class Searcher:
         """A new trial and its candidate, from what is visible."""
         outcomes = self.outcomes()
         number = len(outcomes)
-        study = visible_study(self._genes, visible, self.promises(visible))
+        study = visible_study(self._genes, visible, self.promises(visible), params=self._reads_params)
         with without_warnings():
             asked = study.ask()
-            proposal = study.get_trials()[asked.number]
+            proposal = copy(study.get_trials(deepcopy=False)[asked.number])
             proposal.number = number
             params = self._sampler.sample_relative(study, proposal, distributions(self._genes))
             trial = new_trial(self.study, params, distributions(self._genes))
