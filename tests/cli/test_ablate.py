@@ -251,6 +251,7 @@ def test_a_training_cannot_be_resumed_as_an_ablation(finished: Path, capsys) -> 
     assert "is not a run of `lightcnn ablate`" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_python_ablates_too_and_folds_test_every_image(recipe: Path) -> None:
     run = lightcnn.ablate(recipe, over="augmentation", only=["augment-none"], folds=2, out="folded")
     assert run.report["data"]["counts"]["test"] == 240

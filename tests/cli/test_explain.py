@@ -450,7 +450,7 @@ def outcome(out):
     return report | {"seconds": 0}, arrays_and_figures
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("stop", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_resumed_run_does_not_explain_images_again(tmp_path, capsys, monkeypatch, stop):
     out, options = tmp_path / "out", ["--method", "lime", "--samples", "30", "--checks", "none"]
     photos = copy_photographs(tmp_path / "photos")

@@ -52,7 +52,11 @@ def test_a_full_device_ends_a_command_with_one_line(arguments: list[str], tmp_pa
 )
 @pytest.mark.parametrize(
     "arguments",
-    ["compare a b --out c", "search --budget 20kparams --dry-run", "ablate quick --over augmentation --dry-run"],
+    [
+        "compare a b --out c",
+        pytest.param("search --budget 20kparams --dry-run", marks=pytest.mark.long),
+        pytest.param("ablate quick --over augmentation --dry-run", marks=pytest.mark.long),
+    ],
 )
 def test_commands_that_take_long_end_with_a_line_or_in_silence(
     arguments: str, redirection: str, code: int, lines: list[str], tmp_path: Path

@@ -171,6 +171,7 @@ def test_a_dry_run_states_the_bands(data, capsys) -> None:
     assert (plan["bands"], plan["finalists"], plan["first_has_worker"]) == (2, 2, False)
 
 
+@pytest.mark.long
 def test_python_searches_for_a_front_over_parameters_by_another_metric(data, tmp_path) -> None:
     finished_run = lightcnn.search(
         "3k..12kparams,200kFLOPs", pareto=True, data=data, trials=4, epochs=2, workers=1, metric="log_loss",

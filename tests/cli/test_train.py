@@ -238,19 +238,24 @@ UPDATE, FSYNC, RENAME, REMOVE = (
 
 
 MOMENTS = [
-    (UPDATE, 2),  # in the first epoch
-    (UPDATE, 13),  # in the middle of a later one
+    (UPDATE, 13),  # in the middle of an epoch
     (FSYNC, 5),  # the first checkpoint: RunFolder.create writes four files
-    (FSYNC, 6),
     (FSYNC, 8),  # its pointer
-    (FSYNC, 13),  # a later checkpoint
-    (RENAME, 2),  # the folder is written, not renamed
     (RENAME, 3),  # renamed, not in last.json
-    (RENAME, 5),
     (REMOVE, 2),  # in last.json, the old folder is still there
     ("lightcnn.run_folder:RunFolder.write_csv", 2),  # the epoch is in the checkpoint, not in metrics.csv
     ("lightcnn.training.session:write_report", 1),
-    ("lightcnn.run_folder:RunFolder.write_json", 3),
+]
+MOMENTS += [
+    pytest.param(moment, marks=pytest.mark.long)
+    for moment in (
+        (UPDATE, 2),  # in the first epoch
+        (FSYNC, 6),
+        (FSYNC, 13),  # a later checkpoint
+        (RENAME, 2),  # the folder is written, not renamed
+        (RENAME, 5),
+        ("lightcnn.run_folder:RunFolder.write_json", 3),
+    )
 ]
 
 
@@ -291,7 +296,12 @@ class Stop(Exception):  # noqa: N818
 
 @pytest.mark.parametrize(
     ("numbers", "code"),
-    [((signal.SIGINT,), 130), ((signal.SIGINT, signal.SIGINT), 130), ((signal.SIGTERM,), 143), ((signal.SIGHUP,), 129)],
+    [
+        ((signal.SIGINT, signal.SIGINT), 130),
+        ((signal.SIGTERM,), 143),
+        pytest.param((signal.SIGINT,), 130, marks=pytest.mark.long),
+        pytest.param((signal.SIGHUP,), 129, marks=pytest.mark.long),
+    ],
 )
 def test_a_signal_prints_the_command_that_resumes(recipe, tmp_path, numbers, code):
     out = tmp_path / "stopped"

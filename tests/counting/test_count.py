@@ -66,7 +66,14 @@ def test_a_count_of_a_spec_is_its_cost_by_every_counter(seed: int) -> None:
     require_sums(counts)
 
 
-@pytest.mark.parametrize("name", ["tf_efficientnet_b0", "resnetv2_50", "convnext_tiny", "deit_tiny_patch16_224"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tf_efficientnet_b0",
+        "deit_tiny_patch16_224",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("resnetv2_50", "convnext_tiny")),
+    ],
+)
 def test_other_networks_add_up_as_well(name: str) -> None:
     model = without_values(timm(name))
     counts = count(model, (3, 224, 224))

@@ -18,7 +18,14 @@ from lightcnn.spec import NetworkSpec
 COUNTED = ("conv", "linear", "addmm", "mm", "matmul", "bmm")
 
 
-@pytest.mark.parametrize("name", ["mobilenetv2", "resnet50v2", "convnext_tiny", "timm:deit_tiny_patch16_224"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mobilenetv2",
+        "timm:deit_tiny_patch16_224",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("resnet50v2", "convnext_tiny")),
+    ],
+)
 def test_a_baseline_costs_what_fvcore_counts_and_its_parts_add_up(name: str) -> None:
     model = build_baseline(name, input=(3, 224, 224), head="paper", seed=0)
     before = {key: value.clone() for key, value in model.state_dict().items()}

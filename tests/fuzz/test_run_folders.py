@@ -22,9 +22,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Few seeds of each command, many with `--long`."""
     long = metafunc.config.getoption("--long")
     if "mutation" in metafunc.fixturenames:
-        metafunc.parametrize("mutation", range(20 if long else 2))
+        metafunc.parametrize("mutation", range(20 if long else 1))
     if "cell" in metafunc.fixturenames:
-        metafunc.parametrize("cell", range(200 if long else 16))
+        metafunc.parametrize("cell", range(200 if long else 6))
 
 
 @pytest.mark.parametrize("command", ALL)

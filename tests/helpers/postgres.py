@@ -24,14 +24,19 @@ def programs() -> Path | None:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A server with its data in `folder`, which has no passwords."""
+    """A server with its data in `folder`, which has no passwords.
+
+    It listens on the address `host`; its programs are started by the command `before`, as one that enters a network.
+    """
 
     bin: Path
     folder: Path
     port: int
+    host: str = "127.0.0.1"
+    before: tuple[str, ...] = ()
 
     @classmethod
-    def start(cls) -> Cluster:
+    def start(cls, host: str = "127.0.0.1", before: tuple[str, ...] = ()) -> Cluster:
         """Makes a server in a folder of its own and starts it; skips the test if that cannot be done here."""
         pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
         folder_of_programs = programs()
@@ -45,15 +50,17 @@ class Cluster:
             shutil.chown(folder, "postgres")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            cluster = cls(folder_of_programs, folder, free.getsockname()[1])
+            cluster = cls(folder_of_programs, folder, free.getsockname()[1], host, before)
         cluster.call("initdb", "-A", "trust", "-U", USER, "--no-sync", "-E", "UTF8", "--locale=C")
+        with (folder / "pg_hba.conf").open("a", encoding="ascii") as file:
+            file.write(f"host all all {host}/24 trust\n")
         cluster.resume()
         return cluster
 
     @property
     def url(self) -> str:
         """The URL of the storage in it."""
-        return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/postgres"
+        return f"postgresql+psycopg://{USER}@{self.host}:{self.port}/postgres"
 
     def stop(self) -> None:
         """Ends the server and all connections at once."""
@@ -66,7 +73,7 @@ class Cluster:
 
     def resume(self) -> None:
         """Starts the server."""
-        options = f"-p {self.port} -h 127.0.0.1 -k {self.folder} -c fsync=off"
+        options = f"-p {self.port} -h {self.host} -k {self.folder} -c fsync=off"
         self.call("pg_ctl", "-o", options, "-l", str(self.folder / "log"), "-w", "start")
 
     def call(self, program: str, *arguments: str) -> None:
@@ -74,6 +81,6 @@ class Cluster:
         command: Sequence[str] = (str(self.bin / program), "-D", str(self.folder), *arguments)
         if os.getuid() == 0:
             command = ("runuser", "-u", "postgres", "--", *command)
-        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        done = subprocess.run([*self.before, *command], check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                               stderr=subprocess.PIPE, text=True, cwd="/")  # fmt: skip
         assert done.returncode == 0, done.stderr

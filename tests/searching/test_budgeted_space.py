@@ -418,7 +418,13 @@ MADE_UP = LatencyModel(
 """A latency model with the structure of a measured one."""
 
 
-@pytest.mark.parametrize("text", ["0.4ms", "0.4ms,300kFLOPs", "0.4ms,12kB-arena,60kB-flash"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.4ms,12kB-arena,60kB-flash",
+        *(pytest.param(text, marks=pytest.mark.long) for text in ("0.4ms", "0.4ms,300kFLOPs")),
+    ],
+)
 def test_candidates_meet_a_latency_with_other_limits(text: str) -> None:
     bound = BudgetedSpace(SearchSpace.load("micro"), Budget.parse(text), latencies=[MADE_UP])
     random, used = Random(0), []

@@ -169,7 +169,7 @@ def test_an_exhausted_space_ends_the_search(tmp_path):
     assert 50 < len(searcher.outcomes()) < 100
 
 
-@pytest.mark.parametrize("strategy", ["evolution", "surrogate"])
+@pytest.mark.parametrize("strategy", ["surrogate", pytest.param("evolution", marks=pytest.mark.long)])
 def test_the_search_does_not_depend_on_the_number_of_workers(tmp_path, strategy):
     results = []
     for workers in (1, 2, 3, 8):

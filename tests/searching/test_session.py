@@ -64,6 +64,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SearchSettings:
     })  # fmt: skip
 
 
+@pytest.mark.long
 def test_one_worker_trains_the_first_network_while_the_others_search(settings: SearchSettings, tmp_path: Path) -> None:
     recorder = Recorder()
     folder = job.run(settings, out="run", progress=recorder)
@@ -109,7 +110,7 @@ def test_networks_are_compared_where_one_alone_would_be_trained_to_nearly_all_it
     assert plan["final"]["images"] == pytest.approx(expected, rel=0.03)
 
 
-@pytest.mark.parametrize(("workers", "speed"), [(1, 1_000.0), (2, 900.0)])
+@pytest.mark.parametrize(("workers", "speed"), [(2, 900.0), pytest.param(1, 1_000.0, marks=pytest.mark.long)])
 def test_a_search_of_trials_that_gets_a_time_limit_takes_its_workers_to_be_as_fast_as_one_of_them(
     settings: SearchSettings, workers: int, speed: float
 ) -> None:

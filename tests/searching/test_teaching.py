@@ -76,6 +76,7 @@ def test_the_recipe_trains_the_same_weights_again_without_the_teacher(
     assert weights(RunFolder(tmp_path / "again")) == weights(taught)
 
 
+@pytest.mark.long
 def test_the_number_of_workers_changes_nothing_but_the_teacher_does(
     taught: RunFolder, folder: Path, tmp_path: Path
 ) -> None:
@@ -239,6 +240,7 @@ def test_a_teacher_of_timm_without_weights_or_time_is_refused(
 
 
 @pytest.mark.usefixtures("short")
+@pytest.mark.long
 def test_the_time_of_a_teacher_is_a_part_of_that_of_the_search(folder: Path, pretrained: str, tmp_path: Path) -> None:
     words = command(folder, "--teacher", pretrained, "--workers", "1", "--time", "20m", "--out", str(tmp_path / "run"))
     assert run(words) == 0

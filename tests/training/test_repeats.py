@@ -129,6 +129,7 @@ def test_the_recipe_of_a_part_repeats_the_part(repeated):
     assert not (part / "checkpoints").exists()
 
 
+@pytest.mark.long
 def test_the_python_function_gives_the_same_run(repeated, recipe):
     trained = lightcnn.train(recipe, folds=3, seeds=2, out="python")
     assert outcome(trained.path) == outcome(repeated)

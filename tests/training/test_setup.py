@@ -94,6 +94,7 @@ def test_a_teacher_may_have_another_input_size_and_is_part_of_the_recipe(finishe
     assert Path("taught/weights.safetensors").read_bytes() != Path("alone/weights.safetensors").read_bytes()
 
 
+@pytest.mark.long
 def test_a_stopped_training_resumes_without_the_run_of_its_teacher(finished, recipe, monkeypatch):
     shutil.copytree(finished[0], "teacher")
     words = ["train", recipe, "--set", "distill.teacher=teacher", "--epochs", "2", "--quiet", "--out"]

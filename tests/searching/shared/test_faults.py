@@ -111,7 +111,7 @@ def test_four_machines_two_of_which_are_killed_and_one_has_a_wrong_clock(tmp_pat
     finished = [folder for folder in folders if (folder / "report.json").is_file()]
     assert finished == [folders[2]]
     rows = timeless(folders[2])
-    assert [row["trial"] for row in rows] == [str(number) for number in range(TRIALS)]
+    assert [row["number"] for row in rows] == [str(number) for number in range(TRIALS)]
     done = Counter(target for target, state, _ in jobs(cluster.url, "four") if state == "COMPLETE")
     assert set(done.values()) == {1}
     machines = json.loads((folders[2] / "report.json").read_text())["machines"]

@@ -200,7 +200,7 @@ def test_the_card_states_how_the_images_were_split(given: tuple[str, ...], readi
     assert all(f"({card_facts.ignored_split})" in limit for limit in ignored)
 
 
-@pytest.mark.parametrize(("folds", "seeds"), [(2, 2), (0, 2)])
+@pytest.mark.parametrize(("folds", "seeds"), [(2, 2), pytest.param(0, 2, marks=pytest.mark.long)])
 def test_every_part_has_a_card_with_its_own_split(folds: int, seeds: int, tmp_path) -> None:
     random = np.random.default_rng(0)
     images, labels = random.integers(0, 255, (60, 8, 8), dtype=np.uint8), np.arange(60) % 2

@@ -1,0 +1,104 @@
+"""The recipe of two machines in docs/guides/cluster.md, on two networks of this machine that a cable connects."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from helpers.paths import ROOT
+from helpers.postgres import Cluster
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+NAMES = ("lightcnn-a", "lightcnn-b")
+ADDRESSES = ("10.77.31.1", "10.77.31.2")
+TRIALS = 8
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+def inside(name: str) -> tuple[str, ...]:
+    """The beginning of a command that is run on the network of that name, by a machine with that name."""
+    entered = ("ip", "netns", "exec", name, "unshare", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child")
+    return (*entered, "sh", "-c", f'hostname {name}; exec "$@"', "sh")
+
+
+@dataclass(frozen=True)
+class Cable:
+    """The connection of the two networks."""
+
+    def set(self, state: str) -> None:
+        ip("-n", NAMES[1], "link", "set", "cable", state)
+
+
+@pytest.fixture
+def cable() -> Iterator[Cable]:
+    if os.getuid() != 0 or shutil.which("ip") is None or shutil.which("unshare") is None:
+        pytest.skip("only root can make networks, with the programs ip and unshare")
+    try:
+        for name in NAMES:
+            ip("netns", "add", name)
+        ip("-n", NAMES[0], "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", NAMES[1])
+        for name, address in zip(NAMES, ADDRESSES, strict=True):
+            ip("-n", name, "address", "add", f"{address}/24", "dev", "cable")
+            ip("-n", name, "link", "set", "lo", "up")
+            ip("-n", name, "link", "set", "cable", "up")
+    except subprocess.CalledProcessError as error:
+        ended()
+        pytest.skip(f"no networks can be made here: {error.stderr.decode()}")
+    yield Cable()
+    ended()
+
+
+def ended() -> None:
+    for name in NAMES:
+        subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+
+
+@pytest.fixture
+def server(cable: Cable) -> Iterator[Cluster]:
+    """The database, on the first machine."""
+    cluster = Cluster.start(ADDRESSES[0], ("ip", "netns", "exec", NAMES[0]))
+    yield cluster
+    cluster.remove()
+
+
+def search(name: str, folder: Path, server: Cluster) -> subprocess.Popen[str]:
+    """The command of the guide, on the digits."""
+    command = [
+        *inside(name), sys.executable, "-m", "lightcnn", "search", "--budget", "100kFLOPs", "--trials", str(TRIALS),
+        "--epochs", "20", "--workers", "1", "--study", "moles", "--artifacts", str(folder.parent / "artifacts"),
+        "--out", str(folder),
+    ]  # fmt: skip
+    own = {"LIGHTCNN_STORAGE": server.url, "LIGHTCNN_CACHE": str(folder.parent / f"cache of {name}")}
+    environment = os.environ | own | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_two_machines_share_a_search_though_their_cable_is_out_for_a_while(
+    tmp_path: Path, cable: Cable, server: Cluster
+) -> None:
+    (tmp_path / "artifacts").mkdir()
+    first = search(NAMES[0], tmp_path / "first", server)
+    time.sleep(15)
+    second = search(NAMES[1], tmp_path / "second", server)
+    time.sleep(20)
+    cable.set("down")
+    time.sleep(10)
+    cable.set("up")
+    shown = [process.communicate(timeout=600)[0] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], "\n".join(shown)
+    report = json.loads((tmp_path / "first" / "report.json").read_text())
+    assert report["machines"]["members"] == 2
+    assert report["counts"]["trials"] == TRIALS
+    assert f"led by {NAMES[0]}" in shown[1]
+    assert f"its run folder is {tmp_path / 'first'} on {NAMES[0]}" in shown[1]
