@@ -27,6 +27,7 @@ def dashboard(
     debug: Debug = False,
 ) -> None:
     """Show the trials of a search in optuna-dashboard, which cannot change them."""
+    from lightcnn.searching.shared.settings import storage_of
     from lightcnn.searching.trials import dashboard as server
 
     def print_address(url: str) -> None:
@@ -35,4 +36,4 @@ def dashboard(
         elif not quiet:
             CommandConsole().print_line(f"showing {study} on {url}; end with Ctrl-C")
 
-    server.run(study, port=port, on_ready=print_address)
+    server.run(storage_of(study), port=port, on_ready=print_address)

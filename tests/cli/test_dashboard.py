@@ -193,6 +193,7 @@ def test_other_studies_of_optuna_are_shown_as_they_are(tmp_path: Path) -> None:
         (["sqlite:///text.db"], "sqlite:///text.db: not a study of Optuna that can be read (file is not a database)"),
         (["nosuch://host/x"], "nosuch://host/x: not a study of Optuna that can be read ("),
         (["mysql+x://me:secret@host/x"], "mysql+x://me:***@host/x: not a study of Optuna that can be read ("),
+        (["grpc://127.0.0.1:13000"], "grpc://127.0.0.1:13000: a proxy; name the database behind it"),
         (["sqlite:///study.db", "--port", "70000"], "--port 70000: must be a number from 0 to 65535"),
     ],
 )

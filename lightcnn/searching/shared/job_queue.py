@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from lightcnn.searching.shared.members import SILENT_SECONDS
 from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult, failed_result
+from lightcnn.searching.trials.place import JOBS
 from lightcnn.searching.trials.storage import without_warnings
 
 MAX_ATTEMPTS = 3
@@ -39,7 +40,7 @@ class JobQueue:
     def __init__(self, place: SharedPlace) -> None:
         with without_warnings():
             self._study = optuna.create_study(
-                storage=place.storage, study_name=f"{place.study}/jobs", load_if_exists=True
+                storage=place.storage, study_name=f"{place.study}{JOBS}", load_if_exists=True
             )
         self._storage = place.storage
         self._unowned: dict[int, float] = {}

@@ -25,6 +25,7 @@ from pydantic import Field, ValidationError
 from lightcnn.devices import MAX_WORKERS
 from lightcnn.document import Frozen
 from lightcnn.searching.shared.place import SharedPlace
+from lightcnn.searching.trials.place import MEMBERS
 from lightcnn.searching.trials.storage import without_warnings
 
 BEAT_SECONDS = 5.0
@@ -93,7 +94,7 @@ class Membership:
         self._place = place
         with without_warnings():
             self._study = optuna.create_study(
-                storage=place.storage, study_name=f"{place.study}/members", load_if_exists=True
+                storage=place.storage, study_name=f"{place.study}{MEMBERS}", load_if_exists=True
             )
         self._storage = place.storage
         self.member = member

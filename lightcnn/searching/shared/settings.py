@@ -38,6 +38,22 @@ def read_note(run: RunFolder) -> SharedSettings | None:
     return SharedSettings(note.storage, note.study)
 
 
+def storage_of(target: str) -> str:
+    """The storage of the run folder `target`, if its study is shared; otherwise `target`.
+
+    What a run folder names is not connected to unless it is the storage in the environment. Raises: InputError if not.
+    """
+    if "://" in target or not (Path(target) / SHARED_FILE).is_file():
+        return target
+    note = document.load(SharedNote, Path(target) / SHARED_FILE)
+    given = os.environ.get(STORAGE_VARIABLE, "")
+    if SharedSettings(given, note.study).visible_url != note.storage:
+        raise InputError(
+            f"{target}: its study {note.study} is in {note.storage}; give this URL, or set {STORAGE_VARIABLE}"
+        )
+    return given
+
+
 def resume_options(run: RunFolder) -> str:
     """The options of `lightcnn search --resume` that continue the search of a run."""
     shared = read_note(run)

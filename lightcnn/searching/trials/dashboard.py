@@ -86,6 +86,8 @@ def _open(target: str, folder: Path) -> ShownStudies:
     elif make_url(target).get_backend_name() == "sqlite":
         file = Path(make_url(target).database or "")
         remedy = "name an SQLite file, as in sqlite:///study.db"
+    elif target.startswith("grpc:"):
+        raise InputError(f"{target}: a proxy; name the database behind it")
     else:
         return ShownStudies(target)
     if not file.is_file():

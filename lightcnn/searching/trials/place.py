@@ -12,6 +12,8 @@ import optuna
 from optuna.storages import BaseStorage
 from sqlalchemy.exc import OperationalError
 
+JOBS, MEMBERS = "/jobs", "/members"
+"""What a shared search adds to the name of its study for the studies of its trainings and of its machines."""
 STUDY_NAME = "search"
 """The name of the study in a run folder."""
 STORAGE_ERRORS = (OperationalError, optuna.exceptions.StorageInternalError)

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import NullPool
 
 from lightcnn.errors import RunError
+from lightcnn.searching.trials.place import JOBS, MEMBERS
 from lightcnn.searching.trials.storage import outcome_of
 
 MAX_COPIES = 20
@@ -79,6 +81,13 @@ class ShownStudies(RDBStorage):
     def __init__(self, url: str, copy: StudyCopy | None = None) -> None:
         options = {} if copy is None else {"creator": copy.connect, "poolclass": NullPool}
         super().__init__(url, engine_kwargs=options, skip_compatibility_check=True, skip_table_creation=True)
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """The studies, without those in which a shared search keeps its trainings and its machines."""
+        studies = super().get_all_studies()
+        names = {study.study_name for study in studies}
+        inner = {name for name in names for end in (JOBS, MEMBERS) if name.removesuffix(end) in names - {name}}
+        return [study for study in studies if study.study_name not in inner]
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None

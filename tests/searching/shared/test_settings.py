@@ -58,6 +58,21 @@ def test_a_missing_driver_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatc
         shared_settings("grpc://[::1]:13000", "moles")
 
 
+def test_the_storage_of_a_run_is_used_if_the_environment_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LIGHTCNN_STORAGE", raising=False)
+    assert settings.storage_of(str(tmp_path)) == str(tmp_path)
+    assert settings.storage_of("sqlite:///study.db") == "sqlite:///study.db"
+    (tmp_path / "shared.yaml").write_bytes(settings.SharedSettings(POSTGRES, "moles").yaml())
+    with pytest.raises(
+        InputError, match=r"its study moles is in \S+anna:\*\*\*@db/optuna; give this URL, or set LIGHTCNN"
+    ):
+        settings.storage_of(str(tmp_path))
+    monkeypatch.setenv("LIGHTCNN_STORAGE", POSTGRES)
+    assert settings.storage_of(str(tmp_path)) == POSTGRES
+
+
 def test_the_password_is_never_shown() -> None:
     shared = settings.SharedSettings("postgresql+psycopg://anna:se:c@ret@db:5432/optuna", "moles")
     assert str(shared) == "study moles in postgresql+psycopg://anna:***@db:5432/optuna"
