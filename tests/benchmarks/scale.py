@@ -1,12 +1,15 @@
 """How many workers one shared search keeps busy, and what a proposal costs in a long search.
 
     python tests/benchmarks/scale.py storage [--workers 1,2,4,8,16,32] [--trials 60]
+    python tests/benchmarks/scale.py members [--members 10,100,250,1000]
     python tests/benchmarks/scale.py proposal [--trials 100,1000,10000]
 
 `storage` starts a PostgreSQL server of its own, and searches of a table whose trainings take no time, so that all time
 is that of the storage and of the leader: directly and through Optuna's gRPC proxy. Each machine is a process of four
 workers. It prints trials a second from the first training to the last score, calls of the storage for each trial, and
 how long a trial must be so that the storage takes one percent of a worker's time.
+
+`members` prints how long a machine takes to look at all members in that database, which each does every two seconds.
 
 `proposal` fills a study in memory with trials of the space `micro` at 1 MFLOPs, and prints the time of the next
 proposal and of reading the study again, as a leader that takes over does. Utilities are made up; only times are
@@ -23,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -38,6 +42,8 @@ from searching.shared.machines import Cable, InstantPool, Machine
 
 from lightcnn.budget import Budget
 from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.shared.members import Membership, this_process
+from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.strategies.base import distributions, encode
 from lightcnn.searching.strategies.predictor import predict_utility
@@ -122,6 +128,30 @@ def print_storage(counts: Sequence[int], trials: int) -> None:
         cluster.remove()
 
 
+def print_members(counts: Sequence[int]) -> None:
+    """The table of members."""
+    cluster = Cluster.start()
+    print("| members | one look, median of 9 |\n|---|---|")
+    try:
+        with (
+            closing(SharedPlace(SharedSettings(cluster.url, "crowd"))) as place,
+            Membership.joined(place, this_process(4, Path("run"))) as member,
+        ):
+            for count in counts:
+                for _ in range(count - member.count()):
+                    other = member._study.ask()
+                    other.set_user_attr("member", member.member.model_dump(mode="json", exclude={"number"}))
+                seconds = []
+                for _ in range(9):
+                    member._looked = float("-inf")
+                    began = time.perf_counter()
+                    assert len(member.live()) == count
+                    seconds.append(time.perf_counter() - began)
+                print(f"| {count:,} | {1000 * median(seconds):.0f} ms |", flush=True)
+    finally:
+        cluster.remove()
+
+
 class MemoryPlace:
     """A study in memory."""
 
@@ -196,6 +226,8 @@ def main() -> None:
     storage = commands.add_parser("storage")
     storage.add_argument("--workers", default="1,2,4,8,16,32")
     storage.add_argument("--trials", type=int, default=60)
+    members = commands.add_parser("members")
+    members.add_argument("--members", default="10,100,250,1000")
     proposal = commands.add_parser("proposal")
     proposal.add_argument("--trials", default="100,1000,10000")
     process = commands.add_parser("machine", help="one process of `storage`")
@@ -206,6 +238,8 @@ def main() -> None:
         machine(options.url, options.study, options.workers, options.trials)
     elif options.command == "storage":
         print_storage([int(count) for count in options.workers.split(",")], options.trials)
+    elif options.command == "members":
+        print_members([int(count) for count in options.members.split(",")])
     else:
         print_proposals([int(count) for count in options.trials.split(",")])
 

@@ -81,6 +81,8 @@ class Cluster:
         command: Sequence[str] = (str(self.bin / program), "-D", str(self.folder), *arguments)
         if os.getuid() == 0:
             command = ("runuser", "-u", "postgres", "--", *command)
-        done = subprocess.run([*self.before, *command], check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.PIPE, text=True, cwd="/")  # fmt: skip
+        done = subprocess.run(
+            [*self.before, *command], check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, cwd="/",
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr

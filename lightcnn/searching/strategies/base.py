@@ -124,7 +124,7 @@ def visible_study(
     """A study in memory of what a proposal may know: `outcomes` that are scored or have failed.
 
     A trial has its utilities as intermediate values. Its value is its promise: the predicted utility at the end of the
-    final training, by its number. Making its `params` takes most of the time; strategies that read its shape do without.
+    final training, by its number. Making its `params` takes most of the time; strategies that read shapes do without.
     """
     study = optuna.create_study(direction="maximize")
     space = distributions(genes) if params else {}

@@ -40,7 +40,8 @@ def start(
         *before, sys.executable, "-c", PROGRAM, "search", "--budget", "100kFLOPs", "--trials", str(trials),
         "--epochs", "20", "--workers", "1", "--study", study, "--out", str(folder), "--quiet",
     ]  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "LIGHTCNN_STORAGE": url, "OMP_NUM_THREADS": "1"}
+    own = {"LIGHTCNN_STORAGE": url, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}  # as when somebody sets a clock
+    environment = os.environ | own | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with folder.with_suffix(".log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, text=True, start_new_session=True)
     STARTED.append(process)
@@ -108,13 +109,13 @@ def test_four_machines_two_of_which_are_killed_and_one_has_a_wrong_clock(tmp_pat
     time.sleep(3)
     cluster.resume()
     assert [process.wait(900) for process in processes[2:]] == [0, 0], "\n".join(map(error, folders))
-    finished = [folder for folder in folders if (folder / "report.json").is_file()]
-    assert finished == [folders[2]]
-    rows = timeless(folders[2])
+    (finished,) = [folder for folder in folders if (folder / "report.json").is_file()]
+    assert finished in folders[2:]
+    rows = timeless(finished)
     assert [row["number"] for row in rows] == [str(number) for number in range(TRIALS)]
     done = Counter(target for target, state, _ in jobs(cluster.url, "four") if state == "COMPLETE")
     assert set(done.values()) == {1}
-    machines = json.loads((folders[2] / "report.json").read_text())["machines"]
+    machines = json.loads((finished / "report.json").read_text())["machines"]
     assert machines["members"] == 4
 
 
