@@ -231,6 +231,14 @@ def test_two_workers_of_which_none_is_killed_find_the_same(finished, data):
     assert timeless_trials(2, data) == (timeless(finished[0]), (finished[0] / "weights.safetensors").read_bytes())
 
 
+@pytest.mark.long
+def test_four_workers_of_which_some_are_killed_find_the_same(finished, data):
+    assert timeless_trials(4, data, kill=2) == (
+        timeless(finished[0]),
+        (finished[0] / "weights.safetensors").read_bytes(),
+    )
+
+
 def test_a_finished_run_shows_its_report_again(finished, capsys):
     before = (finished[0] / "report.json").stat().st_mtime_ns
     assert run(["search", "--resume", "--out", str(finished[0])]) == 0

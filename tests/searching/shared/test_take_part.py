@@ -15,6 +15,7 @@ from searching.shared.machines import InstantPool, Machine, scored
 from lightcnn.errors import NoNetworkError, RunError
 from lightcnn.searching.shared import executor, job, local_work, members, place
 from lightcnn.searching.shared.settings import SharedSettings
+from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult, failed_result
 
 pytestmark = pytest.mark.usefixtures("fast")
 
@@ -110,6 +111,26 @@ def test_a_machine_that_leaves_hands_its_training_back_at_once(tmp_path: Path, s
     assert first.join().error is None
     assert first.end is not None and first.end.folder == str(tmp_path / "first")
     assert Counter(first.pool.trained + leaving.pool.trained).most_common(1)[0][1] == 1
+
+
+def test_a_machine_with_a_full_disk_hands_its_training_back_and_ends(tmp_path: Path, shared: SharedSettings) -> None:
+    class FullDisk(InstantPool):
+        def poll(self) -> TrainingResult | None:
+            result = super().poll()
+            return result and failed_result(self.tried[0], "no space left").model_copy(update={"ends_search": True})
+
+        def submit(self, job: TrainingJob) -> None:
+            super().submit(job)
+            self.tried = [job]
+
+    first = Machine(tmp_path / "first", shared, InstantPool(seconds=0.2)).start()
+    while not first.leads:
+        time.sleep(0.01)
+    full = Machine(tmp_path / "full", shared, FullDisk()).start().join()
+    assert str(full.error) == "no space left; the training was handed back: free some space, and join again"
+    assert first.join().error is None
+    assert set(full.pool.trained) <= set(first.pool.trained)
+    assert [number for number, *_ in scored(shared)] == list(range(8))
 
 
 def test_a_leader_that_leaves_is_followed_by_the_next_machine(tmp_path: Path, shared: SharedSettings) -> None:

@@ -9,12 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import optuna
 import pytest
 from helpers.paths import ROOT
-from helpers.postgres import Cluster
+from helpers.postgres import USER, Cluster
+
+from lightcnn.searching.shared.place import SharedPlace
+from lightcnn.searching.shared.settings import SharedSettings
+from lightcnn.searching.trials.place import MEMBERS
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 NAMES = ("lightcnn-a", "lightcnn-b")
@@ -72,10 +78,10 @@ def server(cable: Cable) -> Iterator[Cluster]:
     cluster.remove()
 
 
-def search(name: str, folder: Path, server: Cluster) -> subprocess.Popen[str]:
+def search(name: str, folder: Path, server: Cluster, trials: int = TRIALS) -> subprocess.Popen[str]:
     """The command of the guide, on the digits."""
     command = [
-        *inside(name), sys.executable, "-m", "lightcnn", "search", "--budget", "100kFLOPs", "--trials", str(TRIALS),
+        *inside(name), sys.executable, "-m", "lightcnn", "search", "--budget", "100kFLOPs", "--trials", str(trials),
         "--epochs", "20", "--workers", "1", "--study", "moles", "--artifacts", str(folder.parent / "artifacts"),
         "--out", str(folder),
     ]  # fmt: skip
@@ -102,3 +108,30 @@ def test_two_machines_share_a_search_though_their_cable_is_out_for_a_while(
     assert len((tmp_path / "first" / "trials.csv").read_text().splitlines()) == TRIALS + 1
     assert f"led by {NAMES[0]}" in shown[1]
     assert f"its run folder is {tmp_path / 'first'} on {NAMES[0]}" in shown[1]
+
+
+def members(server: Cluster) -> list[str]:
+    """The states of all members, by number; the database is reached by its socket, from the network of this process."""
+    url = f"postgresql+psycopg://{USER}@/postgres?host={server.folder}&port={server.port}"
+    with closing(SharedPlace(SharedSettings(url, "moles"))) as place:
+        study = optuna.load_study(storage=place.storage, study_name=f"moles{MEMBERS}")
+        return [trial.state.name for trial in study.get_trials(deepcopy=False)]
+
+
+def test_a_machine_that_loses_its_power_is_found_dead_within_a_minute(tmp_path: Path, server: Cluster) -> None:
+    (tmp_path / "artifacts").mkdir()
+    first = search(NAMES[0], tmp_path / "first", server, trials=200)
+    time.sleep(15)
+    second = search(NAMES[1], tmp_path / "second", server, trials=200)
+    end = time.monotonic() + 60
+    while members(server) != ["RUNNING", "RUNNING"]:
+        assert time.monotonic() < end
+        time.sleep(0.5)
+    second.kill()  # and with it all processes of its machine
+    second.communicate()
+    began = time.monotonic()
+    while members(server)[1] != "FAIL":
+        assert time.monotonic() - began < 60
+        time.sleep(0.5)
+    first.kill()
+    first.communicate()
