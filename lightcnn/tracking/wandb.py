@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping
+from typing import Any, cast
 
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read when wandb is imported
 os.environ.setdefault("WANDB_SILENT", "true")  # else it asks for a key in the middle of a run
@@ -30,7 +31,7 @@ class WandbRun(Tracker):
         self._defined: set[str] = set()
         self._run = wandb.init(
             id=journal.ids.get("") or secrets.token_hex(8), resume="allow", reinit="create_new",
-            mode=os.environ.get("WANDB_MODE"),
+            mode=cast(Any, os.environ.get("WANDB_MODE")),
             project=os.environ.get("WANDB_PROJECT") or PROJECT, name=folder.path.resolve().name,
             dir=None if os.environ.get("WANDB_DIR") else str(folder.path), settings=_settings(),
         )  # fmt: skip
@@ -38,7 +39,8 @@ class WandbRun(Tracker):
     def start(self, part: RunPart) -> str:
         """Stores the parameters in the configuration of the run."""
         values = dict(part.parameters())
-        self._run.config.update({part.name: values} if part.name else values, allow_val_change=True)
+        parameters = {part.name: values} if part.name else values
+        self._run.config.update(parameters, allow_val_change=True)  # type: ignore[no-untyped-call]
         return str(self._run.id)
 
     def scores(self, part: RunPart, step: int, values: Mapping[str, float]) -> None:
