@@ -189,6 +189,7 @@ def proxy(cluster: Cluster) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout is not None
         assert "{" in process.stdout.readline()
         yield process
+        process.terminate()
 
 
 def test_machines_join_through_optunas_proxy_which_is_restarted(tmp_path: Path, cluster: Cluster) -> None:
