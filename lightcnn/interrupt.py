@@ -91,13 +91,14 @@ def handling() -> Iterator[None]:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Within the block a signal is noted only; `check` and the end of the block raise it."""
+    """Within the block a signal is noted only; `check` and the end of the outermost block raise it."""
     _note.deferrals += 1
     try:
         yield
     finally:
         _note.deferrals -= 1
-    check()
+    if not _note.deferrals:
+        check()
 
 
 @contextmanager

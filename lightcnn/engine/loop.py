@@ -49,16 +49,16 @@ def fit(
     until: int | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_batch: Callable[[int], None] = lambda images: None,
-    paused: Callable[[], bool] = lambda: False,
+    paused: Callable[[], bool] | None = None,
     describe_batch: Callable[[NDArray[np.int64]], str] = count_alone,
 ) -> None:
     """Trains `model` in place on uint8 images (N, C, H, W) and labels (N,), all on the model's device.
 
     `state` is where training starts (default: the beginning). Training pauses when `until` optimizer steps are done,
-    and the same call with a later `until` continues it to the same bits as without the pause. It also pauses after a
-    step after which `paused` returns True. After every epoch the state describes `model`, `on_epoch` is called, and
-    training ends if `state.stopped` is set. A signal ends it before the next batch. `on_batch` gets the number of
-    images of every batch, `describe_batch` puts the images of a batch into words for an error message.
+    and the same call with a later `until` continues it to the same bits as without the pause. After every epoch the
+    state describes `model`, `on_epoch` is called, and training ends if `state.stopped` is set. A signal ends it before
+    the next batch; with `paused`, it pauses instead after the first step after which this returns True. `on_batch` gets
+    the number of images of every batch, `describe_batch` puts the images of a batch into words for an error message.
 
     Raises: TrainingError if the loss is no longer finite.
     """
@@ -78,7 +78,8 @@ def fit(
             for batches in state.remaining(order(len(images), seed, epoch), last):
                 seed_step(seed, epoch, state.step - epoch * state.steps_per_epoch, device)
                 for batch in batches:
-                    interrupt.check()
+                    if paused is None:
+                        interrupt.check()
                     inputs, targets = training_batch(
                         images, labels, batch, settings=augmentation, seed=seed, epoch=epoch, preprocess=preprocess
                     )
@@ -92,7 +93,7 @@ def fit(
                     tally.add(loss.detach(), batch)
                     on_batch(len(batch))
                 state.update()
-                if is_paused := paused():
+                if is_paused := paused is not None and paused():
                     break
             done = tally.part(time.perf_counter() - start)
             if state.end_epoch(done):

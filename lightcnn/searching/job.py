@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 
+from lightcnn import interrupt
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.arrays import given
 from lightcnn.data.split import data_document
@@ -195,7 +196,8 @@ def run(
                 SearchSession(parts, spent).run()
             except KeyboardInterrupt:
                 if pool:
-                    pool.pause()
+                    with interrupt.deferred():
+                        pool.pause()
                 raise
     return folder
 

@@ -33,6 +33,8 @@ from lightcnn.version import __version__
 
 OF_MACHINE = ("data", "data_dir", "device", "workers")
 """Options that may differ between machines; that the images are equal is checked by their fingerprint."""
+MAX_LOSSES, LOSS_SECONDS = 20, 60.0
+"""The storage may be lost so often within so short times; if it answers and fails again at once, it is damaged."""
 POLL_SECONDS = 0.1
 """Time between two rounds of a machine that does not lead."""
 END_SECONDS = 2.0
@@ -183,10 +185,15 @@ def take_part(place: SharedPlace, parts: SharedParts) -> SharedEnd:
         if leader is not None and leader.number != membership.number:
             parts.progress.noted(f"joined {place}, led by {leader.host}: this machine trains what is asked for")
         with machine.handing_back():
+            losses = 0
             while True:
+                began = time.monotonic()
                 try:
                     return machine.run()
                 except StudyError as error:
+                    losses = losses + 1 if time.monotonic() - began < LOSS_SECONDS else 1
+                    if losses > MAX_LOSSES:
+                        raise RunError(f"{error}; given up after {MAX_LOSSES} attempts") from None
                     parts.folder.log(str(error))
                     parts.progress.noted(f"{error}; waiting for the storage")
                     place.wait()
@@ -214,7 +221,7 @@ class _Machine:
             yield
         finally:
             try:
-                with storage_errors(self._place, started=True):
+                with interrupt.deferred(), storage_errors(self._place, started=True):
                     self._work.hand_back()
             except StudyError as error:  # the others find this machine dead
                 self._parts.folder.log(str(error))
@@ -226,7 +233,6 @@ class _Machine:
                 if self._membership.is_lost:
                     self._work.hand_back()
                     self._membership.join()
-                self._membership.worked()
                 leads = self._membership.leads
                 if leads:  # the earlier leader may have ended the search before it left
                     self._next_look = 0.0
@@ -287,15 +293,11 @@ class _Machine:
             with storage_errors(self._place, started=True):
                 notes.write("plan", document.dump(plan, exclude_defaults=False))
 
-        self._membership.is_leading = True
         try:
             parts.lead(executor, plan, store)
         except NoNetworkError as error:
             self._store_end(str(error))
             raise
-        finally:
-            self._membership.worked()
-            self._membership.is_leading = False
         self._store_end()
         self._next_look = 0.0
 

@@ -33,7 +33,7 @@ BEAT_SECONDS = 5.0
 SILENT_SECONDS = 45.0
 """A member whose count has not changed for so long is dead. It is found within a minute."""
 HUNG_SECONDS = 60.0
-"""A member that only trains sends no heartbeats if its main thread hangs for so long, as on a folder that is away."""
+"""A member sends no heartbeats if it waits for a folder for so long: it hangs, as on a server that is away."""
 LOOK_SECONDS = 2.0
 """Time between two looks at the members."""
 
@@ -100,8 +100,7 @@ class Membership:
         self.member = member
         self._seen: dict[int, tuple[int, float]] = {}
         self.gone: frozenset[int] = frozenset()
-        self._worked = time.monotonic()
-        self.is_leading = False
+        self._waits_since: float | None = None
         self.join()
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -166,13 +165,18 @@ class Membership:
         return len(self._study.get_trials(deepcopy=False))
 
     def token(self) -> str:
-        """Tells the study from one of the same name in another database: when and as what its first member joined."""
+        """A text that another study of the same name, in another database, does not have."""
         first = self._study.get_trials(deepcopy=False)[0]
         return hashlib.sha256(f"{self._place.study} {first.datetime_start}".encode()).hexdigest()[:12]
 
-    def worked(self) -> None:
-        """Called in every round of the main thread of a member that does not lead."""
-        self._worked = time.monotonic()
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Within the block the main thread waits for a folder that machines share; if it hangs, this member is dead."""
+        self._waits_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waits_since = None
 
     def _is_dead(self, trial: FrozenTrial, now: float) -> bool:
         """Whether a member has been silent for too long, or its process is known to have ended."""
@@ -191,7 +195,8 @@ class Membership:
     def _beat(self) -> None:
         count = 0
         while not self._left.wait(BEAT_SECONDS):
-            if not self.is_leading and time.monotonic() - self._worked > HUNG_SECONDS:
+            since = self._waits_since
+            if since is not None and time.monotonic() - since > HUNG_SECONDS:
                 continue
             count += 1
             with suppress(Exception):  # the main thread meets the same error, and reports it

@@ -49,7 +49,8 @@ def storage_of(target: str) -> str:
     given = os.environ.get(STORAGE_VARIABLE, "")
     if SharedSettings(given, note.study).visible_url != note.storage:
         raise InputError(
-            f"{target}: its study {note.study} is in {note.storage}; give this URL, or set {STORAGE_VARIABLE}"
+            f"{target}: its study {note.study} is in {note.storage}; "
+            f"give this URL with its password, or set {STORAGE_VARIABLE}"
         )
     return given
 

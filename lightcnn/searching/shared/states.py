@@ -23,7 +23,7 @@ class SharedStates:
     """The states of one study in `artifacts`; nothing is shared without that folder."""
 
     def __init__(self, artifacts: Path | None, study: str, token: str, run: RunFolder) -> None:
-        """`token` tells the study from those of the same name in other databases."""
+        """`token` differs from that of a study of the same name in another database."""
         self._store = None if artifacts is None else FileSystemArtifactStore(artifacts)
         self._prefix = f"{study}-{token}"
         self._run = run

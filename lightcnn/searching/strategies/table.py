@@ -20,6 +20,10 @@ FUNCTIONS: Mapping[str, Strategy] = {
 }
 
 
+READ_SHAPES = frozenset({"surrogate", "evolution", "random"})
+"""Strategies that read the shapes of trials, and not their parameters, which take long to make."""
+
+
 def strategy_by_name(name: str) -> Strategy:
     """The strategy with that name. Raises: InputError if there is none."""
     if name not in FUNCTIONS:

@@ -66,11 +66,12 @@ def merged(rows: Iterable[EpochRow]) -> tuple[EpochRow, ...]:
 
 
 def remove_states(folder: RunFolder, *, keep: Sequence[int]) -> None:
-    """Removes the states of all trials but those in `keep`, and what workers have read."""
+    """Removes the states of all trials but those in `keep`, those of paused jobs, and what workers have read."""
     trainings = folder / "trainings"
     if not trainings.is_dir():
         return
     for path in sorted(trainings.iterdir()):
         named = STATE.fullmatch(path.name) or NOTES.fullmatch(path.name)
-        if ARRAY.fullmatch(path.name) or (named is not None and int(named[1]) not in keep):
+        is_paused = named is not None and path.stem.endswith("-paused")
+        if ARRAY.fullmatch(path.name) or is_paused or (named is not None and int(named[1]) not in keep):
             folder.remove(f"trainings/{path.name}")

@@ -145,8 +145,9 @@ class FinalTrainings:
             if finalist.outcome.number not in self._running.keys() | self._failed:
                 self.begin(finalist, len(finalists))
         self._run_to_end()
-        if not any(self._progress[finalist.outcome.number].last_step for finalist in finalists):
-            self._repeat(finalists[0])
+        for finalist in finalists:
+            if not any(map(self._is_trained, finalists)):
+                self._repeat(finalist)
         return [self._progress[finalist.outcome.number] for finalist in finalists]
 
     def _run_to_end(self) -> None:
@@ -154,16 +155,24 @@ class FinalTrainings:
             if (result := next_result(self._executor)) is not None:
                 self.take(result)
 
+    def _is_trained(self, finalist: Finalist) -> bool:
+        """Whether a network is trained to its end, or as far as in the search."""
+        progress = self._progress[finalist.outcome.number]
+        return progress.end is not None or progress.last_step >= self._searched_steps(finalist)
+
+    def _searched_steps(self, finalist: Finalist) -> int:
+        return min(self._final_steps, self._plan.steps(finalist.outcome.images))
+
     def _repeat(self, finalist: Finalist) -> None:
-        """Trains a network again as far as the search did, whatever the time: no state is left that could be delivered.
+        """Trains a network as far as the search did, whatever the time: no state is left that could be delivered.
 
         So it is if a machine leads a search that cannot reach the states of the others.
         """
         number = finalist.outcome.number
         if number in self._failed:
             return
-        self._folder.log(f"trial {number}: its state is missing, so that it is trained again")
-        self._least = self._plan.steps(finalist.outcome.images)
+        self._folder.log(f"trial {number}: the state of its last rung is missing, so that it is trained again")
+        self._least = self._searched_steps(finalist)
         self._submit_next(number, 1)
         self._run_to_end()
         self._least = 0

@@ -40,7 +40,7 @@ BEAT_LIMIT_SECONDS = 30.0
 """A worker that has not been heard of for so long is dead. It writes a line every second."""
 START_LIMIT_SECONDS = 300.0
 """The same until its first line: it first loads PyTorch."""
-PAUSE_SECONDS = 5.0
+PAUSE_SECONDS = 8.0
 """Time in which a worker must pause its training: a step, and the file of its state."""
 MAX_ATTEMPTS = 3
 """Workers that may die of one job, until its trial has failed."""
@@ -56,10 +56,15 @@ class _Worker:
     process: subprocess.Popen[str]
     errors: IO[bytes]
     heard: float
-    limit: float = START_LIMIT_SECONDS
+    is_ready: bool = False
     job: TrainingJob | None = None
     began: float = 0.0
     lines: queue.Queue[str] = field(default_factory=queue.Queue)
+
+    @property
+    def limit(self) -> float:
+        """Seconds for which it may be silent: longer until its first line, since it loads PyTorch."""
+        return BEAT_LIMIT_SECONDS if self.is_ready else START_LIMIT_SECONDS
 
 
 class WorkerPool:
@@ -112,11 +117,11 @@ class WorkerPool:
     def wait_until_idle(self) -> None:
         """Waits until the processes have loaded PyTorch, so that nothing else runs while networks are timed."""
         end = time.monotonic() + START_LIMIT_SECONDS
-        while any(worker.limit == START_LIMIT_SECONDS for worker in self._workers) and time.monotonic() < end:
+        while not all(worker.is_ready for worker in self._workers) and time.monotonic() < end:
             for worker in self._workers:
                 self._hear(worker)
                 if worker.process.poll() is not None:  # it is replaced when it is given a job
-                    worker.limit = BEAT_LIMIT_SECONDS
+                    worker.is_ready = True
             time.sleep(POLL_SECONDS)
 
     def open(self, data: PipelineData, folder: RunFolder) -> None:
@@ -163,7 +168,7 @@ class WorkerPool:
         A training that was paused left its state in its `paused_file`, from which it continues when it is submitted
         again. One that does not pause in `PAUSE_SECONDS`, or has not started, will continue from its source.
         """
-        busy = [worker for worker in self._workers if worker.job is not None and worker.limit == BEAT_LIMIT_SECONDS]
+        busy = [worker for worker in self._workers if worker.job is not None and worker.is_ready]
         for worker in busy:
             _send(worker, PAUSE)
         end = time.monotonic() + PAUSE_SECONDS
@@ -175,6 +180,7 @@ class WorkerPool:
             if worker.job is not None:
                 worker.job = None
                 worker.process.kill()  # it is replaced if there are other jobs
+                worker.process.wait()
         ended = list(self._done)
         self._waiting.clear()
         self._done.clear()
@@ -209,19 +215,21 @@ class WorkerPool:
         with suppress(queue.Empty):
             while True:
                 line = worker.lines.get_nowait()
-                worker.heard, worker.limit = time.monotonic(), BEAT_LIMIT_SECONDS
+                worker.heard = time.monotonic()
+                if not worker.is_ready:
+                    worker.is_ready, worker.began = True, worker.heard
                 answer = _parse(line)
                 if isinstance(answer, TrainingResult):
-                    if answer.paused and worker.job is not None:
-                        self._waiting.appendleft(worker.job)
-                    else:
+                    if not answer.paused:
                         self._done.append(answer)
+                    elif worker.job is not None:
+                        self._waiting.appendleft(worker.job)
                     worker.job = None
                 elif worker.job is not None and answer is not None and answer.trial == worker.job.trial:
                     self._beat(worker.job.trial, answer.step)
 
     def _is_late(self, worker: _Worker) -> bool:
-        if self._job_limit is None or worker.job is None or worker.job.rung == FINAL:
+        if self._job_limit is None or worker.job is None or worker.job.rung == FINAL or not worker.is_ready:
             return False
         return time.monotonic() - worker.began > self._job_limit
 
@@ -246,7 +254,7 @@ class WorkerPool:
         """Starts another worker, and runs the job again, or reports that it failed."""
         self._hear(worker)
         reason, job = _reason(worker), worker.job
-        self._unheard += worker.limit == START_LIMIT_SECONDS
+        self._unheard += not worker.is_ready
         if self._unheard > MAX_ATTEMPTS * self.workers:
             _end(worker)
             raise LightcnnError(f"search: no worker process can be started ({reason}); use --workers 1")

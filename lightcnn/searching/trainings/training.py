@@ -37,12 +37,12 @@ def run_job(
 ) -> TrainingResult:
     """Runs a job and returns its result; `beat` gets the number of steps after every batch.
 
-    A job that was paused continues. It pauses after a step after which `paused` returns True, and leaves its state in a
+    A job that was paused continues. It pauses after the step in which `paused` becomes True, and leaves its state in a
     file. An error of the training is part of the result. KeyboardInterrupt passes through.
     """
     try:
-        with limited_threads(job.training.threads):
-            result = _trained(job, data, folder, beat, paused)
+        with interrupt.deferred(), limited_threads(job.training.threads):
+            return _trained(job, data, folder, beat, paused)
     except Exception as error:
         interrupt.check()  # a library may have turned the signal into this error
         message = first_line(f"{type(error).__name__}: {error}")
@@ -57,9 +57,6 @@ def run_job(
             error=message or type(error).__name__, traceback=traceback.format_exc(limit=-5),
             ends_search=isinstance(error, OSError),
         )  # fmt: skip
-    if result.paused:
-        interrupt.check()
-    return result
 
 
 def restored(job: TrainingJob, data: TrainingData, folder: RunFolder) -> tuple[State, JobPart]:
@@ -117,27 +114,34 @@ def _trained(
         )  # fmt: skip
         return time.monotonic() - start
 
+    def result() -> TrainingResult:
+        return TrainingResult(
+            trial=job.trial, rung=job.rung, target=job.target, step=state.step,
+            images=images_seen(state.step, state, len(data.train)),
+            seconds=seconds, halfway=halfway, epochs=tuple(epochs), repeated=part.repeated,
+        )  # fmt: skip
+
+    def pause() -> TrainingResult:
+        done = JobPart(job=job, seconds=seconds, halfway=halfway, epochs=tuple(epochs), repeated=part.repeated)
+        save_state(folder, paused_file(job.target), state, done.model_dump_json())
+        return result().model_copy(update={"paused": True})
+
     middle = job.until // 2 if job.rung == 0 else 0
     if state.step < middle:
         seconds += train(middle)
-    if state.step == middle > 0:
+    if state.step == middle > 0 and not paused():
         halfway = score_weights(state.judged, data, size, job.metric)
-    if state.step >= middle:
+    if state.step >= middle and not paused():
         seconds += train(job.until)
-    result = TrainingResult(
-        trial=job.trial, rung=job.rung, target=job.target, step=state.step,
-        images=images_seen(state.step, state, len(data.train)),
-        seconds=seconds, halfway=halfway, epochs=tuple(epochs), repeated=part.repeated,
-    )  # fmt: skip
-    if state.step < min(job.until, state.steps) and not state.stopped:
-        done = JobPart(job=job, seconds=seconds, halfway=halfway, epochs=result.epochs, repeated=part.repeated)
-        save_state(folder, paused_file(job.target), state, done.model_dump_json())
-        return result.model_copy(update={"paused": True})
+    if paused():
+        return pause()
     averaged = score_weights(state.judged, data, size, job.metric)
     live = score_weights(state.model, data, size, job.metric) if state.average else averaged
+    if paused():  # perhaps the result is waited for no more; only the scores are computed again
+        return pause()
     save_state(folder, job.target, state)
     folder.remove(paused_file(job.target))
-    return result.model_copy(update={"averaged": averaged, "live": live})
+    return result().model_copy(update={"averaged": averaged, "live": live})
 
 
 def images_seen(step: int, state: State, images: int) -> int:

@@ -24,7 +24,7 @@ from lightcnn.searching.strategies.base import (
     randomness,
     visible_study,
 )
-from lightcnn.searching.strategies.table import strategy_by_name
+from lightcnn.searching.strategies.table import READ_SHAPES, strategy_by_name
 from lightcnn.searching.trials.clock import Clock
 from lightcnn.searching.trials.halving import Rungs
 from lightcnn.searching.trials.place import StudyPlace
@@ -91,7 +91,7 @@ class Searcher:
         self.lag = lag
         self._place = place
         self._genes = tuple(space.genes())
-        self._reads_params = strategy == "tpe"
+        self._reads_params = strategy not in READ_SHAPES
         self._sampler = SeededSampler(self.bands, strategy_by_name(strategy), seed)
         self.study = open_study(place, optuna.samplers.RandomSampler(), fingerprint)
         self._require_own_parameters()

@@ -40,6 +40,9 @@ def test_a_search_is_shared_and_found_finished(capsys: pytest.CaptureFixture[str
     error = capsys.readouterr().err
     assert "was started with budget '100kFLOPs', not '200kFLOPs'; omit --budget, or choose another --study" in error
 
+    assert run(["search", "--budget", "100kFLOPs", "--space", "mobilenet", "--trials", "1", *COMMON]) == 2
+    assert "was started with space 'micro', not 'mobilenet'" in capsys.readouterr().err
+
     assert run(["search", "--trials", "2", "--workers", "1", "--study", "digits"]) == 2
     assert "was started with trials 1, not 2" in capsys.readouterr().err
 

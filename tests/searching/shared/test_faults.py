@@ -187,9 +187,11 @@ def proxy(cluster: Cluster) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         STARTED.append(process)
         assert process.stdout is not None
-        assert "{" in process.stdout.readline()
-        yield process
-        process.terminate()
+        try:
+            assert "{" in process.stdout.readline()
+            yield process
+        finally:
+            process.terminate()
 
 
 def test_machines_join_through_optunas_proxy_which_is_restarted(tmp_path: Path, cluster: Cluster) -> None:

@@ -89,6 +89,18 @@ def test_the_job_of_a_dead_member_is_run_again_and_its_late_result_is_dropped(qu
     assert queue.results(JOBS, {7}) == [result(job(), accuracy=0.9)]
 
 
+def test_a_member_that_dies_between_the_result_and_the_end_of_its_job_has_not_done_it(queue: JobQueue) -> None:
+    queue.put(job())
+    lost = claimed(queue, member=7)
+    queue._storage.set_trial_user_attr(lost.trial_id, "result", result(lost.job, accuracy=0.1).model_dump_json())
+    for _ in range(2):
+        assert queue.results(JOBS, {7}) == []
+    again = claimed(queue, member=8)
+    assert not queue.finish(lost, result(lost.job, accuracy=0.1))
+    queue.finish(again, result(again.job, accuracy=0.9))
+    assert queue.results(JOBS, {7}) == [result(job(), accuracy=0.9)]
+
+
 def test_a_job_that_kills_every_member_fails(queue: JobQueue) -> None:
     queue.put(job())
     done: list[TrainingResult] = []

@@ -66,7 +66,8 @@ def test_the_storage_of_a_run_is_used_if_the_environment_names_it(
     assert settings.storage_of("sqlite:///study.db") == "sqlite:///study.db"
     (tmp_path / "shared.yaml").write_bytes(settings.SharedSettings(POSTGRES, "moles").yaml())
     with pytest.raises(
-        InputError, match=r"its study moles is in \S+anna:\*\*\*@db/optuna; give this URL, or set LIGHTCNN"
+        InputError,
+        match=r"its study moles is in \S+anna:\*\*\*@db/optuna; give this URL with its password, or set LIGHTCNN",
     ):
         settings.storage_of(str(tmp_path))
     monkeypatch.setenv("LIGHTCNN_STORAGE", POSTGRES)

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.postgres import Cluster
-from searching.shared.machines import InstantPool, Machine, scored
+from searching.shared.machines import Cable, InstantPool, Machine, scored
 
 from lightcnn.errors import NoNetworkError, RunError
 from lightcnn.searching.shared import executor, job, local_work, members, place
@@ -99,6 +100,37 @@ def test_machines_that_die_lose_no_trial_and_the_others_go_on(tmp_path: Path, sh
     assert {target for target, times in trained.items() if times > 1} <= lost
 
 
+@pytest.mark.parametrize(
+    "call", [40, 130, *(pytest.param(call, marks=pytest.mark.long) for call in range(20, 260, 12))]
+)
+def test_a_leader_may_die_between_any_two_calls_of_the_storage(
+    tmp_path: Path, shared: SharedSettings, call: int
+) -> None:
+    first = Machine(tmp_path / "first", shared, InstantPool(), cable=cut_before(call)).start()
+    assert isinstance(first.join().error, RunError)
+    second = Machine(tmp_path / "second", shared, InstantPool()).start().join()
+    assert second.error is None
+    outcomes = scored(shared)
+    assert [number for number, *_ in outcomes] == list(range(8))
+    assert all(state == "duplicate" or scores for _, state, _, _, scores in outcomes)
+    assert len({*first.pool.trained, *second.pool.trained}) >= len(first.pool.trained + second.pool.trained) - 1
+
+
+def cut_before(number: int) -> type[Cable]:
+    """A cable that is cut for ever before the call of the storage with that number."""
+
+    class CutCable(Cable):
+        calls = 0
+
+        def __getattr__(self, name: str) -> Any:
+            if name != "is_cut":
+                self.calls += 1
+                self.is_cut = self.is_cut or self.calls >= number
+            return super().__getattr__(name)
+
+    return CutCable
+
+
 def test_a_machine_that_leaves_hands_its_training_back_at_once(tmp_path: Path, shared: SharedSettings) -> None:
     def leave() -> None:
         raise KeyboardInterrupt
@@ -123,7 +155,7 @@ def test_a_machine_with_a_full_disk_hands_its_training_back_and_ends(tmp_path: P
             super().submit(job)
             self.tried = [job]
 
-    first = Machine(tmp_path / "first", shared, InstantPool(seconds=0.2)).start()
+    first = Machine(tmp_path / "first", shared, InstantPool(seconds=0.5)).start()
     while not first.leads:
         time.sleep(0.01)
     full = Machine(tmp_path / "full", shared, FullDisk()).start().join()

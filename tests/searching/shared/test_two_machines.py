@@ -25,7 +25,8 @@ from lightcnn.searching.trials.place import MEMBERS
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 NAMES = ("lightcnn-a", "lightcnn-b")
 ADDRESSES = ("10.77.31.1", "10.77.31.2")
-TRIALS = 8
+TRIALS = 40
+STARTED: list[subprocess.Popen[bytes]] = []
 
 
 def ip(*arguments: str) -> None:
@@ -75,63 +76,73 @@ def server(cable: Cable) -> Iterator[Cluster]:
     """The database, on the first machine."""
     cluster = Cluster.start(ADDRESSES[0], ("ip", "netns", "exec", NAMES[0]))
     yield cluster
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()  # and with it all processes of its machine
+        process.wait()
     cluster.remove()
 
 
-def search(name: str, folder: Path, server: Cluster, trials: int = TRIALS) -> subprocess.Popen[str]:
-    """The command of the guide, on the digits."""
+def search(name: str, folder: Path, server: Cluster, trials: int) -> subprocess.Popen[bytes]:
+    """The command of the guide, on the digits; what it prints is in FOLDER.log."""
     command = [
         *inside(name), sys.executable, "-m", "lightcnn", "search", "--budget", "100kFLOPs", "--trials", str(trials),
         "--epochs", "20", "--workers", "1", "--study", "moles", "--artifacts", str(folder.parent / "artifacts"),
         "--out", str(folder),
     ]  # fmt: skip
-    own = {"LIGHTCNN_STORAGE": server.url, "LIGHTCNN_CACHE": str(folder.parent / f"cache of {name}")}
-    environment = os.environ | own | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def test_two_machines_share_a_search_though_their_cable_is_out_for_a_while(
-    tmp_path: Path, cable: Cable, server: Cluster
-) -> None:
-    (tmp_path / "artifacts").mkdir()
-    first = search(NAMES[0], tmp_path / "first", server)
-    time.sleep(15)
-    second = search(NAMES[1], tmp_path / "second", server)
-    time.sleep(20)
-    cable.set("down")
-    time.sleep(10)
-    cable.set("up")
-    shown = [process.communicate(timeout=600)[0] for process in (first, second)]
-    assert [first.returncode, second.returncode] == [0, 0], "\n".join(shown)
-    report = json.loads((tmp_path / "first" / "report.json").read_text())
-    assert report["machines"]["members"] == 2
-    assert len((tmp_path / "first" / "trials.csv").read_text().splitlines()) == TRIALS + 1
-    assert f"led by {NAMES[0]}" in shown[1]
-    assert f"its run folder is {tmp_path / 'first'} on {NAMES[0]}" in shown[1]
+    settings = {"LIGHTCNN_STORAGE": server.url, "LIGHTCNN_CACHE": str(folder.parent / f"cache of {name}")}
+    environment = os.environ | settings | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with folder.with_suffix(".log").open("wb") as log:
+        STARTED.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+    return STARTED[-1]
 
 
 def members(server: Cluster) -> list[str]:
     """The states of all members, by number; the database is reached by its socket, from the network of this process."""
     url = f"postgresql+psycopg://{USER}@/postgres?host={server.folder}&port={server.port}"
     with closing(SharedPlace(SharedSettings(url, "moles"))) as place:
-        study = optuna.load_study(storage=place.storage, study_name=f"moles{MEMBERS}")
+        study = optuna.create_study(storage=place.storage, study_name=f"moles{MEMBERS}", load_if_exists=True)
         return [trial.state.name for trial in study.get_trials(deepcopy=False)]
 
 
-def test_a_machine_that_loses_its_power_is_found_dead_within_a_minute(tmp_path: Path, server: Cluster) -> None:
+def until(server: Cluster, states: list[str], seconds: float = 60.0) -> None:
+    """Waits until the members are in these states."""
+    end = time.monotonic() + seconds
+    while members(server) != states:
+        assert time.monotonic() < end, members(server)
+        time.sleep(0.5)
+
+
+@pytest.fixture
+def machines(tmp_path: Path, server: Cluster) -> list[subprocess.Popen[bytes]]:
+    """Two machines that search; the first one leads."""
     (tmp_path / "artifacts").mkdir()
-    first = search(NAMES[0], tmp_path / "first", server, trials=200)
-    time.sleep(15)
-    second = search(NAMES[1], tmp_path / "second", server, trials=200)
-    end = time.monotonic() + 60
-    while members(server) != ["RUNNING", "RUNNING"]:
-        assert time.monotonic() < end
-        time.sleep(0.5)
-    second.kill()  # and with it all processes of its machine
-    second.communicate()
-    began = time.monotonic()
-    while members(server)[1] != "FAIL":
-        assert time.monotonic() - began < 60
-        time.sleep(0.5)
-    first.kill()
-    first.communicate()
+    first = search(NAMES[0], tmp_path / "first", server, TRIALS)
+    until(server, ["RUNNING"])
+    second = search(NAMES[1], tmp_path / "second", server, TRIALS)
+    until(server, ["RUNNING", "RUNNING"])
+    return [first, second]
+
+
+def test_two_machines_share_a_search_though_their_cable_is_out_for_a_while(
+    tmp_path: Path, cable: Cable, server: Cluster, machines: list[subprocess.Popen[bytes]]
+) -> None:
+    time.sleep(10)
+    cable.set("down")
+    until(server, ["RUNNING", "FAIL"])  # the second one is found dead
+    cable.set("up")
+    assert [process.wait(600) for process in machines] == [0, 0]
+    shown = (tmp_path / "second.log").read_text()
+    assert f"led by {NAMES[0]}" in shown
+    assert "waiting for the storage" in shown
+    assert f"its run folder is {tmp_path / 'first'} on {NAMES[0]}" in shown
+    assert len((tmp_path / "first" / "trials.csv").read_text().splitlines()) == TRIALS + 1
+    assert json.loads((tmp_path / "first" / "report.json").read_text())["machines"]["members"] == 3
+
+
+def test_a_machine_that_loses_its_power_is_found_dead_within_a_minute(
+    server: Cluster, machines: list[subprocess.Popen[bytes]]
+) -> None:
+    machines[1].kill()
+    machines[1].wait()
+    until(server, ["RUNNING", "FAIL"], 60)

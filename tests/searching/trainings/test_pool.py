@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.stopping import restored
+from safetensors.torch import load_file
 
+from lightcnn import interrupt
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.sources.load import load
 from lightcnn.data.split import make_split
@@ -40,6 +43,13 @@ def job(steps: int = 30, **changes: object) -> TrainingJob:
     return TrainingJob(**(values | changes))
 
 
+def assert_equal_states(folder: RunFolder) -> None:
+    """The tensors of the states `a` and `b` are equal; the times in their headers differ."""
+    first, second = (load_file(folder / f"trainings/{name}") for name in "ab")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_a_worker_that_is_silent_is_replaced_and_its_result_is_that_of_this_process(
     data: PipelineData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,20 +77,45 @@ def test_a_worker_that_is_silent_is_replaced_and_its_result_is_that_of_this_proc
     assert (folder / "trainings/a").read_bytes() == (folder / "trainings/b").read_bytes()
 
 
-@pytest.mark.parametrize("step", [4, 16, 25])
+@pytest.mark.parametrize("step", [4, 15, 25, 30])
 def test_a_job_that_is_paused_continues_to_the_same_bits(data: PipelineData, tmp_path: Path, step: int) -> None:
     folder = RunFolder.create(tmp_path / "run", "search", {})
     whole = training.run_job(job(target="trainings/b"), data, folder)
-    steps = iter(range(1, 100))
-    part = training.run_job(job(), data, folder, paused=lambda: next(steps) == step)
-    assert (part.paused, part.step, part.averaged, part.halfway is None) == (True, step, None, step < 15)
+    steps: list[int] = []
+    part = training.run_job(job(), data, folder, steps.append, lambda: len(steps) >= step)
+    assert (part.paused, part.step, part.averaged, part.halfway is None) == (True, step, None, step <= 15)
     assert not (folder / "trainings/a").exists()
     rest = training.run_job(job(), data, folder)
     untimed = {"seconds": 0.0, "epochs": (), "target": ""}
     assert rest.model_copy(update=untimed) == whole.model_copy(update=untimed)
     assert [row[:3] for row in rest.epochs] == [row[:3] for row in whole.epochs]
-    assert (folder / "trainings/a").read_bytes() == (folder / "trainings/b").read_bytes()
+    assert_equal_states(folder)
     assert not (folder / paused_file("trainings/a")).exists()
+
+
+def test_a_signal_pauses_the_training_of_this_process_after_the_current_step(
+    data: PipelineData, tmp_path: Path
+) -> None:
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+    steps: list[int] = []
+
+    def note(trial: int, step: int) -> None:
+        steps.append(step)
+        if len(steps) == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    accumulating = job(training=job().training.model_copy(update={"accumulate": 3}))
+    with restored(), interrupt.handling(), pytest.raises(interrupt.Stopped):
+        alone = InProcess(data, folder, note)
+        alone.submit(accumulating)
+        alone.wait()
+    assert (folder / paused_file("trainings/a")).is_file()
+    assert len(steps) > 7  # batches
+    assert steps[-1] == 2
+    rest = training.run_job(accumulating, data, folder)
+    whole = training.run_job(accumulating.model_copy(update={"target": "trainings/b"}), data, folder)
+    assert rest.averaged == whole.averaged
+    assert_equal_states(folder)
 
 
 def test_the_pause_of_another_job_or_a_damaged_one_is_not_used(data: PipelineData, tmp_path: Path) -> None:
@@ -98,8 +133,10 @@ def test_workers_pause_their_trainings_and_continue_them(data: PipelineData, tmp
     steps: list[int] = []
     with pool.WorkerPool(1, lambda trial, step: steps.append(step)) as workers:
         workers.open(data, folder)
-        workers.submit(job(400))
+        workers.submit(job(2_000))
+        end = time.monotonic() + 60
         while not any(steps):
+            assert time.monotonic() < end
             workers._hear(workers._workers[0])
             time.sleep(0.02)
         os.kill(workers._workers[0].process.pid, signal.SIGTERM)  # as a scheduler does; the search asks for the pause
@@ -107,10 +144,10 @@ def test_workers_pause_their_trainings_and_continue_them(data: PipelineData, tmp
         assert (folder / paused_file("trainings/a")).is_file()
         assert not (folder / "trainings/a").exists()
         assert workers.poll() is None
-        workers.submit(job(400))
-        assert workers.wait().step == 400
-    training.run_job(job(400, target="trainings/b"), data, folder)
-    assert (folder / "trainings/a").read_bytes() == (folder / "trainings/b").read_bytes()
+        workers.submit(job(2_000))
+        assert workers.wait().step == 2_000
+    training.run_job(job(2_000, target="trainings/b"), data, folder)
+    assert_equal_states(folder)
 
 
 def test_an_error_of_a_training_is_its_result(data: PipelineData, tmp_path: Path) -> None:
@@ -134,12 +171,9 @@ def test_a_program_that_cannot_start_is_one_error(monkeypatch: pytest.MonkeyPatc
 
 def test_a_training_that_takes_too_long_fails_and_others_continue(data: PipelineData, tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", "search", {})
-    with pool.WorkerPool(1, job_limit=20.0) as workers:
+    with pool.WorkerPool(1, job_limit=0.1) as workers:  # which does not count while the worker loads PyTorch
         workers.open(data, folder)
         workers.submit(job(30_000))
-        while workers.poll() is None and workers._workers[0].limit == pool.START_LIMIT_SECONDS:
-            time.sleep(0.02)
-        workers._job_limit = 0.1
         result = workers.wait()
         assert "the training took longer than the limit of 0.1 s" in result.error
         workers._job_limit = 60.0
