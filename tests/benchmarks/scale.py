@@ -139,8 +139,9 @@ def print_members(counts: Sequence[int]) -> None:
         ):
             for count in counts:
                 for _ in range(count - member.count()):
-                    other = member._study.ask()
-                    other.set_user_attr("member", member.member.model_dump(mode="json", exclude={"number"}))
+                    other = place.storage.create_new_trial(member._study._study_id)
+                    described = member.member.model_dump(mode="json", exclude={"number"})
+                    place.storage.set_trial_user_attr(other, "member", described)
                 seconds = []
                 for _ in range(9):
                     member._looked = float("-inf")
