@@ -145,4 +145,6 @@ def test_a_machine_that_loses_its_power_is_found_dead_within_a_minute(
 ) -> None:
     machines[1].kill()
     machines[1].wait()
-    until(server, ["RUNNING", "FAIL"], 60)
+    began = time.monotonic()
+    until(server, ["RUNNING", "FAIL"], 90)
+    assert time.monotonic() - began < 60
