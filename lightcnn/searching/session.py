@@ -15,7 +15,7 @@ from lightcnn.searching.report.front import front_cost_of, front_points
 from lightcnn.searching.report.report import delivered_recipe, write_report
 from lightcnn.searching.report.trial_table import write_trials
 from lightcnn.searching.settings import SETTINGS_FILE
-from lightcnn.searching.strategies.predictor import predict_utility
+from lightcnn.searching.strategies.predictor import CurvePredictor
 from lightcnn.searching.trainings.choice import Choice, Weights, choose, quantize_all
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.files import remove_states
@@ -222,7 +222,7 @@ class SearchSession:
             seed=settings.seed,
             rungs=plan.halving(settings.seconds),
             fingerprint=fingerprint,
-            predictor=predict_utility,
+            predictor=CurvePredictor(parts.space),
             final_images=plan.final_images(settings.seconds, settings.epochs),
             lag=LAG if settings.seconds is None and not parts.is_shared else None,
             bands=parts.space.bands,

@@ -18,6 +18,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def print_correlations(tables: Sequence[Table]) -> None:
             row = [spearmanr([outcome.utilities[outcome.images] for outcome in known], table.ends).statistic]
             for form in FORMS:
                 use(form)
-                predicted = predictor.predict_utility(table.space, known, table.images)
+                predicted = predictor.CurvePredictor(table.space)(known, table.images)
                 row.append(spearmanr(predicted, table.ends).statistic)
             for form, value in zip(["last", *FORMS], row, strict=True):
                 every[form].append(value)
@@ -158,7 +159,7 @@ def print_errors(runs: Sequence[Path]) -> None:
         errors = []
         for form in FORMS:
             use(form)
-            curves = predictor.LearningCurves.fit(space, scored)
+            curves = predictor.LearningCurves.fit(scored, partial(predictor.network_costs, space))
             left_out = [] if curves is None else curves.left_out()
             errors.append(math.sqrt(np.mean([(score.predicted - score.utility) ** 2 for score in left_out])))
         print(f"| {run.name} | {len(left_out)} | " + " | ".join(f"{error:.3f}" for error in errors) + " |")

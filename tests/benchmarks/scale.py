@@ -46,7 +46,7 @@ from lightcnn.searching.shared.members import Membership, this_process
 from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.strategies.base import distributions, encode
-from lightcnn.searching.strategies.predictor import predict_utility
+from lightcnn.searching.strategies.predictor import CurvePredictor
 from lightcnn.searching.trials.halving import Rungs
 from lightcnn.searching.trials.searcher import Searcher
 from lightcnn.space import SearchSpace
@@ -183,7 +183,7 @@ class NoClock:
 def searcher(place: MemoryPlace, space: BudgetedSpace) -> Searcher:
     """The searcher of the study."""
     return Searcher(
-        space, place, strategy="surrogate", seed=0, rungs=RUNGS, fingerprint={}, predictor=predict_utility,
+        space, place, strategy="surrogate", seed=0, rungs=RUNGS, fingerprint={}, predictor=CurvePredictor(space),
         final_images=1_000_000, lag=None,
     )  # fmt: skip
 

@@ -122,7 +122,7 @@ def test_a_band_whose_best_has_changed_takes_no_place_of_a_band_without_one() ->
 def test_every_band_reaches_the_next_rung_though_the_promises_of_one_change_all_the_time(tmp_path, seed: int) -> None:
     """In the band of the first turn, the best network is another one after every score."""
 
-    def predict(shapes: object, outcomes: Sequence[Outcome], images: int) -> list[float]:
+    def predict(outcomes: Sequence[Outcome], images: int) -> list[float]:
         random = Random(1_000 * seed + len(outcomes) + sum(len(outcome.scores) for outcome in outcomes))
         return [random.random() if each.number % 3 == 0 else each.utilities[each.images] for each in outcomes]
 

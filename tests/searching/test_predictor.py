@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 import pytest
 from scipy.stats import spearmanr
 from searching.table_space import Point, TableSpace
 
-from lightcnn.searching.strategies.predictor import LearningCurves, LeftOut, predict_utility
+from lightcnn.searching.strategies.predictor import CurvePredictor, LearningCurves, LeftOut, network_costs
 from lightcnn.searching.trials.storage import Outcome
 
 LENGTHS = (6_000, 12_000, 36_000, 108_000)
@@ -42,25 +43,25 @@ def test_slow_learners_that_end_higher_are_predicted_from_short_trainings(seed: 
     truth = [true_utility(x, 1_000_000) for x in xs]
     last = [o.utilities[12_000] for o in outcomes]
     assert spearmanr(last, truth).statistic < 0
-    predicted = predict_utility(CostSpace(), outcomes, 1_000_000)
+    predicted = CurvePredictor(CostSpace())(outcomes, 1_000_000)
     assert spearmanr(predicted, truth).statistic > 0.9
-    at_12k = predict_utility(CostSpace(), outcomes, 12_000)
+    at_12k = CurvePredictor(CostSpace())(outcomes, 12_000)
     assert spearmanr(at_12k, last).statistic > 0.8, "at their own length, networks keep their order"
 
 
 def test_few_networks_equal_scores_or_a_space_without_features_keep_the_last_utility() -> None:
     random = Random(0)
     few = [outcome(number, 10 * number, (12_000, 36_000), random) for number in range(3)]
-    assert predict_utility(CostSpace(), few, 10**6) == [o.utilities[36_000] for o in few]
+    assert CurvePredictor(CostSpace())(few, 10**6) == [o.utilities[36_000] for o in few]
     many = [outcome(number, 10 * number, (12_000,), random) for number in range(8)]
-    assert predict_utility(TableSpace(), many, 10**6) == [o.utilities[12_000] for o in many]
+    assert CurvePredictor(TableSpace())(many, 10**6) == [o.utilities[12_000] for o in many]
     equal = [Outcome(n, "running", "", "", {"x": n, "kind": "a"}, {9: 0.5}, 1.0, 1.0, {9: 2.0}) for n in range(6)]
-    assert predict_utility(CostSpace(), equal, 10**6) == [2.0] * 6
-    assert predict_utility(CostSpace(), [], 10**6) == []
+    assert CurvePredictor(CostSpace())(equal, 10**6) == [2.0] * 6
+    assert CurvePredictor(CostSpace())([], 10**6) == []
 
 
 def left_out(outcomes: list[Outcome]) -> list[LeftOut]:
-    curves = LearningCurves.fit(CostSpace(), outcomes)
+    curves = LearningCurves.fit(outcomes, partial(network_costs, CostSpace()))
     return [] if curves is None else curves.left_out()
 
 
@@ -86,3 +87,24 @@ def test_a_score_that_is_left_out_hardly_changes_its_own_prediction() -> None:
     changed = replace(outcomes[0], utilities={**outcomes[0].utilities, 36_000: outcomes[0].utilities[36_000] + shift})
     before, after = left_out(outcomes)[0].predicted, left_out([changed, *outcomes[1:]])[0].predicted
     assert abs(after - before) < 0.05 * shift
+
+
+def test_the_costs_of_a_network_are_computed_once_for_all_predictions() -> None:
+    random = Random(0)
+    outcomes = [outcome(number, x, LENGTHS[:2], random) for number, x in enumerate((5, 80, 30, 60, 30))]
+    space = CountingSpace()
+    predict = CurvePredictor(space)
+    first = predict(outcomes, 10**6)
+    assert predict(outcomes, 10**6) == first == CurvePredictor(CostSpace())(outcomes, 10**6)
+    assert sorted(space.asked) == [5, 30, 60, 80]
+
+
+class CountingSpace(CostSpace):
+    """Remembers which networks it was asked about."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def features(self, candidate: Point) -> list[float]:
+        self.asked.append(candidate.shape["x"])
+        return super().features(candidate)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.comparison import SearchResult, rank_correlation
 from lightcnn.searching.strategies.base import visible_study
-from lightcnn.searching.strategies.predictor import LearningCurves
+from lightcnn.searching.strategies.predictor import LearningCurves, network_costs
 from lightcnn.searching.trials.storage import Outcome
 
 MIN_IMPORTANCE_NETWORKS = 30
@@ -22,7 +23,7 @@ TREES = 16
 def prediction_document(space: BudgetedSpace, result: SearchResult) -> dict[str, Any]:
     """Predictions in report.json, as log losses on validation: of every trial, left out, and of the final trainings."""
     scored = [outcome for outcome in result.outcomes if outcome.is_scored]
-    curves = LearningCurves.fit(space, scored)
+    curves = LearningCurves.fit(scored, partial(network_costs, space))
     return {
         "left_out": _left_out(curves),
         "finals": _finals(curves, result),

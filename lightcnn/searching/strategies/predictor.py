@@ -10,9 +10,8 @@ networks of Fashion-MNIST, the rank correlation with trainings of a million imag
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,18 +30,36 @@ MAX_POINTS = 400
 """Scores that are fitted; of more, those of the longest trainings."""
 MIN_NETWORKS = 4
 """Networks with a score that a prediction needs."""
-_known_costs: WeakKeyDictionary[Shapes, dict[str, tuple[float, ...]]] = WeakKeyDictionary()
-"""The features of the networks of a space, by their keys: all networks are looked at again after every score."""
 
 
-def predict_utility(shapes: Shapes, outcomes: Sequence[Outcome], images: int, /) -> list[float]:
-    """The utility of every outcome, all of which have scores, after a training of so many images.
+class CurvePredictor:
+    """Predicts utilities at the end of the final training from the costs of networks: a `UtilityPredictor`.
 
-    It is that of averaged weights while the learning rate is still high. With fewer than four networks, or if their
-    utilities are all equal, it is that of the last rung.
+    `shapes` is the space of the networks. Their costs are kept: all networks are looked at again after every score.
     """
-    curves = LearningCurves.fit(shapes, outcomes)
-    return [outcome.utilities[outcome.images] for outcome in outcomes] if curves is None else curves.at(images)
+
+    def __init__(self, shapes: Shapes) -> None:
+        self._shapes = shapes
+        self._costs: dict[str, Sequence[float]] = {}
+
+    def __call__(self, outcomes: Sequence[Outcome], images: int, /) -> list[float]:
+        """The utility of every outcome, all of which have scores, after a training of so many images.
+
+        It is that of averaged weights while the learning rate is still high. With fewer than four networks, or if their
+        utilities are all equal, it is that of the last rung.
+        """
+        curves = LearningCurves.fit(outcomes, self._costs_of)
+        return [outcome.utilities[outcome.images] for outcome in outcomes] if curves is None else curves.at(images)
+
+    def _costs_of(self, outcome: Outcome) -> Sequence[float]:
+        if outcome.key not in self._costs:
+            self._costs[outcome.key] = network_costs(self._shapes, outcome)
+        return self._costs[outcome.key]
+
+
+def network_costs(shapes: Shapes, outcome: Outcome) -> Sequence[float]:
+    """The features of the network of a trial."""
+    return shapes.features(shapes.inspect(outcome.shape))
 
 
 @dataclass(frozen=True)
@@ -76,12 +93,12 @@ class LearningCurves:
     deviation: float
 
     @classmethod
-    def fit(cls, shapes: Shapes, outcomes: Sequence[Outcome]) -> LearningCurves | None:
+    def fit(cls, outcomes: Sequence[Outcome], costs_of: Callable[[Outcome], Sequence[float]]) -> LearningCurves | None:
         """The curves of all scores; None if they are too few, all equal, or the networks have no costs."""
         utilities = [outcome.utilities[outcome.images] for outcome in outcomes]
         if len(outcomes) < MIN_NETWORKS or len(set(utilities)) == 1:
             return None
-        costs = _standardised(np.array([_costs(shapes, outcome) for outcome in outcomes], dtype=np.float64))
+        costs = _standardised(np.array([costs_of(outcome) for outcome in outcomes], dtype=np.float64))
         if not costs.size:
             return None
         scores = [
@@ -126,13 +143,6 @@ def _points(costs: NDArray[np.float64], lengths: NDArray[np.float64]) -> NDArray
     """Costs (N, F) and lengths (N,) → points (N, 2 F + 1) with their products."""
     scaled = lengths[:, None] / LENGTH_SCALE
     return np.hstack([costs, scaled, scaled * costs])
-
-
-def _costs(shapes: Shapes, outcome: Outcome) -> tuple[float, ...]:
-    known = _known_costs.setdefault(shapes, {})
-    if outcome.key not in known:
-        known[outcome.key] = tuple(shapes.features(shapes.inspect(outcome.shape)))
-    return known[outcome.key]
 
 
 def _standardised(costs: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -52,10 +52,10 @@ MAX_MUTATIONS = 10
 class UtilityPredictor(Protocol):
     """Predicts utilities at the end of a training of `images` images, one for each of the scored outcomes."""
 
-    def __call__(self, shapes: Shapes, outcomes: Sequence[Outcome], images: int, /) -> Sequence[float]: ...
+    def __call__(self, outcomes: Sequence[Outcome], images: int, /) -> Sequence[float]: ...
 
 
-def last_utility(shapes: Shapes, outcomes: Sequence[Outcome], images: int, /) -> list[float]:
+def last_utility(outcomes: Sequence[Outcome], images: int, /) -> list[float]:
     """The simplest `UtilityPredictor`: the utility at the last rung."""
     return [outcome.utilities[outcome.images] for outcome in outcomes]
 
@@ -175,7 +175,7 @@ class Searcher:
         scored = [outcome for outcome in outcomes if outcome.is_scored]
         key = tuple((outcome.number, outcome.images) for outcome in scored)
         if key != self._promised[0]:
-            predicted = self.predictor(self.space, scored, self.final_images) if scored else []
+            predicted = self.predictor(scored, self.final_images) if scored else []
             self._promised = key, [float(value) for value in predicted]
         return dict(zip((outcome.number for outcome in scored), self._promised[1], strict=True))
 
