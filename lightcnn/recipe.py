@@ -13,9 +13,9 @@ from lightcnn.baseline_spec import AnyNetwork
 from lightcnn.document import Frozen, rule_error
 
 RECIPE_FILE = "recipe.yaml"
+"""The recipe in a run folder."""
 ARRAYS = "arrays"
 """The source of images that are given in Python."""
-"""The recipe in a run folder."""
 SEED_LIMIT = 2**32
 """Seeds are below this."""
 Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]

@@ -15,6 +15,11 @@ row. --rows core takes about 8 hours, around 2 hours, quick 2 minutes. In the ba
     nohup python tests/benchmarks/search.py run --rows core --out evidence.jsonl > evidence.log 2>&1 &
     tail -f evidence.log
 
+The rows of docs/reference/measurements.md lie beside this script; to continue them:
+
+    xz -dc tests/benchmarks/search_rows.jsonl.xz > evidence.jsonl
+    python tests/benchmarks/search.py table tests/benchmarks/search_rows.jsonl.xz
+
 If the shipped prior or starts were learned from a data set, give options that leave it out; the arm `shipped` then
 shows what the shipped ones add:
 
@@ -99,7 +104,8 @@ def measured(row: Row, source: str, search_options: list[str]) -> dict[str, Any]
             call([*command, "--out", str(out)], row, Path(scratch) / "log")
             values = values_of_run(out)
         spent = {"wall_seconds": time.monotonic() - began, "cpu_seconds": cpu_seconds() - cpu_before}
-    return values | spent | {"command": command, "machine": machine, "finished": time.time()}
+    named = [Path(part).name if Path(part).is_absolute() else part for part in command]
+    return values | spent | {"command": named, "machine": machine, "finished": time.time()}
 
 
 def cpu_seconds() -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import lzma
 import os
 import sys
 import zlib
@@ -128,9 +129,11 @@ def key(row: dict[str, Any], kind: type[Any] = Row) -> Any:
 
 
 def read_rows(path: Path, kind: type[Any] = Row) -> dict[Any, dict[str, Any]]:
-    """The finished rows of a file; a line that was cut off when the script was killed is left out."""
+    """The finished rows of a file, compressed if `.xz`, but for a line that was cut off when the script was killed."""
     finished: dict[Any, dict[str, Any]] = {}
-    for number, line in enumerate(path.read_text().splitlines() if path.exists() else (), 1):
+    content = path.read_bytes() if path.exists() else b""
+    text = (lzma.decompress(content) if path.suffix == ".xz" else content).decode()
+    for number, line in enumerate(text.splitlines(), 1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -103,6 +104,9 @@ def test_finished_rows_are_read_and_a_line_that_was_cut_off_is_measured_again(
     assert [key.seed for key in finished] == [0, 1]
     assert rows.correctness(finished[rows.key(row)]).tolist() == [1, 0, 1, 1, 0, 0, 1, 0, 1]
     assert "".join(rows.groups(finished[rows.key(row)])) == "aabbccdde"
+    compressed = tmp_path / "rows.jsonl.xz"
+    compressed.write_bytes(lzma.compress(file.read_bytes()))
+    assert rows.read_rows(compressed) == finished
 
 
 def test_the_rows_are_those_of_the_issue() -> None:
