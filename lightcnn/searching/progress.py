@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lightcnn.progress import Progress, forwarded
@@ -22,6 +23,23 @@ if TYPE_CHECKING:
     from lightcnn.space_choice import SpaceChoice
 
 
+@dataclass(frozen=True)
+class PlannedSearch:
+    """A search that starts or resumes; it compares networks on so many `validation` images.
+
+    `chosen` is why the space was chosen, None if the user gave it. `is_over` if earlier sessions have used the time.
+    """
+
+    run: RunFolder
+    space: BudgetedSpace
+    plan: Plan
+    clock: SearchClock
+    settings: SearchSettings
+    validation: int
+    chosen: SpaceChoice | None
+    is_over: bool
+
+
 class SearchProgress:
     """Receives what a search reports; this one is silent."""
 
@@ -37,22 +55,8 @@ class SearchProgress:
     def timed(self, seconds: float, networks: int, error: float) -> None:
         """Called when so many networks have been timed; nine in ten predictions have at most that relative error."""
 
-    def planned(
-        self,
-        run: RunFolder,
-        space: BudgetedSpace,
-        plan: Plan,
-        clock: SearchClock,
-        settings: SearchSettings,
-        validation: int,
-        chosen: SpaceChoice | None,
-        is_over: bool,
-    ) -> None:
-        """Called when the search starts or resumes; networks are compared on so many `validation` images.
-
-        `chosen` is why the space was chosen, None if the user gave it. `is_over` if earlier sessions have
-        used the time.
-        """
+    def planned(self, search: PlannedSearch) -> None:
+        """Called when the search starts or resumes."""
 
     def joined(self, machines: int, workers: int) -> None:
         """Called in a search of several machines when others have joined or left: how many there are now."""
@@ -113,19 +117,9 @@ class CalledSearchProgress(SearchProgress):
         """Reports the networks of a step that are done."""
         self._call(what, done, total)
 
-    def planned(
-        self,
-        run: RunFolder,
-        space: BudgetedSpace,
-        plan: Plan,
-        clock: SearchClock,
-        settings: SearchSettings,
-        validation: int,
-        chosen: SpaceChoice | None,
-        is_over: bool,
-    ) -> None:
+    def planned(self, search: PlannedSearch) -> None:
         """Keeps the clock and the limits."""
-        self._search = clock, settings, space.limited(settings.trials) or 0
+        self._search = search.clock, search.settings, search.space.limited(search.settings.trials) or 0
         self._searching()
 
     def finished(self, outcome: Outcome, error: str) -> None:
@@ -174,21 +168,12 @@ class TrackedSearch(SearchProgress):
         self._space: BudgetedSpace | None = None
         self._run = RunPart("", "images", dict)
 
-    def planned(
-        self,
-        run: RunFolder,
-        space: BudgetedSpace,
-        plan: Plan,
-        clock: SearchClock,
-        settings: SearchSettings,
-        validation: int,
-        chosen: SpaceChoice | None,
-        is_over: bool,
-    ) -> None:
+    def planned(self, search: PlannedSearch) -> None:
         """Opens the run in the trackers."""
-        values = parameters(settings.model_dump(mode="json", exclude={"space"})) | {"space": space.space.name}
-        self._space, self._run = space, RunPart("", "images", lambda: values)
-        self._trackers.open(run, self._run)
+        settings = search.settings.model_dump(mode="json", exclude={"space"})
+        values = parameters(settings) | {"space": search.space.space.name}
+        self._space, self._run = search.space, RunPart("", "images", lambda: values)
+        self._trackers.open(search.run, self._run)
 
     def finished(self, outcome: Outcome, error: str) -> None:
         """Sends the scores of a trial by the images that its network has seen."""

@@ -11,6 +11,7 @@ from lightcnn.searching.comparison import SearchResult
 from lightcnn.searching.final_phase import FinalPhase, TrainedFinals
 from lightcnn.searching.latency import MeasuredLatency, measure_latencies, nearest_latency
 from lightcnn.searching.preparation import SessionParts
+from lightcnn.searching.progress import PlannedSearch
 from lightcnn.searching.report.front import front_cost_of, front_points
 from lightcnn.searching.report.report import delivered_recipe, write_report
 from lightcnn.searching.report.trial_table import write_trials
@@ -79,8 +80,10 @@ class SearchSession:
         """Reports the plan, and what earlier sessions have scored or ended."""
         parts = self._parts
         parts.progress.planned(
-            parts.folder, parts.space, parts.plan, self._clock, parts.settings, len(parts.data.validation),
-            self._chosen, self._is_over(),
+            PlannedSearch(
+                parts.folder, parts.space, parts.plan, self._clock, parts.settings, len(parts.data.validation),
+                self._chosen, self._is_over(),
+            )
         )  # fmt: skip
         for outcome in self._earlier:
             if outcome.scores or outcome.state != "running":

@@ -74,24 +74,25 @@ class SearchView(LiveView, SearchProgress):
                 "faster"
             )
 
-    def planned(
-        self, run: Any, space: Any, plan: Any, clock: Any, settings: Any, validation: int, chosen: Any, is_over: bool
-    ) -> None:
+    def planned(self, search: Any) -> None:
         """Shows what is searched, and the plan; of a search whose time is used, how to search longer."""
-        self._budget, self._clock, self._settings, self._plan = space.budget, clock, settings, plan
-        self._validation, self._began = validation, time.monotonic()
+        space, plan, settings = search.space, search.plan, search.settings
+        self._budget, self._clock, self._settings, self._plan = space.budget, search.clock, settings, plan
+        self._validation, self._began = search.validation, time.monotonic()
         self._phase, self._current = "comparing networks", ""
-        if is_over:
-            longer = longer_command(run.path, longer_time(settings.seconds, clock.elapsed()), settings.data)
+        if search.is_over:
+            longer = longer_command(
+                search.run.path, longer_time(settings.seconds, search.clock.elapsed()), settings.data
+            )
             self.line(ended_line(settings.seconds, longer))
             return
         for line in filter(None, (self._read, self._timed)):
             self.line(line)
         workers = f"{plan.workers} workers" if plan.workers > 1 else "one process"
         name = space.space.name or "the given space"
-        if chosen is not None:
-            name += f" (chosen since {chosen.reason})"
-        self.line(f"searching {name} within {space.budget} on {settings.data}, {workers}, into {run.path}")
+        if search.chosen is not None:
+            name += f" (chosen since {search.chosen.reason})"
+        self.line(f"searching {name} within {space.budget} on {settings.data}, {workers}, into {search.run.path}")
         for line in plan_lines(plan.document(settings.seconds, settings.epochs, space.limited(settings.trials))):
             self.line(line)
         if space.covered:

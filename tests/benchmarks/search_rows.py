@@ -129,7 +129,7 @@ def key(row: dict[str, Any], kind: type[Any] = Row) -> Any:
 
 
 def read_rows(path: Path, kind: type[Any] = Row) -> dict[Any, dict[str, Any]]:
-    """The finished rows of a file, compressed if `.xz`, but for a line that was cut off when the script was killed."""
+    """The finished rows of a file, compressed if `.xz`, without a line that was cut off when the script was killed."""
     finished: dict[Any, dict[str, Any]] = {}
     content = path.read_bytes() if path.exists() else b""
     text = (lzma.decompress(content) if path.suffix == ".xz" else content).decode()

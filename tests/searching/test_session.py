@@ -29,8 +29,8 @@ class Recorder(SearchProgress):
         self.plan: Any = None
         self.is_over = False
 
-    def planned(self, run: Any, space: Any, plan: Any, clock: Any, settings: Any, *rest: Any) -> None:
-        self.plan, self.is_over = plan, rest[-1]
+    def planned(self, search: Any) -> None:
+        self.plan, self.is_over = search.plan, search.is_over
 
     def finished(self, outcome: Any, error: str) -> None:
         self.events.append(("score", outcome.number))

@@ -13,6 +13,7 @@ from rich.console import Console
 from lightcnn.budget import Budget, Cost
 from lightcnn.output.console import CommandConsole
 from lightcnn.searching.plan import make_plan
+from lightcnn.searching.progress import PlannedSearch
 from lightcnn.searching.terminal import SearchView
 from lightcnn.searching.trials.halving import Fidelity
 from lightcnn.searching.trials.storage import Outcome
@@ -45,7 +46,8 @@ def test_the_view_shows_rungs_speed_noise_and_time(tmp_path: Any, seconds: list[
     clock = SimpleNamespace(elapsed=lambda: 65.0, left=lambda: 55.0)
     settings = SimpleNamespace(data="digits", seconds=120.0, epochs=None, trials=None)
     view = SearchView(CommandConsole(stderr=True), quiet=True)
-    view.planned(SimpleNamespace(path=tmp_path), space, plan, clock, settings, 2_500, None, False)
+    run: Any = SimpleNamespace(path=tmp_path)
+    view.planned(PlannedSearch(run, space, plan, clock, settings, 2_500, None, False))
     candidate = SimpleNamespace(spec=SimpleNamespace(input=(1, 8, 8), stages=(1, 2)), cost=Cost(macs=900_000))
     view.started(candidate, Fidelity(7, 1, 3_840, 0))
     view.stepped(7, 0)  # a worker beats before it has read the state of the training
