@@ -112,9 +112,9 @@ class FinalPhase:
         parts = self._parts
         promises = self._searcher.promises(self._searcher.outcomes())
         chosen = choose_finalists(
-            outcomes, promises, count, longest=parts.plan.rungs[-1], validation=len(parts.data.validation),
-            always_first=parts.plan.first_has_worker(parts.settings.seconds), turns=parts.plan.bands,
-            taken=taken,
+            outcomes, promises, count, longest=parts.plan.rungs[-1], validation=parts.data.validation_groups,
+            metric=parts.settings.metric, always_first=parts.plan.first_has_worker(parts.settings.seconds),
+            turns=parts.plan.bands, taken=taken,
         )  # fmt: skip
         return [self._finalist(outcome) for outcome in chosen]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,8 @@ def outcome(number: int, images: int = RUNGS[-1], accuracy: float = 0.5) -> Outc
     return Outcome(number, "running", "", str(number), {}, scores, 1.0, 1.0, scores)
 
 
-def chosen(outcomes: list[Outcome], promises: dict[int, float], count: int, *, always_first: bool = False) -> list[int]:
-    finalists = choose_finalists(
-        outcomes, promises, count, longest=RUNGS[-1], validation=VALIDATION, always_first=always_first
-    )
+def chosen(outcomes: list[Outcome], promises: dict[int, float], count: int, **options: Any) -> list[int]:
+    finalists = choose_finalists(outcomes, promises, count, longest=RUNGS[-1], validation=VALIDATION, **options)
     return [finalist.number for finalist in finalists]
 
 
@@ -49,6 +48,7 @@ def test_the_first_network_is_left_out_only_if_it_is_beaten_by_more_than_noise(a
         outcomes[0] = outcome(0, images, 0.91)
     assert chosen(outcomes, promises, 2) == expected
     assert chosen(outcomes, promises, 2, always_first=True) == [2, 0]
+    assert chosen(outcomes, promises, 2, metric="balanced_accuracy") == [2, 0], "accuracies do not show what is better"
 
 
 def test_of_200_tables_no_search_has_only_finalists_that_are_worse_than_its_start() -> None:

@@ -53,6 +53,11 @@ class PipelineData:
         self.train = pipeline.split.train
         self.validation = subset(pipeline.dataset, pipeline.split.val, VALIDATION_IMAGES, seed)
 
+    @property
+    def validation_groups(self) -> int:
+        """The groups of the validation images: so many of them are independent."""
+        return len(np.unique(self.pipeline.dataset.groups[self.validation]))
+
     def images(self, indices: NDArray[np.int64], size: int) -> Images:
         """uint8 (N, C, size, size)."""
         return self.pipeline.images(indices, size)

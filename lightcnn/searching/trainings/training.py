@@ -185,4 +185,4 @@ def calibrated_log_loss(
 
 def equal_log_loss(labels: NDArray[np.int64], predicted: NDArray[np.float64]) -> float:
     """The same with all classes weighted equally, whatever their numbers of images."""
-    return calibrated_log_loss(labels, predicted, 1 / np.bincount(labels)[labels])
+    return calibrated_log_loss(labels, predicted, (1 / np.maximum(np.bincount(labels), 1))[labels])

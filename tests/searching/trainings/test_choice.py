@@ -13,6 +13,7 @@ import pytest
 from sklearn import metrics
 
 from lightcnn.errors import InputError, LightcnnError
+from lightcnn.evaluation.calibration import apply_temperature, cross_entropy, fit_temperature
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.metric_names import METRICS, MetricName
 from lightcnn.searching.trainings.choice import Judged, Weights, choose, contenders, quantize_all
@@ -206,3 +207,20 @@ def test_losses_of_rare_classes_count_as_much_as_those_of_others() -> None:
     good_for_few = np.tile([0.1, 0.9], (100, 1))
     assert equal_log_loss(labels, good_for_many) == pytest.approx(equal_log_loss(labels, good_for_few), rel=0.01)
     assert calibrated_log_loss(labels, good_for_many) < 0.6 * calibrated_log_loss(labels, good_for_few)
+    assert equal_log_loss(2 * labels, np.insert(good_for_few, 1, 0.0, axis=1)) == pytest.approx(
+        equal_log_loss(labels, good_for_few)
+    ), "a class without images has no weight"
+
+
+def test_the_temperature_of_each_half_is_fitted_on_the_other_half() -> None:
+    """The odd images are predicted with too much confidence, the even ones with too little."""
+    labels, correct = np.zeros(400, dtype=np.int64), np.arange(400) % 8 < 6
+    logits = np.where(np.arange(400) % 2 == 1, 4.0, 0.25)
+    first = 1 / (1 + np.exp(-np.where(correct, logits, -logits)))
+    predicted = np.stack([first, 1 - first], axis=1)
+    temperatures = [fit_temperature(labels[half::2], predicted[half::2]).value for half in (0, 1)]
+    assert temperatures[0] < 1 < temperatures[1]
+    losses = [
+        cross_entropy(labels[half::2], apply_temperature(predicted[half::2], temperatures[1 - half])) for half in (0, 1)
+    ]
+    assert calibrated_log_loss(labels, predicted) == pytest.approx(sum(losses) / 2)
