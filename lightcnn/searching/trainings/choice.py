@@ -25,7 +25,6 @@ from lightcnn.searching.deployment.names import DeployName
 from lightcnn.searching.deployment.quantization import quantized_probabilities
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.trainings.finals import Finalist, FinalProgress
-from lightcnn.searching.trainings.jobs import TrainingResult, WeightScore
 from lightcnn.searching.trainings.judge import Judge
 from lightcnn.searching.trials.finalists import STANDARD_ERRORS
 
@@ -112,20 +111,19 @@ def all_weights(
 ) -> list[Weights]:
     """The weights of the finalists that may be the best: at their ends, and earlier ones that scored higher.
 
-    None of a network that does not predict finite numbers.
+    Earlier ones are those of the last and of the best part before the learning rate fell, and of the last rung. None of
+    a network that does not predict finite numbers.
     """
     candidates = []
     for finalist, trained in zip(finalists, progress, strict=True):
-        if not (stages := _stages(trained)):
-            continue
-        to_beat = max((score.rank(judge.metric) for score in _scores(stages[0][0])), default=-math.inf)
+        to_beat: float | None = None
         chosen: list[Weights] = []
-        for result, file, ended in stages:
+        for stage in _stages(finalist, trained, judge.metric):
+            to_beat = max(stage.ranks) if to_beat is None else to_beat
             first = not chosen  # of an end that cannot be read, the weights before it are candidates
-            for averaged, score in zip((True, False), _scores(result) or (None, None), strict=True):
-                if first or (score is not None and score.rank(judge.metric) > to_beat):
-                    step = result.step if result else trained.first_step
-                    chosen += _evaluated(pipeline, folder, judge, finalist, trained, file, step, averaged, ended)
+            for averaged, rank in zip((True, False), stage.ranks, strict=True):
+                if first or rank > to_beat:
+                    chosen += _evaluated(pipeline, folder, judge, finalist, trained, stage, averaged)
         candidates += chosen
     return candidates
 
@@ -199,21 +197,33 @@ def _is_within_noise(item: Weights, best: Weights, judge: Judge) -> bool:
     return best.score - item.score <= STANDARD_ERRORS * error
 
 
-def _stages(progress: FinalProgress) -> list[tuple[TrainingResult | None, str, bool]]:
-    """The result, the state and whether the rate had fallen, of the end, of the step before, and of the last rung."""
-    stages: list[tuple[TrainingResult | None, str, bool]] = []
+class _Stage(NamedTuple):
+    """A moment of a training, its state, and the ranks of its averaged and its live weights on some images."""
+
+    step: int
+    file: str
+    ended: bool
+    ranks: tuple[float, float]
+
+
+def _stages(finalist: Finalist, progress: FinalProgress, metric: MetricName) -> list[_Stage]:
+    """The end of a training, the last and the best part before the learning rate fell, and the last rung."""
+    parts = [part for part in (*progress.parts[-1:], progress.best_part(metric)) if part is not None]
+    stages = [_Stage(part.step, progress.part_file(part), False, part.ranks(metric)) for part in dict.fromkeys(parts)]
     if progress.end is not None:
-        stages.append((progress.end, progress.end_file, True))
-    if progress.parts:
-        stages.append((progress.parts[-1], progress.stable_file, False))
+        stages.insert(0, _Stage(progress.end.step, progress.end_file, True, progress.end.ranks(metric)))
     if not progress.second:
-        stages.append((None, progress.rung_file, False))
+        stages.append(_Stage(progress.first_step, progress.rung_file, False, _ranks_at_rung(finalist, metric)))
     return stages
 
 
-def _scores(result: TrainingResult | None) -> tuple[WeightScore, ...]:
-    """The scores of the averaged and of the live weights; none without a result."""
-    return () if result is None or result.averaged is None or result.live is None else (result.averaged, result.live)
+def _ranks_at_rung(finalist: Finalist, metric: MetricName) -> tuple[float, float]:
+    """Those of the last rung, where only the averaged weights were scored."""
+    outcome = finalist.outcome
+    if metric == "accuracy":
+        return outcome.score or -math.inf, -math.inf
+    utility = outcome.utilities.get(outcome.images)
+    return -math.inf if utility is None else -math.exp(-utility), -math.inf
 
 
 def _evaluated(
@@ -222,16 +232,14 @@ def _evaluated(
     judge: Judge,
     finalist: Finalist,
     progress: FinalProgress,
-    file: str,
-    step: int,
+    stage: _Stage,
     averaged: bool,
-    ended: bool,
 ) -> list[Weights]:
     """The weights in a state, evaluated on the whole validation set; none if they predict no finite numbers."""
     spec, validation = finalist.candidate.spec, pipeline.split.val
     model = build(spec, progress.seed).to(pipeline.device)
     try:
-        load_weights(folder, file, model, averaged=averaged)
+        load_weights(folder, stage.file, model, averaged=averaged)
     except RunError as error:
         folder.log(str(error))
         return []
@@ -240,4 +248,5 @@ def _evaluated(
     if not np.isfinite(predicted).all():
         return []
     score, accuracy = judge.score(predicted), float(judge.correct(predicted).mean())
-    return [Weights(finalist, progress, file, step, averaged, ended, model, predicted, score, accuracy)]
+    kind = (stage.file, stage.step, averaged, stage.ended)
+    return [Weights(finalist, progress, *kind, model, predicted, score, accuracy)]

@@ -71,9 +71,20 @@ class FinalProgress(Frozen):
     @property
     def stable_file(self) -> str:
         """The state before the learning rate falls."""
-        if not self.parts:
-            return self.rung_file
-        return final_file(self.trial, f"stable-{self.step}.safetensors", second=self.second)
+        return self.part_file(self.parts[-1]) if self.parts else self.rung_file
+
+    def part_file(self, part: TrainingResult) -> str:
+        """The state after a part, as long as it is kept."""
+        return final_file(self.trial, f"stable-{part.step}.safetensors", second=self.second)
+
+    def best_part(self, metric: MetricName) -> TrainingResult | None:
+        """The part with the highest score, the last one of equals; None without parts."""
+        return max(self.parts, key=lambda part: (max(part.ranks(metric)), part.step), default=None)
+
+    def kept_files(self, metric: MetricName) -> set[str]:
+        """The states of parts that are still needed: the last one, and the best one."""
+        best = self.best_part(metric)
+        return set() if best is None else {self.stable_file, self.part_file(best)}
 
     @property
     def rung_file(self) -> str:
@@ -204,8 +215,8 @@ class FinalTrainings:
         before = self._progress[number]
         progress = self._progress[number] = before.after(job, result)
         self._folder.write_json(progress_file(number, second=progress.second), progress.model_dump(mode="json"))
-        if before.stable_file not in (progress.stable_file, before.rung_file):
-            self._folder.remove(before.stable_file)
+        for name in before.kept_files(self._metric) - progress.kept_files(self._metric):
+            self._folder.remove(name)
         self._submit_next(number, len(self._running) + 1)
 
     def _submit_next(self, number: int, shared_by: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -83,6 +84,11 @@ class TrainingResult(Frozen):
     ends_search: bool = False
     repeated: bool = False
     paused: bool = False
+
+    def ranks(self, metric: MetricName) -> tuple[float, float]:
+        """Those of the averaged and of the live weights; minus infinity without scores."""
+        averaged, live = (-math.inf if score is None else score.rank(metric) for score in (self.averaged, self.live))
+        return averaged, live
 
 
 class JobPart(Frozen):

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from sklearn import metrics
 
-from lightcnn.errors import InputError, LightcnnError
+from lightcnn.errors import InputError, LightcnnError, RunError
 from lightcnn.evaluation.calibration import apply_temperature, cross_entropy, fit_temperature
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.metric_names import METRICS, MetricName
-from lightcnn.searching.trainings.choice import Judged, Weights, choose, contenders, quantize_all
+from lightcnn.searching.trainings.choice import Judged, Weights, all_weights, choose, contenders, quantize_all
+from lightcnn.searching.trainings.finals import FinalProgress
+from lightcnn.searching.trainings.jobs import TrainingResult, WeightScore
 from lightcnn.searching.trainings.judge import Judge, paired_error
 from lightcnn.searching.trainings.training import calibrated_log_loss, equal_log_loss
 
@@ -224,3 +227,74 @@ def test_the_temperature_of_each_half_is_fitted_on_the_other_half() -> None:
         cross_entropy(labels[half::2], apply_temperature(predicted[half::2], temperatures[1 - half])) for half in (0, 1)
     ]
     assert calibrated_log_loss(labels, predicted) == pytest.approx(sum(losses) / 2)
+
+
+class Marked:
+    """Stands for a network: remembers the state that its weights are from."""
+
+    state: tuple[str, bool] = ("", True)
+
+    def to(self, device: object) -> Marked:
+        return self
+
+
+@pytest.fixture
+def candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, bool]]]:
+    """The states that are candidates of a training with an end, parts at 40, 80 and 120 steps, and a rung at 20."""
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+    missing: list[str] = []
+
+    def load(run: RunFolder, file: str, model: Marked, *, averaged: bool) -> None:
+        if file in missing:
+            raise RunError("cannot be read")
+        model.state = (file.removeprefix("trainings/000003-").removesuffix(".safetensors"), averaged)
+
+    monkeypatch.setattr("lightcnn.searching.trainings.choice.build", lambda spec, seed: Marked())
+    monkeypatch.setattr("lightcnn.searching.trainings.choice.load_weights", load)
+    monkeypatch.setattr(
+        "lightcnn.searching.trainings.choice.probabilities", lambda *values: np.tile([0.1, 0.9], (4, 1))
+    )
+    pipeline: Any = SimpleNamespace(
+        split=SimpleNamespace(val=np.arange(4)), device="cpu", images=lambda *values: None, preprocess=lambda size: None
+    )
+
+    def result(step: int, score: WeightScore) -> TrainingResult:
+        live = score.model_copy(update={"accuracy": 0.1, "raw_log_loss": 9.0})
+        return TrainingResult(trial=3, rung=-1, step=step, images=step, seconds=1.0, averaged=score, live=live)
+
+    def of(metric: MetricName, values: Sequence[float], unreadable: Sequence[str] = ()) -> list[tuple[str, bool]]:
+        """For scores at the rung, the three parts, and the end: accuracies, or log losses."""
+        missing[:] = [f"trainings/000003-{name}.safetensors" for name in unreadable]
+        key = "accuracy" if metric == "accuracy" else "raw_log_loss"
+        scores = [WeightScore(**{"accuracy": 0.5, "log_loss": 1.0, key: value}) for value in values]
+        parts = tuple(result(40 * number, score) for number, score in enumerate(scores[1:4], start=1))
+        progress = FinalProgress(
+            trial=3, seed=0, images=200, first_step=20, parts=parts, decay_steps=30, end=result(150, scores[4])
+        )
+        outcome = SimpleNamespace(
+            number=3, score=values[0], images=200, utilities={200: -math.log(values[0])} if metric != "accuracy" else {}
+        )
+        finalist: Any = SimpleNamespace(
+            outcome=outcome, second=False, candidate=SimpleNamespace(spec=SimpleNamespace(input=(1, 8, 8)))
+        )
+        found = all_weights(pipeline, folder, judge(ALONE[:4], metric), [finalist], [progress])
+        return [cast(Any, item.model).state for item in found]
+
+    return of
+
+
+def test_earlier_weights_that_scored_higher_are_candidates(candidates: Any) -> None:
+    end = [("end", True), ("end", False)]
+    assert candidates("accuracy", [0.5, 0.6, 0.7, 0.8, 0.9]) == end
+    assert candidates("accuracy", [0.5, 0.95, 0.7, 0.8, 0.9]) == [*end, ("stable-40", True)]
+    assert candidates("accuracy", [0.93, 0.7, 0.92, 0.91, 0.9]) == [
+        *end, ("stable-120", True), ("stable-80", True), ("200", True)
+    ]  # fmt: skip
+    assert candidates("log_loss", [0.6, 0.204, 0.21, 0.3, 0.234]) == [*end, ("stable-40", True)]
+    assert candidates("log_loss", [0.2, 0.9, 0.9, 0.9, 0.234]) == [*end, ("200", True)]
+
+
+def test_of_an_end_that_cannot_be_read_the_weights_before_are_candidates(candidates: Any) -> None:
+    scores = [0.5, 0.6, 0.7, 0.8, 0.9]
+    assert candidates("accuracy", scores, ["end"]) == [("stable-120", True), ("stable-120", False)]
+    assert candidates("accuracy", scores, ["end", "stable-120"]) == [("200", True), ("200", False)]

@@ -46,6 +46,7 @@ class FakeExecutor:
         self._waiting: deque[TrainingJob] = deque()
         self._steps: dict[int, int] = {}
         self._fails = fails
+        self.accuracies: list[float] = []
 
     def fetch(self, name: str) -> None:
         """All states are here."""
@@ -64,9 +65,10 @@ class FakeExecutor:
                 trial=job.trial, rung=job.rung, target=job.target, step=0, images=0, seconds=0.0, error="it failed"
             )
         self._folder.write_bytes(job.target, b"a state")
+        score = SCORE.model_copy(update={"accuracy": self.accuracies.pop(0)}) if self.accuracies else SCORE
         return TrainingResult(
             trial=job.trial, rung=job.rung, target=job.target, step=job.until, images=128 * job.until, seconds=seconds,
-            averaged=SCORE, live=SCORE,
+            averaged=score, live=SCORE,
         )  # fmt: skip
 
 
@@ -182,3 +184,15 @@ def test_without_time_only_a_network_whose_state_is_missing_is_trained(folder: R
     assert [each.last_step for each in progress] == ([0, steps] if has_state else [steps, 0])
     assert {job.trial for job in executor.jobs} == (set() if has_state else {0})
     assert has_state or not executor.jobs[0].source
+
+
+def test_the_states_of_the_last_and_of_the_best_part_are_kept(folder: RunFolder) -> None:
+    executor = FakeExecutor(folder, seconds=1_000)
+    executor.accuracies = [0.5, 0.6, 0.9, 0.7, 0.9, 0.8, 0.8, 0.8, 0.85]
+    (progress,) = trainings(folder, executor, final_steps=1_000).run([finalist(0)])
+    assert len(progress.parts) > 5 and progress.end is not None
+    best = progress.best_part("accuracy")
+    assert best is progress.parts[4], "the later one of equals"
+    assert best.step < progress.step
+    kept = {path.name for path in (folder / "trainings").glob("*stable*")}
+    assert kept == {f"000000-stable-{best.step}.safetensors", f"000000-stable-{progress.step}.safetensors"}
