@@ -61,6 +61,7 @@ class FinalPhase:
         if not trained.weights:
             raise NoNetworkError(f"run {parts.folder.path}: no network of the final training predicts finite numbers")
         self._train_second(trained)
+        self._add_earlier(trained)
         while parts.settings.seconds is not None and self._train_further(trained):
             pass
         return trained
@@ -68,7 +69,7 @@ class FinalPhase:
     def _train_second(self, trained: TrainedFinals) -> None:
         """Trains the best networks, if they are within noise, with a second seed, as far as there is time for all."""
         second = [
-            replace(finalist, seed=self._searcher.seed_of(finalist.outcome.number, 1), second=True)
+            self._second(finalist.outcome)
             for finalist in contenders(trained.weights, self._parts.judge)
             if self._parts.plan.bands == 1  # of a front, the time is for networks of other costs
         ]
@@ -92,6 +93,22 @@ class FinalPhase:
         trained.weights += self._weights(further, progress)
         return True
 
+    def _add_earlier(self, trained: TrainedFinals) -> None:
+        """Adds what earlier sessions have trained to its end: the best network may be among it."""
+        known = {(item.outcome.number, item.second) for item in (*trained.finalists, *(f for f, _ in trained.second))}
+        for outcome in self._searcher.outcomes():
+            for finalist in (self._finalist(outcome), self._second(outcome)):
+                if (outcome.number, finalist.second) in known or not outcome.is_scored:
+                    continue
+                if (progress := self.trainings.ended_before(finalist)) is None:
+                    continue
+                if finalist.second:
+                    trained.second.append((finalist, progress))
+                else:
+                    trained.finalists.append(finalist)
+                    trained.progress.append(progress)
+                trained.weights += self._weights([finalist], [progress])
+
     def _weights(self, finalists: Sequence[Finalist], progress: Sequence[FinalProgress]) -> list[Weights]:
         parts = self._parts
         return all_weights(parts.data.pipeline, parts.folder, parts.judge, finalists, progress)
@@ -100,7 +117,8 @@ class FinalPhase:
         """The networks to train to the end. Raises: NoNetworkError with all reasons if no trial succeeded."""
         parts = self._parts
         outcomes = self._searcher.outcomes()
-        chosen = self._chosen(outcomes, parts.plan.finalists)
+        # A network that was trained to its end beside the search leaves its worker to another one.
+        chosen = self._chosen(outcomes, parts.plan.finalists + self.trainings.ended)
         if not chosen:
             reasons = "; ".join(sorted({outcome.reason for outcome in outcomes if outcome.reason}))
             raise NoNetworkError(
@@ -121,6 +139,11 @@ class FinalPhase:
     def _finalist(self, outcome: Outcome) -> Finalist:
         seed = self._searcher.seed_of(outcome.number)
         return Finalist(outcome, self._parts.space.inspect(outcome.shape), seed)
+
+    def _second(self, outcome: Outcome) -> Finalist:
+        """The same with the second seed."""
+        seed = self._searcher.seed_of(outcome.number, 1)
+        return replace(self._finalist(outcome), seed=seed, second=True)
 
     def _trainings(self) -> FinalTrainings:
         """Final trainings, whose time is stored part by part."""

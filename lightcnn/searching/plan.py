@@ -178,8 +178,9 @@ class Plan(Frozen):
         return round(min(search / (1 - FINAL_SHARES[0]), search + longest) + self.evaluation)
 
     def halving(self, limit: float | None) -> Rungs:
-        """The rungs."""
-        return Rungs(self.rungs, RUNG_FACTOR, first_always=self.first_has_worker(limit))
+        """The rungs. A single finalist is compared with the first network, which must then reach the last of them."""
+        first_always = self.first_has_worker(limit) or (self.finalists == 1 and self.bands == 1)
+        return Rungs(self.rungs, RUNG_FACTOR, first_always=first_always)
 
     def document(self, limit: float | None, epochs: int | None, trials: int | None) -> dict[str, Any]:
         """The plan in report.json and in a dry run."""

@@ -28,9 +28,9 @@ def test_finalists_are_the_most_promising_that_were_trained_beyond_the_first_run
     outcomes = [outcome(0), outcome(1, RUNGS[0]), outcome(2), outcome(3), outcome(4, RUNGS[0])]
     promises = {0: 0.1, 1: 0.9, 2: 0.5, 3: 0.6, 4: 0.2}
     numbers = [chosen(outcomes, promises, count) for count in range(1, 6)]
-    assert numbers == [[3], [3, 0], [3, 2, 0], [3, 2, 0, 1], [3, 2, 0, 1, 4]]
+    assert numbers == [[0], [3, 0], [3, 2, 0], [3, 2, 0, 1], [3, 2, 0, 1, 4]]
     assert chosen(outcomes, {}, 2) == []
-    assert chosen([outcome(0, RUNGS[0]), outcome(1, RUNGS[0])], {0: 0.1, 1: 0.2}, 1) == [1]
+    assert chosen([outcome(1, RUNGS[0]), outcome(2, RUNGS[0])], {1: 0.1, 2: 0.2}, 1) == [2]
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,8 @@ def test_the_first_network_is_left_out_only_if_it_is_beaten_by_more_than_noise(a
         outcomes[0] = outcome(0, images, 0.91)
     assert chosen(outcomes, promises, 2) == expected
     assert chosen(outcomes, promises, 2, always_first=True) == [2, 0]
+    assert chosen(outcomes, promises, 1) == [2 if expected == [2, 3] else 0]
+    assert chosen(outcomes, promises, 1, metric="balanced_accuracy") == [2]
     assert chosen(outcomes, promises, 2, metric="balanced_accuracy") == [2, 0], "accuracies do not show what is better"
 
 

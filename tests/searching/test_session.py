@@ -148,3 +148,22 @@ def test_the_clock_stands_while_it_is_paused(monkeypatch: pytest.MonkeyPatch) ->
     assert (clock.elapsed(), clock.left()) == (15.0, 45.0)
     now[0] += 1
     assert clock.elapsed() == 16.0
+
+
+def test_a_resumed_search_can_still_deliver_what_it_has_trained_before(
+    settings: SearchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings.model_copy(update={"seconds": None, "trials": 3, "epochs": 2, "workers": 1, "finalists": 1})
+    folder = job.run(settings, out="run")
+    (before,) = [final["trial"] for final in RunFolder.load(folder.path).report["finals"]]
+
+    def another(outcomes: Any, *values: Any, **options: Any) -> list[Any]:
+        return [next(outcome for outcome in outcomes if outcome.number != before and outcome.is_scored)]
+
+    monkeypatch.setattr("lightcnn.searching.final_phase.choose_finalists", another)
+    job.run(settings.model_copy(update={"trials": 4}), out="run", resume=True)
+    report = RunFolder.load(folder.path).report
+    candidates = {item["trial"]: item["accuracy"] for item in report["comparison"]["candidates"]}
+    assert len(candidates) == 2 and before in candidates
+    assert candidates[report["best"]["trial"]] == max(candidates.values())
+    assert (folder / f"trainings/{before:06}-end.safetensors").is_file(), "the next session can deliver it, too"

@@ -150,11 +150,17 @@ class FinalTrainings:
         """The final trainings that are under way, each of which keeps a worker busy."""
         return len(self._running)
 
+    @property
+    def ended(self) -> int:
+        """The final trainings that began beside the search and have ended."""
+        return len(self._finalists.keys() - self._running.keys())
+
     def run(self, finalists: Sequence[Finalist]) -> list[FinalProgress]:
         """Runs the parts of all finalists in turn; a failed part ends the training of its network."""
+        shared_by = max(1, len(finalists) - self.ended)
         for finalist in finalists:
             if finalist.outcome.number not in self._running.keys() | self._failed:
-                self.begin(finalist, len(finalists))
+                self.begin(finalist, shared_by)
         self._run_to_end()
         for finalist in finalists:
             if not any(map(self._is_trained, finalists)):
@@ -195,6 +201,13 @@ class FinalTrainings:
         self._finalists[number] = finalist
         self._progress[number] = self._begun(finalist, shared_by)
         self._submit_next(number, shared_by)
+
+    def ended_before(self, finalist: Finalist) -> FinalProgress | None:
+        """The training of a network that ended in an earlier session; None if there is none."""
+        name = progress_file(finalist.outcome.number, second=finalist.second)
+        progress = read_json(self._folder, name, FinalProgress)
+        has_end = progress is not None and progress.seed == finalist.seed and progress.end is not None
+        return progress if progress and has_end and (self._folder / progress.end_file).is_file() else None
 
     def have_time(self, finalists: Sequence[Finalist], steps: int) -> bool:
         """Whether these could be trained for most of so many steps, or have been in an earlier session."""

@@ -25,14 +25,14 @@ def choose_finalists(
     turns: int = 1,
     taken: Sequence[Outcome] = (),
 ) -> list[Outcome]:
-    """The `count` most promising networks, and the first one of the search among them if there are two or more.
+    """The `count` most promising networks, and the first one of the search among them.
 
-    So the result is not worse than the first network by more than the noise of the choice. The first one is left
-    out only if one of the others beats it at the `longest` rung on so many independent `validation` images, and
-    never with `always_first` or by another metric than accuracy. Networks that were trained beyond the first rung
-    come before others: the promise of a single rung is the least certain. Of several bands of costs, which take
-    trials in so many `turns`, it is the best of each, then the second of each, and so on; a band of which more were
-    `taken` before comes later.
+    So the result is not worse than the first network by more than the noise of the choice. That one is left out only if
+    one of the others beats it at the `longest` rung on so many independent `validation` images, and never with
+    `always_first` or by another metric than accuracy; but a single finalist by another metric is the most promising.
+    Networks that were trained beyond the first rung come before others: the promise of a single rung is the least
+    certain. Of several bands of costs, which take trials in so many `turns`, it is the best of each, then the second of
+    each, and so on; a band of which more were `taken` before comes later.
     """
     scored = [outcome for outcome in outcomes if outcome.number in promises]
     ranked = sorted(scored, key=lambda outcome: (len(outcome.scores) < 2, -promises[outcome.number], outcome.number))
@@ -40,10 +40,11 @@ def choose_finalists(
         return in_turns(ranked, lambda outcome: outcome.number % turns, taken)[:count]
     chosen = ranked[:count]
     first = next((outcome for outcome in ranked if outcome.number == 0), None)
-    if count > 1 and first is not None and first not in chosen:
-        beaten = any(beats(other, first, longest, validation) for other in chosen)
-        if always_first or metric != "accuracy" or not beaten:
-            chosen[-1] = first
+    if first is None or first in chosen or (count == 1 and metric != "accuracy"):
+        return chosen
+    beaten = any(beats(other, first, longest, validation) for other in chosen)
+    if always_first or metric != "accuracy" or not beaten:
+        chosen[-1] = first
     return chosen
 
 

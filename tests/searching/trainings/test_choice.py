@@ -230,7 +230,7 @@ def test_the_temperature_of_each_half_is_fitted_on_the_other_half() -> None:
 
 
 class Marked:
-    """Stands for a network: remembers the state that its weights are from."""
+    """In place of a network: remembers the state that its weights are from."""
 
     state: tuple[str, bool] = ("", True)
 
@@ -277,8 +277,8 @@ def candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         finalist: Any = SimpleNamespace(
             outcome=outcome, second=False, candidate=SimpleNamespace(spec=SimpleNamespace(input=(1, 8, 8)))
         )
-        found = all_weights(pipeline, folder, judge(ALONE[:4], metric), [finalist], [progress])
-        return [cast(Any, item.model).state for item in found]
+        weights = all_weights(pipeline, folder, judge(ALONE[:4], metric), [finalist], [progress])
+        return [cast(Any, item.model).state for item in weights]
 
     return of
 

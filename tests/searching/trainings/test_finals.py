@@ -196,3 +196,29 @@ def test_the_states_of_the_last_and_of_the_best_part_are_kept(folder: RunFolder)
     assert best.step < progress.step
     kept = {path.name for path in (folder / "trainings").glob("*stable*")}
     assert kept == {f"000000-stable-{best.step}.safetensors", f"000000-stable-{progress.step}.safetensors"}
+
+
+def test_a_worker_whose_final_training_has_ended_is_for_another_network(folder: RunFolder) -> None:
+    """The first network ended beside the search; two others then share two workers, not three."""
+    executor = FakeExecutor(folder, seconds=1_000)
+    finals = trainings(folder, executor, final_steps=200)
+    assert finals.ended == 0
+    finals.begin(finalist(0))
+    assert (finals.running, finals.ended) == (1, 0)
+    while finals.running:
+        finals.take(executor.wait())
+    assert finals.ended == 1
+    executor.clock.seconds = 1.5
+    first, *others = finals.run([finalist(0), finalist(3), finalist(4)])
+    assert first.end is not None and first.end.step == 200
+    assert min(progress.last_step for progress in others) > 0.8 * 1.5 / 0.01, "each has a worker to itself"
+
+
+def test_a_training_that_ended_in_an_earlier_session_is_known(folder: RunFolder) -> None:
+    trainings(folder, FakeExecutor(folder), final_steps=100).run([finalist(3), finalist(4, second=True)])
+    again = trainings(folder, FakeExecutor(folder))
+    assert again.ended_before(finalist(3)).end.step == 100
+    assert again.ended_before(finalist(4, second=True)).seed == 104
+    assert again.ended_before(finalist(4)) is None
+    folder.remove("trainings/000003-end.safetensors")
+    assert again.ended_before(finalist(3)) is None
