@@ -13,6 +13,7 @@ from searching.table_space import Point, TableSpace
 
 from lightcnn.searching.strategies.predictor import CurvePredictor, LearningCurves, LeftOut, network_costs
 from lightcnn.searching.trials.storage import Outcome
+from lightcnn.space import Gene
 
 LENGTHS = (6_000, 12_000, 36_000, 108_000)
 
@@ -108,3 +109,39 @@ class CountingSpace(CostSpace):
     def features(self, candidate: Point) -> list[float]:
         self.asked.append(candidate.shape["x"])
         return super().features(candidate)
+
+
+class ActivationSpace(TableSpace):
+    """Networks of the kinds a and b cost the same; the kind is their activation."""
+
+    def genes(self) -> tuple[Gene, ...]:
+        return (*super().genes(), Gene("act", ("relu", "silu")))
+
+    def features(self, candidate: Point) -> list[float]:
+        return [candidate.shape["x"] / 100]
+
+
+def test_networks_of_equal_cost_differ_by_their_activation() -> None:
+    random = Random(0)
+    outcomes = []
+    for number, x in enumerate(random.sample(range(100), 12)):
+        known = outcome(number, x, LENGTHS[1:3], random)
+        act, gain = ("silu", 0.3) if number % 2 else ("relu", 0.0)
+        shape = {**known.shape, "act": act}
+        utilities = {images: value + gain for images, value in known.utilities.items()}
+        outcomes.append(replace(known, shape=shape, key=f"{x}{act}", utilities=utilities, scores=utilities))
+    other = replace(outcomes[0], number=12, key="other", shape={**outcomes[0].shape, "act": "silu"})
+    predicted = CurvePredictor(ActivationSpace())([*outcomes, other], 1_000_000)
+    assert predicted[12] > predicted[0] + 0.05, "though its own scores are those of the other"
+
+
+def test_of_too_many_scores_the_last_one_of_each_network_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightcnn.searching.strategies.predictor.MAX_POINTS", 12)
+    random = Random(0)
+    xs = random.sample(range(100), 13)
+    outcomes = [outcome(number, x, LENGTHS[: 2 + (number < 4)], random) for number, x in enumerate(xs)]
+    curves = LearningCurves.fit(outcomes, partial(network_costs, CostSpace()))
+    assert curves is not None
+    assert [images for _, images in curves.scored] == [36_000] * 4 + [12_000] * 8
+    worst = min(range(4, 13), key=lambda row: outcomes[row].utilities[12_000])
+    assert {row for row, _ in curves.scored} == set(range(13)) - {worst}

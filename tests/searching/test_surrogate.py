@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import optuna
@@ -16,8 +18,8 @@ from lightcnn.budget import Budget
 from lightcnn.cost import cost
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.strategies import surrogate
-from lightcnn.searching.strategies.base import visible_study
-from lightcnn.searching.strategies.surrogate import STARTUP_TRIALS, gene_features
+from lightcnn.searching.strategies.base import gene_features, visible_study
+from lightcnn.searching.strategies.surrogate import DRAW_EVERY, STARTUP_TRIALS
 from lightcnn.searching.trials.searcher import Searcher
 from lightcnn.space import Gene, SearchSpace
 
@@ -66,6 +68,23 @@ def test_after_the_start_proposals_are_better_than_before(tmp_path: Path) -> Non
     run(searcher, score, trials=STARTUP_TRIALS + 12)
     first = [max(o.scores.values()) for o in searcher.outcomes()]
     assert np.mean(first[STARTUP_TRIALS:]) > np.mean(first[:STARTUP_TRIALS]) + 0.1
+
+
+def test_two_of_three_first_proposals_are_mutations_of_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parents: list[int] = []
+    mutate = TableSpace.mutate
+
+    def recorded(self: TableSpace, shape: Mapping[str, Any], random: Random) -> Any:
+        parents.append(shape["x"])
+        return mutate(self, shape, random)
+
+    monkeypatch.setattr(TableSpace, "mutate", recorded)
+    searcher = table_searcher(tmp_path, strategy="surrogate")
+    run(searcher, score, trials=STARTUP_TRIALS)
+    start = TableSpace().start_shapes()[0]["x"]
+    assert parents.count(start) >= sum(number % DRAW_EVERY > 0 for number in range(1, STARTUP_TRIALS))
 
 
 def test_a_failed_network_is_not_proposed_again_and_counts_as_the_lowest_score(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -171,3 +172,15 @@ class SeededSampler(optuna.samplers.BaseSampler):
     ) -> Any:
         """Never called, since every gene is in the relative space."""
         raise KeyError(param_name)
+
+
+def gene_features(genes: Sequence[Gene], shape: Mapping[str, Any]) -> list[float]:
+    """Ordered genes as numbers, positive ones by their logarithm; all others as one column per option."""
+    features: list[float] = []
+    for gene in genes:
+        value = shape[gene.name]
+        if gene.ordered:
+            features.append(math.log(value) if min(gene.options) > 0 else float(value))
+        else:
+            features += [float(value == option) for option in gene.options]
+    return features

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lightcnn.searching.strategies.base import Shapes
+from lightcnn.searching.strategies.base import Shapes, gene_features
 from lightcnn.searching.strategies.gaussian_process import AveragedProcess
 from lightcnn.searching.trials.storage import Outcome
 
@@ -27,7 +27,9 @@ UNIT_IMAGES = 30_000
 LENGTH_SCALE = 1.5
 """The unit of lengths; a rung is 0.7 of it at `UNIT_IMAGES`."""
 MAX_POINTS = 400
-"""Scores that are fitted; of more, those of the longest trainings."""
+"""Scores that are fitted; of more, the last one of each network comes first, then those of the longest trainings."""
+LEARNING_GENES = ("act",)
+"""Genes that change how a network learns but hardly what it costs: networks with ReLU learn fast and end lower."""
 MIN_NETWORKS = 4
 """Networks with a score that a prediction needs."""
 
@@ -58,8 +60,9 @@ class CurvePredictor:
 
 
 def network_costs(shapes: Shapes, outcome: Outcome) -> Sequence[float]:
-    """The features of the network of a trial."""
-    return shapes.features(shapes.inspect(outcome.shape))
+    """The costs of the network of a trial, and its `LEARNING_GENES`."""
+    genes = [gene for gene in shapes.genes() if gene.name in LEARNING_GENES]
+    return [*shapes.features(shapes.inspect(outcome.shape)), *gene_features(genes, outcome.shape)]
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,8 @@ class LearningCurves:
             for row, outcome in enumerate(outcomes)
             for seen, value in (*outcome.early.items(), *outcome.utilities.items())
         ]
-        scores = sorted(scores, key=lambda score: (-score[0], score[1]))[:MAX_POINTS]
+        lasts = [outcome.images for outcome in outcomes]
+        scores = sorted(scores, key=lambda score: (score[0] < lasts[score[1]], -score[0], -score[2]))[:MAX_POINTS]
         rows, targets = np.array([row for _, row, _ in scores]), np.array([value for _, _, value in scores])
         seen = _lengths([length for length, _, _ in scores])
         mean, deviation = float(targets.mean()), max(float(targets.std()), 1e-9)
