@@ -29,11 +29,14 @@ def dashboard(
     """Show the trials of a search in optuna-dashboard, which cannot change them."""
     from lightcnn.searching.shared.settings import storage_of
     from lightcnn.searching.trials import dashboard as server
+    from lightcnn.searching.trials.storage_url import visible_url
+
+    shown = visible_url(study) if "://" in study else study
 
     def print_address(url: str) -> None:
         if as_json:
-            print_json({"lightcnn": __version__, "command": "dashboard", "study": study, "address": url})
+            print_json({"lightcnn": __version__, "command": "dashboard", "study": shown, "address": url})
         elif not quiet:
-            CommandConsole().print_line(f"showing {study} on {url}; end with Ctrl-C")
+            CommandConsole().print_line(f"showing {shown} on {url}; end with Ctrl-C")
 
     server.run(storage_of(study), port=port, on_ready=print_address)

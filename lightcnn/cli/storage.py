@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from lightcnn.cli.options import Debug, Json, Quiet, print_json
-from lightcnn.errors import InputError
 from lightcnn.output.console import CommandConsole
 from lightcnn.version import __version__
 
@@ -37,14 +36,13 @@ def storage(
     debug: Debug = False,
 ) -> None:
     """Serve a database to the machines of a search as --storage grpc://HOST:PORT, by Optuna's own server."""
-    from lightcnn.searching.shared.settings import shared_settings
+    from lightcnn.searching.shared.settings import served_settings
+    from lightcnn.searching.trials.storage_url import bracketed
 
-    settings = shared_settings(url, "any")
-    if settings is None:
-        raise InputError("storage serve: the database is missing; name it, or set LIGHTCNN_STORAGE")
+    settings = served_settings(url)
 
     def print_address() -> None:
-        address = f"grpc://{f'[{host}]' if ':' in host else host}:{port}"
+        address = f"grpc://{bracketed(host)}:{port}"
         if as_json:
             print_json({"lightcnn": __version__, "command": "storage", "address": address})
         elif not quiet:

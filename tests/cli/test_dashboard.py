@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
@@ -193,6 +193,9 @@ def test_other_studies_of_optuna_are_shown_as_they_are(tmp_path: Path) -> None:
         (["sqlite:///text.db"], "sqlite:///text.db: not a study of Optuna that can be read (file is not a database)"),
         (["nosuch://host/x"], "nosuch://host/x: not a study of Optuna that can be read ("),
         (["mysql+x://me:secret@host/x"], "mysql+x://me:***@host/x: not a study of Optuna that can be read ("),
+        (["postgresql+psycopg://me:secret@host:xx/x"], "dashboard postgresql+psycopg://me:***@host:***/x: the port is"),
+        (["postgresql+psycopg://me:sec@secret@host/x"], "dashboard postgresql+psycopg://me:***@host/x: has more than"),
+        (["grpc://me:secret@host:13000"], "grpc://me:***@host:13000: a proxy; name the database behind it"),
         (["grpc://127.0.0.1:13000"], "grpc://127.0.0.1:13000: a proxy; name the database behind it"),
         (["sqlite:///study.db", "--port", "70000"], "--port 70000: must be a number from 0 to 65535"),
     ],
@@ -211,6 +214,24 @@ def test_wrong_input_is_one_line(
     assert (out, error.count("\n")) == ("", 1)
     assert error.startswith(f"lightcnn: {message}")
     assert "secret" not in error
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_the_password_is_not_printed(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = "postgresql+psycopg://anna:secret@127.0.0.1:1/optuna"
+
+    def ready(target: str, *, port: int, on_ready: Callable[[str], object]) -> None:
+        assert target == url
+        on_ready("http://127.0.0.1:8080/")
+
+    monkeypatch.setattr(dashboard, "run", ready)
+    assert run(["dashboard", url, *options]) == 0
+    out, error = capsys.readouterr()
+    assert "secret" not in out + error
+    shown = "postgresql+psycopg://anna:***@127.0.0.1:1/optuna"
+    assert json.loads(out)["study"] == shown if options else f"showing {shown} on http" in out.replace("\n", " ")
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

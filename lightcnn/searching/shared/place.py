@@ -77,16 +77,15 @@ class SharedPlace:
         Raises: RunError if it cannot be reached or is not one of Optuna.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        storage = f"{self.settings.origin} {self.settings.visible_url}"
         try:
             with without_warnings():
                 return self._connected()
         except self.errors as error:
             reason, remedy = self.explain(error)
-            raise RunError(f"--storage {self.settings.visible_url}: cannot be reached ({reason}); {remedy}") from None
+            raise RunError(f"{storage}: cannot be reached ({reason}); {remedy}") from None
         except (RuntimeError, ValueError) as error:  # tables of another version of Optuna
-            raise RunError(
-                f"--storage {self.settings.visible_url}: cannot be used ({first_line(error)}); use an empty database"
-            ) from None
+            raise RunError(f"{storage}: cannot be used ({first_line(error)}); use an empty database") from None
 
     def open(self) -> BaseStorage:
         """The storage."""

@@ -18,8 +18,6 @@ THREADS = 16
 
 def serve(settings: SharedSettings, host: str, port: int, on_ready: Callable[[], None]) -> None:
     """Serves the storage until a signal. Raises: InputError if it is a proxy itself, or the address is not free."""
-    if settings.grpc_address is not None:
-        raise InputError(f"storage serve {settings.url}: a proxy itself; name its database")
     from optuna.storages._grpc.server import make_server
 
     storage = SharedPlace(settings).storage

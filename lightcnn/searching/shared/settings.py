@@ -13,10 +13,10 @@ from lightcnn import document
 from lightcnn.document import Frozen
 from lightcnn.errors import InputError
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching.trials.storage_url import HIDDEN, STORAGE_VARIABLE, require_storage_url, visible_url
 
 SHARED_FILE = "shared.yaml"
 """In the run folder of a shared search: where its study is."""
-STORAGE_VARIABLE = "LIGHTCNN_STORAGE"
 GRPC = re.compile(r"grpc://(?P<host>[^:/?#@]+|\[[0-9A-Fa-f:]+\]):(?P<port>\d{1,5})/?")
 STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SCHEME = "postgresql+psycopg"
@@ -47,7 +47,7 @@ def storage_of(target: str) -> str:
         return target
     note = document.load(SharedNote, Path(target) / SHARED_FILE)
     given = os.environ.get(STORAGE_VARIABLE, "")
-    if SharedSettings(given, note.study).visible_url != note.storage:
+    if visible_url(given) != note.storage:
         raise InputError(
             f"{target}: its study {note.study} is in {note.storage}; "
             f"give this URL with its password, or set {STORAGE_VARIABLE}"
@@ -65,6 +65,8 @@ def resume_options(run: RunFolder) -> str:
 class SharedSettings:
     """Where a shared search is, the folder in which machines leave states, and the longest time of a training.
 
+    `origin` is where the URL was given: an option, a command or a variable. Messages begin with it.
+
     Example:
         >>> str(shared_settings("postgresql+psycopg://anna:secret@db/optuna", "moles"))
         'study moles in postgresql+psycopg://anna:***@db/optuna'
@@ -74,11 +76,12 @@ class SharedSettings:
     study: str
     artifacts: Path | None = None
     trial_timeout: float | None = None
+    origin: str = "--storage"
 
     @property
     def visible_url(self) -> str:
         """The URL without its password."""
-        return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", self.url)
+        return visible_url(self.url)
 
     @property
     def grpc_address(self) -> tuple[str, int] | None:
@@ -88,9 +91,13 @@ class SharedSettings:
 
     @property
     def options(self) -> str:
-        """The options of the command that joins it; a storage with a password is one that only LIGHTCNN_STORAGE has."""
+        """The options of the command that joins it. A password is not in them: `***` is in its place, unless the
+        storage is the one in the environment, which needs no option.
+        """
         study = f"--study {shlex.quote(self.study)}"
-        return study if ":***@" in self.visible_url else f"--storage {shlex.quote(self.visible_url)} {study}"
+        if f":{HIDDEN}@" in self.visible_url and visible_url(os.environ.get(STORAGE_VARIABLE, "")) == self.visible_url:
+            return study
+        return f"--storage {shlex.quote(self.visible_url)} {study}"
 
     def yaml(self) -> bytes:
         """shared.yaml."""
@@ -107,8 +114,10 @@ def shared_settings(
 
     With a study, the storage may be in the environment. Raises: InputError.
     """
-    storage = storage or (os.environ.get(STORAGE_VARIABLE) if study is not None else None)
-    if storage is None:
+    url, origin = storage, "--storage"
+    if storage is None and study is not None:
+        url, origin = os.environ.get(STORAGE_VARIABLE) or None, STORAGE_VARIABLE
+    if url is None:
         given = {"--study": study, "--artifacts": artifacts, "--trial-timeout": trial_timeout}
         name = next((name for name, value in given.items() if value is not None), None)
         if name is not None:
@@ -120,30 +129,55 @@ def shared_settings(
         raise InputError(
             f"--study {study}: must be letters, digits, '.', '_' and '-', at most 100; choose another name"
         )
-    settings = SharedSettings(storage, study, artifacts, trial_timeout)
-    _require_storage(settings)
+    settings = SharedSettings(url, study, artifacts, trial_timeout, origin)
+    if url.startswith("grpc:"):
+        _require_proxy(settings)
+    else:
+        _require_database(settings, " or grpc://HOST:PORT")
     if artifacts is not None and not artifacts.is_dir():
         raise InputError(f"--artifacts {artifacts}: no such folder; make it where all machines can reach it")
     return settings
 
 
-def _require_storage(settings: SharedSettings) -> None:
-    """Raises: InputError if the URL is not one of a storage, or what connects to it is not installed."""
-    if settings.url.startswith("grpc:"):
-        address = settings.grpc_address
-        if address is None or not 0 < address[1] < 65_536:
-            raise InputError(f"--storage {settings.visible_url}: must be grpc://HOST:PORT, as in grpc://10.0.0.5:13000")
-        module = "grpc"
-    elif "password" in settings.url.partition("?")[2].lower():
-        raise InputError(f"--storage {SCHEME}://...: the password must be before the @, where it is hidden in messages")
-    elif settings.url.startswith(f"{SCHEME}://"):
-        module = "psycopg"
-    else:
+def served_settings(url: str | None) -> SharedSettings:
+    """The database that `lightcnn storage serve` serves: `url`, or the one in the environment. Raises: InputError."""
+    origin = "storage serve" if url else f"storage serve: {STORAGE_VARIABLE}"
+    url = url or os.environ.get(STORAGE_VARIABLE)
+    if not url:
+        raise InputError(f"storage serve: the database is missing; name it, or set {STORAGE_VARIABLE}")
+    settings = SharedSettings(url, "any", origin=origin)
+    if url.startswith("grpc:"):
+        raise InputError(f"{origin} {settings.visible_url}: a proxy itself; name its database")
+    _require_database(settings)
+    return settings
+
+
+def _require_proxy(settings: SharedSettings) -> None:
+    """Raises: InputError if the URL is not one of a proxy, or what connects to it is not installed."""
+    address = settings.grpc_address
+    if address is None or not 0 < address[1] < 65_536:
         raise InputError(
-            f"--storage {settings.visible_url}: not a storage; use {SCHEME}://USER:PASSWORD@HOST/DATABASE or "
-            "grpc://HOST:PORT"
+            f"{settings.origin} {settings.visible_url}: must be grpc://HOST:PORT, as in grpc://10.0.0.5:13000"
         )
-    if find_spec(module) is None:
+    _require_package("grpc", settings)
+
+
+def _require_database(settings: SharedSettings, others: str = "") -> None:
+    """Raises: InputError if the URL is not one of a database, or what connects to it is not installed.
+
+    `others` are other storages that the message names.
+    """
+    if not settings.url.startswith(f"{SCHEME}://"):
         raise InputError(
-            f"--storage {settings.visible_url}: needs the package {module}; pip install 'lightcnn[postgres]'"
+            f"{settings.origin} {settings.visible_url}: not a {'storage' if others else 'database'}; use "
+            f"{SCHEME}://USER:PASSWORD@HOST/DATABASE{others}"
+        )
+    require_storage_url(settings.url, settings.origin)
+    _require_package("psycopg", settings)
+
+
+def _require_package(name: str, settings: SharedSettings) -> None:
+    if find_spec(name) is None:
+        raise InputError(
+            f"{settings.origin} {settings.visible_url}: needs the package {name}; pip install 'lightcnn[postgres]'"
         )

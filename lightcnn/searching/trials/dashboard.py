@@ -14,7 +14,6 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna
 from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from lightcnn import interrupt
 from lightcnn.errors import InputError
@@ -22,6 +21,7 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trials.place import STORAGE_ERRORS
 from lightcnn.searching.trials.shown_study import ShownStudies, StudyCopy
 from lightcnn.searching.trials.storage import DAMAGES
+from lightcnn.searching.trials.storage_url import require_storage_url, visible_url
 from lightcnn.text import first_line
 
 HOST = "127.0.0.1"
@@ -54,6 +54,7 @@ def run(target: str, *, port: int, on_ready: Callable[[str], object]) -> None:
 
 def open_studies(target: str, folder: Path) -> ShownStudies:
     """The studies of a run folder or of a storage; `folder` is for a copy of an SQLite file. Raises: InputError."""
+    shown = visible_url(target) if "://" in target else target
     try:
         studies = _open(target, folder)
         for study in studies.get_all_studies():
@@ -61,7 +62,7 @@ def open_studies(target: str, folder: Path) -> ShownStudies:
     except (ImportError, *STORAGE_ERRORS, *DAMAGES) as error:
         cause = error.__cause__ or error
         reason = first_line(getattr(cause, "orig", cause))
-        raise InputError(f"{_shown(target)}: not a study of Optuna that can be read ({reason})") from None
+        raise InputError(f"{shown}: not a study of Optuna that can be read ({reason})") from None
     return studies
 
 
@@ -83,25 +84,18 @@ def _open(target: str, folder: Path) -> ShownStudies:
     if "://" not in target:
         file = RunFolder.load(target) / "study.db"
         remedy = "name the run folder of a search, or the URL of a storage"
-    elif make_url(target).get_backend_name() == "sqlite":
+    elif target.startswith("grpc:"):
+        raise InputError(f"{visible_url(target)}: a proxy; name the database behind it")
+    elif not target.startswith("sqlite"):
+        require_storage_url(target, "dashboard")
+        return ShownStudies(target)
+    else:
         file = Path(make_url(target).database or "")
         remedy = "name an SQLite file, as in sqlite:///study.db"
-    elif target.startswith("grpc:"):
-        raise InputError(f"{target}: a proxy; name the database behind it")
-    else:
-        return ShownStudies(target)
     if not file.is_file():
         raise InputError(f"{file}: not a file; {remedy}")
     copy = StudyCopy(file, folder)
     return ShownStudies(f"sqlite:///{copy.path}", copy)
-
-
-def _shown(target: str) -> str:
-    """The target without its password."""
-    try:
-        return make_url(target).render_as_string()
-    except ArgumentError:
-        return target
 
 
 def _refuse(start_response: Callable[..., Any], status: str, reason: str) -> list[bytes]:

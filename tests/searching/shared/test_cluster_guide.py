@@ -12,7 +12,7 @@ import yaml
 from helpers.paths import ROOT
 
 from lightcnn.cli.main import app
-from lightcnn.searching.shared.settings import STORAGE_VARIABLE
+from lightcnn.searching.trials.storage_url import STORAGE_VARIABLE
 
 GUIDE = ROOT / "docs" / "guides" / "cluster.md"
 FOLDER = GUIDE.with_suffix("")

@@ -30,12 +30,54 @@ POSTGRES = "postgresql+psycopg://anna:secret@db/optuna"
         ("grpc://host", "moles", "must be grpc://HOST:PORT"),
         ("grpc://host:99999", "moles", "must be grpc://HOST:PORT"),
         ("grpc:host:13000", "moles", "must be grpc://HOST:PORT"),
+        ("grpc://anna:secret@host:13000", "moles", r"anna:\*\*\*@host:13000: must be grpc://HOST:PORT"),
+        ("postgresql+psycopg://anna:secret@db:q/x", "moles", "--storage .*: the port is not a number"),
+        ("postgresql+psycopg://anna:pass@secret@db/x", "moles", "more than one @; .* as %40"),
     ],
 )
 def test_a_wrong_storage_or_study_is_one_line(storage: str, study: str | None, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
         shared_settings(storage, study)
     assert "secret" not in str(error.value)
+
+
+def test_a_wrong_database_of_the_proxy_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LIGHTCNN_STORAGE", raising=False)
+    form = r"not a database; use postgresql\+psycopg://USER:PASSWORD@HOST/DATABASE$"
+    with pytest.raises(InputError, match=r"^storage serve mysql://a:\*\*\*@b/c: " + form):
+        settings.served_settings("mysql://a:secret@b/c")
+    with pytest.raises(InputError, match=r"^storage serve grpc://a:\*\*\*@b:1: a proxy itself; name its database$"):
+        settings.served_settings("grpc://a:secret@b:1")
+    with pytest.raises(InputError, match=r"^storage serve: the database is missing; name it, or set LIGHTCNN_STORAGE$"):
+        settings.served_settings(None)
+    monkeypatch.setenv("LIGHTCNN_STORAGE", "mysql://b/c")
+    with pytest.raises(InputError, match=r"^storage serve: LIGHTCNN_STORAGE mysql://b/c: " + form):
+        settings.served_settings(None)
+    assert settings.served_settings(POSTGRES).url == POSTGRES
+
+
+def test_a_wrong_url_of_the_environment_is_named_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIGHTCNN_STORAGE", "mysql://b/c")
+    with pytest.raises(InputError, match=r"^LIGHTCNN_STORAGE mysql://b/c: not a storage; use .* or grpc://HOST:PORT$"):
+        shared_settings(None, "moles")
+    monkeypatch.setenv("LIGHTCNN_STORAGE", "")
+    with pytest.raises(InputError, match=r"^--study: .*name its database with --storage URL"):
+        shared_settings(None, "moles")
+
+
+def test_the_options_that_join_again_work_without_showing_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = settings.SharedSettings(POSTGRES, "moles")
+    monkeypatch.delenv("LIGHTCNN_STORAGE", raising=False)
+    assert given.options == "--storage 'postgresql+psycopg://anna:***@db/optuna' --study moles"
+    with pytest.raises(InputError, match=r"\*\*\* hides the password; write the password there, or set LIGHTCNN_STOR"):
+        shared_settings("postgresql+psycopg://anna:***@db/optuna", "moles")
+    monkeypatch.setenv("LIGHTCNN_STORAGE", POSTGRES.replace("@db/", "@other/"))
+    assert given.options.startswith("--storage ")
+    monkeypatch.setenv("LIGHTCNN_STORAGE", POSTGRES)
+    assert given.options == "--study moles"
+    assert shared_settings(None, "moles") == settings.SharedSettings(POSTGRES, "moles", origin="LIGHTCNN_STORAGE")
+    without = settings.SharedSettings("postgresql+psycopg://anna@db/optuna", "moles")
+    assert without.options == "--storage postgresql+psycopg://anna@db/optuna --study moles"
 
 
 def test_options_of_a_shared_search_need_its_storage(tmp_path: Path) -> None:
@@ -77,4 +119,5 @@ def test_the_storage_of_a_run_is_used_if_the_environment_names_it(
 def test_the_password_is_never_shown() -> None:
     shared = settings.SharedSettings("postgresql+psycopg://anna:se:c@ret@db:5432/optuna", "moles")
     assert str(shared) == "study moles in postgresql+psycopg://anna:***@db:5432/optuna"
+    assert b"secret" not in settings.SharedSettings(POSTGRES, "moles").yaml()
     assert settings.SharedSettings("grpc://[::1]:13000", "moles").grpc_address == ("::1", 13000)
