@@ -17,6 +17,7 @@ from lightcnn.errors import RunError
 from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.trials.place import STORAGE_ERRORS
 from lightcnn.searching.trials.storage import without_warnings
+from lightcnn.searching.trials.storage_url import bracketed
 from lightcnn.text import first_line
 
 CONNECT_SECONDS = 10
@@ -130,7 +131,7 @@ class SharedPlace:
 
     def _connected(self) -> BaseStorage:
         if (address := self.settings.grpc_address) is not None:
-            proxy = optuna.storages.GrpcStorageProxy(host=address[0], port=address[1])
+            proxy = optuna.storages.GrpcStorageProxy(host=bracketed(address[0]), port=address[1])
             proxy.wait_server_ready(CONNECT_SECONDS)
             calls: Any = LimitedCalls(proxy._stub)
             proxy._stub = proxy._cache.grpc_client = calls
