@@ -15,13 +15,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from lightcnn import interrupt
 from lightcnn.errors import RunError
 from lightcnn.searching.shared.settings import SharedSettings
-from lightcnn.searching.trials.place import STORAGE_ERRORS
+from lightcnn.searching.trials.place import CONNECT_SECONDS, STORAGE_ERRORS
 from lightcnn.searching.trials.storage import without_warnings
 from lightcnn.searching.trials.storage_url import bracketed
 from lightcnn.text import first_line
 
-CONNECT_SECONDS = 10
-"""Time in which a server must answer."""
 LIMITS = {
     "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000,
     "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",

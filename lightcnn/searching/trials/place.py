@@ -12,6 +12,8 @@ import optuna
 from optuna.storages import BaseStorage
 from sqlalchemy.exc import OperationalError
 
+CONNECT_SECONDS = 10
+"""Time in which a server must answer."""
 JOBS, MEMBERS = "/jobs", "/members"
 """What a shared search adds to the name of its study for the studies of its trainings and of its machines."""
 STUDY_NAME = "search"

@@ -14,14 +14,18 @@ from typing import Any
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
 from lightcnn.errors import RunError
-from lightcnn.searching.trials.place import JOBS, MEMBERS
+from lightcnn.searching.trials.place import CONNECT_SECONDS, JOBS, MEMBERS
 from lightcnn.searching.trials.storage import outcome_of
 
 MAX_COPIES = 20
 """Attempts to copy a file that is written to meanwhile."""
+LIMITED_DRIVERS = ("psycopg", "psycopg2", "pymysql", "mysqldb")
+"""Drivers with an option `connect_timeout`; others wait for a host as long as the system does."""
 
 
 class StudyCopy:
@@ -70,6 +74,15 @@ class StudyCopy:
         return [(each.st_mtime_ns, each.st_size) for each in status]
 
 
+def connect_options(url: str) -> dict[str, int]:
+    """The options of the driver by which a server that does not answer is given up after `CONNECT_SECONDS`."""
+    try:
+        driver = make_url(url).get_driver_name()
+    except ArgumentError:  # reported where it is connected to
+        return {}
+    return {"connect_timeout": CONNECT_SECONDS} if driver in LIMITED_DRIVERS else {}
+
+
 class ShownStudies(RDBStorage):
     """Optuna's storage, whose trials are changed for the dashboard; nothing of that is stored.
 
@@ -79,7 +92,9 @@ class ShownStudies(RDBStorage):
     """
 
     def __init__(self, url: str, copy: StudyCopy | None = None) -> None:
-        options = {} if copy is None else {"creator": copy.connect, "poolclass": NullPool}
+        options: dict[str, Any] = {"connect_args": connect_options(url)}
+        if copy is not None:
+            options = {"creator": copy.connect, "poolclass": NullPool}
         super().__init__(url, engine_kwargs=options, skip_compatibility_check=True, skip_table_creation=True)
 
     def get_all_studies(self) -> list[FrozenStudy]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from pathlib import Path
 from threading import Thread
 
@@ -10,10 +12,38 @@ from helpers.postgres import Cluster
 from helpers.served import Client
 from searching.shared.machines import InstantPool, Machine
 
+from lightcnn.errors import InputError
 from lightcnn.searching.shared.settings import SharedSettings
-from lightcnn.searching.trials import dashboard
+from lightcnn.searching.trials import dashboard, shown_study
 
 optuna_dashboard = pytest.importorskip("optuna_dashboard", reason="the extra lightcnn[dashboard] is not installed")
+
+
+def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("psycopg", reason="the extra lightcnn[postgres] is not installed")
+    monkeypatch.setattr(shown_study, "CONNECT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql+psycopg://anna:secret@127.0.0.1:{silent.getsockname()[1]}/optuna"
+        began = time.monotonic()
+        with pytest.raises(InputError, match=r"^postgresql\+psycopg://anna:\*\*\*@.*: not a study .*\(.*timeout.*\)$"):
+            dashboard.open_studies(url, tmp_path)
+    assert time.monotonic() - began < 8  # the driver waits for two seconds at least
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("postgresql+psycopg://db/x", {"connect_timeout": 10}),
+        ("postgresql+psycopg2://db/x", {"connect_timeout": 10}),
+        ("postgresql://db/x", {"connect_timeout": 10}),
+        ("mysql+pymysql://db/x", {"connect_timeout": 10}),
+        ("mysql+mysqlconnector://db/x", {}),
+        ("sqlite:///study.db", {}),
+        ("nosuch://db/x", {}),
+    ],
+)
+def test_the_time_to_connect_is_limited_where_the_driver_has_that_option(url: str, options: dict[str, int]) -> None:
+    assert shown_study.connect_options(url) == options
 
 
 def test_the_search_is_shown_without_its_jobs_and_members(tmp_path: Path, cluster: Cluster) -> None:
