@@ -85,7 +85,7 @@ EXAMPLES: dict[str, str] = {
     "predict": "lightcnn predict runs/first photographs --csv predictions.csv",
     "export": "lightcnn export runs/first --to onnx,onnx-int8,c --check cortex-m4",
     "serve": "lightcnn serve runs/first --port 8000",
-    "storage": "lightcnn storage serve postgresql+psycopg://anna@db.example.org/optuna --host 0.0.0.0",
+    "storage": "lightcnn storage serve --host 10.0.0.5",
     "dashboard": "lightcnn dashboard runs/first",
     "compare": "lightcnn compare runs/first runs/second --metric accuracy",
     "check": "lightcnn check recipe.yaml space.yaml",

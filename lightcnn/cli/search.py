@@ -90,7 +90,9 @@ InputSize = Annotated[
 ]
 Trials = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, help="Stop after N trials; the same seed then gives the same search."),
+    typer.Option(
+        metavar="N", min=1, help="Stop after N trials; without --storage, the same seed then gives the same search."
+    ),
 ]
 TimeLimit = Annotated[
     str | None,

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/scale.py storage [--workers 1,2,4,8,16,32] [--trials 60]
     python tests/benchmarks/scale.py members [--members 10,100,250,1000]
-    python tests/benchmarks/scale.py proposal [--trials 100,1000,10000]
+    python tests/benchmarks/scale.py proposal [--trials 100,1000,10000] [--storages memory,postgresql]
 
 `storage` starts a PostgreSQL server of its own, and searches of a table whose trainings take no time, so that all time
 is that of the storage and of the leader: directly and through Optuna's gRPC proxy. Each machine is a process of four
@@ -11,9 +11,9 @@ how long a trial must be so that the storage takes one percent of a worker's tim
 
 `members` prints how long a machine takes to look at all members in that database, which each does every two seconds.
 
-`proposal` fills a study in memory with trials of the space `micro` at 1 MFLOPs, and prints the time of the next
-proposal and of reading the study again, as a leader that takes over does. Utilities are made up; only times are
-measured.
+`proposal` fills a study with trials of the space `micro` at 1 MFLOPs, in memory or in a PostgreSQL server of its own,
+and prints the time of the next proposal and of reading the study again, as a leader that takes over does. Utilities are
+made up; only times are measured.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from random import Random
 from statistics import median
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -48,6 +48,7 @@ from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.strategies.base import distributions, encode
 from lightcnn.searching.strategies.predictor import CurvePredictor
 from lightcnn.searching.trials.halving import Rungs
+from lightcnn.searching.trials.place import StudyPlace
 from lightcnn.searching.trials.searcher import Searcher
 from lightcnn.space import SearchSpace
 
@@ -180,7 +181,7 @@ class NoClock:
         return True
 
 
-def searcher(place: MemoryPlace, space: BudgetedSpace) -> Searcher:
+def searcher(place: StudyPlace, space: BudgetedSpace) -> Searcher:
     """The searcher of the study."""
     return Searcher(
         space, place, strategy="surrogate", seed=0, rungs=RUNGS, fingerprint={}, predictor=CurvePredictor(space),
@@ -188,37 +189,59 @@ def searcher(place: MemoryPlace, space: BudgetedSpace) -> Searcher:
     )  # fmt: skip
 
 
-def print_proposals(counts: Sequence[int]) -> None:
+def print_proposals(counts: Sequence[int], storages: Sequence[str]) -> None:
     """The table of proposals."""
+    print("| study in | trials | proposal, median of 5 | reading the study again |\n|---|---|---|---|")
+    if "memory" in storages:
+        place = MemoryPlace()
+        _print_proposals("memory", counts, lambda: nullcontext(place))
+    if "postgresql" in storages:
+        cluster = Cluster.start()
+        try:
+            _print_proposals("PostgreSQL", counts, lambda: closing(SharedPlace(SharedSettings(cluster.url, "search"))))
+        finally:
+            cluster.remove()
+
+
+def _print_proposals(
+    name: str, counts: Sequence[int], connected: Callable[[], AbstractContextManager[StudyPlace]]
+) -> None:
+    """The rows of one storage, to which every searcher is `connected` for the first time."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = BudgetedSpace(SearchSpace.load("micro").for_data(1, 10, 28), Budget.parse("1MFLOPs"), 28)
-    genes = tuple(space.genes())
-    place, random = MemoryPlace(), Random(0)
-    study = optuna.create_study(storage=place.open(), study_name="search", direction="maximize")
-    study.set_user_attr("fingerprint", {})
-    print("| trials | proposal, median of 5 | reading the study again |\n|---|---|---|")
+    random = Random(0)
     for count in counts:
-        while (number := len(study.get_trials(deepcopy=False))) < count:
-            shape = space.draw(random)
-            utility = 1 + random.random()
-            study.add_trial(
-                create_trial(
-                    state=TrialState.RUNNING, params={gene.name: encode(shape[gene.name]) for gene in genes},
-                    distributions=distributions(genes), intermediate_values={12_000: 0.9},
-                    user_attrs={
-                        "shape": dict(shape), "key": str(number), "utilities": {"12000": utility},
-                        "early": {"6000": utility - 0.2}, "tasks": {"12000": number}, "seconds": {"12000": 1.0},
-                    },
-                )
-            )  # fmt: skip
-        began = time.perf_counter()
-        search = searcher(place, space)
-        reading = time.perf_counter() - began
-        seconds = []
-        for _ in range(5):
+        with connected() as place:
+            study = optuna.create_study(
+                storage=place.open(), study_name="search", direction="maximize", load_if_exists=True
+            )
+            study.set_user_attr("fingerprint", {})
+            for number in range(len(study.get_trials(deepcopy=False)), count):
+                study.add_trial(made_up_trial(number, space, random))
+        with connected() as place:
+            place.open()
             began = time.perf_counter()
-            search.ask(search.outcomes(), NoClock())
-            seconds.append(time.perf_counter() - began)
-        print(f"| {count:,} | {median(seconds):.2f} s | {reading:.2f} s |", flush=True)
+            search = searcher(place, space)
+            reading = time.perf_counter() - began
+            seconds = []
+            for _ in range(5):
+                began = time.perf_counter()
+                search.ask(search.outcomes(), NoClock())
+                seconds.append(time.perf_counter() - began)
+        print(f"| {name} | {count:,} | {median(seconds):.2f} s | {reading:.2f} s |", flush=True)
+
+
+def made_up_trial(number: int, space: BudgetedSpace, random: Random) -> FrozenTrial:
+    """A trial that was trained to the first rung."""
+    genes, shape, utility = tuple(space.genes()), space.draw(random), 1 + random.random()
+    return create_trial(
+        state=TrialState.RUNNING, params={gene.name: encode(shape[gene.name]) for gene in genes},
+        distributions=distributions(genes), intermediate_values={12_000: 0.9},
+        user_attrs={
+            "shape": dict(shape), "key": str(number), "utilities": {"12000": utility},
+            "early": {"6000": utility - 0.2}, "tasks": {"12000": number}, "seconds": {"12000": 1.0},
+        },
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -231,6 +254,7 @@ def main() -> None:
     members.add_argument("--members", default="10,100,250,1000")
     proposal = commands.add_parser("proposal")
     proposal.add_argument("--trials", default="100,1000,10000")
+    proposal.add_argument("--storages", default="memory,postgresql")
     process = commands.add_parser("machine", help="one process of `storage`")
     for name, kind in (("url", str), ("study", str), ("workers", int), ("trials", int)):
         process.add_argument(name, type=kind)
@@ -242,7 +266,7 @@ def main() -> None:
     elif options.command == "members":
         print_members([int(count) for count in options.members.split(",")])
     else:
-        print_proposals([int(count) for count in options.trials.split(",")])
+        print_proposals([int(count) for count in options.trials.split(",")], options.storages.split(","))
 
 
 if __name__ == "__main__":
