@@ -10,9 +10,9 @@ all threads. A straight line through the measured points gives bytes per image, 
 
 Decoded and prepared images and features stay in memory up to fixed limits (KEPT_BYTES, MEMORY_BYTES, SPOOLED_BYTES).
 They are set to 0 here, so that what grows is visible; `--keep-pixels` leaves them as they are. The search compares each
-block of images with every other, so that its time is not a line: comparing N images in blocks of B takes as long as
-N² / √B, which is extrapolated from the largest measured number of images. `--block` makes small blocks, to show that
-the memory depends on them alone.
+block of images with every other, so that its time is not a line: comparing takes as long as the square of the number of
+images. It is extrapolated from the largest number of images, if they are two blocks or more of the size that the search
+has without `--block`. That option makes small blocks, to show that the memory depends on them alone.
 """
 
 from __future__ import annotations
@@ -195,14 +195,11 @@ def print_search(last: dict[str, float], block: int | None) -> None:
     """The time of a search among TARGET images, from the largest measured one; its memory is that of two blocks."""
     from lightcnn.data.grouping.similar import BLOCK_IMAGES
 
-    work = last["images"] ** 2 / min(block or BLOCK_IMAGES, last["images"]) ** 0.5
-    extract = last["extract"] / last["images"] * TARGET
-    compare = last["compare"] / work * TARGET**2 / BLOCK_IMAGES**0.5
-    blocks = -(-TARGET // BLOCK_IMAGES)
-    print(
-        f"  {blocks} blocks of {BLOCK_IMAGES:,} images, {blocks * (blocks + 1) // 2:,} comparisons: "
-        f"{extract:,.0f} s for features, {compare:,.0f} s for comparing"
-    )
+    factor = TARGET / last["images"]
+    line = f"  at {TARGET:,} images: {last['extract'] * factor:,.0f} s for features"
+    if block in (None, BLOCK_IMAGES) and last["images"] >= 2 * BLOCK_IMAGES:
+        line += f", {last['compare'] * factor**2:,.0f} s for comparing blocks of {BLOCK_IMAGES:,} images"
+    print(line)
 
 
 def table(options: argparse.Namespace, scratch: str) -> None:
