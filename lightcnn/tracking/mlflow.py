@@ -1,6 +1,7 @@
 """MLflow: a run, and a child run for each part, at MLFLOW_TRACKING_URI or else in `mlflow.db` of the run folder.
 
-SQLite has been MLflow's default for a local store since version 3.7; its file store is in maintenance mode.
+SQLite has been MLflow's default for a local store since version 3.7. MLflow 3.17 refuses its file store, which is in
+maintenance mode, unless `MLFLOW_ALLOW_FILE_STORE=true` is set.
 """
 
 from __future__ import annotations
