@@ -6,12 +6,14 @@ import json
 from contextlib import closing
 from pathlib import Path
 
+import optuna
 import pytest
 from helpers.postgres import Cluster
 
 from lightcnn.cli.main import run
 from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SharedSettings
+from lightcnn.searching.trials.place import JOBS
 
 COMMON = ["--epochs", "1", "--workers", "1", "--study", "digits"]
 
@@ -91,3 +93,19 @@ def test_what_cannot_be_shared_is_refused_in_one_line(
 def test_a_proxy_of_a_proxy_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["storage", "serve", "grpc://127.0.0.1:13000"]) == 2
     assert "a proxy itself" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_a_machine_with_two_workers_trains_two_networks_at_once(
+    capsys: pytest.CaptureFixture[str], cluster: Cluster
+) -> None:
+    limits = ["--trials", "2", "--epochs", "1", "--finalists", "1", "--workers", "2", "--study", "two"]
+    assert run(["search", "--budget", "100kFLOPs", *limits, "--out", "run", "--quiet", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["counts"]["trained"] == 2
+    assert report["machines"] == {"members": 1, "repeated_trainings": 0}
+    with closing(SharedPlace(SharedSettings(cluster.url, f"two{JOBS}"))) as place:
+        jobs = optuna.load_study(storage=place.storage, study_name=place.study).get_trials()
+    assert {job.state.name for job in jobs} == {"COMPLETE"}
+    first, second = sorted(jobs, key=lambda job: job.datetime_start)[:2]
+    assert second.datetime_start < first.datetime_complete
