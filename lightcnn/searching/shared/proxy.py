@@ -51,7 +51,8 @@ def listening(storage: BaseStorage, host: str, port: int) -> Any:
         _require_free(host.strip("[]"), port)
         with without_warnings():
             server = grpc.server(ThreadPoolExecutor(THREADS), options=[("grpc.so_reuseport", 0)])
-            api_pb2_grpc.add_StorageServiceServicer_to_server(OptunaStorageProxyService(storage), server)
+            add_service: Any = api_pb2_grpc.add_StorageServiceServicer_to_server  # generated, without types
+            add_service(OptunaStorageProxyService(storage), server)
             server.add_insecure_port(address)
     except (OSError, UnicodeError, RuntimeError) as error:  # RuntimeError: of gRPC
         reason = getattr(error, "strerror", None) or "gRPC cannot bind to it"
