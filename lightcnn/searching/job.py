@@ -190,6 +190,8 @@ def run(
             if pool and _share_images(data, inputs):
                 pool.open(data, folder)
                 executor = pool
+            if pool and settings.seconds is not None:  # the speed is measured next
+                pool.wait_until_idle()
             inputs, _, plan, spent = _planned(folder, inputs, data, executor.workers)
             parts = SessionParts(folder, study_file(folder), inputs, data, plan, executor, progress)
             try:

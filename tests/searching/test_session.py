@@ -110,6 +110,26 @@ def test_networks_are_compared_where_one_alone_would_be_trained_to_nearly_all_it
     assert plan["final"]["images"] == pytest.approx(expected, rel=0.03)
 
 
+@pytest.mark.parametrize(("gain", "compares"), [(1.2, True), (1.6, False)])
+def test_networks_are_not_compared_if_all_cores_would_train_the_first_one_much_longer(
+    monkeypatch: pytest.MonkeyPatch, gain: float, compares: bool
+) -> None:
+    """The speed of two threads is `gain` times that of one; the default length is not reached in ten minutes."""
+
+    def speeds(settings: Any, data: Any, space: Any, threads: int) -> tuple[float, float]:
+        return 130.0 * (gain if threads == 2 else 1), 10_000.0
+
+    monkeypatch.setattr("lightcnn.searching.trainings.speed.images_per_second", speeds)
+    monkeypatch.setattr("lightcnn.searching.trainings.speed.default_workers", lambda device: 2)
+    monkeypatch.setattr("lightcnn.searching.plan.MIN_STEPS", 10)
+    settings = make_settings({
+        "budget": "4MFLOPs", "data": "digits", "space": SearchSpace.load("micro"), "seconds": 600.0, "workers": 2,
+    })  # fmt: skip
+    plan = job.estimate(settings)["plan"]
+    assert (plan["networks"] > 1) == compares
+    assert plan["final"]["images"] < 122_100
+
+
 @pytest.mark.parametrize(("workers", "speed"), [(2, 900.0), pytest.param(1, 1_000.0, marks=pytest.mark.long)])
 def test_a_search_of_trials_that_gets_a_time_limit_takes_its_workers_to_be_as_fast_as_one_of_them(
     settings: SearchSettings, workers: int, speed: float

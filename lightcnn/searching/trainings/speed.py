@@ -29,6 +29,10 @@ LONG_ENOUGH = 0.8
 """If a network alone would be trained to this share of its longest length, networks are compared instead, with a
 smaller share of the time for the final training: the rest of that length is worth less, and the first network keeps a
 worker (decision 0013)."""
+MIN_LENGTH = 2 / 3
+"""Networks are compared only if the first one, with a worker of its own, sees so large a share of the images that all
+cores would train it on, up to the default length. From 0.3 to 0.6 million images, half a point was gained for twice as
+many (docs/reference/measurements.md), so that this share costs 0.3 points, which is what counts as not worse."""
 REPORT_SECONDS = 3.0
 """Time for figures and files."""
 
@@ -46,8 +50,9 @@ def measured_plan(
     `teaching` are the seconds since then in which its teacher was trained.
 
     The speed is measured if there is a time limit. A training on a CPU uses one thread, so that results do not depend
-    on the number of workers; if only one network is trained in a time limit, it uses all cores if that is faster. Of a
-    front, several networks are trained even if there is little time to compare any.
+    on the number of workers; if only one network is trained in a time limit, it uses all cores if that is faster. So it
+    is if the first network would be trained much less beside the search. Of a front, several networks are trained even
+    if there is little time to compare any.
     """
     cores = default_workers(data.device) if data.device.type == "cpu" else None
     single = None if cores is None else 1
@@ -59,8 +64,6 @@ def measured_plan(
     side_by_side = 1 if trials == 1 else workers
     beside = [timed(side_by_side, single, speeds[single], final_share=share) for share in FINAL_SHARES]
     comparing = [plan for plan in beside if plan.compares(settings.seconds, settings.epochs, trials)]
-    if comparing and comparing[0] is beside[0]:
-        return comparing[0]
     if bands > 1 and trials != 1:
         return comparing[0] if comparing else beside[-1]
     if cores != single:
@@ -68,7 +71,19 @@ def measured_plan(
     threads = max(speeds, key=lambda number: speeds[number][0])
     alone = timed(1, threads, speeds[threads], alone=True)
     length = alone.final_images(settings.seconds, settings.epochs)
-    return comparing[0] if comparing and length >= LONG_ENOUGH * alone.longest_images(settings.epochs) else alone
+    has_time_left = length >= LONG_ENOUGH * alone.longest_images(settings.epochs)
+    if not comparing or not (comparing[0] is beside[0] or has_time_left):
+        return alone
+    needed = min(length, comparing[0].longest_images(settings.epochs))
+    return comparing[0] if _first_images(comparing[0], settings) >= MIN_LENGTH * needed else alone
+
+
+def _first_images(plan: Plan, settings: SearchSettings) -> int:
+    """The most images that the first network sees in a search that compares networks."""
+    if not plan.first_has_worker(settings.seconds):
+        return plan.final_images(settings.seconds, settings.epochs)
+    seconds = (settings.seconds or 0.0) - plan.spent - plan.evaluation
+    return min(plan.longest_images(settings.epochs), round(seconds * plan.speed))
 
 
 def plans(
