@@ -58,6 +58,9 @@ from lightcnn.space_choice import choose_space
 from lightcnn.tracking.names import require_trackers
 from lightcnn.tracking.trackers import Trackers
 
+START_SHARE = 0.05
+"""Share of the time of a search in which it waits at most for its workers to start before the speed is measured."""
+
 
 @python_call
 def search(
@@ -191,7 +194,7 @@ def run(
                 pool.open(data, folder)
                 executor = pool
             if pool and settings.seconds is not None:  # the speed is measured next
-                pool.wait_until_idle()
+                pool.wait_until_idle(START_SHARE * settings.seconds)
             inputs, _, plan, spent = _planned(folder, inputs, data, executor.workers)
             parts = SessionParts(folder, study_file(folder), inputs, data, plan, executor, progress)
             try:

@@ -114,9 +114,12 @@ class WorkerPool:
             _end(worker)
         self._workers.clear()
 
-    def wait_until_idle(self) -> None:
-        """Waits until the processes have loaded PyTorch, so that nothing else runs while networks are timed."""
-        end = time.monotonic() + START_LIMIT_SECONDS
+    def wait_until_idle(self, limit: float = START_LIMIT_SECONDS) -> None:
+        """Waits until the processes have loaded PyTorch, so that nothing else runs while networks are timed.
+
+        It waits for at most `limit` seconds.
+        """
+        end = time.monotonic() + limit
         while not all(worker.is_ready for worker in self._workers) and time.monotonic() < end:
             for worker in self._workers:
                 self._hear(worker)
