@@ -39,7 +39,8 @@ class LightCNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         time: Time limit of a fit: seconds, or a text such as "90s" or "10m". None: no limit, with `trials`.
         trials: Number of networks; with it and without `time`, the same `random_state` gives the same network.
         epochs: Maximum epochs of the final training.
-        metric: What is maximised on the images that select the network.
+        metric: What is maximised on the images that select the network. None: `training.monitor` in `set`,
+            else "accuracy".
         space: Name or file of a search space; "auto" chooses by budget and size of the images.
         set: Values of `training` and `augment` by their paths, as in {"training.class_weights": "balanced"}.
         workers: Processes that train. Use 1 if scikit-learn itself fits several estimators at once.
@@ -67,7 +68,7 @@ class LightCNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         *,
         trials: int | None = None,
         epochs: int | None = None,
-        metric: MetricName = "accuracy",
+        metric: MetricName | None = None,
         space: str = "auto",
         set: Mapping[str, Any] | None = None,
         workers: int | None = None,

@@ -58,6 +58,11 @@ def test_it_predicts_the_labels_that_it_was_fitted_with(fitted: LightCNNClassifi
     assert fitted.report_["best"]["cost"]["macs"] <= 50_000
 
 
+def test_the_metric_may_be_that_of_the_trainings() -> None:
+    model = LightCNNClassifier(**TINY, set={"training.monitor": "auc"}).fit(IMAGES, NAMES, groups=GROUPS)
+    assert model.report_["metric"] == "auc"
+
+
 def test_copies_have_the_arguments_and_pickles_the_network(fitted: LightCNNClassifier) -> None:
     copy = clone(fitted)
     assert copy.get_params() == fitted.get_params() and not hasattr(copy, "network_")

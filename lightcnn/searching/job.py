@@ -74,7 +74,7 @@ def search(
     time: str | float | None = None,
     strategy: StrategyName = "surrogate",
     epochs: int | None = None,
-    metric: MetricName = "accuracy",
+    metric: MetricName | None = None,
     input: int | None = None,
     set: Mapping[str, Any] | None = None,
     finalists: int | None = None,
@@ -111,7 +111,8 @@ def search(
             as "90s", "10m" or "1h30m". If the budget limits a latency, timing networks takes about a quarter at most.
         strategy: How networks are proposed: "surrogate", "evolution", "tpe" or "random".
         epochs: Maximum epochs of the final training (default: as many as fit into the time).
-        metric: What is maximised on the validation set: "accuracy", "balanced_accuracy", "auc", "f1" or "log_loss".
+        metric: What is maximised on the validation set: "accuracy", "balanced_accuracy", "auc", "f1" or "log_loss"
+            (default: that of `training.monitor` in `set`, else "accuracy").
         input: Input size of all networks in pixels (default: the sizes of the space compete).
         set: Values of `training` and `augment` of all trainings, by their paths in a recipe, as in
             {"training.learning_rate": 0.005, "training.class_weights": "balanced", "augment": "light"}; also

@@ -64,16 +64,26 @@ def test_the_monitor_of_a_training_is_the_metric_of_the_search(monitor: str, met
     assert settings({"training.monitor": monitor}, metric=metric).metric == metric
 
 
+def test_a_metric_that_is_given_differs_from_the_default_one_even_if_it_has_its_value(tmp_path: Any) -> None:
+    message = r"^set=training\.monitor: auc, but metric is accuracy; networks are compared by one metric"
+    with pytest.raises(InputError, match=message):
+        lightcnn.search("50kFLOPs", metric="accuracy", set={"training.monitor": "auc"}, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_search_trains_and_writes_a_recipe_with_the_values(tmp_path: Any) -> None:
     changes = {"training.batch": 10, "training.class_weights": {"0": 1.0, "1": 3.0}, "augment": "none"}
     run = lightcnn.search(
-        "50kFLOPs", data=(IMAGES, LABELS), trials=1, epochs=1, workers=1, set=changes, out=tmp_path / "run"
-    )
+        "50kFLOPs", data=(IMAGES, LABELS), trials=1, epochs=1, workers=1, set=changes, metric="auc",
+        out=tmp_path / "run",
+    )  # fmt: skip
     recipe = lightcnn.Recipe.load(run / "recipe.yaml")
     assert (recipe.training.batch, recipe.training.class_weights) == (10, {"0": 1.0, "1": 3.0})
     assert recipe.augment == PRESETS["none"]
     with pytest.raises(InputError, match=r"was started with set .*; omit set, or choose a new out"):
         lightcnn.search(data=(IMAGES, LABELS), set={"training.batch": 12}, resume=True, out=run.path)
+    with pytest.raises(InputError, match=r"was started with metric 'auc', not 'accuracy'; omit metric, or choose"):
+        lightcnn.search(data=(IMAGES, LABELS), metric="accuracy", resume=True, out=run.path)
     again = lightcnn.search(data=(IMAGES, LABELS), set=changes, resume=True, out=run.path)
     assert again.report == run.report
 
