@@ -101,7 +101,8 @@ class LightCNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             raise ArraysError(f"y: all labels are of one class, {self.classes_[0]!r}; give two or more classes")
         self.shape_ = X.shape[1:]
         self.range_ = (0.0, 255.0) if X.dtype == np.uint8 else (float(X.min()), float(X.max()))
-        has_names = y.dtype.kind in "iuU"
+        is_text = y.dtype.kind == "O" and all(isinstance(label, str) for label in y)  # such as columns of pandas
+        has_names = is_text or y.dtype.kind in "iuU"
         self._names = [str(name) for name in (self.classes_ if has_names else range(len(self.classes_)))]
         with TemporaryDirectory(prefix="lightcnn-") as folder:
             run = search(

@@ -58,6 +58,14 @@ def test_it_predicts_the_labels_that_it_was_fitted_with(fitted: LightCNNClassifi
     assert fitted.report_["best"]["cost"]["macs"] <= 50_000
 
 
+def test_texts_as_objects_are_names_of_classes_too(fitted: LightCNNClassifier) -> None:
+    model = LightCNNClassifier(**TINY).fit(IMAGES, NAMES.astype(object), groups=GROUPS)
+    assert list(model.network_.preprocess.classes) == model.report_["data"]["classes"] == ["normal", "lesion"]
+    assert list(model.classes_) == ["lesion", "normal"]
+    assert set(model.predict(IMAGES)) <= {"lesion", "normal"}
+    assert (model.predict_proba(IMAGES) == fitted.predict_proba(IMAGES)).all()
+
+
 def test_the_metric_may_be_that_of_the_trainings() -> None:
     model = LightCNNClassifier(**TINY, set={"training.monitor": "auc"}).fit(IMAGES, NAMES, groups=GROUPS)
     assert model.report_["metric"] == "auc"
