@@ -15,7 +15,7 @@ import torch
 
 from lightcnn import interrupt
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.data.sources.arrays import given
+from lightcnn.data.sources.arrays import are_given, given
 from lightcnn.data.split import data_document
 from lightcnn.devices import DeviceName, pick_device, require_workers
 from lightcnn.duration import seconds_of
@@ -31,7 +31,7 @@ from lightcnn.searching.deployment.names import DeployName
 from lightcnn.searching.latency import LATENCY_FILE
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import Plan, read_plan, write_plan
-from lightcnn.searching.preparation import SearchInputs, SessionParts, prepare, study_file
+from lightcnn.searching.preparation import SearchInputs, SessionParts, prepare, read_data, study_file
 from lightcnn.searching.progress import SILENT, CalledSearchProgress, SearchProgress, tracked
 from lightcnn.searching.session import SearchSession
 from lightcnn.searching.settings import (
@@ -94,7 +94,7 @@ def search(
 
     Without `trials` and `time`, the search takes two minutes. With `resume`, arguments that are left out are those of
     the search in `out`; only `data` must be given again if they are arrays. A finished search continues with larger
-    limits; without any, it is returned as it is.
+    limits; without any, it is returned as it is, but not for other arrays.
 
     Args:
         budget: Limits with units, joined by commas, as in "1MFLOPs,50kparams". Needed unless `resume` is set.
@@ -165,6 +165,8 @@ def search(
         settings, folder = resumed_settings(out, options), Run.load(str(out))
         if options.keys() & CONTINUING or not (folder / "report.json").is_file():
             run(settings, out=out, resume=True, progress=tracked(view, trackers))
+        elif are_given():
+            read_plan(folder, read_data(settings, view).fingerprint)  # which refuses other arrays
         return folder
 
 

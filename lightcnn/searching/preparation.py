@@ -104,7 +104,7 @@ def prepare(
     If the budget limits a latency, networks are timed once `wait_until_idle` returns. Raises: BudgetError; DataError;
     InputError.
     """
-    dataset = _read(settings, progress)
+    dataset = read_data(settings, progress)
     began = time.monotonic()
     if existing is None:
         dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
@@ -124,8 +124,8 @@ def prepare(
     return SearchInputs(settings, dataset, sets, space, latencies, _judge(settings, dataset, sets), teacher, began)
 
 
-def _read(settings: SearchSettings, progress: SearchProgress) -> Dataset:
-    """The images and their groups."""
+def read_data(settings: SearchSettings, progress: SearchProgress) -> Dataset:
+    """The images of a search and their groups."""
     start, reading = time.monotonic(), settings.reading
     dataset = load(settings.data, reading, progress=progress.reading)
     dataset = find_groups(dataset, fast=reading.fast, progress=progress.reading)

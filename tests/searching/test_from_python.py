@@ -87,6 +87,14 @@ def test_a_finished_search_is_returned_as_it_is(resumed: tuple[lightcnn.Run, Ste
     again = lightcnn.search("50kFLOPs", data=DATA, out=run.path, resume=True)
     assert again.path == run.path and again.predict(IMAGES[0]).predictions
     assert (run / "report.json").read_bytes() == before
+    assert lightcnn.search(out=run.path, data=(IMAGES.copy(), LABELS.tolist()), resume=True).path == run.path
+
+
+def test_a_finished_search_is_not_returned_for_other_arrays(resumed: tuple[lightcnn.Run, Steps]) -> None:
+    out = resumed[0].path
+    for other, groups in (((255 - IMAGES, LABELS), None), ((IMAGES, 1 - LABELS), None), (DATA, np.arange(80) // 2)):
+        with pytest.raises(RunError, match=r"the data have changed since the search started .* choose a new out$"):
+            lightcnn.search(data=other, groups=groups, out=out, resume=True)
 
 
 def test_progress_shows_the_view_of_the_command(
