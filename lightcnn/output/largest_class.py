@@ -53,17 +53,14 @@ def largest_class_warnings(metrics: Mapping[str, Any]) -> list[ReportWarning]:
     return [ReportWarning("largest_class_score", message, metrics["images"])]
 
 
-def share_warnings(labels: Sequence[int], classes: Sequence[str]) -> list[ReportWarning]:
-    """A warning if one class has over 60 % of the training images."""
+def share_warnings(labels: Sequence[int], classes: Sequence[str], *, remedy: str = "") -> list[ReportWarning]:
+    """A warning if one class has over 60 % of the training images, with the sentence on what to do about it."""
     name, count = Counter(classes[label] for label in labels).most_common(1)[0]
     share = count / len(labels)
     if share <= MAX_SHARE:
         return []
-    message = (
-        f"{share:.0%} of the training images are of class {name}: accuracy favours it. Judge by balanced accuracy "
-        "(search --metric balanced_accuracy)."
-    )
-    return [ReportWarning("largest_class_share", message, count)]
+    message = f"{share:.0%} of the training images are of class {name}: accuracy favours it. {remedy}"
+    return [ReportWarning("largest_class_share", message.rstrip(), count)]
 
 
 def names_warnings(names: Sequence[str], total: int, what: str) -> list[ReportWarning]:

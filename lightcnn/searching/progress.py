@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from lightcnn.tracking.trackers import Trackers
 from lightcnn.tracking.values import final_scores, parameters
 
 if TYPE_CHECKING:
+    from lightcnn.output.warnings import ReportWarning
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
     from lightcnn.searching.plan import Plan
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 class PlannedSearch:
     """A search that starts or resumes; it compares networks on so many `validation` images.
 
-    `chosen` is why the space was chosen, None if the user gave it. `is_over` if earlier sessions have used the time.
+    `chosen` is why the space was chosen, None if the user gave it. `warnings` are those that are known before any
+    training. `is_over` if earlier sessions have used the time.
     """
 
     run: RunFolder
@@ -37,6 +40,7 @@ class PlannedSearch:
     settings: SearchSettings
     validation: int
     chosen: SpaceChoice | None
+    warnings: Sequence[ReportWarning]
     is_over: bool
 
 

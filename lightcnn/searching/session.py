@@ -13,7 +13,7 @@ from lightcnn.searching.latency import MeasuredLatency, measure_latencies, neare
 from lightcnn.searching.preparation import SessionParts
 from lightcnn.searching.progress import PlannedSearch
 from lightcnn.searching.report.front import front_cost_of, front_points
-from lightcnn.searching.report.report import delivered_recipe, write_report
+from lightcnn.searching.report.report import delivered_recipe, early_warnings, write_report
 from lightcnn.searching.report.trial_table import write_trials
 from lightcnn.searching.settings import SETTINGS_FILE
 from lightcnn.searching.strategies.predictor import CurvePredictor
@@ -82,7 +82,7 @@ class SearchSession:
         parts.progress.planned(
             PlannedSearch(
                 parts.folder, parts.space, parts.plan, self._clock, parts.settings, len(parts.data.validation),
-                self._chosen, self._is_over(),
+                self._chosen, early_warnings(parts.settings, parts.space, parts.data.pipeline), self._is_over(),
             )
         )  # fmt: skip
         for outcome in self._earlier:

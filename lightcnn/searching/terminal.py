@@ -97,6 +97,8 @@ class SearchView(LiveView, SearchProgress):
             self.line(line)
         if space.covered:
             self.line("the budget admits the largest network of the space, so networks are not scaled up to it")
+        for warning in search.warnings:
+            self.warn(warning.message)
 
     def joined(self, machines: int, workers: int) -> None:
         """Shows how many processes work."""

@@ -431,7 +431,7 @@ def test_a_search_maximises_the_metric_that_is_asked_for(tmp_path, capsys):
     )  # fmt: skip
     arguments = [*SMALL, "--data", "rare.npz", "--metric", "balanced_accuracy", "--out", "balanced"]
     assert run(arguments) == 0
-    report, printed = RunFolder.load("balanced").report, capsys.readouterr().out
+    report, (printed, shown) = RunFolder.load("balanced").report, capsys.readouterr()
     balanced = report["metrics"]["val"]["balanced_accuracy"]["value"]
     assert report["metric"] == report["comparison"]["metric"] == "balanced_accuracy"
     assert report["best"]["val"] == {
@@ -441,7 +441,11 @@ def test_a_search_maximises_the_metric_that_is_asked_for(tmp_path, capsys):
     assert second == {"balanced_accuracy": pytest.approx(balanced - report["comparison"]["difference"])}
     assert f"test balanced accuracy {report['metrics']['test']['balanced_accuracy']['value']:.2%}" in printed
     assert "largest_class_share" in {warning["code"] for warning in report["warnings"]}
-    assert "80% of the training images are of class common: accuracy favours it" in printed
+    warning = "80% of the training images are of class common: accuracy favours it."
+    assert f"warning: {warning}" in printed.splitlines(), "without advice that was followed"
+    lines = shown.splitlines()
+    assert [line for line in lines if warning in line] == [f"warning: {warning}"]
+    assert lines.index(f"warning: {warning}") < next(i for i, line in enumerate(lines) if line.startswith("trial 0"))
     assert "chosen by their validation balanced accuracy" in Path("balanced/report.html").read_text()
     assert run(["search", "--resume", "--out", "balanced", "--metric", "auc"]) == 2
     assert "was started with metric 'balanced_accuracy', not 'auc'" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from lightcnn.output.largest_class import (
     largest_class_clause,
     largest_class_sentence,
     largest_class_warnings,
+    share_warnings,
 )
 
 CLASSES = ("Monkey_Pox", "Others")
@@ -45,6 +46,15 @@ def test_an_accuracy_of_always_predicting_the_largest_class_is_warned_of() -> No
     )
     assert largest_class_warnings(metrics(40, [1, 1, 0])) == []
     assert largest_class_clause(always) == "; always predicting Others: 54.35%"
+
+
+def test_a_class_with_most_training_images_is_warned_of_with_the_remedy() -> None:
+    assert share_warnings([0, 0, 0, 1, 1], CLASSES) == []
+    (warning,) = share_warnings([0, 0, 0, 1], CLASSES)
+    assert (warning.code, warning.count) == ("largest_class_share", 3)
+    assert warning.message == f"75% of the training images are of class {CLASSES[0]}: accuracy favours it."
+    (advised,) = share_warnings([0, 0, 0, 1], CLASSES, remedy="Search by f1.")
+    assert advised.message == f"{warning.message} Search by f1."
 
 
 def test_parts_are_averaged_over_their_images() -> None:

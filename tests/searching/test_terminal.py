@@ -47,7 +47,7 @@ def test_the_view_shows_rungs_speed_noise_and_time(tmp_path: Any, seconds: list[
     settings = SimpleNamespace(data="digits", seconds=120.0, epochs=None, trials=None)
     view = SearchView(CommandConsole(stderr=True), quiet=True)
     run: Any = SimpleNamespace(path=tmp_path)
-    view.planned(PlannedSearch(run, space, plan, clock, settings, 2_500, None, False))
+    view.planned(PlannedSearch(run, space, plan, clock, settings, 2_500, None, (), False))
     candidate = SimpleNamespace(spec=SimpleNamespace(input=(1, 8, 8), stages=(1, 2)), cost=Cost(macs=900_000))
     view.started(candidate, Fidelity(7, 1, 3_840, 0))
     view.stepped(7, 0)  # a worker beats before it has read the state of the training

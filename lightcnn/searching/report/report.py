@@ -44,6 +44,7 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.comparison import SearchResult, comparison, deploy_document, fidelity_document, final_document
 from lightcnn.searching.latency import latency_document
+from lightcnn.searching.metric_names import EQUAL_CLASSES
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.report import figures
 from lightcnn.searching.report.front import front_document, reference_count, write_front
@@ -62,6 +63,9 @@ from lightcnn.searching.trials.storage import Outcome
 from lightcnn.space_choice import choose_space
 from lightcnn.teacher import TeacherPredictions
 from lightcnn.weights import weights_file
+
+COUNT_ALIKE = f"To count all classes alike, search by another metric, such as {EQUAL_CLASSES[0]}."
+"""What to do if accuracy favours a class."""
 
 
 @dataclass(frozen=True)
@@ -188,10 +192,9 @@ def report_document(
             data=pipeline.document(),
             warnings=[
                 *_nothing_compared(space, outcomes),
-                *_space_warnings(settings, space, pipeline),
                 *small_test_set_warnings(metrics["test"]),
                 *largest_class_warnings(metrics["test"]),
-                *share_warnings(pipeline.dataset.labels[pipeline.split.train].tolist(), pipeline.dataset.classes),
+                *early_warnings(settings, space, pipeline),
             ],
         ),
         "network": {"cost": total.document(), "counters": dict(final.counters)},
@@ -263,9 +266,13 @@ def _nothing_compared(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list
     return [ReportWarning("nothing_compared", message)]
 
 
-def _space_warnings(settings: SearchSettings, space: BudgetedSpace, pipeline: Pipeline) -> list[ReportWarning]:
-    """A warning if the space was chosen for a budget outside of its range."""
-    return choose_space(space.budget, pipeline.dataset.size).warnings() if settings.choose_space else []
+def early_warnings(settings: SearchSettings, space: BudgetedSpace, pipeline: Pipeline) -> list[ReportWarning]:
+    """What is known before any training: a space that is not meant for the budget, and a class with most images."""
+    dataset, chosen = pipeline.dataset, list[ReportWarning]()
+    if settings.choose_space:
+        chosen = choose_space(space.budget, dataset.size).warnings()
+    remedy = "" if settings.metric in EQUAL_CLASSES else COUNT_ALIKE
+    return [*chosen, *share_warnings(dataset.labels[pipeline.split.train].tolist(), dataset.classes, remedy=remedy)]
 
 
 def _metrics(pipeline: Pipeline, final: Final) -> dict[str, Any]:

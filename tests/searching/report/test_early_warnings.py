@@ -1,0 +1,44 @@
+"""What a search warns of before anything is trained."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lightcnn.budget import Budget
+from lightcnn.searching.report.report import early_warnings
+
+
+@pytest.mark.parametrize(
+    ("metric", "has_advice"),
+    [("accuracy", True), ("log_loss", True), ("balanced_accuracy", False), ("f1", False), ("auc", False)],
+)
+def test_a_metric_is_advised_unless_it_counts_classes_alike(metric: str, has_advice: bool) -> None:
+    advice = " To count all classes alike, search by another metric, such as balanced_accuracy."
+    (warning,) = early_warnings(asked(metric=metric), bounded("1MFLOPs"), data(np.array([0, 1, 0, 0, 1])))
+    expected = "75% of the training images are of class dark: accuracy favours it."
+    assert (warning.code, warning.message) == ("largest_class_share", expected + advice * has_advice)
+
+
+def test_a_space_that_is_not_meant_for_the_budget_is_warned_of() -> None:
+    even = data(np.array([0, 1, 0, 1, 1]))
+    (warning,) = early_warnings(asked(), bounded("60MFLOPs"), even)
+    assert warning.code == "budget_above_space"
+    assert early_warnings(asked(choose_space=False), bounded("60MFLOPs"), even) == []
+
+
+def asked(**others: Any) -> Any:
+    return SimpleNamespace(**{"metric": "accuracy", "choose_space": True, "input": None} | others)
+
+
+def bounded(budget: str) -> Any:
+    return SimpleNamespace(budget=Budget.parse(budget))
+
+
+def data(labels: Any) -> Any:
+    """Five images, of which all but the last are training images."""
+    dataset = SimpleNamespace(labels=labels, classes=("dark", "bright"), size=28)
+    return SimpleNamespace(dataset=dataset, split=SimpleNamespace(train=np.arange(4)))
