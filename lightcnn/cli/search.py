@@ -339,8 +339,9 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
     budget = Budget.parse(options["budget"])
     data, name = options.get("data", "digits"), options.get("space", "auto")
     channels, classes, size = describe(data)
-    space = SearchSpace.load(choose_space(budget, size).name if name == "auto" else name)
-    fixed = space.with_input(options["input"]) if "input" in options and name != "auto" else space
+    input = options.get("input")
+    space = SearchSpace.load(choose_space(budget, size, input).name if name == "auto" else name)
+    fixed = space.with_input(input) if input else space
     if counted := budget.without_latencies:  # networks are timed later
         pareto = "pareto" in options and not budget.latencies
         bounded = BudgetedSpace(fixed.for_data(channels, classes, size), counted, pareto=pareto)

@@ -314,7 +314,7 @@ def estimate(
     stored = None if folder is None else read_plan(folder, inputs.dataset.fingerprint)
     _, plan = plans(stored, settings, PipelineData(pipeline, settings.seed), space, workers, inputs.began)
     first = space.fit(space.first())
-    chosen = choose_space(space.budget, inputs.dataset.size) if settings.choose_space else None
+    chosen = choose_space(space.budget, inputs.dataset.size, settings.input) if settings.choose_space else None
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
     return {
         **report_head("search", seed=settings.seed, data=data_document(pipeline.dataset, inputs.sets)),

@@ -162,7 +162,7 @@ def _with_space(dataset: Dataset, settings: SearchSettings) -> SearchSettings:
     """The settings of a new search, with the space for its images and the input size that is asked for."""
     space = settings.space
     if settings.choose_space:
-        space = SearchSpace.load(choose_space(Budget.parse(settings.budget), dataset.size).name)
+        space = SearchSpace.load(choose_space(Budget.parse(settings.budget), dataset.size, settings.input).name)
     return settings.model_copy(update={"space": space.with_input(settings.input) if settings.input else space})
 
 

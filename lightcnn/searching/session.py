@@ -47,7 +47,7 @@ class SearchSession:
         settings, space, plan = parts.settings, parts.space, parts.plan
         self._trials = space.limited(settings.trials)
         size = parts.data.pipeline.dataset.size
-        self._chosen = choose_space(space.budget, size) if settings.choose_space else None
+        self._chosen = choose_space(space.budget, size, settings.input) if settings.choose_space else None
         self._searcher = self._open_searcher()
         self._earlier = self._searcher.outcomes()
         for outcome in self._earlier:

@@ -420,6 +420,15 @@ def test_input_fixes_the_size_of_all_networks(data, tmp_path, capsys):
     assert {row["state"] for row in rows(tmp_path / "fixed")} <= {"complete", "pruned"}
 
 
+def test_an_input_above_the_sizes_of_micro_chooses_the_other_space(data, capsys):
+    arguments = ["search", "--budget", "25MFLOPs", "--input", "96", "--data", data, "--trials", "1", "--workers", "1"]
+    assert run([*arguments, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "mobilenet (chosen since inputs have 96 pixels, and the largest input of micro is 64)" in shown
+    assert run([*arguments, "--dry-run", "--space", "micro"]) == 2
+    assert "--input 96: the space micro takes inputs of 16 to 64 pixels" in capsys.readouterr().err
+
+
 def test_a_search_maximises_the_metric_that_is_asked_for(tmp_path, capsys):
     random = np.random.default_rng(0)
     labels = (np.arange(200) % 5 == 0).astype(int)

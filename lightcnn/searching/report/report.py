@@ -270,7 +270,7 @@ def early_warnings(settings: SearchSettings, space: BudgetedSpace, pipeline: Pip
     """What is known before any training: a space that is not meant for the budget, and a class with most images."""
     dataset, chosen = pipeline.dataset, list[ReportWarning]()
     if settings.choose_space:
-        chosen = choose_space(space.budget, dataset.size).warnings()
+        chosen = choose_space(space.budget, dataset.size, settings.input).warnings()
     remedy = "" if settings.metric in EQUAL_CLASSES else COUNT_ALIKE
     return [*chosen, *share_warnings(dataset.labels[pipeline.split.train].tolist(), dataset.classes, remedy=remedy)]
 
