@@ -109,6 +109,7 @@ def prepare(
     if existing is None:
         dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
     sets = make_split(dataset, settings.seed, settings.reading)
+    judge = _judge(settings, dataset, sets)  # which may refuse the metric, before anything is timed
     teacher = find_teacher(settings, dataset, sets, device, existing, began)
     if teacher is not None and not isinstance(teacher, NewTeacher) and teacher.note:
         dataset = replace(dataset, note="; ".join(filter(None, (dataset.note, teacher.note))))
@@ -121,7 +122,7 @@ def prepare(
     space = BudgetedSpace(images, budget, dataset.size, latencies.models if latencies else (), pareto=settings.pareto)
     require_deployable(space, settings.deploy)
     _require_training(space, settings, dataset, sets, device, workers)
-    return SearchInputs(settings, dataset, sets, space, latencies, _judge(settings, dataset, sets), teacher, began)
+    return SearchInputs(settings, dataset, sets, space, latencies, judge, teacher, began)
 
 
 def read_data(settings: SearchSettings, progress: SearchProgress) -> Dataset:

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.clocks import replace_clocks
+from PIL import Image
 
 from lightcnn import Budget, Run, SearchSpace, search
+from lightcnn.cli import main as cli
 from lightcnn.errors import BudgetError, InputError, LightcnnError
 from lightcnn.latency_model import LatencyModel, latency_features
 from lightcnn.program import program
@@ -180,6 +182,32 @@ def test_a_latency_below_the_smallest_network_is_refused_before_there_is_a_folde
     with pytest.raises(BudgetError, match=r"the smallest network of the space given needs \d+ us for one image, over"):
         run(space, "61us")
     assert not Path("run").exists()
+
+
+def test_a_metric_that_the_data_do_not_allow_is_refused_before_anything_is_timed(
+    space: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The validation set of the given split has no image of the third class."""
+    lines = ["path,label,split"]
+    for number, image in enumerate(np.random.default_rng(0).integers(0, 255, (60, 8, 8), dtype=np.uint8)):
+        Image.fromarray(image).save(f"{number}.png")
+        split = ("train", "train", "test", "val")[number // 15]
+        lines.append(f"{number}.png,{'abc'[number % (2 if split == 'val' else 3)]},{split}")
+    Path("three.csv").write_text("\n".join(lines))
+
+    def timed(*arguments: object) -> None:
+        raise AssertionError("networks are timed")
+
+    monkeypatch.setattr("lightcnn.searching.preparation.measure_models", timed)
+    before = sorted(path.name for path in Path().iterdir())
+    with pytest.raises(InputError, match=r"^metric=auc: class 'c' has no image in the validation set, so the metric"):
+        run(space, "200us", data="three.csv", metric="auc")
+    command = ["search", "--budget", "200us", "--space", space, "--data", "three.csv", "--metric", "auc", "--trials=1"]
+    assert cli.run([*command, "--out", "run"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "lightcnn: --metric auc: class 'c' has no image in the validation set, so the metric is undefined" in error
+    assert len(error.splitlines()) == 1
+    assert sorted(path.name for path in Path().iterdir()) == before
 
 
 def test_a_latency_below_all_times_is_refused_whatever_is_predicted(
