@@ -19,3 +19,8 @@ def require_onnx(option: str) -> None:
             import_module(package)
         except ImportError:
             raise InputError(f'{option}: {package} is not installed; pip install "lightcnn[onnx]"') from None
+
+
+def runtime_version() -> str:
+    """The version of ONNX Runtime, which must be installed."""
+    return str(import_module("onnxruntime").__version__)

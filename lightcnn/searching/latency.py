@@ -14,13 +14,14 @@ import torch
 from pydantic import Field
 
 from lightcnn import document
-from lightcnn.budget import MACS, Budget, Cost, Limit
+from lightcnn.budget import MACS, ONNX_LATENCY, Budget, Cost, Limit
 from lightcnn.cost import cost
 from lightcnn.document import Frozen
 from lightcnn.errors import BudgetError, RunError
 from lightcnn.latency_model import RUNTIME_OF, LatencyModel, TimedRuntime
 from lightcnn.measurement.latency import MIN_ROUNDS
 from lightcnn.measurement.latency_fit import ROUND_SECONDS, fit_latency, rough_time, time_networks
+from lightcnn.onnxfiles.extra import runtime_version
 from lightcnn.progress import Progress
 from lightcnn.run_folder import RunFolder, environment
 from lightcnn.searching.budgeted_space import BudgetedSpace
@@ -45,17 +46,23 @@ Text = Annotated[str, Field(max_length=200)]
 
 
 class TimedMachine(Frozen):
-    """What times depend on."""
+    """What times depend on; `onnxruntime` is None if none is measured in ONNX Runtime."""
 
     processor: Text
     cores: Annotated[int, Field(ge=1, le=100_000)]
     torch: Text
+    onnxruntime: Text | None = None
 
     @classmethod
-    def this(cls) -> Self:
-        """This machine."""
+    def this(cls, budget: Budget) -> Self:
+        """This machine, for the latencies that a budget limits."""
         machine = environment()
-        return cls(processor=str(machine["processor"])[:200], cores=machine["cores"] or 1, torch=torch.__version__)
+        return cls(
+            processor=str(machine["processor"])[:200],
+            cores=machine["cores"] or 1,
+            torch=torch.__version__,
+            onnxruntime=runtime_version() if ONNX_LATENCY in budget.latencies else None,
+        )
 
 
 class LatencyModels(Frozen):
@@ -73,10 +80,10 @@ class LatencyModels(Frozen):
 def read_models(folder: RunFolder, budget: Budget) -> LatencyModels:
     """The models of an earlier session.
 
-    Raises: RunError on a machine with another processor or version of PyTorch, or if they are not of this budget.
+    Raises: RunError on a machine with another processor, PyTorch or ONNX Runtime, or if they are not of this budget.
     """
     folder.require(LATENCY_FILE)
-    models, this = document.load(LatencyModels, folder / LATENCY_FILE), TimedMachine.this()
+    models, this = document.load(LatencyModels, folder / LATENCY_FILE), TimedMachine.this(budget)
     if [model.resource for model in models.models] != [resource.name for resource in budget.latencies]:
         raise RunError(f"{folder.path / LATENCY_FILE}: not the latencies of budget {budget}; choose a new --out")
     if models.machine != this:
@@ -101,7 +108,7 @@ def measure_models(
     models = [
         _measure_model(space, limit, RUNTIME_OF[limit.resource.name], seed, progress, seconds) for limit in limits
     ]
-    return LatencyModels(machine=TimedMachine.this(), models=tuple(models))
+    return LatencyModels(machine=TimedMachine.this(budget), models=tuple(models))
 
 
 @dataclass(frozen=True)
@@ -240,4 +247,5 @@ def _macs_at(time: float, macs: Sequence[int], times: Sequence[float]) -> float:
 
 
 def _describe(machine: TimedMachine) -> str:
-    return f"{machine.processor} with {machine.cores} cores and torch {machine.torch}"
+    versions = f"torch {machine.torch}" + (f" and onnxruntime {machine.onnxruntime}" if machine.onnxruntime else "")
+    return f"{machine.processor} with {machine.cores} cores and {versions}"

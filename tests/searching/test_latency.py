@@ -277,6 +277,24 @@ def test_a_network_without_weights_is_not_the_one_that_meets_the_limit(
     assert broken
 
 
+def test_another_version_of_onnx_runtime_is_another_machine(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    current = pytest.importorskip("onnxruntime").__version__
+    run(space, "1ms-onnx,100kFLOPs", trials=1)
+    assert f"onnxruntime: {current}" in Path("run/latency.yaml").read_text(encoding="utf-8")
+    monkeypatch.setattr("onnxruntime.__version__", "9.8.7")
+    message = rf"measured on .* torch [\w.+]+ and onnxruntime {current}, and this is .* and onnxruntime 9\.8\.7; cont"
+    with pytest.raises(InputError, match=message):
+        run(space, "1ms-onnx,100kFLOPs", trials=2, resume=True)
+
+
+def test_the_version_of_onnx_runtime_does_not_matter_without_its_latency(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("onnxruntime.__version__", "9.8.7")
+    assert latency.read_models(Run.load(copied), Budget.parse("200us,100kFLOPs")).machine.onnxruntime is None
+
+
 def test_onnx_runtime_is_asked_for_by_its_budget(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightcnn.onnxfiles.extra.PACKAGES", ("no_such_package",))
     with pytest.raises(
