@@ -101,8 +101,9 @@ def prepare(
 ) -> SearchInputs:
     """Reads the data and checks that a search can run on them; the settings of an `existing` one are complete.
 
-    If the budget limits a latency, networks are timed once `wait_until_idle` returns. Raises: BudgetError; DataError;
-    InputError.
+    What the time depends on, networks for a limit of latency and a teacher, is timed once `wait_until_idle` returns.
+
+    Raises: BudgetError; DataError; InputError.
     """
     dataset = read_data(settings, progress)
     began = time.monotonic()
@@ -110,7 +111,7 @@ def prepare(
         dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
     sets = make_split(dataset, settings.seed, settings.reading)
     judge = _judge(settings, dataset, sets)  # which may refuse the metric, before anything is timed
-    teacher = find_teacher(settings, dataset, sets, device, existing, began)
+    teacher = find_teacher(settings, dataset, sets, device, existing, began, wait_until_idle)
     if teacher is not None and not isinstance(teacher, NewTeacher) and teacher.note:
         dataset = replace(dataset, note="; ".join(filter(None, (dataset.note, teacher.note))))
     images = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)

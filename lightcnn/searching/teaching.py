@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -38,9 +39,13 @@ SAFETY_SHARE = 0.9
 
 @dataclass(frozen=True, eq=False)
 class NewTeacher:
-    """A pretrained network of timm that has to be trained on the data of the search, or further than it was."""
+    """A pretrained network of timm that has to be trained on the data of the search, or further than it was.
+
+    `end` is the `time.monotonic()` until which that may take, None without a time limit.
+    """
 
     setup: TrainingSetup
+    end: float | None
 
 
 Teacher = TeacherRun | TeacherPredictions | NewTeacher
@@ -53,11 +58,13 @@ def find_teacher(
     device: torch.device,
     existing: RunFolder | None,
     began: float,
+    wait_until_idle: Callable[[], object],
 ) -> Teacher | None:
     """The teacher of a search, if it has one, with a note if it is unknown which images that was trained on.
 
     Of an `existing` search it is the teacher that this was started with, whose run may be gone. `began` is the
-    `time.monotonic()` from which the time of the search counts.
+    `time.monotonic()` from which the time of the search counts. The training of a teacher is timed once
+    `wait_until_idle` returns.
 
     Raises: InputError if the teacher does not fit the data, was trained on images of the validation or the test set, or
     if its weights or the time for its training are missing.
@@ -67,7 +74,7 @@ def find_teacher(
         return None
     has_predictions = existing is not None and (existing / TEACHER_FILE).is_file()
     if name.startswith(TIMM_PREFIX) and not has_predictions:
-        return _new_teacher(settings, name, dataset, device, existing, began)
+        return _new_teacher(settings, name, dataset, device, existing, began, wait_until_idle)
     teacher = open_teacher(name, dataset, sets.train, key=OPTION, device=device.type, kept=existing)
     if isinstance(teacher, TeacherPredictions):
         return teacher
@@ -80,7 +87,7 @@ def predictions_of(
     """What the teacher predicts for the training images, which is kept in the run folder; None without a teacher."""
     dataset, train = pipeline.dataset, pipeline.split.train
     if isinstance(teacher, NewTeacher):
-        run = _trained(teacher.setup, folder, progress)
+        run = _trained(teacher, folder, progress)
         opened = open_teacher(str(run.path), dataset, train, key=OPTION, device=pipeline.device.type)
         assert isinstance(opened, TeacherRun), "a run folder has the network itself"
         teacher = opened
@@ -98,13 +105,15 @@ def teaching_seconds(folder: RunFolder) -> float:
     return float(RunFolder(folder / FOLDER).report["seconds"])
 
 
-def _trained(setup: TrainingSetup, folder: RunFolder, progress: Progress) -> RunFolder:
+def _trained(teacher: NewTeacher, folder: RunFolder, progress: Progress) -> RunFolder:
     """The finished run of the teacher in the run folder of the search."""
     path = folder / FOLDER
     run = RunFolder.load(path) if path.exists() else None
     if run is None or not (run / "report.json").is_file():
         reported = CalledTrainingProgress(lambda step, done, total: progress(f"{step} of the teacher", done, total))
-        run = session.train_one(setup, path, run, progress=reported)
+        started = time.monotonic()
+        limit = None if teacher.end is None else teacher.end - started
+        run = session.train_one(teacher.setup, path, run, progress=reported, started=started, time_limit=limit)
     Checkpoints(run / "checkpoints").remove()
     return run
 
@@ -116,21 +125,24 @@ def _new_teacher(
     device: torch.device,
     existing: RunFolder | None,
     began: float,
+    wait_until_idle: Callable[[], object],
 ) -> NewTeacher:
     """The training of a teacher of timm by the recipe `finetune`, of as many epochs as fit into its time."""
+    end = None if settings.seconds is None else began + TIME_SHARE * settings.seconds
     started = existing is not None and (existing / f"{FOLDER}/{RECIPE_FILE}").is_file()
     try:
         if existing is not None and started:
             draft = RecipeDraft(document.load(Recipe, existing / f"{FOLDER}/{RECIPE_FILE}"))
-            return NewTeacher(prepare_training(draft, device.type, read=(settings.data, dataset)))
+            return NewTeacher(prepare_training(draft, device.type, read=(settings.data, dataset)), end)
         setup = prepare_training(_draft(settings, name), device.type, read=(settings.data, dataset))
         require_weights(setup.recipe.network)
     except InputError as error:
         remedy = f"{TIMM_PREFIX}NAME=FILE.safetensors takes the weights of a file" if "=" not in name else ""
         raise InputError("; ".join(filter(None, (f"{OPTION} {name}: {error}", remedy)))) from None
-    if settings.seconds is None:
-        return NewTeacher(setup)
-    return NewTeacher(_limited(setup, name, settings.seconds, began))
+    if end is None:
+        return NewTeacher(setup, None)
+    wait_until_idle()
+    return NewTeacher(_limited(setup, name, end, began), end)
 
 
 def _draft(settings: SearchSettings, name: str) -> RecipeDraft:
@@ -146,15 +158,14 @@ def _draft(settings: SearchSettings, name: str) -> RecipeDraft:
     return replace(draft, recipe=draft.recipe.model_copy(update={"seed": settings.seed, "reading": reading}))
 
 
-def _limited(setup: TrainingSetup, name: str, limit: float, began: float) -> TrainingSetup:
-    """The training with as many epochs as fit into the share of the time `limit` in seconds.
+def _limited(setup: TrainingSetup, name: str, end: float, began: float) -> TrainingSetup:
+    """The training with as many epochs as fit in until its `end`, by `time.monotonic()`.
 
     Raises: InputError if not even one does.
     """
     recipe = setup.recipe
     epoch = session.estimate(setup)["estimate"]["seconds"] / recipe.training.epochs
-    left = TIME_SHARE * limit - (time.monotonic() - began)
-    epochs = min(recipe.training.epochs, int(SAFETY_SHARE * left / epoch))
+    epochs = min(recipe.training.epochs, int(SAFETY_SHARE * (end - time.monotonic()) / epoch))
     if epochs < 1:
         raise InputError(
             f"{OPTION} {name}: an epoch of the teacher takes about {epoch:.0f} s, more than is left of a third of the "

@@ -49,10 +49,12 @@ def train_one(
     progress: TrainingProgress = SILENT,
     started: float | None = None,
     settings: TrainSettings | None = None,
+    time_limit: float | None = None,
 ) -> RunFolder:
     """Trains into the new folder `path`, or continues the run in `resumed`.
 
     `started`: when the command started, by `time.monotonic`. `settings` are written into a new folder.
+    After the first epoch, none begins that would end later than `time_limit`, in seconds of all sessions.
 
     Raises: RunError if the folder cannot be used, TrainingError if the loss diverged or memory or disk space ran out.
     """
@@ -63,7 +65,7 @@ def train_one(
     model = build_network(setup.recipe.network, setup.recipe.seed, pretrained=not continues)
     run = resumed or RunFolder.create(path, "train", setup.files(settings))
     with run.locked():
-        return _Training(run, setup, model, progress, started or time.monotonic()).run()
+        return _Training(run, setup, model, progress, started or time.monotonic(), time_limit).run()
 
 
 class _Training:
@@ -76,12 +78,14 @@ class _Training:
         model: nn.Module,
         progress: TrainingProgress,
         started: float,
+        time_limit: float | None,
     ) -> None:
         self.run_folder = run
         self.setup = setup
         self.progress = progress
         self.settings = setup.recipe.training
         self.started = started
+        self.time_limit = time_limit
         self.model = model.to(setup.pipeline.device)
         self.state = State(self.model, self.settings, len(setup.pipeline.split.train))
         self.checkpoints = Checkpoints(run / "checkpoints")
@@ -98,7 +102,7 @@ class _Training:
             f"training resumes after epoch {epochs}" if epochs else f"training starts with {self.history.first_weights}"
         )
         run.remove("report.json")
-        if not self.history.ended(self.settings):
+        if not self._is_over():
             self._fit()
         self.progress.finishing()
         best = self.state.judged
@@ -143,7 +147,7 @@ class _Training:
         row = self._validated(epoch)
         self.history = self.history.after(row, self.settings, self._seconds())
         self.state.schedule.observe(self.history.since)
-        self.state.stopped = self.history.ended(self.settings)
+        self.state.stopped = self._is_over()
         self.checkpoints.save(self.state, self.history)
         write_metrics(self.run_folder, self.history)
         self.run_folder.log(
@@ -151,6 +155,13 @@ class _Training:
             f"accuracy {row.val_accuracy:.4f}"
         )
         self.progress.epoch(self.history)
+
+    def _is_over(self) -> bool:
+        """Whether no more epochs are trained: by the settings, or because the next one would end too late."""
+        epochs = self.history.epoch
+        if epochs and self.time_limit is not None and self._seconds() * (epochs + 1) / epochs > self.time_limit:
+            return True
+        return self.history.ended(self.settings)
 
     def _validated(self, epoch: Epoch) -> Row:
         """The epoch with its validation metrics. Raises: TrainingError if a probability is not finite."""

@@ -240,6 +240,35 @@ def test_a_teacher_of_timm_without_weights_or_time_is_refused(
 
 
 @pytest.mark.usefixtures("short")
+def test_a_teacher_is_timed_when_nothing_else_runs_and_ends_within_a_third_of_the_time(
+    folder: Path, pretrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    limits: list[float] = []
+
+    def estimate(setup: object) -> dict[str, dict[str, float]]:
+        events.append("timed")
+        return {"estimate": {"seconds": 2.0}}
+
+    def train(*arguments: object, time_limit: float, **others: object) -> None:
+        limits.append(time_limit)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        "lightcnn.searching.trainings.pool.WorkerPool.wait_until_idle", lambda pool: events.append("idle")
+    )
+    monkeypatch.setattr("lightcnn.searching.teaching.session.estimate", estimate)
+    monkeypatch.setattr("lightcnn.searching.teaching.session.train_one", train)
+    options = {"data": folder / "two.npz", "space": str(folder / "space.yaml"), "teacher": pretrained, "workers": 2}
+    with pytest.raises(KeyboardInterrupt):
+        lightcnn.search("100kFLOPs", time=600, out=tmp_path / "timed", **options)  # type: ignore[arg-type]
+    assert events == ["idle", "timed"]
+    with pytest.raises(KeyboardInterrupt):
+        lightcnn.search(out=tmp_path / "timed", resume=True)
+    assert len(limits) == 2 and all(100 < limit < 200 for limit in limits)
+
+
+@pytest.mark.usefixtures("short")
 @pytest.mark.long
 def test_the_time_of_a_teacher_is_a_part_of_that_of_the_search(folder: Path, pretrained: str, tmp_path: Path) -> None:
     words = command(folder, "--teacher", pretrained, "--workers", "1", "--time", "20m", "--out", str(tmp_path / "run"))

@@ -222,7 +222,10 @@ def _mistake(mistake: Mistake) -> dict[str, Any]:
 def _training(report: Mapping[str, Any], recipe: Recipe, history: History) -> dict[str, Any]:
     """How the network was trained, with every setting that is not the default."""
     default, weights = Optimisation(), report["class_weights"]
-    reason = f"no gain in {history.since} epochs" if report["stopped_early"] else "all epochs of the recipe"
+    reason = "all epochs of the recipe"
+    if report["stopped_early"]:
+        gave_up = history.ended(recipe.training)
+        reason = f"no gain in {history.since} epochs" if gave_up else "their time was used"
     rows: dict[str, Any] = {
         "epochs": f"{history.epoch} ({reason}); the best by validation {recipe.training.monitor} was {history.best}",
         "seconds": report["seconds"],
