@@ -9,8 +9,8 @@ from typing import Any
 
 from lightcnn import document
 from lightcnn.budget import LATENCY_RESOURCES, Resource
-from lightcnn.cost import cost
 from lightcnn.data.pipeline import Pipeline
+from lightcnn.device_cost import device_cost
 from lightcnn.evaluation.scores import scores
 from lightcnn.inference import probabilities
 from lightcnn.output.charts.figures import pareto
@@ -97,9 +97,7 @@ def reference_count(resource: Resource) -> float | None:
     """The cost of MicroMPoxNet as published, at its own input size; None if it would have to be measured."""
     if resource in LATENCY_RESOURCES:
         return None
-    network = Recipe.load(REFERENCE).network
-    count = resource.largest_count(cost(network))  # type: ignore[arg-type]
-    return count if count != float("inf") else None
+    return resource.largest_count(device_cost(Recipe.load(REFERENCE).network))  # type: ignore[arg-type]
 
 
 def front_cost_of(weights: Weights, resource: Resource, latencies: Mapping[int, tuple[MeasuredLatency, ...]]) -> float:
