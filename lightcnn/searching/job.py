@@ -83,7 +83,7 @@ def search(
     seed: int = 0,
     device: DeviceName = "auto",
     deploy: DeployName | None = None,
-    teacher: str | Path | None = None,
+    teacher: Run | str | Path | None = None,
     reading: Reading | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -126,10 +126,10 @@ def search(
         device: Where networks are trained.
         deploy: "c" or "onnx-int8": the final networks are quantized to 8 bits as for this format, and the best of them
             after that is delivered. This takes time beyond `time`.
-        teacher: The run folder of a trained network with the same classes: all networks learn from its predictions for
-            the training images, too. It must not have been trained on images of the validation or the test set. Or
-            "timm:NAME", or "timm:NAME=FILE.safetensors" for weights in a file: this pretrained network is first trained
-            by the recipe "finetune", in at most a third of `time`.
+        teacher: The run of a trained network with the same classes, or its folder: all networks learn from its
+            predictions for the training images, too. It must not have been trained on images of the validation or the
+            test set. Or "timm:NAME", or "timm:NAME=FILE.safetensors" for weights in a file: this pretrained network is
+            first trained by the recipe "finetune", in at most a third of `time`.
         reading: How the data are read and split (default: `Reading()`).
         out: The new run folder (default: a new folder in runs/).
         resume: Whether to resume the search in `out`.
@@ -157,7 +157,7 @@ def search(
             "space": space, "input": input, "data": source, "strategy": strategy, "metric": metric,
             "set": dict(set or {}), "trials": trials, "seconds": seconds_of(time), "epochs": epochs,
             "finalists": finalists, "workers": workers, "seeds": seeds, "seed": seed, "device": device,
-            "deploy": deploy, "teacher": None if teacher is None else str(teacher),
+            "deploy": deploy, "teacher": teacher and str(teacher.path if isinstance(teacher, Run) else teacher),
         }  # fmt: skip
         options = given_options(values, reading or Reading())
         if not resume:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,6 +105,15 @@ def test_progress_shows_the_view_of_the_command(
     monkeypatch.setattr("lightcnn.searching.job.run", lambda settings, out, progress: progress.line("trial 0") or Run())
     assert lightcnn.search("1MFLOPs", progress=True).path == Path("run")
     assert capsys.readouterr() == ("", "trial 0\n")
+
+
+def test_a_teacher_is_a_run_its_folder_or_a_name(resumed: tuple[lightcnn.Run, Steps], monkeypatch: Any) -> None:
+    teachers: list[str | None] = []
+    monkeypatch.setattr("lightcnn.searching.job.run", lambda settings, **_: teachers.append(settings.teacher) or Run())
+    run = resumed[0]
+    for teacher in (run, run.path, str(run.path), "timm:resnet18", None):
+        lightcnn.search("1MFLOPs", teacher=teacher)
+    assert teachers == [*[str(run.path)] * 3, "timm:resnet18", None]
 
 
 class Run:
