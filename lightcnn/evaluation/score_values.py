@@ -54,11 +54,17 @@ def point_values(predictions: LabelledPredictions) -> dict[str, Any]:
 
 
 def bootstrap_scores(
-    predictions: LabelledPredictions, operating: Numbers, *, seed: int = 0, draws: int = DRAWS
+    predictions: LabelledPredictions,
+    operating: Numbers,
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+    with_areas: bool = True,
 ) -> dict[str, Numbers]:
     """The same scores in each row of `resample`: (R,), or (R, K); NaN if undefined.
 
-    `operating` (T,) are thresholds, whose sensitivity and specificity are in `at` (R, 2, T).
+    `operating` (T,) are thresholds, whose sensitivity and specificity are in `at` (R, 2, T). Unless `with_areas`, the
+    areas under curves, which take most of the time, are NaN.
     """
     kinds = len(predictions.classes)
     actual_class, predicted_class = (np.eye(kinds)[images] for images in (predictions.labels, predictions.predicted))
@@ -71,7 +77,8 @@ def bootstrap_scores(
         ],
         axis=1,
     )  # fmt: skip
-    sums, auc, pr_auc = resample(predictions.codes, columns, predictions.curves, seed=seed, draws=draws)
+    curves = predictions.curves if with_areas else [None] * kinds
+    sums, auc, pr_auc = resample(predictions.codes, columns, curves, seed=seed, draws=draws)
     hits, actual, predicted, errors, at = np.split(sums, np.cumsum([kinds, kinds, kinds, 2]), axis=1)
     total = actual.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

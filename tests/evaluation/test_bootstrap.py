@@ -34,6 +34,17 @@ def test_scores_of_a_draw_are_those_of_scikit_learn_for_the_drawn_images(classes
             assert drawn["at"][row, 1, 0] == pytest.approx(1 - beyond[labels[images] == 0].mean())
 
 
+def test_scores_without_areas_are_the_same_and_rank_no_images():
+    predictions = labelled_predictions(*sample_predictions(120, 3), threshold=0.4)
+    few = bootstrap_scores(predictions, np.array([]), draws=5, with_areas=False)
+    assert "curves" not in vars(predictions), "ranking takes most of the time"
+    for name, values in bootstrap_scores(predictions, np.array([]), draws=5).items():
+        if name in ("auc", "pr_auc"):
+            assert np.isnan(few[name]).all() and not np.isnan(values).all()
+        else:
+            assert np.array_equal(few[name], values, equal_nan=True), name
+
+
 def test_intervals_of_groups_cover_the_truth_and_those_of_images_do_not():
     """400 test sets of 50 groups of 1 to 8 images; tests/benchmarks/coverage.py prints the full table."""
     random, share, correlation = np.random.default_rng(5), 0.8, 0.3

@@ -81,10 +81,8 @@ class Judge:
         """The metric in each draw; kept, since the same predictions are compared several times."""
         key = id(probabilities)
         if key not in self._drawn:
-            predictions = self._predictions(probabilities)
-            if self.metric != "auc":  # areas under curves take most of the time
-                predictions.__dict__["curves"] = [None] * len(self._classes)
-            drawn = bootstrap_scores(predictions, np.array([]), draws=DRAWS)[self.metric]
+            predictions, with_areas = self._predictions(probabilities), self.metric == "auc"
+            drawn = bootstrap_scores(predictions, np.array([]), draws=DRAWS, with_areas=with_areas)[self.metric]
             of_draws = np.asarray(self._of_all_classes(drawn[:DRAWS]))  # without the rows that leave one group out
             self._drawn[key] = probabilities, of_draws  # with the array, so that its id is not used again
         return self._drawn[key][1]
