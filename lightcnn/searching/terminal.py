@@ -131,7 +131,7 @@ class SearchView(LiveView, SearchProgress):
         self._states[outcome.number] = "trained" if outcome.is_scored else outcome.state
         self._reached[outcome.number] = tuple(outcome.scores)
         score = "" if outcome.score is None else f" {outcome.score:.2%} after {human(outcome.images)} images"
-        if outcome.is_scored and (self._best is None or outcome.score > self._best.score):
+        if outcome.is_scored and (self._best is None or outcome.utility > self._best.utility):
             self._best = outcome
         if not self.is_live:
             state = "" if outcome.is_scored else f" {outcome.state}"
@@ -196,7 +196,7 @@ class SearchView(LiveView, SearchProgress):
         return Group(rows)
 
     def _format_best(self) -> str:
-        """The best network so far, with twice the standard error of its accuracy."""
+        """The accuracy of the network that is best by its utility so far, with twice the standard error."""
         score, images = self._best.score, human(self._best.images)
         noise = 2 * math.sqrt(score * (1 - score) / max(1, self._validation))
         return f"{score:.2%} ± {100 * noise:.2f} points after {images} images (trial {self._best.number})"

@@ -54,15 +54,17 @@ def test_the_view_shows_rungs_speed_noise_and_time(tmp_path: Any, seconds: list[
     view.stepped(7, 12)  # two steps of 128 images after the ten of the first rung
     seconds[0] += 2
     scores = {1_280: 0.8, 3_840: 0.9}
-    view.finished(Outcome(3, "running", "", "a", {}, scores, 1.0, 1.0), "")
-    view.finished(Outcome(4, "running", "", "b", {}, {1_280: 0.7}, 1.0, 1.0), "")
+    view.finished(Outcome(3, "running", "", "a", {}, scores, 1.0, 1.0, {1_280: 0.5, 3_840: 1.5}), "")
+    view.finished(Outcome(4, "running", "", "b", {}, {1_280: 0.95}, 1.0, 1.0, {1_280: 0.7}), "")
     text = rendered(view)
-    assert "90.00% ± 1.20 points after 3.84k images (trial 3)" in text  # 2 * sqrt(0.9 * 0.1 / 2500)
+    assert "90.00% ± 1.20 points after 3.84k images (trial 3)" in text, (
+        "the best by utility"
+    )  # 2 * sqrt(0.9 * 0.1 / 2500)
     assert "2 at 1.28k images, 1 at 3.84k images" in text
     assert "128 images/s" in text
     assert "1:05 spent, 0:55 left" in text
     assert "comparing networks" in text
-    view.finished(Outcome(7, "running", "", "c", {}, scores, 1.0, 1.0), "")
+    view.finished(Outcome(7, "running", "", "c", {}, scores, 1.0, 1.0, {1_280: 0.4, 3_840: 1.2}), "")
     assert "1.28k images/s" in rendered(view), "with the steps after the last beat"
     view.searched()
     assert "final training" in rendered(view)

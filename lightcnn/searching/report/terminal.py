@@ -54,18 +54,24 @@ def result_grid(report: Mapping[str, Any]) -> Table:
 def search_table(report: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], *, width: int) -> Table:
     """The best networks of a search, from report.json and the rows of trials.csv; fewer costs if it is narrow.
 
-    The delivered one is first, then come the others of the final training, with their scores after it.
+    The delivered one is first. Then come the others that could be delivered, by the metric; the others of the final
+    training; and those of the rungs, by the log loss that networks are compared by.
     """
     length = "images" if "comparison" in report else "epochs"  # earlier versions counted epochs
     costs = COST_COLUMNS | {name: title for name, title in DEVICE_TITLES.items() if trials and name in trials[0]}
     header = ("trial", *costs.values(), length, "val accuracy")
     scored = [row for row in trials if row["validation_accuracy"] and row["state"] in ("complete", "pruned")]
-    ends, best = _ends(report), report["best"]["trial"]
+    ends, best, losses = _ends(report), report["best"]["trial"], _last_losses(report)
+    ranked = [item["trial"] for item in report.get("comparison", {}).get("candidates", ())]  # best first
     reached = {row["number"]: ends.get(int(row["number"])) or _in_the_search(row) for row in scored}
 
     def place(row: Mapping[str, Any]) -> tuple[float, ...]:
         trial, (images, accuracy) = int(row["number"]), reached[row["number"]]
-        return (trial != best, 0, -accuracy) if trial in ends else (trial != best, 1, -images, -accuracy)
+        if trial in ranked:
+            return (trial != best, 0, ranked.index(trial))
+        if trial in ends:
+            return (trial != best, 1, -accuracy)
+        return (trial != best, 2, -images, losses.get(trial, -accuracy))
 
     cells = [
         (
@@ -101,6 +107,12 @@ def _ends(report: Mapping[str, Any]) -> dict[int, _Reached]:
 def _in_the_search(row: Mapping[str, Any]) -> _Reached:
     """What a network reached at its last rung, from a row of trials.csv."""
     return _Reached(int(row["fidelity"]), float(row["validation_accuracy"]))
+
+
+def _last_losses(report: Mapping[str, Any]) -> dict[int, float]:
+    """The log loss of each trial's network at its last rung; reports of earlier versions have none."""
+    curves = report.get("prediction", {}).get("trials", ())
+    return {item["trial"]: item["curve"][-1]["log_loss"] for item in curves if item["curve"]}
 
 
 def front_table(report: Mapping[str, Any], *, width: int) -> Table:

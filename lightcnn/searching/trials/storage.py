@@ -88,6 +88,11 @@ class Outcome:
         return self.scores[self.images] if self.scores else None
 
     @property
+    def utility(self) -> float | None:
+        """The number there by which it is compared with others."""
+        return self.utilities[self.images] if self.scores else None
+
+    @property
     def is_scored(self) -> bool:
         """Whether its network can be compared with others."""
         return bool(self.scores) and self.state in ("running", "complete", "pruned")

@@ -89,8 +89,20 @@ def test_the_delivered_network_is_first_with_the_accuracy_of_its_weights_on_all_
     trials = [trial(number, "0.8") for number in range(5)]
     lines = [line.split() for line in text_of(search_table(REPORT | changes, trials, width=200)).splitlines()[1:]]
     assert [(line[0], line[-2], line[-1]) for line in lines] == [
-        ("2", "500k", "92.00%"), ("3", "700k", "99.00%"), ("1", "700k", "95.00%"), ("0", "700k", "94.00%"),
-        ("4", "60k", "90.00%"),
+        ("2", "500k", "92.00%"), ("0", "700k", "94.00%"), ("4", "60k", "90.00%"), ("3", "700k", "99.00%"),
+        ("1", "700k", "95.00%"),
+    ]  # fmt: skip
+
+
+def test_networks_are_in_the_order_in_which_they_were_compared_whatever_their_accuracies() -> None:
+    candidates = [{"trial": trial, "images": 700_000, "accuracy": 0.1 * trial} for trial in (1, 3, 5)]
+    losses = {0: 0.4, 1: 0.9, 2: 0.2, 3: 0.9, 4: 0.3, 5: 0.9}
+    curves = [{"trial": n, "curve": [{"images": 600_000, "log_loss": loss}]} for n, loss in losses.items()]
+    report = REPORT | {"comparison": {"candidates": candidates}, "prediction": {"trials": curves}}
+    trials = [trial(number, f"0.{9 - number}") for number in range(6)]
+    lines = [line.split() for line in text_of(search_table(report, trials, width=200)).splitlines()[1:]]
+    assert [(line[0], line[-1]) for line in lines] == [
+        ("1", "10.00%"), ("3", "30.00%"), ("5", "50.00%"), ("2", "70.00%"), ("4", "50.00%"),
     ]  # fmt: skip
 
 
