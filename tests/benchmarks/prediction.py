@@ -38,11 +38,12 @@ from lightcnn.space import SearchSpace
 PRIOR_TABLE = Path(__file__).with_name("prior_table.jsonl")
 LOGARITHM = 1e-9
 """The curvature at which lengths are logarithms."""
+ACT = predictor.LEARNING_GENES
 FORMS = {
-    "logarithm, best kernel": (LOGARITHM, True), "logarithm": (LOGARITHM, False), "0.25, best kernel": (0.25, True),
-    "0.25": (0.25, False), "0.5": (0.5, False), "1": (1.0, False),
+    "logarithm": (LOGARITHM, False, ACT), "0.25, best kernel": (0.25, True, ACT), "0.25": (0.25, False, ACT),
+    "0.25, costs alone": (0.25, False, ()), "0.5": (0.5, False, ACT), "1": (1.0, False, ACT),
 }  # fmt: skip
-"""Curvature, and whether only the best kernel is used."""
+"""Curvature, whether only the best kernel is used, and the genes beside costs. `0.25` is what a search uses."""
 MIN_NETWORKS = 5
 
 
@@ -120,8 +121,7 @@ def complete(space: BudgetedSpace, shape: Mapping[str, Any]) -> dict[str, Any]:
 
 def use(form: str) -> None:
     """Lets the predictor work in that form."""
-    curvature, best_only = FORMS[form]
-    predictor.CURVATURE = curvature
+    predictor.CURVATURE, best_only, predictor.LEARNING_GENES = FORMS[form]
     gaussian_process.MIN_WEIGHT = 1.0 if best_only else 1e-3
 
 
