@@ -148,7 +148,7 @@ class SearchSession:
         repeats = self._repeats(choice)
         result = SearchResult(
             outcomes, searcher.promises(outcomes), trained.finalists, trained.progress, choice,
-            searcher.count_test_evaluation(), repeats, trained.second, latencies,
+            searcher.count_test_evaluations(1 + len(repeats)), repeats, trained.second, latencies,
             front_points(choice, cost_range(parts.space.budget).resource, latencies) if parts.settings.pareto else (),
             parts.data.teacher, parts.executor.machines(),
         )  # fmt: skip

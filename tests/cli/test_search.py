@@ -290,7 +290,11 @@ def test_seeds_repeat_the_delivered_training_and_leave_it_as_it_was(finished, tm
     assert run(["search", "--resume", "--out", "seeds", "--seeds", "3"]) == 0
     printed = capsys.readouterr()
     assert "is trained again with 2 other seeds, which --time does not include" in printed.err
-    accuracy = RunFolder.load("seeds").report["best"]["test"]["accuracy"]
+    best = RunFolder.load("seeds").report["best"]
+    assert best["test_evaluations"] == 4, "once before, once now, and twice by the other seeds"
+    page = (tmp_path / "seeds" / "report.html").read_text(encoding="utf-8")
+    assert "4 times, once for each time that the search was continued and for each training with another seed" in page
+    accuracy = best["test"]["accuracy"]
     mean, sd = np.mean(accuracy["values"]), np.std(accuracy["values"], ddof=1)
     assert f"mean test accuracy of {mean:.2%} (standard deviation {100 * sd:.2f} points)" in printed.out
     assert accuracy["values"][:1] == RunFolder.load(finished[0]).report["best"]["test"]["accuracy"]["values"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers.paths import ROOT
 
 import lightcnn
 from lightcnn.errors import DataError, InputError, RunError
@@ -120,3 +124,36 @@ class Run:
     """What the job returns."""
 
     path = Path("run")
+
+
+SCRIPT = """
+import lightcnn, numpy as np
+random = np.random.default_rng(0)
+labels = np.arange(80) % 2
+images = (random.integers(0, 150, (80, 8, 8)) + 80 * labels[:, None, None]).astype(np.uint8)
+run = lightcnn.search("50kFLOPs", data=(images, labels), trials=3, epochs=1, workers=2, out="run")
+print(run.report["counts"]["trained"], run.report["plan"]["workers"])
+"""
+
+
+@pytest.mark.long
+def test_workers_start_from_a_script_without_a_main_guard(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    environ = os.environ | {"PYTHONPATH": str(ROOT), "LIGHTCNN_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=200
+    )
+    assert done.stdout == "3 2\n", done.stderr
+
+
+@pytest.mark.long
+def test_workers_start_from_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbformat = pytest.importorskip("nbformat", reason="a notebook needs: pip install 'lightcnn[test]'")
+    nbclient = pytest.importorskip("nbclient", reason="a notebook needs: pip install 'lightcnn[test]'")
+    pytest.importorskip("ipykernel", reason="a notebook needs: pip install 'lightcnn[test]'")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("LIGHTCNN_CACHE", str(tmp_path / "cache"))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SCRIPT)])
+    resources = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=200, kernel_name="python3", resources=resources).execute()
+    assert notebook.cells[0].outputs[-1].text == "3 2\n"

@@ -115,9 +115,10 @@ def _sentence(line: str) -> str:
 
 
 def _times(report: Mapping[str, Any]) -> str:
-    """How often the test set was evaluated: again whenever a finished search is continued."""
-    count = report["best"]["test_evaluations"]
-    return "once" if count == 1 else f"{count} times, once for each time that the search was continued"
+    """How often the test set was evaluated: again whenever a finished search is continued, and for every other seed."""
+    count, values = report["best"]["test_evaluations"], report["best"]["test"]["accuracy"]["values"]
+    seeds = " and for each training with another seed" if len(values) > 1 else ""
+    return "once" if count == 1 else f"{count} times, once for each time that the search was continued{seeds}"
 
 
 def _bars(budget: Budget, total: Any) -> Iterable[tuple[str, str, float]]:

@@ -20,12 +20,12 @@ from lightcnn.searching.strategies.gaussian_process import GaussianProcess
 from lightcnn.space import Shape
 
 STARTUP_TRIALS = 8
-"""Networks with a score before the process is fitted; until then mutations of the starts are proposed, or the draw that
-is furthest from all."""
+"""Networks with a score before the process is fitted; until then the draw that is furthest from all is proposed, or, of
+the first trials, a mutation of a start."""
 DRAW_EVERY = 3
-"""One of so many of these is a draw. In the four larger groups of tests/benchmarks/prior_table.jsonl, 11 of the 13
-mutations of the start ended above all draws. On made-up tables, whose start is no better than others, this share needs
-the fewest evaluations (docs/reference/measurements.md)."""
+"""One of so many of the first `STARTUP_TRIALS` trials is a draw. In the four larger groups of
+tests/benchmarks/prior_table.jsonl, 11 of the 13 mutations of the start ended above all draws. On made-up tables, whose
+start is no better than others, this share needs the fewest evaluations (docs/reference/measurements.md)."""
 DRAWS, PARENTS, CHILDREN, GENERATIONS = 16, 5, 10, 2
 """Candidates: so many draws, and so many children of the best parents, twice followed by children of the candidates."""
 MAX_NETWORKS, BEST_NETWORKS = 300, 200
@@ -36,7 +36,7 @@ def propose_by_surrogate(shapes: Shapes, study: Study, trial: FrozenTrial, seed:
     """The candidate with the largest expected improvement."""
     random = randomness(seed, trial.number, "surrogate")
     known, scores = _scored(shapes, study)
-    if len(known) < STARTUP_TRIALS and trial.number % DRAW_EVERY:
+    if len(known) < STARTUP_TRIALS and trial.number < STARTUP_TRIALS and trial.number % DRAW_EVERY:
         starts = shapes.start_shapes()
         return shapes.mutate(starts[trial.number % len(starts)], random)
     drawn = [shapes.candidate(shapes.draw(random), random) for _ in range(DRAWS)]
