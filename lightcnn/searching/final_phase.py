@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from lightcnn.errors import NoNetworkError
 from lightcnn.searching.preparation import SessionParts
 from lightcnn.searching.trainings.choice import Weights, all_weights, contenders
+from lightcnn.searching.trainings.evaluator import utility
 from lightcnn.searching.trainings.finals import Finalist, FinalProgress, FinalTrainings
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.finalists import choose_finalists
@@ -140,6 +141,12 @@ class FinalPhase:
         seed = self._searcher.seed_of(outcome.number)
         return Finalist(outcome, self._parts.space.inspect(outcome.shape), seed)
 
+    def _store_part(self, progress: FinalProgress) -> None:
+        """Stores the score of the last part, if there is a time limit: without one, trials depend on rungs alone."""
+        part = progress.parts[-1] if progress.parts else None
+        if part is not None and part.averaged is not None and not progress.second and self._clock.left() is not None:
+            self._searcher.store_part(progress.trial, part.images, utility(part.averaged))
+
     def _second(self, outcome: Outcome) -> Finalist:
         """The same with the second seed."""
         seed = self._searcher.seed_of(outcome.number, 1)
@@ -152,6 +159,7 @@ class FinalPhase:
 
         def on_part(finalist: Finalist, progress: FinalProgress, end: int) -> None:
             self._searcher.store_seconds(self._clock.elapsed())
+            self._store_part(progress)
             parts.progress.retraining(finalist, progress, end)
 
         images = plan.final_images(settings.seconds, settings.epochs)

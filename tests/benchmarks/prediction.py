@@ -96,8 +96,7 @@ def long_table(path: Path) -> Table:
 def short_tables(path: Path) -> list[Table]:
     """The tables of prior_table.jsonl with enough networks, by data set and budget."""
     rows: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for line in path.read_text().splitlines():
-        row = json.loads(line)
+    for row in sorted(map(json.loads, path.read_text().splitlines()), key=lambda row: row["number"]):
         rows[row["data"], row["budget"]].append(row)
     tables = []
     for (data, budget), networks in rows.items():
@@ -145,6 +144,25 @@ def print_correlations(tables: Sequence[Table]) -> None:
     print("| mean | | " + " | ".join(f"{np.mean(values):.2f}" for values in every.values()) + " |")
 
 
+def print_with_start(tables: Sequence[Table]) -> None:
+    """What the whole curve of the first network adds, which is trained beside a search: means over the cases."""
+    print(
+        "\nrank correlation and bias (mean of prediction less end), with the whole curve of the start and without it\n"
+    )
+    print("| table | cases | correlation without | with | bias without | with |\n|---|---|---|---|---|---|")
+    use("0.25")
+    for table in tables:
+        values = []
+        for _, lengths in table.cases():
+            predict = predictor.CurvePredictor(table.space)
+            whole = [sorted(table.curves[0]), *lengths[1:]]
+            both = [np.array(predict(table.outcomes(known), table.images)) for known in (lengths, whole)]
+            ranks = [spearmanr(predicted, table.ends).statistic for predicted in both]
+            values.append([*ranks, *(float(np.mean(predicted - table.ends)) for predicted in both)])
+        means = " | ".join(f"{value:.2f}" for value in np.mean(values, axis=0))
+        print(f"| {table.name} | {len(values)} | {means} |")
+
+
 def print_errors(runs: Sequence[Path]) -> None:
     """The error of the last scores of searches, as a root mean square of the logarithm of the log loss."""
     print("\nerror of the last scores if they are left out\n")
@@ -170,7 +188,9 @@ def main() -> None:
     parser.add_argument("--table", type=Path)
     parser.add_argument("--runs", type=Path, nargs="*", default=[])
     options = parser.parse_args()
-    print_correlations([*([long_table(options.table)] if options.table else []), *short_tables(PRIOR_TABLE)])
+    tables = [*([long_table(options.table)] if options.table else []), *short_tables(PRIOR_TABLE)]
+    print_correlations(tables)
+    print_with_start(tables)
     if options.runs:
         print_errors(options.runs)
 

@@ -239,7 +239,7 @@ def made_up_trial(number: int, space: BudgetedSpace, random: Random) -> FrozenTr
         distributions=distributions(genes), intermediate_values={12_000: 0.9},
         user_attrs={
             "shape": dict(shape), "key": str(number), "utilities": {"12000": utility},
-            "early": {"6000": utility - 0.2}, "tasks": {"12000": number}, "seconds": {"12000": 1.0},
+            "off_rung": {"6000": utility - 0.2}, "tasks": {"12000": number}, "seconds": {"12000": 1.0},
         },
     )  # fmt: skip
 

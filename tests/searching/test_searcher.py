@@ -246,3 +246,24 @@ def test_a_search_that_is_resumed_with_more_time_continues_trials_that_had_ended
     assert continued and 1 not in continued, "the final training of trial 1 is under way"
     assert len(calls) == len(set(calls)), "what was trained is not trained again"
     assert len(after) == 30
+
+
+def test_parts_of_final_trainings_are_kept_and_change_what_is_promised(tmp_path):
+    asked = []
+
+    def predict(outcomes, images):
+        asked.append({outcome.number: dict(outcome.off_rung) for outcome in outcomes})
+        return [outcome.utilities[outcome.images] + sum(outcome.off_rung.values()) for outcome in outcomes]
+
+    searcher = table_searcher(tmp_path)
+    run(searcher, score, trials=3)
+    searcher.predictor = predict
+    before = searcher.promises(searcher.outcomes())
+    assert searcher.promises(searcher.outcomes()) == before and not asked, "nothing has changed"
+    searcher.store_part(0, 100, 2.0)
+    searcher.store_part(0, 200, 3.0)
+    after = searcher.promises(searcher.outcomes())
+    assert len(asked) == 1 and after == before | {0: before[0] + 5.0}
+    again = table_searcher(tmp_path)
+    assert again.outcomes()[0].off_rung == {100: 2.0, 200: 3.0}
+    assert again.outcomes()[0].within_rungs().off_rung == {}

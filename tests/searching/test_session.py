@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from helpers.clocks import replace_clocks
 
@@ -16,6 +17,8 @@ from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings, make_settings
 from lightcnn.searching.terminal import SearchView
 from lightcnn.searching.trials.clock import SearchClock
+from lightcnn.searching.trials.place import STUDY_NAME
+from lightcnn.searching.trials.storage import read_outcomes
 from lightcnn.space import SearchSpace
 
 STAGE = "{kind: [conv, separable], width: {low: 4, high: 24}, depth: {low: 1, high: 2}}"
@@ -78,6 +81,10 @@ def test_one_worker_trains_the_first_network_while_the_others_search(settings: S
     report = RunFolder.load(folder.path).report
     first = next(final for final in report["finals"] if final["trial"] == 0)
     assert first["ended"]
+    study = optuna.load_study(storage=f"sqlite:///{folder.path / 'study.db'}", study_name=STUDY_NAME)
+    learned, *_ = read_outcomes(study)
+    parts = [row["images"] for row in first["curve"] if row["images"] > learned.images]
+    assert set(parts[:-1]) <= {images for images in learned.off_rung if images > learned.images}, "others are predicted"
 
     longer = Recorder()
     job.run(settings.model_copy(update={"seconds": 40.0}), out="run", resume=True, progress=longer)

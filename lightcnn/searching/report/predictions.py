@@ -22,7 +22,7 @@ TREES = 16
 
 def prediction_document(space: BudgetedSpace, result: SearchResult) -> dict[str, Any]:
     """Predictions in report.json, as log losses on validation: of every trial, left out, and of the final trainings."""
-    scored = [outcome for outcome in result.outcomes if outcome.is_scored]
+    scored = [outcome.within_rungs() for outcome in result.outcomes if outcome.is_scored]
     curves = LearningCurves.fit(scored, partial(network_costs, space))
     return {
         "left_out": _left_out(curves),
@@ -63,7 +63,7 @@ def log_loss(utility: float) -> float:
 
 def _curve(outcome: Outcome) -> list[dict[str, Any]]:
     """The log losses of a trial's network by the images seen."""
-    utilities = {**outcome.early, **outcome.utilities}
+    utilities = {**outcome.off_rung, **outcome.utilities}
     return [{"images": images, "log_loss": log_loss(utilities[images])} for images in sorted(utilities)]
 
 

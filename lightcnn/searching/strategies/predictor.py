@@ -107,7 +107,7 @@ class LearningCurves:
         scores = [
             (seen, row, value)
             for row, outcome in enumerate(outcomes)
-            for seen, value in (*outcome.early.items(), *outcome.utilities.items())
+            for seen, value in (*outcome.off_rung.items(), *outcome.utilities.items())
         ]
         lasts = [outcome.images for outcome in outcomes]
         scores = sorted(scores, key=lambda score: (score[0] < lasts[score[1]], -score[0], -score[2]))[:MAX_POINTS]

@@ -83,8 +83,8 @@ class NetworkEvaluator:
         write_epochs(self._folder, result)
         if fidelity.rung:
             self._folder.remove(state_file(fidelity.trial, self._plan.rungs[fidelity.rung - 1]))
-        early = {} if result.halfway is None else {fidelity.images // 2: utility(result.halfway)}
-        return fidelity, Score(result.averaged.accuracy, utility(result.averaged), result.seconds, early)
+        halfway = {} if result.halfway is None else {fidelity.images // 2: utility(result.halfway)}
+        return fidelity, Score(result.averaged.accuracy, utility(result.averaged), result.seconds, halfway)
 
 
 def utility(score: WeightScore) -> float:

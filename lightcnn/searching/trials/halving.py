@@ -30,13 +30,13 @@ class Score:
     """How good a network is at a rung: `accuracy` on validation (0..1), and `utility`, by which networks are compared.
 
     The utility is any number that is the higher the better. `seconds` are those of the training since the last rung.
-    `early` are utilities before this rung, by the images seen.
+    `off_rung` are utilities before this rung, by the images seen.
     """
 
     accuracy: float
     utility: float
     seconds: float = 0.0
-    early: Mapping[int, float] = field(default_factory=dict)
+    off_rung: Mapping[int, float] = field(default_factory=dict)
 
 
 class Evaluator(Protocol):

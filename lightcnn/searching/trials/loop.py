@@ -116,8 +116,8 @@ class _Loop:
         trial = self._searcher.trial(fidelity.trial)
         name = str(fidelity.images)
         trial.set_user_attr("seconds", {**trial.user_attrs.get("seconds", {}), name: score.seconds})
-        if score.early:
-            trial.set_user_attr("early", {str(images): value for images, value in score.early.items()})
+        if score.off_rung:
+            trial.set_user_attr("off_rung", {str(images): value for images, value in score.off_rung.items()})
         trial.set_user_attr("utilities", {**trial.user_attrs.get("utilities", {}), name: score.utility})
         trial.set_user_attr("elapsed", self._clock.elapsed())
         trial.report(score.accuracy, fidelity.images)

@@ -98,7 +98,7 @@ class Searcher:
         self._outcomes = read_outcomes(self.study)
         self._trials: dict[int, Trial] = {}
         self._closed: set[int] = set()
-        self._promised: tuple[tuple[tuple[int, int], ...], list[float]] = ((), [])
+        self._promised: tuple[tuple[tuple[int, int, int], ...], list[float]] = ((), [])
 
     def outcomes(self) -> list[Outcome]:
         """What is known about all trials, by number, as it is on disk."""
@@ -170,10 +170,17 @@ class Searcher:
             self.study.tell(trial, result.value, state=result.state)
         self.refresh(number)
 
+    def store_part(self, number: int, images: int, utility: float) -> None:
+        """Stores the utility of a network after a part of its final training, from which others are predicted."""
+        with self.guarded():
+            trial = self.trial(number)
+            trial.set_user_attr("off_rung", {**trial.user_attrs.get("off_rung", {}), str(images): utility})
+            self.refresh(number)
+
     def promises(self, outcomes: Sequence[Outcome]) -> dict[int, float]:
         """The predicted utility at the end of the final training, by the number of a scored trial."""
         scored = [outcome for outcome in outcomes if outcome.is_scored]
-        key = tuple((outcome.number, outcome.images) for outcome in scored)
+        key = tuple((outcome.number, outcome.images, len(outcome.off_rung)) for outcome in scored)
         if key != self._promised[0]:
             predicted = self.predictor(scored, self.final_images) if scored else []
             self._promised = key, [float(value) for value in predicted]

@@ -40,7 +40,8 @@ RungName = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,14}$")]
 class TrialAttributes(BaseModel):
     """What a trial of lightcnn stores besides parameters and accuracies; a study on disk may hold anything instead.
 
-    The keys of `utilities`, `seconds` and `tasks` are the images of each rung, those of `early` are between rungs.
+    The keys of `utilities`, `seconds` and `tasks` are the images of each rung, those of `off_rung` are other
+    lengths.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
@@ -49,7 +50,7 @@ class TrialAttributes(BaseModel):
     key: str = ""
     reason: str = ""
     utilities: dict[RungName, float] = {}
-    early: dict[RungName, float] = {}
+    off_rung: dict[RungName, float] = {}
     seconds: dict[RungName, Annotated[float, Field(ge=0)]] = {}
     tasks: dict[RungName, Annotated[int, Field(ge=0)]] = {}
     elapsed: Annotated[float, Field(ge=0)] = 0.0
@@ -61,7 +62,8 @@ class Outcome:
     """What is known about a trial. `state` is running, complete, pruned, duplicate or failed.
 
     `scores` maps the images of each rung to the validation accuracy there, `utilities` to the number by which networks
-    are compared, `tasks` to the number of the task that trained it. `early` are utilities before the first rung.
+    are compared, `tasks` to the number of the task that trained it. `off_rung` are utilities at other lengths:
+    halfway to the first rung, and after the parts of a final training that has a time limit.
     `seconds` were spent in its trainings; `elapsed` is the time of the whole search at its last score.
     """
 
@@ -74,7 +76,7 @@ class Outcome:
     seconds: float
     elapsed: float
     utilities: Mapping[int, float] = field(default_factory=dict)
-    early: Mapping[int, float] = field(default_factory=dict)
+    off_rung: Mapping[int, float] = field(default_factory=dict)
     tasks: Mapping[int, int] = field(default_factory=dict)
 
     @property
@@ -114,6 +116,10 @@ class Outcome:
             return replace(self, state="complete")
         return replace(self, state="pruned", reason=f"not continued after {self.images} images")
 
+    def within_rungs(self) -> Outcome:
+        """What its trainings to the rungs have shown, without its final training."""
+        return replace(self, off_rung={n: value for n, value in self.off_rung.items() if n < self.images})
+
     def as_of(self, task: int) -> Outcome:
         """What was known when only the tasks with numbers up to `task` had ended."""
         known = [images for images, number in self.tasks.items() if number <= task and images in self.scores]
@@ -123,7 +129,7 @@ class Outcome:
             state="failed" if failed else "running" if self.state == "failed" else self.state,
             scores={images: self.scores[images] for images in known},
             utilities={images: self.utilities[images] for images in known},
-            early=self.early if known else {},
+            off_rung=self.off_rung if known else {},
         )
 
 
@@ -276,7 +282,7 @@ def outcome_of(trial: FrozenTrial) -> Outcome:
         seconds=sum(attributes.get("seconds", {}).values()),
         elapsed=attributes.get("elapsed", 0.0),
         utilities=_by_images(attributes.get("utilities", {})),
-        early=_by_images(attributes.get("early", {})),
+        off_rung=_by_images(attributes.get("off_rung", {})),
         tasks=_by_images(attributes.get("tasks", {})),
     )
 
