@@ -107,7 +107,7 @@ def front_cost_of(weights: Weights, resource: Resource, latencies: Mapping[int, 
 
 
 def _scores(point: FrontPoint, pipeline: Pipeline, choice: Choice) -> dict[str, dict[str, Any]]:
-    """The accuracy and the metric on validation and test set, with their intervals."""
+    """The accuracy and the metric, with intervals: on validation as networks are compared, on the test set in float."""
     weights, dataset = point.weights, pipeline.dataset
     size = weights.finalist.candidate.spec.input[1]
     test = probabilities(weights.model, pipeline.images(pipeline.split.test, size), pipeline.preprocess(size))
