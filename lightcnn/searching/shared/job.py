@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,10 +177,10 @@ def take_part(place: SharedPlace, parts: SharedParts) -> SharedEnd:
     Raises: InputError if the study is that of another search; LightcnnError if the search failed, or if this machine
     cannot continue.
     """
-    with storage_errors(place):
-        place.storage.get_all_studies()
-    with Membership.joined(place, this_process(parts.pool.workers, parts.folder.path)) as membership:
+    with ExitStack() as stack:
         with storage_errors(place):
+            member = this_process(parts.pool.workers, parts.folder.path)
+            membership = stack.enter_context(Membership.joined(place, member))
             machine, leader = _Machine(place, parts, membership), membership.leader
         if leader is not None and leader.number != membership.number:
             parts.progress.noted(f"joined {place}, led by {leader.host}: this machine trains what is asked for")

@@ -51,13 +51,21 @@ class JobQueue:
         if latest is None or latest.state == TrialState.FAIL or latest.user_attrs.get("job") != job.model_dump_json():
             self._add(job, attempts=0)
 
-    def claim(self, member: int) -> Claim | None:
-        """A waiting job, which now belongs to this member; None if there is none."""
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+    def claim(self, member: int, claimed: Container[int] = ()) -> Claim | None:
+        """A waiting job, which now belongs to this member; None if there is none.
+
+        `claimed` are the trials of the jobs that it knows to be its own. It gets any other that belongs to it: the
+        answer to an earlier claim was lost.
+        """
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
             with suppress(UpdateFinishedTrialError):
-                if not self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                if trial.state == TrialState.RUNNING:
+                    if trial.user_attrs.get("member") != member or trial._trial_id in claimed:
+                        continue
+                elif self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                    self._storage.set_trial_user_attr(trial._trial_id, "member", member)
+                else:
                     continue
-                self._storage.set_trial_user_attr(trial._trial_id, "member", member)
                 try:
                     return Claim(trial._trial_id, TrainingJob.model_validate_json(trial.user_attrs["job"]))
                 except (KeyError, ValidationError):

@@ -92,7 +92,8 @@ class LocalWork:
             self._queue.hand_back(claim)
 
     def _claim(self) -> None:
-        claim = self._queue.claim(self._membership.number)
+        claimed = {claim.trial_id for claim in self._claims.values()}
+        claim = self._queue.claim(self._membership.number, claimed)
         if claim is None:
             self._next_look = time.monotonic() + LOOK_SECONDS
             return

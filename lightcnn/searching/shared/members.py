@@ -19,7 +19,7 @@ from typing import Annotated
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import Field, ValidationError
 
 from lightcnn.devices import MAX_WORKERS
@@ -117,12 +117,13 @@ class Membership:
             membership._leave()
 
     def join(self) -> None:
-        """Becomes a new member, at first or after the others took this process for dead."""
-        trial = self._study.ask()
-        self.number, self._id = trial.number, trial._trial_id
-        trial.set_user_attr("member", self.member.model_dump(mode="json", exclude={"number"}))
-        self._live = [self.member.model_copy(update={"number": trial.number})]
-        self._present = [trial.number]
+        """Becomes a new member, at once completely, at first or after the others took this process for dead."""
+        attributes = {"member": self.member.model_dump(mode="json", exclude={"number"})}
+        template = create_trial(state=TrialState.RUNNING, user_attrs=attributes)
+        self._id = self._storage.create_new_trial(self._study._study_id, template)
+        self.number = self._storage.get_trial_number_from_id(self._id)
+        self._live = [self.member.model_copy(update={"number": self.number})]
+        self._present = [self.number]
         self._looked = float("-inf")
 
     def live(self) -> list[SearchMember]:

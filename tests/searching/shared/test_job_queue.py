@@ -47,8 +47,17 @@ def test_jobs_are_claimed_once_in_their_order(queue: JobQueue, place: SharedPlac
     for trial in range(3):
         queue.put(job(trial))
     other = JobQueue(place)
-    assert [claimed(each).job.trial for each in (queue, other, queue)] == [0, 1, 2]
+    assert [claimed(each, member).job.trial for member, each in enumerate((queue, other, queue))] == [0, 1, 2]
     assert other.claim(8) is None
+
+
+def test_a_member_gets_a_job_again_that_it_does_not_know_to_be_its_own(queue: JobQueue) -> None:
+    queue.put(job(0))
+    queue.put(job(1))
+    first = claimed(queue)
+    assert queue.claim(7, {first.trial_id}).job.trial == 1
+    assert queue.claim(7, {first.trial_id}).job.trial == 1, "the answer to the call before was lost"
+    assert queue.claim(8) is None
 
 
 def test_a_result_is_given_once_the_job_is_done(queue: JobQueue) -> None:

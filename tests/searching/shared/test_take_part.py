@@ -14,7 +14,7 @@ from helpers.postgres import Cluster
 from searching.shared.machines import Cable, InstantPool, Machine, scored
 
 from lightcnn.errors import NoNetworkError, RunError
-from lightcnn.searching.shared import executor, job, local_work, members, place
+from lightcnn.searching.shared import executor, job, job_queue, local_work, members, place
 from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult, failed_result
 
@@ -24,7 +24,8 @@ pytestmark = pytest.mark.usefixtures("fast")
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is looked at often, and a storage that is lost is given up soon."""
-    monkeypatch.setattr(members, "SILENT_SECONDS", 2.0)
+    for module in (members, job_queue):
+        monkeypatch.setattr(module, "SILENT_SECONDS", 2.0)
     for module, name in ((executor, "LOOK_SECONDS"), (local_work, "LOOK_SECONDS"), (job, "END_SECONDS")):
         monkeypatch.setattr(module, name, 0.1)
     monkeypatch.setattr(executor, "POLL_SECONDS", 0.02)
@@ -129,6 +130,40 @@ def cut_before(number: int) -> type[Cable]:
             return super().__getattr__(name)
 
     return CutCable
+
+
+@pytest.mark.parametrize("call", [8, 55, 56, *(pytest.param(call, marks=pytest.mark.long) for call in range(1, 108))])
+def test_a_call_of_the_storage_may_have_its_effect_and_lose_its_answer(
+    tmp_path: Path, shared: SharedSettings, call: int
+) -> None:
+    machine = Machine(tmp_path / "run", shared, InstantPool(), trials=2, cable=answerless(call)).start().join()
+    if machine.error is not None:  # it had not joined yet
+        assert isinstance(machine.error, RunError) and not machine.leads
+        machine = Machine(tmp_path / "again", shared, InstantPool(), trials=2).start().join()
+    assert machine.error is None
+    assert [(number, list(dict(scores))) for number, *_, scores in scored(shared)] == [(0, [1]), (1, [1])]
+    assert len(machine.pool.trained) <= 3
+
+
+def answerless(number: int) -> type[Cable]:
+    """A cable that loses the answer to the call of the storage with that number."""
+
+    class AnswerlessCable(Cable):
+        calls = 0
+
+        def __getattr__(self, name: str) -> Any:
+            value = super().__getattr__(name)
+            self.calls += 1
+            if self.calls != number or name == "remove_session":
+                return value
+
+            def call(*arguments: Any, **options: Any) -> Any:
+                value(*arguments, **options)
+                raise ConnectionError("the answer is lost")
+
+            return call
+
+    return AnswerlessCable
 
 
 def test_a_machine_that_leaves_hands_its_training_back_at_once(tmp_path: Path, shared: SharedSettings) -> None:
