@@ -98,20 +98,18 @@ class LocalWork:
             self._next_look = time.monotonic() + LOOK_SECONDS
             return
         self._claims[claim.job.target] = claim
-        with self._membership.waiting():
-            for name in (claim.job.source, paused_file(claim.job.target)):
-                self._states.fetch(name)
+        for name in (claim.job.source, paused_file(claim.job.target)):
+            self._states.fetch(name)
         self._pool.submit(claim.job)
 
     def _hand_in(self, claim: Claim, result: TrainingResult) -> None:
         if result.ends_search:
             self._queue.hand_back(claim)
             raise LightcnnError(f"{result.error}; the training was handed back: free some space, and join again")
-        with self._membership.waiting():
-            if not result.error:
-                self._states.send(result.target)
-            if not self._queue.finish(claim, result):
-                return
-            self._states.remove(paused_file(claim.job.target))
-            if claim.job.source and not result.error:
-                self._states.remove(claim.job.source)
+        if not result.error:
+            self._states.send(result.target)
+        if not self._queue.finish(claim, result):
+            return
+        self._states.remove(paused_file(claim.job.target))
+        if claim.job.source and not result.error:
+            self._states.remove(claim.job.source)
