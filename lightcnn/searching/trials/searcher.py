@@ -94,8 +94,9 @@ class Searcher:
         self._reads_params = strategy not in READ_SHAPES
         self._sampler = SeededSampler(self.bands, strategy_by_name(strategy), seed)
         self.study = open_study(place, optuna.samplers.RandomSampler(), fingerprint)
-        self._require_own_parameters()
-        self._outcomes = read_outcomes(self.study)
+        with storage_errors(place, started=place.is_shared):
+            self._require_own_parameters()
+            self._outcomes = read_outcomes(self.study)
         self._trials: dict[int, Trial] = {}
         self._closed: set[int] = set()
         self._promised: tuple[tuple[tuple[int, int, int], ...], list[float]] = ((), [])
@@ -159,7 +160,8 @@ class Searcher:
             self.study.set_user_attr("seconds", seconds)
 
     def _stored_number(self, name: str) -> float:
-        value = self.study.user_attrs.get(name, 0)
+        with self.guarded():
+            value = self.study.user_attrs.get(name, 0)
         return value if isinstance(value, (int, float)) and 0 <= value < MAX_STORED else 0.0
 
     def end(self, number: int, result: TrialResult) -> None:
