@@ -196,7 +196,8 @@ TrialTimeout = Annotated[
     str | None,
     typer.Option(
         metavar="DURATION",
-        help="With --storage: a training up to one rung that takes longer has failed (default: no limit).",
+        help="With --storage: a training that takes longer to its next rung, or a part of a final training, has "
+        "failed (default: no limit).",
     ),
 ]
 SearchDevice = Annotated[Device | None, typer.Option(help="Where networks are trained (default: auto).")]

@@ -24,7 +24,6 @@ from lightcnn.errors import LightcnnError
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.jobs import (
-    FINAL,
     Beat,
     DeviceType,
     JobMessage,
@@ -80,7 +79,7 @@ class WorkerPool:
         device: DeviceType = "cpu",
         job_limit: float | None = None,
     ) -> None:
-        """`beat` gets trial and step about once a second. A rung that takes over `job_limit` seconds has failed."""
+        """`beat` gets trial and step about once a second. A job that takes over `job_limit` seconds has failed."""
         self.workers = self.final_workers = workers
         self._beat = beat
         self._device = device
@@ -232,7 +231,7 @@ class WorkerPool:
                     self._beat(worker.job.trial, answer.step)
 
     def _is_late(self, worker: _Worker) -> bool:
-        if self._job_limit is None or worker.job is None or worker.job.rung == FINAL or not worker.is_ready:
+        if self._job_limit is None or worker.job is None or not worker.is_ready:
             return False
         return time.monotonic() - worker.began > self._job_limit
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -18,6 +19,7 @@ from lightcnn.recipe import Recipe, Seed
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trainings.executors import Executor, next_result
 from lightcnn.searching.trainings.files import read_json
+from lightcnn.searching.trainings.finals import PARTS
 from lightcnn.searching.trainings.jobs import FINAL, TrainingJob
 from lightcnn.spec import NetworkSpec
 
@@ -43,23 +45,31 @@ def repeat_training(
 ) -> list[float]:
     """The test accuracies of a recipe with each of the seeds, in their order, without trainings that fail.
 
-    `workers` trainings run at once; each is stored when it ends, and what is on disk is not trained again. `started`
-    gets how many trainings are done, and their number.
+    `workers` trainings run at once, in as many parts as a final training, since a part may have a time limit. Each is
+    stored when it ends, and what is on disk is not trained again. `started` gets how many trainings are done, and their
+    number.
     """
     digest = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()
     waiting = deque(seed for seed in seeds if _stored(folder, trial, seed, digest) is None)
-    running: dict[str, int] = {}
+    running: dict[str, TrainingJob] = {}
+
+    def submit(job: TrainingJob) -> None:
+        running[job.target] = job
+        executor.submit(job)
+
     while waiting or running:
         started(len(seeds) - len(waiting) - len(running), len(seeds))
         while waiting and len(running) < workers:
-            job = _job(recipe, trial, waiting.popleft())
-            running[job.target] = job.seed
-            executor.submit(job)
+            submit(_part(recipe, trial, waiting.popleft()))
         if (result := next_result(executor)) is None:
             continue
-        seed = running.pop(result.target)
+        job = running.pop(result.target)
+        seed = job.seed
         if result.error:
             folder.log(f"trial {trial} with seed {seed} failed: {result.error}")
+            continue
+        if job.until != recipe.training.steps:
+            submit(_part(recipe, trial, seed, job.until))
             continue
         accuracy = _test_accuracy(folder, pipeline, recipe, trial, seed)
         repeat = Repeat(recipe=digest, seed=seed, accuracy=accuracy)
@@ -69,11 +79,15 @@ def repeat_training(
     return [repeat.accuracy for repeat in stored if repeat is not None]
 
 
-def _job(recipe: Recipe, trial: int, seed: int) -> TrainingJob:
-    assert recipe.training.steps is not None
+def _part(recipe: Recipe, trial: int, seed: int, start: int = 0) -> TrainingJob:
+    """The part of a training that begins after `start` steps, from the state that the one before has left."""
+    steps = recipe.training.steps
+    assert steps is not None
+    state = _state_file(trial, seed)
     return TrainingJob(
         trial=trial, rung=FINAL, spec=_spec(recipe), seed=seed, training=recipe.training, augment=recipe.augment,
-        distill=recipe.distill, until=recipe.training.steps, target=_state_file(trial, seed),
+        distill=recipe.distill, until=min(steps, start + math.ceil(steps / PARTS)), source=state if start else "",
+        target=state,
     )  # fmt: skip
 
 

@@ -38,14 +38,15 @@ class Clock:
 class FakeExecutor:
     """Answers every job at once, in order; a step takes a hundredth of a second."""
 
-    def __init__(self, folder: RunFolder, seconds: float = 10, fails: int | None = None) -> None:
+    def __init__(self, folder: RunFolder, seconds: float = 10, fails: int | None = None, failing_job: int = 0) -> None:
+        """Trial `fails` fails in its jobs from that number on."""
         self.workers = self.final_workers = 2
         self.clock = Clock(seconds)
         self.jobs: list[TrainingJob] = []
         self._folder = folder
         self._waiting: deque[TrainingJob] = deque()
         self._steps: dict[int, int] = {}
-        self._fails = fails
+        self._fails, self._failing_job = fails, failing_job
         self.accuracies: list[float] = []
 
     def fetch(self, name: str) -> None:
@@ -60,7 +61,7 @@ class FakeExecutor:
         seconds = 0.01 * (job.until - self._steps.get(job.trial, 0))
         self._steps[job.trial] = job.until
         self.clock.seconds -= seconds / self.workers
-        if job.trial == self._fails:
+        if job.trial == self._fails and [each.trial for each in self.jobs].count(job.trial) > self._failing_job:
             return TrainingResult(
                 trial=job.trial, rung=job.rung, target=job.target, step=0, images=0, seconds=0.0, error="it failed"
             )
@@ -137,6 +138,16 @@ def test_a_final_training_that_fails_beside_the_search_gives_its_worker_back(fol
     jobs = len(executor.jobs)
     assert [trained.end for trained in finals.run([finalist(0)])] == [None]
     assert len(executor.jobs) == jobs, "it is not trained again"
+
+
+def test_a_part_that_fails_ends_its_training_and_leaves_the_parts_before(folder: RunFolder) -> None:
+    executor = FakeExecutor(folder, fails=0, failing_job=3)
+    (failed, other) = trainings(folder, executor, final_steps=1_000).run([finalist(0), finalist(1)])
+    assert len(failed.parts) == 3
+    assert failed.end is None and other.end is not None
+    assert (folder / failed.stable_file).is_file()
+    assert executor.jobs[-1].trial == 1, "the part that failed is not tried again"
+    assert "trial 0: the final training failed: it failed" in (folder / "log.txt").read_text()
 
 
 def test_a_final_training_that_ends_before_the_search_gives_its_worker_back(folder: RunFolder) -> None:

@@ -22,7 +22,7 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trainings import pool, training
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import InProcess, next_result
-from lightcnn.searching.trainings.jobs import TrainingJob, paused_file
+from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, paused_file
 from lightcnn.spec import ConvBlock, NetworkSpec
 
 SPEC = NetworkSpec(input=(1, 8, 8), stages=(ConvBlock(width=4),), classes=10)
@@ -169,11 +169,14 @@ def test_a_program_that_cannot_start_is_one_error(monkeypatch: pytest.MonkeyPatc
         workers.wait()
 
 
-def test_a_training_that_takes_too_long_fails_and_others_continue(data: PipelineData, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rung", [0, FINAL])
+def test_a_training_that_takes_too_long_fails_and_others_continue(
+    data: PipelineData, tmp_path: Path, rung: int
+) -> None:
     folder = RunFolder.create(tmp_path / "run", "search", {})
     with pool.WorkerPool(1, job_limit=0.1) as workers:  # which does not count while the worker loads PyTorch
         workers.open(data, folder)
-        workers.submit(job(30_000))
+        workers.submit(job(30_000, rung=rung))
         result = workers.wait()
         assert "the training took longer than the limit of 0.1 s" in result.error
         workers._job_limit = 60.0
