@@ -150,7 +150,7 @@ class SearchSession:
             outcomes, searcher.promises(outcomes), trained.finalists, trained.progress, choice,
             searcher.count_test_evaluations(1 + len(repeats)), repeats, trained.second, latencies,
             front_points(choice, cost_range(parts.space.budget).resource, latencies) if parts.settings.pareto else (),
-            parts.data.teacher, parts.executor.machines(),
+            parts.data.teacher, parts.executor.machines(sum(progress.is_repeated for progress in trained.progress)),
         )  # fmt: skip
         write_report(parts.folder, parts.settings, pipeline, parts.space, parts.plan, result, self._clock, parts.values)
 

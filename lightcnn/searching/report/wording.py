@@ -107,7 +107,7 @@ def _machines_line(machines: Mapping[str, int]) -> str:
     if not repeated:
         return f"{took_part} in the search"
     were = "one training was" if repeated == 1 else f"{repeated} trainings were"
-    return f"{took_part} in the search; {were} repeated from the start, since the state was out of reach"
+    return f"{took_part} in the search; {were} repeated from the start, since no state could be reached"
 
 
 def _slow_lines(report: Mapping[str, Any]) -> list[str]:

@@ -63,10 +63,10 @@ class SharedExecutor:
         """The workers of this machine."""
         return self._work.workers
 
-    def machines(self) -> dict[str, Any]:
-        """How many processes took part, and how many trainings were repeated since their states were out of reach."""
+    def machines(self, finals: int) -> dict[str, Any]:
+        """How many processes took part, and how many trainings were repeated from the start, `finals` of them final."""
         with storage_errors(self._place, started=True):
-            return {"members": self._membership.count(), "repeated_trainings": self._queue.repeated()}
+            return {"members": self._membership.count(), "repeated_trainings": self._queue.repeated() + finals}
 
     def fetch(self, name: str) -> None:
         """Copies a state to this machine, if another one has left it."""

@@ -17,15 +17,15 @@ class Executor(Protocol):
     """Runs jobs, at most `workers` at once, in any order. `wait` returns the next result; None if `workers` changed.
 
     Parts of final trainings run on this machine, at most `final_workers` at once; `fetch` brings it a state that
-    another one has left. `machines` is what report.json states of the machines that took part; None if there is only
-    this one.
+    another one has left. `machines` is what report.json states of the machines that took part, and of trainings that
+    were repeated, `finals` of them final ones; None if there is only this one.
     """
 
     @property
     def workers(self) -> int: ...
     @property
     def final_workers(self) -> int: ...
-    def machines(self) -> dict[str, Any] | None: ...
+    def machines(self, finals: int) -> dict[str, Any] | None: ...
     def fetch(self, name: str) -> None: ...
     def submit(self, job: TrainingJob) -> None: ...
     def wait(self) -> TrainingResult | None: ...
@@ -56,7 +56,7 @@ class InProcess:
         self._beat = beat
         self._jobs: deque[TrainingJob] = deque()
 
-    def machines(self) -> None:
+    def machines(self, finals: int) -> None:
         """There is only this one."""
 
     def fetch(self, name: str) -> None:

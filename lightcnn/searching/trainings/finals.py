@@ -50,6 +50,11 @@ class FinalProgress(Frozen):
         """Optimizer steps at the full learning rate."""
         return self.parts[-1].step if self.parts else self.first_step
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether the network was trained again from the start, since the state at its last rung was missing."""
+        return self.images > 0 and self.first_step == 0 and self.last_step > 0
+
     def steps_per_second(self, searched: float) -> float:
         """The speed of the last part; without one, that of the search, `searched`."""
         steps = [self.first_step, *(part.step for part in self.parts)]

@@ -15,6 +15,8 @@ from lightcnn.spec import NetworkSpec
 Count = Annotated[int, Field(ge=0)]
 FINAL = -1
 """The rung of a part of a final training."""
+STATE_NAME = r"trainings/[A-Za-z0-9.-]+\.safetensors"
+"""Names of states; a job must not name the arrays beside them."""
 DeviceType = Literal["cpu", "cuda", "mps"]
 EpochRow = tuple[int, float, float, float]
 """Number, mean training loss, learning rate at its end, and seconds of an epoch."""
@@ -35,8 +37,8 @@ class TrainingJob(Frozen):
     augment: Augment
     distill: Distillation | None = None
     until: Annotated[int, Field(ge=1)]
-    source: Annotated[str, Field(pattern=r"^(trainings/[A-Za-z0-9.-]+)?$")] = ""
-    target: Annotated[str, Field(pattern=r"^trainings/[A-Za-z0-9.-]+$")]
+    source: Annotated[str, Field(pattern=rf"^({STATE_NAME})?$")] = ""
+    target: Annotated[str, Field(pattern=rf"^{STATE_NAME}$")]
     metric: MetricName = "accuracy"
 
 
@@ -65,8 +67,8 @@ class TrainingResult(Frozen):
 
     An error that is not the network's, such as a full disk, ends the search. At the first rung, `halfway` is the score
     of the averaged weights after half of its steps. `images` are those seen since the start of the training, `seconds`
-    those of this job, without evaluation. `repeated` if the state at the last rung was missing, so that the training
-    started again from scratch. `paused` if the job was paused before its end; it then has no scores.
+    those of this job, without evaluation. `from_scratch` if the training started with this job: there was no state to
+    continue, or it was missing. `paused` if the job was paused before its end; it then has no scores.
     """
 
     trial: Count
@@ -82,7 +84,7 @@ class TrainingResult(Frozen):
     error: str = ""
     traceback: str = ""
     ends_search: bool = False
-    repeated: bool = False
+    from_scratch: bool = False
     paused: bool = False
 
     def ranks(self, metric: MetricName) -> tuple[float, float]:
@@ -98,7 +100,7 @@ class JobPart(Frozen):
     seconds: float = 0.0
     halfway: WeightScore | None = None
     epochs: tuple[EpochRow, ...] = ()
-    repeated: bool = False
+    from_scratch: bool = False
 
 
 def paused_file(target: str) -> str:

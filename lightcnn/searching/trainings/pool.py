@@ -139,7 +139,7 @@ class WorkerPool:
         self._waiting.append(job)
         self._assign()
 
-    def machines(self) -> None:
+    def machines(self, finals: int) -> None:
         """There is only this one."""
 
     def fetch(self, name: str) -> None:

@@ -82,7 +82,7 @@ def restored(job: TrainingJob, data: TrainingData, folder: RunFolder) -> tuple[S
             return state, part
     if job.source:
         folder.log(f"trial {job.trial} is trained again from scratch")
-    return fresh(), JobPart(job=job, repeated=bool(job.source))
+    return fresh(), JobPart(job=job, from_scratch=True)
 
 
 def _paused_part(job: TrainingJob, folder: RunFolder) -> JobPart | None:
@@ -118,11 +118,12 @@ def _trained(
         return TrainingResult(
             trial=job.trial, rung=job.rung, target=job.target, step=state.step,
             images=images_seen(state.step, state, len(data.train)),
-            seconds=seconds, halfway=halfway, epochs=tuple(epochs), repeated=part.repeated,
+            seconds=seconds, halfway=halfway, epochs=tuple(epochs), from_scratch=part.from_scratch,
         )  # fmt: skip
 
     def pause() -> TrainingResult:
-        done = JobPart(job=job, seconds=seconds, halfway=halfway, epochs=tuple(epochs), repeated=part.repeated)
+        lost = part.from_scratch and bool(job.source)  # nothing is lost of a first rung that will continue
+        done = JobPart(job=job, seconds=seconds, halfway=halfway, epochs=tuple(epochs), from_scratch=lost)
         save_state(folder, paused_file(job.target), state, done.model_dump_json())
         return result().model_copy(update={"paused": True})
 

@@ -98,7 +98,8 @@ class TableEvaluator:
         self._executor.submit(
             TrainingJob(
                 trial=fidelity.trial, rung=fidelity.rung, spec=SPEC, seed=fidelity.seed, training=Optimisation(),
-                augment=Augment(), until=fidelity.images, target=f"trainings/{fidelity.trial}-{fidelity.images}",
+                augment=Augment(), until=fidelity.images,
+                target=f"trainings/{fidelity.trial}-{fidelity.images}.safetensors",
             )
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lightcnn.errors import RunError
 from lightcnn.recipe import Augment, Optimisation
 from lightcnn.searching.shared import job_queue
 from lightcnn.searching.shared.job_queue import Claim, JobQueue
@@ -137,6 +138,61 @@ def test_a_job_may_be_handed_back_as_often_as_members_leave(queue: JobQueue) -> 
         queue.hand_back(claimed(queue))
         assert queue.results(JOBS, ()) == []
     assert claimed(queue).job == job()
+
+
+def test_trainings_that_start_again_from_scratch_are_counted(queue: JobQueue) -> None:
+    def train(each: TrainingJob, *, loses: bool, from_scratch: bool) -> None:
+        queue.put(each)
+        if loses:
+            queue.hand_back(claimed(queue))
+            queue.results({each.target: each}, ())
+        claim = claimed(queue)
+        queue.finish(claim, result(claim.job).model_copy(update={"from_scratch": from_scratch}))
+
+    train(job(0), loses=False, from_scratch=True)
+    train(job(1), loses=True, from_scratch=False)
+    assert queue.repeated() == 0, "the first one started as it must, the second one was continued"
+    train(job(2), loses=True, from_scratch=True)
+    assert queue.repeated() == 1
+    later = job(3).model_copy(update={"rung": 1, "source": "trainings/3-5.safetensors"})
+    train(later, loses=False, from_scratch=True)
+    assert queue.repeated() == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("attempts", "x", "attempts: Input should be a valid integer"),
+        ("member", [1], "member: Input should be a valid integer"),
+        ("handed_back", {}, "handed_back: Input should be a valid boolean"),
+        ("job", "{", "Invalid JSON: .*"),
+        ("job", None, "job: Input should be a valid string"),
+        (
+            "job",
+            job().model_dump_json().replace("trainings/0.safetensors", "trainings/labels.npy"),
+            "target: String .*",
+        ),
+    ],
+)
+def test_a_record_that_is_not_a_job_is_one_line(queue: JobQueue, name: str, value: object, reason: str) -> None:
+    queue.put(job())
+    (trial,) = queue._study.get_trials(deepcopy=False)
+    queue._storage.set_trial_user_attr(trial._trial_id, name, value)
+    message = rf"^study moles in sqlite: trial 0 of moles/jobs is not a job of lightcnn \({reason}.*\); choose another"
+    with pytest.raises(RunError, match=message):
+        queue.claim(7)
+    if name != "job":
+        queue._storage.set_trial_state_values(trial._trial_id, job_queue.TrialState.FAIL)
+        with pytest.raises(RunError, match=message):
+            queue.results(JOBS, ())
+
+
+def test_the_result_of_another_job_is_not_one(queue: JobQueue) -> None:
+    queue.put(job())
+    queue.finish(claimed(queue), result(job()).model_copy(update={"trial": 9}))
+    assert queue.results(JOBS, ()) == []
+    queue.finish(claimed(queue), result(job()))
+    assert queue.results(JOBS, ()) == [result(job())]
 
 
 def test_a_member_that_dies_while_it_claims_loses_the_job(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:

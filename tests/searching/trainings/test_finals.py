@@ -193,6 +193,7 @@ def test_without_time_only_a_network_whose_state_is_missing_is_trained(folder: R
     progress = finals.run([finalist(0), finalist(1)])
     steps = finals._plan.steps(RUNGS[-1])
     assert [each.last_step for each in progress] == ([0, steps] if has_state else [steps, 0])
+    assert [each.is_repeated for each in progress] == [not has_state, False]
     assert {job.trial for job in executor.jobs} == (set() if has_state else {0})
     assert has_state or not executor.jobs[0].source
 

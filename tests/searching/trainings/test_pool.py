@@ -37,7 +37,8 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PipelineData:
 
 def job(steps: int = 30, **changes: object) -> TrainingJob:
     values = {
-        "trial": 3, "rung": 0, "spec": SPEC, "seed": 1, "augment": Augment(), "until": steps, "target": "trainings/a",
+        "trial": 3, "rung": 0, "spec": SPEC, "seed": 1, "augment": Augment(), "until": steps,
+        "target": "trainings/a.safetensors",
         "training": Optimisation(epochs=1000, schedule="warmup-stable-decay", decay_steps=0, ema=0.9, threads=1),
     }  # fmt: skip
     return TrainingJob(**(values | changes))
@@ -45,7 +46,7 @@ def job(steps: int = 30, **changes: object) -> TrainingJob:
 
 def assert_equal_states(folder: RunFolder) -> None:
     """The tensors of the states `a` and `b` are equal; the times in their headers differ."""
-    first, second = (load_file(folder / f"trainings/{name}") for name in "ab")
+    first, second = (load_file(folder / f"trainings/{name}.safetensors") for name in "ab")
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
@@ -70,27 +71,28 @@ def test_a_worker_that_is_silent_is_replaced_and_its_result_is_that_of_this_proc
     assert result.averaged is not None
     assert (result.trial, result.step) == (3, 200)
     alone = InProcess(data, folder)
-    alone.submit(job(200, target="trainings/b"))
+    alone.submit(job(200, target="trainings/b.safetensors"))
     expected = alone.wait()
     untimed = {"seconds": 0.0, "epochs": (), "target": ""}
     assert expected.model_copy(update=untimed) == result.model_copy(update=untimed)
-    assert (folder / "trainings/a").read_bytes() == (folder / "trainings/b").read_bytes()
+    assert (folder / "trainings/a.safetensors").read_bytes() == (folder / "trainings/b.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("step", [4, 15, 25, 30])
 def test_a_job_that_is_paused_continues_to_the_same_bits(data: PipelineData, tmp_path: Path, step: int) -> None:
     folder = RunFolder.create(tmp_path / "run", "search", {})
-    whole = training.run_job(job(target="trainings/b"), data, folder)
+    whole = training.run_job(job(target="trainings/b.safetensors"), data, folder)
     steps: list[int] = []
     part = training.run_job(job(), data, folder, steps.append, lambda: len(steps) >= step)
     assert (part.paused, part.step, part.averaged, part.halfway is None) == (True, step, None, step <= 15)
-    assert not (folder / "trainings/a").exists()
+    assert not (folder / "trainings/a.safetensors").exists()
     rest = training.run_job(job(), data, folder)
-    untimed = {"seconds": 0.0, "epochs": (), "target": ""}
+    assert (whole.from_scratch, rest.from_scratch) == (True, False)
+    untimed = {"seconds": 0.0, "epochs": (), "target": "", "from_scratch": False}
     assert rest.model_copy(update=untimed) == whole.model_copy(update=untimed)
     assert [row[:3] for row in rest.epochs] == [row[:3] for row in whole.epochs]
     assert_equal_states(folder)
-    assert not (folder / paused_file("trainings/a")).exists()
+    assert not (folder / paused_file("trainings/a.safetensors")).exists()
 
 
 def test_a_signal_pauses_the_training_of_this_process_after_the_current_step(
@@ -109,11 +111,11 @@ def test_a_signal_pauses_the_training_of_this_process_after_the_current_step(
         alone = InProcess(data, folder, note)
         alone.submit(accumulating)
         alone.wait()
-    assert (folder / paused_file("trainings/a")).is_file()
+    assert (folder / paused_file("trainings/a.safetensors")).is_file()
     assert len(steps) > 7  # batches
     assert steps[-1] == 2
     rest = training.run_job(accumulating, data, folder)
-    whole = training.run_job(accumulating.model_copy(update={"target": "trainings/b"}), data, folder)
+    whole = training.run_job(accumulating.model_copy(update={"target": "trainings/b.safetensors"}), data, folder)
     assert rest.averaged == whole.averaged
     assert_equal_states(folder)
 
@@ -124,7 +126,9 @@ def test_the_pause_of_another_job_or_a_damaged_one_is_not_used(data: PipelineDat
     other = training.run_job(job(until=20), data, folder)
     assert (other.step, other.error) == (20, "")
     training.run_job(job(), data, folder, paused=lambda: True)
-    folder.write_bytes(paused_file("trainings/a"), (folder / paused_file("trainings/a")).read_bytes()[:-9])
+    folder.write_bytes(
+        paused_file("trainings/a.safetensors"), (folder / paused_file("trainings/a.safetensors")).read_bytes()[:-9]
+    )
     assert training.run_job(job(), data, folder).step == 30
 
 
@@ -141,12 +145,12 @@ def test_workers_pause_their_trainings_and_continue_them(data: PipelineData, tmp
             time.sleep(0.02)
         os.kill(workers._workers[0].process.pid, signal.SIGTERM)  # as a scheduler does; the search asks for the pause
         assert workers.pause() == []
-        assert (folder / paused_file("trainings/a")).is_file()
-        assert not (folder / "trainings/a").exists()
+        assert (folder / paused_file("trainings/a.safetensors")).is_file()
+        assert not (folder / "trainings/a.safetensors").exists()
         assert workers.poll() is None
         workers.submit(job(2_000))
         assert workers.wait().step == 2_000
-    training.run_job(job(2_000, target="trainings/b"), data, folder)
+    training.run_job(job(2_000, target="trainings/b.safetensors"), data, folder)
     assert_equal_states(folder)
 
 
@@ -196,13 +200,23 @@ def test_a_training_whose_state_is_damaged_starts_from_scratch(data: PipelineDat
     alone = InProcess(data, folder)
     alone.submit(job(20))
     alone.wait()
-    expected = (folder / "trainings/a").read_bytes()
-    folder.write_bytes("trainings/damaged", expected[:-7])
-    for source in ("trainings/damaged", "trainings/missing"):
-        alone.submit(job(20, source=source, target="trainings/b"))
+    expected = (folder / "trainings/a.safetensors").read_bytes()
+    folder.write_bytes("trainings/damaged.safetensors", expected[:-7])
+    for source in ("trainings/damaged.safetensors", "trainings/missing.safetensors"):
+        alone.submit(job(20, source=source, target="trainings/b.safetensors"))
         assert not alone.wait().error
-        assert (folder / "trainings/b").read_bytes() == expected
+        assert (folder / "trainings/b.safetensors").read_bytes() == expected
     assert "is trained again from scratch" in (folder / "log.txt").read_text()
+
+
+def test_a_training_whose_source_is_missing_is_repeated_also_if_it_is_paused(
+    data: PipelineData, tmp_path: Path
+) -> None:
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+    later, steps = job(20, rung=1, source="trainings/missing.safetensors"), []
+    training.run_job(later, data, folder, steps.append, lambda: len(steps) >= 5)
+    assert training.run_job(later, data, folder).from_scratch
+    assert not training.run_job(job(40, rung=1, source=later.target), data, folder).from_scratch
 
 
 def test_a_full_disk_ends_the_search_and_not_the_trial(
