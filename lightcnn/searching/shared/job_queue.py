@@ -7,7 +7,7 @@ running. A job whose member is gone, or that was handed back, fails and is put i
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -71,22 +71,29 @@ class JobQueue:
         if latest is None or latest.state == TrialState.FAIL or self._record(latest).job != job.model_dump_json():
             self._add(job, attempts=0)
 
-    def claim(self, member: int, claimed: Container[int] = ()) -> Claim | None:
+    def claim(
+        self,
+        member: int,
+        claimed: Container[int] = (),
+        prefers: Callable[[TrainingJob], bool] = lambda job: False,
+    ) -> Claim | None:
         """A waiting job, which now belongs to this member; None if there is none.
 
         `claimed` are the trials of the jobs that it knows to be its own. It gets any other that belongs to it: the
-        answer to an earlier claim was lost.
+        answer to an earlier claim was lost. Then it gets the first that it `prefers`, else the first. No job
+        waits for long, since the leader puts in one for each free worker.
         """
+        waiting = []
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
             record = self._record(trial)
-            if trial.state == TrialState.RUNNING and (record.member != member or trial._trial_id in claimed):
-                continue
-            claim = Claim(trial._trial_id, self._job(trial, record))
+            if trial.state == TrialState.WAITING:
+                waiting.append(Claim(trial._trial_id, self._job(trial, record)))
+            elif record.member == member and trial._trial_id not in claimed:
+                return Claim(trial._trial_id, self._job(trial, record))
+        for claim in sorted(waiting, key=lambda claim: not prefers(claim.job)):
             with suppress(UpdateFinishedTrialError):
-                if trial.state == TrialState.RUNNING:
-                    return claim
-                if self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                    self._storage.set_trial_user_attr(trial._trial_id, "member", member)
+                if self._storage.set_trial_state_values(claim.trial_id, TrialState.RUNNING):
+                    self._storage.set_trial_user_attr(claim.trial_id, "member", member)
                     return claim
         return None
 

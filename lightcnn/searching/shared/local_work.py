@@ -93,7 +93,7 @@ class LocalWork:
 
     def _claim(self) -> None:
         claimed = {claim.trial_id for claim in self._claims.values()}
-        claim = self._queue.claim(self._membership.number, claimed)
+        claim = self._queue.claim(self._membership.number, claimed, self._has_state)
         if claim is None:
             self._next_look = time.monotonic() + LOOK_SECONDS
             return
@@ -101,6 +101,10 @@ class LocalWork:
         for name in (claim.job.source, paused_file(claim.job.target)):
             self._states.fetch(name)
         self._pool.submit(claim.job)
+
+    def _has_state(self, job: TrainingJob) -> bool:
+        """Whether this machine can continue a training without the folder of states."""
+        return self._states.is_here(job.source) or self._states.is_here(paused_file(job.target))
 
     def _hand_in(self, claim: Claim, result: TrainingResult) -> None:
         if result.ends_search:

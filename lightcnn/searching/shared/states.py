@@ -39,15 +39,19 @@ class SharedStates:
         self._run = run
         self._waiting = waiting
 
+    def is_here(self, name: str) -> bool:
+        """Whether a state is on this machine."""
+        return bool(name) and (self._run / name).is_file()
+
     def send(self, name: str) -> None:
         """Copies a state of this machine to the folder."""
-        if self._store is not None and (self._run / name).is_file():
+        if self._store is not None and self.is_here(name):
             with self._reaching(), open(self._run / name, "rb") as file:
                 self._store.write(self._name(name), file)
 
     def fetch(self, name: str) -> None:
         """Copies a state to this machine, unless it is here or nowhere."""
-        if self._store is None or not name or (self._run / name).is_file():
+        if self._store is None or not name or self.is_here(name):
             return
         with self._reaching(), self._store.open_reader(self._name(name)) as file:
             content = file.read(MAX_STATE_BYTES + 1)

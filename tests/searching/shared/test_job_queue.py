@@ -52,6 +52,13 @@ def test_jobs_are_claimed_once_in_their_order(queue: JobQueue, place: SharedPlac
     assert other.claim(8) is None
 
 
+def test_a_member_prefers_jobs_that_it_can_continue(queue: JobQueue) -> None:
+    for trial in range(4):
+        queue.put(job(trial))
+    order = [queue.claim(member, (), lambda job: job.trial >= 2).job.trial for member in range(4)]
+    assert order == [2, 3, 0, 1]
+
+
 def test_a_member_gets_a_job_again_that_it_does_not_know_to_be_its_own(queue: JobQueue) -> None:
     queue.put(job(0))
     queue.put(job(1))

@@ -88,6 +88,21 @@ def test_a_paused_training_is_continued_elsewhere_and_its_state_removed(
     assert left == (set() if error else {f"moles-a1-{Path(job().target).name}"})
 
 
+@pytest.mark.parametrize("name", ["trainings/1-5.safetensors", paused_file(job(1).target)])
+def test_a_machine_first_continues_the_training_whose_state_it_has(
+    place: SharedPlace, folders: list[RunFolder], name: str
+) -> None:
+    for trial in range(2):
+        source = f"trainings/{trial}-5.safetensors"
+        JobQueue(place).put(job(trial).model_copy(update={"rung": 1, "source": source}))
+    folders[0].write_bytes(name, b"a state")
+    pools = [InstantPool(), InstantPool()]
+    for folder, pool in zip(folders, pools, strict=True):
+        with Membership.joined(place, this_process(1, folder.path)) as membership:
+            work(place, folder.path, membership, pool).round()
+    assert [pool.waiting[0][0].trial for pool in pools] == [1, 0]
+
+
 def test_a_training_that_ends_while_it_is_paused_is_handed_in(place: SharedPlace, folders: list[RunFolder]) -> None:
     queue = JobQueue(place)
     queue.put(job())
