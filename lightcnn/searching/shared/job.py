@@ -209,8 +209,9 @@ class _Machine:
         self._notes = StudyNotes(place)
         self._queue = JobQueue(place)
         self._states = SharedStates(
-            place.settings.artifacts, place.study, membership.token(), parts.folder, membership.waiting
-        )
+            place.settings.artifacts, place.study, membership.token(), parts.folder, membership.waiting,
+            parts.progress.noted,
+        )  # fmt: skip
         self._work = LocalWork(parts.pool, self._queue, membership, self._states)
         self._next_look = 0.0
         self._agrees = False

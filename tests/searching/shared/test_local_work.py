@@ -48,7 +48,7 @@ class Finishing(InstantPool):
 
 def work(place: SharedPlace, folder: Path, membership: Membership, pool: type | InstantPool) -> LocalWork:
     run = RunFolder(folder)
-    states = SharedStates(folder.parent / "artifacts", "moles", "a1", run, membership.waiting)
+    states = SharedStates(folder.parent / "artifacts", "moles", "a1", run, membership.waiting, lambda message: None)
     return LocalWork(pool, JobQueue(place), membership, states)  # type: ignore[arg-type]
 
 
