@@ -25,7 +25,7 @@ the first trials, a mutation of a start."""
 DRAW_EVERY = 3
 """One of so many of the first `STARTUP_TRIALS` trials is a draw. In the four larger groups of
 tests/benchmarks/prior_table.jsonl, 11 of the 13 mutations of the start ended above all draws. On made-up tables, whose
-start is no better than others, this share needs the fewest evaluations (docs/reference/measurements.md)."""
+start is no better than others, draws alone are about as good (docs/reference/measurements.md)."""
 DRAWS, PARENTS, CHILDREN, GENERATIONS = 16, 5, 10, 2
 """Candidates: so many draws, and so many children of the best parents, twice followed by children of the candidates."""
 MAX_NETWORKS, BEST_NETWORKS = 300, 200
