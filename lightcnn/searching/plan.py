@@ -17,14 +17,13 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trials.halving import Rungs
 
 FINAL_SHARES = (0.75, 0.6)
-"""Largest shares of the time that are kept for the final training: images that are not seen in it cost every network
-accuracy. With 0.6, a search of Fashion-MNIST for ten minutes ended with 0.73 million images and 92.15 % on test. The
-smaller one is for small data, of which a network alone would see all that it needs and leave time unused."""
+"""Largest shares of the time that are kept for the final training. The smaller one is for small data, of which a
+network alone would see all that it needs. With 0.6 on Fashion-MNIST, ten minutes ended after 0.73 million images, with
+92.15 % on test."""
 MAX_FINAL_EPOCHS = 100
-"""Maximum epochs of a network that is trained alone. If networks are compared, it is the default epochs (about 600,000
-images, at least 20 epochs), and the time left is for comparing: the start of `micro` at 1 MFLOPs on Fashion-MNIST had
-92.72, 93.24, 93.52 and 93.16 % on validation after 0.3, 0.6, 1 and 2 million images (standard error 0.5). A million is
-20 epochs there; as a fixed number, it would be too short for larger data and more than smaller data need."""
+"""Maximum epochs of a network that is trained alone. If networks are compared, it is the default epochs, and the time
+left is for comparing: on Fashion-MNIST, the start of `micro` gained nothing from 0.6 to 2 million images
+(docs/reference/measurements.md)."""
 SAFETY_SHARE = 0.93
 """Share of the remaining time that the final training is planned to use: the speed of two shared cores varies."""
 SECOND_SHARE = 0.5
