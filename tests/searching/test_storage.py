@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import sqlite3
 
+import optuna
 import pytest
 from searching.table_space import table_searcher
 
 from lightcnn.errors import RunError
+from lightcnn.searching.trials.place import STUDY_NAME, StudyFile
 
 
 def test_a_study_of_another_search_is_refused_with_the_difference(tmp_path):
     table_searcher(tmp_path, fingerprint={"budget": "1M", "seed": 0})
     with pytest.raises(RunError, match=r"study\.db: holds another search: its budget is '1M', not '2M'"):
         table_searcher(tmp_path, fingerprint={"budget": "2M", "seed": 0})
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_a_study_of_another_program_is_refused_as_it_was(tmp_path, direction):
+    study = optuna.create_study(
+        storage=StudyFile(tmp_path / "study.db").open(), study_name=STUDY_NAME, direction=direction
+    )
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    before = study.get_trials()
+    with pytest.raises(RunError, match=r"study\.db: not a study of lightcnn \(.*\); choose a new --out"):
+        table_searcher(tmp_path)
+    assert (study.get_trials(), study.user_attrs) == (before, {})
+    study._storage.remove_session()
 
 
 def test_a_damaged_study_is_refused(tmp_path):

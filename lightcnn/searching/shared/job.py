@@ -28,7 +28,7 @@ from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.shared.states import SharedStates
 from lightcnn.searching.trainings.pool import WorkerPool
-from lightcnn.searching.trials.storage import storage_errors, without_warnings
+from lightcnn.searching.trials.storage import require_own_study, storage_errors, without_warnings
 from lightcnn.version import __version__
 
 OF_MACHINE = ("data", "data_dir", "device", "workers")
@@ -92,12 +92,15 @@ class StudyNotes:
 
     @classmethod
     def existing(cls, place: SharedPlace) -> StudyNotes | None:
-        """The notes of a study; None if there is no such study."""
+        """The notes of a study; None if there is no such study. Raises: RunError if it is of another program."""
         try:
             place.storage.get_study_id_from_name(place.study)
         except KeyError:
             return None
-        return cls(place)
+        notes = cls(place)
+        if notes.search is None:
+            require_own_study(notes._study, place)
+        return notes
 
     def read(self, name: str) -> Any:
         """The note of that name; None if there is none."""
@@ -179,6 +182,7 @@ def take_part(place: SharedPlace, parts: SharedParts) -> SharedEnd:
     """
     with ExitStack() as stack:
         with storage_errors(place):
+            StudyNotes.existing(place)  # before anything is written, also that this machine joins
             member = this_process(parts.pool.workers, parts.folder.path)
             membership = stack.enter_context(Membership.joined(place, member))
             machine, leader = _Machine(place, parts, membership), membership.leader

@@ -157,13 +157,19 @@ def open_study(place: StudyPlace, sampler: BaseSampler, fingerprint: Mapping[str
             sampler=sampler,
             pruner=optuna.pruners.NopPruner(),
         )
-        stored = study.user_attrs.get("fingerprint")
-        if stored is None:
-            study.set_user_attr("fingerprint", dict(fingerprint))
         _require_own_study(study)
         place.check()
-    _require_same_search(stored, fingerprint, place)
+        stored = study.user_attrs.get("fingerprint")
+        _require_same_search(stored, fingerprint, place)
+        if stored is None:
+            study.set_user_attr("fingerprint", dict(fingerprint))
     return study
+
+
+def require_own_study(study: Study, place: StudyPlace) -> None:
+    """Checks every trial. Raises: RunError if a value in the study is not one that lightcnn writes."""
+    with without_warnings(), _opening_errors(place), storage_errors(place, started=place.is_shared):
+        _require_own_study(study)
 
 
 def read_outcomes(study: Study) -> list[Outcome]:
@@ -246,7 +252,10 @@ def _require_own_study(study: Study) -> None:
     """Raises: ValueError with the first value that lightcnn does not write."""
     if study.direction != optuna.study.StudyDirection.MAXIMIZE:
         raise ValueError("its direction is not to maximise")
-    for number, trial in enumerate(study.get_trials(deepcopy=False)):
+    trials = study.get_trials(deepcopy=False)
+    if trials and "fingerprint" not in study.user_attrs:
+        raise ValueError("it has trials, but no fingerprint of a search")
+    for number, trial in enumerate(trials):
         try:
             TrialAttributes.model_validate(trial.user_attrs)
         except ValidationError as error:

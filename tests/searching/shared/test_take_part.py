@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from helpers.postgres import Cluster
 from searching.shared.machines import Cable, InstantPool, Machine, scored
@@ -222,6 +223,28 @@ def test_other_images_are_refused(tmp_path: Path, shared: SharedSettings) -> Non
     assert "the search of other images (fingerprint images, here others)" in str(other.error)
     assert first.join().error is None
     assert other.pool.trained == []
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_a_study_of_another_program_is_refused_and_left_as_it_was(
+    tmp_path: Path, shared: SharedSettings, direction: str
+) -> None:
+    storage = optuna.storages.RDBStorage(shared.url)
+    study = optuna.create_study(storage=storage, study_name=shared.study, direction=direction)
+    study.set_user_attr("owner", "anna")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+
+    def content() -> tuple:
+        names = sorted(each.study_name for each in storage.get_all_studies())
+        return names, study.user_attrs, storage.get_study_system_attrs(study._study_id), study.get_trials()
+
+    before = content()
+    machine = Machine(tmp_path / "run", shared, InstantPool()).start().join()
+    assert isinstance(machine.error, RunError)
+    assert "not a study of lightcnn" in str(machine.error)
+    assert content() == before
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def test_a_search_that_fails_ends_on_all_machines_and_can_be_tried_again(
