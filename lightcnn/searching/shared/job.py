@@ -197,7 +197,7 @@ def take_part(place: SharedPlace, parts: SharedParts) -> SharedEnd:
                 except StudyError as error:
                     losses = losses + 1 if time.monotonic() - began < LOSS_SECONDS else 1
                     if losses > MAX_LOSSES:
-                        raise RunError(f"{error}; given up after {MAX_LOSSES} attempts") from None
+                        raise StudyError(f"{error}; given up after {MAX_LOSSES} attempts") from None
                     parts.folder.log(str(error))
                     parts.progress.noted(f"{error}; waiting for the storage")
                     place.wait()

@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from lightcnn import interrupt
-from lightcnn.errors import RunError
+from lightcnn.errors import RunError, StudyError
 from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.trials.place import CONNECT_SECONDS, STORAGE_ERRORS
 from lightcnn.searching.trials.storage import without_warnings
@@ -110,7 +110,7 @@ class SharedPlace:
             backend.engine.dispose()
 
     def wait(self) -> None:
-        """Waits until the server answers again. Raises: RunError if it does not."""
+        """Waits until the server answers again. Raises: StudyError if it does not."""
         end = time.monotonic() + LOST_SECONDS
         while True:
             time.sleep(RETRY_SECONDS)
@@ -122,7 +122,7 @@ class SharedPlace:
             except self.errors as error:
                 if time.monotonic() > end:
                     reason, _ = self.explain(error)
-                    raise RunError(
+                    raise StudyError(
                         f"{self}: lost, and not reached again in {LOST_SECONDS / 60:g} minutes ({reason}); check the "
                         "server, and join again"
                     ) from None
