@@ -27,6 +27,7 @@ from lightcnn.searching.shared.members import Membership, this_process
 from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.shared.states import SharedStates
+from lightcnn.searching.trainings.files import remove_states
 from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trials.storage import require_own_study, storage_errors, without_warnings
 from lightcnn.version import __version__
@@ -189,18 +190,10 @@ def take_part(place: SharedPlace, parts: SharedParts) -> SharedEnd:
         if leader is not None and leader.number != membership.number:
             parts.progress.noted(f"joined {place}, led by {leader.host}: this machine trains what is asked for")
         with machine.handing_back():
-            losses = 0
-            while True:
-                began = time.monotonic()
-                try:
-                    return machine.run()
-                except StudyError as error:
-                    losses = losses + 1 if time.monotonic() - began < LOSS_SECONDS else 1
-                    if losses > MAX_LOSSES:
-                        raise StudyError(f"{error}; given up after {MAX_LOSSES} attempts") from None
-                    parts.folder.log(str(error))
-                    parts.progress.noted(f"{error}; waiting for the storage")
-                    place.wait()
+            end = machine.run_to_end()
+    if (end.host, end.folder) != (member.host, member.folder):
+        remove_states(parts.folder, keep=[])
+    return end
 
 
 class _Machine:
@@ -233,7 +226,22 @@ class _Machine:
             except StudyError as error:  # the others find this machine dead
                 self._parts.folder.log(str(error))
 
-    def run(self) -> SharedEnd:
+    def run_to_end(self) -> SharedEnd:
+        """Works until the search has ended, even if the storage is away. Raises: StudyError if for too long."""
+        losses = 0
+        while True:
+            began = time.monotonic()
+            try:
+                return self._run()
+            except StudyError as error:
+                losses = losses + 1 if time.monotonic() - began < LOSS_SECONDS else 1
+                if losses > MAX_LOSSES:
+                    raise StudyError(f"{error}; given up after {MAX_LOSSES} attempts") from None
+                self._parts.folder.log(str(error))
+                self._parts.progress.noted(f"{error}; waiting for the storage")
+                self._place.wait()
+
+    def _run(self) -> SharedEnd:
         """Works until the search has ended. Raises: StudyError if the storage is lost."""
         while True:
             with storage_errors(self._place, started=True):

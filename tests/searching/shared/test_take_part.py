@@ -15,6 +15,7 @@ from helpers.postgres import Cluster
 from searching.shared.machines import Cable, InstantPool, Machine, scored
 
 from lightcnn.errors import NoNetworkError, RunError, StudyError
+from lightcnn.run_folder import RunFolder
 from lightcnn.searching.shared import executor, job, job_queue, local_work, members, place
 from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult, failed_result
@@ -221,6 +222,20 @@ def test_a_machine_with_a_full_disk_hands_its_training_back_and_ends(tmp_path: P
     assert first.join().error is None
     assert set(full.pool.trained) <= set(first.pool.trained)
     assert [number for number, *_ in scored(shared)] == list(range(8))
+
+
+def test_only_the_machine_that_leads_at_the_end_keeps_states(tmp_path: Path, shared: SharedSettings) -> None:
+    def leave_state(folder: Path) -> Callable[[TrainingJob], None]:
+        return lambda job: RunFolder(folder).write_bytes(f"trainings/{job.trial:06}-{job.until}.safetensors", b"state")
+
+    first = Machine(tmp_path / "first", shared, InstantPool(leave_state(tmp_path / "first"), seconds=0.1)).start()
+    while not first.leads:
+        time.sleep(0.01)
+    second = Machine(tmp_path / "second", shared, InstantPool(leave_state(tmp_path / "second"), seconds=0.1)).start()
+    assert first.join().error is None and second.join().error is None
+    assert first.pool.trained and second.pool.trained
+    assert list((tmp_path / "first" / "trainings").iterdir())
+    assert not list((tmp_path / "second" / "trainings").iterdir())
 
 
 def test_a_leader_that_leaves_is_followed_by_the_next_machine(tmp_path: Path, shared: SharedSettings) -> None:
