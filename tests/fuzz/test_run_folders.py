@@ -24,7 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "mutation" in metafunc.fixturenames:
         metafunc.parametrize("mutation", range(20 if long else 1))
     if "cell" in metafunc.fixturenames:
-        metafunc.parametrize("cell", range(200 if long else 6))
+        metafunc.parametrize("cell", range(200 if long else 3))
 
 
 @pytest.mark.parametrize("command", ALL)
