@@ -101,6 +101,7 @@ def test_a_page_begins_with_the_maps_and_one_image_has_no_interval(tmp_path, cap
     assert all((row["share"]["low"] is None) == (images == 1) for row in report["summary"] if row["images"])
 
 
+@pytest.mark.long
 def test_equal_calls_give_equal_maps(tmp_path, capsys):
     reports = [explained(tmp_path / str(number), capsys, "--images", "2") for number in (1, 2)]
     first, second = ([{**entry, "seconds": 0} for entry in report["explanations"]] for report, _ in reports)
@@ -212,6 +213,7 @@ def test_the_terminal_shows_images_checks_and_the_run_folder(tmp_path, capsys):
     assert printed.out.splitlines() == json.loads((tmp_path / "b" / "report.json").read_text())["sentence"].splitlines()
 
 
+@pytest.mark.long
 def test_a_stand_in_is_shown_in_every_output(tmp_path, capsys, monkeypatch):
     source = "synthetic-lesions:count=40,size=32"
     recipe = Path("recipe.yaml").read_text().replace("data: photos", f'data: "{source}"')

@@ -191,6 +191,7 @@ def test_the_recipe_is_complete(finished):
     assert recipe.training.epochs == 4
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_search(finished, data, tmp_path):
     assert run([*SMALL, "--data", data, "--out", "two", "--quiet"]) == 0
     assert timeless(tmp_path / "two") == timeless(finished[0])
@@ -499,6 +500,7 @@ def test_resuming_as_another_search_is_refused(finished, capsys):
         assert f"was started with {name}" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_resuming_with_changed_data_is_refused(data, tmp_path, capsys):
     content = dict(np.load(data))
     np.savez(tmp_path / "mine.npz", **content)
@@ -565,6 +567,7 @@ def test_ctrl_c_prints_the_command_that_resumes(data, tmp_path):
     assert run(["search", "--resume", "--out", str(out), "--quiet"]) == 0
 
 
+@pytest.mark.long
 def test_finalists_are_compared_after_quantization(data, tmp_path, capsys):
     command = [*SMALL, "--data", data, "--deploy", "c", "--out", "int8"]
     assert run(command) == 0

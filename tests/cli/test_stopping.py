@@ -128,7 +128,6 @@ LATER = [
 """Moments at which a run can be resumed."""
 QUICK = (
     ("explain", "lightcnn.explaining.job:make_files", 2), ("train", "lightcnn.engine.state:State.update", 13),
-    ("train", FSYNC, 8),
 )  # fmt: skip
 """Those of every run of the tests; the others take up to a minute each."""
 

@@ -298,7 +298,7 @@ class Stop(Exception):  # noqa: N818
     ("numbers", "code"),
     [
         ((signal.SIGINT, signal.SIGINT), 130),
-        ((signal.SIGTERM,), 143),
+        pytest.param((signal.SIGTERM,), 143, marks=pytest.mark.long),
         pytest.param((signal.SIGINT,), 130, marks=pytest.mark.long),
         pytest.param((signal.SIGHUP,), 129, marks=pytest.mark.long),
     ],
@@ -590,7 +590,10 @@ def skin(tmp_path):
     return "skin.yaml"
 
 
-@pytest.mark.parametrize(("option", "positive"), [([], "Monkey_Pox"), (["--positive", "Others"], "Others")])
+@pytest.mark.parametrize(
+    ("option", "positive"),
+    [([], "Monkey_Pox"), pytest.param(["--positive", "Others"], "Others", marks=pytest.mark.long)],
+)
 def test_scores_thresholds_and_files_are_those_of_the_positive_class(option, positive, skin, capsys):
     assert run(["train", skin, "--out", "out", *option]) == 0
     assert f"The positive class is {positive} (" in capsys.readouterr().out
