@@ -15,7 +15,7 @@ row. --rows core takes about 8 hours, around 2 hours, quick 2 minutes. In the ba
     nohup python tests/benchmarks/search.py run --rows core --out evidence.jsonl > evidence.log 2>&1 &
     tail -f evidence.log
 
-The rows of docs/reference/measurements.md lie beside this script; to continue them:
+The rows that docs/reference/measurements.md describes lie beside this script; to continue them:
 
     xz -dc tests/benchmarks/search_rows.jsonl.xz > evidence.jsonl
     python tests/benchmarks/search.py table tests/benchmarks/search_rows.jsonl.xz
