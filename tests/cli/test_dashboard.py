@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +16,8 @@ from wsgiref.simple_server import WSGIServer
 
 import optuna
 import pytest
-from helpers.paths import ROOT
 from helpers.served import Client
+from helpers.serving_process import serving_process
 
 from lightcnn.cli.main import run
 from lightcnn.errors import RunError
@@ -251,14 +249,8 @@ def test_a_port_that_is_used_is_refused(folder: Path, capsys: pytest.CaptureFixt
 
 @needs_dashboard
 def test_the_process_ends_with_zero_after_a_signal(folder: Path) -> None:
-    command = [sys.executable, "-m", "lightcnn", "dashboard", str(folder), "--port", "0", "--json"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None
-        document = "".join(iter(process.stdout.readline, "}\n")) + "}"
-        client = Client(int(json.loads(document)["address"].rpartition(":")[2].strip("/")))
+    with serving_process(["dashboard", str(folder), "--port", "0"]) as (process, document):
+        client = Client(int(document["address"].rpartition(":")[2].strip("/")))
         assert len(shown(client)) == 4
         process.send_signal(signal.SIGINT)
         rest, error = process.communicate(timeout=60)

@@ -96,6 +96,9 @@ def test_a_url_that_could_show_its_password_or_has_no_port_is_refused(url: str, 
 )
 def test_other_urls_are_accepted(url: str) -> None:
     require_storage_url(url, "U")
+    shown = visible_url(url)
+    assert not any(part in shown for part in ("ret@", "cr?et"))
+    assert shown.partition("?")[0].endswith("/optuna")
 
 
 def test_an_address_of_ipv6_is_in_brackets() -> None:

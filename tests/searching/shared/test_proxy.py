@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import optuna
 import pytest
-from helpers.paths import ROOT
 from helpers.postgres import Cluster
+from helpers.serving_process import serving_process
 
 from lightcnn.errors import InputError
 from lightcnn.searching.shared import proxy
@@ -88,14 +84,8 @@ def test_an_address_of_another_machine_is_one_line(host: str, capfd: pytest.Capt
 def test_the_process_ends_with_zero_after_a_signal(number: signal.Signals, cluster: Cluster) -> None:
     port = free_port("127.0.0.1")
     url = cluster.url.replace("anna@", "anna:secret@")
-    command = [sys.executable, "-m", "lightcnn", "storage", "serve", url, "--port", str(port), "--json"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None
-        document = "".join(iter(process.stdout.readline, "}\n")) + "}"
-        assert json.loads(document)["address"] == f"grpc://127.0.0.1:{port}"
+    with serving_process(["storage", "serve", url, "--port", str(port)]) as (process, document):
+        assert document["address"] == f"grpc://127.0.0.1:{port}"
         process.send_signal(number)
         rest, error = process.communicate(timeout=60)
     assert (process.returncode, rest, error) == (0, "", "")
