@@ -317,7 +317,7 @@ def _take_part(
     elif as_json:
         print_json(end.model_dump(mode="json") | {"lightcnn": __version__, "command": "search", "study": str(shared)})
     elif not quiet:
-        CommandConsole().print_line(f"{shared}: the search has ended; its run folder is {end.folder} on {end.host}")
+        CommandConsole().print_line(f"{shared}: {end.line}")
 
 
 def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSettings:

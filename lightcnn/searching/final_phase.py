@@ -57,6 +57,7 @@ class FinalPhase:
         """
         parts = self._parts
         finalists = self._finalists()
+        parts.executor.release()
         progress = self.trainings.run(finalists)
         trained = TrainedFinals(finalists, progress, self._weights(finalists, progress))
         if not trained.weights:

@@ -34,14 +34,16 @@ class SharedExecutor:
         membership: Membership,
         states: SharedStates,
         joined: Callable[[int, int], None],
+        release: Callable[[], None],
     ) -> None:
-        """`joined` gets the numbers of machines and of workers whenever they change."""
+        """`joined` gets the numbers of machines and of workers whenever they change; `release` ends the others."""
         self._place = place
         self._work = work
         self._queue = queue
         self._membership = membership
         self._states = states
         self._joined = joined
+        self._release = release
         self._asked: dict[str, TrainingJob] = {}
         self._done: deque[TrainingResult] = deque()
         self._told = (0, 0)
@@ -71,6 +73,10 @@ class SharedExecutor:
     def fetch(self, name: str) -> None:
         """Copies a state to this machine, if another one has left it."""
         self._states.fetch(name)
+
+    def release(self) -> None:
+        """Lets the other machines end: only final trainings follow, which run on this one."""
+        self._release()
 
     def submit(self, job: TrainingJob) -> None:
         """Adds a job."""

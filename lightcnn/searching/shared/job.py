@@ -68,12 +68,26 @@ def digest_of(settings: SearchSettings) -> str:
 
 
 class SharedEnd(Frozen):
-    """How a search has ended, as its leader stores it: where its run folder is, or why there is none."""
+    """How a search has ended, as its leader stores it: where its run folder is, or why there is none.
+
+    With `in_training`, all trials are complete, and the leader still trains the final networks.
+    """
 
     host: str
     folder: str
     digest: str
     error: str = ""
+    in_training: bool = False
+
+    @property
+    def line(self) -> str:
+        """Where the result is, or will be."""
+        if not self.in_training:
+            return f"the search has ended; its run folder is {self.folder} on {self.host}"
+        return (
+            f"all trials are complete; {self.host} trains the final networks, and the result will be in {self.folder} "
+            "there; if that machine fails, continue on any other with --resume"
+        )
 
     def is_of(self, settings: SearchSettings) -> bool:
         """Whether it is the end of a search with these settings; one with larger limits continues."""
@@ -128,7 +142,15 @@ class StudyNotes:
     @property
     def end(self) -> SharedEnd | None:
         """How the search has ended, if it has."""
-        stored = self.read("end")
+        return self._read_end("end")
+
+    @property
+    def last_trial(self) -> SharedEnd | None:
+        """Where the result will be, if all trials are complete."""
+        return self._read_end("last_trial")
+
+    def _read_end(self, name: str) -> SharedEnd | None:
+        stored = self.read(name)
         return None if stored is None else document.make(SharedEnd, stored, str(self.place))
 
 
@@ -176,10 +198,10 @@ class SharedParts:
 
 
 def take_part(place: SharedPlace, parts: SharedParts) -> SharedEnd:
-    """Trains for the study until its search has ended, and leads it if no other machine does; returns how it ended.
+    """Trains for the study until all trials are complete; returns where the result is, or will be.
 
-    Raises: InputError if the study is that of another search; LightcnnError if the search failed, or if this machine
-    cannot continue.
+    If no other machine leads, this one does, until the search has ended. Raises: InputError if the study is that of
+    another search; LightcnnError if the search failed, or if this machine cannot continue.
     """
     with ExitStack() as stack:
         with storage_errors(place):
@@ -263,17 +285,24 @@ class _Machine:
             time.sleep(POLL_SECONDS)
 
     def _end(self, leads: bool) -> SharedEnd | None:
-        """How the search has ended. One that failed before this machine joined is tried again."""
+        """How the search has ended for this machine. One that failed before it joined is tried again."""
         if time.monotonic() < self._next_look:
             return None
         self._next_look = time.monotonic() + END_SECONDS
         end = self._notes.end
         self._check(can_change=leads and self._parts.resume)
         if end is None or not end.is_of(self._parts.settings) or (end.error and end == self._before):
-            return None
+            return None if leads else self._released()
         if end.error:
             raise LightcnnError(f"{self._place}: the search failed on {end.host}: {end.error}")
         return end
+
+    def _released(self) -> SharedEnd | None:
+        """Where the result will be, if the machine that leads now has completed all trials."""
+        last, leader = self._notes.last_trial, self._membership.leader
+        if last is None or leader is None or not last.is_of(self._parts.settings):
+            return None
+        return last if (last.host, last.folder) == (leader.host, leader.folder) else None
 
     def _check(self, *, can_change: bool) -> None:
         """Raises: RunError for other images, and for other settings unless this machine `can_change` them."""
@@ -301,8 +330,9 @@ class _Machine:
             stored = notes.read("plan")
         plan = None if stored is None else document.parse(Plan, str(stored), f"{self._place}: {PLAN_FILE}")
         executor = SharedExecutor(
-            self._place, self._work, self._queue, self._membership, self._states, parts.progress.joined
-        )
+            self._place, self._work, self._queue, self._membership, self._states, parts.progress.joined,
+            release=lambda: self._store_end("last_trial", in_training=True),
+        )  # fmt: skip
 
         def store(plan: Plan) -> None:
             with storage_errors(self._place, started=True):
@@ -311,18 +341,20 @@ class _Machine:
         try:
             parts.lead(executor, plan, store)
         except NoNetworkError as error:
-            self._store_end(str(error))
+            self._store_end("end", error=str(error))
             raise
-        self._store_end()
+        self._store_end("end")
         self._next_look = 0.0
 
-    def _store_end(self, error: str = "") -> None:
-        member = self._membership.member
-        end = SharedEnd(host=member.host, folder=member.folder, digest=digest_of(self._parts.settings), error=error)
+    def _store_end(self, name: str, *, error: str = "", in_training: bool = False) -> None:
+        member, digest = self._membership.member, digest_of(self._parts.settings)
+        end = SharedEnd(
+            host=member.host, folder=member.folder, digest=digest, error=error, in_training=in_training
+        )  # fmt: skip
         with storage_errors(self._place, started=True):
             if self._membership.is_lost:
                 raise StudyError(f"{self._place}: the others took this process for dead, since it was silent")
-            self._notes.write("end", end.model_dump(mode="json"))
+            self._notes.write(name, end.model_dump(mode="json"))
 
 
 def require_shareable(settings: SearchSettings) -> None:

@@ -17,8 +17,9 @@ class Executor(Protocol):
     """Runs jobs, at most `workers` at once, in any order. `wait` returns the next result; None if `workers` changed.
 
     Parts of final trainings run on this machine, at most `final_workers` at once; `fetch` brings it a state that
-    another one has left. `machines` is what report.json states of the machines that took part, and of trainings that
-    were repeated, `finals` of them final ones; None if there is only this one.
+    another one has left, and `release` is called when the others have nothing left to do. `machines` is what
+    report.json states of the machines that took part, and of trainings that were repeated, `finals` of them final
+    ones; None if there is only this one.
     """
 
     @property
@@ -27,6 +28,7 @@ class Executor(Protocol):
     def final_workers(self) -> int: ...
     def machines(self, finals: int) -> dict[str, Any] | None: ...
     def fetch(self, name: str) -> None: ...
+    def release(self) -> None: ...
     def submit(self, job: TrainingJob) -> None: ...
     def wait(self) -> TrainingResult | None: ...
 
@@ -61,6 +63,9 @@ class InProcess:
 
     def fetch(self, name: str) -> None:
         """All states are on this machine."""
+
+    def release(self) -> None:
+        """There are no others."""
 
     def submit(self, job: TrainingJob) -> None:
         """Adds a job."""

@@ -145,6 +145,9 @@ class WorkerPool:
     def fetch(self, name: str) -> None:
         """All states are on this machine."""
 
+    def release(self) -> None:
+        """There are no others."""
+
     def wait(self) -> TrainingResult:
         """The next result. Raises: LightcnnError if a worker cannot be started."""
         while (result := self.poll()) is None:

@@ -136,7 +136,9 @@ class Machine:
         lead: Callable[[], None] = lambda: None,
         cable: type[Cable] = Cable,
         resume: bool = False,
+        finals: Callable[[], None] = lambda: None,
     ) -> None:
+        """`lead` is called when it leads, `finals` in place of the final trainings."""
         self.pool = pool
         self.place = SharedPlace(shared)
         self.cable = cable(self.place.storage)
@@ -145,7 +147,7 @@ class Machine:
         self.error: BaseException | None = None
         self.leads = 0
         self.has_joined = False
-        self._lead, self._trials = lead, trials
+        self._lead, self._finals, self._trials = lead, finals, trials
         self._parts = SharedParts(
             settings(trials),
             fingerprint,
@@ -179,6 +181,8 @@ class Machine:
         self.leads += 1
         self._lead()
         run_trials(searcher(self.place), TableEvaluator(executor), trials=self._trials, clock=UnlimitedClock())
+        executor.release()
+        self._finals()
 
 
 def settings(trials: int) -> SearchSettings:

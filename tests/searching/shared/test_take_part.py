@@ -94,7 +94,8 @@ def test_machines_that_die_lose_no_trial_and_the_others_go_on(tmp_path: Path, sh
     assert "lost, and not reached again" in str(machines[0].error)
     assert machines[0].leads == 1
     assert machines[2].leads + machines[3].leads >= 1
-    assert machines[2].end == machines[3].end
+    assert machines[2].end is not None and machines[3].end is not None
+    assert machines[2].end.folder == machines[3].end.folder
     outcomes = scored(shared)
     assert [number for number, *_ in outcomes] == list(range(14))
     assert all(state == "duplicate" or scores for _, state, _, _, scores in outcomes)
@@ -248,6 +249,46 @@ def test_a_leader_that_leaves_is_followed_by_the_next_machine(tmp_path: Path, sh
     assert isinstance(first.join().error, KeyboardInterrupt)
     assert second.join().error is None
     assert (first.leads, second.leads) == (1, 1)
+    assert len(scored(shared)) == 8
+
+
+def test_the_others_end_with_the_last_trial_and_any_machine_continues(tmp_path: Path, shared: SharedSettings) -> None:
+    others: list[Machine] = []
+
+    def wait_for(number: int) -> None:
+        while len(others) <= number or others[number].thread.is_alive():
+            time.sleep(0.01)
+
+    def die() -> None:
+        wait_for(0)
+        raise KeyboardInterrupt
+
+    def start(name: str, **options: Any) -> Machine:
+        return Machine(tmp_path / name, shared, InstantPool(seconds=0.02), **options).start()
+
+    first = start("first", finals=die)
+    while not first.leads:
+        time.sleep(0.01)
+    others.append(start("second"))
+    assert others[0].join().error is None
+    end = others[0].end
+    assert end is not None and (end.folder, end.in_training) == (str(tmp_path / "first"), True)
+    assert f"the result will be in {end.folder} there; if that machine fails, continue on any" in end.line
+    assert isinstance(first.join().error, KeyboardInterrupt)
+
+    def look() -> None:
+        while len(others) < 2 or not others[1].has_joined:
+            time.sleep(0.01)
+        time.sleep(3 * job.END_SECONDS)
+
+    third = start("third", resume=True, lead=look, finals=lambda: wait_for(1))
+    while not third.leads:
+        time.sleep(0.01)
+    others.append(start("fourth"))
+    assert others[1].join().error is None and third.join().error is None
+    assert others[1].end is not None and others[1].end.folder == str(tmp_path / "third")  # not that of the dead one
+    assert third.end is not None and (third.end.folder, third.end.in_training) == (str(tmp_path / "third"), False)
+    assert third.pool.trained == others[1].pool.trained == []
     assert len(scored(shared)) == 8
 
 

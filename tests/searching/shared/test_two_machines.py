@@ -135,7 +135,7 @@ def test_two_machines_share_a_search_though_their_cable_is_out_for_a_while(
     shown = (tmp_path / "second.log").read_text()
     assert f"led by {NAMES[0]}" in shown
     assert "waiting for the storage" in shown
-    assert f"its run folder is {tmp_path / 'first'} on {NAMES[0]}" in shown
+    assert f"{NAMES[0]} trains the final networks, and the result will be in {tmp_path / 'first'} there" in shown
     assert len((tmp_path / "first" / "trials.csv").read_text().splitlines()) == TRIALS + 1
     assert json.loads((tmp_path / "first" / "report.json").read_text())["machines"]["members"] == 3
 

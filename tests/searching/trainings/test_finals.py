@@ -52,6 +52,9 @@ class FakeExecutor:
     def fetch(self, name: str) -> None:
         """All states are here."""
 
+    def release(self) -> None:
+        """There are no others."""
+
     def submit(self, job: TrainingJob) -> None:
         self.jobs.append(job)
         self._waiting.append(job)
