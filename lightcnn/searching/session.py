@@ -148,7 +148,7 @@ class SearchSession:
         repeats = self._repeats(choice)
         result = SearchResult(
             outcomes, searcher.promises(outcomes), trained.finalists, trained.progress, choice,
-            searcher.count_test_evaluations(1 + len(repeats)), repeats, trained.second, latencies,
+            searcher.count_test_evaluation(), repeats, trained.second, latencies,
             front_points(choice, cost_range(parts.space.budget).resource, latencies) if parts.settings.pareto else (),
             parts.data.teacher, parts.executor.machines(sum(progress.is_repeated for progress in trained.progress)),
         )  # fmt: skip
@@ -200,6 +200,7 @@ class SearchSession:
                 parts.executor, parts.folder, parts.data.pipeline, recipe, trial, seeds,
                 workers=parts.plan.workers,
                 started=lambda done, count: parts.progress.repeating(trial, done, count),
+                evaluating=self._searcher.count_test_evaluation,
             )  # fmt: skip
 
     def _open_searcher(self) -> Searcher:

@@ -313,6 +313,7 @@ def test_seeds_repeat_the_delivered_training_and_leave_it_as_it_was(finished, tm
     written = [path.stat().st_mtime_ns for path in repeats]
     assert run(["search", "--resume", "--out", "seeds", "--seeds", "3", "--quiet"]) == 0
     assert [path.stat().st_mtime_ns for path in repeats] == written, "what is done is not trained again"
+    assert RunFolder.load("seeds").report["best"]["test_evaluations"] == 5, "the other seeds are not evaluated again"
 
 
 def test_a_test_set_without_a_class_gets_no_score_of_that_class(tmp_path):

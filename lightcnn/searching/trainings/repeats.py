@@ -42,12 +42,13 @@ def repeat_training(
     *,
     workers: int,
     started: Callable[[int, int], None] = lambda done, count: None,
+    evaluating: Callable[[], object] = lambda: None,
 ) -> list[float]:
     """The test accuracies of a recipe with each of the seeds, in their order, without trainings that fail.
 
     `workers` trainings run at once, in as many parts as a final training, since a part may have a time limit. Each is
     stored when it ends, and what is on disk is not trained again. `started` gets how many trainings are done, and their
-    number.
+    number. `evaluating` is called before each evaluation on the test set, so that an interrupted one is counted too.
     """
     digest = hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()
     waiting = deque(seed for seed in seeds if _stored(folder, trial, seed, digest) is None)
@@ -71,6 +72,7 @@ def repeat_training(
         if job.until != recipe.training.steps:
             submit(_part(recipe, trial, seed, job.until))
             continue
+        evaluating()
         accuracy = _test_accuracy(folder, pipeline, recipe, trial, seed)
         repeat = Repeat(recipe=digest, seed=seed, accuracy=accuracy)
         folder.write_json(_result_file(trial, seed), repeat.model_dump(mode="json"))

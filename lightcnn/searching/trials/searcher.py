@@ -143,9 +143,9 @@ class Searcher:
         """What is known about all trials at the end; in the study they stay open, for a search that is resumed."""
         return [outcome.settled(self.rungs.images[-1]) for outcome in self.outcomes()]
 
-    def count_test_evaluations(self, further: int) -> int:
-        """How often the test set has been evaluated, with so many `further` times of this session."""
-        count = further + int(self._stored_number("test_evaluations"))
+    def count_test_evaluation(self) -> int:
+        """Stores a further evaluation on the test set, and returns their number over all sessions."""
+        count = 1 + int(self._stored_number("test_evaluations"))
         with self.guarded():
             self.study.set_user_attr("test_evaluations", count)
         return count

@@ -28,6 +28,16 @@ def accuracies(executor: FakeExecutor, folder: RunFolder) -> list[float]:
     return repeats.repeat_training(executor, folder, None, RECIPE, 3, [5, 6], workers=1)  # type: ignore[arg-type]
 
 
+def count_evaluations(executor: FakeExecutor, folder: RunFolder, seeds: list[int]) -> int:
+    """How often the test set is evaluated for trainings with these seeds."""
+    evaluations: list[None] = []
+    repeats.repeat_training(
+        executor, folder, None, RECIPE, 3, seeds, workers=1,  # type: ignore[arg-type]
+        evaluating=lambda: evaluations.append(None),
+    )  # fmt: skip
+    return len(evaluations)
+
+
 def test_trainings_with_other_seeds_run_in_parts_which_continue(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run", "search", {})
     executor = FakeExecutor(folder)
@@ -45,3 +55,27 @@ def test_a_training_of_which_a_part_fails_is_left_out(tmp_path: Path) -> None:
     executor = FakeExecutor(folder, fails=3, failing_job=12)
     assert accuracies(executor, folder) == [0.5]
     assert "trial 3 with seed 6 failed: it failed" in (folder / "log.txt").read_text()
+
+
+def test_only_trainings_that_are_new_are_evaluations_on_the_test_set(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+    executor = FakeExecutor(folder)
+    assert count_evaluations(executor, folder, [5, 6]) == 2
+    assert count_evaluations(executor, folder, [5, 6]) == 0, "both are stored"
+    assert count_evaluations(executor, folder, [5, 6, 7]) == 1
+    failing = FakeExecutor(folder, fails=3)
+    assert count_evaluations(failing, folder, [8]) == 0, "a training that failed was not evaluated"
+
+
+def test_an_evaluation_is_counted_before_it_may_be_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(repeats, "_test_accuracy", interrupt)
+    folder, counted = RunFolder.create(tmp_path / "run", "search", {}), list[int]()
+    with pytest.raises(KeyboardInterrupt):
+        repeats.repeat_training(
+            FakeExecutor(folder), folder, None, RECIPE, 3, [5], workers=1,  # type: ignore[arg-type]
+            evaluating=lambda: counted.append(1),
+        )  # fmt: skip
+    assert counted == [1]
