@@ -5,11 +5,13 @@ Files are written atomically, and nothing is overwritten: a folder belongs to a 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import time
@@ -44,6 +46,8 @@ PACKAGES = (
     "onnxruntime",
 )
 """Packages whose versions environment.json records."""
+VERSION = re.compile(r"\d[0-9A-Za-z.+!-]{0,39}")
+"""A version of a Python package; a run folder may hold anything instead."""
 MAX_NAMED = 3
 """Skipped images that an error names; the others are counted."""
 DATA_FILE = "data.json"
@@ -299,6 +303,16 @@ def require_complete(
 def json_bytes(document: Any) -> bytes:
     """A JSON file as bytes; numbers that are not finite are refused."""
     return (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()
+
+
+def version_of(run: RunFolder) -> str | None:
+    """The version of lightcnn that made a run, by environment.json, else by report.json; None if that is not known."""
+    for name in ("environment.json", "report.json"):
+        with contextlib.suppress(RunError):  # damaged, or not there
+            version = run.read_json(name).get("lightcnn")
+            if isinstance(version, str) and VERSION.fullmatch(version):
+                return version
+    return None
 
 
 def environment() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,8 +14,9 @@ from lightcnn.document import Frozen, rule_error
 from lightcnn.errors import RunError
 from lightcnn.recipe import Optimisation
 from lightcnn.recipe_defaults import default_epochs, default_training
-from lightcnn.run_folder import RunFolder
+from lightcnn.run_folder import RunFolder, version_of
 from lightcnn.searching.trials.halving import Rungs
+from lightcnn.version import __version__
 
 FINAL_SHARES = (0.75, 0.6)
 """Largest shares of the time that are kept for the final training. The smaller one is for small data, of which a
@@ -45,6 +47,8 @@ WARMUP_STEPS = 200
 AVERAGING = 0.995
 """Decay of the averaged weights, by which networks are judged while the learning rate is high."""
 PLAN_FILE = "plan.yaml"
+FORMAT = re.compile(r"^version: *(\d+)", re.MULTILINE)
+"""The version of the format of plan.yaml, which the first one did not state: its trainings began again at each rung."""
 
 
 class Plan(Frozen):
@@ -247,17 +251,12 @@ def make_plan(
 def read_plan(run: RunFolder, fingerprint: str) -> Plan | None:
     """The plan of an earlier session; None if there is none.
 
-    Raises: RunError if the data have another `fingerprint` than they had then, or an older version made the plan.
+    Raises: RunError if the data have another `fingerprint` than they had then, or another version of lightcnn
+    made the plan.
     """
     if not (run / PLAN_FILE).is_file():
         return None
-    with open(run / PLAN_FILE, encoding="utf-8", errors="replace") as file:
-        head = file.read(1_000)
-    if "version: 2" not in head:
-        raise RunError(
-            f"run {run.path}: the search was started by an earlier version of lightcnn, which trained every network "
-            "from scratch at each rung; it cannot be continued: choose a new --out"
-        )
+    require_continuable(run)
     plan = document.load(Plan, run / PLAN_FILE)
     if plan.fingerprint != fingerprint:
         raise RunError(
@@ -265,6 +264,29 @@ def read_plan(run: RunFolder, fingerprint: str) -> Plan | None:
             f"{plan.fingerprint[:12]}); choose a new --out"
         )
     return plan
+
+
+def require_continuable(run: RunFolder) -> None:
+    """Raises: RunError if a version of lightcnn with another format of plan.yaml began the search."""
+    if not (run / PLAN_FILE).is_file():
+        return
+    with open(run / PLAN_FILE, encoding="utf-8", errors="replace") as file:
+        stated = FORMAT.search(file.read(1_000))
+    number, known = int(stated[1]) if stated else 1, Plan.model_fields["version"].default
+    if number != known:
+        raise RunError(f"run {run.path}: {other_version(run, 'an earlier' if number < known else 'a later')}")
+
+
+def other_version(run: RunFolder, age: Literal["an earlier", "a later"] = "an earlier") -> str:
+    """Why a search of a version with other formats is not continued, and what to do: a part of a message."""
+    made_by, remedy = version_of(run), "choose a new --out"
+    if made_by is None:
+        maker = f"{age} version of lightcnn"
+    elif made_by == __version__:
+        maker = f"{age} state of lightcnn {made_by}"
+    else:
+        maker, remedy = f"lightcnn {made_by}", f"{remedy}, or continue it with lightcnn {made_by}"
+    return f"the search is of {maker} and cannot be continued by this version, {__version__}; {remedy}"
 
 
 def write_plan(run: RunFolder, plan: Plan) -> None:

@@ -23,7 +23,7 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.deployment.requirements import require_deployable, require_timeable
 from lightcnn.searching.latency import LatencyModels, measure_models, read_models
-from lightcnn.searching.plan import AVERAGING, Plan
+from lightcnn.searching.plan import AVERAGING, Plan, other_version, require_continuable
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings, TrainingValues
 from lightcnn.searching.teaching import NewTeacher, Teacher, find_teacher
@@ -103,8 +103,10 @@ def prepare(
 
     What the time depends on, networks for a limit of latency and a teacher, is timed once `wait_until_idle` returns.
 
-    Raises: BudgetError; DataError; InputError.
+    Raises: BudgetError; DataError; InputError; RunError, before the data are read, if `existing` cannot be continued.
     """
+    if existing is not None:
+        require_continuable(existing)
     dataset = read_data(settings, progress)
     began = time.monotonic()
     if existing is None:
@@ -194,4 +196,4 @@ def study_file(folder: RunFolder) -> StudyFile:
     """study.db, to which SQLite writes in place. Raises: RunError if it or a file beside it is a link."""
     for suffix in ("-wal", "-shm", "-journal"):
         folder.in_place(f"study.db{suffix}")
-    return StudyFile(folder.in_place("study.db"))
+    return StudyFile(folder.in_place("study.db"), earlier=other_version(folder))

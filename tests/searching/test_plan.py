@@ -148,7 +148,7 @@ def test_a_plan_is_read_back_and_refused_for_other_data_or_from_an_earlier_versi
     with pytest.raises(RunError, match="the data have changed since the search started"):
         read_plan(run, "b")
     run.write_bytes("plan.yaml", b"fingerprint: a\nimages: 52\nepochs: [1, 3, 9]\nkeep: 3\nfinal_epochs: 4\n")
-    with pytest.raises(RunError, match="started by an earlier version of lightcnn"):
+    with pytest.raises(RunError, match=r"the search is of an earlier state of lightcnn"):
         read_plan(run, "a")
 
 

@@ -49,6 +49,7 @@ class SharedPlace:
 
     settings: SharedSettings
     other: str = "choose another --study"
+    earlier: str = "the search is of an earlier version of lightcnn; choose another --study"
     is_shared: bool = True
 
     def __str__(self) -> str:

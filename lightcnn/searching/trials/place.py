@@ -32,7 +32,7 @@ class StudyPlace(Protocol):
 
     If it `is_shared`, other machines may join the study. `open` connects to it and makes the tables, `check` finds
     damage that Optuna does not notice. `errors` are raised if it cannot be reached; `explain` is the reason and what to
-    do about it, `other` how to choose another place.
+    do about it, `other` how to choose another place, `earlier` why the study of an earlier version is refused.
     """
 
     @property
@@ -43,6 +43,8 @@ class StudyPlace(Protocol):
     def errors(self) -> tuple[type[Exception], ...]: ...
     @property
     def other(self) -> str: ...
+    @property
+    def earlier(self) -> str: ...
     def open(self) -> BaseStorage: ...
     def check(self) -> None: ...
     def explain(self, error: Exception, /) -> tuple[str, str]: ...
@@ -57,6 +59,7 @@ class StudyFile:
     is_shared: bool = False
     errors: tuple[type[Exception], ...] = STORAGE_ERRORS
     other: str = "choose a new --out"
+    earlier: str = "the search is of an earlier version of lightcnn; choose a new --out"
 
     def __str__(self) -> str:
         return str(self.path)

@@ -32,8 +32,8 @@ DAMAGES = (
     AssertionError, RuntimeError,
 )  # fmt: skip
 """What SQLite, SQLAlchemy and Optuna raise for a file whose tables or values are not those of a study."""
-
-
+EARLIER_FINGERPRINT = {"epochs", "images"}
+"""Keys in the fingerprint of a study of the first format, whose rungs were epochs of a part of the images."""
 RungName = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,14}$")]
 
 
@@ -145,7 +145,8 @@ class TrialResult:
 def open_study(place: StudyPlace, sampler: BaseSampler, fingerprint: Mapping[str, Any]) -> Study:
     """The study at `place`, which is created if it does not exist. Every trial in it is checked.
 
-    Raises: RunError if it is locked, damaged, cannot be reached, or is that of a search with another `fingerprint`.
+    Raises: RunError if it is locked, damaged, cannot be reached, or is that of a search with another `fingerprint` or
+    of an earlier version of lightcnn.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with without_warnings(), _opening_errors(place), storage_errors(place, started=place.is_shared):
@@ -157,9 +158,11 @@ def open_study(place: StudyPlace, sampler: BaseSampler, fingerprint: Mapping[str
             sampler=sampler,
             pruner=optuna.pruners.NopPruner(),
         )
+        stored = study.user_attrs.get("fingerprint")
+        if isinstance(stored, dict) and stored.keys() >= EARLIER_FINGERPRINT:
+            raise RunError(f"{place}: {place.earlier}")
         _require_own_study(study)
         place.check()
-        stored = study.user_attrs.get("fingerprint")
         _require_same_search(stored, fingerprint, place)
         if stored is None:
             study.set_user_attr("fingerprint", dict(fingerprint))
