@@ -1,4 +1,4 @@
-"""Real processes on a real server: kill -9, SIGTERM, a restart of the server, and a clock that is wrong."""
+"""Real processes and a real server: kill -9 at bad moments, SIGTERM, restarts of the servers, and a wrong clock."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,21 +31,40 @@ PROGRAM = (
     "from lightcnn.searching.shared import members; members.SILENT_SECONDS, members.BEAT_SECONDS = 8.0, 1.0; "
     "from lightcnn.__main__ import main; main()"
 )
+DIES_AFTER_REPORT = f"""
+import os, optuna
+report = optuna.Trial.report
+optuna.Trial.report = lambda *values: (report(*values), os.kill(os.getpid(), 9))
+{PROGRAM}
+"""
+"""A leader, or a search on one machine, that dies once it has reported its first score."""
+DIES_BEFORE_TELL = f"""
+import os
+from lightcnn.searching.shared.job_queue import JobQueue
+def finish(queue, claim, result):
+    queue._storage.set_trial_user_attr(claim.trial_id, "result", result.model_dump_json())
+    os.kill(os.getpid(), 9)
+JobQueue.finish = finish
+{PROGRAM}
+"""
+"""A machine that dies once it has stored the result of its first job, before the job counts as done."""
 
 
 def start(
-    folder: Path, url: str, study: str, *, before: tuple[str, ...] = (), trials: int = TRIALS
+    folder: Path, *options: str, url: str = "", program: str = PROGRAM, before: tuple[str, ...] = ()
 ) -> subprocess.Popen[str]:
-    """A machine: a process of one worker on the digits, whose trainings take some seconds."""
-    command = [
-        *before, sys.executable, "-c", PROGRAM, "search", "--budget", "100kFLOPs", "--trials", str(trials),
-        "--epochs", "20", "--workers", "1", "--study", study, "--out", str(folder), "--quiet",
-    ]  # fmt: skip
+    """A machine: a process on the digits, whose trainings take some seconds. What it prints is in FOLDER.log."""
+    command = [*before, sys.executable, "-c", program, "search", *options, "--out", str(folder), "--quiet"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "LIGHTCNN_STORAGE": url, "OMP_NUM_THREADS": "1"}
-    with folder.with_suffix(".log").open("w") as log:
+    with folder.with_suffix(".log").open("a") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, text=True, start_new_session=True)
     STARTED.append(process)
     return process
+
+
+def settings(trials: int = TRIALS, workers: int = 1) -> list[str]:
+    """The options of a search."""
+    return ["--budget", "100kFLOPs", "--trials", str(trials), "--epochs", "20", "--workers", str(workers)]
 
 
 WRONG_CLOCK = """
@@ -93,9 +113,55 @@ def ended() -> Iterator[None]:
     """Ends what a test that failed has left."""
     yield
     while STARTED:
-        process = STARTED.pop()
-        process.kill()
-        process.wait()
+        kill(STARTED.pop())
+
+
+class Server:
+    """What machines connect to: the database, or Optuna's proxy of it."""
+
+    def __init__(self, cluster: Cluster, *, proxied: bool) -> None:
+        self._cluster = cluster
+        self._proxy: subprocess.Popen[str] | None = None
+        self.url = cluster.url
+        if proxied:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                self._port = free.getsockname()[1]
+            self.url = f"grpc://127.0.0.1:{self._port}"
+            self._serve()
+
+    def restart(self) -> None:
+        """Ends the database and its proxy at once, and starts them some seconds later."""
+        if self._proxy is not None:
+            kill(self._proxy)
+        self._cluster.stop()
+        time.sleep(3)
+        self._cluster.resume()
+        if self._proxy is not None:
+            self._serve()
+
+    def jobs(self, study: str) -> list[tuple[str, str, int | None]]:
+        """Target, state and member of every job of a study."""
+        with closing(SharedPlace(SharedSettings(self._cluster.url, study))) as place:
+            trials = JobQueue(place)._study.get_trials(deepcopy=False)
+            return [(t.user_attrs["target"], t.state.name, t.user_attrs.get("member")) for t in trials]
+
+    def is_training(self, study: str, member: int) -> bool:
+        """Whether that member has a job."""
+        return any(state == "RUNNING" and each == member for _, state, each in self.jobs(study))
+
+    def _serve(self) -> None:
+        command = [sys.executable, "-m", "lightcnn", "storage", "serve", self._cluster.url, "--port", str(self._port)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        self._proxy = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True, env=environment)
+        STARTED.append(self._proxy)
+        assert self._proxy.stdout is not None
+        assert "{" in self._proxy.stdout.readline()
+
+
+@pytest.fixture(params=["database", "proxy"])
+def server(cluster: Cluster, request: pytest.FixtureRequest) -> Server:
+    return Server(cluster, proxied=request.param == "proxy")
 
 
 def until(condition: Callable[[], bool], seconds: float = 400.0) -> None:
@@ -109,104 +175,97 @@ def kill(process: subprocess.Popen[str]) -> None:
     """Ends a process without any warning; its workers end since their input ends."""
     process.kill()
     process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
-def jobs(url: str, study: str) -> list[tuple[str, str, int | None]]:
-    """Target, state and member of every job of a study."""
-    with closing(SharedPlace(SharedSettings(url, study))) as place:
-        trials = JobQueue(place)._study.get_trials(deepcopy=False)
-        return [(t.user_attrs["target"], t.state.name, t.user_attrs.get("member")) for t in trials]
-
-
-def running(url: str, study: str, member: int) -> bool:
-    """Whether that member trains."""
-    return any(state == "RUNNING" and each == member for _, state, each in jobs(url, study))
-
-
-def timeless(folder: Path) -> list[dict[str, str]]:
-    """trials.csv without times."""
+def result(folder: Path) -> tuple[list[dict[str, str]], bytes]:
+    """trials.csv without times, and the weights."""
     with (folder / "trials.csv").open(newline="") as file:
-        return [{name: value for name, value in row.items() if "seconds" not in name} for row in csv.DictReader(file)]
+        rows = [{name: value for name, value in row.items() if "seconds" not in name} for row in csv.DictReader(file)]
+    return rows, (folder / "weights.safetensors").read_bytes()
 
 
-def error(folder: Path) -> str:
-    return folder.with_suffix(".log").read_text()
+def printed(*folders: Path) -> str:
+    return "\n".join(folder.with_suffix(".log").read_text() for folder in folders)
 
 
-def test_four_machines_two_of_which_are_killed_and_one_has_a_wrong_clock(tmp_path: Path, cluster: Cluster) -> None:
+def test_four_machines_with_all_faults_train_every_network_once(tmp_path: Path, server: Server) -> None:
+    study, trials = tmp_path.name, 16
     folders = [tmp_path / name for name in "abcd"]
-    processes = [start(folders[0], cluster.url, "four")]
-    until(lambda: running(cluster.url, "four", 0))
-    processes.append(start(folders[1], cluster.url, "four"))
-    until(lambda: running(cluster.url, "four", 1))
-    kill(processes[1])  # while it trains
-    processes.append(start(folders[2], cluster.url, "four", before=wrong_clock(tmp_path)))
-    processes.append(start(folders[3], cluster.url, "four"))
-    until(lambda: running(cluster.url, "four", 3))
-    kill(processes[0])  # the leader
-    cluster.stop()
-    time.sleep(3)
-    cluster.resume()
-    assert [process.wait(900) for process in processes[2:]] == [0, 0], "\n".join(map(error, folders))
+    common = [*settings(trials), "--study", study]
+    leader = start(folders[0], *common, url=server.url)
+    until(lambda: server.is_training(study, 0))
+    untold = start(folders[1], *common, url=server.url, program=DIES_BEFORE_TELL)
+    others = [start(folders[2], *common, url=server.url, before=wrong_clock(tmp_path))]
+    others.append(start(folders[3], *common, url=server.url))
+    assert untold.wait(400) == -signal.SIGKILL, printed(folders[1])
+    until(lambda: server.is_training(study, 3) and server.is_training(study, 0))
+    kill(leader)
+    server.restart()
+    assert [process.wait(900) for process in others] == [0, 0], printed(*folders)
+
     (finished,) = [folder for folder in folders if (folder / "report.json").is_file()]
     assert finished in folders[2:]
-    rows = timeless(finished)
-    assert [row["number"] for row in rows] == [str(number) for number in range(TRIALS)]
-    done = Counter(target for target, state, _ in jobs(cluster.url, "four") if state == "COMPLETE")
-    assert set(done.values()) == {1}
-    machines = json.loads((finished / "report.json").read_text())["machines"]
-    assert machines["members"] == 4
+    rows, _ = result(finished)
+    assert [row["number"] for row in rows] == [str(number) for number in range(trials)]
+    jobs = server.jobs(study)
+    assert set(Counter(target for target, state, _ in jobs if state == "COMPLETE").values()) == {1}
+    killed = [member for _, state, member in jobs if state == "FAIL"]
+    assert len(killed) == 2 and 0 in killed, "only what two killed machines had started is trained again"
+    assert json.loads((finished / "report.json").read_text())["machines"]["members"] == 4
 
 
-def test_one_machine_with_faults_finds_what_it_finds_without(tmp_path: Path, cluster: Cluster) -> None:
-    assert start(tmp_path / "undisturbed", cluster.url, "undisturbed").wait(900) == 0, error(tmp_path / "undisturbed")
-    first = start(tmp_path / "first", cluster.url, "disturbed")
-    until(lambda: len(jobs(cluster.url, "disturbed")) >= 3)
-    kill(first)
-    second = start(tmp_path / "second", cluster.url, "disturbed")
-    until(lambda: len(jobs(cluster.url, "disturbed")) >= 6)
-    cluster.stop()
-    time.sleep(2)
-    cluster.resume()
-    until(lambda: len(jobs(cluster.url, "disturbed")) >= 7)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> tuple[list[dict[str, str]], bytes]:
+    """The result of a shared search of one machine without faults."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert start(folder, *settings(), "--study", "undisturbed", url=cluster.url).wait(900) == 0, printed(folder)
+    return result(folder)
+
+
+def test_one_machine_with_all_faults_finds_what_it_finds_without(
+    tmp_path: Path, server: Server, undisturbed: tuple[list[dict[str, str]], bytes]
+) -> None:
+    study = tmp_path.name
+    folders = [tmp_path / str(number) for number in range(5)]
+    common = [*settings(), "--study", study]
+
+    def session(number: int, *, program: str = PROGRAM, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        return start(folders[number], *common, url=server.url, program=program, before=before)
+
+    assert session(0, program=DIES_BEFORE_TELL).wait(400) == -signal.SIGKILL, printed(folders[0])
+    assert session(1, program=DIES_AFTER_REPORT).wait(400) == -signal.SIGKILL, printed(folders[1])
+    known = len(server.jobs(study))
+    trained = session(2, before=wrong_clock(tmp_path))
+    until(lambda: len(server.jobs(study)) >= known + 2)
+    kill(trained)  # while it trains
+    restarted = session(3)
+    until(lambda: len(server.jobs(study)) >= known + 4)
+    server.restart()
+    until(lambda: len(server.jobs(study)) >= known + 5)
     began = time.monotonic()
-    second.send_signal(signal.SIGTERM)
-    assert second.wait(60) == 143
+    restarted.send_signal(signal.SIGTERM)
+    assert restarted.wait(60) == 143, printed(folders[3])
     assert time.monotonic() - began < 10
-    assert start(tmp_path / "third", cluster.url, "disturbed").wait(900) == 0, error(tmp_path / "third")
-    assert timeless(tmp_path / "third") == timeless(tmp_path / "undisturbed")
-    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("third", "undisturbed")]
-    assert weights[0] == weights[1]
+    assert session(4).wait(900) == 0, printed(folders[4])
+    assert result(folders[4]) == undisturbed
 
 
-@contextmanager
-def proxy(cluster: Cluster) -> Iterator[subprocess.Popen[str]]:
-    """`lightcnn storage serve`."""
-    command = [sys.executable, "-m", "lightcnn", "storage", "serve", cluster.url, "--port", "13579", "--json"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        STARTED.append(process)
-        assert process.stdout is not None
-        try:
-            assert "{" in process.stdout.readline()
-            yield process
-        finally:
-            process.terminate()
+def test_four_workers_of_one_search_with_all_faults_find_what_they_find_without(tmp_path: Path) -> None:
+    undisturbed, folder = tmp_path / "undisturbed", tmp_path / "run"
+    assert start(undisturbed, *settings(workers=4)).wait(900) == 0, printed(undisturbed)
 
+    def trained() -> int:
+        log = folder / "log.txt"
+        return log.read_text().count(" images") if log.exists() else 0
 
-def test_machines_join_through_optunas_proxy_which_is_restarted(tmp_path: Path, cluster: Cluster) -> None:
-    url = "grpc://127.0.0.1:13579"
-    with proxy(cluster) as serving:
-        first = start(tmp_path / "first", url, "proxied", trials=4)
-        until(lambda: running(cluster.url, "proxied", 0))
-        second = start(tmp_path / "second", url, "proxied", trials=4)
-        until(lambda: running(cluster.url, "proxied", 1))
-        kill(first)  # the leader
-        serving.send_signal(signal.SIGTERM)
-        assert serving.wait(30) == 0
-    time.sleep(2)
-    with proxy(cluster):
-        assert second.wait(900) == 0, error(tmp_path / "second")
-    assert len(timeless(tmp_path / "second")) == 4
-    done = Counter(target for target, state, _ in jobs(cluster.url, "proxied") if state == "COMPLETE")
-    assert set(done.values()) == {1}
+    assert start(folder, *settings(workers=4), program=DIES_AFTER_REPORT).wait(400) == -signal.SIGKILL, printed(folder)
+    resumed = start(folder, "--resume", before=wrong_clock(tmp_path))
+    until(lambda: trained() >= 3)
+    children = Path(f"/proc/{resumed.pid}/task/{resumed.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)  # a worker
+    until(lambda: trained() >= 6)
+    kill(resumed)
+    assert start(folder, "--resume").wait(900) == 0, printed(folder)
+    assert result(folder) == result(undisturbed)
