@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
+from ruamel.yaml.emitter import Emitter
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -47,6 +49,16 @@ class Frozen(BaseModel):
 def rule_error(path: str, message: str) -> PydanticCustomError:
     """The error of a rule that spans several keys; `path` is the place (`a.b.0`), relative to the model that checks."""
     return PydanticCustomError("rule", "{message}", {"path": path, "message": message})
+
+
+class KeyEmitter(Emitter):
+    """Writes every key on one line, as YAML asks for: ruamel.yaml ends lines in keys that have spaces."""
+
+    def write_plain(self, text: Any, split: Any = True) -> None:
+        width = self.best_width
+        self.best_width = width if split else sys.maxsize
+        super().write_plain(text, split)
+        self.best_width = width
 
 
 def load(model: type[Model], path: str | Path) -> Model:
@@ -129,6 +141,7 @@ def dump(model: BaseModel, header: str = "", exclude_defaults: bool = True) -> s
     stream = io.StringIO()
     stream.writelines(f"# {line}\n" for line in header.splitlines())
     writer = YAML(typ="safe", pure=True)
+    writer.Emitter = KeyEmitter
     writer.default_flow_style = None
     writer.width = 120
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]

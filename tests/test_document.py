@@ -329,6 +329,21 @@ def test_names_that_look_like_other_types_are_read_as_written(name: str) -> None
     assert document.parse(NetworkSpec, document.dump(network)) == network
 
 
+class Rates(Frozen):
+    """A mapping whose keys may have spaces, as the rates of a latency model."""
+
+    rates: dict[str, float]
+
+
+@pytest.mark.parametrize("count", range(1, 60))
+def test_keys_with_spaces_are_read_as_written_wherever_the_line_ends(count: int) -> None:
+    """A key must be on one line."""
+    document_of_rates = Rates(rates={f"{'x' * (number % 9)} macs {number}": number / 3 for number in range(count)})
+    text = document.dump(document_of_rates)
+    assert document.parse(Rates, text) == document_of_rates
+    assert count < 20 or max(map(len, text.splitlines())) < 160, "lines still end"
+
+
 def test_the_shipped_files_are_known_here() -> None:
     assert set(document.shipped("search_spaces")) == SPACES
     assert set(document.shipped("recipes")) == RECIPES
