@@ -23,9 +23,10 @@ def cost_range(budget: Budget) -> Limit:
     """
     ranges = [limit for limit in budget.limits if limit.lower is not None]
     if not ranges:
+        example = replace(budget.limits[0], lower=max(1, budget.limits[0].upper // 10))
         raise BudgetError(
             f"--pareto: budget {budget} has no range; write the lowest and the highest cost of the front, as in "
-            "0.2..4MFLOPs"
+            f"{example}"
         )
     if len(ranges) > 1:
         raise BudgetError(

@@ -15,7 +15,12 @@ from lightcnn.errors import BudgetError
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1MFLOPs", "--pareto: budget 1MFLOPs has no range"),
+        (
+            "1MFLOPs",
+            "--pareto: budget 1MFLOPs has no range; write the lowest and the highest cost of the front, as in 0.1",
+        ),
+        ("50ms-onnx", "as in 5..50ms-onnx"),
+        ("64KB", "as in 6.4..64kB"),
         ("0.2..4MFLOPs,20k..200kparams", "has 2 ranges; a front is over one cost"),
         ("0.9..1MFLOPs", "the range 0.9..1MFLOPs is narrow; its upper end must be at least 2 times"),
     ],
