@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
@@ -21,6 +22,8 @@ SMALLER_NETWORK = "reduce its widths, its depths or the size of its input"
 """What to do about a network that does not fit."""
 MAX_WORKERS = 8
 """The most processes of one search."""
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc")
+"""What messages of torch contain if memory ran out; on a CPU it raises a plain RuntimeError."""
 GROUPS = Path("/sys/fs/cgroup")
 """The folder in which Linux lists the limits of containers."""
 PROCESS_GROUPS = Path("/proc/self/cgroup")
@@ -123,6 +126,14 @@ def free_memory(device: torch.device) -> int | None:
         return int(torch.cuda.mem_get_info(device)[0])
     sizes = [size for size in (_available(), _within_group()) if size is not None]
     return min(sizes, default=None)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, on whatever device. Needs no torch."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    is_from_torch = isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
+    return isinstance(error, MemoryError) or is_from_torch
 
 
 def _available() -> int | None:

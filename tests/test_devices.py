@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from lightcnn.baselines import build_network
 from lightcnn.cli import main
 from lightcnn.cost import cost
 from lightcnn.counting.count import count
-from lightcnn.devices import free_memory, require_memory
+from lightcnn.devices import free_memory, is_out_of_memory, require_memory
 from lightcnn.errors import InputError
 from lightcnn.network import build
 from lightcnn.spec import ConvBlock, NetworkSpec
@@ -162,3 +163,20 @@ def test_a_worker_sees_one_of_the_gpus_of_its_search(
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
     assert devices.gpu_variables(1) == {"CUDA_VISIBLE_DEVICES": expected}
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_errors_that_mean_that_memory_ran_out(error: Exception, is_one: bool) -> None:
+    assert is_out_of_memory(error) == is_one

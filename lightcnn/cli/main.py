@@ -29,10 +29,11 @@ from lightcnn.cli.search import search
 from lightcnn.cli.serve import serve
 from lightcnn.cli.storage import storage
 from lightcnn.cli.train import train
+from lightcnn.devices import is_out_of_memory
 from lightcnn.errors import DocumentError, LightcnnError
 from lightcnn.output.console import CommandConsole
 from lightcnn.run_files import write_remedy
-from lightcnn.text import format_error, not_one_of
+from lightcnn.text import first_line, format_error, not_one_of
 from lightcnn.version import __version__
 
 
@@ -137,10 +138,8 @@ def _report(failure: Exception, arguments: list[str], debug: bool) -> int:
         return _fail(f"{message}; see `{context.command_path if context else 'lightcnn'} --help`", 2, debug)
     except BrokenPipeError:
         return 1
-    except OSError as error:
-        return _fail(_format_os_error(error, arguments), 1, debug)
     except Exception as error:
-        return _fail(f"{format_error(error)} (a bug in lightcnn; run with --debug for the traceback)", 1, debug)
+        return _fail(_format_failure(error, arguments), 1, debug)
 
 
 def _with_suggestion(message: str) -> str:
@@ -151,14 +150,27 @@ def _with_suggestion(message: str) -> str:
     )
 
 
+def _format_failure(error: Exception, arguments: list[str]) -> str:
+    """An error that lightcnn did not raise itself."""
+    if is_out_of_memory(error):
+        return f"out of memory ({first_line(error)}); {_resumed('free some memory', arguments)}"
+    if isinstance(error, OSError):
+        return _format_os_error(error, arguments)
+    return f"{format_error(error)} (a bug in lightcnn; run with --debug for the traceback)"
+
+
 def _format_os_error(error: OSError, arguments: list[str]) -> str:
     """An error of the operating system, and what to do about it if that is known."""
     if error.filename is None:  # every error of a file names it
         return f"the output cannot be printed ({error.strerror}); send stdout elsewhere"
     remedy = write_remedy(error)
+    return f"{error.filename}: {error.strerror}{f'; {_resumed(remedy, arguments)}' if remedy else ''}"
+
+
+def _resumed(remedy: str, arguments: list[str]) -> str:
+    """A remedy, and that the command then continues with --resume, if it has that option."""
     can_resume = arguments[0] in COMMANDS and "resume" in inspect.signature(COMMANDS[arguments[0]]).parameters
-    resume = ", then continue with --resume" if remedy and can_resume else ""
-    return f"{error.filename}: {error.strerror}{f'; {remedy}' if remedy else ''}{resume}"
+    return f"{remedy}, then continue with --resume" if can_resume else remedy
 
 
 def _interrupted(message: str) -> int:

@@ -16,6 +16,7 @@ from lightcnn.counting.copies import eval_copy
 from lightcnn.data.preprocess import Preprocess
 from lightcnn.data.tensors import mean_and_deviation
 from lightcnn.decisions import OutputKind, decide
+from lightcnn.devices import is_out_of_memory
 from lightcnn.errors import InputError, LightcnnError
 from lightcnn.explaining.explained import Masks, require_batch
 from lightcnn.inference import class_probabilities
@@ -56,8 +57,8 @@ class Batch:
         while True:
             try:
                 return work(size)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
                     raise
                 if size == 1:
                     raise LightcnnError("explain: out of memory with a single image; use --device cpu") from None
@@ -260,10 +261,3 @@ def _private_copy(model: nn.Module) -> nn.Module:
         if hasattr(part, "inplace"):
             vars(part)["inplace"] = False
     return copy
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch reports in one of its ways that there is no memory left."""
-    messages = ("can't allocate memory", "out of memory")
-    is_memory_error = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return is_memory_error or any(message in str(error) for message in messages)

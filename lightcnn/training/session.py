@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import Baseline, build_network, require_weights
 from lightcnn.counting.stages import network_cost
+from lightcnn.devices import is_out_of_memory
 from lightcnn.engine.checkpoints import Checkpoints
 from lightcnn.engine.history import History, Row
 from lightcnn.engine.loop import Epoch, fit
@@ -133,7 +133,7 @@ class _Training:
                 describe_batch=self._describe_batch,
             )
         except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             half, accumulate = max(2, batch // 2), 2 * self.settings.accumulate
             raise TrainingError(
@@ -252,8 +252,3 @@ def _teacher_seconds(setup: TrainingSetup, few: NDArray[np.int64]) -> float:
     start = time.perf_counter()
     setup.teacher.predict(setup.pipeline.dataset, few)
     return (time.perf_counter() - start) / len(few)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out; on the CPU only torch's message shows it."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)

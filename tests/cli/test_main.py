@@ -92,6 +92,23 @@ def test_an_error_of_the_system_has_a_remedy_that_fits(
     assert report(command, error, capsys, monkeypatch) == (1, expected)
 
 
+@pytest.mark.parametrize(
+    ("command", "error", "text"),
+    [
+        ("check", MemoryError("no room\nat all"), "out of memory (no room); free some memory\n"),
+        (
+            "search",
+            OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+            "out of memory ([Errno 12] Cannot allocate memory); free some memory, then continue with --resume\n",
+        ),
+    ],
+)
+def test_a_lack_of_memory_is_no_bug(
+    command: str, error: Exception, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert report(command, error, capsys, monkeypatch) == (1, f"lightcnn: {text}")
+
+
 @pytest.mark.parametrize("command", ["check", "train"])
 def test_problems_of_a_document_are_escaped(command, tmp_path, capfd) -> None:
     file = tmp_path / "x.yaml"

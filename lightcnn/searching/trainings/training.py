@@ -7,12 +7,12 @@ import traceback
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import nn
 
 from lightcnn import interrupt
+from lightcnn.devices import is_out_of_memory
 from lightcnn.engine.distillation import Lessons
 from lightcnn.engine.loop import Epoch, fit, limited_threads
 from lightcnn.engine.saved_state import load_state, read_note, save_state
@@ -46,16 +46,17 @@ def run_job(
     except Exception as error:
         interrupt.check()  # a library may have turned the signal into this error
         message = first_line(f"{type(error).__name__}: {error}")
-        if isinstance(error, OSError):
+        if is_out_of_memory(error):
+            batch = job.training.batch
+            message = f"out of memory with batches of {batch} ({first_line(error)}); lower training.batch or --workers"
+        elif isinstance(error, OSError):
             message = f"{error.filename or folder.path}: cannot be written ({error.strerror or error})"
-        elif isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-            message = f"out of memory with batches of {job.training.batch}: {first_line(error)}"
         elif isinstance(error, LightcnnError):
             message = first_line(error)
         return TrainingResult(
             trial=job.trial, rung=job.rung, target=job.target, step=0, images=0, seconds=0.0,
             error=message or type(error).__name__, traceback=traceback.format_exc(limit=-5),
-            ends_search=isinstance(error, OSError),
+            ends_search=isinstance(error, OSError) and not is_out_of_memory(error),
         )  # fmt: skip
 
 
