@@ -7,9 +7,11 @@ import sqlite3
 import optuna
 import pytest
 from searching.table_space import table_searcher
+from sqlalchemy.exc import OperationalError
 
-from lightcnn.errors import RunError
+from lightcnn.errors import RunError, StudyError
 from lightcnn.searching.trials.place import STUDY_NAME, StudyFile
+from lightcnn.searching.trials.storage import storage_errors
 
 
 def test_a_study_of_another_search_is_refused_with_the_difference(tmp_path):
@@ -46,3 +48,12 @@ def test_a_locked_study_is_refused(tmp_path):
             table_searcher(tmp_path)
     finally:
         holder.close()
+
+
+@pytest.mark.parametrize("message", ["database or disk is full", "disk I/O error"])
+def test_a_study_that_cannot_be_opened_since_the_disk_is_full_can_be_resumed(tmp_path, message):
+    with (
+        pytest.raises(StudyError, match=rf"\({message}\); check the free disk space.*, then use --resume"),
+        storage_errors(StudyFile(tmp_path / "study.db")),
+    ):
+        raise OperationalError("", None, sqlite3.OperationalError(message))

@@ -20,11 +20,12 @@ STUDY_NAME = "search"
 """The name of the study in a run folder."""
 STORAGE_ERRORS = (OperationalError, optuna.exceptions.StorageInternalError)
 """What Optuna raises if a database cannot be read or written."""
+FREE_SPACE = "check the free disk space"
 REMEDIES = {
-    "locked": "end the process that uses it", "full": "check the free disk space", "readonly": "check its permissions",
-    "unable to open": "check its permissions",
+    "locked": "end the process that uses it", "full": FREE_SPACE, "disk I/O": f"{FREE_SPACE} and the disk",
+    "readonly": "check its permissions", "unable to open": "check its permissions",
 }  # fmt: skip
-"""What to do about an error of SQLite, by a word of its message."""
+"""What to do about an error of SQLite, by words of its message; a full disk may also be one of input and output."""
 
 
 class StudyPlace(Protocol):

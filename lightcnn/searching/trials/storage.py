@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from lightcnn.errors import RunError, StudyError
-from lightcnn.searching.trials.place import StudyPlace
+from lightcnn.searching.trials.place import FREE_SPACE, StudyPlace
 from lightcnn.text import first_line
 
 DAMAGES = (
@@ -213,14 +213,16 @@ def without_warnings() -> Iterator[None]:
 def storage_errors(place: StudyPlace, *, started: bool = False) -> Iterator[None]:
     """Turns storage errors into one line.
 
-    Raises: RunError for values that are not JSON; otherwise the same, or StudyError once trials have `started`.
+    Raises: RunError for values that are not JSON; otherwise the same, or StudyError once trials have `started` or if
+    the disk is full.
     """
     try:
         yield
     except place.errors as error:
         reason, remedy = place.explain(error)
-        kind = StudyError if started else RunError
-        resume = ", then use --resume" if started else ""
+        is_resumable = started or remedy.startswith(FREE_SPACE)
+        kind = StudyError if is_resumable else RunError
+        resume = ", then use --resume" if is_resumable else ""
         raise kind(f"{place}: the study cannot be read or written ({reason}); {remedy}{resume}") from None
     except json.JSONDecodeError as error:
         raise RunError(f"{place}: not a study of lightcnn ({first_line(error)}); {place.other}") from None
