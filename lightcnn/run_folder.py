@@ -343,4 +343,6 @@ def _processor() -> str:
 
 
 def _not_creatable(path: Path, error: OSError) -> RunError:
+    if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another process made it meanwhile
+        return RunError(f"--out {path}: already exists; choose a new folder")
     return RunError(f"--out {path}: cannot be made ({error.strerror}); choose a folder that you may write to")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lightcnn import run_folder
 from lightcnn.errors import DataError, LightcnnError, RunError
 from lightcnn.run_folder import MAX_NAMED, RunFolder, require_complete
 
@@ -23,6 +24,22 @@ def test_a_folder_is_created_with_its_files_and_only_once(tmp_path: Path) -> Non
         RunFolder.create(run.path, "audit", {})
     with pytest.raises(RunError, match=r"choose a new folder, or use --resume to continue the run in it$"):
         RunFolder.resumed(run.path, resume=False, command="train", settings="data.json")
+
+
+def test_a_folder_that_another_process_makes_meanwhile_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def environment() -> dict[str, str]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(run_folder, "environment", dict)
+            RunFolder.create(tmp_path / "run", "search", {"first.txt": b""})
+        return {}
+
+    monkeypatch.setattr(run_folder, "environment", environment)
+    with pytest.raises(RunError, match=r"run: already exists; choose a new folder$"):
+        RunFolder.create(tmp_path / "run", "search", {"second.txt": b""})
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["environment.json", "first.txt"]
 
 
 def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
