@@ -120,8 +120,7 @@ def prepare(
     budget = Budget.parse(settings.budget)
     latencies = None
     if budget.latencies:
-        wait_until_idle()
-        latencies = _latencies(images, budget, settings, existing, progress)
+        latencies = _latencies(images, budget, settings, existing, progress, wait_until_idle)
     space = BudgetedSpace(images, budget, dataset.size, latencies.models if latencies else (), pareto=settings.pareto)
     require_deployable(space, settings.deploy)
     _require_training(space, settings, dataset, sets, device, workers)
@@ -176,9 +175,16 @@ def _judge(settings: SearchSettings, dataset: Dataset, sets: Split) -> Judge:
 
 
 def _latencies(
-    space: SearchSpace, budget: Budget, settings: SearchSettings, existing: RunFolder | None, progress: SearchProgress
+    space: SearchSpace,
+    budget: Budget,
+    settings: SearchSettings,
+    existing: RunFolder | None,
+    progress: SearchProgress,
+    wait_until_idle: Callable[[], object],
 ) -> LatencyModels:
     """What predicts the times that the budget limits: measured once, and then read from the run folder.
+
+    The seconds that are reported include the wait until nothing else runs, since `--time` does.
 
     Raises: RunError if it was measured on another machine.
     """
@@ -186,6 +192,7 @@ def _latencies(
     if existing is not None:
         return read_models(existing, budget)
     start = time.monotonic()
+    wait_until_idle()
     models = measure_models(space, budget, settings.seed, progress.timing, settings.seconds)
     networks, error = min(each.networks for each in models.models), max(each.error for each in models.models)
     progress.timed(time.monotonic() - start, networks, error)

@@ -58,7 +58,9 @@ class SearchView(LiveView, SearchProgress):
         """Shows the step and how many networks are done; without a live view, announces those before the search."""
         interrupt.check()
         if not (self.is_live or self._is_timing or self._plan is not None):
-            self.line("timing networks for the limit on latency, in at most about a quarter of --time")
+            self.line(
+                "timing networks for the limit on latency; with --time, about a quarter of it is planned for that"
+            )
         self._is_timing = True
         self._phase, self._current = what, f"{done:,} of {total:,} networks"
 
@@ -70,8 +72,8 @@ class SearchView(LiveView, SearchProgress):
         )
         if error > BUSY_ERROR:
             self._timed += (
-                " (other programs seem to run, or too few were timed), and a network must be predicted to be that much "
-                "faster"
+                " (other programs seem to run, or too few were timed); a network fits if its predicted time and "
+                f"{error:.0%} more are within the limit"
             )
 
     def planned(self, search: Any) -> None:

@@ -6,9 +6,11 @@ import csv
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from helpers.clocks import replace_clocks
 from PIL import Image
 
@@ -19,7 +21,9 @@ from lightcnn.latency_model import LatencyModel, latency_features
 from lightcnn.program import program
 from lightcnn.progress import no_progress
 from lightcnn.searching import latency
+from lightcnn.searching.preparation import prepare as prepare_search
 from lightcnn.searching.report.wording import comparison_lines
+from lightcnn.searching.settings import new_settings
 from lightcnn.searching.trainings import choice
 from lightcnn.searching.trainings.finals import Finalist
 from lightcnn.spec import NetworkSpec
@@ -176,6 +180,31 @@ def test_a_search_bounds_the_timing_by_its_own_time(space: str, monkeypatch: pyt
         with pytest.raises(LightcnnError, match="the time is known"):
             run(space, "200us", **options)
     assert limits == [40.0, None]
+
+
+def test_the_wait_for_workers_is_part_of_the_seconds_that_timing_took(
+    space: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, timed = [0.0], list[float]()
+    replace_clocks(monkeypatch, lambda: now[0])
+
+    def wait() -> None:
+        now[0] += 20.0
+
+    progress = SimpleNamespace(
+        reading=no_progress, timing=no_progress, read=lambda *_: None, timed=lambda seconds, *_: timed.append(seconds)
+    )
+    values = {"budget": "200us", "space": space, "data": "squares.npz", "trials": 2}
+    inputs = prepare_search(
+        new_settings(values),
+        torch.device("cpu"),
+        1,
+        progress,
+        existing=None,
+        wait_until_idle=wait,  # type: ignore[arg-type]
+    )
+    assert timed == [20.0], "the times of networks are made up"
+    assert inputs.latencies is not None
 
 
 def test_a_latency_below_the_smallest_network_is_refused_before_there_is_a_folder(space: str) -> None:

@@ -27,7 +27,8 @@ UNUSED_SHARE = 0.1
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     """The plan in sentences, from its document."""
     final, rungs, count = plan["final"], plan["rungs"], plan["finalists"]
-    length = f"{human(final['images'])} images ({final['epochs']:g} epochs, {final['steps']:,} steps)"
+    epochs = "1 epoch" if final["epochs"] == 1 else f"{final['epochs']:g} epochs"
+    length = f"{human(final['images'])} images ({epochs}, {final['steps']:,} steps)"
     if final["steps"] == 1:
         length = "one step: nearly all of the time has passed"
     if plan["networks"] == 1 and plan["worthwhile_seconds"] is None:

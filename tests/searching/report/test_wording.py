@@ -112,6 +112,9 @@ def test_the_plan_names_only_lengths_that_networks_will_reach(networks, beside, 
         "worthwhile_seconds": None,
     }  # fmt: skip
     assert expected in plan_lines(plan)[0]
+    assert "(100 epochs, 2,000 steps)" in plan_lines(plan)[0]
+    final = {"images": 1_221, "epochs": 1.0, "steps": 20}
+    assert "to about 1.221k images (1 epoch, 20 steps)" in plan_lines(plan | {"final": final})[0]
 
 
 def test_a_search_that_compared_nothing_or_was_cut_short_says_so() -> None:
