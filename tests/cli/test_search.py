@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.pages import read_page
+from helpers.searches import timeless
 from safetensors.torch import load_file
 
 from lightcnn.cli.main import run
@@ -69,10 +70,6 @@ def finished(data, tmp_path_factory):
 def rows(folder, name="trials.csv"):
     with open(folder / name, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def timeless(folder):
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows(folder)]
 
 
 def test_json_is_the_report_and_nothing_else(finished):

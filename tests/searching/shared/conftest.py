@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import pytest
-from helpers.postgres import Cluster
 
 from lightcnn.searching.shared import members
 from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.trials.place import StudyFile
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """A PostgreSQL server."""
-    server = Cluster.start()
-    yield server
-    server.remove()
 
 
 @pytest.fixture

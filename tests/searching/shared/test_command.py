@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -25,7 +26,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> N
     monkeypatch.setenv("LIGHTCNN_STORAGE", cluster.url)
 
 
-def test_a_search_is_shared_and_found_finished(capsys: pytest.CaptureFixture[str]) -> None:
+def stored(url: str) -> list[tuple[str, dict[str, Any], list[optuna.trial.FrozenTrial]]]:
+    """Names, attributes and trials of all studies of the storage."""
+    with closing(SharedPlace(SharedSettings(url, "digits"))) as place:
+        names = sorted(optuna.get_all_study_names(place.storage))
+        loaded = [optuna.load_study(study_name=name, storage=place.storage) for name in names]
+        return [(study.study_name, study.user_attrs, study.get_trials()) for study in loaded]
+
+
+def test_a_search_is_shared_and_found_finished(capsys: pytest.CaptureFixture[str], cluster: Cluster) -> None:
     assert run(["search", "--budget", "100kFLOPs", "--trials", "1", *COMMON, "--out", "first"]) == 0
     assert "run folder first" in capsys.readouterr().out
     report = json.loads(Path("first/report.json").read_text())
@@ -38,12 +47,14 @@ def test_a_search_is_shared_and_found_finished(capsys: pytest.CaptureFixture[str
     assert "the search has ended; its run folder is " in capsys.readouterr().out
     assert not Path("second").exists()
 
+    before = stored(cluster.url)
     assert run(["search", "--budget", "200kFLOPs", "--trials", "1", *COMMON]) == 2
     error = capsys.readouterr().err
     assert "was started with budget '100kFLOPs', not '200kFLOPs'; omit --budget, or choose another --study" in error
 
     assert run(["search", "--budget", "100kFLOPs", "--space", "mobilenet", "--trials", "1", *COMMON]) == 2
     assert "was started with space 'micro', not 'mobilenet'" in capsys.readouterr().err
+    assert stored(cluster.url) == before
 
     assert run(["search", "--trials", "2", "--workers", "1", "--study", "digits"]) == 2
     assert "was started with trials 1, not 2" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -230,3 +231,15 @@ def test_a_full_disk_ends_the_search_and_not_the_trial(
     alone.submit(job(5))
     with pytest.raises(LightcnnError, match=r"No space left on device.*check the free disk space.*then use --resume"):
         next_result(alone)
+
+
+def test_an_error_of_the_system_that_means_a_lack_of_memory_fails_the_trial_alone(
+    data: PipelineData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mapped(folder: RunFolder, name: str, state: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(training, "save_state", mapped)
+    result = training.run_job(job(5), data, RunFolder.create(tmp_path / "run", "search", {}))
+    assert re.match(r"out of memory with batches of 128 \(.*\); lower training.batch or --workers$", result.error)
+    assert not result.ends_search
