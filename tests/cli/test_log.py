@@ -21,6 +21,7 @@ from lightcnn.tracking.names import TRACKERS, TrackerName
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries
 INSTALLED: list[TrackerName] = [name for name in TRACKERS if importlib.util.find_spec(name)]
 needs_trackers = pytest.mark.skipif(not INSTALLED, reason=f"none of {', '.join(TRACKERS)} is installed")
+FILE_STORE = "mlruns"
 LOGGED = [word for name in INSTALLED for word in ("--log", name)]
 
 
@@ -29,6 +30,7 @@ def offline() -> Iterator[None]:
     """Nothing is sent to a server."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_MODE", "offline")
+        patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "WANDB_DIR"):
             patch.delenv(name, raising=False)
         yield
@@ -36,7 +38,10 @@ def offline() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A search that was interrupted after its first score, and resumed; it is logged all the time."""
+    """A search that was interrupted after its first score, and resumed; it is logged all the time.
+
+    MLflow has it in its file store, where scores are files: the name of one cannot be a folder of others.
+    """
     folder = tmp_path_factory.mktemp("log")
     random, labels = np.random.default_rng(0), np.arange(80) % 2
     images = (random.integers(0, 100, (80, 8, 8)) + 90 * labels[:, None, None]).astype(np.uint8)
@@ -44,9 +49,11 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--out", str(folder / "run"), "--quiet", *LOGGED]
     limits = ["--trials", "3", "--epochs", "2", "--workers", "1", "--strategy", "random"]
     command = ["search", "--budget", "50kFLOPs", "--data", str(folder / "two.npz"), *limits, *options]
-    assert stopped(command, "lightcnn.searching.session:SearchSession._finished", 2) == 130
-    assert not (folder / "run/report.json").exists()
-    assert run(["search", "--resume", *options]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", (folder / FILE_STORE).as_uri())
+        assert stopped(command, "lightcnn.searching.session:SearchSession._finished", 2) == 130
+        assert not (folder / "run/report.json").exists()
+        assert run(["search", "--resume", *options]) == 0
     return folder / "run"
 
 
@@ -55,7 +62,8 @@ def read_points(folder: Path, name: TrackerName) -> stored.Points:
     if name == "tensorboard":
         return {part: dict(series) for part, series in stored.tensorboard_points(folder).items()}
     if name == "mlflow":
-        return stored.mlflow_points(f"sqlite:///{folder}/mlflow.db")
+        files = folder.parent / FILE_STORE
+        return stored.mlflow_points(files.as_uri() if files.is_dir() else f"sqlite:///{folder}/mlflow.db")
     return wandb_points(folder)
 
 
@@ -199,6 +207,26 @@ def test_a_missing_extra_is_refused_before_anything_is_read(
     assert run([*words, "--log", "mlflow", "--log", "tensorboard"]) == 2
     expected = "lightcnn: --log tensorboard: tensorboard is not installed; pip install 'lightcnn[tensorboard]'\n"
     assert capsys.readouterr() == ("", expected)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["search", "--budget", "1MFLOPs", "--data", "missing"], ["train", "missing.yaml"]],
+    ids=["search", "train"],
+)
+def test_a_file_store_without_its_permission_is_refused_before_anything_is_read(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lightcnn.tracking.names._require_installed", lambda name: None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:mlruns")
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+    assert run([*words, "--out", "run", "--log", "mlflow"]) == 2
+    output, error = capsys.readouterr()
+    assert output == "" and error.count("\n") == 1
+    assert error.startswith("lightcnn: --log mlflow: MLFLOW_TRACKING_URI is 'file:mlruns', a file store, ")
+    assert "; set MLFLOW_ALLOW_FILE_STORE=true, or unset MLFLOW_TRACKING_URI" in error
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def install(monkeypatch: pytest.MonkeyPatch, *installed: str) -> None:
 def test_names_are_in_one_order_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, *TRACKERS)
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert require_trackers("mlflow") == ("mlflow",)
     assert require_trackers(["wandb", "tensorboard", "wandb"]) == ("tensorboard", "wandb")
     assert require_trackers(()) == ()
@@ -64,3 +66,37 @@ def test_a_missing_key_is_refused_unless_nothing_is_sent(tmp_path: Path, monkeyp
         require_trackers("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert require_trackers("wandb") == ("wandb",)
+
+
+@pytest.mark.parametrize("allowed", [None, "", "false", "yes"])
+@pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "File:mlruns", "./mlruns", "/tmp/a:b", "uc/mlruns"])
+def test_a_file_store_without_its_permission_is_refused(
+    uri: str, allowed: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, *TRACKERS)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+    if allowed is not None:
+        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", allowed)
+    expected = (
+        f"--log mlflow: MLFLOW_TRACKING_URI is '{uri}', a file store, which MLflow refuses without its permission; set "
+        "MLFLOW_ALLOW_FILE_STORE=true, or unset MLFLOW_TRACKING_URI, which logs into the run folder"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(expected)}$"):
+        require_trackers(["tensorboard", "mlflow"])
+    assert require_trackers("tensorboard") == ("tensorboard",)
+
+
+@pytest.mark.parametrize(
+    ("uri", "allowed"),
+    [
+        ("file:///tmp/mlruns", "true"), ("mlruns", "TRUE"), ("mlruns", "1"), ("", "false"), ("uc", "false"),
+        ("sqlite:///mlflow.db", "false"), ("http://127.0.0.1:5000", "false"), ("databricks", "false"),
+        ("databricks://profile", "false"), ("http://[", "false"),
+    ],
+)  # fmt: skip
+def test_other_stores_of_mlflow_need_no_permission(uri: str, allowed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, *TRACKERS)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", allowed)
+    assert require_trackers("mlflow") == ("mlflow",)

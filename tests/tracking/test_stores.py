@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from helpers import trackers as stored
 
+from lightcnn.errors import InputError
 from lightcnn.run_folder import RunFolder
-from lightcnn.tracking.names import TrackerName
+from lightcnn.tracking.names import TrackerName, require_trackers
 from lightcnn.tracking.tracker import RunPart
 from lightcnn.tracking.trackers import Trackers
 
@@ -27,7 +29,9 @@ POINTS = {
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     """A run folder in a folder to which nothing else may be written."""
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "WANDB_DIR", "WANDB_PROJECT"):
+    for name in (
+        "MLFLOW_TRACKING_URI", "MLFLOW_ALLOW_FILE_STORE", "MLFLOW_EXPERIMENT_NAME", "WANDB_DIR", "WANDB_PROJECT",
+    ):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("WANDB_MODE", "offline")
     (tmp_path / "empty").mkdir()
@@ -58,11 +62,16 @@ def test_tensorboard(folder: RunFolder) -> None:
     assert parameters[""] == RUN.parameters()
 
 
-def test_mlflow(folder: RunFolder) -> None:
+@pytest.mark.parametrize("store", ["sqlite:///{run}/mlflow.db", "file://{run}/../mlruns"], ids=["sqlite", "files"])
+def test_mlflow(store: str, folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow", reason="the extra lightcnn[mlflow] is not installed")
+    uri = store.format(run=folder.path)
+    if uri.startswith("file:"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     for epochs in (2, 2, 3):
         log(folder, "mlflow", epochs)
-    uri = f"sqlite:///{folder.path}/mlflow.db"
+    assert (folder.path / "mlflow.db").exists() == uri.startswith("sqlite:")
     assert stored.mlflow_points(uri) == POINTS
     runs = stored.mlflow_runs(uri)
     assert {name: run.info.status for name, run in runs.items()} == {"run": "FINISHED", "trial-0001": "FINISHED"}
@@ -72,22 +81,38 @@ def test_mlflow(folder: RunFolder) -> None:
     assert set(runs["run"].data.tags) == {"mlflow.runName"}, "nothing of the machine or its user"
 
 
-def test_mlflow_takes_the_uri_of_its_variable_and_starts_again_in_another_store(
+def test_mlflow_starts_again_in_another_store(
     folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("mlflow", reason="the extra lightcnn[mlflow] is not installed")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    first, second = (tmp_path / "first").as_uri(), (tmp_path / "second").as_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", first)
     log(folder, "mlflow", 2)
-    uri = f"sqlite:///{tmp_path}/server.db"
-    (tmp_path / "server.db").write_bytes((folder.path / "mlflow.db").read_bytes())  # with tables: they take seconds
-    client = __import__("mlflow").MlflowClient(tracking_uri=uri)
-    for run in stored.mlflow_runs(uri).values():
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    client = __import__("mlflow").MlflowClient(tracking_uri=second)
+    for run in stored.mlflow_runs(second).values():
         client.delete_run(run.info.run_id)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", second)
     log(folder, "mlflow", 3)
-    points = stored.mlflow_points(uri)
+    points = stored.mlflow_points(second)
     assert points["trial-0001"] == POINTS["trial-0001"]
     assert points[""] == POINTS[""] | {"final/test/accuracy": [(0, 0.3)]}
-    assert len(stored.mlflow_points(f"sqlite:///{folder.path}/mlflow.db")[""]["val/accuracy"]) == 2
+    assert len(stored.mlflow_points(first)[""]["val/accuracy"]) == 2
+
+
+@pytest.mark.parametrize("uri", ["file:{folder}/mlruns", "{folder}/mlruns"])
+def test_mlflow_refuses_what_is_refused_before_a_run(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="the extra lightcnn[mlflow] is not installed")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(folder=tmp_path))
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+    with pytest.raises(mlflow.exceptions.MlflowException, match="MLFLOW_ALLOW_FILE_STORE=true"):
+        mlflow.MlflowClient().search_experiments()
+    with pytest.raises(InputError, match="MLFLOW_ALLOW_FILE_STORE=true"):
+        require_trackers("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    assert [each.name for each in mlflow.MlflowClient().search_experiments()] == ["Default"]
+    assert require_trackers("mlflow") == ("mlflow",)
 
 
 def test_wandb(folder: RunFolder) -> None:
