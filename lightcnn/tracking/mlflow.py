@@ -1,7 +1,8 @@
 """MLflow: a run, and a child run for each part, at MLFLOW_TRACKING_URI or else in `mlflow.db` of the run folder.
 
 SQLite has been MLflow's default for a local store since version 3.7. MLflow 3.17 refuses its file store, which is in
-maintenance mode, unless `MLFLOW_ALLOW_FILE_STORE=true` is set.
+maintenance mode, unless `MLFLOW_ALLOW_FILE_STORE=true` is set. The package may be `mlflow` or `mlflow-skinny`, whose
+modules are the same files.
 """
 
 from __future__ import annotations
