@@ -101,18 +101,19 @@ class Interrupted(Exception):  # noqa: N818 (not an error: the user interrupted 
 
 
 @contextmanager
-def resumable(command: str, out: Path, settings: str, log: Sequence[str] = (), resume: str = "") -> Iterator[None]:
+def resumable(command: str, out: Path, settings: str, log: Sequence[str] = (), further: str = "") -> Iterator[None]:
     """Turns a signal into the command that resumes the run in `out`, once its file `settings` has been written.
 
-    The command has the options `--log` that the run is logged with. `resume` are the options that resume it, if they
-    are not --resume and --out.
+    The command has the options `--log` that the run is logged with, and `further` ones.
 
     An error after a signal counts as the signal: a library may have turned the one into the other, or the terminal may
     be gone. Raises: Interrupted.
     """
 
     def message() -> str:
-        options = (resume or f"--resume --out {shlex.quote(str(out))}") + "".join(f" --log {name}" for name in log)
+        options = " ".join(
+            ["--resume --out", shlex.quote(str(out)), *([further] if further else []), *(f"--log {n}" for n in log)]
+        )
         return (
             f"interrupted; resume with: lightcnn {command} {options}" if (out / settings).is_file() else "interrupted"
         )

@@ -287,7 +287,7 @@ def _take_part(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Takes part in a search of several machines, and prints its end: the result, or on which machine it is."""
+    """Takes part in a search of several machines, and prints the result, or on which machine it is or will be."""
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.progress import tracked
     from lightcnn.searching.settings import SETTINGS_FILE
@@ -312,10 +312,11 @@ def _take_part(
 
             progress = tracked(view, trackers)
             run, end = job.run_shared(settings, shared, out=out, resume=resume, progress=progress)
-    if run is not None and str(run.path.absolute()) == end.folder and (run / "report.json").is_file():
+    if run is not None:
         _show_search(run, as_json, quiet)
     elif as_json:
-        print_json(end.model_dump(mode="json") | {"lightcnn": __version__, "command": "search", "study": str(shared)})
+        where = end.model_dump(mode="json", include={"host", "folder", "in_training"})
+        print_json({"lightcnn": __version__, "command": "search", "study": str(shared)} | where)
     elif not quiet:
         CommandConsole().print_line(f"{shared}: {end.line}")
 

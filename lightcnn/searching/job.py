@@ -217,12 +217,11 @@ def run_shared(
     out: str | Path | None,
     resume: bool = False,
     progress: SearchProgress = SILENT,
-) -> tuple[RunFolder, SharedEnd]:
-    """Takes part in a search of several machines until it has ended; returns the run folder, and how it ended.
+) -> tuple[RunFolder | None, SharedEnd]:
+    """Takes part in a search of several machines; returns the run folder, if this machine led, and where the result is.
 
-    The run folder is finished on the machine that led at the end. With `resume`, the limits may be others than those of
-    the study, and `out` an earlier run of it. Raises: as `search`; RunError if the storage cannot be used, or its study
-    is another search.
+    Other machines end with the last trial. With `resume`, the limits may be others than those of the study, and `out` an
+    earlier run of it. Raises: as `search`; RunError if the storage cannot be used, or its study is another search.
     """
     again = resume and out is not None and Path(out).exists()
     existing = RunFolder.resumed(out, resume=again, command="search", settings=SETTINGS_FILE)
@@ -249,10 +248,10 @@ def run_shared(
                 parts = SessionParts(folder, place, now, data, plan, executor, progress)
                 SearchSession(parts, spent).run()
 
-            end = take_part(
+            end, has_led = take_part(
                 place, SharedParts(inputs.settings, inputs.dataset.fingerprint, pool, folder, progress, lead, resume)
             )
-    return folder, end
+    return folder if has_led else None, end
 
 
 @contextmanager

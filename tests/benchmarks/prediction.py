@@ -32,7 +32,7 @@ from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.settings import load_settings
 from lightcnn.searching.strategies import gaussian_process, predictor
 from lightcnn.searching.trials.place import STUDY_NAME
-from lightcnn.searching.trials.storage import Outcome, read_outcomes
+from lightcnn.searching.trials.storage import Outcome, outcome_of
 from lightcnn.space import SearchSpace
 
 PRIOR_TABLE = Path(__file__).with_name("prior_table.jsonl")
@@ -173,7 +173,7 @@ def print_errors(runs: Sequence[Path]) -> None:
         settings = load_settings(run)
         space = BudgetedSpace(settings.space.for_data(*describe(settings.data)), Budget.parse(settings.budget))
         study = optuna.load_study(storage=f"sqlite:///{run / 'study.db'}", study_name=STUDY_NAME)
-        scored = [outcome for outcome in read_outcomes(study) if outcome.is_scored]
+        scored = [outcome for outcome in map(outcome_of, study.get_trials()) if outcome.is_scored]
         errors = []
         for form in FORMS:
             use(form)

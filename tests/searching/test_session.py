@@ -16,9 +16,11 @@ from lightcnn.searching import job
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings, make_settings
 from lightcnn.searching.terminal import SearchView
+from lightcnn.searching.trainings.executors import InProcess
+from lightcnn.searching.trainings.jobs import FINAL, TrainingJob
 from lightcnn.searching.trials.clock import SearchClock
 from lightcnn.searching.trials.place import STUDY_NAME
-from lightcnn.searching.trials.storage import read_outcomes
+from lightcnn.searching.trials.storage import outcome_of
 from lightcnn.space import SearchSpace
 
 STAGE = "{kind: [conv, separable], width: {low: 4, high: 24}, depth: {low: 1, high: 2}}"
@@ -82,7 +84,7 @@ def test_one_worker_trains_the_first_network_while_the_others_search(settings: S
     first = next(final for final in report["finals"] if final["trial"] == 0)
     assert first["ended"]
     study = optuna.load_study(storage=f"sqlite:///{folder.path / 'study.db'}", study_name=STUDY_NAME)
-    learned, *_ = read_outcomes(study)
+    learned = outcome_of(study.get_trials()[0])
     parts = [row["images"] for row in first["curve"] if row["images"] > learned.images]
     assert set(parts[:-1]) <= {images for images in learned.off_rung if images > learned.images}, "others are predicted"
 
@@ -194,3 +196,25 @@ def test_a_resumed_search_can_still_deliver_what_it_has_trained_before(
     assert len(candidates) == 2 and before in candidates
     assert candidates[report["best"]["trial"]] == max(candidates.values())
     assert (folder / f"trainings/{before:06}-end.safetensors").is_file(), "the next session can deliver it, too"
+
+
+def test_other_machines_are_released_once_only_final_trainings_follow(
+    settings: SearchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    class Executor(InProcess):
+        def submit(self, job: TrainingJob) -> None:
+            events.append("final" if job.rung == FINAL else "rung")
+            super().submit(job)
+
+        def release(self) -> None:
+            events.append("released")
+
+    monkeypatch.setattr(job, "InProcess", Executor)
+    few = settings.model_copy(update={"seconds": None, "trials": 2, "epochs": 1, "workers": 1})
+    job.run(few, out="run")
+    released = events.index("released")
+    assert events.count("released") == 1
+    assert set(events[:released]) == {"rung"}
+    assert set(events[released + 1 :]) == {"final"}

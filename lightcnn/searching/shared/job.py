@@ -28,6 +28,7 @@ from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.shared.states import SharedStates
 from lightcnn.searching.trainings.files import remove_states
+from lightcnn.searching.trainings.jobs import Count
 from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trials.storage import require_own_study, storage_errors, without_warnings
 from lightcnn.version import __version__
@@ -70,12 +71,14 @@ def digest_of(settings: SearchSettings) -> str:
 class SharedEnd(Frozen):
     """How a search has ended, as its leader stores it: where its run folder is, or why there is none.
 
-    With `in_training`, all trials are complete, and the leader still trains the final networks.
+    `member` is the number of the leader. With `in_training`, all trials are complete, and it still trains the final
+    networks.
     """
 
     host: str
     folder: str
     digest: str
+    member: Count | None = None
     error: str = ""
     in_training: bool = False
 
@@ -86,7 +89,7 @@ class SharedEnd(Frozen):
             return f"the search has ended; its run folder is {self.folder} on {self.host}"
         return (
             f"all trials are complete; {self.host} trains the final networks, and the result will be in {self.folder} "
-            "there; if that machine fails, continue on any other with --resume"
+            "there; if that machine fails, continue there with --resume --out, or run this command again anywhere"
         )
 
     def is_of(self, settings: SearchSettings) -> bool:
@@ -95,7 +98,7 @@ class SharedEnd(Frozen):
 
 
 class StudyNotes:
-    """What is stored beside the trials of the study."""
+    """What is stored beside the trials of the study, as of the last `look`."""
 
     def __init__(self, place: SharedPlace) -> None:
         """Makes the study if there is none."""
@@ -104,6 +107,7 @@ class StudyNotes:
             self._study = optuna.create_study(
                 storage=place.storage, study_name=place.study, direction="maximize", load_if_exists=True
             )
+            self.look()
 
     @classmethod
     def existing(cls, place: SharedPlace) -> StudyNotes | None:
@@ -117,13 +121,18 @@ class StudyNotes:
             require_own_study(notes._study, place)
         return notes
 
+    def look(self) -> None:
+        """Reads all notes again."""
+        self._values = self._study.user_attrs
+
     def read(self, name: str) -> Any:
         """The note of that name; None if there is none."""
-        return self._study.user_attrs.get(name)
+        return self._values.get(name)
 
     def write(self, name: str, value: Any) -> None:
         """Stores a note."""
         self._study.set_user_attr(name, value)
+        self._values[name] = value
 
     @property
     def search(self) -> SharedSearch | None:
@@ -145,9 +154,9 @@ class StudyNotes:
         return self._read_end("end")
 
     @property
-    def last_trial(self) -> SharedEnd | None:
-        """Where the result will be, if all trials are complete."""
-        return self._read_end("last_trial")
+    def released(self) -> SharedEnd | None:
+        """Where the result will be, if a leader has released the other machines."""
+        return self._read_end("released")
 
     def _read_end(self, name: str) -> SharedEnd | None:
         stored = self.read(name)
@@ -197,11 +206,11 @@ class SharedParts:
     resume: bool = False
 
 
-def take_part(place: SharedPlace, parts: SharedParts) -> SharedEnd:
-    """Trains for the study until all trials are complete; returns where the result is, or will be.
+def take_part(place: SharedPlace, parts: SharedParts) -> tuple[SharedEnd, bool]:
+    """Trains for the study until all trials are complete, or until the search has ended if this machine leads.
 
-    If no other machine leads, this one does, until the search has ended. Raises: InputError if the study is that of
-    another search; LightcnnError if the search failed, or if this machine cannot continue.
+    Returns where the result is, or will be, and whether this machine has made it. Raises: InputError if the study is
+    that of another search; LightcnnError if the search failed, or if this machine cannot continue.
     """
     with ExitStack() as stack:
         with storage_errors(place):
@@ -213,9 +222,11 @@ def take_part(place: SharedPlace, parts: SharedParts) -> SharedEnd:
             parts.progress.noted(f"joined {place}, led by {leader.host}: this machine trains what is asked for")
         with machine.handing_back():
             end = machine.run_to_end()
-    if (end.host, end.folder) != (member.host, member.folder):
+    has_led = end.member == membership.number
+    is_safe = place.settings.artifacts is not None or not end.in_training
+    if not has_led and is_safe:  # otherwise they may be needed, if the leader fails
         remove_states(parts.folder, keep=[])
-    return end
+    return end, has_led
 
 
 class _Machine:
@@ -249,7 +260,7 @@ class _Machine:
                 self._parts.folder.log(str(error))
 
     def run_to_end(self) -> SharedEnd:
-        """Works until the search has ended, even if the storage is away. Raises: StudyError if for too long."""
+        """Works until its part has ended, even if the storage is away. Raises: StudyError if for too long."""
         losses = 0
         while True:
             began = time.monotonic()
@@ -264,7 +275,7 @@ class _Machine:
                 self._place.wait()
 
     def _run(self) -> SharedEnd:
-        """Works until the search has ended. Raises: StudyError if the storage is lost."""
+        """Works until its part has ended. Raises: StudyError if the storage is lost."""
         while True:
             with storage_errors(self._place, started=True):
                 if self._membership.is_lost:
@@ -289,6 +300,7 @@ class _Machine:
         if time.monotonic() < self._next_look:
             return None
         self._next_look = time.monotonic() + END_SECONDS
+        self._notes.look()
         end = self._notes.end
         self._check(can_change=leads and self._parts.resume)
         if end is None or not end.is_of(self._parts.settings) or (end.error and end == self._before):
@@ -298,11 +310,11 @@ class _Machine:
         return end
 
     def _released(self) -> SharedEnd | None:
-        """Where the result will be, if the machine that leads now has completed all trials."""
-        last, leader = self._notes.last_trial, self._membership.leader
-        if last is None or leader is None or not last.is_of(self._parts.settings):
+        """Where the result will be, if the machine that leads now has released the others."""
+        end, leader = self._notes.released, self._membership.leader
+        if end is None or leader is None or not end.is_of(self._parts.settings):
             return None
-        return last if (last.host, last.folder) == (leader.host, leader.folder) else None
+        return end if end.member == leader.number else None
 
     def _check(self, *, can_change: bool) -> None:
         """Raises: RunError for other images, and for other settings unless this machine `can_change` them."""
@@ -327,11 +339,12 @@ class _Machine:
         parts, notes = self._parts, self._notes
         with storage_errors(self._place, started=True):
             notes.write("search", SharedSearch.of(parts.settings, parts.fingerprint).model_dump(mode="json"))
+            notes.look()
             stored = notes.read("plan")
         plan = None if stored is None else document.parse(Plan, str(stored), f"{self._place}: {PLAN_FILE}")
         executor = SharedExecutor(
             self._place, self._work, self._queue, self._membership, self._states, parts.progress.joined,
-            release=lambda: self._store_end("last_trial", in_training=True),
+            release=lambda: self._store_end("released", in_training=True),
         )  # fmt: skip
 
         def store(plan: Plan) -> None:
@@ -347,9 +360,10 @@ class _Machine:
         self._next_look = 0.0
 
     def _store_end(self, name: str, *, error: str = "", in_training: bool = False) -> None:
-        member, digest = self._membership.member, digest_of(self._parts.settings)
+        member = self._membership.member
         end = SharedEnd(
-            host=member.host, folder=member.folder, digest=digest, error=error, in_training=in_training
+            host=member.host, folder=member.folder, digest=digest_of(self._parts.settings),
+            member=self._membership.number, error=error, in_training=in_training,
         )  # fmt: skip
         with storage_errors(self._place, started=True):
             if self._membership.is_lost:

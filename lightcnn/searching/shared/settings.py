@@ -8,6 +8,9 @@ import shlex
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from lightcnn import document
 from lightcnn.document import Frozen
@@ -24,10 +27,12 @@ SCHEME = "postgresql+psycopg"
 
 
 class SharedNote(Frozen):
-    """shared.yaml: the storage, without its password, and the study."""
+    """shared.yaml: the storage, without its password, the study, and the further options of this machine."""
 
     storage: str
     study: str
+    artifacts: str | None = None
+    trial_timeout: Annotated[float, Field(gt=0)] | None = None
 
 
 def read_note(run: RunFolder) -> SharedSettings | None:
@@ -35,7 +40,8 @@ def read_note(run: RunFolder) -> SharedSettings | None:
     if not (run / SHARED_FILE).is_file():
         return None
     note = document.load(SharedNote, run / SHARED_FILE)
-    return SharedSettings(note.storage, note.study)
+    artifacts = None if note.artifacts is None else Path(note.artifacts)
+    return SharedSettings(note.storage, note.study, artifacts, note.trial_timeout)
 
 
 def storage_of(target: str) -> str:
@@ -94,14 +100,23 @@ class SharedSettings:
         """The options of the command that joins it. A password is not in them: `***` is in its place, unless the
         storage is the one in the environment, which needs no option.
         """
-        study = f"--study {shlex.quote(self.study)}"
-        if f":{HIDDEN}@" in self.visible_url and visible_url(os.environ.get(STORAGE_VARIABLE, "")) == self.visible_url:
-            return study
-        return f"--storage {shlex.quote(self.visible_url)} {study}"
+        options = [f"--study {shlex.quote(self.study)}"]
+        if self.artifacts is not None:
+            options.append(f"--artifacts {shlex.quote(str(self.artifacts))}")
+        if self.trial_timeout is not None:
+            options.append(f"--trial-timeout {self.trial_timeout:.10g}s")
+        is_known = visible_url(os.environ.get(STORAGE_VARIABLE, "")) == self.visible_url
+        if not (is_known and f":{HIDDEN}@" in self.visible_url):
+            options.insert(0, f"--storage {shlex.quote(self.visible_url)}")
+        return " ".join(options)
 
     def yaml(self) -> bytes:
         """shared.yaml."""
-        return document.dump(SharedNote(storage=self.visible_url, study=self.study)).encode()
+        artifacts = None if self.artifacts is None else str(self.artifacts.absolute())
+        note = SharedNote(
+            storage=self.visible_url, study=self.study, artifacts=artifacts, trial_timeout=self.trial_timeout
+        )  # fmt: skip
+        return document.dump(note).encode()
 
     def __str__(self) -> str:
         return f"study {self.study} in {self.visible_url}"

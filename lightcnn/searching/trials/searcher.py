@@ -12,7 +12,7 @@ from copy import copy
 from typing import Any, Protocol
 
 import optuna
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial, Trial
 
 from lightcnn.errors import RunError, StudyError
 from lightcnn.searching.strategies.base import (
@@ -34,8 +34,8 @@ from lightcnn.searching.trials.storage import (
     new_trial,
     open_study,
     open_trial,
+    outcome_of,
     read_outcome,
-    read_outcomes,
     storage_errors,
     without_warnings,
 )
@@ -93,10 +93,9 @@ class Searcher:
         self._genes = tuple(space.genes())
         self._reads_params = strategy not in READ_SHAPES
         self._sampler = SeededSampler(self.bands, strategy_by_name(strategy), seed)
-        self.study = open_study(place, optuna.samplers.RandomSampler(), fingerprint)
-        with storage_errors(place, started=place.is_shared):
-            self._require_own_parameters()
-            self._outcomes = read_outcomes(self.study)
+        self.study, trials = open_study(place, optuna.samplers.RandomSampler(), fingerprint)
+        self._require_own_parameters(trials)
+        self._outcomes = [outcome_of(trial) for trial in trials]
         self._trials: dict[int, Trial] = {}
         self._closed: set[int] = set()
         self._promised: tuple[tuple[tuple[int, int, int], ...], list[float]] = ((), [])
@@ -246,10 +245,10 @@ class Searcher:
         )
         return None if waiting else [outcome.as_of(horizon) for outcome in outcomes]
 
-    def _require_own_parameters(self) -> None:
+    def _require_own_parameters(self, trials: Sequence[FrozenTrial]) -> None:
         """Raises: RunError if a trial on disk has other parameters than the genes, or other lengths than the rungs."""
         expected, rungs = distributions(self._genes), {str(images) for images in self.rungs.images}
-        for trial in self.study.get_trials(deepcopy=False):
+        for trial in trials:
             lengths = {*map(str, trial.intermediate_values), *trial.user_attrs.get("tasks", {})}
             if not lengths <= rungs:
                 raise RunError(

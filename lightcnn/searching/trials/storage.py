@@ -142,11 +142,13 @@ class TrialResult:
     value: float | None = None
 
 
-def open_study(place: StudyPlace, sampler: BaseSampler, fingerprint: Mapping[str, Any]) -> Study:
-    """The study at `place`, which is created if it does not exist. Every trial in it is checked.
+def open_study(
+    place: StudyPlace, sampler: BaseSampler, fingerprint: Mapping[str, Any]
+) -> tuple[Study, list[FrozenTrial]]:
+    """The study at `place`, which is created if it does not exist, and its trials, each of which is checked.
 
-    Raises: RunError if it is locked, damaged, cannot be reached, or is that of a search with another `fingerprint` or
-    of an earlier version of lightcnn.
+    They are read once: reading thousands from a database takes seconds. Raises: RunError if it is locked, damaged, cannot
+    be reached, or is that of a search with another `fingerprint` or of an earlier version of lightcnn.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with without_warnings(), _opening_errors(place), storage_errors(place, started=place.is_shared):
@@ -161,24 +163,18 @@ def open_study(place: StudyPlace, sampler: BaseSampler, fingerprint: Mapping[str
         stored = study.user_attrs.get("fingerprint")
         if isinstance(stored, dict) and stored.keys() >= EARLIER_FINGERPRINT:
             raise RunError(f"{place}: {place.earlier}")
-        _require_own_study(study)
+        trials = _own_trials(study)
         place.check()
         _require_same_search(stored, fingerprint, place)
         if stored is None:
             study.set_user_attr("fingerprint", dict(fingerprint))
-    return study
+    return study, trials
 
 
 def require_own_study(study: Study, place: StudyPlace) -> None:
     """Checks every trial. Raises: RunError if a value in the study is not one that lightcnn writes."""
     with without_warnings(), _opening_errors(place), storage_errors(place, started=place.is_shared):
-        _require_own_study(study)
-
-
-def read_outcomes(study: Study) -> list[Outcome]:
-    """What is known about all trials, by number."""
-    with without_warnings():
-        return [outcome_of(trial) for trial in study.get_trials(deepcopy=False)]
+        _own_trials(study)
 
 
 def read_outcome(study: Study, trial: Trial) -> Outcome:
@@ -253,8 +249,8 @@ def _require_same_search(stored: Mapping[str, Any] | None, requested: Mapping[st
         )
 
 
-def _require_own_study(study: Study) -> None:
-    """Raises: ValueError with the first value that lightcnn does not write."""
+def _own_trials(study: Study) -> list[FrozenTrial]:
+    """All trials, by number. Raises: ValueError with the first value that lightcnn does not write."""
     if study.direction != optuna.study.StudyDirection.MAXIMIZE:
         raise ValueError("its direction is not to maximise")
     trials = study.get_trials(deepcopy=False)
@@ -277,6 +273,7 @@ def _require_own_study(study: Study) -> None:
         values = [*trial.intermediate_values.values(), *([trial.value] if trial.state == TrialState.COMPLETE else [])]
         if not all(isinstance(value, float) and math.isfinite(value) for value in values):
             raise ValueError(f"trial {number}: its scores are not all numbers")
+    return trials
 
 
 def outcome_of(trial: FrozenTrial) -> Outcome:

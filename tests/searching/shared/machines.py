@@ -170,7 +170,7 @@ class Machine:
 
     def _run(self) -> None:
         try:
-            self.end = take_part(self.place, self._parts)
+            self.end, _ = take_part(self.place, self._parts)
         except BaseException as error:
             self.error = error
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from helpers.postgres import Cluster
 
 from lightcnn.cli.main import run
+from lightcnn.searching.final_phase import FinalPhase
+from lightcnn.searching.shared.job import SharedEnd
 from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.trials.place import JOBS
@@ -58,6 +61,42 @@ def test_a_search_is_shared_and_found_finished(capsys: pytest.CaptureFixture[str
 
     assert run(["search", "--trials", "2", "--workers", "1", "--study", "digits"]) == 2
     assert "was started with trials 1, not 2" in capsys.readouterr().err
+
+
+def test_an_interrupted_machine_prints_the_command_that_continues_it(
+    capsys: pytest.CaptureFixture[str], cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    Path("states").mkdir()
+    limits = ["--trials", "1", "--trial-timeout", "30m", "--artifacts", "states"]
+    command = ["search", "--budget", "100kFLOPs", *limits, *COMMON[:-1], "stopped", "--out", "run"]
+    with monkeypatch.context() as patched:
+        patched.setattr(FinalPhase, "run", interrupted)
+        assert run(command) == 130
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "resume with: " in line]
+    options = "--resume --out run --storage {} --study stopped --artifacts states --trial-timeout 1800s"
+    assert line == f"lightcnn: interrupted; resume with: lightcnn search {options.format(cluster.url)}"
+    assert run([*shlex.split(line.partition("resume with: lightcnn ")[2]), "--workers", "1"]) == 0
+    assert "run folder run" in capsys.readouterr().out
+
+
+def test_a_machine_that_did_not_lead_names_the_folder_of_the_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own folder may have the same name, and an earlier report."""
+    command = ["search", "--budget", "100kFLOPs", "--trials", "1", *COMMON[:-1], "same", "--out", "run"]
+    assert run(command) == 0
+    folder = Path("run").absolute()
+    end = SharedEnd(host="other", folder=str(folder), digest="", in_training=True)
+    monkeypatch.setattr("lightcnn.searching.shared.job.finished", lambda *_: None)
+    monkeypatch.setattr("lightcnn.searching.job.run_shared", lambda *_, **__: (None, end))
+    capsys.readouterr()
+    assert run(["search", "--resume", *command[1:], "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["host"], printed["folder"], printed["in_training"]) == ("other", str(folder), True)
+    assert printed.keys() == {"lightcnn", "command", "study", "host", "folder", "in_training"}
 
 
 def test_a_dry_run_makes_no_study(capsys: pytest.CaptureFixture[str], cluster: Cluster) -> None:

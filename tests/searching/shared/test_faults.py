@@ -119,11 +119,12 @@ def ended() -> Iterator[None]:
 class Server:
     """What machines connect to: the database, or Optuna's proxy of it."""
 
-    def __init__(self, cluster: Cluster, *, proxied: bool) -> None:
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.name = name
         self._cluster = cluster
         self._proxy: subprocess.Popen[str] | None = None
         self.url = cluster.url
-        if proxied:
+        if name == "proxy":
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))
                 self._port = free.getsockname()[1]
@@ -161,7 +162,7 @@ class Server:
 
 @pytest.fixture(params=["database", "proxy"])
 def server(cluster: Cluster, request: pytest.FixtureRequest) -> Server:
-    return Server(cluster, proxied=request.param == "proxy")
+    return Server(cluster, request.param)
 
 
 def until(condition: Callable[[], bool], seconds: float = 400.0) -> None:
@@ -186,12 +187,19 @@ def result(folder: Path) -> tuple[list[dict[str, str]], bytes]:
     return rows, (folder / "weights.safetensors").read_bytes()
 
 
+def workers_of(process: subprocess.Popen[str]) -> set[int]:
+    """The processes that train for a search."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    commands = {int(child): Path(f"/proc/{child}/cmdline").read_text() for child in children}
+    return {child for child, command in commands.items() if "sys.path[:] =" in command}
+
+
 def printed(*folders: Path) -> str:
     return "\n".join(folder.with_suffix(".log").read_text() for folder in folders)
 
 
 def test_four_machines_with_all_faults_train_every_network_once(tmp_path: Path, server: Server) -> None:
-    study, trials = tmp_path.name, 16
+    study, trials = f"four-{server.name}", 16
     folders = [tmp_path / name for name in "abcd"]
     common = [*settings(trials), "--study", study]
     leader = start(folders[0], *common, url=server.url)
@@ -227,7 +235,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> t
 def test_one_machine_with_all_faults_finds_what_it_finds_without(
     tmp_path: Path, server: Server, undisturbed: tuple[list[dict[str, str]], bytes]
 ) -> None:
-    study = tmp_path.name
+    study = f"one-{server.name}"
     folders = [tmp_path / str(number) for number in range(5)]
     common = [*settings(), "--study", study]
 
@@ -236,14 +244,14 @@ def test_one_machine_with_all_faults_finds_what_it_finds_without(
 
     assert session(0, program=DIES_BEFORE_TELL).wait(400) == -signal.SIGKILL, printed(folders[0])
     assert session(1, program=DIES_AFTER_REPORT).wait(400) == -signal.SIGKILL, printed(folders[1])
-    known = len(server.jobs(study))
-    trained = session(2, before=wrong_clock(tmp_path))
-    until(lambda: len(server.jobs(study)) >= known + 2)
-    kill(trained)  # while it trains
+    training = session(2, before=wrong_clock(tmp_path))
+    until(lambda: server.is_training(study, 2))
+    kill(training)
     restarted = session(3)
-    until(lambda: len(server.jobs(study)) >= known + 4)
+    until(lambda: server.is_training(study, 3))
     server.restart()
-    until(lambda: len(server.jobs(study)) >= known + 5)
+    known = len(server.jobs(study))
+    until(lambda: len(server.jobs(study)) > known and server.is_training(study, 3))
     began = time.monotonic()
     restarted.send_signal(signal.SIGTERM)
     assert restarted.wait(60) == 143, printed(folders[3])
@@ -263,8 +271,11 @@ def test_four_workers_of_one_search_with_all_faults_find_what_they_find_without(
     assert start(folder, *settings(workers=4), program=DIES_AFTER_REPORT).wait(400) == -signal.SIGKILL, printed(folder)
     resumed = start(folder, "--resume", before=wrong_clock(tmp_path))
     until(lambda: trained() >= 3)
-    children = Path(f"/proc/{resumed.pid}/task/{resumed.pid}/children").read_text().split()
-    os.kill(int(children[-1]), signal.SIGKILL)  # a worker
+    workers = workers_of(resumed)
+    assert len(workers) == 4
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    until(lambda: len(workers_of(resumed)) == 4 and not workers & workers_of(resumed))
     until(lambda: trained() >= 6)
     kill(resumed)
     assert start(folder, "--resume").wait(900) == 0, printed(folder)

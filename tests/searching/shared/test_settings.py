@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lightcnn.duration import parse_duration
 from lightcnn.errors import InputError
+from lightcnn.run_folder import RunFolder
 from lightcnn.searching.shared import settings
 from lightcnn.searching.shared.settings import shared_settings
 
@@ -78,6 +80,18 @@ def test_the_options_that_join_again_work_without_showing_the_password(monkeypat
     assert shared_settings(None, "moles") == settings.SharedSettings(POSTGRES, "moles", origin="LIGHTCNN_STORAGE")
     without = settings.SharedSettings("postgresql+psycopg://anna@db/optuna", "moles")
     assert without.options == "--storage postgresql+psycopg://anna@db/optuna --study moles"
+
+
+def test_the_options_that_join_again_are_kept_in_the_run_folder(tmp_path: Path) -> None:
+    given = settings.SharedSettings("grpc://db:13000", "moles", tmp_path / "my states", 1800.0)
+    assert given.options == (
+        f"--storage grpc://db:13000 --study moles --artifacts '{tmp_path}/my states' --trial-timeout 1800s"
+    )
+    assert parse_duration("1800s") == 1800.0
+    run = RunFolder.create(tmp_path / "run", "search", {settings.SHARED_FILE: given.yaml()})
+    assert settings.read_note(run) == given
+    run.write_bytes(settings.SHARED_FILE, b"storage: grpc://db:13000\nstudy: moles\n")  # as earlier versions wrote it
+    assert settings.read_note(run) == settings.SharedSettings("grpc://db:13000", "moles")
 
 
 def test_options_of_a_shared_search_need_its_storage(tmp_path: Path) -> None:

@@ -225,18 +225,31 @@ def test_a_machine_with_a_full_disk_hands_its_training_back_and_ends(tmp_path: P
     assert [number for number, *_ in scored(shared)] == list(range(8))
 
 
-def test_only_the_machine_that_leads_at_the_end_keeps_states(tmp_path: Path, shared: SharedSettings) -> None:
-    def leave_state(folder: Path) -> Callable[[TrainingJob], None]:
-        return lambda job: RunFolder(folder).write_bytes(f"trainings/{job.trial:06}-{job.until}.safetensors", b"state")
+@pytest.mark.parametrize("shares", [True, False])
+def test_a_machine_that_did_not_lead_keeps_states_only_if_they_are_nowhere_else(
+    tmp_path: Path, shared: SharedSettings, shares: bool
+) -> None:
+    """Until the search has ended: its leader may fail in the final trainings."""
+    if shares:
+        (tmp_path / "artifacts").mkdir()
+        shared = replace(shared, artifacts=tmp_path / "artifacts")
+    machines: list[Machine] = []
 
-    first = Machine(tmp_path / "first", shared, InstantPool(leave_state(tmp_path / "first"), seconds=0.1)).start()
-    while not first.leads:
+    def start(name: str, finals: Callable[[], None] = lambda: None) -> Machine:
+        def leave_state(job: TrainingJob) -> None:
+            RunFolder(tmp_path / name).write_bytes(f"trainings/{job.trial:06}-{job.until}.safetensors", b"state")
+
+        return Machine(tmp_path / name, shared, InstantPool(leave_state, seconds=0.1), finals=finals).start()
+
+    machines.append(start("first", lambda: machines[1].join() and None))
+    while not machines[0].leads:
         time.sleep(0.01)
-    second = Machine(tmp_path / "second", shared, InstantPool(leave_state(tmp_path / "second"), seconds=0.1)).start()
-    assert first.join().error is None and second.join().error is None
+    machines.append(start("second"))
+    first, second = (machine.join() for machine in machines)
+    assert first.error is None and second.error is None
     assert first.pool.trained and second.pool.trained
     assert list((tmp_path / "first" / "trainings").iterdir())
-    assert not list((tmp_path / "second" / "trainings").iterdir())
+    assert bool(list((tmp_path / "second" / "trainings").iterdir())) is not shares
 
 
 def test_a_leader_that_leaves_is_followed_by_the_next_machine(tmp_path: Path, shared: SharedSettings) -> None:
@@ -273,7 +286,7 @@ def test_the_others_end_with_the_last_trial_and_any_machine_continues(tmp_path: 
     assert others[0].join().error is None
     end = others[0].end
     assert end is not None and (end.folder, end.in_training) == (str(tmp_path / "first"), True)
-    assert f"the result will be in {end.folder} there; if that machine fails, continue on any" in end.line
+    assert f"the result will be in {end.folder} there; if that machine fails, continue there with --resume" in end.line
     assert isinstance(first.join().error, KeyboardInterrupt)
 
     def look() -> None:
