@@ -153,7 +153,9 @@ def _with_suggestion(message: str) -> str:
 def _format_failure(error: Exception, arguments: list[str]) -> str:
     """An error that lightcnn did not raise itself."""
     if is_out_of_memory(error):
-        return f"out of memory ({first_line(error)}); {_resumed('free some memory', arguments)}"
+        reason = (isinstance(error, OSError) and error.strerror) or first_line(error)
+        remedy = "free some memory, then start again, with --resume if there is a run folder"
+        return f"out of memory ({reason}); {remedy if _can_resume(arguments) else 'free some memory'}"
     if isinstance(error, OSError):
         return _format_os_error(error, arguments)
     return f"{format_error(error)} (a bug in lightcnn; run with --debug for the traceback)"
@@ -164,13 +166,13 @@ def _format_os_error(error: OSError, arguments: list[str]) -> str:
     if error.filename is None:  # every error of a file names it
         return f"the output cannot be printed ({error.strerror}); send stdout elsewhere"
     remedy = write_remedy(error)
-    return f"{error.filename}: {error.strerror}{f'; {_resumed(remedy, arguments)}' if remedy else ''}"
+    resume = ", then continue with --resume" if remedy and _can_resume(arguments) else ""
+    return f"{error.filename}: {error.strerror}{f'; {remedy}' if remedy else ''}{resume}"
 
 
-def _resumed(remedy: str, arguments: list[str]) -> str:
-    """A remedy, and that the command then continues with --resume, if it has that option."""
-    can_resume = arguments[0] in COMMANDS and "resume" in inspect.signature(COMMANDS[arguments[0]]).parameters
-    return f"{remedy}, then continue with --resume" if can_resume else remedy
+def _can_resume(arguments: list[str]) -> bool:
+    """Whether the command has the option --resume."""
+    return arguments[0] in COMMANDS and "resume" in inspect.signature(COMMANDS[arguments[0]]).parameters
 
 
 def _interrupted(message: str) -> int:

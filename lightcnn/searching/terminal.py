@@ -58,22 +58,19 @@ class SearchView(LiveView, SearchProgress):
         """Shows the step and how many networks are done; without a live view, announces those before the search."""
         interrupt.check()
         if not (self.is_live or self._is_timing or self._plan is not None):
-            self.line(
-                "timing networks for the limit on latency; with --time, about a quarter of it is planned for that"
-            )
+            self.line("timing networks for the limit on latency, which is part of --time if it is given")
         self._is_timing = True
         self._phase, self._current = what, f"{done:,} of {total:,} networks"
 
     def timed(self, seconds: float, networks: int, error: float) -> None:
         """Keeps how long timing took, and how far predictions can be trusted."""
         self._timed = (
-            f"{networks} networks were timed in {seconds:.1f} s, which --time includes; nine in ten predicted times "
-            f"are within {error:.0%}"
+            f"{networks} networks were timed in {seconds:.1f} s; nine in ten predicted times are within {error:.0%}"
         )
         if error > BUSY_ERROR:
             self._timed += (
-                " (other programs seem to run, or too few were timed); a network fits if its predicted time and "
-                f"{error:.0%} more are within the limit"
+                f" (other programs seem to run, or too few were timed); a network fits if {1 + error:.2f} times its "
+                "predicted time is within the limit"
             )
 
     def planned(self, search: Any) -> None:

@@ -76,21 +76,20 @@ def test_timed_networks_are_counted_and_how_far_to_trust_them_is_stated(error: f
     view.timing("timing, round 2", 4, 30)
     assert (view._phase, view._current) == ("timing, round 2", "4 of 30 networks")
     view.timed(12.34, 30, error)
-    expected = (
-        f"30 networks were timed in 12.3 s, which --time includes; nine in ten predicted times are within {error:.0%}"
-    )
+    expected = f"30 networks were timed in 12.3 s; nine in ten predicted times are within {error:.0%}"
     assert view._timed.startswith(expected)
     doubt = (
-        " (other programs seem to run, or too few were timed); a network fits if its predicted time and 92% more are"
+        " (other programs seem to run, or too few were timed); a network fits if 1.92 times its predicted time is "
+        "within the limit"
     )
-    assert view._timed.removeprefix(expected) == (f"{doubt} within the limit" if busy else "")
+    assert view._timed.removeprefix(expected) == (doubt if busy else "")
 
 
 def test_the_timing_of_networks_is_announced_once_and_only_before_the_search(capsys: Any) -> None:
     view = SearchView(CommandConsole(stderr=True), quiet=False)
     view.timing("timing networks", 0, 30)
     view.timing("timing, round 1", 0, 30)
-    announcement = "timing networks for the limit on latency; with --time, about a quarter of it is planned for that\n"
+    announcement = "timing networks for the limit on latency, which is part of --time if it is given\n"
     assert capsys.readouterr().err == announcement
     resumed = SearchView(CommandConsole(stderr=True), quiet=False)
     resumed._plan = SimpleNamespace()

@@ -21,8 +21,9 @@ STUDY_NAME = "search"
 STORAGE_ERRORS = (OperationalError, optuna.exceptions.StorageInternalError)
 """What Optuna raises if a database cannot be read or written."""
 FREE_SPACE = "check the free disk space"
+CHECK_DISK = f"{FREE_SPACE} and the disk"
 REMEDIES = {
-    "locked": "end the process that uses it", "full": FREE_SPACE, "disk I/O": f"{FREE_SPACE} and the disk",
+    "locked": "end the process that uses it", "full": FREE_SPACE, "disk I/O": CHECK_DISK,
     "readonly": "check its permissions", "unable to open": "check its permissions",
 }  # fmt: skip
 """What to do about an error of SQLite, by words of its message; a full disk may also be one of input and output."""

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from lightcnn.errors import RunError, StudyError
-from lightcnn.searching.trials.place import FREE_SPACE, StudyPlace
+from lightcnn.searching.trials.place import CHECK_DISK, FREE_SPACE, StudyPlace
 from lightcnn.text import first_line
 
 DAMAGES = (
@@ -216,7 +216,7 @@ def storage_errors(place: StudyPlace, *, started: bool = False) -> Iterator[None
         yield
     except place.errors as error:
         reason, remedy = place.explain(error)
-        is_resumable = started or remedy.startswith(FREE_SPACE)
+        is_resumable = started or remedy in (FREE_SPACE, CHECK_DISK)
         kind = StudyError if is_resumable else RunError
         resume = ", then use --resume" if is_resumable else ""
         raise kind(f"{place}: the study cannot be read or written ({reason}); {remedy}{resume}") from None

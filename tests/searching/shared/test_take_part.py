@@ -17,8 +17,10 @@ from searching.shared.machines import Cable, InstantPool, Machine, scored
 from lightcnn.errors import NoNetworkError, RunError, StudyError
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.shared import executor, job, job_queue, local_work, members, place
+from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult, failed_result
+from lightcnn.version import __version__
 
 pytestmark = pytest.mark.usefixtures("fast")
 
@@ -235,13 +237,17 @@ def test_a_machine_that_did_not_lead_keeps_states_only_if_they_are_nowhere_else(
         shared = replace(shared, artifacts=tmp_path / "artifacts")
     machines: list[Machine] = []
 
-    def start(name: str, finals: Callable[[], None] = lambda: None) -> Machine:
+    def wait() -> None:
+        while len(machines) < 2 or not machines[1].has_joined:
+            time.sleep(0.01)
+
+    def start(name: str, **options: Any) -> Machine:
         def leave_state(job: TrainingJob) -> None:
             RunFolder(tmp_path / name).write_bytes(f"trainings/{job.trial:06}-{job.until}.safetensors", b"state")
 
-        return Machine(tmp_path / name, shared, InstantPool(leave_state, seconds=0.1), finals=finals).start()
+        return Machine(tmp_path / name, shared, InstantPool(leave_state, seconds=0.2), **options).start()
 
-    machines.append(start("first", lambda: machines[1].join() and None))
+    machines.append(start("first", lead=wait, finals=lambda: machines[1].join() and None))
     while not machines[0].leads:
         time.sleep(0.01)
     machines.append(start("second"))
@@ -314,6 +320,16 @@ def test_other_images_are_refused(tmp_path: Path, shared: SharedSettings) -> Non
     assert "the search of other images (fingerprint images, here others)" in str(other.error)
     assert first.join().error is None
     assert other.pool.trained == []
+
+
+def test_the_search_of_another_version_is_refused_with_both(shared: SharedSettings) -> None:
+    place = SharedPlace(shared)
+    try:
+        job.StudyNotes(place).write("search", {"version": "0.0.9"})
+        with pytest.raises(RunError, match=rf"the search of lightcnn 0\.0\.9, this is {__version__}; install the same"):
+            job.joined_settings(shared, {}, resume=False)
+    finally:
+        place.close()
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
