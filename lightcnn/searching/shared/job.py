@@ -222,7 +222,7 @@ def take_part(place: SharedPlace, parts: SharedParts) -> tuple[SharedEnd, bool]:
             parts.progress.noted(f"joined {place}, led by {leader.host}: this machine trains what is asked for")
         with machine.handing_back():
             end = machine.run_to_end()
-    has_led = end.member == membership.number
+    has_led = end.member in membership.numbers
     is_safe = place.settings.artifacts is not None or not end.in_training
     if not has_led and is_safe:  # otherwise they may be needed, if the leader fails
         remove_states(parts.folder, keep=[])

@@ -88,7 +88,10 @@ def _process(name: str) -> str:
 
 
 class Membership:
-    """This process as a member, in a `joined` block; a thread of its own sends the heartbeats."""
+    """This process as a member, in a `joined` block; a thread of its own sends the heartbeats.
+
+    `number` is that of the member, `numbers` are those that this process has had.
+    """
 
     def __init__(self, place: SharedPlace, member: SearchMember) -> None:
         self._place = place
@@ -100,6 +103,7 @@ class Membership:
         self.member = member
         self._seen: dict[int, tuple[int, float]] = {}
         self.gone: frozenset[int] = frozenset()
+        self.numbers: list[int] = []
         self._waits_since: float | None = None
         self.join()
         self._left = threading.Event()
@@ -122,6 +126,7 @@ class Membership:
         template = create_trial(state=TrialState.RUNNING, user_attrs=attributes)
         self._id = self._storage.create_new_trial(self._study._study_id, template)
         self.number = self._storage.get_trial_number_from_id(self._id)
+        self.numbers.append(self.number)
         self._live = [self.member.model_copy(update={"number": self.number})]
         self._present = [self.number]
         self._looked = float("-inf")
