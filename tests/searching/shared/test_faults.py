@@ -293,3 +293,21 @@ def test_four_workers_of_one_search_with_all_faults_find_what_they_find_without(
     kill(resumed)
     assert start(folder, "--resume").wait(900) == 0, printed(folder)
     assert result(folder) == result(undisturbed)
+
+
+def test_a_killed_leader_continues_its_final_trainings_in_its_folder(tmp_path: Path, cluster: Cluster) -> None:
+    folder = tmp_path / "run"
+    file = folder / "trainings" / "000000-final.json"
+
+    def parts() -> list[dict[str, object]]:
+        return json.loads(file.read_text())["parts"] if file.is_file() else []
+
+    shared = ["--workers", "1", "--study", "killed"]
+    leader = start(folder, "--budget", "100kFLOPs", "--trials", "1", "--epochs", "60", *shared, url=cluster.url)
+    until(lambda: len(parts()) >= 2)
+    kill(leader)
+    before = parts()
+    assert start(folder, "--resume", *shared, url=cluster.url).wait(400) == 0, printed(folder)
+    assert parts()[: len(before)] == before, "with their seconds: no part is trained again"
+    assert len(parts()) > len(before)
+    assert json.loads((folder / "report.json").read_text())["machines"] == {"members": 2, "repeated_trainings": 0}
