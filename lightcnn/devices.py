@@ -132,8 +132,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on whatever device. Needs no torch."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    is_from_torch = isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
-    return isinstance(error, MemoryError) or is_from_torch
+    if not isinstance(error, RuntimeError):
+        return isinstance(error, MemoryError)
+    return type(error).__name__ == "OutOfMemoryError" or any(text in str(error) for text in OUT_OF_MEMORY)
 
 
 def _available() -> int | None:

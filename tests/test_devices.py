@@ -170,6 +170,7 @@ def test_a_worker_sees_one_of_the_gpus_of_its_search(
     [
         (MemoryError(), True),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), True),
+        (torch.OutOfMemoryError("no memory"), True),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes"), True),
         (RuntimeError("std::bad_alloc"), True),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
