@@ -111,9 +111,8 @@ def resumable(command: str, out: Path, settings: str, log: Sequence[str] = (), f
     """
 
     def message() -> str:
-        options = " ".join(
-            ["--resume --out", shlex.quote(str(out)), *([further] if further else []), *(f"--log {n}" for n in log)]
-        )
+        words = ["--resume --out", shlex.quote(str(out)), further, *(f"--log {name}" for name in log)]
+        options = " ".join(filter(None, words))
         return (
             f"interrupted; resume with: lightcnn {command} {options}" if (out / settings).is_file() else "interrupted"
         )

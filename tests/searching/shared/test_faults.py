@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 from helpers.paths import ROOT
 from helpers.postgres import Cluster
+from helpers.searches import timeless
 
 from lightcnn.searching.shared.job_queue import JobQueue
 from lightcnn.searching.shared.place import SharedPlace
@@ -195,9 +195,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def result(folder: Path) -> tuple[list[dict[str, str]], bytes]:
     """trials.csv without times, and the weights."""
-    with (folder / "trials.csv").open(newline="") as file:
-        rows = [{name: value for name, value in row.items() if "seconds" not in name} for row in csv.DictReader(file)]
-    return rows, (folder / "weights.safetensors").read_bytes()
+    return timeless(folder), (folder / "weights.safetensors").read_bytes()
 
 
 def workers_of(process: subprocess.Popen[str]) -> set[int]:
