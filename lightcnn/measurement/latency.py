@@ -79,10 +79,10 @@ def measure(
     Models whose times spread widely are measured a second time, and the steadier series is kept.
     """
     with torch_threads(threads):
-        series = _measure_rounds(models, seconds, min_rounds, progress)
+        series = measure_rounds(models, seconds, progress, min_rounds=min_rounds)
         wide = [index for index, times in enumerate(series) if _spread(times) > MAX_SPREAD]
         if wide:
-            repeated = _measure_rounds([models[index] for index in wide], seconds / 4, min_rounds, progress)
+            repeated = measure_rounds([models[index] for index in wide], seconds / 4, progress, min_rounds=min_rounds)
             for index, times in zip(wide, repeated, strict=True):
                 series[index] = min(times, series[index], key=_spread)
         latencies = []
@@ -90,6 +90,26 @@ def measure(
             progress("measuring throughput", index, len(models))
             latencies.append(_latency(model, times, threads))
         return latencies
+
+
+def measure_rounds(
+    models: Sequence[TimedModel],
+    seconds: float,
+    progress: Progress,
+    *,
+    min_rounds: int = MIN_ROUNDS,
+    max_rounds: int | None = None,
+) -> list[list[float]]:
+    """Milliseconds of each model in each round, for so many `seconds` in total, in `MAX_ROUNDS` rounds at most."""
+    series: list[list[float]] = [[] for _ in models]
+    end = time.monotonic() + seconds
+    for number in range(max_rounds or MAX_ROUNDS):
+        if number >= min_rounds and time.monotonic() > end:
+            break
+        for index, (model, times) in enumerate(zip(models, series, strict=True)):
+            progress(f"timing, round {number + 1}", index, len(models))
+            times.append(model.run())
+    return series
 
 
 def warm_up(run: Callable[[], float]) -> float:
@@ -129,21 +149,6 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _measure_rounds(
-    models: Sequence[TimedModel], seconds: float, min_rounds: int, progress: Progress
-) -> list[list[float]]:
-    """Milliseconds of each model in each round."""
-    series: list[list[float]] = [[] for _ in models]
-    end = time.monotonic() + seconds
-    for number in range(MAX_ROUNDS):
-        if number >= min_rounds and time.monotonic() > end:
-            break
-        for index, (model, times) in enumerate(zip(models, series, strict=True)):
-            progress(f"timing, round {number + 1}", index, len(models))
-            times.append(model.run())
-    return series
 
 
 def _latency(model: TimedModel, times: Sequence[float], threads: int) -> Latency:

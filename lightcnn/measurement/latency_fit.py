@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from lightcnn.latency_model import LatencyModel, TimedRuntime, latency_features
-from lightcnn.measurement.latency import TimedModel, measure, torch_threads
+from lightcnn.measurement.latency import TimedModel, measure_rounds, torch_threads
 from lightcnn.measurement.runtimes import timed_models
 from lightcnn.network import build, fold
 from lightcnn.program import program
@@ -20,6 +21,15 @@ from lightcnn.spec import NetworkSpec
 
 ROUND_SECONDS = 0.15
 """Seconds for the rounds of each network."""
+MAX_ROUNDS = 1_000
+"""Rounds at most, however short they are."""
+QUIET_SHARE, QUIET_ROUNDS = 0.1, 3
+"""Only so large a share of the rounds counts, and at least so many of them: those in which the machine was quietest.
+Other programs slow all networks down alike, for some seconds (docs/reference/measurements.md#repeated-timing)."""
+WINDOW_SECONDS, PAUSE_SECONDS, MAX_WINDOWS = 2.0, 2.0, 6
+"""A network that misses a limit is timed again for so long, after so long a pause, in so many windows at most."""
+HOPELESS = 2.5
+"""A network that takes so many times the limit is not timed again."""
 MAX_ERROR = 10.0
 """Largest error that is stated: predictions that are off by more are worth nothing either."""
 ERROR_QUANTILE = 0.9
@@ -27,9 +37,15 @@ ERROR_QUANTILE = 0.9
 
 
 def time_networks(
-    networks: Sequence[NetworkSpec], runtime: TimedRuntime, progress: Progress = no_progress
+    networks: Sequence[NetworkSpec],
+    runtime: TimedRuntime,
+    progress: Progress = no_progress,
+    limit: int | None = None,
 ) -> list[float]:
     """The median microseconds of one image in each network, with one thread; all are timed in turns.
+
+    The medians are those of the rounds in which the machine was quietest. Networks over a `limit` in microseconds are
+    timed again, and the least of their times counts: other programs can only add to it.
 
     Raises: LightcnnError if ONNX Runtime cannot run a network.
     """
@@ -37,15 +53,43 @@ def time_networks(
         models = []
         for index, network in enumerate(networks):
             progress("preparing networks", index, len(networks))
-            models.append(_ready(network, runtime))
+            models.append(ready_network(network, runtime))
         seconds = ROUND_SECONDS * len(models)
-        return [1000 * latency.median for latency in measure(models, seconds=seconds, threads=1, progress=progress)]
+        if limit is None:
+            return _quiet_times(models, seconds, progress)
+        return _times_within(models, max(WINDOW_SECONDS, seconds), limit, progress)
+
+
+def _times_within(models: Sequence[TimedModel], seconds: float, limit: int, progress: Progress) -> list[float]:
+    """The microseconds of each model; those over the `limit` are timed again."""
+    times = _quiet_times(models, seconds, progress)
+    for _ in range(MAX_WINDOWS - 1):
+        slow = [index for index, each in enumerate(times) if limit < each <= HOPELESS * limit]
+        if not slow:
+            break
+        time.sleep(PAUSE_SECONDS)
+        for index, again in zip(slow, _quiet_times([models[i] for i in slow], seconds, progress), strict=True):
+            times[index] = min(times[index], again)
+    return times
+
+
+def _quiet_times(models: Sequence[TimedModel], seconds: float, progress: Progress) -> list[float]:
+    """The median microseconds of each model over the quietest rounds."""
+    rounds = np.array(measure_rounds(models, seconds, progress, max_rounds=MAX_ROUNDS))
+    medians: NDArray[np.float64] = np.median(rounds[:, quietest(rounds)], axis=1)
+    return [float(each) for each in 1000 * medians]
+
+
+def quietest(rounds: NDArray[np.float64], share: float = QUIET_SHARE) -> NDArray[np.intp]:
+    """Which rounds to keep of times (networks, rounds): those in which most networks were fastest."""
+    slowdown = np.median(rounds / np.median(rounds, axis=1, keepdims=True), axis=0)
+    return np.argsort(slowdown, kind="stable")[: max(QUIET_ROUNDS, round(share * len(slowdown)))]
 
 
 def rough_time(network: NetworkSpec, runtime: TimedRuntime) -> float:
     """The microseconds of one image, measured within a fraction of a second."""
     with torch_threads(1):
-        model = _ready(network, runtime)
+        model = ready_network(network, runtime)
         return 1000 * statistics.median(model.run() for _ in range(5))
 
 
@@ -80,7 +124,7 @@ def _rates(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return rates
 
 
-def _ready(network: NetworkSpec, runtime: TimedRuntime) -> TimedModel:
+def ready_network(network: NetworkSpec, runtime: TimedRuntime) -> TimedModel:
     """A network with random weights, ready to be timed."""
     (ready,) = timed_models(
         fold(build(network, 0)), (), network.input, runtimes=[runtime], device=torch.device("cpu"), batch=1, threads=1

@@ -218,10 +218,10 @@ def run_shared(
     resume: bool = False,
     progress: SearchProgress = SILENT,
 ) -> tuple[RunFolder | None, SharedEnd]:
-    """Takes part in a search of several machines; returns the run folder, if this machine led, and where the result is.
+    """Takes part in a search of several machines; returns its run folder if it led, and where the result is.
 
-    Other machines end with the last trial. With `resume`, the limits may be others than those of the study, and `out` an
-    earlier run of it. Raises: as `search`; RunError if the storage cannot be used, or its study is another search.
+    Other machines end with the last trial. With `resume`, the limits may be others than those of the study, and `out`
+    an earlier run of it. Raises: as `search`; RunError if the storage cannot be used, or its study is another search.
     """
     again = resume and out is not None and Path(out).exists()
     existing = RunFolder.resumed(out, resume=again, command="search", settings=SETTINGS_FILE)

@@ -130,7 +130,7 @@ def measure_latencies(
 ) -> list[tuple[MeasuredLatency, ...]]:
     """The latencies of each network that the budget limits, measured in turns; nothing else should run meanwhile."""
     limits = [limit for limit in budget.limits if limit.resource.name in RUNTIME_OF]
-    times = [time_networks(networks, RUNTIME_OF[limit.resource.name], progress) for limit in limits]
+    times = [time_networks(networks, RUNTIME_OF[limit.resource.name], progress, limit.upper) for limit in limits]
     return [
         tuple(
             MeasuredLatency(limit.resource.name, limit.upper, series[index])

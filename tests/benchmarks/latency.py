@@ -2,10 +2,14 @@
 
     python tests/benchmarks/latency.py --space micro --budget 1ms
     python tests/benchmarks/latency.py --space mobilenet --budget 5ms --searches 20
+    python tests/benchmarks/latency.py --space micro --repeats 6
 
 Makes the model of a search, then times networks that the model did not see, all in turns. The peer is a line through
 logarithms of multiply-adds, fitted to the same networks. With `--searches`, runs that many searches on digits with
 limits between half and twice the budget, each by the command, and times each delivered network once more.
+
+With `--repeats`, only times the same networks that often, and prints by how much their times differ, for several ways
+to make one time of many rounds.
 """
 
 from __future__ import annotations
@@ -23,8 +27,16 @@ import numpy as np
 
 from lightcnn import Budget, NetworkSpec, SearchSpace, document
 from lightcnn.cost import cost
-from lightcnn.measurement.latency import describe_machine
-from lightcnn.measurement.latency_fit import time_networks
+from lightcnn.latency_model import RUNTIME_OF
+from lightcnn.measurement.latency import describe_machine, measure_rounds, torch_threads
+from lightcnn.measurement.latency_fit import (
+    MAX_ROUNDS,
+    QUIET_SHARE,
+    ROUND_SECONDS,
+    quietest,
+    ready_network,
+    time_networks,
+)
 from lightcnn.progress import no_progress
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.latency import measure_models
@@ -49,6 +61,39 @@ def predictions(space: SearchSpace, budget: Budget, count: int, time_limit: floa
         print(f"| {name} | {np.median(errors):.1%} | {np.quantile(errors, 0.9):.1%} | {errors.max():.1%} |")
     within, use = int((measured <= budget.limits[0].upper).sum()), np.median(measured) / budget.limits[0].upper
     print(f"{within} of {count} are within the limit; median use {use:.1%}")
+
+
+def repeatability(space: SearchSpace, budget: Budget, count: int, repeats: int) -> None:
+    """Prints how much the times of the same networks differ, if they are timed again some seconds later."""
+    bounded, random = BudgetedSpace(space, Budget.parse("3MFLOPs")), Random(1)
+    specs = [bounded.candidate(bounded.draw(random), random).spec for _ in range(count)]
+    with torch_threads(1):
+        ready = [ready_network(spec, RUNTIME_OF[budget.limits[0].resource.name]) for spec in specs]
+        windows = []
+        for _ in range(repeats):
+            windows.append(np.array(measure_rounds(ready, ROUND_SECONDS * count, no_progress, max_rounds=MAX_ROUNDS)))
+            time.sleep(5)
+    least = min(len(rounds[0]) for rounds in windows)
+    print(f"{space.name}, {count} networks, timed {repeats} times, each in at least {least} rounds")
+    print("| time of a network | slowest / quickest repeat | median deviation | of 9 in 10 | median within repeats |")
+    print("|---" * 5 + "|")
+    for name, times in {
+        "median of all rounds": [np.median(rounds, axis=1) for rounds in windows],
+        "shortest": [rounds.min(axis=1) for rounds in windows],
+        **{
+            f"median of the quietest {share:.0%}": [
+                np.median(rounds[:, quietest(rounds, share)], axis=1) for rounds in windows
+            ]
+            for share in sorted({0.5, 0.25, QUIET_SHARE}, reverse=True)
+        },
+    }.items():
+        logs = np.log(times)
+        deviations, repeat = logs - logs.mean(axis=0), logs.mean(axis=1, keepdims=True)
+        within = np.abs(deviations - (repeat - repeat.mean()))
+        print(
+            f"| {name} | {np.exp(np.ptp(repeat)):.2f} | {np.median(np.abs(deviations)):.1%} | "
+            f"{np.quantile(np.abs(deviations), 0.9):.1%} | {np.median(within):.1%} |"
+        )
 
 
 def searches(space: str, budget: Budget, count: int, seconds: float) -> None:
@@ -77,7 +122,7 @@ def searches(space: str, budget: Budget, count: int, seconds: float) -> None:
         name = limit.resource.name
         by_search, again = (
             report["latency"][name]["measured"],
-            time_networks([spec], report["latency"][name]["runtime"])[0],
+            time_networks([spec], report["latency"][name]["runtime"], limit=upper)[0],
         )
         met += by_search <= upper
         values = (upper, report["network"]["cost"][name], by_search, again)
@@ -92,11 +137,15 @@ def main() -> None:
     parser.add_argument("--budget", default="1ms", help="one limit in ms or ms-onnx")
     parser.add_argument("--networks", type=int, default=50)
     parser.add_argument("--searches", type=int, default=0)
+    parser.add_argument("--repeats", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=40, help="time limit of each of these searches")
     parser.add_argument("--time-limit", type=float, help="seconds of the search that the model is made for")
     options = parser.parse_args()
     budget, machine = Budget.parse(options.budget), describe_machine()
     print(f"{machine['processor']}, load {machine['load']}, torch {machine['packages']['torch']}")
+    if options.repeats:
+        repeatability(SearchSpace.load(options.space), budget, options.networks, options.repeats)
+        return
     predictions(SearchSpace.load(options.space), budget, options.networks, options.time_limit)
     if options.searches:
         searches(options.space, budget, options.searches, options.seconds)

@@ -99,8 +99,8 @@ def test_an_error_of_the_system_has_a_remedy_that_fits(
         (
             "search",
             OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
-            "out of memory (Cannot allocate memory); free some memory, then start again, with --resume if there is a run "
-            "folder\n",
+            "out of memory (Cannot allocate memory); free some memory, then start again, with --resume if there is a "
+            "run folder\n",
         ),
     ],
 )

@@ -80,7 +80,7 @@ MOMENTS = [
     ("audit", "lightcnn.auditing.job:audit_page", 1), ("audit", FSYNC, 1), ("audit", FSYNC, 4),
     ("compare", "lightcnn.comparing.run_predictions:_row", 3), ("compare", FSYNC, 2),
     ("predict", "lightcnn.data.stream:decode", 2), ("predict", "lightcnn.predicting.outputs:Csv.add", 2),
-    ("profile", "lightcnn.profiling.job:_count", 1), ("profile", "lightcnn.measurement.latency:_measure_rounds", 1),
+    ("profile", "lightcnn.profiling.job:_count", 1), ("profile", "lightcnn.measurement.latency:measure_rounds", 1),
     ("profile", FSYNC, 1),
     ("explain", "lightcnn.explaining.job:prepare", 1),
     ("train", "lightcnn.training.job:prepare", 1), ("train", "lightcnn.training.session:build_network", 1),

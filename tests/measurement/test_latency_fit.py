@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from random import Random
 
 import numpy as np
@@ -10,8 +12,10 @@ import torch
 
 from lightcnn import Budget, NetworkSpec, SearchSpace
 from lightcnn.latency_model import latency_features
-from lightcnn.measurement.latency_fit import fit_latency, rough_time, time_networks
+from lightcnn.measurement.latency import TimedModel
+from lightcnn.measurement.latency_fit import MAX_WINDOWS, fit_latency, rough_time, time_networks
 from lightcnn.program import program
+from lightcnn.progress import no_progress
 from lightcnn.searching.budgeted_space import BudgetedSpace
 
 RATES = {"small-pointwise macs": 0.001, "depthwise calls": 40.0, "small-conv calls": 25.0, "dense calls": 9.0}
@@ -65,3 +69,40 @@ def test_networks_are_timed_with_one_thread(networks: list[NetworkSpec], monkeyp
     assert rough_time(networks[0], "folded") > 10
     assert torch.get_num_threads() == before
     assert "preparing networks" in steps
+
+
+def slowed(microseconds: float, slowdowns: Sequence[float]) -> TimedModel:
+    """A network that takes so long on a quiet machine, on one that is slowed down by these factors, in turn."""
+    factors = itertools.cycle(slowdowns)
+    return TimedModel("folded", "contiguous", "cpu", 1, lambda: microseconds / 1000 * next(factors), lambda: 1.0)
+
+
+def test_only_rounds_of_a_quiet_machine_count(networks: list[NetworkSpec], monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = [2.0] * 7 + [1.0, 1.01, 1.02]
+    ready = iter([slowed(100.0, busy), slowed(300.0, busy)])
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.ready_network", lambda *_: next(ready))
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.MAX_ROUNDS", 10)
+    assert time_networks(networks[:2], "folded") == pytest.approx([101.0, 303.0])
+
+
+def test_networks_over_the_limit_are_timed_again_unless_they_are_hopeless(
+    networks: list[NetworkSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    ready = iter([slowed(100.0, [1.0]), slowed(130.0, [2.0] * 20 + [1.0] * 10), slowed(900.0, [1.0])])
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.ready_network", lambda *_: next(ready))
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.MAX_ROUNDS", 10)
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.time.sleep", pauses.append)
+    assert time_networks(networks[:3], "folded", no_progress, 150) == pytest.approx([100.0, 130.0, 900.0])
+    assert len(pauses) == 2
+
+
+def test_a_network_that_stays_over_the_limit_is_not_timed_forever(
+    networks: list[NetworkSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.ready_network", lambda *_: slowed(200.0, [1.1, 1.0]))
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.MAX_ROUNDS", 10)
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.time.sleep", pauses.append)
+    assert time_networks(networks[:1], "folded", no_progress, 150) == pytest.approx([200.0])
+    assert len(pauses) == MAX_WINDOWS - 1

@@ -147,8 +147,8 @@ def open_study(
 ) -> tuple[Study, list[FrozenTrial]]:
     """The study at `place`, which is created if it does not exist, and its trials, each of which is checked.
 
-    They are read once: reading thousands from a database takes seconds. Raises: RunError if it is locked, damaged, cannot
-    be reached, or is that of a search with another `fingerprint` or of an earlier version of lightcnn.
+    They are read once: reading thousands from a database takes seconds. Raises: RunError if it is locked, damaged,
+    cannot be reached, or is that of a search with another `fingerprint` or of an earlier version of lightcnn.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with without_warnings(), _opening_errors(place), storage_errors(place, started=place.is_shared):
