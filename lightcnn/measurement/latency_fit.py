@@ -27,9 +27,9 @@ QUIET_SHARE, QUIET_ROUNDS = 0.1, 3
 """Only so large a share of the rounds counts, and at least so many of them: those in which the machine was quietest.
 Other programs slow all networks down alike, for some seconds (docs/reference/measurements.md#repeated-timing)."""
 WINDOW_SECONDS, PAUSE_SECONDS, MAX_WINDOWS = 2.0, 2.0, 6
-"""A network that misses a limit is timed again for so long, after so long a pause, in so many windows at most."""
+"""If a network misses a limit, all are timed again for so long, after so long a pause, in so many windows at most."""
 HOPELESS = 2.5
-"""A network that takes so many times the limit is not timed again."""
+"""A network that takes so many times the limit is no reason to time again."""
 MAX_ERROR = 10.0
 """Largest error that is stated: predictions that are off by more are worth nothing either."""
 ERROR_QUANTILE = 0.9
@@ -44,8 +44,8 @@ def time_networks(
 ) -> list[float]:
     """The median microseconds of one image in each network, with one thread; all are timed in turns.
 
-    The medians are those of the rounds in which the machine was quietest. Networks over a `limit` in microseconds are
-    timed again, and the least of their times counts: other programs can only add to it.
+    The medians are those of the rounds in which the machine was quietest. If a network is over a `limit` in
+    microseconds, all are timed again, and the least time of each counts: other programs can only add to it.
 
     Raises: LightcnnError if ONNX Runtime cannot run a network.
     """
@@ -61,15 +61,13 @@ def time_networks(
 
 
 def _times_within(models: Sequence[TimedModel], seconds: float, limit: int, progress: Progress) -> list[float]:
-    """The microseconds of each model; those over the `limit` are timed again."""
+    """The microseconds of each model; if one is over the `limit`, all are timed again, and their least times count."""
     times = _quiet_times(models, seconds, progress)
     for _ in range(MAX_WINDOWS - 1):
-        slow = [index for index, each in enumerate(times) if limit < each <= HOPELESS * limit]
-        if not slow:
+        if not any(limit < each <= HOPELESS * limit for each in times):
             break
         time.sleep(PAUSE_SECONDS)
-        for index, again in zip(slow, _quiet_times([models[i] for i in slow], seconds, progress), strict=True):
-            times[index] = min(times[index], again)
+        times = list(map(min, times, _quiet_times(models, seconds, progress)))
     return times
 
 
@@ -81,9 +79,14 @@ def _quiet_times(models: Sequence[TimedModel], seconds: float, progress: Progres
 
 
 def quietest(rounds: NDArray[np.float64], share: float = QUIET_SHARE) -> NDArray[np.intp]:
-    """Which rounds to keep of times (networks, rounds): those in which most networks were fastest."""
+    """Which rounds to keep of times (networks, rounds): those beside which most networks were fastest.
+
+    A round is judged by the ones before and after it, so that luck in its times is no reason to keep it.
+    """
     slowdown = np.median(rounds / np.median(rounds, axis=1, keepdims=True), axis=0)
-    return np.argsort(slowdown, kind="stable")[: max(QUIET_ROUNDS, round(share * len(slowdown)))]
+    around = np.pad(slowdown, 1, mode="reflect")
+    beside = around[:-2] + around[2:]
+    return np.argsort(beside, kind="stable")[: max(QUIET_ROUNDS, round(share * len(slowdown)))]
 
 
 def rough_time(network: NetworkSpec, runtime: TimedRuntime) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lightcnn.budget import Budget, Cost, Limit
+from lightcnn.budget import LATENCY_RESOURCES, Budget, Cost, Limit
 from lightcnn.cost import cost, layer_extremes
 from lightcnn.cost_range import cost_bands, cost_range
 from lightcnn.device_cost import MAX_DIMENSION, device_cost
@@ -293,8 +293,9 @@ class BudgetedSpace:
                     f"have more than {MAX_DIMENSION} channels, rows or columns; use narrower stages"
                 )
             if least > limit.upper:
+                needs = "is predicted to need up to" if limit.resource in LATENCY_RESOURCES else "needs"
                 raise BudgetError(
-                    f"budget {self.budget}: the smallest network of the space {self.name} needs {least} "
+                    f"budget {self.budget}: the smallest network of the space {self.name} {needs} {least} "
                     f"{limit.resource.label}, over the limit of {limit.upper}; raise the limit, or use a space with "
                     f"smaller inputs than {self.space.size[0]} or narrower stages"
                 )

@@ -82,7 +82,6 @@ def read_models(folder: RunFolder, budget: Budget) -> LatencyModels:
 
     Raises: RunError on a machine with another processor, PyTorch or ONNX Runtime, or if they are not of this budget.
     """
-    folder.require(LATENCY_FILE)
     models, this = document.load(LatencyModels, folder / LATENCY_FILE), TimedMachine.this(budget)
     if [model.resource for model in models.models] != [resource.name for resource in budget.latencies]:
         raise RunError(f"{folder.path / LATENCY_FILE}: not the latencies of budget {budget}; choose a new --out")

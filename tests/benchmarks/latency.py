@@ -98,7 +98,7 @@ def repeatability(space: SearchSpace, budget: Budget, count: int, repeats: int) 
 
 def searches(space: str, budget: Budget, count: int, seconds: float) -> None:
     """Runs searches, and times what they deliver."""
-    limit, met = budget.limits[0], 0
+    limit, met, again_met = budget.limits[0], 0, 0
     print(
         "| limit (ms) | predicted at most | measured by the search | measured again | within |\n|---|---|---|---|---|"
     )
@@ -122,12 +122,12 @@ def searches(space: str, budget: Budget, count: int, seconds: float) -> None:
         name = limit.resource.name
         by_search, again = (
             report["latency"][name]["measured"],
-            time_networks([spec], report["latency"][name]["runtime"], limit=upper)[0],
+            time_networks([spec], report["latency"][name]["runtime"])[0],
         )
-        met += by_search <= upper
+        met, again_met = met + (by_search <= upper), again_met + (again <= upper)
         values = (upper, report["network"]["cost"][name], by_search, again)
         print(" | ".join(["", *(f"{value / 1000:.3f}" for value in values), str(again <= upper), ""]).strip())
-    print(f"{met} of {count} searches delivered a network within the limit")
+    print(f"{met} of {count} searches delivered a network within the limit; {again_met} are when timed again, once")
 
 
 def main() -> None:

@@ -208,7 +208,9 @@ def test_the_wait_for_workers_is_part_of_the_seconds_that_timing_took(
 
 
 def test_a_latency_below_the_smallest_network_is_refused_before_there_is_a_folder(space: str) -> None:
-    with pytest.raises(BudgetError, match=r"the smallest network of the space given needs \d+ us for one image, over"):
+    with pytest.raises(
+        BudgetError, match=r"the smallest network of the space given is predicted to need up to \d+ us for"
+    ):
         run(space, "61us")
     assert not Path("run").exists()
 
@@ -261,6 +263,19 @@ def test_a_search_whose_networks_are_all_too_slow_ends_with_the_nearest(
     with pytest.raises(LightcnnError, match=r"none of \d networks that were trained to the end meets .* the nearest"):
         run(space, "200us")
     assert not Path("run/report.json").exists() and Path("run/study.db").exists()
+
+
+def test_the_command_then_ends_with_1_and_can_be_resumed(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slower(networks: Sequence[NetworkSpec], *rest: object) -> object:
+        set_speed(slow, 3.0)
+        return latency.measure_latencies(networks, *rest)  # type: ignore[arg-type]
+
+    command = ["search", "--budget", "200us", "--space", space, "--data", "squares.npz", "--trials", "2"]
+    with monkeypatch.context() as slow:
+        slow.setattr("lightcnn.searching.session.measure_latencies", slower)
+        assert cli.run([*command, "--epochs", "2", "--workers", "1", "--out", "run", "--quiet"]) == 1
+    assert cli.run(["search", "--resume", "--out", "run", "--trials", "3", "--quiet"]) == 0
+    assert Run.load("run").report["latency"]["latency_us"]["measured"] <= 200
 
 
 def test_a_finalist_that_is_too_slow_is_left_out_and_named(space: str, monkeypatch: pytest.MonkeyPatch) -> None:

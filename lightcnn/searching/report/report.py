@@ -47,7 +47,7 @@ from lightcnn.searching.latency import latency_document
 from lightcnn.searching.metric_names import EQUAL_CLASSES
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.report import figures
-from lightcnn.searching.report.front import front_document, reference_count, write_front
+from lightcnn.searching.report.front import front_cost_of, front_document, reference_count, write_front
 from lightcnn.searching.report.front_chart import draw_front
 from lightcnn.searching.report.front_neighbours import neighbours_document
 from lightcnn.searching.report.page import report_page
@@ -333,7 +333,7 @@ def _draw_pareto(report: Mapping[str, Any], space: BudgetedSpace, result: Search
     resource = cost_range(space.budget).resource
     on_front = {point.trial for point in result.front}
     others = [
-        (resource.largest_count(weights.finalist.candidate.cost), abs(weights.judged.score))
+        (front_cost_of(weights, resource, result.latencies), abs(weights.judged.score))
         for weights in result.choice.networks if weights.finalist.outcome.number not in on_front
     ]  # fmt: skip
     return draw_front(
