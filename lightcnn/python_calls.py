@@ -20,7 +20,7 @@ FIRST = re.compile(r"^--([a-z-]+)(?: (.*?))?: ")
 SET = re.compile(r"--set (?=\S)")
 OPTION = re.compile(r"--([a-z][a-z-]*)(?: (?!(?:and|or|is|out)\b)([\w./\[][\w./\[\]-]*))?")
 """Another option, and a value that is not a word of the sentence."""
-FLAGS = ("resume", "resplit", "allow-leak", "skip-corrupt", "require-data", "fast")
+FLAGS = ("resume", "resplit", "allow-leak", "skip-corrupt", "require-data", "fast", "thorough")
 """Options without a value, after which the sentence continues."""
 
 

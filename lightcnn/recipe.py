@@ -19,6 +19,8 @@ ARRAYS = "arrays"
 SEED_LIMIT = 2**32
 """Seeds are below this."""
 Seed = Annotated[int, Field(ge=0, lt=SEED_LIMIT)]
+DuplicatesEffort = Literal["none", "some", "all"]
+"""Whether near duplicates are searched for: never, in data sets of at most 5,000 images, or of at most 50,000."""
 
 
 class Augment(Frozen):
@@ -254,6 +256,9 @@ class Reading(Frozen):
         bool,
         Field(description="skip the search for near duplicates; copies may then be in train and test"),
     ] = False
+    thorough: Annotated[
+        bool, Field(description="search for near duplicates among more than 5,000 images too (at most 50,000)")
+    ] = False
     require_data: Annotated[
         bool, Field(description="fail if the data set is missing instead of using synthetic images")
     ] = False
@@ -281,6 +286,17 @@ class Reading(Frozen):
         ),
     ] = 0
     fold: Annotated[int, Field(ge=0, description="number of the fold that is the test set, from 1")] = 0
+
+    @property
+    def duplicates(self) -> DuplicatesEffort:
+        """In how large data sets near duplicates are searched for."""
+        return "none" if self.fast else "all" if self.thorough else "some"
+
+    @model_validator(mode="after")
+    def _check_duplicates(self) -> Self:
+        if self.fast and self.thorough:
+            raise PydanticCustomError("duplicates", "fast and thorough exclude each other; choose one of them")
+        return self
 
     @model_validator(mode="after")
     def _check_fold(self) -> Self:

@@ -78,7 +78,7 @@ def _load_dataset(
 ) -> Dataset:
     try:
         return find_groups(
-            load(source or recipe.data, reading, progress=progress), fast=reading.fast, progress=progress
+            load(source or recipe.data, reading, progress=progress), reading.duplicates, progress=progress
         )
     except DataError as error:
         if source is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lightcnn.data.dataset import Dataset
-from lightcnn.data.grouping.near_duplicates import NearDuplicates
+from lightcnn.data.grouping.near_duplicates import MAX_IMAGES_BY_DEFAULT, NearDuplicates
 from lightcnn.data.split import SPLIT_TITLES
 from lightcnn.output.caveats import STAND_IN_AUDIT, group_unit
 
@@ -70,16 +70,17 @@ def verdict(dataset: Dataset, near: NearDuplicates, counts: FindingCounts, data_
         minor=[text for text in (_copies(near, counts), _contradicted(counts), _imbalance(counts)) if text],
         groups=_groups(dataset),
         lead=_lead(dataset, near, counts),
-        command=training_command(dataset, counts, data_dir),
+        command=training_command(dataset, near, counts, data_dir),
     )
 
 
-def training_command(dataset: Dataset, counts: FindingCounts, data_dir: str | None = None) -> str:
+def training_command(dataset: Dataset, near: NearDuplicates, counts: FindingCounts, data_dir: str | None = None) -> str:
     """The command that trains on these images, with the options that the findings require."""
     resplit = " --resplit" if counts.cross_split[0] else ""
     skip = " --skip-corrupt" if dataset.skipped else ""
+    thorough = " --thorough" if near.similar and len(dataset) > MAX_IMAGES_BY_DEFAULT else ""
     where = f" --data-dir {shlex.quote(data_dir)}" if data_dir else ""
-    return f"lightcnn search --budget 1MFLOPs --data {shlex.quote(dataset.source)}{where}{resplit}{skip}"
+    return f"lightcnn search --budget 1MFLOPs --data {shlex.quote(dataset.source)}{where}{resplit}{skip}{thorough}"
 
 
 def _lead(dataset: Dataset, near: NearDuplicates, counts: FindingCounts) -> str:

@@ -26,6 +26,7 @@ from lightcnn.cli.options import (
     Seed,
     Sets,
     SkipCorrupt,
+    Thorough,
     TrainingData,
     TrainingDevice,
     print_json,
@@ -64,6 +65,7 @@ def ablate(
     allow_leak: AllowLeak = False,
     require_data: RequireData = False,
     fast: Fast = False,
+    thorough: Thorough = False,
     positive: Positive = None,
     out: Out = None,
     resume: Annotated[
@@ -86,7 +88,7 @@ def ablate(
     if recipe is None and not (resume and out is not None):
         raise InputError("ablate: RECIPE is missing; name a file or a shipped recipe, as in `lightcnn ablate quick`")
     resumed = RunFolder.resumed(out, resume=resume, command="ablate", settings=PLAN_FILE)
-    reading = reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
+    reading = reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, thorough, positive)
     changes = recipe_overrides(data, epochs, seed, reading, sets)
     if recipe is None and (changes or over or only or folds is not None or seeds is not None):
         raise InputError("--resume: options change what is trained; give RECIPE and all of its options, or none")

@@ -45,6 +45,13 @@ Fast = Annotated[
     bool,
     typer.Option("--fast", help="Skip the search for near duplicates; copies may then be in train and test."),
 ]
+Thorough = Annotated[
+    bool,
+    typer.Option(
+        "--thorough",
+        help="Search for near duplicates among more than 5,000 images too (at most 50,000), as audit does.",
+    ),
+]
 RequireData = Annotated[
     bool, typer.Option("--require-data", help="Fail if the data set is missing instead of using synthetic images.")
 ]
@@ -135,12 +142,14 @@ def reading_values(
     allow_leak: bool,
     require_data: bool,
     fast: bool,
+    thorough: bool,
     positive: str | None = None,
 ) -> dict[str, Any]:
     """The keys of `Reading` that the options of the same names set."""
     values = {
         "data_dir": data_dir and str(data_dir), "skip_corrupt": skip_corrupt, "resplit": resplit,
         "allow_leak": allow_leak, "require_data": require_data, "fast": fast,
+        "thorough": thorough,
         "positive": positive,
     }  # fmt: skip
     return {name: value for name, value in values.items() if value}

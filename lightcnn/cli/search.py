@@ -25,6 +25,7 @@ from lightcnn.cli.options import (
     RequireData,
     Resplit,
     SkipCorrupt,
+    Thorough,
     assigned,
     print_json,
     reading_values,
@@ -234,6 +235,7 @@ def search(
     allow_leak: AllowLeak = False,
     require_data: RequireData = False,
     fast: Fast = False,
+    thorough: Thorough = False,
     positive: Positive = None,
     log: Log = None,
     storage: Storage = None,
@@ -262,7 +264,7 @@ def search(
         options["pareto"] = True
     if sets:
         options["set"] = assigned(sets)
-    options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
+    options |= reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, thorough, positive)
     shared = shared_settings(storage, study, artifacts, parse_duration(trial_timeout, "--trial-timeout"))
     if shared is not None:
         _take_part(shared, options, out, trackers, resume=resume, dry_run=dry_run, as_json=as_json, quiet=quiet)
@@ -329,7 +331,7 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
     from lightcnn.run_folder import RunFolder
     from lightcnn.searching.budgeted_space import BudgetedSpace
     from lightcnn.searching.deployment.requirements import require_deployable, require_timeable
-    from lightcnn.searching.settings import DEFAULT_SECONDS, make_settings
+    from lightcnn.searching.settings import DEFAULT_SECONDS, make_settings, reading_of
     from lightcnn.space import SearchSpace
     from lightcnn.space_choice import choose_space
 
@@ -352,8 +354,8 @@ def _new_settings(options: Mapping[str, Any], out: Path | None) -> SearchSetting
     values = {name: value for name, value in options.items() if name not in Reading.model_fields}
     if "trials" not in options and "seconds" not in options:
         values["seconds"] = DEFAULT_SECONDS
-    reading = Reading(**{name: options[name] for name in Reading.model_fields if name in options})
-    return make_settings(values | {"space": space, "choose_space": name == "auto", "data": data, "reading": reading})
+    values |= {"space": space, "choose_space": name == "auto", "data": data, "reading": reading_of(options)}
+    return make_settings(values)
 
 
 def _run(

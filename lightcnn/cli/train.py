@@ -28,6 +28,7 @@ from lightcnn.cli.options import (
     Seed,
     Sets,
     SkipCorrupt,
+    Thorough,
     TrainingData,
     TrainingDevice,
     print_json,
@@ -61,6 +62,7 @@ def train(
     allow_leak: AllowLeak = False,
     require_data: RequireData = False,
     fast: Fast = False,
+    thorough: Thorough = False,
     positive: Positive = None,
     log: Log = None,
     out: Out = None,
@@ -86,7 +88,7 @@ def train(
     if recipe is None and not (resume and out is not None):
         raise InputError("train: RECIPE is missing; name a file or a shipped recipe, as in `lightcnn train quick`")
     resumed = RunFolder.resumed(out, resume=resume, command="train", settings=MARKER_FILE)
-    reading = reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, positive)
+    reading = reading_values(data_dir, skip_corrupt, resplit, allow_leak, require_data, fast, thorough, positive)
     changes = recipe_overrides(data, epochs, seed, reading, sets)
     draft = _draft(recipe, resumed, changes)
     settings = make_settings(draft, folds=folds, seeds=seeds, device=device.value)

@@ -131,7 +131,7 @@ def read_data(settings: SearchSettings, progress: SearchProgress) -> Dataset:
     """The images of a search and their groups."""
     start, reading = time.monotonic(), settings.reading
     dataset = load(settings.data, reading, progress=progress.reading)
-    dataset = find_groups(dataset, fast=reading.fast, progress=progress.reading)
+    dataset = find_groups(dataset, reading.duplicates, progress=progress.reading)
     progress.read(len(dataset), time.monotonic() - start)
     return dataset
 

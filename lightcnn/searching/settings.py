@@ -164,11 +164,16 @@ def given_options(values: Mapping[str, Any], reading: Reading) -> dict[str, Any]
     return {name: value for name, value in (dict(values) | dict(reading)).items() if value != defaults[name]}
 
 
+def reading_of(options: Mapping[str, Any]) -> Reading:
+    """How the data are read, from options by name. Raises: InputError."""
+    return document.make(Reading, {name: options[name] for name in Reading.model_fields if name in options}, "search")
+
+
 def new_settings(options: Mapping[str, Any]) -> SearchSettings:
     """The settings of a new search from options by name. Raises: InputError."""
     if "budget" not in options:
         raise InputError("search: budget is missing; state what the network may cost, as in search('1MFLOPs')")
-    reading = Reading(**{name: value for name, value in options.items() if name in Reading.model_fields})
+    reading = reading_of(options)
     values = {name: value for name, value in options.items() if name not in Reading.model_fields}
     is_auto = "space" not in options
     values |= {"space": SearchSpace.load(options.get("space", "micro")), "choose_space": is_auto, "reading": reading}

@@ -166,7 +166,7 @@ def _read(draft: RecipeDraft, progress: TrainingProgress) -> tuple[str, Dataset]
         reading = reading.model_copy(update={"positive": None})
     try:
         dataset = find_groups(
-            load(recipe.data, reading, progress=progress.reading), fast=reading.fast, progress=progress.reading
+            load(recipe.data, reading, progress=progress.reading), reading.duplicates, progress=progress.reading
         )
     except DataMissing as missing:
         if recipe.reading.require_data:
@@ -181,7 +181,7 @@ def _stand_in(recipe: Recipe, missing: DataMissing, progress: TrainingProgress) 
     classes, reading = recipe.network.classes, recipe.reading.model_copy(update={"positive": None})
     source = STAND_IN_SOURCE if classes == 2 else f"{STAND_IN_SOURCE}:classes={classes}"
     dataset = find_groups(
-        load(source, reading, progress=progress.reading), fast=reading.fast, progress=progress.reading
+        load(source, reading, progress=progress.reading), reading.duplicates, progress=progress.reading
     )
     note = f"{dataset.note}; the recipe names {recipe.data}: {missing}"
     return source, replace(dataset, note=note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from helpers.audited_images import manifest, photo, use_quick_search, write_clean, write_planted
 from PIL import Image
 
+from lightcnn.auditing import verdict as verdict_module
 from lightcnn.auditing.audit import examine, examine_source
 from lightcnn.auditing.report import audit_report
 from lightcnn.data.grouping.groups import find_groups
@@ -87,6 +89,15 @@ def test_groups_with_copies_of_one_photograph_are_joined_and_reported():
 def test_training_is_not_called_safe_without_a_search_for_duplicates():
     data = manifest([f"p{i}" for i in range(12)], [""] * 12)
     assert ". Train with: lightcnn" in audit_report(examine(data, fast=True))["verdict"]
+
+
+@pytest.mark.parametrize(("limit", "ending"), [(11, " --thorough"), (12, "")])
+def test_the_command_for_a_large_set_uses_what_the_audit_has_found(limit, ending, monkeypatch):
+    monkeypatch.setattr(verdict_module, "MAX_IMAGES_BY_DEFAULT", limit)
+    data = manifest([f"p{i}" for i in range(12)], [""] * 12)
+    command = "lightcnn search --budget 1MFLOPs --data "
+    assert audit_report(examine(data))["train_with"] == f"{command}{shlex.quote(data.source)}{ending}"
+    assert "--thorough" not in audit_report(examine(data, fast=True))["train_with"]
 
 
 def test_groups_with_several_classes_are_stated():

@@ -141,7 +141,7 @@ def run_step(step: str, source: str, block: int | None, keep_pixels: bool) -> di
         more = {"extract": ends[DUPLICATES_STEP], "compare": ends[COMPARING] - ends[DUPLICATES_STEP]}
         assert VERIFYING in ends
     elif not step.startswith("read"):
-        dataset = find_groups(dataset, fast=True)
+        dataset = find_groups(dataset, "none")
     if step.startswith("epoch"):
         pipeline = Pipeline(dataset, make_split(dataset, 0), torch.device("cpu"))
         train = pipeline.split.train

@@ -1,7 +1,8 @@
-"""`--fast`, and the announcement of the search for near duplicates that it skips, in all commands that read data."""
+"""`--fast`, `--thorough` and the announcement of the search for near duplicates, in all commands that read data."""
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from helpers.audited_images import use_quick_search, write_clean
 from helpers.clocks import replace_clocks
 
 from lightcnn.cli.main import run
+from lightcnn.data.grouping import near_duplicates
 from lightcnn.output import terminal
 from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
@@ -95,6 +97,35 @@ def test_fast_cannot_change_on_resume(command, capsys):
     error = capsys.readouterr().err.strip()
     assert len(error.splitlines()) == 1
     assert re.search(r"was started with .*fast", error), error
+
+
+def test_a_search_continues_with_the_groups_that_it_began_with_whatever_an_audit_has_found(capsys, monkeypatch):
+    monkeypatch.setattr(near_duplicates, "MAX_IMAGES_BY_DEFAULT", 19)
+    assert run([*COMMANDS["search"], "--out", "run", "--quiet"]) == 0
+    assert run(["audit", "clean", "--out", "audit", "--quiet"]) == 0
+    assert run(["search", "--resume", "--out", "run", "--trials", "2", "--quiet"]) == 0, capsys.readouterr().err
+    report = RunFolder.load("run").report
+    assert report["counts"]["proposed"] == 2
+    assert "among more than 19 images; --thorough does that" in report["data"]["groups"]["why"]
+
+
+@pytest.mark.parametrize("command", ["search", "train", "ablate"])
+def test_a_thorough_run_searches_large_sets_too_and_its_recipe_does_so_again(command, capsys, monkeypatch):
+    monkeypatch.setattr(near_duplicates, "MAX_IMAGES_BY_DEFAULT", 19)
+    assert run([*COMMANDS[command], "--dry-run"]) == 0
+    assert ANNOUNCED not in capsys.readouterr().err
+    assert run([*COMMANDS[command], "--thorough", "--dry-run"]) == 0
+    assert ANNOUNCED in capsys.readouterr().err
+    assert run([*COMMANDS[command], "--thorough", "--fast", "--dry-run"]) == 2
+    assert "fast and thorough exclude each other; choose one of them" in capsys.readouterr().err
+    if command == "search":
+        assert run([*COMMANDS[command], "--thorough", "--out", "run", "--quiet"]) == 0
+        assert Recipe.load("run/recipe.yaml").reading.thorough
+        assert load_settings(Path("run")).reading.thorough
+        capsys.readouterr()
+        assert run(["train", "run/recipe.yaml", "--dry-run", "--json"]) == 0
+        again = json.loads(capsys.readouterr().out)["data"]
+        assert again["fingerprint"] == RunFolder.load("run").report["data"]["fingerprint"]
 
 
 def test_the_time_of_a_search_begins_when_the_images_are_read(monkeypatch, capsys):

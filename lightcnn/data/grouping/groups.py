@@ -19,21 +19,22 @@ from lightcnn.data.grouping.near_duplicates import NearDuplicates, find_near_dup
 from lightcnn.data.image_files import ImageFiles
 from lightcnn.output.warnings import ReportWarning
 from lightcnn.progress import Progress, no_progress
+from lightcnn.recipe import DuplicatesEffort
 
 NO_GROUPS = "each image counts as its own group"
 NO_PATIENTS = "patients are unknown, and each photograph with its copies counts as one group"
 CHECK = "check groups.csv of an audit, and correct it as a manifest if images are in wrong groups"
 
 
-def find_groups(dataset: Dataset, *, fast: bool = False, progress: Progress = no_progress) -> Dataset:
+def find_groups(dataset: Dataset, effort: DuplicatesEffort = "some", *, progress: Progress = no_progress) -> Dataset:
     """The same data with the groups that are known or can be found, and the reason for them.
 
-    Near duplicates are searched for only in small data sets; in larger ones, those that an audit has found are used.
-    With `fast`, they are neither searched for nor used.
+    `effort` states among how many images near duplicates are searched for. Groups depend on it and the data alone: the
+    cache only saves time.
     """
-    if dataset.groups_from == "source" and not fast:
+    if dataset.groups_from == "source" and effort != "none":
         return groups_from_source(dataset)
-    search = find_near_duplicates(dataset, "none" if fast else "some", progress=progress)
+    search = find_near_duplicates(dataset, effort, progress=progress)
     dataset = dataset.with_warnings(*search.warnings)
     if dataset.groups_from == "source":
         return dataset.with_groups(dataset.groups, "source", f"{_reason_of_source(dataset)}; {search.reason}")

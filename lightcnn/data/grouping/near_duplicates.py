@@ -7,7 +7,6 @@ import io
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +17,17 @@ from lightcnn.data.grouping import similar as search
 from lightcnn.data.grouping.similar import SimilarImages
 from lightcnn.output.warnings import ReportWarning
 from lightcnn.progress import DUPLICATES_STEP, Progress, no_progress
+from lightcnn.recipe import DuplicatesEffort
 from lightcnn.run_files import replace_file, tidy_abandoned
 
-MAX_IMAGES_WITHOUT_AUDIT = 5_000
-"""Most images among which a training searches for near duplicates itself; in larger data sets, only an audit does.
+MAX_IMAGES_BY_DEFAULT = 5_000
+"""Most images among which a training without `--thorough` searches for near duplicates.
 
 2,000 took 27 ms of processor time each: 13 for features, 13 for comparing them and 1 for verifying. Comparing grows
 with the root of the number of images: extrapolated, this many take 90 s of two cores; 4,317 took 180 s of shared ones.
 """
 MAX_IMAGES = 50_000
-"""Most images among which an audit searches for near duplicates.
+"""Most images among which an audit, and a training with `--thorough`, searches for near duplicates.
 
 The memory does not grow above two blocks of BLOCK_IMAGES, but the time does: comparing N images in blocks of B takes as
 long as N² / √B. Extrapolated from 2,000 photographs (above), this many take 2.2 hours of processor time.
@@ -49,11 +49,12 @@ class NearDuplicates:
 
 
 def find_near_duplicates(
-    dataset: Dataset, effort: Literal["none", "some", "all"], *, progress: Progress = no_progress
+    dataset: Dataset, effort: DuplicatesEffort, *, progress: Progress = no_progress
 ) -> NearDuplicates:
-    """Searches for near duplicates: never (`none`), or among up to MAX_IMAGES_WITHOUT_AUDIT (`some`) or MAX_IMAGES.
+    """Searches for near duplicates: never (`none`), or among up to MAX_IMAGES_BY_DEFAULT (`some`) or MAX_IMAGES.
 
-    The number of images alone decides, never the clock, so that the same images give the same groups on any machine.
+    The effort and the number of images decide, never the clock or the cache, so that the same images give the same
+    groups on any machine, whatever was searched before.
     """
     if effort == "none":
         return _not_searched(len(dataset), "near duplicates were not searched for (--fast)")
@@ -62,14 +63,14 @@ def find_near_duplicates(
             None,
             f"near duplicates were not searched for: images of {dataset.size} pixels are too small to recognise them",
         )
+    limit = MAX_IMAGES_BY_DEFAULT if effort == "some" else MAX_IMAGES
+    if len(dataset) > limit:
+        remedy = "; --thorough does that" if len(dataset) <= MAX_IMAGES else ""
+        reason = f"near duplicates were not searched for among more than {limit:,} images{remedy}"
+        return _not_searched(len(dataset), reason)
     file = cache_folder("groups") / f"{_fingerprint(dataset)}.npz"
     similar = _read(file, len(dataset))
     if similar is None:
-        limit = MAX_IMAGES_WITHOUT_AUDIT if effort == "some" else MAX_IMAGES
-        if len(dataset) > limit:
-            remedy = "; `lightcnn audit` does that" if len(dataset) <= MAX_IMAGES else ""
-            reason = f"near duplicates were not searched for among more than {limit:,} images{remedy}"
-            return _not_searched(len(dataset), reason)
         progress(DUPLICATES_STEP, 0, len(dataset))
         similar = search.find_similar(dataset.images, progress=progress)
         _write(file, similar)

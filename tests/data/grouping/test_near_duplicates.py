@@ -1,4 +1,4 @@
-"""The search for near duplicates: run once, cached, and left to an audit in large data sets."""
+"""The search for near duplicates: run once, cached, and in large data sets only if asked for."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_clock_does_not_end_the_search(photographs, searches, monkeypatch):
 def test_fast_neither_searches_nor_uses_what_an_audit_found(photographs, searches):
     assert find_near_duplicates(load(photographs), "all").similar is not None
     searches.clear()
-    data = find_groups(load(photographs), fast=True)
+    data = find_groups(load(photographs), "none")
     assert (searches, data.groups_from) == ([], "none")
     assert "near duplicates were not searched for (--fast)" in data.groups_reason
     (warning,) = data.warnings
@@ -65,7 +65,7 @@ def test_fast_neither_searches_nor_uses_what_an_audit_found(photographs, searche
 def test_fast_is_stated_for_groups_of_the_source(photographs, searches):
     data = load(photographs).with_groups(["a"] * 12, "source")
     assert find_groups(data).warnings == ()
-    fast = find_groups(data, fast=True)
+    fast = find_groups(data, "none")
     assert fast.groups_reason.endswith("which is allowed; near duplicates were not searched for (--fast)")
     assert [warning.code for warning in fast.warnings] == ["near_duplicates_not_searched"]
     assert (fast.groups == data.groups).all()
@@ -82,18 +82,31 @@ def test_an_audit_is_bounded_too(photographs, searches, monkeypatch):
     assert [warning.count for warning in result.warnings] == [12]
 
 
-def test_large_sets_wait_for_an_audit(photographs, searches, monkeypatch):
-    monkeypatch.setattr(near_module, "MAX_IMAGES_WITHOUT_AUDIT", 11)
+def test_large_sets_are_searched_only_if_asked_for(photographs, searches, monkeypatch):
+    monkeypatch.setattr(near_module, "MAX_IMAGES_BY_DEFAULT", 11)
     data = find_groups(load(photographs))
     assert (searches, data.groups_from) == ([], "none")
     assert [(warning.code, warning.count) for warning in data.warnings] == [("near_duplicates_not_searched", 12)]
-    assert "not searched for among more than 11 images; `lightcnn audit` does that" in data.note
+    assert "not searched for among more than 11 images; --thorough does that" in data.note
     assert data.groups[0] == data.groups[data.paths.index("B/11.png")], (
         "images with equal pixels are one group in any case"
     )
-    assert find_near_duplicates(load(photographs), "all").similar is not None
-    assert find_groups(load(photographs)).groups_from == "near duplicates"
+    assert find_groups(load(photographs), "all").groups_from == "near duplicates"
     assert searches == [12]
+
+
+def test_groups_do_not_depend_on_what_is_in_the_cache(photographs, searches, monkeypatch):
+    """An audit in between changes neither groups nor fingerprint, and what it has found is not searched for again."""
+    monkeypatch.setattr(near_module, "MAX_IMAGES_BY_DEFAULT", 11)
+    before = find_groups(load(photographs))
+    assert find_near_duplicates(load(photographs), "all").similar is not None
+    after = find_groups(load(photographs))
+    assert (after.fingerprint, after.groups_reason) == (before.fingerprint, before.groups_reason)
+    thorough = find_groups(load(photographs), "all")
+    assert searches == [12]
+    assert thorough.fingerprint != before.fingerprint
+    monkeypatch.setattr(near_module, "MAX_IMAGES", 11)
+    assert find_groups(load(photographs), "all").fingerprint == before.fingerprint
 
 
 def test_groups_are_found_without_a_writable_cache(photographs, searches, monkeypatch, tmp_path):

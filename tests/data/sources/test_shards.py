@@ -55,7 +55,7 @@ def test_shards_are_the_same_data_as_the_folder_that_they_were_made_of(tmp_path,
     assert all(np.array_equal(first, second) for first, second in zip(shards.images, folder.images, strict=True))
     sets, batches = [], []
     for data in (folder, shards):
-        split = make_split(find_groups(data, fast=True), 0)
+        split = make_split(find_groups(data, "none"), 0)
         sets.append([split.train.tolist(), split.val.tolist(), split.test.tolist()])
         pipeline = Pipeline(data, split, torch.device("cpu"))
         batches.append(pipeline.images(split.train, 8)[torch.tensor([3, 0, 2])])
@@ -73,7 +73,7 @@ def test_numbers_are_sorted_by_value_and_names_alphabetically(tmp_path):
 
 
 def test_groups_of_the_json_are_never_split(tmp_path):
-    data = find_groups(load(grouped(tmp_path, [f"p{i // 4}" for i in range(80)])), fast=True)
+    data = find_groups(load(grouped(tmp_path, [f"p{i // 4}" for i in range(80)])), "none")
     assert (data.groups_from, len(set(data.groups.tolist()))) == ("manifest", 20)
     split = make_split(data, 0)
     assert split.groups_shared(data) == 0
@@ -85,13 +85,13 @@ def test_keys_name_patients_and_shards_do_not(tmp_path):
         write_samples(tmp_path / f"t-{shard:03}.tar", [
             sample(f"patient{shard * 6 + i // 2}/{i}", "ab"[i % 2], 100 * shard + i) for i in range(12)
         ])  # fmt: skip
-    data = find_groups(load(str(tmp_path)), fast=True)
+    data = find_groups(load(str(tmp_path)), "none")
     assert (data.groups_from, len(set(data.groups.tolist()))) == ("names", 18)
     for shard in range(3):
         write_samples(
             tmp_path / f"t-{shard:03}.tar", [sample(f"{shard}{i}", "ab"[i % 2], 50 * shard + i) for i in range(12)]
         )
-    data = find_groups(load(str(tmp_path)), fast=True)
+    data = find_groups(load(str(tmp_path)), "none")
     assert data.groups_from == "none"
     assert [warning.code for warning in data.warnings] == ["near_duplicates_not_searched"]
 
