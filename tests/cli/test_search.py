@@ -98,6 +98,7 @@ def test_the_report_has_the_keys_of_the_contract(finished):
     assert report["strategy"] == "surrogate"
     assert report["counts"].keys() == {"proposed", "trained", "pruned", "duplicates", "failed"}
     assert report["counts"]["proposed"] == 3
+    assert report["failures"] == []
     test = report["best"]["test"]["accuracy"]
     assert test.keys() == {"mean", "sd", "values", "low", "high"}
     assert test["sd"] is None
@@ -119,7 +120,8 @@ def test_the_report_has_the_keys_of_the_contract(finished):
     keys = {"steps", "images", "networks", "rank_correlation", "pairs"}
     assert [rung.keys() for rung in rungs] == [keys] * len(rungs)
     assert rungs[0]["networks"] == 3
-    assert report["prediction"].keys() == {"left_out", "finals", "trials"}
+    finals = {"finals", "finals_error", "finals_rank_correlation"}
+    assert report["prediction"].keys() == {"left_out", "trials"} | finals
     assert [network["trial"] for network in report["prediction"]["trials"]] == [0, 1, 2]
     assert report["prediction"]["finals"] == [], "three networks predict nothing"
     assert all(entry["predicted"] is None and entry["curve"] for entry in report["prediction"]["trials"])

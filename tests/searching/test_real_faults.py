@@ -108,11 +108,12 @@ def delivered(out: Path) -> Delivered:
 
 
 def failed_trials(out: Path) -> set[str]:
-    """The reasons of the trials that have failed; others have not, and report.json counts both."""
-    rows, counts = timeless(out), json.loads((out / "report.json").read_text())["counts"]
-    reasons = [row["reason"] for row in rows if row["state"] == "failed"]
-    assert 0 < len(reasons) == counts["failed"] < len(rows) == counts["proposed"]
-    return set(reasons)
+    """The reasons of the trials that have failed; others have not, and report.json counts both and names them."""
+    rows, report = timeless(out), json.loads((out / "report.json").read_text())
+    reasons = {int(row["number"]): row["reason"] for row in rows if row["state"] == "failed"}
+    assert 0 < len(reasons) == report["counts"]["failed"] < len(rows) == report["counts"]["proposed"]
+    assert report["failures"] == [{"trial": trial, "reason": reason} for trial, reason in reasons.items()]
+    return set(reasons.values())
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -24,9 +25,13 @@ def prediction_document(space: BudgetedSpace, result: SearchResult) -> dict[str,
     """Predictions in report.json, as log losses on validation: of every trial, left out, and of the final trainings."""
     scored = [outcome.within_rungs() for outcome in result.outcomes if outcome.is_scored]
     curves = LearningCurves.fit(scored, partial(network_costs, space))
+    finals = _finals(curves, result)
+    predicted, reached = [row["predicted"] for row in finals], [row["reached"] for row in finals]
     return {
         "left_out": _left_out(curves),
-        "finals": _finals(curves, result),
+        "finals": finals,
+        "finals_error": _error(map(math.log, predicted), map(math.log, reached)) if finals else None,
+        "finals_rank_correlation": rank_correlation(predicted, reached),
         "trials": [
             {
                 "trial": outcome.number,
@@ -68,24 +73,29 @@ def _curve(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def _left_out(curves: LearningCurves | None) -> dict[str, Any] | None:
-    """The error of the last scores, each predicted without it, and the rank correlations at the most common length.
-
-    The error is a factor: 0.1 if log losses are predicted to within 10 %, as a root mean square of logarithms.
-    """
+    """The error of the last scores, each predicted without it, and the rank correlations at the most common length."""
     checked = [] if curves is None else curves.left_out()
     if not checked:
         return None
-    error = math.sqrt(sum((score.predicted - score.utility) ** 2 for score in checked) / len(checked))
     images = Counter(score.images for score in checked).most_common(1)[0][0]
     alike = [score for score in checked if score.images == images]
     reached = [score.utility for score in alike]
     return {
         "networks": len(checked),
-        "error": math.expm1(error),
+        "error": _error([score.predicted for score in checked], [score.utility for score in checked]),
         "images": images,
         "rank_correlation": rank_correlation([score.predicted for score in alike], reached),
         "rank_correlation_of_scores": rank_correlation([score.before for score in alike], reached),
     }
+
+
+def _error(predicted: Iterable[float], reached: Iterable[float]) -> float:
+    """How wrong predicted logarithms are, as a factor: 0.1 if the log losses are predicted to within 10 %.
+
+    It is that of the root mean square of the differences.
+    """
+    squares = [(first - second) ** 2 for first, second in zip(predicted, reached, strict=True)]
+    return math.expm1(math.sqrt(sum(squares) / len(squares)))
 
 
 def _finals(curves: LearningCurves | None, result: SearchResult) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ from lightcnn.searching.report.front_chart import draw_front
 from lightcnn.searching.report.front_neighbours import neighbours_document
 from lightcnn.searching.report.page import report_page
 from lightcnn.searching.report.predictions import importance_document, prediction_document
-from lightcnn.searching.report.trial_table import counts, front, history
+from lightcnn.searching.report.trial_table import counts, failures, front, history
 from lightcnn.searching.report.wording import can_be_placed, front_cost
 from lightcnn.searching.settings import SearchSettings, TrainingValues
 from lightcnn.searching.trainings.choice import Choice, Weights
@@ -203,6 +203,7 @@ def report_document(
         "metric": settings.metric,
         "space": space.space.name,
         "counts": counts(outcomes),
+        "failures": failures(outcomes),
         "best": {
             "trial": final.outcome.number,
             "search_score": final.outcome.score,

@@ -59,6 +59,11 @@ def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
     }
 
 
+def failures(outcomes: Sequence[Outcome]) -> list[dict[str, int | str]]:
+    """The trials that have failed, and why."""
+    return [{"trial": o.number, "reason": o.reason} for o in outcomes if o.state == "failed"]
+
+
 def front(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[tuple[Cost, float]]:
     """The Pareto front of the trained networks: cost in the budget's first resource and accuracy, cheapest first."""
     resource = space.budget.limits[0].resource

@@ -86,7 +86,7 @@ def comparison_lines(report: Mapping[str, Any]) -> list[str]:
     if "machines" in report:
         lines.append(_machines_line(report["machines"]))
     if "prediction" in report and compared["networks"] > 1:
-        lines.append(prediction_line(report["prediction"]) or UNCHECKED)
+        lines += prediction_lines(report["prediction"]) or [UNCHECKED]
     if compared["cut_short"]:
         planned = human(report["plan"]["final"]["images"])
         lines.append(f"the final training was cut short: {length} instead of {planned}")
@@ -217,9 +217,25 @@ def seeds_line(report: Mapping[str, Any]) -> str | None:
     )
 
 
-def prediction_line(prediction: Mapping[str, Any]) -> str | None:
-    """How well the search predicted, from its document; None if nothing could be checked."""
-    left_out = prediction["left_out"]
+def prediction_lines(prediction: Mapping[str, Any]) -> list[str]:
+    """How well the search predicted, from its document; empty if nothing could be checked."""
+    return [line for line in (_left_out_line(prediction["left_out"]), _finals_line(prediction)) if line]
+
+
+def _finals_line(prediction: Mapping[str, Any]) -> str | None:
+    """How well the final trainings were predicted; None if none was, and for reports of earlier versions."""
+    if (error := prediction.get("finals_error")) is None:
+        return None
+    count, correlation = len(prediction["finals"]), prediction["finals_rank_correlation"]
+    trainings = "one final training" if count == 1 else f"{count} final trainings"
+    line = (
+        f"the log loss of {trainings} before the fall of the learning rate was predicted with an error of {error:.0%}"
+    )
+    return line if correlation is None else f"{line}; rank correlation {correlation:.2f}"
+
+
+def _left_out_line(left_out: Mapping[str, Any] | None) -> str | None:
+    """How well the last scores were predicted, each without it; None if none could be."""
     if left_out is None:
         return None
     count = left_out["networks"]

@@ -15,7 +15,7 @@ from lightcnn.searching.report.wording import (
     longer_command,
     longer_option,
     plan_lines,
-    prediction_line,
+    prediction_lines,
     unused_seconds,
 )
 from lightcnn.searching.trials.storage import Outcome
@@ -170,13 +170,27 @@ def test_the_error_of_the_predictions_is_stated() -> None:
         "the log loss of 9 networks was predicted from shorter trainings and from the other networks with an error of "
         "11%"
     )
-    assert prediction_line({"left_out": left_out}) == (
+    assert prediction_lines({"left_out": left_out}) == [
         f"{sentence}; rank correlation 0.71 at 38.35k images, that of the shorter trainings alone 0.50"
-    )
-    few = prediction_line({"left_out": left_out | {"rank_correlation": None}})
-    assert few == f"{sentence}; a rank correlation takes four networks of the same length"
-    single = prediction_line({"left_out": left_out | {"networks": 1}})
-    assert single is not None and single.startswith("the log loss of one network was predicted from shorter trainings")
+    ]
+    few = prediction_lines({"left_out": left_out | {"rank_correlation": None}})
+    assert few == [f"{sentence}; a rank correlation takes four networks of the same length"]
+    (single,) = prediction_lines({"left_out": left_out | {"networks": 1}})
+    assert single.startswith("the log loss of one network was predicted from shorter trainings")
     unchecked = comparison_lines(report() | {"prediction": {"left_out": None}})
     assert unchecked[-1].startswith("how well the search predicts is unknown: that takes four networks")
-    assert prediction_line({"left_out": None}) is None
+    assert prediction_lines({"left_out": None, "finals": [], "finals_error": None}) == []
+
+
+@pytest.mark.parametrize(
+    ("trainings", "correlation", "line"),
+    [
+        (1, None, "the log loss of one final training before the fall of the learning rate was predicted with an error "
+         "of 5%"),
+        (4, 0.8, "the log loss of 4 final trainings before the fall of the learning rate was predicted with an error "
+         "of 5%; rank correlation 0.80"),
+    ],
+)  # fmt: skip
+def test_the_error_on_the_final_trainings_is_stated_even_if_it_is_the_only_one(trainings, correlation, line) -> None:
+    finals = {"finals": [{}] * trainings, "finals_error": 0.051, "finals_rank_correlation": correlation}
+    assert comparison_lines(report() | {"prediction": {"left_out": None} | finals})[-1] == line

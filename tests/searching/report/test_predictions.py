@@ -1,0 +1,73 @@
+"""What report.json states about the predictions of a search."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from searching.table_space import Point, TableSpace
+
+from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.comparison import SearchResult
+from lightcnn.searching.report.predictions import prediction_document
+from lightcnn.searching.trainings.finals import FinalProgress
+from lightcnn.searching.trainings.jobs import TrainingResult, WeightScore
+from lightcnn.searching.trials.storage import Outcome
+
+RUNGS, END = (12_000, 36_000), 108_000
+
+
+class CostSpace(TableSpace):
+    """The cost is x."""
+
+    def features(self, candidate: Point) -> list[float]:
+        return [candidate.shape["x"] / 100]
+
+
+def outcome(number: int, random: Random) -> Outcome:
+    utilities = {images: math.log(images) / 10 + number / 20 + random.gauss(0, 0.005) for images in RUNGS}
+    shape = {"x": 10 * number, "kind": "a"}
+    return Outcome(number, "complete", "", str(number), shape, dict(utilities), 1.0, 1.0, utilities)
+
+
+def final(trial: int, loss: float) -> FinalProgress:
+    part = TrainingResult(
+        trial=trial, rung=2, step=END // 128, images=END, seconds=1.0,
+        averaged=WeightScore(accuracy=0.5, log_loss=loss),
+    )  # fmt: skip
+    return FinalProgress(trial=trial, seed=0, images=RUNGS[-1], first_step=RUNGS[-1] // 128, parts=(part,))
+
+
+def prediction(losses: dict[int, float], networks: int = 8) -> dict[str, Any]:
+    """Of a search whose final trainings reached these log losses, by trial."""
+    random = Random(0)
+    outcomes = [outcome(number, random) for number in range(networks)]
+    trained = [final(trial, loss) for trial, loss in losses.items()]
+    result = SimpleNamespace(outcomes=outcomes, promises={each.number: 0.0 for each in outcomes}, trained=trained)
+    return prediction_document(cast(BudgetedSpace, CostSpace()), cast(SearchResult, result))
+
+
+def test_the_error_on_the_final_trainings_is_a_factor() -> None:
+    """Each reached a log loss that is a fifth larger than predicted: wrong by a fifth, and all in order."""
+    predicted = {row["trial"]: row["predicted"] for row in prediction(dict.fromkeys((1, 3, 5, 7), 1.0))["finals"]}
+    document = prediction({trial: 1.2 * loss for trial, loss in predicted.items()})
+    assert document["finals_error"] == pytest.approx(0.2)
+    assert document["finals_rank_correlation"] == 1.0
+    turned = prediction(dict(zip(predicted, reversed(predicted.values()), strict=True)))
+    assert turned["finals_rank_correlation"] == -1.0
+    assert turned["finals_error"] > 0.05
+
+
+def test_three_final_trainings_have_an_error_but_no_rank_correlation() -> None:
+    document = prediction({1: 0.5, 3: 0.4, 5: 0.3})
+    assert document["finals_error"] > 0
+    assert document["finals_rank_correlation"] is None
+
+
+@pytest.mark.parametrize(("losses", "networks"), [({}, 8), ({0: 0.5, 1: 0.4}, 3)])
+def test_without_a_prediction_of_a_final_training_both_are_null(losses, networks) -> None:
+    document = prediction(losses, networks)
+    assert (document["finals"], document["finals_error"], document["finals_rank_correlation"]) == ([], None, None)
