@@ -239,6 +239,32 @@ def test_four_workers_of_which_some_are_killed_find_the_same(finished, data):
     )
 
 
+@pytest.mark.long
+def test_two_workers_propose_the_same_from_scores(tmp_path):
+    """The surrogate is fitted to eight scores, and a task knows those of the tasks up to eight before it."""
+    (tmp_path / "space.yaml").write_text(SPACE.replace("high: 8", "high: 16"))
+    command = ["search", "--budget", BUDGET, "--space", "space.yaml", "--data", "digits", "--trials", "18"]
+    for workers in ("1", "2"):
+        options = ["--epochs", "1", "--workers", workers, "--out", workers, "--quiet"]
+        assert subprocess.run([sys.executable, "-m", "lightcnn", *command, *options], timeout=250).returncode == 0
+    alone, shared = timeless(tmp_path / "1"), timeless(tmp_path / "2")
+    assert alone == shared
+    assert [row["fidelity"] for row in alone[:10]] == [alone[0]["fidelity"]] * 10, (
+        "ten tasks, so the last trials see ten"
+    )
+    assert len(alone) == 18
+    assert Path("1/weights.safetensors").read_bytes() == Path("2/weights.safetensors").read_bytes()
+
+
+@pytest.mark.long
+def test_fourteen_seconds_are_enough_for_digits(tmp_path):
+    command = ["search", "--budget", "1MFLOPs", "--data", "digits", "--time", "14s", "--out", "brief", "--quiet"]
+    assert subprocess.run([sys.executable, "-m", "lightcnn", *command], timeout=250).returncode == 0
+    report = RunFolder.load(tmp_path / "brief").report
+    assert report["best"]["val"]["accuracy"] > 0.9
+    assert report["seconds"] < 30
+
+
 def test_a_finished_run_shows_its_report_again(finished, capsys):
     before = (finished[0] / "report.json").stat().st_mtime_ns
     assert run(["search", "--resume", "--out", str(finished[0])]) == 0
