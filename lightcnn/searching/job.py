@@ -54,6 +54,7 @@ from lightcnn.searching.trainings.executors import Executor, InProcess
 from lightcnn.searching.trainings.jobs import DeviceType
 from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trainings.speed import plans
+from lightcnn.searching.trials.shown_study import read_past
 from lightcnn.space_choice import choose_space
 from lightcnn.tracking.names import require_trackers
 from lightcnn.tracking.trackers import Trackers
@@ -312,6 +313,9 @@ def estimate(
     pipeline = Pipeline(inputs.dataset, inputs.sets, device)
     stored = None if folder is None else read_plan(folder, inputs.dataset.fingerprint)
     _, plan = plans(stored, settings, PipelineData(pipeline, settings.seed), space, workers, inputs.began)
+    limits = (settings.seconds, settings.epochs, space.limited(settings.trials))
+    if folder is not None:
+        plan = plan.after(read_past(study_file(folder), settings.seconds), *limits)
     first = space.fit(space.first())
     chosen = choose_space(space.budget, inputs.dataset.size, settings.input) if settings.choose_space else None
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
@@ -324,7 +328,7 @@ def estimate(
         "first": first and first.cost.document(),
         "trials": settings.trials,
         "time_limit_seconds": settings.seconds,
-        "plan": plan.document(settings.seconds, settings.epochs, space.limited(settings.trials)),
+        "plan": plan.document(*limits),
     }
 
 

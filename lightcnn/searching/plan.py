@@ -15,6 +15,7 @@ from lightcnn.errors import RunError
 from lightcnn.recipe import Optimisation
 from lightcnn.recipe_defaults import default_epochs, default_training
 from lightcnn.run_folder import RunFolder, version_of
+from lightcnn.searching.trials.clock import Past
 from lightcnn.searching.trials.halving import Rungs
 from lightcnn.version import __version__
 
@@ -76,12 +77,24 @@ class Plan(Frozen):
     evaluation: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     spent: Annotated[float, Field(ge=0, le=1e9, description="seconds before the first trial")] = 0.0
     teaching: Annotated[float, Field(ge=0, le=1e9, description="those in which the teacher was trained")] = 0.0
+    _past: Past = Past()  # of this session only, so that it is not in plan.yaml
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if list(self.rungs) != sorted(set(self.rungs)):
             raise rule_error("rungs", "must be ascending; choose a new --out")
         return self
+
+    def after(self, past: Past, limit: float | None, epochs: int | None, trials: int | None) -> Plan:
+        """The plan of a session after what earlier ones have done.
+
+        If the limit was raised, the first network is trained alone if there still is no time to compare it with others.
+        """
+        is_raised = limit is not None and past.since > 0
+        plan = self.model_copy(update={"alone": self.alone and not is_raised})
+        plan._past = past
+        is_alone = plan.alone or (is_raised and self.bands == 1 and plan.trains_one(limit, epochs, trials))
+        return plan.model_copy(update={"alone": is_alone})
 
     @property
     def speed(self) -> float:
@@ -118,11 +131,16 @@ class Plan(Frozen):
         )  # fmt: skip
 
     def final_images(self, limit: float | None, epochs: int | None) -> int:
-        """Images of the final training: by the time `limit`, which is all for a network alone; at most the longest."""
-        if limit is None:
-            return self.longest_images(epochs)
-        seconds = limit - self.spent if self.alone else self.final_share * (limit - self.teaching)
-        seconds -= self.evaluation
+        """Images of the final training: by the time `limit`, which is all for a network alone; at most the longest.
+
+        They are those of a network whose final training every session continues.
+        """
+        return self.longest_images(epochs) if limit is None else self._final_images(limit, epochs)
+
+    def _final_images(self, limit: float, epochs: int | None, since: float = 0.0) -> int:
+        """Images of a final training in its share of the time from the second `since` until the limit."""
+        share, before = (1.0, self.spent) if self.alone else (self.final_share, self.teaching)
+        seconds = share * (limit - max(before, since)) - self.evaluation
         return max(1, min(self.longest_images(epochs), int(SAFETY_SHARE * seconds * self.speed / self._turns)))
 
     def longest_images(self, epochs: int | None) -> int:
@@ -136,49 +154,74 @@ class Plan(Frozen):
         return 1.0 if self.alone else max(1.0, self.finalists / self.workers)
 
     def search_seconds(self, limit: float | None, epochs: int | None) -> float | None:
-        """The time by which the last rung must end, for `limit` seconds in total; None without a limit."""
+        """The time by which the last rung must end, for `limit` seconds in total; None without a limit.
+
+        Final trainings get their share of the time since the limit was last raised; those of the sessions before took
+        none of it.
+        """
         if limit is None:
             return None
-        final = self._turns * self.final_images(limit, epochs) / self.speed / SAFETY_SHARE + self.evaluation
-        if self.finalists > 1 and self.bands == 1 and not self.alone and 2 * final <= SECOND_SHARE * limit:
+        since = self._past.since
+        left, images = max(0.0, limit - since), self._final_images(limit, epochs, since)
+        final = self._turns * images / self.speed / SAFETY_SHARE + self.evaluation
+        if self.finalists > 1 and self.bands == 1 and not self.alone and 2 * final <= SECOND_SHARE * left:
             final *= 2
-        return max(0.0, limit - min(final, limit))
+        return since + left - min(final, left)
 
-    def seconds_before_final(self, limit: float, epochs: int | None) -> float:
-        """The time between the first trial and the final training; what a network alone leaves unused."""
-        return max(0.0, (self.search_seconds(limit, epochs) or 0.0) - self.spent)
+    def comparing_seconds(self, limit: float, epochs: int | None, since: float = 0.0) -> float:
+        """Seconds of all workers together in which networks are compared, those of the first network excepted.
 
-    def comparing_seconds(self, limit: float, epochs: int | None) -> float:
-        """Seconds of all workers together in which networks are compared, those of the first network excepted."""
-        seconds = self.seconds_before_final(limit, epochs)
+        Those before the second `since` do not count; the first network was trained in them as well.
+        """
+        began = max(self.spent, since)
+        seconds = max(0.0, (self.search_seconds(limit, epochs) or 0.0) - began)
         first = self.final_images(limit, epochs) / self.speed if self.first_has_worker(limit) else 0.0
-        return self.workers * seconds - min(first, seconds)
+        return self.workers * seconds - min(max(0.0, first - (began - self.spent)), seconds)
 
     def networks(self, limit: float | None, epochs: int | None, trials: int | None) -> int:
-        """About how many networks will be compared; 1 if there is no time to compare any."""
+        """About how many networks will be compared, with those of earlier sessions; 1 if there is no time for any."""
         if limit is None:
             return trials or 1
-        if not self.compares(limit, epochs, trials):
-            return 1 if self.bands == 1 or trials == 1 else 2  # a front is not of the first network alone
-        return min(self._possible(limit, epochs), trials or NETWORKS * 1_000)
+        if self.trains_one(limit, epochs, trials):
+            return 1
+        known = self._past.networks
+        if known < 2 and not self.compares(limit, epochs, trials):
+            return 2
+        possible = (known or self.first_has_worker(limit)) + self._others(limit, epochs, self._past.seconds)
+        return max(known, min(possible, trials or NETWORKS * 1_000))
+
+    def trains_one(self, limit: float | None, epochs: int | None, trials: int | None) -> bool:
+        """Whether only one network is trained: `trials` is 1, or there is no time to compare it with others."""
+        if limit is None:
+            return (trials or 1) == 1
+        has_others = self.bands > 1 and trials != 1  # a front is not of the first network alone
+        return self._past.networks < 2 and not has_others and not self.compares(limit, epochs, trials)
 
     def compares(self, limit: float, epochs: int | None, trials: int | None) -> bool:
-        """Whether a search of `limit` seconds, or of `trials` if that is less, has time to compare networks."""
-        least = MIN_BESIDE if self.first_has_worker(limit) else MIN_NETWORKS
-        least = max(least, self.bands)
-        return not self.alone and trials != 1 and self._possible(limit, epochs) >= min(least, trials or least)
+        """Whether a search of `limit` seconds, or of `trials` if that is less, has time to compare networks.
 
-    def _possible(self, limit: float, epochs: int | None) -> int:
-        """Networks that there is time to compare, with the first one."""
-        others = self.comparing_seconds(limit, epochs) * self.speed / (RUNG_COST * self.rungs[0])
-        return int(others) + self.first_has_worker(limit)
+        That does not change until the limit is raised; then the first network has been trained before.
+        """
+        least = MIN_BESIDE if self.first_has_worker(limit) else MIN_NETWORKS
+        least, since = max(least, self.bands), self._past.since
+        possible = self._others(limit, epochs, since) + (self.first_has_worker(limit) or since > 0)
+        return not self.alone and trials != 1 and possible >= min(least, trials or least)
+
+    def _others(self, limit: float, epochs: int | None, since: float) -> int:
+        """Networks that there is time to compare after the second `since`, without a first one that has a worker."""
+        return int(self.comparing_seconds(limit, epochs, since) * self.speed / (RUNG_COST * self.rungs[0]))
 
     def worthwhile_seconds(self, limit: float, epochs: int | None, networks: int) -> int:
-        """The seconds in which so many networks could be compared at rungs of `GOOD_STEPS` and more."""
-        images = networks * RUNG_COST * GOOD_STEPS * self.images / self.steps_per_epoch
+        """The seconds in which so many networks could be compared at rungs of `GOOD_STEPS` and more.
+
+        Of a search that is resumed, they are all its seconds, and its rungs keep their length.
+        """
+        past, rung = self._past, GOOD_STEPS * self.images / self.steps_per_epoch
+        images = max(0, networks - past.networks) * RUNG_COST * (self.rungs[0] if past.networks else rung)
         search = images / ((self.workers - self.first_has_worker(limit)) * self.speed)
+        search += min(past.seconds, self.search_seconds(limit, epochs) or 0.0) - past.since
         longest = self._turns * self.longest_images(epochs) / self.speed / SAFETY_SHARE
-        return round(min(search / (1 - FINAL_SHARES[0]), search + longest) + self.evaluation)
+        return round(past.since + min(search / (1 - FINAL_SHARES[0]), search + longest) + self.evaluation)
 
     def halving(self, limit: float | None) -> Rungs:
         """The rungs. A single finalist is compared with the first network, which must then reach the last of them."""
@@ -190,6 +233,7 @@ class Plan(Frozen):
         final, worthwhile = self.final_images(limit, epochs), min(trials or NETWORKS, NETWORKS)
         return {
             "networks": self.networks(limit, epochs, trials),
+            **({"compared_before": self._past.networks} if self._past.networks else {}),
             "rungs": list(self.rungs),
             "finalists": self.finalists,
             **({"bands": self.bands} if self.bands > 1 else {}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from functools import partial
 
 from lightcnn.cost_range import cost_range
@@ -44,7 +46,7 @@ class SearchSession:
 
     def __init__(self, parts: SessionParts, spent: float) -> None:
         self._parts = parts
-        settings, space, plan = parts.settings, parts.space, parts.plan
+        settings, space = parts.settings, parts.space
         self._trials = space.limited(settings.trials)
         size = parts.data.pipeline.dataset.size
         self._chosen = choose_space(space.budget, size, settings.input) if settings.choose_space else None
@@ -53,10 +55,15 @@ class SearchSession:
         for outcome in self._earlier:
             if (parts.folder / progress_file(outcome.number)).is_file():  # its training is beyond the rungs
                 self._searcher.close(outcome.number)
-        spent = max([spent, self._searcher.stored_seconds(), *(outcome.elapsed for outcome in self._earlier)])
-        limit = settings.seconds
-        self._clock = SearchClock(limit, plan.search_seconds(limit, settings.epochs), spent, parts.inputs.began)
-        self._final_phase = FinalPhase(parts, self._searcher, self._clock)
+        limit, epochs = settings.seconds, settings.epochs
+        past = self._searcher.past(limit)
+        self._limit_since, spent = past.since, max(spent, past.seconds)
+        if past.networks:
+            past = replace(past, seconds=spent + time.monotonic() - parts.inputs.began)
+        plan = parts.plan.after(past, limit, epochs, self._trials)
+        self._parts = replace(parts, plan=plan)
+        self._clock = SearchClock(limit, plan.search_seconds(limit, epochs), spent, parts.inputs.began)
+        self._final_phase = FinalPhase(self._parts, self._searcher, self._clock)
 
     def run(self) -> None:
         """Runs the trials and the final trainings, and writes the report."""
@@ -64,6 +71,8 @@ class SearchSession:
         # Nothing can be refused from here on: these are now the settings, and an earlier session's report is outdated.
         parts.folder.write_bytes(SETTINGS_FILE, parts.settings.yaml())
         parts.folder.remove("report.json")
+        if parts.settings.seconds is not None:
+            self._searcher.store_limit(parts.settings.seconds, self._limit_since)
         self._begin_progress()
         self._search()
         parts.progress.searched()
@@ -100,7 +109,7 @@ class SearchSession:
         """Trains and compares networks; only the first one if there is no time to compare any."""
         parts = self._parts
         settings, plan = parts.settings, parts.plan
-        alone = plan.networks(settings.seconds, settings.epochs, self._trials) == 1
+        alone = plan.trains_one(settings.seconds, settings.epochs, self._trials)
         run_trials(
             self._searcher,
             NetworkEvaluator(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from helpers.clocks import replace_clocks
 
 from lightcnn.output.console import CommandConsole
+from lightcnn.recipe_defaults import default_training
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import job
 from lightcnn.searching.progress import SearchProgress
@@ -19,10 +21,13 @@ from lightcnn.searching.terminal import SearchView
 from lightcnn.searching.trainings.executors import InProcess
 from lightcnn.searching.trainings.jobs import FINAL, TrainingJob
 from lightcnn.searching.trials.clock import SearchClock
-from lightcnn.searching.trials.place import STUDY_NAME
+from lightcnn.searching.trials.place import STUDY_NAME, StudyFile
+from lightcnn.searching.trials.shown_study import read_past
 from lightcnn.searching.trials.storage import outcome_of
 from lightcnn.space import SearchSpace
 
+SPEED = 50.0
+"""Images that a training of `timed_steps` sees in a second."""
 STAGE = "{kind: [conv, separable], width: {low: 4, high: 24}, depth: {low: 1, high: 2}}"
 
 
@@ -69,6 +74,52 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SearchSettings:
     })  # fmt: skip
 
 
+@pytest.fixture
+def timed_steps(settings: SearchSettings, monkeypatch: pytest.MonkeyPatch) -> SearchSettings:
+    """A search of half a minute in one process, in which a step takes the time of its images and nothing else does."""
+    now = [0.0]
+    replace_clocks(monkeypatch, lambda: now[0])
+    monkeypatch.setattr("lightcnn.searching.trainings.speed.images_per_second", lambda *values: (SPEED, 1e6))
+    monkeypatch.setattr("lightcnn.searching.plan.MIN_STEPS", 2)
+
+    class Executor(InProcess):
+        def __init__(self, data: Any, folder: RunFolder, beat: Any) -> None:
+            images = len(data.train)
+            seconds = images / math.ceil(images / default_training(1, images).batch) / SPEED
+
+            def step(trial: int, number: int) -> None:
+                now[0] += seconds
+                beat(trial, number)
+
+            super().__init__(data, folder, step)
+
+    monkeypatch.setattr(job, "InProcess", Executor)
+    return settings.model_copy(update={"seconds": 30.0, "workers": 1})
+
+
+def compared(folder: str) -> int:
+    """Networks that the search in a folder has compared."""
+    return int(RunFolder.load(folder).report["comparison"]["networks"])
+
+
+def test_a_search_that_gets_twice_its_time_compares_more_networks_as_planned_and_ends_within_it(
+    timed_steps: SearchSettings,
+) -> None:
+    job.run(timed_steps, out="run")
+    before, used = compared("run"), RunFolder.load("run").report["seconds"]
+    doubled = timed_steps.model_copy(update={"seconds": 60.0})
+    planned = job.estimate(doubled, resumed="run")["plan"]
+    job.run(doubled, out="run", resume=True)
+    report = RunFolder.load("run").report
+    assert compared("run") >= before + 3
+    assert planned["compared_before"] == report["plan"]["compared_before"] == before
+    assert planned["networks"] == report["plan"]["networks"] == pytest.approx(compared("run"), abs=2)
+    assert report["seconds"] <= 60
+    assert read_past(StudyFile(Path("run/study.db")), 60.0).since == pytest.approx(used, abs=0.01), (
+        "the next session with it keeps the division"
+    )
+
+
 @pytest.mark.long
 def test_one_worker_trains_the_first_network_while_the_others_search(settings: SearchSettings, tmp_path: Path) -> None:
     recorder = Recorder()
@@ -94,7 +145,7 @@ def test_one_worker_trains_the_first_network_while_the_others_search(settings: S
     assert not longer.is_over
     again = next(final for final in resumed["finals"] if final["trial"] == 0)
     assert again["curve"][-1]["images"] > first["curve"][-1]["images"], "it continues from before its decay"
-    assert resumed["counts"]["trained"] >= report["counts"]["trained"]
+    assert resumed["counts"]["trained"] > report["counts"]["trained"], "there is time to compare more networks"
 
 
 @pytest.mark.parametrize(

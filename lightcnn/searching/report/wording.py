@@ -27,6 +27,7 @@ UNUSED_SHARE = 0.1
 def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     """The plan in sentences, from its document."""
     final, rungs, count = plan["final"], plan["rungs"], plan["finalists"]
+    known = plan.get("compared_before", 0)
     epochs = "1 epoch" if final["epochs"] == 1 else f"{final['epochs']:g} epochs"
     length = f"{human(final['images'])} images ({epochs}, {final['steps']:,} steps)"
     if final["steps"] == 1:
@@ -36,10 +37,15 @@ def plan_lines(plan: Mapping[str, Any]) -> list[str]:
     elif plan["networks"] == 1:
         lines = [f"plan: there is no time to compare networks, so the first one is trained alone, to about {length}"]
     else:
-        lines = [
-            f"plan: about {plan['networks']:,} networks are compared at {human(rungs[0])} images each"
-            f"{_longer_rungs(plan)}; then {count} of them {'is' if count == 1 else 'are'} trained to about {length}"
-        ]
+        then = f"{count} of them {'is' if count == 1 else 'are'} trained to about {length}"
+        if plan["networks"] == known:
+            lines = [f"plan: no network is added to the {known:,} of earlier sessions; {then}"]
+        else:
+            before = f" ({known:,} of them in earlier sessions)" if known else ""
+            lines = [
+                f"plan: about {plan['networks']:,} networks are compared{before} at {human(rungs[0])} images each"
+                f"{_longer_rungs(plan)}; then {then}"
+            ]
         if "bands" in plan:
             lines.append(f"the range of costs has {plan['bands']} bands, in which networks are proposed in turn")
         if plan["first_has_worker"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -13,6 +14,19 @@ class Clock(Protocol):
 
     def elapsed(self) -> float: ...
     def allows(self, seconds: float) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a search has done before a session: the seconds that it has run, and the networks that have a score.
+
+    `since` are the seconds that it had run when its time limit was last raised, 0 if it never was. What is left of the
+    limit then is divided between comparing and final trainings like the time of a new search.
+    """
+
+    seconds: float = 0.0
+    since: float = 0.0
+    networks: int = 0
 
 
 class SearchClock:

@@ -25,7 +25,7 @@ from lightcnn.searching.strategies.base import (
     visible_study,
 )
 from lightcnn.searching.strategies.table import READ_SHAPES, strategy_by_name
-from lightcnn.searching.trials.clock import Clock
+from lightcnn.searching.trials.clock import Clock, Past
 from lightcnn.searching.trials.halving import Rungs
 from lightcnn.searching.trials.place import StudyPlace
 from lightcnn.searching.trials.storage import (
@@ -35,16 +35,16 @@ from lightcnn.searching.trials.storage import (
     open_study,
     open_trial,
     outcome_of,
+    past_of,
     read_outcome,
     storage_errors,
+    stored_number,
     without_warnings,
 )
 
 LAG = 8
 """A task knows the results of the tasks up to so many before it, if the search must not depend on its workers; the
 largest number of workers."""
-MAX_STORED = 1e9
-"""Largest number that is read from the attributes of a study."""
 MAX_MUTATIONS = 10
 """Mutations of a network that was already proposed, until the trial is a duplicate."""
 
@@ -144,24 +144,26 @@ class Searcher:
 
     def count_test_evaluation(self) -> int:
         """Stores a further evaluation on the test set, and returns their number over all sessions."""
-        count = 1 + int(self._stored_number("test_evaluations"))
         with self.guarded():
+            count = 1 + int(stored_number(self.study.user_attrs, "test_evaluations"))
             self.study.set_user_attr("test_evaluations", count)
         return count
 
-    def stored_seconds(self) -> float:
-        """The seconds that the search had run when they were last stored."""
-        return self._stored_number("seconds")
+    def past(self, limit: float | None) -> Past:
+        """What earlier sessions have done, for one with this time `limit`."""
+        with self.guarded():
+            return past_of(self.study.user_attrs, self.outcomes(), limit)
+
+    def store_limit(self, limit: float, since: float) -> None:
+        """Stores the time limit, and the seconds that the search had run when it was last raised."""
+        with self.guarded():
+            self.study.set_user_attr("limit_since", since)
+            self.study.set_user_attr("limit", limit)  # last: without it, the limit counts as raised once more
 
     def store_seconds(self, seconds: float) -> None:
         """Stores the seconds that the search has run, over all its sessions."""
         with self.guarded():
             self.study.set_user_attr("seconds", seconds)
-
-    def _stored_number(self, name: str) -> float:
-        with self.guarded():
-            value = self.study.user_attrs.get(name, 0)
-        return value if isinstance(value, (int, float)) and 0 <= value < MAX_STORED else 0.0
 
     def end(self, number: int, result: TrialResult) -> None:
         """Stores how a trial has ended."""

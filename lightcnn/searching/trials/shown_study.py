@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Container
 from contextlib import closing
@@ -19,8 +20,9 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
 from lightcnn.errors import RunError
-from lightcnn.searching.trials.place import CONNECT_SECONDS, JOBS, MEMBERS
-from lightcnn.searching.trials.storage import outcome_of
+from lightcnn.searching.trials.clock import Past
+from lightcnn.searching.trials.place import CONNECT_SECONDS, JOBS, MEMBERS, StudyFile
+from lightcnn.searching.trials.storage import opening_errors, outcome_of, past_of
 
 MAX_COPIES = 20
 """Attempts to copy a file that is written to meanwhile."""
@@ -120,6 +122,21 @@ class ShownStudies(RDBStorage):
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         """The best of the trials that are shown as complete."""
         return BaseStorage.get_best_trial(self, study_id)
+
+
+def read_past(place: StudyFile, limit: float | None) -> Past:
+    """What a search has done so far, for a session with this time `limit`; its study is not written to.
+
+    Raises: RunError if it cannot be read or is not one of lightcnn.
+    """
+    if not place.path.is_file():
+        return Past()
+    with tempfile.TemporaryDirectory(prefix="lightcnn-") as folder, opening_errors(place):
+        copy = StudyCopy(place.path, Path(folder))
+        studies = ShownStudies(f"sqlite:///{copy.path}", copy)
+        number = studies.get_study_id_from_name(place.study)
+        outcomes = [outcome_of(trial) for trial in studies.get_all_trials(number)]
+        return past_of(studies.get_study_user_attrs(number), outcomes, limit)
 
 
 def _show_constraints(trial: FrozenTrial) -> None:

@@ -10,7 +10,7 @@ import json
 import math
 import sqlite3
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from lightcnn.errors import RunError, StudyError
+from lightcnn.searching.trials.clock import Past
 from lightcnn.searching.trials.place import CHECK_DISK, FREE_SPACE, StudyPlace
 from lightcnn.text import first_line
 
@@ -34,6 +35,8 @@ DAMAGES = (
 """What SQLite, SQLAlchemy and Optuna raise for a file whose tables or values are not those of a study."""
 EARLIER_FINGERPRINT = {"epochs", "images"}
 """Keys in the fingerprint of a study of the first format, whose rungs were epochs of a part of the images."""
+MAX_STORED = 1e9
+"""Largest number that is read from the attributes of a study."""
 RungName = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,14}$")]
 
 
@@ -151,7 +154,7 @@ def open_study(
     cannot be reached, or is that of a search with another `fingerprint` or of an earlier version of lightcnn.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with without_warnings(), _opening_errors(place), storage_errors(place, started=place.is_shared):
+    with without_warnings(), opening_errors(place), storage_errors(place, started=place.is_shared):
         study = optuna.create_study(
             storage=place.open(),
             study_name=place.study,
@@ -173,7 +176,7 @@ def open_study(
 
 def require_own_study(study: Study, place: StudyPlace) -> None:
     """Checks every trial. Raises: RunError if a value in the study is not one that lightcnn writes."""
-    with without_warnings(), _opening_errors(place), storage_errors(place, started=place.is_shared):
+    with without_warnings(), opening_errors(place), storage_errors(place, started=place.is_shared):
         _own_trials(study)
 
 
@@ -225,7 +228,7 @@ def storage_errors(place: StudyPlace, *, started: bool = False) -> Iterator[None
 
 
 @contextmanager
-def _opening_errors(place: StudyPlace) -> Iterator[None]:
+def opening_errors(place: StudyPlace) -> Iterator[None]:
     """The same while a study is opened, when it may not be a study at all. Raises: RunError."""
     try:
         with storage_errors(place):
@@ -296,6 +299,20 @@ def outcome_of(trial: FrozenTrial) -> Outcome:
         off_rung=_by_images(attributes.get("off_rung", {})),
         tasks=_by_images(attributes.get("tasks", {})),
     )
+
+
+def past_of(attributes: Mapping[str, Any], outcomes: Sequence[Outcome], limit: float | None) -> Past:
+    """What a search has done so far, from the attributes of its study; the next session has this time `limit`."""
+    seconds = max([stored_number(attributes, "seconds"), *(outcome.elapsed for outcome in outcomes)])
+    is_raised = limit is not None and limit > stored_number(attributes, "limit")
+    since = seconds if is_raised else stored_number(attributes, "limit_since")
+    return Past(seconds, since, sum(outcome.is_scored for outcome in outcomes))
+
+
+def stored_number(attributes: Mapping[str, Any], name: str) -> float:
+    """A number among the attributes of a study; 0 if there is none, or one that lightcnn does not write."""
+    value = attributes.get(name, 0)
+    return value if isinstance(value, (int, float)) and 0 <= value < MAX_STORED else 0.0
 
 
 def _by_images(values: Mapping[str, Any]) -> dict[int, Any]:
