@@ -131,7 +131,7 @@ def all_weights(
 def contenders(weights: Sequence[Weights], judge: Judge) -> list[Finalist]:
     """The networks that are not worse than the best by more than noise; none if the best is the only one."""
     best, *others = choose(weights, judge).networks
-    near = [item for item in others if _is_within_noise(item, best, judge)]
+    near = [item for item in others if best.score - item.score <= _noise(best, item, judge)]
     return [item.finalist for item in (best, *near)] if near else []
 
 
@@ -186,15 +186,19 @@ def quantize_all(
 
 
 def _of_training(candidates: Sequence[Weights], judge: Judge) -> Weights:
-    """The longest trained weights that are not worse than the best by more than noise."""
-    best = max(candidates, key=lambda item: (item.score, item.step, item.averaged))
-    within = [item for item in candidates if item is best or _is_within_noise(item, best, judge)]
-    return max(within, key=lambda item: (item.step, item.score, item.averaged))
+    """The longest trained weights that are not worse than the best by more than noise; not at all if it is unknown."""
+    best = max(candidates, key=lambda item: item.score)
+
+    def is_near(item: Weights) -> bool:
+        noise = _noise(best, item, judge)
+        return best.score - item.score <= (noise if math.isfinite(noise) else 0.0)
+
+    return max(filter(is_near, candidates), key=lambda item: (item.step, item.score, item.averaged))
 
 
-def _is_within_noise(item: Weights, best: Weights, judge: Judge) -> bool:
-    error = judge.error(best.probabilities, item.probabilities)
-    return best.score - item.score <= STANDARD_ERRORS * error
+def _noise(first: Weights, second: Weights, judge: Judge) -> float:
+    """The noise of the difference of two scores; not finite if it is unknown."""
+    return STANDARD_ERRORS * judge.error(first.probabilities, second.probabilities)
 
 
 class _Stage(NamedTuple):

@@ -204,6 +204,17 @@ def test_weights_are_chosen_whatever_the_noise() -> None:
     assert choose(candidates, judged).best.step == 200
 
 
+def test_weights_whose_noise_is_unknown_are_chosen_by_their_scores() -> None:
+    few = Judge("balanced_accuracy", np.arange(8) % 2, np.array(list("abcdefgh")), ("a", "b"))
+    one_group = judge(np.array(["a"] * 8))
+    for judged in (few, one_group):
+        worse_end = [weights(1, "11111111", 100), weights(1, "11110000", 200)]
+        assert judged.error(*(item.probabilities for item in worse_end)) == math.inf
+        assert choose(worse_end, judged).best.step == 100
+        equal = [weights(1, "11110000", 100), weights(1, "11110000", 200)]
+        assert choose(equal, judged).best.step == 200
+
+
 def test_losses_of_rare_classes_count_as_much_as_those_of_others() -> None:
     labels = np.repeat([0, 1], [90, 10])
     good_for_many = np.tile([0.9, 0.1], (100, 1))
