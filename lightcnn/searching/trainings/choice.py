@@ -109,9 +109,9 @@ def all_weights(
     finalists: Sequence[Finalist],
     progress: Sequence[FinalProgress],
 ) -> list[Weights]:
-    """The weights of the finalists that may be the best: at their ends, and earlier ones that scored higher.
+    """The weights of the finalists that may be the best: at all their ends, and earlier ones that scored higher.
 
-    Earlier ones are those of the last and of the best part before the learning rate fell, and of the last rung. None of
+    A training that was continued has several ends. Earlier ones are those of the last and of the best part before the learning rate fell, and of the last rung. None of
     a network that does not predict finite numbers.
     """
     candidates = []
@@ -121,9 +121,10 @@ def all_weights(
         for stage in _stages(finalist, trained, judge.metric):
             to_beat = max(stage.ranks) if to_beat is None else to_beat
             first = not chosen  # of an end that cannot be read, the weights before it are candidates
+            wanted = first or stage.ended
             for averaged, rank in zip((True, False), stage.ranks, strict=True):
-                if first or rank > to_beat:
-                    chosen += _evaluated(pipeline, folder, judge, finalist, trained, stage, averaged)
+                if wanted or rank > to_beat:
+                    chosen += _evaluated(pipeline, folder, judge, finalist, stage, averaged)
         candidates += chosen
     return candidates
 
@@ -204,6 +205,7 @@ def _noise(first: Weights, second: Weights, judge: Judge) -> float:
 class _Stage(NamedTuple):
     """A moment of a training, its state, and the ranks of its averaged and its live weights on some images."""
 
+    progress: FinalProgress
     step: int
     file: str
     ended: bool
@@ -211,13 +213,18 @@ class _Stage(NamedTuple):
 
 
 def _stages(finalist: Finalist, progress: FinalProgress, metric: MetricName) -> list[_Stage]:
-    """The end of a training, the last and the best part before the learning rate fell, and the last rung."""
+    """The ends of a training, the last and the best part before the learning rate fell, and the last rung."""
     parts = [part for part in (*progress.parts[-1:], progress.best_part(metric)) if part is not None]
-    stages = [_Stage(part.step, progress.part_file(part), False, part.ranks(metric)) for part in dict.fromkeys(parts)]
-    if progress.end is not None:
-        stages.insert(0, _Stage(progress.end.step, progress.end_file, True, progress.end.ranks(metric)))
+    stages = [
+        _Stage(ending, ending.end.step, ending.end_file, True, ending.end.ranks(metric))
+        for ending in progress.endings
+        if ending.end is not None
+    ]
+    for part in dict.fromkeys(parts):
+        stages.append(_Stage(progress, part.step, progress.part_file(part), False, part.ranks(metric)))
     if not progress.second:
-        stages.append(_Stage(progress.first_step, progress.rung_file, False, _ranks_at_rung(finalist, metric)))
+        rung = progress.rung_file
+        stages.append(_Stage(progress, progress.first_step, rung, False, _ranks_at_rung(finalist, metric)))
     return stages
 
 
@@ -235,13 +242,12 @@ def _evaluated(
     folder: RunFolder,
     judge: Judge,
     finalist: Finalist,
-    progress: FinalProgress,
     stage: _Stage,
     averaged: bool,
 ) -> list[Weights]:
     """The weights in a state, evaluated on the whole validation set; none if they predict no finite numbers."""
     spec, validation = finalist.candidate.spec, pipeline.split.val
-    model = build(spec, progress.seed).to(pipeline.device)
+    model = build(spec, stage.progress.seed).to(pipeline.device)
     try:
         load_weights(folder, stage.file, model, averaged=averaged)
     except RunError as error:
@@ -253,4 +259,4 @@ def _evaluated(
         return []
     score, accuracy = judge.score(predicted), float(judge.correct(predicted).mean())
     kind = (stage.file, stage.step, averaged, stage.ended)
-    return [Weights(finalist, progress, *kind, model, predicted, score, accuracy)]
+    return [Weights(finalist, stage.progress, *kind, model, predicted, score, accuracy)]

@@ -15,7 +15,7 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.trainings.jobs import EpochRow, TrainingResult
 from lightcnn.text import first_line
 
-STATE = re.compile(r"(\d{6})-(\d+|(second-)?(stable-\d+|end)|seed-\d+)(-paused)?\.safetensors")
+STATE = re.compile(r"(\d{6})-(\d+|(second-)?(stable-\d+|end(-\d+)?)|seed-\d+)(-paused)?\.safetensors")
 NOTES = re.compile(r"(\d{6})-(epochs|(second-)?final|seed-\d+)\.json")
 Document = TypeVar("Document", bound=Frozen)
 ARRAY = re.compile(r"(labels|train|validation|teacher)\.npy")

@@ -33,7 +33,8 @@ class FinalProgress(Frozen):
     """A final training so far: the parts at the full learning rate, and the last one, in which it falls.
 
     `first_step` is the step of the last rung, 0 without its state and with a `second` seed; `decay_steps` are those of
-    the last part.
+    the last part. `finished` is the training as it was at the ends that it reached before it was continued or repeated,
+    the last one first; `ends` is their number, with those whose states are missing.
     """
 
     trial: Count
@@ -44,6 +45,14 @@ class FinalProgress(Frozen):
     parts: tuple[TrainingResult, ...] = ()
     decay_steps: Count = 0
     end: TrainingResult | None = None
+    finished: tuple[FinalProgress, ...] = ()
+    ends: Count = 0
+
+    @property
+    def endings(self) -> tuple[FinalProgress, ...]:
+        """The training as it was at each of its ends, the last one first."""
+        last = () if self.end is None else (self.model_copy(update={"finished": ()}),)
+        return (*last, *self.finished)
 
     @property
     def step(self) -> int:
@@ -98,8 +107,9 @@ class FinalProgress(Frozen):
 
     @property
     def end_file(self) -> str:
-        """The state at the end."""
-        return final_file(self.trial, "end.safetensors", second=self.second)
+        """The state at the end. Each end has a file of its own, so that none is lost if a longer training fails."""
+        name = f"end-{self.ends}" if self.ends else "end"
+        return final_file(self.trial, f"{name}.safetensors", second=self.second)
 
 
 @dataclass(frozen=True)
@@ -180,7 +190,7 @@ class FinalTrainings:
     def _is_trained(self, finalist: Finalist) -> bool:
         """Whether a network is trained to its end, or as far as in the search."""
         progress = self._progress[finalist.outcome.number]
-        return progress.end is not None or progress.last_step >= self._searched_steps(finalist)
+        return bool(progress.endings) or progress.last_step >= self._searched_steps(finalist)
 
     def _searched_steps(self, finalist: Finalist) -> int:
         return min(self._final_steps, self._plan.steps(finalist.outcome.images))
@@ -211,8 +221,13 @@ class FinalTrainings:
         """The training of a network that ended in an earlier session; None if there is none."""
         name = progress_file(finalist.outcome.number, second=finalist.second)
         progress = read_json(self._folder, name, FinalProgress)
-        has_end = progress is not None and progress.seed == finalist.seed and progress.end is not None
-        return progress if progress and has_end and (self._folder / progress.end_file).is_file() else None
+        if progress is None or progress.seed != finalist.seed or not (endings := self._endings(progress)):
+            return None
+        return endings[0].model_copy(update={"finished": endings[1:]})
+
+    def _endings(self, progress: FinalProgress) -> tuple[FinalProgress, ...]:
+        """The ends of a training whose states are on disk."""
+        return tuple(ending for ending in progress.endings if (self._folder / ending.end_file).is_file())
 
     def have_time(self, finalists: Sequence[Finalist], steps: int) -> bool:
         """Whether these could be trained for most of so many steps, or have been in an earlier session."""
@@ -258,12 +273,16 @@ class FinalTrainings:
             trial=outcome.number, seed=finalist.seed, images=images, first_step=first, second=finalist.second
         )
         earlier = read_json(self._folder, progress_file(outcome.number, second=finalist.second), FinalProgress)
-        if earlier is None or earlier.model_copy(update={"parts": (), "decay_steps": 0, "end": None}) != fresh:
+        if earlier is None or earlier.seed != fresh.seed:
             return fresh
+        kept = {"finished": self._endings(earlier), "ends": earlier.ends + (earlier.end is not None)}
+        unstarted = {"parts": (), "decay_steps": 0, "end": None, "finished": (), "ends": 0}
+        if earlier.model_copy(update=unstarted) != fresh:
+            return fresh.model_copy(update=kept)
         if not (self._folder / (earlier.end_file if earlier.end else earlier.stable_file)).is_file():
-            return fresh
+            return fresh.model_copy(update=kept)
         if earlier.end is not None and self._end(finalist, earlier, shared_by) > LONGER * earlier.end.step:
-            return earlier.model_copy(update={"end": None, "decay_steps": 0})
+            return earlier.model_copy(update={"end": None, "decay_steps": 0, **kept})
         return earlier
 
     def _submit(self, finalist: Finalist, progress: FinalProgress, shared_by: int) -> TrainingJob | None:

@@ -250,8 +250,8 @@ class Marked:
 
 
 @pytest.fixture
-def candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, bool]]]:
-    """The states that are candidates of a training with an end, parts at 40, 80 and 120 steps, and a rung at 20."""
+def weights_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Weights]]:
+    """The weights that are candidates of a training with an end, parts at 40, 80 and 120 steps, and a rung at 20."""
     folder = RunFolder.create(tmp_path / "run", "search", {})
     missing: list[str] = []
 
@@ -273,7 +273,9 @@ def candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         live = score.model_copy(update={"accuracy": 0.1, "raw_log_loss": 9.0})
         return TrainingResult(trial=3, rung=-1, step=step, images=step, seconds=1.0, averaged=score, live=live)
 
-    def of(metric: MetricName, values: Sequence[float], unreadable: Sequence[str] = ()) -> list[tuple[str, bool]]:
+    def of(
+        metric: MetricName, values: Sequence[float], unreadable: Sequence[str] = (), **changes: object
+    ) -> list[Weights]:
         """For scores at the rung, the three parts, and the end: accuracies, or log losses."""
         missing[:] = [f"trainings/000003-{name}.safetensors" for name in unreadable]
         key = "accuracy" if metric == "accuracy" else "raw_log_loss"
@@ -281,17 +283,22 @@ def candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         parts = tuple(result(40 * number, score) for number, score in enumerate(scores[1:4], start=1))
         progress = FinalProgress(
             trial=3, seed=0, images=200, first_step=20, parts=parts, decay_steps=30, end=result(150, scores[4])
-        )
+        ).model_copy(update=changes)
         outcome = SimpleNamespace(
             number=3, score=values[0], images=200, utilities={200: -math.log(values[0])} if metric != "accuracy" else {}
         )
         finalist: Any = SimpleNamespace(
             outcome=outcome, second=False, candidate=SimpleNamespace(spec=SimpleNamespace(input=(1, 8, 8)))
         )
-        weights = all_weights(pipeline, folder, judge(ALONE[:4], metric), [finalist], [progress])
-        return [cast(Any, item.model).state for item in weights]
+        return all_weights(pipeline, folder, judge(ALONE[:4], metric), [finalist], [progress])
 
     return of
+
+
+@pytest.fixture
+def candidates(weights_of: Callable[..., list[Weights]]) -> Callable[..., list[tuple[str, bool]]]:
+    """The same as the states that these weights are from, and whether they are averaged."""
+    return lambda *values, **changes: [cast(Any, item.model).state for item in weights_of(*values, **changes)]
 
 
 def test_earlier_weights_that_scored_higher_are_candidates(candidates: Any) -> None:
@@ -309,3 +316,18 @@ def test_of_an_end_that_cannot_be_read_the_weights_before_are_candidates(candida
     scores = [0.5, 0.6, 0.7, 0.8, 0.9]
     assert candidates("accuracy", scores, ["end"]) == [("stable-120", True), ("stable-120", False)]
     assert candidates("accuracy", scores, ["end", "stable-120"]) == [("200", True), ("200", False)]
+
+
+@pytest.mark.parametrize(
+    "continued", [{"ends": 1}, {"ends": 1, "end": None, "decay_steps": 0}], ids=["ended", "failed"]
+)
+def test_an_earlier_end_is_a_candidate_with_the_steps_and_the_decay_of_its_own_training(
+    weights_of: Callable[..., list[Weights]], continued: dict[str, object]
+) -> None:
+    score = WeightScore(accuracy=0.4, log_loss=1.0)
+    end = TrainingResult(trial=3, rung=-1, step=50, images=50, seconds=1.0, averaged=score, live=score)
+    earlier = FinalProgress(trial=3, seed=0, images=200, first_step=20, decay_steps=10, end=end)
+    items = weights_of("accuracy", [0.1, 0.2, 0.2, 0.2, 0.9], finished=(earlier,), **continued)
+    last = [("end-1", True), ("end-1", False)] if "end" not in continued else []
+    assert [cast(Any, item.model).state for item in items] == [*last, ("end", True), ("end", False)]
+    assert all((item.step, item.ended, item.progress) == (50, True, earlier) for item in items[-2:])

@@ -237,3 +237,39 @@ def test_a_training_that_ended_in_an_earlier_session_is_known(folder: RunFolder)
     assert again.ended_before(finalist(4)) is None
     folder.remove("trainings/000003-end.safetensors")
     assert again.ended_before(finalist(3)) is None
+
+
+def contents(folder: RunFolder) -> set[str]:
+    return {path.name for path in (folder / "trainings").glob("*end*.safetensors")}
+
+
+@pytest.mark.parametrize("failing_job", [0, 2, None])
+def test_a_continued_training_keeps_its_earlier_end(folder: RunFolder, failing_job: int | None) -> None:
+    """The longer training fails at its first part, at a later one, or not at all."""
+    (before,) = trainings(folder, FakeExecutor(folder), final_steps=100).run([finalist(0)])
+    folder.write_bytes(before.end_file, b"the first end")
+    fails = None if failing_job is None else 0
+    executor = FakeExecutor(folder, fails=fails, failing_job=failing_job or 0)
+    (longer,) = trainings(folder, executor, final_steps=300).run([finalist(0)])
+    assert executor.jobs, "it was continued"
+    assert (longer.end is None) == (failing_job is not None)
+    earlier = longer.endings[-1]
+    assert (earlier.end, earlier.parts, earlier.decay_steps) == (before.end, before.parts, before.decay_steps)
+    assert (folder / earlier.end_file).read_bytes() == b"the first end"
+    known = trainings(folder, FakeExecutor(folder)).ended_before(finalist(0))
+    assert known is not None and known.endings == (longer.endings if longer.end else (earlier,))
+    (longest,) = trainings(folder, FakeExecutor(folder), final_steps=900).run([finalist(0)])
+    ends = [ending.end.step for ending in longest.endings if ending.end is not None]
+    assert ends == ([900, 300, 100] if longer.end else [900, 100])
+    assert len({ending.end_file for ending in longest.endings}) == len(contents(folder)) == len(ends)
+    remove_states(folder, keep=[])
+    assert not contents(folder)
+
+
+def test_a_training_that_is_repeated_from_another_rung_keeps_its_earlier_end(folder: RunFolder) -> None:
+    (before,) = trainings(folder, FakeExecutor(folder), final_steps=100).run([finalist(0, RUNGS[0])])
+    folder.write_bytes(before.end_file, b"the first end")
+    (after,) = trainings(folder, FakeExecutor(folder), final_steps=100).run([finalist(0, RUNGS[1])])
+    assert after.end is not None and after.images == RUNGS[1]
+    assert after.finished == (before,)
+    assert (folder / before.end_file).read_bytes() == b"the first end" != (folder / after.end_file).read_bytes()
