@@ -86,7 +86,7 @@ class FinalPhase:
         taken = [finalist.outcome for finalist in trained.finalists]
         known = {outcome.number for outcome in taken}
         outcomes = [outcome for outcome in self._searcher.outcomes() if outcome.number not in known]
-        further = self._chosen(outcomes, self._parts.executor.final_workers, taken)
+        further = self._chosen(outcomes, self.trainings.workers, taken)
         if not further or not self.trainings.have_time(further, trained.steps):
             return False
         progress = self.trainings.run(further)

@@ -111,8 +111,8 @@ def all_weights(
 ) -> list[Weights]:
     """The weights of the finalists that may be the best: at all their ends, and earlier ones that scored higher.
 
-    A training that was continued has several ends. Earlier ones are those of the last and of the best part before the learning rate fell, and of the last rung. None of
-    a network that does not predict finite numbers.
+    A training that was continued has several ends. Earlier ones are those of the last and of the best part before the
+    learning rate fell, and of the last rung. None of a network that does not predict finite numbers.
     """
     candidates = []
     for finalist, trained in zip(finalists, progress, strict=True):

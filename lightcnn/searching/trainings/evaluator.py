@@ -9,7 +9,7 @@ from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.settings import TrainingValues
-from lightcnn.searching.trainings.executors import Executor, next_result
+from lightcnn.searching.trainings.executors import Executor, next_result, trainings_at_once
 from lightcnn.searching.trainings.files import state_file, write_epochs
 from lightcnn.searching.trainings.finals import FinalTrainings
 from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, WeightScore
@@ -44,7 +44,7 @@ class NetworkEvaluator:
     @property
     def workers(self) -> int:
         """Trainings that run at once."""
-        return self._executor.workers - self._finals.running
+        return trainings_at_once(self._plan, self._executor.workers) - self._finals.running
 
     def begin(self, candidate: Candidate, fidelity: Fidelity) -> None:
         """Starts or continues the training of a candidate."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from lightcnn.errors import LightcnnError
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching.plan import Plan
 from lightcnn.searching.trainings.data import TrainingData
 from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult
 from lightcnn.searching.trainings.training import run_job
@@ -31,6 +32,14 @@ class Executor(Protocol):
     def release(self) -> None: ...
     def submit(self, job: TrainingJob) -> None: ...
     def wait(self) -> TrainingResult | None: ...
+
+
+def trainings_at_once(plan: Plan, workers: int) -> int:
+    """How many of so many workers train at once: those of the plan, if a network is alone or uses several threads.
+
+    Otherwise all: the plan of a shared search has the workers of one machine only.
+    """
+    return min(workers, plan.workers) if plan.alone or plan.threads not in (None, 1) else workers
 
 
 def next_result(executor: Executor) -> TrainingResult | None:

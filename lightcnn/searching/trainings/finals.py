@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from lightcnn.searching.budgeted_space import Candidate
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import SAFETY_SHARE, Plan
 from lightcnn.searching.settings import TrainingValues
-from lightcnn.searching.trainings.executors import Executor, next_result
+from lightcnn.searching.trainings.executors import Executor, next_result, trainings_at_once
 from lightcnn.searching.trainings.files import final_file, read_json, state_file
 from lightcnn.searching.trainings.jobs import FINAL, Count, TrainingJob, TrainingResult
 from lightcnn.searching.trials.clock import SearchClock
@@ -159,11 +160,17 @@ class FinalTrainings:
         self._finalists: dict[int, Finalist] = {}
         self._progress: dict[int, FinalProgress] = {}
         self._running: dict[int, TrainingJob] = {}
+        self._waiting: deque[TrainingJob] = deque()
+
+    @property
+    def workers(self) -> int:
+        """The final trainings that may run at once."""
+        return trainings_at_once(self._plan, self._executor.final_workers)
 
     @property
     def running(self) -> int:
-        """The final trainings that are under way, each of which keeps a worker busy."""
-        return len(self._running)
+        """The final trainings that keep a worker busy."""
+        return len(self._running) - len(self._waiting)
 
     @property
     def ended(self) -> int:
@@ -244,6 +251,7 @@ class FinalTrainings:
             self._folder.log(f"trial {number}: the final training failed: {result.error}")
             self._failed.add(number)
             self._on_end(self._finalists[number], self._progress[number])
+            self._submit_waiting()
             return
         before = self._progress[number]
         progress = self._progress[number] = before.after(job, result)
@@ -253,10 +261,17 @@ class FinalTrainings:
         self._submit_next(number, len(self._running) + 1)
 
     def _submit_next(self, number: int, shared_by: int) -> None:
-        if job := self._submit(self._finalists[number], self._progress[number], shared_by):
+        if job := self._next_part(self._finalists[number], self._progress[number], shared_by):
             self._running[number] = job
+            self._waiting.append(job)
         else:
             self._on_end(self._finalists[number], self._progress[number])
+        self._submit_waiting()
+
+    def _submit_waiting(self) -> None:
+        """Submits the next parts, as long as there are workers for them."""
+        while self._waiting and self.running < self.workers:
+            self._executor.submit(self._waiting.popleft())
 
     def training(self, progress: FinalProgress, decay_steps: int) -> Optimisation:
         """The settings of a training that ends after `decay_steps` more steps, in which the learning rate falls."""
@@ -285,8 +300,8 @@ class FinalTrainings:
             return earlier.model_copy(update={"end": None, "decay_steps": 0, **kept})
         return earlier
 
-    def _submit(self, finalist: Finalist, progress: FinalProgress, shared_by: int) -> TrainingJob | None:
-        """Submits the next part of a finalist; None if it is at its end."""
+    def _next_part(self, finalist: Finalist, progress: FinalProgress, shared_by: int) -> TrainingJob | None:
+        """The next part of a finalist; None if it is at its end."""
         end = self._end(finalist, progress, shared_by)
         if progress.end is not None or end - progress.step < max(1, MIN_GAIN * progress.step):
             return None
@@ -310,7 +325,6 @@ class FinalTrainings:
             metric=self._metric,
         )
         self._on_part(finalist, progress, end)
-        self._executor.submit(job)
         return job
 
     def _end(self, finalist: Finalist, progress: FinalProgress, shared_by: int) -> int:
@@ -320,7 +334,7 @@ class FinalTrainings:
             return self._final_steps
         outcome = finalist.outcome
         searched = self._plan.steps(outcome.images) / max(outcome.seconds, 1e-9)
-        speed = progress.steps_per_second(searched) * min(1.0, self._executor.final_workers / shared_by)
+        speed = progress.steps_per_second(searched) * min(1.0, self.workers / shared_by)
         seconds = SAFETY_SHARE * (left - self._plan.evaluation)
         return min(self._final_steps, max(self._least, progress.step + max(0, int(seconds * speed))))
 

@@ -273,3 +273,20 @@ def test_a_training_that_is_repeated_from_another_rung_keeps_its_earlier_end(fol
     assert after.end is not None and after.images == RUNGS[1]
     assert after.finished == (before,)
     assert (folder / before.end_file).read_bytes() == b"the first end" != (folder / after.end_file).read_bytes()
+
+
+@pytest.mark.parametrize(("changes", "at_once"), [({"threads": 2}, 1), ({"alone": True}, 1), ({"threads": 1}, 2)])
+def test_a_plan_of_one_process_trains_one_network_at_once(
+    folder: RunFolder, changes: dict[str, object], at_once: int
+) -> None:
+    """The plan has one worker, the executor two, as if another machine had joined."""
+    executor = FakeExecutor(folder)
+    finals = trainings(folder, executor, final_steps=100)
+    finals._plan = finals._plan.model_copy(update={"workers": 1, **changes})
+    assert (finals.workers, evaluator(folder, executor, finals).workers) == (at_once, at_once)
+    wait, waiting = executor.wait, []
+    executor.wait = lambda: waiting.append(len(executor._waiting)) or wait()  # type: ignore[method-assign]
+    progress = finals.run([finalist(0), finalist(1), finalist(2, RUNGS[0])])
+    assert all(each.end is not None for each in progress)
+    assert max(waiting) == at_once
+    assert (finals.running, evaluator(folder, executor, finals).workers) == (0, at_once)
