@@ -100,7 +100,7 @@ def reference_count(resource: Resource) -> float | None:
     return resource.largest_count(device_cost(Recipe.load(REFERENCE).network))  # type: ignore[arg-type]
 
 
-def front_cost_of(weights: Weights, resource: Resource, latencies: Mapping[int, tuple[MeasuredLatency, ...]]) -> float:
+def front_cost_of(weights: Weights, resource: Resource, latencies: Mapping[int, Sequence[MeasuredLatency]]) -> float:
     """The cost of a network on the axis of the front; a time is the measured one."""
     measured = {each.resource: each.microseconds for each in latencies[weights.finalist.outcome.number]}
     return measured.get(resource.name, resource.largest_count(weights.finalist.candidate.cost))
