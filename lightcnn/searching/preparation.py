@@ -101,7 +101,8 @@ def prepare(
 ) -> SearchInputs:
     """Reads the data and checks that a search can run on them; the settings of an `existing` one are complete.
 
-    What the time depends on, networks for a limit of latency and a teacher, is timed once `wait_until_idle` returns.
+    What the time depends on is timed once `wait_until_idle` returns: networks for a limit of latency, and then the
+    training of a teacher, which is planned for the time that is left.
 
     Raises: BudgetError; DataError; InputError; RunError, before the data are read, if `existing` cannot be continued.
     """
@@ -113,7 +114,7 @@ def prepare(
         dataset, settings = _with_positive(dataset, _with_space(dataset, settings))
     sets = make_split(dataset, settings.seed, settings.reading)
     judge = _judge(settings, dataset, sets)  # which may refuse the metric, before anything is timed
-    teacher = find_teacher(settings, dataset, sets, device, existing, began, wait_until_idle)
+    teacher = find_teacher(settings, dataset, sets, device, existing)
     if teacher is not None and not isinstance(teacher, NewTeacher) and teacher.note:
         dataset = replace(dataset, note="; ".join(filter(None, (dataset.note, teacher.note))))
     images = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
@@ -124,6 +125,9 @@ def prepare(
     space = BudgetedSpace(images, budget, dataset.size, latencies.models if latencies else (), pareto=settings.pareto)
     require_deployable(space, settings.deploy)
     _require_training(space, settings, dataset, sets, device, workers)
+    if isinstance(teacher, NewTeacher) and settings.seconds is not None:
+        wait_until_idle()
+        teacher = teacher.planned(settings.seconds, began)
     return SearchInputs(settings, dataset, sets, space, latencies, judge, teacher, began)
 
 

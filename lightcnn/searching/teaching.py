@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +19,7 @@ from lightcnn.overrides import Override
 from lightcnn.progress import Progress
 from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching.latency import TIME_SHARE as TIMING_SHARE
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.teacher import TEACHER_FILE, TeacherPredictions, TeacherRun, open_teacher
 from lightcnn.training import session
@@ -32,7 +32,7 @@ OPTION = "--teacher"
 FOLDER = "teacher"
 """The run of a teacher that the search trains, in its own run folder."""
 TIME_SHARE = 1 / 3
-"""Largest share of the time of a search in which its teacher is trained."""
+"""Largest share of the time of a search in which its teacher is trained, of the time that is left when that starts."""
 SAFETY_SHARE = 0.9
 """Share of that time that is planned: the speed is measured on a few batches."""
 
@@ -41,11 +41,27 @@ SAFETY_SHARE = 0.9
 class NewTeacher:
     """A pretrained network of timm that has to be trained on the data of the search, or further than it was.
 
-    `end` is the `time.monotonic()` until which that may take, None without a time limit.
+    `seconds` is how long that may take in all sessions, None without a time limit. `is_started` if an earlier session
+    began it.
     """
 
+    name: str
     setup: TrainingSetup
-    end: float | None
+    is_started: bool
+    seconds: float | None = None
+
+    def planned(self, limit: float, began: float) -> NewTeacher:
+        """The training with as many epochs as fit into a third of what is left of `limit` seconds since `began`.
+
+        `began` is a `time.monotonic()`. Nothing else should run meanwhile: the speed is measured. One that is
+        started keeps its epochs. Raises: InputError if not even one epoch fits.
+        """
+        if self.is_started:
+            return replace(self, seconds=TIME_SHARE * (limit - (time.monotonic() - began)))
+        epoch = session.estimate(self.setup)["estimate"]["seconds"] / self.setup.recipe.training.epochs
+        spent = time.monotonic() - began
+        seconds = TIME_SHARE * (limit - spent)
+        return replace(self, setup=_limited(self.setup, self.name, epoch, spent, seconds), seconds=seconds)
 
 
 Teacher = TeacherRun | TeacherPredictions | NewTeacher
@@ -57,24 +73,20 @@ def find_teacher(
     sets: Split,
     device: torch.device,
     existing: RunFolder | None,
-    began: float,
-    wait_until_idle: Callable[[], object],
 ) -> Teacher | None:
     """The teacher of a search, if it has one, with a note if it is unknown which images that was trained on.
 
-    Of an `existing` search it is the teacher that this was started with, whose run may be gone. `began` is the
-    `time.monotonic()` from which the time of the search counts. The training of a teacher is timed once
-    `wait_until_idle` returns.
+    Of an `existing` search it is the teacher that this was started with, whose run may be gone.
 
     Raises: InputError if the teacher does not fit the data, was trained on images of the validation or the test set, or
-    if its weights or the time for its training are missing.
+    if its weights are missing.
     """
     name = settings.teacher
     if name is None:
         return None
     has_predictions = existing is not None and (existing / TEACHER_FILE).is_file()
     if name.startswith(TIMM_PREFIX) and not has_predictions:
-        return _new_teacher(settings, name, dataset, device, existing, began, wait_until_idle)
+        return _new_teacher(settings, name, dataset, device, existing)
     teacher = open_teacher(name, dataset, sets.train, key=OPTION, device=device.type, kept=existing)
     if isinstance(teacher, TeacherPredictions):
         return teacher
@@ -112,8 +124,9 @@ def _trained(teacher: NewTeacher, folder: RunFolder, progress: Progress) -> RunF
     if run is None or not (run / "report.json").is_file():
         reported = CalledTrainingProgress(lambda step, done, total: progress(f"{step} of the teacher", done, total))
         started = time.monotonic()
-        limit = None if teacher.end is None else teacher.end - started
-        run = session.train_one(teacher.setup, path, run, progress=reported, started=started, time_limit=limit)
+        run = session.train_one(
+            teacher.setup, path, run, progress=reported, started=started, time_limit=teacher.seconds
+        )
     Checkpoints(run / "checkpoints").remove()
     return run
 
@@ -124,25 +137,20 @@ def _new_teacher(
     dataset: Dataset,
     device: torch.device,
     existing: RunFolder | None,
-    began: float,
-    wait_until_idle: Callable[[], object],
 ) -> NewTeacher:
-    """The training of a teacher of timm by the recipe `finetune`, of as many epochs as fit into its time."""
-    end = None if settings.seconds is None else began + TIME_SHARE * settings.seconds
+    """The training of a teacher of timm by the recipe `finetune`, or by that of an earlier session."""
     started = existing is not None and (existing / f"{FOLDER}/{RECIPE_FILE}").is_file()
     try:
         if existing is not None and started:
             draft = RecipeDraft(document.load(Recipe, existing / f"{FOLDER}/{RECIPE_FILE}"))
-            return NewTeacher(prepare_training(draft, device.type, read=(settings.data, dataset)), end)
+            setup = prepare_training(draft, device.type, read=(settings.data, dataset))
+            return NewTeacher(name, setup, is_started=True)
         setup = prepare_training(_draft(settings, name), device.type, read=(settings.data, dataset))
         require_weights(setup.recipe.network)
     except InputError as error:
         remedy = f"{TIMM_PREFIX}NAME=FILE.safetensors takes the weights of a file" if "=" not in name else ""
         raise InputError("; ".join(filter(None, (f"{OPTION} {name}: {error}", remedy)))) from None
-    if end is None:
-        return NewTeacher(setup, None)
-    wait_until_idle()
-    return NewTeacher(_limited(setup, name, end, began), end)
+    return NewTeacher(name, setup, is_started=False)
 
 
 def _draft(settings: SearchSettings, name: str) -> RecipeDraft:
@@ -158,23 +166,25 @@ def _draft(settings: SearchSettings, name: str) -> RecipeDraft:
     return replace(draft, recipe=draft.recipe.model_copy(update={"seed": settings.seed, "reading": reading}))
 
 
-def _limited(setup: TrainingSetup, name: str, end: float, began: float) -> TrainingSetup:
-    """The training with as many epochs as fit in until its `end`, by `time.monotonic()`.
+def _limited(setup: TrainingSetup, name: str, epoch: float, spent: float, seconds: float) -> TrainingSetup:
+    """The training with as many epochs of `epoch` seconds as fit into so many `seconds`, `spent` seconds after a start.
 
     Raises: InputError if not even one does.
     """
     recipe = setup.recipe
-    epoch = session.estimate(setup)["estimate"]["seconds"] / recipe.training.epochs
-    epochs = min(recipe.training.epochs, int(SAFETY_SHARE * (end - time.monotonic()) / epoch))
+    epochs = min(recipe.training.epochs, int(SAFETY_SHARE * seconds / epoch))
     if epochs < 1:
         raise InputError(
-            f"{OPTION} {name}: an epoch of the teacher takes about {epoch:.0f} s, more than is left of a third of the "
-            f"time; give --time {_minutes(epoch + time.monotonic() - began)}m or more, or the run of a trained teacher"
+            f"{OPTION} {name}: an epoch of the teacher takes about {epoch:.0f} s, more than a third of the time "
+            f"that is left; give --time {_minutes(epoch, spent)}m or more, or the run of a trained teacher"
         )
     training = recipe.training.model_copy(update={"epochs": epochs})
     return replace(setup, recipe=recipe.model_copy(update={"training": training}))
 
 
-def _minutes(seconds: float) -> int:
-    """The whole minutes of a search that leave so many seconds for its teacher."""
-    return int(seconds / TIME_SHARE / SAFETY_SHARE / 60) + 1
+def _minutes(epoch: float, spent: float) -> int:
+    """The whole minutes of a search with time for an epoch of its teacher after the `spent` seconds.
+
+    More of them are spent if a longer search times more networks for a latency, but no larger share of its time.
+    """
+    return int((epoch / TIME_SHARE / SAFETY_SHARE / (1 - TIMING_SHARE) + spent) / 60) + 1

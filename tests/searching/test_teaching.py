@@ -10,16 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.clocks import replace_clocks
 from helpers.pages import read_page
 from helpers.training_runs import write_digits_recipe, write_squares_recipe
 from safetensors.torch import save_file
 
 import lightcnn
+from lightcnn.budget import Budget
 from lightcnn.cli.main import run
+from lightcnn.errors import InputError
+from lightcnn.latency_model import LatencyModel
 from lightcnn.overrides import Override
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching.latency import LatencyModels, TimedMachine
 from lightcnn.searching.plan import read_plan
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
+from lightcnn.training.setup import TrainingSetup
 
 STAGE = "{kind: [conv], width: {low: 4, high: 8}}"
 SPACE = f"size: [8]\nstem: {STAGE}\nstages: [{STAGE}]\n"
@@ -236,7 +242,7 @@ def test_a_teacher_of_timm_without_weights_or_time_is_refused(
     assert "could not be downloaded" in error and "timm:NAME=FILE.safetensors" in error
     timed = ["search", "--budget", "100kFLOPs", "--time", "0.001s", "--data", str(folder / "two.npz"), "--quiet"]
     error = refused([*timed, "--teacher", pretrained], capsys, tmp_path)
-    assert "more than is left of a third of the time; give --time" in error
+    assert "more than a third of the time that is left; give --time" in error
 
 
 @pytest.mark.usefixtures("short")
@@ -266,6 +272,48 @@ def test_a_teacher_is_timed_when_nothing_else_runs_and_ends_within_a_third_of_th
     with pytest.raises(KeyboardInterrupt):
         lightcnn.search(out=tmp_path / "timed", resume=True)
     assert len(limits) == 2 and all(100 < limit < 200 for limit in limits)
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("timing", [150.0, 250.0])
+def test_a_teacher_is_planned_for_the_time_that_is_left_when_networks_have_been_timed(
+    folder: Path, pretrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timing: float
+) -> None:
+    """An epoch of the teacher takes 70 s: in a third of the 600 s fit two, in a third of what is left only one."""
+    now, limits, epochs = [1000.0], list[float](), list[int]()
+    replace_clocks(monkeypatch, lambda: now[0])
+
+    def measured(space: object, budget: Budget, *rest: object) -> LatencyModels:
+        now[0] += timing
+        model = LatencyModel(runtime="folded", error=0.0, networks=1, rates={"mean calls": 20.0})
+        return LatencyModels(machine=TimedMachine.this(budget), models=(model,))
+
+    def train(setup: TrainingSetup, *rest: object, time_limit: float, **others: object) -> None:
+        limits.append(time_limit)
+        epochs.append(setup.recipe.training.epochs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lightcnn.searching.preparation.measure_models", measured)
+    monkeypatch.setattr(
+        "lightcnn.searching.teaching.session.estimate", lambda setup: {"estimate": {"seconds": 2 * 70.0}}
+    )
+    monkeypatch.setattr("lightcnn.searching.teaching.session.train_one", train)
+    options = {"data": folder / "two.npz", "space": str(folder / "space.yaml"), "teacher": pretrained, "workers": 1}
+    with pytest.raises(KeyboardInterrupt):
+        lightcnn.search("100kFLOPs,500ms", time=600, out=tmp_path / "run", **options)  # type: ignore[arg-type]
+    assert limits == [pytest.approx((600 - timing) / 3)] and epochs == [1]
+
+
+def test_a_teacher_that_does_not_fit_is_refused_before_networks_are_timed(
+    folder: Path, pretrained: str, short: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def timed(*arguments: object) -> None:
+        raise AssertionError("networks are timed")
+
+    monkeypatch.setattr("lightcnn.searching.preparation.measure_models", timed)
+    options = {"data": folder / "two.npz", "space": str(folder / "space.yaml"), "time": 600, "out": tmp_path / "run"}
+    with pytest.raises(InputError, match="no such file"):
+        lightcnn.search("500ms", teacher=f"{SMALL}=missing.safetensors", **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("short")
