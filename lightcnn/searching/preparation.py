@@ -106,8 +106,8 @@ def prepare(
 
     Raises: BudgetError; DataError; InputError; RunError, before the data are read, if `existing` cannot be continued.
     """
-    if existing is not None:
-        require_continuable(existing)
+    budget = Budget.parse(settings.budget)
+    latencies = None if existing is None else _earlier_latencies(existing, budget)
     dataset = read_data(settings, progress)
     began = time.monotonic()
     if existing is None:
@@ -118,10 +118,8 @@ def prepare(
     if teacher is not None and not isinstance(teacher, NewTeacher) and teacher.note:
         dataset = replace(dataset, note="; ".join(filter(None, (dataset.note, teacher.note))))
     images = settings.space.for_data(dataset.channels, len(dataset.classes), dataset.size)
-    budget = Budget.parse(settings.budget)
-    latencies = None
-    if budget.latencies:
-        latencies = _latencies(images, budget, settings, existing, progress, wait_until_idle)
+    if latencies is None and budget.latencies:
+        latencies = _measured_latencies(images, budget, settings, progress, wait_until_idle)
     space = BudgetedSpace(images, budget, dataset.size, latencies.models if latencies else (), pareto=settings.pareto)
     require_deployable(space, settings.deploy)
     _require_training(space, settings, dataset, sets, device, workers)
@@ -178,23 +176,30 @@ def _judge(settings: SearchSettings, dataset: Dataset, sets: Split) -> Judge:
     return Judge(settings.metric, dataset.labels[sets.val], dataset.groups[sets.val], dataset.classes)
 
 
-def _latencies(
+def _earlier_latencies(existing: RunFolder, budget: Budget) -> LatencyModels | None:
+    """What predicts the times that the budget of an `existing` search limits, if it limits any.
+
+    Raises: RunError if the search cannot be continued, or not on this machine.
+    """
+    require_continuable(existing)
+    if not budget.latencies:
+        return None
+    require_timeable(budget)
+    return read_models(existing, budget)
+
+
+def _measured_latencies(
     space: SearchSpace,
     budget: Budget,
     settings: SearchSettings,
-    existing: RunFolder | None,
     progress: SearchProgress,
     wait_until_idle: Callable[[], object],
 ) -> LatencyModels:
     """What predicts the times that the budget limits: measured once, and then read from the run folder.
 
     The seconds that are reported include the wait until nothing else runs, since `--time` does.
-
-    Raises: RunError if it was measured on another machine.
     """
     require_timeable(budget)
-    if existing is not None:
-        return read_models(existing, budget)
     start = time.monotonic()
     wait_until_idle()
     models = measure_models(space, budget, settings.seed, progress.timing, settings.seconds)

@@ -129,7 +129,13 @@ def test_a_resumed_search_keeps_what_was_measured(copied: Path, monkeypatch: pyt
         ("error: ", "error: -", "latency.yaml"),
     ],
 )
-def test_other_times_than_those_of_the_search_are_refused(copied: Path, before: str, after: str, message: str) -> None:
+def test_other_times_than_those_of_the_search_are_refused_before_the_images_are_read(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str, message: str
+) -> None:
+    def load(*arguments: object, **named: object) -> None:
+        raise AssertionError("the images are read")
+
+    monkeypatch.setattr("lightcnn.searching.preparation.load", load)
     file = copied / "latency.yaml"
     file.write_text(file.read_text(encoding="utf-8").replace(before, after, 1), encoding="utf-8")
     with pytest.raises(InputError, match=message):
