@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from lightcnn.budget import Budget
+from lightcnn.budget import MACS, Budget, Limit
+from lightcnn.device_cost import device_cost
+from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.space import SearchSpace
-from lightcnn.space_choice import LARGEST_MICRO_INPUT, SMALLEST_MOBILENET, choose_space
+from lightcnn.space_choice import (
+    LARGEST_MICRO,
+    LARGEST_MICRO_COST,
+    LARGEST_MICRO_INPUT,
+    SMALLEST_MOBILENET,
+    choose_space,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +27,18 @@ from lightcnn.space_choice import LARGEST_MICRO_INPUT, SMALLEST_MOBILENET, choos
         ("31MFLOPs", 63, "micro", True),
         ("50kparams", 224, "micro", False),
         ("50kparams,100MFLOPs", 96, "mobilenet", False),
+        ("10Mparams", 224, "mobilenet", False),
+        ("10Mparams", 63, "micro", False),
+        ("100MB", 64, "mobilenet", False),
+        ("1MB", 224, "micro", False),
+        ("1MB-RAM", 224, "mobilenet", False),
+        ("10MB-flash,1MB-arena", 224, "mobilenet", False),
+        ("10MB-flash,100kB-arena", 224, "micro", False),
+        ("500ms", 224, "mobilenet", False),
+        ("500ms-onnx", 28, "micro", False),
+        ("500ms,50kparams", 224, "micro", False),
+        ("500ms,10Mparams", 224, "mobilenet", False),
+        ("500ms,25MFLOPs", 224, "micro", False),
     ],
 )
 def test_the_space_follows_from_the_budget_and_the_size_of_the_images(
@@ -37,6 +57,8 @@ def test_the_space_follows_from_the_budget_and_the_size_of_the_images(
         ("25MFLOPs", 224, 65, "mobilenet", False),
         ("25MFLOPs", 224, 64, "micro", False),
         ("50kparams", 224, 96, "mobilenet", False),
+        ("10Mparams", 28, 64, "mobilenet", False),
+        ("10Mparams", 224, 48, "micro", False),
         ("31MFLOPs", 28, 64, "mobilenet", False),
         ("31MFLOPs", 224, 48, "micro", True),
     ],
@@ -55,6 +77,32 @@ def test_the_reason_names_the_input_size() -> None:
     assert choose_space(small, 28, 96).reason == "inputs have 96 pixels, and the largest input of micro is 64"
     assert choose_space(large, 224, 48).reason == "inputs have 48 pixels, and the smallest input of mobilenet is 64"
     assert choose_space(large, 48).reason == "images have 48 pixels, and the smallest input of mobilenet is 64"
+
+
+@pytest.mark.parametrize(
+    ("budget", "size", "reason"),
+    [
+        ("50kparams", 224, ", and networks of micro with 30 MFLOPs need more than half of it"),
+        (
+            "10Mparams", 224,
+            ", networks of micro with 30 MFLOPs need at most half of it, and images have 64 pixels or more",
+        ),
+        ("500ms", 224, ", and images have 64 pixels or more"),
+        ("500ms", 28, ", images have 28 pixels, and the smallest input of mobilenet is 64"),
+    ],
+)  # fmt: skip
+def test_the_reason_of_a_budget_without_flops_states_what_was_compared(budget: str, size: int, reason: str) -> None:
+    assert choose_space(Budget.parse(budget), size).reason == f"the budget does not limit FLOPs{reason}"
+
+
+def test_the_largest_costs_are_those_of_the_first_networks_with_30_megaflops() -> None:
+    micro = SearchSpace.load("micro")
+    bounded = BudgetedSpace(micro, Budget((Limit(MACS, LARGEST_MICRO),)), micro.size[-1])
+    fitted = [bounded.fit(shape) for shape in bounded.start_shapes()]
+    costs = [device_cost(candidate.spec) for candidate in fitted if candidate is not None]
+    assert len(costs) == 2
+    for name in ("params", "weight_bytes_int8", "peak_activations", "flash_bytes", "arena_bytes"):
+        assert getattr(LARGEST_MICRO_COST, name) == pytest.approx(max(getattr(cost, name) for cost in costs), rel=0.01)
 
 
 def test_the_sizes_are_those_of_the_spaces() -> None:
