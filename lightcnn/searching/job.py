@@ -47,7 +47,7 @@ from lightcnn.searching.shared.job import SharedEnd, SharedParts, take_part
 from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SHARED_FILE, SharedSettings, read_note
 from lightcnn.searching.strategies.names import StrategyName
-from lightcnn.searching.teaching import predictions_of, teaching_seconds
+from lightcnn.searching.teaching import expected_seconds, predictions_of, teacher_estimate, teaching_seconds
 from lightcnn.searching.terminal import SearchView
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor, InProcess
@@ -312,7 +312,8 @@ def estimate(
     settings, space = inputs.settings, inputs.space
     pipeline = Pipeline(inputs.dataset, inputs.sets, device)
     stored = None if folder is None else read_plan(folder, inputs.dataset.fingerprint)
-    _, plan = plans(stored, settings, PipelineData(pipeline, settings.seed), space, workers, inputs.began)
+    data, teaching = PipelineData(pipeline, settings.seed), expected_seconds(inputs.teacher)
+    _, plan = plans(stored, settings, data, space, workers, inputs.began - teaching, teaching)
     limits = (settings.seconds, settings.epochs, space.limited(settings.trials))
     if folder is not None:
         plan = plan.after(read_past(study_file(folder), settings.seconds), *limits)
@@ -326,6 +327,7 @@ def estimate(
         "space": {"name": space.space.name, "genes": len(space.genes()), "chosen": chosen and chosen.reason}
         | {name: space.cost_of(shape).document() for name, shape in ends.items()},
         "first": first and first.cost.document(),
+        **teacher_estimate(inputs.teacher, settings.teacher),
         "trials": settings.trials,
         "time_limit_seconds": settings.seconds,
         "plan": plan.document(*limits),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -41,14 +42,20 @@ SAFETY_SHARE = 0.9
 class NewTeacher:
     """A pretrained network of timm that has to be trained on the data of the search, or further than it was.
 
-    `seconds` is how long that may take in all sessions, None without a time limit. `is_started` if an earlier session
-    began it.
+    `seconds` is how long that may take in all sessions, None without a time limit, and `expected` how long it takes by
+    its measured speed, 0 if that is unknown. `is_started` if an earlier session began it.
     """
 
     name: str
     setup: TrainingSetup
     is_started: bool
     seconds: float | None = None
+    expected: float = 0.0
+
+    @property
+    def epochs(self) -> int:
+        """The epochs of the training."""
+        return self.setup.recipe.training.epochs
 
     def planned(self, limit: float, began: float) -> NewTeacher:
         """The training with as many epochs as fit into a third of what is left of `limit` seconds since `began`.
@@ -58,10 +65,11 @@ class NewTeacher:
         """
         if self.is_started:
             return replace(self, seconds=TIME_SHARE * (limit - (time.monotonic() - began)))
-        epoch = session.estimate(self.setup)["estimate"]["seconds"] / self.setup.recipe.training.epochs
+        epoch = session.estimate(self.setup)["estimate"]["seconds"] / self.epochs
         spent = time.monotonic() - began
         seconds = TIME_SHARE * (limit - spent)
-        return replace(self, setup=_limited(self.setup, self.name, epoch, spent, seconds), seconds=seconds)
+        planned = replace(self, setup=_limited(self.setup, self.name, epoch, spent, seconds), seconds=seconds)
+        return replace(planned, expected=planned.epochs * epoch)
 
 
 Teacher = TeacherRun | TeacherPredictions | NewTeacher
@@ -91,6 +99,19 @@ def find_teacher(
     if isinstance(teacher, TeacherPredictions):
         return teacher
     return replace(teacher, note=upstream_runs.require_unseen(OPTION, teacher.run, dataset, sets))
+
+
+def teacher_estimate(teacher: Teacher | None, name: str | None) -> dict[str, Any]:
+    """`teacher` of a dry run, by its `name` in the settings; `epochs` and `seconds` of one that is trained first."""
+    if name is None:
+        return {}
+    epochs = teacher.epochs if isinstance(teacher, NewTeacher) else None
+    return {"teacher": {"name": name, "epochs": epochs, "seconds": round(expected_seconds(teacher), 1) or None}}
+
+
+def expected_seconds(teacher: Teacher | None) -> float:
+    """Seconds in which a teacher will be trained; 0 if it is trained already, or there is no time limit."""
+    return teacher.expected if isinstance(teacher, NewTeacher) else 0.0
 
 
 def predictions_of(

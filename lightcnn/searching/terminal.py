@@ -259,9 +259,21 @@ def format_estimate(document: Mapping[str, Any], settings: SearchSettings) -> li
         f"budget  {Budget.parse(settings.budget)}",
         f"metric  {metric_label(settings.metric)} on validation",
         f"first   {_cost(first) if first else 'a random network: the start of the space does not fit the budget'}",
+        *_teacher_line(document),
         f"ends    after {' or '.join(limits)}; nothing was trained",
         *plan_lines(document["plan"]),
     ]
+
+
+def _teacher_line(document: Mapping[str, Any]) -> list[str]:
+    """The teacher of a dry run, if there is one, and how long it is trained first."""
+    if "teacher" not in document:
+        return []
+    name, epochs, seconds = (document["teacher"][key] for key in ("name", "epochs", "seconds"))
+    if epochs is None:
+        return [f"teacher {name}"]
+    about = f", in about {seconds:.0f} s" if seconds else ""
+    return [f"teacher {name}: it is trained first, for {epochs} {'epoch' if epochs == 1 else 'epochs'}{about}"]
 
 
 def _cost(document: Mapping[str, Any]) -> Cost:

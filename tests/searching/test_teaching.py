@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 import urllib.error
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from lightcnn.errors import InputError
 from lightcnn.latency_model import LatencyModel
 from lightcnn.overrides import Override
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching import job
 from lightcnn.searching.latency import LatencyModels, TimedMachine
 from lightcnn.searching.plan import read_plan
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
@@ -314,6 +317,35 @@ def test_a_teacher_that_does_not_fit_is_refused_before_networks_are_timed(
     options = {"data": folder / "two.npz", "space": str(folder / "space.yaml"), "time": 600, "out": tmp_path / "run"}
     with pytest.raises(InputError, match="no such file"):
         lightcnn.search("500ms", teacher=f"{SMALL}=missing.safetensors", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("short")
+def test_a_dry_run_prints_the_teacher_and_plans_with_the_time_that_it_takes(
+    folder: Path, pretrained: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times, real = list[tuple[float, float]](), job.plans
+
+    def plans(*values: Any) -> object:
+        times.append((time.monotonic() - values[5], values[6]))
+        return real(*values)
+
+    monkeypatch.setattr(job, "plans", plans)
+    monkeypatch.setattr(
+        "lightcnn.searching.teaching.session.estimate", lambda setup: {"estimate": {"seconds": 2 * 70.0}}
+    )
+    words = command(folder, "--workers", "1", "--dry-run", "--time", "10m", "--teacher")
+    assert run([*words, pretrained]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"teacher {pretrained}: it is trained first, for 2 epochs, in about 140 s" in lines
+    ((spent, teaching),) = times
+    assert teaching == 140 and 140 < spent < 200
+    without_time = [word for word in words if word not in ("--time", "10m")]
+    assert run([*without_time, pretrained]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"teacher {pretrained}: it is trained first, for 2 epochs" in lines
+    assert run([*without_time, str(folder / "teacher")]) == 0
+    assert f"teacher {folder / 'teacher'}" in capsys.readouterr().out.splitlines()
+    assert times[1:] and all(teaching == 0 for _, teaching in times[1:])
 
 
 @pytest.mark.usefixtures("short")
