@@ -142,6 +142,8 @@ def _classes(labels: Any, count: int) -> tuple[NDArray[np.int64], tuple[str, ...
     array = _array(labels)
     if array.shape != (count,):
         raise DataError(f"data: {count} images, but labels of shape {array.shape}; give one label per image, (N,)")
+    if _has_missing(labels, array):
+        raise DataError("data: labels are missing for some images; leave these images out")
     if array.dtype.kind not in "iuU" and not (
         array.dtype.kind == "O" and all(isinstance(label, (str, np.str_)) for label in array)
     ):
@@ -157,6 +159,19 @@ def _groups(groups: Any, count: int) -> NDArray[np.str_]:
     array = _array(groups)
     if array.shape != (count,):
         raise DataError(f"data: {count} images, but groups of shape {array.shape}; give one group per image, (N,)")
-    if (array.dtype.kind == "f" and np.isnan(array).any()) or any(group is None for group in array):
+    if _has_missing(groups, array):
         raise DataError("data: groups are missing for some images; give every image of an unknown group its own")
     return np.array([str(group) for group in array])
+
+
+def _has_missing(values: Any, array: NDArray[Any]) -> bool:
+    """Whether a value (N,) is missing. A list is checked itself: beside texts, NumPy makes the text "nan" of a NaN."""
+    return any(_is_missing(value) for value in (values if isinstance(values, (list, tuple)) else array))
+
+
+def _is_missing(value: Any) -> bool:
+    """None; NaN and NaT, which differ from themselves; or pandas' NA, of which that is unknown."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True

@@ -77,6 +77,21 @@ def test_groups_are_those_that_are_given() -> None:
     assert dataset.groups_from == "manifest"
 
 
+class NeitherEqualNorUnequal:
+    """Compares as pandas' NA does, which is what columns of nullable types have for missing values."""
+
+    def __ne__(self, other: object) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        raise TypeError("boolean value of NA is ambiguous")
+
+
+def with_last(value: Any) -> Any:
+    """Texts as objects, such as a column of pandas, with that value for the last image."""
+    return np.array([f"p{index // 4}" for index in range(59)] + [value], dtype=object)
+
+
 MIXED = [*IMAGES[:59], np.zeros((8, 8, 3), np.uint8)]
 
 
@@ -92,6 +107,14 @@ MIXED = [*IMAGES[:59], np.zeros((8, 8, 3), np.uint8)]
         ((IMAGES, np.eye(60)), None, r"labels of shape \(60, 60\)"),
         ((IMAGES, LABELS), np.arange(59), r"60 images, but groups of shape \(59,\)"),
         ((IMAGES, LABELS), np.where(LABELS == 0, np.nan, 1.0), "groups are missing for some images"),
+        ((IMAGES, LABELS), with_last(np.nan), "groups are missing for some images; give every image"),
+        ((IMAGES, LABELS), with_last(np.nan).tolist(), "groups are missing for some images"),
+        ((IMAGES, LABELS), with_last(None), "groups are missing for some images"),
+        ((IMAGES, LABELS), with_last(NeitherEqualNorUnequal()), "groups are missing for some images"),
+        ((IMAGES, LABELS), np.array(["2020-01-01"] * 59 + ["NaT"], "datetime64[D]"), "groups are missing for some"),
+        ((IMAGES, with_last(np.nan)), None, "labels are missing for some images; leave these images out"),
+        ((IMAGES, with_last(np.nan).tolist()), None, "labels are missing for some images"),
+        ((IMAGES, with_last(NeitherEqualNorUnequal())), None, "labels are missing for some images"),
         (Pairs([Image.fromarray(image).convert("P") for image in IMAGES], LABELS), None, "mode P; convert it"),
         (3, None, "int is neither a path, nor arrays"),
         ({"X": IMAGES}, None, "dict is neither a path, nor arrays"),
