@@ -85,26 +85,43 @@ def read_arrays(data: Any, groups: Any = None) -> Dataset:
 def _pair(data: Any) -> tuple[Any, Any]:
     """Images and labels: a list of images if they come one by one."""
     if isinstance(data, (tuple, list)) and len(data) == 2 and hasattr(data[0], "shape"):
-        return _array(data[0]), data[1]
+        return _array(data[0], "X", "uint8 (N, H, W[, C])"), data[1]
     if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, (dict, np.ndarray)):
         pairs = [data[index] for index in range(len(data))]
         if pairs and all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
-            return [_array(image) for image, _ in pairs], [_plain(label) for _, label in pairs]
+            images = [_array(image, f"image {number}", "uint8 (H, W[, C])") for number, (image, _) in enumerate(pairs)]
+            return images, [_plain(label, number) for number, (_, label) in enumerate(pairs)]
     raise DataError(
         f"data: {type(data).__name__} is neither a path, nor arrays (X, y), nor a data set of (image, label)"
     )
 
 
-def _array(value: Any) -> NDArray[Any]:
-    """An array, a tensor or a PIL image as an array. Raises: DataError for PIL images that are neither grey nor RGB."""
+def _array(value: Any, name: str, expected: str) -> NDArray[Any]:
+    """An array, a tensor, a list or a PIL image as an array.
+
+    Raises: DataError for lists of unequal lengths, and for PIL images that are neither grey nor RGB.
+    """
     mode = getattr(value, "mode", None)
     if isinstance(mode, str) and mode not in ("L", "RGB"):
         raise DataError(f"data: an image has the mode {mode}; convert it with .convert('RGB') or .convert('L')")
-    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    try:
+        return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError(f"data: {name} cannot be made an array; give {expected}") from None
 
 
-def _plain(label: Any) -> Any:
-    return label.item() if hasattr(label, "item") else label
+def _plain(label: Any, number: int) -> Any:
+    """A label as a plain value. Raises: DataError for vectors."""
+    if not hasattr(label, "item"):
+        return label
+    try:
+        return label.item()
+    except (ValueError, RuntimeError):  # of NumPy, of torch
+        shape = tuple(label.shape)
+        raise DataError(
+            f"data: the label of image {number} has shape {shape}; give one integer or text per image: "
+            "label.argmax() for one-hot labels"
+        ) from None
 
 
 def _images(images: NDArray[Any]) -> NDArray[np.uint8]:
@@ -139,7 +156,7 @@ def _require_uint8(dtype: np.dtype[Any]) -> None:
 
 def _classes(labels: Any, count: int) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Numbers of classes (N,) and their names: integers in ascending order, texts in alphabetical order."""
-    array = _array(labels)
+    array = _array(labels, "labels", "one label per image, (N,)")
     if array.shape != (count,):
         raise DataError(f"data: {count} images, but labels of shape {array.shape}; give one label per image, (N,)")
     if _has_missing(labels, array):
@@ -156,7 +173,7 @@ def _classes(labels: Any, count: int) -> tuple[NDArray[np.int64], tuple[str, ...
 
 
 def _groups(groups: Any, count: int) -> NDArray[np.str_]:
-    array = _array(groups)
+    array = _array(groups, "groups", "one group per image, (N,)")
     if array.shape != (count,):
         raise DataError(f"data: {count} images, but groups of shape {array.shape}; give one group per image, (N,)")
     if _has_missing(groups, array):
