@@ -54,7 +54,8 @@ def train(
     Args:
         recipe: A `Recipe`, the path of a recipe file or of a run folder, or the name of a shipped recipe.
         data: What to train on in place of the recipe's data: a path, the name of a data set, arrays (X, y), or a
-            PyTorch data set of (image, label), as in `search`. Classes and channels of the network follow it.
+            PyTorch data set of (image, label), as in `search`. Classes and channels of the network follow it, and
+            the positive class unless a `Recipe` names it.
         groups: For arrays, the patient or photograph of each image (N,).
         folds: Number of cross-validation folds, 2 or more. None: one split into training, validation and test set.
         seeds: Number of trainings with different seeds, starting at the recipe's seed. None: one training.
@@ -100,7 +101,10 @@ def _draft(recipe: Recipe | str | Path, source: str) -> RecipeDraft:
         return read_recipe_argument(recipe, changes)
     if not source:
         return RecipeDraft(recipe)
-    return RecipeDraft(recipe.model_copy(update={"data": source}), follows=("classes", "channels", "positive", "batch"))
+    follows: tuple[Followed, ...] = ("classes", "channels", "batch")
+    if recipe.reading.positive is None:
+        follows = (*follows, "positive")
+    return RecipeDraft(recipe.model_copy(update={"data": source}), follows=follows)
 
 
 def _with_module(draft: RecipeDraft, module: nn.Module) -> RecipeDraft:

@@ -203,3 +203,18 @@ def test_a_run_of_arrays_is_exported_to_8_bits_with_the_same_arrays(searched: li
     assert [row["format"] for row in exported.report["formats"]] == ["c"]
     assert exported.report["data"]["fingerprint"] == searched.report["data"]["fingerprint"]
     assert "not the run's own data" not in exported.report["data"]["note"]
+
+
+def test_training_keeps_the_positive_class_of_a_recipe_and_refuses_an_unknown_one(tmp_path: Path) -> None:
+    quick = Recipe.load("quick")
+    training = quick.training.model_copy(update={"epochs": 1})
+    labels = np.array(["normal", "lesion"])[LABELS % 2]  # lesion is positive by its name
+    for positive, order in (("normal", ["lesion", "normal"]), (None, ["normal", "lesion"])):
+        reading = quick.reading.model_copy(update={"positive": positive})
+        recipe = quick.model_copy(update={"training": training, "reading": reading})
+        run = lightcnn.train(recipe, data=(IMAGES, labels), out=tmp_path / str(positive), device="cpu")
+        assert run.report["data"]["classes"] == order
+    reading = quick.reading.model_copy(update={"positive": "absent"})
+    with pytest.raises(InputError, match=r"positive class 'absent'.*choose another class, or none"):
+        lightcnn.train(quick.model_copy(update={"reading": reading}), data=(IMAGES, labels), out=tmp_path / "absent")
+    assert not (tmp_path / "absent").exists()
