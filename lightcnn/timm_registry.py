@@ -74,6 +74,15 @@ class TimmNetwork(nn.Module):
         self.num_classes = num_classes
 
 
+def _is_neutral(option: str, value: Any, spec: NetworkSpec) -> bool:
+    """Whether an option of timm leaves the network as it is."""
+    if option == "in_chans":
+        return bool(value == spec.input[0])
+    if option in ("drop_rate", "drop_path_rate"):
+        return not value
+    return option in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")  # timm always passes them
+
+
 @python_call
 def register_timm(run: RunFolder | str | Path, name: str | None = None) -> str:
     """Registers the network of a run in timm, for this process.
@@ -118,9 +127,8 @@ def register_timm(run: RunFolder | str | Path, name: str | None = None) -> str:
         raise InputError(f"name: {full} is registered for another network; give another name")
 
     def create(pretrained: bool = False, *, num_classes: int | None = None, **options: Any) -> TimmNetwork:
-        known = {"pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"}  # timm always passes them
-        if unknown := options.keys() - known:
-            raise InputError(f"{full}: takes pretrained and num_classes only, not {', '.join(sorted(unknown))}")
+        if unknown := [f"{key}={value}" for key, value in sorted(options.items()) if not _is_neutral(key, value, spec)]:
+            raise InputError(f"{full}: takes pretrained and num_classes only, not {', '.join(unknown)}")
         network = read_network(path / "weights.safetensors", spec) if pretrained else build(spec)
         assert isinstance(network, Network)
         model = TimmNetwork(network, preprocess)

@@ -55,8 +55,16 @@ def test_weights_are_random_without_pretrained_and_classes_are_changed(folder: P
     assert second.get_classifier().out_features == 5
     pairs = zip(first.parameters(), trained.parameters(), strict=True)
     assert any(not torch.equal(a, b) for a, b in pairs)
-    with pytest.raises(InputError, match="takes pretrained and num_classes only, not in_chans"):
-        timm.create_model(name, in_chans=1)
+
+
+def test_other_arguments_of_timm_are_taken_at_their_neutral_values(folder: Path) -> None:
+    name = lightcnn.register_timm(folder)
+    channels = lightcnn.Run.load(folder).trained.spec.input[0]
+    model = timm.create_model(name, pretrained=True, drop_rate=0.0, drop_path_rate=None, in_chans=channels)
+    assert model.num_classes == timm.create_model(name, pretrained=True).num_classes
+    for option, value in (("in_chans", channels + 1), ("drop_rate", 0.1), ("drop_path_rate", 0.1)):
+        with pytest.raises(InputError, match=f"takes pretrained and num_classes only, not {option}={value}$"):
+            timm.create_model(name, **{option: value})
 
 
 def test_names_that_clash_and_runs_that_cannot_be_used_are_refused(folder: Path) -> None:
