@@ -1,4 +1,4 @@
-"""The text of docs/reference/python.md: every name of `lightcnn.__all__`, from its signature and docstring.
+"""The text of docs/reference/python.md: every name of `lightcnn.__all__`, and the classifier of scikit-learn.
 
 `docs/generate_pages.py` writes the page.
 """
@@ -16,18 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import lightcnn
+from lightcnn.sklearn import LightCNNClassifier
 
 PAGE = Path(__file__).parent / "reference" / "python.md"
 MAX_SIGNATURE = 100
 """Characters of a signature in one line; a longer one has one line per parameter."""
-SECTION = re.compile(r"^(Args|Returns|Yields|Raises|Example):[ \t]*\n((?:[ \t]+.*\n|\n)+)", re.MULTILINE)
+SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Example):[ \t]*\n((?:[ \t]+.*\n|\n)+)", re.MULTILINE)
 ITEM = re.compile(r"^(\*{0,2}[\w.]+)(?: \(([^)]*)\))?: +(.*)", re.DOTALL)
 INTRODUCTION = """\
 # Python reference
 
-Every public name of lightcnn. This page is generated from the docstrings: edit those, then run
-`python docs/generate_pages.py`. `import lightcnn` loads neither torch nor Optuna; the first use of a name loads its
-module. lightcnn's own errors are children of [`LightcnnError`](#lightcnnerror) and have a message of one line.
+Every public name of lightcnn, and its [classifier for scikit-learn](#scikit-learn). This page is generated from the
+docstrings: edit those, then run `python docs/generate_pages.py`. `import lightcnn` loads neither torch nor Optuna; the
+first use of a name loads its module. lightcnn's own errors are children of [`LightcnnError`](#lightcnnerror) and have a
+message of one line.
 """
 
 
@@ -54,7 +56,15 @@ def page() -> str:
         parts += [f"## {title}\n", table(("name", "what it is"), rows)]
         parts += [class_entry(name, thing) if thing in classes.values() else function_entry(name, thing)
                   for name, thing in group.items()]  # fmt: skip
-    return "\n".join(parts)
+    return "\n".join([*parts, sklearn_section()])
+
+
+def sklearn_section() -> str:
+    """The section of the classifier, which is not in `lightcnn.__all__` since it imports scikit-learn."""
+    name = LightCNNClassifier.__name__
+    definition = signature(name, LightCNNClassifier).replace(") -> None:", f") -> {name}:")
+    start = f"## scikit-learn\n\n`from lightcnn.sklearn import {name}`\n\n{_fenced('python', definition)}"
+    return f"{start}\n{class_entry(name, LightCNNClassifier)}"
 
 
 def anchor(name: str, thing: Any) -> str:
@@ -107,7 +117,7 @@ def docstring(thing: Any) -> str:
     text = inspect.cleandoc(thing.__doc__ or "") + "\n"
     sections = {title: textwrap.dedent(body).strip("\n") for title, body in SECTION.findall(text)}
     parts = [SECTION.sub("", text).strip()]
-    for title in ("Args", "Returns", "Yields", "Raises"):
+    for title in ("Args", "Attributes", "Returns", "Yields", "Raises"):
         if title in sections:
             parts.append(f"**{title}**\n\n{_section(title, sections[title])}")
     if "Example" in sections:
@@ -117,7 +127,7 @@ def docstring(thing: Any) -> str:
 
 def _section(title: str, body: str) -> str:
     """A section as a list with one item per argument or error; other sections are one paragraph."""
-    if title not in ("Args", "Raises"):
+    if title not in ("Args", "Attributes", "Raises"):
         return " ".join(body.split())
     items = re.split(r"\n(?=\S)", body)
     return "\n".join(_item(" ".join(item.split())) for item in items)

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, ShuffleSplit
+from sklearn.model_selection import GridSearchCV, GroupShuffleSplit, ShuffleSplit, cross_validate
 from sklearn.utils.estimator_checks import check_estimator
 
 import lightcnn.sklearn
@@ -118,6 +119,14 @@ def test_a_grid_search_over_budgets() -> None:
     grid = GridSearchCV(LightCNNClassifier(**TINY), {"budget": ["40kFLOPs", "60kFLOPs"]}, cv=split, refit=False)
     results = grid.fit(IMAGES, LABELS).cv_results_
     assert np.isfinite(results["mean_test_score"]).all()
+
+
+def test_groups_reach_the_fits_of_a_cross_validation_by_metadata_routing() -> None:
+    split = GroupShuffleSplit(1, test_size=0.3, random_state=0)
+    with config_context(enable_metadata_routing=True):
+        model = LightCNNClassifier(**TINY).set_fit_request(groups=True)
+        results = cross_validate(model, IMAGES, NAMES, cv=split, params={"groups": GROUPS}, return_estimator=True)
+    assert results["estimator"][0].report_["data"]["groups"]["known"] is True
 
 
 @pytest.mark.parametrize(
