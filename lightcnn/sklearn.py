@@ -34,12 +34,13 @@ class LightCNNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     used as they are; of others, the smallest and the largest of the training images become black and white. A part of
     the training images selects the network, and another part tests it: `report_` has its scores.
 
-    Grid searches and cross-validation give `groups` to their splitter only. To keep the groups together inside each fit,
-    too, set `sklearn.set_config(enable_metadata_routing=True)` and call `set_fit_request(groups=True)` of the classifier.
+    Grid searches and cross-validation give `groups` to their splitter only. To keep the groups together inside each
+    fit, too, set `sklearn.set_config(enable_metadata_routing=True)` and call `set_fit_request(groups=True)` of the
+    classifier.
 
-    The checks of scikit-learn's `check_estimator` that fit vectors of 2, 3, 5 or 10 values fail, since these are no square
-    images; they are listed in tests/test_sklearn.py. The same checks hold on vectors that are made squares, except for
-    the accuracy that one of them needs.
+    The checks of scikit-learn's `check_estimator` that fit vectors of 2, 3, 5 or 10 values fail, since these are no
+    square images; they are listed in tests/test_sklearn.py. The same checks hold on vectors that are made squares,
+    except for the accuracy that one of them needs.
 
     Args:
         budget: Limits of the network, as in "1MFLOPs,50kparams".

@@ -86,7 +86,11 @@ def test_the_recipe_in_the_run_folder_trains_the_delivered_weights_again(search:
     "origin",
     [
         pytest.param(lambda each: each.ended and each.averaged and not each.progress.second, id="end"),
-        pytest.param(lambda each: each.ended and not each.averaged and not each.progress.second, id="end, live"),
+        pytest.param(
+            lambda each: each.ended and not each.averaged and not each.progress.second,
+            id="end, live",
+            marks=pytest.mark.long,
+        ),
         pytest.param(lambda each: each.averaged and each.step == each.progress.first_step, id="last rung"),
         pytest.param(
             lambda each: each.averaged and not each.ended and each.step > each.progress.first_step > 0,

@@ -86,7 +86,13 @@ def sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sessions:
     return Sessions(tmp_path, monkeypatch, one_worker())
 
 
-@pytest.mark.parametrize("images", [2_500, 50_000], ids=["longest final training", "no longest final training"])
+@pytest.mark.parametrize(
+    "images",
+    [
+        pytest.param(2_500, id="longest final training", marks=pytest.mark.long),
+        pytest.param(50_000, id="no longest final training"),
+    ],
+)
 def test_every_doubling_of_the_time_compares_more_networks_and_leaves_time_for_a_final_training(
     images: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,7 @@ def compared(folder: str) -> int:
     return int(RunFolder.load(folder).report["comparison"]["networks"])
 
 
+@pytest.mark.long
 def test_a_search_that_gets_twice_its_time_compares_more_networks_as_planned_and_ends_within_it(
     timed_steps: SearchSettings,
 ) -> None:
