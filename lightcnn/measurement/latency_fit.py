@@ -23,9 +23,9 @@ ROUND_SECONDS = 0.15
 """Seconds for the rounds of each network."""
 MAX_ROUNDS = 1_000
 """Rounds at most, however short they are."""
-QUIET_SHARE, QUIET_ROUNDS = 0.1, 3
-"""Only so large a share of the rounds counts, and at least so many of them: those in which the machine was quietest.
-Other programs slow all networks down alike, for some seconds (docs/reference/measurements.md#repeated-timing)."""
+QUIET_ROUNDS = 5
+"""The time of a network is its least median of so many consecutive rounds: other programs slow it down for seconds, and
+single rounds may be lucky (docs/reference/measurements.md#repeated-timing)."""
 WINDOW_SECONDS, PAUSE_SECONDS, MAX_WINDOWS = 2.0, 2.0, 6
 """If a network misses a limit, all are timed again for so long, after so long a pause, in so many windows at most."""
 HOPELESS = 2.5
@@ -42,10 +42,10 @@ def time_networks(
     progress: Progress = no_progress,
     limit: int | None = None,
 ) -> list[float]:
-    """The median microseconds of one image in each network, with one thread; all are timed in turns.
+    """The least median microseconds of one image in each network, with one thread; all are timed in turns.
 
-    The medians are those of the rounds in which the machine was quietest. If a network is over a `limit` in
-    microseconds, all are timed again, and the least time of each counts: other programs can only add to it.
+    It is that of `QUIET_ROUNDS` consecutive rounds. If a network is over a `limit` in microseconds, all are timed
+    again, and the least time of each counts: other programs can only add to it.
 
     Raises: LightcnnError if ONNX Runtime cannot run a network.
     """
@@ -72,21 +72,14 @@ def _times_within(models: Sequence[TimedModel], seconds: float, limit: int, prog
 
 
 def _quiet_times(models: Sequence[TimedModel], seconds: float, progress: Progress) -> list[float]:
-    """The median microseconds of each model over the quietest rounds."""
-    rounds = np.array(measure_rounds(models, seconds, progress, max_rounds=MAX_ROUNDS))
-    medians: NDArray[np.float64] = np.median(rounds[:, quietest(rounds)], axis=1)
-    return [float(each) for each in 1000 * medians]
+    """The microseconds of each model in its quietest rounds."""
+    rounds = measure_rounds(models, seconds, progress, max_rounds=MAX_ROUNDS)
+    return [1000 * least_median(times) for times in rounds]
 
 
-def quietest(rounds: NDArray[np.float64], share: float = QUIET_SHARE) -> NDArray[np.intp]:
-    """Which rounds to keep of times (networks, rounds): those beside which most networks were fastest.
-
-    A round is judged by the ones before and after it, so that luck in its times is no reason to keep it.
-    """
-    slowdown = np.median(rounds / np.median(rounds, axis=1, keepdims=True), axis=0)
-    around = np.pad(slowdown, 1, mode="reflect")
-    beside = around[:-2] + around[2:]
-    return np.argsort(beside, kind="stable")[: max(QUIET_ROUNDS, round(share * len(slowdown)))]
+def least_median(times: Sequence[float], count: int = QUIET_ROUNDS) -> float:
+    """The least median of `count` consecutive times."""
+    return min(statistics.median(times[first : first + count]) for first in range(max(1, len(times) - count + 1)))
 
 
 def rough_time(network: NetworkSpec, runtime: TimedRuntime) -> float:

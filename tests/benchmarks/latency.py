@@ -31,9 +31,9 @@ from lightcnn.latency_model import RUNTIME_OF
 from lightcnn.measurement.latency import describe_machine, measure_rounds, torch_threads
 from lightcnn.measurement.latency_fit import (
     MAX_ROUNDS,
-    QUIET_SHARE,
+    QUIET_ROUNDS,
     ROUND_SECONDS,
-    quietest,
+    least_median,
     ready_network,
     time_networks,
 )
@@ -80,11 +80,12 @@ def repeatability(space: SearchSpace, budget: Budget, count: int, repeats: int) 
     for name, times in {
         "median of all rounds": [np.median(rounds, axis=1) for rounds in windows],
         "shortest": [rounds.min(axis=1) for rounds in windows],
+        "tenth of all rounds": [np.quantile(rounds, 0.1, axis=1) for rounds in windows],
         **{
-            f"median of the quietest {share:.0%}": [
-                np.median(rounds[:, quietest(rounds, share)], axis=1) for rounds in windows
+            f"least median of {count} rounds": [
+                [least_median(times, count) for times in rounds.tolist()] for rounds in windows
             ]
-            for share in sorted({0.5, 0.25, QUIET_SHARE}, reverse=True)
+            for count in sorted({3, QUIET_ROUNDS, 10})
         },
     }.items():
         logs = np.log(times)
