@@ -100,7 +100,10 @@ def measure_rounds(
     min_rounds: int = MIN_ROUNDS,
     max_rounds: int | None = None,
 ) -> list[list[float]]:
-    """Milliseconds of each model in each round, for so many `seconds` in total, in `MAX_ROUNDS` rounds at most."""
+    """Milliseconds of each model in each round, for so many `seconds` in total.
+
+    There are at least `min_rounds` rounds, and at most `max_rounds`, which is `MAX_ROUNDS` if it is not given.
+    """
     series: list[list[float]] = [[] for _ in models]
     end = time.monotonic() + seconds
     for number in range(max_rounds or MAX_ROUNDS):

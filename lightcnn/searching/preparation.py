@@ -195,7 +195,7 @@ def _measured_latencies(
     progress: SearchProgress,
     wait_until_idle: Callable[[], object],
 ) -> LatencyModels:
-    """What predicts the times that the budget limits: measured once, and then read from the run folder.
+    """What predicts the times that the budget limits, from networks that are timed now.
 
     The seconds that are reported include the wait until nothing else runs, since `--time` does.
     """
