@@ -128,6 +128,18 @@ def test_images_are_chosen(tab: Tab, field: str, files: list[Path]) -> None:
     require_results(tab, [file.name for file in (files if several else files[:1])])
 
 
+def test_images_chosen_before_the_network_is_known_are_predicted(tab: Tab, files: list[Path]) -> None:
+    held: list[Any] = []
+    tab.page.route("**/model", lambda route: held.append(route))
+    with tab.page.expect_request("**/model"):
+        tab.page.reload()
+    tab.page.set_input_files("#choose", files)
+    assert tab.page.locator("#facts dd").count() == 0
+    tab.page.unroute("**/model")
+    held.pop().continue_()
+    require_results(tab, [file.name for file in files])
+
+
 def test_images_are_dropped(tab: Tab, files: list[Path]) -> None:
     tab.page.wait_for_selector("#facts dd")
     devtools = tab.page.context.new_cdp_session(tab.page)

@@ -4,7 +4,7 @@
 const element = id => document.getElementById(id);
 const results = new Set();
 const maxBars = 8, maxMaps = 5, maxLetters = 60;
-let model = null, chosenClass = false, token = new URLSearchParams(location.hash.slice(1)).get("token") || "";
+let model = null, started = null, chosenClass = false, token = new URLSearchParams(location.hash.slice(1)).get("token") || "";
 
 /** A new element with properties and children. */
 function make(tag, properties = {}, ...children) {
@@ -293,9 +293,10 @@ async function* lines(response) {
   }
 }
 
-/** Predicts images one after the other; the status lists all that failed. */
+/** Predicts images one after the other, as soon as the network is known; the status lists all that failed. */
 async function add(files) {
-  if (!model) return;
+  await started;
+  if (!model) return; // the status shows why
   const failures = [];
   const show = text => element("status").replaceChildren(...[...failures, text].filter(Boolean).map(line => make("span", { textContent: line })));
   for (const file of files) {
@@ -396,7 +397,7 @@ document.addEventListener("drop", event => {
 element("sign-in").addEventListener("submit", event => {
   event.preventDefault();
   token = element("token").value;
-  start();
+  started = start();
 });
 element("abstain").addEventListener("input", () => {
   element("abstain-value").textContent = Number(element("abstain").value).toFixed(2);
@@ -408,4 +409,4 @@ element("operating-class").addEventListener("change", () => {
   resetThreshold();
 });
 element("reset").addEventListener("click", resetThreshold);
-start();
+started = start();
