@@ -129,14 +129,14 @@ def test_images_are_chosen(tab: Tab, field: str, files: list[Path]) -> None:
 
 
 def test_images_chosen_before_the_network_is_known_are_predicted(tab: Tab, files: list[Path]) -> None:
-    held: list[Any] = []
-    tab.page.route("**/model", lambda route: held.append(route))
+    waiting: list[Any] = []
+    tab.page.route("**/model", lambda route: waiting.append(route))
     with tab.page.expect_request("**/model"):
         tab.page.reload()
     tab.page.set_input_files("#choose", files)
     assert tab.page.locator("#facts dd").count() == 0
     tab.page.unroute("**/model")
-    held.pop().continue_()
+    waiting.pop().continue_()
     require_results(tab, [file.name for file in files])
 
 
