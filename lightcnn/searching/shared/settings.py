@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from lightcnn import document
 from lightcnn.document import Frozen
@@ -26,12 +26,19 @@ SCHEME = "postgresql+psycopg"
 """The scheme of the only database that is offered: on SQLite, Optuna lets two processes claim the same trial."""
 
 
+FOLDER = "FOLDER"
+"""What has the place of an absolute `--artifacts` in files: it is a path of one machine, and others may read them."""
+
+
 class SharedNote(Frozen):
-    """shared.yaml: the storage, without its password, the study, and the further options of this machine."""
+    """shared.yaml: the storage, without its password, the study, and the further options of this machine.
+
+    `artifacts` is as it was given; `FOLDER` has the place of an absolute path.
+    """
 
     storage: str
     study: str
-    artifacts: str | None = None
+    artifacts: Annotated[str, AfterValidator(lambda path: FOLDER if Path(path).is_absolute() else path)] | None = None
     trial_timeout: Annotated[float, Field(gt=0)] | None = None
 
 
@@ -112,7 +119,7 @@ class SharedSettings:
 
     def yaml(self) -> bytes:
         """shared.yaml."""
-        artifacts = None if self.artifacts is None else str(self.artifacts.absolute())
+        artifacts = None if self.artifacts is None else str(self.artifacts)
         note = SharedNote(
             storage=self.visible_url, study=self.study, artifacts=artifacts, trial_timeout=self.trial_timeout
         )  # fmt: skip
@@ -150,6 +157,8 @@ def shared_settings(
     else:
         _require_database(settings, " or grpc://HOST:PORT")
     if artifacts is not None and not artifacts.is_dir():
+        if str(artifacts) == FOLDER:
+            raise InputError(f"--artifacts {FOLDER}: stands for the folder that the search was started with; name it")
         raise InputError(f"--artifacts {artifacts}: no such folder; make it where all machines can reach it")
     return settings
 

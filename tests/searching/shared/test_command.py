@@ -80,6 +80,9 @@ def test_an_interrupted_machine_prints_the_command_that_continues_it(
     assert line == f"lightcnn: interrupted; resume with: lightcnn search {options.format(cluster.url)}"
     assert run([*shlex.split(line.partition("resume with: lightcnn ")[2]), "--workers", "1"]) == 0
     assert "run folder run" in capsys.readouterr().out
+    assert "<span>--artifacts</span> <span>states</span>" in Path("run/report.html").read_text()
+    for path in Path("run").rglob("*"):
+        assert path.is_dir() or bytes(Path.cwd()) not in path.read_bytes(), f"{path} has a path of this machine"
 
 
 def test_a_machine_that_did_not_lead_names_the_folder_of_the_other(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,8 +89,9 @@ def test_the_options_that_join_again_are_kept_in_the_run_folder(tmp_path: Path) 
         f"--storage grpc://db:13000 --study moles --artifacts '{tmp_path}/my states' --trial-timeout 1800s"
     )
     assert parse_duration("1800s") == 1800.0
-    run = RunFolder.create(tmp_path / "run", "search", {settings.SHARED_FILE: given.yaml()})
-    assert settings.read_note(run) == given
+    relative = replace(given, artifacts=Path("my states"))
+    run = RunFolder.create(tmp_path / "run", "search", {settings.SHARED_FILE: relative.yaml()})
+    assert settings.read_note(run) == relative
     run.write_bytes(settings.SHARED_FILE, b"storage: grpc://db:13000\nstudy: moles\n")  # as earlier versions wrote it
     assert settings.read_note(run) == settings.SharedSettings("grpc://db:13000", "moles")
 
@@ -99,6 +101,19 @@ def test_options_of_a_shared_search_need_its_storage(tmp_path: Path) -> None:
     for options in ({"study": "moles"}, {"study": None, "artifacts": tmp_path}, {"study": None, "trial_timeout": 5.0}):
         with pytest.raises(InputError, match="name its database with --storage URL"):
             shared_settings(None, **options)
+
+
+def test_an_absolute_folder_of_artifacts_is_not_in_the_run(tmp_path: Path) -> None:
+    given = settings.SharedSettings("grpc://db:13000", "moles", tmp_path / "my states")
+    run = RunFolder.create(tmp_path / "run", "search", {settings.SHARED_FILE: given.yaml()})
+    assert str(tmp_path) not in (run / settings.SHARED_FILE).read_text()
+    options = "--storage grpc://db:13000 --study moles --artifacts FOLDER"
+    assert settings.resume_options(run) == options
+    note = f"storage: grpc://db:13000\nstudy: moles\nartifacts: {tmp_path}\n"
+    run.write_bytes(settings.SHARED_FILE, note.encode())  # as earlier versions wrote it
+    assert settings.resume_options(run) == options
+    with pytest.raises(InputError, match=r"^--artifacts FOLDER: stands for the folder that the search was"):
+        shared_settings("grpc://db:13000", "moles", Path("FOLDER"))
 
 
 def test_a_missing_folder_of_artifacts_is_refused(tmp_path: Path) -> None:
