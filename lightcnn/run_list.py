@@ -25,6 +25,8 @@ SETTINGS = {
     "audit.yaml": "audit", "compare.yaml": "compare", "explain.json": "explain",
 }  # fmt: skip
 """The file that a command writes first, and the command: an unfinished run has no report."""
+SHARED, LED = "shared.yaml", "plan.yaml"
+"""In the folder of a machine that took part in a shared search, and in that of one that led it."""
 MAX_LETTERS = 200
 """Letters of a text from a run folder that are shown."""
 
@@ -46,8 +48,10 @@ class ListedScore:
 class ListedRun:
     """A run folder in one row.
 
-    `state` is finished, running, unfinished or damaged, and `problem` states why it is damaged. `modified` is the time
-    of its last result, in seconds since 1970. `accuracy` is that of the test set; what is not known is empty or None.
+    `state` is finished, running, unfinished, member or damaged, and `problem` states why it is damaged. A member is a
+    machine that took part in the search `study` and did not lead its end; `result` is the run folder with the result,
+    and its host. `modified` is the time of its last result, in seconds since 1970. `accuracy` is that of the test set;
+    what is not known is empty or None.
     """
 
     name: str
@@ -61,6 +65,8 @@ class ListedRun:
     macs: int | None = None
     params: int | None = None
     problem: str = ""
+    study: str = ""
+    result: str = ""
 
     def document(self) -> dict[str, Any]:
         """The run as one of `items` in the JSON document of `lightcnn list runs`."""
@@ -99,7 +105,12 @@ def _read(row: ListedRun, run: RunFolder) -> ListedRun:
     RunFolder.load(run.path)
     command = next((command for name, command in SETTINGS.items() if (run / name).is_file()), "")
     data, budget = _asked_for(run)
-    return replace(row, state="running" if run.is_locked else "unfinished", command=command, data=data, budget=budget)
+    row = replace(row, state="running" if run.is_locked else "unfinished", command=command, data=data, budget=budget)
+    if row.state == "unfinished" and (run / SHARED).is_file():
+        note = _plain(run, SHARED)
+        if "result" in note or not (run / LED).is_file():
+            return replace(row, state="member", study=_text(note["study"]), result=_text(note.get("result", "")))
+    return row
 
 
 def _finished(row: ListedRun, report: Mapping[str, Any]) -> ListedRun:
@@ -120,9 +131,14 @@ def _asked_for(run: RunFolder) -> tuple[str, str]:
     """The data and the budget of an unfinished run, from its settings or its recipe."""
     for name in ("search.yaml", "recipe.yaml"):
         if (run / name).is_file():
-            values, _ = document.plain_data(document.read_text(run / name), str(run / name))
+            values = _plain(run, name)
             return _text(values["data"]), _text(values.get("budget", ""))
     return "", ""
+
+
+def _plain(run: RunFolder, name: str) -> Any:
+    """The values of a YAML file. Raises: DocumentError."""
+    return document.plain_data(document.read_text(run / name), str(run / name))[0]
 
 
 def _accuracy(metrics: Mapping[str, Any]) -> ListedScore | None:

@@ -76,6 +76,23 @@ def test_an_unfinished_run_is_recognised_by_its_settings(tmp_path: Path) -> None
     assert sorted(path.name for path in (tmp_path / "train").iterdir()) == before, "nothing is written"
 
 
+def test_a_machine_that_did_not_lead_a_shared_search_is_a_member(tmp_path: Path) -> None:
+    settings = {
+        "search.yaml": b"data: digits\nbudget: 1MFLOPs\n",
+        "shared.yaml": b"storage: grpc://db:1\nstudy: moles\n",
+    }
+    result = b"result: lead on node3\n"
+    folders = {"left": {}, "led": {"plan.yaml": b""}, "ended": {"shared.yaml": settings["shared.yaml"] + result}}
+    for name, files in folders.items():
+        RunFolder.create(tmp_path / name, "search", settings | files)
+    rows = {row.name: (row.state, row.study, row.result) for row in listed_runs(tmp_path)}
+    assert rows == {
+        "left": ("member", "moles", ""), "led": ("unfinished", "", ""), "ended": ("member", "moles", "lead on node3"),
+    }  # fmt: skip
+    RunFolder(tmp_path / "ended").write_bytes("shared.yaml", b"storage: grpc://db:1\n")
+    assert next(row for row in listed_runs(tmp_path) if row.name == "ended").state == "damaged"
+
+
 def test_an_export_is_listed(tmp_path: Path) -> None:
     (tmp_path / "export").mkdir()
     (tmp_path / "export" / "export.json").write_text(json.dumps({"command": "export", "data": {"source": "digits"}}))

@@ -55,7 +55,7 @@ def list_(
 
 
 def _list_runs(folder: Path, page: Path | None, *, as_json: bool, quiet: bool) -> None:
-    from lightcnn.cli.run_index import count_text, damage_lines, runs_table, write_page
+    from lightcnn.cli.run_index import count_text, note_lines, runs_table, write_page
     from lightcnn.output.console import CommandConsole
     from lightcnn.run_list import listed_runs
 
@@ -69,7 +69,7 @@ def _list_runs(folder: Path, page: Path | None, *, as_json: bool, quiet: bool) -
     console = CommandConsole()
     if runs:
         console.print(runs_table(runs, width=console.width))
-    for line in damage_lines(runs):
+    for line in note_lines(runs):
         console.print_line(line)
     if not runs and not quiet:
         console.print_line(f"{folder} contains no runs")

@@ -57,9 +57,10 @@ def runs_table(runs: Sequence[ListedRun], *, width: int) -> Table:
     return rows
 
 
-def damage_lines(runs: Sequence[ListedRun]) -> list[str]:
-    """Why runs are damaged, in one line each."""
-    return [f"damaged: {run.problem}" for run in runs if run.problem]
+def note_lines(runs: Sequence[ListedRun]) -> list[str]:
+    """Why runs are damaged, in one line each; and where the results of shared searches are, in one line each."""
+    results = dict.fromkeys(f"{_state(run)}: for the result, see {run.result}" for run in runs if run.result)
+    return [*(f"damaged: {run.problem}" for run in runs if run.problem), *results]
 
 
 def write_page(file: Path, folder: Path, runs: Sequence[ListedRun]) -> None:
@@ -78,7 +79,7 @@ def runs_page(folder: Path, runs: Sequence[ListedRun], *, base: Path) -> bytes:
     """The page with a row per run. Its links are relative to the folder `base`."""
     context = {
         "folder": folder, "header": HEADER, "summary": f"{count_text(runs)}, the latest first.",
-        "damage": damage_lines(runs), "runs": [_row(run, base) for run in runs],
+        "notes": note_lines(runs), "runs": [_row(run, base) for run in runs],
     }  # fmt: skip
     return html.render(TEMPLATE, f"{TITLE}: {folder}", context)
 
@@ -91,8 +92,12 @@ def count_text(runs: Sequence[ListedRun]) -> str:
 def _cells(run: ListedRun) -> tuple[str, ...]:
     return (
         run.name, run.command, run.data, run.budget, str(run.accuracy or ""), _human(run.macs), _human(run.params),
-        run.state, _age(time.time() - run.modified),
+        _state(run), _age(time.time() - run.modified),
     )  # fmt: skip
+
+
+def _state(run: ListedRun) -> str:
+    return f"member of {run.study}" if run.study else run.state
 
 
 def _row(run: ListedRun, base: Path) -> dict[str, Any]:
@@ -100,6 +105,7 @@ def _row(run: ListedRun, base: Path) -> dict[str, Any]:
     return asdict(run) | {
         "link": _link(run, base), "drawing": _thumbnail(run), "macs_text": _human(run.macs),
         "params_text": _human(run.params), "badge": BADGES.get(run.state, ""), "date": _date(run.modified),
+        "state": _state(run),
     }  # fmt: skip
 
 

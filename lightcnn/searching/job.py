@@ -241,6 +241,7 @@ def run_shared(
             pool.open(data, folder)
 
             def lead(executor: SharedExecutor, stored: Plan | None, store: Callable[[Plan], None]) -> None:
+                folder.write_bytes(SHARED_FILE, shared.yaml())  # an earlier session may have ended without leading
                 now = replace(inputs, began=clock.monotonic())  # earlier leaders have stored the time that they took
                 if stored is not None and read_plan(folder, inputs.dataset.fingerprint) is None:
                     write_plan(folder, stored)
@@ -252,6 +253,8 @@ def run_shared(
             end, has_led = take_part(
                 place, SharedParts(inputs.settings, inputs.dataset.fingerprint, pool, folder, progress, lead, resume)
             )
+            if not has_led:
+                folder.write_bytes(SHARED_FILE, shared.yaml(result=end.place))
     return folder if has_led else None, end
 
 

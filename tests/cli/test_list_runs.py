@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lightcnn.cli.main import run
-from lightcnn.cli.run_index import damage_lines, runs_page, runs_table
+from lightcnn.cli.run_index import note_lines, runs_page, runs_table
 from lightcnn.output.console import CommandConsole
 from lightcnn.recipe import Recipe
 from lightcnn.run_list import ListedRun, ListedScore, listed_runs
@@ -134,7 +135,18 @@ def test_a_folder_without_runs_is_stated(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_only_damaged_runs_have_a_line() -> None:
     rows = [ListedRun("a", Path("a"), 0, "damaged", problem="why"), ListedRun("b", Path("b"), 0, "finished")]
-    assert damage_lines(rows) == ["damaged: why"]
+    assert note_lines(rows) == ["damaged: why"]
+
+
+def test_members_of_a_shared_search_name_its_result_once(tmp_path: Path) -> None:
+    member = ListedRun("a", tmp_path / "a", 0, "member", study="moles", result="lead on node3")
+    rows = [member, replace(member, name="b"), replace(member, name="c", result="")]
+    assert note_lines(rows) == ["member of moles: for the result, see lead on node3"]
+    console = CommandConsole()
+    with console.capture() as capture:
+        console.print(runs_table(rows, width=200))
+    assert capture.get().count("member of moles") == 3
+    assert runs_page(tmp_path, rows, base=tmp_path).decode().count(">member of moles</span>") == 3
 
 
 def test_long_texts_leave_columns_out_and_wrap_nothing() -> None:

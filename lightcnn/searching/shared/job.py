@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -81,6 +82,11 @@ class SharedEnd(Frozen):
     member: Count | None = None
     error: str = ""
     in_training: bool = False
+
+    @property
+    def place(self) -> str:
+        """The name of the run folder, and the host."""
+        return f"{Path(self.folder).name} on {self.host}"
 
     @property
     def line(self) -> str:

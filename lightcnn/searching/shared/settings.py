@@ -33,13 +33,15 @@ FOLDER = "FOLDER"
 class SharedNote(Frozen):
     """shared.yaml: the storage, without its password, the study, and the further options of this machine.
 
-    `artifacts` is as it was given; `FOLDER` has the place of an absolute path.
+    `artifacts` is as it was given; `FOLDER` has the place of an absolute path. `result` is the run folder of the leader
+    and its host, once this machine has ended without having led.
     """
 
     storage: str
     study: str
     artifacts: Annotated[str, AfterValidator(lambda path: FOLDER if Path(path).is_absolute() else path)] | None = None
     trial_timeout: Annotated[float, Field(gt=0)] | None = None
+    result: str | None = None
 
 
 def read_note(run: RunFolder) -> SharedSettings | None:
@@ -117,11 +119,12 @@ class SharedSettings:
             options.insert(0, f"--storage {shlex.quote(self.visible_url)}")
         return " ".join(options)
 
-    def yaml(self) -> bytes:
-        """shared.yaml."""
+    def yaml(self, result: str | None = None) -> bytes:
+        """shared.yaml, of a machine that did not lead with where the `result` is."""
         artifacts = None if self.artifacts is None else str(self.artifacts)
         note = SharedNote(
-            storage=self.visible_url, study=self.study, artifacts=artifacts, trial_timeout=self.trial_timeout
+            storage=self.visible_url, study=self.study, artifacts=artifacts, trial_timeout=self.trial_timeout,
+            result=result,
         )  # fmt: skip
         return document.dump(note).encode()
 

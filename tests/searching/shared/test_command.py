@@ -78,7 +78,10 @@ def test_an_interrupted_machine_prints_the_command_that_continues_it(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "resume with: " in line]
     options = "--resume --out run --storage {} --study stopped --artifacts states --trial-timeout 1800s"
     assert line == f"lightcnn: interrupted; resume with: lightcnn search {options.format(cluster.url)}"
+    with Path("run/shared.yaml").open("a") as file:
+        file.write("result: lead on node3\n")  # of an earlier session that did not lead
     assert run([*shlex.split(line.partition("resume with: lightcnn ")[2]), "--workers", "1"]) == 0
+    assert "result" not in Path("run/shared.yaml").read_text()
     assert "run folder run" in capsys.readouterr().out
     assert "<span>--artifacts</span> <span>states</span>" in Path("run/report.html").read_text()
     for path in Path("run").rglob("*"):
@@ -100,6 +103,18 @@ def test_a_machine_that_did_not_lead_names_the_folder_of_the_other(
     printed = json.loads(capsys.readouterr().out)
     assert (printed["host"], printed["folder"], printed["in_training"]) == ("other", str(folder), True)
     assert printed.keys() == {"lightcnn", "command", "study", "host", "folder", "in_training"}
+
+
+def test_the_folder_of_a_machine_that_did_not_lead_names_the_result(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = SharedEnd(host="node3", folder="/data/runs/lead", digest="")
+    monkeypatch.setattr("lightcnn.searching.job.take_part", lambda *_: (end, False))
+    command = ["search", "--budget", "100kFLOPs", "--trials", "1", *COMMON[:-1], "member", "--out", "runs/mine"]
+    assert run(command) == 0
+    capsys.readouterr()
+    assert run(["list", "runs"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "member of member: for the result, see lead on node3"
 
 
 def test_a_dry_run_makes_no_study(capsys: pytest.CaptureFixture[str], cluster: Cluster) -> None:
