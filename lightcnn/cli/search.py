@@ -300,7 +300,7 @@ def _take_part(
     settings = joined_settings(shared, options, resume=resume) or _new_settings(options, out)
     require_shareable(settings)
     if dry_run:
-        _show_estimate(settings, as_json, quiet, None)
+        _show_estimate(settings, as_json, quiet, None, shared)
         return
     end, run = finished(shared, settings), None
     if end is None:
@@ -380,14 +380,16 @@ def _run(
         return job.run(settings, out=out, resume=resume, progress=tracked(view, trackers))
 
 
-def _show_estimate(settings: SearchSettings, as_json: bool, quiet: bool, resumed: Path | None) -> None:
-    """Prints the dry run, of a new search or of one that would be resumed in a folder."""
+def _show_estimate(
+    settings: SearchSettings, as_json: bool, quiet: bool, resumed: Path | None, shared: SharedSettings | None = None
+) -> None:
+    """Prints the dry run of a search, which may be resumed in a folder, or whose study is shared."""
     from lightcnn.searching.terminal import SearchView, format_estimate
 
     with SearchView(CommandConsole(stderr=True), quiet) as view:
         from lightcnn.searching.job import estimate
 
-        document = estimate(settings, view, resumed=resumed)
+        document = estimate(settings, view, resumed=resumed, shared=shared)
     if as_json:
         print_json(document)
         return

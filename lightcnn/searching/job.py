@@ -43,7 +43,7 @@ from lightcnn.searching.settings import (
     resumed_settings,
 )
 from lightcnn.searching.shared.executor import SharedExecutor
-from lightcnn.searching.shared.job import SharedEnd, SharedParts, take_part
+from lightcnn.searching.shared.job import SharedEnd, SharedParts, earlier_sessions, take_part
 from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SHARED_FILE, SharedSettings, read_note
 from lightcnn.searching.strategies.names import StrategyName
@@ -54,6 +54,7 @@ from lightcnn.searching.trainings.executors import Executor, InProcess
 from lightcnn.searching.trainings.jobs import DeviceType
 from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trainings.speed import plans
+from lightcnn.searching.trials.clock import Past
 from lightcnn.searching.trials.shown_study import read_past
 from lightcnn.space_choice import choose_space
 from lightcnn.tracking.names import require_trackers
@@ -300,13 +301,17 @@ def _planned(
 
 
 def estimate(
-    settings: SearchSettings, progress: SearchProgress = SILENT, *, resumed: str | Path | None = None
+    settings: SearchSettings,
+    progress: SearchProgress = SILENT,
+    *,
+    resumed: str | Path | None = None,
+    shared: SharedSettings | None = None,
 ) -> dict[str, Any]:
     """What a search would do and what its networks may cost: the JSON document of `--dry-run`.
 
     The speed is measured on a few batches of the first network; nothing else is trained. Of a search that would be
-    `resumed` in that folder, the plan is the one that it has. `first` is the cost of the space's first network, None
-    if it cannot be fitted to the budget.
+    `resumed` in that folder, or whose study is `shared`, the plan is the one that it has. `first` is the cost of the
+    space's first network, None if it cannot be fitted to the budget.
     """
     folder = RunFolder.resumed(resumed, resume=resumed is not None, command="search", settings=SETTINGS_FILE)
     device = pick_device(settings.device)
@@ -314,12 +319,11 @@ def estimate(
     inputs = prepare(settings, device, workers, progress, existing=folder)
     settings, space = inputs.settings, inputs.space
     pipeline = Pipeline(inputs.dataset, inputs.sets, device)
-    stored = None if folder is None else read_plan(folder, inputs.dataset.fingerprint)
+    stored, past = _earlier(folder, shared, inputs.dataset.fingerprint, settings.seconds)
     data, teaching = PipelineData(pipeline, settings.seed), expected_seconds(inputs.teacher)
     _, plan = plans(stored, settings, data, space, workers, inputs.began - teaching, teaching)
     limits = (settings.seconds, settings.epochs, space.limited(settings.trials))
-    if folder is not None:
-        plan = plan.after(read_past(study_file(folder), settings.seconds), *limits)
+    plan = plan.after(past, *limits)
     first = space.fit(space.first())
     chosen = choose_space(space.budget, inputs.dataset.size, settings.input) if settings.choose_space else None
     ends = {"smallest": space.space.smallest(), "largest": space.space.largest()}
@@ -335,6 +339,17 @@ def estimate(
         "time_limit_seconds": settings.seconds,
         "plan": plan.document(*limits),
     }
+
+
+def _earlier(
+    folder: RunFolder | None, shared: SharedSettings | None, fingerprint: str, limit: float | None
+) -> tuple[Plan | None, Past]:
+    """The plan of earlier sessions, if there is one, and what they have done, in a run folder or in a shared study."""
+    if shared is not None:
+        return earlier_sessions(shared, fingerprint, limit)
+    if folder is None:
+        return None, Past()
+    return read_plan(folder, fingerprint), read_past(study_file(folder), limit)
 
 
 @contextmanager

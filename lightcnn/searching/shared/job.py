@@ -31,7 +31,8 @@ from lightcnn.searching.shared.states import SharedStates
 from lightcnn.searching.trainings.files import remove_states
 from lightcnn.searching.trainings.jobs import Count
 from lightcnn.searching.trainings.pool import WorkerPool
-from lightcnn.searching.trials.storage import require_own_study, storage_errors, without_warnings
+from lightcnn.searching.trials.clock import Past
+from lightcnn.searching.trials.storage import read_past, require_own_study, storage_errors, without_warnings
 from lightcnn.version import __version__
 
 OF_MACHINE = ("data", "data_dir", "device", "workers")
@@ -155,6 +156,24 @@ class StudyNotes:
         return document.make(SharedSearch, stored, str(self.place))
 
     @property
+    def plan(self) -> Plan | None:
+        """The plan, if a leader has stored one."""
+        stored = self.read("plan")
+        return None if stored is None else document.parse(Plan, str(stored), f"{self.place}: {PLAN_FILE}")
+
+    def past(self, limit: float | None) -> Past:
+        """What the search has done so far, for a session with this time `limit`. Raises: RunError."""
+        return read_past(self._study, self.place, limit)
+
+    def require_same_images(self, fingerprint: str) -> None:
+        """Raises: RunError if the search is one of images with another fingerprint."""
+        if self.search is not None and self.search.fingerprint != fingerprint:
+            raise RunError(
+                f"{self.place}: the search of other images (fingerprint {self.search.fingerprint[:12]}, here "
+                f"{fingerprint[:12]}); give the same images, or {self.place.other}"
+            )
+
+    @property
     def end(self) -> SharedEnd | None:
         """How the search has ended, if it has."""
         return self._read_end("end")
@@ -191,6 +210,19 @@ def finished(shared: SharedSettings, settings: SearchSettings) -> SharedEnd | No
         notes = StudyNotes.existing(place)
         end = None if notes is None else notes.end
     return end if end is not None and end.is_of(settings) and not end.error else None
+
+
+def earlier_sessions(shared: SharedSettings, fingerprint: str, limit: float | None) -> tuple[Plan | None, Past]:
+    """The plan of a study and what its search has done, for a session with this time `limit`; nothing is stored.
+
+    Raises: RunError if the storage cannot be used, or the images of the study have another `fingerprint`.
+    """
+    with closing(SharedPlace(shared)) as place, storage_errors(place):
+        notes = StudyNotes.existing(place)
+        if notes is None:
+            return None, Past()
+        notes.require_same_images(fingerprint)
+        return notes.plan, notes.past(limit)
 
 
 @dataclass(frozen=True)
@@ -331,11 +363,7 @@ class _Machine:
                 f"{self._place}: a search with other settings; give the same, {self._place.other}, or change its "
                 "limits with --resume once no machine searches"
             )
-        if search is not None and search.fingerprint != self._parts.fingerprint:
-            raise RunError(
-                f"{self._place}: the search of other images (fingerprint {search.fingerprint[:12]}, here "
-                f"{self._parts.fingerprint[:12]}); give the same images, or {self._place.other}"
-            )
+        self._notes.require_same_images(self._parts.fingerprint)
 
     def _lead(self) -> None:
         """Runs the search from where the study is, and stores how it ended.
@@ -346,8 +374,7 @@ class _Machine:
         with storage_errors(self._place, started=True):
             notes.write("search", SharedSearch.of(parts.settings, parts.fingerprint).model_dump(mode="json"))
             notes.look()
-            stored = notes.read("plan")
-        plan = None if stored is None else document.parse(Plan, str(stored), f"{self._place}: {PLAN_FILE}")
+            plan = notes.plan
         executor = SharedExecutor(
             self._place, self._work, self._queue, self._membership, self._states, parts.progress.joined,
             release=lambda: self._store_end("released", in_training=True),

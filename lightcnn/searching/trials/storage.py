@@ -180,6 +180,15 @@ def require_own_study(study: Study, place: StudyPlace) -> None:
         _own_trials(study)
 
 
+def read_past(study: Study, place: StudyPlace, limit: float | None) -> Past:
+    """What a search has done so far, for a session with this time `limit`; each trial is checked.
+
+    Raises: RunError if a value in the study is not one that lightcnn writes.
+    """
+    with without_warnings(), opening_errors(place), storage_errors(place, started=place.is_shared):
+        return past_of(study.user_attrs, [outcome_of(trial) for trial in _own_trials(study)], limit)
+
+
 def read_outcome(study: Study, trial: Trial) -> Outcome:
     """What is known about one trial. Reading all of them takes seconds if hundreds are open."""
     with without_warnings():

@@ -37,7 +37,9 @@ def stored(url: str) -> list[tuple[str, dict[str, Any], list[optuna.trial.Frozen
         return [(study.study_name, study.user_attrs, study.get_trials()) for study in loaded]
 
 
-def test_a_search_is_shared_and_found_finished(capsys: pytest.CaptureFixture[str], cluster: Cluster) -> None:
+def test_a_search_is_shared_and_found_finished(
+    capsys: pytest.CaptureFixture[str], cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert run(["search", "--budget", "100kFLOPs", "--trials", "1", *COMMON, "--out", "first"]) == 0
     assert "run folder first" in capsys.readouterr().out
     report = json.loads(Path("first/report.json").read_text())
@@ -51,6 +53,15 @@ def test_a_search_is_shared_and_found_finished(capsys: pytest.CaptureFixture[str
     assert not Path("second").exists()
 
     before = stored(cluster.url)
+    resumed = ["search", "--resume", *COMMON, "--out", "second", "--dry-run"]
+    assert run([*resumed, "--trials", "4"]) == 0
+    assert "plan: about 4 networks are compared (1 of them in earlier sessions)" in capsys.readouterr().out
+    with monkeypatch.context() as patched:
+        patched.setattr("lightcnn.data.dataset.Dataset.fingerprint", "0" * 64)
+        assert run(resumed) == 2
+    assert "the search of other images (fingerprint " in capsys.readouterr().err
+    assert not Path("second").exists() and stored(cluster.url) == before
+
     assert run(["search", "--budget", "200kFLOPs", "--trials", "1", *COMMON]) == 2
     error = capsys.readouterr().err
     assert "was started with budget '100kFLOPs', not '200kFLOPs'; omit --budget, or choose another --study" in error
