@@ -65,10 +65,11 @@ class WeightScore(Frozen):
 class TrainingResult(Frozen):
     """How the job with that `target` ended: the scores of the averaged and of the live weights, or the error.
 
-    An error that is not the network's, such as a full disk, ends the search. At the first rung, `halfway` is the score
-    of the averaged weights after half of its steps. `images` are those seen since the start of the training, `seconds`
-    those of this job, without evaluation. `from_scratch` if the training started with this job: there was no state to
-    continue, or it was missing. `paused` if the job was paused before its end; it then has no scores.
+    At a rung, averaged weights alone are scored. At the first rung, `halfway` is their score after half of its steps.
+    An error that is not the network's, such as a full disk, ends the search. `images` are those seen since the start of
+    the training, `seconds` those of this job, without evaluation. `from_scratch` if the training started with this job:
+    there was no state to continue, or it was missing. `paused` if the job was paused before its end; it then has no
+    scores.
     """
 
     trial: Count

@@ -24,7 +24,7 @@ from lightcnn.network import build
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.metric_names import EQUAL_CLASSES, MetricName
 from lightcnn.searching.trainings.data import TrainingData
-from lightcnn.searching.trainings.jobs import JobPart, TrainingJob, TrainingResult, WeightScore, paused_file
+from lightcnn.searching.trainings.jobs import FINAL, JobPart, TrainingJob, TrainingResult, WeightScore, paused_file
 from lightcnn.text import first_line
 
 
@@ -138,7 +138,9 @@ def _trained(
     if paused():
         return pause()
     averaged = score_weights(state.judged, data, size, job.metric)
-    live = score_weights(state.model, data, size, job.metric) if state.average else averaged
+    live: WeightScore | None = averaged
+    if state.average:  # at a rung, nothing depends on the live weights
+        live = score_weights(state.model, data, size, job.metric) if job.rung == FINAL else None
     if paused():  # perhaps the result is waited for no more; only the scores are computed again
         return pause()
     save_state(folder, job.target, state)

@@ -24,7 +24,7 @@ from lightcnn.searching.trainings import executors, training
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.executors import InProcess
-from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult
+from lightcnn.searching.trainings.jobs import TrainingJob, TrainingResult, WeightScore
 from lightcnn.searching.trainings.training import calibrated_log_loss, equal_log_loss
 from lightcnn.searching.trials.halving import Fidelity, Score
 from lightcnn.spec import ConvBlock, NetworkSpec
@@ -62,6 +62,22 @@ def test_the_utility_weights_classes_equally_if_the_metric_does(
     answer = score(data, folder, metric)
     utility = -math.log(equal if metric in ("balanced_accuracy", "auc", "f1") else plain)
     assert [answer.utility, *answer.off_rung.values()] == [pytest.approx(utility)] * 2
+
+
+def test_at_a_rung_only_averaged_weights_are_scored(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, folder = load(str(images)), RunFolder.create(tmp_path / "run", "search", {})
+    data = PipelineData(Pipeline(dataset, make_split(dataset, 0, Reading()), torch.device("cpu")), 0)
+    scored, real = list[object](), training.score_weights
+
+    def score_weights(model: torch.nn.Module, *rest: Any) -> WeightScore:
+        scored.append(model)
+        return real(model, *rest)
+
+    monkeypatch.setattr(training, "score_weights", score_weights)
+    assert score(data, folder, "accuracy").off_rung
+    assert len(scored) == 2, "halfway and at the end"
 
 
 def score(data: PipelineData, folder: RunFolder, metric: MetricName) -> Score:
