@@ -50,6 +50,12 @@ class FinalPhase:
         """Begins the final training of a network beside the search."""
         self.trainings.begin(self._finalist(outcome))
 
+    def spare_seconds(self) -> float:
+        """Seconds that the search may take from the final trainings, which continue those of the present finalists."""
+        parts, limit = self._parts, self._parts.settings.seconds
+        present = [each for each in self._outcomes_to_train() if not self.trainings.has_started(each.number)]
+        return 0.0 if limit is None else parts.plan.spare_seconds(limit, parts.settings.epochs, present)
+
     def run(self) -> TrainedFinals:
         """Trains the finalists, then a second seed of the best within noise, then others for which there is time.
 
@@ -86,7 +92,7 @@ class FinalPhase:
         taken = [finalist.outcome for finalist in trained.finalists]
         known = {outcome.number for outcome in taken}
         outcomes = [outcome for outcome in self._searcher.outcomes() if outcome.number not in known]
-        further = self._chosen(outcomes, self.trainings.workers, taken)
+        further = [self._finalist(outcome) for outcome in self._chosen(outcomes, self.trainings.workers, taken)]
         if not further or not self.trainings.have_time(further, trained.steps):
             return False
         progress = self.trainings.run(further)
@@ -118,25 +124,28 @@ class FinalPhase:
     def _finalists(self) -> list[Finalist]:
         """The networks to train to the end. Raises: NoNetworkError with all reasons if no trial succeeded."""
         parts = self._parts
-        outcomes = self._searcher.outcomes()
-        # A network that was trained to its end beside the search leaves its worker to another one.
-        chosen = self._chosen(outcomes, parts.plan.finalists + self.trainings.ended)
+        chosen = self._outcomes_to_train()
         if not chosen:
+            outcomes = self._searcher.outcomes()
             reasons = "; ".join(sorted({outcome.reason for outcome in outcomes if outcome.reason}))
             raise NoNetworkError(
                 f"run {parts.folder.path}: no trial succeeded; the reasons: {reasons or 'no time for any'}"
             )
-        return chosen
+        return [self._finalist(outcome) for outcome in chosen]
 
-    def _chosen(self, outcomes: Sequence[Outcome], count: int, taken: Sequence[Outcome] = ()) -> list[Finalist]:
+    def _outcomes_to_train(self) -> list[Outcome]:
+        """The trials whose networks would be trained to the end if the search ended now."""
+        # A network that was trained to its end beside the search leaves its worker to another one.
+        return self._chosen(self._searcher.outcomes(), self._parts.plan.finalists + self.trainings.ended)
+
+    def _chosen(self, outcomes: Sequence[Outcome], count: int, taken: Sequence[Outcome] = ()) -> list[Outcome]:
         parts = self._parts
         promises = self._searcher.promises(self._searcher.outcomes())
-        chosen = choose_finalists(
+        return choose_finalists(
             outcomes, promises, count, longest=parts.plan.rungs[-1], validation=parts.data.validation_groups,
             metric=parts.settings.metric, always_first=parts.plan.first_has_worker(parts.settings.seconds),
             turns=parts.plan.bands, taken=taken,
         )  # fmt: skip
-        return [self._finalist(outcome) for outcome in chosen]
 
     def _finalist(self, outcome: Outcome) -> Finalist:
         seed = self._searcher.seed_of(outcome.number)

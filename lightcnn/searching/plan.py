@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,6 +19,9 @@ from lightcnn.run_folder import RunFolder, version_of
 from lightcnn.searching.trials.clock import Past
 from lightcnn.searching.trials.halving import Rungs
 from lightcnn.version import __version__
+
+if TYPE_CHECKING:
+    from lightcnn.searching.trials.storage import Outcome
 
 FINAL_SHARES = (0.75, 0.6)
 """Largest shares of the time that are kept for the final training. The smaller one is for small data, of which a
@@ -162,11 +166,26 @@ class Plan(Frozen):
         if limit is None:
             return None
         since = self._past.since
-        left, images = max(0.0, limit - since), self._final_images(limit, epochs, since)
-        final = self._turns * images / self.speed / SAFETY_SHARE + self.evaluation
+        left, final = max(0.0, limit - since), self._final_seconds(limit, epochs)
         if self.finalists > 1 and self.bands == 1 and not self.alone and 2 * final <= SECOND_SHARE * left:
             final *= 2
         return since + left - min(final, left)
+
+    def _final_seconds(self, limit: float, epochs: int | None) -> float:
+        """Seconds of final trainings of networks that were not trained before, and of the evaluation."""
+        return self._seconds_of(self._final_images(limit, epochs, self._past.since) / self.speed)
+
+    def _seconds_of(self, training: float) -> float:
+        """Seconds of final trainings, each of which takes so many, and of the evaluation."""
+        return self._turns * training / SAFETY_SHARE + self.evaluation
+
+    def spare_seconds(self, limit: float, epochs: int | None, finalists: Sequence[Outcome]) -> float:
+        """Seconds after `search_seconds` without which these networks still could be trained to the longest length.
+
+        Their trainings continue, at their own speeds. None without networks.
+        """
+        needed = [max(0.0, outcome.seconds_to(self.longest_images(epochs))) for outcome in finalists]
+        return max(0.0, self._final_seconds(limit, epochs) - self._seconds_of(max(needed))) if needed else 0.0
 
     def comparing_seconds(self, limit: float, epochs: int | None, since: float = 0.0) -> float:
         """Seconds of all workers together in which networks are compared, those of the first network excepted.

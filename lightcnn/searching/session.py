@@ -62,7 +62,8 @@ class SearchSession:
             past = replace(past, seconds=spent + time.monotonic() - parts.inputs.began)
         plan = parts.plan.after(past, limit, epochs, self._trials)
         self._parts = replace(parts, plan=plan)
-        self._clock = SearchClock(limit, plan.search_seconds(limit, epochs), spent, parts.inputs.began)
+        search = plan.search_seconds(limit, epochs)
+        self._clock = SearchClock(limit, search, spent, parts.inputs.began, lambda: self._final_phase.spare_seconds())
         self._final_phase = FinalPhase(self._parts, self._searcher, self._clock)
 
     def run(self) -> None:

@@ -19,6 +19,7 @@ from lightcnn.searching.plan import (
     write_plan,
 )
 from lightcnn.searching.report.wording import plan_lines
+from lightcnn.searching.trials.storage import Outcome
 
 
 def timed(
@@ -58,6 +59,30 @@ def test_a_plan_never_needs_more_than_its_time() -> None:
         compared += networks > 1
         assert plan_lines(plan.document(limit, None, None))
     assert 50 < compared < 450
+
+
+def test_the_time_is_spare_that_continuing_the_finalists_does_not_need() -> None:
+    plan = timed(120, 1_300, images=1_221)
+    fast, slow = (scored(18_315, 18_315 / speed) for speed in (2_400, 1_800))
+    search, spare = plan.search_seconds(120, None), plan.spare_seconds(120, None, [fast, slow])
+    assert search is not None and spare > 10
+    seconds = (122_100 - 18_315) / 1_800
+    assert search + spare + seconds / 0.93 + plan.evaluation == pytest.approx(120)
+    assert plan.spare_seconds(120, None, [fast]) > spare
+    assert plan.spare_seconds(120, None, []) == plan.spare_seconds(120, None, [scored(6_105, 10.0)]) == 0
+    assert plan.spare_seconds(120, 2, [scored(6_105, 10.0)]) <= 120 - (plan.search_seconds(120, 2) or 0.0)
+
+
+def test_the_time_of_a_second_seed_is_not_spare() -> None:
+    plan = timed(300, 2_400, images=1_221)
+    search, spare = plan.search_seconds(300, None), plan.spare_seconds(300, None, [scored(122_100, 50.0)])
+    assert search is not None
+    assert 300 - search - spare == pytest.approx(122_100 / 2_400 / 0.93 + 2 * plan.evaluation)
+
+
+def scored(images: int, seconds: float) -> Outcome:
+    """A trial whose network was trained for so many seconds, to a rung of so many images."""
+    return Outcome(1, "running", "", "a", {}, {images: 0.5}, seconds, 1.0, {images: 0.5})
 
 
 def test_the_final_training_leaves_time_to_compare_after_a_teacher() -> None:

@@ -121,6 +121,19 @@ def test_a_search_that_gets_twice_its_time_compares_more_networks_as_planned_and
     )
 
 
+def test_a_search_compares_networks_as_long_as_its_finalists_can_still_be_trained_to_the_longest_length(
+    timed_steps: SearchSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine is twice as fast as it was when its speed was measured."""
+    monkeypatch.setattr("lightcnn.searching.trainings.speed.images_per_second", lambda *values: (SPEED / 2, 1e6))
+    job.run(timed_steps.model_copy(update={"seconds": 45.0, "epochs": 8}), out="run")
+    report = RunFolder.load("run").report
+    planned = report["plan"]["networks"]
+    assert report["seconds"] <= 45 and report["comparison"]["unused_seconds"] <= 6
+    assert compared("run") >= 4 * planned
+    assert report["comparison"]["final_images"] == report["plan"]["final"]["images"] and report["finals"][0]["ended"]
+
+
 @pytest.mark.long
 def test_one_worker_trains_the_first_network_while_the_others_search(settings: SearchSettings, tmp_path: Path) -> None:
     recorder = Recorder()

@@ -177,6 +177,10 @@ class FinalTrainings:
         """The final trainings that began beside the search and have ended."""
         return len(self._finalists.keys() - self._running.keys())
 
+    def has_started(self, trial: int) -> bool:
+        """Whether the final training of a network was started in this session."""
+        return trial in self._finalists
+
     def run(self, finalists: Sequence[Finalist]) -> list[FinalProgress]:
         """Runs the parts of all finalists in turn; a failed part ends the training of its network."""
         shared_by = max(1, len(finalists) - self.ended)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,15 +32,24 @@ class Past:
 class SearchClock:
     """Seconds of a search over all its sessions.
 
-    `limit` is the time for everything, `search` the time by which rungs must end; both are None without a limit.
-    `spent` are the seconds of earlier sessions, `began` is the `time.monotonic()` at which this one started.
+    `limit` is the time for everything, `search` the time by which rungs must end; both are None without a limit. They
+    may end later by the seconds that are `spare` at that time. `spent` are the seconds of earlier sessions, `began` is
+    the `time.monotonic()` at which this one started.
     """
 
-    def __init__(self, limit: float | None, search: float | None, spent: float, began: float) -> None:
+    def __init__(
+        self,
+        limit: float | None,
+        search: float | None,
+        spent: float,
+        began: float,
+        spare: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._limit = limit
         self._search = search
         self._spent = spent
         self._began = began
+        self._spare = spare
         self._paused_at: float | None = None
 
     def elapsed(self) -> float:
@@ -60,7 +69,10 @@ class SearchClock:
 
     def allows(self, seconds: float) -> bool:
         """Whether so many more seconds of the search leave enough for the final training."""
-        return self._search is None or self.elapsed() + seconds <= self._search
+        if self._search is None:
+            return True
+        late = self.elapsed() + seconds - self._search
+        return late <= 0 or late <= self._spare()
 
     def left(self) -> float | None:
         """Seconds until the limit; None without a limit."""

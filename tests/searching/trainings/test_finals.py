@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from lightcnn.recipe import Augment
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import Candidate
+from lightcnn.searching.final_phase import FinalPhase
 from lightcnn.searching.plan import make_plan
+from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import TrainingValues
 from lightcnn.searching.trainings.evaluator import NetworkEvaluator
 from lightcnn.searching.trainings.files import remove_states, state_file
@@ -227,6 +232,35 @@ def test_a_worker_whose_final_training_has_ended_is_for_another_network(folder: 
     first, *others = finals.run([finalist(0), finalist(3), finalist(4)])
     assert first.end is not None and first.end.step == 200
     assert min(progress.last_step for progress in others) > 0.8 * 1.5 / 0.01, "each has a worker to itself"
+
+
+def test_the_search_may_take_the_time_that_its_present_finalists_do_not_need(folder: RunFolder) -> None:
+    """The first network is trained beside the search, the third is slow and promises little."""
+    executor = FakeExecutor(folder)
+    plan = make_plan(
+        fingerprint="a", images=12_800, workers=2, finalists=2, limit=120, epochs=10, images_per_second=2_000,
+        evaluation=3.0,
+    ).model_copy(update={"rungs": RUNGS})  # fmt: skip
+    known = [outcome(number) for number in range(2)]
+    searcher: Any = SimpleNamespace(
+        outcomes=lambda: known, seed_of=lambda number: number, promises=lambda outcomes: {n: -n for n in range(3)}
+    )
+    parts: Any = SimpleNamespace(
+        settings=SimpleNamespace(seconds=120.0, epochs=10, metric="accuracy"), plan=plan, executor=executor,
+        folder=folder, values=TrainingValues(training=plan.training(), augment=Augment()), progress=SearchProgress(),
+        data=SimpleNamespace(validation_groups=100), space=SimpleNamespace(inspect=lambda shape: finalist(0).candidate),
+    )  # fmt: skip
+    phase = FinalPhase(parts, searcher, executor.clock)  # type: ignore[arg-type]
+    spare = plan.spare_seconds(120, 10, [outcome(1)])
+    assert spare > 10
+    phase.trainings = trainings(folder, executor)
+    phase.trainings.begin(finalist(0))
+    known[0] = replace(outcome(0), seconds=1_000.0)
+    assert phase.spare_seconds() == spare
+    known.append(replace(outcome(2), seconds=1_000.0))
+    assert phase.spare_seconds() == spare
+    del known[1]
+    assert phase.spare_seconds() == 0, "the slow one would be trained"
 
 
 def test_a_training_that_ended_in_an_earlier_session_is_known(folder: RunFolder) -> None:
