@@ -32,7 +32,7 @@ from lightcnn.searching.trainings.files import remove_states
 from lightcnn.searching.trainings.jobs import Count
 from lightcnn.searching.trainings.pool import WorkerPool
 from lightcnn.searching.trials.clock import Past
-from lightcnn.searching.trials.storage import read_past, require_own_study, storage_errors, without_warnings
+from lightcnn.searching.trials.storage import past_of_study, require_own_study, storage_errors, without_warnings
 from lightcnn.version import __version__
 
 OF_MACHINE = ("data", "data_dir", "device", "workers")
@@ -163,7 +163,7 @@ class StudyNotes:
 
     def past(self, limit: float | None) -> Past:
         """What the search has done so far, for a session with this time `limit`. Raises: RunError."""
-        return read_past(self._study, self.place, limit)
+        return past_of_study(self._study, self.place, limit)
 
     def require_same_images(self, fingerprint: str) -> None:
         """Raises: RunError if the search is one of images with another fingerprint."""

@@ -180,7 +180,7 @@ def require_own_study(study: Study, place: StudyPlace) -> None:
         _own_trials(study)
 
 
-def read_past(study: Study, place: StudyPlace, limit: float | None) -> Past:
+def past_of_study(study: Study, place: StudyPlace, limit: float | None) -> Past:
     """What a search has done so far, for a session with this time `limit`; each trial is checked.
 
     Raises: RunError if a value in the study is not one that lightcnn writes.
