@@ -25,6 +25,7 @@ from lightcnn.onnxfiles.extra import runtime_version
 from lightcnn.progress import Progress
 from lightcnn.run_folder import RunFolder, environment
 from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.plan import require_format
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
 
@@ -66,9 +67,12 @@ class TimedMachine(Frozen):
 
 
 class LatencyModels(Frozen):
-    """The models of one search, and the machine on which its networks were timed."""
+    """The models of one search, and the machine on which its networks were timed.
 
-    version: Literal[1] = 1
+    Those of version 1 predict times that were measured by another rule.
+    """
+
+    version: Literal[2] = 2
     machine: TimedMachine
     models: Annotated[tuple[LatencyModel, ...], Field(min_length=1, max_length=2)]
 
@@ -80,8 +84,10 @@ class LatencyModels(Frozen):
 def read_models(folder: RunFolder, budget: Budget) -> LatencyModels:
     """The models of an earlier session.
 
-    Raises: RunError on a machine with another processor, PyTorch or ONNX Runtime, or if they are not of this budget.
+    Raises: RunError on a machine with another processor, PyTorch or ONNX Runtime, or if they are not of this budget, or
+    were timed in another way.
     """
+    require_format(folder, LATENCY_FILE, LatencyModels.model_fields["version"].default)
     models, this = document.load(LatencyModels, folder / LATENCY_FILE), TimedMachine.this(budget)
     if [model.resource for model in models.models] != [resource.name for resource in budget.latencies]:
         raise RunError(f"{folder.path / LATENCY_FILE}: not the latencies of budget {budget}; choose a new --out")

@@ -53,7 +53,8 @@ AVERAGING = 0.995
 """Decay of the averaged weights, by which networks are judged while the learning rate is high."""
 PLAN_FILE = "plan.yaml"
 FORMAT = re.compile(r"^version: *(\d+)", re.MULTILINE)
-"""The version of the format of plan.yaml, which the first one did not state: its trainings began again at each rung."""
+"""The version of the format of a file of a search. The first plan.yaml did not state it: trainings began again at each
+rung then."""
 
 
 class Plan(Frozen):
@@ -331,11 +332,16 @@ def read_plan(run: RunFolder, fingerprint: str) -> Plan | None:
 
 def require_continuable(run: RunFolder) -> None:
     """Raises: RunError if a version of lightcnn with another format of plan.yaml began the search."""
-    if not (run / PLAN_FILE).is_file():
+    require_format(run, PLAN_FILE, Plan.model_fields["version"].default)
+
+
+def require_format(run: RunFolder, name: str, known: int) -> None:
+    """Raises: RunError if a file of the search, which may be missing, has another format than the one that is known."""
+    if not (run / name).is_file():
         return
-    with open(run / PLAN_FILE, encoding="utf-8", errors="replace") as file:
+    with open(run / name, encoding="utf-8", errors="replace") as file:
         stated = FORMAT.search(file.read(1_000))
-    number, known = int(stated[1]) if stated else 1, Plan.model_fields["version"].default
+    number = int(stated[1]) if stated else 1
     if number != known:
         raise RunError(f"run {run.path}: {other_version(run, 'an earlier' if number < known else 'a later')}")
 

@@ -127,6 +127,11 @@ def test_a_resumed_search_keeps_what_was_measured(copied: Path, monkeypatch: pyt
         ("processor: ", "processor: Other ", "its latencies were measured on Other .* continue it there"),
         ("runtime: folded", "runtime: onnx", "not the latencies of budget"),
         ("error: ", "error: -", "latency.yaml"),
+        (
+            "version: 2",
+            "version: 1",
+            r"^run run: the search is of an earlier state of lightcnn \S+ and cannot be continued",
+        ),
     ],
 )
 def test_other_times_than_those_of_the_search_are_refused_before_the_images_are_read(
