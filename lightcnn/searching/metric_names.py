@@ -16,6 +16,11 @@ def metric_label(metric: str) -> str:
     return {"auc": "AUC", "f1": "F1"}.get(metric, metric.replace("_", " "))
 
 
+def rank(metric: str, value: float) -> float:
+    """A value of a metric with the sign that makes higher numbers better."""
+    return -value if metric == "log_loss" else value
+
+
 def format_value(metric: str, value: float) -> str:
     """A value of a metric: a log loss as it is, others in percent."""
     return f"{value:.4f}" if metric == "log_loss" else f"{value:.2%}"

@@ -486,7 +486,15 @@ def test_a_search_maximises_the_metric_that_is_asked_for(tmp_path, capsys):
     lines = shown.splitlines()
     assert [line for line in lines if warning in line] == [f"warning: {warning}"]
     assert lines.index(f"warning: {warning}") < next(i for i, line in enumerate(lines) if line.startswith("trial 0"))
-    assert "chosen by their validation balanced accuracy" in Path("balanced/report.html").read_text()
+    assert report["history_metric"] == "balanced_accuracy"
+    for point in report["front"]:
+        assert point.keys() == {"cost", "accuracy", "balanced_accuracy"}
+    scores = [point["balanced_accuracy"] for point in report["front"]]
+    assert scores == sorted(set(scores)) and scores[-1] <= report["history"][-1][1] <= 1
+    page = Path("balanced/report.html").read_text()
+    assert "chosen by their validation balanced accuracy" in page
+    assert "best validation balanced accuracy so far" in page
+    assert "Blue: the best balanced accuracy at each cost. The orange line is a 95 % interval." in page
     assert run(["search", "--resume", "--out", "balanced", "--metric", "auc"]) == 2
     assert "was started with metric 'balanced_accuracy', not 'auc'" in capsys.readouterr().err
     assert run(["search", "--resume", "--out", "balanced", "--trials", "4", "--quiet"]) == 0

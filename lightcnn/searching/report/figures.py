@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lightcnn.budget import human
-from lightcnn.evaluation.intervals import Z, wilson
+from lightcnn.evaluation.intervals import Z
 from lightcnn.output.charts.figures import (
     BLUE,
     COLOURS,
@@ -28,6 +28,7 @@ from lightcnn.output.charts.labels import LineEnd, label_ends
 from lightcnn.output.charts.plotting import MaxNLocator
 from lightcnn.output.charts.svg import Chart, chart
 from lightcnn.output.terminal import format_duration
+from lightcnn.searching.metric_names import format_value, metric_label
 
 MAX_GENES = 10
 """Genes in the chart of importance."""
@@ -42,58 +43,66 @@ MARKER_POINTS = (3.0, 7.0)
 
 
 class Trained(NamedTuple):
-    """A network of the search: its cost, its validation accuracy, and the images of its longest training."""
+    """A network of the search: its cost, its validation score, and the images of its longest training.
+
+    `interval` is the 95 % interval of the score, if it is known.
+    """
 
     trial: int
     cost: float
-    accuracy: float
+    score: float
     images: int
+    interval: tuple[float, float] | None = None
 
 
-def history(points: Sequence[tuple[float, float]], end: float) -> Chart:
-    """The best validation accuracy so far over the time of the search, up to its `end` in seconds."""
+def history(points: Sequence[tuple[float, float]], end: float, metric: str = "accuracy") -> Chart:
+    """The best validation score so far, by a metric, over the time of the search, up to its `end` in seconds."""
     unit, name = (60, "minutes") if end >= 300 else (1, "seconds")
-    figure, axes = blank(f"{name} of search", "best validation accuracy so far")
-    times, accuracy = [seconds / unit for seconds, _ in points], [value for _, value in points]
-    axes.step([*times, end / unit], [*accuracy, accuracy[-1]], where="post", color=BLUE)
-    marks = [axes.plot([x], [y], "o", color=BLUE, markersize=5)[0] for x, y in zip(times, accuracy, strict=True)]
+    title = f"best validation {metric_label(metric)} so far"
+    figure, axes = blank(f"{name} of search", title)
+    times, scores = [seconds / unit for seconds, _ in points], [value for _, value in points]
+    axes.step([*times, end / unit], [*scores, scores[-1]], where="post", color=BLUE)
+    marks = [axes.plot([x], [y], "o", color=BLUE, markersize=5)[0] for x, y in zip(times, scores, strict=True)]
     axes.set_xlim(0, 1.04 * end / unit)
-    percent(axes)
-    texts = [f"{value:.2%} after {format_duration(seconds)}" for seconds, value in points]
-    description = f"Best validation accuracy so far: {texts[0]}, {texts[-1]} in the end."
+    if metric != "log_loss":
+        percent(axes)
+    texts = [f"{format_value(metric, value)} after {format_duration(seconds)}" for seconds, value in points]
+    description = f"B{title[1:]}: {texts[0]}, {texts[-1]} in the end."
     return chart(figure, description, list(zip(marks, texts, strict=True)))
 
 
 def front(trained: Sequence[Trained], best: Sequence[tuple[float, float]], limit: int | None, label: str,
-          delivered: Trained, images: int) -> Chart:  # fmt: skip
-    """Validation accuracy over cost, with 95 % intervals on so many `images`, the Pareto front, and the budget.
+          delivered: Trained, metric: str = "accuracy") -> Chart:  # fmt: skip
+    """Validation scores by a metric over cost, with their intervals, the Pareto front, and the budget.
 
-    `best` is the front as (cost, accuracy), `label` names the cost; `delivered` is the network after its final
+    `best` is the front as (cost, score), `label` names the cost; `delivered` is the network after its final
     training.
     """
-    figure, axes = blank(label, "validation accuracy")
+    name = f"validation {metric_label(metric)}"
+    figure, axes = blank(label, name)
     tips = []
     for network in trained:
-        _draw_interval(axes, network, images, GREY, 0.3)
+        _draw_interval(axes, network, GREY, 0.3)
         mark = axes.plot(
-            [network.cost], [network.accuracy], "o", color=GREY, markersize=_marker_size(network, trained), alpha=0.8
+            [network.cost], [network.score], "o", color=GREY, markersize=_marker_size(network, trained), alpha=0.8
         )[0]
-        tips.append((mark, _format_trained(network, label)))
+        tips.append((mark, _format_trained(network, label, metric)))
     axes.plot(*zip(*best, strict=True), color=BLUE, drawstyle="steps-post", linewidth=1.5, zorder=1)
-    _draw_interval(axes, delivered, images, ORANGE, 1)
-    winner = axes.plot([delivered.cost], [delivered.accuracy], "D", color=ORANGE, markersize=7, zorder=4)[0]
-    tips.append((winner, f"delivered: {_format_trained(delivered, label)}"))
+    _draw_interval(axes, delivered, ORANGE, 1)
+    winner = axes.plot([delivered.cost], [delivered.score], "D", color=ORANGE, markersize=7, zorder=4)[0]
+    tips.append((winner, f"delivered: {_format_trained(delivered, label, metric)}"))
     if limit is not None:
         axes.axvline(limit, color=INK, linestyle="--", linewidth=1)
     axes.margins(x=0.08)
     count_ticks(axes.xaxis)
-    percent(axes)
+    if metric != "log_loss":
+        percent(axes)
     _name_winner(axes, delivered)
     budget = "" if limit is None else f" The budget is {human(limit)} {label}."
     return chart(
         figure,
-        f"Validation accuracy over {label} of {len(trained)} networks. The delivered network, trial {delivered.trial}, "
-        f"has {delivered.accuracy:.2%} at {human(delivered.cost)}.{budget}",
+        f"V{name[1:]} over {label} of {len(trained)} networks. The delivered network, trial {delivered.trial}, "
+        f"has {format_value(metric, delivered.score)} at {human(delivered.cost)}.{budget}",
         tips,
     )
 
@@ -102,15 +111,14 @@ def _name_winner(axes: Any, delivered: Trained) -> None:
     """Writes the trial of the delivered network on the side of its point that has more space."""
     is_right = delivered.cost > sum(axes.get_xlim()) / 2
     axes.annotate(
-        f"trial {delivered.trial}", (delivered.cost, delivered.accuracy), (-8 if is_right else 8, 0), va="center",
+        f"trial {delivered.trial}", (delivered.cost, delivered.score), (-8 if is_right else 8, 0), va="center",
         ha="right" if is_right else "left", textcoords="offset points", fontsize=9, color=ORANGE,
     )  # fmt: skip
 
 
-def _draw_interval(axes: Any, network: Trained, images: int, colour: str, alpha: float) -> None:
-    """Wilson's 95 % interval of an accuracy."""
-    ends = wilson(network.accuracy * images, images)
-    axes.plot([network.cost] * 2, ends, color=colour, linewidth=1.2, alpha=alpha, zorder=1)
+def _draw_interval(axes: Any, network: Trained, colour: str, alpha: float) -> None:
+    if network.interval:
+        axes.plot([network.cost] * 2, network.interval, color=colour, linewidth=1.2, alpha=alpha, zorder=1)
 
 
 def _marker_size(network: Trained, trained: Sequence[Trained]) -> float:
@@ -120,9 +128,9 @@ def _marker_size(network: Trained, trained: Sequence[Trained]) -> float:
     return MARKER_POINTS[0] + (MARKER_POINTS[1] - MARKER_POINTS[0]) * share
 
 
-def _format_trained(network: Trained, label: str) -> str:
+def _format_trained(network: Trained, label: str, metric: str) -> str:
     return (
-        f"trial {network.trial}: {network.accuracy:.2%} after {human(network.images)} images, "
+        f"trial {network.trial}: {format_value(metric, network.score)} after {human(network.images)} images, "
         f"{human(network.cost)} {label}"
     )
 

@@ -67,7 +67,7 @@ def front_document(
     return [
         {
             "cost": point.weights.finalist.candidate.cost.document(),
-            "accuracy": of_sets["val"]["accuracy"]["value"],
+            **{name: score["value"] for name, score in of_sets["val"].items()},
             "trial": point.trial,
             "delivered": point.weights is choice.best,
             "images": images[point.trial],

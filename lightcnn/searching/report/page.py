@@ -20,7 +20,7 @@ from lightcnn.output.largest_class import KEY, largest_class_sentence
 from lightcnn.output.positive_class import positive_sentence
 from lightcnn.recipe import RECIPE_FILE
 from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.searching.metric_names import format_score, metric_label
+from lightcnn.searching.metric_names import format_score, format_value, metric_label
 from lightcnn.searching.report.wording import (
     certainty,
     comparison_lines,
@@ -79,7 +79,7 @@ def report_page(
             (final["trial"], final["images"], final["predicted"], final["reached"])
             for final in report["prediction"]["finals"]
         ],
-        "history": [(html.NumberCell(f"{seconds / 60:.1f}", seconds), score) for seconds, score in report["history"]],
+        "shown_metric": metric_label(report["history_metric"]), "history": list(_history_rows(report)),
         "rungs": [_rung_row(rung) for rung in report["fidelity"]["rungs"]], "data": _data(report["data"]),
     }  # fmt: skip
     return html.render(TEMPLATE, f"{str(space.budget).replace(',', ', ')} on {report['data']['source']}", context)
@@ -218,6 +218,13 @@ def _curve_rows(report: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
     for final in report["finals"]:
         for point in final["curve"]:
             yield final["trial"], "final training", point["images"], point["log_loss"]
+
+
+def _history_rows(report: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
+    """The minutes of the search and the best score by then."""
+    for seconds, value in report["history"]:
+        score = html.NumberCell(format_value(report["history_metric"], value), value)
+        yield html.NumberCell(f"{seconds / 60:.1f}", seconds), score
 
 
 def _rung_row(rung: Mapping[str, Any]) -> tuple[Any, ...]:

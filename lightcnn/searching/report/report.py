@@ -22,6 +22,7 @@ from lightcnn.data.sources.arrays import recipe_head
 from lightcnn.device_cost import device_cost
 from lightcnn.errors import LightcnnError
 from lightcnn.evaluation import figures as score_figures
+from lightcnn.evaluation.intervals import wilson
 from lightcnn.evaluation.predictions import (
     hashes_of_test_images,
     prediction_table,
@@ -44,7 +45,7 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.comparison import SearchResult, comparison, deploy_document, fidelity_document, final_document
 from lightcnn.searching.latency import latency_document
-from lightcnn.searching.metric_names import EQUAL_CLASSES
+from lightcnn.searching.metric_names import EQUAL_CLASSES, MetricName
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.report import figures
 from lightcnn.searching.report.front import front_cost_of, front_document, reference_count, write_front
@@ -52,7 +53,7 @@ from lightcnn.searching.report.front_chart import draw_front
 from lightcnn.searching.report.front_neighbours import neighbours_document
 from lightcnn.searching.report.page import report_page
 from lightcnn.searching.report.predictions import importance_document, prediction_document
-from lightcnn.searching.report.trial_table import counts, failures, front, history
+from lightcnn.searching.report.trial_table import counts, failures, front, history, scores_by, shown_metric
 from lightcnn.searching.report.wording import can_be_placed, front_cost
 from lightcnn.searching.settings import SearchSettings, TrainingValues
 from lightcnn.searching.trainings.choice import Choice, Weights
@@ -182,6 +183,7 @@ def report_document(
 ) -> dict[str, Any]:
     """report.json without `predictions`. Raises: LightcnnError if the network breaks the budget by any counter."""
     metrics, outcomes = _metrics(pipeline, final), result.outcomes
+    shown = shown_metric(settings.metric, outcomes)
     total = final.total
     _require_budget(space.budget, total, final.counters)
     return {
@@ -220,8 +222,9 @@ def report_document(
         },
         "positive": positive_document(pipeline.dataset.classes),
         "metrics": metrics,
-        "front": _front_document(pipeline, space, plan, result),
-        "history": history(outcomes),
+        "front": _front_document(pipeline, space, plan, result, shown),
+        "history": history(outcomes, shown),
+        "history_metric": shown,
         "fidelity": fidelity_document(plan, result),
         "plan": plan.document(settings.seconds, settings.epochs, space.limited(settings.trials)),
         "comparison": comparison(settings, plan, result, clock.left()),
@@ -250,10 +253,15 @@ def teacher_document(
     return {"teacher": teacher.document(labels) | {"alpha": distill.alpha, "temperature": distill.temperature}}
 
 
-def _front_document(pipeline: Pipeline, space: BudgetedSpace, plan: Plan, result: SearchResult) -> list[dict[str, Any]]:
+def _front_document(
+    pipeline: Pipeline, space: BudgetedSpace, plan: Plan, result: SearchResult, metric: MetricName
+) -> list[dict[str, Any]]:
     """The networks that no other network beats in both cost and score: of a Pareto front, those trained to the end."""
     if not result.front:
-        return [{"cost": point.document(), "accuracy": score} for point, score in front(space, result.outcomes)]
+        return [
+            {"cost": space.cost_of(o.shape).document(), "accuracy": o.score, metric: scores_by(metric, o)[o.images]}
+            for o in front(space, result.outcomes, metric)
+        ]
     images = {point.trial: plan.images_at(point.weights.step) for point in result.front}
     return front_document(result.front, pipeline, result.choice, images)
 
@@ -313,7 +321,7 @@ def _write_charts(
     """The charts of a run by name, whose PNG files are also written to plots/."""
     prediction, rungs, outcomes = report["prediction"], report["fidelity"]["rungs"], result.outcomes
     charts: dict[str, Chart | None] = {
-        "history": figures.history(report["history"], max(o.elapsed for o in outcomes)),
+        "history": figures.history(report["history"], max(o.elapsed for o in outcomes), report["history_metric"]),
         "front": _draw_pareto(report, space, result) if result.front else _draw_front(report, space, outcomes, final),
         "rungs": figures.rung_correlations(rungs),
         "learning_curves": figures.learning_curves(
@@ -345,18 +353,28 @@ def _draw_pareto(report: Mapping[str, Any], space: BudgetedSpace, result: Search
 
 
 def _draw_front(report: Mapping[str, Any], space: BudgetedSpace, outcomes: Sequence[Outcome], final: Final) -> Chart:
-    """Accuracy over the cost in the budget's first resource."""
-    limit = space.budget.limits[0]
+    """The scores over the cost in the budget's first resource; of the trials, only accuracies have intervals."""
+    limit, metric = space.budget.limits[0], report["history_metric"]
+
+    def cost(outcome: Outcome) -> float:
+        return limit.resource.largest_count(space.cost_of(outcome.shape))
+
+    def score(outcome: Outcome) -> float:
+        return scores_by(metric, outcome)[outcome.images]
+
+    count = report["data"]["counts"]["val"]
     trained = [
-        figures.Trained(o.number, limit.resource.largest_count(space.cost_of(o.shape)), o.score or 0.0, o.images)
+        figures.Trained(
+            o.number, cost(o), score(o), o.images, wilson(score(o) * count, count) if metric == "accuracy" else None
+        )
         for o in outcomes if o.is_scored
     ]  # fmt: skip
-    best = [(limit.resource.largest_count(point), score) for point, score in front(space, outcomes)]
+    best, validation = report["best"], report["metrics"]["val"][metric]
+    ends = (validation["low"], validation["high"])
     delivered = figures.Trained(
-        final.outcome.number, limit.resource.largest_count(space.cost_of(final.outcome.shape)),
-        report["best"]["val"]["accuracy"], report["best"]["images"],
-    )  # fmt: skip
+        final.outcome.number, cost(final.outcome), validation["value"], best["images"], None if None in ends else ends
+    )
     return figures.front(
-        trained, best, limit.upper if not space.covered else None, limit.resource.label, delivered,
-        report["data"]["counts"]["val"],
+        trained, [(cost(o), score(o)) for o in front(space, outcomes, metric)],
+        limit.upper if not space.covered else None, limit.resource.label, delivered, metric,
     )  # fmt: skip

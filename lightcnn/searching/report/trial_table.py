@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from lightcnn.budget import Cost
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
+from lightcnn.searching.metric_names import MetricName, rank
 from lightcnn.searching.trainings.choice import Choice, Weights
 from lightcnn.searching.trials.storage import Outcome
 
@@ -64,25 +66,43 @@ def failures(outcomes: Sequence[Outcome]) -> list[dict[str, int | str]]:
     return [{"trial": o.number, "reason": o.reason} for o in outcomes if o.state == "failed"]
 
 
-def front(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[tuple[Cost, float]]:
-    """The Pareto front of the trained networks: cost in the budget's first resource and accuracy, cheapest first."""
+def shown_metric(metric: MetricName, outcomes: Sequence[Outcome]) -> MetricName:
+    """What the front and the history of the trained networks are over: the metric of the search.
+
+    It is accuracy if the metric of one of them is not known: earlier versions did not store it.
+    """
+    is_known = all(outcome.images in scores_by(metric, outcome) for outcome in outcomes if outcome.is_scored)
+    return metric if is_known else "accuracy"
+
+
+def scores_by(metric: MetricName, outcome: Outcome) -> Mapping[int, float]:
+    """The metric on the validation images of the search by the images of each rung, as far as it is known."""
+    return outcome.scores if metric == "accuracy" else outcome.values
+
+
+def front(space: BudgetedSpace, outcomes: Sequence[Outcome], metric: MetricName = "accuracy") -> list[Outcome]:
+    """The Pareto front of the trained networks in the budget's first resource and a metric, cheapest first."""
     resource = space.budget.limits[0].resource
-    trained = [(space.cost_of(o.shape), o.score or 0.0) for o in outcomes if o.is_scored]
-    best: list[tuple[Cost, float]] = []
-    for total, score in sorted(trained, key=lambda pair: (resource.largest_count(pair[0]), -pair[1])):
-        if not best or score > best[-1][1]:
-            best.append((total, score))
+
+    def place(outcome: Outcome) -> tuple[float, float]:
+        score = rank(metric, scores_by(metric, outcome)[outcome.images])
+        return resource.largest_count(space.cost_of(outcome.shape)), -score
+
+    best: list[Outcome] = []
+    for outcome in sorted((outcome for outcome in outcomes if outcome.is_scored), key=place):
+        if not best or place(outcome)[1] < place(best[-1])[1]:
+            best.append(outcome)
     return best
 
 
-def history(outcomes: Sequence[Outcome]) -> list[tuple[float, float]]:
-    """Seconds of search and the best validation accuracy by then, one pair per improvement.
+def history(outcomes: Sequence[Outcome], metric: MetricName = "accuracy") -> list[tuple[float, float]]:
+    """Seconds of search and the best score by a metric by then, one pair per improvement.
 
     Only the time of the last score of a trial is known.
     """
     points: list[tuple[float, float]] = []
     for outcome in sorted(outcomes, key=lambda outcome: outcome.elapsed):
-        top = max(outcome.scores.values(), default=None)
-        if top is not None and (not points or top > points[-1][1]):
+        top = max(scores_by(metric, outcome).values(), key=partial(rank, metric), default=None)
+        if top is not None and (not points or rank(metric, top) > rank(metric, points[-1][1])):
             points.append((round(outcome.elapsed, 3), top))
     return points

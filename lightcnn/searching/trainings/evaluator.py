@@ -84,7 +84,8 @@ class NetworkEvaluator:
         if fidelity.rung:
             self._folder.remove(state_file(fidelity.trial, self._plan.rungs[fidelity.rung - 1]))
         halfway = {} if result.halfway is None else {fidelity.images // 2: utility(result.halfway)}
-        return fidelity, Score(result.averaged.accuracy, utility(result.averaged), result.seconds, halfway)
+        value = None if self._metric == "accuracy" else result.averaged.value(self._metric)
+        return fidelity, Score(result.averaged.accuracy, utility(result.averaged), result.seconds, halfway, value)
 
 
 def utility(score: WeightScore) -> float:

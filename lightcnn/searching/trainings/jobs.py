@@ -43,17 +43,25 @@ class TrainingJob(Frozen):
 
 
 class WeightScore(Frozen):
-    """Validation accuracy (0..1), and log losses: calibrated, the same with equal weights of classes, uncalibrated."""
+    """Validation accuracy (0..1), and log losses: calibrated, the same with equal weights of classes, uncalibrated.
+
+    `equal_metric` is the metric of the search, if classes count alike in it and it is defined.
+    """
 
     accuracy: float
     log_loss: float
     equal_log_loss: float | None = None
     raw_log_loss: float | None = None
+    equal_metric: float | None = None
 
     @property
     def loss(self) -> float:
         """The log loss by which networks are compared."""
         return self.log_loss if self.equal_log_loss is None else self.equal_log_loss
+
+    def value(self, metric: MetricName) -> float | None:
+        """The metric; None if it is undefined or was not computed."""
+        return {"accuracy": self.accuracy, "log_loss": self.raw_log_loss}.get(metric, self.equal_metric)
 
     def rank(self, metric: MetricName) -> float:
         """The metric, or what is used in place of it: the higher the better."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lightcnn.errors import InputError
 from lightcnn.evaluation.labelled_predictions import LabelledPredictions, labelled_predictions
 from lightcnn.evaluation.score_values import bootstrap_scores, over_classes, point_values
-from lightcnn.searching.metric_names import EQUAL_CLASSES, MetricName
+from lightcnn.searching.metric_names import EQUAL_CLASSES, MetricName, rank
 
 Numbers = NDArray[np.float64]
 DRAWS = 200
@@ -55,8 +55,7 @@ class Judge:
         """The metric of predictions (N, K), with the sign that makes higher values better."""
         if self.metric == "accuracy":
             return float(self.correct(probabilities).mean())
-        value = float(self._of_all_classes(point_values(self._predictions(probabilities))[self.metric]))
-        return -value if self.metric == "log_loss" else value
+        return rank(self.metric, metric_value(self.metric, self._predictions(probabilities)))
 
     def correct(self, probabilities: Numbers) -> NDArray[np.bool_]:
         """Whether each image is classified correctly (N,)."""
@@ -83,15 +82,23 @@ class Judge:
         if key not in self._drawn:
             predictions, with_areas = self._predictions(probabilities), self.metric == "auc"
             drawn = bootstrap_scores(predictions, np.array([]), draws=DRAWS, with_areas=with_areas)[self.metric]
-            of_draws = np.asarray(self._of_all_classes(drawn[:DRAWS]))  # without the rows that leave one group out
+            of_draws = np.asarray(
+                _of_all_classes(self.metric, drawn[:DRAWS])
+            )  # without the rows that leave a group out
             self._drawn[key] = probabilities, of_draws  # with the array, so that its id is not used again
         return self._drawn[key][1]
 
-    def _of_all_classes(self, values: Any) -> Any:
-        return over_classes(np.asarray(values)) if self.metric in CLASS_METRICS else values
-
     def _predictions(self, probabilities: Numbers) -> LabelledPredictions:
         return labelled_predictions(self._labels, probabilities, groups=self._groups, classes=self._classes)
+
+
+def metric_value(metric: MetricName, predictions: LabelledPredictions) -> float:
+    """A metric of predictions, NaN if it is undefined."""
+    return float(_of_all_classes(metric, point_values(predictions)[metric]))
+
+
+def _of_all_classes(metric: MetricName, values: Any) -> Any:
+    return over_classes(np.asarray(values)) if metric in CLASS_METRICS else values
 
 
 def paired_error(first: NDArray[np.generic], second: NDArray[np.generic], groups: NDArray[np.str_]) -> float:

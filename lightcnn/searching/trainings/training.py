@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -19,12 +20,14 @@ from lightcnn.engine.saved_state import load_state, read_note, save_state
 from lightcnn.engine.state import State
 from lightcnn.errors import LightcnnError, RunError, TrainingError
 from lightcnn.evaluation.calibration import apply_temperature, cross_entropy, fit_temperature
+from lightcnn.evaluation.labelled_predictions import labelled_predictions
 from lightcnn.inference import probabilities
 from lightcnn.network import build
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.metric_names import EQUAL_CLASSES, MetricName
 from lightcnn.searching.trainings.data import TrainingData
 from lightcnn.searching.trainings.jobs import FINAL, JobPart, TrainingJob, TrainingResult, WeightScore, paused_file
+from lightcnn.searching.trainings.judge import metric_value
 from lightcnn.text import first_line
 
 
@@ -159,12 +162,14 @@ def score_weights(model: nn.Module, data: TrainingData, size: int, metric: Metri
     predicted = probabilities(model, data.images(data.validation, size), data.preprocess(size))
     if not np.isfinite(predicted).all():
         raise TrainingError("the network predicts numbers that are not finite")
-    correct = predicted.argmax(axis=1) == labels
+    correct, counts_alike = predicted.argmax(axis=1) == labels, metric in EQUAL_CLASSES
+    value = metric_value(metric, labelled_predictions(labels, predicted)) if counts_alike else math.nan
     return WeightScore(
         accuracy=float(correct.mean()),
         log_loss=calibrated_log_loss(labels, predicted),
-        equal_log_loss=equal_log_loss(labels, predicted) if metric in EQUAL_CLASSES else None,
+        equal_log_loss=equal_log_loss(labels, predicted) if counts_alike else None,
         raw_log_loss=cross_entropy(labels, predicted),
+        equal_metric=None if math.isnan(value) else value,
     )
 
 

@@ -30,13 +30,15 @@ class Score:
     """How good a network is at a rung: `accuracy` on validation (0..1), and `utility`, by which networks are compared.
 
     The utility is any number that is the higher the better. `seconds` are those of the training since the last rung.
-    `off_rung` are utilities before this rung, by the images seen.
+    `off_rung` are utilities before this rung, by the images seen. `value` is the metric of the search on validation, if
+    that is another one than accuracy and defined; nothing is decided by it.
     """
 
     accuracy: float
     utility: float
     seconds: float = 0.0
     off_rung: Mapping[int, float] = field(default_factory=dict)
+    value: float | None = None
 
 
 class Evaluator(Protocol):

@@ -118,6 +118,8 @@ class _Loop:
         trial.set_user_attr("seconds", {**trial.user_attrs.get("seconds", {}), name: score.seconds})
         if score.off_rung:
             trial.set_user_attr("off_rung", {str(images): value for images, value in score.off_rung.items()})
+        if score.value is not None:
+            trial.set_user_attr("values", {**trial.user_attrs.get("values", {}), name: score.value})
         trial.set_user_attr("utilities", {**trial.user_attrs.get("utilities", {}), name: score.utility})
         trial.set_user_attr("elapsed", self._clock.elapsed())
         trial.report(score.accuracy, fidelity.images)

@@ -43,7 +43,7 @@ RungName = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,14}$")]
 class TrialAttributes(BaseModel):
     """What a trial of lightcnn stores besides parameters and accuracies; a study on disk may hold anything instead.
 
-    The keys of `utilities`, `seconds` and `tasks` are the images of each rung, those of `off_rung` are other
+    The keys of `utilities`, `values`, `seconds` and `tasks` are the images of each rung, those of `off_rung` are other
     lengths.
     """
 
@@ -53,6 +53,7 @@ class TrialAttributes(BaseModel):
     key: str = ""
     reason: str = ""
     utilities: dict[RungName, float] = {}
+    values: dict[RungName, float] = {}
     off_rung: dict[RungName, float] = {}
     seconds: dict[RungName, Annotated[float, Field(ge=0)]] = {}
     tasks: dict[RungName, Annotated[int, Field(ge=0)]] = {}
@@ -65,7 +66,8 @@ class Outcome:
     """What is known about a trial. `state` is running, complete, pruned, duplicate or failed.
 
     `scores` maps the images of each rung to the validation accuracy there, `utilities` to the number by which networks
-    are compared, `tasks` to the number of the task that trained it. `off_rung` are utilities at other lengths:
+    are compared, `values` to the metric of the search if that is another one than accuracy (studies of earlier versions
+    have none), `tasks` to the number of the task that trained it. `off_rung` are utilities at other lengths:
     halfway to the first rung, and after the parts of a final training that has a time limit.
     `seconds` were spent in its trainings; `elapsed` is the time of the whole search at its last score.
     """
@@ -81,6 +83,7 @@ class Outcome:
     utilities: Mapping[int, float] = field(default_factory=dict)
     off_rung: Mapping[int, float] = field(default_factory=dict)
     tasks: Mapping[int, int] = field(default_factory=dict)
+    values: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def images(self) -> int:
@@ -132,6 +135,7 @@ class Outcome:
             state="failed" if failed else "running" if self.state == "failed" else self.state,
             scores={images: self.scores[images] for images in known},
             utilities={images: self.utilities[images] for images in known},
+            values={images: value for images, value in self.values.items() if images in known},
             off_rung=self.off_rung if known else {},
         )
 
@@ -307,6 +311,7 @@ def outcome_of(trial: FrozenTrial) -> Outcome:
         utilities=_by_images(attributes.get("utilities", {})),
         off_rung=_by_images(attributes.get("off_rung", {})),
         tasks=_by_images(attributes.get("tasks", {})),
+        values=_by_images(attributes.get("values", {})),
     )
 
 

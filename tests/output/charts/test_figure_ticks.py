@@ -57,10 +57,10 @@ def test_epochs_are_whole_numbers(drawn, epochs):
 def test_costs_are_few_labels_side_by_side(drawn):
     for scale in (1, 1_000, 123_456_789):
         trials = [search_figures.Trained(0, scale * cost, 0.5, 2) for cost in (98, 99, 100, 2_000)]
-        search_figures.front(trials, [(98 * scale, 0.5)], 1_500 * scale, "FLOPs", trials[0], 90)
+        search_figures.front(trials, [(98 * scale, 0.5)], 1_500 * scale, "FLOPs", trials[0])
         training_figures.stage_costs(["stem", "head"], [98 * scale, 7_777 * scale], [scale, 3 * scale])
     trials = [search_figures.Trained(0, 99_104, 0.5, 2), search_figures.Trained(1, 99_105, 0.6, 2)]
-    search_figures.front(trials, [(99_105, 0.6)], 99_110, "FLOPs", trials[1], 90)
+    search_figures.front(trials, [(99_105, 0.6)], 99_110, "FLOPs", trials[1])
     assert len(drawn) == 7
     for figure in drawn:
         require_readable(figure)

@@ -42,14 +42,30 @@ def test_a_single_network_has_a_learning_curve(losses: tuple[float, ...]) -> Non
 
 
 def test_the_front_has_every_network_its_interval_and_the_delivered_one() -> None:
-    trained = [Trained(number, 100 + number, 0.5 + 0.1 * number, 10 * (1 + number % 2)) for number in range(4)]
-    delivered = Trained(3, 103, 0.95, 900)
-    drawn = figures.front(trained, [(100, 0.5), (103, 0.8)], 110, "FLOPs", delivered, 360)
+    trained = [
+        Trained(number, 100 + number, 0.5 + 0.1 * number, 10 * (1 + number % 2), (0.4, 0.9)) for number in range(4)
+    ]
+    delivered = Trained(3, 103, 0.95, 900, (0.9, 0.97))
+    drawn = figures.front(trained, [(100, 0.5), (103, 0.8)], 110, "FLOPs", delivered)
     assert len(tips(drawn)) == 5
     assert "delivered: trial 3: 95.00% after 900 images, 103 FLOPs" in tips(drawn)
     assert drawn.description.endswith("has 95.00% at 103. The budget is 110 FLOPs.")
-    alone = figures.front(trained[:1], [(100, 0.5)], None, "FLOPs", trained[0], 360)
+    alone = figures.front(trained[:1], [(100, 0.5)], None, "FLOPs", trained[0])
     assert "budget" not in alone.description
+
+
+def test_the_front_and_the_history_are_over_the_metric_that_they_name() -> None:
+    trained = [Trained(0, 100, 1.25, 10), Trained(1, 103, 0.5, 30)]
+    drawn = figures.front(trained, [(100, 1.25), (103, 0.5)], None, "FLOPs", Trained(1, 103, 0.25, 90), "log_loss")
+    assert drawn.description.startswith("Validation log loss over FLOPs of 2 networks.")
+    assert drawn.description.endswith("has 0.2500 at 103.")
+    assert "validation log loss" in drawn.svg and "%" not in drawn.svg
+    assert tips(drawn)[0] == "trial 0: 1.2500 after 10 images, 100 FLOPs"
+    losses = figures.history([(9.0, 1.5), (10.0, 0.5)], 12.0, "log_loss")
+    assert losses.description.startswith("Best validation log loss so far: 1.5000 after")
+    assert "%" not in losses.svg
+    areas = figures.history([(9.0, 0.75)], 12.0, "auc")
+    assert areas.description.startswith("Best validation AUC so far: 75.00% after")
 
 
 def test_rungs_have_intervals_that_contain_their_correlations() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from lightcnn.searching.report.trial_table import history
+from lightcnn.budget import Budget, Cost
+from lightcnn.searching.report.trial_table import front, history, shown_metric
 from lightcnn.searching.report.wording import (
     certainty,
     comparison_lines,
@@ -160,6 +163,24 @@ def test_the_history_is_in_the_order_of_time() -> None:
         Outcome(2, "failed", "", "c", {}, {}, 1.0, 5.0),
     ]
     assert history(outcomes) == [(10.0, 0.9), (40.0, 0.95)]
+
+
+def test_the_history_and_the_front_are_over_the_metric_unless_an_earlier_version_did_not_store_it() -> None:
+    losses = [{9: 0.8}, {9: 0.6, 27: 0.3}, {9: 0.2}, {9: 0.5}]
+    outcomes = [
+        Outcome(
+            number, "pruned", "", "a", {"macs": 100 + number}, dict.fromkeys(values, 0.5 + 0.1 * number), 1.0,
+            10.0 * number, values=values,
+        )
+        for number, values in enumerate(losses)
+    ]  # fmt: skip
+    space: Any = SimpleNamespace(budget=Budget.parse("1kFLOPs"), cost_of=lambda shape: Cost(macs=shape["macs"]))
+    assert shown_metric("log_loss", outcomes) == "log_loss"
+    assert history(outcomes, "log_loss") == [(0.0, 0.8), (10.0, 0.3), (20.0, 0.2)]
+    assert [outcome.number for outcome in front(space, outcomes, "log_loss")] == [0, 1, 2]
+    earlier = [*outcomes, replace(outcomes[0], number=4, values={})]
+    assert shown_metric("log_loss", earlier) == "accuracy"
+    assert [outcome.number for outcome in front(space, earlier)] == [0, 1, 2, 3]
 
 
 def test_the_error_of_the_predictions_is_stated() -> None:

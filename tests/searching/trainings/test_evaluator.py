@@ -62,6 +62,8 @@ def test_the_utility_weights_classes_equally_if_the_metric_does(
     answer = score(data, folder, metric)
     utility = -math.log(equal if metric in ("balanced_accuracy", "auc", "f1") else plain)
     assert [answer.utility, *answer.off_rung.values()] == [pytest.approx(utility)] * 2
+    value = {"balanced_accuracy": 0.5, "auc": 0.5, "f1": 0.0, "log_loss": training.cross_entropy(labels, predicted)}
+    assert answer.value == (None if metric == "accuracy" else pytest.approx(value[metric]))
 
 
 def test_at_a_rung_only_averaged_weights_are_scored(
