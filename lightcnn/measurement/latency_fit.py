@@ -11,10 +11,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from lightcnn.baseline_spec import BaselineSpec
+from lightcnn.baselines import build_network
+from lightcnn.counting.folding import FoldablePair, deploy
 from lightcnn.latency_model import LatencyModel, TimedRuntime, latency_features
 from lightcnn.measurement.latency import TimedModel, measure_rounds, torch_threads
 from lightcnn.measurement.runtimes import timed_models
-from lightcnn.network import build, fold
+from lightcnn.network import fold
 from lightcnn.program import program
 from lightcnn.progress import Progress, no_progress
 from lightcnn.spec import NetworkSpec
@@ -37,15 +40,18 @@ ERROR_QUANTILE = 0.9
 
 
 def time_networks(
-    networks: Sequence[NetworkSpec],
+    networks: Sequence[NetworkSpec | BaselineSpec],
     runtime: TimedRuntime,
     progress: Progress = no_progress,
     limit: int | None = None,
+    *,
+    seconds: float = ROUND_SECONDS,
 ) -> list[float]:
     """The least median microseconds of one image in each network, with one thread; all are timed in turns.
 
     It is that of `QUIET_ROUNDS` consecutive rounds. If a network is over a `limit` in microseconds, all are timed
-    again, and the least time of each counts: other programs can only add to it.
+    again, and the least time of each counts: other programs can only add to it. Without a limit, the rounds take about
+    so many `seconds` for each network.
 
     Raises: LightcnnError if ONNX Runtime cannot run a network.
     """
@@ -54,10 +60,9 @@ def time_networks(
         for index, network in enumerate(networks):
             progress("preparing networks", index, len(networks))
             models.append(ready_network(network, runtime))
-        seconds = ROUND_SECONDS * len(models)
         if limit is None:
-            return _quiet_times(models, seconds, progress)
-        return _times_within(models, max(WINDOW_SECONDS, seconds), limit, progress)
+            return _quiet_times(models, seconds * len(models), progress)
+        return _times_within(models, max(WINDOW_SECONDS, seconds * len(models)), limit, progress)
 
 
 def _times_within(models: Sequence[TimedModel], seconds: float, limit: int, progress: Progress) -> list[float]:
@@ -120,9 +125,14 @@ def _rates(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return rates
 
 
-def ready_network(network: NetworkSpec, runtime: TimedRuntime) -> TimedModel:
+def ready_network(network: NetworkSpec | BaselineSpec, runtime: TimedRuntime) -> TimedModel:
     """A network with random weights, ready to be timed."""
+    model, pairs = build_network(network, 0, pretrained=False), tuple[FoldablePair, ...]()
+    if isinstance(network, NetworkSpec):
+        model = fold(model)
+    else:
+        pairs = deploy(model, network.input).pairs
     (ready,) = timed_models(
-        fold(build(network, 0)), (), network.input, runtimes=[runtime], device=torch.device("cpu"), batch=1, threads=1
+        model, pairs, network.input, runtimes=[runtime], device=torch.device("cpu"), batch=1, threads=1
     )
     return ready

@@ -14,7 +14,8 @@ import torch
 from pydantic import Field
 
 from lightcnn import document
-from lightcnn.budget import MACS, ONNX_LATENCY, Budget, Cost, Limit
+from lightcnn.baseline_spec import BaselineSpec
+from lightcnn.budget import MACS, ONNX_LATENCY, Budget, Cost, Limit, Resource
 from lightcnn.cost import cost
 from lightcnn.document import Frozen
 from lightcnn.errors import BudgetError, RunError
@@ -43,6 +44,8 @@ LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
 """The other networks take from this to that share of the limit: predictions matter near it."""
 MIN_SPREAD = 4.0
 """The largest of them has at least so many times the multiply-adds of the smallest: rates follow from differences."""
+ALONE_SECONDS = 1.0
+"""Seconds for the rounds of each network that is drawn beside a front."""
 Text = Annotated[str, Field(max_length=200)]
 
 
@@ -143,6 +146,14 @@ def measure_latencies(
         )
         for index in range(len(networks))
     ]
+
+
+def measure_alone(network: NetworkSpec | BaselineSpec, resource: Resource, progress: Progress) -> float:
+    """The microseconds of a network that has no limit to meet, measured for about `ALONE_SECONDS`.
+
+    Raises: LightcnnError if it cannot be built or run.
+    """
+    return time_networks([network], RUNTIME_OF[resource.name], progress, seconds=ALONE_SECONDS)[0]
 
 
 def nearest_latency(latencies: Sequence[Sequence[MeasuredLatency]], budget: Budget) -> str:

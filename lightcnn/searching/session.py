@@ -162,7 +162,10 @@ class SearchSession:
             front_points(choice, cost_range(parts.space.budget).resource, latencies) if parts.settings.pareto else (),
             parts.data.teacher, parts.executor.machines(sum(progress.is_repeated for progress in trained.progress)),
         )  # fmt: skip
-        write_report(parts.folder, parts.settings, pipeline, parts.space, parts.plan, result, self._clock, parts.values)
+        write_report(
+            parts.folder, parts.settings, pipeline, parts.space, parts.plan, result, self._clock, parts.values,
+            parts.progress.timing,
+        )  # fmt: skip
 
     def _latencies(self, finalists: list[Finalist]) -> dict[int, tuple[MeasuredLatency, ...]]:
         """By trial, the latencies that the budget limits. Raises: LightcnnError if no finalist is fast enough."""

@@ -9,9 +9,11 @@ from random import Random
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from lightcnn import Budget, NetworkSpec, SearchSpace
+from lightcnn import BaselineSpec, Budget, NetworkSpec, SearchSpace
 from lightcnn.latency_model import latency_features
+from lightcnn.measurement import latency_fit
 from lightcnn.measurement.latency import TimedModel, measure_rounds
 from lightcnn.measurement.latency_fit import MAX_WINDOWS, fit_latency, least_median, rough_time, time_networks
 from lightcnn.program import program
@@ -34,6 +36,19 @@ def networks() -> list[NetworkSpec]:
 def made_up(network: NetworkSpec) -> float:
     features = latency_features(program(network))
     return sum(rate * features[name] for name, rate in RATES.items())
+
+
+def test_a_baseline_is_timed_with_folded_norms(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs, real = list[object](), latency_fit.timed_models
+
+    def timed(model: nn.Module, foldable: Sequence[object], *rest: object, **named: object) -> object:
+        pairs.extend(foldable)
+        return real(model, foldable, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(latency_fit, "timed_models", timed)
+    baseline = BaselineSpec(baseline="timm:test_efficientnet", input=(1, 32, 32), classes=2)
+    (microseconds,) = time_networks([baseline], "folded", seconds=0.01)
+    assert microseconds > 0 and len(pairs) > 5
 
 
 def test_exact_times_are_predicted_exactly(networks: list[NetworkSpec]) -> None:

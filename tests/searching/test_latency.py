@@ -81,7 +81,7 @@ def set_speed(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     def took(network: NetworkSpec) -> float:
         return factor * MACHINE.predict(latency_features(program(network))) * noise.uniform(0.95, 1.05)
 
-    def timed(networks: Sequence[NetworkSpec], *_: object) -> list[float]:
+    def timed(networks: Sequence[NetworkSpec], *_: object, **named: object) -> list[float]:
         return [took(network) for network in networks]
 
     monkeypatch.setattr("lightcnn.searching.latency.time_networks", timed)

@@ -13,6 +13,7 @@ from helpers.pages import read_page
 from searching.test_latency import prepare, set_speed
 
 from lightcnn import Run
+from lightcnn.budget import human
 from lightcnn.cli.main import run
 from lightcnn.cost import cost
 from lightcnn.searching import latency
@@ -49,7 +50,9 @@ def trials(out: Path) -> list[dict[str, str]]:
 def test_the_front_is_over_the_measured_times_within_the_range(folder: Path) -> None:
     report = Run.load(folder / "front").report
     front, limits = report["front"], report["latency"]["latency_us"]
+    reference = report["pareto"].pop("reference")
     assert report["pareto"] == {"resource": "latency_us", "beside": []}
+    assert reference["recipe"] == "micrompoxnet" and reference["cost"] > 100
     assert report["budget"]["latency_us"] == {"lower": 70, "upper": 300}
     assert (report["plan"]["bands"], report["plan"]["finalists"], len(report["finals"])) == (3, 3, 3)
     measured = [point["measured"]["latency_us"] for point in front]
@@ -89,7 +92,8 @@ def test_the_page_and_the_terminal_show_the_times(folder: Path, capsys: pytest.C
     out = folder / "front"
     front = Run.load(out).report["front"]
     page = read_page((out / "report.html").read_bytes())
-    assert "The Pareto front" in page and "MicroMPoxNet" not in page, "its time is not known"
+    reference = Run.load(out).report["pareto"]["reference"]["cost"]
+    assert "The Pareto front" in page and f"MicroMPoxNet: {human(reference)} us for one image" in page
     assert (out / "plots" / "front.png").is_file()
     assert run(["search", "--resume", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
@@ -113,13 +117,27 @@ def test_a_resumed_front_keeps_the_rates_and_finds_more_networks(copied: Path, m
     }
 
 
+def test_a_training_beside_it_is_timed_and_drawn(copied: Path) -> None:
+    train = ["train", str(copied / "spec.yaml"), "--data", "squares.npz", "--epochs", "1", "--quiet"]
+    for name in ("mine", "without-spec"):
+        assert run([*train, "--out", name]) == 0
+    Path("without-spec/spec.yaml").unlink()
+    assert run(["search", "--resume", "--out", "front", "--trials", "5", "--quiet"]) == 0
+    mine, other = Run.load(copied).report["pareto"]["beside"]
+    assert mine["run"] == "mine" and mine["measured"]["latency_us"] > 60
+    assert other["run"] == "without-spec" and "measured" not in other
+    page = read_page((copied / "report.html").read_bytes())
+    assert f"run mine: {human(mine['measured']['latency_us'])} us for one image" in page
+    assert "run without-spec" not in page
+
+
 def test_a_network_that_misses_the_upper_limit_is_not_on_the_front(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of three final networks, the first one that is measured is too slow."""
     prepare(tmp_path, monkeypatch)
 
-    def timed(networks: Sequence[NetworkSpec], *_: object) -> list[float]:
+    def timed(networks: Sequence[NetworkSpec], *_: object, **named: object) -> list[float]:
         return [300.4, *(100.0 + number for number in range(1, len(networks)))]
 
     def measure(networks: Sequence[NetworkSpec], *rest: object) -> object:

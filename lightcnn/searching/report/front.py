@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from lightcnn import document
-from lightcnn.budget import LATENCY_RESOURCES, Resource
+from lightcnn.budget import Resource
 from lightcnn.data.pipeline import Pipeline
-from lightcnn.device_cost import device_cost
 from lightcnn.evaluation.scores import scores
 from lightcnn.inference import probabilities
 from lightcnn.output.charts.figures import pareto
-from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.latency import MeasuredLatency
 from lightcnn.searching.trainings.choice import Choice, Weights
@@ -22,8 +20,6 @@ from lightcnn.weights import weights_file
 
 FOLDER = "front"
 FILE = re.compile(r"trial-\d+\.(yaml|safetensors)")
-REFERENCE = "micrompoxnet"
-"""The recipe whose network is drawn beside the front."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +87,6 @@ def write_front(run: RunFolder, points: Sequence[FrontPoint], *, stand_in: bool)
         spec = point.weights.finalist.candidate.spec
         run.write_bytes(point.file("yaml"), document.dump(spec).encode())
         run.write_bytes(point.file("safetensors"), weights_file(point.weights.model, spec, stand_in=stand_in))
-
-
-def reference_count(resource: Resource) -> float | None:
-    """The cost of MicroMPoxNet as published, at its own input size; None if it would have to be measured."""
-    if resource in LATENCY_RESOURCES:
-        return None
-    return resource.largest_count(device_cost(Recipe.load(REFERENCE).network))  # type: ignore[arg-type]
 
 
 def front_cost_of(weights: Weights, resource: Resource, latencies: Mapping[int, Sequence[MeasuredLatency]]) -> float:

@@ -1,16 +1,52 @@
-"""Trainings in the same folder as a search for a front, which its page draws beside it: MicroMPoxNet's, or anyone's."""
+"""What is drawn beside a Pareto front: MicroMPoxNet at its cost, and trainings in the same folder with their scores.
+
+Over a latency, their times are measured as those of the finalists are; nothing else should run meanwhile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lightcnn.baseline_spec import AnySpec, load_network
+from lightcnn.budget import LATENCY_RESOURCES, Resource
+from lightcnn.device_cost import device_cost
 from lightcnn.errors import LightcnnError
+from lightcnn.module_spec import ModuleSpec
+from lightcnn.progress import Progress, no_progress
+from lightcnn.recipe import Recipe
 from lightcnn.run_files import VALUE_ERRORS
 from lightcnn.run_folder import RunFolder
+from lightcnn.searching.latency import measure_alone
 
 REPORT = "report.json"
+REFERENCE = "micrompoxnet"
+"""The recipe whose network is drawn beside the front."""
+MAX_TIMED = 6
+"""Trainings whose times are measured, the first ones by name: each takes a second or two."""
+
+
+def reference_cost(resource: Resource, progress: Progress = no_progress) -> float | None:
+    """The cost of MicroMPoxNet as published, at its own input size; None for a time that cannot be measured."""
+    network = Recipe.load(REFERENCE).network
+    if resource in LATENCY_RESOURCES:
+        return _measured(network, resource, progress)
+    return resource.largest_count(device_cost(network))  # type: ignore[arg-type]
+
+
+def timed_neighbours(
+    rows: Sequence[Mapping[str, Any]], folder: Path, resource: Resource, progress: Progress
+) -> list[dict[str, Any]]:
+    """The rows of `neighbours_document` with the times of their networks, as `measured`, as far as they are known.
+
+    Those of own modules and of networks that cannot be built or run are not, nor those after the first `MAX_TIMED`.
+    """
+    timed = []
+    for number, row in enumerate(rows):
+        time = _time_of_run(folder / row["run"], resource, progress) if number < MAX_TIMED else None
+        timed.append({**row, **({} if time is None else {"measured": {resource.name: time}})})
+    return timed
 
 
 def neighbours_document(folder: Path, report: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -48,3 +84,20 @@ def _neighbour(run: RunFolder, report: Mapping[str, Any]) -> dict[str, Any] | No
             for name in ("val", "test")
         },
     }
+
+
+def _time_of_run(path: Path, resource: Resource, progress: Progress) -> float | None:
+    try:
+        return _measured(load_network(path / "spec.yaml"), resource, progress)
+    except (LightcnnError, OSError):
+        return None
+
+
+def _measured(network: AnySpec, resource: Resource, progress: Progress) -> float | None:
+    """The microseconds of one image; None if they cannot be measured."""
+    if isinstance(network, ModuleSpec):
+        return None
+    try:
+        return round(measure_alone(network, resource, progress), 1)
+    except LightcnnError:
+        return None

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lightcnn import document
-from lightcnn.budget import LATENCIES, Budget, Cost
+from lightcnn.budget import LATENCIES, LATENCY_RESOURCES, Budget, Cost
 from lightcnn.cost_range import cost_range
 from lightcnn.counting.other_tools import fvcore_total, thop_total
 from lightcnn.data.pipeline import Pipeline
@@ -40,6 +41,7 @@ from lightcnn.output.charts.svg import Chart
 from lightcnn.output.largest_class import KEY, largest_class_warnings, share_warnings
 from lightcnn.output.report import report_head
 from lightcnn.output.warnings import ReportWarning, small_test_set_warnings
+from lightcnn.progress import Progress
 from lightcnn.recipe import RECIPE_FILE, Distillation, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
@@ -48,9 +50,9 @@ from lightcnn.searching.latency import latency_document
 from lightcnn.searching.metric_names import EQUAL_CLASSES, MetricName
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.report import figures
-from lightcnn.searching.report.front import front_cost_of, front_document, reference_count, write_front
+from lightcnn.searching.report.front import front_cost_of, front_document, write_front
 from lightcnn.searching.report.front_chart import draw_front
-from lightcnn.searching.report.front_neighbours import neighbours_document
+from lightcnn.searching.report.front_neighbours import REFERENCE, neighbours_document, reference_cost, timed_neighbours
 from lightcnn.searching.report.page import report_page
 from lightcnn.searching.report.predictions import importance_document, prediction_document
 from lightcnn.searching.report.trial_table import counts, failures, front, history, scores_by, shown_metric
@@ -101,10 +103,13 @@ def write_report(
     result: SearchResult,
     clock: SearchClock,
     values: TrainingValues,
+    timing: Progress,
 ) -> None:
     """Writes all files except trials.csv; report.json last, since a folder that has it is a finished run.
 
-    The test set is evaluated here, once. Raises: LightcnnError if the network breaks the budget by any counter.
+    `timing` hears of the networks beside a Pareto front that are timed. The test set is evaluated here, once.
+
+    Raises: LightcnnError if the network breaks the budget by any counter.
     """
     final = _final(run, settings, pipeline, plan, result.choice, values)
     report = report_document(settings, pipeline, space, plan, result, final, clock)
@@ -123,8 +128,9 @@ def write_report(
     table = prediction_table(pipeline.dataset, pipeline.split, final.probabilities, preprocess.threshold)
     images = hashes_of_test_images(pipeline.dataset, pipeline.split)
     report["predictions"] = write_predictions(run, *table) | write_test_images(run, images)
-    if "pareto" in report:
-        report["pareto"]["beside"] = neighbours_document(run.path.resolve().parent, report)
+    if settings.pareto:
+        report["pareto"] |= _beside_front(run.path.resolve().parent, report, space, timing)
+        report["seconds"] = round(clock.elapsed(), 3)
     charts = _write_charts(run, report, space, result, final)
     run.write_bytes(NETWORK_FILE, network_file(spec.name, spec.input, spec_stages(spec)))
     run.write_bytes("report.html", report_page(settings, report, spec, space, result.outcomes, charts, run.path))
@@ -266,6 +272,15 @@ def _front_document(
     return front_document(result.front, pipeline, result.choice, images)
 
 
+def _beside_front(folder: Path, report: Mapping[str, Any], space: BudgetedSpace, timing: Progress) -> dict[str, Any]:
+    """`reference` and `beside` of `pareto` in report.json; `folder` has other runs."""
+    resource = cost_range(space.budget).resource
+    rows = neighbours_document(folder, report)
+    if resource in LATENCY_RESOURCES:
+        rows = timed_neighbours(rows, folder, resource, timing)
+    return {"reference": {"recipe": REFERENCE, "cost": reference_cost(resource, timing)}, "beside": rows}
+
+
 def _nothing_compared(space: BudgetedSpace, outcomes: Sequence[Outcome]) -> list[ReportWarning]:
     """A warning if a single network was trained."""
     if counts(outcomes)["trained"] != 1:
@@ -347,7 +362,7 @@ def _draw_pareto(report: Mapping[str, Any], space: BudgetedSpace, result: Search
     ]  # fmt: skip
     return draw_front(
         report["front"], [front_cost(point, resource) for point in report["front"]], others, metric=report["metric"],
-        label=resource.label, reference=reference_count(resource),
+        label=resource.label, reference=report["pareto"]["reference"]["cost"],
         beside=[(row, front_cost(row, resource)) for row in report["pareto"]["beside"] if can_be_placed(row, resource)],
     )  # fmt: skip
 

@@ -166,8 +166,9 @@ def front_cost(point: Mapping[str, Any], resource: Resource) -> float:
 
 
 def can_be_placed(row: Mapping[str, Any], resource: Resource) -> bool:
-    """Whether the cost of a training beside a front is known: it has no times."""
-    return resource is WEIGHT_BYTES or row["cost"].get(resource.lower) is not None
+    """Whether the cost of a training beside a front is known; a time is if it was measured."""
+    known = resource is WEIGHT_BYTES or row["cost"].get(resource.lower) is not None
+    return known or resource.name in row.get("measured", {})
 
 
 def _deploy_line(metric: str, deploy: Mapping[str, Any]) -> str:
