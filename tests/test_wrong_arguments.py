@@ -65,6 +65,8 @@ CASES: list[tuple[Callable[..., None], str, Any, str]] = [
     ),
     (search, "device", "gpu", "search: device: 'gpu' is not one of auto, cpu, cuda, mps; did you mean 'cpu'?"),
     (search, "progress", 3, "progress: must be True, False or a function of (step, done, total), not 3"),
+    (search, "set", "augment=light", "search: set: must be a mapping of keys to values, not 'augment=light'"),
+    (search, "reading", {"fast": True}, "reading: must be a lightcnn.Reading, not {'fast': True}"),
     (search, "resume", True, "resume: out is missing; name the run folder to resume"),
     (search, "out", ".", "out=.: already exists; choose a new folder, or use resume=True to continue the run in it"),
     (search, "budget", None, "search: budget is missing; state what the network may cost, as in search('1MFLOPs')"),

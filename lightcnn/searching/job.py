@@ -157,7 +157,8 @@ def search(
         values = {
             "budget": budget, "pareto": pareto,
             "space": space, "input": input, "data": source, "strategy": strategy, "metric": metric,
-            "set": dict(set or {}), "trials": trials, "seconds": seconds_of(time), "epochs": epochs,
+            "set": dict(set) if isinstance(set, Mapping) else set or {}, "trials": trials,
+            "seconds": seconds_of(time), "epochs": epochs,
             "finalists": finalists, "workers": workers, "seeds": seeds, "seed": seed, "device": device,
             "deploy": deploy, "teacher": teacher and str(teacher.path if isinstance(teacher, Run) else teacher),
         }  # fmt: skip

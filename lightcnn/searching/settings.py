@@ -158,7 +158,10 @@ def given_options(values: Mapping[str, Any], reading: Reading) -> dict[str, Any]
     """The arguments of `lightcnn.search` that are not at their default, by the names of options of the command.
 
     The metric has none: it follows from `training.monitor`, too, which must not differ from a metric that is given.
+    Raises: InputError if `reading` is something else.
     """
+    if not isinstance(reading, Reading):
+        raise InputError(f"reading: must be a lightcnn.Reading, not {reading!r}")
     defaults = {name: field.default for name, field in (SearchSettings.model_fields | Reading.model_fields).items()}
     defaults |= {"budget": None, "space": "auto", "data": "digits", "metric": None, "set": {}}
     return {name: value for name, value in (dict(values) | dict(reading)).items() if value != defaults[name]}

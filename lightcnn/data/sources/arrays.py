@@ -87,7 +87,11 @@ def _pair(data: Any) -> tuple[Any, Any]:
     if isinstance(data, (tuple, list)) and len(data) == 2 and hasattr(data[0], "shape"):
         return _array(data[0], "X", "uint8 (N, H, W[, C])"), data[1]
     if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, (dict, np.ndarray)):
+        if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], list):
+            raise DataError("data: X is a list; make it an array, as in numpy.array(X, dtype='uint8')")
         pairs = [data[index] for index in range(len(data))]
+        if not pairs:
+            raise DataError(f"data: {type(data).__name__} is empty; give at least one image")
         if pairs and all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
             images = [_array(image, f"image {number}", "uint8 (H, W[, C])") for number, (image, _) in enumerate(pairs)]
             return images, [_plain(label, number) for number, (_, label) in enumerate(pairs)]
@@ -165,6 +169,14 @@ def _classes(labels: Any, count: int) -> tuple[NDArray[np.int64], tuple[str, ...
         array.dtype.kind == "O" and all(isinstance(label, (str, np.str_)) for label in array)
     ):
         raise DataError(f"data: labels are {array.dtype}; give integers or texts")
+    if (
+        isinstance(labels, (list, tuple))
+        and array.dtype.kind == "U"
+        and not all(isinstance(each, str) for each in labels)
+    ):
+        raise DataError("data: labels are texts and others; give integers or texts")
+    if array.dtype.kind in "OU" and (array == "").any():
+        raise DataError("data: labels are empty for some images; leave these images out")
     values, codes = np.unique(array.astype(str) if array.dtype.kind == "O" else array, return_inverse=True)
     names = tuple(str(value) for value in values)
     if array.dtype.kind in "OU":
