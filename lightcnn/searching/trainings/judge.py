@@ -82,9 +82,8 @@ class Judge:
         if key not in self._drawn:
             predictions, with_areas = self._predictions(probabilities), self.metric == "auc"
             drawn = bootstrap_scores(predictions, np.array([]), draws=DRAWS, with_areas=with_areas)[self.metric]
-            of_draws = np.asarray(
-                _of_all_classes(self.metric, drawn[:DRAWS])
-            )  # without the rows that leave a group out
+            scores = drawn[:DRAWS]  # without the rows that leave one group out
+            of_draws = np.asarray(_of_all_classes(self.metric, scores))
             self._drawn[key] = probabilities, of_draws  # with the array, so that its id is not used again
         return self._drawn[key][1]
 
