@@ -88,9 +88,10 @@ def _neighbour(run: RunFolder, report: Mapping[str, Any]) -> dict[str, Any] | No
 
 def _time_of_run(path: Path, resource: Resource, progress: Progress) -> float | None:
     try:
-        return _measured(load_network(path / "spec.yaml"), resource, progress)
+        network = load_network(RunFolder(path) / "spec.yaml")
     except (LightcnnError, OSError):
         return None
+    return _measured(network, resource, progress)
 
 
 def _measured(network: AnySpec, resource: Resource, progress: Progress) -> float | None:
@@ -99,5 +100,5 @@ def _measured(network: AnySpec, resource: Resource, progress: Progress) -> float
         return None
     try:
         return round(measure_alone(network, resource, progress), 1)
-    except LightcnnError:
+    except (LightcnnError, RuntimeError, *VALUE_ERRORS):  # PyTorch and timm raise any of them
         return None
