@@ -51,10 +51,15 @@ class FinalPhase:
         self.trainings.begin(self._finalist(outcome))
 
     def spare_seconds(self) -> float:
-        """Seconds that the search may take from the final trainings, which continue those of the present finalists."""
+        """Seconds that the search may take from the final trainings, which continue those of the present finalists.
+
+        None of a shared search: other machines have other speeds, and the states may be missing on this one.
+        """
         parts, limit = self._parts, self._parts.settings.seconds
+        if limit is None or parts.is_shared:
+            return 0.0
         present = [each for each in self._outcomes_to_train() if not self.trainings.has_started(each.number)]
-        return 0.0 if limit is None else parts.plan.spare_seconds(limit, parts.settings.epochs, present)
+        return parts.plan.spare_seconds(limit, parts.settings.epochs, present)
 
     def run(self) -> TrainedFinals:
         """Trains the finalists, then a second seed of the best within noise, then others for which there is time.

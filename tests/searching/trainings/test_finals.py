@@ -249,6 +249,7 @@ def test_the_search_may_take_the_time_that_its_present_finalists_do_not_need(fol
         settings=SimpleNamespace(seconds=120.0, epochs=10, metric="accuracy"), plan=plan, executor=executor,
         folder=folder, values=TrainingValues(training=plan.training(), augment=Augment()), progress=SearchProgress(),
         data=SimpleNamespace(validation_groups=100), space=SimpleNamespace(inspect=lambda shape: finalist(0).candidate),
+        is_shared=False,
     )  # fmt: skip
     phase = FinalPhase(parts, searcher, executor.clock)  # type: ignore[arg-type]
     spare = plan.spare_seconds(120, 10, [outcome(1)])
@@ -257,6 +258,9 @@ def test_the_search_may_take_the_time_that_its_present_finalists_do_not_need(fol
     phase.trainings.begin(finalist(0))
     known[0] = replace(outcome(0), seconds=1_000.0)
     assert phase.spare_seconds() == spare
+    parts.is_shared = True
+    assert phase.spare_seconds() == 0, "the leader may have to train the network from its start"
+    parts.is_shared = False
     known.append(replace(outcome(2), seconds=1_000.0))
     assert phase.spare_seconds() == spare
     del known[1]
