@@ -92,7 +92,7 @@ def _pair(data: Any) -> tuple[Any, Any]:
         pairs = [data[index] for index in range(len(data))]
         if not pairs:
             raise DataError(f"data: {type(data).__name__} is empty; give at least one image")
-        if pairs and all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+        if all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
             images = [_array(image, f"image {number}", "uint8 (H, W[, C])") for number, (image, _) in enumerate(pairs)]
             return images, [_plain(label, number) for number, (_, label) in enumerate(pairs)]
     raise DataError(

@@ -58,8 +58,8 @@ class Trained(NamedTuple):
 def history(points: Sequence[tuple[float, float]], end: float, metric: str = "accuracy") -> Chart:
     """The best validation score so far, by a metric, over the time of the search, up to its `end` in seconds."""
     unit, name = (60, "minutes") if end >= 300 else (1, "seconds")
-    title = f"best validation {metric_label(metric)} so far"
-    figure, axes = blank(f"{name} of search", title)
+    score = f"validation {metric_label(metric)} so far"
+    figure, axes = blank(f"{name} of search", f"best {score}")
     times, scores = [seconds / unit for seconds, _ in points], [value for _, value in points]
     axes.step([*times, end / unit], [*scores, scores[-1]], where="post", color=BLUE)
     marks = [axes.plot([x], [y], "o", color=BLUE, markersize=5)[0] for x, y in zip(times, scores, strict=True)]
@@ -67,7 +67,7 @@ def history(points: Sequence[tuple[float, float]], end: float, metric: str = "ac
     if metric != "log_loss":
         percent(axes)
     texts = [f"{format_value(metric, value)} after {format_duration(seconds)}" for seconds, value in points]
-    description = f"B{title[1:]}: {texts[0]}, {texts[-1]} in the end."
+    description = f"Best {score}: {texts[0]}, {texts[-1]} in the end."
     return chart(figure, description, list(zip(marks, texts, strict=True)))
 
 
@@ -78,8 +78,8 @@ def front(trained: Sequence[Trained], best: Sequence[tuple[float, float]], limit
     `best` is the front as (cost, score), `label` names the cost; `delivered` is the network after its final
     training.
     """
-    name = f"validation {metric_label(metric)}"
-    figure, axes = blank(label, name)
+    name = metric_label(metric)
+    figure, axes = blank(label, f"validation {name}")
     tips = []
     for network in trained:
         _draw_interval(axes, network, GREY, 0.3)
@@ -101,7 +101,7 @@ def front(trained: Sequence[Trained], best: Sequence[tuple[float, float]], limit
     budget = "" if limit is None else f" The budget is {human(limit)} {label}."
     return chart(
         figure,
-        f"V{name[1:]} over {label} of {len(trained)} networks. The delivered network, trial {delivered.trial}, "
+        f"Validation {name} over {label} of {len(trained)} networks. The delivered network, trial {delivered.trial}, "
         f"has {format_value(metric, delivered.score)} at {human(delivered.cost)}.{budget}",
         tips,
     )

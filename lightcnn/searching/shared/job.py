@@ -167,9 +167,10 @@ class StudyNotes:
 
     def require_same_images(self, fingerprint: str) -> None:
         """Raises: RunError if the search is one of images with another fingerprint."""
-        if self.search is not None and self.search.fingerprint != fingerprint:
+        search = self.search
+        if search is not None and search.fingerprint != fingerprint:
             raise RunError(
-                f"{self.place}: the search of other images (fingerprint {self.search.fingerprint[:12]}, here "
+                f"{self.place}: the search of other images (fingerprint {search.fingerprint[:12]}, here "
                 f"{fingerprint[:12]}); give the same images, or {self.place.other}"
             )
 
