@@ -161,7 +161,7 @@ def shared_settings(
         _require_database(settings, " or grpc://HOST:PORT")
     if artifacts is not None and not artifacts.is_dir():
         if str(artifacts) == FOLDER:
-            raise InputError(f"--artifacts {FOLDER}: stands for the folder that the search was started with; name it")
+            raise InputError(f"--artifacts {FOLDER}: name the folder that the search was started with")
         raise InputError(f"--artifacts {artifacts}: no such folder; make it where all machines can reach it")
     return settings
 

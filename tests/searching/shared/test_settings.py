@@ -112,7 +112,7 @@ def test_an_absolute_folder_of_artifacts_is_not_in_the_run(tmp_path: Path) -> No
     note = f"storage: grpc://db:13000\nstudy: moles\nartifacts: {tmp_path}\n"
     run.write_bytes(settings.SHARED_FILE, note.encode())  # as earlier versions wrote it
     assert settings.resume_options(run) == options
-    with pytest.raises(InputError, match=r"^--artifacts FOLDER: stands for the folder that the search was"):
+    with pytest.raises(InputError, match=r"^--artifacts FOLDER: name the folder that the search was"):
         shared_settings("grpc://db:13000", "moles", Path("FOLDER"))
 
 
