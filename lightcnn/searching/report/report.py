@@ -129,8 +129,8 @@ def write_report(
     images = hashes_of_test_images(pipeline.dataset, pipeline.split)
     report["predictions"] = write_predictions(run, *table) | write_test_images(run, images)
     if settings.pareto:
-        report["pareto"] |= _beside_front(run.path.resolve().parent, report, space, timing)
-        report["seconds"] = round(clock.elapsed(), 3)
+        with clock.paused():  # as when finalists are timed
+            report["pareto"] |= _beside_front(run.path.resolve().parent, report, space, timing)
     charts = _write_charts(run, report, space, result, final)
     run.write_bytes(NETWORK_FILE, network_file(spec.name, spec.input, spec_stages(spec)))
     run.write_bytes("report.html", report_page(settings, report, spec, space, result.outcomes, charts, run.path))
