@@ -19,7 +19,9 @@ from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.trials.place import JOBS
 
-COMMON = ["--epochs", "1", "--workers", "1", "--study", "digits"]
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
+COMMON = ["--data", "synthetic-lesions:count=40,size=16", "--epochs", "1", "--workers", "1", "--study", "lesions"]
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +33,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> N
 
 def stored(url: str) -> list[tuple[str, dict[str, Any], list[optuna.trial.FrozenTrial]]]:
     """Names, attributes and trials of all studies of the storage."""
-    with closing(SharedPlace(SharedSettings(url, "digits"))) as place:
+    with closing(SharedPlace(SharedSettings(url, "lesions"))) as place:
         names = sorted(optuna.get_all_study_names(place.storage))
         loaded = [optuna.load_study(study_name=name, storage=place.storage) for name in names]
         return [(study.study_name, study.user_attrs, study.get_trials()) for study in loaded]
@@ -70,7 +72,7 @@ def test_a_search_is_shared_and_found_finished(
     assert "was started with space 'micro', not 'mobilenet'" in capsys.readouterr().err
     assert stored(cluster.url) == before
 
-    assert run(["search", "--trials", "2", "--workers", "1", "--study", "digits"]) == 2
+    assert run(["search", "--trials", "2", "--workers", "1", "--study", "lesions"]) == 2
     assert "was started with trials 1, not 2" in capsys.readouterr().err
 
 
@@ -89,8 +91,9 @@ def test_an_interrupted_machine_prints_the_command_that_continues_it(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "resume with: " in line]
     options = "--resume --out run --storage {} --study stopped --artifacts states --trial-timeout 1800s"
     assert line == f"lightcnn: interrupted; resume with: lightcnn search {options.format(cluster.url)}"
-    with Path("run/shared.yaml").open("a") as file:
-        file.write("result: lead on node3\n")  # of an earlier session that did not lead
+    shared = SharedSettings(cluster.url, "stopped", artifacts=Path("states"), trial_timeout=1800.0)
+    assert Path("run/shared.yaml").read_bytes() == shared.yaml()
+    Path("run/shared.yaml").write_bytes(shared.yaml(result="lead on node3"))  # an earlier session did not lead
     assert run([*shlex.split(line.partition("resume with: lightcnn ")[2]), "--workers", "1"]) == 0
     assert "result" not in Path("run/shared.yaml").read_text()
     assert "run folder run" in capsys.readouterr().out
