@@ -19,7 +19,6 @@ from lightcnn.searching.shared.place import SharedPlace
 from lightcnn.searching.shared.settings import SharedSettings
 from lightcnn.searching.trials.place import JOBS
 
-
 COMMON = ["--data", "synthetic-lesions:count=40,size=16", "--epochs", "1", "--workers", "1", "--study", "lesions"]
 
 
