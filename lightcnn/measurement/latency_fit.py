@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import nnls
+from torch import nn
 
 from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import build_network
@@ -17,7 +18,7 @@ from lightcnn.counting.folding import FoldablePair, deploy
 from lightcnn.latency_model import LatencyModel, TimedRuntime, latency_features
 from lightcnn.measurement.latency import TimedModel, measure_rounds, torch_threads
 from lightcnn.measurement.runtimes import timed_models
-from lightcnn.network import fold
+from lightcnn.network import build, fold
 from lightcnn.program import program
 from lightcnn.progress import Progress, no_progress
 from lightcnn.spec import NetworkSpec
@@ -127,11 +128,15 @@ def _rates(table: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def ready_network(network: NetworkSpec | BaselineSpec, runtime: TimedRuntime) -> TimedModel:
     """A network with random weights, ready to be timed."""
-    model, pairs = build_network(network, 0, pretrained=False), tuple[FoldablePair, ...]()
     if isinstance(network, NetworkSpec):
-        model = fold(model)
-    else:
-        pairs = deploy(model, network.input).pairs
+        return _ready(fold(build(network, 0)), (), network, runtime)
+    model = build_network(network, 0, pretrained=False)
+    return _ready(model, deploy(model, network.input).pairs, network, runtime)
+
+
+def _ready(
+    model: nn.Module, pairs: Sequence[FoldablePair], network: NetworkSpec | BaselineSpec, runtime: TimedRuntime
+) -> TimedModel:
     (ready,) = timed_models(
         model, pairs, network.input, runtimes=[runtime], device=torch.device("cpu"), batch=1, threads=1
     )
