@@ -271,7 +271,7 @@ def search(
         return
     settings = resumed_settings(out, options) if resume else _new_settings(options, out)
     if dry_run:
-        _show_estimate(settings, as_json, quiet, out if resume else None)
+        _show_estimate(settings, as_json, quiet, resumed=out if resume else None)
     elif resume and not options.keys() & CONTINUING and out and (out / "report.json").is_file():
         _show_again(out, as_json, quiet)
     else:
@@ -300,7 +300,7 @@ def _take_part(
     settings = joined_settings(shared, options, resume=resume) or _new_settings(options, out)
     require_shareable(settings)
     if dry_run:
-        _show_estimate(settings, as_json, quiet, None, shared)
+        _show_estimate(settings, as_json, quiet, shared=shared)
         return
     end, run = finished(shared, settings), None
     if end is None:
@@ -381,7 +381,12 @@ def _run(
 
 
 def _show_estimate(
-    settings: SearchSettings, as_json: bool, quiet: bool, resumed: Path | None, shared: SharedSettings | None = None
+    settings: SearchSettings,
+    as_json: bool,
+    quiet: bool,
+    *,
+    resumed: Path | None = None,
+    shared: SharedSettings | None = None,
 ) -> None:
     """Prints the dry run of a search, which may be resumed in a folder, or whose study is shared."""
     from lightcnn.searching.terminal import SearchView, format_estimate
