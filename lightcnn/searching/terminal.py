@@ -101,7 +101,8 @@ class SearchView(LiveView, SearchProgress):
 
     def joined(self, machines: int, workers: int) -> None:
         """Shows how many processes work."""
-        self.line(f"{machines} {'process trains' if machines == 1 else 'processes train'} with {workers} workers")
+        processes = "one process trains" if machines == 1 else f"{machines} processes train"
+        self.line(f"{processes} with {'one worker' if workers == 1 else f'{workers} workers'}")
 
     def noted(self, message: str) -> None:
         """Shows the message, and that this machine trains for another one if it has no search of its own."""

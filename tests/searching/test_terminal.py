@@ -95,3 +95,11 @@ def test_the_timing_of_networks_is_announced_once_and_only_before_the_search(cap
     resumed._plan = SimpleNamespace()
     resumed.timing("timing, round 1", 0, 2)
     assert capsys.readouterr().err == ""
+
+
+def test_who_trains_is_stated_in_the_right_number(capsys: pytest.CaptureFixture[str]) -> None:
+    view = SearchView(CommandConsole(stderr=True), quiet=False)
+    view.joined(1, 1)
+    view.joined(2, 5)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["one process trains with one worker", "2 processes train with 5 workers"]
