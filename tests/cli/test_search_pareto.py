@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -112,9 +113,18 @@ def test_trainings_beside_it_with_the_same_split_are_drawn(finished: Path, data,
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "report.json").write_text("{")
     report = RunFolder.load(tmp_path / "front").report
+    mine = RunFolder.load(tmp_path / "mine").report
+    for name, part, key, value in (
+        ("text-cost", mine["network"]["cost"], "macs", "many"),
+        ("no-score", mine["metrics"]["val"]["accuracy"], "value", None),
+        ("not-finite", mine["metrics"]["test"]["accuracy"], "high", math.inf),
+    ):
+        shutil.copytree(tmp_path / "mine", tmp_path / name)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(part, key, value)
+            (tmp_path / name / "report.json").write_text(json.dumps(mine))
     beside = neighbours_document(tmp_path, report)
     assert [row["run"] for row in beside] == ["mine"]
-    mine = RunFolder.load(tmp_path / "mine").report
     assert beside[0]["val"]["accuracy"]["value"] == mine["metrics"]["val"]["accuracy"]["value"]
     assert beside[0]["cost"]["macs"] == report["network"]["cost"]["macs"]
     chart = draw_front(

@@ -5,6 +5,7 @@ Over a latency, their times are measured as those of the finalists are; nothing 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,17 +74,22 @@ def _neighbour(run: RunFolder, report: Mapping[str, Any]) -> dict[str, Any] | No
     if not same or other["predictions"]["images_sha256"] != report["predictions"]["images_sha256"]:
         return None
     metrics = dict.fromkeys(("accuracy", report["metric"]))
-    return {
-        "run": run.path.name,
-        "cost": other["network"]["cost"],
-        **{
-            name: {
-                metric: {end: other["metrics"][name][metric][end] for end in ("value", "low", "high")}
-                for metric in metrics
-            }
-            for name in ("val", "test")
-        },
-    }
+    cost, scores = other["network"]["cost"], other["metrics"]
+    _require_numbers(*cost["weight_bytes"].values())
+    _require_numbers(*(count for name, count in cost.items() if name != "weight_bytes"))
+    row: dict[str, Any] = {"run": run.path.name, "cost": cost}
+    for name in ("val", "test"):
+        row[name] = {metric: {end: scores[name][metric][end] for end in ("value", "low", "high")} for metric in metrics}
+        _require_numbers(*(score["value"] for score in row[name].values()), missing=False)
+        _require_numbers(*(score[end] for score in row[name].values() for end in ("low", "high")))
+    return row
+
+
+def _require_numbers(*values: Any, missing: bool = True) -> None:
+    """Raises: TypeError or ValueError if a value is not a finite number; None may be `missing`."""
+    for value in values:
+        if not (missing and value is None) and not math.isfinite(value):
+            raise ValueError(f"{value} in a report")
 
 
 def _time_of_run(path: Path, resource: Resource, progress: Progress) -> float | None:
