@@ -24,6 +24,7 @@ from lightcnn.searching.metric_names import format_score, format_value, metric_l
 from lightcnn.searching.report.wording import (
     certainty,
     comparison_lines,
+    front_caption,
     front_cost,
     front_line,
     longer_command,
@@ -73,7 +74,8 @@ def report_page(
         "stage_header": TABLE_HEADER, "stages": stage_rows(stages), "spec": document.dump(spec),
         "trial_header": TRIAL_HEADER, "curve_header": CURVE_HEADER, "curves": list(_curve_rows(report)),
         "trials": [_trial_row(outcome, space) for outcome in outcomes],
-        "front_header": _front_header(report), "front": list(_front_rows(report)),
+        "front_caption": front_caption(report), "front_header": _front_header(report),
+        "front": list(_front_rows(report)),
         "winner": next((n for n, outcome in enumerate(outcomes) if outcome.number == report["best"]["trial"]), None),
         "finals": [
             (final["trial"], final["images"], final["predicted"], final["reached"])

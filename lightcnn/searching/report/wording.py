@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lightcnn.budget import WEIGHT_BYTES, Resource, human
+from lightcnn.budget import RESOURCES, WEIGHT_BYTES, Resource, human
 from lightcnn.output.terminal import format_duration
 from lightcnn.recipe import ARRAYS
 from lightcnn.run_folder import RunFolder
@@ -163,6 +163,29 @@ def front_cost(point: Mapping[str, Any], resource: Resource) -> float:
     if resource.name in measured:
         return float(measured[resource.name])
     return float(counts["weight_bytes"]["int8"] if resource is WEIGHT_BYTES else counts[resource.lower])
+
+
+def front_caption(report: Mapping[str, Any]) -> str:
+    """What the colours and lines in the chart of the front are."""
+    if "pareto" in report:
+        resource = RESOURCES[report["pareto"]["resource"]]
+        are_beside = any(can_be_placed(row, resource) for row in report["pareto"]["beside"])
+        beside = " Green: runs of lightcnn train in the same folder with the same split." if are_beside else ""
+        return (
+            "Blue: networks that were trained to the end and that no other one beats in both cost and score. Orange: "
+            "the delivered network, the best on validation. Grey: networks that were trained to the end and are not on "
+            f"the front.{beside} Lines are 95 % intervals on validation images, where they are known."
+        )
+    metric, lines = report["history_metric"], ""
+    if metric == "accuracy":
+        lines = "Lines are 95 % intervals. "
+    elif report["metrics"]["val"][metric]["low"] is not None:
+        lines = "The orange line is a 95 % interval. "
+    return (
+        "Each point is a network after its longest training in the search; larger points were trained longer. Orange: "
+        f"the delivered network, after its final training. Blue: the best {metric_label(metric)} at each cost. {lines}"
+        "Dashed: the budget."
+    )
 
 
 def can_be_placed(row: Mapping[str, Any], resource: Resource) -> bool:

@@ -15,6 +15,7 @@ from lightcnn.searching.report.wording import (
     certainty,
     comparison_lines,
     ended_line,
+    front_caption,
     longer_command,
     longer_option,
     plan_lines,
@@ -181,6 +182,26 @@ def test_the_history_and_the_front_are_over_the_metric_unless_an_earlier_version
     earlier = [*outcomes, replace(outcomes[0], number=4, values={})]
     assert shown_metric("log_loss", earlier) == "accuracy"
     assert [outcome.number for outcome in front(space, earlier)] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "lines"),
+    [
+        ("accuracy", 0.4, "Lines are 95 % intervals. "), ("auc", 0.4, "The orange line is a 95 % interval. "),
+        ("log_loss", None, ""),
+    ],
+)  # fmt: skip
+def test_the_front_has_lines_where_intervals_are_known(metric: str, low: float | None, lines: str) -> None:
+    report = {"history_metric": metric, "metrics": {"val": {metric: {"low": low}}}}
+    assert front_caption(report).endswith(f" at each cost. {lines}Dashed: the budget.")
+
+
+@pytest.mark.parametrize(
+    ("row", "is_green"), [({"cost": {}}, False), ({"cost": {}, "measured": {"latency_us": 9}}, True)]
+)
+def test_green_is_explained_where_a_training_is_drawn(row: dict[str, Any], is_green: bool) -> None:
+    report = {"pareto": {"resource": "latency_us", "beside": [row]}}
+    assert ("Green: " in front_caption(report)) == is_green
 
 
 def test_the_error_of_the_predictions_is_stated() -> None:
