@@ -17,6 +17,8 @@ from lightcnn.cli.main import run
 from lightcnn.data.sources.load import load
 from lightcnn.version import __version__
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 ARCHIVE = TESTS / "fixtures" / "runs-before-the-move.zip"
 """`train`, `folds`, `search`, `ablate`, `explain` are finished; `stopped` was interrupted after 248 of 400 epochs."""
 

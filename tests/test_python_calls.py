@@ -13,6 +13,8 @@ import lightcnn
 from lightcnn.errors import DocumentError, InputError, Problem
 from lightcnn.python_calls import COMMAND, in_python, python_call
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 PACKAGE = Path(lightcnn.__file__).parent
 SEARCH, AUDIT = (inspect.signature(function).parameters for function in (lightcnn.search, lightcnn.audit))
 

@@ -34,6 +34,8 @@ from lightcnn.recipe import Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 FILES = {
     "report.json", "report.html", "spec.yaml", "network.svg", "weights.safetensors", "recipe.yaml", "metrics.csv",
     "preprocess.json", "predictions.csv", "environment.json", "data.json", "train.yaml", "log.txt", "plots",

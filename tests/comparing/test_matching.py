@@ -22,6 +22,8 @@ from lightcnn.comparing.run_predictions import read_run
 from lightcnn.errors import InputError
 from lightcnn.recipe import Recipe
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 RECIPE = """
 name: tiny
 data: {data}

@@ -18,6 +18,8 @@ from lightcnn.searching.report import report
 from lightcnn.searching.trainings import choice
 from lightcnn.searching.trainings.choice import Weights
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 STAGE = "{kind: [conv], width: {low: 4, high: 8}}"
 COMMAND = ["search", "--budget", "100kFLOPs", "--space", "space.yaml", "--data", "digits", "--workers", "1"]
 LIMITS = ["--trials", "2", "--epochs", "3"]

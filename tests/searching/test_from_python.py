@@ -16,6 +16,8 @@ import lightcnn
 from lightcnn.errors import DataError, InputError, RunError
 from lightcnn.searching.settings import load_settings
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(80) % 2
 IMAGES = (RANDOM.integers(0, 100, (80, 8, 8)) + 90 * LABELS[:, None, None]).astype(np.uint8)

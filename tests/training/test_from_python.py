@@ -10,6 +10,8 @@ from helpers.training_runs import write_digits_recipe
 
 import lightcnn
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 Calls = list[tuple[str, int, int]]
 
 

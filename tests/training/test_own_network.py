@@ -16,6 +16,8 @@ import lightcnn
 from lightcnn.cli import main
 from lightcnn.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 LABELS = np.arange(60) % 2
 IMAGES = (np.random.default_rng(0).integers(0, 100, (60, 12, 12)) + 100 * LABELS[:, None, None]).astype(np.uint8)
 REFUSAL = r"^network\.module: TinyNet is a module of Python, whose code is not in the run; give it again from Python"

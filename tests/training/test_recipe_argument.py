@@ -14,6 +14,8 @@ from lightcnn.recipe import Recipe
 from lightcnn.recipe_defaults import fitted_batch
 from lightcnn.training.recipe_argument import differences, read_recipe_argument
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):

@@ -18,6 +18,8 @@ from lightcnn.recipe import Recipe
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.settings import TrainSettings, make_settings
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):

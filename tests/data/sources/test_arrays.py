@@ -18,6 +18,8 @@ from lightcnn.data.sources.load import load
 from lightcnn.errors import DataError, InputError, LightcnnError
 from lightcnn.recipe import Recipe
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 RANDOM = np.random.default_rng(0)
 LABELS = np.arange(60) % 3
 IMAGES = (RANDOM.integers(0, 60, (60, 8, 8)) + 80 * LABELS[:, None, None]).astype(np.uint8)
