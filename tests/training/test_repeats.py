@@ -22,6 +22,8 @@ from lightcnn.data.split import make_split
 from lightcnn.recipe import Reading, Recipe
 from lightcnn.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 CLASSES = ("dark", "bright")
 
 
@@ -30,7 +32,7 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     """A recipe on 96 squares in 32 groups of three, with a manifest that names the groups."""
     from PIL import Image
@@ -51,7 +53,7 @@ def recipe(tmp_path_factory):
     return str(folder / "squares.yaml")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def repeated(recipe, tmp_path_factory):
     """Three folds of two seeds."""
     out = tmp_path_factory.mktemp("runs") / "six"
@@ -154,7 +156,7 @@ def test_a_killed_run_resumes_to_the_same_result(repeated, recipe):
 
 
 def test_seeds_alone_share_one_split(recipe):
-    assert run(["train", recipe, "--seeds", "2", "--out", "seeds", "--quiet"]) == 0
+    assert run(["train", recipe, "--seeds", "2", "--epochs", "1", "--out", "seeds", "--quiet"]) == 0
     tested = rows("seeds/predictions.csv")
     test_sets = [{row["path"] for row in tested if row["seed"] == seed} for seed in "01"]
     assert test_sets[0] == test_sets[1]
@@ -264,7 +266,7 @@ def test_a_test_set_of_enough_groups_has_no_warning(repeated):
 
 
 def test_a_damaged_repeats_file_is_an_error(recipe, capsys):
-    assert run(["train", recipe, "--seeds", "1", "--out", "one", "--quiet"]) == 0
+    assert run(["train", recipe, "--seeds", "1", "--epochs", "1", "--out", "one", "--quiet"]) == 0
     Path("one/repeats.json").write_text("{")
     Path("one/report.json").unlink()
     assert run(["train", "--resume", "--out", "one", "--quiet"]) == 2
