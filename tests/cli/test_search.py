@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,8 @@ from lightcnn.recipe import Reading, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.spec import NetworkSpec
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 BUDGET = "100kFLOPs,8kparams,9KB,4KB-RAM"
 STAGE = "{kind: [conv], width: {low: 4, high: 8}}"
 SPACE = f"size: [16]\nstem: {STAGE}\nstages: [{STAGE}]\n"
@@ -42,7 +46,7 @@ def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """80 dark and bright squares in a file with a test set."""
     folder = tmp_path_factory.mktemp("data")
@@ -57,14 +61,13 @@ def data(tmp_path_factory):
     return str(folder / "squares.npz")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def finished(data, tmp_path_factory):
-    """One finished search and what it printed as JSON."""
+    """One finished search, what it printed as JSON, and what it showed beside that."""
     out = tmp_path_factory.mktemp("runs") / "one"
-    command = [sys.executable, "-m", "lightcnn", *SMALL, "--data", data, "--out", str(out), "--json"]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=200)
-    assert process.returncode == 0, process.stderr
-    return out, process
+    with redirect_stdout(io.StringIO()) as printed, redirect_stderr(io.StringIO()) as shown:
+        assert run([*SMALL, "--data", data, "--out", str(out), "--json"]) == 0, shown.getvalue()
+    return out, printed.getvalue(), shown.getvalue()
 
 
 def rows(folder, name="trials.csv"):
@@ -73,9 +76,9 @@ def rows(folder, name="trials.csv"):
 
 
 def test_json_is_the_report_and_nothing_else(finished):
-    out, process = finished
-    assert json.loads(process.stdout) == RunFolder.load(out).report
-    assert "trial 0" in process.stderr
+    out, printed, shown = finished
+    assert json.loads(printed) == RunFolder.load(out).report
+    assert "trial 0" in shown
 
 
 def test_the_report_has_the_keys_of_the_contract(finished):
@@ -504,14 +507,14 @@ def test_a_space_with_one_network_trains_it_and_says_that_nothing_was_compared(d
     stage = "{kind: [conv], width: {low: 4, high: 4}}"
     (tmp_path / "one.yaml").write_text(f"size: [8]\nstem: {stage}\nstages: [{stage}]\n")
     arguments = ["search", "--budget", "100kFLOPs", "--space", "one.yaml", "--data", data, "--trials", "5"]
-    assert run([*arguments, "--epochs", "2", "--out", "one"]) == 0
+    assert run([*arguments, "--epochs", "2", "--workers", "1", "--out", "one"]) == 0
     printed = capsys.readouterr()
     assert "searching the given space within 100kFLOPs" in printed.err
     assert "plan: one network is trained, to about" in printed.err
     assert "one network was trained" in printed.out
     assert [row["state"] for row in rows(tmp_path / "one")] == ["complete"]
     assert int(rows(tmp_path / "one")[0]["macs"]) > 0
-    assert run(["search", "--resume", "--out", "one", "--epochs", "3", "--quiet"]) == 0
+    assert run(["search", "--resume", "--out", "one", "--epochs", "3", "--workers", "1", "--quiet"]) == 0
 
 
 def test_no_permission_to_write(tmp_path, capsys):
@@ -553,21 +556,19 @@ def test_a_folder_in_use_is_refused(finished, capsys):
     (finished[0] / "report.json").rename(finished[0] / "aside.json")
     try:
         with RunFolder.load(finished[0]).locked():
-            child = subprocess.run(
-                [sys.executable, "-m", "lightcnn", "search", "--resume", "--out", str(finished[0])],
-                capture_output=True, text=True, timeout=120,
-            )  # fmt: skip
+            code = run(["search", "--resume", "--out", str(finished[0])])
     finally:
         (finished[0] / "aside.json").rename(finished[0] / "report.json")
-    assert child.returncode == 2
-    assert "another process works in it" in child.stderr
+    assert code == 2
+    assert "another process works in it" in capsys.readouterr().err
 
 
-def test_a_killed_search_resumes_to_the_same_end(finished, data, tmp_path):
+@pytest.mark.parametrize("kills", [1, pytest.param(2, marks=pytest.mark.long)])
+def test_a_killed_search_resumes_to_the_same_end(kills, finished, data, tmp_path):
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "lightcnn", *SMALL, "--data", data, "--out", str(out), "--quiet"]
     resume = [sys.executable, "-m", "lightcnn", "search", "--resume", "--out", str(out)]
-    for trials, arguments in ((1, command), (2, resume)):
+    for trials, arguments in ((1, command), (2, resume))[:kills]:
         child = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and child.poll() is None:
