@@ -21,6 +21,8 @@ from lightcnn.searching.report.front_neighbours import neighbours_document
 from lightcnn.spec import NetworkSpec
 from lightcnn.weights import read_network
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 SEARCH = ["search", "--pareto", "--trials", "6", "--epochs", "4", "--workers", "1", "--quiet"]
 RANGE = "20k..80kFLOPs"
 
@@ -171,7 +173,8 @@ def test_a_budget_without_a_wide_range_is_refused_in_one_line(budget, message, t
 
 def test_a_search_for_one_network_cannot_be_resumed_as_one_for_a_front(data, tmp_path, capsys) -> None:
     out = str(tmp_path / "one")
-    assert run(["search", "--budget", RANGE, "--data", data, "--trials", "1", "--epochs", "1", "--out", out]) == 0
+    command = ["search", "--budget", RANGE, "--data", data, "--trials", "1", "--epochs", "1", "--workers", "1"]
+    assert run([*command, "--out", out]) == 0
     assert "pareto" not in RunFolder.load(out).report
     assert run(["search", "--resume", "--pareto", "--out", out, "--trials", "2"]) == 2
     assert "was started with pareto False, not True" in capsys.readouterr().err
