@@ -19,6 +19,8 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.searching import preparation
 from lightcnn.searching.settings import load_settings
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 RECIPE = """
 data: clean
 network: {input: [3, 16, 16], stages: [{kind: conv, width: 4, stride: 2}], classes: 2}
