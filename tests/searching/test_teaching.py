@@ -30,6 +30,8 @@ from lightcnn.searching.plan import read_plan
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.setup import TrainingSetup
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 STAGE = "{kind: [conv], width: {low: 4, high: 8}}"
 SPACE = f"size: [8]\nstem: {STAGE}\nstages: [{STAGE}]\n"
 
@@ -103,8 +105,9 @@ def test_a_resumed_search_keeps_its_teacher_and_refuses_another(
 ) -> None:
     shutil.copytree(folder / "teacher", tmp_path / "teacher")
     out, teacher = str(tmp_path / "run"), tmp_path / "teacher"
-    assert run(command(folder, "--teacher", str(teacher), "--workers", "1", "--out", out)) == 0
-    more = ["search", "--resume", "--out", out, "--trials", "3", "--quiet"]
+    short = ["--trials", "1", "--epochs", "1", "--workers", "1"]
+    assert run(command(folder, "--teacher", str(teacher), *short, "--out", out)) == 0
+    more = ["search", "--resume", "--out", out, "--trials", "2", "--workers", "1", "--quiet"]
     assert run([*more, "--teacher", "other"]) == 2
     assert "was started with teacher" in capsys.readouterr().err
     (teacher / "weights.safetensors").write_bytes(weights(taught))
@@ -157,7 +160,8 @@ def test_a_teacher_with_other_data_is_a_note(folder: Path, tmp_path: Path) -> No
     images, labels = random.integers(0, 255, (60, 8, 8)).astype(np.uint8), np.arange(60) % 2
     np.savez(tmp_path / "other.npz", train_images=images, train_labels=labels, class_names=["dark", "bright"])
     lightcnn.train(str(folder / "binary.yaml"), data=tmp_path / "other.npz", out=tmp_path / "other")
-    words = ["--teacher", str(tmp_path / "other"), "--workers", "1", "--out", str(tmp_path / "run")]
+    words = ["--teacher", str(tmp_path / "other"), "--workers", "1", "--trials", "1", "--epochs", "1"]
+    words += ["--out", str(tmp_path / "run")]
     assert run(command(folder, *words)) == 0
     note = RunFolder.load(tmp_path / "run").data["note"]
     assert "--teacher was trained on" in note and "it is unknown" in note
