@@ -20,6 +20,8 @@ import lightcnn.sklearn
 from lightcnn.errors import InputError
 from lightcnn.sklearn import LightCNNClassifier
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 LABELS = np.arange(60) % 2
 IMAGES = (np.random.default_rng(0).integers(0, 100, (60, 8, 8)) + 90 * LABELS[:, None, None]).astype(np.uint8)
 IMAGES[0, 0, :2] = 0, 255
@@ -147,7 +149,8 @@ def test_images_of_another_shape_are_not_predicted(fitted: LightCNNClassifier) -
         fitted.predict(IMAGES[:, :, :7])
 
 
-def test_the_example_runs() -> None:
+def test_the_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightcnn.devices.default_workers", lambda device: 1)  # starting two takes longer than the fit
     results = doctest.testmod(lightcnn.sklearn)
     assert results.attempted >= 4 and results.failed == 0
 
