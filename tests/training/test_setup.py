@@ -23,6 +23,8 @@ from lightcnn.run_folder import RunFolder
 from lightcnn.training.recipe_argument import read_recipe_argument
 from lightcnn.training.setup import prepare
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
