@@ -16,6 +16,7 @@ from lightcnn.cli import main
 from lightcnn.cost import cost
 from lightcnn.counting.count import count
 from lightcnn.measurement import latency as measurement
+from lightcnn.measurement import memory
 from lightcnn.network import build
 from lightcnn.profiling.page import CAPTIONS
 from lightcnn.profiling.profile import profile
@@ -133,6 +134,7 @@ def test_a_network_that_is_too_large_for_the_memory_is_a_failure_of_its_own(
 ) -> None:
     monkeypatch.setattr("lightcnn.measurement.latency.MAX_ROUNDS", 2)
     monkeypatch.setattr("lightcnn.measurement.latency.MIN_ROUNDS", 2)
+    monkeypatch.setattr(memory, "_measure_in_new_process", lambda *_: memory.ResidentMemory(2, 1))
     small = count(build(Recipe.load("quick").network), (1, 16, 16))
     needed = small.file_bytes + 64 * small.peak_activation_bytes
     monkeypatch.setattr(devices, "free_memory", lambda device: int(needed / 0.8) + 1000)
