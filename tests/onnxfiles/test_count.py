@@ -24,7 +24,12 @@ from lightcnn.spec import NetworkSpec
 
 
 @pytest.mark.parametrize(
-    ("name", "macs"), [("mobilenetv2", 300_774_272), ("resnet18", 1_814_073_344), ("micrompoxnet", 458_293_280)]
+    ("name", "macs"),
+    [
+        ("mobilenetv2", 300_774_272),
+        pytest.param("resnet18", 1_814_073_344, marks=pytest.mark.long),
+        pytest.param("micrompoxnet", 458_293_280, marks=pytest.mark.long),
+    ],
 )
 def test_known_networks_have_their_known_multiply_adds(name: str, macs: int, tmp_path: Path) -> None:
     spec = NetworkSpec.load(GOLDEN / f"{name}.yaml")
@@ -49,7 +54,7 @@ def require_sums(counted: Any) -> None:
     assert len({layer.name for layer in counted.layers}) == len(counted.layers)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 2, 5, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 3, 4))])
 def test_the_file_of_a_spec_costs_as_much_as_the_spec(seed: int, tmp_path: Path) -> None:
     spec = random_spec(Random(seed))
     model = fold(randomise_statistics(build_network(spec, 0)))
@@ -61,9 +66,16 @@ def test_the_file_of_a_spec_costs_as_much_as_the_spec(seed: int, tmp_path: Path)
     require_sums(counted)
 
 
-@pytest.mark.parametrize("name", ["deit_tiny_patch16_224", pytest.param("convnext_tiny", marks=pytest.mark.long)])
-def test_unfolded_norms_and_attention_are_counted_as_in_torch(name: str, tmp_path: Path) -> None:
-    spec = BaselineSpec(baseline=f"timm:{name}", input=(3, 224, 224), classes=10, head="own", dropout=0.0)
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("test_vit", 160),
+        pytest.param("deit_tiny_patch16_224", 224, marks=pytest.mark.long),
+        pytest.param("convnext_tiny", 224, marks=pytest.mark.long),
+    ],
+)
+def test_unfolded_norms_and_attention_are_counted_as_in_torch(name: str, size: int, tmp_path: Path) -> None:
+    spec = BaselineSpec(baseline=f"timm:{name}", input=(3, size, size), classes=10, head="own", dropout=0.0)
     model = build_network(spec, 0, pretrained=False).eval()
     (tmp_path / "a.onnx").write_bytes(onnx_bytes(model, spec.input))
     counted = count_graph(read_graph(tmp_path / "a.onnx"))
