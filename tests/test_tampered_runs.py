@@ -32,6 +32,10 @@ FILES = {
     "distill": ("report.json", "spec.yaml", "weights.safetensors", "preprocess.json"),
 }  # fmt: skip
 """What each command reads, writes or removes below the run folder."""
+DRAWN = ("panel", "curves", "maps", "overlays")
+"""The kinds of files that an explanation names."""
+PLACES = ("{outside}/secret.txt", "../../outside/secret.txt", "/dev/zero", "panels/../../x")
+"""Places that are not files of a run folder."""
 CASES = [(command, name) for command, names in FILES.items() for name in names]
 JSON_CASES = [
     (command, name) for command, name in CASES
@@ -113,8 +117,13 @@ def test_a_change_is_named_like_a_folder_of_the_run(name: str, runs: Path, capsy
     assert "ablation.json is missing or damaged" in refuses(runs, "ablate", capsys)
 
 
-@pytest.mark.parametrize("name", ["{outside}/secret.txt", "../../outside/secret.txt", "/dev/zero", "panels/../../x"])
-@pytest.mark.parametrize("key", ["panel", "curves", "maps", "overlays"])
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        *zip(DRAWN, PLACES, strict=True),
+        *(pytest.param(key, name, marks=pytest.mark.long) for key in DRAWN for name in PLACES),
+    ],
+)
 def test_an_explanation_names_files_of_its_run(
     key: str, name: str, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,7 +165,9 @@ def test_an_edited_study_is_refused(name: str, runs: Path, capsys: pytest.Captur
     assert "study.db: " in refuses(runs, "search", capsys)
 
 
-@pytest.mark.parametrize("value", [None, [], "x", 10**400])
+@pytest.mark.parametrize(
+    "value", [None, 10**400, *(pytest.param(value, marks=pytest.mark.long) for value in ([], "x"))]
+)
 @pytest.mark.parametrize(
     ("command", "name", "key"),
     [
