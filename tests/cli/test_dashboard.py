@@ -25,6 +25,8 @@ from lightcnn.searching.trials import dashboard
 from lightcnn.searching.trials.place import STUDY_NAME
 from lightcnn.searching.trials.shown_study import StudyCopy
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 needs_dashboard = pytest.mark.skipif(
     importlib.util.find_spec("optuna_dashboard") is None, reason="the extra lightcnn[dashboard] is not installed"
 )

@@ -23,6 +23,8 @@ from lightcnn.exporting.formats import FORMATS
 from lightcnn.exporting.settings import require_tools
 from lightcnn.exporting.subject import ExportSubject
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 BASELINE = {"baseline": "timm:test_efficientnet", "input": [1, 32, 32], "classes": 3, "weights": "none"}
 
 

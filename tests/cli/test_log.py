@@ -18,7 +18,10 @@ from lightcnn.cli.main import run
 from lightcnn.tracking import background
 from lightcnn.tracking.names import TRACKERS, TrackerName
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # of the libraries
+    pytest.mark.usefixtures("undrawn_charts"),
+]
 INSTALLED: list[TrackerName] = [name for name in TRACKERS if importlib.util.find_spec(name)]
 needs_trackers = pytest.mark.skipif(not INSTALLED, reason=f"none of {', '.join(TRACKERS)} is installed")
 FILE_STORE = "mlruns"

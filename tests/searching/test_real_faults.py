@@ -27,6 +27,8 @@ from lightcnn.blocks import ConvNormAct
 from lightcnn.cli.main import run
 from lightcnn.data.sources.load import load
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 SPACE = """size: [8]
 act: [relu, silu]
 stem: {kind: [conv], width: {low: 4, high: 8}}

@@ -26,6 +26,8 @@ from lightcnn.searching.trials.shown_study import read_past
 from lightcnn.searching.trials.storage import outcome_of
 from lightcnn.space import SearchSpace
 
+pytestmark = pytest.mark.usefixtures("undrawn_charts")
+
 SPEED = 50.0
 """Images that a training of `timed_steps` sees in a second."""
 STAGE = "{kind: [conv, separable], width: {low: 4, high: 24}, depth: {low: 1, high: 2}}"
