@@ -1,10 +1,10 @@
 """How long one image takes on this machine, predicted from the spec alone. No torch.
 
-The time is a sum over the operators of the deployed network (`program`): for every kind of operator, so much for each
-call, each multiply-add, each element and each group. `measurement.latency_fit` finds these rates from the times of a
-few networks. Kinds follow the ways that PyTorch computes a convolution of one image: on 80 networks of `micro`, the
-error that one in ten predictions exceeds, relative to the measured time, was 25 % with one kind for each operator, and
-11 % with those of `_kind`.
+The time is a sum over the operators of the deployed network (`program`): so much for each call, each multiply-add, each
+element and each group, and for every kind of operator so much more. `measurement.latency_fit` finds these rates from
+the times of a few networks. Kinds follow the ways that PyTorch computes a convolution of one image: on 80 networks of
+`micro`, the error that one in ten predictions exceeds, relative to the measured time, was 25 % with one kind for each
+operator, and 11 % with those of `_kind`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ RUNTIME_OF: dict[str, TimedRuntime] = {LATENCY.name: "folded", ONNX_LATENCY.name
 """The runtime whose time a resource of a budget is."""
 LARGE_ELEMENTS = 20_480
 """PyTorch computes a convolution of one image with more input elements, or with a larger kernel than 3, in oneDNN."""
+ALL = "all "
+"""Begins the names of features of all kinds."""
 Rates = Annotated[
     dict[str, Annotated[float, Field(ge=0, le=1e9)]], Field(max_length=100, description="microseconds for each feature")
 ]
@@ -71,7 +73,7 @@ def with_latencies(total: Cost, bounds: Mapping[str, float]) -> Cost:
 
 
 def latency_features(steps: Program) -> Counter[str]:
-    """The features of a program, such as `pointwise macs`; those of a network are the sums of its parts'."""
+    """Features of a program, such as `pointwise macs` and `all macs`; those of a network are the sums of its parts'."""
     features: Counter[str] = Counter()
     for step in steps.steps:
         if step.operator == "input":
@@ -87,6 +89,8 @@ def latency_features(steps: Program) -> Counter[str]:
         if step.function != "none":
             features["function calls"] += 1
             features["function elements"] += elements
+    for name, value in tuple(features.items()):
+        features[ALL + name.split()[-1]] += value
     return features
 
 

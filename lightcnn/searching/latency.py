@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from random import Random
 from typing import Annotated, Any, Literal, Self
 
 import torch
@@ -15,35 +12,22 @@ from pydantic import Field
 
 from lightcnn import document
 from lightcnn.baseline_spec import BaselineSpec
-from lightcnn.budget import MACS, ONNX_LATENCY, Budget, Cost, Limit, Resource
-from lightcnn.cost import cost
+from lightcnn.budget import ONNX_LATENCY, Budget, Cost, Resource
 from lightcnn.document import Frozen
-from lightcnn.errors import BudgetError, RunError
-from lightcnn.latency_model import RUNTIME_OF, LatencyModel, TimedRuntime
-from lightcnn.measurement.latency import MIN_ROUNDS
-from lightcnn.measurement.latency_fit import ROUND_SECONDS, fit_latency, rough_time, time_networks
+from lightcnn.errors import RunError
+from lightcnn.latency_model import RUNTIME_OF, LatencyModel
+from lightcnn.measurement.latency_fit import time_networks
 from lightcnn.onnxfiles.extra import runtime_version
 from lightcnn.progress import Progress
 from lightcnn.run_folder import RunFolder, environment
-from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.plan import require_format
+from lightcnn.searching.timed_networks import timed_model
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
 
 LATENCY_FILE = "latency.yaml"
-NETWORKS = 30
-"""Networks that are timed. The error that one in ten predictions exceeds was 14 % after 20, 11 % after 30 and 10 %
-after 50 networks of `micro`."""
 TIME_SHARE = 0.25
 """Share of the time limit of a search that timing takes at most, about: if it would be more, fewer are timed."""
-MIN_NEAR = 6
-"""Networks near the limit that are timed even then."""
-STEP = 1.6
-"""Each network has so many times the multiply-adds of the one before, until one takes longer than the limit."""
-LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
-"""The other networks take from this to that share of the limit: predictions matter near it."""
-MIN_SPREAD = 4.0
-"""The largest of them has at least so many times the multiply-adds of the smallest: rates follow from differences."""
 ALONE_SECONDS = 1.0
 """Seconds for the rounds of each network that is drawn beside a front."""
 Text = Annotated[str, Field(max_length=200)]
@@ -72,10 +56,10 @@ class TimedMachine(Frozen):
 class LatencyModels(Frozen):
     """The models of one search, and the machine on which its networks were timed.
 
-    Those of version 1 predict times that were measured by another rule.
+    Those of earlier versions predict times that were measured by other rules.
     """
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     machine: TimedMachine
     models: Annotated[tuple[LatencyModel, ...], Field(min_length=1, max_length=2)]
 
@@ -105,7 +89,7 @@ def read_models(folder: RunFolder, budget: Budget) -> LatencyModels:
 def measure_models(
     space: SearchSpace, budget: Budget, seed: int, progress: Progress, time_limit: float | None = None
 ) -> LatencyModels:
-    """Times `NETWORKS` networks of a space for every time that a budget limits, and fits the models.
+    """Times networks of a space for every time that a budget limits, and fits the models.
 
     Fewer are timed if it would take more than `TIME_SHARE` of the `time_limit` of the search, in seconds. Nothing else
     should run meanwhile. Raises: BudgetError if all of them take longer than a limit, whatever would be predicted;
@@ -113,9 +97,7 @@ def measure_models(
     """
     limits = [limit for limit in budget.limits if limit.resource.name in RUNTIME_OF]
     seconds = math.inf if time_limit is None else TIME_SHARE * time_limit / len(limits)
-    models = [
-        _measure_model(space, limit, RUNTIME_OF[limit.resource.name], seed, progress, seconds) for limit in limits
-    ]
+    models = [timed_model(space, budget, limit, seed, progress, seconds) for limit in limits]
     return LatencyModels(machine=TimedMachine.this(budget), models=tuple(models))
 
 
@@ -196,70 +178,6 @@ def latency_document(
         }
         for model, each in zip(models, latencies[delivered], strict=True)
     }  # fmt: skip
-
-
-def _measure_model(
-    space: SearchSpace, limit: Limit, runtime: TimedRuntime, seed: int, progress: Progress, seconds: float
-) -> LatencyModel:
-    """Times networks from the smallest to about the limit, then of shares of it, in about so many `seconds`."""
-    start, random, times = time.monotonic(), Random(seed), list[float]()
-    networks: list[NetworkSpec] = []
-    for network in islice(_growing(space, random), NETWORKS // 2):
-        progress("timing networks", len(networks), NETWORKS)
-        networks.append(network)
-        times.append(rough_time(network, runtime))
-        if times[-1] > HIGHEST_SHARE * limit.upper:
-            break
-    count = _affordable(seconds, time.monotonic() - start, len(networks), limit)
-    macs = [cost(network).macs for network in networks]
-    lowest = min(LOWEST_SHARE * limit.upper, limit.lower or limit.upper)  # a Pareto front begins at the lower limit
-    low, high = (_macs_at(each, macs, times) for each in (lowest, HIGHEST_SHARE * limit.upper))
-    spread = max(high / low, MIN_SPREAD)
-    while len(networks) < count:
-        networks.append(_network(space, round(low * spread ** random.random()), random))
-    measured = time_networks(networks, runtime, progress)
-    if min(measured) > limit.upper:
-        raise BudgetError(
-            f"budget {Budget((limit,))}: the fastest of {count} networks of the space {space.name or 'given'} takes "
-            f"{min(measured) / 1000:.3f} ms for one image on this machine; raise the limit, or use a space with "
-            "smaller inputs or narrower stages"
-        )
-    return fit_latency(networks, measured, runtime)
-
-
-def _affordable(seconds: float, spent: float, rough: int, limit: Limit) -> int:
-    """Networks that can be timed in so many seconds, of which `spent` were needed for the rough times of `rough` ones.
-
-    Each is prepared as for its rough time, and then timed for as long as a round of networks at the limit takes.
-    """
-    each = spent / rough + max(ROUND_SECONDS, MIN_ROUNDS * limit.upper / 1_000_000)
-    affordable = (seconds - spent) / each
-    return int(min(NETWORKS, max(rough + MIN_NEAR, affordable)))
-
-
-def _growing(space: SearchSpace, random: Random) -> Iterator[NetworkSpec]:
-    """The smallest network, and networks of more and more multiply-adds up to the largest."""
-    network, largest = space.spec(space.smallest()), cost(space.spec(space.largest())).macs
-    yield network
-    macs = float(cost(network).macs)
-    while (macs := macs * STEP) < largest:
-        yield _network(space, round(macs), random)
-
-
-def _network(space: SearchSpace, macs: int, random: Random) -> NetworkSpec:
-    """A random network of about so many multiply-adds; the smallest if there is none."""
-    try:
-        bounded = BudgetedSpace(space, Budget((Limit(MACS, max(1, macs)),)))
-    except BudgetError:
-        return space.spec(space.smallest())
-    return bounded.candidate(bounded.draw(random), random).spec
-
-
-def _macs_at(time: float, macs: Sequence[int], times: Sequence[float]) -> float:
-    """The multiply-adds of a network that takes so long, between those of the networks that were timed."""
-    below = [count for count, each in zip(macs, times, strict=True) if each <= time]
-    above = [count for count, each in zip(macs, times, strict=True) if each > time]
-    return math.sqrt(max(below, default=min(macs)) * min(above, default=max(macs)))
 
 
 def _describe(machine: TimedMachine) -> str:

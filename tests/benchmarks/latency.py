@@ -2,11 +2,15 @@
 
     python tests/benchmarks/latency.py --space micro --budget 1ms
     python tests/benchmarks/latency.py --space mobilenet --budget 5ms --searches 20
+    python tests/benchmarks/latency.py --space micro --fits
     python tests/benchmarks/latency.py --space micro --repeats 6
 
 Makes the model of a search, then times networks that the model did not see, all in turns. The peer is a line through
 logarithms of multiply-adds, fitted to the same networks. With `--searches`, runs that many searches on digits with
 limits between half and twice the budget, each by the command, and times each delivered network once more.
+
+With `--fits`, only times networks and fits models to some of them, with several penalties and several numbers of
+networks, and prints the errors for the others.
 
 With `--repeats`, only times the same networks that often, and prints by how much their times differ, for several ways
 to make one time of many rounds.
@@ -15,11 +19,13 @@ to make one time of many rounds.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -27,19 +33,26 @@ import numpy as np
 
 from lightcnn import Budget, NetworkSpec, SearchSpace, document
 from lightcnn.cost import cost
-from lightcnn.latency_model import RUNTIME_OF
+from lightcnn.latency_model import RUNTIME_OF, latency_features
 from lightcnn.measurement.latency import describe_machine, measure_rounds, torch_threads
 from lightcnn.measurement.latency_fit import (
     MAX_ROUNDS,
     QUIET_ROUNDS,
     ROUND_SECONDS,
+    fit_latency,
     least_median,
     ready_network,
     time_networks,
 )
+from lightcnn.program import program
 from lightcnn.progress import no_progress
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.latency import measure_models
+
+FIT_NETWORKS, FIT_SHARES, FIT_DRAWS = 40, (0.4, 0.8, 1.3), 20
+"""Networks at each of these shares of a limit, and draws of those that models are fitted to."""
+AGAIN_SECONDS = 5.0
+"""For so long is a delivered network timed once more."""
 
 
 def predictions(space: SearchSpace, budget: Budget, count: int, time_limit: float | None) -> None:
@@ -61,6 +74,39 @@ def predictions(space: SearchSpace, budget: Budget, count: int, time_limit: floa
         print(f"| {name} | {np.median(errors):.1%} | {np.quantile(errors, 0.9):.1%} | {errors.max():.1%} |")
     within, use = int((measured <= budget.limits[0].upper).sum()), np.median(measured) / budget.limits[0].upper
     print(f"{within} of {count} are within the limit; median use {use:.1%}")
+
+
+def fits(space: SearchSpace, budget: Budget) -> None:
+    """Prints the errors of models that are fitted to some of the same networks, means over draws of these."""
+    (limit,), (model,) = budget.limits, measure_models(space, budget, 0, no_progress).models
+    random, specs = Random(1), list[NetworkSpec]()
+    for share in FIT_SHARES:
+        near = Budget((replace(limit, upper=round(share * limit.upper)),))
+        bounded = BudgetedSpace(space, near, latencies=(model,))
+        specs += [bounded.candidate(bounded.draw(random), random).spec for _ in range(FIT_NETWORKS)]
+    measured, features = (
+        np.array(time_networks(specs, model.runtime)),
+        [latency_features(program(each)) for each in specs],
+    )
+    draws = [np.random.default_rng(seed).permutation(len(specs)) for seed in range(FIT_DRAWS)]
+    print(f"{space.name}, {budget}, {model.runtime}, {len(specs)} networks, means of {FIT_DRAWS} draws")
+    print(
+        "| networks | penalty | stated error | median error | error of 9 in 10 | within the bound |"
+        + "\n"
+        + "|---" * 6
+        + "|"
+    )
+    for count, penalty in itertools.product((15, 20, 30, 45), (0.0, 0.1, 0.3, 1.0)):
+        rows = []
+        for drawn in draws:
+            few, others = drawn[:count], drawn[count:]
+            fitted = fit_latency([specs[n] for n in few], list(measured[few]), model.runtime, penalty=penalty)
+            ratios = np.array([fitted.predict(features[n]) for n in others]) / measured[others]
+            errors = np.abs(ratios - 1)
+            within = np.mean(ratios * (1 + fitted.error) >= 1)
+            rows.append((fitted.error, np.median(errors), np.quantile(errors, 0.9), within))
+        values = " | ".join(f"{value:.1%}" for value in np.mean(rows, axis=0))
+        print(f"| {count} | {penalty:g} | {values} |", flush=True)
 
 
 def repeatability(space: SearchSpace, budget: Budget, count: int, repeats: int) -> None:
@@ -123,7 +169,7 @@ def searches(space: str, budget: Budget, count: int, seconds: float) -> None:
         name = limit.resource.name
         by_search, again = (
             report["latency"][name]["measured"],
-            time_networks([spec], report["latency"][name]["runtime"])[0],
+            time_networks([spec], report["latency"][name]["runtime"], seconds=AGAIN_SECONDS)[0],
         )
         met, again_met = met + (by_search <= upper), again_met + (again <= upper)
         values = (upper, report["network"]["cost"][name], by_search, again)
@@ -138,6 +184,7 @@ def main() -> None:
     parser.add_argument("--budget", default="1ms", help="one limit in ms or ms-onnx")
     parser.add_argument("--networks", type=int, default=50)
     parser.add_argument("--searches", type=int, default=0)
+    parser.add_argument("--fits", action="store_true")
     parser.add_argument("--repeats", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=40, help="time limit of each of these searches")
     parser.add_argument("--time-limit", type=float, help="seconds of the search that the model is made for")
@@ -146,6 +193,9 @@ def main() -> None:
     print(f"{machine['processor']}, load {machine['load']}, torch {machine['packages']['torch']}")
     if options.repeats:
         repeatability(SearchSpace.load(options.space), budget, options.networks, options.repeats)
+        return
+    if options.fits:
+        fits(SearchSpace.load(options.space), budget)
         return
     predictions(SearchSpace.load(options.space), budget, options.networks, options.time_limit)
     if options.searches:

@@ -15,7 +15,7 @@ from lightcnn import BaselineSpec, Budget, NetworkSpec, SearchSpace
 from lightcnn.latency_model import latency_features
 from lightcnn.measurement import latency_fit
 from lightcnn.measurement.latency import TimedModel, measure_rounds
-from lightcnn.measurement.latency_fit import MAX_WINDOWS, fit_latency, least_median, rough_time, time_networks
+from lightcnn.measurement.latency_fit import MAX_WINDOWS, NetworkTimer, fit_latency, least_median, time_networks
 from lightcnn.program import program
 from lightcnn.progress import no_progress
 from lightcnn.searching.budgeted_space import BudgetedSpace
@@ -51,11 +51,17 @@ def test_a_baseline_is_timed_with_folded_norms(monkeypatch: pytest.MonkeyPatch) 
     assert microseconds > 0 and len(pairs) > 5
 
 
-def test_exact_times_are_predicted_exactly(networks: list[NetworkSpec]) -> None:
-    model = fit_latency(networks, [made_up(network) for network in networks], "folded")
+def test_exact_times_are_predicted_exactly_without_a_penalty(networks: list[NetworkSpec]) -> None:
+    model = fit_latency(networks, [made_up(network) for network in networks], "folded", penalty=0.0)
     assert model.error < 1e-6
     for network in networks:
         assert model.predict(latency_features(program(network))) == pytest.approx(made_up(network), rel=1e-6)
+
+
+def test_a_kind_that_was_not_timed_takes_as_long_as_the_others(networks: list[NetworkSpec]) -> None:
+    model = fit_latency(networks, [made_up(network) for network in networks], "folded")
+    assert not any(name.startswith("scale-2d") for name in model.rates)
+    assert model.predict({"scale-2d calls": 10, "all calls": 10}) == 10 * model.rates["all calls"] > 0
 
 
 def test_the_error_is_about_that_of_other_networks(networks: list[NetworkSpec]) -> None:
@@ -81,9 +87,31 @@ def test_networks_are_timed_with_one_thread(networks: list[NetworkSpec], monkeyp
     before, steps = torch.get_num_threads(), []
     times = time_networks(networks[:2], "folded", lambda step, done, total: steps.append(step))
     assert len(times) == 2 and all(10 < time < 1e6 for time in times)
-    assert rough_time(networks[0], "folded") > 10
     assert torch.get_num_threads() == before
     assert "preparing networks" in steps
+
+
+def test_a_timer_times_roughly_while_it_prepares_and_all_in_turns_in_the_end(
+    networks: list[NetworkSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = iter([slowed(100.0, [2.0] * 20 + [1.0] * 20), slowed(300.0, [1.0])])
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.ready_network", lambda *_: next(ready))
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.ROUGH_SECONDS", 0.0)
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.MAX_ROUNDS", 10)
+    timer, before = NetworkTimer("folded"), torch.get_num_threads()
+    assert timer.runtime == "folded"
+    assert [timer.rough(network) for network in networks[:2]] == pytest.approx([200.0, 300.0])
+    assert timer.times(no_progress) == pytest.approx([100.0, 300.0])
+    assert torch.get_num_threads() == before
+
+
+def test_the_first_of_two_short_runs_only_warms_the_caches(
+    networks: list[NetworkSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = iter([slowed(100.0, [3.0, 1.0]), slowed(20_000.0, [1.0])])
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.ready_network", lambda *_: next(ready))
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.MAX_ROUNDS", 10)
+    assert time_networks(networks[:2], "folded") == pytest.approx([100.0, 20_000.0])
 
 
 def slowed(microseconds: float, slowdowns: Sequence[float]) -> TimedModel:
@@ -93,7 +121,7 @@ def slowed(microseconds: float, slowdowns: Sequence[float]) -> TimedModel:
 
 
 def test_only_rounds_of_a_quiet_machine_count(networks: list[NetworkSpec], monkeypatch: pytest.MonkeyPatch) -> None:
-    busy = [1.0, *[2.0] * 4, 1.02, 1.0, 1.01, 1.04, 1.03]
+    busy = [factor for factor in (1.0, *[2.0] * 4, 1.02, 1.0, 1.01, 1.04, 1.03) for _ in range(2)]  # two runs a round
     ready = iter([slowed(100.0, busy), slowed(300.0, busy)])
     monkeypatch.setattr("lightcnn.measurement.latency_fit.ready_network", lambda *_: next(ready))
     monkeypatch.setattr("lightcnn.measurement.latency_fit.MAX_ROUNDS", 10)
@@ -124,7 +152,7 @@ def test_all_are_timed_again_if_one_is_over_the_limit_and_not_hopeless(
     networks: list[NetworkSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows = count_windows(monkeypatch)
-    factors = [2.0] * 20 + [1.0] * 10
+    factors = [2.0] * 40 + [1.0] * 20
     ready = iter([slowed(50.0, factors), slowed(130.0, factors), slowed(900.0, [1.0])])
     monkeypatch.setattr("lightcnn.measurement.latency_fit.ready_network", lambda *_: next(ready))
     assert time_networks(networks[:3], "folded", no_progress, 150) == pytest.approx([50.0, 130.0, 900.0])
