@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import ParamSpec, TypeVar
 
-from lightcnn.errors import LightcnnError
+from lightcnn.errors import InputError, LightcnnError
 from lightcnn.recipe import Reading
 
 Arguments = ParamSpec("Arguments")
@@ -23,19 +24,39 @@ OPTION = re.compile(r"--([a-z][a-z-]*)(?: (?!(?:and|or|is|out)\b)([\w./\[][\w./\
 FLAGS = ("resume", "resplit", "allow-leak", "skip-corrupt", "require-data", "fast", "thorough")
 """Options without a value, after which the sentence continues."""
 
+PATH_TYPES = {"str", "Path", "Run", "RunFolder", "Recipe", "None"}
+"""What a parameter takes that is for paths."""
+
 
 def python_call(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Words the errors of a public function for its callers: `--input 8` becomes `input=8`."""
+    """Words the errors of a public function for its callers: `--input 8` becomes `input=8`.
+
+    Arguments that are neither paths nor what else their parameter takes are refused.
+    """
+    signature = inspect.signature(function)
 
     @functools.wraps(function)
     def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            require_path(name, value, signature.parameters[name].annotation)
         try:
             return function(*args, **kwargs)
         except LightcnnError as error:
-            error.args = (in_python(str(error), inspect.signature(function).parameters),)
+            error.args = (in_python(str(error), signature.parameters),)
             raise
 
     return wrapper
+
+
+def require_path(name: str, value: object, annotation: object) -> None:
+    """Raises: InputError if a parameter is for paths, such as `str | Path | None`, and takes no value of this type."""
+    accepted = str(annotation).split(" | ")
+    if "Path" not in accepted or not PATH_TYPES.issuperset(accepted) or isinstance(value, os.PathLike):
+        return
+    if (value is None and "None" in accepted) or {each.__name__ for each in type(value).__mro__} & {*accepted}:
+        return
+    types = [each for each in accepted if each != "None"]
+    raise InputError(f"{name}: has type {type(value).__name__}; give one of: {', '.join(types)}")
 
 
 def in_python(message: str, parameters: Mapping[str, object]) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from lightcnn import run_folder
 from lightcnn.budget import human
 from lightcnn.errors import RunError
-from lightcnn.python_calls import python_call
+from lightcnn.python_calls import python_call, require_path
 from lightcnn.run_files import VALUE_ERRORS
 from lightcnn.text import visible
 
@@ -62,12 +62,14 @@ class Run(run_folder.RunFolder):
 
         Raises:
             RunError: If it is not a run folder, or cannot be read.
+            InputError: If the path has another type.
 
         Example:
             >>> import lightcnn
             >>> lightcnn.Run.create("mine", "train", {}).path == lightcnn.Run.load("mine").path
             True
         """
+        require_path("path", path, "str | Path")
         return cls(super().load(path).path, module=network)
 
     @cached_property
