@@ -29,9 +29,11 @@ def test_features_of_a_network_are_the_sums_of_its_parts() -> None:
 def test_features_count_calls_and_multiply_adds() -> None:
     network = Recipe.load("quick").network
     features, steps = latency_features(program(network)), program(network).steps
-    calls = sum(count for name, count in features.items() if name.endswith(" calls") and name != "function calls")
-    assert calls == len(steps) - 1  # all but the normalisation of the input, which is outside the network
-    assert sum(count for name, count in features.items() if name.endswith(" macs")) == cost(network).macs
+    assert features["all calls"] - features["function calls"] == len(steps) - 1  # but the normalisation of the input
+    assert features["all macs"] == cost(network).macs
+    for total in ("calls", "macs", "elements", "groups"):
+        kinds = [count for name, count in features.items() if name.endswith(f" {total}") and name != f"all {total}"]
+        assert sum(kinds) == features[f"all {total}"] > 0
 
 
 def test_convolutions_that_pytorch_computes_differently_are_of_different_kinds() -> None:
@@ -39,7 +41,8 @@ def test_convolutions_that_pytorch_computes_differently_are_of_different_kinds()
         last = (ConvBlock(width=8, kernel=1, groups=2),)
         blocks = (ConvBlock(width=8, kernel=kernel),)
         network = NetworkSpec(input=(3, size, size), stem=blocks, stages=last, head=HeadSpec(), classes=2)
-        return {name.removesuffix(" macs") for name in latency_features(program(network)) if name.endswith(" macs")}
+        names = {name for name in latency_features(program(network)) if name.endswith(" macs")} - {"all macs"}
+        return {name.removesuffix(" macs") for name in names}
 
     assert kinds(32, 3) == {"small-conv", "small-grouped", "dense"}  # 3 * 32 * 32 elements
     assert kinds(96, 3) == {"conv", "grouped", "dense"}

@@ -11,7 +11,7 @@ from lightcnn.searching.plan import Plan
 from lightcnn.searching.settings import SearchSettings
 
 if TYPE_CHECKING:
-    from lightcnn.searching.latency import MeasuredLatency
+    from lightcnn.searching.latency.models import MeasuredLatency
     from lightcnn.searching.report.front import FrontPoint
     from lightcnn.searching.trainings.choice import Choice
     from lightcnn.searching.trainings.finals import Finalist, FinalProgress

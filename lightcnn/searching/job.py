@@ -28,7 +28,7 @@ from lightcnn.recipe import Reading
 from lightcnn.run import Run
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.deployment.names import DeployName
-from lightcnn.searching.latency import LATENCY_FILE
+from lightcnn.searching.latency.models import LATENCY_FILE
 from lightcnn.searching.metric_names import MetricName
 from lightcnn.searching.plan import Plan, read_plan, write_plan
 from lightcnn.searching.preparation import SearchInputs, SessionParts, prepare, read_data, study_file

@@ -22,7 +22,7 @@ from lightcnn.recipe_defaults import default_augment, default_training, require_
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.deployment.requirements import require_deployable, require_timeable
-from lightcnn.searching.latency import LatencyModels, measure_models, read_models
+from lightcnn.searching.latency.models import LatencyModels, measure_models, read_models
 from lightcnn.searching.plan import AVERAGING, Plan, other_version, require_continuable
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings, TrainingValues

@@ -11,7 +11,7 @@ from lightcnn.errors import LightcnnError, RunError
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.searching.comparison import SearchResult
 from lightcnn.searching.final_phase import FinalPhase, TrainedFinals
-from lightcnn.searching.latency import MeasuredLatency, measure_latencies, nearest_latency
+from lightcnn.searching.latency.models import MeasuredLatency, measure_latencies, nearest_latency
 from lightcnn.searching.preparation import SessionParts
 from lightcnn.searching.progress import PlannedSearch
 from lightcnn.searching.report.front import front_cost_of, front_points

@@ -20,7 +20,7 @@ from lightcnn.overrides import Override
 from lightcnn.progress import Progress
 from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run_folder import RunFolder
-from lightcnn.searching.latency import TIME_SHARE as TIMING_SHARE
+from lightcnn.searching.latency.models import TIME_SHARE as TIMING_SHARE
 from lightcnn.searching.settings import SearchSettings
 from lightcnn.teacher import TEACHER_FILE, TeacherPredictions, TeacherRun, open_teacher
 from lightcnn.training import session

@@ -47,7 +47,7 @@ from lightcnn.measurement.latency_fit import (
 from lightcnn.program import program
 from lightcnn.progress import no_progress
 from lightcnn.searching.budgeted_space import BudgetedSpace
-from lightcnn.searching.latency import measure_models
+from lightcnn.searching.latency.models import measure_models
 
 FIT_NETWORKS, FIT_SHARES, FIT_DRAWS = 40, (0.4, 0.8, 1.3), 20
 """Networks at each of these shares of a limit, and draws of those that models are fitted to."""

@@ -33,13 +33,13 @@ Features = dict[str, tuple[NDArray[np.float32], NDArray[np.int64]]]
 
 def features(model: Baseline, setup: TrainingSetup) -> Features:
     """What the classifier of the network sees of each image."""
-    found: dict[str, list[Tensor]] = {"train": [], "val": [], "test": []}
+    collected: dict[str, list[Tensor]] = {"train": [], "val": [], "test": []}
     classifier = cast(nn.Module, model.backbone.get_classifier())  # type: ignore[operator]
-    for part, batches in found.items():
+    for part, batches in collected.items():
         hook = classifier.register_forward_pre_hook(lambda _, inputs, batches=batches: batches.append(inputs[0]))
         setup.predict(model, part)
         hook.remove()
-    rows = {part: np.concatenate([batch.numpy() for batch in batches]) for part, batches in found.items()}
+    rows = {part: np.concatenate([batch.numpy() for batch in batches]) for part, batches in collected.items()}
     scale = np.sqrt(np.square(rows["train"]).mean())
     labels = setup.pipeline.dataset.labels
     return {part: (each / scale, labels[getattr(setup.pipeline.split, part)]) for part, each in rows.items()}

@@ -25,7 +25,7 @@ from lightcnn.latency_model import LatencyModel
 from lightcnn.overrides import Override
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching import job
-from lightcnn.searching.latency import LatencyModels, TimedMachine
+from lightcnn.searching.latency.models import LatencyModels, TimedMachine
 from lightcnn.searching.plan import read_plan
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
 from lightcnn.training.setup import TrainingSetup

@@ -14,7 +14,7 @@ from lightcnn.evaluation.scores import scores
 from lightcnn.inference import probabilities
 from lightcnn.output.charts.figures import pareto
 from lightcnn.run_folder import RunFolder
-from lightcnn.searching.latency import MeasuredLatency
+from lightcnn.searching.latency.models import MeasuredLatency
 from lightcnn.searching.trainings.choice import Choice, Weights
 from lightcnn.weights import weights_file
 

@@ -19,7 +19,7 @@ from lightcnn.progress import Progress, no_progress
 from lightcnn.recipe import Recipe
 from lightcnn.run_files import VALUE_ERRORS
 from lightcnn.run_folder import RunFolder
-from lightcnn.searching.latency import measure_alone
+from lightcnn.searching.latency.models import measure_alone
 
 REPORT = "report.json"
 REFERENCE = "micrompoxnet"

@@ -46,7 +46,7 @@ from lightcnn.recipe import RECIPE_FILE, Distillation, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.budgeted_space import BudgetedSpace, Candidate
 from lightcnn.searching.comparison import SearchResult, comparison, deploy_document, fidelity_document, final_document
-from lightcnn.searching.latency import latency_document
+from lightcnn.searching.latency.models import latency_document
 from lightcnn.searching.metric_names import EQUAL_CLASSES, MetricName
 from lightcnn.searching.plan import Plan
 from lightcnn.searching.report import figures

@@ -30,7 +30,7 @@ def test_its_time_is_measured_and_unknown_where_it_cannot_be(monkeypatch: pytest
         assert seconds <= 2 and networks[0].input == (3, 128, 128)
         return [41_234.56]
 
-    monkeypatch.setattr("lightcnn.searching.latency.time_networks", timed)
+    monkeypatch.setattr("lightcnn.searching.latency.models.time_networks", timed)
     assert [reference_cost(resource) for resource in LATENCY_RESOURCES] == [41_234.6, None]
 
 
@@ -49,7 +49,7 @@ def test_trainings_that_cannot_be_timed_have_no_time(tmp_path: Path, monkeypatch
             raise RuntimeError("not enough memory")
         return [12.34]
 
-    monkeypatch.setattr("lightcnn.searching.latency.time_networks", timed)
+    monkeypatch.setattr("lightcnn.searching.latency.models.time_networks", timed)
     rows = timed_neighbours(
         [{"run": name} for name in ("fails", "linked", "timed")], tmp_path, LATENCY_RESOURCES[0], no_progress
     )

@@ -21,7 +21,7 @@ from lightcnn.latency_model import LatencyModel, latency_features
 from lightcnn.measurement import latency_fit
 from lightcnn.program import program
 from lightcnn.progress import no_progress
-from lightcnn.searching import latency, timed_networks
+from lightcnn.searching.latency import models, timed_networks
 from lightcnn.searching.preparation import prepare as prepare_search
 from lightcnn.searching.report.wording import comparison_lines
 from lightcnn.searching.settings import new_settings
@@ -95,8 +95,8 @@ def set_speed(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
         def times(self, progress: object) -> list[float]:
             return timed(self.networks)
 
-    monkeypatch.setattr("lightcnn.searching.latency.time_networks", timed)
-    monkeypatch.setattr("lightcnn.searching.timed_networks.NetworkTimer", Timer)
+    monkeypatch.setattr("lightcnn.searching.latency.models.time_networks", timed)
+    monkeypatch.setattr("lightcnn.searching.latency.timed_networks.NetworkTimer", Timer)
 
 
 def run(space: str, budget: str, **options: object) -> Run:
@@ -182,9 +182,9 @@ def test_timing_takes_about_a_quarter_of_the_time_at_most(
             now[0] += len(rough) * max(0.3, 10 * slowest)
             return rough
 
-    monkeypatch.setattr("lightcnn.searching.timed_networks.NetworkTimer", Timer)
+    monkeypatch.setattr("lightcnn.searching.latency.timed_networks.NetworkTimer", Timer)
     images = SearchSpace.load(space).for_data(1, 2, 8)
-    (model,) = latency.measure_models(images, Budget.parse(budget), 0, no_progress, time_limit).models
+    (model,) = models.measure_models(images, Budget.parse(budget), 0, no_progress, time_limit).models
     least = timed_networks.MIN_FIRST + timed_networks.MIN_NEAR
     assert len(rough) == model.networks
     if networks is None:
@@ -272,7 +272,7 @@ def test_a_latency_below_all_times_is_refused_whatever_is_predicted(
 ) -> None:
     """On a busy machine, rates may be found by which a network takes no time."""
     no_time = MACHINE.model_copy(update={"rates": {}})
-    monkeypatch.setattr("lightcnn.searching.timed_networks.fit_latency", lambda *_: no_time)
+    monkeypatch.setattr("lightcnn.searching.latency.timed_networks.fit_latency", lambda *_: no_time)
     with pytest.raises(BudgetError, match=r"the fastest of 30 networks of the space given takes 0\.0\d\d ms for one"):
         run(space, "10us")
     assert not Path("run").exists()
@@ -283,7 +283,7 @@ def test_a_search_whose_networks_are_all_too_slow_ends_with_the_nearest(
 ) -> None:
     def slower(networks: Sequence[NetworkSpec], *rest: object) -> object:
         set_speed(monkeypatch, 3.0)
-        return latency.measure_latencies(networks, *rest)  # type: ignore[arg-type]
+        return models.measure_latencies(networks, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr("lightcnn.searching.session.measure_latencies", slower)
     with pytest.raises(LightcnnError, match=r"none of \d networks that were trained to the end meets .* the nearest"):
@@ -294,7 +294,7 @@ def test_a_search_whose_networks_are_all_too_slow_ends_with_the_nearest(
 def test_the_command_then_ends_with_1_and_can_be_resumed(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def slower(networks: Sequence[NetworkSpec], *rest: object) -> object:
         set_speed(slow, 3.0)
-        return latency.measure_latencies(networks, *rest)  # type: ignore[arg-type]
+        return models.measure_latencies(networks, *rest)  # type: ignore[arg-type]
 
     command = ["search", "--budget", "200us", "--space", space, "--data", "squares.npz", "--trials", "2"]
     with monkeypatch.context() as slow:
@@ -309,8 +309,8 @@ def test_a_finalist_that_is_too_slow_is_left_out_and_named(space: str, monkeypat
         return [100.0, *(200.4 for _ in networks[1:])]
 
     def measure(networks: Sequence[NetworkSpec], *rest: object) -> object:
-        monkeypatch.setattr("lightcnn.searching.latency.time_networks", timed)
-        return latency.measure_latencies(networks, *rest)  # type: ignore[arg-type]
+        monkeypatch.setattr("lightcnn.searching.latency.models.time_networks", timed)
+        return models.measure_latencies(networks, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr("lightcnn.searching.session.measure_latencies", measure)
     report = run(space, "200us").report
@@ -337,8 +337,8 @@ def test_a_network_without_weights_is_not_the_one_that_meets_the_limit(
         return [100.0 if network in broken else 300.0 for network in networks]
 
     def measure(networks: Sequence[NetworkSpec], *rest: object) -> object:
-        monkeypatch.setattr("lightcnn.searching.latency.time_networks", timed)
-        return latency.measure_latencies(networks, *rest)  # type: ignore[arg-type]
+        monkeypatch.setattr("lightcnn.searching.latency.models.time_networks", timed)
+        return models.measure_latencies(networks, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(choice, "_evaluated", without_first)
     monkeypatch.setattr("lightcnn.searching.session.measure_latencies", measure)
@@ -362,7 +362,7 @@ def test_the_version_of_onnx_runtime_does_not_matter_without_its_latency(
 ) -> None:
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr("onnxruntime.__version__", "9.8.7")
-    assert latency.read_models(Run.load(copied), Budget.parse("200us,100kFLOPs")).machine.onnxruntime is None
+    assert models.read_models(Run.load(copied), Budget.parse("200us,100kFLOPs")).machine.onnxruntime is None
 
 
 def test_onnx_runtime_is_asked_for_by_its_budget(space: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,8 @@ from lightcnn.measurement.latency_fit import time_networks
 from lightcnn.onnxfiles.extra import runtime_version
 from lightcnn.progress import Progress
 from lightcnn.run_folder import RunFolder, environment
+from lightcnn.searching.latency.timed_networks import timed_model
 from lightcnn.searching.plan import require_format
-from lightcnn.searching.timed_networks import timed_model
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from helpers.pages import read_page
-from searching.test_latency import prepare, set_speed
+from searching.latency.test_models import prepare, set_speed
 
 from lightcnn import Run
 from lightcnn.budget import human
 from lightcnn.cli.main import run
 from lightcnn.cost import cost
-from lightcnn.searching import latency
+from lightcnn.searching.latency import models
 from lightcnn.spec import NetworkSpec
 from lightcnn.weights import read_network
 
@@ -141,8 +141,8 @@ def test_a_network_that_misses_the_upper_limit_is_not_on_the_front(
         return [300.4, *(100.0 + number for number in range(1, len(networks)))]
 
     def measure(networks: Sequence[NetworkSpec], *rest: object) -> object:
-        monkeypatch.setattr("lightcnn.searching.latency.time_networks", timed)
-        return latency.measure_latencies(networks, *rest)  # type: ignore[arg-type]
+        monkeypatch.setattr("lightcnn.searching.latency.models.time_networks", timed)
+        return models.measure_latencies(networks, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr("lightcnn.searching.session.measure_latencies", measure)
     assert run([*SEARCH, *RANGE, "--trials", "3"]) == 0
