@@ -37,7 +37,7 @@ Rates = Annotated[
 class LatencyModel(Frozen):
     """Predicts the microseconds of one image in a runtime, from rates for the features of `latency_features`.
 
-    `error` is exceeded by one in ten of the networks that the rates were found from, each predicted without itself.
+    `error` is that of nine in ten of the networks that the rates were fitted to, each predicted without itself.
 
     Example:
         >>> from lightcnn import Recipe

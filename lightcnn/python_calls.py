@@ -31,13 +31,17 @@ PATH_TYPES = {"str", "Path", "Run", "RunFolder", "Recipe", "None"}
 def python_call(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Words the errors of a public function for its callers: `--input 8` becomes `input=8`.
 
-    Arguments that are neither paths nor what else their parameter takes are refused.
+    Values of other types are refused where a parameter is for paths.
     """
     signature = inspect.signature(function)
 
     @functools.wraps(function)
     def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError:
+            given = {}  # the call below states what is missing or unknown
+        for name, value in given.items():
             require_path(name, value, signature.parameters[name].annotation)
         try:
             return function(*args, **kwargs)

@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from lightcnn.baseline_spec import BaselineSpec
 from lightcnn.baselines import build_network
 from lightcnn.counting.folding import FoldablePair, deploy
 from lightcnn.latency_model import ALL, LatencyModel, TimedRuntime, latency_features
-from lightcnn.measurement.latency import TimedModel, measure_rounds, torch_threads
+from lightcnn.measurement.latency import MIN_ROUNDS, TimedModel, measure_rounds, torch_threads
 from lightcnn.measurement.runtimes import timed_models
 from lightcnn.network import build, fold
 from lightcnn.program import program
@@ -28,8 +27,10 @@ from lightcnn.spec import NetworkSpec
 
 ROUGH_SECONDS, ROUND_SECONDS = 0.05, 0.3
 """Seconds for the rounds of each network, alone and among the others."""
+ROUGH_ROUNDS = 3
+"""Rounds at least of a network alone."""
 SHORT_MILLISECONDS = 10.0
-"""A network that is quicker runs twice in each round, and the second run is timed: the first one finds the caches full
+"""A network that is faster runs twice in each round, and the second run is timed: the first one finds the caches full
 of the other networks (docs/reference/measurements.md#repeated-timing)."""
 MAX_ROUNDS = 1_000
 """Rounds at most, however short they are."""
@@ -87,17 +88,21 @@ def _times_within(models: Sequence[TimedModel], seconds: float, limit: int, prog
     return times
 
 
-def _quiet_times(models: Sequence[TimedModel], seconds: float, progress: Progress) -> list[float]:
+def _quiet_times(
+    models: Sequence[TimedModel], seconds: float, progress: Progress, min_rounds: int = MIN_ROUNDS
+) -> list[float]:
     """The microseconds of each model in its quietest rounds."""
-    warmed = [replace(model, run=partial(_timed_warm, model)) for model in models]
-    rounds = measure_rounds(warmed, seconds, progress, max_rounds=MAX_ROUNDS)
+    rounds = measure_rounds(
+        [_warm(model) for model in models], seconds, progress, min_rounds=min_rounds, max_rounds=MAX_ROUNDS
+    )
     return [1000 * least_median(times) for times in rounds]
 
 
-def _timed_warm(model: TimedModel) -> float:
-    """The milliseconds of one image with warm caches."""
-    first = model.run()
-    return first if first > SHORT_MILLISECONDS else model.run()
+def _warm(model: TimedModel) -> TimedModel:
+    """The model with a run that finds warm caches, unless it takes long."""
+    if model.run() > SHORT_MILLISECONDS:
+        return model
+    return replace(model, run=lambda: (model.run(), model.run())[1])
 
 
 def least_median(times: Sequence[float], count: int = QUIET_ROUNDS) -> float:
@@ -112,7 +117,7 @@ class NetworkTimer:
         >>> from lightcnn import Recipe
         >>> from lightcnn.measurement.latency_fit import NetworkTimer
         >>> timer = NetworkTimer("folded")
-        >>> timer.rough(Recipe.load("quick").network) > 0
+        >>> timer.add(Recipe.load("quick").network) > 0
         True
     """
 
@@ -120,14 +125,14 @@ class NetworkTimer:
         self.runtime = runtime
         self._models: list[TimedModel] = []
 
-    def rough(self, network: NetworkSpec) -> float:
-        """Prepares a network; returns about the microseconds of one image, measured within a fraction of a second.
+    def add(self, network: NetworkSpec) -> float:
+        """Prepares a network; returns about the microseconds of one image, measured in a few runs.
 
         Raises: LightcnnError if ONNX Runtime cannot run it.
         """
         with torch_threads(1):
             self._models.append(ready_network(network, self.runtime))
-            return _quiet_times(self._models[-1:], ROUGH_SECONDS, no_progress)[0]
+            return _quiet_times(self._models[-1:], ROUGH_SECONDS, no_progress, ROUGH_ROUNDS)[0]
 
     def times(self, progress: Progress) -> list[float]:
         """The microseconds of one image in each network, as those of `time_networks`."""
@@ -141,7 +146,7 @@ def fit_latency(
     """The rates, none below zero, with the least squares of relative errors and of rates for single kinds.
 
     Args:
-        networks: The specs that were timed, at least 3.
+        networks: The specs that were timed, at least one.
         microseconds: The time of each.
         runtime: In which they ran.
         penalty: Of the squares of rates for single kinds.
@@ -149,20 +154,38 @@ def fit_latency(
     Returns:
         The model; its error is estimated by leaving each network out.
     """
-    features = [latency_features(program(network)) for network in networks]
-    names = sorted({name for each in features for name in each})
-    table = np.array([[each[name] for name in names] for each in features]) / np.array(microseconds)[:, None]
-    scale = table.max(axis=0)
-    table /= scale
-    penalties = np.diag([0.0 if name.startswith(ALL) else math.sqrt(penalty) for name in names])
-    shares = [float(table[index] @ _rates(np.delete(table, index, axis=0), penalties)) for index in range(len(table))]
+    names, table = _table(networks, microseconds)
+    scaled, penalties = table / table.max(axis=0), _penalties(names, penalty)
+    shares = [float(row @ _rates(np.delete(scaled, index, axis=0), penalties)) for index, row in enumerate(scaled)]
     errors = [abs(1 / max(share, 1e-9) - 1) for share in shares]  # relative to the prediction, as bounds are
-    level = min(1.0, ERROR_QUANTILE * (1 + 1 / len(errors)))  # of one network more: Lei et al. 2018, split conformal
-    rates = _rates(table, penalties) / scale
+    level = min(1.0, ERROR_QUANTILE * (1 + 1 / len(errors)))  # the quantile that one network more would have
+    error = min(MAX_ERROR, float(np.quantile(errors, level, method="higher")))
+    return fit_rates(networks, microseconds, runtime, penalty=penalty).model_copy(update={"error": error})
+
+
+def fit_rates(
+    networks: Sequence[NetworkSpec], microseconds: Sequence[float], runtime: TimedRuntime, *, penalty: float = PENALTY
+) -> LatencyModel:
+    """The model of `fit_latency`, with an error of zero: it is not estimated."""
+    names, table = _table(networks, microseconds)
+    scale = table.max(axis=0)
+    rates = _rates(table / scale, _penalties(names, penalty)) / scale
     return LatencyModel(
         runtime=runtime, rates={name: float(rate) for name, rate in zip(names, rates, strict=True) if rate > 0},
-        error=min(MAX_ERROR, float(np.quantile(errors, level, method="higher"))), networks=len(networks),
+        error=0.0, networks=len(networks),
     )  # fmt: skip
+
+
+def _table(networks: Sequence[NetworkSpec], microseconds: Sequence[float]) -> tuple[list[str], NDArray[np.float64]]:
+    """The names of all features, and those of each network over its time, (networks, features)."""
+    features = [latency_features(program(network)) for network in networks]
+    names = sorted({name for each in features for name in each})
+    return names, np.array([[each[name] for name in names] for each in features]) / np.array(microseconds)[:, None]
+
+
+def _penalties(names: Sequence[str], penalty: float) -> NDArray[np.float64]:
+    """A row for each feature (features, features), whose square is the penalty of its rate."""
+    return np.diag([0.0 if name.startswith(ALL) else math.sqrt(penalty) for name in names])
 
 
 def _rates(table: NDArray[np.float64], penalties: NDArray[np.float64]) -> NDArray[np.float64]:

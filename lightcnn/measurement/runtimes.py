@@ -91,21 +91,18 @@ def timed_file(graph: Graph, *, batch: int, threads: int) -> TimedModel:
 def _torch_model(model: nn.Module, shape: Shape, runtime: str, device: torch.device, batch: int) -> TimedModel:
     """A model in PyTorch, in the faster memory layout."""
     model = model.to(device)
-    runs = {
-        layout: _timed(copy.deepcopy(model).to(memory_format=layout), shape, 1, device, layout)
-        for layout in (torch.contiguous_format, torch.channels_last)
-    }
+    models = {torch.channels_last: copy.deepcopy(model), torch.contiguous_format: model}
+    runs = {layout: _timed(each.to(memory_format=layout), shape, 1, device, layout) for layout, each in models.items()}
     for run in runs.values():
         warm_up(run)
     layout = _fastest(runs)
-    model = model.to(memory_format=layout)
     return TimedModel(
         runtime=runtime,
         layout="channels_last" if layout is torch.channels_last else "contiguous",
         device=str(device),
         batch=batch,
-        run=_timed(model, shape, 1, device, layout),
-        many=_better_of_two(_timed(model, shape, batch, device, layout)),
+        run=runs[layout],
+        many=_better_of_two(_timed(models[layout], shape, batch, device, layout)),
     )
 
 

@@ -15,8 +15,6 @@ from lightcnn.cli.main import run
 from lightcnn.evaluation.predictions import read_predictions
 from lightcnn.run_folder import RunFolder
 
-pytestmark = pytest.mark.usefixtures("undrawn_charts")
-
 RECIPE = (
     "data: images\nnetwork: {input: [1, 8, 8], stages: [{kind: conv, width: 4}], classes: 2}\naugment: none\n"
     "training: {epochs: 1, batch: 4}\n"

@@ -94,13 +94,13 @@ def test_networks_are_timed_with_one_thread(networks: list[NetworkSpec], monkeyp
 def test_a_timer_times_roughly_while_it_prepares_and_all_in_turns_in_the_end(
     networks: list[NetworkSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ready = iter([slowed(100.0, [2.0] * 20 + [1.0] * 20), slowed(300.0, [1.0])])
+    ready = iter([slowed(100.0, [2.0] * 7 + [1.0] * 21), slowed(300.0, [1.0])])
     monkeypatch.setattr("lightcnn.measurement.latency_fit.ready_network", lambda *_: next(ready))
-    monkeypatch.setattr("lightcnn.measurement.latency_fit.ROUGH_SECONDS", 0.0)
+    monkeypatch.setattr("lightcnn.measurement.latency_fit.ROUGH_SECONDS", 0.0)  # three rounds
     monkeypatch.setattr("lightcnn.measurement.latency_fit.MAX_ROUNDS", 10)
     timer, before = NetworkTimer("folded"), torch.get_num_threads()
     assert timer.runtime == "folded"
-    assert [timer.rough(network) for network in networks[:2]] == pytest.approx([200.0, 300.0])
+    assert [timer.add(network) for network in networks[:2]] == pytest.approx([200.0, 300.0])
     assert timer.times(no_progress) == pytest.approx([100.0, 300.0])
     assert torch.get_num_threads() == before
 
@@ -108,7 +108,7 @@ def test_a_timer_times_roughly_while_it_prepares_and_all_in_turns_in_the_end(
 def test_the_first_of_two_short_runs_only_warms_the_caches(
     networks: list[NetworkSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ready = iter([slowed(100.0, [3.0, 1.0]), slowed(20_000.0, [1.0])])
+    ready = iter([slowed(100.0, [1.0, *[3.0, 1.0] * 10]), slowed(20_000.0, [1.0])])
     monkeypatch.setattr("lightcnn.measurement.latency_fit.ready_network", lambda *_: next(ready))
     monkeypatch.setattr("lightcnn.measurement.latency_fit.MAX_ROUNDS", 10)
     assert time_networks(networks[:2], "folded") == pytest.approx([100.0, 20_000.0])
@@ -121,7 +121,7 @@ def slowed(microseconds: float, slowdowns: Sequence[float]) -> TimedModel:
 
 
 def test_only_rounds_of_a_quiet_machine_count(networks: list[NetworkSpec], monkeypatch: pytest.MonkeyPatch) -> None:
-    busy = [factor for factor in (1.0, *[2.0] * 4, 1.02, 1.0, 1.01, 1.04, 1.03) for _ in range(2)]  # two runs a round
+    busy = [1.0, *(factor for factor in (1.0, *[2.0] * 4, 1.02, 1.0, 1.01, 1.04, 1.03) for _ in range(2))]
     ready = iter([slowed(100.0, busy), slowed(300.0, busy)])
     monkeypatch.setattr("lightcnn.measurement.latency_fit.ready_network", lambda *_: next(ready))
     monkeypatch.setattr("lightcnn.measurement.latency_fit.MAX_ROUNDS", 10)
@@ -152,7 +152,7 @@ def test_all_are_timed_again_if_one_is_over_the_limit_and_not_hopeless(
     networks: list[NetworkSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows = count_windows(monkeypatch)
-    factors = [2.0] * 40 + [1.0] * 20
+    factors = [2.0] * 42 + [1.0] * 20
     ready = iter([slowed(50.0, factors), slowed(130.0, factors), slowed(900.0, [1.0])])
     monkeypatch.setattr("lightcnn.measurement.latency_fit.ready_network", lambda *_: next(ready))
     assert time_networks(networks[:3], "folded", no_progress, 150) == pytest.approx([50.0, 130.0, 900.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -32,6 +33,24 @@ def test_a_network_is_timed_in_both_runtimes_of_torch(monkeypatch: pytest.Monkey
     assert [result.runtime for result in latencies] == ["folded", "eager"]
     assert all(result.median > 0 and result.runs == 3 and result.images_per_second > 0 for result in latencies)
     assert {result.layout for result in latencies} <= {"contiguous", "channels_last"}
+
+
+def test_the_faster_layout_is_chosen_though_the_machine_is_slower_for_a_while() -> None:
+    for faster, slower in itertools.permutations((torch.contiguous_format, torch.channels_last)):
+        slowdown = itertools.chain([5.0] * 6, itertools.repeat(1.0))
+        times = {slower: 1.2, faster: 1.0}
+        runs = {layout: lambda each=each, factors=slowdown: each * next(factors) for layout, each in times.items()}
+        assert runtimes._fastest(runs) is faster
+
+
+def test_what_is_timed_was_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed = []
+    monkeypatch.setattr(runtimes, "warm_up", warmed.append)
+    spec = Recipe.load("quick").network
+    (ready,) = timed_models(
+        build_network(spec, 0), (), spec.input, runtimes=("eager",), device=torch.device("cpu"), batch=2, threads=1
+    )
+    assert len(warmed) == 2 and ready.run in warmed
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

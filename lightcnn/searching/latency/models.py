@@ -20,7 +20,7 @@ from lightcnn.measurement.latency_fit import time_networks
 from lightcnn.onnxfiles.extra import runtime_version
 from lightcnn.progress import Progress
 from lightcnn.run_folder import RunFolder, environment
-from lightcnn.searching.latency.timed_networks import timed_model
+from lightcnn.searching.latency.timed_networks import fitted_model
 from lightcnn.searching.plan import require_format
 from lightcnn.space import SearchSpace
 from lightcnn.spec import NetworkSpec
@@ -97,7 +97,7 @@ def measure_models(
     """
     limits = [limit for limit in budget.limits if limit.resource.name in RUNTIME_OF]
     seconds = math.inf if time_limit is None else TIME_SHARE * time_limit / len(limits)
-    models = [timed_model(space, budget, limit, seed, progress, seconds) for limit in limits]
+    models = [fitted_model(space, budget, limit, seed, progress, seconds) for limit in limits]
     return LatencyModels(machine=TimedMachine.this(budget), models=tuple(models))
 
 

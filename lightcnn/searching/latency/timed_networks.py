@@ -1,7 +1,7 @@
 """Times networks of a space before a search, and fits its latency model: measured where it will predict.
 
-First come networks from the smallest to about the limit; then those that the search would propose at times from a third
-of the limit to a third above it, by the rates that are known so far.
+First come networks from the smallest to about the limit; then those that the search would propose within a third of the
+limit to a third more than it, by the rates that are known so far.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lightcnn.cost import cost
 from lightcnn.errors import BudgetError
 from lightcnn.latency_model import RUNTIME_OF, LatencyModel
 from lightcnn.measurement.latency import MIN_ROUNDS
-from lightcnn.measurement.latency_fit import ROUND_SECONDS, NetworkTimer, fit_latency
+from lightcnn.measurement.latency_fit import ROUND_SECONDS, NetworkTimer, fit_latency, fit_rates
 from lightcnn.progress import Progress
 from lightcnn.searching.budgeted_space import BudgetedSpace
 from lightcnn.space import SearchSpace
@@ -31,10 +31,10 @@ MIN_FIRST, MIN_NEAR = 3, 6
 STEP = 1.6
 """Each of the first networks has so many times the multiply-adds of the one before, until one is over the limit."""
 LOWEST_SHARE, HIGHEST_SHARE = 0.3, 1.3
-"""The other networks take from this to that share of the limit: predictions matter near it."""
+"""The others are proposed within this to that share of the limit, of which they use half or more."""
 
 
-def timed_model(
+def fitted_model(
     space: SearchSpace, budget: Budget, limit: Limit, seed: int, progress: Progress, seconds: float
 ) -> LatencyModel:
     """The model of a time that a budget limits, from `NETWORKS` networks, or fewer so that it takes about `seconds`.
@@ -49,36 +49,36 @@ def timed_model(
     def add(network: NetworkSpec) -> None:
         progress("timing networks", len(networks), NETWORKS)
         networks.append(network)
-        rough.append(timer.rough(network))
+        rough.append(timer.add(network))
 
     for network in islice(_growing(space, smallest, random), NETWORKS // 2):
         add(network)
         if len(networks) >= MIN_FIRST and rough[-1] > HIGHEST_SHARE * limit.upper:
             break
-    count = _affordable(seconds, time.monotonic() - start, len(networks), limit)
+    least = len(networks) + MIN_NEAR
     lowest = min(LOWEST_SHARE, (limit.lower or limit.upper) / limit.upper)  # a Pareto front begins at the lower limit
-    while len(networks) < count:
-        rates = fit_latency(networks, rough, timer.runtime).model_copy(update={"error": 0.0})
+    while len(networks) < least or _affords(seconds, time.monotonic() - start, len(networks) + 1, limit):
+        rates = fit_rates(networks, rough, timer.runtime)
         share = lowest * (HIGHEST_SHARE / lowest) ** random.random()
         near = _proposed(space, budget, limit, share, rates, random)
         add(near or _network(space, round(STEP * cost(smallest).macs), random) or smallest)
     measured = timer.times(progress)
     if min(measured) > limit.upper:
         raise BudgetError(
-            f"budget {Budget((limit,))}: the fastest of {count} networks of the space {space.name or 'given'} takes "
-            f"{min(measured) / 1000:.3f} ms for one image on this machine; raise the limit, or use a space with "
+            f"budget {Budget((limit,))}: the fastest of {len(networks)} networks of the space {space.name or 'given'} "
+            f"takes {min(measured) / 1000:.3f} ms for one image on this machine; raise the limit, or use a space with "
             "smaller inputs or narrower stages"
         )
     return fit_latency(networks, measured, timer.runtime)
 
 
-def _affordable(seconds: float, spent: float, prepared: int, limit: Limit) -> int:
-    """Networks that can be timed in so many seconds, if `prepared` ones took `spent` until their rough times.
+def _affords(seconds: float, spent: float, count: int, limit: Limit) -> bool:
+    """Whether so many networks can be timed in so many seconds, if all but one took `spent` until their rough times.
 
     In the end, each is timed for as long as a round of networks at the limit takes.
     """
-    each = spent / prepared + max(ROUND_SECONDS, MIN_ROUNDS * limit.upper / 1_000_000)
-    return int(min(NETWORKS, max(prepared + MIN_NEAR, seconds / each)))
+    rounds = count * max(ROUND_SECONDS, MIN_ROUNDS * limit.upper / 1_000_000)
+    return count <= NETWORKS and spent * count / (count - 1) + rounds <= seconds
 
 
 def _growing(space: SearchSpace, smallest: NetworkSpec, random: Random) -> Iterator[NetworkSpec]:
@@ -97,7 +97,7 @@ def _network(space: SearchSpace, macs: int, random: Random) -> NetworkSpec | Non
 def _proposed(
     space: SearchSpace, budget: Budget, limit: Limit, share: float, rates: LatencyModel, random: Random
 ) -> NetworkSpec | None:
-    """A random network that takes about a share of the limit by the rates, within the other upper limits."""
+    """A random network within a share of the limit by the rates, and within other upper limits that are no times."""
     near = replace(limit, lower=None, upper=max(1, round(share * limit.upper)))
     others = (replace(each, lower=None) for each in budget.limits if each.resource not in LATENCY_RESOURCES)
     return _drawn(space, Budget((near, *others)), (rates,), random)

@@ -80,7 +80,7 @@ def _neighbour(run: RunFolder, report: Mapping[str, Any]) -> dict[str, Any] | No
     row: dict[str, Any] = {"run": run.path.name, "cost": cost}
     for name in ("val", "test"):
         row[name] = {metric: {end: scores[name][metric][end] for end in ("value", "low", "high")} for metric in metrics}
-        _require_numbers(*(score["value"] for score in row[name].values()), missing=False)
+        _require_numbers(*(score["value"] for score in row[name].values()), missing=name == "test")
         _require_numbers(*(score[end] for score in row[name].values() for end in ("low", "high")))
     return row
 

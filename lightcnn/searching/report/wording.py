@@ -138,7 +138,11 @@ def _about(seconds: float) -> str:
 def _why_unused(compared: Mapping[str, Any]) -> str:
     """Why a search with a time limit did not use all of it."""
     if compared["networks"] == 1:
-        return "no further part fitted" if compared["cut_short"] else "its network was trained to its longest length"
+        return (
+            "no further part of its training fitted"
+            if compared["cut_short"]
+            else "its network was trained to its longest length"
+        )
     if compared["finalists"] == compared["networks"]:
         return "all of its networks were trained to the end"
     return "no other training fitted"

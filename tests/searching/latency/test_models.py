@@ -16,6 +16,7 @@ from PIL import Image
 
 from lightcnn import Budget, Run, SearchSpace, search
 from lightcnn.cli import main as cli
+from lightcnn.cost import cost
 from lightcnn.errors import BudgetError, InputError, LightcnnError
 from lightcnn.latency_model import LatencyModel, latency_features
 from lightcnn.measurement import latency_fit
@@ -88,7 +89,7 @@ def set_speed(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     class Timer(latency_fit.NetworkTimer):
         """Networks whose times are made up."""
 
-        def rough(self, network: NetworkSpec) -> float:
+        def add(self, network: NetworkSpec) -> float:
             self.networks = [*getattr(self, "networks", []), network]
             return took(network)
 
@@ -160,10 +161,10 @@ def test_other_times_than_those_of_the_search_are_refused_before_the_images_are_
 
 @pytest.mark.parametrize(
     ("time_limit", "budget", "networks"),
-    [(None, "200us", 30), (600.0, "200us", 30), (40.0, "200us", 25), (1.0, "200us", None), (60.0, "1000ms", None)],
+    [(None, "200us", 30), (600.0, "200us", 30), (40.0, "200us", 25), (1.0, "200us", 13), (60.0, "1000ms", 18)],
 )
 def test_timing_takes_about_a_quarter_of_the_time_at_most(
-    space: str, monkeypatch: pytest.MonkeyPatch, time_limit: float | None, budget: str, networks: int | None
+    space: str, monkeypatch: pytest.MonkeyPatch, time_limit: float | None, budget: str, networks: int
 ) -> None:
     """A network is prepared in 0.1 s and then timed for 0.3 s, and for at least ten rounds."""
     now, rough = [0.0], list[float]()
@@ -173,7 +174,7 @@ def test_timing_takes_about_a_quarter_of_the_time_at_most(
     class Timer(latency_fit.NetworkTimer):
         """Networks whose times are made up, and that take time."""
 
-        def rough(self, network: NetworkSpec) -> float:
+        def add(self, network: NetworkSpec) -> float:
             now[0] += 0.1
             rough.append(MACHINE.predict(latency_features(program(network))))
             return rough[-1]
@@ -185,13 +186,25 @@ def test_timing_takes_about_a_quarter_of_the_time_at_most(
     monkeypatch.setattr("lightcnn.searching.latency.timed_networks.NetworkTimer", Timer)
     images = SearchSpace.load(space).for_data(1, 2, 8)
     (model,) = models.measure_models(images, Budget.parse(budget), 0, no_progress, time_limit).models
-    least = timed_networks.MIN_FIRST + timed_networks.MIN_NEAR
     assert len(rough) == model.networks
-    if networks is None:
-        assert least <= model.networks < least + 10
-    else:
-        assert model.networks == networks
-        assert time_limit is None or now[0] <= time_limit / 4
+    assert model.networks == networks  # 7 of growing size are needed for 0.2 ms, and the space has 12
+    if networks == 25:
+        assert time_limit is not None and now[0] <= time_limit / 4
+
+
+@pytest.mark.parametrize(("budget", "lowest"), [("200us,60kFLOPs", 0.15), ("40..200us,60kFLOPs", 0.1)])
+def test_networks_are_timed_that_the_search_would_propose(
+    space: str, monkeypatch: pytest.MonkeyPatch, budget: str, lowest: float
+) -> None:
+    timed: list[NetworkSpec] = []
+    add = timed_networks.NetworkTimer.add
+    monkeypatch.setattr(timed_networks.NetworkTimer, "add", lambda timer, each: timed.append(each) or add(timer, each))
+    images = SearchSpace.load(space).for_data(1, 2, 8)
+    models.measure_models(images, Budget.parse(budget), 0, no_progress)
+    near = timed[-15:]  # after 15 networks of growing size at most
+    shares = [MACHINE.predict(latency_features(program(network))) / 200 for network in near]
+    assert all(0.8 * lowest <= share <= 1.2 * timed_networks.HIGHEST_SHARE for share in shares)
+    assert max(cost(network).macs for network in near) <= 60_000 < max(cost(network).macs for network in timed)
 
 
 def test_a_search_bounds_the_timing_by_its_own_time(space: str, monkeypatch: pytest.MonkeyPatch) -> None:

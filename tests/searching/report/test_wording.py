@@ -145,7 +145,7 @@ def test_second_seeds_and_unused_time_are_explained() -> None:
     unused = comparison_lines(report(networks=1, unused_seconds=47) | {"seconds": 73.0})
     assert unused[-1] == "the search ended 0:47 before its time: its network was trained to its longest length"
     cut = comparison_lines(report(networks=1, unused_seconds=4, cut_short=True) | {"seconds": 10.0})
-    assert cut[-1] == "the search ended 0:04 before its time: no further part fitted"
+    assert cut[-1] == "the search ended 0:04 before its time: no further part of its training fitted"
     nearly = comparison_lines(report(unused_seconds=9) | {"seconds": 111.0})
     assert not any("before its time" in line for line in nearly)
 
