@@ -47,6 +47,8 @@ PENALTY = 0.1
 """Of the squared rate of a feature of one kind, where the largest feature is 1, beside the squared relative errors: few
 networks do not show how all kinds differ. With it, the error of 9 in 10 after 30 networks of `micro` was 15 % in place
 of 17 %, and after 20 24 % in place of 30 % (docs/reference/measurements.md#latency-within-a-search)."""
+MAX_STEPS = 100
+"""Steps at most for each rate, after which scipy would give up; few are needed."""
 ERROR_QUANTILE = 0.9
 """The share of networks whose error is at most that of the model."""
 
@@ -191,7 +193,7 @@ def _penalties(names: Sequence[str], penalty: float) -> NDArray[np.float64]:
 def _rates(table: NDArray[np.float64], penalties: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rates with which every row of the table sums to about 1, and every row of the penalties to about 0."""
     sums = np.concatenate([np.ones(len(table)), np.zeros(len(penalties))])
-    rates: NDArray[np.float64] = nnls(np.concatenate([table, penalties]), sums)[0]
+    rates: NDArray[np.float64] = nnls(np.concatenate([table, penalties]), sums, maxiter=MAX_STEPS * len(penalties))[0]
     return rates
 
 
