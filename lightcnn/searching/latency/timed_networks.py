@@ -1,7 +1,7 @@
 """Times networks of a space before a search, and fits its latency model: measured where it will predict.
 
-First come networks from the smallest to about the limit; then those that the search would propose within a third of the
-limit to a third more than it, by the rates that are known so far.
+First come networks from the smallest to about the limit; then those that the search would propose within 0.3 to 1.3
+times the limit, by the rates that are known so far.
 """
 
 from __future__ import annotations
