@@ -80,6 +80,8 @@ def test_the_type_of_an_error_and_its_problems_are_kept() -> None:
 
 def test_other_errors_and_results_pass() -> None:
     assert python_call(lambda first, second: first + second)(1, second=2) == 3
+    with pytest.raises(TypeError, match=r"search\(\) got an unexpected keyword argument 'trails'"):
+        lightcnn.search("1MFLOPs", trails=3)  # type: ignore[call-arg]
     with pytest.raises(ZeroDivisionError, match="--x"):
         python_call(lambda: (_ for _ in ()).throw(ZeroDivisionError("--x")))()
     with pytest.raises(InputError, match="already exists; choose a new folder, or use resume=True to continue"):

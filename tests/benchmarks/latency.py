@@ -84,18 +84,12 @@ def fits(space: SearchSpace, budget: Budget) -> None:
         near = Budget((replace(limit, upper=round(share * limit.upper)),))
         bounded = BudgetedSpace(space, near, latencies=(model,))
         specs += [bounded.candidate(bounded.draw(random), random).spec for _ in range(FIT_NETWORKS)]
-    measured, features = (
-        np.array(time_networks(specs, model.runtime)),
-        [latency_features(program(each)) for each in specs],
-    )
+    measured = np.array(time_networks(specs, model.runtime))
+    features = [latency_features(program(each)) for each in specs]
     draws = [np.random.default_rng(seed).permutation(len(specs)) for seed in range(FIT_DRAWS)]
     print(f"{space.name}, {budget}, {model.runtime}, {len(specs)} networks, means of {FIT_DRAWS} draws")
-    print(
-        "| networks | penalty | stated error | median error | error of 9 in 10 | within the bound |"
-        + "\n"
-        + "|---" * 6
-        + "|"
-    )
+    print("| networks | penalty | stated error | median error | error of 9 in 10 | within the bound |")
+    print("|---" * 6 + "|")
     for count, penalty in itertools.product((15, 20, 30, 45), (0.0, 0.1, 0.3, 1.0)):
         rows = []
         for drawn in draws:

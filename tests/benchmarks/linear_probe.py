@@ -60,25 +60,18 @@ def main() -> None:
         setup = prepare(replace(draft, recipe=draft.recipe.model_copy(update={"reading": reading})), "cpu")
         folds.append(features(cast(Baseline, build_network(setup.recipe.network, 0)).eval(), setup))
     print("| inverse penalty | validation accuracy | validation log loss |\n|---|---|---|")
-    losses = {}
+    losses, models = dict[float, float](), dict[float, list[LogisticRegression]]()
     for penalty in INVERSE_PENALTIES:
-        models = [LogisticRegression(C=penalty, max_iter=5_000).fit(*fold["train"]) for fold in folds]
-        accuracy = np.mean([model.score(*fold["val"]) for model, fold in zip(models, folds, strict=True)])
-        losses[penalty] = np.mean(
-            [
-                log_loss(fold["val"][1], model.predict_proba(fold["val"][0]))
-                for model, fold in zip(models, folds, strict=True)
-            ]
-        )
+        models[penalty] = [LogisticRegression(C=penalty, max_iter=5_000).fit(*fold["train"]) for fold in folds]
+        pairs = [(model, *fold["val"]) for model, fold in zip(models[penalty], folds, strict=True)]
+        accuracy = np.mean([model.score(rows, labels) for model, rows, labels in pairs])
+        losses[penalty] = float(np.mean([log_loss(labels, model.predict_proba(rows)) for model, rows, labels in pairs]))
         print(f"| {penalty:g} | {accuracy:.1%} | {losses[penalty]:.3f} |")
     best = min(losses, key=losses.__getitem__)
-    predicted, labels = [], []
-    for fold in folds:
-        model = LogisticRegression(C=best, max_iter=5_000).fit(*fold["train"])
-        predicted.append(model.predict_proba(fold["test"][0])[:, 1])
-        labels.append(fold["test"][1])
-    right = (np.concatenate(predicted) > 0.5) == np.concatenate(labels)
-    aucs = [roc_auc_score(truth, scores) for truth, scores in zip(labels, predicted, strict=True)]
+    tested = [fold["test"][1] for fold in folds]
+    predicted = [model.predict_proba(fold["test"][0])[:, 1] for model, fold in zip(models[best], folds, strict=True)]
+    right = (np.concatenate(predicted) > 0.5) == np.concatenate(tested)
+    aucs = [roc_auc_score(truth, scores) for truth, scores in zip(tested, predicted, strict=True)]
     print(
         f"test with {best:g}: {right.sum()} of {len(right)} correct ({right.mean():.1%}), mean AUC {np.mean(aucs):.2f}"
     )

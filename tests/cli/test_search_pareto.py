@@ -120,15 +120,12 @@ def test_trainings_beside_it_with_the_same_split_are_drawn(finished: Path, data,
         ("text-cost", mine["network"]["cost"], "macs", "many"),
         ("no-score", mine["metrics"]["val"]["accuracy"], "value", None),
         ("not-finite", mine["metrics"]["test"]["accuracy"], "high", math.inf),
+        ("undefined", mine["metrics"]["test"]["accuracy"], "value", None),  # as a score may be of a test set
     ):
         shutil.copytree(tmp_path / "mine", tmp_path / name)
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(part, key, value)
             (tmp_path / name / "report.json").write_text(json.dumps(mine))
-    shutil.copytree(tmp_path / "mine", tmp_path / "undefined")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(mine["metrics"]["test"]["accuracy"], "value", None)
-        (tmp_path / "undefined" / "report.json").write_text(json.dumps(mine))
     undefined, *beside = sorted(neighbours_document(tmp_path, report), key=lambda row: row["run"] != "undefined")
     assert undefined["run"] == "undefined" and undefined["test"]["accuracy"]["value"] is None
     assert [row["run"] for row in beside] == ["mine"]
