@@ -188,7 +188,7 @@ def front_caption(report: Mapping[str, Any]) -> str:
     return (
         "Each point is a network after its longest training in the search; larger points were trained longer. Orange: "
         f"the delivered network, after its final training. Blue: the best {metric_label(metric)} at each cost. {lines}"
-        "Dashed: the budget."
+        "Dashed: the budget, if the largest network of the space exceeds it."
     )
 
 

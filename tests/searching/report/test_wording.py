@@ -195,7 +195,9 @@ def test_the_history_and_the_front_are_over_the_metric_unless_an_earlier_version
 )  # fmt: skip
 def test_the_front_has_lines_where_intervals_are_known(metric: str, low: float | None, lines: str) -> None:
     report = {"history_metric": metric, "metrics": {"val": {metric: {"low": low}}}}
-    assert front_caption(report).endswith(f" at each cost. {lines}Dashed: the budget.")
+    assert front_caption(report).endswith(
+        f" at each cost. {lines}Dashed: the budget, if the largest network of the space exceeds it."
+    )
 
 
 @pytest.mark.parametrize(
