@@ -105,6 +105,12 @@ def print_pair(title: str, pair: Pair, runs: Sequence[Run]) -> None:
     print_row(title, pair.value_a, pair.value_b, estimate.difference, ends, pair.detectable, runs)
 
 
+def print_teachers(runs: Sequence[Run]) -> None:
+    """Prints how often the teachers are right on the test images of their folds."""
+    correct = pooled(runs).correct
+    print(f"\nthe teachers: {correct.sum():.0f} of {correct.size} correct ({correct.mean():.2%})")
+
+
 def print_row(
     title: str,
     first: float,
@@ -150,6 +156,8 @@ def main() -> None:
     ours, theirs = zip(*folds, strict=True)
     for pair in compare_pair(pooled(ours), pooled(theirs)):
         print_pair(f"photographs, {kind}", pair, ours)
+    if options.teacher:
+        print_teachers([Run.load(run / "teacher") for run in ours])
 
 
 if __name__ == "__main__":
