@@ -28,7 +28,7 @@ from lightcnn.training.setup import TrainingSetup, prepare
 FOLDS = 5
 INVERSE_PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
 Features = dict[str, tuple[NDArray[np.float32], NDArray[np.int64]]]
-"""Of each part of a split: features (N, features), of mean square 1 on the training images, and labels (N,)."""
+"""Of each part of a split: features (N, features) and labels (N,)."""
 
 
 def features(model: Baseline, setup: TrainingSetup) -> Features:
@@ -40,9 +40,14 @@ def features(model: Baseline, setup: TrainingSetup) -> Features:
         setup.predict(model, part)
         hook.remove()
     rows = {part: np.concatenate([batch.numpy() for batch in batches]) for part, batches in collected.items()}
-    scale = np.sqrt(np.square(rows["train"]).mean())
     labels = setup.pipeline.dataset.labels
-    return {part: (each / scale, labels[getattr(setup.pipeline.split, part)]) for part, each in rows.items()}
+    return {part: (each, labels[getattr(setup.pipeline.split, part)]) for part, each in rows.items()}
+
+
+def scaled(parts: Features) -> Features:
+    """Features of mean square 1 on the training images, so that penalties mean the same for all networks."""
+    scale = np.sqrt(np.square(parts["train"][0]).mean())
+    return {part: (rows / scale, labels) for part, (rows, labels) in parts.items()}
 
 
 def main() -> None:
@@ -58,7 +63,8 @@ def main() -> None:
     for fold in range(1, FOLDS + 1):
         reading = Reading(folds=FOLDS, fold=fold, split_seed=0)
         setup = prepare(replace(draft, recipe=draft.recipe.model_copy(update={"reading": reading})), "cpu")
-        folds.append(features(cast(Baseline, build_network(setup.recipe.network, 0)).eval(), setup))
+        network = cast(Baseline, build_network(setup.recipe.network, 0)).eval()
+        folds.append(scaled(features(network, setup)))
     print("| inverse penalty | validation accuracy | validation log loss |\n|---|---|---|")
     losses, models = dict[float, float](), dict[float, list[LogisticRegression]]()
     for penalty in INVERSE_PENALTIES:
