@@ -19,6 +19,7 @@ from lightcnn.data.dataset import Dataset, assemble
 from lightcnn.data.files.spelling import require_class_names
 from lightcnn.errors import DataError
 from lightcnn.recipe import ARRAYS
+from lightcnn.text import format_error
 
 NOT_STORED = "The images were given in Python and are not stored: train again with lightcnn.train(FILE, data=(X, y))."
 """The head of a recipe with such images."""
@@ -89,15 +90,41 @@ def _pair(data: Any) -> tuple[Any, Any]:
     if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, (dict, np.ndarray)):
         if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], list):
             raise DataError("data: X is a list; make it an array, as in numpy.array(X, dtype='uint8')")
-        pairs = [data[index] for index in range(len(data))]
-        if not pairs:
-            raise DataError(f"data: {type(data).__name__} is empty; give at least one image")
+        pairs = _items(data)
         if all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
             images = [_array(image, f"image {number}", "uint8 (H, W[, C])") for number, (image, _) in enumerate(pairs)]
             return images, [_plain(label, number) for number, (_, label) in enumerate(pairs)]
     raise DataError(
         f"data: {type(data).__name__} is neither a path, nor arrays (X, y), nor a data set of (image, label)"
     )
+
+
+def _items(data: Any) -> list[Any]:
+    """The items of a data set, in order. Raises: DataError for a table of pandas, or if an item cannot be read."""
+    kind = type(data).__name__
+    if hasattr(data, "iloc"):  # a table or a column of pandas, whose numbers are labels of rows and not places
+        raise DataError(
+            f"data: {kind} is a table, not a data set of (image, label); give arrays (X, y), or write a .csv with the "
+            "columns path and label and give its path"
+        )
+    try:
+        count = len(data)
+    except Exception as error:  # whatever the code of a user raises; also below
+        raise DataError(
+            f"data: {kind} has no length ({format_error(error)}); give arrays (X, y), or a data set with a length"
+        ) from error
+    if not count:
+        raise DataError(f"data: {kind} is empty; give at least one image")
+    items = []
+    for index in range(count):
+        try:
+            items.append(data[index])
+        except Exception as error:
+            raise DataError(
+                f"data: {kind} has a length of {count}, but its item {index} cannot be read ({format_error(error)}); "
+                f"it must give (image, label) for every index from 0 to {count - 1}"
+            ) from error
+    return items
 
 
 def _array(value: Any, name: str, expected: str) -> NDArray[Any]:

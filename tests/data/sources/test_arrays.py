@@ -89,6 +89,28 @@ class NeitherEqualNorUnequal:
         raise TypeError("boolean value of NA is ambiguous")
 
 
+class Column(Pairs):
+    """Reads by the labels of its rows, here from 1, as a column of pandas does."""
+
+    iloc = None
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        return {number + 1: pair for number, pair in enumerate(zip(self.images, self.labels, strict=True))}[index]
+
+
+class Failing(Pairs):
+    """A data set whose item 7 raises an error."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(IMAGES, LABELS)
+        self.error = error
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        if index == 7:
+            raise self.error
+        return super().__getitem__(index)
+
+
 def with_last(value: Any) -> Any:
     """Texts as objects, such as a column of pandas, with that value for the last image."""
     return np.array([f"p{index // 4}" for index in range(59)] + [value], dtype=object)
@@ -132,6 +154,16 @@ MIXED = [*IMAGES[:59], np.zeros((8, 8, 3), np.uint8)]
         ((IMAGES, [0, "a"] * 30), None, "labels are texts and others; give integers or texts"),
         ((IMAGES, ["", "a"] * 30), None, "labels are empty for some images; leave these images out"),
         ((IMAGES, np.array(["", "a"] * 30, dtype=object)), None, "labels are empty for some images"),
+        (Column(IMAGES, LABELS), None, r"Column is a table, not a data set of \(image, label\); give arrays \(X, y\)"),
+        (
+            Failing(IndexError("only 7 rows")),
+            None,
+            r"Failing has a length of 60, but its item 7 cannot be read \(IndexError: only 7 rows\); it must give "
+            r"\(image, label\) for every index from 0 to 59$",
+        ),
+        (Failing(KeyError(7)), None, r"its item 7 cannot be read \(KeyError: 7\)"),
+        (Failing(ZeroDivisionError("one\ntwo")), None, r"its item 7 cannot be read \(ZeroDivisionError: one\);"),
+        (torch.tensor(3), None, r"Tensor has no length \(TypeError: len\(\) of a 0-d tensor\); give arrays"),
         (Pairs([], []), None, "Pairs is empty; give at least one image"),
         (3, None, "int is neither a path, nor arrays"),
         ({"X": IMAGES}, None, "dict is neither a path, nor arrays"),
