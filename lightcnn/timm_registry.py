@@ -88,7 +88,8 @@ def register_timm(run: RunFolder | str | Path, name: str | None = None) -> str:
     """Registers the network of a run in timm, for this process.
 
     `timm.create_model(NAME, pretrained=True)` then makes it with the weights of the run, and without `pretrained` with
-    random weights, as timm does for all networks. `num_classes` gives it a new classifier. Sigmoid heads have one
+    random weights, as timm does for all networks. The network is read when it is made: of a run that was continued
+    since, it is the newest. `num_classes` gives it a new classifier. Sigmoid heads have one
     logit. `timm.data.resolve_model_data_config` gives its input size and normalisation.
 
     Args:
@@ -99,7 +100,8 @@ def register_timm(run: RunFolder | str | Path, name: str | None = None) -> str:
         The name in timm, such as `lightcnn_mine`.
 
     Raises:
-        InputError: If the run has no network of lightcnn's blocks, or the name belongs to another network.
+        InputError: If the run has no network of lightcnn's blocks, or the name has neither letters from A to Z nor
+            digits, or belongs to another network.
 
     Example:
         >>> import lightcnn, timm
@@ -109,24 +111,17 @@ def register_timm(run: RunFolder | str | Path, name: str | None = None) -> str:
     import timm
 
     folder = run if isinstance(run, RunFolder) else RunFolder.load(run)
-    folder.require("spec.yaml", "weights.safetensors", "preprocess.json")
-    spec = load_network(folder / "spec.yaml")
-    if isinstance(spec, ModuleSpec):
-        raise RunError(
-            f"run {folder.path}: its network {spec.module} is a module of Python; register the function that makes "
-            "it with timm.models.register_model"
-        )
-    if not isinstance(spec, NetworkSpec):
-        raise RunError(f"run {folder.path}: its network is the baseline {spec.baseline}, which timm has already")
-    path, preprocess = folder.path.resolve(), read_preprocess(folder / "preprocess.json")
+    path = folder.path.resolve()
+    full = PREFIX + _name_in_timm(path.name if name is None else name)
+    spec, _ = _read(path)
     read_network(path / "weights.safetensors", spec)  # so that a damaged file is reported now
-    full = PREFIX + re.sub(r"\W+", "_", name or path.name, flags=re.ASCII).strip("_").lower()
     if timm.is_model(full):
         if getattr(timm.models.model_entrypoint(full), "run", None) == path:
             return full
         raise InputError(f"name: {full} is registered for another network; give another name")
 
     def create(pretrained: bool = False, *, num_classes: int | None = None, **options: Any) -> TimmNetwork:
+        spec, preprocess = _read(path)  # as they are now: a run may have been continued
         if unknown := [f"{key}={value}" for key, value in sorted(options.items()) if not _is_neutral(key, value, spec)]:
             raise InputError(f"{full}: takes pretrained and num_classes only, not {', '.join(unknown)}")
         network = read_network(path / "weights.safetensors", spec) if pretrained else build(spec)
@@ -140,3 +135,28 @@ def register_timm(run: RunFolder | str | Path, name: str | None = None) -> str:
     create.run = path  # type: ignore[attr-defined]
     timm.models.register_model(create)
     return full
+
+
+def _name_in_timm(name: Any) -> str:
+    """The name in small letters, with `_` in place of other characters. Raises: InputError if nothing is left."""
+    if not isinstance(name, str):
+        raise InputError(f"name={name!r}: has type {type(name).__name__}; give a text such as 'mine'")
+    words = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
+    if not words:
+        raise InputError(f"name={name!r}: has neither letters from A to Z nor digits; give a name such as 'mine'")
+    return words
+
+
+def _read(path: Path) -> tuple[NetworkSpec, Preprocess]:
+    """Network and preprocessing of the run in a folder. Raises: RunError if timm cannot have its network."""
+    folder = RunFolder.load(path)
+    folder.require("spec.yaml", "weights.safetensors", "preprocess.json")
+    spec = load_network(folder / "spec.yaml")
+    if isinstance(spec, ModuleSpec):
+        raise RunError(
+            f"run {path}: its network {spec.module} is a module of Python; register the function that makes it with "
+            "timm.models.register_model"
+        )
+    if not isinstance(spec, NetworkSpec):
+        raise RunError(f"run {path}: its network is the baseline {spec.baseline}, which timm has already")
+    return spec, read_preprocess(folder / "preprocess.json")

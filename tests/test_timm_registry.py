@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -13,6 +15,7 @@ from helpers.paths import TESTS
 
 import lightcnn
 from lightcnn.errors import InputError, RunError
+from lightcnn.weights import weights_file
 
 
 @pytest.fixture
@@ -80,3 +83,38 @@ def test_names_that_clash_and_runs_that_cannot_be_used_are_refused(folder: Path)
     (folder / "spec.yaml").write_text("{baseline: mobilenetv2, input: [3, 32, 32], classes: 2}\n")
     with pytest.raises(RunError, match="its network is the baseline mobilenetv2, which timm has already"):
         lightcnn.register_timm(folder)
+
+
+def test_a_run_that_was_continued_has_its_new_network(folder: Path, tmp_path: Path) -> None:
+    name = lightcnn.register_timm(folder)
+    before = timm.create_model(name, pretrained=True)
+    trained = lightcnn.Run.load(folder).trained
+    spec = trained.spec
+    assert isinstance(spec, lightcnn.NetworkSpec)
+    wider = spec.model_copy(update={"head": spec.head.model_copy(update={"hidden": (5,)})})
+    wider.save(folder / "spec.yaml")
+    (folder / "weights.safetensors").write_bytes(weights_file(lightcnn.build(wider), wider, stand_in=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # timm warns if a name is registered twice
+        assert lightcnn.register_timm(folder) == name
+    after = timm.create_model(name, pretrained=True)
+    assert after.head_hidden_size == 5 != before.head_hidden_size
+    assert after.state_dict().keys() == lightcnn.Run.load(folder).trained.model.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("???", r"^name='\?\?\?': has neither letters from A to Z nor digits; give a name such as 'mine'$"),
+        ("", "^name='': has neither letters"),
+        ("_", "^name='_': has neither letters"),
+        (5, "^name=5: has type int; give a text such as 'mine'$"),
+    ],
+)
+def test_a_name_without_letters_is_refused(folder: Path, name: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        lightcnn.register_timm(folder, name=name)
+    unnamed = folder.rename(folder.with_name("öß"))
+    with pytest.raises(InputError, match=r"^name='öß': has neither letters"):
+        lightcnn.register_timm(unnamed)
+    assert not timm.is_model("lightcnn_")
