@@ -153,10 +153,10 @@ def build_network(network: AnySpec, seed: int | None = None, *, pretrained: bool
     return _baseline(network, seed, pretrained) if isinstance(network, BaselineSpec) else build_module(network)
 
 
-def configuration(name: str) -> Any:
+def configuration(name: str, key: str = "network.baseline:") -> Any:
     """timm's configuration of a network's weights: classes, mean, std, interpolation, hub id, url.
 
-    Raises: InputError for a name that timm does not know; the message has the nearest name.
+    Raises: InputError for a name that timm does not know; the message begins with `key` and has the nearest name.
     """
     import timm
 
@@ -164,13 +164,11 @@ def configuration(name: str) -> Any:
         known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     except RuntimeError as error:
         tags = ", ".join(tag.partition(".")[2] for tag in timm.list_pretrained(name.partition(".")[0] + ".*"))
-        raise InputError(
-            f"network.baseline: timm:{name}: {str(error).rstrip('.')}; its weights are {tags or 'none'}"
-        ) from None
+        raise InputError(f"{key} timm:{name}: {str(error).rstrip('.')}; its weights are {tags or 'none'}") from None
     if known is None:
         raise InputError(
-            f"network.baseline: timm:{name}: timm {timm.__version__} has no such network"
-            f"{nearest(name, timm.list_models())}"
+            f"{key} timm:{name}: timm {timm.__version__} has no such network"
+            f"{nearest(name, timm.list_models()) or '; timm.list_models() lists the names'}"
         )
     return known
 
@@ -190,6 +188,14 @@ def require_weights(network: AnySpec) -> None:
     """
     if isinstance(network, BaselineSpec) and network.weights == "timm":
         fetch(configuration(network.timm), network.timm)
+
+
+def require_pretrained(name: str, key: str, remedy: str) -> None:
+    """Checks, as `require_weights`, that the weights of a network of timm are here or can be downloaded.
+
+    Raises: InputError; the message begins with `key`, and `remedy` is how to use a file instead.
+    """
+    fetch(configuration(name, key), name, f"{key} timm:{name}", remedy)
 
 
 def parameters_with_buffers(model: nn.Module) -> int:

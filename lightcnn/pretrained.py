@@ -20,6 +20,10 @@ from lightcnn.text import first_line
 
 MAX_LISTED = 3
 """Names of tensors that a message lists; the others are counted."""
+WEIGHTS = "network.weights: timm"
+"""Where a recipe asks for the weights of timm."""
+USE_FILE = "set network.weights: FILE.safetensors, or use none"
+"""What to do in a recipe if the weights of timm cannot be had."""
 BATCH_COUNTER = "num_batches_tracked"
 """BatchNorm's counter of batches. Old files lack it, and it has no effect on outputs."""
 
@@ -77,11 +81,11 @@ def statistics_of(weights: str, known: Any, channels: int) -> Statistics | None:
     return Statistics(_per_channel(mean, channels), _per_channel(deviation, channels), interpolation, source)
 
 
-def fetch(known: Any, name: str) -> dict[str, Any]:
+def fetch(known: Any, name: str, key: str = WEIGHTS, remedy: str = USE_FILE) -> dict[str, Any]:
     """The overrides of timm's configuration with which it loads the weights; empty if it downloads them itself.
 
     A cached file needs no internet connection. Without one, this fails at the first request, while the client of the
-    hub would retry for a minute. Raises: InputError, which explains how to use a local file.
+    hub would retry for a minute. Raises: InputError, which begins with `key`; `remedy` is how to use a local file.
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
@@ -93,7 +97,7 @@ def fetch(known: Any, name: str) -> dict[str, Any]:
             return {"file": cached}
         url = f"{constants.ENDPOINT}/{known.hf_hub_id}/resolve/main/{file}"
     if not url:
-        raise InputError(f"network.weights: timm has no weights for {name}; use none, or a .safetensors file")
+        raise InputError(f"{key}: timm has no weights for {name}; {remedy}")
     if not known.hf_hub_id and (Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]).is_file():
         return {}
     try:
@@ -101,18 +105,18 @@ def fetch(known: Any, name: str) -> dict[str, Any]:
     except urllib.error.HTTPError:
         pass  # the server responds, and timm tries other file names
     except OSError as error:
-        raise download_failed(name, url, error) from None
+        raise download_failed(name, url, error, key, remedy) from None
     return {}
 
 
-def download_failed(name: str, url: str, error: Exception) -> InputError:
+def download_failed(name: str, url: str, error: Exception, key: str = WEIGHTS, remedy: str = USE_FILE) -> InputError:
     """The error that reports what was tried, and how to use a local file instead."""
     reason = getattr(error, "reason", None) or first_line(error)
     is_pickle = not url.endswith(".safetensors")
     convert = f", convert it with `{conversion_command(url.rpartition('/')[2])}`" if is_pickle else ""
     return InputError(
-        f"network.weights: timm: the weights of {name} could not be downloaded from {url} ({reason}); download that "
-        f"file on another machine{convert} and set network.weights: FILE.safetensors, or use none"
+        f"{key}: the weights of {name} could not be downloaded from {url} ({reason}); download that file on another "
+        f"machine{convert} and {remedy}"
     )
 
 

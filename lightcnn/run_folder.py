@@ -50,6 +50,8 @@ VERSION = re.compile(r"\d[0-9A-Za-z.+!-]{0,39}")
 """A version of a Python package; a run folder may hold anything instead."""
 MAX_NAMED = 3
 """Skipped images that an error names; the others are counted."""
+NETWORK_FILES = ("spec.yaml", "weights.safetensors", "preprocess.json")
+"""The files of a run that its trained network is read from."""
 DATA_FILE = "data.json"
 """The data of a training, which are known before its report."""
 
@@ -266,6 +268,15 @@ class RunFolder:
         path = self.in_place("log.txt")
         with run_files.naming(path), open(path, "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {visible(message)}\n")
+
+
+@contextmanager
+def named_by(key: str) -> Iterator[None]:
+    """Errors of a run folder begin with the `key`, an option or a path in a recipe, that names the run."""
+    try:
+        yield
+    except RunError as error:
+        raise RunError(f"{key}: {error}") from None
 
 
 def require_complete(

@@ -23,7 +23,7 @@ from lightcnn.data.files.intensity import OWN_SCALE
 from lightcnn.errors import InputError, RunError
 from lightcnn.inference import probabilities
 from lightcnn.progress import Progress, no_progress
-from lightcnn.run_folder import RunFolder
+from lightcnn.run_folder import NETWORK_FILES, RunFolder, named_by
 from lightcnn.text import first_line, visible
 from lightcnn.trained_network import TrainedNetwork
 
@@ -98,6 +98,18 @@ class TeacherRun:
         )  # fmt: skip
 
 
+def require_teacher(name: str, *, key: str) -> None:
+    """Checks what can be known of a teacher without the data that it teaches; `key` is what errors call it.
+
+    Raises: InputError if it is neither the finished run of a trained network nor a file of predictions.
+    """
+    if Path(name).is_file():
+        _read(Path(name), key)
+        return
+    with named_by(key):
+        RunFolder.load(name).require(*NETWORK_FILES)
+
+
 def open_teacher(
     name: str,
     dataset: Dataset,
@@ -119,8 +131,9 @@ def open_teacher(
         return _fitting(predictions, dataset, train, f"{key} {kept / TEACHER_FILE}")
     if Path(name).is_file():
         return _fitting(_read(Path(name), key), dataset, train, f"{key} {name}")
-    run = RunFolder.load(name)
-    network = TrainedNetwork.load(run, device=device)
+    with named_by(key):
+        run = RunFolder.load(name)
+        network = TrainedNetwork.load(run, device=device)
     _require_classes(network.preprocess.classes, dataset, f"{key} {name}")
     scale = dataset.scale or OWN_SCALE
     if not scale.agrees(network.preprocess.scale):

@@ -17,7 +17,7 @@ from lightcnn.errors import InputError, RunError
 from lightcnn.module_spec import ModuleSpec
 from lightcnn.network import Network, build
 from lightcnn.python_calls import python_call
-from lightcnn.run_folder import RunFolder
+from lightcnn.run_folder import NETWORK_FILES, RunFolder
 from lightcnn.spec import NetworkSpec
 from lightcnn.weights import read_network
 
@@ -150,7 +150,7 @@ def _name_in_timm(name: Any) -> str:
 def _read(path: Path) -> tuple[NetworkSpec, Preprocess]:
     """Network and preprocessing of the run in a folder. Raises: RunError if timm cannot have its network."""
     folder = RunFolder.load(path)
-    folder.require("spec.yaml", "weights.safetensors", "preprocess.json")
+    folder.require(*NETWORK_FILES)
     spec = load_network(folder / "spec.yaml")
     if isinstance(spec, ModuleSpec):
         raise RunError(

@@ -24,7 +24,7 @@ from lightcnn.errors import LightcnnError, RunError
 from lightcnn.inference import evaluate
 from lightcnn.own_module import given_module
 from lightcnn.predictor import Evaluation, Predictor, compare_with_training
-from lightcnn.run_folder import RunFolder
+from lightcnn.run_folder import NETWORK_FILES, RunFolder
 from lightcnn.weights import read_network
 
 
@@ -40,7 +40,7 @@ class TrainedNetwork(Predictor):
     def load(cls, run: RunFolder | str | Path, *, device: str = "auto") -> TrainedNetwork:
         """The network of a finished run. Raises: InputError if a file is missing, damaged, or of another run."""
         run = run if isinstance(run, RunFolder) else RunFolder.load(run)
-        run.require("spec.yaml", "weights.safetensors", "preprocess.json")
+        run.require(*NETWORK_FILES)
         target = pick_device(device)
         preprocess = read_preprocess(run / "preprocess.json")
         spec = load_network(run / "spec.yaml")

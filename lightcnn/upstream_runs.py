@@ -7,7 +7,7 @@ from lightcnn.data.positive_class import in_order
 from lightcnn.data.split import Split
 from lightcnn.errors import InputError
 from lightcnn.evaluation.predictions import read_predictions
-from lightcnn.run_folder import RunFolder
+from lightcnn.run_folder import RunFolder, named_by
 
 
 def require_unseen(key: str, run: RunFolder, dataset: Dataset, sets: Split) -> str:
@@ -16,12 +16,12 @@ def require_unseen(key: str, run: RunFolder, dataset: Dataset, sets: Split) -> s
     `key` is what errors call the run. Raises: InputError if it was trained on images of the test set, or chosen by
     them, or was trained on images of the validation set: that would inflate the scores.
     """
-    if run.data.get("fingerprint") != in_order(dataset, run.classes).fingerprint:
-        return (
-            f"{key} was trained on {run.data.get('source')}: it is unknown whether that contains images of this test "
-            "set"
-        )
-    rows = read_predictions(run)
+    with named_by(key):
+        data, classes = run.data, run.classes
+        is_same = data.get("fingerprint") == in_order(dataset, classes).fingerprint
+        rows = read_predictions(run) if is_same else []
+    if not is_same:
+        return f"{key} was trained on {data.get('source')}: it is unknown whether that contains images of this test set"
     tested = {row["path"] for row in rows if row["split"] == "test"}
     unseen = {"test": tested, "val": tested | {row["path"] for row in rows if row["split"] == "val"}}
     for name, paths in unseen.items():

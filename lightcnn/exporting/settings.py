@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lightcnn.errors import InputError
 from lightcnn.exporting.formats import FORMATS
-from lightcnn.run_folder import RunFolder
+from lightcnn.run_folder import NETWORK_FILES, RunFolder
 from lightcnn.text import not_one_of
 
 DEFAULT_FORMATS = ("onnx",)
@@ -19,8 +19,6 @@ PROCESSORS = {"cortex-m3": "mps2-an385", "cortex-m4": "mps2-an386", "cortex-m7":
 COMPILER, EMULATOR = "arm-none-eabi-gcc", "qemu-system-arm"
 TOOL_PACKAGES = {COMPILER: "gcc-arm-none-eabi", EMULATOR: "qemu-system-arm"}
 """Debian packages of the tools of `--check`. No C library is needed."""
-SOURCE_FILES = ("spec.yaml", "weights.safetensors", "preprocess.json")
-"""Files of the run that is exported, which every format needs."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def require_usable(settings: ExportSettings) -> RunFolder:
     if isinstance(points, bool) or not isinstance(points, int | float) or not (isfinite(points) and 0 <= points <= 100):
         raise InputError(f"--max-loss-points {points}: must be a number of percentage points from 0 to 100")
     run = RunFolder.load(settings.run)
-    run.require(*SOURCE_FILES)
+    run.require(*NETWORK_FILES)
     for name in settings.formats:
         FORMATS[name].require_installed()
     return run

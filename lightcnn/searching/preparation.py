@@ -26,7 +26,7 @@ from lightcnn.searching.latency.models import LatencyModels, measure_models, rea
 from lightcnn.searching.plan import AVERAGING, Plan, other_version, require_continuable
 from lightcnn.searching.progress import SearchProgress
 from lightcnn.searching.settings import SearchSettings, TrainingValues
-from lightcnn.searching.teaching import NewTeacher, Teacher, find_teacher
+from lightcnn.searching.teaching import NewTeacher, Teacher, find_teacher, require_teacher_argument
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import Executor
 from lightcnn.searching.trainings.judge import Judge
@@ -108,6 +108,7 @@ def prepare(
     """
     budget = Budget.parse(settings.budget)
     latencies = None if existing is None else _earlier_latencies(existing, budget)
+    require_teacher_argument(settings, existing)
     dataset = read_data(settings, progress)
     began = time.monotonic()
     if existing is None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from lightcnn import document, upstream_runs
-from lightcnn.baseline_spec import TIMM_PREFIX
-from lightcnn.baselines import require_weights
+from lightcnn.baseline_spec import PICKLES, TIMM_NAME, TIMM_PREFIX, conversion_command
+from lightcnn.baselines import configuration, require_pretrained
 from lightcnn.data.dataset import Dataset
 from lightcnn.data.pipeline import Pipeline
 from lightcnn.data.split import Split
@@ -22,7 +24,7 @@ from lightcnn.recipe import RECIPE_FILE, Recipe
 from lightcnn.run_folder import RunFolder
 from lightcnn.searching.latency.models import TIME_SHARE as TIMING_SHARE
 from lightcnn.searching.settings import SearchSettings
-from lightcnn.teacher import TEACHER_FILE, TeacherPredictions, TeacherRun, open_teacher
+from lightcnn.teacher import TEACHER_FILE, TeacherPredictions, TeacherRun, open_teacher, require_teacher
 from lightcnn.training import session
 from lightcnn.training.progress import CalledTrainingProgress
 from lightcnn.training.recipe_argument import RecipeDraft, read_recipe_argument
@@ -75,6 +77,21 @@ class NewTeacher:
 Teacher = TeacherRun | TeacherPredictions | NewTeacher
 
 
+def require_teacher_argument(settings: SearchSettings, existing: RunFolder | None) -> None:
+    """Checks, before the data are read, that there is a teacher as the settings name it.
+
+    That of an `existing` search may be gone once its predictions, or its training, are in the run folder. Raises:
+    InputError.
+    """
+    name = settings.teacher
+    if name is None or (existing is not None and (existing / TEACHER_FILE).is_file()):
+        return
+    if not name.startswith(TIMM_PREFIX):
+        require_teacher(name, key=OPTION)
+    elif not _has_started(existing):
+        _require_pretrained(name)
+
+
 def find_teacher(
     settings: SearchSettings,
     dataset: Dataset,
@@ -86,8 +103,7 @@ def find_teacher(
 
     Of an `existing` search it is the teacher that this was started with, whose run may be gone.
 
-    Raises: InputError if the teacher does not fit the data, was trained on images of the validation or the test set, or
-    if its weights are missing.
+    Raises: InputError if the teacher does not fit the data, or was trained on images of the validation or the test set.
     """
     name = settings.teacher
     if name is None:
@@ -152,6 +168,38 @@ def _trained(teacher: NewTeacher, folder: RunFolder, progress: Progress) -> RunF
     return run
 
 
+def _has_started(existing: RunFolder | None) -> bool:
+    """Whether an earlier session has begun to train the teacher."""
+    return existing is not None and (existing / f"{FOLDER}/{RECIPE_FILE}").is_file()
+
+
+def _require_pretrained(name: str) -> None:
+    """Raises: InputError unless `timm:NAME` or `timm:NAME=FILE` is a network of timm with weights."""
+    network, equals, file = name.removeprefix(TIMM_PREFIX).partition("=")
+    if not re.fullmatch(TIMM_NAME, network):
+        problem = f"{network} is not a name in timm" if network else "the name of the network is missing"
+        raise InputError(f"{OPTION} {name}: {problem}; write {TIMM_PREFIX}NAME, as in {TIMM_PREFIX}resnet18")
+    if equals:
+        configuration(network, OPTION)
+        _require_weights_file(name, file)
+    else:
+        require_pretrained(network, OPTION, f"give {OPTION} {TIMM_PREFIX}{network}=FILE.safetensors")
+
+
+def _require_weights_file(name: str, file: str) -> None:
+    """Raises: InputError unless a file of weights follows the `=` in `name`: random weights teach nothing."""
+    if file.lower().endswith(PICKLES):
+        remedy = f"convert it with: {conversion_command(file)}"
+        raise InputError(f"{OPTION} {name}: {file} is a pickle, which is not read; {remedy}")
+    if not file.endswith(".safetensors"):
+        raise InputError(
+            f"{OPTION} {name}: after = stands a .safetensors file of pretrained weights, not {file or 'nothing'}; name "
+            "one, or leave the = out, so that timm downloads the weights"
+        )
+    if not Path(file).is_file():
+        raise InputError(f"{OPTION} {name}: {file}: no such file; name a file of weights of this network")
+
+
 def _new_teacher(
     settings: SearchSettings,
     name: str,
@@ -160,17 +208,14 @@ def _new_teacher(
     existing: RunFolder | None,
 ) -> NewTeacher:
     """The training of a teacher of timm by the recipe `finetune`, or by that of an earlier session."""
-    started = existing is not None and (existing / f"{FOLDER}/{RECIPE_FILE}").is_file()
     try:
-        if existing is not None and started:
+        if existing is not None and _has_started(existing):
             draft = RecipeDraft(document.load(Recipe, existing / f"{FOLDER}/{RECIPE_FILE}"))
             setup = prepare_training(draft, device.type, read=(settings.data, dataset))
             return NewTeacher(name, setup, is_started=True)
         setup = prepare_training(_draft(settings, name), device.type, read=(settings.data, dataset))
-        require_weights(setup.recipe.network)
     except InputError as error:
-        remedy = f"{TIMM_PREFIX}NAME=FILE.safetensors takes the weights of a file" if "=" not in name else ""
-        raise InputError("; ".join(filter(None, (f"{OPTION} {name}: {error}", remedy)))) from None
+        raise InputError(f"{OPTION} {name}: {error}") from None
     return NewTeacher(name, setup, is_started=False)
 
 

@@ -14,7 +14,7 @@ from lightcnn.data.split import Split
 from lightcnn.errors import DocumentError, InputError, Problem
 from lightcnn.recipe import Recipe
 from lightcnn.recipe_defaults import require_training
-from lightcnn.run_folder import RunFolder
+from lightcnn.run_folder import RunFolder, named_by
 from lightcnn.spec import NetworkSpec
 from lightcnn.teacher import TEACHER_FILE
 
@@ -103,7 +103,11 @@ def runs_of(recipe: Recipe, resumed: RunFolder | None = None) -> dict[str, RunFo
     folder = Path(weights).parent
     if weights not in ("none", "timm") and all((folder / name).is_file() for name in FINISHED_RUN_FILES):
         paths["network.weights"] = str(folder)
-    return {key: RunFolder.load(path) for key, path in paths.items()}
+    runs = {}
+    for key, path in paths.items():
+        with named_by(key):
+            runs[key] = RunFolder.load(path)
+    return runs
 
 
 def require_unseen(recipe: Recipe, dataset: Dataset, sets: Split, resumed: RunFolder | None = None) -> list[str]:

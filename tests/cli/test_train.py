@@ -406,7 +406,7 @@ def test_resuming_on_other_data_is_an_error(half, recipe, capsys):
         (["--set", "network.input=[3,8,8]"], "--set network.input=[1,8,8]"),
         (["--set", "network.input=[1,8,9]"], "images are resized to squares"),
         (["--set", "training.batch=4000"], "training.batch: 4000 images, but the training set"),
-        (["--set", "distill.teacher=nowhere"], "run nowhere: not a run folder"),
+        (["--set", "distill.teacher=nowhere"], "lightcnn: distill.teacher: run nowhere: not a run folder"),
         (["--data", "nowhere"], "data 'nowhere': no such folder"),
         (["--resume"], "--resume: --out is missing"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 import urllib.error
@@ -128,21 +129,56 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 
 
 def test_what_cannot_teach_these_data_is_refused(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lightcnn.train(str(folder / "tiny.yaml"), out=tmp_path / "digits")
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.safetensors").write_text("no tensors")
+    monkeypatch.chdir(tmp_path)
     for teacher, message in {
-        "digits": "knows the classes o, i, z, but data",
-        "empty": "not a run folder of lightcnn",
-        "missing": "not a run folder of lightcnn",
-        "text.safetensors": "not the predictions of a teacher",
+        "digits": "--teacher digits: knows the classes o, i, z, but data",
+        "empty": "--teacher: run empty: not a run folder of lightcnn; name one",
+        "missing": "--teacher: run missing: not a run folder of lightcnn; name one",
+        "text.safetensors": "--teacher text.safetensors: not the predictions of a teacher",
     }.items():
-        assert message in refused(command(folder, "--teacher", str(tmp_path / teacher)), capsys, tmp_path)
+        assert f"lightcnn: {message}" in refused(command(folder, "--teacher", teacher), capsys, tmp_path)
     assert "only with a teacher" in refused(command(folder, "--set", "distill.alpha=0.3"), capsys, tmp_path)
     words = ["--teacher", str(folder / "teacher"), "--set", "distill.temperature=0"]
     assert "distill.temperature" in refused(command(folder, *words), capsys, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        ("nowhere", "--teacher: run nowhere: not a run folder of lightcnn; name one that a command has written"),
+        ("folds", "--teacher: run folds: has no spec.yaml; give one of its parts/"),
+        ("explain", "--teacher: run explain: has no spec.yaml; give the run of a command that trains"),
+        ("half", "--teacher: run half: not finished, it has no report.json; continue it with --resume"),
+        ("timm:", "--teacher timm:: the name of the network is missing; write timm:NAME, as in timm:resnet18"),
+        ("timm:=a.safetensors", "the name of the network is missing; write timm:NAME"),
+        ("timm:hf-hub:a/b", "hf-hub:a/b is not a name in timm; write timm:NAME, as in timm:resnet18"),
+        ("timm:resnt18", r"--teacher timm:resnt18: timm \d.* has no such network; did you mean 'resnet18'\?$"),
+        ("timm:nope", r"--teacher timm:nope: timm \d.* has no such network; timm.list_models\(\) lists the names$"),
+        ("timm:nope=a.safetensors", "--teacher timm:nope: timm .* has no such network"),
+        ("timm:resnet18.nope", "--teacher timm:resnet18.nope: .*; its weights are .*a1_in1k"),
+        ("timm:test_efficientnet=", "not nothing; name one, or leave the = out, so that timm downloads the weights$"),
+        ("timm:test_efficientnet=none", "not none; name one, or leave the = out, so that timm downloads the weights$"),
+        ("timm:test_efficientnet=timm", "not timm; name one, or leave the = out, so that timm downloads the weights$"),
+        ("timm:test_efficientnet=a.pth", "a.pth is a pickle, which is not read; convert it with: python "),
+        ("timm:test_efficientnet=a.safetensors", "a.safetensors: no such file; name a file of weights"),
+    ],
+)
+def test_what_is_no_teacher_is_refused_before_the_data_are_read(
+    teacher: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data do not exist, which would be the error if they were read first."""
+    monkeypatch.chdir(tmp_path)
+    for name, command_of in {"folds": "train", "explain": "explain", "half": "train"}.items():
+        RunFolder.create(name, command_of, {} if name == "half" else {"report.json": b"{}"})
+    Path("folds/parts").mkdir()
+    words = ["search", "--budget", "100kFLOPs", "--trials", "2", "--data", "none.npz", "--quiet", "--teacher"]
+    error = refused([*words, teacher], capsys, tmp_path)
+    assert re.search(message, error.strip()), error
 
 
 def test_a_teacher_that_has_seen_the_validation_or_test_images_is_refused(
@@ -239,14 +275,15 @@ def test_a_teacher_of_timm_without_weights_or_time_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     error = refused(command(folder, "--teacher", f"{SMALL}=missing.safetensors"), capsys, tmp_path)
-    assert "missing.safetensors: no such file" in error
+    assert "missing.safetensors: no such file; name a file of weights" in error
 
     def unreachable(*arguments: object, **named: object) -> None:
         raise urllib.error.URLError("unreachable")
 
     monkeypatch.setattr("urllib.request.urlopen", unreachable)
     error = refused(command(folder, "--teacher", SMALL), capsys, tmp_path)
-    assert "could not be downloaded" in error and "timm:NAME=FILE.safetensors" in error
+    assert "could not be downloaded" in error and f"give --teacher {SMALL}=FILE.safetensors" in error
+    assert "none" not in error
     timed = ["search", "--budget", "100kFLOPs", "--time", "0.001s", "--data", str(folder / "two.npz"), "--quiet"]
     error = refused([*timed, "--teacher", pretrained], capsys, tmp_path)
     assert "more than a third of the time that is left; give --time" in error

@@ -119,18 +119,23 @@ def test_a_teacher_that_was_trained_on_test_images_is_an_error(finished, recipe,
     shutil.copytree(finished[0], "cut")
     Path("cut/predictions.csv").write_text("path\na.png\n")
     assert run(["train", recipe, "--set", "distill.teacher=cut"]) == 2
-    assert "it was edited after the run" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "lightcnn: distill.teacher: cut" in error and "it was edited after the run" in error
 
 
 def test_a_teacher_of_other_classes_or_without_a_network_is_an_error(finished, binary, half, capsys):
     assert run(["train", binary, "--set", f"distill.teacher={finished[0]}"]) == 2
     assert "knows the classes o, i, z, but data" in capsys.readouterr().err
     assert run(["train", binary, "--set", "distill.teacher=half"]) == 2
-    assert "run half: not finished" in capsys.readouterr().err
+    assert "lightcnn: distill.teacher: run half: not finished" in capsys.readouterr().err
+    RunFolder.create("explain", "explain", {"report.json": b"{}"})
+    assert run(["train", binary, "--set", "distill.teacher=explain"]) == 2
+    assert "lightcnn: distill.teacher: run explain: has no spec.yaml; give the run of a" in capsys.readouterr().err
     shutil.copytree(finished[0], "spoiled")
     Path("spoiled/weights.safetensors").write_bytes(b"\x00")
     assert run(["train", recipe_of(finished), "--set", "distill.teacher=spoiled"]) == 2
-    assert "damaged, or no safetensors file" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "lightcnn: distill.teacher: spoiled" in error and "damaged, or no safetensors file" in error
 
 
 def recipe_of(finished):
