@@ -156,6 +156,7 @@ class SearchSession:
         if parts.settings.deploy:
             write_trials(parts.folder, parts.space, outcomes, choice)
         repeats = self._repeats(choice)
+        parts.executor.stop()  # nothing is trained any more, and networks beside a front may be timed
         result = SearchResult(
             outcomes, searcher.promises(outcomes), trained.finalists, trained.progress, choice,
             searcher.count_test_evaluation(), repeats, trained.second, latencies,
@@ -174,6 +175,7 @@ class SearchSession:
         if not budget.latencies:
             return dict.fromkeys(trials, ())
         with self._clock.paused():
+            parts.executor.stop()
             specs = [finalist.candidate.spec for finalist in finalists]
             latencies = measure_latencies(specs, budget, parts.progress.timing)
         if not any(all(each.is_met for each in measured) for measured in latencies):

@@ -78,6 +78,9 @@ class SharedExecutor:
         """Lets the other machines end: only final trainings follow, which run on this one."""
         self._release()
 
+    def stop(self) -> None:
+        """Nothing is timed in a search of several machines: it has no limit on latency."""
+
     def submit(self, job: TrainingJob) -> None:
         """Adds a job."""
         if job.rung == FINAL:

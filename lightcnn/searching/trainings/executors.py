@@ -18,8 +18,9 @@ class Executor(Protocol):
     """Runs jobs, at most `workers` at once, in any order. `wait` returns the next result; None if `workers` changed.
 
     Parts of final trainings run on this machine, at most `final_workers` at once; `fetch` brings it a state that
-    another one has left, and `release` is called when the others have nothing left to do. `machines` is what
-    report.json states of the machines that took part, and of trainings that were repeated, `finals` of them final
+    another one has left, and `release` is called when the others have nothing left to do. `stop` ends all processes
+    once no job runs, so that nothing else does while networks are timed; the next job starts them again. `machines` is
+    what report.json states of the machines that took part, and of trainings that were repeated, `finals` of them final
     ones; None if there is only this one.
     """
 
@@ -30,6 +31,7 @@ class Executor(Protocol):
     def machines(self, finals: int) -> dict[str, Any] | None: ...
     def fetch(self, name: str) -> None: ...
     def release(self) -> None: ...
+    def stop(self) -> None: ...
     def submit(self, job: TrainingJob) -> None: ...
     def wait(self) -> TrainingResult | None: ...
 
@@ -75,6 +77,9 @@ class InProcess:
 
     def release(self) -> None:
         """There are no others."""
+
+    def stop(self) -> None:
+        """There are no other processes."""
 
     def submit(self, job: TrainingJob) -> None:
         """Adds a job."""

@@ -92,14 +92,7 @@ class WorkerPool:
         self._files: dict[int, Path] = {}
         self._unheard = 0
         self._workers: list[_Worker] = []
-        try:
-            for number in range(workers):
-                self._workers.append(_start(number, device))
-        except OSError as error:
-            self.close()
-            raise LightcnnError(
-                f"search: {workers} worker processes cannot be started ({error.strerror}); use --workers 1"
-            ) from None
+        self._start_all()
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +105,10 @@ class WorkerPool:
         for worker in self._workers:
             _end(worker)
         self._workers.clear()
+
+    def stop(self) -> None:
+        """Ends all processes, which have no job; the next job starts them again."""
+        self.close()
 
     def wait_until_idle(self, limit: float = START_LIMIT_SECONDS) -> None:
         """Waits until the processes have loaded PyTorch, so that nothing else runs while networks are timed.
@@ -191,8 +188,23 @@ class WorkerPool:
         self._done.clear()
         return ended
 
+    def _start_all(self) -> None:
+        """Starts all processes. Raises: LightcnnError."""
+        try:
+            for number in range(self.workers):
+                self._workers.append(_start(number, self._device))
+        except OSError as error:
+            self.close()
+            raise LightcnnError(
+                f"search: {self.workers} worker processes cannot be started ({error.strerror}); use --workers 1"
+            ) from None
+
     def _assign(self) -> None:
-        """Gives waiting jobs to free workers."""
+        """Gives waiting jobs to free workers, which are started again if they were stopped."""
+        if self._waiting and not self._workers:
+            self._start_all()
+            for worker in self._workers:
+                _send(worker, self._settings)
         for worker in self._workers:
             if worker.job is None and self._waiting:
                 worker.job = self._waiting.popleft()

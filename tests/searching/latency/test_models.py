@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,9 @@ from lightcnn.searching.preparation import prepare as prepare_search
 from lightcnn.searching.report.wording import comparison_lines
 from lightcnn.searching.settings import new_settings
 from lightcnn.searching.trainings import choice
+from lightcnn.searching.trainings.executors import InProcess
 from lightcnn.searching.trainings.finals import Finalist
+from lightcnn.searching.trainings.jobs import TrainingJob
 from lightcnn.spec import NetworkSpec
 
 STAGE = "{kind: [conv, separable], width: {low: 4, high: 24}, depth: {low: 1, high: 2}}"
@@ -252,6 +255,36 @@ def test_a_latency_below_the_smallest_network_is_refused_before_there_is_a_folde
     ):
         run(space, "61us")
     assert not Path("run").exists()
+
+
+def test_the_command_then_ends_with_2_and_one_line(space: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["search", "--budget", "61us", "--space", space, "--data", "squares.npz", "--trials", "2"]
+    assert cli.run([*command, "--workers", "1", "--out", "run", "--quiet"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("lightcnn: budget 61us: the smallest network of the space given is predicted to need up to ")
+    assert "; raise the limit, or " in line
+    assert not Path("run").exists()
+
+
+def test_finalists_are_timed_when_all_workers_have_stopped(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    real, submit = models.measure_latencies, InProcess.submit
+
+    def measure(*values: Any) -> object:
+        events.append("timed")
+        return real(*values)
+
+    def noted(executor: InProcess, job: TrainingJob) -> None:
+        events.append("job")
+        submit(executor, job)
+
+    monkeypatch.setattr("lightcnn.searching.session.measure_latencies", measure)
+    monkeypatch.setattr(InProcess, "submit", noted)
+    monkeypatch.setattr(InProcess, "stop", lambda executor: events.append("stopped"))
+    run(space, "200us,100kFLOPs", seeds=2)
+    timed = events.index("timed")
+    assert set(events[: timed - 1]) == {"job"} and events[timed - 1] == "stopped"
+    assert set(events[timed + 1 : -1]) == {"job"} and events[-1] == "stopped"
 
 
 def test_a_metric_that_the_data_do_not_allow_is_refused_before_anything_is_timed(

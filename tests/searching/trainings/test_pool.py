@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -20,7 +21,7 @@ from lightcnn.data.split import make_split
 from lightcnn.errors import LightcnnError
 from lightcnn.recipe import Augment, Optimisation, Reading
 from lightcnn.run_folder import RunFolder
-from lightcnn.searching.trainings import pool, training
+from lightcnn.searching.trainings import pool, training, worker
 from lightcnn.searching.trainings.data import PipelineData
 from lightcnn.searching.trainings.executors import InProcess, next_result
 from lightcnn.searching.trainings.jobs import FINAL, TrainingJob, paused_file
@@ -153,6 +154,34 @@ def test_workers_pause_their_trainings_and_continue_them(data: PipelineData, tmp
         assert workers.wait().step == 2_000
     training.run_job(job(2_000, target="trainings/b.safetensors"), data, folder)
     assert_equal_states(folder)
+
+
+def test_stopped_workers_have_ended_and_the_next_job_starts_them_again(data: PipelineData, tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", "search", {})
+    with pool.WorkerPool(1) as workers:
+        workers.open(data, folder)
+        processes = [worker.process for worker in workers._workers]
+        workers.stop()
+        assert all(process.poll() is not None for process in processes)
+        assert workers.poll() is None, "none is started without a job"
+        workers.submit(job(5))
+        assert workers.wait().step == 5
+
+
+def test_a_worker_writes_nothing_between_two_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "BEAT_SECONDS", 0.001)
+    answers = io.StringIO()
+    beats = worker._Beats(answers)
+    time.sleep(0.1)
+    assert answers.getvalue().count("\n") == 1, "the line by which it is known to be ready"
+    beats.begin(3)
+    while answers.getvalue().count("\n") < 5:
+        time.sleep(0.001)
+    beats.end("the result")
+    time.sleep(0.1)
+    written = answers.getvalue()
+    time.sleep(0.1)
+    assert answers.getvalue() == written and "the result\n" in written
 
 
 def test_an_error_of_a_training_is_its_result(data: PipelineData, tmp_path: Path) -> None:
